@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* arena.h - one shared-memory object that processes exchange messages in.
+ *
+ * Create it in the master before the fork (anonymous: workers inherit it and it vanishes
+ * with the last of them) or under a name (others attach). A handle made before the fork
+ * just works in the child. Close it in the end. */
+#ifndef TENSORING_ARENA_H
+#define TENSORING_ARENA_H
+
+#include <tensoring/base.h>
+#include <tensoring/error.h>
+
+TR_BEGIN_DECLS
+
+#define TR_MAX_PARTICIPANTS 256
+#define TR_MAX_CHANNELS     1024
+#define TR_MAX_SLOTS        (1u << 20) /**< of all classes together */
+#define TR_MAX_CLASSES      16
+#define TR_MAX_ARENA_NAME   200 /**< bytes, without the 0 */
+
+/** Slots of one size. A loan takes the smallest class that fits and has a free slot. */
+typedef struct tr_slot_class {
+    uint64_t slot_bytes; /**< payload of one slot; rounded up to 64, from 4096 to 4096 */
+    uint64_t count;
+} tr_slot_class;
+TR_ASSERT_SIZE(tr_slot_class, 16);
+
+enum {
+    TR_ARENA_POPULATE = 1u << 0, /**< touch every page now: no fault later */
+    TR_ARENA_HUGE = 1u << 1, /**< ask for 2 MiB pages; tr_arena_info tells what came */
+    TR_ARENA_LAZY = 1u << 2, /**< reserve a slot's memory when it is first loaned */
+    TR_ARENA_ALLOW_PICKLE = 1u << 3, /**< Python may send arbitrary objects */
+    TR_ARENA_CRC32C = 1u << 4        /**< senders checksum payloads, receivers verify */
+};
+
+/** How to wait. Fields are only ever added at the end; what the caller's header lacks
+ *  takes its default. Start from TR_ARENA_OPTIONS_INIT. */
+typedef struct tr_arena_options {
+    uint32_t struct_size;         /**< sizeof(tr_arena_options) of the caller */
+    uint32_t flags;               /**< TR_ARENA_... */
+    const tr_slot_class *classes; /**< NULL: 256 of 4 KiB, 64 of 1 MiB */
+    uint32_t class_count;
+    uint32_t max_participants; /**< default 64, at most TR_MAX_PARTICIPANTS */
+    uint32_t max_channels;     /**< default 64 */
+    uint32_t mode;             /**< permission bits of a named arena, default 0600 */
+    uint64_t ring_bytes;       /**< shared by the rings and tables of all channels, 8 a
+                                       cell; default 4 MiB */
+    int64_t spin_ns;           /**< how long a wait may spin before it sleeps: -1 adapts,
+                                       0 never spins; default -1 */
+    uint32_t eventfds;         /**< descriptors made now, for tr_waitset_fd in children;
+                                       default 0: made on first use where the backend can */
+    uint32_t pins; /**< shared messages one participant may hold, default 64 */
+    uint32_t uid;  /**< owner of a named arena, UINT32_MAX: the caller */
+    uint32_t gid;
+} tr_arena_options;
+TR_ASSERT_SIZE(tr_arena_options, 64);
+/* clang-format off */
+#define TR_ARENA_OPTIONS_INIT {sizeof(tr_arena_options), 0, NULL, 0, 64, 64, 0600, \
+                               UINT64_C(4) << 20, -1, 0, 64, UINT32_MAX, UINT32_MAX}
+/* clang-format on */
+
+/** What an arena turned out to be. */
+typedef struct tr_arena_info {
+    uint32_t struct_size; /**< in: sizeof(tr_arena_info) of the caller */
+    uint32_t flags;       /**< TR_ARENA_... as asked for at create */
+    uint64_t total_bytes;
+    uint64_t huge_bytes;     /**< mapped here by pages larger than the base page */
+    uint64_t resident_bytes; /**< reserved by now: total_bytes unless TR_ARENA_LAZY */
+    uint64_t populate_ns;    /**< what TR_ARENA_POPULATE took in the creator */
+    uint32_t class_count;
+    uint32_t max_participants;
+    uint32_t max_channels;
+    uint32_t layout;       /**< version of the shared layout */
+    uint32_t self;         /**< index of this process among the participants */
+    uint32_t copy_routine; /**< for large copies: 0 memcpy, 1 rep movsb */
+    const void *base;      /**< the arena here, for those who register memory */
+    int fd;                /**< its descriptor; stays the arena's */
+    int huge_error;        /**< 0 or the TR_E... with which large pages were refused */
+} tr_arena_info;
+TR_ASSERT_SIZE(tr_arena_info, 80);
+
+/** What a reap found and did. */
+typedef struct tr_reap_report {
+    uint32_t dead;        /**< participants found dead and swept */
+    uint32_t freed;       /**< slots that are free again */
+    uint32_t redelivered; /**< messages that go to another receiver */
+    uint32_t dropped; /**< messages given up: policy drop, or max_deliveries reached */
+} tr_reap_report;
+TR_ASSERT_SIZE(tr_reap_report, 16);
+
+/**
+ * Create an arena, reserve its memory, and join it.
+ *
+ * @param name_or_null  NULL: anonymous, inherited over fork. Else up to
+ *                      TR_MAX_ARENA_NAME bytes without '/', beginning with a letter, digit
+ *                      or '_'; the arena appears as /dev/shm/tensoring.NAME.
+ * @param options       NULL for defaults
+ * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_EOVERFLOW, TR_EEXIST, TR_EACCES, TR_EPERM,
+ *         TR_ENFILE, TR_ENOMEM, TR_ENOSPC (the detail says how much was asked for, how much
+ *         there is, which limit it met and what to do). On error nothing is left behind.
+ *
+ * Owner:    the caller, until tr_arena_close().
+ * Threads:  any. Progress: bounded by the kernel's work. Syscalls: some dozens.
+ * Crash:    an anonymous arena is gone; a half-made named one is recognised by
+ *           tr_arena_attach() (TR_EABANDONED) and removed by tr_arena_sweep().
+ */
+TR_API TR_CHECK int tr_arena_create(tr_arena **out, const char *name_or_null,
+                                    const tr_arena_options *options);
+
+/**
+ * Attach to a named arena and join it. Owner, mode, size and every offset are checked
+ * before anything in it is believed; symbolic links are not followed.
+ *
+ * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT, TR_EACCES, TR_EAGAIN (still being
+ *         made), TR_EABANDONED, TR_ELAYOUT, TR_ECORRUPT, TR_EUSERS, TR_ENFILE, TR_ENOMEM.
+ * Owner:   the caller, until tr_arena_close(). Threads: any. Syscalls: some dozens.
+ * Crash:   the entry taken is reaped by the others.
+ */
+TR_API TR_CHECK int tr_arena_attach(tr_arena **out, const char *name);
+
+/**
+ * Attach by a descriptor of the arena that was inherited or received (SCM_RIGHTS). The
+ * descriptor is duplicated; the caller keeps its own.
+ * @return as tr_arena_attach().
+ * Owner: the caller. Threads: any. Syscalls: some dozens. Crash: as tr_arena_attach().
+ */
+TR_API TR_CHECK int tr_arena_attach_fd(tr_arena **out, int fd);
+
+/** Leave and unmap. Never fails; NULL is allowed. What this process still holds is given
+ *  back; pointers into the arena and handles of its channels are dead afterwards.
+ *  Threads: one. */
+TR_API void tr_arena_close(tr_arena *arena);
+
+/**
+ * Remove the name of an arena. Those who are attached go on.
+ * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT, TR_EACCES.
+ * Threads: any. Syscalls: one. Crash: done or not done.
+ */
+TR_API TR_CHECK int tr_arena_unlink(const char *name);
+
+/**
+ * Remove every named arena whose name begins with @p prefix ("" for all), that this user
+ * may remove, and whose participants are all proven dead. Living ones are left alone.
+ * @param removed  how many names went; may be NULL
+ * @return 0, TR_EINVAL, TR_EIO.
+ * Threads: any. Syscalls: some a name. Crash: the rest stays for the next sweep.
+ */
+TR_API TR_CHECK int tr_arena_sweep(const char *prefix, uint32_t *removed);
+
+/**
+ * Look for dead participants and take over what they held. Any participant may do it at
+ * any time; waiting calls do it by themselves. In a pre-fork master, call it from the
+ * SIGCHLD path: that is the fastest notice there is.
+ * @param report  may be NULL
+ * @return 0, TR_ECORRUPT.
+ * Threads: any. Progress: lock-free. Syscalls: one or two a living participant.
+ * Crash: the next reaper starts over.
+ */
+TR_API TR_CHECK int tr_arena_reap(tr_arena *arena, tr_reap_report *report);
+
+/** Give idle memory of a TR_ARENA_LAZY arena back to the system: slots that are free now.
+ *  @param bytes how much; may be NULL
+ *  @return 0, TR_ENOTSUP (not lazy).
+ *  Threads: any. Syscalls: one a free slot. Crash: nothing is lost. */
+TR_API TR_CHECK int tr_arena_trim(tr_arena *arena, uint64_t *bytes);
+
+/** What the arena is.
+ *  @return 0, TR_EINVAL (struct_size).
+ *  Threads: any. Syscalls: some (it reads what the kernel says of the mapping). Crash: -. */
+TR_API TR_CHECK int tr_arena_info_read(tr_arena *arena, tr_arena_info *info);
+
+/** Change how long waits of this handle may spin: -1 adapts, 0 never, else nanoseconds.
+ *  Threads: any. */
+TR_API void tr_arena_set_spin(tr_arena *arena, int64_t spin_ns);
+
+TR_END_DECLS
+#endif

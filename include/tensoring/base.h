@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* base.h - what every header of tensoring uses, and the words in which functions are
+ * documented.
+ *
+ *  Owner     who must give the thing back, and who has it after an error.
+ *  Threads   "any": many threads at once; "one": the caller keeps others away.
+ *  Progress  "wait-free": a bounded number of own steps; "lock-free": somebody always
+ *            gets on, whoever is stopped or killed; "blocks": up to the timeout, no longer.
+ *  Syscalls  what the common case costs.
+ *  Crash     what others see when the caller is killed inside, or right after.
+ *  @return   0 or a negative TR_E... code: the complete list of this call.
+ *
+ * Nothing in the library prints, exits, changes errno on purpose, or installs a signal
+ * handler. */
+#ifndef TENSORING_BASE_H
+#define TENSORING_BASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TR_API   __attribute__((visibility("default"))) /* the rest is hidden */
+#define TR_CHECK __attribute__((warn_unused_result))
+
+#ifdef __cplusplus
+#define TR_ASSERT_SIZE(type, n) static_assert(sizeof(type) == (n), "ABI: " #type)
+#define TR_BEGIN_DECLS          extern "C" {
+#define TR_END_DECLS            }
+#else
+#define TR_ASSERT_SIZE(type, n) _Static_assert(sizeof(type) == (n), "ABI: " #type)
+#define TR_BEGIN_DECLS
+#define TR_END_DECLS
+#endif
+
+/** Timeouts are nanoseconds on CLOCK_MONOTONIC, relative to the call. */
+#define TR_NOWAIT  INT64_C(0)
+#define TR_FOREVER INT64_C(-1)
+
+typedef struct tr_arena tr_arena;     /**< one mapping of one arena. Threads: any */
+typedef struct tr_message tr_message; /**< a slot, loaned or received. Threads: one */
+typedef struct tr_queue tr_queue;     /**< each message to one receiver. Threads: any */
+
+#endif

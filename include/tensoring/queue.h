@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* queue.h - a bounded first-in-first-out channel: each message goes to one receiver.
+ *
+ * Any number of senders and receivers in any number of processes. The first to open a name
+ * makes the queue, later ones get the same. Queues live as long as their arena. */
+#ifndef TENSORING_QUEUE_H
+#define TENSORING_QUEUE_H
+
+#include <tensoring/message.h>
+
+TR_BEGIN_DECLS
+
+#define TR_MAX_CHANNEL_NAME 63    /**< bytes, without the 0 */
+#define TR_MAX_CAPACITY     65536 /**< messages in one queue */
+
+/** What becomes of a message whose receiver died with it. */
+typedef enum tr_policy {
+    TR_REDELIVER =
+        0,      /**< another receiver gets it, at most max_deliveries times in all */
+    TR_DROP = 1 /**< it is given up, and counted; a requester is told */
+} tr_policy;
+
+/** Start from TR_QUEUE_OPTIONS_INIT. Whoever opens an existing queue gets its options;
+ *  a capacity or policy that differs is TR_EINVAL unless it is 0 or the default. */
+typedef struct tr_queue_options {
+    uint32_t struct_size;
+    uint32_t capacity;       /**< 1 to TR_MAX_CAPACITY; 0: 256, or what the queue has */
+    uint32_t policy;         /**< tr_policy */
+    uint32_t max_deliveries; /**< 1 to 255; default 3 */
+    uint32_t stamp; /**< 1: sending takes the time (20 ns) for header.published_ns */
+    uint32_t reserved;
+} tr_queue_options;
+TR_ASSERT_SIZE(tr_queue_options, 24);
+/* clang-format off */
+#define TR_QUEUE_OPTIONS_INIT {sizeof(tr_queue_options), 0, TR_REDELIVER, 3, 0, 0}
+/* clang-format on */
+
+/**
+ * Open the queue @p name, making it if it is not there.
+ * @param options  NULL for defaults
+ * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOSPC (no room for another channel or its
+ *         ring; the detail says which option to raise), TR_EAGAIN (its maker is stopped),
+ *         TR_ENOMEM, TR_ECORRUPT.
+ * Owner:   the caller, until tr_queue_close(). The arena must outlive it.
+ * Threads: any. Syscalls: none. Crash: a half-made queue is finished by the next who opens.
+ */
+TR_API TR_CHECK int tr_queue_open(tr_arena *arena, const char *name,
+                                  const tr_queue_options *options, tr_queue **out);
+
+/** Forget the handle; the queue stays. NULL is allowed. Threads: one. */
+TR_API void tr_queue_close(tr_queue *queue);
+
+/**
+ * Hand @p message to @p queue: one receiver gets it, once. All that was written to the
+ * message before this call is visible to that receiver (edge E1 in docs/memory-model.md).
+ *
+ * @param message     loaned, or received and now forwarded without a copy; of the queue's
+ *                    own arena
+ * @param timeout_ns  how long to wait for room
+ * @return 0, TR_EAGAIN (TR_NOWAIT and full), TR_ETIMEDOUT, TR_EINTR, TR_ECLOSED, TR_EINVAL
+ *         (another arena, or a shared message), TR_EFORK, TR_ECORRUPT
+ *
+ * Owner:    the queue on 0; on any error nothing has changed hands.
+ * Threads:  any; no other thread may be using @p message.
+ * Progress: lock-free when there is room, else blocks up to the timeout.
+ * Syscalls: none when there is room and nobody sleeps; one wake if somebody does.
+ * Crash:    killed inside, the message is delivered whole or not at all; in the second case
+ *           reap frees its slot.
+ */
+TR_API TR_CHECK int tr_queue_send(tr_queue *queue, tr_message *message,
+                                  int64_t timeout_ns);
+
+/**
+ * Take the oldest message.
+ *
+ * @return 0, TR_EAGAIN (TR_NOWAIT and empty), TR_ETIMEDOUT, TR_EINTR, TR_ECLOSED (closed and
+ *         empty), TR_ENOMEM, TR_EUSERS, TR_ECORRUPT (what came breaks a rule: it is freed
+ *         and counted, the queue goes on).
+ *
+ * Owner:    the caller: tr_release() it, or send it on.
+ * Threads:  any. Progress: lock-free while there are messages, else blocks.
+ * Syscalls: none while there are messages.
+ * Crash:    the queue's policy decides: redelivered, or dropped and counted.
+ */
+TR_API TR_CHECK int tr_queue_receive(tr_queue *queue, int64_t timeout_ns,
+                                     tr_message **out);
+
+/** No more messages: senders get TR_ECLOSED, receivers drain what is there and then get it
+ *  too. For everybody, for good. Threads: any. Progress: wait-free. */
+TR_API void tr_queue_shutdown(tr_queue *queue);
+
+/** How many messages are in the queue, about. Threads: any. Progress: wait-free. */
+TR_API uint64_t tr_queue_depth(const tr_queue *queue);
+
+/** How many it can hold. Threads: any. */
+TR_API uint32_t tr_queue_capacity(const tr_queue *queue);
+
+/** Its name. Lives as long as the handle. Threads: any. */
+TR_API const char *tr_queue_name(const tr_queue *queue);
+
+/** The arena it is in. Threads: any. */
+TR_API tr_arena *tr_queue_arena(const tr_queue *queue);
+
+TR_END_DECLS
+#endif

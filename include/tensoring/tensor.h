@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* tensor.h - what one array is: its type, its shape, where its bytes are.
+ *
+ * A dtype is DLPack's triple (dlpack.h 1.1, DLDataType). What DLPack cannot say (units of
+ * datetime64, byte order, structured types, fixed strings) travels as a NumPy `descr`
+ * string beside it; the triple then says {TR_OPAQUE, 8 * itemsize, 1}, or the type that the
+ * bytes have in the machine's own order. */
+#ifndef TENSORING_TENSOR_H
+#define TENSORING_TENSOR_H
+
+#include <tensoring/base.h>
+
+TR_BEGIN_DECLS
+
+#define TR_MAX_NDIM    16
+#define TR_MAX_TENSORS 4096 /**< in one message */
+#define TR_MAX_NAME    255  /**< bytes of a tensor's name, without the 0 */
+#define TR_MAX_DESCR   8191 /**< bytes of a NumPy descr, without the 0 */
+#define TR_ALIGN       64   /**< every payload starts at a multiple of this */
+
+/** DLPack's DLDataTypeCode, same numbers. */
+typedef enum tr_dtype_code {
+    TR_INT = 0,
+    TR_UINT = 1,
+    TR_FLOAT = 2,
+    TR_OPAQUE = 3, /**< DLPack's OpaqueHandle: bytes that `descr` explains */
+    TR_BFLOAT = 4,
+    TR_COMPLEX = 5,
+    TR_BOOL = 6,
+    TR_FLOAT8_E3M4 = 7,
+    TR_FLOAT8_E4M3 = 8,
+    TR_FLOAT8_E4M3B11FNUZ = 9,
+    TR_FLOAT8_E4M3FN = 10,
+    TR_FLOAT8_E4M3FNUZ = 11,
+    TR_FLOAT8_E5M2 = 12,
+    TR_FLOAT8_E5M2FNUZ = 13,
+    TR_FLOAT8_E8M0FNU = 14,
+    TR_FLOAT6_E2M3FN = 15,
+    TR_FLOAT6_E3M2FN = 16,
+    TR_FLOAT4_E2M1FN = 17
+} tr_dtype_code;
+
+typedef struct tr_dtype {
+    uint8_t code;   /**< tr_dtype_code */
+    uint8_t bits;   /**< of one lane */
+    uint16_t lanes; /**< 1 for a plain scalar */
+} tr_dtype;
+TR_ASSERT_SIZE(tr_dtype, 4);
+
+enum {
+    TR_TENSOR_F_ORDER = 1u << 0,    /**< first index fastest; else the last one */
+    TR_TENSOR_READ_ONLY = 1u << 1,  /**< a shared slot: writing faults */
+    TR_TENSOR_BYTESWAPPED = 1u << 2 /**< big-endian, `descr` says of what */
+};
+
+/** What to loan. `shape` is read during the call only, as are the strings. */
+typedef struct tr_tensor_spec {
+    tr_dtype dtype;
+    uint32_t ndim;        /**< 0 to TR_MAX_NDIM; 0 is a scalar of one element */
+    const int64_t *shape; /**< ndim extents, each 0 or more; may be NULL if ndim is 0 */
+    const char *name;     /**< UTF-8, at most TR_MAX_NAME bytes; NULL for none */
+    const char *descr;    /**< NumPy descr, at most TR_MAX_DESCR bytes; NULL for none */
+    uint32_t flags;       /**< TR_TENSOR_F_ORDER, TR_TENSOR_BYTESWAPPED */
+    uint32_t reserved;    /**< 0 */
+} tr_tensor_spec;
+TR_ASSERT_SIZE(tr_tensor_spec, 40);
+
+/** One array of a message. Memory: `data` points into the arena and is good until the
+ *  message is sent or released; the struct and its strings live as long as the message
+ *  handle does. Elements are packed: `strides` follow from shape and order. */
+typedef struct tr_tensor {
+    void *data;      /**< 64-byte aligned; NULL if nbytes is 0 */
+    uint64_t nbytes; /**< bytes of the payload: tr_tensor_nbytes() of it */
+    tr_dtype dtype;
+    uint32_t ndim;
+    uint32_t flags;
+    uint32_t reserved;
+    const char *name;  /**< "" if it has none */
+    const char *descr; /**< "" if DLPack says it all */
+    int64_t shape[TR_MAX_NDIM];
+    int64_t strides[TR_MAX_NDIM]; /**< in elements, as DLPack counts */
+} tr_tensor;
+TR_ASSERT_SIZE(tr_tensor, 304);
+
+/** Bytes of one element, rounded up: (bits * lanes + 7) / 8, as DLPack counts. Threads: any. */
+TR_API uint64_t tr_dtype_bytes(tr_dtype dtype);
+
+/** The name of @p dtype as NumPy and ml_dtypes spell it ("float32", "bfloat16",
+ *  "float8_e4m3fn"), "opaque" or "unknown". Lanes are not part of it. Static. Threads: any. */
+TR_API const char *tr_dtype_name(tr_dtype dtype);
+
+/**
+ * Bytes that an array takes when packed. Types of less than 8 bits are packed bit by bit:
+ * (elements * bits * lanes + 7) / 8.
+ *
+ * @return 0, TR_EINVAL (no such dtype, ndim over 16, a negative extent), TR_EOVERFLOW.
+ * Threads: any.
+ */
+TR_API TR_CHECK int tr_tensor_nbytes(tr_dtype dtype, uint32_t ndim, const int64_t *shape,
+                                     uint64_t *nbytes);
+
+/**
+ * Copy an array into a loaned tensor, packing it on the way.
+ *
+ * @param to             a tensor of a loaned message
+ * @param from           address of the element at index 0, 0, ...
+ * @param strides_bytes  step of each of to->ndim indices in bytes, negative and 0 allowed;
+ *                       NULL if @p from is packed in the order of @p to
+ * @return 0, TR_EINVAL (read-only, or strides for a type of less than 8 bits).
+ * Threads: one for @p to. Syscalls: none.
+ */
+TR_API TR_CHECK int tr_tensor_fill(const tr_tensor *to, const void *from,
+                                   const int64_t *strides_bytes);
+
+TR_END_DECLS
+#endif

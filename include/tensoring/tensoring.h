@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* tensoring.h - everything. */
+#ifndef TENSORING_H
+#define TENSORING_H
+
+#include <tensoring/arena.h>
+#include <tensoring/base.h>
+#include <tensoring/error.h>
+#include <tensoring/message.h>
+#include <tensoring/queue.h>
+#include <tensoring/stats.h>
+#include <tensoring/tensor.h>
+#include <tensoring/version.h>
+
+#endif

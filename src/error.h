@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* error.h - say why. The one place where the codes of ipc/ become those of the interface. */
+#ifndef TR_SRC_ERROR_H
+#define TR_SRC_ERROR_H
+
+#include <stdarg.h>
+
+#include <tensoring/error.h>
+
+/* Keep the sentence for tr_error_detail() and return @p code. */
+int tr_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same for a result of ipc/ (0 or -errno): the code of the interface. */
+int tr_fail_errno(int negative_errno, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Add to the sentence that is there. */
+void tr_fail_more(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif
