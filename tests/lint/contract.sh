@@ -1,0 +1,48 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Every public call states its contract (the words are in base.h). Run from the root.
+set -u
+status=0
+
+awk '
+    function fail(why) { printf "%s:%d: %s\n", FILENAME, FNR, why; bad = 1 }
+    function declared(text,   name) {
+        name = text
+        sub(/ *\(.*/, "", name)
+        sub(/.*[ *]/, "", name)
+        if (comment == "")
+            fail(name " has no comment")
+        else {
+            if (text ~ /TR_API( TR_CHECK)? int / && comment !~ /@return/)
+                fail(name " does not list what it returns")
+            if (comment !~ /Threads:|as tr_[a-z_]+\(\)/)
+                fail(name " does not say Threads:")
+            if (text ~ /TR_API TR_CHECK/ && text !~ /TR_CHECK int /)
+                fail(name ": TR_CHECK is for result codes")
+            if (text ~ /TR_API int /)
+                fail(name " returns a code and is not TR_CHECK")
+        }
+    }
+    FNR == 1 { comment = ""; text = ""; open = 0 }
+    /^\/\*/ { comment = ""; open = 1 }
+    open { comment = comment $0 "\n"; if (/\*\//) open = 0; next }
+    /^#/ { next }
+    /^typedef struct [a-z_0-9]+ [a-z_0-9]+;/ {
+        handle = $3
+        if ($0 "\n" comment !~ /Threads:/) fail(handle " does not say Threads:")
+        next
+    }
+    /^TR_API/ { text = $0 }
+    !/^TR_API/ && text != "" { text = text " " $0 }
+    text ~ /;/ { declared(text); text = ""; comment = "" }
+    /^$/ && text == "" { comment = "" }
+    END { exit bad }' include/tensoring/*.h || status=1
+
+# every code that a comment names is in the table
+table=$(grep -ohE '^ +X\([A-Z0-9]+, -' include/tensoring/error.h | sed -E 's/.*\(|,.*//g')
+for code in $(grep -ohE '\bTR_E[A-Z0-9]+\b' -r include | sort -u); do
+    name=${code#TR_E}
+    grep -qx "$name" <<<"$table" || [ "$code" = TR_ERRORS ] || [ "$code" = TR_END ] ||
+        { echo "$code is not in the table of error.h"; status=1; }
+done
+exit $status

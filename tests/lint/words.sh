@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Small rules that grep can hold up. Run from the root.
+set -u
+bad=0
+complain() { # complain REASON, with the offenders on standard input
+    local found
+    found=$(cat)
+    [ -z "$found" ] || { echo "$found"; echo "  ^ $1"; bad=1; }
+}
+files() { # files GLOB...: those under version control, or all but the build's
+    if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+        git ls-files -- "$@"
+    else
+        local glob
+        for glob in "$@"; do
+            find . -path ./build -prune -o -type f -name "${glob##*/}" -print
+        done
+    fi
+}
+uncommented() {
+    sed -E 's@/\*.*\*/@@; s@/\*.*@@' | grep -vE '^[^:]*:[0-9]+: *\*'
+}
+
+for file in $(files '*.c' '*.h' '*.py' '*.pyi' '*.sh' '*CMakeLists.txt' '*.cmake' \
+    tests/run bench/run .ci/run); do
+    [ ! -s "$file" ] || head -n 2 "$file" | grep -q 'SPDX-License-Identifier: MIT' || echo "$file"
+done | complain 'no SPDX line'
+
+grep -rnE '\b(u|nano)?sleep *\(|clock_nanosleep|^ *sleep [0-9]' tests \
+    --include='*.c' --include='*.h' --include='*.py' --include='*.sh' --exclude-dir=lint |
+    uncommented | complain 'tests wait for events, not for time'
+
+grep -rnE '\b(TODO|FIXME|XXX)\b' include src ipc tests bench python examples \
+    --include='*.[ch]' --include='*.py' --include='CMakeLists.txt' |
+    complain 'finish it or file it'
+
+grep -rnE '\berrno *= |\b(printf|fprintf|puts|perror|exit|_exit|abort|signal|sigaction) *\(' \
+    src ipc --include='*.[ch]' | grep -vE '^src/cli/|errno = saved' | uncommented |
+    complain 'a library neither prints nor exits, and leaves errno and signals alone'
+
+grep -rnE 'timeout[^_a-z]' include --include='*.h' | uncommented | grep -vE 'TR_COUNTERS|X\(' |
+    complain 'units are in the name'
+
+grep -rnE 'CMAKE_C_FLAGS\b|add_definitions|^ *include_directories' --include=CMakeLists.txt \
+    . --exclude-dir=build | complain 'targets carry the flags'
+
+for file in $(files '*.c' '*.h' '*.py'); do
+    lines=$(wc -l <"$file")
+    [ "$lines" -le 600 ] || echo "$file: $lines lines"
+done | complain 'one idea a file, at most 600 lines'
+exit $bad
