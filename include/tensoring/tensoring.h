@@ -7,6 +7,7 @@
 #include <tensoring/base.h>
 #include <tensoring/error.h>
 #include <tensoring/message.h>
+#include <tensoring/npy.h>
 #include <tensoring/queue.h>
 #include <tensoring/stats.h>
 #include <tensoring/tensor.h>
