@@ -12,5 +12,6 @@
 #include <tensoring/stats.h>
 #include <tensoring/tensor.h>
 #include <tensoring/version.h>
+#include <tensoring/workers.h>
 
 #endif

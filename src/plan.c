@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "src/error.h"
+#include "src/plan_inner.h"
+
+static const tr_plan_options defaults = TR_PLAN_OPTIONS_INIT;
+
+/* A shorter struct takes defaults for what it lacks; a longer one may only say 0 there. */
+static int take_options(tr_plan_options *to, const tr_plan_options *from)
+{
+    *to = defaults;
+    if (!from)
+        return 0;
+    if (from->struct_size < sizeof(uint32_t))
+        return tr_fail(TR_EINVAL, "plan: options.struct_size is %u", from->struct_size);
+    for (size_t i = sizeof(*to); i < from->struct_size; i++)
+        if (((const unsigned char *)from)[i])
+            return tr_fail(
+                TR_EINVAL,
+                "plan: options of %u bytes, this library knows %zu and there is "
+                "something in the rest",
+                from->struct_size, sizeof(*to));
+    memcpy(to, from, from->struct_size < sizeof(*to) ? from->struct_size : sizeof(*to));
+    to->struct_size = sizeof(*to);
+    if (to->policy > TR_PLAN_BANDWIDTH)
+        return tr_fail(TR_EINVAL, "plan: policy %u, there are 0 to %d", to->policy,
+                       TR_PLAN_BANDWIDTH);
+    if (to->flags & ~(uint32_t)(TR_PLAN_FAST_ONLY | TR_PLAN_NO_QUOTA) || to->reserved)
+        return tr_fail(TR_EINVAL, "plan: unknown flags %#x", to->flags);
+    return 0;
+}
+
+int plan_check(const tr_plan *plan)
+{
+    if (!plan || plan->magic != TR_PLAN_MAGIC || plan->size != sizeof(*plan) ||
+        plan->workers == 0 || plan->workers > TR_MAX_WORKERS || plan->cores > TR_MAX_CPUS)
+        return tr_fail(TR_EINVAL, "these bytes are not a plan of this library");
+    return 0;
+}
+
+static void set_threads(tr_plan *plan)
+{
+    int64_t share = INT64_MAX;
+
+    if (plan->quota_milli_cpus >= 0)
+        share = plan->quota_milli_cpus / 1000 / plan->workers;
+    for (uint32_t i = 0; i < plan->workers; i++) {
+        tr_plan_worker *worker = &plan->worker[i];
+
+        worker->threads = worker->cores < share ? worker->cores : (uint32_t)share;
+        if (worker->threads == 0)
+            worker->threads = 1;
+    }
+}
+
+static uint32_t find_limit(const tr_plan *plan, const struct quota *quota)
+{
+    uint32_t used = plan->cores - plan->reserved_cores;
+
+    if (plan->quota_milli_cpus >= 0 && plan->quota_milli_cpus / 1000 < used)
+        return TR_LIMIT_QUOTA;
+    if (plan->cpus >= plan->machine_cpus)
+        return TR_LIMIT_MACHINE;
+    if (quota->cpuset_cpus >= 0 && plan->cpus >= quota->cpuset_cpus)
+        return TR_LIMIT_CPUSET;
+    return TR_LIMIT_AFFINITY;
+}
+
+int plan_build(tr_plan *plan, hwloc_topology_t topology, uint32_t workers,
+               const tr_plan_options *options, const struct quota *quota,
+               uint32_t machine_cpus)
+{
+    tr_plan_options mine;
+    struct core_sets *sets;
+    int err = take_options(&mine, options);
+
+    if (err)
+        return err;
+    if (workers == 0 || workers > TR_MAX_WORKERS)
+        return tr_fail(TR_EINVAL, "plan: %u workers, there may be 1 to %d", workers,
+                       TR_MAX_WORKERS);
+    sets = malloc(sizeof(*sets));
+    if (!sets)
+        return tr_fail(TR_ENOMEM, "plan: no memory for %zu bytes", sizeof(*sets));
+    memset(plan, 0, sizeof(*plan));
+    plan->magic = TR_PLAN_MAGIC;
+    plan->size = sizeof(*plan);
+    plan->workers = workers;
+    plan->policy = mine.policy;
+    plan->quota_milli_cpus = -1;
+    if (!(mine.flags & TR_PLAN_NO_QUOTA)) {
+        plan->quota_milli_cpus = quota->milli_cpus;
+        memcpy(plan->quota_source, quota->source, sizeof(plan->quota_source));
+    }
+    err = plan_find_cores(plan, sets, topology);
+    if (!err)
+        err = plan_cut(plan, sets, &mine);
+    free(sets);
+    if (err)
+        return err;
+    plan->machine_cpus = machine_cpus > plan->cpus ? machine_cpus : plan->cpus;
+    set_threads(plan);
+    plan->limit = find_limit(plan, quota);
+    return 0;
+}
+
+int tr_plan_create(tr_plan *plan, uint32_t workers, const tr_plan_options *options)
+{
+    hwloc_topology_t topology;
+    struct quota quota;
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    int err;
+
+    if (!plan)
+        return tr_fail(TR_EINVAL, "plan: no place to put it");
+    err = plan_topology(&topology);
+    if (err)
+        return err;
+    quota_read("", &quota);
+    err = plan_build(plan, topology, workers, options, &quota,
+                     online > 0 ? (uint32_t)online : 0);
+    hwloc_topology_destroy(topology);
+    return err;
+}
