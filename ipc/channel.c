@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#include "ipc/channel.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ipc/os.h"
+
+#define HASH_SHIFT 26
+#define MAX_RING   65536
+
+static uint64_t making(const struct peer *me, uint32_t kind, uint64_t hash)
+{
+    return (uint64_t)CHANNEL_MAKING | (uint64_t)kind << 2 | (uint64_t)me->who << 5 |
+           (uint64_t)(me->inc & 0xfff) << 14 | hash << HASH_SHIFT;
+}
+
+static uint64_t ready(uint64_t kind, uint64_t hash)
+{
+    return (uint64_t)CHANNEL_READY | kind << 2 | hash << HASH_SHIFT;
+}
+
+/* FNV-1a, 64 bits (Fowler, Noll, Vo), folded to what the word has room for. */
+static uint64_t hash_name(const char *name)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+
+    for (; *name; name++)
+        hash = (hash ^ (uint8_t)*name) * UINT64_C(1099511628211);
+    return (hash ^ hash >> 38) & ((UINT64_C(1) << (64 - HASH_SHIFT)) - 1);
+}
+
+uint64_t channel_word(const struct view *view, uint32_t index)
+{
+    /* E5 acquire: pairs with publish(). */
+    return shm_load(&view_channel(view, index)->word, E5_OPEN);
+}
+
+void channel_name(const struct view *view, uint32_t index, char name[CHANNEL_NAME])
+{
+    uint64_t words[CHANNEL_NAME / 8];
+
+    shm_copy_out(words, view_channel(view, index)->name, CHANNEL_NAME / 8);
+    memcpy(name, words, CHANNEL_NAME);
+    name[CHANNEL_NAME - 1] = 0;
+}
+
+uint8_t *channel_bytes(const struct view *view, uint32_t index, uint64_t *bytes)
+{
+    struct channel *channel = view_channel(view, index);
+    uint64_t off = shm_get(&channel->ring_off), size = shm_get(&channel->ring_bytes);
+
+    if (off % LINE || off < view->geo.rings_off || size > view->geo.rings_bytes ||
+        off - view->geo.rings_off > view->geo.rings_bytes - size)
+        return NULL;
+    *bytes = size;
+    return view->base + off;
+}
+
+int channel_ring(const struct view *view, uint32_t index, struct ring *ring)
+{
+    struct channel *channel = view_channel(view, index);
+    uint32_t capacity = shm_get(&channel->capacity);
+    uint64_t bytes;
+    uint8_t *cells = channel_bytes(view, index, &bytes);
+
+    if (!cells || capacity < 1 || capacity > MAX_RING || bytes < UINT64_C(8) * capacity)
+        return -EBADMSG;
+    *ring = (struct ring){
+        .view = view,
+        .channel = channel,
+        .cells = (_Atomic uint64_t *)(void *)cells,
+        .index = index,
+        .capacity = capacity,
+        .shift = capacity & (capacity - 1) ? -1 : __builtin_ctz(capacity),
+        .max_deliveries = shm_get(&channel->max_deliveries),
+        .redeliver = shm_get(&channel->policy) == 0,
+    };
+    return 0;
+}
+
+/* A piece of the region of rings. What a maker that died had taken stays its entry's. */
+static int allocate(const struct view *view, struct channel *channel, uint64_t bytes)
+{
+    _Atomic uint64_t *used = &view_live(view)->rings_used;
+    /* relaxed: the compare-and-swap decides, the bytes are 0 from the start. */
+    uint64_t seen = shm_load(used, memory_order_relaxed);
+
+    if (shm_get(&channel->ring_bytes) >= bytes)
+        return 0;
+    bytes = (bytes + LINE - 1) / LINE * LINE;
+    do {
+        if (seen > view->geo.rings_bytes || bytes > view->geo.rings_bytes - seen)
+            return -ENOBUFS;
+    } while (!shm_cas(used, &seen, seen + bytes,
+                      memory_order_relaxed)); /* relaxed: as above */
+    shm_put(&channel->ring_off, view->geo.rings_off + seen);
+    shm_put(&channel->ring_bytes, bytes);
+    return 0;
+}
+
+/* The entry is ours to make. */
+static int make(struct peer *me, uint32_t index, const struct channel_wish *wish,
+                uint64_t hash)
+{
+    struct channel *channel = view_channel(me->view, index);
+    uint32_t capacity = wish->capacity ? wish->capacity : wish->fallback;
+    uint64_t name[CHANNEL_NAME / 8] = {0}, bytes;
+    uint8_t *ring;
+    int result = allocate(me->view, channel,
+                          wish->ring_bytes ? wish->ring_bytes : UINT64_C(8) * capacity);
+
+    if (result == 0 && !channel_bytes(me->view, index, &bytes))
+        result = -EBADMSG;
+    if (result < 0) {
+        /* relaxed: nothing was written. The hash stays, so that the probe order does. */
+        shm_store(&channel->word, making(me, 0, hash), memory_order_relaxed);
+        return result;
+    }
+    memcpy(name, wish->name, strlen(wish->name));
+    shm_copy_in(channel->name, name, CHANNEL_NAME / 8);
+    shm_put(&channel->capacity, capacity);
+    shm_put(&channel->policy, wish->policy);
+    shm_put(&channel->max_deliveries, wish->max_deliveries);
+    shm_put(&channel->stamp, wish->stamp);
+    ring = channel_bytes(me->view, index, &bytes);
+    memset(ring, 0, bytes); /* a maker that died may have written there */
+    if (wish->build)
+        wish->build(me->view, channel, ring, capacity);
+    /* E5 release: pairs with channel_word(); the entry is whole. */
+    shm_store(&channel->word, ready(wish->kind, hash), E5_READY);
+    return 0;
+}
+
+/* Whether who makes the entry can be taken over: it gave up, or is dead. */
+static bool abandoned(const struct view *view, uint64_t word)
+{
+    uint32_t who = (uint32_t)(word >> 5 & 0x1ff), inc = (uint32_t)(word >> 14 & 0xfff);
+    uint64_t entry;
+
+    if (CHANNEL_KIND(word) == 0 || who >= view->geo.participant_count)
+        return true;
+    /* E4 acquire: as in participant.c; low bits are the state. */
+    entry = shm_load(&view_participant(view, who)->word, E4_LOOK);
+    return (entry >> 2 & 0xfff) != inc || (entry & 3) == 0 || os->dead(view, who);
+}
+
+/* One entry of the probe. 1: it is the one. 0: look at the next. */
+static int probe(struct peer *me, uint32_t index, const struct channel_wish *wish,
+                 uint64_t hash)
+{
+    struct channel *channel = view_channel(me->view, index);
+    uint64_t word = channel_word(me->view, index);
+    char name[CHANNEL_NAME];
+    int result;
+
+    if (CHANNEL_STATE(word) == CHANNEL_EMPTY ||
+        (CHANNEL_STATE(word) == CHANNEL_MAKING && word >> HASH_SHIFT == hash)) {
+        if (CHANNEL_STATE(word) == CHANNEL_MAKING && !abandoned(me->view, word))
+            return -EAGAIN;
+        /* E5 acquire: what a dead maker took from the rings is read. */
+        if (!shm_cas(&channel->word, &word, making(me, wish->kind, hash), E5_OPEN))
+            return probe(me, index, wish, hash);
+        result = make(me, index, wish, hash);
+        return result < 0 ? result : 1;
+    }
+    if (word >> HASH_SHIFT != hash || CHANNEL_STATE(word) != CHANNEL_READY)
+        return 0;
+    channel_name(me->view, index, name);
+    if (strcmp(name, wish->name) != 0)
+        return 0;
+    return CHANNEL_KIND(word) == wish->kind ? 1 : -EEXIST;
+}
+
+int channel_open(struct peer *me, const struct channel_wish *wish, uint32_t *index)
+{
+    uint32_t count = me->view->geo.channel_count;
+    uint64_t hash = hash_name(wish->name);
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = (uint32_t)((hash + i) % count);
+        int found = probe(me, at, wish, hash);
+
+        if (found < 0)
+            return found;
+        if (found) {
+            *index = at;
+            return 0;
+        }
+    }
+    return -ENOSPC;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/* layout.h - every byte that processes share. Little-endian, fixed width; no pointers,
+ * enums, bool, size_t. Offsets count from byte 0 of the arena. To move a byte is to raise
+ * ARENA_LAYOUT and to renew tests/abi/layout.golden.
+ *
+ *  0                 struct control       written once, before the magic; then immutable
+ *  4096              struct live          counters, class words, small state of the arena
+ *  participants_off  struct participant   one for each process that may join
+ *  pins_off          pins                 pin_stride bytes for each participant
+ *  channels_off      struct channel       the names
+ *  rings_off         rings                cells and tables of the channels, bump-allocated
+ *  records_off       struct slot_record   who owns slot i, its header, its first tensor
+ *  payload_off       payloads             class by class, page-aligned
+ *
+ * A slot's payload: data from byte 0; a table of descriptors, if there is one, at the end.
+ *
+ *  data of tensor 0 | pad to 64 | data of tensor 1 | ... | table | strings
+ */
+#ifndef TR_IPC_LAYOUT_H
+#define TR_IPC_LAYOUT_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ARENA_LAYOUT     1
+#define ARENA_MAGIC      UINT64_C(0x31474e49524f5354) /* "TSORING1", little-endian */
+#define ARENA_FEATURES   UINT64_C(0)                  /* bits that this code knows */
+#define LINE             128 /* two cache lines: the x86 prefetcher fetches pairs */
+#define PAGE             4096
+#define MAX_CLASSES      16
+#define MAX_PARTICIPANTS 256
+#define MAX_CHANNELS     1024
+#define MAX_SLOTS        (UINT32_C(1) << 20)
+#define MAX_NDIM         16
+#define MAX_COUNTERS     64
+#define CHANNEL_NAME     64
+#define SMALL_TEXT       64
+
+/* Bytes of the lock file beyond the participants' own: see lockfile.h. */
+#define LOCK_GATE (MAX_PARTICIPANTS + 1)
+
+struct slot_class {
+    uint64_t slot_bytes; /* what a user may put in */
+    uint64_t stride;     /* from one slot's payload to the next */
+    uint64_t payload_off;
+    uint32_t first_slot;
+    uint32_t count;
+};
+
+struct control {
+    _Atomic uint64_t magic; /* E0: stored last */
+    uint32_t layout;
+    uint32_t creator_uid;
+    uint64_t features;
+    uint64_t total_bytes; /* == fstat().st_size */
+    uint64_t nonce;
+    uint64_t participants_off;
+    uint64_t pins_off;
+    uint64_t channels_off;
+    uint64_t rings_off;
+    uint64_t records_off;
+    uint64_t payload_off;
+    uint64_t rings_bytes;
+    uint32_t flags; /* TR_ARENA_... as asked for */
+    uint32_t class_count;
+    uint32_t participant_count;
+    uint32_t channel_count;
+    uint32_t slot_count;
+    uint32_t pin_count;
+    uint32_t pin_stride;
+    uint32_t eventfd_count;
+    uint64_t reserved[4];
+    struct slot_class classes[MAX_CLASSES];
+    uint8_t pad[PAGE - 160 - 32 * MAX_CLASSES];
+};
+
+/* What is hot with one class of slots. */
+struct class_words {
+    alignas(LINE) _Atomic uint32_t freed; /* wake word: somebody waits for a slot */
+    alignas(LINE) _Atomic uint32_t last;  /* hint: slot freed last, + 1 */
+};
+
+struct live {
+    _Atomic uint64_t counters[MAX_COUNTERS];
+    alignas(LINE) _Atomic uint64_t rings_used; /* bump of the rings' region */
+    _Atomic uint64_t watched_ns;   /* when somebody last looked for the dead */
+    _Atomic uint32_t watcher;      /* participant + 1 that looks while asleep */
+    _Atomic uint32_t copy_routine; /* 0 memcpy, 1 rep movsb; see copy.h */
+    _Atomic uint64_t populate_ns;
+    struct class_words classes[MAX_CLASSES];
+};
+
+struct participant {
+    alignas(LINE) _Atomic uint64_t word; /* state and incarnation, see participant.h */
+    _Atomic uint32_t pid;
+    _Atomic uint32_t uid;
+    _Atomic uint64_t start_time; /* clock ticks since boot, 0 unknown */
+    _Atomic uint64_t pid_ns;     /* inode of the pid namespace, 0 unknown */
+    _Atomic uint64_t joined_ns;
+    _Atomic uint64_t reserved[11];
+    alignas(LINE) _Atomic uint32_t doorbell; /* wake word of its pollable descriptor */
+    _Atomic uint32_t notify;                 /* how it wants to be told, see notify.h */
+    _Atomic uint64_t inbox;                  /* channel of its replies, + 1 */
+    _Atomic uint64_t notify_reserved[14];
+};
+
+/* A channel. The first line is written by its maker, then read-mostly. */
+struct channel {
+    alignas(LINE) _Atomic uint64_t word; /* state, kind, hash: see channel.h */
+    _Atomic uint64_t ring_off;           /* from byte 0 of the arena */
+    _Atomic uint64_t ring_bytes;
+    _Atomic uint32_t capacity;
+    _Atomic uint32_t policy;
+    _Atomic uint32_t max_deliveries;
+    _Atomic uint32_t stamp;
+    _Atomic uint32_t closed;
+    _Atomic uint32_t orphans; /* messages of dead receivers wait in their slots */
+    _Atomic uint64_t reserved[2];
+    _Atomic uint64_t name[CHANNEL_NAME / 8];
+    alignas(LINE) _Atomic uint64_t tail;  /* hint: the next position to fill */
+    alignas(LINE) _Atomic uint64_t head;  /* hint: the oldest position that is full */
+    alignas(LINE) _Atomic uint32_t items; /* wake word: receivers sleep on it */
+    _Atomic uint32_t items_reserved;
+    _Atomic uint64_t items_listeners[4]; /* participants to tell by descriptor */
+    alignas(LINE) _Atomic uint32_t room; /* wake word: senders sleep on it */
+    _Atomic uint32_t room_reserved;
+    _Atomic uint64_t room_listeners[4];
+    alignas(LINE) _Atomic uint64_t extra[48]; /* of the kind: see shared.h */
+};
+
+/* One tensor: in the record (the first of a plain message) or in the table. */
+struct tensor_words {
+    _Atomic uint64_t type; /* code 0-7, bits 8-15, lanes 16-31, ndim 32-47, flags 48-63 */
+    _Atomic uint64_t offset; /* from the start of the slot's payload */
+    _Atomic uint64_t nbytes;
+    _Atomic uint64_t
+        text; /* table only: offset 0-31 in the strings, name 32-47, descr 48-63 */
+    _Atomic uint64_t shape[MAX_NDIM];
+};
+
+struct slot_record {
+    alignas(LINE) _Atomic uint64_t owner; /* who owns the slot, see slot.h */
+    _Atomic uint64_t where;               /* channel and position it was queued at */
+    _Atomic uint64_t tensors;             /* count 0-31, 32: they are in the table,
+                                             33: crc32c is set, 34: first has texts */
+    _Atomic uint64_t content;             /* content type 0-31, crc32c 32-63 */
+    _Atomic uint64_t correlation_id;
+    _Atomic uint64_t deadline_ns;
+    _Atomic uint64_t published_ns;
+    _Atomic uint64_t reply_to; /* see request.h */
+    struct tensor_words first; /* of a table: offset and nbytes are the table's */
+    _Atomic uint64_t user[SMALL_TEXT / 8];
+    _Atomic uint64_t content_type[SMALL_TEXT / 8];
+    _Atomic uint64_t name[SMALL_TEXT / 8];  /* of the first tensor */
+    _Atomic uint64_t descr[SMALL_TEXT / 8]; /* of the first tensor */
+    _Atomic uint64_t resident;              /* lazy arenas: memory is reserved */
+    _Atomic uint64_t reserved[3];
+};
+
+#define AT(type, field, off) _Static_assert(offsetof(struct type, field) == (off), #field)
+AT(control, layout, 8);
+AT(control, total_bytes, 24);
+AT(control, flags, 96);
+AT(control, classes, 160);
+AT(live, rings_used, 512);
+AT(live, classes, 640);
+AT(participant, pid, 8);
+AT(participant, doorbell, 128);
+AT(channel, name, 64);
+AT(channel, tail, 128);
+AT(channel, head, 256);
+AT(channel, items, 384);
+AT(channel, room, 512);
+AT(channel, extra, 640);
+AT(slot_record, where, 8);
+AT(slot_record, first, 64);
+AT(slot_record, user, 224);
+#undef AT
+_Static_assert(sizeof(struct control) == PAGE, "control block");
+_Static_assert(sizeof(struct live) == 640 + 256 * MAX_CLASSES, "live");
+_Static_assert(sizeof(struct participant) == 2 * LINE, "participant");
+_Static_assert(sizeof(struct channel) == 1024, "channel");
+_Static_assert(sizeof(struct tensor_words) == 160, "tensor");
+_Static_assert(sizeof(struct slot_record) == 512, "slot record");
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
+               "atomics must work across processes");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the arena is little-endian");
+
+/* Tensors 0-31 of slot_record.tensors, and its flags. */
+#define TENSORS_TABLE (UINT64_C(1) << 32)
+#define TENSORS_CRC   (UINT64_C(1) << 33)
+#define TENSORS_TEXT  (UINT64_C(1) << 34)
+
+/* Counters, in the order of TR_COUNTERS. */
+enum counter {
+    COUNT_WAITS,
+    COUNT_WAKES,
+    COUNT_TIMEOUTS,
+    COUNT_LOAN_WAITS,
+    COUNT_DEATHS,
+    COUNT_FREED,
+    COUNT_REDELIVERED,
+    COUNT_DROPPED,
+    COUNT_CORRUPT,
+    COUNT_JOINS,
+    COUNT_LAGGED,
+    COUNT_EVICTED,
+    COUNT_STALE_REPLIES
+};
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* order.h - every ordering edge by name; -DTR_WEAKEN_E1 builds its mutant, which a test
+ * must catch. The argument for each stands at its two ends and in docs/memory-model.md. */
+#ifndef TR_IPC_ORDER_H
+#define TR_IPC_ORDER_H
+
+#include <stdatomic.h>
+
+/* E0: control block written -> magic read. */
+#ifdef TR_WEAKEN_E0
+#define E0_READY memory_order_relaxed
+#define E0_LOOK  memory_order_relaxed
+#else
+#define E0_READY memory_order_release
+#define E0_LOOK  memory_order_acquire
+#endif
+
+/* E1: slot record and payload written -> read by who claims the slot. */
+#ifdef TR_WEAKEN_E1
+#define E1_PUT  memory_order_relaxed
+#define E1_TAKE memory_order_relaxed
+#else
+#define E1_PUT  memory_order_release
+#define E1_TAKE memory_order_acquire
+#endif
+
+/* E2: last access of a slot's holder -> slot loaned again. The free is seq_cst because it
+ * also is the change that E3 speaks of. */
+#ifdef TR_WEAKEN_E2
+#define E2_FREE memory_order_relaxed
+#define E2_LOAN memory_order_relaxed
+#else
+#define E2_FREE memory_order_seq_cst
+#define E2_LOAN memory_order_acquire
+#endif
+
+/* E3: one order of announce, look, change and the waker's load: all seq_cst. */
+#define E3 memory_order_seq_cst
+
+/* E4: participant entry written -> entry read by who may reap it. */
+#ifdef TR_WEAKEN_E4
+#define E4_LIVE memory_order_relaxed
+#define E4_LOOK memory_order_relaxed
+#else
+#define E4_LIVE memory_order_release
+#define E4_LOOK memory_order_acquire
+#endif
+
+/* E5: channel entry written -> channel opened. */
+#ifdef TR_WEAKEN_E5
+#define E5_READY memory_order_relaxed
+#define E5_OPEN  memory_order_relaxed
+#else
+#define E5_READY memory_order_release
+#define E5_OPEN  memory_order_acquire
+#endif
+
+/* E6: what a holder saw and wrote of a slot -> whoever takes it over from the dead, and
+ * from the reaper to the next receiver. */
+#ifdef TR_WEAKEN_E6
+#define E6_CLAIM memory_order_relaxed
+#define E6_REAP  memory_order_relaxed
+#define E6_LOOK  memory_order_relaxed
+#else
+#define E6_CLAIM memory_order_acq_rel
+#define E6_REAP  memory_order_acq_rel
+#define E6_LOOK  memory_order_acquire
+#endif
+
+/* E7: sweep of a dead participant -> its entry claimed by a new one. */
+#ifdef TR_WEAKEN_E7
+#define E7_SWEPT memory_order_relaxed
+#define E7_JOIN  memory_order_relaxed
+#else
+#define E7_SWEPT memory_order_acq_rel
+#define E7_JOIN  memory_order_acq_rel
+#endif
+
+/* E8: slot queued -> cell that names it read. seq_cst because the put also is the change,
+ * and the look the look, of E3. Atomics on both ends: the explorer has its mutants. */
+#define E8_PUT  memory_order_seq_cst
+#define E8_LOOK memory_order_seq_cst
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* os.h - what the protocol asks of the kernel, behind a table that tests replace: so "wake
+ * exactly at the timeout", "EINTR storm" and "this participant is dead" need no luck. */
+#ifndef TR_IPC_OS_H
+#define TR_IPC_OS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct view;
+
+struct os_calls {
+    /* CLOCK_MONOTONIC. */
+    int64_t (*now_ns)(void);
+    /* Sleep while *word == seen, until the absolute time. 0, -EAGAIN (another value),
+     * -EINTR, -ETIMEDOUT. Shared, not private: the waker is another process. */
+    int (*futex_wait)(const _Atomic uint32_t *word, uint32_t seen, int64_t until_ns);
+    /* Wake at most @p count; how many woke. */
+    int (*futex_wake)(_Atomic uint32_t *word, int count);
+    /* Of a claimed entry. True: certainly dead. False: maybe alive. */
+    bool (*dead)(const struct view *view, uint32_t participant);
+};
+
+extern const struct os_calls os_kernel; /* the real ones */
+extern const struct os_calls *os;       /* in use; changed by tests alone */
+
+#endif

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+#include "ipc/reap.h"
+
+#include <errno.h>
+
+#include "ipc/channel.h"
+#include "ipc/os.h"
+#include "ipc/participant.h"
+#include "ipc/wake.h"
+
+#define WATCH_NS INT64_C(20000000)
+#define SLICE_NS INT64_C(250000000)
+
+/* The dead one whose sweep this is. */
+struct sweep {
+    struct peer *me;
+    uint32_t who;
+    uint64_t entry; /* its word, REAPING */
+    struct reap_report *report;
+};
+
+/* Whether the entry is still the one that we sweep. Loaded after a slot word and before its
+ * compare-and-swap: a new owner of the entry can't have written that word then. */
+static bool still(const struct sweep *sweep)
+{
+    /* E7 acquire: pairs with finish() of another reaper. */
+    return shm_load(&view_participant(sweep->me->view, sweep->who)->word, E4_LOOK) ==
+           sweep->entry;
+}
+
+static void counted(const struct sweep *sweep, uint32_t *what, enum counter counter)
+{
+    ++*what;
+    view_count(sweep->me->view, counter, 1);
+}
+
+static void free_slot(const struct sweep *sweep, uint32_t slot, uint64_t word)
+{
+    if (still(sweep) && slot_free_from(sweep->me->view, slot, word))
+        counted(sweep, &sweep->report->freed, COUNT_FREED);
+}
+
+static void announce_orphan(const struct view *view, struct channel *channel)
+{
+    /* E3: after the mark, before the look for sleepers. */
+    shm_add(&channel->orphans, 1, E3);
+    wake_one(view, &channel->items);
+}
+
+/* Let the next receiver find the message in its slot. */
+static void orphan(const struct sweep *sweep, uint32_t slot, uint64_t word,
+                   uint32_t deliveries, const struct ring *ring)
+{
+    struct slot_record *record = view_record(sweep->me->view, slot);
+    uint64_t mark = slot_word(SLOT_ORPHAN, SLOT_NOBODY, 0, deliveries,
+                              SLOT_GENERATION(word));
+
+    /* E6 release: pairs with take_orphan(); what the dead one wrote is passed on. */
+    if (!still(sweep) || !shm_cas(&record->owner, &word, mark, E6_REAP))
+        return;
+    counted(sweep, &sweep->report->redelivered, COUNT_REDELIVERED);
+    announce_orphan(sweep->me->view, ring->channel);
+}
+
+/* A message that the dead one had received, or was sending. */
+static void sweep_message(const struct sweep *sweep, uint32_t slot, uint64_t word)
+{
+    const struct view *view = sweep->me->view;
+    /* relaxed: ordered after the word by its acquire. */
+    uint64_t where = shm_get(&view_record(view, slot)->where);
+    uint32_t index = WHERE_CHANNEL(where), deliveries = SLOT_DELIVERIES(word);
+    struct ring ring;
+
+    if (index >= view->geo.channel_count ||
+        CHANNEL_STATE(channel_word(view, index)) != CHANNEL_READY ||
+        CHANNEL_KIND(channel_word(view, index)) != CHANNEL_QUEUE ||
+        channel_ring(view, index, &ring) < 0) {
+        free_slot(sweep, slot, word);
+        return;
+    }
+    if (SLOT_STATE(word) == SLOT_QUEUED) {
+        if (WHERE_POSITION(where) == WHERE_NOWHERE ||
+            !ring_names(&ring, WHERE_POSITION(where), slot))
+            orphan(sweep, slot, word, deliveries, &ring);
+        return;
+    }
+    if (ring.redeliver && deliveries + 1 < ring.max_deliveries) {
+        orphan(sweep, slot, word, deliveries + 1, &ring);
+    } else if (still(sweep) && slot_free_from(view, slot, word)) {
+        counted(sweep, &sweep->report->dropped, COUNT_DROPPED);
+    }
+}
+
+static void sweep_slots(const struct sweep *sweep)
+{
+    const struct view *view = sweep->me->view;
+    uint32_t inc = PARTICIPANT_INC(sweep->entry) & 0xfff;
+
+    for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
+        struct slot_record *record = view_record(view, slot);
+        /* E6 acquire: pairs with the claim of the dead one; its writes are passed on. */
+        uint64_t word = shm_load(&record->owner, E6_LOOK);
+
+        /* One swept before, by a reaper that died: it may not have been announced. */
+        if (SLOT_STATE(word) == SLOT_ORPHAN) {
+            uint32_t index = WHERE_CHANNEL(shm_get(&record->where));
+
+            if (index < view->geo.channel_count)
+                announce_orphan(view, view_channel(view, index));
+            continue;
+        }
+        if (SLOT_WHO(word) != sweep->who || SLOT_INC(word) != inc)
+            continue;
+        if (SLOT_STATE(word) == SLOT_LOANED)
+            free_slot(sweep, slot, word);
+        else if (SLOT_STATE(word) == SLOT_QUEUED || SLOT_STATE(word) == SLOT_RECEIVED)
+            sweep_message(sweep, slot, word);
+    }
+}
+
+/* A waker that died between its change and its call owes a wake-up to somebody. */
+static void wake_everybody(const struct view *view)
+{
+    for (uint32_t c = 0; c < view->geo.class_count; c++)
+        wake_all(view, &view_live(view)->classes[c].freed);
+    for (uint32_t i = 0; i < view->geo.channel_count; i++) {
+        struct channel *channel = view_channel(view, i);
+
+        if (CHANNEL_STATE(channel_word(view, i)) != CHANNEL_READY)
+            continue;
+        wake_all(view, &channel->items);
+        wake_all(view, &channel->room);
+    }
+}
+
+static void sweep_entry(const struct sweep *sweep)
+{
+    const struct view *view = sweep->me->view;
+    struct participant *entry = view_participant(view, sweep->who);
+    uint64_t word = sweep->entry;
+
+    sweep_slots(sweep);
+    wake_everybody(view);
+    /* E7 release: pairs with participant_join(): the sweep comes before the next owner.
+     * Its pins are erased by who enters, and count for nobody while the entry is FREE. */
+    shm_cas(&entry->word, &word,
+            participant_word(PARTICIPANT_FREE, PARTICIPANT_INC(sweep->entry)), E7_SWEPT);
+}
+
+/* Close the admission of a dead one, or go on where another reaper was interrupted. */
+static void reap_one(struct peer *me, uint32_t who, uint64_t word,
+                     struct reap_report *report)
+{
+    struct sweep sweep = {.me = me, .who = who, .report = report};
+
+    sweep.entry = participant_word(PARTICIPANT_REAPING, PARTICIPANT_INC(word));
+    /* E4: from here on the entry is the reapers'. */
+    if (PARTICIPANT_STATE(word) == PARTICIPANT_LIVE) {
+        if (!shm_cas(&view_participant(me->view, who)->word, &word, sweep.entry,
+                     E7_SWEPT))
+            return;
+        counted(&sweep, &report->dead, COUNT_DEATHS);
+    }
+    sweep_entry(&sweep);
+}
+
+int reap_all(struct peer *me, struct reap_report *report)
+{
+    for (uint32_t i = 0; i < me->view->geo.participant_count; i++) {
+        /* E4 acquire: pairs with participant_join(). */
+        uint64_t word = shm_load(&view_participant(me->view, i)->word, E4_LOOK);
+
+        if (PARTICIPANT_STATE(word) == PARTICIPANT_FREE || i == me->who)
+            continue;
+        if (PARTICIPANT_STATE(word) > PARTICIPANT_REAPING)
+            return -EBADMSG;
+        if (os->dead(me->view, i))
+            reap_one(me, i, word, report);
+    }
+    return 0;
+}
+
+void reap_self(struct peer *me)
+{
+    struct reap_report report = {0};
+    struct sweep sweep = {.me = me, .who = me->who, .report = &report};
+    uint64_t word = participant_word(PARTICIPANT_LIVE, me->inc);
+
+    sweep.entry = participant_word(PARTICIPANT_REAPING, me->inc);
+    /* E4: as in reap_one(). */
+    if (shm_cas(&view_participant(me->view, me->who)->word, &word, sweep.entry, E7_SWEPT))
+        sweep_entry(&sweep);
+}
+
+void reap_watch(struct peer *me)
+{
+    struct live *live = view_live(me->view);
+    uint64_t now = (uint64_t)os->now_ns();
+    /* relaxed: it only spares work. Paced by the clock, decided by the kernel's word. */
+    uint64_t last = shm_load(&live->watched_ns, memory_order_relaxed);
+    struct reap_report report = {0};
+
+    if (now - last < (uint64_t)WATCH_NS && last <= now)
+        return;
+    if (!shm_cas(&live->watched_ns, &last, now,
+                 memory_order_relaxed)) /* relaxed: as above */
+        return;
+    participant_renew(me);
+    (void)reap_all(me, &report);
+}
+
+int64_t reap_slice_ns(struct peer *me)
+{
+    _Atomic uint32_t *watcher = &view_live(me->view)->watcher;
+    /* relaxed: who watches is a hint; should it be wrong, all look every 250 ms. */
+    uint32_t seen = shm_load(watcher, memory_order_relaxed);
+
+    if (seen == me->who + 1)
+        return WATCH_NS;
+    if (seen == 0 || seen > me->view->geo.participant_count ||
+        os->dead(me->view, seen - 1)) {
+        if (shm_cas(watcher, &seen, me->who + 1,
+                    memory_order_relaxed)) /* relaxed: as above */
+            return WATCH_NS;
+    }
+    return SLICE_NS;
+}
+
+void reap_unwatch(struct peer *me)
+{
+    uint32_t seen = me->who + 1;
+
+    /* relaxed: as above. */
+    shm_cas(&view_live(me->view)->watcher, &seen, 0, memory_order_relaxed);
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+#include "ipc/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ipc/copy.h"
+#include "ipc/lockfile.h"
+#include "ipc/os.h"
+#include "ipc/slot.h"
+
+#ifndef MADV_COLLAPSE /* linux 6.1, newer than Debian 12's libc */
+#define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+int segment_path(const char *name, char path[SEGMENT_PATH])
+{
+    int length = snprintf(path, SEGMENT_PATH, SEGMENT_DIRECTORY "/" SEGMENT_PREFIX "%s",
+                          name);
+
+    return length < SEGMENT_PATH ? 0 : -ENAMETOOLONG;
+}
+
+static int open_nameless(const struct segment_wish *wish)
+{
+    int fd;
+
+    if (!wish->name) {
+        fd = memfd_create("tensoring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        return fd < 0 ? -errno : fd;
+    }
+    fd = open(SEGMENT_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    if (fchmod(fd, wish->mode & 0777) < 0 ||
+        ((wish->uid != UINT32_MAX || wish->gid != UINT32_MAX) &&
+         fchown(fd, wish->uid, wish->gid) < 0)) {
+        int result = -errno;
+
+        close(fd);
+        return result;
+    }
+    return fd;
+}
+
+/* Size and memory: everything that will be used is reserved now, so that no access can
+ * fail later (a tmpfs that runs out answers with SIGBUS). */
+static int reserve(int fd, const struct segment_wish *wish, const struct control *geo,
+                   struct shortage *shortage)
+{
+    uint64_t first = wish->flags & SEGMENT_LAZY ? geo->payload_off : geo->total_bytes;
+
+    if (!limits_allow(fd, wish->name != NULL, first, shortage))
+        return -ENOSPC;
+    if (ftruncate(fd, (off_t)geo->total_bytes) < 0)
+        return -errno;
+    for (uint32_t i = 0; i < geo->class_count && wish->flags & SEGMENT_LAZY; i++) {
+        const struct slot_class *class = &geo->classes[i];
+
+        /* Slots that share pages can't be reserved one by one. */
+        if (class->stride % PAGE && fallocate(fd, 0, (off_t) class->payload_off,
+                                              (off_t)(class->count * class->stride)) < 0)
+            return -errno;
+    }
+    if (fallocate(fd, 0, 0, (off_t)first) < 0) {
+        shortage->limit = SHORTAGE_KERNEL;
+        return -errno;
+    }
+    if (!wish->name && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
+        return -errno;
+    return 0;
+}
+
+static int map(struct view *view, uint64_t bytes, int populate)
+{
+    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | populate,
+                      view->lock_fd, 0);
+
+    if (base == MAP_FAILED)
+        return -errno;
+    view->base = base;
+    view->readonly = mmap(NULL, bytes, PROT_READ, MAP_SHARED, view->lock_fd, 0);
+    if (view->readonly == MAP_FAILED) {
+        int result = -errno;
+
+        munmap(base, bytes);
+        view->base = NULL;
+        return result;
+    }
+    return 0;
+}
+
+static void touch(const struct view *view, struct segment_report *report)
+{
+    const struct control *geo = &view->geo;
+    int64_t start = os->now_ns();
+
+    if (geo->flags & SEGMENT_HUGE &&
+        madvise(view->base, geo->total_bytes, MADV_HUGEPAGE) < 0)
+        report->huge_error = -errno;
+    if (geo->flags & SEGMENT_LAZY)
+        return;
+    if (geo->flags & SEGMENT_POPULATE &&
+        madvise(view->base, geo->total_bytes, MADV_POPULATE_WRITE) < 0)
+        for (uint64_t at = 0; at < geo->total_bytes; at += PAGE) /* before linux 5.14 */
+            atomic_fetch_or_explicit((_Atomic uint8_t *)view->base + at, 0,
+                                     memory_order_relaxed); /* relaxed: nobody else yet */
+    /* Works where huge pages for shared memory are off by default, once pages are there. */
+    if (geo->flags & SEGMENT_HUGE && geo->flags & SEGMENT_POPULATE)
+        report->huge_error = madvise(view->base, geo->total_bytes, MADV_COLLAPSE) < 0
+                                 ? -errno
+                                 : 0;
+    if (geo->flags & SEGMENT_POPULATE)
+        shm_put(&view_live(view)->populate_ns, (uint64_t)(os->now_ns() - start));
+}
+
+static void fill(const struct view *view)
+{
+    struct control *control = (struct control *)(void *)view->base;
+    struct control copy = view->geo;
+
+    for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
+        struct slot_record *record = view_record(view, slot);
+
+        shm_put(&record->owner, slot_word(SLOT_FREE, SLOT_NOBODY, 0, 0, 1));
+        shm_put(&record->where, WHERE_NONE);
+    }
+    for (uint32_t i = 0; i < view->geo.class_count; i++)
+        if (view->geo.classes[i].slot_bytes >= COPY_LARGE) {
+            shm_put(&view_live(view)->copy_routine, (uint32_t)copy_calibrate());
+            break;
+        }
+    memcpy((uint8_t *)control + 8, (const uint8_t *)&copy + 8, sizeof(copy) - 8);
+    /* E0 release: pairs with read_control(); all of the above is there. */
+    shm_store(&control->magic, ARENA_MAGIC, E0_READY);
+}
+
+/* Give the finished file its name. */
+static int publish(int fd, const char *name)
+{
+    char path[SEGMENT_PATH], self[32];
+    int result = segment_path(name, path);
+
+    if (result < 0)
+        return result;
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ||
+        (errno == ENOENT && linkat(fd, "", AT_FDCWD, path, AT_EMPTY_PATH) == 0))
+        return 0;
+    return -errno;
+}
+
+static int identify(struct view *view)
+{
+    struct stat st;
+
+    if (fstat(view->lock_fd, &st) < 0)
+        return -errno;
+    view->dev = st.st_dev;
+    view->ino = st.st_ino;
+    return 0;
+}
+
+int segment_create(const struct segment_wish *wish, struct view *view,
+                   struct segment_report *report)
+{
+    int result = segment_plan(wish, &view->geo), fd;
+
+    if (result < 0)
+        return result;
+    fd = open_nameless(wish);
+    if (fd < 0)
+        return fd;
+    view->geo.creator_uid = (uint32_t)geteuid();
+    if (getrandom(&view->geo.nonce, sizeof(view->geo.nonce), 0) < 0)
+        view->geo.nonce = (uint64_t)os->now_ns();
+    result = reserve(fd, wish, &view->geo, &report->shortage);
+    if (result < 0) {
+        close(fd);
+        return result;
+    }
+    view->lock_fd = lockfile_enter(fd, true);
+    if (view->lock_fd < 0)
+        return view->lock_fd;
+    result = identify(view);
+    if (result == 0)
+        result = map(view, view->geo.total_bytes, 0);
+    if (result == 0) {
+        touch(view, report);
+        fill(view);
+        copy_choose((enum copy_routine)shm_get(&view_live(view)->copy_routine));
+        if (wish->name)
+            result = publish(view->lock_fd, wish->name);
+    }
+    if (result < 0)
+        segment_detach(view);
+    return result;
+}
+
+static int refuse(struct segment_report *report, enum segment_refusal refusal,
+                  uint64_t found, uint64_t expected, int code)
+{
+    report->refusal = refusal;
+    report->found = found;
+    report->expected = expected;
+    return code;
+}
+
+/* Who made the file, and who else could have: root, ourselves, or whoever gave us the
+ * descriptor of a memfd. Others may not be able to write it unless the mode lets them. */
+static int check_file(const struct stat *st, struct segment_report *report)
+{
+    uint32_t me = (uint32_t)geteuid();
+
+    if (!S_ISREG(st->st_mode))
+        return refuse(report, REFUSED_KIND, st->st_mode, S_IFREG, -EACCES);
+    if (st->st_uid != me && st->st_uid != 0 && !(st->st_mode & 066))
+        return refuse(report, REFUSED_OWNER, st->st_uid, me, -EACCES);
+    if (st->st_mode & 0002 && st->st_uid != me && st->st_uid != 0)
+        return refuse(report, REFUSED_MODE, st->st_mode & 0777, 0600, -EACCES);
+    if ((uint64_t)st->st_size < sizeof(struct control))
+        return refuse(report, REFUSED_SHORT, (uint64_t)st->st_size,
+                      sizeof(struct control), st->st_size == 0 ? -EAGAIN : -EBADMSG);
+    return 0;
+}
+
+/* Copy the control block into private memory and believe only the copy. */
+static int read_control(int fd, uint64_t file_bytes, struct control *geo,
+                        struct segment_report *report)
+{
+    struct control *shared = mmap(NULL, sizeof(*shared), PROT_READ, MAP_SHARED, fd, 0);
+    uint64_t magic;
+
+    if (shared == MAP_FAILED)
+        return refuse(report, REFUSED_KERNEL, 0, 0, -errno);
+    /* E0 acquire: pairs with fill(). Without it the sizes could be read before they are. */
+    magic = shm_load(&shared->magic, E0_LOOK);
+    shm_copy_out((uint64_t *)(void *)geo, (const _Atomic uint64_t *)(const void *)shared,
+                 sizeof(*geo) / 8);
+    munmap(shared, sizeof(*shared));
+    if (magic == 0)
+        return refuse(report, REFUSED_UNREADY, 0, ARENA_MAGIC, -EOWNERDEAD);
+    if (magic != ARENA_MAGIC)
+        return refuse(report, REFUSED_KIND, magic, ARENA_MAGIC, -EBADMSG);
+    if (geo->layout != ARENA_LAYOUT)
+        return refuse(report, REFUSED_LAYOUT, geo->layout, ARENA_LAYOUT, -EPROTO);
+    if (geo->features & ~ARENA_FEATURES)
+        return refuse(report, REFUSED_FEATURES, geo->features, ARENA_FEATURES, -EPROTO);
+    if (!segment_valid(geo, file_bytes))
+        return refuse(report, REFUSED_GEOMETRY, geo->total_bytes, file_bytes, -EBADMSG);
+    return 0;
+}
+
+/* Without O_PATH, closing what turns out to be an arena that this process already uses
+ * would drop its locks. */
+static int open_path(const char *name, struct segment_report *report)
+{
+    char path[SEGMENT_PATH];
+    int result = segment_path(name, path), fd;
+
+    if (result < 0)
+        return result;
+    fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return refuse(report, errno == ENOENT ? REFUSED_ABSENT : REFUSED_KERNEL, 0, 0,
+                      -errno);
+    return fd;
+}
+
+static int attach_file(struct view *view, int fd, struct segment_report *report)
+{
+    struct stat st;
+    int result;
+
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    view->dev = st.st_dev;
+    view->ino = st.st_ino;
+    result = check_file(&st, report);
+    if (result == 0)
+        result = read_control(fd, (uint64_t)st.st_size, &view->geo, report);
+    if (result < 0)
+        return result;
+    result = map(view, view->geo.total_bytes,
+                 view->geo.flags & SEGMENT_POPULATE && !(view->geo.flags & SEGMENT_LAZY)
+                     ? MAP_POPULATE
+                     : 0);
+    if (result == 0)
+        copy_choose((enum copy_routine)shm_get(&view_live(view)->copy_routine));
+    return result < 0 ? refuse(report, REFUSED_KERNEL, 0, 0, result) : 0;
+}
+
+int segment_attach(const char *name, int fd, struct view *view,
+                   struct segment_report *report)
+{
+    struct stat st;
+    int result = 0;
+
+    if (name) {
+        fd = open_path(name, report);
+        if (fd < 0)
+            return fd;
+        /* Before anything is opened for real: a device or FIFO must not be. */
+        result = fstat(fd, &st) < 0 ? -errno : check_file(&st, report);
+        if (result < 0) {
+            close(fd);
+            return result;
+        }
+    }
+    view->lock_fd = lockfile_enter(fd, !name);
+    if (view->lock_fd < 0)
+        return refuse(report, REFUSED_KERNEL, 0, 0, view->lock_fd);
+    result = attach_file(view, view->lock_fd, report);
+    if (result < 0)
+        segment_detach(view);
+    return result;
+}
+
+void segment_warm(const struct view *view)
+{
+    if (view->geo.flags & SEGMENT_POPULATE && !(view->geo.flags & SEGMENT_LAZY))
+        madvise(view->base, view->geo.total_bytes, MADV_POPULATE_WRITE);
+}
+
+void segment_detach(struct view *view)
+{
+    if (view->base) {
+        munmap(view->base, view->geo.total_bytes);
+        munmap((void *)(uintptr_t)view->readonly, view->geo.total_bytes);
+    }
+    view->base = NULL;
+    view->readonly = NULL;
+    if (view->lock_fd >= 0)
+        lockfile_leave(view->lock_fd);
+    view->lock_fd = -1;
+}
+
+int segment_reserve_slot(const struct view *view, uint32_t slot)
+{
+    const struct slot_class *class = &view->geo.classes[view_class_of(view, slot)];
+    struct slot_record *record = view_record(view, slot);
+
+    if (shm_get(&record->resident) || class->stride % PAGE)
+        return 0;
+    if (fallocate(view->lock_fd, 0, (off_t)view_payload_off(view, slot),
+                  (off_t) class->stride) < 0)
+        return -errno;
+    shm_put(&record->resident, 1);
+    return 0;
+}
+
+int segment_trim_slot(const struct view *view, uint32_t slot, uint64_t *bytes)
+{
+    const struct slot_class *class = &view->geo.classes[view_class_of(view, slot)];
+    struct slot_record *record = view_record(view, slot);
+
+    if (!shm_get(&record->resident))
+        return 0;
+    shm_put(&record->resident, 0);
+    if (fallocate(view->lock_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                  (off_t)view_payload_off(view, slot), (off_t) class->stride) < 0)
+        return -errno;
+    *bytes += class->stride;
+    return 0;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* segment.h - the shared memory itself: made, reserved, sealed, published, attached, checked.
+ *
+ * A named arena is built in a file without a name (O_TMPFILE) and linked to its name when it
+ * is whole: a creator that is killed on the way leaves nothing. */
+#ifndef TR_IPC_SEGMENT_H
+#define TR_IPC_SEGMENT_H
+
+#include "ipc/limits.h"
+#include "ipc/view.h"
+
+#define SEGMENT_DIRECTORY "/dev/shm"
+#define SEGMENT_PREFIX    "tensoring."
+#define SEGMENT_PATH      256
+
+enum segment_flag {
+    SEGMENT_POPULATE = 1u << 0,
+    SEGMENT_HUGE = 1u << 1,
+    SEGMENT_LAZY = 1u << 2
+};
+
+struct segment_class {
+    uint64_t slot_bytes, count;
+};
+
+struct segment_wish {
+    const char *name; /* NULL: anonymous */
+    uint32_t flags;   /* of enum segment_flag, and others that are only kept */
+    const struct segment_class *classes;
+    uint32_t class_count;
+    uint32_t participant_count, channel_count, pin_count, eventfd_count;
+    uint64_t rings_bytes;
+    uint32_t mode, uid, gid; /* uid, gid: UINT32_MAX as it is */
+};
+
+/* Why an attach was refused, for the sentence that explains it. */
+enum segment_refusal {
+    REFUSED_NOT,
+    REFUSED_ABSENT,
+    REFUSED_KIND,
+    REFUSED_OWNER,
+    REFUSED_MODE,
+    REFUSED_SHORT,
+    REFUSED_UNREADY,
+    REFUSED_LAYOUT,
+    REFUSED_FEATURES,
+    REFUSED_GEOMETRY,
+    REFUSED_KERNEL
+};
+
+struct segment_report {
+    struct shortage shortage;
+    enum segment_refusal refusal;
+    uint64_t found, expected; /* owner, mode, layout, size: whatever was refused */
+    int huge_error;           /* 0 or -errno of asking for large pages */
+};
+
+/* Offsets of a wish. 0, -EOVERFLOW. */
+int segment_plan(const struct segment_wish *wish, struct control *geo);
+
+/* Make, reserve, map, fill in, publish. 0 or -errno; then nothing is left behind. */
+int segment_create(const struct segment_wish *wish, struct view *view,
+                   struct segment_report *report);
+
+/* Attach by name, or by a descriptor that is taken over. 0, or -errno with a refusal. */
+int segment_attach(const char *name, int fd, struct view *view,
+                   struct segment_report *report);
+
+/* In a forked child: bring the page tables up to what the parent had. */
+void segment_warm(const struct view *view);
+
+void segment_detach(struct view *view);
+
+/* /dev/shm/tensoring.NAME. 0, -ENAMETOOLONG. */
+int segment_path(const char *name, char path[SEGMENT_PATH]);
+
+/* Whether every offset, size and count of @p geo is consistent with @p file_bytes. */
+bool segment_valid(const struct control *geo, uint64_t file_bytes);
+
+/* Reserve, or give back, the memory of one slot of a lazy arena. 0, -errno. */
+int segment_reserve_slot(const struct view *view, uint32_t slot);
+int segment_trim_slot(const struct view *view, uint32_t slot, uint64_t *bytes);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#include "ipc/slot.h"
+
+#include <errno.h>
+
+#include "ipc/wake.h"
+
+/* Slots of at least this size: the last one freed by anybody is worth a cache miss, since
+ * its payload still is in some cache. */
+#define WARM_BYTES 16384
+
+static bool try_loan(struct peer *me, uint32_t slot)
+{
+    struct slot_record *record = view_record(me->view, slot);
+    /* relaxed: only a guess, the compare-and-swap decides. */
+    uint64_t seen = shm_load(&record->owner, memory_order_relaxed);
+
+    /* E2 acquire: pairs with the free. Without it, our writes to the payload could be seen
+     * by the former holder, who is still reading. */
+    return SLOT_STATE(seen) == SLOT_FREE &&
+           shm_cas(&record->owner, &seen, slot_held(seen, SLOT_LOANED, me), E2_LOAN);
+}
+
+/* From the cursor on, once round. A hint that is wrong costs time, never correctness. */
+static int scan(struct peer *me, uint32_t c, uint32_t *slot)
+{
+    const struct slot_class *class = &me->view->geo.classes[c];
+    /* relaxed: local hint. */
+    uint32_t at = atomic_load_explicit(&me->cursor[c], memory_order_relaxed);
+
+    for (uint32_t i = 0; i < class->count; i++) {
+        uint32_t candidate = class->first_slot + at;
+
+        at = at + 1 < class->count ? at + 1 : 0;
+        __builtin_prefetch(view_record(me->view, class->first_slot + at), 1);
+        if (try_loan(me, candidate)) {
+            atomic_store_explicit(&me->cursor[c], at, memory_order_relaxed);
+            *slot = candidate;
+            return 0;
+        }
+    }
+    return -EAGAIN;
+}
+
+int slot_loan(struct peer *me, uint32_t c, uint32_t *slot)
+{
+    const struct slot_class *class = &me->view->geo.classes[c];
+    /* relaxed: local hint. */
+    uint32_t hot = atomic_load_explicit(&me->hot[c], memory_order_relaxed);
+
+    if (hot) {
+        atomic_store_explicit(&me->hot[c], 0, memory_order_relaxed);
+        if (try_loan(me, hot - 1)) {
+            *slot = hot - 1;
+            return 0;
+        }
+    }
+    if (class->slot_bytes >= WARM_BYTES) {
+        /* relaxed: a hint. */
+        uint32_t last = shm_get(&view_live(me->view)->classes[c].last) - 1;
+
+        if (last >= class->first_slot && last - class->first_slot < class->count &&
+            try_loan(me, last)) {
+            *slot = last;
+            return 0;
+        }
+    }
+    return scan(me, c, slot);
+}
+
+static void freed(const struct view *view, uint32_t slot, uint32_t c)
+{
+    struct class_words *words = &view_live(view)->classes[c];
+
+    if (view->geo.classes[c].slot_bytes >= WARM_BYTES)
+        shm_put(&words->last, slot + 1);
+    wake_one(view, &words->freed);
+}
+
+void slot_free(struct peer *me, uint32_t slot)
+{
+    struct slot_record *record = view_record(me->view, slot);
+    uint32_t c = view_class_of(me->view, slot);
+    /* relaxed: the slot is ours. */
+    uint64_t mine = shm_load(&record->owner, memory_order_relaxed);
+
+    /* E2 release: pairs with the loan. E3: before the look for sleepers. */
+    shm_store(&record->owner, slot_freed(mine), E2_FREE);
+    /* relaxed: local hint. */
+    atomic_store_explicit(&me->hot[c], slot + 1, memory_order_relaxed);
+    freed(me->view, slot, c);
+}
+
+bool slot_free_from(const struct view *view, uint32_t slot, uint64_t seen)
+{
+    /* E2 release, E3: as above. */
+    if (!shm_cas(&view_record(view, slot)->owner, &seen, slot_freed(seen), E2_FREE))
+        return false;
+    freed(view, slot, view_class_of(view, slot));
+    return true;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* slot.h - one word says who owns a slot.
+ *
+ *  bits 0-2 state | 3-11 participant | 12-23 incarnation | 24-31 deliveries | 32-63 generation
+ *
+ *  FREE ----loan---> LOANED(p) ---send--> QUEUED(p) --receive--> RECEIVED(q) --release--> FREE
+ *                       ^                    |  ^                    |    |
+ *                       +---- no room -------+  +---- forward -------+    | q died
+ *                                                                         v
+ *                                          RECEIVED(r) <----receive---- ORPHAN
+ *
+ *  LOANED, RECEIVED -publish/put-> SHARED -no cell names it, no pin-> FREE (see shared.h)
+ *
+ * Who is named in the word may change it by a plain store, as long as it lives; everybody
+ * else, and whoever competes, by compare-and-swap of the whole word. The generation grows
+ * each time the slot is queued or freed, so that a late compare-and-swap fails. */
+#ifndef TR_IPC_SLOT_H
+#define TR_IPC_SLOT_H
+
+#include "ipc/order.h"
+#include "ipc/view.h"
+
+enum slot_state {
+    SLOT_FREE,
+    SLOT_LOANED,
+    SLOT_QUEUED,
+    SLOT_RECEIVED,
+    SLOT_ORPHAN,
+    SLOT_SHARED
+};
+
+#define SLOT_STATE(word)      ((enum slot_state)((word)&7))
+#define SLOT_WHO(word)        ((uint32_t)((word) >> 3 & 0x1ff))
+#define SLOT_INC(word)        ((uint32_t)((word) >> 12 & 0xfff))
+#define SLOT_DELIVERIES(word) ((uint32_t)((word) >> 24 & 0xff))
+#define SLOT_GENERATION(word) ((uint32_t)((word) >> 32))
+#define SLOT_NOBODY           0x1ffu
+
+static inline uint64_t slot_word(enum slot_state state, uint32_t who, uint32_t inc,
+                                 uint32_t deliveries, uint32_t generation)
+{
+    return (uint64_t)state | (uint64_t)(who & 0x1ff) << 3 |
+           (uint64_t)(inc & 0xfff) << 12 | (uint64_t)(deliveries & 0xff) << 24 |
+           (uint64_t)generation << 32;
+}
+
+/* The word that follows @p word when @p me holds the slot in @p state. */
+static inline uint64_t slot_held(uint64_t word, enum slot_state state,
+                                 const struct peer *me)
+{
+    return slot_word(state, me->who, me->inc, SLOT_DELIVERIES(word),
+                     SLOT_GENERATION(word));
+}
+
+static inline uint64_t slot_freed(uint64_t word)
+{
+    return slot_word(SLOT_FREE, SLOT_NOBODY, 0, 0, SLOT_GENERATION(word) + 1);
+}
+
+/* Whether @p word says that @p me holds the slot in @p state. */
+static inline bool slot_is(uint64_t word, enum slot_state state, const struct peer *me)
+{
+    return SLOT_STATE(word) == state && SLOT_WHO(word) == me->who &&
+           SLOT_INC(word) == (me->inc & 0xfff);
+}
+
+/* Channel 0-11, position 12-63: where a queued slot is, or a received one came from.
+ * The position never comes back, so that a cell that was passed by can't be taken for it. */
+#define WHERE(channel, position) ((uint64_t)(channel) | (position) << 12)
+#define WHERE_CHANNEL(where)     ((uint32_t)((where)&0xfff))
+#define WHERE_POSITION(where)    ((where) >> 12)
+#define WHERE_NOWHERE            ((UINT64_C(1) << 52) - 1) /* in no cell */
+#define WHERE_NONE               WHERE(0xfff, WHERE_NOWHERE)
+
+/* Take a free slot of class @p c. 0, or -EAGAIN. Lock-free. */
+int slot_loan(struct peer *me, uint32_t c, uint32_t *slot);
+
+/* Give back a slot that @p me holds; wakes one who waits for it. Wait-free. */
+void slot_free(struct peer *me, uint32_t slot);
+
+/* Give back a slot that somebody held when its word was @p seen. False: it has moved on. */
+bool slot_free_from(const struct view *view, uint32_t slot, uint64_t seen);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* view.h - one process's sight of an arena: where it is mapped, and a private, checked
+ * copy of the control block. Every index from shared memory is checked against it. */
+#ifndef TR_IPC_VIEW_H
+#define TR_IPC_VIEW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ipc/layout.h"
+#include "ipc/shm.h"
+
+struct view {
+    uint8_t *base;
+    const uint8_t *readonly; /* the same bytes, mapped so that a write faults; or base */
+    struct control geo;      /* private copy; magic is not used */
+    int lock_fd;             /* of the arena's file, also for the record locks; -1 none */
+    uint64_t dev, ino;       /* of that file */
+};
+
+/* What one participant knows of itself; shared by the threads of a process. */
+struct peer {
+    const struct view *view;
+    uint32_t who;
+    uint32_t inc;
+    int64_t spin_ns;              /* -1 adapts */
+    _Atomic uint32_t interrupt;   /* local: waits end with -EINTR on a signal */
+    _Atomic uint64_t wait_ewma;   /* local: how long the last waits took, in ns */
+    _Atomic uint64_t asleep_ewma; /* local: see wait.c */
+    _Atomic uint32_t
+        hot[MAX_CLASSES]; /* local: hint, slot this process freed last, + 1 */
+    _Atomic uint32_t cursor[MAX_CLASSES]; /* local: hint, where to look for a free slot */
+};
+
+static inline struct live *view_live(const struct view *view)
+{
+    return (struct live *)(void *)(view->base + sizeof(struct control));
+}
+
+static inline struct participant *view_participant(const struct view *view, uint32_t i)
+{
+    return (struct participant *)(void *)(view->base + view->geo.participants_off) + i;
+}
+
+static inline _Atomic uint64_t *view_pins(const struct view *view, uint32_t participant)
+{
+    return (_Atomic uint64_t *)(void *)(view->base + view->geo.pins_off +
+                                        (uint64_t)participant * view->geo.pin_stride);
+}
+
+static inline struct channel *view_channel(const struct view *view, uint32_t i)
+{
+    return (struct channel *)(void *)(view->base + view->geo.channels_off) + i;
+}
+
+static inline struct slot_record *view_record(const struct view *view, uint32_t slot)
+{
+    return (struct slot_record *)(void *)(view->base + view->geo.records_off) + slot;
+}
+
+/* The class of a slot that is below geo.slot_count. */
+static inline uint32_t view_class_of(const struct view *view, uint32_t slot)
+{
+    uint32_t c = 0;
+
+    while (c + 1 < view->geo.class_count && slot >= view->geo.classes[c + 1].first_slot)
+        c++;
+    return c;
+}
+
+static inline uint64_t view_payload_off(const struct view *view, uint32_t slot)
+{
+    const struct slot_class *c = &view->geo.classes[view_class_of(view, slot)];
+
+    return c->payload_off + (uint64_t)(slot - c->first_slot) * c->stride;
+}
+
+static inline void view_count(const struct view *view, enum counter counter, uint64_t n)
+{
+    /* relaxed: a counter orders nothing. */
+    atomic_fetch_add_explicit(&view_live(view)->counters[counter], n,
+                              memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* wake.h - sleep until another process changes shared data.
+ *
+ * Word:   bit 0 = somebody may be asleep on it, bit 1 = somebody waits by a descriptor,
+ *         bits 2-31 = count of wakes.
+ * Waiter: seen = wake_announce(); look again (E3); sleep while the word is seen; loop.
+ * Waker:  change the data (E3); wake_one() or wake_all().
+ *
+ * No wake-up is lost: announcement, look, change and the waker's load are seq_cst, so they
+ * stand in one order. Announcement before load: the waker sees the bit, changes the word
+ * and wakes; a waiter not yet asleep gets EAGAIN. Load before announcement: the change came
+ * before both, and the look finds it.
+ *
+ * One message wakes one sleeper: the bit stays while others may sleep. A waker that woke
+ * nobody takes the bit away, by changing the word once more: who slept on the old word
+ * between that wake and this change is woken by the last call, who comes later gets
+ * EAGAIN. So the first send after the last sleeper has gone costs two system calls, the
+ * ones after it none.
+ *
+ * Shared futex, not FUTEX_PRIVATE: the waker is another process. Spurious returns come
+ * from signals and from every other waker of the word: callers loop.
+ * Crash: a waker killed between its change and the call, and a woken waiter killed before
+ * it took what it was woken for, leave the others asleep to the end of their slice, or to
+ * the reap, which wakes every word. */
+#ifndef TR_IPC_WAKE_H
+#define TR_IPC_WAKE_H
+
+#include "ipc/order.h"
+#include "ipc/view.h"
+
+#define WAKE_ASLEEP UINT32_C(1)
+#define WAKE_POLLED UINT32_C(2)
+#define WAKE_FLAGS  (WAKE_ASLEEP | WAKE_POLLED)
+#define WAKE_COUNT  UINT32_C(4)
+
+/* What the word is once it says that somebody sleeps. */
+static inline uint32_t wake_announce(_Atomic uint32_t *word)
+{
+    return shm_or(word, WAKE_ASLEEP, E3) | WAKE_ASLEEP; /* E3: before the look */
+}
+
+/* The way with a system call. @p count is 1 or INT32_MAX. */
+void wake_slowly(const struct view *view, _Atomic uint32_t *word, int count);
+
+/* After a change that one waiter can use. One load if nobody waits. */
+static inline void wake_one(const struct view *view, _Atomic uint32_t *word)
+{
+    /* E3: after the change. */
+    if (shm_load(word, E3) & WAKE_FLAGS)
+        wake_slowly(view, word, 1);
+}
+
+/* After a change that every waiter must see. */
+static inline void wake_all(const struct view *view, _Atomic uint32_t *word)
+{
+    /* E3: after the change. */
+    if (shm_load(word, E3) & WAKE_FLAGS)
+        wake_slowly(view, word, INT32_MAX);
+}
+
+#endif
