@@ -3,6 +3,7 @@
 #ifndef TENSORING_WORKERS_H
 #define TENSORING_WORKERS_H
 
+#include <tensoring/enter.h>
 #include <tensoring/plan.h>
 
 #endif
