@@ -37,12 +37,11 @@
 /* E3: one order of announce, look, change and the waker's load: all seq_cst. */
 #define E3 memory_order_seq_cst
 
-/* E4: participant entry written -> entry read by who may reap it. */
+/* E4: participant entry written -> entry read by who may reap it. The releasing end is
+ * E7_JOIN, the one compare-and-swap that makes an entry live. */
 #ifdef TR_WEAKEN_E4
-#define E4_LIVE memory_order_relaxed
 #define E4_LOOK memory_order_relaxed
 #else
-#define E4_LIVE memory_order_release
 #define E4_LOOK memory_order_acquire
 #endif
 

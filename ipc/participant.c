@@ -151,7 +151,7 @@ static bool enter(struct peer *me, uint32_t i, uint64_t word)
 int participant_join(struct peer *me)
 {
     for (uint32_t i = 0; i < me->view->geo.participant_count; i++) {
-        /* E7 acquire: as in enter(). */
+        /* E4, E7 acquire: as in enter(). */
         uint64_t word = shm_load(&view_participant(me->view, i)->word, E4_LOOK);
         int result;
 

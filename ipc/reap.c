@@ -23,7 +23,7 @@ struct sweep {
  * compare-and-swap: a new owner of the entry can't have written that word then. */
 static bool still(const struct sweep *sweep)
 {
-    /* E7 acquire: pairs with finish() of another reaper. */
+    /* E4 acquire, of E7's release: pairs with sweep_entry() of another reaper. */
     return shm_load(&view_participant(sweep->me->view, sweep->who)->word, E4_LOOK) ==
            sweep->entry;
 }
@@ -154,7 +154,7 @@ static void reap_one(struct peer *me, uint32_t who, uint64_t word,
     struct sweep sweep = {.me = me, .who = who, .report = report};
 
     sweep.entry = participant_word(PARTICIPANT_REAPING, PARTICIPANT_INC(word));
-    /* E4: from here on the entry is the reapers'. */
+    /* E7, no weaker than E4: from here on the entry is the reapers'. */
     if (PARTICIPANT_STATE(word) == PARTICIPANT_LIVE) {
         if (!shm_cas(&view_participant(me->view, who)->word, &word, sweep.entry,
                      E7_SWEPT))
@@ -187,7 +187,7 @@ void reap_self(struct peer *me)
     uint64_t word = participant_word(PARTICIPANT_LIVE, me->inc);
 
     sweep.entry = participant_word(PARTICIPANT_REAPING, me->inc);
-    /* E4: as in reap_one(). */
+    /* E7: as in reap_one(). */
     if (shm_cas(&view_participant(me->view, me->who)->word, &word, sweep.entry, E7_SWEPT))
         sweep_entry(&sweep);
 }
