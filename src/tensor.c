@@ -92,7 +92,7 @@ int dtype_opaque(uint64_t bytes, tr_dtype *dtype)
 {
     if (bytes == 0)
         return tr_fail(TR_ENOTSUP, "dtype: elements of 0 bytes have nothing to share");
-    if (bytes * 8 <= OPAQUE_MAX_BITS) {
+    if (bytes <= OPAQUE_MAX_BITS / 8) {
         *dtype = (tr_dtype){TR_OPAQUE, (uint8_t)(bytes * 8), 1};
         return 0;
     }
