@@ -218,8 +218,8 @@ void tr_worker_leave(void)
     if (!pools_find(&pools)) {
         for (size_t i = 0; i < pools.count; i++)
             for (size_t j = 0; j < self.pools; j++)
-                if (self.pool[j].set == pools.pool[i].set && self.pool[j].threads > 0)
-                    pool_set(&pools.pool[i], self.pool[j].threads);
+                if (self.pool[j].set == pools.pool[i].set)
+                    pool_restore(&pools.pool[i], self.pool[j].threads);
         pools_free(&pools);
     }
     free(self.pool);

@@ -289,6 +289,12 @@ void pool_set(const struct pool *pool, int32_t threads)
     call_setter(pool->kind->call, pool->set, threads);
 }
 
+void pool_restore(const struct pool *pool, int32_t before)
+{
+    if (before > 0 || pool->kind->call == CALL_LGBM) /* there -1 says: no limit */
+        pool_set(pool, before);
+}
+
 void pool_set_thread(const struct pool *pool, int32_t threads)
 {
     if (pool->set_local)

@@ -33,6 +33,8 @@ void pools_free(struct pools *pools);
 const char *pool_name(const struct pool *pool);
 int32_t pool_get(const struct pool *pool); /* -1: it does not tell */
 void pool_set(const struct pool *pool, int32_t threads);
+/* Back to what pool_get() told at first. */
+void pool_restore(const struct pool *pool, int32_t before);
 /* What belongs to the calling thread; nothing for pools that know no such thing. */
 void pool_set_thread(const struct pool *pool, int32_t threads);
 

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""python_pools.py MODULE LIBRARY: a module whose wheel brings threads of its own.
+
+The master imports and uses it, then forks; the child enters a plan of one thread. What the
+library says of itself, and how many threads run, must both be one. 77: no such module.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+PLAN_BYTES = 440 + 256 * 160 + 1024 * 12
+THREADS_OFFSET = 440 + 128 + 8 + 4
+
+
+class Pool(ctypes.Structure):
+    _fields_ = [
+        ("kind", ctypes.c_char * 24),
+        ("path", ctypes.c_char * 232),
+        ("before", ctypes.c_int32),
+        ("after", ctypes.c_int32),
+        ("scope", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+    ]
+
+
+class Report(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("index", ctypes.c_uint32),
+        ("threads", ctypes.c_uint32),
+        ("tasks", ctypes.c_uint32),
+        ("bind_error", ctypes.c_int32),
+        ("pool_count", ctypes.c_uint32),
+        ("before", ctypes.c_uint64 * 16),
+        ("after", ctypes.c_uint64 * 16),
+        ("pool", Pool * 32),
+    ]
+
+
+def run_times() -> dict[str, int]:
+    times = {}
+    for task in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{task}/schedstat") as stat:
+            times[task] = int(stat.read().split()[0])
+    return times
+
+
+def busy_threads(work: Callable[[], object]) -> int:
+    """Who runs for a tenth as long as the busiest thread takes part."""
+    work()
+    before = run_times()
+    for _ in range(20):
+        work()
+    spent = [ns - before.get(task, 0) for task, ns in run_times().items()]
+    return sum(ns > max(spent) / 10 for ns in spent)
+
+
+def workload(name: str, module: Any) -> tuple[str, Callable[[], object]]:
+    """The kind of pool that must be found, and something that uses it."""
+    if name == "numpy":
+        a = module.ones((600, 600), dtype="float32")
+        return "openblas", lambda: a @ a
+    if name == "torch":
+        t = module.ones((600, 600))
+        return "torch", lambda: module.mm(t, t)
+    numpy = importlib.import_module("numpy")
+    rows = numpy.random.default_rng(1).random((4000, 40))
+    data = module.Dataset(rows, label=rows[:, 0], free_raw_data=False)
+    options = {"verbose": -1, "objective": "regression"}
+    return "lightgbm", lambda: module.train(options, data, num_boost_round=3)
+
+
+def child(library: ctypes.CDLL, plan: Any, kind: str, work: Callable[[], object]) -> int:
+    signal.alarm(100)  # a hang is the failure looked for
+    report = Report(struct_size=ctypes.sizeof(Report))
+    if library.tr_worker_enter(plan, 0, 0, ctypes.byref(report)) or report.bind_error:
+        return 1
+    pools = report.pool[: report.pool_count]
+    for pool in pools:
+        print(pool.kind.decode(), pool.before, "->", pool.after, pool.path.decode(), flush=True)
+    if not any(pool.kind.decode() == kind for pool in pools):
+        return 2
+    if any(pool.after not in (1, -1) for pool in pools):
+        return 3
+    busy = busy_threads(work)
+    print("threads that run:", busy, flush=True)
+    return 0 if busy == 1 else 4
+
+
+def main() -> int:
+    name, path = sys.argv[1:3]
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        print(error)
+        return 77
+    library = ctypes.CDLL(path)
+    plan = ctypes.create_string_buffer(PLAN_BYTES)
+    if library.tr_plan_create(plan, 2, None):
+        return 1
+    ctypes.c_uint32.from_buffer(plan, THREADS_OFFSET).value = 1
+    kind, work = workload(name, module)
+    print("in the master:", busy_threads(work), "threads", flush=True)
+    if library.tr_prefork(None):
+        return 1
+    pid = os.fork()
+    if pid == 0:
+        os._exit(child(library, plan, kind, work))
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
