@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/* arena.c - the Arena type. The Python layer derives from it. */
+#include "core.h"
+
+Shared *shared_take(Shared *shared)
+{
+    shared->users++;
+    return shared;
+}
+
+void shared_drop(Shared *shared)
+{
+    if (--shared->users)
+        return;
+    tr_arena_close(shared->arena);
+    PyMem_Free(shared);
+}
+
+/* The mapping behind an open Arena, or NULL with an exception. */
+Shared *shared_of(PyObject *arena)
+{
+    ArenaObject *self = (ArenaObject *)arena;
+
+    if (self->shared)
+        return self->shared;
+    PyErr_SetString(PyExc_ValueError, "the arena is closed");
+    return NULL;
+}
+
+/* Takes @p arena over, also on failure. */
+static PyObject *arena_new(PyTypeObject *type, tr_arena *arena)
+{
+    tr_arena_info info = {.struct_size = sizeof(info)};
+    Shared *shared = PyMem_Malloc(sizeof(*shared));
+    ArenaObject *self = shared ? (ArenaObject *)PyType_GenericAlloc(type, 0) : NULL;
+    int code;
+
+    if (!self) {
+        if (!shared)
+            PyErr_NoMemory();
+        PyMem_Free(shared);
+        tr_arena_close(arena);
+        return NULL;
+    }
+    code = tr_arena_info_read(arena, &info);
+    *shared = (Shared){arena, 1, false, info.flags & TR_ARENA_ALLOW_PICKLE};
+    self->state = state_of(type);
+    self->shared = shared;
+    if (code) {
+        raise_code(self->state, code, "arena");
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
+}
+
+static void arena_dealloc(PyObject *object)
+{
+    ArenaObject *self = (ArenaObject *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    freefunc free_object = PyType_GetSlot(type, Py_tp_free);
+
+    if (self->shared) {
+        self->shared->closed = true;
+        shared_drop(self->shared);
+    }
+    free_object(object);
+    Py_DECREF(type);
+}
+
+static int classes_from(PyObject *list, tr_slot_class classes[TR_MAX_CLASSES])
+{
+    Py_ssize_t n = PyList_Size(list);
+
+    if (n < 0 || n > TR_MAX_CLASSES) {
+        if (n >= 0)
+            PyErr_Format(PyExc_ValueError, "an arena has at most %d slot classes",
+                         TR_MAX_CLASSES);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        unsigned long long bytes, count;
+        PyObject *pair = PyList_GetItem(list, i);
+
+        if (!PyTuple_Check(pair)) {
+            PyErr_SetString(PyExc_TypeError, "a slot class is (bytes, count)");
+            return -1;
+        }
+        if (!PyArg_ParseTuple(pair, "KK;a slot class is (bytes, count)", &bytes, &count))
+            return -1;
+        classes[i] = (tr_slot_class){bytes, count};
+    }
+    return (int)n;
+}
+
+static PyObject *arena_create(PyObject *type, PyObject *args)
+{
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_slot_class classes[TR_MAX_CLASSES];
+    State *state = state_of((PyTypeObject *)type);
+    const char *name;
+    PyObject *list;
+    long long spin_ns;
+    unsigned long long ring_bytes;
+    tr_arena *arena;
+    int n, code;
+
+    if (!PyArg_ParseTuple(args, "zO!IIIIKLII:_create", &name, &PyList_Type, &list,
+                          &options.flags, &options.max_participants,
+                          &options.max_channels, &options.mode, &ring_bytes, &spin_ns,
+                          &options.eventfds, &options.pins))
+        return NULL;
+    n = classes_from(list, classes);
+    if (n < 0)
+        return NULL;
+    options.classes = n ? classes : NULL;
+    options.class_count = (uint32_t)n;
+    options.ring_bytes = ring_bytes;
+    options.spin_ns = spin_ns;
+    Py_BEGIN_ALLOW_THREADS code = tr_arena_create(&arena, name, &options);
+    Py_END_ALLOW_THREADS if (code) return raise_code(state, code, "create");
+    return arena_new((PyTypeObject *)type, arena);
+}
+
+static PyObject *arena_attach(PyObject *type, PyObject *name)
+{
+    PyObject *bytes = PyUnicode_AsUTF8String(name);
+    tr_arena *arena;
+    int code;
+
+    if (!bytes)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS code = tr_arena_attach(&arena, PyBytes_AsString(bytes));
+    Py_END_ALLOW_THREADS Py_DECREF(bytes);
+    if (code)
+        return raise_code(state_of((PyTypeObject *)type), code, "attach");
+    return arena_new((PyTypeObject *)type, arena);
+}
+
+static PyObject *arena_attach_fd(PyObject *type, PyObject *number)
+{
+    long fd = PyLong_AsLong(number);
+    tr_arena *arena;
+    int code;
+
+    if (fd == -1 && PyErr_Occurred())
+        return NULL;
+    code = tr_arena_attach_fd(&arena, (int)fd);
+    if (code)
+        return raise_code(state_of((PyTypeObject *)type), code, "attach");
+    return arena_new((PyTypeObject *)type, arena);
+}
+
+static PyObject *arena_close(PyObject *object, PyObject *unused)
+{
+    ArenaObject *self = (ArenaObject *)object;
+    Shared *shared = self->shared;
+
+    (void)unused;
+    self->shared = NULL;
+    if (shared) {
+        shared->closed = true;
+        shared_drop(shared);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *arena_closed(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(!((ArenaObject *)object)->shared);
+}
+
+typedef int maker(State *state, Shared *shared, PyObject *from, int64_t timeout_ns,
+                  tr_message **out);
+
+/* The three ways to a loaned message differ in @p make alone. */
+static PyObject *make_message(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                              PyObject *kwnames, maker *make)
+{
+    static const char *const names[] = {"object", "timeout", NULL};
+    ArenaObject *self = (ArenaObject *)object;
+    Shared *shared = shared_of(object);
+    PyObject *values[2] = {NULL};
+    int64_t timeout_ns;
+    tr_message *message;
+    PyObject *wrapped;
+    Slot *slot;
+    int code;
+
+    if (!shared || parse("loan", args, nargs, kwnames, names, 1, values) < 0 ||
+        get_timeout(values[1], &timeout_ns) < 0)
+        return NULL;
+    code = make(self->state, shared, values[0], timeout_ns, &message);
+    if (code)
+        return raise_code(self->state, code, "loan");
+    slot = slot_new(shared, message);
+    wrapped = slot ? message_new(self->state, slot) : NULL;
+    if (slot)
+        slot_drop(slot);
+    return wrapped;
+}
+
+static PyObject *arena_loan(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                            PyObject *kwnames)
+{
+    return make_message(object, args, nargs, kwnames, loan_described);
+}
+
+static PyObject *arena_encode(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                              PyObject *kwnames)
+{
+    return make_message(object, args, nargs, kwnames, encode_object);
+}
+
+static PyObject *arena_encode_parts(PyObject *object, PyObject *const *args,
+                                    Py_ssize_t nargs, PyObject *kwnames)
+{
+    return make_message(object, args, nargs, kwnames, encode_parts);
+}
+
+static PyObject *arena_reap(PyObject *object, PyObject *unused)
+{
+    Shared *shared = shared_of(object);
+    tr_reap_report report;
+    int code;
+
+    (void)unused;
+    if (!shared)
+        return NULL;
+    code = tr_arena_reap(shared->arena, &report);
+    if (code)
+        return raise_code(((ArenaObject *)object)->state, code, "reap");
+    return Py_BuildValue("{sI sI sI sI}", "dead", report.dead, "freed", report.freed,
+                         "redelivered", report.redelivered, "dropped", report.dropped);
+}
+
+static PyObject *arena_trim(PyObject *object, PyObject *unused)
+{
+    Shared *shared = shared_of(object);
+    uint64_t bytes;
+    int code;
+
+    (void)unused;
+    if (!shared)
+        return NULL;
+    code = tr_arena_trim(shared->arena, &bytes);
+    if (code)
+        return raise_code(((ArenaObject *)object)->state, code, "trim");
+    return PyLong_FromUnsignedLongLong(bytes);
+}
+
+static PyObject *arena_info(PyObject *object, PyObject *unused)
+{
+    Shared *shared = shared_of(object);
+    tr_arena_info info = {.struct_size = sizeof(info)};
+    int code;
+
+    (void)unused;
+    if (!shared)
+        return NULL;
+    code = tr_arena_info_read(shared->arena, &info);
+    if (code)
+        return raise_code(((ArenaObject *)object)->state, code, "info");
+    return Py_BuildValue(
+        "{sI sK sK sK sK sI sI sI sI sI sI sK si si}", "flags", info.flags, "total_bytes",
+        (unsigned long long)info.total_bytes, "huge_bytes",
+        (unsigned long long)info.huge_bytes, "resident_bytes",
+        (unsigned long long)info.resident_bytes, "populate_ns",
+        (unsigned long long)info.populate_ns, "class_count", info.class_count,
+        "max_participants", info.max_participants, "max_channels", info.max_channels,
+        "layout", info.layout, "self", info.self, "copy_routine", info.copy_routine,
+        "base", (unsigned long long)(uintptr_t)info.base, "fd", info.fd, "huge_error",
+        info.huge_error);
+}
+
+static PyObject *arena_set_spin(PyObject *object, PyObject *number)
+{
+    Shared *shared = shared_of(object);
+    long long spin_ns = PyLong_AsLongLong(number);
+
+    if (!shared || (spin_ns == -1 && PyErr_Occurred()))
+        return NULL;
+    tr_arena_set_spin(shared->arena, spin_ns);
+    Py_RETURN_NONE;
+}
+
+static PyGetSetDef arena_getset[] = {
+    {"closed", arena_closed, NULL, "Whether close() was called.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMethodDef arena_methods[] = {
+    {"_create", arena_create, METH_VARARGS | METH_CLASS, NULL},
+    {"_attach", arena_attach, METH_O | METH_CLASS, NULL},
+    {"_attach_fd", arena_attach_fd, METH_O | METH_CLASS, NULL},
+    {"_loan", (PyCFunction)(void (*)(void))arena_loan, METH_FASTCALL | METH_KEYWORDS,
+     NULL},
+    {"_encode", (PyCFunction)(void (*)(void))arena_encode, METH_FASTCALL | METH_KEYWORDS,
+     NULL},
+    {"_encode_parts", (PyCFunction)(void (*)(void))arena_encode_parts,
+     METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"_info", arena_info, METH_NOARGS, NULL},
+    {"_stats", arena_stats, METH_NOARGS, NULL},
+    {"_participants", arena_participants, METH_NOARGS, NULL},
+    {"_channels", arena_channels, METH_NOARGS, NULL},
+    {"reap", arena_reap, METH_NOARGS,
+     "reap($self, /)\n--\n\nTake over what dead participants held; says what was found."},
+    {"trim", arena_trim, METH_NOARGS,
+     "trim($self, /)\n--\n\nGive idle memory of a lazy arena back; how many bytes."},
+    {"_set_spin", arena_set_spin, METH_O, NULL},
+    {"close", arena_close, METH_NOARGS,
+     "close($self, /)\n--\n\nLeave the arena. Views that live keep the memory mapped."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot arena_slots[] = {
+    {Py_tp_doc, "One mapping of one arena."},
+    {Py_tp_dealloc, arena_dealloc},
+    {Py_tp_methods, arena_methods},
+    {Py_tp_getset, arena_getset},
+    {0, NULL},
+};
+
+PyType_Spec arena_spec = {
+    .name = "tensoring._core.Arena",
+    .basicsize = sizeof(ArenaObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = arena_slots,
+};

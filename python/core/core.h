@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* core.h - what the files of the extension share.
+ *
+ *  Shared   one mapping of an arena, counted: the Arena object, its channels and every slot
+ *           in use hold it, so that a view outlives Arena.close().
+ *  Slot     one message in hand, counted: a Message and its Views hold it; the last one
+ *           gives it back.
+ *
+ * Both counts change under the GIL only. */
+#ifndef TENSORING_PYTHON_CORE_H
+#define TENSORING_PYTHON_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+#include <string.h>
+
+#include <tensoring/tensoring.h>
+
+#define RAISED      INT32_MIN /* beside the TR_E... codes: a Python exception is set */
+#define SLICE_NS    INT64_C(100000000)
+#define COPY_NO_GIL 65536 /* bytes; a longer copy lets other threads run */
+#define DTYPE_CODES 18
+#define DTYPE_SIZES 5 /* 8, 16, 32, 64, 128 bits */
+
+typedef struct State {
+    PyTypeObject *arena_type;
+    PyTypeObject *queue_type;
+    PyTypeObject *message_type;
+    PyTypeObject *view_type;
+    PyObject *ndarray;   /* numpy.ndarray */
+    PyObject *encode;    /* (object, pickle) -> (content, content type, parts) */
+    PyObject *decode;    /* (Message) -> object */
+    PyObject *dtype_for; /* (code, bits, lanes, descr) -> numpy.dtype */
+    PyObject *error;     /* (code, detail, what) -> exception */
+    PyObject *array_struct, *dlpack, *dlpack_args, *fortran, *zero;
+    PyObject *dtypes[DTYPE_CODES][DTYPE_SIZES]; /* of plain triples */
+} State;
+
+typedef struct Shared {
+    tr_arena *arena;
+    size_t users;
+    bool closed;
+    bool pickle;
+} Shared;
+
+typedef struct Slot {
+    tr_message *message; /* NULL once it was sent or released */
+    Shared *shared;
+    size_t users; /* Views, and one for the Message or for who is making them */
+    size_t views;
+} Slot;
+
+typedef struct ArenaObject {
+    PyObject_HEAD State *state;
+    Shared *shared; /* NULL: closed */
+} ArenaObject;
+
+typedef struct QueueObject {
+    PyObject_HEAD State *state;
+    Shared *shared;
+    tr_queue *queue; /* NULL: closed */
+    size_t busy;     /* calls that wait without the GIL */
+    bool closing;
+} QueueObject;
+
+typedef struct MessageObject {
+    PyObject_HEAD State *state;
+    Slot *slot;
+} MessageObject;
+
+typedef struct ViewObject {
+    PyObject_HEAD State *state;
+    Slot *slot;
+    const tr_tensor *tensor;
+} ViewObject;
+
+/* module.c */
+extern struct PyModuleDef core_module;
+State *state_of(PyTypeObject *type);
+PyObject *raise_code(State *state, int code, const char *what);
+int get_timeout(PyObject *seconds, int64_t *timeout_ns);
+int parse(const char *what, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+          const char *const names[], size_t required, PyObject **values);
+
+/* wait.c: run @p op now, then in slices without the GIL, asking for signals between. */
+typedef int wait_op(void *arg, int64_t timeout_ns);
+int64_t now_ns(void);
+int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns);
+
+/* arena.c */
+extern PyType_Spec arena_spec;
+Shared *shared_take(Shared *shared);
+void shared_drop(Shared *shared);
+Shared *shared_of(PyObject *arena);
+
+/* stats.c */
+PyObject *arena_stats(PyObject *arena, PyObject *unused);
+PyObject *arena_participants(PyObject *arena, PyObject *unused);
+PyObject *arena_channels(PyObject *arena, PyObject *unused);
+
+/* slot.c */
+Slot *slot_new(Shared *shared, tr_message *message);
+void slot_drop(Slot *slot);
+PyObject *message_new(State *state, Slot *slot);
+PyObject *view_new(State *state, Slot *slot, const tr_tensor *tensor);
+PyObject *array_of(State *state, Slot *slot, const tr_tensor *tensor);
+PyObject *decode_message(State *state, Shared *shared, tr_message *message);
+Slot *slot_to_send(State *state, PyObject *message, Shared *shared, bool even_if_viewed);
+
+/* view.c, message.c, dlpack.c, queue.c */
+extern PyType_Spec view_spec;
+extern PyType_Spec message_spec;
+extern PyType_Spec queue_spec;
+const tr_tensor *view_tensor(PyObject *view);
+PyObject *view_dlpack(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames);
+PyObject *view_dlpack_device(PyObject *self, PyObject *unused);
+
+/* source.c: where the bytes of a tensor come from. */
+typedef struct Source {
+    PyObject *keeper; /* a capsule that keeps `data` alive, or NULL */
+    Py_buffer buffer; /* buffer.obj is NULL if unused */
+    const void *data;
+    bool strided; /* `strides` says how; else packed in the order of the spec */
+    tr_tensor_spec spec;
+    int64_t shape[TR_MAX_NDIM];
+    int64_t strides[TR_MAX_NDIM]; /* bytes */
+} Source;
+
+int source_open(State *state, PyObject *from, Source *source);
+int source_plain_array(State *state, PyObject *array, Source *source);
+int source_dlpack(State *state, PyObject *from, Source *source);
+void source_close(Source *source);
+
+/* encode.c: @p object as a loaned message, or NULL with an exception. */
+int encode_object(State *state, Shared *shared, PyObject *object, int64_t timeout_ns,
+                  tr_message **out);
+int encode_parts(State *state, Shared *shared, PyObject *encoded, int64_t timeout_ns,
+                 tr_message **out);
+int loan_described(State *state, Shared *shared, PyObject *list, int64_t timeout_ns,
+                   tr_message **out);
+int loan_sliced(tr_arena *arena, const tr_tensor_spec *specs, size_t n,
+                int64_t timeout_ns, tr_message **out);
+
+#endif

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/* module.c - the module: its types, its state, and how codes become exceptions. */
+#include "core.h"
+
+State *state_of(PyTypeObject *type)
+{
+    /* A class of the Python layer derives from ours; the first heap type with our module
+     * on the way up is the one. */
+    while (type) {
+        PyObject *module = PyType_GetModule(type);
+
+        if (module && PyModule_GetDef(module) == &core_module)
+            return PyModule_GetState(module);
+        PyErr_Clear();
+        type = PyType_GetSlot(type, Py_tp_base);
+    }
+    return NULL;
+}
+
+/* Set the exception of @p code, unless one is set. Returns NULL. */
+PyObject *raise_code(State *state, int code, const char *what)
+{
+    PyObject *error;
+
+    if (code == RAISED || PyErr_Occurred())
+        return NULL;
+    if (!state->error) {
+        PyErr_Format(PyExc_RuntimeError, "%s: %s", what, tr_strerror(code));
+        return NULL;
+    }
+    error = PyObject_CallFunction(state->error, "iss", code, tr_error_detail(), what);
+    if (error) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+    return NULL;
+}
+
+/* Seconds, None for ever. */
+int get_timeout(PyObject *seconds, int64_t *timeout_ns)
+{
+    double value;
+
+    if (!seconds || seconds == Py_None) {
+        *timeout_ns = TR_FOREVER;
+        return 0;
+    }
+    value = PyFloat_AsDouble(seconds);
+    if (value == -1.0 && PyErr_Occurred())
+        return -1;
+    if (value != value) {
+        PyErr_SetString(PyExc_ValueError, "the timeout is not a number");
+        return -1;
+    }
+    if (value <= 0)
+        *timeout_ns = TR_NOWAIT;
+    else
+        *timeout_ns = value < 9e9 ? (int64_t)(value * 1e9) : TR_FOREVER;
+    return 0;
+}
+
+static int find_name(PyObject *name, const char *const names[])
+{
+    for (int i = 0; names[i]; i++)
+        if (PyUnicode_CompareWithASCIIString(name, names[i]) == 0)
+            return i;
+    return -1;
+}
+
+/* Arguments of a fast call, by place or by name; @p values are borrowed. */
+int parse(const char *what, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+          const char *const names[], size_t required, PyObject **values)
+{
+    Py_ssize_t named = kwnames ? PyTuple_Size(kwnames) : 0;
+    Py_ssize_t known = 0;
+
+    while (names[known])
+        known++;
+    if (nargs > known) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %zd arguments", what, known);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < nargs; i++)
+        values[i] = args[i];
+    for (Py_ssize_t i = 0; i < named; i++) {
+        PyObject *name = PyTuple_GetItem(kwnames, i);
+        int at = find_name(name, names);
+
+        if (at < 0 || values[at]) {
+            PyErr_Format(PyExc_TypeError, "%s() got %s argument '%U'", what,
+                         at < 0 ? "an unknown" : "twice the", name);
+            return -1;
+        }
+        values[at] = args[nargs + i];
+    }
+    for (size_t i = 0; i < required; i++) {
+        if (!values[i]) {
+            PyErr_Format(PyExc_TypeError, "%s() misses the argument '%s'", what,
+                         names[i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static PyObject *core_setup(PyObject *module, PyObject *args)
+{
+    State *state = PyModule_GetState(module);
+    PyObject *ndarray, *encode, *decode, *dtype_for, *error;
+
+    if (!PyArg_ParseTuple(args, "OOOOO:_setup", &ndarray, &encode, &decode, &dtype_for,
+                          &error))
+        return NULL;
+    if (!PyType_Check(ndarray)) {
+        PyErr_SetString(PyExc_TypeError, "ndarray is a type");
+        return NULL;
+    }
+#define KEEP(name)                   \
+    do {                             \
+        PyObject *old = state->name; \
+        Py_INCREF(name);             \
+        state->name = name;          \
+        Py_XDECREF(old);             \
+    } while (0)
+    KEEP(ndarray);
+    KEEP(encode);
+    KEEP(decode);
+    KEEP(dtype_for);
+    KEEP(error);
+#undef KEEP
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_unlink(PyObject *module, PyObject *args)
+{
+    const char *name;
+    int code;
+
+    if (!PyArg_ParseTuple(args, "s:unlink", &name))
+        return NULL;
+    code = tr_arena_unlink(name);
+    if (code)
+        return raise_code(PyModule_GetState(module), code, "unlink");
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_sweep(PyObject *module, PyObject *args)
+{
+    const char *prefix;
+    uint32_t removed = 0;
+    int code;
+
+    if (!PyArg_ParseTuple(args, "s:sweep", &prefix))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS code = tr_arena_sweep(prefix, &removed);
+    Py_END_ALLOW_THREADS if (code) return raise_code(PyModule_GetState(module), code,
+                                                     "sweep");
+    return PyLong_FromUnsignedLong(removed);
+}
+
+static PyMethodDef core_methods[] = {
+    {"_setup", core_setup, METH_VARARGS,
+     "_setup($module, /, *args)\n--\n\nWhat the Python layer gives the extension."},
+    {"unlink", core_unlink, METH_VARARGS,
+     "unlink($module, /, *args)\n--\n\nRemove the name of an arena."},
+    {"sweep", core_sweep, METH_VARARGS,
+     "sweep($module, /, *args)\n--\n\nRemove named arenas whose participants are all "
+     "dead."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, const char *name)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+
+    if (!type || PyModule_AddObjectRef(module, name, type) < 0) {
+        Py_XDECREF(type);
+        return NULL;
+    }
+    return (PyTypeObject *)type;
+}
+
+/* [(name, code, message)], made from the one table of the library. */
+static int add_errors(PyObject *module)
+{
+    PyObject *list = PyList_New(0);
+    int code = list ? 0 : -1;
+
+#define ADD(name, value, text)                                                 \
+    if (code == 0) {                                                           \
+        PyObject *row = Py_BuildValue("(sis)", "TR_E" #name, (value), (text)); \
+        code = row ? PyList_Append(list, row) : -1;                            \
+        Py_XDECREF(row);                                                       \
+    }
+    TR_ERRORS(ADD)
+#undef ADD
+    if (code == 0)
+        code = PyModule_AddObjectRef(module, "ERRORS", list);
+    Py_XDECREF(list);
+    return code;
+}
+
+static int add_constants(PyObject *module)
+{
+    static const struct {
+        const char *name;
+        long value;
+    } constants[] = {
+        {"ARENA_POPULATE", TR_ARENA_POPULATE},
+        {"ARENA_HUGE", TR_ARENA_HUGE},
+        {"ARENA_LAZY", TR_ARENA_LAZY},
+        {"ARENA_ALLOW_PICKLE", TR_ARENA_ALLOW_PICKLE},
+        {"ARENA_CRC32C", TR_ARENA_CRC32C},
+        {"TENSOR_F_ORDER", TR_TENSOR_F_ORDER},
+        {"TENSOR_BYTESWAPPED", TR_TENSOR_BYTESWAPPED},
+        {"MAX_NDIM", TR_MAX_NDIM},
+        {"MAX_TENSORS", TR_MAX_TENSORS},
+        {"MAX_CAPACITY", TR_MAX_CAPACITY},
+        {"USER_BYTES", TR_USER_BYTES},
+    };
+
+    for (size_t i = 0; i < sizeof(constants) / sizeof(constants[0]); i++)
+        if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
+            return -1;
+#define TEXT(number)   #number
+#define DIGITS(number) TEXT(number)
+    return PyModule_AddStringConstant(module, "VERSION",
+                                      DIGITS(TR_VERSION_MAJOR) "." DIGITS(
+                                          TR_VERSION_MINOR) "." DIGITS(TR_VERSION_PATCH));
+#undef DIGITS
+#undef TEXT
+}
+
+static int make_names(State *state)
+{
+    state->array_struct = PyUnicode_InternFromString("__array_struct__");
+    state->dlpack = PyUnicode_InternFromString("__dlpack__");
+    state->dlpack_args = Py_BuildValue("{s(ii)}", "max_version", 1, 1);
+    state->fortran = PyUnicode_InternFromString("F");
+    state->zero = PyLong_FromLong(0);
+    return state->array_struct && state->dlpack && state->dlpack_args && state->fortran &&
+                   state->zero
+               ? 0
+               : -1;
+}
+
+static int core_exec(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+
+    if (PyInterpreterState_GetID(PyInterpreterState_Get()) != 0) {
+        PyErr_SetString(PyExc_ImportError,
+                        "tensoring works in the main interpreter only: the arenas of a "
+                        "process are known to one of its interpreters");
+        return -1;
+    }
+    state->arena_type = add_type(module, &arena_spec, "Arena");
+    state->queue_type = add_type(module, &queue_spec, "Queue");
+    state->message_type = add_type(module, &message_spec, "Message");
+    state->view_type = add_type(module, &view_spec, "View");
+    if (!state->arena_type || !state->queue_type || !state->message_type ||
+        !state->view_type)
+        return -1;
+    if (make_names(state) < 0 || add_errors(module) < 0 || add_constants(module) < 0)
+        return -1;
+    return 0;
+}
+
+#define EACH_OBJECT(X)                                                                \
+    X(arena_type)                                                                     \
+    X(queue_type)                                                                     \
+    X(message_type) X(view_type) X(ndarray) X(encode) X(decode) X(dtype_for) X(error) \
+        X(array_struct) X(dlpack) X(dlpack_args) X(fortran) X(zero)
+
+static int core_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    State *state = PyModule_GetState(module);
+
+#define VISIT(name) Py_VISIT(state->name);
+    EACH_OBJECT(VISIT)
+#undef VISIT
+    for (int i = 0; i < DTYPE_CODES * DTYPE_SIZES; i++)
+        Py_VISIT(state->dtypes[i / DTYPE_SIZES][i % DTYPE_SIZES]);
+    return 0;
+}
+
+static PyModuleDef_Slot core_slots[] = {
+    {Py_mod_exec, core_exec},
+    {0, NULL},
+};
+
+/* No m_clear: objects that outlive the module at shutdown still use its state, which goes
+ * with the last type. */
+struct PyModuleDef core_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "tensoring._core",
+    .m_doc = "The C side of tensoring.",
+    .m_size = sizeof(State),
+    .m_methods = core_methods,
+    .m_slots = core_slots,
+    .m_traverse = core_traverse,
+};
+
+PyMODINIT_FUNC PyInit__core(void);
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&core_module);
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* source.c - find the bytes, type and shape of what is to be sent.
+ *
+ * An ndarray is asked by __array_struct__ (one capsule, no format string to build), another
+ * producer by DLPack, the rest by the buffer protocol as plain bytes. */
+#include "core.h"
+#include "dlpack.h"
+
+/* NumPy's array interface, side of C, version 2. */
+typedef struct ArrayInterface {
+    int two;
+    int nd;
+    char typekind;
+    int itemsize;
+    int flags;
+    Py_intptr_t *shape;
+    Py_intptr_t *strides;
+    void *data;
+    PyObject *descr;
+} ArrayInterface;
+
+enum { C_ORDER = 0x1, F_ORDER = 0x2, NATIVE = 0x200 };
+
+/* 0 if DLPack has a word for it, -1 if not. */
+static int plain_dtype(const ArrayInterface *array, tr_dtype *dtype)
+{
+    int size = array->itemsize;
+
+    if (!(array->flags & NATIVE) && size > 1)
+        return -1;
+    dtype->lanes = 1;
+    dtype->bits = (uint8_t)(size * 8);
+    switch (array->typekind) {
+    case 'b':
+        dtype->code = TR_BOOL;
+        return size == 1 ? 0 : -1;
+    case 'i':
+        dtype->code = TR_INT;
+        return size <= 8 ? 0 : -1;
+    case 'u':
+        dtype->code = TR_UINT;
+        return size <= 8 ? 0 : -1;
+    case 'f':
+        dtype->code = TR_FLOAT;
+        return size == 2 || size == 4 || size == 8 ? 0 : -1;
+    case 'c':
+        dtype->code = TR_COMPLEX;
+        return size == 8 || size == 16 ? 0 : -1;
+    default:
+        return -1;
+    }
+}
+
+static int too_many_dimensions(long long ndim)
+{
+    PyErr_Format(PyExc_ValueError,
+                 "the array has %lld dimensions; a tensor has at most %d", ndim,
+                 TR_MAX_NDIM);
+    return -1;
+}
+
+/* 0, -1 with an exception, or 1: an array whose type needs a description. */
+int source_plain_array(State *state, PyObject *array, Source *source)
+{
+    PyObject *capsule = PyObject_GetAttr(array, state->array_struct);
+    const ArrayInterface *from;
+    int needs;
+
+    if (!capsule)
+        return -1;
+    from = PyCapsule_GetPointer(capsule, NULL);
+    if (!from || from->nd > TR_MAX_NDIM) {
+        if (from)
+            too_many_dimensions(from->nd);
+        Py_DECREF(capsule);
+        return -1;
+    }
+    source->keeper = capsule;
+    source->buffer.obj = NULL;
+    source->data = from->data;
+    memset(&source->spec, 0, sizeof(source->spec));
+    needs = plain_dtype(from, &source->spec.dtype) < 0;
+    source->spec.ndim = (uint32_t)from->nd;
+    source->spec.shape = source->shape;
+    source->strided = !(from->flags & C_ORDER);
+    if (source->strided && from->flags & F_ORDER) {
+        source->spec.flags = TR_TENSOR_F_ORDER;
+        source->strided = false;
+    }
+    for (int i = 0; i < from->nd; i++) {
+        source->shape[i] = from->shape[i];
+        source->strides[i] = from->strides[i];
+    }
+    return needs;
+}
+
+static int source_bytes(PyObject *from, Source *source)
+{
+    if (PyObject_GetBuffer(from, &source->buffer, PyBUF_SIMPLE) < 0) {
+        source->buffer.obj = NULL;
+        return -1;
+    }
+    source->keeper = NULL;
+    source->data = source->buffer.buf;
+    source->strided = false;
+    memset(&source->spec, 0, sizeof(source->spec));
+    source->spec.dtype = (tr_dtype){TR_UINT, 8, 1};
+    source->spec.ndim = 1;
+    source->spec.shape = source->shape;
+    source->shape[0] = source->buffer.len;
+    return 0;
+}
+
+static PyObject *ask_for_capsule(State *state, PyObject *from)
+{
+    PyObject *method = PyObject_GetAttr(from, state->dlpack);
+    PyObject *none, *capsule;
+
+    if (!method)
+        return NULL;
+    none = PyTuple_New(0);
+    capsule = none ? PyObject_Call(method, none, state->dlpack_args) : NULL;
+    if (!capsule && none && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Clear(); /* a producer from before max_version */
+        capsule = PyObject_CallNoArgs(method);
+    }
+    Py_XDECREF(none);
+    Py_DECREF(method);
+    return capsule;
+}
+
+/* The tensor in @p capsule, which stays the owner: it is read and dropped unconsumed. */
+static const DLTensor *tensor_in(PyObject *capsule)
+{
+    if (PyCapsule_IsValid(capsule, DLPACK_VERSIONED)) {
+        DLManagedTensorVersioned *managed = PyCapsule_GetPointer(capsule,
+                                                                 DLPACK_VERSIONED);
+
+        if (managed->version.major == DLPACK_MAJOR)
+            return &managed->tensor;
+        PyErr_Format(PyExc_BufferError, "the producer speaks DLPack %u, this is %u",
+                     managed->version.major, DLPACK_MAJOR);
+        return NULL;
+    }
+    if (PyCapsule_IsValid(capsule, DLPACK_PLAIN))
+        return &((DLManagedTensor *)PyCapsule_GetPointer(capsule, DLPACK_PLAIN))->tensor;
+    PyErr_SetString(PyExc_BufferError, "__dlpack__ gave something else than a tensor");
+    return NULL;
+}
+
+static int copy_shape(const DLTensor *from, Source *source)
+{
+    uint64_t size = tr_dtype_bytes(from->dtype);
+
+    if (from->device.type != DLPACK_CPU && from->device.type != DLPACK_CUDA_HOST) {
+        PyErr_Format(PyExc_BufferError,
+                     "the tensor lies on device type %d; copy it to host memory first",
+                     (int)from->device.type);
+        return -1;
+    }
+    if (from->ndim < 0 || from->ndim > TR_MAX_NDIM)
+        return too_many_dimensions(from->ndim);
+    source->strided = from->strides != NULL;
+    for (int i = 0; i < from->ndim; i++) {
+        source->shape[i] = from->shape[i];
+        source->strides[i] = from->strides ? from->strides[i] * (int64_t)size : 0;
+    }
+    return 0;
+}
+
+/* Whether the steps are those of a packed array, last index fastest. */
+static bool packed(const Source *source, uint64_t size)
+{
+    int64_t step = (int64_t)size;
+
+    for (uint32_t i = source->spec.ndim; i-- > 0;) {
+        if (source->shape[i] != 1 && source->strides[i] != step)
+            return false;
+        step *= source->shape[i];
+    }
+    return true;
+}
+
+int source_dlpack(State *state, PyObject *from, Source *source)
+{
+    PyObject *capsule = ask_for_capsule(state, from);
+    const DLTensor *tensor = capsule ? tensor_in(capsule) : NULL;
+
+    if (!tensor || copy_shape(tensor, source) < 0) {
+        Py_XDECREF(capsule);
+        return -1;
+    }
+    source->keeper = capsule;
+    source->buffer.obj = NULL;
+    source->data = tensor->data ? (const char *)tensor->data + tensor->byte_offset : NULL;
+    memset(&source->spec, 0, sizeof(source->spec));
+    source->spec.dtype = tensor->dtype;
+    source->spec.ndim = (uint32_t)tensor->ndim;
+    source->spec.shape = source->shape;
+    if (source->strided && packed(source, tr_dtype_bytes(tensor->dtype)))
+        source->strided = false;
+    return 0;
+}
+
+int source_open(State *state, PyObject *from, Source *source)
+{
+    source->keeper = NULL;
+    source->buffer.obj = NULL;
+    if (PyObject_TypeCheck(from, (PyTypeObject *)state->ndarray))
+        return source_plain_array(state, from, source);
+    if (PyObject_CheckBuffer(from))
+        return source_bytes(from, source);
+    return source_dlpack(state, from, source);
+}
+
+void source_close(Source *source)
+{
+    Py_XDECREF(source->keeper);
+    if (source->buffer.obj)
+        PyBuffer_Release(&source->buffer);
+}

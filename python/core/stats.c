@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* stats.c - what an arena is doing, as dicts. */
+#include "core.h"
+
+static int put(PyObject *dict, const char *name, unsigned long long value)
+{
+    PyObject *number = PyLong_FromUnsignedLongLong(value);
+    int code = number ? PyDict_SetItemString(dict, name, number) : -1;
+
+    Py_XDECREF(number);
+    return code;
+}
+
+PyObject *arena_stats(PyObject *object, PyObject *unused)
+{
+    Shared *shared = shared_of(object);
+    tr_stats stats = {.struct_size = sizeof(stats)};
+    PyObject *dict;
+    int code;
+
+    (void)unused;
+    if (!shared)
+        return NULL;
+    code = tr_stats_read(shared->arena, &stats);
+    if (code)
+        return raise_code(((ArenaObject *)object)->state, code, "stats");
+    dict = PyDict_New();
+    if (!dict)
+        return NULL;
+#define PUT(name)          put(dict, #name, stats.name) < 0
+#define OR_PUT(name, text) || PUT(name)
+    if (PUT(participants) || PUT(channels) || PUT(slots) || PUT(slots_free) ||
+        PUT(slots_loaned) || PUT(slots_queued) || PUT(slots_received) ||
+        PUT(slots_shared) TR_COUNTERS(OR_PUT))
+        Py_CLEAR(dict);
+#undef OR_PUT
+#undef PUT
+    return dict;
+}
+
+static PyObject *participant(const tr_participant_stats *one)
+{
+    return Py_BuildValue("{sI sI sI sI sO sI sI sI sK sK}", "index", one->index,
+                         "incarnation", one->incarnation, "pid", one->pid, "uid",
+                         one->uid, "alive", one->alive ? Py_True : Py_False, "loaned",
+                         one->loaned, "received", one->received, "pinned", one->pinned,
+                         "held_bytes", (unsigned long long)one->held_bytes, "start_time",
+                         (unsigned long long)one->start_time);
+}
+
+static PyObject *channel(const tr_channel_stats *one)
+{
+    static const char *const kinds[] = {"none", "queue", "broadcast", "board"};
+
+    return Py_BuildValue("{ss ss sI sK sK sK sO sO}", "name", one->name, "kind",
+                         one->kind < 4 ? kinds[one->kind] : "unknown", "capacity",
+                         one->capacity, "depth", (unsigned long long)one->depth, "sent",
+                         (unsigned long long)one->sent, "received",
+                         (unsigned long long)one->received, "sleeping_receivers",
+                         one->sleeping_receivers ? Py_True : Py_False, "sleeping_senders",
+                         one->sleeping_senders ? Py_True : Py_False);
+}
+
+static int append(PyObject *list, PyObject *item)
+{
+    int code = item ? PyList_Append(list, item) : -1;
+
+    Py_XDECREF(item);
+    return code;
+}
+
+PyObject *arena_participants(PyObject *object, PyObject *unused)
+{
+    Shared *shared = shared_of(object);
+    tr_participant_stats *found;
+    size_t n = 0;
+    PyObject *list;
+    int code;
+
+    (void)unused;
+    if (!shared)
+        return NULL;
+    found = PyMem_Calloc(TR_MAX_PARTICIPANTS, sizeof(*found));
+    if (!found)
+        return PyErr_NoMemory();
+    code = tr_stats_participants(shared->arena, found, TR_MAX_PARTICIPANTS, &n);
+    list = code ? raise_code(((ArenaObject *)object)->state, code, "stats")
+                : PyList_New(0);
+    for (size_t i = 0; list && i < n; i++)
+        if (append(list, participant(&found[i])) < 0)
+            Py_CLEAR(list);
+    PyMem_Free(found);
+    return list;
+}
+
+PyObject *arena_channels(PyObject *object, PyObject *unused)
+{
+    Shared *shared = shared_of(object);
+    tr_channel_stats *found;
+    size_t n = 0;
+    PyObject *list;
+    int code;
+
+    (void)unused;
+    if (!shared)
+        return NULL;
+    found = PyMem_Calloc(TR_MAX_CHANNELS, sizeof(*found));
+    if (!found)
+        return PyErr_NoMemory();
+    code = tr_stats_channels(shared->arena, found, TR_MAX_CHANNELS, &n);
+    list = code ? raise_code(((ArenaObject *)object)->state, code, "stats")
+                : PyList_New(0);
+    for (size_t i = 0; list && i < n; i++)
+        if (append(list, channel(&found[i])) < 0)
+            Py_CLEAR(list);
+    PyMem_Free(found);
+    return list;
+}

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""Tensors between processes on one machine, without pickle and without copies.
+
+import numpy as np, tensoring as tr
+
+arena = tr.Arena(slots=[(1 << 20, 64)])
+queue = arena.queue("jobs")
+if os.fork() == 0:
+    array = queue.receive()      # a view of the slot, free when the last view is gone
+queue.send(np.ones((64, 784)))   # one copy in
+"""
+
+from numpy import ndarray as _ndarray
+
+from tensoring import _core, _errors, serializers
+from tensoring import _pickle as _pickle
+from tensoring._arena import Arena, ArenaQueue, Loan, Stats
+from tensoring._core import Message, View
+from tensoring._dtypes import dtype_for as _dtype_for
+from tensoring._errors import (
+    Closed,
+    ContentTypeError,
+    Corrupt,
+    Denied,
+    Empty,
+    Error,
+    Evicted,
+    Exists,
+    ForkError,
+    FormatError,
+    Full,
+    Invalid,
+    Lagged,
+    NotFound,
+    ObjectError,
+    OutOfMemory,
+    PeerDied,
+    ReceiveTimeout,
+    RemoteError,
+    SendTimeout,
+    Stale,
+    SystemFailure,
+    Timeout,
+    TooLarge,
+)
+from tensoring._queues import JoinableQueue, Queue, SimpleQueue
+from tensoring.serializers import As, Serializer, Unsupported, register
+
+_core._setup(
+    _ndarray, serializers.encode, serializers.decode, _dtype_for, _errors.make_error
+)
+
+__version__ = _core.VERSION
+
+__all__ = [
+    "Arena",
+    "ArenaQueue",
+    "As",
+    "Closed",
+    "ContentTypeError",
+    "Corrupt",
+    "Denied",
+    "Empty",
+    "Error",
+    "Evicted",
+    "Exists",
+    "ForkError",
+    "FormatError",
+    "Full",
+    "Invalid",
+    "JoinableQueue",
+    "Lagged",
+    "Loan",
+    "Message",
+    "NotFound",
+    "ObjectError",
+    "OutOfMemory",
+    "PeerDied",
+    "Queue",
+    "ReceiveTimeout",
+    "RemoteError",
+    "SendTimeout",
+    "Serializer",
+    "SimpleQueue",
+    "Stale",
+    "Stats",
+    "SystemFailure",
+    "Timeout",
+    "TooLarge",
+    "Unsupported",
+    "View",
+    "__version__",
+    "register",
+    "serializers",
+]

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: MIT
+"""Arenas, and the queues in them."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from multiprocessing import reduction
+from types import TracebackType
+from typing import Any, TypeAlias, TypedDict
+
+from tensoring import _core, serializers
+from tensoring._dtypes import Described, as_dtype, describe
+from tensoring._errors import Closed, Empty, Full
+from tensoring.serializers import Array
+
+Shape: TypeAlias = int | Sequence[int]
+Row: TypeAlias = tuple[str | None, Described, tuple[int, ...]]
+
+_POLICIES = {"redeliver": 0, "drop": 1}
+
+
+class Stats(TypedDict):
+    """Totals of an arena, its participants and its channels."""
+
+    totals: dict[str, int]
+    participants: list[dict[str, Any]]
+    channels: list[dict[str, Any]]
+
+
+def _row(name: str | None, shape: Shape, dtype: Any, order: str) -> Row:
+    code, bits, lanes, descr, flags = describe(as_dtype(dtype))
+    if order not in ("C", "F"):
+        raise ValueError(f"order is 'C' or 'F', not {order!r}")
+    if order == "F":
+        flags |= _core.TENSOR_F_ORDER
+    extents = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    return (name, (code, bits, lanes, descr, flags), extents)
+
+
+def rows_of(
+    shape: Shape | Mapping[str, tuple[Shape, Any]], dtype: Any, order: str
+) -> list[Row]:
+    """What a loan asks the extension for: one array, or a dict of named ones."""
+    if isinstance(shape, Mapping):
+        return [_row(name, one[0], one[1], order) for name, one in shape.items()]
+    return [_row(None, shape, dtype, order)]
+
+
+class Loan:
+    """A free slot to be filled in place: sent when the block ends, given back on error.
+
+    The arrays must not be used after the block: the slot belongs to the receiver then."""
+
+    def __init__(self, queue: ArenaQueue, rows: list[Row], timeout: float | None) -> None:
+        self._queue = queue
+        self._rows = rows
+        self._timeout = timeout
+        self._message: _core.Message | None = None
+        self._arrays: list[Array] = []
+
+    def __enter__(self) -> Any:
+        self._message = self._queue.arena._loan(self._rows, self._timeout)
+        self._arrays = [self._message.array(i) for i in range(len(self._message))]
+        if len(self._rows) == 1 and self._rows[0][0] is None:
+            return self._arrays[0]
+        return dict(zip((row[0] for row in self._rows), self._arrays, strict=True))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        message, arrays = self._message, self._arrays
+        self._message, self._arrays = None, []
+        if message is not None and kind is None:
+            self._queue.send_message(message, self._timeout, even_if_viewed=True)
+        for array in arrays:
+            array.flags.writeable = False
+
+    def __repr__(self) -> str:
+        state = "open" if self._message is not None else "not open"
+        return f"<tensoring.Loan of {len(self._rows)} arrays, {state}>"
+
+
+_known: weakref.WeakValueDictionary[tuple[int, int], Arena] = (
+    weakref.WeakValueDictionary()
+)
+# Closing a descriptor of an arena drops this process's lock on it: the proof of life. So
+# a descriptor that came with a pickled arena stays open.
+_kept: dict[tuple[int, int], int] = {}
+
+
+def _rebuild(cls: type[Arena], key: tuple[int, int], held: Any) -> Arena:
+    known = _known.get(key)
+    if known is not None and not known.closed:
+        return known
+    if key not in _kept:
+        _kept[key] = held.detach()
+    arena = cls._attach_fd(_kept[key])
+    _known[key] = arena
+    return arena
+
+
+class Arena(_core.Arena):
+    """Shared memory that processes exchange messages in.
+
+    `slots` are the size classes: [(bytes, count), ...]. Without a name the arena is
+    inherited by forked workers, and spawned ones get it as an argument of their Process;
+    with a name (Arena.create) others attach to it (Arena.attach)."""
+
+    def __new__(
+        cls,
+        slots: Iterable[tuple[int, int]] = (),
+        *,
+        name: str | None = None,
+        populate: bool = False,
+        huge: bool = False,
+        lazy: bool = False,
+        allow_pickle: bool = False,
+        checksum: bool = False,
+        participants: int = 64,
+        channels: int = 64,
+        mode: int = 0o600,
+        ring_bytes: int = 4 << 20,
+        spin: float | None = None,
+        eventfds: int = 0,
+        pins: int = 64,
+    ) -> Arena:
+        flags = (
+            populate * _core.ARENA_POPULATE
+            | huge * _core.ARENA_HUGE
+            | lazy * _core.ARENA_LAZY
+            | allow_pickle * _core.ARENA_ALLOW_PICKLE
+            | checksum * _core.ARENA_CRC32C
+        )
+        arena = cls._create(
+            name,
+            [(int(size), int(count)) for size, count in slots],
+            flags,
+            participants,
+            channels,
+            mode,
+            ring_bytes,
+            -1 if spin is None else int(spin * 1e9),
+            eventfds,
+            pins,
+        )
+        arena._name = name
+        _known[arena._key()] = arena
+        return arena
+
+    _name: str | None = None
+
+    @classmethod
+    def create(
+        cls, name: str, slots: Iterable[tuple[int, int]] = (), **options: Any
+    ) -> Arena:
+        """A named arena, /dev/shm/tensoring.NAME, which stays until it is unlinked."""
+        return cls(slots, name=name, **options)
+
+    @classmethod
+    def attach(cls, name: str) -> Arena:
+        """Attach to a named arena."""
+        arena = cls._attach(name)
+        arena._name = name
+        return arena
+
+    @classmethod
+    def attach_fd(cls, fd: int) -> Arena:
+        """Attach by an inherited or received descriptor, which stays the caller's. Do not
+        close it while the arena is open: that would drop this process's lock."""
+        return cls._attach_fd(fd)
+
+    @staticmethod
+    def unlink(name: str) -> None:
+        """Remove the name of an arena; who is attached goes on."""
+        _core.unlink(name)
+
+    @staticmethod
+    def sweep(prefix: str = "") -> int:
+        """Remove the named arenas whose participants are all dead; how many."""
+        return _core.sweep(prefix)
+
+    @property
+    def name(self) -> str | None:
+        """The name, None if it is anonymous or was attached by a descriptor."""
+        return self._name
+
+    @property
+    def fd(self) -> int:
+        """The descriptor of the shared memory. It stays the arena's: do not close it."""
+        return int(self._info()["fd"])
+
+    @property
+    def allow_pickle(self) -> bool:
+        """Whether arbitrary objects may be sent."""
+        return bool(self._info()["flags"] & _core.ARENA_ALLOW_PICKLE)
+
+    def info(self) -> dict[str, int]:
+        """Sizes, limits, what became of large pages, and where the arena is mapped."""
+        return self._info()
+
+    def stats(self) -> Stats:
+        """Counters, who holds what, and how deep each channel is."""
+        return {
+            "totals": self._stats(),
+            "participants": self._participants(),
+            "channels": self._channels(),
+        }
+
+    def set_spin(self, seconds: float | None) -> None:
+        """How long waits may spin before they sleep; None adapts, 0 never spins."""
+        self._set_spin(-1 if seconds is None else int(seconds * 1e9))
+
+    def queue(
+        self,
+        name: str,
+        capacity: int = 0,
+        *,
+        policy: str = "redeliver",
+        max_deliveries: int = 3,
+        stamp: bool = False,
+    ) -> ArenaQueue:
+        """Open the queue `name`, making it if it is not there."""
+        if policy not in _POLICIES:
+            raise ValueError(f"policy is one of {', '.join(_POLICIES)}, not {policy!r}")
+        queue = ArenaQueue._open(
+            self, name, capacity, _POLICIES[policy], max_deliveries, int(stamp)
+        )
+        queue._arena = self
+        queue._options = (capacity, policy, max_deliveries, stamp)
+        return queue
+
+    def _key(self) -> tuple[int, int]:
+        status = os.fstat(self.fd)
+        return (status.st_dev, status.st_ino)
+
+    def __reduce__(self) -> Any:
+        if self._name is not None:
+            return (type(self).attach, (self._name,))
+        return (_rebuild, (type(self), self._key(), reduction.DupFd(self.fd)))
+
+    def __enter__(self) -> Arena:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        name = "anonymous" if self._name is None else repr(self._name)
+        if self.closed:
+            return f"<tensoring.Arena {name}, closed>"
+        totals = self._stats()
+        return (
+            f"<tensoring.Arena {name}, {self._info()['total_bytes']} bytes, "
+            f"{totals['slots_free']} of {totals['slots']} slots free>"
+        )
+
+
+class ArenaQueue(_core.Queue):
+    """A queue of an arena: each message goes to one receiver.
+
+    Iteration receives until the queue is shut down and drained."""
+
+    _arena: Arena
+    _options: tuple[int, str, int, bool]
+
+    @property
+    def arena(self) -> Arena:
+        """The arena that the queue is in."""
+        return self._arena
+
+    def loan(
+        self,
+        shape: Shape | Mapping[str, tuple[Shape, Any]],
+        dtype: Any = "float64",
+        *,
+        order: str = "C",
+        timeout: float | None = None,
+    ) -> Loan:
+        """A slot to fill in place: `with queue.loan((64, 784), "f4") as x: x[...] = 1`.
+
+        A dict {name: (shape, dtype)} gives a dict of arrays in one message."""
+        return Loan(self, rows_of(shape, dtype, order), timeout)
+
+    def receive_as(self, content_type: str, timeout: float | None = None) -> Any:
+        """Receive, but refuse a message of another content type: the error names both."""
+        return serializers.decode_as(self.receive_message(timeout), content_type)
+
+    def send_many(self, objects: Iterable[Any], timeout: float | None = None) -> int:
+        """Send each; how many went before the queue was full (all, without a timeout)."""
+        sent = 0
+        for obj in objects:
+            try:
+                self.send(obj, timeout)
+            except Full:
+                break
+            sent += 1
+        return sent
+
+    def receive_many(self, limit: int, timeout: float | None = None) -> list[Any]:
+        """Wait for one message, then take what is there, at most `limit`."""
+        if limit < 1:
+            return []
+        found = [self.receive(timeout)]
+        try:
+            while len(found) < limit:
+                found.append(self.receive(0))
+        except (Empty, Closed):
+            pass
+        return found
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            try:
+                item = self.receive()
+            except Closed:
+                return
+            yield item
+            del item  # the slot is not kept while the next one is waited for
+
+    def __reduce__(self) -> Any:
+        return (_reopen, (self._arena, self.name, self._options))
+
+    def __enter__(self) -> ArenaQueue:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<tensoring.ArenaQueue, closed>"
+        return f"<tensoring.ArenaQueue {self.name!r}, {len(self)} of {self.capacity}>"
+
+
+def _reopen(arena: Arena, name: str, options: tuple[int, str, int, bool]) -> ArenaQueue:
+    capacity, policy, max_deliveries, stamp = options
+    return arena.queue(
+        name, capacity, policy=policy, max_deliveries=max_deliveries, stamp=stamp
+    )

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""NumPy's types as DLPack triples, and back.
+
+What DLPack cannot say travels as a NumPy `descr` string beside the triple."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from tensoring import _core
+from tensoring._errors import FormatError, ObjectError
+
+# (code, bits, lanes, descr, flags), as the extension takes it
+Described: TypeAlias = tuple[int, int, int, str, int]
+
+INT, UINT, FLOAT, OPAQUE, BFLOAT, COMPLEX, BOOL = range(7)
+UINT8: Final[Described] = (UINT, 8, 1, "", 0)
+_KINDS = {"i": INT, "u": UINT, "f": FLOAT, "c": COMPLEX, "b": BOOL}
+_LETTERS = {code: letter for letter, code in _KINDS.items()}
+_PLAIN_BITS = {
+    INT: (8, 16, 32, 64),
+    UINT: (8, 16, 32, 64),
+    FLOAT: (16, 32, 64),
+    COMPLEX: (64, 128),
+    BOOL: (8,),
+}
+# Names of ml_dtypes with the codes and bits of DLPack 1.1.
+_ML_DTYPES = {
+    "bfloat16": (BFLOAT, 16),
+    "float8_e3m4": (7, 8),
+    "float8_e4m3": (8, 8),
+    "float8_e4m3b11fnuz": (9, 8),
+    "float8_e4m3fn": (10, 8),
+    "float8_e4m3fnuz": (11, 8),
+    "float8_e5m2": (12, 8),
+    "float8_e5m2fnuz": (13, 8),
+    "float8_e8m0fnu": (14, 8),
+}
+_ML_NAMES = {triple: name for name, triple in _ML_DTYPES.items()}
+_MAX_LANES = 65535
+
+_described: dict[np.dtype[Any], Described] = {}
+
+
+def _ml_dtype(name: str) -> Any:
+    try:
+        import ml_dtypes
+    except ImportError:
+        return None
+    scalar = getattr(ml_dtypes, name, None)
+    return None if scalar is None else np.dtype(scalar)
+
+
+def _is_ml_dtype(dtype: np.dtype[Any]) -> bool:
+    return dtype.type.__module__.partition(".")[0] == "ml_dtypes"
+
+
+def _opaque(dtype: np.dtype[Any]) -> Described:
+    if not 0 < dtype.itemsize <= _MAX_LANES:
+        raise TypeError(
+            f"elements of {dtype.itemsize} bytes cannot be sent: 1 to {_MAX_LANES} can"
+        )
+    descr = np.lib.format.dtype_to_descr(dtype)
+    text = descr if isinstance(descr, str) else repr(descr)
+    return (OPAQUE, 8, dtype.itemsize, text, 0)
+
+
+def _describe(dtype: np.dtype[Any]) -> Described:
+    if dtype.hasobject:
+        raise ObjectError(
+            f"{dtype} holds Python objects, which cannot be shared as raw bytes"
+        )
+    if _is_ml_dtype(dtype):
+        if dtype.name not in _ML_DTYPES:
+            raise TypeError(
+                f"{dtype.name} is packed in memory in a way that tensors are not"
+            )
+        code, bits = _ML_DTYPES[dtype.name]
+        return (code, bits, 1, "", 0)
+    code_or_none = _KINDS.get(dtype.kind)
+    bits = 8 * dtype.itemsize
+    swapped = not dtype.isnative
+    if code_or_none is not None and bits in _PLAIN_BITS[code_or_none]:
+        if not swapped:
+            return (code_or_none, bits, 1, "", 0)
+        return (code_or_none, bits, 1, dtype.str, _core.TENSOR_BYTESWAPPED)
+    if dtype.kind in "mM":
+        return (INT, 64, 1, dtype.str, _core.TENSOR_BYTESWAPPED if swapped else 0)
+    return _opaque(dtype)
+
+
+def describe(dtype: np.dtype[Any]) -> Described:
+    """The triple of `dtype`, its descr and its flags."""
+    found = _described.get(dtype)
+    if found is None:
+        found = _described[dtype] = _describe(dtype)
+    return found
+
+
+def _parse(descr: str) -> np.dtype[Any]:
+    try:
+        literal: Any = ast.literal_eval(descr) if descr.startswith(("[", "(")) else descr
+        dtype = np.lib.format.descr_to_dtype(literal)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise FormatError(f"not a NumPy descr: {descr[:80]!r}") from error
+    if not isinstance(dtype, np.dtype):
+        raise FormatError(f"not a NumPy descr: {descr[:80]!r}")
+    # Bytes from another process must never be taken for pointers.
+    if dtype.hasobject:
+        raise FormatError("a tensor says that its bytes are Python objects")
+    return dtype
+
+
+def dtype_for(code: int, bits: int, lanes: int, descr: str) -> np.dtype[Any]:
+    """NumPy's type of a triple. Without ml_dtypes, bfloat16 and float8 come as unsigned
+    integers of the same size."""
+    if descr:
+        dtype = _parse(descr)
+        if dtype.itemsize != (bits * lanes + 7) // 8:
+            raise FormatError(f"descr {descr[:80]!r} does not fit {bits} bits x {lanes}")
+        return dtype
+    if lanes != 1:
+        return np.dtype((dtype_for(code, bits, 1, ""), (lanes,)))
+    if bits in _PLAIN_BITS.get(code, ()):
+        return np.dtype("?" if code == BOOL else f"{_LETTERS[code]}{bits // 8}")
+    name = _ML_NAMES.get((code, bits))
+    if name is not None:
+        found: np.dtype[Any] = _ml_dtype(name) or np.dtype(f"u{bits // 8}")
+        return found
+    if code == OPAQUE and bits % 8 == 0:
+        return np.dtype((np.void, bits // 8))
+    raise FormatError(f"NumPy has no type for DLPack code {code} with {bits} bits")
+
+
+def as_dtype(name: Any) -> np.dtype[Any]:
+    """What the user calls a type: NumPy's own words and the names of ml_dtypes."""
+    wanted = _ml_dtype(name) if isinstance(name, str) and name in _ML_DTYPES else name
+    if wanted is None and name is not None:
+        raise TypeError(f"{name} needs the package ml_dtypes")
+    dtype: np.dtype[Any] = np.dtype(wanted)
+    return dtype

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT
+"""Exceptions, made from the library's one table of codes.
+
+Each is also the standard exception that people already catch for the same thing."""
+
+from __future__ import annotations
+
+import queue
+
+from tensoring import _core
+
+CODES: dict[str, int] = {name: code for name, code, _ in _core.ERRORS}
+NAMES: dict[int, str] = {code: name for name, code, _ in _core.ERRORS}
+TEXTS: dict[int, str] = {code: text for _, code, text in _core.ERRORS}
+
+
+class Error(Exception):
+    """Something that the library refused. `code` is its TR_E... number."""
+
+    code: int = 0
+
+    @property
+    def name(self) -> str:
+        """The name of the code, as in the C header."""
+        return NAMES.get(self.code, "unknown")
+
+
+class Empty(Error, queue.Empty):
+    """Nothing to receive."""
+
+
+class Full(Error, queue.Full):
+    """No room to send into, or no free slot."""
+
+
+class Timeout(Error, TimeoutError):
+    """The time given is over."""
+
+
+class ReceiveTimeout(Empty, Timeout):
+    """Nothing came in time."""
+
+
+class SendTimeout(Full, Timeout):
+    """No room, or no free slot, in time."""
+
+
+class Closed(Error, BrokenPipeError):
+    """The channel was shut down; a receiver has drained it."""
+
+
+class PeerDied(Error, ConnectionResetError):
+    """The process on the other side died."""
+
+
+class OutOfMemory(Error, MemoryError):
+    """Not enough memory; the text says which limit was met."""
+
+
+class TooLarge(Error, ValueError):
+    """No slot class is large enough."""
+
+
+class Invalid(Error, ValueError):
+    """An argument is out of range."""
+
+
+class NotFound(Error, FileNotFoundError):
+    """There is nothing by that name."""
+
+
+class Exists(Error, FileExistsError):
+    """The name is taken."""
+
+
+class Denied(Error, PermissionError):
+    """Not let in."""
+
+
+class SystemFailure(Error, OSError):
+    """The system refused."""
+
+
+class Corrupt(Error, ValueError):
+    """What the arena holds breaks a rule."""
+
+
+class FormatError(Error, ValueError):
+    """The bytes are not what their content type says."""
+
+
+class ContentTypeError(FormatError, TypeError):
+    """The message has another content type than the one asked for."""
+
+
+class ObjectError(Error, TypeError):
+    """Python objects cannot be shared as raw bytes."""
+
+
+class ForkError(Error, RuntimeError):
+    """The message belongs to the parent process."""
+
+
+class Lagged(Error):
+    """Messages were dropped before they could be read."""
+
+
+class Evicted(Error):
+    """The subscriber was too slow and has been evicted."""
+
+
+class RemoteError(Error, RuntimeError):
+    """The server, or a worker, answered with an error."""
+
+
+class Stale(Error):
+    """The version is not the one expected."""
+
+
+_CLASSES: dict[str, type[Error]] = {
+    "TR_EINVAL": Invalid,
+    "TR_ENOMEM": OutOfMemory,
+    "TR_ENOSPC": OutOfMemory,
+    "TR_ETIMEDOUT": Timeout,
+    "TR_EACCES": Denied,
+    "TR_EPERM": Denied,
+    "TR_EEXIST": Exists,
+    "TR_ENOENT": NotFound,
+    "TR_EMSGSIZE": TooLarge,
+    "TR_EOVERFLOW": Invalid,
+    "TR_ENAMETOOLONG": Invalid,
+    "TR_EIO": SystemFailure,
+    "TR_EUSERS": SystemFailure,
+    "TR_ENFILE": SystemFailure,
+    "TR_ECLOSED": Closed,
+    "TR_EPEERDIED": PeerDied,
+    "TR_ELAYOUT": Corrupt,
+    "TR_ECORRUPT": Corrupt,
+    "TR_ELAGGED": Lagged,
+    "TR_EFORK": ForkError,
+    "TR_EABANDONED": Corrupt,
+    "TR_EFORMAT": FormatError,
+    "TR_EOBJECT": ObjectError,
+    "TR_EEVICTED": Evicted,
+    "TR_EREMOTE": RemoteError,
+    "TR_ESTALE": Stale,
+    "TR_ECHECKSUM": Corrupt,
+}
+
+_AGAIN = CODES["TR_EAGAIN"]
+_TIMED_OUT = CODES["TR_ETIMEDOUT"]
+# What a call was doing decides which of the standard exceptions fits.
+_AGAIN_IN: dict[str, type[Error]] = {"receive": Empty, "send": Full, "loan": Full}
+_TIMED_OUT_IN: dict[str, type[Error]] = {
+    "receive": ReceiveTimeout,
+    "send": SendTimeout,
+    "loan": SendTimeout,
+}
+
+
+def make_error(code: int, detail: str, what: str) -> Error:
+    """The exception for `code`, met in the call `what`. Called by the extension."""
+    if code == _AGAIN:
+        kind = _AGAIN_IN.get(what, Error)
+    elif code == _TIMED_OUT:
+        kind = _TIMED_OUT_IN.get(what, Timeout)
+    else:
+        kind = _CLASSES.get(NAMES.get(code, ""), Error)
+    text = TEXTS.get(code, "unknown error")
+    # The sentence of an earlier failure may still be there for these two.
+    if detail and code != _AGAIN and (code != _TIMED_OUT or what != "receive"):
+        text = f"{text}: {detail}"
+    error = kind(f"{what}: {text}")
+    error.code = code
+    return error
