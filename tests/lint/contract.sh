@@ -34,7 +34,7 @@ awk '
     }
     /^TR_API/ { text = $0 }
     !/^TR_API/ && text != "" { text = text " " $0 }
-    text ~ /;/ { declared(text); text = ""; comment = "" }
+    text ~ /;/ { declared(text); text = "" } # one comment may stand before several
     /^$/ && text == "" { comment = "" }
     END { exit bad }' include/tensoring/*.h || status=1
 

@@ -42,7 +42,7 @@ grep -rnE '\berrno *= |\b(printf|fprintf|puts|perror|exit|_exit|abort|signal|sig
 grep -rnE 'timeout[^_a-z]' include --include='*.h' | uncommented | grep -vE 'TR_COUNTERS|X\(' |
     complain 'units are in the name'
 
-grep -rnE 'CMAKE_C_FLAGS\b|add_definitions|^ *include_directories' --include=CMakeLists.txt \
+grep -rnE 'set\(CMAKE_C_FLAGS\b|add_definitions|^ *include_directories' --include=CMakeLists.txt \
     . --exclude-dir=build | complain 'targets carry the flags'
 
 for file in $(files '*.c' '*.h' '*.py'); do

@@ -273,17 +273,11 @@ static bool parse(int argc, char **argv)
 
 static void one_core(void)
 {
-    cpu_set_t allowed, one;
+    cpu_set_t one;
+    int cpu = sched_getcpu();
 
     CPU_ZERO(&one);
-    if (sched_getaffinity(0, sizeof(allowed), &allowed))
-        return;
-    for (int i = 0; i < CPU_SETSIZE; i++) {
-        if (CPU_ISSET(i, &allowed)) {
-            CPU_SET(i, &one);
-            break;
-        }
-    }
+    CPU_SET((size_t)(cpu < 0 ? 0 : cpu), &one);
     sched_setaffinity(0, sizeof(one), &one);
 }
 
