@@ -143,8 +143,7 @@ struct tensor_words {
 struct slot_record {
     alignas(LINE) _Atomic uint64_t owner; /* who owns the slot, see slot.h */
     _Atomic uint64_t where;               /* channel and position it was queued at */
-    _Atomic uint64_t tensors;             /* count 0-31, 32: they are in the table,
-                                             33: crc32c is set, 34: first has texts */
+    _Atomic uint64_t tensors;             /* count 0-31, TENSORS_... 32-63 */
     _Atomic uint64_t content;             /* content type 0-31, crc32c 32-63 */
     _Atomic uint64_t correlation_id;
     _Atomic uint64_t deadline_ns;
@@ -191,7 +190,9 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the arena is little-e
 /* Tensors 0-31 of slot_record.tensors, and its flags. */
 #define TENSORS_TABLE (UINT64_C(1) << 32)
 #define TENSORS_CRC   (UINT64_C(1) << 33)
-#define TENSORS_TEXT  (UINT64_C(1) << 34)
+#define TENSORS_TEXT  (UINT64_C(1) << 34) /* name and descr of the first are set */
+#define TENSORS_USER  (UINT64_C(1) << 35) /* user bytes are set */
+#define TENSORS_MIME  (UINT64_C(1) << 36) /* content_type is set */
 
 /* Counters, in the order of TR_COUNTERS. */
 enum counter {

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+#include "src/arena.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ipc/copy.h"
+#include "ipc/lockfile.h"
+#include "ipc/participant.h"
+#include "ipc/segment.h"
+#include "ipc/slot.h"
+#include "src/arena_explain.h"
+#include "src/error.h"
+#include "src/message.h"
+#include "src/options.h"
+
+_Static_assert((int)TR_ARENA_POPULATE == (int)SEGMENT_POPULATE &&
+                   (int)TR_ARENA_HUGE == (int)SEGMENT_HUGE &&
+                   (int)TR_ARENA_LAZY == (int)SEGMENT_LAZY,
+               "one set of flags");
+_Static_assert(TR_MAX_PARTICIPANTS == MAX_PARTICIPANTS &&
+                   TR_MAX_CHANNELS == MAX_CHANNELS && TR_MAX_SLOTS == MAX_SLOTS &&
+                   TR_MAX_CLASSES == MAX_CLASSES,
+               "one set of limits");
+
+#define ALL_FLAGS                                                                \
+    (TR_ARENA_POPULATE | TR_ARENA_HUGE | TR_ARENA_LAZY | TR_ARENA_ALLOW_PICKLE | \
+     TR_ARENA_CRC32C)
+
+static const tr_slot_class default_classes[] = {{4096, 256}, {1 << 20, 64}};
+
+static int check_name(const char *name)
+{
+    size_t length = strlen(name);
+
+    if (length > TR_MAX_ARENA_NAME)
+        return tr_fail(TR_ENAMETOOLONG, "arena name has %zu bytes, the limit is %d",
+                       length, TR_MAX_ARENA_NAME);
+    if (!((name[0] >= 'a' && name[0] <= 'z') || (name[0] >= 'A' && name[0] <= 'Z') ||
+          (name[0] >= '0' && name[0] <= '9') || name[0] == '_') ||
+        strchr(name, '/'))
+        return tr_fail(
+            TR_EINVAL,
+            "arena name \"%s\" must begin with a letter, digit or _ and hold no /", name);
+    return 0;
+}
+
+static int check_range(const char *what, uint64_t value, uint64_t low, uint64_t high)
+{
+    if (value >= low && value <= high)
+        return 0;
+    return tr_fail(TR_EINVAL, "create: %s is %lu, allowed are %lu to %lu", what,
+                   (unsigned long)value, (unsigned long)low, (unsigned long)high);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const struct segment_class *x = a, *y = b;
+
+    return x->slot_bytes < y->slot_bytes ? -1 : x->slot_bytes > y->slot_bytes;
+}
+
+/* The classes of the caller, smallest first. */
+static int take_classes(const tr_arena_options *options, struct segment_class *classes)
+{
+    uint64_t slots = 0;
+    int result = 0;
+
+    for (uint32_t i = 0; i < options->class_count && result == 0; i++) {
+        classes[i].slot_bytes = options->classes[i].slot_bytes;
+        classes[i].count = options->classes[i].count;
+        result = check_range("slot_bytes", classes[i].slot_bytes, 1, UINT64_C(1) << 46);
+        if (result == 0)
+            result = check_range("count of a class", classes[i].count, 1, TR_MAX_SLOTS);
+        slots += classes[i].count;
+    }
+    if (result == 0)
+        result = check_range("slots of all classes", slots, 1, TR_MAX_SLOTS);
+    if (result == 0)
+        qsort(classes, options->class_count, sizeof(*classes), by_size);
+    return result;
+}
+
+static int check_options(tr_arena_options *options)
+{
+    int result = 0;
+
+    if (options->flags & ~(uint32_t)ALL_FLAGS)
+        return tr_fail(TR_EINVAL, "create: flags 0x%x has bits that mean nothing",
+                       options->flags);
+    if (!options->classes) {
+        options->classes = default_classes;
+        options->class_count = 2;
+    }
+    result = check_range("class_count", options->class_count, 1, TR_MAX_CLASSES);
+    if (result == 0)
+        result = check_range("max_participants", options->max_participants, 1,
+                             TR_MAX_PARTICIPANTS);
+    if (result == 0)
+        result = check_range("max_channels", options->max_channels, 1, TR_MAX_CHANNELS);
+    if (result == 0)
+        result = check_range("ring_bytes", options->ring_bytes, 0, UINT64_C(1) << 40);
+    if (result == 0)
+        result = check_range("pins", options->pins, 1, 4096);
+    if (result == 0)
+        result = check_range("eventfds", options->eventfds, 0, options->max_participants);
+    if (result == 0)
+        result = check_range("mode", options->mode, 0, 0777);
+    return result;
+}
+
+/* Private memory of a handle. The view is set up. */
+static int equip(struct tr_arena *arena)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *here = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                      0);
+    void *messages = mmap(NULL, message_table_bytes(&arena->view), PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    arena->here = here == MAP_FAILED ? NULL : here;
+    arena->messages = messages == MAP_FAILED ? NULL : messages;
+    if (!arena->here || !arena->messages)
+        return tr_fail(TR_ENOMEM, "no memory for the handle of an arena");
+    if (madvise(here, page, MADV_WIPEONFORK) < 0)
+        return tr_fail_errno(-errno, "MADV_WIPEONFORK (needs Linux 4.14)");
+    arena->peer.view = &arena->view;
+    arena->peer.who = SLOT_NOBODY;
+    return 0;
+}
+
+static void unequip(struct tr_arena *arena)
+{
+    if (arena->here)
+        munmap(arena->here, (size_t)sysconf(_SC_PAGESIZE));
+    if (arena->messages) {
+        message_table_free(arena);
+        munmap(arena->messages, message_table_bytes(&arena->view));
+    }
+    segment_detach(&arena->view);
+    free(arena);
+}
+
+/* Take an entry; if all are taken, sweep the dead first. */
+static int become_participant(struct tr_arena *arena)
+{
+    struct reap_report report = {0};
+    int result;
+
+    /* A sweep of the whole arena waits for those who are coming in, and the other way. */
+    result = lockfile_gate(arena->view.lock_fd, LOCK_GATE, false, true);
+    if (result < 0)
+        return tr_fail_errno(result, "lock the gate of the arena");
+    result = participant_join(&arena->peer);
+    if (result == -EUSERS) {
+        reap_all(&arena->peer, &report);
+        result = participant_join(&arena->peer);
+    }
+    lockfile_ungate(arena->view.lock_fd, LOCK_GATE);
+    if (result == -EUSERS)
+        return tr_fail(
+            TR_EUSERS,
+            "all %u participant entries are taken by living processes; create the "
+            "arena with a larger max_participants (twice the workers and some)",
+            arena->view.geo.participant_count);
+    if (result < 0)
+        return tr_fail_errno(result, "take a participant entry");
+    return 0;
+}
+
+static int join_child(struct tr_arena *arena)
+{
+    int fd = lockfile_enter(arena->view.lock_fd, true);
+
+    if (fd < 0)
+        return tr_fail_errno(fd, "open the arena's lock file in the forked child");
+    arena->peer.who = SLOT_NOBODY;
+    for (uint32_t c = 0; c < MAX_CLASSES; c++)
+        atomic_store_explicit(&arena->peer.hot[c], 0, memory_order_relaxed); /* local */
+    segment_warm(&arena->view);
+    return become_participant(arena);
+}
+
+int arena_join(struct tr_arena *arena)
+{
+    for (;;) {
+        uint32_t seen = JOINED_NOT;
+        int result;
+
+        if (atomic_compare_exchange_strong(&arena->here->joined, &seen, JOINING)) {
+            result = join_child(arena);
+            atomic_store_explicit(&arena->here->joined, result == 0 ? JOINED : JOINED_NOT,
+                                  memory_order_release); /* pairs with arena_enter() */
+            return result;
+        }
+        if (seen == JOINED)
+            return 0;
+        sched_yield(); /* another thread of this child is joining */
+    }
+}
+
+static int open_common(struct tr_arena *arena, const char *name)
+{
+    int result = equip(arena);
+    struct stat st;
+
+    if (result == 0)
+        result = become_participant(arena);
+    if (result < 0)
+        return result;
+    if (name && fstat(arena->view.lock_fd, &st) == 0 && st.st_nlink == 0) {
+        reap_self(&arena->peer);
+        participant_leave(&arena->peer);
+        return tr_fail(TR_ENOENT, "attach \"%s\": it was removed meanwhile", name);
+    }
+    if (name)
+        memcpy(arena->name, name, strlen(name) + 1);
+    atomic_store_explicit(&arena->here->joined, JOINED, memory_order_release);
+    return 0;
+}
+
+static tr_arena *new_handle(void)
+{
+    tr_arena *arena = calloc(1, sizeof(*arena));
+
+    if (arena) {
+        arena->view.lock_fd = -1;
+        arena->peer.spin_ns = -1;
+    }
+    return arena;
+}
+
+/* A name whose users all crashed is in nobody's way. */
+static int create_segment(const struct segment_wish *wish, struct view *view,
+                          struct segment_report *report)
+{
+    int result = segment_create(wish, view, report);
+
+    if (result == -EEXIST && wish->name && arena_sweep_name(wish->name, true))
+        result = segment_create(wish, view, report);
+    return result;
+}
+
+int tr_arena_create(tr_arena **out, const char *name, const tr_arena_options *given)
+{
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    struct segment_class classes[MAX_CLASSES];
+    struct segment_report report = {0};
+    struct segment_wish wish;
+    tr_arena *arena;
+    int result;
+
+    if (!out)
+        return tr_fail(TR_EINVAL, "create: out is NULL");
+    result = options_take(&options, sizeof(options), given, "tr_arena_options");
+    if (result == 0 && name)
+        result = check_name(name);
+    if (result == 0)
+        result = check_options(&options);
+    if (result == 0)
+        result = take_classes(&options, classes);
+    if (result < 0)
+        return result;
+    arena = new_handle();
+    if (!arena)
+        return tr_fail(TR_ENOMEM, "no memory for the handle of an arena");
+    wish = (struct segment_wish){.name = name,
+                                 .flags = options.flags,
+                                 .classes = classes,
+                                 .class_count = options.class_count,
+                                 .participant_count = options.max_participants,
+                                 .channel_count = options.max_channels,
+                                 .pin_count = options.pins,
+                                 .eventfd_count = options.eventfds,
+                                 .rings_bytes = options.ring_bytes,
+                                 .mode = options.mode,
+                                 .uid = options.uid,
+                                 .gid = options.gid};
+    result = create_segment(&wish, &arena->view, &report);
+    if (result < 0) {
+        arena->view.base = NULL;
+        result = explain_create(result, &wish, &report);
+        free(arena);
+        return result;
+    }
+    arena->peer.spin_ns = options.spin_ns;
+    arena->huge_error = report.huge_error;
+    result = open_common(arena, name);
+    if (result < 0) {
+        if (name)
+            (void)!tr_arena_unlink(name);
+        unequip(arena);
+        return result;
+    }
+    *out = arena;
+    return 0;
+}
+
+static int attach(tr_arena **out, const char *name, int fd)
+{
+    struct segment_report report = {0};
+    tr_arena *arena = new_handle();
+    int result;
+
+    if (!arena) {
+        if (fd >= 0)
+            close(fd);
+        return tr_fail(TR_ENOMEM, "no memory for the handle of an arena");
+    }
+    result = segment_attach(name, fd, &arena->view, &report);
+    if (result < 0) {
+        result = explain_attach(result, name ? name : "(descriptor)", &report);
+        free(arena);
+        return result;
+    }
+    result = open_common(arena, name);
+    if (result < 0) {
+        unequip(arena);
+        return result;
+    }
+    *out = arena;
+    return 0;
+}
+
+int tr_arena_attach(tr_arena **out, const char *name)
+{
+    int result;
+
+    if (!out || !name)
+        return tr_fail(TR_EINVAL, "attach: %s is NULL", out ? "name" : "out");
+    result = check_name(name);
+    return result < 0 ? result : attach(out, name, -1);
+}
+
+int tr_arena_attach_fd(tr_arena **out, int fd)
+{
+    int copy;
+
+    if (!out)
+        return tr_fail(TR_EINVAL, "attach: out is NULL");
+    copy = fcntl_dup(fd);
+    if (copy < 0)
+        return tr_fail_errno(copy, "attach: duplicate descriptor %d", fd);
+    return attach(out, NULL, copy);
+}
+
+void tr_arena_close(tr_arena *arena)
+{
+    if (!arena)
+        return;
+    /* A child that never used it has nothing to give back. */
+    if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) == JOINED) {
+        reap_self(&arena->peer);
+        participant_leave(&arena->peer);
+    }
+    unequip(arena);
+}
+
+int tr_arena_reap(tr_arena *arena, tr_reap_report *out)
+{
+    struct reap_report report = {0};
+    int result = arena_enter(arena);
+
+    if (result < 0)
+        return result;
+    result = reap_all(&arena->peer, &report);
+    if (out)
+        *out = (tr_reap_report){report.dead, report.freed, report.redelivered,
+                                report.dropped};
+    return result < 0 ? tr_fail(TR_ECORRUPT, "reap: a participant entry breaks a rule")
+                      : 0;
+}
+
+int tr_arena_trim(tr_arena *arena, uint64_t *bytes)
+{
+    uint64_t given = 0;
+    int result = arena_enter(arena);
+
+    if (result < 0)
+        return result;
+    if (!(arena->view.geo.flags & TR_ARENA_LAZY))
+        return tr_fail(TR_ENOTSUP, "trim: the arena was not created with TR_ARENA_LAZY");
+    for (uint32_t c = 0; c < arena->view.geo.class_count; c++) {
+        uint32_t slot, taken = 0, first = UINT32_MAX;
+
+        /* The cursor goes round: when it comes back to the first, all were seen. */
+        while (taken++ < arena->view.geo.classes[c].count &&
+               slot_loan(&arena->peer, c, &slot) == 0 && slot != first) {
+            first = first == UINT32_MAX ? slot : first;
+            (void)segment_trim_slot(&arena->view, slot, &given);
+            slot_free(&arena->peer, slot);
+            atomic_store_explicit(&arena->peer.hot[c], 0,
+                                  memory_order_relaxed); /* local */
+        }
+    }
+    if (bytes)
+        *bytes = given;
+    return 0;
+}
+
+uint64_t arena_resident(const struct tr_arena *arena)
+{
+    struct stat st;
+
+    return fstat(arena->view.lock_fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
+void tr_arena_set_spin(tr_arena *arena, int64_t spin_ns)
+{
+    arena->peer.spin_ns = spin_ns;
+}

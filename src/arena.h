@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* arena.h - a handle: a view of the arena, and this process as a participant of it. */
+#ifndef TR_SRC_ARENA_H
+#define TR_SRC_ARENA_H
+
+#include <tensoring/arena.h>
+
+#include "ipc/reap.h"
+#include "ipc/view.h"
+
+/* On a page that a forked child sees as 0. */
+struct here {
+    _Atomic uint32_t joined; /* local: enum joined */
+};
+
+enum joined { JOINED_NOT, JOINED, JOINING };
+
+struct tr_arena {
+    struct view view;
+    struct peer peer;
+    struct here *here;
+    struct tr_message *messages; /* one handle a slot, touched when first used */
+    _Atomic uint32_t pulses;     /* local: calls since we last thought of the dead */
+    int huge_error;
+    char name[TR_MAX_ARENA_NAME + 1]; /* "" if anonymous */
+};
+
+/* In a forked child: become a participant. */
+int arena_join(struct tr_arena *arena);
+
+/* First thing in every call that uses the arena: 0, or why it can't be used here. */
+static inline int arena_enter(struct tr_arena *arena)
+{
+    /* acquire: who and inc were written by whichever thread joined. */
+    if (__builtin_expect(
+            atomic_load_explicit(&arena->here->joined, memory_order_acquire) == JOINED,
+            1))
+        return 0;
+    return arena_join(arena);
+}
+
+/* On the data path: a busy process looks for the dead now and then, too. */
+static inline void arena_pulse(struct tr_arena *arena)
+{
+    /* relaxed: losing a count is no harm. */
+    uint32_t n = atomic_load_explicit(&arena->pulses, memory_order_relaxed) + 1;
+
+    atomic_store_explicit(&arena->pulses, n, memory_order_relaxed);
+    if (__builtin_expect((n & 255) == 0, 0))
+        reap_watch(&arena->peer);
+}
+
+/* Bytes that have memory by now. */
+uint64_t arena_resident(const struct tr_arena *arena);
+
+/* "participant 3 (pid 4711) holds 12, participant 5 (pid 4712) holds 4; 8 are queued": who
+ * has the slots of class @p c. Appended to the error detail. */
+void arena_explain_holders(struct tr_arena *arena, uint32_t c);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "src/arena_explain.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "src/error.h"
+
+int fcntl_dup(int fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    return copy < 0 ? -errno : copy;
+}
+
+static int explain_shortage(const struct segment_wish *wish, const struct shortage *s)
+{
+    static const char *const limits[] = {
+        [SHORTAGE_NONE] = "the system",
+        [SHORTAGE_FILESYSTEM] = "the size of " SEGMENT_DIRECTORY,
+        [SHORTAGE_CGROUP] = "the memory cgroup",
+        [SHORTAGE_FSIZE] = "RLIMIT_FSIZE",
+        [SHORTAGE_KERNEL] = "the kernel (fallocate)",
+    };
+    static const char *const ways[] = {
+        [SHORTAGE_NONE] = "ask for fewer or smaller slots",
+        [SHORTAGE_FILESYSTEM] =
+            "ask for fewer or smaller slots, enlarge it (docker run "
+            "--shm-size, Kubernetes emptyDir medium Memory), or use an "
+            "anonymous arena, which it does not limit",
+        [SHORTAGE_CGROUP] =
+            "ask for fewer or smaller slots, or raise the container's memory",
+        [SHORTAGE_FSIZE] = "raise it (ulimit -f)",
+        [SHORTAGE_KERNEL] = "ask for fewer or smaller slots",
+    };
+
+    return tr_fail(TR_ENOSPC, "create %s%s%s: %lu bytes are needed, %s leaves %lu; %s",
+                   wish->name ? "\"" : "an anonymous arena", wish->name ? wish->name : "",
+                   wish->name ? "\"" : "", (unsigned long)s->asked, limits[s->limit],
+                   (unsigned long)s->available, ways[s->limit]);
+}
+
+int explain_create(int result, const struct segment_wish *wish,
+                   const struct segment_report *report)
+{
+    const char *name = wish->name ? wish->name : "(anonymous)";
+
+    switch (result) {
+    case -ENOSPC:
+    case -EDQUOT:
+        return explain_shortage(wish, &report->shortage);
+    case -EOVERFLOW:
+        return tr_fail(
+            TR_EOVERFLOW,
+            "create \"%s\": the slots together are larger than an address space", name);
+    case -EEXIST:
+        return tr_fail(
+            TR_EEXIST,
+            "create \"%s\": the name is taken by an arena that is in use or was "
+            "left in order; attach to it, or tr_arena_unlink() it",
+            name);
+    default:
+        return tr_fail_errno(result, "create \"%s\"", name);
+    }
+}
+
+static int explain_refusal(const char *name, const struct segment_report *r)
+{
+    unsigned long found = (unsigned long)r->found, expected = (unsigned long)r->expected;
+
+    switch (r->refusal) {
+    case REFUSED_ABSENT:
+        return tr_fail(TR_ENOENT,
+                       "attach \"%s\": there is no " SEGMENT_DIRECTORY "/" SEGMENT_PREFIX
+                       "%s",
+                       name, name);
+    case REFUSED_KIND:
+        return tr_fail(TR_ECORRUPT, "attach \"%s\": it is not an arena", name);
+    case REFUSED_OWNER:
+        return tr_fail(
+            TR_EACCES,
+            "attach \"%s\": it belongs to user %lu, we are %lu and its mode lets "
+            "nobody else in; was it made by somebody else first?",
+            name, found, expected);
+    case REFUSED_MODE:
+        return tr_fail(
+            TR_EACCES,
+            "attach \"%s\": mode %03lo lets everybody write, and it is not ours", name,
+            found);
+    case REFUSED_SHORT:
+        return found == 0 ? tr_fail(TR_EAGAIN,
+                                    "attach \"%s\": it is empty, still being made?", name)
+                          : tr_fail(TR_ECORRUPT,
+                                    "attach \"%s\": it has %lu bytes, fewer than %lu",
+                                    name, found, expected);
+    case REFUSED_UNREADY:
+        return tr_fail(TR_EABANDONED,
+                       "attach \"%s\": its creator died before it was ready; "
+                       "tr_arena_unlink() it",
+                       name);
+    case REFUSED_LAYOUT:
+        return tr_fail(TR_ELAYOUT, "attach \"%s\": layout %lu, this library speaks %lu",
+                       name, found, expected);
+    case REFUSED_FEATURES:
+        return tr_fail(TR_ELAYOUT,
+                       "attach \"%s\": features 0x%lx, this library knows 0x%lx", name,
+                       found, expected);
+    default:
+        return tr_fail(
+            TR_ECORRUPT,
+            "attach \"%s\": its sizes do not fit together (it says %lu bytes, the "
+            "file has %lu)",
+            name, found, expected);
+    }
+}
+
+int explain_attach(int result, const char *name, const struct segment_report *report)
+{
+    if (result == -EACCES && report->refusal == REFUSED_KIND)
+        return tr_fail(TR_EACCES, "attach \"%s\": it is not a regular file", name);
+    if (report->refusal == REFUSED_KERNEL || report->refusal == REFUSED_NOT)
+        return tr_fail_errno(result, "attach \"%s\"", name);
+    return explain_refusal(name, report);
+}

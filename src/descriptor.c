@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+#include "src/descriptor.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/error.h"
+#include "src/tensor.h"
+
+#define TYPE_FLAGS (TR_TENSOR_F_ORDER | TR_TENSOR_BYTESWAPPED)
+#define SMALL      (SMALL_TEXT - 1) /* longest string in the record */
+
+static size_t length_of(const char *text)
+{
+    return text ? strlen(text) : 0;
+}
+
+static int check_texts(const tr_tensor_spec *spec, size_t i)
+{
+    size_t name = length_of(spec->name), descr = length_of(spec->descr);
+
+    if (name > TR_MAX_NAME)
+        return tr_fail(TR_ENAMETOOLONG,
+                       "tensor %zu: its name has %zu bytes, the limit is %d", i, name,
+                       TR_MAX_NAME);
+    if (descr > TR_MAX_DESCR)
+        return tr_fail(TR_ENAMETOOLONG,
+                       "tensor %zu: its descr has %zu bytes, the limit is %d", i, descr,
+                       TR_MAX_DESCR);
+    return 0;
+}
+
+int descriptor_plan(const tr_tensor_spec specs[], size_t n, struct plan *plan)
+{
+    uint64_t at = 0, texts = 0;
+
+    if (n > TR_MAX_TENSORS)
+        return tr_fail(TR_EINVAL, "%zu tensors in one message, the limit is %d", n,
+                       TR_MAX_TENSORS);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t nbytes;
+        int result = tr_tensor_nbytes(specs[i].dtype, specs[i].ndim, specs[i].shape,
+                                      &nbytes);
+
+        if (result == 0)
+            result = check_texts(&specs[i], i);
+        if (result < 0)
+            return result;
+        at = (at + TR_ALIGN - 1) / TR_ALIGN * TR_ALIGN;
+        if (__builtin_add_overflow(at, nbytes, &at) || at > (uint64_t)INT64_MAX)
+            return tr_fail(TR_EOVERFLOW,
+                           "the tensors together need more than 2^63 bytes");
+        texts += length_of(specs[i].name) + length_of(specs[i].descr);
+    }
+    plan->data_bytes = at;
+    plan->table_bytes = 0;
+    if (n > 1 || (n == 1 && (length_of(specs[0].name) > SMALL ||
+                             length_of(specs[0].descr) > SMALL)))
+        plan->table_bytes = n * sizeof(struct tensor_words) + (texts + 7) / 8 * 8;
+    return 0;
+}
+
+bool descriptor_fits(const struct slot_class *class, const struct plan *plan)
+{
+    uint64_t data = (plan->data_bytes + 7) / 8 * 8;
+
+    return plan->data_bytes <= class->slot_bytes && plan->table_bytes <= class->stride &&
+           data <= class->stride - plan->table_bytes;
+}
+
+static void write_tensor(struct tensor_words *to, const tr_tensor_spec *spec,
+                         uint64_t offset, uint64_t nbytes)
+{
+    shm_put(&to->type, (uint64_t)spec->dtype.code | (uint64_t)spec->dtype.bits << 8 |
+                           (uint64_t)spec->dtype.lanes << 16 |
+                           (uint64_t)spec->ndim << 32 |
+                           (uint64_t)(spec->flags & TYPE_FLAGS) << 48);
+    shm_put(&to->offset, offset);
+    shm_put(&to->nbytes, nbytes);
+    for (uint32_t d = 0; d < spec->ndim; d++)
+        shm_put(&to->shape[d], (uint64_t)spec->shape[d]);
+}
+
+static void write_small_text(_Atomic uint64_t *to, const char *text)
+{
+    uint64_t words[SMALL_TEXT / 8] = {0};
+
+    memcpy(words, text, strlen(text));
+    shm_copy_in(to, words, SMALL_TEXT / 8);
+}
+
+/* Entries, then their strings one after the other. */
+static void write_table(uint8_t *table, const tr_tensor_spec specs[], size_t n)
+{
+    struct tensor_words *entries = (struct tensor_words *)(void *)table;
+    uint8_t *texts = table + n * sizeof(*entries);
+    uint64_t at = 0, used = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t name = length_of(specs[i].name), descr = length_of(specs[i].descr);
+        uint64_t nbytes = 0;
+
+        (void)!tr_tensor_nbytes(specs[i].dtype, specs[i].ndim, specs[i].shape, &nbytes);
+        at = (at + TR_ALIGN - 1) / TR_ALIGN * TR_ALIGN;
+        write_tensor(&entries[i], &specs[i], at, nbytes);
+        shm_put(&entries[i].text, used | (uint64_t)name << 32 | (uint64_t)descr << 48);
+        memcpy(texts + used, specs[i].name ? specs[i].name : "", name);
+        memcpy(texts + used + name, specs[i].descr ? specs[i].descr : "", descr);
+        used += name + descr;
+        at += nbytes;
+    }
+}
+
+void descriptor_write(const struct view *view, uint32_t slot,
+                      const tr_tensor_spec specs[], size_t n, const struct plan *plan)
+{
+    struct slot_record *record = view_record(view, slot);
+    uint64_t tensors = n;
+
+    if (plan->table_bytes) {
+        uint64_t off = view->geo.classes[view_class_of(view, slot)].stride -
+                       plan->table_bytes;
+
+        write_table(view->base + view_payload_off(view, slot) + off, specs, n);
+        shm_put(&record->first.offset, off);
+        shm_put(&record->first.nbytes, plan->table_bytes);
+        tensors |= TENSORS_TABLE;
+    } else if (n) {
+        write_tensor(&record->first, &specs[0], 0, plan->data_bytes);
+        if (__builtin_expect(specs[0].name || specs[0].descr, 0)) {
+            write_small_text(record->name, specs[0].name ? specs[0].name : "");
+            write_small_text(record->descr, specs[0].descr ? specs[0].descr : "");
+            tensors |= TENSORS_TEXT;
+        }
+    }
+    shm_put(&record->tensors, tensors);
+}
+
+void descriptor_move_first(const struct view *view, uint32_t slot, uint64_t offset)
+{
+    struct slot_record *record = view_record(view, slot);
+    uint64_t table = shm_get(&record->first.offset);
+    struct tensor_words *first = &record->first;
+
+    if (shm_get(&record->tensors) & TENSORS_TABLE)
+        first = (struct tensor_words *)(void *)(view->base +
+                                                view_payload_off(view, slot) + table);
+    shm_put(&first->offset, offset);
+}
+
+/* Where the payload of the message lies, and how much of it there is. */
+struct span {
+    const uint8_t *start;
+    uint64_t bytes;
+};
+
+static bool read_tensor(tr_tensor *to, const struct tensor_words *from,
+                        struct span payload, bool read_only)
+{
+    uint64_t type = shm_get(&from->type), offset = shm_get(&from->offset), nbytes;
+
+    to->dtype = (tr_dtype){(uint8_t)type, (uint8_t)(type >> 8), (uint16_t)(type >> 16)};
+    to->ndim = (uint32_t)(type >> 32 & 0xffff);
+    to->flags = (uint32_t)(type >> 48) & TYPE_FLAGS;
+    to->reserved = 0;
+    to->nbytes = shm_get(&from->nbytes);
+    if (to->ndim > TR_MAX_NDIM)
+        return false;
+    for (uint32_t d = 0; d < to->ndim; d++)
+        to->shape[d] = (int64_t)shm_get(&from->shape[d]);
+    if (tr_tensor_nbytes(to->dtype, to->ndim, to->shape, &nbytes) < 0 ||
+        nbytes != to->nbytes || offset > payload.bytes || nbytes > payload.bytes - offset)
+        return false;
+    packed_strides(to->ndim, to->shape, to->flags & TR_TENSOR_F_ORDER, to->strides);
+    if (read_only)
+        to->flags |= TR_TENSOR_READ_ONLY;
+    to->data = nbytes ? (void *)(uintptr_t)(payload.start + offset) : NULL;
+    to->name = "";
+    to->descr = "";
+    return true;
+}
+
+/* Room that is kept from message to message, so that a warm handle allocates nothing. */
+static bool grow(void **room, uint32_t *has, uint64_t wants, size_t unit)
+{
+    void *more;
+
+    if (wants <= *has)
+        return true;
+    more = realloc(*room, wants * unit);
+    if (!more)
+        return false;
+    *room = more;
+    *has = (uint32_t)wants;
+    return true;
+}
+
+static int corrupt(const struct tr_message *message, const char *what)
+{
+    view_count(&message->arena->view, COUNT_CORRUPT, 1);
+    return tr_fail(TR_ECORRUPT, "slot %u: %s of the message does not fit in the slot",
+                   message->slot, what);
+}
+
+static int read_small_texts(struct tr_message *message, const struct slot_record *record)
+{
+    uint64_t words[2][SMALL_TEXT / 8];
+    void *text = message->text;
+
+    if (!grow(&text, &message->text_room, sizeof(words), 1))
+        return tr_fail(TR_ENOMEM, "no memory for the name of a tensor");
+    message->text = text;
+    shm_copy_out(words[0], record->name, SMALL_TEXT / 8);
+    shm_copy_out(words[1], record->descr, SMALL_TEXT / 8);
+    memcpy(message->text, words, sizeof(words));
+    message->text[SMALL] = message->text[SMALL_TEXT + SMALL] = 0;
+    message->first.name = message->text;
+    message->first.descr = message->text + SMALL_TEXT;
+    return 0;
+}
+
+/* A string of the table, 0-terminated in private memory. */
+static const char *take_text(char **to, const uint8_t *from, uint64_t length)
+{
+    char *start = *to;
+
+    memcpy(start, from, length);
+    start[length] = 0;
+    *to += length + 1;
+    return start;
+}
+
+static int read_texts(struct tr_message *message, const struct tensor_words *entries,
+                      struct span texts)
+{
+    uint64_t room = texts.bytes + 2 * (uint64_t)message->count;
+    void *text = message->text;
+    char *to;
+
+    if (!grow(&text, &message->text_room, room, 1))
+        return tr_fail(TR_ENOMEM, "no memory for the names of %u tensors",
+                       message->count);
+    message->text = to = text;
+    for (uint32_t i = 0; i < message->count; i++) {
+        uint64_t words = shm_get(&entries[i].text);
+        uint64_t at = words & UINT32_MAX, name = words >> 32 & 0xffff,
+                 descr = words >> 48;
+
+        /* Each may lie anywhere in the strings, but all must fit in what we have. */
+        if (at > texts.bytes || name + descr > texts.bytes - at ||
+            (uint64_t)(to - message->text) + name + descr + 2 > room)
+            return corrupt(message, "a name");
+        message->tensors[i].name = take_text(&to, texts.start + at, name);
+        message->tensors[i].descr = take_text(&to, texts.start + at + name, descr);
+    }
+    return 0;
+}
+
+static int read_table(struct tr_message *message, const struct slot_record *record,
+                      struct span payload, bool read_only)
+{
+    uint64_t off = shm_get(&record->first.offset), bytes = shm_get(&record->first.nbytes);
+    uint64_t entries_bytes = (uint64_t)message->count * sizeof(struct tensor_words);
+    const struct tensor_words *entries;
+    void *more = message->more;
+    struct span texts;
+
+    if (off % 8 || off > payload.bytes || bytes > payload.bytes - off ||
+        message->count > TR_MAX_TENSORS || entries_bytes > bytes)
+        return corrupt(message, "the table");
+    if (!grow(&more, &message->room, message->count, sizeof(tr_tensor)))
+        return tr_fail(TR_ENOMEM, "no memory for %u tensors", message->count);
+    message->tensors = message->more = more;
+    entries = (const struct tensor_words *)(const void *)(payload.start + off);
+    for (uint32_t i = 0; i < message->count; i++)
+        if (!read_tensor(&message->tensors[i], &entries[i], payload, read_only))
+            return corrupt(message, "a tensor");
+    texts = (struct span){payload.start + off + entries_bytes, bytes - entries_bytes};
+    return read_texts(message, entries, texts);
+}
+
+int descriptor_read(struct tr_message *message, const uint8_t *base)
+{
+    const struct view *view = &message->arena->view;
+    const struct slot_record *record = view_record(view, message->slot);
+    uint64_t tensors = shm_get(&record->tensors);
+    bool read_only = message->held == HELD_SHARED;
+    struct span payload = {base + view_payload_off(view, message->slot),
+                           view->geo.classes[view_class_of(view, message->slot)].stride};
+
+    message->count = (uint32_t)tensors;
+    message->tensors = &message->first;
+    if (tensors & TENSORS_TABLE)
+        return read_table(message, record, payload, read_only);
+    if (message->count > 1)
+        return corrupt(message, "the number of tensors");
+    if (message->count == 0)
+        return 0;
+    if (!read_tensor(&message->first, &record->first, payload, read_only))
+        return corrupt(message, "the tensor");
+    return tensors & TENSORS_TEXT ? read_small_texts(message, record) : 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* descriptor.h - tensors as they lie in a slot: written by the sender, believed by nobody. */
+#ifndef TR_SRC_DESCRIPTOR_H
+#define TR_SRC_DESCRIPTOR_H
+
+#include "src/message.h"
+
+/* Where everything of a message will be. */
+struct plan {
+    uint64_t data_bytes;  /* payloads, each at a multiple of TR_ALIGN */
+    uint64_t table_bytes; /* descriptors and strings; 0: all fits in the record */
+};
+
+/* 0, TR_EINVAL, TR_EOVERFLOW, TR_ENAMETOOLONG. */
+int descriptor_plan(const tr_tensor_spec specs[], size_t n, struct plan *plan);
+
+/* Whether the plan fits slots of that class. */
+bool descriptor_fits(const struct slot_class *class, const struct plan *plan);
+
+/* Write the descriptors of a slot that is ours. */
+void descriptor_write(const struct view *view, uint32_t slot,
+                      const tr_tensor_spec specs[], size_t n, const struct plan *plan);
+
+/* The only tensor, in the record, begins at @p offset instead of 0. */
+void descriptor_move_first(const struct view *view, uint32_t slot, uint64_t offset);
+
+/* Read and check them into the handle. 0, TR_ECORRUPT, TR_ENOMEM. */
+int descriptor_read(struct tr_message *message, const uint8_t *base);
+
+#endif

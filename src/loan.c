@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* loan.c - from a list of tensors to a slot that has room for them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "ipc/segment.h"
+#include "ipc/slot.h"
+#include "ipc/wait.h"
+#include "src/arena.h"
+#include "src/descriptor.h"
+#include "src/error.h"
+
+/* The smallest class that fits, or class_count. */
+static uint32_t choose_class(const struct view *view, const struct plan *plan)
+{
+    uint32_t c = 0;
+
+    while (c < view->geo.class_count && !descriptor_fits(&view->geo.classes[c], plan))
+        c++;
+    return c;
+}
+
+static int too_large(const struct view *view, const struct plan *plan)
+{
+    return tr_fail(
+        TR_EMSGSIZE,
+        "the message needs %lu bytes of payload and %lu of descriptors, the "
+        "largest slots have %lu; create the arena with a larger class",
+        (unsigned long)plan->data_bytes, (unsigned long)plan->table_bytes,
+        (unsigned long)view->geo.classes[view->geo.class_count - 1].slot_bytes);
+}
+
+struct wanted {
+    struct peer *me;
+    uint32_t c, slot;
+};
+
+static int attempt(void *context)
+{
+    struct wanted *wanted = context;
+
+    return slot_loan(wanted->me, wanted->c, &wanted->slot);
+}
+
+/* No slot is free: perhaps the dead hold some; else wait. */
+static int loan_slowly(struct tr_arena *arena, struct wanted *wanted, int64_t timeout_ns)
+{
+    int result;
+
+    view_count(&arena->view, COUNT_LOAN_WAITS, 1);
+    reap_watch(&arena->peer);
+    result = wait_for(&arena->peer, &view_live(&arena->view)->classes[wanted->c].freed,
+                      attempt, wanted, timeout_ns);
+    if (result == 0)
+        return 0;
+    result = tr_fail_errno(result, "loan: all %u slots of %lu bytes are in use",
+                           arena->view.geo.classes[wanted->c].count,
+                           (unsigned long)arena->view.geo.classes[wanted->c].slot_bytes);
+    arena_explain_holders(arena, wanted->c);
+    return result;
+}
+
+static int take_slot(struct tr_arena *arena, uint32_t c, int64_t timeout_ns,
+                     uint32_t *slot)
+{
+    struct wanted wanted = {.me = &arena->peer, .c = c};
+    int result = attempt(&wanted);
+
+    if (__builtin_expect(result < 0, 0))
+        result = loan_slowly(arena, &wanted, timeout_ns);
+    if (result < 0)
+        return result;
+    *slot = wanted.slot;
+    if (__builtin_expect(arena->view.geo.flags & TR_ARENA_LAZY, 0)) {
+        result = segment_reserve_slot(&arena->view, *slot);
+        if (result < 0) {
+            slot_free(&arena->peer, *slot);
+            return tr_fail_errno(result,
+                                 "loan: no memory for a slot of %lu bytes (lazy arena); "
+                                 "tr_arena_trim() gives idle ones back",
+                                 (unsigned long)arena->view.geo.classes[c].slot_bytes);
+        }
+    }
+    return 0;
+}
+
+/* What the last user of the slot left in the header. */
+static void clear_header(struct slot_record *record)
+{
+    shm_put(&record->where, WHERE_NONE);
+    shm_put(&record->content, 0);
+    shm_put(&record->correlation_id, 0);
+    shm_put(&record->deadline_ns, 0);
+    shm_put(&record->published_ns, 0);
+    shm_put(&record->reply_to, 0);
+}
+
+int message_open(struct tr_arena *arena, struct tr_message *message, uint32_t slot,
+                 const uint8_t *base, enum held held)
+{
+    message->arena = arena;
+    message->slot = slot;
+    message->held = held;
+    message->holder = holder_of(&arena->peer);
+    return descriptor_read(message, base);
+}
+
+int tr_loan(tr_arena *arena, const tr_tensor_spec specs[], size_t n, int64_t timeout_ns,
+            tr_message **out)
+{
+    struct tr_message *message;
+    struct plan plan;
+    uint32_t c, slot;
+    int result = arena_enter(arena);
+
+    if (result == 0)
+        result = descriptor_plan(specs, n, &plan);
+    if (result < 0)
+        return result;
+    c = choose_class(&arena->view, &plan);
+    if (c == arena->view.geo.class_count)
+        return too_large(&arena->view, &plan);
+    arena_pulse(arena);
+    result = take_slot(arena, c, timeout_ns, &slot);
+    if (result < 0)
+        return result;
+    clear_header(view_record(&arena->view, slot));
+    descriptor_write(&arena->view, slot, specs, n, &plan);
+    message = message_of(arena, slot);
+    message->sequence = 0;
+    message->deliveries = 0;
+    message->sender = arena->peer.who;
+    result = message_open(arena, message, slot, arena->view.base, HELD_LOAN);
+    if (result < 0) {
+        message->held = HELD_NOT;
+        slot_free(&arena->peer, slot);
+        return result;
+    }
+    *out = message;
+    return 0;
+}
+
+int tr_loan_bytes(tr_arena *arena, uint64_t nbytes, int64_t timeout_ns, tr_message **out)
+{
+    int64_t shape[1] = {(int64_t)nbytes};
+    tr_tensor_spec spec = {
+        .dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = shape, .flags = 0};
+    int result;
+
+    if (nbytes > (uint64_t)INT64_MAX)
+        return tr_fail(TR_EOVERFLOW, "%lu bytes are more than 2^63",
+                       (unsigned long)nbytes);
+    result = tr_loan(arena, &spec, 1, timeout_ns, out);
+    if (result == 0)
+        shm_put(&view_record(&arena->view, (*out)->slot)->content, TR_CONTENT_OCTETS);
+    return result;
+}
+
+uint64_t message_capacity(const struct tr_message *message)
+{
+    const struct view *view = &message->arena->view;
+
+    return view->geo.classes[view_class_of(view, message->slot)].slot_bytes;
+}
+
+int message_describe(struct tr_message *message, const tr_tensor_spec *spec,
+                     uint64_t offset)
+{
+    const struct view *view = &message->arena->view;
+    struct plan plan, whole;
+    int result = message_owned(message, "describe");
+
+    if (result == 0)
+        result = descriptor_plan(spec, 1, &plan);
+    if (result < 0)
+        return result;
+    whole = (struct plan){offset + plan.data_bytes, plan.table_bytes};
+    if (!descriptor_fits(&view->geo.classes[view_class_of(view, message->slot)], &whole))
+        return too_large(view, &whole);
+    descriptor_write(view, message->slot, spec, 1, &plan);
+    descriptor_move_first(view, message->slot, offset);
+    return message_open(message->arena, message, message->slot, view->base,
+                        (enum held)message->held);
+}
+
+void arena_explain_holders(struct tr_arena *arena, uint32_t c)
+{
+    const struct view *view = &arena->view;
+    const struct slot_class *class = &view->geo.classes[c];
+    uint32_t held[MAX_PARTICIPANTS] = {0}, queued = 0, shared = 0, shown = 0;
+
+    for (uint32_t i = 0; i < class->count; i++) {
+        /* relaxed: a report, not a decision. */
+        uint64_t word = shm_get(&view_record(view, class->first_slot + i)->owner);
+
+        if (SLOT_STATE(word) == SLOT_LOANED || SLOT_STATE(word) == SLOT_RECEIVED)
+            held[SLOT_WHO(word) % MAX_PARTICIPANTS]++;
+        else if (SLOT_STATE(word) == SLOT_QUEUED || SLOT_STATE(word) == SLOT_ORPHAN)
+            queued++;
+        else if (SLOT_STATE(word) != SLOT_FREE)
+            shared++;
+    }
+    tr_fail_more("; %u queued, %u shared", queued, shared);
+    for (uint32_t i = 0; i < view->geo.participant_count && shown < 8; i++)
+        if (held[i]) {
+            tr_fail_more(", participant %u (pid %u) holds %u", i,
+                         shm_get(&view_participant(view, i)->pid), held[i]);
+            shown++;
+        }
+}

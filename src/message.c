@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/* message.c - what a user does with a message that it has. */
+#include "src/message.h"
+
+#include <isa-l/crc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ipc/os.h"
+#include "ipc/slot.h"
+#include "src/descriptor.h"
+#include "src/error.h"
+#include "src/options.h"
+
+size_t message_table_bytes(const struct view *view)
+{
+    return (size_t)view->geo.slot_count * sizeof(struct tr_message);
+}
+
+/* Only handles that were used have anything; an untouched page stays untouched when it is
+ * read, so ask the kernel nothing and walk. */
+void message_table_free(struct tr_arena *arena)
+{
+    for (uint32_t i = 0; i < arena->view.geo.slot_count; i++) {
+        free(arena->messages[i].more);
+        free(arena->messages[i].text);
+    }
+}
+
+struct tr_message *message_of(struct tr_arena *arena, uint32_t slot)
+{
+    return &arena->messages[slot];
+}
+
+static struct slot_record *record_of(const struct tr_message *message)
+{
+    return view_record(&message->arena->view, message->slot);
+}
+
+int message_owned(const struct tr_message *message, const char *step)
+{
+    if (message->held == HELD_SHARED)
+        return tr_fail(TR_EINVAL, "%s: the message is shared with other readers; copy it",
+                       step);
+    if (message->held == HELD_NOT)
+        return tr_fail(TR_EINVAL, "%s: the message was sent or released before", step);
+    if (message->holder != holder_of(&message->arena->peer))
+        return tr_fail(
+            TR_EFORK,
+            "%s: the message was taken by process %d's parent before the fork, and "
+            "stays its own",
+            step, (int)getpid());
+    return 0;
+}
+
+void tr_release(tr_message *message)
+{
+    struct tr_arena *arena = message ? message->arena : NULL;
+
+    if (!arena || message->held == HELD_NOT)
+        return;
+    /* acquire: pairs with arena_join(). A child that has not joined holds nothing. */
+    if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) != JOINED ||
+        message->holder != holder_of(&arena->peer))
+        return;
+    message->held = HELD_NOT;
+    slot_free(&arena->peer, message->slot);
+}
+
+size_t tr_message_count(const tr_message *message)
+{
+    return message->count;
+}
+
+const tr_tensor *tr_message_tensor(const tr_message *message, size_t i)
+{
+    return i < message->count ? &message->tensors[i] : NULL;
+}
+
+const tr_tensor *tr_message_find(const tr_message *message, const char *name)
+{
+    for (uint32_t i = 0; i < message->count; i++)
+        if (strcmp(message->tensors[i].name, name) == 0)
+            return &message->tensors[i];
+    return NULL;
+}
+
+tr_arena *tr_message_arena(const tr_message *message)
+{
+    return message->arena;
+}
+
+int tr_message_header(const tr_message *message, tr_header *header)
+{
+    struct slot_record *record = record_of(message);
+    uint64_t content = shm_get(&record->content), flags = shm_get(&record->tensors);
+    uint64_t words[SMALL_TEXT / 8];
+    tr_header out = {0};
+
+    if (header->struct_size < 8 || header->struct_size > sizeof(out))
+        return tr_fail(TR_EINVAL, "header: struct_size is %u, this library knows %zu",
+                       header->struct_size, sizeof(out));
+    out.struct_size = header->struct_size;
+    out.content = (uint32_t)content;
+    out.sequence = message->sequence;
+    out.correlation_id = shm_get(&record->correlation_id);
+    out.deadline_ns = (int64_t)shm_get(&record->deadline_ns);
+    out.published_ns = (int64_t)shm_get(&record->published_ns);
+    out.deliveries = message->deliveries;
+    out.sender = message->sender;
+    out.has_crc = flags & TENSORS_CRC ? 1 : 0;
+    out.crc32c = out.has_crc ? (uint32_t)(content >> 32) : 0;
+    if (flags & TENSORS_USER) {
+        shm_copy_out(words, record->user, SMALL_TEXT / 8);
+        memcpy(out.user, words, sizeof(out.user));
+    }
+    if (flags & TENSORS_MIME) {
+        shm_copy_out(words, record->content_type, SMALL_TEXT / 8);
+        memcpy(out.content_type, words, sizeof(out.content_type));
+        out.content_type[TR_MAX_CONTENT_TYPE] = 0;
+    }
+    memcpy(header, &out, header->struct_size);
+    return 0;
+}
+
+static bool any_set(const uint8_t *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (bytes[i])
+            return true;
+    return false;
+}
+
+int tr_message_set_header(tr_message *message, const tr_header *given)
+{
+    struct slot_record *record = record_of(message);
+    uint64_t flags = shm_get(&record->tensors) & ~(TENSORS_USER | TENSORS_MIME);
+    uint64_t words[SMALL_TEXT / 8];
+    tr_header header = {0};
+    int result = message_owned(message, "set header");
+
+    if (result == 0)
+        result = options_take(&header, sizeof(header), given, "tr_header");
+    if (result < 0)
+        return result;
+    if (!memchr(header.content_type, 0, sizeof(header.content_type)))
+        return tr_fail(TR_EINVAL, "set header: content_type has no 0 in its %d bytes",
+                       TR_MAX_CONTENT_TYPE + 1);
+    shm_put(&record->content, (shm_get(&record->content) >> 32 << 32) | header.content);
+    shm_put(&record->correlation_id, header.correlation_id);
+    shm_put(&record->deadline_ns, (uint64_t)header.deadline_ns);
+    if (any_set(header.user, sizeof(header.user))) {
+        memcpy(words, header.user, sizeof(words));
+        shm_copy_in(record->user, words, SMALL_TEXT / 8);
+        flags |= TENSORS_USER;
+    }
+    if (header.content_type[0]) {
+        memcpy(words, header.content_type, sizeof(words));
+        shm_copy_in(record->content_type, words, SMALL_TEXT / 8);
+        flags |= TENSORS_MIME;
+    }
+    shm_put(&record->tensors, flags);
+    return 0;
+}
+
+/* ISA-L's crc32_iscsi is CRC32C without the final complement. */
+static uint32_t checksum(const tr_message *message)
+{
+    uint32_t crc = UINT32_MAX;
+
+    for (uint32_t i = 0; i < message->count; i++) {
+        const tr_tensor *tensor = &message->tensors[i];
+        uint8_t *at = tensor->data;
+        uint64_t left = tensor->nbytes;
+
+        while (left) {
+            int piece = left > INT32_MAX / 2 ? INT32_MAX / 2 : (int)left;
+
+            crc = crc32_iscsi(at, piece, crc);
+            at += piece;
+            left -= (uint64_t)piece;
+        }
+    }
+    return ~crc;
+}
+
+static void keep_checksum(tr_message *message)
+{
+    struct slot_record *record = record_of(message);
+
+    shm_put(&record->content,
+            (uint64_t)checksum(message) << 32 | (uint32_t)shm_get(&record->content));
+    shm_put(&record->tensors, shm_get(&record->tensors) | TENSORS_CRC);
+}
+
+int tr_message_seal(tr_message *message)
+{
+    int result = message_owned(message, "seal");
+
+    if (result == 0)
+        keep_checksum(message);
+    return result;
+}
+
+int tr_message_verify(const tr_message *message)
+{
+    struct slot_record *record = record_of(message);
+    uint32_t said = (uint32_t)(shm_get(&record->content) >> 32), found;
+
+    if (!(shm_get(&record->tensors) & TENSORS_CRC))
+        return 0;
+    found = checksum(message);
+    if (found != said)
+        return tr_fail(TR_ECHECKSUM, "the payload has CRC32C %08x, its header says %08x",
+                       found, said);
+    return 0;
+}
+
+void message_stamp(struct tr_message *message, bool with_time)
+{
+    if (__builtin_expect(with_time, 0))
+        shm_put(&record_of(message)->published_ns, (uint64_t)os->now_ns());
+    if (__builtin_expect(message->arena->view.geo.flags & TR_ARENA_CRC32C, 0))
+        keep_checksum(message);
+}

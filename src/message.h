@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* message.h - a handle of one slot: what this process holds, and a private, checked copy of
+ * the descriptors that lie in it. */
+#ifndef TR_SRC_MESSAGE_H
+#define TR_SRC_MESSAGE_H
+
+#include <tensoring/message.h>
+
+#include "src/arena.h"
+
+enum held { HELD_NOT, HELD_LOAN, HELD_RECEIVED, HELD_SHARED };
+
+struct tr_message {
+    struct tr_arena *arena;
+    uint32_t slot;
+    uint32_t held;       /* enum held */
+    uint64_t holder;     /* holder_of() when it was taken: a forked child differs */
+    uint64_t sequence;   /* position in its channel */
+    uint32_t deliveries; /* before this one */
+    uint32_t sender;
+    uint32_t pin; /* of a shared message: index in our pin table */
+    uint32_t count;
+    tr_tensor *tensors; /* &first, or more */
+    uint32_t room;      /* of more */
+    uint32_t text_room;
+    tr_tensor *more; /* kept for the next message of this slot */
+    char *text;      /* names and descrs, likewise */
+    tr_tensor first;
+};
+
+static inline uint64_t holder_of(const struct peer *me)
+{
+    return (uint64_t)me->who << 32 | me->inc;
+}
+
+/* The private table of handles, one a slot. */
+size_t message_table_bytes(const struct view *view);
+void message_table_free(struct tr_arena *arena);
+
+/* The handle of a slot that has just become ours, its descriptors read and checked. The
+ * payload is seen through @p base (of the view: writable or not). 0, TR_ECORRUPT,
+ * TR_ENOMEM; on error the slot still is the caller's. */
+int message_open(struct tr_arena *arena, struct tr_message *message, uint32_t slot,
+                 const uint8_t *base, enum held held);
+
+/* The handle for @p slot of the table. */
+struct tr_message *message_of(struct tr_arena *arena, uint32_t slot);
+
+/* Whether this process may send or change it: 0, TR_EFORK, TR_EINVAL. */
+int message_owned(const struct tr_message *message, const char *step);
+
+/* What sending owes the header: time and checksum. */
+void message_stamp(struct tr_message *message, bool with_time);
+
+/* Say that the only tensor begins @p offset bytes into the payload, and has this type and
+ * shape: for files that were read into the slot as they are. 0, or as tr_loan(). */
+int message_describe(struct tr_message *message, const tr_tensor_spec *spec,
+                     uint64_t offset);
+
+/* Of a loaned message: room for its tensor's data from the start of the slot. */
+uint64_t message_capacity(const struct tr_message *message);
+
+#endif

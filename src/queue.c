@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+#include <tensoring/queue.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "ipc/channel.h"
+#include "ipc/wait.h"
+#include "ipc/wake.h"
+#include "src/error.h"
+#include "src/message.h"
+#include "src/options.h"
+#include "src/queue.h"
+
+#define FALLBACK_CAPACITY 256
+#define MAKER_NS          INT64_C(1000000000)
+
+int channel_name_check(const char *name)
+{
+    size_t length = name ? strlen(name) : 0;
+
+    if (length == 0)
+        return tr_fail(TR_EINVAL, "a channel needs a name");
+    if (length > TR_MAX_CHANNEL_NAME)
+        return tr_fail(TR_ENAMETOOLONG,
+                       "channel \"%.20s...\": the name has %zu bytes, the "
+                       "limit is %d",
+                       name, length, TR_MAX_CHANNEL_NAME);
+    if ((unsigned char)name[0] < ' ')
+        return tr_fail(TR_EINVAL,
+                       "a channel's name must not begin with a control character");
+    return 0;
+}
+
+static int explain_open(struct tr_arena *arena, const char *name, int result)
+{
+    switch (result) {
+    case -ENOSPC:
+        return tr_fail(
+            TR_ENOSPC,
+            "channel \"%s\": all %u channels are taken; create the arena with a "
+            "larger max_channels",
+            name, arena->view.geo.channel_count);
+    case -ENOBUFS:
+        return tr_fail(
+            TR_ENOSPC,
+            "channel \"%s\": no room for it in the %lu bytes for rings; create the "
+            "arena with a larger ring_bytes",
+            name, (unsigned long)arena->view.geo.rings_bytes);
+    case -EAGAIN:
+        return tr_fail(TR_EAGAIN, "channel \"%s\": who makes it is alive and not ready",
+                       name);
+    case -EEXIST:
+        return tr_fail(TR_EINVAL, "channel \"%s\" is of another kind", name);
+    default:
+        return tr_fail(TR_ECORRUPT, "channel \"%s\": its entry breaks a rule", name);
+    }
+}
+
+int channel_open_waiting(struct tr_arena *arena, const struct channel_wish *wish,
+                         uint32_t *index)
+{
+    static const struct timespec pause = {.tv_nsec = 100000};
+    int64_t waited = 0;
+    int result;
+
+    for (;;) {
+        result = channel_open(&arena->peer, wish, index);
+        if (result != -EAGAIN || waited >= MAKER_NS)
+            break;
+        /* Rare and short: another process is between two stores. */
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+        waited += pause.tv_nsec;
+    }
+    return result < 0 ? explain_open(arena, wish->name, result) : 0;
+}
+
+static int check_options(const char *name, const tr_queue_options *options)
+{
+    if (options->capacity > TR_MAX_CAPACITY)
+        return tr_fail(TR_EINVAL, "queue \"%s\": capacity %u, the limit is %d", name,
+                       options->capacity, TR_MAX_CAPACITY);
+    if (options->policy > TR_DROP)
+        return tr_fail(TR_EINVAL,
+                       "queue \"%s\": policy %u is neither TR_REDELIVER nor TR_DROP",
+                       name, options->policy);
+    if (options->max_deliveries < 1 || options->max_deliveries > 255)
+        return tr_fail(TR_EINVAL, "queue \"%s\": max_deliveries %u, allowed are 1 to 255",
+                       name, options->max_deliveries);
+    return 0;
+}
+
+/* Whether the queue that is there is what the caller asked for. */
+static int check_same(const tr_queue *queue, const tr_queue_options *options)
+{
+    if (options->capacity && options->capacity != queue->ring.capacity)
+        return tr_fail(TR_EINVAL, "queue \"%s\" is there with capacity %u, not %u",
+                       queue->name, queue->ring.capacity, options->capacity);
+    if (options->policy == TR_DROP && queue->ring.redeliver)
+        return tr_fail(TR_EINVAL, "queue \"%s\" is there with policy TR_REDELIVER",
+                       queue->name);
+    return 0;
+}
+
+int queue_open_any(tr_arena *arena, const char *name, const tr_queue_options *options,
+                   tr_queue **out)
+{
+    struct channel_wish wish = {.name = name,
+                                .kind = CHANNEL_QUEUE,
+                                .capacity = options->capacity,
+                                .fallback = FALLBACK_CAPACITY,
+                                .policy = options->policy,
+                                .max_deliveries = options->max_deliveries,
+                                .stamp = options->stamp};
+    tr_queue *queue = calloc(1, sizeof(*queue));
+    uint32_t index;
+    int result;
+
+    if (!queue)
+        return tr_fail(TR_ENOMEM, "no memory for the handle of a queue");
+    result = channel_open_waiting(arena, &wish, &index);
+    if (result == 0 && channel_ring(&arena->view, index, &queue->ring) < 0)
+        result = explain_open(arena, name, -EBADMSG);
+    if (result == 0) {
+        queue->arena = arena;
+        queue->stamp = shm_get(&queue->ring.channel->stamp) != 0;
+        memcpy(queue->name, name, strlen(name) + 1);
+        result = check_same(queue, options);
+    }
+    if (result < 0) {
+        free(queue);
+        return result;
+    }
+    *out = queue;
+    return 0;
+}
+
+int tr_queue_open(tr_arena *arena, const char *name, const tr_queue_options *given,
+                  tr_queue **out)
+{
+    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
+    int result = options_take(&options, sizeof(options), given, "tr_queue_options");
+
+    if (result == 0)
+        result = channel_name_check(name);
+    if (result == 0)
+        result = check_options(name, &options);
+    if (result == 0)
+        result = arena_enter(arena);
+    return result < 0 ? result : queue_open_any(arena, name, &options, out);
+}
+
+void tr_queue_close(tr_queue *queue)
+{
+    free(queue);
+}
+
+struct sending {
+    tr_queue *queue;
+    uint32_t slot;
+};
+
+static bool is_closed(const tr_queue *queue)
+{
+    /* E3: shutdown changes it, then wakes. */
+    return shm_load(&queue->ring.channel->closed, E3) != 0;
+}
+
+static int try_send(void *context)
+{
+    struct sending *sending = context;
+
+    if (is_closed(sending->queue))
+        return -ESHUTDOWN;
+    return ring_put(&sending->queue->ring, &sending->queue->arena->peer, sending->slot);
+}
+
+static int explain_send(const tr_queue *queue, int result)
+{
+    if (result == -ESHUTDOWN)
+        return tr_fail(TR_ECLOSED, "send: queue \"%s\" is closed", queue->name);
+    return tr_fail_errno(result, "send: queue \"%s\" is full, it holds %u messages",
+                         queue->name, queue->ring.capacity);
+}
+
+int tr_queue_send(tr_queue *queue, tr_message *message, int64_t timeout_ns)
+{
+    struct sending sending = {.queue = queue, .slot = message->slot};
+    int result = arena_enter(queue->arena);
+
+    if (result == 0)
+        result = message_owned(message, "send");
+    if (result == 0 && message->arena != queue->arena)
+        result = tr_fail(TR_EINVAL,
+                         "send: the message lies in another arena than queue \"%s\"",
+                         queue->name);
+    if (result < 0)
+        return result;
+    arena_pulse(queue->arena);
+    message_stamp(message, queue->stamp);
+    result = try_send(&sending);
+    if (result == -EAGAIN && timeout_ns != 0)
+        result = wait_for(&queue->arena->peer, &queue->ring.channel->room, try_send,
+                          &sending, timeout_ns);
+    if (result < 0)
+        return explain_send(queue, result);
+    message->held = HELD_NOT;
+    return 0;
+}
+
+struct receiving {
+    tr_queue *queue;
+    uint32_t slot;
+};
+
+static int try_receive(void *context)
+{
+    struct receiving *receiving = context;
+    tr_queue *queue = receiving->queue;
+    /* Before the look: what was sent before the close is still found. */
+    bool closed = is_closed(queue);
+    int result = ring_take(&queue->ring, &queue->arena->peer, &receiving->slot);
+
+    return result == -EAGAIN && closed ? -ESHUTDOWN : result;
+}
+
+/* The slot is ours: read it. What breaks a rule goes back at once. */
+static int open_received(tr_queue *queue, uint32_t slot, tr_message **out)
+{
+    struct tr_arena *arena = queue->arena;
+    struct tr_message *message = message_of(arena, slot);
+    struct slot_record *record = view_record(&arena->view, slot);
+    /* relaxed: ours. */
+    uint64_t word = shm_load(&record->owner, memory_order_relaxed);
+    int result;
+
+    message->sequence = WHERE_POSITION(shm_get(&record->where));
+    message->deliveries = SLOT_DELIVERIES(word);
+    result = message_open(arena, message, slot, arena->view.base, HELD_RECEIVED);
+    if (result == 0 && __builtin_expect(arena->view.geo.flags & TR_ARENA_CRC32C, 0))
+        result = tr_message_verify(message);
+    if (result < 0) {
+        message->held = HELD_NOT;
+        slot_free(&arena->peer, slot);
+        return result;
+    }
+    *out = message;
+    return 0;
+}
+
+int tr_queue_receive(tr_queue *queue, int64_t timeout_ns, tr_message **out)
+{
+    struct receiving receiving = {.queue = queue};
+    int result = arena_enter(queue->arena);
+
+    if (result < 0)
+        return result;
+    arena_pulse(queue->arena);
+    result = try_receive(&receiving);
+    if (result == -EAGAIN && timeout_ns != 0)
+        result = wait_for(&queue->arena->peer, &queue->ring.channel->items, try_receive,
+                          &receiving, timeout_ns);
+    if (result == 0)
+        return open_received(queue, receiving.slot, out);
+    if (result == -ESHUTDOWN)
+        return tr_fail(TR_ECLOSED, "receive: queue \"%s\" is closed and empty",
+                       queue->name);
+    return tr_fail_errno(result, "receive: queue \"%s\" is empty", queue->name);
+}
+
+void tr_queue_shutdown(tr_queue *queue)
+{
+    if (arena_enter(queue->arena) < 0)
+        return;
+    /* E3: before the look for sleepers. */
+    shm_store(&queue->ring.channel->closed, 1, E3);
+    wake_all(&queue->arena->view, &queue->ring.channel->items);
+    wake_all(&queue->arena->view, &queue->ring.channel->room);
+}
+
+uint64_t tr_queue_depth(const tr_queue *queue)
+{
+    return ring_depth(&queue->ring);
+}
+
+uint32_t tr_queue_capacity(const tr_queue *queue)
+{
+    return queue->ring.capacity;
+}
+
+const char *tr_queue_name(const tr_queue *queue)
+{
+    return queue->name;
+}
+
+tr_arena *tr_queue_arena(const tr_queue *queue)
+{
+    return queue->arena;
+}
