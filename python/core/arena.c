@@ -102,6 +102,7 @@ static PyObject *arena_create(PyObject *type, PyObject *args)
     long long spin_ns;
     unsigned long long ring_bytes;
     tr_arena *arena;
+    PyThreadState *gil;
     int n, code;
 
     if (!PyArg_ParseTuple(args, "zO!IIIIKLII:_create", &name, &PyList_Type, &list,
@@ -116,8 +117,11 @@ static PyObject *arena_create(PyObject *type, PyObject *args)
     options.class_count = (uint32_t)n;
     options.ring_bytes = ring_bytes;
     options.spin_ns = spin_ns;
-    Py_BEGIN_ALLOW_THREADS code = tr_arena_create(&arena, name, &options);
-    Py_END_ALLOW_THREADS if (code) return raise_code(state, code, "create");
+    gil = PyEval_SaveThread();
+    code = tr_arena_create(&arena, name, &options);
+    PyEval_RestoreThread(gil);
+    if (code)
+        return raise_code(state, code, "create");
     return arena_new((PyTypeObject *)type, arena);
 }
 
@@ -125,12 +129,15 @@ static PyObject *arena_attach(PyObject *type, PyObject *name)
 {
     PyObject *bytes = PyUnicode_AsUTF8String(name);
     tr_arena *arena;
+    PyThreadState *gil;
     int code;
 
     if (!bytes)
         return NULL;
-    Py_BEGIN_ALLOW_THREADS code = tr_arena_attach(&arena, PyBytes_AsString(bytes));
-    Py_END_ALLOW_THREADS Py_DECREF(bytes);
+    gil = PyEval_SaveThread();
+    code = tr_arena_attach(&arena, PyBytes_AsString(bytes));
+    PyEval_RestoreThread(gil);
+    Py_DECREF(bytes);
     if (code)
         return raise_code(state_of((PyTypeObject *)type), code, "attach");
     return arena_new((PyTypeObject *)type, arena);

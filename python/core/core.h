@@ -18,6 +18,9 @@
 
 #include <tensoring/tensoring.h>
 
+/* Python keeps functions in void pointers, which ISO C does not know. */
+#pragma GCC diagnostic ignored "-Wpedantic"
+
 #define RAISED      INT32_MIN /* beside the TR_E... codes: a Python exception is set */
 #define SLICE_NS    INT64_C(100000000)
 #define COPY_NO_GIL 65536 /* bytes; a longer copy lets other threads run */
@@ -95,6 +98,9 @@ Shared *shared_take(Shared *shared);
 void shared_drop(Shared *shared);
 Shared *shared_of(PyObject *arena);
 
+/* plan.c */
+extern PyMethodDef plan_methods[];
+
 /* stats.c */
 PyObject *arena_stats(PyObject *arena, PyObject *unused);
 PyObject *arena_participants(PyObject *arena, PyObject *unused);
@@ -121,6 +127,7 @@ PyObject *view_dlpack_device(PyObject *self, PyObject *unused);
 /* source.c: where the bytes of a tensor come from. */
 typedef struct Source {
     PyObject *keeper; /* a capsule that keeps `data` alive, or NULL */
+    PyObject *rows;   /* a list of like arrays, which become one tensor; or NULL */
     Py_buffer buffer; /* buffer.obj is NULL if unused */
     const void *data;
     bool strided; /* `strides` says how; else packed in the order of the spec */
@@ -132,6 +139,8 @@ typedef struct Source {
 int source_open(State *state, PyObject *from, Source *source);
 int source_plain_array(State *state, PyObject *array, Source *source);
 int source_dlpack(State *state, PyObject *from, Source *source);
+int source_rows(State *state, PyObject *list, Source *source);
+int fill_rows(State *state, const tr_tensor *to, PyObject *list);
 void source_close(Source *source);
 
 /* encode.c: @p object as a loaned message, or NULL with an exception. */

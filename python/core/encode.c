@@ -27,18 +27,23 @@ int loan_sliced(tr_arena *arena, const tr_tensor_spec *specs, size_t n,
     return wait_in_slices(loan_op, &call, timeout_ns);
 }
 
-static int fill(tr_message *message, size_t i, const Source *source)
+static int fill(State *state, tr_message *message, size_t i, const Source *source)
 {
     const tr_tensor *to = tr_message_tensor(message, i);
     const int64_t *strides = source->strided ? source->strides : NULL;
+    PyThreadState *gil;
     int code;
 
     if (!to)
         return TR_ECORRUPT;
+    if (source->rows)
+        return fill_rows(state, to, source->rows);
     if (to->nbytes < COPY_NO_GIL)
         return to->nbytes ? tr_tensor_fill(to, source->data, strides) : 0;
-    Py_BEGIN_ALLOW_THREADS code = tr_tensor_fill(to, source->data, strides);
-    Py_END_ALLOW_THREADS return code;
+    gil = PyEval_SaveThread();
+    code = tr_tensor_fill(to, source->data, strides);
+    PyEval_RestoreThread(gil);
+    return code;
 }
 
 static int set_content(tr_message *message, uint32_t content, const char *type)
@@ -56,20 +61,20 @@ static int set_content(tr_message *message, uint32_t content, const char *type)
     return tr_message_set_header(message, &header);
 }
 
-static int encode_one(Shared *shared, Source *source, int64_t timeout_ns,
+static int encode_one(State *state, Shared *shared, Source *source, int64_t timeout_ns,
                       tr_message **out)
 {
     int code = loan_sliced(shared->arena, &source->spec, 1, timeout_ns, out);
 
     if (code)
         return code;
-    code = fill(*out, 0, source);
+    code = fill(state, *out, 0, source);
     if (code)
         tr_release(*out);
     return code;
 }
 
-static int encode_bytes(Shared *shared, PyObject *bytes, int64_t timeout_ns,
+static int encode_bytes(State *state, Shared *shared, PyObject *bytes, int64_t timeout_ns,
                         tr_message **out)
 {
     Source source = {.spec.dtype = {TR_UINT, 8, 1}, .spec.ndim = 1};
@@ -82,7 +87,7 @@ static int encode_bytes(Shared *shared, PyObject *bytes, int64_t timeout_ns,
     source.data = data;
     source.shape[0] = nbytes;
     source.spec.shape = source.shape;
-    code = encode_one(shared, &source, timeout_ns, out);
+    code = encode_one(state, shared, &source, timeout_ns, out);
     if (code)
         return code;
     code = set_content(*out, TR_CONTENT_OCTETS, "");
@@ -114,6 +119,7 @@ static int open_part(State *state, PyObject *part, Source *source)
     int needs;
 
     source->keeper = NULL;
+    source->rows = NULL;
     source->buffer.obj = NULL;
     if (!PyTuple_Check(part)) {
         PyErr_SetString(PyExc_TypeError, "a part is (object, name, dtype)");
@@ -133,8 +139,8 @@ static int open_part(State *state, PyObject *part, Source *source)
     return -needs;
 }
 
-static int loan_and_fill(Shared *shared, Source *sources, size_t n, int64_t timeout_ns,
-                         tr_message **out)
+static int loan_and_fill(State *state, Shared *shared, Source *sources, size_t n,
+                         int64_t timeout_ns, tr_message **out)
 {
     tr_tensor_spec *specs = PyMem_Malloc((n ? n : 1) * sizeof(*specs));
     int code;
@@ -150,7 +156,7 @@ static int loan_and_fill(Shared *shared, Source *sources, size_t n, int64_t time
     if (code)
         return code;
     for (size_t i = 0; i < n && !code; i++)
-        code = fill(*out, i, &sources[i]);
+        code = fill(state, *out, i, &sources[i]);
     if (code)
         tr_release(*out);
     return code;
@@ -178,7 +184,7 @@ static int encode_list(State *state, Shared *shared, PyObject *parts, int64_t ti
         opened++;
     }
     if (opened == n)
-        code = loan_and_fill(shared, sources, (size_t)n, timeout_ns, out);
+        code = loan_and_fill(state, shared, sources, (size_t)n, timeout_ns, out);
     for (Py_ssize_t i = 0; i < opened; i++)
         source_close(&sources[i]);
     PyMem_Free(sources);
@@ -236,12 +242,12 @@ int encode_object(State *state, Shared *shared, PyObject *object, int64_t timeou
         if (needs < 0)
             return RAISED;
         if (!needs)
-            code = encode_one(shared, &source, timeout_ns, out);
+            code = encode_one(state, shared, &source, timeout_ns, out);
         source_close(&source);
         if (!needs)
             return code;
     } else if (PyBytes_CheckExact(object)) {
-        return encode_bytes(shared, object, timeout_ns, out);
+        return encode_bytes(state, shared, object, timeout_ns, out);
     }
     return encode_in_python(state, shared, object, timeout_ns, out);
 }

@@ -107,6 +107,21 @@ static PyObject *message_content(PyObject *self, void *unused)
     return Py_BuildValue("(Is)", header.content, header.content_type);
 }
 
+static PyObject *message_deliveries(PyObject *self, void *unused)
+{
+    tr_message *message = live(self);
+    tr_header header = {.struct_size = sizeof(header)};
+    int code;
+
+    (void)unused;
+    if (!message)
+        return NULL;
+    code = tr_message_header(message, &header);
+    if (code)
+        return raise_code(((MessageObject *)self)->state, code, "deliveries");
+    return PyLong_FromUnsignedLong(header.deliveries);
+}
+
 static int apply_content(PyObject *content, tr_header *header)
 {
     unsigned int number;
@@ -272,6 +287,7 @@ static PyObject *message_exit(PyObject *self, PyObject *unused)
 
 static PyGetSetDef message_getset[] = {
     {"content", message_content, NULL, "(number, content type).", NULL},
+    {"deliveries", message_deliveries, NULL, "How often it was handed out before.", NULL},
     {"released", message_released, NULL, "Whether it was sent or released.", NULL},
     {"views", message_views, NULL, "How many arrays look into it.", NULL},
     {"pickle", message_pickle, NULL, "Whether its arena allows pickle.", NULL},

@@ -148,13 +148,16 @@ static PyObject *core_sweep(PyObject *module, PyObject *args)
 {
     const char *prefix;
     uint32_t removed = 0;
+    PyThreadState *gil;
     int code;
 
     if (!PyArg_ParseTuple(args, "s:sweep", &prefix))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS code = tr_arena_sweep(prefix, &removed);
-    Py_END_ALLOW_THREADS if (code) return raise_code(PyModule_GetState(module), code,
-                                                     "sweep");
+    gil = PyEval_SaveThread();
+    code = tr_arena_sweep(prefix, &removed);
+    PyEval_RestoreThread(gil);
+    if (code)
+        return raise_code(PyModule_GetState(module), code, "sweep");
     return PyLong_FromUnsignedLong(removed);
 }
 
@@ -261,16 +264,21 @@ static int core_exec(PyObject *module)
     if (!state->arena_type || !state->queue_type || !state->message_type ||
         !state->view_type)
         return -1;
+    if (PyModule_AddFunctions(module, plan_methods) < 0)
+        return -1;
     if (make_names(state) < 0 || add_errors(module) < 0 || add_constants(module) < 0)
         return -1;
     return 0;
 }
 
-#define EACH_OBJECT(X)                                                                \
-    X(arena_type)                                                                     \
-    X(queue_type)                                                                     \
-    X(message_type) X(view_type) X(ndarray) X(encode) X(decode) X(dtype_for) X(error) \
-        X(array_struct) X(dlpack) X(dlpack_args) X(fortran) X(zero)
+#define EACH_OBJECT(X)                                                                 \
+    X(arena_type)                                                                      \
+    X(queue_type)                                                                      \
+    X(message_type)                                                                    \
+    X(view_type)                                                                       \
+    X(ndarray)                                                                         \
+    X(encode) X(decode) X(dtype_for) X(error) X(array_struct) X(dlpack) X(dlpack_args) \
+        X(fortran) X(zero)
 
 static int core_traverse(PyObject *module, visitproc visit, void *arg)
 {

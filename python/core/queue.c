@@ -152,6 +152,33 @@ static PyObject *queue_send(PyObject *object, PyObject *const *args, Py_ssize_t 
     Py_RETURN_NONE;
 }
 
+static PyObject *queue_send_parts(PyObject *object, PyObject *const *args,
+                                  Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"encoded", "timeout", NULL};
+    QueueObject *self = (QueueObject *)object;
+    PyObject *values[2] = {NULL};
+    SendCall call = {self->queue, NULL};
+    int64_t timeout_ns, since_ns;
+    int code;
+
+    if (parse("_send_parts", args, nargs, kwnames, names, 1, values) < 0 ||
+        get_timeout(values[1], &timeout_ns) < 0 || !open_queue(self))
+        return NULL;
+    since_ns = now_ns();
+    self->busy++;
+    code = encode_parts(self->state, self->shared, values[0], timeout_ns, &call.message);
+    if (!code) {
+        code = wait_in_slices(send_op, &call, left(timeout_ns, since_ns));
+        if (code)
+            tr_release(call.message);
+    }
+    leave(self);
+    if (code)
+        return raise_code(self->state, code, "send");
+    Py_RETURN_NONE;
+}
+
 static PyObject *queue_send_message(PyObject *object, PyObject *const *args,
                                     Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -299,6 +326,8 @@ static PyMethodDef queue_methods[] = {
      "receive($self, timeout=None)\n--\n\n"
      "Take the oldest message. Arrays are views of the slot, which is free when the last "
      "of them is gone."},
+    {"_send_parts", (PyCFunction)(void (*)(void))queue_send_parts,
+     METH_FASTCALL | METH_KEYWORDS, NULL},
     {"send_message", (PyCFunction)(void (*)(void))queue_send_message,
      METH_FASTCALL | METH_KEYWORDS,
      "send_message($self, message, timeout=None, even_if_viewed=False)\n--\n\n"

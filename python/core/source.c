@@ -76,6 +76,7 @@ int source_plain_array(State *state, PyObject *array, Source *source)
         return -1;
     }
     source->keeper = capsule;
+    source->rows = NULL;
     source->buffer.obj = NULL;
     source->data = from->data;
     memset(&source->spec, 0, sizeof(source->spec));
@@ -100,7 +101,6 @@ static int source_bytes(PyObject *from, Source *source)
         source->buffer.obj = NULL;
         return -1;
     }
-    source->keeper = NULL;
     source->data = source->buffer.buf;
     source->strided = false;
     memset(&source->spec, 0, sizeof(source->spec));
@@ -205,7 +205,10 @@ int source_dlpack(State *state, PyObject *from, Source *source)
 int source_open(State *state, PyObject *from, Source *source)
 {
     source->keeper = NULL;
+    source->rows = NULL;
     source->buffer.obj = NULL;
+    if (PyList_CheckExact(from))
+        return source_rows(state, from, source);
     if (PyObject_TypeCheck(from, (PyTypeObject *)state->ndarray))
         return source_plain_array(state, from, source);
     if (PyObject_CheckBuffer(from))
@@ -216,6 +219,7 @@ int source_open(State *state, PyObject *from, Source *source)
 void source_close(Source *source)
 {
     Py_XDECREF(source->keeper);
+    Py_XDECREF(source->rows);
     if (source->buffer.obj)
         PyBuffer_Release(&source->buffer);
 }

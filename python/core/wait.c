@@ -19,10 +19,13 @@ int64_t now_ns(void)
 
 static int slice(wait_op *op, void *arg, int64_t timeout_ns)
 {
+    PyThreadState *gil;
     int code;
 
-    Py_BEGIN_ALLOW_THREADS code = op(arg, timeout_ns);
-    Py_END_ALLOW_THREADS return code;
+    gil = PyEval_SaveThread();
+    code = op(arg, timeout_ns);
+    PyEval_RestoreThread(gil);
+    return code;
 }
 
 int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns)

@@ -5,6 +5,7 @@ The last part is JSON that says where each part belongs:
 
     ["v", 3]  a plain value            ["l", [...]]  list       ["u", [...]]  tuple
     ["a", 0]  part 0, an array         ["d", [[key, value], ...]]  dict
+    ["r", 0]  a list: rows of part 0   (like arrays, copied into one tensor)
     ["s", 0]  part 0, a NumPy scalar   ["n", class, [...]]  namedtuple
     ["x", type, 0, 2]  parts 0 and 1,  ["c", class, [[name, value], ...]]  dataclass
               of another serializer
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tensoring import serializers
+from tensoring import _core, serializers
 from tensoring._errors import FormatError
 from tensoring.serializers import Array, Unsupported, register
 
@@ -53,7 +54,26 @@ def _supported(obj: Any) -> bool:
     kind = type(obj)
     if kind in (dict, list, tuple) or _is_namedtuple(kind):
         return True
+    if isinstance(obj, np.generic):
+        return not obj.dtype.hasobject
     return dataclasses.is_dataclass(kind)
+
+
+def alike(items: list[Any]) -> bool:
+    """Whether these are arrays that make one tensor: a plain type, one shape, packed."""
+    first = items[0] if len(items) > 3 else None
+    if type(first) is not np.ndarray or not 0 < first.ndim < _core.MAX_NDIM:
+        return False
+    dtype, shape = first.dtype, first.shape
+    if dtype.kind not in "biufc" or dtype.itemsize > 16 or not dtype.isnative:
+        return False
+    return all(
+        type(item) is np.ndarray
+        and item.dtype == dtype
+        and item.shape == shape
+        and item.flags.c_contiguous
+        for item in items
+    )
 
 
 class _Writer:
@@ -77,6 +97,8 @@ class _Writer:
             return ["a", self.add(obj)]
         if isinstance(obj, np.generic) and not obj.dtype.hasobject:
             return ["s", self.add(np.asarray(obj))]
+        if kind is list and alike(obj):
+            return ["r", self.add(obj)]
         if kind in (list, tuple):
             return ["l" if kind is list else "u", self.each(obj, depth)]
         if kind is dict:
@@ -117,6 +139,8 @@ class _Reader:
             return rest[0]
         if tag == "a":
             return self.parts[rest[0]]
+        if tag == "r":
+            return list(self.parts[rest[0]])
         if tag == "s":
             return self.parts[rest[0]][()]
         if tag == "l":

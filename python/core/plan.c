@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* plan.c - plans as bytes, and a worker's entry. */
+#include "core.h"
+
+#include <tensoring/enter.h>
+
+static PyObject *make_plan(PyObject *module, PyObject *args)
+{
+    tr_plan_options options = TR_PLAN_OPTIONS_INIT;
+    unsigned int workers;
+    PyObject *bytes;
+    PyThreadState *gil;
+    int code;
+
+    if (!PyArg_ParseTuple(args, "IIIII:plan", &workers, &options.policy, &options.flags,
+                          &options.reserve_cores, &options.cores_per_worker))
+        return NULL;
+    bytes = PyBytes_FromStringAndSize(NULL, sizeof(tr_plan));
+    if (!bytes)
+        return NULL;
+    gil = PyEval_SaveThread();
+    code = tr_plan_create((tr_plan *)(void *)PyBytes_AsString(bytes), workers, &options);
+    PyEval_RestoreThread(gil);
+    if (!code)
+        return bytes;
+    Py_DECREF(bytes);
+    return raise_code(PyModule_GetState(module), code, "plan");
+}
+
+/* Bytes have no alignment of their own, so the plan is copied. Free it with PyMem_Free(). */
+static tr_plan *plan_from(PyObject *bytes)
+{
+    tr_plan *plan;
+    char *data;
+    Py_ssize_t length;
+
+    if (PyBytes_AsStringAndSize(bytes, &data, &length) < 0)
+        return NULL;
+    if (length != sizeof(*plan)) {
+        PyErr_SetString(PyExc_ValueError, "not a plan");
+        return NULL;
+    }
+    plan = PyMem_Malloc(sizeof(*plan));
+    if (!plan) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    memcpy(plan, data, sizeof(*plan));
+    return plan;
+}
+
+static PyObject *plan_text(PyObject *module, PyObject *bytes)
+{
+    tr_plan *plan = plan_from(bytes);
+    size_t needed = 0;
+    char *text = NULL;
+    PyObject *result = NULL;
+    int code;
+
+    if (!plan)
+        return NULL;
+    code = tr_plan_text(plan, NULL, 0, &needed);
+    if (code == TR_EOVERFLOW || !code) {
+        text = PyMem_Malloc(needed + 1);
+        code = text ? tr_plan_text(plan, text, needed + 1, NULL) : TR_ENOMEM;
+    }
+    if (!code)
+        result = PyUnicode_FromString(text);
+    else
+        raise_code(PyModule_GetState(module), code, "plan");
+    PyMem_Free(text);
+    PyMem_Free(plan);
+    return result;
+}
+
+static PyObject *cpus_of(const tr_cpuset *set)
+{
+    PyObject *cpus = PyList_New(0);
+
+    for (long i = 0; cpus && i < TR_MAX_CPUS; i++) {
+        if (set->bits[i / 64] >> (i % 64) & 1) {
+            PyObject *number = PyLong_FromLong(i);
+
+            if (!number || PyList_Append(cpus, number) < 0)
+                Py_CLEAR(cpus);
+            Py_XDECREF(number);
+        }
+    }
+    return cpus;
+}
+
+static PyObject *plan_workers(PyObject *module, PyObject *bytes)
+{
+    tr_plan *plan = plan_from(bytes);
+    PyObject *list = plan ? PyList_New(0) : NULL;
+
+    (void)module;
+    for (uint32_t i = 0; list && i < plan->workers && i < TR_MAX_WORKERS; i++) {
+        const tr_plan_worker *worker = &plan->worker[i];
+        PyObject *row = Py_BuildValue("{sN sI sI sI}", "cpus", cpus_of(&worker->cpus),
+                                      "cores", worker->cores, "threads", worker->threads,
+                                      "flags", worker->flags);
+
+        if (!row || PyList_Append(list, row) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(row);
+    }
+    PyMem_Free(plan);
+    return list;
+}
+
+static PyObject *pools_of(const tr_worker_report *report)
+{
+    PyObject *list = PyList_New(0);
+
+    for (uint32_t i = 0; list && i < report->pool_count && i < TR_REPORT_POOLS; i++) {
+        const tr_thread_pool *pool = &report->pool[i];
+        PyObject *row = Py_BuildValue("{ss ss si si sI}", "kind", pool->kind, "path",
+                                      pool->path, "before", (int)pool->before, "after",
+                                      (int)pool->after, "scope", pool->scope);
+
+        if (!row || PyList_Append(list, row) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(row);
+    }
+    return list;
+}
+
+static PyObject *worker_enter(PyObject *module, PyObject *args)
+{
+    tr_worker_report *report;
+    tr_plan *plan;
+    PyObject *bytes, *result = NULL;
+    unsigned int index, flags;
+    int code;
+
+    if (!PyArg_ParseTuple(args, "OII:worker_enter", &bytes, &index, &flags))
+        return NULL;
+    plan = plan_from(bytes);
+    if (!plan)
+        return NULL;
+    report = PyMem_Calloc(1, sizeof(*report));
+    if (report) {
+        report->struct_size = sizeof(*report);
+        code = tr_worker_enter(plan, index, flags, report);
+        if (code)
+            raise_code(PyModule_GetState(module), code, "worker_enter");
+        else
+            result = Py_BuildValue("{sI sI sI si sN sN sN}", "index", report->index,
+                                   "threads", report->threads, "tasks", report->tasks,
+                                   "bind_error", (int)report->bind_error, "before",
+                                   cpus_of(&report->before), "after",
+                                   cpus_of(&report->after), "pools", pools_of(report));
+    } else {
+        PyErr_NoMemory();
+    }
+    PyMem_Free(report);
+    PyMem_Free(plan);
+    return result;
+}
+
+static PyObject *thread_enter(PyObject *module, PyObject *unused)
+{
+    int code = tr_thread_enter();
+
+    (void)unused;
+    if (code)
+        return raise_code(PyModule_GetState(module), code, "thread_enter");
+    Py_RETURN_NONE;
+}
+
+static PyObject *worker_leave(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    tr_worker_leave();
+    Py_RETURN_NONE;
+}
+
+static PyObject *prefork(PyObject *module, PyObject *unused)
+{
+    uint32_t paused = 0;
+    int code = tr_prefork(&paused);
+
+    (void)unused;
+    if (code)
+        return raise_code(PyModule_GetState(module), code, "prefork");
+    return PyLong_FromUnsignedLong(paused);
+}
+
+PyMethodDef plan_methods[] = {
+    {"plan", make_plan, METH_VARARGS, "plan($module, /, *args)\n--\n\nA plan, as bytes."},
+    {"plan_text", plan_text, METH_O,
+     "plan_text($module, plan, /)\n--\n\nA plan as a picture in text."},
+    {"plan_workers", plan_workers, METH_O,
+     "plan_workers($module, plan, /)\n--\n\nThe part of each worker."},
+    {"worker_enter", worker_enter, METH_VARARGS,
+     "worker_enter($module, /, *args)\n--\n\nBecome a worker of a plan."},
+    {"worker_leave", worker_leave, METH_NOARGS,
+     "worker_leave($module, /)\n--\n\nPut back what worker_enter() changed."},
+    {"thread_enter", thread_enter, METH_NOARGS,
+     "thread_enter($module, /)\n--\n\nGive this thread the worker's thread count."},
+    {"prefork", prefork, METH_NOARGS,
+     "prefork($module, /)\n--\n\nLet OpenMP runtimes give up their threads before a "
+     "fork."},
+    {NULL, NULL, 0, NULL},
+};
