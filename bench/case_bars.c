@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/* bars: the ratios that we promise, each taken between neighbours of one round. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+#include "report.h"
+
+#define ROUNDS 7u
+
+static const char *place_name(const struct ratio *ratio)
+{
+    static const char *const names[] = {"near", "far", "mixed"};
+
+    return names[ratio->place];
+}
+
+/* Names and descriptions live as long as the program. */
+static const char *keep(const char *a, const char *b)
+{
+    char *text = malloc(strlen(a) + strlen(b) + 1);
+
+    if (!text)
+        die("no memory");
+    strcpy(text, a);
+    strcat(text, b);
+    return text;
+}
+
+static void bar(const char *name, const char *what, struct ratio ratio, double target,
+                double goal, bool at_least)
+{
+    const struct bar result = {.name = name,
+                               .what = what,
+                               .measured = ratio.value,
+                               .other = ratio.other,
+                               .place = place_name(&ratio),
+                               .rounds = ratio.rounds,
+                               .target = target,
+                               .goal = goal,
+                               .at_least = at_least};
+    report_bar(&result);
+}
+
+static uint64_t bit(int cell)
+{
+    return cell < 0 ? 0 : UINT64_C(1) << cell;
+}
+
+static struct ratio inverse(struct ratio ratio)
+{
+    ratio.value = ratio.value > 0 ? 1 / ratio.value : 0;
+    ratio.other = ratio.other > 0 ? 1 / ratio.other : 0;
+    return ratio;
+}
+
+static const char *size_name(size_t bytes)
+{
+    static char text[8][32];
+    static unsigned next;
+    char *to = text[next++ % 8];
+
+    if (bytes >= 1 << 20 && bytes % (1 << 20) == 0)
+        snprintf(to, sizeof text[0], "%zu MiB", bytes >> 20);
+    else if (bytes >= 1024 && bytes % 1024 == 0 && bytes < 1 << 20)
+        snprintf(to, sizeof text[0], "%zu KiB", bytes >> 10);
+    else if (bytes == 1769472)
+        snprintf(to, sizeof text[0], "1.77 MB");
+    else
+        snprintf(to, sizeof text[0], "%zu B", bytes);
+    return to;
+}
+
+/* ---- small messages, asleep, no touch ---- */
+
+static void bars_small(double unit)
+{
+    struct group *group = group_new(2);
+    struct task task = {
+        .run = run_pingpong, .mode = MODE_SPIN, .touch = TOUCH_READWRITE, .batch = 64};
+    const double target = 2e7 * unit;
+    const int ours = group_add(group, "latency", &transport_ours, 64, &task, target);
+    const int loan = group_add(group, "latency", &transport_ours_loan, 64, &task, target);
+    const int flag = group_add(group, "floor", &transport_flag, 64, &task, target);
+    (void)group_add(group, "floor", &transport_ring, 64, &task, target);
+
+    task.touch = TOUCH_NONE;
+    const int none = group_add(group, "latency", &transport_ours, 64, &task, target);
+    const size_t large = (size_t)64 << 20;
+    const int big = group_add(group, "latency", &transport_ours, large, &task, target);
+    group_run(group, ROUNDS);
+    group_report(group);
+    bar("one way 64 B", "ours / flag ping-pong, spin",
+        group_ratio(group, METRIC_P50, bit(ours), bit(flag)), 2.0, 1.5, false);
+    bar("one way 64 B, loan", "ours-loan / flag ping-pong, spin",
+        group_ratio(group, METRIC_P50, bit(loan), bit(flag)), 2.0, 1.5, false);
+    bar("hand-over", "64 MiB / 64 B, untouched, spin",
+        group_ratio(group, METRIC_P50, bit(big), bit(none)), 1.1, 0, false);
+    group_end(group);
+}
+
+static void bars_wake(double unit, const char *name, uint64_t gap_ns)
+{
+    struct group *group = group_new(2);
+    const struct task task = {
+        .run = run_wake, .mode = MODE_BLOCK, .touch = TOUCH_NONE, .gap_ns = gap_ns};
+    const double target = unit * (gap_ns < 100000 ? 3e7 : 3e8);
+    const int ours = group_add(group, "wake", &transport_ours, 64, &task, target);
+    const int futex = group_add(group, "wake", &transport_futex, 64, &task, target);
+    (void)group_add(group, "wake", &transport_eventfd, 64, &task, target);
+
+    group_run(group, ROUNDS);
+    group_report(group);
+    bar(name, "ours / raw futex, same sleep",
+        group_ratio(group, METRIC_P50, bit(ours), bit(futex)), 1.1, 0, false);
+    group_end(group);
+}
+
+/* ---- against loops by hand ---- */
+
+static void bars_loop(double unit, size_t bytes)
+{
+    struct group *group = group_new(2);
+    struct task task = {.run = run_pingpong,
+                        .mode = MODE_SPIN,
+                        .touch = TOUCH_READWRITE,
+                        .batch = bytes <= 4096 ? 16 : 1};
+    const double target = unit * 1.5e7;
+    const int copy = group_add(group, "latency", &transport_ours, bytes, &task, target);
+    const int loop = group_add(group, "floor", &transport_loop, bytes, &task, target);
+    const int loan = group_add(group, "latency", &transport_ours_loan, bytes, &task,
+                               target);
+    const int fill = group_add(group, "latency", &transport_loop_fill, bytes, &task,
+                               target);
+    const bool small = bytes <= 4096;
+
+    group_run(group, ROUNDS);
+    group_report(group);
+    bar(keep("one copy ", size_name(bytes)), "ours / memcpy + flag + read, spin",
+        group_ratio(group, METRIC_P50, bit(copy), bit(loop)), small ? 1.5 : 1.1,
+        bytes >= 1 << 20 ? 0.85 : 0, false);
+    if (!small)
+        bar(keep("loan ", size_name(bytes)), "ours-loan / fill + flag + read, spin",
+            group_ratio(group, METRIC_P50, bit(loan), bit(fill)), 1.05, 0, false);
+    group_end(group);
+}
+
+/* ---- against sockets ---- */
+
+struct targets {
+    size_t bytes;
+    double spin_copy, block_copy; /* 0: no promise */
+    double best_copy, best_loan;  /* both in their best mode */
+    bool cpu;                     /* seconds a MiB, asleep: 0.8 and 0.5 */
+};
+
+static const struct targets sockets[] = {
+    {64, 15, 1, 0, 0, false},       {4096, 0, 1, 0, 0, false},
+    {65536, 3, 1.25, 0, 0, false},  {1 << 20, 0, 1, 1.2, 1.4, true},
+    {16 << 20, 0, 1, 1.5, 2, true},
+};
+
+static void faster(const struct group *group, const char *name, const char *size,
+                   const char *what, uint64_t subject, uint64_t reference, double target)
+{
+    if (target > 0)
+        bar(keep(name, size), what,
+            inverse(group_ratio(group, METRIC_P50, subject, reference)), target, 0, true);
+}
+
+static void report_sockets(const struct group *group, const struct targets *t,
+                           const uint64_t copy[2], const uint64_t loan[2],
+                           const uint64_t rival[2])
+{
+    const char *size = size_name(t->bytes);
+    const uint64_t rivals = rival[0] | rival[1];
+
+    faster(group, "spinning ", size, "best socket / ours", copy[0], rivals, t->spin_copy);
+    faster(group, "asleep ", size, "best socket / ours, both asleep", copy[1], rival[1],
+           t->block_copy);
+    faster(group, "best mode ", size, "best socket / ours", copy[0] | copy[1], rivals,
+           t->best_copy);
+    faster(group, "best mode, loan ", size, "best socket / ours-loan", loan[0] | loan[1],
+           rivals, t->best_loan);
+    if (!t->cpu)
+        return;
+    /* The socket that is fastest is not the one that is cheapest: take the cheapest. */
+    bar(keep("CPU a MiB ", size), "ours / cheapest socket, both asleep",
+        group_ratio(group, METRIC_CPU, copy[1], rival[1]), 0.8, 0, false);
+    bar(keep("CPU a MiB, loan ", size), "ours-loan / cheapest socket, both asleep",
+        group_ratio(group, METRIC_CPU, loan[1], rival[1]), 0.5, 0, false);
+}
+
+static void bars_sockets(double unit, const struct targets *t)
+{
+    struct group *group = group_new(2);
+    uint64_t copy[2] = {0, 0}, loan[2] = {0, 0}, rival[2] = {0, 0};
+
+    for (size_t i = 0; i < transport_count; i++) {
+        const struct transport *transport = transports[i];
+        uint64_t *set = transport == &transport_ours        ? copy
+                        : transport == &transport_ours_loan ? loan
+                        : is_rival(transport)               ? rival
+                                                            : NULL;
+        for (enum mode mode = MODE_SPIN; set && mode <= MODE_BLOCK; mode++) {
+            const struct task task = {.run = run_pingpong,
+                                      .mode = mode,
+                                      .touch = TOUCH_FILLREAD,
+                                      .batch = t->bytes <= 4096 ? 16 : 1};
+            set[mode - MODE_SPIN] |= bit(
+                group_add(group, "latency", transport, t->bytes, &task, unit * 1e7));
+        }
+    }
+    group_run(group, ROUNDS);
+    group_report(group);
+    report_sockets(group, t, copy, loan, rival);
+    group_end(group);
+}
+
+/* ---- messages a second ---- */
+
+static void bars_rate(double unit, const char *name, unsigned members)
+{
+    struct group *group = group_new(members);
+    const struct task task = {
+        .run = run_stream, .mode = MODE_SPIN, .touch = TOUCH_READWRITE, .batch = 64};
+    const double target = unit * (members > 2 ? 1e8 : 3e7);
+    const int ours = group_add(group, members > 2 ? "rate-2x2" : "rate", &transport_ours,
+                               64, &task, target);
+    const int vyukov = group_add(group, members > 2 ? "rate-2x2" : "rate",
+                                 &transport_vyukov, 64, &task, target);
+
+    group_run(group, ROUNDS);
+    group_report(group);
+    bar(name, "ours / Vyukov queue, messages a second",
+        group_ratio(group, METRIC_RATE, bit(ours), bit(vyukov)), 0.4, 0, true);
+    group_end(group);
+}
+
+static void bars_counted(double unit)
+{
+    static const size_t sizes[] = {64, 1 << 20};
+
+    bar("cycle", "loan-send-receive-release / atomic RMW",
+        cycle_ratio(ROUNDS, 0.5 * unit), 10, 7, false);
+    bar("attach 128 MiB", "attach / MAP_POPULATE, all pages read",
+        attach_ratio((size_t)128 << 20, ROUNDS), 1.3, 0, false);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        double faults, syscalls;
+        faults_of(&transport_ours, sizes[i], MODE_SPIN, 2000, &faults, &syscalls);
+        const unsigned rounds = faults >= 0;
+        bar(keep("faults ", size_name(sizes[i])), "page faults a message",
+            (struct ratio){.value = faults, .rounds = rounds}, 0, 0, false);
+        bar(keep("system calls ", size_name(sizes[i])), "system calls a message",
+            (struct ratio){.value = syscalls, .rounds = rounds}, 0, 0, false);
+    }
+}
+
+void case_bars(const struct options *options)
+{
+    static const size_t sizes[] = {4096, 65536, 1 << 20, 1769472, 16 << 20, 64 << 20};
+    const double unit = options->seconds / 30; /* the default is 30 s, for about 45 */
+
+    report_quiet(true);
+    bars_small(unit);
+    bars_wake(unit, "wake after 30 us", 30000);
+    bars_wake(unit, "wake after 3 ms", 3000000);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        bars_loop(unit, sizes[i]);
+    for (size_t i = 0; i < sizeof sockets / sizeof sockets[0]; i++)
+        bars_sockets(unit, &sockets[i]);
+    bars_rate(unit, "messages/s 1 to 1", 2);
+    bars_rate(unit, "messages/s 2 to 2", 4);
+    bars_counted(unit);
+    report_bars_table();
+}

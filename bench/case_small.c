@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* rate and wake: what matters when messages are small. */
+#include "bench.h"
+
+#define ROUNDS 5u
+
+static unsigned rounds_for(const struct options *options)
+{
+    return options->seconds < 1 ? 1 : ROUNDS;
+}
+
+static void rate(const struct options *options, const char *name, unsigned members)
+{
+    struct group *group = group_new(members);
+    const struct task task = {
+        .run = run_stream, .mode = MODE_SPIN, .touch = options->touch, .batch = 64};
+
+    for (size_t i = 0; i < transport_count; i++)
+        if (wanted(options, transports[i]) && transports[i]->streams)
+            (void)group_add(group, name, transports[i],
+                            options->bytes ? options->bytes : 64, &task, 0);
+    for (unsigned i = 0; i < group->count; i++)
+        group->cell[i].target_ns = options->seconds * 5e8 /
+                                   (group->count * rounds_for(options));
+    group_run(group, rounds_for(options));
+    group_report(group);
+    group_end(group);
+}
+
+void case_rate(const struct options *options)
+{
+    rate(options, "rate", 2);
+    rate(options, "rate-2x2", 4);
+}
+
+void case_wake(const struct options *options)
+{
+    static const struct {
+        const char *name;
+        uint64_t gap_ns;
+    } naps[] = {{"wake", 30000}, {"wake-300us", 300000}, {"wake-3ms", 3000000}};
+
+    for (size_t n = 0; n < sizeof naps / sizeof naps[0]; n++) {
+        struct group *group = group_new(2);
+        const struct task task = {.run = run_wake,
+                                  .mode = MODE_BLOCK,
+                                  .touch = TOUCH_NONE,
+                                  .gap_ns = naps[n].gap_ns};
+        for (size_t i = 0; i < transport_count; i++)
+            if (wanted(options, transports[i]) && transports[i] != &transport_loop &&
+                transports[i] != &transport_loop_fill)
+                (void)group_add(group, naps[n].name, transports[i],
+                                options->bytes ? options->bytes : 64, &task, 0);
+        for (unsigned i = 0; i < group->count; i++)
+            group->cell[i].target_ns = options->seconds * 1e9 / 3 /
+                                       (group->count * rounds_for(options));
+        group_run(group, rounds_for(options));
+        group_report(group);
+        group_end(group);
+    }
+}
