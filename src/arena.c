@@ -414,3 +414,9 @@ void tr_arena_set_spin(tr_arena *arena, int64_t spin_ns)
 {
     arena->peer.spin_ns = spin_ns;
 }
+
+void tr_arena_set_interruptible(tr_arena *arena, int on)
+{
+    /* relaxed: waits that begin later see it. */
+    atomic_store_explicit(&arena->peer.interrupt, on != 0, memory_order_relaxed);
+}

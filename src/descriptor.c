@@ -60,6 +60,16 @@ int descriptor_plan(const tr_tensor_spec specs[], size_t n, struct plan *plan)
     return 0;
 }
 
+bool descriptor_plan_plain(const tr_tensor_spec specs[], size_t n, struct plan *plan)
+{
+    int64_t strides[TR_MAX_NDIM];
+
+    plan->table_bytes = 0;
+    return n == 1 && !specs->name && !specs->descr && specs->shape &&
+           tensor_quick(specs->dtype, specs->ndim, specs->shape, false, strides,
+                        &plan->data_bytes);
+}
+
 bool descriptor_fits(const struct slot_class *class, const struct plan *plan)
 {
     uint64_t data = (plan->data_bytes + 7) / 8 * 8;
@@ -136,6 +146,30 @@ void descriptor_write(const struct view *view, uint32_t slot,
     shm_put(&record->tensors, tensors);
 }
 
+void descriptor_write_plain(struct tr_message *message, const tr_tensor_spec *spec,
+                            const struct plan *plan)
+{
+    const struct view *view = &message->arena->view;
+    struct slot_record *record = view_record(view, message->slot);
+    tr_tensor *tensor = &message->first;
+
+    write_tensor(&record->first, spec, 0, plan->data_bytes);
+    shm_put(&record->tensors, 1);
+    tensor->dtype = spec->dtype;
+    tensor->ndim = spec->ndim;
+    tensor->flags = spec->flags & TYPE_FLAGS;
+    tensor->nbytes = plan->data_bytes;
+    tensor->name = tensor->descr = "";
+    for (uint32_t d = 0; d < spec->ndim; d++)
+        tensor->shape[d] = spec->shape[d];
+    packed_strides(spec->ndim, spec->shape, spec->flags & TR_TENSOR_F_ORDER,
+                   tensor->strides);
+    tensor->data = plan->data_bytes ? view->base + view_payload_off(view, message->slot)
+                                    : NULL;
+    message->tensors = tensor;
+    message->count = 1;
+}
+
 void descriptor_move_first(const struct view *view, uint32_t slot, uint64_t offset)
 {
     struct slot_record *record = view_record(view, slot);
@@ -168,10 +202,14 @@ static bool read_tensor(tr_tensor *to, const struct tensor_words *from,
         return false;
     for (uint32_t d = 0; d < to->ndim; d++)
         to->shape[d] = (int64_t)shm_get(&from->shape[d]);
-    if (tr_tensor_nbytes(to->dtype, to->ndim, to->shape, &nbytes) < 0 ||
-        nbytes != to->nbytes || offset > payload.bytes || nbytes > payload.bytes - offset)
+    if (!tensor_quick(to->dtype, to->ndim, to->shape, to->flags & TR_TENSOR_F_ORDER,
+                      to->strides, &nbytes)) {
+        if (tr_tensor_nbytes(to->dtype, to->ndim, to->shape, &nbytes) < 0)
+            return false;
+        packed_strides(to->ndim, to->shape, to->flags & TR_TENSOR_F_ORDER, to->strides);
+    }
+    if (nbytes != to->nbytes || offset > payload.bytes || nbytes > payload.bytes - offset)
         return false;
-    packed_strides(to->ndim, to->shape, to->flags & TR_TENSOR_F_ORDER, to->strides);
     if (read_only)
         to->flags |= TR_TENSOR_READ_ONLY;
     to->data = nbytes ? (void *)(uintptr_t)(payload.start + offset) : NULL;

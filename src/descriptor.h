@@ -14,6 +14,14 @@ struct plan {
 /* 0, TR_EINVAL, TR_EOVERFLOW, TR_ENAMETOOLONG. */
 int descriptor_plan(const tr_tensor_spec specs[], size_t n, struct plan *plan);
 
+/* The plan of what nearly every message is: one tensor of a common type, without texts.
+ * False: descriptor_plan() must do it. */
+bool descriptor_plan_plain(const tr_tensor_spec specs[], size_t n, struct plan *plan);
+
+/* Write that one, and fill the handle without reading it back. */
+void descriptor_write_plain(struct tr_message *message, const tr_tensor_spec *spec,
+                            const struct plan *plan);
+
 /* Whether the plan fits slots of that class. */
 bool descriptor_fits(const struct slot_class *class, const struct plan *plan);
 

@@ -95,26 +95,61 @@ static void clear_header(struct slot_record *record)
     shm_put(&record->reply_to, 0);
 }
 
-int message_open(struct tr_arena *arena, struct tr_message *message, uint32_t slot,
-                 const uint8_t *base, enum held held)
+static void message_take(struct tr_arena *arena, struct tr_message *message,
+                         uint32_t slot, enum held held)
 {
     message->arena = arena;
     message->slot = slot;
     message->held = held;
     message->holder = holder_of(&arena->peer);
+}
+
+int message_open(struct tr_arena *arena, struct tr_message *message, uint32_t slot,
+                 const uint8_t *base, enum held held)
+{
+    message_take(arena, message, slot, held);
     return descriptor_read(message, base);
+}
+
+/* The slot is ours: describe what will be in it. On error it goes back. */
+static int describe_loan(struct tr_arena *arena, uint32_t slot,
+                         const tr_tensor_spec specs[], size_t n, const struct plan *plan,
+                         bool plain)
+{
+    struct tr_message *message = message_of(arena, slot);
+    int result = 0;
+
+    clear_header(view_record(&arena->view, slot));
+    message->sequence = 0;
+    message->deliveries = 0;
+    message->sender = arena->peer.who;
+    if (__builtin_expect(plain, 1)) {
+        message_take(arena, message, slot, HELD_LOAN);
+        descriptor_write_plain(message, specs, plan);
+        return 0;
+    }
+    descriptor_write(&arena->view, slot, specs, n, plan);
+    result = message_open(arena, message, slot, arena->view.base, HELD_LOAN);
+    if (result < 0) {
+        message->held = HELD_NOT;
+        slot_free(&arena->peer, slot);
+    }
+    return result;
 }
 
 int tr_loan(tr_arena *arena, const tr_tensor_spec specs[], size_t n, int64_t timeout_ns,
             tr_message **out)
 {
-    struct tr_message *message;
     struct plan plan;
     uint32_t c, slot;
+    bool plain = false;
     int result = arena_enter(arena);
 
-    if (result == 0)
-        result = descriptor_plan(specs, n, &plan);
+    if (result == 0) {
+        plain = descriptor_plan_plain(specs, n, &plan);
+        if (__builtin_expect(!plain, 0))
+            result = descriptor_plan(specs, n, &plan);
+    }
     if (result < 0)
         return result;
     c = choose_class(&arena->view, &plan);
@@ -122,22 +157,11 @@ int tr_loan(tr_arena *arena, const tr_tensor_spec specs[], size_t n, int64_t tim
         return too_large(&arena->view, &plan);
     arena_pulse(arena);
     result = take_slot(arena, c, timeout_ns, &slot);
-    if (result < 0)
-        return result;
-    clear_header(view_record(&arena->view, slot));
-    descriptor_write(&arena->view, slot, specs, n, &plan);
-    message = message_of(arena, slot);
-    message->sequence = 0;
-    message->deliveries = 0;
-    message->sender = arena->peer.who;
-    result = message_open(arena, message, slot, arena->view.base, HELD_LOAN);
-    if (result < 0) {
-        message->held = HELD_NOT;
-        slot_free(&arena->peer, slot);
-        return result;
-    }
-    *out = message;
-    return 0;
+    if (result == 0)
+        result = describe_loan(arena, slot, specs, n, &plan, plain);
+    if (result == 0)
+        *out = message_of(arena, slot);
+    return result;
 }
 
 int tr_loan_bytes(tr_arena *arena, uint64_t nbytes, int64_t timeout_ns, tr_message **out)

@@ -173,5 +173,10 @@ TR_API TR_CHECK int tr_arena_info_read(tr_arena *arena, tr_arena_info *info);
  *  Threads: any. */
 TR_API void tr_arena_set_spin(tr_arena *arena, int64_t spin_ns);
 
+/** Whether waits of this handle end with TR_EINTR when a signal handler has run (1), or go on
+ *  until their deadline (0, the default). Sleeps are sliced, so that handlers run in any case.
+ *  Threads: any. */
+TR_API void tr_arena_set_interruptible(tr_arena *arena, int on);
+
 TR_END_DECLS
 #endif
