@@ -9,7 +9,7 @@
  * its payload still is in some cache. */
 #define WARM_BYTES 16384
 
-static bool try_loan(struct peer *me, uint32_t slot)
+bool slot_loan_this(struct peer *me, uint32_t slot)
 {
     struct slot_record *record = view_record(me->view, slot);
     /* relaxed: only a guess, the compare-and-swap decides. */
@@ -33,7 +33,7 @@ static int scan(struct peer *me, uint32_t c, uint32_t *slot)
 
         at = at + 1 < class->count ? at + 1 : 0;
         __builtin_prefetch(view_record(me->view, class->first_slot + at), 1);
-        if (try_loan(me, candidate)) {
+        if (slot_loan_this(me, candidate)) {
             atomic_store_explicit(&me->cursor[c], at, memory_order_relaxed);
             *slot = candidate;
             return 0;
@@ -50,7 +50,7 @@ int slot_loan(struct peer *me, uint32_t c, uint32_t *slot)
 
     if (hot) {
         atomic_store_explicit(&me->hot[c], 0, memory_order_relaxed);
-        if (try_loan(me, hot - 1)) {
+        if (slot_loan_this(me, hot - 1)) {
             *slot = hot - 1;
             return 0;
         }
@@ -60,7 +60,7 @@ int slot_loan(struct peer *me, uint32_t c, uint32_t *slot)
         uint32_t last = shm_get(&view_live(me->view)->classes[c].last) - 1;
 
         if (last >= class->first_slot && last - class->first_slot < class->count &&
-            try_loan(me, last)) {
+            slot_loan_this(me, last)) {
             *slot = last;
             return 0;
         }

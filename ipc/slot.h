@@ -75,6 +75,9 @@ static inline bool slot_is(uint64_t word, enum slot_state state, const struct pe
 /* Take a free slot of class @p c. 0, or -EAGAIN. Lock-free. */
 int slot_loan(struct peer *me, uint32_t c, uint32_t *slot);
 
+/* Take this one, if it is free. Wait-free. */
+bool slot_loan_this(struct peer *me, uint32_t slot);
+
 /* Give back a slot that @p me holds; wakes one who waits for it. Wait-free. */
 void slot_free(struct peer *me, uint32_t slot);
 

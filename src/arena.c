@@ -385,18 +385,11 @@ int tr_arena_trim(tr_arena *arena, uint64_t *bytes)
         return result;
     if (!(arena->view.geo.flags & TR_ARENA_LAZY))
         return tr_fail(TR_ENOTSUP, "trim: the arena was not created with TR_ARENA_LAZY");
-    for (uint32_t c = 0; c < arena->view.geo.class_count; c++) {
-        uint32_t slot, taken = 0, first = UINT32_MAX;
-
-        /* The cursor goes round: when it comes back to the first, all were seen. */
-        while (taken++ < arena->view.geo.classes[c].count &&
-               slot_loan(&arena->peer, c, &slot) == 0 && slot != first) {
-            first = first == UINT32_MAX ? slot : first;
-            (void)segment_trim_slot(&arena->view, slot, &given);
-            slot_free(&arena->peer, slot);
-            atomic_store_explicit(&arena->peer.hot[c], 0,
-                                  memory_order_relaxed); /* local */
-        }
+    for (uint32_t slot = 0; slot < arena->view.geo.slot_count; slot++) {
+        if (!slot_loan_this(&arena->peer, slot))
+            continue;
+        (void)segment_trim_slot(&arena->view, slot, &given);
+        slot_free(&arena->peer, slot);
     }
     if (bytes)
         *bytes = given;
