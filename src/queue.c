@@ -189,6 +189,7 @@ int tr_queue_send(tr_queue *queue, tr_message *message, int64_t timeout_ns)
 {
     struct sending sending = {.queue = queue, .slot = message->slot};
     int result = arena_enter(queue->arena);
+    uint32_t held;
 
     if (result == 0)
         result = message_owned(message, "send");
@@ -200,13 +201,17 @@ int tr_queue_send(tr_queue *queue, tr_message *message, int64_t timeout_ns)
         return result;
     arena_pulse(queue->arena);
     message_stamp(message, queue->stamp);
+    /* Before the message is out: a receiver among our threads uses the same handle. */
+    held = message->held;
+    message->held = HELD_NOT;
     result = try_send(&sending);
     if (result == -EAGAIN && timeout_ns != 0)
         result = wait_for(&queue->arena->peer, &queue->ring.channel->room, try_send,
                           &sending, timeout_ns);
-    if (result < 0)
+    if (result < 0) {
+        message->held = held;
         return explain_send(queue, result);
-    message->held = HELD_NOT;
+    }
     return 0;
 }
 
