@@ -7,11 +7,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ipc/mutant.h"
 #include "ipc/participant.h"
 #include "ipc/shm.h"
 
 #ifdef TR_STEPS
 void (*shm_step_hook)(const char *site, const void *at, enum shm_kind kind);
+enum mutant mutant_on;
 #endif
 
 static int64_t now_ns(void)
@@ -36,6 +38,34 @@ static int futex_wait(const _Atomic uint32_t *word, uint32_t seen, int64_t until
     return result;
 }
 
+/* linux/futex.h of 5.16; our headers may be older. */
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+#define SIZE_U32 2
+
+struct waitv_entry {
+    uint64_t value, address;
+    uint32_t flags, reserved;
+};
+
+static int futex_waitv(const struct os_word *words, uint32_t count, int64_t until_ns)
+{
+    struct timespec until = {.tv_sec = until_ns / 1000000000,
+                             .tv_nsec = until_ns % 1000000000};
+    struct waitv_entry entries[OS_WORDS];
+    int saved = errno;
+    long got;
+
+    for (uint32_t i = 0; i < count; i++)
+        entries[i] = (struct waitv_entry){
+            .value = words[i].seen, .address = (uintptr_t)words[i].at, .flags = SIZE_U32};
+    got = syscall(SYS_futex_waitv, entries, count, 0, &until, CLOCK_MONOTONIC);
+    got = got < 0 ? -errno : got;
+    errno = saved;
+    return (int)got;
+}
+
 static int futex_wake(_Atomic uint32_t *word, int count)
 {
     int saved = errno;
@@ -48,6 +78,7 @@ static int futex_wake(_Atomic uint32_t *word, int count)
 const struct os_calls os_kernel = {
     .now_ns = now_ns,
     .futex_wait = futex_wait,
+    .futex_waitv = futex_waitv,
     .futex_wake = futex_wake,
     .dead = participant_dead,
 };

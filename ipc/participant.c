@@ -121,8 +121,7 @@ bool participant_dead(const struct view *view, uint32_t i)
     return dead && shm_load(&entry->word, E4_LOOK) == before;
 }
 
-/* The lock of entry @p i is ours: fill it. */
-static bool enter(struct peer *me, uint32_t i, uint64_t word)
+bool participant_enter(struct peer *me, uint32_t i, uint64_t word)
 {
     struct participant *entry = view_participant(me->view, i);
     _Atomic uint64_t *pins = view_pins(me->view, i);
@@ -151,7 +150,7 @@ static bool enter(struct peer *me, uint32_t i, uint64_t word)
 int participant_join(struct peer *me)
 {
     for (uint32_t i = 0; i < me->view->geo.participant_count; i++) {
-        /* E4, E7 acquire: as in enter(). */
+        /* E4, E7 acquire: as in participant_enter(). */
         uint64_t word = shm_load(&view_participant(me->view, i)->word, E4_LOOK);
         int result;
 
@@ -162,7 +161,7 @@ int participant_join(struct peer *me)
             continue;
         if (result < 0)
             return result;
-        if (enter(me, i, word)) {
+        if (participant_enter(me, i, word)) {
             view_count(me->view, COUNT_JOINS, 1);
             return 0;
         }

@@ -28,6 +28,10 @@ static inline uint64_t participant_word(enum participant_state state, uint32_t i
 /* Become a participant: fills who and inc of @p me, whose view is set. 0, -EUSERS, -errno. */
 int participant_join(struct peer *me);
 
+/* The second half of it: the lock of entry @p i is ours, its word was @p word; fill it.
+ * False: it has changed hands. */
+bool participant_enter(struct peer *me, uint32_t i, uint64_t word);
+
 /* Give the entry back, once it has been swept. */
 void participant_leave(struct peer *me);
 

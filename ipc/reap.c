@@ -4,8 +4,11 @@
 #include <errno.h>
 
 #include "ipc/channel.h"
+#include "ipc/mutant.h"
+#include "ipc/notify.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
+#include "ipc/shared.h"
 #include "ipc/wake.h"
 
 #define WATCH_NS INT64_C(20000000)
@@ -42,8 +45,12 @@ static void free_slot(const struct sweep *sweep, uint32_t slot, uint64_t word)
 
 static void announce_orphan(const struct view *view, struct channel *channel)
 {
-    /* E3: after the mark, before the look for sleepers. */
-    shm_add(&channel->orphans, 1, E3);
+    /* relaxed: the compare-and-swap decides. */
+    uint32_t seen = shm_load(&channel->orphans, memory_order_relaxed);
+
+    /* E3: after the slot's mark, before the look for sleepers. */
+    while (!shm_cas(&channel->orphans, &seen, (seen + ORPHANS_MARK) | ORPHANS_THERE, E3))
+        ;
     wake_one(view, &channel->items);
 }
 
@@ -56,18 +63,20 @@ static void orphan(const struct sweep *sweep, uint32_t slot, uint64_t word,
                               SLOT_GENERATION(word));
 
     /* E6 release: pairs with take_orphan(); what the dead one wrote is passed on. */
+    if (MUTANT(COUNT_FIRST))
+        announce_orphan(sweep->me->view, ring->channel);
     if (!still(sweep) || !shm_cas(&record->owner, &word, mark, E6_REAP))
         return;
     counted(sweep, &sweep->report->redelivered, COUNT_REDELIVERED);
-    announce_orphan(sweep->me->view, ring->channel);
+    if (!MUTANT(COUNT_FIRST))
+        announce_orphan(sweep->me->view, ring->channel);
 }
 
 /* A message that the dead one had received, or was sending. */
 static void sweep_message(const struct sweep *sweep, uint32_t slot, uint64_t word)
 {
     const struct view *view = sweep->me->view;
-    /* relaxed: ordered after the word by its acquire. */
-    uint64_t where = shm_get(&view_record(view, slot)->where);
+    uint64_t where = slot_where(view_record(view, slot));
     uint32_t index = WHERE_CHANNEL(where), deliveries = SLOT_DELIVERIES(word);
     struct ring ring;
 
@@ -80,7 +89,7 @@ static void sweep_message(const struct sweep *sweep, uint32_t slot, uint64_t wor
     }
     if (SLOT_STATE(word) == SLOT_QUEUED) {
         if (WHERE_POSITION(where) == WHERE_NOWHERE ||
-            !ring_names(&ring, WHERE_POSITION(where), slot))
+            !ring_names(&ring, WHERE_POSITION(where), slot) || MUTANT(REAP_QUEUED))
             orphan(sweep, slot, word, deliveries, &ring);
         return;
     }
@@ -103,14 +112,20 @@ static void sweep_slots(const struct sweep *sweep)
 
         /* One swept before, by a reaper that died: it may not have been announced. */
         if (SLOT_STATE(word) == SLOT_ORPHAN) {
-            uint32_t index = WHERE_CHANNEL(shm_get(&record->where));
+            uint32_t index = WHERE_CHANNEL(slot_where(record));
 
             if (index < view->geo.channel_count)
                 announce_orphan(view, view_channel(view, index));
             continue;
         }
+        /* Whoever put or replaced it may be the dead one. */
+        if (SLOT_STATE(word) == SLOT_SHARED || SLOT_STATE(word) == SLOT_RETIRED)
+            (void)shared_sweep(view, slot, word);
         if (SLOT_WHO(word) != sweep->who || SLOT_INC(word) != inc)
             continue;
+        if (SLOT_STATE(word) == SLOT_PUTTING && still(sweep) &&
+            !shared_sweep(view, slot, word))
+            sweep_message(sweep, slot, word);
         if (SLOT_STATE(word) == SLOT_LOANED)
             free_slot(sweep, slot, word);
         else if (SLOT_STATE(word) == SLOT_QUEUED || SLOT_STATE(word) == SLOT_RECEIVED)
@@ -122,14 +137,17 @@ static void sweep_slots(const struct sweep *sweep)
 static void wake_everybody(const struct view *view)
 {
     for (uint32_t c = 0; c < view->geo.class_count; c++)
-        wake_all(view, &view_live(view)->classes[c].freed);
+        wake_surely(view, &view_live(view)->classes[c].freed);
     for (uint32_t i = 0; i < view->geo.channel_count; i++) {
         struct channel *channel = view_channel(view, i);
 
         if (CHANNEL_STATE(channel_word(view, i)) != CHANNEL_READY)
             continue;
-        wake_all(view, &channel->items);
-        wake_all(view, &channel->room);
+        wake_surely(view, &channel->items);
+        wake_surely(view, &channel->room);
+        for (uint32_t g = 0; g < BOARD_GROUPS; g++)
+            if (CHANNEL_KIND(channel_word(view, i)) == CHANNEL_BOARD)
+                wake_surely(view, &channel->groups[g]);
     }
 }
 
@@ -139,8 +157,11 @@ static void sweep_entry(const struct sweep *sweep)
     struct participant *entry = view_participant(view, sweep->who);
     uint64_t word = sweep->entry;
 
-    sweep_slots(sweep);
-    wake_everybody(view);
+    if (!MUTANT(REAP_FORGETS))
+        sweep_slots(sweep);
+    notify_forget(view, sweep->who, PARTICIPANT_INC(sweep->entry));
+    if (!MUTANT(REAP_SILENT))
+        wake_everybody(view);
     /* E7 release: pairs with participant_join(): the sweep comes before the next owner.
      * Its pins are erased by who enters, and count for nobody while the entry is FREE. */
     shm_cas(&entry->word, &word,

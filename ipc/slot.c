@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "ipc/mutant.h"
+#include "ipc/shared.h"
 #include "ipc/wake.h"
 
 /* Slots of at least this size: the last one freed by anybody is worth a cache miss, since
@@ -12,8 +14,8 @@
 bool slot_loan_this(struct peer *me, uint32_t slot)
 {
     struct slot_record *record = view_record(me->view, slot);
-    /* relaxed: only a guess, the compare-and-swap decides. */
-    uint64_t seen = shm_load(&record->owner, memory_order_relaxed);
+    /* E3: also the look after a loaner's announcement. */
+    uint64_t seen = shm_load(&record->owner, E3);
 
     /* E2 acquire: pairs with the free. Without it, our writes to the payload could be seen
      * by the former holder, who is still reading. */
@@ -65,7 +67,9 @@ int slot_loan(struct peer *me, uint32_t c, uint32_t *slot)
             return 0;
         }
     }
-    return scan(me, c, slot);
+    if (scan(me, c, slot) == 0)
+        return 0;
+    return shared_collect(me->view, c) ? scan(me, c, slot) : -EAGAIN;
 }
 
 static void freed(const struct view *view, uint32_t slot, uint32_t c)
@@ -84,11 +88,14 @@ void slot_free(struct peer *me, uint32_t slot)
     /* relaxed: the slot is ours. */
     uint64_t mine = shm_load(&record->owner, memory_order_relaxed);
 
+    if (MUTANT(WAKE_FIRST))
+        freed(me->view, slot, c);
     /* E2 release: pairs with the loan. E3: before the look for sleepers. */
     shm_store(&record->owner, slot_freed(mine), E2_FREE);
     /* relaxed: local hint. */
     atomic_store_explicit(&me->hot[c], slot + 1, memory_order_relaxed);
-    freed(me->view, slot, c);
+    if (!MUTANT(WAKE_FIRST))
+        freed(me->view, slot, c);
 }
 
 bool slot_free_from(const struct view *view, uint32_t slot, uint64_t seen)

@@ -9,7 +9,7 @@
  *                                                                         v
  *                                          RECEIVED(r) <----receive---- ORPHAN
  *
- *  LOANED, RECEIVED -publish/put-> SHARED -no cell names it, no pin-> FREE (see shared.h)
+ *  LOANED, RECEIVED -publish, put-> PUTTING(p) -> SHARED -> RETIRED -> FREE (see shared.h)
  *
  * Who is named in the word may change it by a plain store, as long as it lives; everybody
  * else, and whoever competes, by compare-and-swap of the whole word. The generation grows
@@ -26,7 +26,9 @@ enum slot_state {
     SLOT_QUEUED,
     SLOT_RECEIVED,
     SLOT_ORPHAN,
-    SLOT_SHARED
+    SLOT_SHARED,
+    SLOT_RETIRED,
+    SLOT_PUTTING
 };
 
 #define SLOT_STATE(word)      ((enum slot_state)((word)&7))
@@ -71,6 +73,22 @@ static inline bool slot_is(uint64_t word, enum slot_state state, const struct pe
 #define WHERE_POSITION(where)    ((where) >> 12)
 #define WHERE_NOWHERE            ((UINT64_C(1) << 52) - 1) /* in no cell */
 #define WHERE_NONE               WHERE(0xfff, WHERE_NOWHERE)
+
+static inline uint64_t slot_where(struct slot_record *record)
+{
+    /* relaxed: ordered after the slot's word by the edge with which that was read. */
+    return shm_load(&record->where, memory_order_relaxed);
+}
+
+static inline void slot_place(struct slot_record *record, uint64_t where)
+{
+    /* relaxed: ordered before the word, or the cell, that says that it is there. */
+    shm_store(&record->where, where, memory_order_relaxed);
+}
+
+/* Channel word orphans: bit 0 = some may be there, bits 1-31 count of marks. */
+#define ORPHANS_THERE UINT32_C(1)
+#define ORPHANS_MARK  UINT32_C(2)
 
 /* Take a free slot of class @p c. 0, or -EAGAIN. Lock-free. */
 int slot_loan(struct peer *me, uint32_t c, uint32_t *slot);

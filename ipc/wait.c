@@ -3,91 +3,45 @@
 
 #include <errno.h>
 
+#include "ipc/mutant.h"
 #include "ipc/os.h"
 #include "ipc/reap.h"
+#include "ipc/spin.h"
 #include "ipc/wake.h"
-
-/* What a sleep and a wake-up cost: spinning longer than this for something that does not
- * come is worse than sleeping at once (the ski-rental argument). */
-#define SPIN_MOST_NS INT64_C(20000)
-#define SPIN_LOOKS   64 /* tries between two looks at the clock */
-
-static inline void relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#endif
-}
-
-/* How long to spin this time: twice what waits took of late, if that is short; not at all
- * where spinning only takes the core from whom we wait for. */
-static int64_t spin_budget(struct peer *me)
-{
-    /* relaxed: local hint. */
-    uint64_t usual = atomic_load_explicit(&me->wait_ewma, memory_order_relaxed);
-
-    if (me->spin_ns >= 0)
-        return me->spin_ns;
-    return usual <= SPIN_MOST_NS ? SPIN_MOST_NS : 0;
-}
-
-static void learn(struct peer *me, int64_t took_ns)
-{
-    /* relaxed: local hint; losing one sample is no harm. */
-    int64_t usual = (int64_t)atomic_load_explicit(&me->wait_ewma, memory_order_relaxed);
-
-    usual += (took_ns - usual) / 8;
-    atomic_store_explicit(&me->wait_ewma, (uint64_t)usual, memory_order_relaxed);
-}
-
-static int spin(wait_try *attempt, void *context, int64_t until_ns)
-{
-    int result;
-
-    do {
-        for (int i = 0; i < SPIN_LOOKS; i++) {
-            result = attempt(context);
-            if (result != -EAGAIN)
-                return result;
-            relax();
-        }
-    } while (os->now_ns() < until_ns);
-    return -EAGAIN;
-}
 
 static int64_t earlier(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
 
-static int sleep_until(struct peer *me, _Atomic uint32_t *word, wait_try *attempt,
+static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attempt,
                        void *context, int64_t deadline_ns)
 {
     for (;;) {
-        uint32_t seen = wake_announce(word);
-        int result = attempt(context); /* E3: the look after the announcement */
         int64_t now;
+        int result;
 
+        sleeper->announce(sleeper);
+        /* E3: the look after the announcement. */
+        result = MUTANT(NO_SECOND_LOOK) ? -EAGAIN : attempt(context);
         if (result != -EAGAIN)
             return result;
         now = os->now_ns();
         if (now >= deadline_ns)
             return -ETIMEDOUT;
         view_count(me->view, COUNT_WAITS, 1);
-        STEP(word, SHM_SYSTEM);
-        result = os->futex_wait(word, seen,
-                                earlier(deadline_ns, now + reap_slice_ns(me)));
+        result = sleeper->sleep(sleeper, earlier(deadline_ns, now + reap_slice_ns(me)));
         /* relaxed: set by the handle's owner before it waits. */
         if (result == -EINTR &&
             atomic_load_explicit(&me->interrupt, memory_order_relaxed))
             return -EINTR;
-        if (result == -ETIMEDOUT)
-            reap_watch(me);
+        /* However the sleep ended: who is often woken must look, too. */
+        reap_watch(me);
     }
 }
 
-int wait_for(struct peer *me, _Atomic uint32_t *word, wait_try *attempt, void *context,
-             int64_t timeout_ns)
+int wait_with(struct peer *me, struct sleeper *sleeper, wait_try *attempt, void *context,
+              int64_t timeout_ns)
 {
     int64_t start, deadline, budget;
     int result = attempt(context);
@@ -97,17 +51,47 @@ int wait_for(struct peer *me, _Atomic uint32_t *word, wait_try *attempt, void *c
     start = os->now_ns();
     deadline = timeout_ns < 0 || timeout_ns > INT64_MAX - start ? INT64_MAX
                                                                 : start + timeout_ns;
-    budget = spin_budget(me);
+    budget = spin_budget(me, start);
     if (budget > 0)
-        result = spin(attempt, context,
+        result = spin(me, attempt, context, start,
                       budget > INT64_MAX - start ? deadline
                                                  : earlier(deadline, start + budget));
     if (result == -EAGAIN) {
-        result = sleep_until(me, word, attempt, context, deadline);
+        result = sleep_until(me, sleeper, attempt, context, deadline);
         reap_unwatch(me);
     }
-    learn(me, os->now_ns() - start);
+    spin_learn(me, os->now_ns() - start);
     if (result == -ETIMEDOUT)
         view_count(me->view, COUNT_TIMEOUTS, 1);
     return result;
+}
+
+/* One word. */
+struct one {
+    struct sleeper base;
+    _Atomic uint32_t *word;
+    uint32_t seen;
+};
+
+static void announce_one(struct sleeper *self)
+{
+    struct one *one = (struct one *)self;
+
+    one->seen = wake_announce(one->word);
+}
+
+static int sleep_one(struct sleeper *self, int64_t until_ns)
+{
+    struct one *one = (struct one *)self;
+
+    STEP(one->word, SHM_SYSTEM);
+    return os->futex_wait(one->word, one->seen, until_ns);
+}
+
+int wait_for(struct peer *me, _Atomic uint32_t *word, wait_try *attempt, void *context,
+             int64_t timeout_ns)
+{
+    struct one one = {.base = {announce_one, sleep_one}, .word = word};
+
+    return wait_with(me, &one.base, attempt, context, timeout_ns);
 }

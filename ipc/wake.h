@@ -39,6 +39,10 @@ static inline uint32_t wake_announce(_Atomic uint32_t *word)
     return shm_or(word, WAKE_ASLEEP, E3) | WAKE_ASLEEP; /* E3: before the look */
 }
 
+/* Wake whoever sleeps, whatever the word says: another waker may have taken the announcement
+ * away and died before its call. */
+void wake_surely(const struct view *view, _Atomic uint32_t *word);
+
 /* The way with a system call. @p count is 1 or INT32_MAX. */
 void wake_slowly(const struct view *view, _Atomic uint32_t *word, int count);
 

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* mutant.h - the protocol broken on purpose, one way at a time: the test of its tests. In a
+ * build without TR_STEPS each is the constant 0. tests/explore must catch every one. */
+#ifndef TR_IPC_MUTANT_H
+#define TR_IPC_MUTANT_H
+
+#define MUTANTS(X)                                                               \
+    X(NO_SECOND_LOOK, "a sleeper does not look again after it announced itself") \
+    X(CELL_FIRST, "the cell names the slot before the slot is queued")           \
+    X(SAME_GENERATION, "a slot that is queued keeps its generation")             \
+    X(WAKE_FIRST, "the waker looks for sleepers before its change")              \
+    X(NO_PLACE, "any queued slot that a cell names is taken for its message")    \
+    X(COUNT_FIRST, "the reaper counts an orphan before it marks it")             \
+    X(CLEAR_QUIETLY, "the announcement is taken away without a second wake")     \
+    X(NO_FOLLOW, "a stale tail is believed")                                     \
+    X(NO_ADVANCE, "a sender does not look whether the message was claimed")      \
+    X(WAKE_NOBODY, "the kernel wakes nobody")                                    \
+    X(REAP_FORGETS, "an entry is free before its slots are swept")               \
+    X(REAP_BELIEVES, "the reaper wakes only where somebody is announced")        \
+    X(REAP_SILENT, "the reaper wakes nobody")                                    \
+    X(REAP_QUEUED, "the reaper takes over what a cell names")                    \
+    X(OLD_CHANNEL, "a send that found no room leaves the slot's former channel") \
+    X(ORPHANS_FORGOTTEN, "who finds no orphan clears the mark of a new one")
+
+enum mutant {
+    MUTANT_NONE,
+#define MUTANT_NAME(name, what) MUTANT_##name,
+    MUTANTS(MUTANT_NAME)
+#undef MUTANT_NAME
+        MUTANT_COUNT
+};
+
+#ifdef TR_STEPS
+extern enum mutant mutant_on; /* MUTANT_NONE unless a test says so */
+#define MUTANT(name) (mutant_on == MUTANT_##name)
+#else
+#define MUTANT(name) 0
+#endif
+
+#endif
