@@ -4,27 +4,17 @@
 #include <unistd.h>
 
 #include "src/error.h"
+#include "src/options.h"
 #include "src/plan_inner.h"
 
-static const tr_plan_options defaults = TR_PLAN_OPTIONS_INIT;
-
-/* A shorter struct takes defaults for what it lacks; a longer one may only say 0 there. */
 static int take_options(tr_plan_options *to, const tr_plan_options *from)
 {
-    *to = defaults;
-    if (!from)
-        return 0;
-    if (from->struct_size < sizeof(uint32_t))
-        return tr_fail(TR_EINVAL, "plan: options.struct_size is %u", from->struct_size);
-    for (size_t i = sizeof(*to); i < from->struct_size; i++)
-        if (((const unsigned char *)from)[i])
-            return tr_fail(
-                TR_EINVAL,
-                "plan: options of %u bytes, this library knows %zu and there is "
-                "something in the rest",
-                from->struct_size, sizeof(*to));
-    memcpy(to, from, from->struct_size < sizeof(*to) ? from->struct_size : sizeof(*to));
-    to->struct_size = sizeof(*to);
+    int err;
+
+    *to = (tr_plan_options)TR_PLAN_OPTIONS_INIT;
+    err = options_take(to, sizeof(*to), from, "plan options");
+    if (err)
+        return err;
     if (to->policy > TR_PLAN_BANDWIDTH)
         return tr_fail(TR_EINVAL, "plan: policy %u, there are 0 to %d", to->policy,
                        TR_PLAN_BANDWIDTH);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* workers.h - workers with cores of their own: plan in the master, enter in each worker. */
+/* workers.h - workers with cores of their own: plan, enter, pool. */
 #ifndef TENSORING_WORKERS_H
 #define TENSORING_WORKERS_H
 
 #include <tensoring/enter.h>
 #include <tensoring/plan.h>
+#include <tensoring/pool.h>
 
 #endif

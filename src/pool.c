@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "src/enter_bind.h"
+#include "src/error.h"
+#include "src/options.h"
+#include "src/pool_inner.h"
+
+static int take_options(tr_pool *pool, const tr_pool_options *given)
+{
+    const uint32_t known = TR_POOL_NO_PLAN | TR_POOL_DIE_WITH_MASTER |
+                           TR_POOL_READY_AT_START;
+    tr_pool_options *options = &pool->options;
+    int err;
+
+    *options = (tr_pool_options)TR_POOL_OPTIONS_INIT;
+    err = options_take(options, sizeof(*options), given, "pool options");
+    if (err)
+        return err;
+    if (!options->run)
+        return tr_fail(TR_EINVAL,
+                       "pool: options.run says what a worker does; it is NULL");
+    if (options->flags & ~known || options->restart > TR_RESTART_NEVER ||
+        options->backoff_ns < 0 || options->backoff_max_ns < 0 ||
+        options->workers > TR_MAX_WORKERS)
+        return tr_fail(
+            TR_EINVAL,
+            "pool: flags %#x, restart %u, %u workers (at most %d), back-off %lld "
+            "to %lld ns",
+            options->flags, options->restart, options->workers, TR_MAX_WORKERS,
+            (long long)options->backoff_ns, (long long)options->backoff_max_ns);
+    pool->plan_options = (tr_plan_options)TR_PLAN_OPTIONS_INIT;
+    err = options_take(&pool->plan_options, sizeof(pool->plan_options), options->plan,
+                       "plan options");
+    pool->plan_options.struct_size = sizeof(pool->plan_options);
+    return err;
+}
+
+/* As many as there are cores to have, within the quota. */
+static int count_cores(tr_pool *pool, tr_plan *scratch, uint32_t *workers)
+{
+    int err = tr_plan_create(scratch, 1, &pool->plan_options);
+    uint32_t cores;
+
+    if (err)
+        return err;
+    cores = scratch->cores - scratch->reserved_cores;
+    if (scratch->quota_milli_cpus >= 0 && scratch->quota_milli_cpus / 1000 < cores)
+        cores = (uint32_t)(scratch->quota_milli_cpus / 1000);
+    *workers = cores == 0 ? 1 : cores > TR_MAX_WORKERS ? TR_MAX_WORKERS : cores;
+    return 0;
+}
+
+/* Into the half of the page that is not in force; pool->workers and round on success. */
+static int make_plan(tr_pool *pool, uint32_t workers)
+{
+    uint32_t round = atomic_load(&pool->page->round) + 1;
+    tr_plan *plan = &pool->page->plan[round % 2];
+    int err = 0;
+
+    if (workers == 0)
+        err = count_cores(pool, plan, &workers);
+    if (!err && !(pool->options.flags & TR_POOL_NO_PLAN))
+        err = tr_plan_create(plan, workers, &pool->plan_options);
+    if (err)
+        return err;
+    pool->workers = workers;
+    if (!(pool->options.flags & TR_POOL_NO_PLAN))
+        atomic_store(&pool->page->round, round);
+    return 0;
+}
+
+static int open_descriptors(tr_pool *pool)
+{
+    struct epoll_event timer = {.events = EPOLLIN, .data.u32 = EVENT_TIMER};
+    struct epoll_event ready = {.events = EPOLLIN, .data.u32 = EVENT_READY};
+
+    pool->epoll = epoll_create1(EPOLL_CLOEXEC);
+    pool->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    pool->ready = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (pool->epoll < 0 || pool->timer < 0 || pool->ready < 0 ||
+        epoll_ctl(pool->epoll, EPOLL_CTL_ADD, pool->timer, &timer) ||
+        epoll_ctl(pool->epoll, EPOLL_CTL_ADD, pool->ready, &ready))
+        return tr_fail_errno(-errno, "pool: the supervisor's descriptors");
+    return 0;
+}
+
+int pool_free_line(const tr_pool *pool)
+{
+    for (int i = 0; i < POOL_CHILDREN; i++)
+        if (pool->child[i].state == CHILD_NONE)
+            return i;
+    return -1;
+}
+
+struct child *pool_find(tr_pool *pool, uint32_t index, uint32_t generation)
+{
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++) {
+        struct child *child = &pool->child[i];
+
+        if (child->state != CHILD_NONE && !child->draining && child->worker == index &&
+            child->generation == generation)
+            return child;
+    }
+    return NULL;
+}
+
+/* Every worker of the newest generation has a process, or one to come. */
+static int fill_up(tr_pool *pool)
+{
+    for (uint32_t i = 0; i < pool->workers; i++) {
+        int at, err;
+
+        if (pool_find(pool, i, pool->generation))
+            continue;
+        at = pool_free_line(pool);
+        if (at < 0)
+            return tr_fail(TR_EAGAIN,
+                           "pool: %d processes are there, the old ones among "
+                           "them; wait until those have stopped",
+                           POOL_CHILDREN);
+        pool->child[at].in_a_row = 0;
+        err = pool_spawn(pool, (uint32_t)at, i, pool->generation);
+        if (err)
+            return err;
+    }
+    pool_arm(pool);
+    return 0;
+}
+
+int tr_pool_start(tr_pool **out, const tr_pool_options *options)
+{
+    tr_pool *pool = calloc(1, sizeof(*pool));
+    int err;
+
+    if (!pool)
+        return tr_fail(TR_ENOMEM, "pool: no memory for %zu bytes", sizeof(*pool));
+    pool->master = getpid();
+    pool->epoll = pool->timer = pool->ready = -1;
+    sigprocmask(SIG_SETMASK, NULL, &pool->mask);
+    err = take_options(pool, options);
+    if (!err) {
+        pool->page = mmap(NULL, sizeof(*pool->page), PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (pool->page == MAP_FAILED) {
+            pool->page = NULL;
+            err = tr_fail(TR_ENOMEM, "pool: no memory for %zu bytes",
+                          sizeof(*pool->page));
+        }
+    }
+    if (!err)
+        err = open_descriptors(pool);
+    if (!err)
+        err = make_plan(pool, pool->options.workers);
+    if (!err)
+        err = fill_up(pool);
+    if (err) {
+        tr_pool_close(pool);
+        return err;
+    }
+    *out = pool;
+    return 0;
+}
+
+void tr_pool_close(tr_pool *pool)
+{
+    if (!pool)
+        return;
+    pool->options.died = NULL;
+    if (getpid() == pool->master && pool->page)
+        pool_kill_all(pool);
+    if (pool->epoll >= 0)
+        close(pool->epoll);
+    if (pool->timer >= 0)
+        close(pool->timer);
+    if (pool->ready >= 0)
+        close(pool->ready);
+    if (pool->page)
+        munmap(pool->page, sizeof(*pool->page));
+    free(pool);
+}
+
+void pool_drain_child(tr_pool *pool, struct child *child)
+{
+    if (child->state == CHILD_WAITING)
+        child->state = CHILD_NONE;
+    if (child->state != CHILD_ALIVE || child->draining)
+        return;
+    child->draining = true;
+    if (pool->options.drain_ns >= 0)
+        child->kill_ns = pool_now_ns() + pool->options.drain_ns;
+    atomic_store(&pool->page->line[child - pool->child].stop, 1);
+    if (pool->options.stop_signal)
+        (void)syscall(SYS_pidfd_send_signal, child->pidfd, pool->options.stop_signal,
+                      NULL, 0);
+}
+
+static int still_running(const tr_pool *pool)
+{
+    if (getpid() != pool->master)
+        return tr_fail(TR_EFORK, "pool: the supervisor is process %d", (int)pool->master);
+    return pool->stopping ? tr_fail(TR_ECLOSED, "pool: it is stopping") : 0;
+}
+
+/* Cores at once, from outside; thread counts are the worker's own business. */
+static void rebind(tr_pool *pool)
+{
+    const tr_plan *plan = tr_pool_plan(pool);
+
+    if (!plan || pool->options.enter_flags & TR_ENTER_NO_BIND)
+        return;
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++) {
+        const struct child *child = &pool->child[i];
+
+        if (child->state == CHILD_ALIVE && child->worker < pool->workers)
+            (void)bind_process(child->pid, &plan->worker[child->worker].cpus, NULL);
+    }
+}
+
+int tr_pool_resize(tr_pool *pool, uint32_t workers)
+{
+    int err = still_running(pool);
+
+    if (!err)
+        err = make_plan(pool, workers);
+    if (err)
+        return err;
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++)
+        if (pool->child[i].state != CHILD_NONE && pool->child[i].worker >= pool->workers)
+            pool_drain_child(pool, &pool->child[i]);
+    rebind(pool);
+    return fill_up(pool);
+}
+
+int tr_pool_reload(tr_pool *pool)
+{
+    int err = still_running(pool);
+
+    if (err)
+        return err;
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++)
+        if (pool->child[i].state != CHILD_NONE && !pool->child[i].draining &&
+            pool->child[i].generation != pool->generation)
+            return tr_fail(TR_EBUSY, "pool: the last reload still waits for worker %u",
+                           pool->child[i].worker);
+    pool->generation++;
+    /* A worker that waits for its restart has nothing to hand over. */
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++)
+        if (pool->child[i].state == CHILD_WAITING)
+            pool->child[i].state = CHILD_NONE;
+    return fill_up(pool);
+}
+
+void tr_pool_signal(tr_pool *pool, int signal)
+{
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++)
+        if (pool->child[i].state == CHILD_ALIVE)
+            (void)syscall(SYS_pidfd_send_signal, pool->child[i].pidfd, signal, NULL, 0);
+}
+
+void tr_pool_drain(tr_pool *pool)
+{
+    pool->stopping = true;
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++)
+        pool_drain_child(pool, &pool->child[i]);
+    pool_arm(pool);
+}
+
+int tr_pool_stop(tr_pool *pool, int64_t timeout_ns)
+{
+    int64_t end_ns = timeout_ns < 0 ? INT64_MAX : pool_now_ns() + timeout_ns;
+    int err = still_running(pool);
+
+    if (err == TR_EFORK)
+        return err;
+    tr_pool_drain(pool);
+    for (;;) {
+        int64_t left_ns = end_ns == INT64_MAX ? TR_FOREVER : end_ns - pool_now_ns();
+
+        err = tr_pool_step(pool,
+                           left_ns < 0 && end_ns != INT64_MAX ? TR_NOWAIT : left_ns);
+
+        if (err)
+            return err == TR_ECLOSED ? 0 : err;
+    }
+}
+
+int tr_pool_fd(const tr_pool *pool)
+{
+    return pool->epoll;
+}
+
+void tr_pool_status_read(const tr_pool *pool, tr_pool_status *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->workers = pool->workers;
+    out->generation = pool->generation;
+    out->deaths = pool->deaths;
+    out->started = pool->started;
+    out->jobs = pool->jobs_before;
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++) {
+        const struct child *child = &pool->child[i];
+        struct pool_line *line = &pool->page->line[i];
+
+        out->waiting += child->state == CHILD_WAITING;
+        if (child->state != CHILD_ALIVE)
+            continue;
+        out->alive++;
+        out->draining += child->draining;
+        out->ready += !child->draining && child->generation == pool->generation &&
+                      atomic_load(&line->ready);
+        out->jobs += atomic_load(&line->jobs);
+    }
+}
+
+const tr_plan *tr_pool_plan(const tr_pool *pool)
+{
+    if (pool->options.flags & TR_POOL_NO_PLAN)
+        return NULL;
+    return &pool->page->plan[atomic_load(&pool->page->round) % 2];
+}
+
+int32_t tr_pool_pid(const tr_pool *pool, uint32_t index)
+{
+    const struct child *newest = NULL;
+
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++) {
+        const struct child *child = &pool->child[i];
+
+        if (child->state == CHILD_ALIVE && !child->draining && child->worker == index &&
+            (!newest || child->generation > newest->generation))
+            newest = child;
+    }
+    return newest ? newest->pid : 0;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* pool_inner.h - the supervisor's books. Each process of the pool is a child, on a line of
+ * the page that supervisor and workers share; a child that waits for its restart keeps its
+ * line. pool.c has the wishes (resize, reload, drain), pool_step.c the events,
+ * pool_spawn.c the fork, pool_worker.c the other side. */
+#ifndef TR_SRC_POOL_INNER_H
+#define TR_SRC_POOL_INNER_H
+
+#include <signal.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include <tensoring/pool.h>
+
+enum { POOL_CHILDREN = 2 * TR_MAX_WORKERS }; /* two generations side by side */
+
+struct pool_line {
+    alignas(128) _Atomic uint32_t stop; /* local: to the pool, by the supervisor */
+    _Atomic uint32_t ready;             /* local: to the pool, by the worker */
+    _Atomic uint32_t recycled;          /* local: to the pool, by the worker */
+    _Atomic uint64_t jobs;              /* local: to the pool, by the worker */
+};
+
+struct pool_page {
+    _Atomic uint32_t round; /* local: to the pool; plan[round % 2] is in force */
+    tr_plan plan[2];
+    struct pool_line line[POOL_CHILDREN];
+};
+
+enum child_state { CHILD_NONE, CHILD_WAITING, CHILD_ALIVE };
+
+struct child {
+    enum child_state state;
+    pid_t pid;
+    int pidfd;
+    uint32_t worker;
+    uint32_t generation;
+    uint32_t in_a_row; /* failures */
+    bool draining;
+    int64_t started_ns;
+    int64_t start_ns; /* WAITING: when */
+    int64_t kill_ns;  /* draining: when; INT64_MAX: never, or done */
+};
+
+struct tr_pool {
+    tr_pool_options options;
+    tr_plan_options plan_options;
+    struct pool_page *page; /* shared with the workers */
+    pid_t master;
+    int epoll, timer, ready; /* descriptors; ready is written to by workers */
+    sigset_t mask;           /* that workers start with */
+    uint32_t workers;
+    uint32_t generation;
+    bool stopping;
+    uint64_t deaths, started, jobs_before;
+    struct child child[POOL_CHILDREN];
+};
+
+struct tr_pool_worker {
+    struct pool_page *page;
+    struct pool_line *line;
+    const tr_pool_options *options;
+    pid_t master;
+    int ready;
+    uint32_t index, generation, round;
+    tr_plan plan;
+};
+
+/* epoll's data: the number of a child, or one of these */
+enum { EVENT_TIMER = POOL_CHILDREN, EVENT_READY };
+
+int64_t pool_now_ns(void);
+
+/* Start worker @p worker on line @p at. 0, TR_EAGAIN, TR_ENFILE, TR_ENOTSUP. */
+int pool_spawn(tr_pool *pool, uint32_t at, uint32_t worker, uint32_t generation);
+
+/* A line that nobody uses, or -1. */
+int pool_free_line(const tr_pool *pool);
+
+/* Ask it to stop; a waiting one is forgotten. */
+void pool_drain_child(tr_pool *pool, struct child *child);
+
+/* The newest process of worker @p index that is not draining, or NULL. */
+struct child *pool_find(tr_pool *pool, uint32_t index, uint32_t generation);
+
+/* Set the timer to whatever is due next. */
+void pool_arm(tr_pool *pool);
+
+/* Kill and bury all that are alive. */
+void pool_kill_all(tr_pool *pool);
+
+/* The worker's side of the fork; does not return. */
+_Noreturn void pool_child_main(tr_pool *pool, uint32_t at);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "src/error.h"
+#include "src/pool_inner.h"
+
+static void reset_line(struct pool_line *line)
+{
+    atomic_store(&line->stop, 0);
+    atomic_store(&line->ready, 0);
+    atomic_store(&line->recycled, 0);
+    atomic_store(&line->jobs, 0);
+}
+
+/* Watch a child that has just been made. On failure it is gone again. */
+static int watch(tr_pool *pool, uint32_t at, pid_t pid)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = at};
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0), err;
+
+    if (fd >= 0 && !epoll_ctl(pool->epoll, EPOLL_CTL_ADD, fd, &event)) {
+        pool->child[at].pidfd = fd;
+        return 0;
+    }
+    err = errno;
+    if (fd >= 0)
+        close(fd);
+    (void)kill(pid,
+               SIGKILL); /* nobody else waits for it, so the number is still its own */
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    if (err == ENOSYS)
+        return tr_fail(TR_ENOTSUP, "pool: this kernel has no pidfds (Linux 5.4)");
+    return tr_fail_errno(-err, "pool: worker %u cannot be watched",
+                         pool->child[at].worker);
+}
+
+int pool_spawn(tr_pool *pool, uint32_t at, uint32_t worker, uint32_t generation)
+{
+    struct child *child = &pool->child[at];
+    pid_t pid;
+    int err;
+
+    reset_line(&pool->page->line[at]);
+    child->worker = worker;
+    child->generation = generation;
+    child->draining = false;
+    child->kill_ns = INT64_MAX;
+    child->started_ns = pool_now_ns();
+    (void)!tr_prefork(NULL); /* what it cannot help would have hung without it, too */
+    pid = fork();
+    if (pid == 0)
+        pool_child_main(pool, at);
+    if (pid < 0)
+        return tr_fail_errno(-errno, "pool: worker %u cannot be started", worker);
+    err = watch(pool, at, pid);
+    if (err)
+        return err;
+    child->state = CHILD_ALIVE;
+    child->pid = pid;
+    pool->started++;
+    return 0;
+}
+
+static void close_all(const tr_pool *pool)
+{
+    close(pool->epoll);
+    close(pool->timer);
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++)
+        if (pool->child[i].state == CHILD_ALIVE)
+            close(pool->child[i].pidfd);
+}
+
+_Noreturn void pool_child_main(tr_pool *pool, uint32_t at)
+{
+    static struct tr_pool_worker self; /* one in a process */
+    uint32_t round = atomic_load(&pool->page->round);
+
+    close_all(pool);
+    sigprocmask(SIG_SETMASK, &pool->mask, NULL);
+    if (pool->options.flags & TR_POOL_DIE_WITH_MASTER) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != pool->master)
+            _exit(0); /* it went before we asked */
+    }
+    self.page = pool->page;
+    self.line = &pool->page->line[at];
+    self.options = &pool->options;
+    self.master = pool->master;
+    self.ready = pool->ready;
+    self.index = pool->child[at].worker;
+    self.generation = pool->child[at].generation;
+    self.round = round;
+    memcpy(&self.plan, &pool->page->plan[round % 2], sizeof(self.plan));
+    if (!(pool->options.flags & TR_POOL_NO_PLAN))
+        (void)!tr_worker_enter(&self.plan, self.index, pool->options.enter_flags, NULL);
+    if (pool->options.flags & TR_POOL_READY_AT_START)
+        tr_pool_ready(&self);
+    _exit(pool->options.run(&self, pool->options.context) & 0xff);
+}

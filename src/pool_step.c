@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "src/error.h"
+#include "src/pool_inner.h"
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+int64_t pool_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void pool_arm(tr_pool *pool)
+{
+    int64_t next_ns = INT64_MAX;
+    struct itimerspec when = {{0, 0}, {0, 0}}; /* 0: never */
+
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++) {
+        const struct child *child = &pool->child[i];
+        int64_t due_ns = child->state == CHILD_WAITING ? child->start_ns
+                         : child->state == CHILD_ALIVE ? child->kill_ns
+                                                       : INT64_MAX;
+
+        next_ns = due_ns < next_ns ? due_ns : next_ns;
+    }
+    if (next_ns != INT64_MAX) {
+        next_ns = next_ns > 0 ? next_ns : 1;
+        when.it_value.tv_sec = next_ns / 1000000000;
+        when.it_value.tv_nsec = next_ns % 1000000000;
+    }
+    (void)timerfd_settime(pool->timer, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+/* Is it to have a successor, and when? -1: no. */
+static int64_t successor_ns(const tr_pool *pool, const struct child *child,
+                            const tr_pool_death *death)
+{
+    const tr_pool_options *options = &pool->options;
+    bool failed = death->signal || death->exit_code != 0;
+    int64_t delay_ns = options->backoff_ns;
+
+    if (pool->stopping || child->draining || child->worker >= pool->workers ||
+        child->generation != pool->generation)
+        return -1;
+    if (atomic_load(&pool->page->line[child - pool->child].recycled))
+        return 0;
+    if (options->restart == TR_RESTART_NEVER ||
+        (options->restart == TR_RESTART_ON_FAILURE && !failed))
+        return -1;
+    if (!failed)
+        return (int64_t)death->lived_ns < delay_ns ? delay_ns : 0;
+    for (uint32_t i = 1; i < death->in_a_row && delay_ns < options->backoff_max_ns; i++)
+        delay_ns *= 2;
+    return delay_ns < options->backoff_max_ns ? delay_ns : options->backoff_max_ns;
+}
+
+/* False: it lives. */
+static bool read_status(int pidfd, int flags, tr_pool_death *death)
+{
+    struct rusage usage = {0};
+    siginfo_t info = {0};
+
+    death->exit_code = -1;
+    /* the system call, since glibc leaves out the usage */
+    while (syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | flags, &usage) < 0)
+        if (errno != EINTR)
+            return true; /* ECHILD: the program ignores SIGCHLD, or waits for everybody */
+    if (info.si_pid == 0)
+        return false;
+    death->max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+    if (info.si_code == CLD_EXITED)
+        death->exit_code = info.si_status;
+    else
+        death->signal = info.si_status;
+    death->dumped = info.si_code == CLD_DUMPED;
+    return true;
+}
+
+/* It is dead: take what it held, tell, and note when its successor starts. */
+static void bury(tr_pool *pool, struct child *child, int flags)
+{
+    struct pool_line *line = &pool->page->line[child - pool->child];
+    tr_pool_death death = {.worker = child->worker,
+                           .generation = child->generation,
+                           .pid = child->pid,
+                           .lived_ns = (uint64_t)(pool_now_ns() - child->started_ns),
+                           .jobs = atomic_load(&line->jobs)};
+
+    if (!read_status(child->pidfd, flags, &death))
+        return;
+    /* By hand: a child that is just being forked may have another copy of the pidfd. */
+    (void)epoll_ctl(pool->epoll, EPOLL_CTL_DEL, child->pidfd, NULL);
+    close(child->pidfd);
+    child->state = CHILD_NONE;
+    death.expected = child->draining || atomic_load(&line->recycled);
+    pool->deaths += !death.expected;
+    pool->jobs_before += death.jobs;
+    if (pool->options.arena) /* TR_ECORRUPT is counted in the arena */
+        (void)!tr_arena_reap(pool->options.arena, &death.reaped);
+    if ((int64_t)death.lived_ns > pool->options.backoff_max_ns || death.expected)
+        child->in_a_row = 0;
+    if (!death.expected && (death.signal || death.exit_code != 0))
+        child->in_a_row++;
+    death.in_a_row = child->in_a_row;
+    death.restart_ns = successor_ns(pool, child, &death);
+    if (death.restart_ns >= 0) {
+        child->state = CHILD_WAITING;
+        child->start_ns = pool_now_ns() + death.restart_ns;
+    }
+    if (pool->options.died)
+        pool->options.died(&death, pool->options.context);
+}
+
+static void start_waiting(tr_pool *pool, uint32_t at)
+{
+    struct child *child = &pool->child[at];
+
+    if (!pool_spawn(pool, at, child->worker, child->generation))
+        return;
+    child->state = CHILD_WAITING; /* no process or descriptor to be had: later */
+    child->start_ns = pool_now_ns() + pool->options.backoff_max_ns;
+}
+
+/* Predecessors go when their successor is ready. */
+static uint32_t hand_over(tr_pool *pool)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++) {
+        struct child *old = &pool->child[i], *new;
+
+        if (old->state == CHILD_NONE || old->draining ||
+            old->generation == pool->generation)
+            continue;
+        new = pool_find(pool, old->worker, pool->generation);
+        if (new &&new->state == CHILD_ALIVE &&
+            atomic_load(&pool->page->line[new - pool->child].ready)) {
+            pool_drain_child(pool, old);
+            count++;
+        }
+    }
+    return count;
+}
+
+/* What time or the workers have made due. Returns how much was done. */
+static uint32_t do_due(tr_pool *pool)
+{
+    uint32_t count = hand_over(pool);
+    int64_t now_ns = pool_now_ns();
+
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++) {
+        struct child *child = &pool->child[i];
+
+        if (child->state == CHILD_WAITING && child->start_ns <= now_ns) {
+            start_waiting(pool, i);
+            count++;
+        } else if (child->state == CHILD_ALIVE && child->kill_ns <= now_ns) {
+            child->kill_ns = INT64_MAX;
+            (void)syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+            count++;
+        }
+    }
+    return count;
+}
+
+static bool nobody_left(const tr_pool *pool)
+{
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++)
+        if (pool->child[i].state != CHILD_NONE)
+            return false;
+    return true;
+}
+
+/* Returns how much was done, or -errno. */
+static int look(tr_pool *pool, int timeout_ms)
+{
+    struct epoll_event event[64];
+    uint64_t ticks;
+    int done = 0, count = epoll_wait(pool->epoll, event, 64, timeout_ms);
+
+    if (count < 0)
+        return -errno;
+    for (int i = 0; i < count; i++) {
+        uint32_t what = event[i].data.u32;
+
+        if (what < POOL_CHILDREN) {
+            bury(pool, &pool->child[what], WNOHANG);
+            done++;
+        } else {
+            (void)!read(what == EVENT_TIMER ? pool->timer : pool->ready, &ticks,
+                        sizeof(ticks));
+        }
+    }
+    done += (int)do_due(pool);
+    pool_arm(pool);
+    return done;
+}
+
+int tr_pool_step(tr_pool *pool, int64_t timeout_ns)
+{
+    int64_t end_ns = timeout_ns < 0 ? INT64_MAX : pool_now_ns() + timeout_ns;
+    int timeout_ms = 0; /* first what is there already */
+
+    if (getpid() != pool->master)
+        return tr_fail(TR_EFORK, "pool: the supervisor is process %d", (int)pool->master);
+    for (;;) {
+        int done = look(pool, timeout_ms);
+        int64_t left_ns;
+
+        if (done < 0)
+            return tr_fail_errno(done, "pool: waiting for workers");
+        if (done > 0)
+            return 0;
+        if (nobody_left(pool))
+            return tr_fail(TR_ECLOSED, "pool: no worker is left");
+        if (timeout_ns == 0)
+            return tr_fail(TR_EAGAIN, "pool: nothing to do");
+        left_ns = end_ns - pool_now_ns();
+        if (left_ns <= 0)
+            return tr_fail(TR_ETIMEDOUT, "pool: nothing to do");
+        timeout_ms = end_ns == INT64_MAX                ? -1
+                     : left_ns > INT64_C(3600000000000) ? 3600000
+                                                        : (int)(left_ns / 1000000) + 1;
+    }
+}
+
+void pool_kill_all(tr_pool *pool)
+{
+    pool->stopping = true;
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++)
+        if (pool->child[i].state == CHILD_ALIVE)
+            (void)syscall(SYS_pidfd_send_signal, pool->child[i].pidfd, SIGKILL, NULL, 0);
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++)
+        if (pool->child[i].state == CHILD_ALIVE)
+            bury(pool, &pool->child[i], 0);
+}

@@ -1,0 +1,686 @@
+/* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <tensoring/tensoring.h>
+
+enum { JOBS = 120, DEATHS = 64, PATIENCE_S = 100 };
+
+/* What workers and master tell one another beside the pool; workers inherit it. */
+static struct shared {
+    _Atomic uint32_t done[JOBS]; /* local: to the test; how often each job was finished */
+    _Atomic uint32_t begun;      /* local */
+    _Atomic uint32_t threads;    /* local */
+    _Atomic uint32_t held;       /* local: jobs of a generation that is not to be ready */
+} * shared;
+
+static tr_arena *arena;
+static tr_queue *queue;
+static tr_pool_death death[DEATHS];
+static uint32_t deaths;
+static int gate[2], told[2]; /* master writes gate and reads told */
+
+static void note_death(const tr_pool_death *one, void *context)
+{
+    (void)context;
+    if (deaths < DEATHS)
+        death[deaths] = *one;
+    deaths++;
+}
+
+static int set_up(void **state)
+{
+    static const tr_slot_class class = {4096, 2 * JOBS};
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+
+    (void)state;
+    options.classes = &class;
+    options.class_count = 1;
+    options.max_participants = 128;
+    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    deaths = 0;
+    alarm(PATIENCE_S);
+    return shared == MAP_FAILED || pipe2(gate, O_CLOEXEC) || pipe2(told, O_CLOEXEC) ||
+           tr_arena_create(&arena, NULL, &options) ||
+           tr_queue_open(arena, "jobs", NULL, &queue);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+    munmap(shared, sizeof(*shared));
+    close(gate[0]);
+    close(gate[1]);
+    close(told[0]);
+    close(told[1]);
+    return waitpid(-1, NULL, WNOHANG) == -1 ? 0 : -1; /* no child, alive or dead */
+}
+
+static void send_job(uint32_t number)
+{
+    tr_message *message;
+
+    assert_int_equal(tr_loan_bytes(arena, sizeof(number), TR_FOREVER, &message), 0);
+    memcpy(tr_message_tensor(message, 0)->data, &number, sizeof(number));
+    assert_int_equal(tr_queue_send(queue, message, TR_FOREVER), 0);
+}
+
+static uint32_t job_number(tr_message *message)
+{
+    uint32_t number;
+
+    memcpy(&number, tr_message_tensor(message, 0)->data, sizeof(number));
+    return number;
+}
+
+static void tell(char what)
+{
+    if (write(told[1], &what, 1) != 1)
+        _exit(99);
+}
+
+static char hear(void)
+{
+    char what = 0;
+
+    assert_int_equal(read(told[0], &what, 1), 1);
+    return what;
+}
+
+static tr_pool *start(int (*run)(tr_pool_worker *, void *), uint32_t workers,
+                      void (*change)(tr_pool_options *))
+{
+    tr_pool_options options = TR_POOL_OPTIONS_INIT;
+    tr_pool *pool;
+
+    options.workers = workers;
+    options.run = run;
+    options.died = note_death;
+    options.arena = arena;
+    options.backoff_ns = 1000000;
+    if (change)
+        change(&options);
+    assert_int_equal(tr_pool_start(&pool, &options), 0);
+    return pool;
+}
+
+static tr_pool_status status_of(const tr_pool *pool)
+{
+    tr_pool_status status;
+
+    tr_pool_status_read(pool, &status);
+    return status;
+}
+
+/* One event, or none within a millisecond: the loop of a master that looks at other things
+ * too. */
+static void turn(tr_pool *pool)
+{
+    int err = tr_pool_step(pool, 1000000);
+
+    assert_true(err == 0 || err == TR_ETIMEDOUT);
+}
+
+static void wait_for_deaths(tr_pool *pool, uint32_t count)
+{
+    while (deaths < count)
+        turn(pool);
+}
+
+static void stop(tr_pool *pool)
+{
+    assert_int_equal(tr_pool_stop(pool, TR_FOREVER), 0);
+    assert_int_equal(status_of(pool).alive, 0);
+    assert_int_equal(tr_pool_step(pool, TR_FOREVER), TR_ECLOSED);
+    tr_pool_close(pool);
+}
+
+/* ---- workers ---- */
+
+static int work(tr_pool_worker *worker, void *context)
+{
+    tr_message *message;
+    int err;
+
+    (void)context;
+    while (!(err = tr_pool_receive(worker, queue, TR_FOREVER, &message))) {
+        atomic_fetch_add(&shared->done[job_number(message)], 1);
+        tr_release(message);
+    }
+    return err == TR_ECANCELED || err == TR_ECLOSED ? 0 : 1;
+}
+
+/* Each seventh job kills whom it meets first. */
+static int work_and_die(tr_pool_worker *worker, void *context)
+{
+    tr_header header = {.struct_size = sizeof(header)};
+    tr_message *message;
+
+    (void)context;
+    while (!tr_pool_receive(worker, queue, TR_FOREVER, &message)) {
+        if (tr_message_header(message, &header))
+            return 1;
+        if (job_number(message) % 7 == 0 && header.deliveries == 0)
+            raise(SIGKILL);
+        atomic_fetch_add(&shared->done[job_number(message)], 1);
+        tr_release(message);
+    }
+    return 0;
+}
+
+static int break_down(tr_pool_worker *worker, void *context)
+{
+    (void)worker;
+    (void)context;
+    return 3;
+}
+
+static int grow(tr_pool_worker *worker, void *context)
+{
+    static char *memory; /* not local: the compiler would leave it out */
+
+    (void)context;
+    memory = malloc(64 << 20);
+    memset(memory, 1, 64 << 20);
+    while (!tr_pool_stopping(worker))
+        tr_pool_job_done(worker);
+    free(memory);
+    return 0;
+}
+
+/* Takes a job, tells, and finishes it only when it is let. */
+static int hold(tr_pool_worker *worker, void *context)
+{
+    tr_message *message;
+    char what;
+
+    (void)context;
+    while (!tr_pool_receive(worker, queue, TR_FOREVER, &message)) {
+        tell('h');
+        if (read(gate[0], &what, 1) != 1)
+            return 1;
+        atomic_fetch_add(&shared->done[job_number(message)], 1);
+        tr_release(message);
+    }
+    return 0;
+}
+
+static int report_threads(tr_pool_worker *worker, void *context)
+{
+    tr_message *message;
+
+    (void)context;
+    while (!tr_pool_receive(worker, queue, TR_FOREVER, &message)) {
+        atomic_store(&shared->threads,
+                     tr_pool_worker_plan(worker)->workers * 1000 + tr_worker_threads());
+        tr_release(message);
+        tell('t');
+    }
+    return 0;
+}
+
+/* Every generation but the first breaks before it is ready, while held is set. */
+static int break_when_new(tr_pool_worker *worker, void *context)
+{
+    if (tr_pool_worker_generation(worker) > 0 && atomic_load(&shared->held))
+        return 5;
+    return work(worker, context);
+}
+
+/* ---- cases ---- */
+
+static void works_and_stops(void **state)
+{
+    tr_pool *pool = start(work, 3, NULL);
+
+    (void)state;
+    assert_int_equal(tr_pool_plan(pool)->workers, 3);
+    for (uint32_t i = 0; i < JOBS; i++)
+        send_job(i);
+    while (status_of(pool).jobs < JOBS || status_of(pool).ready < 3)
+        turn(pool);
+    assert_int_equal(status_of(pool).alive, 3);
+    stop(pool);
+    for (uint32_t i = 0; i < JOBS; i++)
+        assert_int_equal(atomic_load(&shared->done[i]), 1);
+    assert_int_equal(deaths, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(death[i].expected, 1);
+        assert_int_equal(death[i].exit_code, 0);
+        assert_true(death[i].max_rss_bytes > 0);
+    }
+}
+
+static void ends_when_there_is_no_more_work(void **state)
+{
+    tr_pool *pool = start(work, 2, NULL);
+
+    (void)state;
+    send_job(1);
+    tr_queue_shutdown(queue);
+    while (tr_pool_step(pool, TR_FOREVER) == 0)
+        ;
+    assert_int_equal(tr_pool_step(pool, TR_FOREVER), TR_ECLOSED);
+    assert_int_equal(atomic_load(&shared->done[1]), 1);
+    tr_pool_close(pool);
+}
+
+static void no_job_is_lost_when_workers_die(void **state)
+{
+    tr_pool *pool = start(work_and_die, 4, NULL);
+    uint32_t redelivered = 0, finished = 0;
+
+    (void)state;
+    for (uint32_t i = 0; i < JOBS; i++)
+        send_job(i);
+    while (finished < JOBS) {
+        turn(pool);
+        finished = 0;
+        for (uint32_t i = 0; i < JOBS; i++)
+            finished += atomic_load(&shared->done[i]) > 0;
+    }
+    assert_int_equal(deaths, (JOBS + 6) / 7);
+    for (uint32_t i = 0; i < deaths; i++) {
+        assert_int_equal(death[i].signal, SIGKILL);
+        assert_int_equal(death[i].expected, 0);
+        assert_true(death[i].restart_ns >= 0);
+        redelivered += death[i].reaped.redelivered;
+    }
+    /* the others may have been faster with the reaping */
+    assert_true(redelivered <= deaths);
+    stop(pool);
+    for (uint32_t i = 0; i < JOBS; i++)
+        assert_int_equal(atomic_load(&shared->done[i]), 1);
+}
+
+static void four_tries(tr_pool_options *options)
+{
+    options->backoff_max_ns = 5000000;
+}
+
+static void backs_off_when_it_fails_again(void **state)
+{
+    tr_pool *pool = start(break_down, 1, four_tries);
+    static const int64_t expected[] = {1000000, 2000000, 4000000, 5000000, 5000000};
+
+    (void)state;
+    wait_for_deaths(pool, 5);
+    for (uint32_t i = 0, in_a_row = 0; i < 5; i++) {
+        assert_int_equal(death[i].exit_code, 3);
+        /* on a busy machine one may live long enough to count as healthy */
+        in_a_row = death[i].lived_ns > 5000000 ? 1 : in_a_row + 1;
+        assert_int_equal(death[i].in_a_row, in_a_row);
+        assert_int_equal(death[i].restart_ns, expected[in_a_row - 1]);
+    }
+    stop(pool);
+}
+
+static void never(tr_pool_options *options)
+{
+    options->restart = TR_RESTART_NEVER;
+}
+
+static void restarts_are_a_choice(void **state)
+{
+    tr_pool *pool = start(break_down, 2, never);
+
+    (void)state;
+    while (tr_pool_step(pool, TR_FOREVER) == 0)
+        ;
+    assert_int_equal(deaths, 2);
+    assert_int_equal(death[0].restart_ns, -1);
+    tr_pool_close(pool);
+}
+
+static void ten_jobs(tr_pool_options *options)
+{
+    options->max_jobs = 10;
+}
+
+static void recycles_after_jobs(void **state)
+{
+    tr_pool *pool = start(work, 1, ten_jobs);
+
+    (void)state;
+    for (uint32_t i = 0; i < 35; i++)
+        send_job(i);
+    wait_for_deaths(pool, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(death[i].jobs, 10);
+        assert_int_equal(death[i].expected, 1);
+        assert_int_equal(death[i].restart_ns, 0);
+    }
+    while (status_of(pool).jobs < 35)
+        turn(pool);
+    assert_int_equal(status_of(pool).deaths, 0); /* that nobody had asked for */
+    stop(pool);
+}
+
+static void little_memory(tr_pool_options *options)
+{
+    options->max_private_bytes = 32 << 20;
+}
+
+static void recycles_after_memory(void **state)
+{
+    tr_pool *pool = start(grow, 1, little_memory);
+
+    (void)state;
+    wait_for_deaths(pool, 2);
+    assert_int_equal(death[0].expected, 1);
+    assert_int_equal(death[0].exit_code, 0);
+    assert_true(death[0].max_rss_bytes >= 64 << 20);
+    stop(pool);
+}
+
+static tr_cpuset mask_of(int32_t pid)
+{
+    tr_cpuset mask = {{0}};
+
+    assert_int_equal(sched_getaffinity(pid, sizeof(mask), (cpu_set_t *)&mask), 0);
+    return mask;
+}
+
+static void changes_size(void **state)
+{
+    tr_pool *pool = start(report_threads, 1, NULL);
+    tr_cpuset mask;
+
+    (void)state;
+    send_job(0);
+    assert_int_equal(hear(), 't');
+    assert_int_equal(atomic_load(&shared->threads) / 1000, 1);
+    assert_int_equal(tr_pool_resize(pool, 2), 0);
+    assert_int_equal(status_of(pool).workers, 2);
+    for (uint32_t i = 0; i < 2;
+         i++) { /* the old one moved, the new one enters by itself */
+        do {
+            mask = mask_of(tr_pool_pid(pool, i));
+        } while (memcmp(&mask, &tr_pool_plan(pool)->worker[i].cpus, sizeof(mask)));
+    }
+    while (status_of(pool).ready < 2)
+        turn(pool);
+    for (uint32_t i = 0; i < 8; i++) { /* whoever takes it works by the new plan */
+        send_job(i);
+        assert_int_equal(hear(), 't');
+        assert_int_equal(atomic_load(&shared->threads),
+                         2000 + tr_pool_plan(pool)->worker[0].threads);
+    }
+    assert_int_equal(tr_pool_resize(pool, 1), 0);
+    assert_int_equal(tr_pool_pid(pool, 1), 0);
+    wait_for_deaths(pool, 1);
+    assert_int_equal(death[0].worker, 1);
+    assert_int_equal(death[0].expected, 1);
+    assert_int_equal(tr_pool_resize(pool, TR_MAX_WORKERS + 1), TR_EINVAL);
+    stop(pool);
+}
+
+static void two_generations_side_by_side(void **state)
+{
+    tr_pool *pool = start(break_when_new, 2, NULL);
+    int32_t old;
+
+    (void)state;
+    while (status_of(pool).ready < 2)
+        turn(pool);
+    old = tr_pool_pid(pool, 0);
+    atomic_store(&shared->held, 1);
+    assert_int_equal(tr_pool_reload(pool), 0);
+    wait_for_deaths(pool, 6); /* new ones, again and again; the old ones work on */
+    for (uint32_t i = 0; i < 6; i++)
+        assert_int_equal(death[i].generation, 1);
+    assert_int_equal(kill(old, 0), 0);
+    assert_int_equal(tr_pool_reload(pool), TR_EBUSY);
+    send_job(3);
+    while (!atomic_load(&shared->done[3]))
+        turn(pool);
+    atomic_store(&shared->held, 0);
+    while (status_of(pool).ready < 2 || status_of(pool).alive > 2)
+        turn(pool);
+    assert_int_equal(status_of(pool).generation, 1);
+    assert_int_not_equal(tr_pool_pid(pool, 0), old);
+    assert_int_equal(kill(old, 0), -1);
+    stop(pool);
+}
+
+static void a_job_in_hand_is_finished(void **state)
+{
+    tr_pool *pool = start(hold, 1, NULL);
+
+    (void)state;
+    send_job(5);
+    assert_int_equal(hear(), 'h');
+    tr_pool_drain(pool);
+    assert_int_equal(tr_pool_resize(pool, 2), TR_ECLOSED);
+    assert_int_equal(tr_pool_reload(pool), TR_ECLOSED);
+    assert_int_equal(status_of(pool).draining, 1);
+    assert_int_equal(write(gate[1], "g", 1), 1);
+    stop(pool);
+    assert_int_equal(atomic_load(&shared->done[5]), 1);
+    assert_int_equal(death[0].exit_code, 0);
+}
+
+static void little_patience(tr_pool_options *options)
+{
+    options->drain_ns = 1000000;
+}
+
+static void who_does_not_stop_is_killed(void **state)
+{
+    tr_pool *pool = start(hold, 1, little_patience);
+
+    (void)state;
+    send_job(5);
+    assert_int_equal(hear(), 'h');
+    stop(pool);
+    assert_int_equal(death[0].signal, SIGKILL);
+    assert_int_equal(death[0].expected, 1);
+    assert_int_equal(death[0].reaped.redelivered, 1);
+}
+
+static void closing_kills(void **state)
+{
+    tr_pool *pool = start(hold, 2, NULL);
+
+    (void)state;
+    send_job(5);
+    assert_int_equal(hear(), 'h');
+    tr_pool_close(pool);
+    tr_pool_close(NULL);
+    assert_int_equal(deaths, 0); /* nobody is told of what he asked for */
+}
+
+static void always(tr_pool_options *options)
+{
+    options->restart = TR_RESTART_ALWAYS;
+    options->workers = 2;
+}
+
+/* A master of its own, in tr_pool_run(). Its result is the exit code. */
+static pid_t run_master(int (*run)(tr_pool_worker *, void *))
+{
+    pid_t pid;
+
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        tr_pool_options options = TR_POOL_OPTIONS_INIT;
+        tr_pool *pool;
+
+        always(&options);
+        options.run = run;
+        options.arena = arena;
+        alarm(PATIENCE_S);
+        if (tr_pool_start(&pool, &options) || tr_pool_run(pool))
+            _exit(1);
+        tr_pool_close(pool);
+        _exit(0);
+    }
+    return pid;
+}
+
+static int say_hello(tr_pool_worker *worker, void *context)
+{
+    tr_pool_ready(worker);
+    tell((char)('a' + tr_pool_worker_generation(worker)));
+    return work(worker, context);
+}
+
+static void obeys_signals(void **state)
+{
+    pid_t master = run_master(say_hello);
+    int status;
+
+    (void)state;
+    assert_int_equal(hear(), 'a');
+    assert_int_equal(hear(), 'a');
+    /* The loop blocks the signals before it first sleeps; who has started a third worker
+     * has read one. */
+    for (bool blocked = false; !blocked;) {
+        char path[64], line[256];
+        FILE *file;
+
+        snprintf(path, sizeof(path), "/proc/%d/status", (int)master);
+        file = fopen(path, "re");
+        assert_non_null(file);
+        while (fgets(line, sizeof(line), file)) {
+            unsigned long long mask;
+
+            if (sscanf(line, "SigBlk: %llx", &mask) == 1)
+                blocked = mask >> (SIGTTIN - 1) & 1;
+        }
+        fclose(file);
+    }
+    assert_int_equal(kill(master, SIGTTIN), 0);
+    assert_int_equal(hear(), 'a');
+    assert_int_equal(kill(master, SIGTTOU), 0);
+    assert_int_equal(kill(master, SIGHUP), 0);
+    assert_int_equal(hear(), 'b');
+    assert_int_equal(hear(), 'b');
+    assert_int_equal(kill(master, SIGTERM), 0);
+    assert_int_equal(waitpid(master, &status, 0), master);
+    assert_int_equal(status, 0);
+}
+
+static void workers_do_not_outlive_their_master(void **state)
+{
+    pid_t master = run_master(say_hello);
+    char what;
+
+    (void)state;
+    assert_int_equal(hear(), 'a');
+    assert_int_equal(hear(), 'a');
+    assert_int_equal(kill(master, SIGKILL), 0);
+    assert_int_equal(waitpid(master, NULL, 0), master);
+    close(told[1]); /* the workers have the other copies: the end comes with the last */
+    told[1] = -1;
+    assert_int_equal(read(told[0], &what, 1), 0);
+}
+
+/* In a worker, the supervisor's handle that it has inherited is of no use. */
+static int supervise(tr_pool_worker *worker, void *context)
+{
+    tr_pool *pool = *(tr_pool **)context;
+
+    (void)worker;
+    if (!pool)
+        return 9; /* the first one, forked before the handle was known */
+    if (tr_pool_step(pool, TR_NOWAIT) != TR_EFORK ||
+        tr_pool_stop(pool, TR_NOWAIT) != TR_EFORK || tr_pool_reload(pool) != TR_EFORK)
+        return 7;
+    tr_pool_close(pool);
+    return 0;
+}
+
+static tr_pool *self;
+
+static void with_self(tr_pool_options *options)
+{
+    options->context = &self;
+}
+
+static void workers_do_not_supervise(void **state)
+{
+    (void)state;
+    self = NULL;
+    self = start(supervise, 1, with_self);
+    while (tr_pool_step(self, TR_FOREVER) == 0)
+        ;
+    assert_int_equal(deaths, 2);
+    assert_int_equal(death[0].exit_code, 9);
+    assert_int_equal(death[1].exit_code, 0);
+    tr_pool_close(self);
+}
+
+static void refuses_nonsense(void **state)
+{
+    tr_pool_options options = TR_POOL_OPTIONS_INIT;
+    tr_plan_options plan = TR_PLAN_OPTIONS_INIT;
+    tr_pool *pool = NULL;
+
+    (void)state;
+    assert_int_equal(tr_pool_start(&pool, NULL), TR_EINVAL);
+    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    options.run = work;
+    options.workers = TR_MAX_WORKERS + 1;
+    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    options.workers = 1;
+    options.restart = 3;
+    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    options.restart = 0;
+    options.flags = 1u << 30;
+    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    options.flags = 0;
+    options.backoff_ns = -1;
+    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    options.backoff_ns = 1;
+    plan.policy = 77;
+    options.plan = &plan;
+    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    assert_null(pool);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(works_and_stops),
+        CASE(ends_when_there_is_no_more_work),
+        CASE(no_job_is_lost_when_workers_die),
+        CASE(backs_off_when_it_fails_again),
+        CASE(restarts_are_a_choice),
+        CASE(recycles_after_jobs),
+        CASE(recycles_after_memory),
+        CASE(changes_size),
+        CASE(two_generations_side_by_side),
+        CASE(a_job_in_hand_is_finished),
+        CASE(who_does_not_stop_is_killed),
+        CASE(closing_kills),
+        CASE(obeys_signals),
+        CASE(workers_do_not_outlive_their_master),
+        CASE(workers_do_not_supervise),
+        CASE(refuses_nonsense),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
