@@ -271,14 +271,15 @@ static int core_exec(PyObject *module)
     return 0;
 }
 
-#define EACH_OBJECT(X)                                                                 \
-    X(arena_type)                                                                      \
-    X(queue_type)                                                                      \
-    X(message_type)                                                                    \
-    X(view_type)                                                                       \
-    X(ndarray)                                                                         \
-    X(encode) X(decode) X(dtype_for) X(error) X(array_struct) X(dlpack) X(dlpack_args) \
-        X(fortran) X(zero)
+#define EACH_OBJECT(X)                                                                  \
+    X(arena_type)                                                                       \
+    X(queue_type)                                                                       \
+    X(message_type)                                                                     \
+    X(view_type)                                                                        \
+    X(ndarray)                                                                          \
+    X(encode)                                                                           \
+    X(decode) X(dtype_for) X(error) X(array_struct) X(dlpack) X(dlpack_args) X(fortran) \
+        X(zero)
 
 static int core_traverse(PyObject *module, visitproc visit, void *arg)
 {

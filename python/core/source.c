@@ -116,8 +116,11 @@ static PyObject *ask_for_capsule(State *state, PyObject *from)
     PyObject *method = PyObject_GetAttr(from, state->dlpack);
     PyObject *none, *capsule;
 
-    if (!method)
+    if (!method) {
+        PyErr_Format(PyExc_TypeError, "a %R has no bytes to share",
+                     (PyObject *)Py_TYPE(from));
         return NULL;
+    }
     none = PyTuple_New(0);
     capsule = none ? PyObject_Call(method, none, state->dlpack_args) : NULL;
     if (!capsule && none && PyErr_ExceptionMatches(PyExc_TypeError)) {

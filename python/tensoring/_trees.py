@@ -21,11 +21,13 @@ from typing import Any
 import numpy as np
 
 from tensoring import _core, serializers
+from tensoring._dtypes import BOOL, COMPLEX, FLOAT, INT, UINT, describe
 from tensoring._errors import FormatError
 from tensoring.serializers import Array, Unsupported, register
 
 CONTENT_TYPE = "application/x-tensor-tree"
 _MAX_DEPTH = 100
+_ROWS = (INT, UINT, FLOAT, COMPLEX, BOOL)
 _SCALARS = (bool, int, float, str)
 
 
@@ -65,7 +67,7 @@ def alike(items: list[Any]) -> bool:
     if type(first) is not np.ndarray or not 0 < first.ndim < _core.MAX_NDIM:
         return False
     dtype, shape = first.dtype, first.shape
-    if dtype.kind not in "biufc" or dtype.itemsize > 16 or not dtype.isnative:
+    if dtype.hasobject or describe(dtype)[0] not in _ROWS or describe(dtype)[3]:
         return False
     return all(
         type(item) is np.ndarray

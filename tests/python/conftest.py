@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""An arena and a queue for each test, which must be empty again at its end."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+
+import pytest
+
+import tensoring as tr
+
+NAME = f"pytest{os.getpid()}"  # begins the name of every named arena
+SLOTS = [(4096, 32), (1 << 20, 8)]
+
+
+@pytest.fixture
+def arena() -> Iterator[tr.Arena]:
+    with tr.Arena(SLOTS) as arena:
+        yield arena
+
+
+@pytest.fixture
+def trusting() -> Iterator[tr.Arena]:
+    with tr.Arena(SLOTS, allow_pickle=True) as arena:
+        yield arena
+
+
+@pytest.fixture
+def queue(arena: tr.Arena) -> tr.ArenaQueue:
+    return arena.queue("q")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    """No descriptor and no name in /dev/shm outlives a test."""
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    gc.collect()
+    mine = f"tensoring.{NAME}"
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith(mine)]
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+def free(arena: tr.Arena) -> int:
+    """Slots of `arena` that are free now."""
+    return arena.stats()["totals"]["slots_free"]

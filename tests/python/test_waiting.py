@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""Waits end: by time, signals, other processes; and a fork in the middle is safe."""
+
+from __future__ import annotations
+
+import os
+import queue as standard
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import tensoring as tr
+from conftest import free
+
+WAIT = """
+import sys, tensoring as tr
+queue = tr.Arena([(4096, 8)]).queue("q")
+print("ready", flush=True)
+try:
+    queue.receive()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_nothing_there(queue: tr.ArenaQueue) -> None:
+    with pytest.raises(standard.Empty):
+        queue.receive(0)
+    with pytest.raises(TimeoutError) as caught:
+        queue.receive(timeout=0.01)
+    assert isinstance(caught.value, standard.Empty)
+    assert isinstance(caught.value, tr.ReceiveTimeout)
+    assert caught.value.name == "TR_ETIMEDOUT"
+
+
+def test_full(arena: tr.Arena) -> None:
+    queue = arena.queue("small", 2)
+    assert queue.send_many([1, 2, 3], timeout=0) == 2
+    with pytest.raises(standard.Full):
+        queue.send(1, timeout=0)
+    assert queue.receive_many(5) == [1, 2]
+
+
+def test_shutdown_drains(queue: tr.ArenaQueue) -> None:
+    queue.send(1)
+    queue.send(2)
+    queue.shutdown()
+    assert list(queue) == [1, 2]
+    with pytest.raises(BrokenPipeError):
+        queue.receive()
+    with pytest.raises(tr.Closed):
+        queue.send(3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_a_receive(number: int) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", WAIT], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    child.send_signal(number)
+    out, _ = child.communicate(timeout=30)
+    if number == signal.SIGINT:
+        assert (out, child.returncode) == ("interrupted\n", 0)
+    else:
+        assert child.returncode == -signal.SIGTERM
+
+
+def test_restarting_handler_still_runs() -> None:
+    code = """
+import signal, sys, tensoring as tr
+queue = tr.Arena([(4096, 8)]).queue("q")
+signal.signal(signal.SIGUSR1, lambda *_: sys.exit(7))
+signal.siginterrupt(signal.SIGUSR1, False)
+print("ready", flush=True)
+queue.receive()
+"""
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    child.send_signal(signal.SIGUSR1)
+    child.communicate(timeout=30)
+    assert child.returncode == 7
+
+
+def test_other_threads_run_while_one_waits(queue: tr.ArenaQueue) -> None:
+    got: list[object] = []
+    thread = threading.Thread(target=lambda: got.append(queue.receive(30)))
+    thread.start()
+    queue.send("hello")
+    thread.join(30)
+    assert got == ["hello"]
+
+
+def test_many_threads(arena: tr.Arena) -> None:
+    queue = arena.queue("threads", 8)
+    results = arena.queue("results", 400)
+
+    def work() -> None:
+        for array in queue:
+            results.send(int(array.sum()))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+
+    def feed() -> None:
+        for i in range(300):
+            queue.send(np.full(10, i))
+        queue.shutdown()
+
+    threads.append(threading.Thread(target=feed))
+    threads[-1].start()
+    total = sum(results.receive(30) for _ in range(300))
+    for thread in threads:
+        thread.join(30)
+    assert total == 10 * sum(range(300))
+
+
+def in_child(work: object) -> int:
+    """Run `work` in a forked child; its exit status."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = work() or 0  # type: ignore[operator]
+        except BaseException as error:  # the child must not run the tests on
+            os.write(2, f"{error!r}\n".encode())
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_forked_child_just_uses_it(queue: tr.ArenaQueue) -> None:
+    queue.send(np.arange(10))
+
+    def child() -> None:
+        array = queue.receive(10)
+        queue.send(array * 2)
+
+    assert in_child(child) == 0
+    assert queue.receive(10).tolist() == list(range(0, 20, 2))
+
+
+def test_views_of_the_parent_stay_the_parents(
+    arena: tr.Arena, queue: tr.ArenaQueue
+) -> None:
+    queue.send(np.arange(10))
+    held: list[np.ndarray] = [queue.receive(0)]
+    before = free(arena)
+
+    def child() -> None:
+        held.clear()  # the child's copy of the handle, not the parent's slot
+
+    assert in_child(child) == 0
+    assert free(arena) == before
+    assert held[0].sum() == 45
+    held.clear()
+    assert free(arena) == before + 1
+
+
+def test_what_a_killed_child_held_comes_back(arena: tr.Arena) -> None:
+    queue = arena.queue("jobs")
+    queue.send("job")
+
+    def child() -> None:
+        _held = queue.receive_message(10)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_child(child) == -signal.SIGKILL
+    report = arena.reap()
+    assert report["redelivered"] in (0, 1)  # 0: somebody else was faster
+    message = queue.receive_message(10)
+    assert message.deliveries == 1
+
+
+def test_fork_while_a_thread_waits(queue: tr.ArenaQueue) -> None:
+    got: list[object] = []
+    thread = threading.Thread(target=lambda: got.append(queue.receive(30)))
+    thread.start()
+    assert in_child(lambda: queue.send("from the child", 10)) == 0
+    thread.join(30)
+    assert got == ["from the child"]
