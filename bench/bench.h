@@ -28,7 +28,7 @@ void case_bars(const struct options *options);
 
 /* For cases: is the transport asked for, and the mode? */
 bool wanted(const struct options *options, const struct transport *transport);
-bool is_rival(const struct transport *transport); /* neither ours nor the floor */
+bool is_socket(const struct transport *transport);
 
 /* Parts of cases that `bars` uses too. */
 void faults_of(const struct transport *transport, size_t bytes, enum mode mode,

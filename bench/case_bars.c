@@ -201,7 +201,7 @@ static void bars_sockets(double unit, const struct targets *t)
         const struct transport *transport = transports[i];
         uint64_t *set = transport == &transport_ours        ? copy
                         : transport == &transport_ours_loan ? loan
-                        : is_rival(transport)               ? rival
+                        : is_socket(transport)              ? rival
                                                             : NULL;
         for (enum mode mode = MODE_SPIN; set && mode <= MODE_BLOCK; mode++) {
             const struct task task = {.run = run_pingpong,

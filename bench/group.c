@@ -2,7 +2,6 @@
 #include "group.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "report.h"
 
@@ -149,7 +148,6 @@ static void one_round(struct group *group, bool last_chance)
         return; /* the next round writes over this one */
     }
     group->place[round] = near ? PLACE_NEAR : far ? PLACE_FAR : PLACE_MIXED;
-    group->floor_ns[round] = (first + second) / 2;
     group->rounds++;
 }
 
@@ -182,23 +180,6 @@ static double value_of(const struct cell *cell, enum metric metric, unsigned rou
     return 0;
 }
 
-static double best_of(const struct group *group, enum metric metric, uint64_t cells,
-                      unsigned round)
-{
-    double best = 0;
-    bool any = false;
-
-    for (unsigned i = 0; i < group->count; i++) {
-        if (!(cells >> i & 1))
-            continue;
-        const double value = value_of(&group->cell[i], metric, round);
-        if (!any || (metric == METRIC_RATE ? value > best : value < best))
-            best = value;
-        any = true;
-    }
-    return best;
-}
-
 static int by_value(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -215,36 +196,70 @@ static double median(double *values, unsigned count)
                      : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
-struct ratio group_ratio(const struct group *group, enum metric metric, uint64_t subject,
-                         uint64_t reference)
+static enum placement usual_place(const struct group *group)
 {
-    double values[3][GROUP_ROUNDS];
     unsigned count[3] = {0, 0, 0};
-
-    for (unsigned round = 0; round < group->rounds; round++) {
-        const double above = best_of(group, metric, subject, round);
-        const double below = best_of(group, metric, reference, round);
-        const enum placement place = group->place[round];
-        if (below > 0)
-            values[place][count[place]++] = above / below;
-    }
     enum placement most = PLACE_NEAR;
+
+    for (unsigned round = 0; round < group->rounds; round++)
+        count[group->place[round]]++;
     for (unsigned place = 1; place < 3; place++)
         if (count[place] > count[most])
             most = (enum placement)place;
-    const enum placement other = most == PLACE_NEAR ? PLACE_FAR : PLACE_NEAR;
-    return (struct ratio){.value = median(values[most], count[most]),
-                          .other = median(values[other], count[other]),
-                          .place = most,
-                          .rounds = count[most]};
+    return most;
 }
 
-double group_floor_ns(const struct group *group)
+/* The cell whose median over the rounds in @p place is best. The best of each single round
+ * would be the luckiest instead. */
+static const struct cell *best_of(const struct group *group, enum metric metric,
+                                  uint64_t cells, enum placement place)
 {
+    const struct cell *best = NULL;
+    double best_value = 0;
+
+    for (unsigned i = 0; i < group->count; i++) {
+        double values[GROUP_ROUNDS];
+        unsigned count = 0;
+        if (!(cells >> i & 1))
+            continue;
+        for (unsigned round = 0; round < group->rounds; round++)
+            if (group->place[round] == place)
+                values[count++] = value_of(&group->cell[i], metric, round);
+        const double value = median(values, count);
+        if (!best || (metric == METRIC_RATE ? value > best_value : value < best_value)) {
+            best = &group->cell[i];
+            best_value = value;
+        }
+    }
+    return best;
+}
+
+static double ratio_in(const struct group *group, enum metric metric, uint64_t subject,
+                       uint64_t reference, enum placement place, unsigned *count)
+{
+    const struct cell *above = best_of(group, metric, subject, place);
+    const struct cell *below = best_of(group, metric, reference, place);
     double values[GROUP_ROUNDS];
 
-    memcpy(values, group->floor_ns, sizeof values);
-    return median(values, group->rounds);
+    *count = 0;
+    for (unsigned round = 0; above && below && round < group->rounds; round++) {
+        const double divisor = value_of(below, metric, round);
+        if (group->place[round] == place && divisor > 0)
+            values[(*count)++] = value_of(above, metric, round) / divisor;
+    }
+    return median(values, *count);
+}
+
+struct ratio group_ratio(const struct group *group, enum metric metric, uint64_t subject,
+                         uint64_t reference)
+{
+    struct ratio ratio = {.place = usual_place(group)};
+    const enum placement other = ratio.place == PLACE_NEAR ? PLACE_FAR : PLACE_NEAR;
+    unsigned others;
+
+    ratio.value = ratio_in(group, metric, subject, reference, ratio.place, &ratio.rounds);
+    ratio.other = ratio_in(group, metric, subject, reference, other, &others);
+    return ratio;
 }
 
 void group_report(const struct group *group)

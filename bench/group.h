@@ -38,7 +38,6 @@ struct group {
     unsigned dropped;
     struct cell cell[GROUP_CELLS];
     enum placement place[GROUP_ROUNDS];
-    double floor_ns[GROUP_ROUNDS];
 };
 
 struct ratio {
@@ -56,10 +55,9 @@ void group_run(struct group *group, unsigned rounds);
 void group_report(const struct group *group); /* a row a cell */
 void group_end(struct group *group);
 
-/* The best of the cells in @p subject over the best in @p reference, bit i for cell i.
- * Best is least, but for METRIC_RATE, where it is most. */
+/* The best of the cells in @p subject over the best in @p reference (bit i is cell i), the
+ * median of the rounds. Best by its own median: the least, but of METRIC_RATE the most. */
 struct ratio group_ratio(const struct group *group, enum metric metric, uint64_t subject,
                          uint64_t reference);
-double group_floor_ns(const struct group *group);
 
 #endif

@@ -140,11 +140,11 @@ bool wanted(const struct options *options, const struct transport *transport)
            strcmp(options->transport, transport->name) == 0;
 }
 
-bool is_rival(const struct transport *transport)
+bool is_socket(const struct transport *transport)
 {
-    return strcmp(transport->group, "ours") != 0 &&
-           strcmp(transport->group, "floor") != 0 &&
-           strcmp(transport->group, "vyukov") != 0;
+    return strncmp(transport->group, "uds", 3) == 0 ||
+           strcmp(transport->group, "uring-uds") == 0 ||
+           strcmp(transport->group, "tcp") == 0;
 }
 
 int main(int argc, char **argv)

@@ -13,7 +13,7 @@
 
 struct question {
     uint32_t first; /* of the images asked for */
-    uint32_t count;
+    uint32_t count; /* 0: there are no more */
     uint8_t image[POST_BATCH][DIGITS_PIXELS];
 };
 

@@ -64,12 +64,8 @@ static void wire_serve(void *state, unsigned worker,
     struct question question;
     struct answer answer;
 
-    for (unsigned i = 0; i < POST_WORKERS; i++) { /* so that the end is seen */
-        close(w->master_out[i]);
-        if (w->master_in[i].fd != w->master_out[i])
-            close(w->master_in[i].fd);
-    }
-    while (get(w->worker_in[worker], &question, question_bytes(0))) {
+    while (get(w->worker_in[worker], &question, question_bytes(0)) &&
+           question.count > 0) {
         if (question.count > POST_BATCH ||
             !get(w->worker_in[worker], question.image, question.count * DIGITS_PIXELS))
             die("a torn question");
@@ -107,6 +103,14 @@ static unsigned wire_collect(void *state, struct answer *answer)
 
 static void wire_finish(void *state)
 {
+    const struct question nothing = {0};
+
+    for (unsigned i = 0; i < POST_WORKERS; i++)
+        wire_ask(state, i, &nothing);
+}
+
+static void wire_close(void *state)
+{
     struct wire_post *w = state;
 
     for (unsigned i = 0; i < POST_WORKERS; i++) {
@@ -117,11 +121,7 @@ static void wire_finish(void *state)
         if (w->worker_in[i] != w->worker_out[i])
             close(w->worker_out[i]);
     }
-}
-
-static void wire_close(void *state)
-{
-    free(state);
+    free(w);
 }
 
 static void set_wire(struct wire_post *w, unsigned i, int master_in, int master_out,
