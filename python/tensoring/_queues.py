@@ -44,8 +44,9 @@ def queue_arena(slots: Iterable[tuple[int, int]] | None) -> Arena:
 class _Feeder:
     """What put() could not send at once, and the thread that sends it, in order."""
 
-    def __init__(self, queue: ArenaQueue) -> None:
+    def __init__(self, queue: ArenaQueue, owner: bool) -> None:
         self.queue = queue
+        self.owner = owner  # a copy that came by pickle shares the arena with others
         self.condition = threading.Condition()
         self.pending: deque[Any] = deque()
         self.thread: threading.Thread | None = None
@@ -66,14 +67,21 @@ class _Feeder:
             self.condition.notify()
 
     def start(self) -> None:
-        # Not a closure over the queue: it would live for ever.
+        self.finalizer = util.Finalize(None, self.finish, exitpriority=-5)
         self.thread = threading.Thread(
             target=self.run, name="tensoring-feeder", daemon=True
         )
         self.thread.start()
-        self.finalizer = util.Finalize(None, self.finish, exitpriority=-5)
 
     def run(self) -> None:
+        try:
+            self.send_all()
+        finally:
+            self.cancel()  # it would keep the arena
+            if self.closed:
+                self.leave()
+
+    def send_all(self) -> None:
         while True:
             with self.condition:
                 while not self.pending:
@@ -95,6 +103,13 @@ class _Feeder:
         with self.condition:
             self.closed = True
             self.condition.notify()
+            if self.thread is None:
+                self.leave()
+
+    def leave(self) -> None:
+        self.queue.close()
+        if self.owner:
+            self.queue.arena.close()
 
     def finish(self) -> None:
         self.close()
@@ -113,23 +128,26 @@ class SimpleQueue:
         self, *, slots: Iterable[tuple[int, int]] | None = None, _maxsize: int = 0
     ) -> None:
         arena = queue_arena(slots)
-        self._set(arena.queue(_NAME, _maxsize or _core.MAX_CAPACITY // 2), _maxsize)
+        queue = arena.queue(_NAME, _maxsize or _core.MAX_CAPACITY // 2)
+        self._set(queue, _maxsize, True)
 
-    def _set(self, queue: ArenaQueue, maxsize: int) -> None:
+    def _set(self, queue: ArenaQueue, maxsize: int, owner: bool) -> None:
         self._queue = queue
+        self._owner = owner
         self._maxsize = maxsize
         self._closed = False
         self._reset()
         _queues.add(self)
 
     def _reset(self) -> None:
-        self._feeder = _Feeder(self._queue)
+        self._feeder = _Feeder(self._queue, self._owner)
+        weakref.finalize(self, self._feeder.close).atexit = False
 
     def __getstate__(self) -> Any:
         return (self._queue, self._maxsize)
 
     def __setstate__(self, state: Any) -> None:
-        self._set(*state)
+        self._set(*state, False)
 
     def _open(self) -> ArenaQueue:
         if self._closed:
@@ -243,14 +261,19 @@ class Queue(SimpleQueue):
 
 
 class JoinableQueue(Queue):
-    """Stands in for multiprocessing.JoinableQueue."""
+    """Stands in for multiprocessing.JoinableQueue. `ctx` is the context of the processes
+    that it is for, if that is not the default one."""
 
     def __init__(
-        self, maxsize: int = 0, *, slots: Iterable[tuple[int, int]] | None = None
+        self,
+        maxsize: int = 0,
+        *,
+        slots: Iterable[tuple[int, int]] | None = None,
+        ctx: Any = multiprocessing,
     ) -> None:
         super().__init__(maxsize, slots=slots)
-        self._unfinished: Any = multiprocessing.Semaphore(0)
-        self._finished: Any = multiprocessing.Condition()
+        self._unfinished = ctx.Semaphore(0)
+        self._finished = ctx.Condition()
 
     def __getstate__(self) -> Any:
         return (super().__getstate__(), self._unfinished, self._finished)
