@@ -37,6 +37,9 @@
 #define MAX_COUNTERS     64
 #define CHANNEL_NAME     64
 #define SMALL_TEXT       64
+#define MAX_SUBSCRIBERS  256
+#define BOARD_KEY        256
+#define BOARD_GROUPS     32
 
 /* Bytes of the lock file beyond the participants' own: see lockfile.h. */
 #define LOCK_GATE (MAX_PARTICIPANTS + 1)
@@ -127,7 +130,8 @@ struct channel {
     alignas(LINE) _Atomic uint32_t room; /* wake word: senders sleep on it */
     _Atomic uint32_t room_reserved;
     _Atomic uint64_t room_listeners[4];
-    alignas(LINE) _Atomic uint64_t extra[48]; /* of the kind: see shared.h */
+    alignas(LINE) _Atomic uint64_t extra[32];  /* of a broadcast: see broadcast.h */
+    alignas(LINE) _Atomic uint32_t groups[32]; /* of a board: wake words by keys' hashes */
 };
 
 /* One tensor: in the record (the first of a plain message) or in the table. */
@@ -155,7 +159,24 @@ struct slot_record {
     _Atomic uint64_t name[SMALL_TEXT / 8];  /* of the first tensor */
     _Atomic uint64_t descr[SMALL_TEXT / 8]; /* of the first tensor */
     _Atomic uint64_t resident;              /* lazy arenas: memory is reserved */
-    _Atomic uint64_t reserved[3];
+    _Atomic uint64_t shared_at; /* channel and cell that name a shared slot, see shared.h */
+    _Atomic uint64_t reserved[2];
+};
+
+/* One reader of a broadcast, behind the cells of its channel. */
+struct subscriber {
+    alignas(LINE) _Atomic uint64_t word; /* state, policy, owner: see broadcast.h */
+    _Atomic uint64_t cursor;             /* the next position it wants */
+    _Atomic uint64_t missed;             /* messages that were gone when it came */
+    _Atomic uint64_t subscriber_reserved[13];
+};
+
+/* One key of a board. */
+struct board_key {
+    alignas(LINE) _Atomic uint64_t word; /* state and hash, see board.h */
+    _Atomic uint64_t cell;               /* slot + 1: 0-20, version 21-63 */
+    _Atomic uint64_t key_reserved;
+    _Atomic uint64_t key[BOARD_KEY / 8]; /* 0-terminated */
 };
 
 #define AT(type, field, off) _Static_assert(offsetof(struct type, field) == (off), #field)
@@ -173,9 +194,12 @@ AT(channel, head, 256);
 AT(channel, items, 384);
 AT(channel, room, 512);
 AT(channel, extra, 640);
+AT(channel, groups, 896);
 AT(slot_record, where, 8);
 AT(slot_record, first, 64);
 AT(slot_record, user, 224);
+AT(slot_record, shared_at, 488);
+AT(board_key, key, 24);
 #undef AT
 _Static_assert(sizeof(struct control) == PAGE, "control block");
 _Static_assert(sizeof(struct live) == 640 + 256 * MAX_CLASSES, "live");
@@ -183,6 +207,8 @@ _Static_assert(sizeof(struct participant) == 2 * LINE, "participant");
 _Static_assert(sizeof(struct channel) == 1024, "channel");
 _Static_assert(sizeof(struct tensor_words) == 160, "tensor");
 _Static_assert(sizeof(struct slot_record) == 512, "slot record");
+_Static_assert(sizeof(struct subscriber) == LINE, "subscriber");
+_Static_assert(sizeof(struct board_key) == 3 * LINE, "key of a board");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
                "atomics must work across processes");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the arena is little-endian");

@@ -66,7 +66,8 @@
 #define E6_LOOK  memory_order_acquire
 #endif
 
-/* E7: sweep of a dead participant -> its entry claimed by a new one. */
+/* E7: sweep of a dead participant -> its entry claimed by a new one. The join is seq_cst
+ * because E9 asks that who looks for pins either sees the newcomer or came before its looks. */
 #ifdef TR_WEAKEN_E7
 #define E7_SWEPT memory_order_relaxed
 #define E7_JOIN  memory_order_relaxed
@@ -79,5 +80,41 @@
  * and the look the look, of E3. Atomics on both ends: the explorer has its mutants. */
 #define E8_PUT  memory_order_seq_cst
 #define E8_LOOK memory_order_seq_cst
+
+/* E9: one order of pin, second look at the cell, cell replaced, slot retired and pins
+ * scanned: all seq_cst. */
+#define E9 memory_order_seq_cst
+
+/* E10: last access of a reader of a shared slot -> slot freed by who scans the pins. The
+ * unpinning is seq_cst because it also is a change that E3 speaks of, the scan of E9. */
+#ifdef TR_WEAKEN_E10
+#define E10_UNPIN memory_order_relaxed
+#define E10_SCAN  memory_order_relaxed
+#else
+#define E10_UNPIN memory_order_seq_cst
+#define E10_SCAN  memory_order_seq_cst
+#endif
+
+/* E11: slot record and payload written -> read by who pins the shared slot. seq_cst because
+ * the put also is the change, and the look the look, of E3, E9 and E13. */
+#ifdef TR_WEAKEN_E11
+#define E11_PUT  memory_order_relaxed
+#define E11_TAKE memory_order_relaxed
+#else
+#define E11_PUT  memory_order_seq_cst
+#define E11_TAKE memory_order_seq_cst
+#endif
+
+/* E12: key of a board written -> compared. Atomics on both ends: no TSan mutant. */
+#define E12_BOTH memory_order_acq_rel
+#define E12_OPEN memory_order_acquire
+
+/* E13: one order of subscriber registered, tail looked for, cell filled and subscribers
+ * scanned: all seq_cst. */
+#define E13 memory_order_seq_cst
+
+/* E14: message claimed -> cell filled again. Atomics on both ends: no TSan mutant. */
+#define E14_PASS memory_order_release
+#define E14_LOOK memory_order_acquire
 
 #endif

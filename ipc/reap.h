@@ -6,7 +6,7 @@
  *  QUEUED(dead), a cell names it       stays: it is published
  *  QUEUED(dead), no cell names it      -> ORPHAN of the channel: the send is finished
  *  RECEIVED(dead)                      -> ORPHAN, one delivery more; or FREE, by the policy
- *  SHARED                              stays: cells and the pins of others decide
+ *  PUTTING(dead), SHARED, RETIRED      cells and the pins of others decide: see shared.h
  *  pins of the dead                    are erased
  *  everybody who sleeps on anything    is woken, once: the dead may have owed it
  */

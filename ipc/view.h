@@ -30,6 +30,7 @@ struct peer {
     _Atomic uint32_t
         hot[MAX_CLASSES]; /* local: hint, slot this process freed last, + 1 */
     _Atomic uint32_t cursor[MAX_CLASSES]; /* local: hint, where to look for a free slot */
+    _Atomic uint32_t free_pin;            /* local: hint, a pin that is free */
 };
 
 static inline struct live *view_live(const struct view *view)

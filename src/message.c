@@ -15,14 +15,16 @@
 
 size_t message_table_bytes(const struct view *view)
 {
-    return (size_t)view->geo.slot_count * sizeof(struct tr_message);
+    return ((size_t)view->geo.slot_count + view->geo.pin_count) *
+           sizeof(struct tr_message);
 }
 
 /* Only handles that were used have anything; an untouched page stays untouched when it is
  * read, so ask the kernel nothing and walk. */
 void message_table_free(struct tr_arena *arena)
 {
-    for (uint32_t i = 0; i < arena->view.geo.slot_count; i++) {
+    for (uint32_t i = 0; i < arena->view.geo.slot_count + arena->view.geo.pin_count;
+         i++) {
         free(arena->messages[i].more);
         free(arena->messages[i].text);
     }
@@ -31,6 +33,81 @@ void message_table_free(struct tr_arena *arena)
 struct tr_message *message_of(struct tr_arena *arena, uint32_t slot)
 {
     return &arena->messages[slot];
+}
+
+int message_no_pins(struct tr_arena *arena, const char *step)
+{
+    return tr_fail(
+        TR_EPINS,
+        "%s: this process holds %u shared messages; release some, or create the "
+        "arena with more pins",
+        step, arena->view.geo.pin_count);
+}
+
+/* Of a message that was read by this pin the last time, too, the descriptors are known. */
+static bool is_known(const struct tr_message *message, const struct pin *pin)
+{
+    return message->arena && message->pin.slot == pin->slot &&
+           message->pin.generation == pin->generation;
+}
+
+/* The handle for a pin. Those that the parent held at the fork stay the parent's: a view of
+ * them may still be let go here, which must not touch what is ours. */
+static struct tr_message *pinned_handle(struct tr_arena *arena, struct pin *pin)
+{
+    for (uint32_t i = 0; i < arena->view.geo.pin_count; i++) {
+        struct tr_message *message = message_of(arena,
+                                                arena->view.geo.slot_count + pin->index);
+
+        if (message->held != HELD_SHARED || message->holder == holder_of(&arena->peer))
+            return message;
+        if (shared_pin_elsewhere(&arena->peer, pin) < 0)
+            break;
+    }
+    return NULL;
+}
+
+/* Unpin, and remember nothing. */
+static void close_pinned(struct tr_message *message)
+{
+    struct tr_arena *arena = message->arena;
+
+    message->arena = NULL;
+    message->held = HELD_NOT;
+    shared_unpin(&arena->peer, &message->pin);
+}
+
+int message_open_pinned(struct tr_arena *arena, const struct pin *given,
+                        uint64_t sequence, tr_message **out)
+{
+    struct pin pin = *given;
+    struct tr_message *message = pinned_handle(arena, &pin);
+    int result = 0;
+
+    if (!message) {
+        shared_unpin(&arena->peer, &pin);
+        return message_no_pins(arena, "receive");
+    }
+    if (is_known(message, &pin)) {
+        message->held = HELD_SHARED;
+        message->holder = holder_of(&arena->peer);
+    } else {
+        message->pin = pin;
+        message->base = NULL; /* the pin was of another slot, or life */
+        result = message_open(arena, message, pin.slot, arena->view.readonly,
+                              HELD_SHARED);
+        if (result == 0 && (arena->view.geo.flags & TR_ARENA_CRC32C))
+            result = tr_message_verify(message);
+    }
+    message->pin = pin;
+    message->sequence = sequence;
+    message->deliveries = 0;
+    message->sender = pin.sender;
+    if (result < 0)
+        close_pinned(message);
+    else
+        *out = message;
+    return result;
 }
 
 static struct slot_record *record_of(const struct tr_message *message)
@@ -64,6 +141,11 @@ void tr_release(tr_message *message)
     if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) != JOINED ||
         message->holder != holder_of(&arena->peer))
         return;
+    if (message->held == HELD_SHARED) {
+        message->held = HELD_NOT;
+        shared_unpin(&arena->peer, &message->pin);
+        return;
+    }
     message->held = HELD_NOT;
     slot_free(&arena->peer, message->slot);
 }

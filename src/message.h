@@ -18,7 +18,7 @@ struct tr_message {
     uint64_t sequence;   /* position in its channel */
     uint32_t deliveries; /* before this one */
     uint32_t sender;
-    uint32_t pin; /* of a shared message: index in our pin table */
+    struct pin pin; /* of a shared message */
     uint32_t count;
     tr_tensor *tensors; /* &first, or more */
     uint32_t room;      /* of more */
@@ -33,7 +33,8 @@ static inline uint64_t holder_of(const struct peer *me)
     return (uint64_t)me->who << 32 | me->inc;
 }
 
-/* The private table of handles, one a slot. */
+/* The private table of handles: one a slot, then one a pin, since a process may read one
+ * shared slot more than once. */
 size_t message_table_bytes(const struct view *view);
 void message_table_free(struct tr_arena *arena);
 
@@ -45,6 +46,14 @@ int message_open(struct tr_arena *arena, struct tr_message *message, uint32_t sl
 
 /* The handle for @p slot of the table. */
 struct tr_message *message_of(struct tr_arena *arena, uint32_t slot);
+
+/* The handle of a shared message that we have just pinned. 0, TR_ECORRUPT, TR_ECHECKSUM,
+ * TR_ENOMEM; on error it is unpinned. */
+int message_open_pinned(struct tr_arena *arena, const struct pin *pin, uint64_t sequence,
+                        tr_message **out);
+
+/* TR_EPINS, with what to do about it. */
+int message_no_pins(struct tr_arena *arena, const char *step);
 
 /* Whether this process may send or change it: 0, TR_EFORK, TR_EINVAL. */
 int message_owned(const struct tr_message *message, const char *step);

@@ -107,6 +107,7 @@ static void dump_channel(void)
     FIELD(channel, room_reserved);
     FIELD(channel, room_listeners);
     FIELD(channel, extra);
+    FIELD(channel, groups);
 }
 
 static void dump_tensor_words(void)
@@ -136,7 +137,26 @@ static void dump_slot_record(void)
     FIELD(slot_record, name);
     FIELD(slot_record, descr);
     FIELD(slot_record, resident);
+    FIELD(slot_record, shared_at);
     FIELD(slot_record, reserved);
+}
+
+static void dump_subscriber(void)
+{
+    SIZE(subscriber);
+    FIELD(subscriber, word);
+    FIELD(subscriber, cursor);
+    FIELD(subscriber, missed);
+    FIELD(subscriber, subscriber_reserved);
+}
+
+static void dump_board_key(void)
+{
+    SIZE(board_key);
+    FIELD(board_key, word);
+    FIELD(board_key, cell);
+    FIELD(board_key, key_reserved);
+    FIELD(board_key, key);
 }
 
 int main(void)
@@ -150,5 +170,7 @@ int main(void)
     dump_channel();
     dump_tensor_words();
     dump_slot_record();
+    dump_subscriber();
+    dump_board_key();
     return 0;
 }

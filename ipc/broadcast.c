@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: MIT */
+#include "ipc/broadcast.h"
+
+#include <errno.h>
+
+#include "ipc/participant.h"
+#include "ipc/wake.h"
+
+#define CELL_FULL       UINT64_C(1)
+#define CELL_SLOT(cell) ((uint32_t)((cell) >> 1 & 0xfffff))
+#define CELL_TURN(cell) ((cell) >> 21) /* lap + 1, 0: never filled */
+#define MAX_CELLS       131072
+
+/* subscriber.word: bits 0-1 state | 2-3 policy | 4-12 participant | 16-47 incarnation. */
+enum seat_state { SEAT_FREE, SEAT_TAKEN, SEAT_ACTIVE, SEAT_EVICTED };
+#define SEAT_STATE(word)  ((enum seat_state)((word)&3))
+#define SEAT_POLICY(word) ((uint32_t)((word) >> 2 & 3))
+#define SEAT_WHO(word)    ((uint32_t)((word) >> 4 & 0x1ff))
+#define SEAT_INC(word)    ((uint32_t)((word) >> 16))
+
+static uint64_t seat_word(enum seat_state state, uint32_t policy, const struct peer *me)
+{
+    return (uint64_t)state | (uint64_t)(policy & 3) << 2 | (uint64_t)me->who << 4 |
+           (uint64_t)me->inc << 16;
+}
+
+static bool seat_alive(const struct view *view, uint64_t word)
+{
+    if (SEAT_WHO(word) >= view->geo.participant_count)
+        return false;
+    /* E4 acquire: as in reap.c. */
+    return shm_load(&view_participant(view, SEAT_WHO(word))->word, E4_LOOK) ==
+           participant_word(PARTICIPANT_LIVE, SEAT_INC(word));
+}
+
+static uint64_t cell_of(const struct broadcast *b, uint64_t at, uint32_t slot)
+{
+    return ((at >> b->shift) + 1) << 21 | (uint64_t)slot << 1 | CELL_FULL;
+}
+
+static uint64_t turn_of(const struct broadcast *b, uint64_t at)
+{
+    return (at >> b->shift) + 1;
+}
+
+static _Atomic uint64_t *cell_at(const struct broadcast *b, uint64_t at)
+{
+    return &b->cells[at & (b->count - 1)];
+}
+
+/* The position that a cell, which is @p seen, was filled for last. */
+static uint64_t position_of(const struct broadcast *b, uint64_t at, uint64_t seen)
+{
+    return (CELL_TURN(seen) - 1) << b->shift | (at & (b->count - 1));
+}
+
+static uint64_t look(const struct broadcast *b, uint64_t at)
+{
+    /* E11 acquire: pairs with the put. E3: the look after the announcement. E13: tail and
+     * subscribers. */
+    return shm_load(cell_at(b, at), E11_TAKE);
+}
+
+/* No walk is longer than this: a peer that scribbles must not keep us for ever. */
+static uint64_t patience(const struct broadcast *b)
+{
+    return UINT64_C(4) * b->count + 1024;
+}
+
+static void build(const struct view *view, struct channel *channel, uint8_t *ring,
+                  uint32_t capacity)
+{
+    (void)view;
+    (void)ring;
+    (void)capacity;
+    shm_put(&channel->extra[BROADCAST_USED], 0); /* of a maker that died */
+}
+
+/* Power of 2, more than the lag. */
+static uint32_t cells_for(uint32_t lag)
+{
+    uint32_t cells = 2;
+
+    while (cells <= lag)
+        cells *= 2;
+    return cells;
+}
+
+static uint64_t cell_bytes(uint32_t cells)
+{
+    return (UINT64_C(8) * cells + LINE - 1) / LINE * LINE;
+}
+
+int broadcast_view(const struct view *view, uint32_t index, struct broadcast *out)
+{
+    struct channel *channel = view_channel(view, index);
+    uint32_t count = shm_get(&channel->capacity);
+    uint64_t bytes, seats = shm_get(&channel->max_deliveries);
+    uint8_t *ring = channel_bytes(view, index, &bytes);
+
+    if (!ring || count < 2 || count > MAX_CELLS || (count & (count - 1)) || seats < 1 ||
+        seats > MAX_SUBSCRIBERS ||
+        bytes < cell_bytes(count) + seats * sizeof(struct subscriber))
+        return -EBADMSG;
+    *out = (struct broadcast){
+        .view = view,
+        .channel = channel,
+        .cells = (_Atomic uint64_t *)(void *)ring,
+        .seats = (struct subscriber *)(void *)(ring + cell_bytes(count)),
+        .index = index,
+        .count = count,
+        .shift = __builtin_ctz(count),
+        .seat_count = (uint32_t)seats,
+        .keep = shm_get(&channel->policy),
+    };
+    return 0;
+}
+
+void broadcast_wish(const struct broadcast_wish *wish, struct channel_wish *channel)
+{
+    uint32_t cells = cells_for(wish->lag);
+
+    *channel = (struct channel_wish){
+        .name = wish->name,
+        .kind = CHANNEL_BROADCAST,
+        .capacity = cells,
+        .ring_bytes = cell_bytes(cells) + wish->seats * sizeof(struct subscriber),
+        .policy = wish->keep,
+        .max_deliveries = wish->seats,
+        .stamp = wish->stamp,
+        .build = build,
+    };
+}
+
+/* What publishers and trimmers must know of the subscribers. */
+struct lows {
+    uint64_t all;      /* the lowest cursor, or what was given */
+    uint64_t blocking; /* of those that block, or what was given */
+};
+
+static struct lows lows(const struct broadcast *b, uint64_t tail)
+{
+    struct lows low = {tail, tail};
+    /* E13: before the words. */
+    uint64_t used = shm_load(&b->channel->extra[BROADCAST_USED], E13);
+
+    for (uint32_t i = 0; i < used && i < b->seat_count; i++) {
+        /* E13: after the cell before ours was seen filled. */
+        uint64_t word = shm_load(&b->seats[i].word, E13), cursor;
+
+        if (SEAT_STATE(word) != SEAT_ACTIVE)
+            continue;
+        /* E3: the look after the announcement, for publishers that wait. */
+        cursor = shm_load(&b->seats[i].cursor, E3);
+        if (cursor >= low.all &&
+            (cursor >= low.blocking || SEAT_POLICY(word) != LAG_BLOCK))
+            continue;
+        if (!seat_alive(b->view, word))
+            continue;
+        if (cursor < low.all)
+            low.all = cursor;
+        if (cursor < low.blocking && SEAT_POLICY(word) == LAG_BLOCK)
+            low.blocking = cursor;
+    }
+    return low;
+}
+
+/* Take the message of @p at out of the ring. Whether its slot became free. */
+static bool drop(struct broadcast *b, uint64_t at, uint64_t seen, bool now)
+{
+    uint32_t slot = CELL_SLOT(seen);
+    uint64_t word;
+
+    if (slot >= b->view->geo.slot_count ||
+        !shared_settle(b->view, cell_at(b, at), seen, slot, &word))
+        return false;
+    /* E9: the cell is replaced before the slot is retired. */
+    return shm_cas(cell_at(b, at), &seen, turn_of(b, at) << 21, E9) &&
+           shared_retire(b->view, slot, word, now);
+}
+
+static bool holds(const struct broadcast *b, uint64_t at, uint64_t seen)
+{
+    return CELL_TURN(seen) == turn_of(b, at) && (seen & CELL_FULL);
+}
+
+/* Where the ring's messages begin, about, and no earlier than they can. */
+static uint64_t first_of(const struct broadcast *b, uint64_t tail)
+{
+    /* relaxed: a hint. */
+    uint64_t head = shm_load(&b->channel->head, memory_order_relaxed);
+
+    return head > tail || tail - head > b->count ? tail > b->count ? tail - b->count : 0
+                                                 : head;
+}
+
+static void trim(struct broadcast *b, uint64_t low, uint64_t tail)
+{
+    uint64_t limit = tail < b->keep ? 0 : tail - b->keep, at = first_of(b, tail);
+
+    if (limit > low)
+        limit = low;
+    if (at >= limit)
+        return;
+    for (; at < limit; at++) {
+        uint64_t seen = look(b, at);
+
+        if (holds(b, at, seen))
+            drop(b, at, seen, false);
+    }
+    /* relaxed: a hint. */
+    shm_store(&b->channel->head, at, memory_order_relaxed);
+}
+
+bool broadcast_give_up(struct broadcast *b, uint32_t c, bool oldest)
+{
+    uint64_t tail = broadcast_tail(b), limit;
+    struct lows low = lows(b, tail);
+    bool any = false;
+
+    limit = oldest ? low.blocking : low.all;
+    if (!oldest && limit > (tail < b->keep ? 0 : tail - b->keep))
+        limit = tail < b->keep ? 0 : tail - b->keep;
+    for (uint64_t at = first_of(b, tail); at < limit && !(any && oldest); at++) {
+        uint64_t seen = look(b, at);
+
+        if (holds(b, at, seen) && CELL_SLOT(seen) < b->view->geo.slot_count &&
+            view_class_of(b->view, CELL_SLOT(seen)) == c)
+            any |= drop(b, at, seen, true);
+    }
+    return any;
+}
+
+/* Whether *at is the first position not filled, as far as the cells before it tell. Else it
+ * is moved nearer. @p seen: its cell. */
+static bool at_tail(const struct broadcast *b, uint64_t *at, uint64_t *seen)
+{
+    uint64_t turn = turn_of(b, *at);
+
+    *seen = look(b, *at);
+    if (CELL_TURN(*seen) >= turn) {
+        *at = position_of(b, *at, *seen) + 1;
+        return false;
+    }
+    if (*at > 0 && CELL_TURN(look(b, *at - 1)) < turn_of(b, *at - 1)) {
+        --*at; /* the hint was past it */
+        return false;
+    }
+    return true;
+}
+
+uint64_t broadcast_tail(const struct broadcast *b)
+{
+    /* relaxed: a hint. */
+    uint64_t at = shm_load(&b->channel->tail, memory_order_relaxed), seen;
+
+    for (uint64_t i = patience(b); i > 0 && !at_tail(b, &at, &seen); i--)
+        ;
+    return at;
+}
+
+/* One look at position *at. 1: put there. 0: go on at *at. -EAGAIN: somebody blocks. */
+static int put_at(struct broadcast *b, struct peer *me, const struct putting *putting,
+                  uint64_t *at, struct lows *low)
+{
+    uint64_t seen, word = 0;
+    uint32_t old;
+
+    if (!at_tail(b, at, &seen))
+        return 0;
+    *low = lows(b, *at);
+    if (*at - low->blocking >= b->count)
+        return -EAGAIN;
+    old = CELL_SLOT(seen);
+    if ((seen & CELL_FULL) && old < b->view->geo.slot_count &&
+        !shared_settle(b->view, cell_at(b, *at), seen, old, &word))
+        return 0;
+    shared_aim(me, putting, b->index, *at);
+    /* E11 release: pairs with look(). E9: the cell is replaced before the old slot is
+     * retired. E3: before the look for sleepers. */
+    if (!shm_cas(cell_at(b, *at), &seen, cell_of(b, *at, putting->slot), E11_PUT))
+        return 0;
+    shared_done(me, putting);
+    if ((seen & CELL_FULL) && old < b->view->geo.slot_count)
+        shared_retire(b->view, old, word, false);
+    return 1;
+}
+
+int broadcast_put(struct broadcast *b, struct peer *me, uint32_t slot, uint64_t *position)
+{
+    /* relaxed: a hint. */
+    uint64_t at = shm_load(&b->channel->tail, memory_order_relaxed);
+    struct putting putting;
+    struct lows low;
+    int result = -EAGAIN;
+
+    shared_begin(me, slot, &putting);
+    for (uint64_t i = patience(b); i > 0; i--) {
+        result = put_at(b, me, &putting, &at, &low);
+        if (result != 0)
+            break;
+        result = -EAGAIN;
+    }
+    if (result < 0) {
+        shared_undo(me, &putting);
+        return result;
+    }
+    /* relaxed: a hint. */
+    shm_store(&b->channel->tail, at + 1, memory_order_relaxed);
+    wake_all(b->view, &b->channel->items);
+    trim(b, low.all, at + 1);
+    *position = at;
+    return 0;
+}
+
+/* A seat that is free, or whose owner is dead. */
+static int take_seat(struct broadcast *b, struct peer *me, uint32_t policy,
+                     uint32_t *index)
+{
+    for (uint32_t i = 0; i < b->seat_count; i++) {
+        /* E13: as below. */
+        uint64_t word = shm_load(&b->seats[i].word, E13);
+
+        if (SEAT_STATE(word) != SEAT_FREE && seat_alive(b->view, word))
+            continue;
+        /* E13: it counts for nobody until it is active. */
+        if (shm_cas(&b->seats[i].word, &word, seat_word(SEAT_TAKEN, policy, me), E13)) {
+            *index = i;
+            return 0;
+        }
+    }
+    return -ENOSPC;
+}
+
+static uint64_t begin_at(const struct broadcast *b, uint64_t tail, uint32_t last)
+{
+    uint64_t back = last < b->count ? last : b->count - 1;
+
+    return tail > back ? tail - back : 0;
+}
+
+int broadcast_subscribe(struct broadcast *b, struct peer *me, uint32_t policy,
+                        uint32_t last, struct seat *seat)
+{
+    struct subscriber *entry;
+    uint64_t used, at;
+    int result = take_seat(b, me, policy, &seat->index);
+
+    if (result < 0)
+        return result;
+    entry = &b->seats[seat->index];
+    used = shm_load(&b->channel->extra[BROADCAST_USED], E13); /* E13: before active */
+    while (used <= seat->index && !shm_cas(&b->channel->extra[BROADCAST_USED], &used,
+                                           seat->index + 1, E13)) /* E13: as above */
+        ;
+    shm_put(&entry->missed, 0);
+    /* E13: before active. */
+    shm_store(&entry->cursor, begin_at(b, broadcast_tail(b), last), E13);
+    /* E13: registered, then the tail is looked for. */
+    shm_store(&entry->word, seat_word(SEAT_ACTIVE, policy, me), E13);
+    seat->policy = policy;
+    seat->start = broadcast_tail(b);
+    at = begin_at(b, seat->start, last);
+    while (at < seat->start && !holds(b, at, look(b, at)))
+        at++;
+    /* E3: before the look for publishers that waited for us meanwhile. */
+    shm_store(&entry->cursor, at, E3);
+    wake_all(b->view, &b->channel->room);
+    return 0;
+}
+
+uint32_t broadcast_subscribers(const struct broadcast *b)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < b->seat_count; i++) {
+        /* relaxed: a report. */
+        uint64_t word = shm_load(&b->seats[i].word, memory_order_relaxed);
+
+        count += SEAT_STATE(word) == SEAT_ACTIVE && seat_alive(b->view, word);
+    }
+    return count;
+}
+
+bool broadcast_laggard(const struct broadcast *b, struct laggard *laggard)
+{
+    uint64_t tail = broadcast_tail(b), low = tail;
+
+    for (uint32_t i = 0; i < b->seat_count; i++) {
+        /* relaxed: a report. */
+        uint64_t word = shm_load(&b->seats[i].word, memory_order_relaxed);
+        uint64_t cursor = shm_load(&b->seats[i].cursor, memory_order_relaxed);
+
+        if (SEAT_STATE(word) == SEAT_ACTIVE && SEAT_POLICY(word) == LAG_BLOCK &&
+            cursor < low && seat_alive(b->view, word)) {
+            low = cursor;
+            *laggard = (struct laggard){SEAT_WHO(word), tail - cursor};
+        }
+    }
+    return low < tail;
+}
+
+void broadcast_unsubscribe(struct broadcast *b, const struct seat *seat)
+{
+    /* E3: before the look for sleepers: it blocks nobody and keeps nothing any more. */
+    shm_store(&b->seats[seat->index].word, SEAT_FREE, E3);
+    wake_all(b->view, &b->channel->room);
+    for (uint32_t c = 0; c < b->view->geo.class_count; c++)
+        wake_all(b->view, &view_live(b->view)->classes[c].freed);
+}
+
+/* The cell at the cursor has nothing for us any more: go to where there may be something. */
+static bool skip(struct broadcast *b, const struct seat *seat, uint64_t cursor,
+                 uint64_t seen, uint64_t *lost)
+{
+    uint64_t next = cursor + 1, position = position_of(b, cursor, seen), from = cursor;
+
+    if (position > cursor && position - b->count + 1 > next)
+        next = position - b->count + 1;
+    /* E3: before the look for publishers. */
+    if (!shm_cas(&b->seats[seat->index].cursor, &cursor, next, E3))
+        return false;
+    if (from < seat->start)
+        from = seat->start;
+    if (next > from)
+        *lost += next - from;
+    return true;
+}
+
+static int tell_missed(struct broadcast *b, struct peer *me, const struct seat *seat,
+                       uint64_t lost)
+{
+    struct subscriber *entry = &b->seats[seat->index];
+
+    /* relaxed: a count. */
+    shm_add(&entry->missed, lost, memory_order_relaxed);
+    view_count(b->view, COUNT_LAGGED, lost);
+    if (seat->policy != LAG_EVICT)
+        return -EOVERFLOW;
+    view_count(b->view, COUNT_EVICTED, 1);
+    /* E13: it counts for nobody any more. */
+    shm_store(&entry->word, seat_word(SEAT_EVICTED, seat->policy, me), E13);
+    return -ENOTCONN;
+}
+
+/* One look at the cursor. 1: go on. */
+static int take_once(struct broadcast *b, struct peer *me, const struct seat *seat,
+                     struct taken *taken, uint64_t *lost)
+{
+    struct subscriber *entry = &b->seats[seat->index];
+    /* relaxed: the compare-and-swap decides. */
+    uint64_t cursor = shm_load(&entry->cursor, memory_order_relaxed);
+    uint64_t seen = look(b, cursor);
+    int result;
+
+    if (CELL_TURN(seen) < turn_of(b, cursor))
+        return -EAGAIN;
+    if (!holds(b, cursor, seen)) {
+        skip(b, seat, cursor, seen, lost);
+        return 1;
+    }
+    if (*lost)
+        return -EAGAIN; /* tell that first */
+    result = shared_pin(me, cell_at(b, cursor), seen, CELL_SLOT(seen), &taken->pin);
+    if (result < 0)
+        return result == -EAGAIN ? 1 : result;
+    taken->position = cursor;
+    /* E3: before the look for publishers. The pin holds what the cursor no longer does. */
+    if (shm_cas(&entry->cursor, &cursor, cursor + 1, E3))
+        return 0;
+    shared_unpin(me, &taken->pin); /* another thread was faster */
+    return 1;
+}
+
+int broadcast_take(struct broadcast *b, struct peer *me, const struct seat *seat,
+                   struct taken *taken)
+{
+    uint64_t lost = 0;
+    int result = 1;
+
+    if (seat->policy == LAG_EVICT &&
+        /* relaxed: only we change it. */
+        SEAT_STATE(shm_load(&b->seats[seat->index].word, memory_order_relaxed)) ==
+            SEAT_EVICTED)
+        return -ENOTCONN;
+    for (uint64_t i = patience(b); i > 0 && result == 1; i--)
+        result = take_once(b, me, seat, taken, &lost);
+    if (lost)
+        return tell_missed(b, me, seat, lost);
+    if (result == 0 && seat->policy == LAG_BLOCK)
+        wake_all(b->view, &b->channel->room);
+    return result == 1 ? -EAGAIN : result;
+}
+
+uint64_t broadcast_missed(const struct broadcast *b, const struct seat *seat)
+{
+    return shm_get(&b->seats[seat->index].missed);
+}
+
+bool broadcast_ready(const struct broadcast *b, const struct seat *seat)
+{
+    /* relaxed: only we move it. */
+    uint64_t cursor = shm_load(&b->seats[seat->index].cursor, memory_order_relaxed);
+
+    return CELL_TURN(look(b, cursor)) >= turn_of(b, cursor);
+}
+
+bool broadcast_names(const struct view *view, uint32_t index, uint64_t position,
+                     uint32_t slot)
+{
+    struct broadcast b;
+
+    return broadcast_view(view, index, &b) == 0 &&
+           look(&b, position) == cell_of(&b, position, slot);
+}

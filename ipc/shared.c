@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+#include "ipc/shared.h"
+
+#include <errno.h>
+
+#include "ipc/board.h"
+#include "ipc/broadcast.h"
+#include "ipc/channel.h"
+#include "ipc/participant.h"
+#include "ipc/wake.h"
+
+/* Retired slots of at least this size are looked after at once, so that the next loan finds
+ * a payload that still is in a cache; smaller ones when somebody needs memory. */
+#define EAGER_BYTES 16384
+#define BATCH       64
+
+static uint64_t pin_word(uint32_t slot, uint32_t generation)
+{
+    return (uint64_t)generation << 32 | (slot + 1);
+}
+
+/* A free pin of ours takes @p value. The threads of a process compete for them. */
+static int take_pin(struct peer *me, uint64_t value, uint32_t *index)
+{
+    _Atomic uint64_t *pins = view_pins(me->view, me->who);
+    uint32_t count = me->view->geo.pin_count;
+    /* relaxed: local hint. */
+    uint32_t at = atomic_load_explicit(&me->free_pin, memory_order_relaxed);
+
+    for (uint32_t i = 0; i < count; i++, at++) {
+        uint64_t none = 0;
+
+        at = at < count ? at : 0;
+        /* relaxed: a guess. E9: before the second look at the cell. */
+        if (shm_load(&pins[at], memory_order_relaxed) == 0 &&
+            shm_cas(&pins[at], &none, value, E9)) {
+            /* relaxed: local hint. */
+            atomic_store_explicit(&me->free_pin, at + 1, memory_order_relaxed);
+            *index = at;
+            return 0;
+        }
+    }
+    return -ENOBUFS;
+}
+
+int shared_pin(struct peer *me, _Atomic uint64_t *cell, uint64_t seen, uint32_t slot,
+               struct pin *pin)
+{
+    uint64_t word;
+    int result;
+
+    if (slot >= me->view->geo.slot_count) {
+        view_count(me->view, COUNT_CORRUPT, 1);
+        return -EBADMSG;
+    }
+    /* E11 acquire: pairs with shared_begin(). */
+    word = shm_load(&view_record(me->view, slot)->owner, E11_TAKE);
+    pin->slot = slot;
+    pin->generation = SLOT_GENERATION(word);
+    pin->sender = SLOT_WHO(word);
+    result = take_pin(me, pin_word(slot, pin->generation), &pin->index);
+    if (result < 0)
+        return result;
+    /* E9: after the pin. */
+    if (shm_load(cell, E9) != seen)
+        result = -EAGAIN;
+    else if (SLOT_STATE(word) != SLOT_SHARED && SLOT_STATE(word) != SLOT_PUTTING)
+        result = -EBADMSG;
+    if (result < 0)
+        shared_unpin(me, pin);
+    return result;
+}
+
+int shared_pin_elsewhere(struct peer *me, struct pin *pin)
+{
+    struct pin old = *pin;
+    int result = take_pin(me, pin_word(pin->slot, pin->generation), &pin->index);
+
+    if (result == 0)
+        shared_unpin(me, &old);
+    return result;
+}
+
+void shared_unpin(struct peer *me, const struct pin *given)
+{
+    const struct view *view = me->view;
+    struct pin pin =
+        *given; /* once it is free, another thread may take it, and write there */
+    uint64_t word;
+
+    /* E10 release: pairs with read_pins(). Without it our last reads could see what the next
+     * owner of the slot writes. E3: before the look for sleepers. */
+    shm_store(&view_pins(view, me->who)[pin.index], 0, E10_UNPIN);
+    /* relaxed: local hint. */
+    atomic_store_explicit(&me->free_pin, pin.index, memory_order_relaxed);
+    /* E9: after the unpinning. Who retired the slot before this saw our pin, and left the
+     * slot to us; who does so after it scans the pins after it, too. */
+    word = shm_load(&view_record(view, pin.slot)->owner, E9);
+    if (SLOT_STATE(word) == SLOT_RETIRED && SLOT_GENERATION(word) == pin.generation)
+        shared_free(view, pin.slot, word);
+    else /* it may be the last reader that a broadcast's message waited for */
+        wake_one(view, &view_live(view)->classes[view_class_of(view, pin.slot)].freed);
+}
+
+void shared_begin(struct peer *me, uint32_t slot, struct putting *putting)
+{
+    struct slot_record *record = view_record(me->view, slot);
+
+    putting->slot = slot;
+    /* relaxed: the slot is ours. */
+    putting->held = shm_load(&record->owner, memory_order_relaxed);
+    putting->word = slot_word(SLOT_PUTTING, me->who, me->inc,
+                              SLOT_DELIVERIES(putting->held),
+                              SLOT_GENERATION(putting->held) + 1);
+    /* relaxed: before the word. */
+    shm_store(&record->shared_at, WHERE_NONE, memory_order_relaxed);
+    /* E11 release: pairs with shared_pin(); publishes record and payload. */
+    shm_store(&record->owner, putting->word, E11_PUT);
+}
+
+void shared_aim(struct peer *me, const struct putting *putting, uint32_t channel,
+                uint64_t position)
+{
+    /* relaxed: before the cell. */
+    shm_store(&view_record(me->view, putting->slot)->shared_at, WHERE(channel, position),
+              memory_order_relaxed);
+}
+
+/* The same life in another state: it still says who put it. */
+static uint64_t shared_word(enum slot_state state, uint64_t word)
+{
+    return (word & ~UINT64_C(7)) | state;
+}
+
+void shared_done(struct peer *me, const struct putting *putting)
+{
+    uint64_t seen = putting->word;
+
+    /* relaxed: the putting published the contents. Who replaced the cell meanwhile has done
+     * this for us. */
+    shm_cas(&view_record(me->view, putting->slot)->owner, &seen,
+            shared_word(SLOT_SHARED, seen), memory_order_relaxed);
+}
+
+void shared_undo(struct peer *me, const struct putting *putting)
+{
+    /* relaxed: nobody else has seen it; the generation stays ahead. */
+    shm_store(&view_record(me->view, putting->slot)->owner,
+              slot_word(SLOT_STATE(putting->held), me->who, me->inc,
+                        SLOT_DELIVERIES(putting->held), SLOT_GENERATION(putting->word)),
+              memory_order_relaxed);
+}
+
+bool shared_settle(const struct view *view, const _Atomic uint64_t *cell, uint64_t seen,
+                   uint32_t slot, uint64_t *word)
+{
+    _Atomic uint64_t *owner = &view_record(view, slot)->owner;
+    uint64_t want;
+
+    /* E11 acquire: the word of this life, if the cell still is as it was. */
+    *word = shm_load(owner, E11_TAKE);
+    if (SLOT_STATE(*word) != SLOT_PUTTING)
+        return true; /* was it of another life, the cell can't be replaced any more */
+    /* E9: after the word. Else it could be on its way into another cell. */
+    if (shm_load(cell, E9) != seen)
+        return false;
+    want = shared_word(SLOT_SHARED, *word);
+    /* relaxed: as in shared_done(). Losing means that it was done. */
+    shm_cas(owner, word, want, memory_order_relaxed);
+    *word = want;
+    return true;
+}
+
+bool shared_retire(const struct view *view, uint32_t slot, uint64_t word, bool now)
+{
+    uint32_t c = view_class_of(view, slot);
+    uint64_t retired = shared_word(SLOT_RETIRED, word);
+
+    /* E9: after the cell was replaced, before the pins are scanned. */
+    if (SLOT_STATE(word) != SLOT_SHARED ||
+        !shm_cas(&view_record(view, slot)->owner, &word, retired, E9))
+        return false;
+    /* E3: after the change, the look for sleepers. */
+    if (now || view->geo.classes[c].slot_bytes >= EAGER_BYTES ||
+        (shm_load(&view_live(view)->classes[c].freed, E3) & WAKE_FLAGS))
+        return shared_free(view, slot, retired);
+    return false;
+}
+
+/* What may be freed, of what was found retired. */
+struct batch {
+    uint32_t count;
+    uint32_t slot[BATCH];
+    uint64_t word[BATCH];
+};
+
+static void strike(struct batch *batch, uint64_t pin)
+{
+    for (uint32_t i = 0; i < batch->count; i++)
+        if (pin_word(batch->slot[i], SLOT_GENERATION(batch->word[i])) == pin) {
+            batch->count--;
+            batch->slot[i] = batch->slot[batch->count];
+            batch->word[i] = batch->word[batch->count];
+            return;
+        }
+}
+
+/* Strike out what somebody reads. Entries that nobody has count not: who enters one erases
+ * its pins first, and looks at cells after it has entered (E9). */
+static void read_pins(const struct view *view, struct batch *batch)
+{
+    for (uint32_t i = 0; i < view->geo.participant_count && batch->count; i++) {
+        _Atomic uint64_t *pins = view_pins(view, i);
+
+        /* E9: after the slots were retired. */
+        if (PARTICIPANT_STATE(shm_load(&view_participant(view, i)->word, E9)) !=
+            PARTICIPANT_LIVE)
+            continue;
+        for (uint32_t p = 0; p < view->geo.pin_count; p++) {
+            /* E10 acquire: pairs with shared_unpin(). E9: as above. */
+            uint64_t pin = shm_load(&pins[p], E10_SCAN);
+
+            if (pin)
+                strike(batch, pin);
+        }
+    }
+}
+
+/* Free what is left. Whether it was any. */
+static bool free_batch(const struct view *view, const struct batch *batch)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < batch->count; i++)
+        any |= slot_free_from(view, batch->slot[i], batch->word[i]);
+    return any;
+}
+
+bool shared_free(const struct view *view, uint32_t slot, uint64_t word)
+{
+    struct batch batch = {.count = 1, .slot = {slot}, .word = {word}};
+
+    read_pins(view, &batch);
+    return free_batch(view, &batch);
+}
+
+/* One pass over the class. Sets *shared if there are shared slots that are not retired. */
+static bool free_retired(const struct view *view, uint32_t c, bool *shared)
+{
+    const struct slot_class *class = &view->geo.classes[c];
+    struct batch batch;
+    bool any = false;
+
+    batch.count = 0;
+    for (uint32_t i = 0; i < class->count; i++) {
+        /* E9: retired before the pins are scanned. */
+        uint64_t word = shm_load(&view_record(view, class->first_slot + i)->owner, E9);
+
+        *shared |= SLOT_STATE(word) == SLOT_SHARED;
+        if (SLOT_STATE(word) == SLOT_RETIRED) {
+            batch.slot[batch.count] = class->first_slot + i;
+            batch.word[batch.count++] = word;
+        }
+        if (batch.count == BATCH || (i + 1 == class->count && batch.count)) {
+            read_pins(view, &batch);
+            any |= free_batch(view, &batch);
+            batch.count = 0;
+        }
+    }
+    return any;
+}
+
+static bool relieve(const struct view *view, uint32_t c, bool drop)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < view->geo.channel_count && !any; i++) {
+        struct broadcast broadcast;
+        uint64_t word = channel_word(view, i);
+
+        if (CHANNEL_STATE(word) == CHANNEL_READY &&
+            CHANNEL_KIND(word) == CHANNEL_BROADCAST &&
+            broadcast_view(view, i, &broadcast) == 0)
+            any = broadcast_give_up(&broadcast, c, drop);
+    }
+    return any;
+}
+
+bool shared_collect(const struct view *view, uint32_t c)
+{
+    bool shared = false;
+
+    if (free_retired(view, c, &shared))
+        return true;
+    return shared && (relieve(view, c, false) || relieve(view, c, true));
+}
+
+/* Whether the cell that is to name the slot does. */
+static bool named(const struct view *view, uint32_t slot)
+{
+    /* relaxed: ordered after the word by its acquire. */
+    uint64_t at = shm_load(&view_record(view, slot)->shared_at, memory_order_relaxed);
+    uint64_t word;
+    uint32_t index = WHERE_CHANNEL(at);
+
+    if (index >= view->geo.channel_count)
+        return false;
+    word = channel_word(view, index);
+    if (CHANNEL_STATE(word) != CHANNEL_READY)
+        return false;
+    if (CHANNEL_KIND(word) == CHANNEL_BROADCAST)
+        return broadcast_names(view, index, WHERE_POSITION(at), slot);
+    return CHANNEL_KIND(word) == CHANNEL_BOARD &&
+           board_names(view, index, WHERE_POSITION(at), slot);
+}
+
+bool shared_sweep(const struct view *view, uint32_t slot, uint64_t word)
+{
+    bool there = SLOT_STATE(word) == SLOT_RETIRED || named(view, slot);
+
+    if (SLOT_STATE(word) == SLOT_RETIRED)
+        shared_free(view, slot, word);
+    else if (SLOT_STATE(word) == SLOT_SHARED && !there)
+        shared_retire(view, slot, word, true);
+    else if (SLOT_STATE(word) == SLOT_PUTTING && there)
+        /* relaxed: as in shared_done(). */
+        shm_cas(&view_record(view, slot)->owner, &word, shared_word(SLOT_SHARED, word),
+                memory_order_relaxed);
+    return there;
+}

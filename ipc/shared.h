@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* shared.h - slots that many read at once: broadcast and board.
+ *
+ *  put     slot LOANED(me) or RECEIVED(me) -> PUTTING(me), shared_at = the cell;
+ *          cell: old -> this slot (compare-and-swap);  slot PUTTING -> SHARED
+ *  read    cell is seen;  pin {slot, generation} is stored;  the cell is unchanged
+ *  drop    pin is cleared;  is the slot retired? then look whether it can be freed
+ *  retire  the cell names another slot, or none;  SHARED -> RETIRED
+ *  free    RETIRED, and then no pin of a living participant names it -> FREE
+ *
+ * A reader writes its own pins and nothing else, so readers of a hot cell do not disturb
+ * each other, and a dead reader's pins vanish with its entry.
+ *
+ * No slot is freed under a reader (E9, all seq_cst): either the reader's second look at the
+ * cell comes before the cell is replaced, then so does its pin, and who scans after the
+ * retiring sees it; or it comes after, then the reader sees a changed cell and lets go. A
+ * cell carries a version or a lap, so that it never comes back.
+ *
+ * Half-done steps of the dead:
+ *  PUTTING(dead), its cell names it      -> SHARED: it was published
+ *  PUTTING(dead), its cell does not      nobody ever saw it: as if it were still held.
+ *                                        For who replaces a cell that names a PUTTING slot
+ *                                        makes it SHARED first.
+ *  SHARED, its cell does not name it     who replaced it died before retiring -> RETIRED.
+ *                                        A slot is SHARED only once a cell has named it.
+ *  RETIRED                               freed by anybody who needs memory. */
+#ifndef TR_IPC_SHARED_H
+#define TR_IPC_SHARED_H
+
+#include "ipc/slot.h"
+
+/* What this process reads. */
+struct pin {
+    uint32_t index; /* in our pin table */
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t sender; /* participant that put it */
+};
+
+/* Pin @p slot, which @p cell named when it was @p seen. 0; -EAGAIN: the cell has changed;
+ * -ENOBUFS: no pin is left; -EBADMSG. Wait-free. */
+int shared_pin(struct peer *me, _Atomic uint64_t *cell, uint64_t seen, uint32_t slot,
+               struct pin *pin);
+
+/* Hold the same by another pin of ours. 0, -ENOBUFS. */
+int shared_pin_elsewhere(struct peer *me, struct pin *pin);
+
+/* Let go. Wakes who waits for memory. Lock-free. */
+void shared_unpin(struct peer *me, const struct pin *pin);
+
+/* A slot on its way into a cell. */
+struct putting {
+    uint32_t slot;
+    uint64_t held; /* its word before */
+    uint64_t word; /* PUTTING(me) */
+};
+
+/* Begin to put a slot that @p me loaned or received. */
+void shared_begin(struct peer *me, uint32_t slot, struct putting *putting);
+
+/* Before each try: which cell will name it. */
+void shared_aim(struct peer *me, const struct putting *putting, uint32_t channel,
+                uint64_t position);
+
+/* A cell names it. */
+void shared_done(struct peer *me, const struct putting *putting);
+
+/* No cell does: held as before. */
+void shared_undo(struct peer *me, const struct putting *putting);
+
+/* Before @p cell, which named @p slot when it was @p seen, is replaced: the word to retire
+ * the slot with. False: the cell has changed. */
+bool shared_settle(const struct view *view, const _Atomic uint64_t *cell, uint64_t seen,
+                   uint32_t slot, uint64_t *word);
+
+/* After a cell that named it was replaced. @p now: try to free it. Whether it was freed. */
+bool shared_retire(const struct view *view, uint32_t slot, uint64_t word, bool now);
+
+/* Whether it is freed: retired, and nobody reads it. */
+bool shared_free(const struct view *view, uint32_t slot, uint64_t word);
+
+/* Somebody needs a slot of class @p c: free retired ones; if there is none, let broadcasts
+ * give up messages that everybody has had, then, as far as their policies allow, the oldest.
+ * Whether there may be a free one now. */
+bool shared_collect(const struct view *view, uint32_t c);
+
+/* For the reaper: finish half-done steps of the dead. @p word is SHARED, RETIRED, or PUTTING
+ * of a dead one. False: it is PUTTING, and was never named. */
+bool shared_sweep(const struct view *view, uint32_t slot, uint64_t word);
+
+#endif

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+#include "src/broadcast.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ipc/wait.h"
+#include "ipc/wake.h"
+#include "src/error.h"
+#include "src/message.h"
+#include "src/options.h"
+#include "src/queue.h"
+
+#define FALLBACK_CAPACITY 63
+
+_Static_assert((int)TR_LAG_BLOCK == (int)LAG_BLOCK &&
+                   (int)TR_LAG_DROP_OLDEST == (int)LAG_DROP &&
+                   (int)TR_LAG_EVICT == (int)LAG_EVICT,
+               "one set of policies");
+_Static_assert(TR_MAX_SUBSCRIBERS == MAX_SUBSCRIBERS, "one set of limits");
+
+static int check_options(const char *name, const tr_broadcast_options *options)
+{
+    if (options->capacity >= TR_MAX_CAPACITY)
+        return tr_fail(TR_EINVAL, "broadcast \"%s\": capacity %u, the limit is %d", name,
+                       options->capacity, TR_MAX_CAPACITY - 1);
+    if (options->max_subscribers < 1 || options->max_subscribers > TR_MAX_SUBSCRIBERS)
+        return tr_fail(TR_EINVAL,
+                       "broadcast \"%s\": max_subscribers %u, allowed are 1 to %d", name,
+                       options->max_subscribers, TR_MAX_SUBSCRIBERS);
+    return 0;
+}
+
+static int open_ring(tr_arena *arena, const char *name,
+                     const tr_broadcast_options *options, struct broadcast *ring)
+{
+    const struct broadcast_wish wish = {
+        .name = name,
+        .lag = options->capacity ? options->capacity : FALLBACK_CAPACITY,
+        .seats = options->max_subscribers,
+        .keep = options->keep,
+        .stamp = options->stamp,
+    };
+    struct channel_wish channel;
+    uint32_t index;
+    int result;
+
+    broadcast_wish(&wish, &channel);
+    result = channel_open_waiting(arena, &channel, &index);
+    if (result < 0)
+        return result;
+    if (broadcast_view(&arena->view, index, ring) < 0)
+        return tr_fail(TR_ECORRUPT, "broadcast \"%s\": its entry breaks a rule", name);
+    if (options->capacity && ring->count != channel.capacity)
+        return tr_fail(TR_EINVAL, "broadcast \"%s\" is there with capacity %u, not %u",
+                       name, ring->count - 1, channel.capacity - 1);
+    return 0;
+}
+
+int tr_broadcast_open(tr_arena *arena, const char *name,
+                      const tr_broadcast_options *given, tr_broadcast **out)
+{
+    tr_broadcast_options options = TR_BROADCAST_OPTIONS_INIT;
+    tr_broadcast *broadcast;
+    int result = options_take(&options, sizeof(options), given, "tr_broadcast_options");
+
+    if (result == 0)
+        result = channel_name_check(name);
+    if (result == 0)
+        result = check_options(name, &options);
+    if (result == 0)
+        result = arena_enter(arena);
+    if (result < 0)
+        return result;
+    broadcast = calloc(1, sizeof(*broadcast));
+    if (!broadcast)
+        return tr_fail(TR_ENOMEM, "no memory for the handle of a broadcast");
+    result = open_ring(arena, name, &options, &broadcast->ring);
+    if (result < 0) {
+        free(broadcast);
+        return result;
+    }
+    broadcast->arena = arena;
+    broadcast->stamp = shm_get(&broadcast->ring.channel->stamp) != 0;
+    memcpy(broadcast->name, name, strlen(name) + 1);
+    *out = broadcast;
+    return 0;
+}
+
+void tr_broadcast_close(tr_broadcast *broadcast)
+{
+    free(broadcast);
+}
+
+static bool is_closed(const tr_broadcast *broadcast)
+{
+    /* E3: shutdown changes it, then wakes. */
+    return shm_load(&broadcast->ring.channel->closed, E3) != 0;
+}
+
+struct publishing {
+    tr_broadcast *broadcast;
+    uint32_t slot;
+};
+
+static int try_publish(void *context)
+{
+    struct publishing *publishing = context;
+    tr_broadcast *broadcast = publishing->broadcast;
+    uint64_t position;
+
+    if (is_closed(broadcast))
+        return -ESHUTDOWN;
+    return broadcast_put(&broadcast->ring, &broadcast->arena->peer, publishing->slot,
+                         &position);
+}
+
+static int explain_publish(const tr_broadcast *broadcast, int result)
+{
+    struct laggard laggard;
+
+    if (result == -ESHUTDOWN)
+        return tr_fail(TR_ECLOSED, "publish: broadcast \"%s\" is closed",
+                       broadcast->name);
+    result = tr_fail_errno(result, "publish: broadcast \"%s\"", broadcast->name);
+    if (broadcast_laggard(&broadcast->ring, &laggard))
+        tr_fail_more(
+            "; participant %u (pid %u), which blocks, is %lu messages behind, the limit "
+            "is %u",
+            laggard.who,
+            shm_get(&view_participant(&broadcast->arena->view, laggard.who)->pid),
+            (unsigned long)laggard.behind, broadcast->ring.count - 1);
+    return result;
+}
+
+int tr_broadcast_publish(tr_broadcast *broadcast, tr_message *message, int64_t timeout_ns)
+{
+    struct publishing publishing = {.broadcast = broadcast, .slot = message->slot};
+    int result = arena_enter(broadcast->arena);
+    uint32_t held;
+
+    if (result == 0)
+        result = message_owned(message, "publish");
+    if (result == 0 && message->arena != broadcast->arena)
+        result = tr_fail(
+            TR_EINVAL, "publish: the message lies in another arena than broadcast \"%s\"",
+            broadcast->name);
+    if (result < 0)
+        return result;
+    arena_pulse(broadcast->arena);
+    message_stamp(message, broadcast->stamp);
+    /* Before the message is out: its slot may be loaned again by another thread at once. */
+    held = message->held;
+    message->held = HELD_NOT;
+    result = try_publish(&publishing);
+    if (result == -EAGAIN && timeout_ns != 0)
+        result = wait_for(&broadcast->arena->peer, &broadcast->ring.channel->room,
+                          try_publish, &publishing, timeout_ns);
+    if (result < 0) {
+        message->held = held;
+        return explain_publish(broadcast, result);
+    }
+    return 0;
+}
+
+void tr_broadcast_shutdown(tr_broadcast *broadcast)
+{
+    if (arena_enter(broadcast->arena) < 0)
+        return;
+    /* E3: before the look for sleepers. */
+    shm_store(&broadcast->ring.channel->closed, 1, E3);
+    wake_all(&broadcast->arena->view, &broadcast->ring.channel->items);
+    wake_all(&broadcast->arena->view, &broadcast->ring.channel->room);
+}
+
+uint32_t tr_broadcast_capacity(const tr_broadcast *broadcast)
+{
+    return broadcast->ring.count - 1;
+}
+
+uint32_t tr_broadcast_subscribers(const tr_broadcast *broadcast)
+{
+    return broadcast_subscribers(&broadcast->ring);
+}
+
+const char *tr_broadcast_name(const tr_broadcast *broadcast)
+{
+    return broadcast->name;
+}
+
+tr_arena *tr_broadcast_arena(const tr_broadcast *broadcast)
+{
+    return broadcast->arena;
+}
+
+int tr_subscribe(tr_broadcast *broadcast, const tr_subscription_options *given,
+                 tr_subscription **out)
+{
+    tr_subscription_options options = TR_SUBSCRIPTION_OPTIONS_INIT;
+    tr_subscription *subscription;
+    int result = options_take(&options, sizeof(options), given,
+                              "tr_subscription_options");
+
+    if (result == 0 && options.lag > TR_LAG_EVICT)
+        result = tr_fail(TR_EINVAL, "subscribe: lag %u is not a tr_lag", options.lag);
+    if (result == 0)
+        result = arena_enter(broadcast->arena);
+    if (result < 0)
+        return result;
+    subscription = calloc(1, sizeof(*subscription));
+    if (!subscription)
+        return tr_fail(TR_ENOMEM, "no memory for the handle of a subscription");
+    result = broadcast_subscribe(&broadcast->ring, &broadcast->arena->peer, options.lag,
+                                 options.last, &subscription->seat);
+    if (result < 0) {
+        free(subscription);
+        return tr_fail(TR_ENOSPC,
+                       "subscribe: all %u places of broadcast \"%s\" are taken by living "
+                       "processes; make it with a larger max_subscribers",
+                       broadcast->ring.seat_count, broadcast->name);
+    }
+    subscription->broadcast = broadcast;
+    subscription->holder = holder_of(&broadcast->arena->peer);
+    *out = subscription;
+    return 0;
+}
+
+/* Whether it is this process's, and not its parent's. */
+static bool is_ours(const tr_subscription *subscription)
+{
+    return subscription->holder == holder_of(&subscription->broadcast->arena->peer);
+}
+
+void tr_unsubscribe(tr_subscription *subscription)
+{
+    if (!subscription)
+        return;
+    if (arena_enter(subscription->broadcast->arena) == 0 && is_ours(subscription))
+        broadcast_unsubscribe(&subscription->broadcast->ring, &subscription->seat);
+    free(subscription);
+}
+
+struct taking {
+    tr_subscription *subscription;
+    struct taken taken;
+};
+
+static int try_take(void *context)
+{
+    struct taking *taking = context;
+    tr_broadcast *broadcast = taking->subscription->broadcast;
+    /* Before the look: what was published before the close is still found. */
+    bool closed = is_closed(broadcast);
+    int result = broadcast_take(&broadcast->ring, &broadcast->arena->peer,
+                                &taking->subscription->seat, &taking->taken);
+
+    return result == -EAGAIN && closed ? -ESHUTDOWN : result;
+}
+
+static int explain_receive(const tr_subscription *subscription, int result)
+{
+    const char *name = subscription->broadcast->name;
+
+    switch (result) {
+    case -ESHUTDOWN:
+        return tr_fail(TR_ECLOSED, "receive: broadcast \"%s\" is closed, nothing is left",
+                       name);
+    case -EOVERFLOW:
+        return tr_fail(TR_ELAGGED,
+                       "receive: broadcast \"%s\": %lu messages were missed by now; a "
+                       "subscriber may "
+                       "be %u behind",
+                       name, (unsigned long)tr_subscription_missed(subscription),
+                       subscription->broadcast->ring.count - 1);
+    case -ENOTCONN:
+        return tr_fail(TR_EEVICTED,
+                       "receive: broadcast \"%s\": %lu messages were missed, and the "
+                       "subscription was to end then; subscribe again",
+                       name, (unsigned long)tr_subscription_missed(subscription));
+    case -ENOBUFS:
+        return message_no_pins(subscription->broadcast->arena, "receive");
+    case -EBADMSG:
+        return tr_fail(TR_ECORRUPT, "receive: broadcast \"%s\" breaks a rule", name);
+    default:
+        return tr_fail_errno(result, "receive: nothing new in broadcast \"%s\"", name);
+    }
+}
+
+int tr_subscription_receive(tr_subscription *subscription, int64_t timeout_ns,
+                            tr_message **out)
+{
+    struct taking taking = {.subscription = subscription};
+    tr_broadcast *broadcast = subscription->broadcast;
+    int result = arena_enter(broadcast->arena);
+
+    if (result == 0 && !is_ours(subscription))
+        result = tr_fail(
+            TR_EFORK,
+            "receive: the place in broadcast \"%s\" belongs to the parent process; "
+            "subscribe in the child",
+            broadcast->name);
+    if (result < 0)
+        return result;
+    arena_pulse(broadcast->arena);
+    result = try_take(&taking);
+    if (result == -EAGAIN && timeout_ns != 0)
+        result = wait_for(&broadcast->arena->peer, &broadcast->ring.channel->items,
+                          try_take, &taking, timeout_ns);
+    if (result < 0)
+        return explain_receive(subscription, result);
+    return message_open_pinned(broadcast->arena, &taking.taken.pin, taking.taken.position,
+                               out);
+}
+
+uint64_t tr_subscription_missed(const tr_subscription *subscription)
+{
+    return broadcast_missed(&subscription->broadcast->ring, &subscription->seat);
+}
+
+_Atomic uint32_t *subscription_word(const tr_subscription *subscription)
+{
+    return &subscription->broadcast->ring.channel->items;
+}
+
+bool subscription_ready(const tr_subscription *subscription)
+{
+    return broadcast_ready(&subscription->broadcast->ring, &subscription->seat) ||
+           is_closed(subscription->broadcast);
+}
