@@ -21,7 +21,7 @@
 #define E1_TAKE memory_order_relaxed
 #else
 #define E1_PUT  memory_order_release
-#define E1_TAKE memory_order_acquire
+#define E1_TAKE memory_order_seq_cst /* also a look of E3 */
 #endif
 
 /* E2: last access of a slot's holder -> slot loaned again. The free is seq_cst because it
@@ -61,7 +61,7 @@
 #define E6_REAP  memory_order_relaxed
 #define E6_LOOK  memory_order_relaxed
 #else
-#define E6_CLAIM memory_order_acq_rel
+#define E6_CLAIM memory_order_seq_cst /* also a change of E3 */
 #define E6_REAP  memory_order_acq_rel
 #define E6_LOOK  memory_order_acquire
 #endif
@@ -73,7 +73,7 @@
 #define E7_JOIN  memory_order_relaxed
 #else
 #define E7_SWEPT memory_order_acq_rel
-#define E7_JOIN  memory_order_acq_rel
+#define E7_JOIN  memory_order_seq_cst
 #endif
 
 /* E8: slot queued -> cell that names it read. seq_cst because the put also is the change,

@@ -3,39 +3,38 @@
 
 #include <errno.h>
 
+#include "ipc/mutant.h"
 #include "ipc/wake.h"
 
-#define CELL_FULL       UINT64_C(1)
-#define CELL_SLOT(cell) ((uint32_t)((cell) >> 1 & 0xfffff))
-#define CELL_LAP(cell)  ((cell) >> 21)
+#define CELL_SLOT(cell) ((uint32_t)((cell)&0xfffff))
+#define CELL_TURN(cell) ((cell) >> 20)
 
-static uint64_t cell_empty(uint64_t lap)
-{
-    return lap << 21;
-}
+/* How far to fetch ahead of what is being received. */
+#define AHEAD 4
 
-static uint64_t cell_full(uint64_t lap, uint32_t slot)
+static uint64_t cell_of(uint64_t turn, uint32_t slot)
 {
-    return lap << 21 | (uint64_t)slot << 1 | CELL_FULL;
+    return turn << 20 | slot;
 }
 
 struct place {
-    uint64_t lap;
+    uint64_t turn;
     uint32_t index;
 };
 
 static struct place place_of(const struct ring *ring, uint64_t position)
 {
     if (ring->shift >= 0)
-        return (struct place){position >> ring->shift,
+        return (struct place){(position >> ring->shift) + 1,
                               (uint32_t)(position & (ring->capacity - 1))};
-    return (struct place){position / ring->capacity,
+    return (struct place){position / ring->capacity + 1,
                           (uint32_t)(position % ring->capacity)};
 }
 
-static uint64_t position_of(const struct ring *ring, uint64_t lap, uint32_t index)
+/* The position that cell @p index has in a turn, 1 or later. */
+static uint64_t position_of(const struct ring *ring, uint64_t turn, uint32_t index)
 {
-    return lap * ring->capacity + index;
+    return (turn - 1) * ring->capacity + index;
 }
 
 /* Both walks end: under contention somebody else got on each time round, and a peer that
@@ -45,18 +44,16 @@ static uint64_t patience(const struct ring *ring)
     return UINT64_C(4) * ring->capacity + 1024;
 }
 
-/* Whether position @p at is not beyond a hole: the one before is filled or consumed. */
+/* Whether position @p at is not beyond a hole: the one before has been filled. */
 static bool follows(const struct ring *ring, uint64_t at)
 {
     struct place before = place_of(ring, at - 1);
-    uint64_t cell;
 
-    if (at == 0)
+    if (at == 0 || MUTANT(NO_FOLLOW))
         return true;
     /* relaxed: nothing is read through it, and a cell never goes back. */
-    cell = shm_load(&ring->cells[before.index], memory_order_relaxed);
-    return CELL_LAP(cell) > before.lap ||
-           (CELL_LAP(cell) == before.lap && (cell & CELL_FULL));
+    return CELL_TURN(shm_load(&ring->cells[before.index], memory_order_relaxed)) >=
+           before.turn;
 }
 
 static uint64_t look(const struct ring *ring, uint32_t index)
@@ -67,15 +64,7 @@ static uint64_t look(const struct ring *ring, uint32_t index)
     return shm_load(&ring->cells[index], E8_LOOK);
 }
 
-/* The cell is full and its slot has been claimed: make room. Who is late finds it done. */
-static void advance(struct ring *ring, uint32_t index, uint64_t seen)
-{
-    /* E3: before the look for sleeping senders. */
-    if (shm_cas(&ring->cells[index], &seen, cell_empty(CELL_LAP(seen) + 1), E3))
-        wake_one(ring->view, &ring->channel->room);
-}
-
-/* The slot that a full cell names is still queued there. */
+/* The slot that the cell of position @p at names is still queued there. */
 static bool unclaimed(const struct ring *ring, uint64_t at, uint64_t cell, uint64_t *word)
 {
     uint32_t slot = CELL_SLOT(cell);
@@ -89,21 +78,27 @@ static bool unclaimed(const struct ring *ring, uint64_t at, uint64_t cell, uint6
     /* E1 acquire: pairs with ring_put(). Without it the receiver could read record and
      * payload as they were before the sender wrote them, and a place that the slot had in a
      * former life. A slot that was queued again since has another generation: the claim
-     * compares the whole word. */
+     * compares the whole word. E3: the look of a sender who waits for room. */
     *word = shm_load(&record->owner, E1_TAKE);
     return SLOT_STATE(*word) == SLOT_QUEUED &&
-           shm_get(&record->where) == WHERE(ring->index, at);
+           (MUTANT(NO_PLACE) || slot_where(record) == WHERE(ring->index, at));
 }
 
-/* A full cell of the lap before stands where we want to put: is there really no room? */
-static bool settle(struct ring *ring, uint64_t at, uint64_t cell)
+/* Whether the message at @p at, which cell @p cell names, has been claimed. */
+static bool passed(struct ring *ring, uint64_t at, uint64_t cell)
 {
     uint64_t word;
 
-    if (unclaimed(ring, at, cell, &word))
-        return false;
-    advance(ring, place_of(ring, at).index, cell);
-    return true;
+    if (CELL_TURN(cell) == 0)
+        return true;
+    /* relaxed: local, and only ever behind. */
+    if (atomic_load_explicit(&ring->passed, memory_order_relaxed) > at)
+        return true;
+    /* E14 acquire: pairs with the receiver's store: all before the head were claimed. */
+    word = shm_load(&ring->channel->head, E14_LOOK);
+    atomic_store_explicit(&ring->passed, word,
+                          memory_order_relaxed); /* relaxed: as above */
+    return word > at || !unclaimed(ring, at, cell, &word);
 }
 
 /* One look at position *at. 1: put there. 0: go on at *at. -EAGAIN: full. */
@@ -112,22 +107,21 @@ static int put_at(struct ring *ring, struct slot_record *record, uint32_t slot,
 {
     struct place place = place_of(ring, *at);
     uint64_t seen = look(ring, place.index);
-    uint64_t lap = CELL_LAP(seen);
+    uint64_t turn = CELL_TURN(seen);
 
-    if (lap > place.lap) {
-        *at = position_of(ring, lap, place.index);
-    } else if (lap == place.lap && (seen & CELL_FULL)) {
-        ++*at;
+    if (turn >= place.turn) {
+        *at = position_of(ring, turn, place.index) + 1;
     } else if (!follows(ring, *at)) {
         --*at;
-    } else if (lap == place.lap) {
-        shm_put(&record->where, WHERE(ring->index, *at));
+    } else if (turn + 1 == place.turn) {
+        if (!MUTANT(NO_ADVANCE) && !passed(ring, *at - ring->capacity, seen))
+            return -EAGAIN;
+        slot_place(record, WHERE(ring->index, *at));
         /* E8 release: pairs with look(). E3: before the look for sleeping receivers. */
-        return shm_cas(&ring->cells[place.index], &seen, cell_full(lap, slot), E8_PUT);
-    } else if (lap + 1 == place.lap && (seen & CELL_FULL)) {
-        return settle(ring, *at - ring->capacity, seen) ? 0 : -EAGAIN;
-    } else {
-        *at = position_of(ring, lap, place.index);
+        return shm_cas(&ring->cells[place.index], &seen, cell_of(place.turn, slot),
+                       E8_PUT);
+    } else { /* the hint was past it */
+        *at = position_of(ring, turn + 1, place.index);
     }
     return 0;
 }
@@ -137,17 +131,21 @@ int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
     struct slot_record *record = view_record(ring->view, slot);
     /* relaxed: the slot is ours; the tail is a hint. */
     uint64_t mine = shm_load(&record->owner, memory_order_relaxed);
-    uint32_t generation = SLOT_GENERATION(mine) + 1;
-    uint64_t from = WHERE(WHERE_CHANNEL(shm_get(&record->where)), WHERE_NOWHERE);
+    uint32_t generation = SLOT_GENERATION(mine) + !MUTANT(SAME_GENERATION);
+    /* Where it goes should we find no room, and die: a loan has not been anywhere. */
+    uint64_t from = SLOT_STATE(mine) == SLOT_LOANED && !MUTANT(OLD_CHANNEL)
+                        ? WHERE_NONE
+                        : WHERE(WHERE_CHANNEL(slot_where(record)), WHERE_NOWHERE);
     uint64_t at = shm_load(&ring->channel->tail, memory_order_relaxed);
     int result = -EAGAIN;
 
     /* Should we die before a cell names the slot, the reaper finishes: it knows the channel. */
-    shm_put(&record->where, WHERE(ring->index, WHERE_NOWHERE));
+    slot_place(record, WHERE(ring->index, WHERE_NOWHERE));
     /* E1 release: pairs with unclaimed(); publishes record and payload. A forwarded message
      * is delivered for the first time in its new channel. */
-    shm_store(&record->owner, slot_word(SLOT_QUEUED, me->who, me->inc, 0, generation),
-              E1_PUT);
+    if (!MUTANT(CELL_FIRST))
+        shm_store(&record->owner, slot_word(SLOT_QUEUED, me->who, me->inc, 0, generation),
+                  E1_PUT);
     for (uint64_t i = patience(ring); i > 0; i--) {
         result = put_at(ring, record, slot, &at);
         if (result != 0)
@@ -155,12 +153,15 @@ int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
         result = -EAGAIN;
     }
     if (result == 1) {
+        if (MUTANT(CELL_FIRST)) /* E1: too late */
+            shm_store(&record->owner,
+                      slot_word(SLOT_QUEUED, me->who, me->inc, 0, generation), E1_PUT);
         /* relaxed: a hint. */
         shm_store(&ring->channel->tail, at + 1, memory_order_relaxed);
         wake_one(ring->view, &ring->channel->items);
         return 0;
     }
-    shm_put(&record->where, from);
+    slot_place(record, from);
     /* relaxed: still ours; the generation stays ahead. */
     shm_store(
         &record->owner,
@@ -170,22 +171,24 @@ int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
 }
 
 /* Messages of dead receivers wait in their slots, not in the ring: nobody had to find room
- * for them. The count is never too small: the reaper marks the slot, then counts; who dies
- * between is swept again by the next, who counts again. */
+ * for them. The reaper marks the slot, then the channel; who dies between is swept again by
+ * the next, who marks again. Each mark makes another word, so that who found nothing takes
+ * away only the mark it saw. */
 static int take_orphan(struct ring *ring, struct peer *me, uint32_t *slot)
 {
-    /* E3: the reaper's count, or our look comes first and its wake finds us. */
+    /* E3: the reaper's mark, or our look comes first and its wake finds us. */
     uint32_t seen = shm_load(&ring->channel->orphans, E3);
 
-    if (!seen)
+    if (!(seen & ORPHANS_THERE))
         return -EAGAIN;
     for (uint32_t i = 0; i < ring->view->geo.slot_count; i++) {
         struct slot_record *record = view_record(ring->view, i);
-        /* E6 acquire by the compare-and-swap; relaxed: a guess until then. */
-        uint64_t word = shm_load(&record->owner, memory_order_relaxed);
+        /* E6 acquire: pairs with the reaper's mark. Without it the slot's place could be
+         * that of a former life, and the message another channel's. */
+        uint64_t word = shm_load(&record->owner, E6_LOOK);
 
         if (SLOT_STATE(word) != SLOT_ORPHAN ||
-            WHERE_CHANNEL(shm_get(&record->where)) != ring->index)
+            WHERE_CHANNEL(slot_where(record)) != ring->index)
             continue;
         /* E6: pairs with the reaper's mark. */
         if (shm_cas(&record->owner, &word, slot_held(word, SLOT_RECEIVED, me),
@@ -194,33 +197,48 @@ static int take_orphan(struct ring *ring, struct peer *me, uint32_t *slot)
             return 0;
         }
     }
-    /* E3: unless another was counted since, there is none left. */
-    shm_cas(&ring->channel->orphans, &seen, 0, E3);
+    /* E3: unless the channel was marked again, there is none left. */
+    shm_cas(&ring->channel->orphans, &seen,
+            MUTANT(ORPHANS_FORGOTTEN) ? 0 : seen & ~ORPHANS_THERE, E3);
     return -EAGAIN;
+}
+
+/* What is received soon may come from another core's cache: fetch it meanwhile. */
+static void fetch_ahead(const struct ring *ring, uint64_t at)
+{
+    struct place place = place_of(ring, at);
+    /* relaxed: only a guess. */
+    uint64_t cell = shm_get(&ring->cells[place.index]);
+    uint32_t slot = CELL_SLOT(cell);
+    const uint8_t *record;
+
+    if (CELL_TURN(cell) != place.turn || slot >= ring->view->geo.slot_count)
+        return;
+    record = (const uint8_t *)view_record(ring->view, slot);
+    __builtin_prefetch(record, 1);
+    __builtin_prefetch(record + LINE / 2);
+    __builtin_prefetch(ring->view->base + view_payload_off(ring->view, slot));
 }
 
 /* Position *at is full: claim it. 1: ours. 0: somebody else's, look further. */
 static int claim(struct ring *ring, struct peer *me, uint64_t at, uint64_t cell)
 {
-    struct place place = place_of(ring, at);
     uint64_t word;
-    int won;
 
     /* One miss, for writing, instead of one for reading and one for writing. */
     if (CELL_SLOT(cell) < ring->view->geo.slot_count) {
         const uint8_t *record = (const uint8_t *)view_record(ring->view, CELL_SLOT(cell));
 
         __builtin_prefetch(record, 1);
-        __builtin_prefetch(record + LINE / 2, 1);
+        __builtin_prefetch(record + LINE / 2);
         __builtin_prefetch(ring->view->base +
                            view_payload_off(ring->view, CELL_SLOT(cell)));
     }
-    /* E6 release: pairs with the reaper's mark, should we die with it. */
-    won = unclaimed(ring, at, cell, &word) &&
-          shm_cas(&view_record(ring->view, CELL_SLOT(cell))->owner, &word,
-                  slot_held(word, SLOT_RECEIVED, me), E6_CLAIM);
-    advance(ring, place.index, cell);
-    return won;
+    /* E6 release: pairs with the reaper's mark, should we die with it. E3: before the look
+     * for sleeping senders. */
+    return unclaimed(ring, at, cell, &word) &&
+           shm_cas(&view_record(ring->view, CELL_SLOT(cell))->owner, &word,
+                   slot_held(word, SLOT_RECEIVED, me), E6_CLAIM);
 }
 
 /* One look at position *at. 1: taken. 0: go on at *at. -EAGAIN: empty. */
@@ -228,33 +246,23 @@ static int take_at(struct ring *ring, struct peer *me, uint64_t *at, uint32_t *s
 {
     struct place place = place_of(ring, *at);
     uint64_t seen = look(ring, place.index);
-    uint64_t lap = CELL_LAP(seen);
+    uint64_t turn = CELL_TURN(seen);
 
-    if (lap > place.lap) {
-        uint64_t past = position_of(ring, lap - 1, place.index) + 1;
-
-        *at = past > *at ? past : *at + 1;
+    if (turn > place.turn) { /* filled again: all before that were claimed */
+        *at = position_of(ring, turn - 1, place.index) + 1;
         return 0;
     }
-    if (lap < place.lap) {
-        *at = position_of(ring, lap, place.index);
-        return 0;
-    }
-    if (seen & CELL_FULL) {
+    if (turn == place.turn) {
         int won = claim(ring, me, *at, seen);
 
         *slot = CELL_SLOT(seen);
         ++*at;
         return won;
     }
-    if (*at > 0) {
-        struct place before = place_of(ring, *at - 1);
-        uint64_t cell = look(ring, before.index);
-
-        if (CELL_LAP(cell) == before.lap) { /* the hint was past it */
-            --*at;
-            return cell & CELL_FULL ? 0 : -EAGAIN;
-        }
+    /* Not filled yet; that the head is ahead of the tail is a peer's doing. */
+    if (!follows(ring, *at)) {
+        --*at;
+        return 0;
     }
     return -EAGAIN;
 }
@@ -273,17 +281,68 @@ int ring_take(struct ring *ring, struct peer *me, uint32_t *slot)
             break;
         result = -EAGAIN;
     }
-    /* relaxed: a hint. */
+    /* E14 release: pairs with passed(); what we claimed or saw claimed comes first. */
     if (at != start)
-        shm_store(&ring->channel->head, at, memory_order_relaxed);
-    return result == 1 ? 0 : result;
+        shm_store(&ring->channel->head, at, E14_PASS);
+    if (result != 1)
+        return result;
+    wake_one(ring->view, &ring->channel->room);
+    fetch_ahead(ring, at + AHEAD - 1);
+    return 0;
+}
+
+bool ring_readable(struct ring *ring)
+{
+    /* relaxed: a hint. */
+    uint64_t at = shm_load(&ring->channel->head, memory_order_relaxed);
+
+    /* E3: the look after the announcement, here and below. */
+    if (shm_load(&ring->channel->orphans, E3) & ORPHANS_THERE)
+        return true;
+    for (uint64_t i = patience(ring); i > 0; i--) {
+        struct place place = place_of(ring, at);
+        uint64_t seen = look(ring, place.index), turn = CELL_TURN(seen), word;
+
+        if (turn > place.turn)
+            at = position_of(ring, turn - 1, place.index) + 1;
+        else if (turn == place.turn && unclaimed(ring, at, seen, &word))
+            return true;
+        else if (turn == place.turn)
+            at++;
+        else if (!follows(ring, at))
+            at--;
+        else
+            return false;
+    }
+    return false;
+}
+
+bool ring_writable(struct ring *ring)
+{
+    /* relaxed: a hint. */
+    uint64_t at = shm_load(&ring->channel->tail, memory_order_relaxed);
+
+    for (uint64_t i = patience(ring); i > 0; i--) {
+        struct place place = place_of(ring, at);
+        uint64_t seen = look(ring, place.index), turn = CELL_TURN(seen);
+
+        if (turn >= place.turn)
+            at = position_of(ring, turn, place.index) + 1;
+        else if (!follows(ring, at))
+            at--;
+        else if (turn + 1 == place.turn)
+            return passed(ring, at - ring->capacity, seen);
+        else
+            at = position_of(ring, turn + 1, place.index);
+    }
+    return false;
 }
 
 bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot)
 {
     struct place place = place_of(ring, position);
 
-    return look(ring, place.index) == cell_full(place.lap, slot);
+    return look(ring, place.index) == cell_of(place.turn, slot);
 }
 
 uint64_t ring_depth(const struct ring *ring)

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* ring.h - a bounded first-in-first-out ring of slots: any number of senders and receivers.
  *
- *  cell: bit 0 full | bits 1-20 slot | bits 21-63 lap
+ *  cell: bits 0-19 slot | bits 20-63 turn, 0 before it was ever filled
  *
- *  put   slot LOANED(me) -> QUEUED(me), where = this cell;  cell EMPTY(lap) -> FULL(lap, slot)
- *  take  slot QUEUED -> RECEIVED(me);                        cell FULL -> EMPTY(lap + 1)
+ *  put   slot LOANED(me) -> QUEUED(me), where = this cell;  cell (turn - 1) -> (turn, slot)
+ *  take  slot QUEUED -> RECEIVED(me)
  *
- * The claim is the change of the slot word: whoever finds a full cell whose slot is no
- * longer queued there advances the cell. So a receiver that is killed or stopped between its
- * two steps is passed by, and there is no third state of a cell. A sender killed between its
- * two steps has published nothing yet: reap finishes for it.
+ * The claim is the change of the slot word; a cell only changes when it is filled again. So
+ * there is no step between which a receiver could be killed or stopped and hold up others,
+ * and receivers never write the line that senders write. Whoever finds a cell whose slot is
+ * no longer queued there passes it by. A sender killed between its two steps has published
+ * nothing yet: reap finishes for it.
  *
- * Positions count for ever; position p is cell p % capacity in lap p / capacity. Tail and
- * head are hints, behind the truth at worst by what a stalled store puts there: a cell says
- * in which lap it is, and so where to go on. That no hint leads past a hole is checked at
- * the cell before. */
+ * Positions count for ever; position p is cell p % capacity in turn p / capacity + 1. Tail
+ * and head are hints, never ahead of the truth: a cell says in which turn it is, and so where
+ * to go on. That the tail leads past no hole is checked at the cell before. The head says
+ * which messages have all been claimed, so that a sender need not look at their slots. */
 #ifndef TR_IPC_RING_H
 #define TR_IPC_RING_H
 
@@ -25,9 +26,10 @@ struct ring {
     const struct view *view;
     struct channel *channel;
     _Atomic uint64_t *cells;
-    uint32_t index;    /* of the channel */
-    uint32_t capacity; /* at least 1 */
-    int shift;         /* capacity == 1 << shift, or -1 */
+    uint32_t index;          /* of the channel */
+    uint32_t capacity;       /* at least 1 */
+    int shift;               /* capacity == 1 << shift, or -1 */
+    _Atomic uint64_t passed; /* local: what we last saw of the head */
     uint32_t max_deliveries;
     bool redeliver;
 };
@@ -38,6 +40,11 @@ int ring_put(struct ring *ring, struct peer *me, uint32_t slot);
 
 /* Take the oldest. 0, -EAGAIN: nothing there. Lock-free. */
 int ring_take(struct ring *ring, struct peer *me, uint32_t *slot);
+
+/* Whether a take, or a put, would find something, or room. For those who wait for several
+ * channels. */
+bool ring_readable(struct ring *ring);
+bool ring_writable(struct ring *ring);
 
 /* Whether a cell of the ring names @p slot at @p position. For the reaper. */
 bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot);

@@ -11,6 +11,9 @@
  * its payload still is in some cache. */
 #define WARM_BYTES 16384
 
+/* How many slots to fetch ahead of what is being loaned. */
+#define AHEAD 2
+
 bool slot_loan_this(struct peer *me, uint32_t slot)
 {
     struct slot_record *record = view_record(me->view, slot);
@@ -23,6 +26,19 @@ bool slot_loan_this(struct peer *me, uint32_t slot)
            shm_cas(&record->owner, &seen, slot_held(seen, SLOT_LOANED, me), E2_LOAN);
 }
 
+/* Slots are freed in the order in which they went out, mostly: what is loaned soon lies in
+ * the cache of who freed it. Fetch it, to be written, while there is other work. */
+static void fetch_ahead(const struct view *view, const struct slot_class *class,
+                        uint32_t at)
+{
+    uint32_t ahead = at + AHEAD < class->count ? at + AHEAD : 0;
+    const uint8_t *record = (const uint8_t *)view_record(view, class->first_slot + ahead);
+
+    __builtin_prefetch(record, 1);
+    __builtin_prefetch(record + LINE / 2, 1);
+    __builtin_prefetch(view->base + class->payload_off + ahead * class->stride, 1);
+}
+
 /* From the cursor on, once round. A hint that is wrong costs time, never correctness. */
 static int scan(struct peer *me, uint32_t c, uint32_t *slot)
 {
@@ -33,8 +49,8 @@ static int scan(struct peer *me, uint32_t c, uint32_t *slot)
     for (uint32_t i = 0; i < class->count; i++) {
         uint32_t candidate = class->first_slot + at;
 
+        fetch_ahead(me->view, class, at);
         at = at + 1 < class->count ? at + 1 : 0;
-        __builtin_prefetch(view_record(me->view, class->first_slot + at), 1);
         if (slot_loan_this(me, candidate)) {
             atomic_store_explicit(&me->cursor[c], at, memory_order_relaxed);
             *slot = candidate;

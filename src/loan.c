@@ -95,11 +95,21 @@ static void clear_header(struct slot_record *record)
     shm_put(&record->reply_to, 0);
 }
 
+/* What never changes of a slot is worked out when its handle is first used. */
+static void introduce(struct tr_arena *arena, struct tr_message *message, uint32_t slot)
+{
+    message->slot = slot;
+    message->class = view_class_of(&arena->view, slot);
+    message->payload_off = view_payload_off(&arena->view, slot);
+    message->payload_bytes = arena->view.geo.classes[message->class].stride;
+    message->arena = arena;
+}
+
 static void message_take(struct tr_arena *arena, struct tr_message *message,
                          uint32_t slot, enum held held)
 {
-    message->arena = arena;
-    message->slot = slot;
+    if (__builtin_expect(message->arena != arena || message->slot != slot, 0))
+        introduce(arena, message, slot);
     message->held = held;
     message->holder = holder_of(&arena->peer);
 }

@@ -6,6 +6,7 @@
 
 #include <tensoring/message.h>
 
+#include "ipc/shared.h"
 #include "src/arena.h"
 
 enum held { HELD_NOT, HELD_LOAN, HELD_RECEIVED, HELD_SHARED };
@@ -20,8 +21,13 @@ struct tr_message {
     uint32_t sender;
     struct pin pin; /* of a shared message */
     uint32_t count;
-    tr_tensor *tensors; /* &first, or more */
-    uint32_t room;      /* of more */
+    uint32_t class;         /* of the slot; fixed, as are the next two */
+    uint64_t payload_off;   /* from the start of the arena */
+    uint64_t payload_bytes; /* with the room for descriptors */
+    const uint8_t *base;    /* through which `first` was checked; NULL: it was not */
+    uint64_t first_type, first_offset; /* the words from which `first` was made */
+    tr_tensor *tensors;                /* &first, or more */
+    uint32_t room;                     /* of more */
     uint32_t text_room;
     tr_tensor *more; /* kept for the next message of this slot */
     char *text;      /* names and descrs, likewise */
