@@ -102,11 +102,13 @@ struct participant {
     _Atomic uint64_t start_time; /* clock ticks since boot, 0 unknown */
     _Atomic uint64_t pid_ns;     /* inode of the pid namespace, 0 unknown */
     _Atomic uint64_t joined_ns;
-    _Atomic uint64_t reserved[11];
-    alignas(LINE) _Atomic uint32_t doorbell; /* wake word of its pollable descriptor */
+    _Atomic uint64_t cpus; /* it may run on, folded: bit n is processor n modulo 64 */
+    _Atomic uint64_t reserved[10];
+    alignas(LINE) _Atomic uint32_t doorbell; /* who listens to many words: see notify.h */
     _Atomic uint32_t notify;                 /* how it wants to be told, see notify.h */
     _Atomic uint64_t inbox;                  /* channel of its replies, + 1 */
-    _Atomic uint64_t notify_reserved[14];
+    _Atomic uint64_t rung; /* hint: by which channels; bit n is index n modulo 64 */
+    _Atomic uint64_t notify_reserved[13];
 };
 
 /* A channel. The first line is written by its maker, then read-mostly. */
@@ -125,10 +127,10 @@ struct channel {
     alignas(LINE) _Atomic uint64_t tail;  /* hint: the next position to fill */
     alignas(LINE) _Atomic uint64_t head;  /* hint: the oldest position that is full */
     alignas(LINE) _Atomic uint32_t items; /* wake word: receivers sleep on it */
-    _Atomic uint32_t items_reserved;
+    _Atomic uint32_t items_turn; /* hint: the listener rung last, + 1 */
     _Atomic uint64_t items_listeners[4]; /* participants to tell by descriptor */
     alignas(LINE) _Atomic uint32_t room; /* wake word: senders sleep on it */
-    _Atomic uint32_t room_reserved;
+    _Atomic uint32_t room_turn;
     _Atomic uint64_t room_listeners[4];
     alignas(LINE) _Atomic uint64_t extra[32];  /* of a broadcast: see broadcast.h */
     alignas(LINE) _Atomic uint32_t groups[32]; /* of a board: wake words by keys' hashes */

@@ -10,12 +10,22 @@
 
 struct view;
 
+#define OS_WORDS 16
+
+struct os_word {
+    const _Atomic uint32_t *at;
+    uint32_t seen;
+};
+
 struct os_calls {
     /* CLOCK_MONOTONIC. */
     int64_t (*now_ns)(void);
     /* Sleep while *word == seen, until the absolute time. 0, -EAGAIN (another value),
      * -EINTR, -ETIMEDOUT. Shared, not private: the waker is another process. */
     int (*futex_wait)(const _Atomic uint32_t *word, uint32_t seen, int64_t until_ns);
+    /* The same for several words: which one woke it, or one of the codes above; -ENOSYS if
+     * the kernel can't. At most OS_WORDS. */
+    int (*futex_waitv)(const struct os_word *words, uint32_t count, int64_t until_ns);
     /* Wake at most @p count; how many woke. */
     int (*futex_wake)(_Atomic uint32_t *word, int count);
     /* Of a claimed entry. True: certainly dead. False: maybe alive. */

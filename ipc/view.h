@@ -10,12 +10,15 @@
 #include "ipc/layout.h"
 #include "ipc/shm.h"
 
+struct notifier;
+
 struct view {
     uint8_t *base;
     const uint8_t *readonly; /* the same bytes, mapped so that a write faults; or base */
     struct control geo;      /* private copy; magic is not used */
     int lock_fd;             /* of the arena's file, also for the record locks; -1 none */
     uint64_t dev, ino;       /* of that file */
+    struct notifier *notifier; /* how to ring others, see notify.h; NULL: by futex alone */
 };
 
 /* What one participant knows of itself; shared by the threads of a process. */
@@ -26,7 +29,11 @@ struct peer {
     int64_t spin_ns;              /* -1 adapts */
     _Atomic uint32_t interrupt;   /* local: waits end with -EINTR on a signal */
     _Atomic uint64_t wait_ewma;   /* local: how long the last waits took, in ns */
-    _Atomic uint64_t asleep_ewma; /* local: see wait.c */
+    _Atomic int64_t crowd_until;  /* local: these four: see spin.c */
+    _Atomic uint32_t crowd;       /* local: */
+    _Atomic uint32_t spin_misses; /* local: spins in vain, one after the other */
+    _Atomic uint32_t spin_rest;   /* local: waits that shall not spin */
+    int64_t (*milli_cpus)(void);  /* what the cgroups grant, -1 all; NULL: not known */
     _Atomic uint32_t
         hot[MAX_CLASSES]; /* local: hint, slot this process freed last, + 1 */
     _Atomic uint32_t cursor[MAX_CLASSES]; /* local: hint, where to look for a free slot */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* wait.h - spin for a short while that adapts, then sleep in slices. */
+/* wait.h - spin for a short while that adapts (spin.h), then sleep in slices. */
 #ifndef TR_IPC_WAIT_H
 #define TR_IPC_WAIT_H
 
@@ -8,9 +8,21 @@
 /* One try: 0 done; -EAGAIN not yet; another code ends the wait. */
 typedef int wait_try(void *context);
 
+/* How to sleep for something else than one word. */
+struct sleeper {
+    /* What wake.h and notify.h demand before the look: say that we are about to sleep. */
+    void (*announce)(struct sleeper *self);
+    /* Until woken, or the absolute time. 0, -EAGAIN, -EINTR, -ETIMEDOUT. */
+    int (*sleep)(struct sleeper *self, int64_t until_ns);
+};
+
 /* Try until it is done or the deadline comes; @p word changes when a try may succeed.
  * 0, -EAGAIN (timeout 0), -ETIMEDOUT, -EINTR (if the peer wants it), or what the try says. */
 int wait_for(struct peer *me, _Atomic uint32_t *word, wait_try *attempt, void *context,
              int64_t timeout_ns);
+
+/* The same, sleeping as @p sleeper does. */
+int wait_with(struct peer *me, struct sleeper *sleeper, wait_try *attempt, void *context,
+              int64_t timeout_ns);
 
 #endif

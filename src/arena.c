@@ -2,6 +2,7 @@
 #include "src/arena.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #include "ipc/copy.h"
 #include "ipc/lockfile.h"
+#include "ipc/notify.h"
 #include "ipc/participant.h"
 #include "ipc/segment.h"
 #include "ipc/slot.h"
@@ -18,6 +20,7 @@
 #include "src/error.h"
 #include "src/message.h"
 #include "src/options.h"
+#include "src/quota.h"
 
 _Static_assert((int)TR_ARENA_POPULATE == (int)SEGMENT_POPULATE &&
                    (int)TR_ARENA_HUGE == (int)SEGMENT_HUGE &&
@@ -114,14 +117,32 @@ static int check_options(tr_arena_options *options)
     return result;
 }
 
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int64_t granted;
+
+static void read_grant(void)
+{
+    struct quota quota;
+
+    quota_read("", &quota);
+    granted = quota.milli_cpus;
+}
+
+static int64_t milli_cpus(void)
+{
+    pthread_once(&once, read_grant);
+    return granted;
+}
+
 /* Private memory of a handle. The view is set up. */
-static int equip(struct tr_arena *arena)
+static int equip(struct tr_arena *arena, uint32_t eventfds)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     void *here = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                       0);
     void *messages = mmap(NULL, message_table_bytes(&arena->view), PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int result;
 
     arena->here = here == MAP_FAILED ? NULL : here;
     arena->messages = messages == MAP_FAILED ? NULL : messages;
@@ -129,6 +150,10 @@ static int equip(struct tr_arena *arena)
         return tr_fail(TR_ENOMEM, "no memory for the handle of an arena");
     if (madvise(here, page, MADV_WIPEONFORK) < 0)
         return tr_fail_errno(-errno, "MADV_WIPEONFORK (needs Linux 4.14)");
+    result = notify_open(&arena->view, eventfds);
+    if (result < 0)
+        return tr_fail_errno(result, "create: make %u eventfds (ulimit -n)", eventfds);
+    arena->peer.milli_cpus = milli_cpus;
     arena->peer.view = &arena->view;
     arena->peer.who = SLOT_NOBODY;
     return 0;
@@ -142,6 +167,7 @@ static void unequip(struct tr_arena *arena)
         message_table_free(arena);
         munmap(arena->messages, message_table_bytes(&arena->view));
     }
+    notify_close(&arena->view);
     segment_detach(&arena->view);
     free(arena);
 }
@@ -170,6 +196,7 @@ static int become_participant(struct tr_arena *arena)
             arena->view.geo.participant_count);
     if (result < 0)
         return tr_fail_errno(result, "take a participant entry");
+    notify_joined(&arena->peer);
     return 0;
 }
 
@@ -182,6 +209,7 @@ static int join_child(struct tr_arena *arena)
     arena->peer.who = SLOT_NOBODY;
     for (uint32_t c = 0; c < MAX_CLASSES; c++)
         atomic_store_explicit(&arena->peer.hot[c], 0, memory_order_relaxed); /* local */
+    notify_forked(&arena->view);
     segment_warm(&arena->view);
     return become_participant(arena);
 }
@@ -204,9 +232,9 @@ int arena_join(struct tr_arena *arena)
     }
 }
 
-static int open_common(struct tr_arena *arena, const char *name)
+static int open_common(struct tr_arena *arena, const char *name, uint32_t eventfds)
 {
-    int result = equip(arena);
+    int result = equip(arena, eventfds);
     struct stat st;
 
     if (result == 0)
@@ -290,7 +318,7 @@ int tr_arena_create(tr_arena **out, const char *name, const tr_arena_options *gi
     }
     arena->peer.spin_ns = options.spin_ns;
     arena->huge_error = report.huge_error;
-    result = open_common(arena, name);
+    result = open_common(arena, name, options.eventfds);
     if (result < 0) {
         if (name)
             (void)!tr_arena_unlink(name);
@@ -318,7 +346,7 @@ static int attach(tr_arena **out, const char *name, int fd)
         free(arena);
         return result;
     }
-    result = open_common(arena, name);
+    result = open_common(arena, name, 0);
     if (result < 0) {
         unequip(arena);
         return result;

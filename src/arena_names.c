@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ipc/fifo.h"
 #include "ipc/lockfile.h"
 #include "ipc/participant.h"
 #include "src/arena.h"
@@ -92,6 +93,7 @@ int tr_arena_sweep(const char *prefix, uint32_t *removed)
             strncmp(entry->d_name + skip, prefix, strlen(prefix)) == 0)
             count += arena_sweep_name(entry->d_name + skip, false);
     closedir(directory);
+    (void)fifo_sweep();
     if (removed)
         *removed = count;
     return 0;

@@ -13,6 +13,7 @@
 #include "src/message.h"
 #include "src/options.h"
 #include "src/queue.h"
+#include "src/waitset.h"
 
 #define FALLBACK_CAPACITY 256
 #define MAKER_NS          INT64_C(1000000000)
@@ -303,4 +304,48 @@ const char *tr_queue_name(const tr_queue *queue)
 tr_arena *tr_queue_arena(const tr_queue *queue)
 {
     return queue->arena;
+}
+
+static uint32_t queue_readable(void *context)
+{
+    tr_queue *queue = context;
+    /* Before the look, as in try_receive(). */
+    bool closed = is_closed(queue);
+
+    if (ring_readable(&queue->ring))
+        return TR_READABLE;
+    return closed ? TR_HUNGUP : 0;
+}
+
+static uint32_t queue_writable(void *context)
+{
+    tr_queue *queue = context;
+
+    if (is_closed(queue))
+        return TR_HUNGUP;
+    return ring_writable(&queue->ring) ? TR_WRITABLE : 0;
+}
+
+int tr_waitset_add_queue(tr_waitset *set, tr_queue *queue, uint32_t want, uint64_t token)
+{
+    struct waitable readable, writable;
+    int result = 0;
+
+    if (!set || !queue || want == 0 || want & ~(uint32_t)(TR_READABLE | TR_WRITABLE))
+        return tr_fail(TR_EINVAL, "waitset: add a queue, for 0x%x", want);
+    readable = (struct waitable){.word = &queue->ring.channel->items,
+                                 .ready = queue_readable,
+                                 .context = queue,
+                                 .fd = -1,
+                                 .want = TR_READABLE};
+    writable = (struct waitable){.word = &queue->ring.channel->room,
+                                 .ready = queue_writable,
+                                 .context = queue,
+                                 .fd = -1,
+                                 .want = TR_WRITABLE};
+    if (want & TR_READABLE)
+        result = waitset_add(set, &readable, token);
+    if (result == 0 && want & TR_WRITABLE)
+        result = waitset_add(set, &writable, token);
+    return result;
 }

@@ -13,6 +13,7 @@
 #include <tensoring/stats.h>
 #include <tensoring/tensor.h>
 #include <tensoring/version.h>
+#include <tensoring/waitset.h>
 #include <tensoring/workers.h>
 
 #endif

@@ -77,10 +77,12 @@ static void dump_participant(void)
     FIELD(participant, start_time);
     FIELD(participant, pid_ns);
     FIELD(participant, joined_ns);
+    FIELD(participant, cpus);
     FIELD(participant, reserved);
     FIELD(participant, doorbell);
     FIELD(participant, notify);
     FIELD(participant, inbox);
+    FIELD(participant, rung);
     FIELD(participant, notify_reserved);
 }
 
@@ -101,10 +103,10 @@ static void dump_channel(void)
     FIELD(channel, tail);
     FIELD(channel, head);
     FIELD(channel, items);
-    FIELD(channel, items_reserved);
+    FIELD(channel, items_turn);
     FIELD(channel, items_listeners);
     FIELD(channel, room);
-    FIELD(channel, room_reserved);
+    FIELD(channel, room_turn);
     FIELD(channel, room_listeners);
     FIELD(channel, extra);
     FIELD(channel, groups);

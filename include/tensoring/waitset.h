@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* waitset.h - wait for many channels at once, or in somebody else's event loop.
+ *
+ *  open - add what to wait for - wait - take what is there - wait ... - close
+ *
+ * Readiness is level-triggered: what is ready is told again as long as it is. It is a hint
+ * where others receive from the same queue: they may be faster, so receive with TR_NOWAIT.
+ *
+ * In an event loop (epoll, poll, libuv, asyncio) watch tr_waitset_fd() for reading, and
+ * when it is readable:
+ *
+ *     while (tr_waitset_wait(set, events, 16, TR_NOWAIT, &n) == 0)
+ *         for (size_t i = 0; i < n; i++)
+ *             take(events[i].token);   // receive with TR_NOWAIT
+ *
+ * The last call, which finds nothing, arms the descriptor; it stays readable until then. */
+#ifndef TENSORING_WAITSET_H
+#define TENSORING_WAITSET_H
+
+#include <tensoring/queue.h>
+
+TR_BEGIN_DECLS
+
+#define TR_MAX_WAITABLE 4096 /**< things in one set */
+
+typedef struct tr_waitset tr_waitset; /**< Threads: any */
+
+enum {
+    TR_READABLE = 1u << 0, /**< a message is there (a descriptor: POLLIN) */
+    TR_WRITABLE = 1u << 1, /**< there is room (a descriptor: POLLOUT) */
+    TR_HUNGUP = 1u << 2    /**< closed; told whether asked for or not */
+};
+
+/** One thing that is ready. */
+typedef struct tr_event {
+    uint64_t token; /**< as given when it was added */
+    uint32_t ready; /**< TR_READABLE, ... */
+    uint32_t reserved;
+} tr_event;
+TR_ASSERT_SIZE(tr_event, 16);
+
+/**
+ * Make an empty set for channels of @p arena.
+ * @return 0, TR_EINVAL, TR_ENOMEM, and what joining in a forked child returns: TR_EUSERS,
+ *         TR_ENFILE.
+ * Owner: the caller, until tr_waitset_close(); the arena must outlive it.
+ * Threads: any. Syscalls: none. Crash: nothing is shared.
+ */
+TR_API TR_CHECK int tr_waitset_open(tr_arena *arena, tr_waitset **out);
+
+/** Forget the set and close its descriptor; nobody may be waiting. NULL is allowed.
+ *  Threads: one. */
+TR_API void tr_waitset_close(tr_waitset *set);
+
+/**
+ * Wait for a queue, too. Both readiness kinds may be asked for: each gives its own event.
+ * Threads that are waiting take notice.
+ *
+ * @param queue  of the set's arena; must outlive its membership
+ * @param want   TR_READABLE, TR_WRITABLE, or both
+ * @param token  comes back in the events, and removes
+ * @return 0, TR_EINVAL, TR_ENOSPC (TR_MAX_WAITABLE), TR_ENOMEM.
+ * Owner: -. Threads: any. Syscalls: one if somebody waits. Crash: reap erases us from those
+ * who listen.
+ */
+TR_API TR_CHECK int tr_waitset_add_queue(tr_waitset *set, tr_queue *queue, uint32_t want,
+                                         uint64_t token);
+
+/**
+ * Wait for a descriptor, too: a socket, a pipe, a pidfd. It is not taken over and must stay
+ * open until it is removed. A set with descriptors waits by epoll.
+ *
+ * @param want  TR_READABLE, TR_WRITABLE, or both
+ * @return 0, TR_EINVAL, TR_EPERM (of a kind that epoll can't wait for), TR_EEXIST,
+ *         TR_ENOSPC, TR_ENOMEM, and as tr_waitset_fd().
+ * Owner: -. Threads: any. Syscalls: some. Crash: nothing is shared.
+ */
+TR_API TR_CHECK int tr_waitset_add_fd(tr_waitset *set, int fd, uint32_t want,
+                                      uint64_t token);
+
+/**
+ * Take out everything that was added with @p token. When it returns, no other thread uses
+ * the channel through this set.
+ * @return 0, TR_ENOENT.
+ * Threads: any. Syscalls: one if somebody waits. Crash: as tr_waitset_add_queue().
+ */
+TR_API TR_CHECK int tr_waitset_remove(tr_waitset *set, uint64_t token);
+
+/**
+ * Wait until something is ready. If more is ready than there is room for, the rest comes
+ * first next time.
+ *
+ * @param events    room for @p capacity events, at least 1
+ * @param count     how many there are: 0 unless the call returns 0
+ * @return 0, TR_EAGAIN (TR_NOWAIT and nothing is ready; the descriptor is armed),
+ *         TR_ETIMEDOUT, TR_EINTR, TR_EINVAL, and what joining in a forked child returns.
+ * Threads:  any, also on one set: each event may go to several.
+ * Progress: blocks up to the timeout.
+ * Syscalls: none if something is ready; else one to sleep.
+ * Crash:    the others go on; who was woken instead of them may be 250 ms late.
+ */
+TR_API TR_CHECK int tr_waitset_wait(tr_waitset *set, tr_event *events, size_t capacity,
+                                    int64_t timeout_ns, size_t *count);
+
+/**
+ * The descriptor that becomes readable when something may be ready, for poll, epoll and
+ * event loops; now and then (every 250 ms) also when nothing is. Don't read from it. In a
+ * forked child the set lives on, but ask for the descriptor again there.
+ *
+ * Behind it is an eventfd made before the fork (tr_arena_options.eventfds), an io_uring or
+ * a FIFO in /dev/shm: the first that works, or what TENSORING_NOTIFY=eventfd|uring|fifo
+ * demands. See docs/waiting.md.
+ *
+ * @return 0, TR_EINVAL (TENSORING_NOTIFY), TR_ENOTSUP (what it demands does not work here),
+ *         TR_ENFILE, TR_ENOMEM, TR_EIO.
+ * Owner: the set. Threads: any. Syscalls: a dozen the first time. Crash: a FIFO is removed
+ * by reap.
+ */
+TR_API TR_CHECK int tr_waitset_fd(tr_waitset *set, int *fd);
+
+/** What is behind the descriptor: "eventfd", "uring", "fifo", or "none" if there is no
+ *  descriptor. Static. Threads: any. */
+TR_API const char *tr_waitset_backend(tr_waitset *set);
+
+TR_END_DECLS
+#endif

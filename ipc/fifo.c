@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+#include "ipc/fifo.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ipc/participant.h"
+
+#define DIRECTORY "/dev/shm"
+#define MARK      "tensoring-bell."
+#define SETTLED_S 10 /* a name as old as this has been opened by who made it */
+
+void fifo_path(const struct view *view, uint32_t who, uint32_t inc, char path[FIFO_PATH])
+{
+    snprintf(path, FIFO_PATH, DIRECTORY "/" MARK "%016lx.%u.%u",
+             (unsigned long)view->geo.nonce, who, inc);
+}
+
+static bool other_users(const struct view *view)
+{
+    for (uint32_t i = 0; i < view->geo.participant_count; i++) {
+        struct participant *entry = view_participant(view, i);
+
+        /* E4 acquire: pairs with participant_join(). */
+        if (PARTICIPANT_STATE(shm_load(&entry->word, E4_LOOK)) == PARTICIPANT_LIVE &&
+            shm_get(&entry->uid) != geteuid())
+            return true;
+    }
+    return false;
+}
+
+void fifo_permit(const struct view *view, int fd)
+{
+    struct stat arena, fifo;
+    int saved = errno;
+    mode_t mode;
+
+    if (fstat(fd, &fifo) == 0 && fstat(view->lock_fd, &arena) == 0) {
+        mode = (arena.st_mode & 0060) == 0060 ? 0660 : 0600;
+        if (mode == 0660 && fifo.st_gid != arena.st_gid &&
+            fchown(fd, (uid_t)-1, arena.st_gid) < 0)
+            mode = 0600;
+        if (other_users(view))
+            mode |= 0022;
+        if ((fifo.st_mode & 0777) != mode)
+            (void)!fchmod(fd, mode);
+    }
+    errno = saved;
+}
+
+int fifo_make(const struct view *view, uint32_t who, uint32_t inc)
+{
+    char path[FIFO_PATH];
+    int fd;
+
+    fifo_path(view, who, inc, path);
+    unlink(path);
+    if (mkfifo(path, 0600) < 0)
+        return -errno;
+    /* For writing, too: then it never is at its end, and no ringer ever comes too early. */
+    fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        int result = -errno;
+
+        unlink(path);
+        return result;
+    }
+    fifo_permit(view, fd);
+    return fd;
+}
+
+void fifo_remove(const struct view *view, uint32_t who, uint32_t inc)
+{
+    char path[FIFO_PATH];
+    int saved = errno;
+
+    fifo_path(view, who, inc, path);
+    unlink(path);
+    errno = saved;
+}
+
+/* For reading, too, if we may: writing to a FIFO whose last reader has died is a SIGPIPE. */
+static int open_other(const struct view *view, uint32_t who, uint32_t inc, bool *writer)
+{
+    const int flags = O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW;
+    char path[FIFO_PATH];
+    struct stat st;
+    int fd;
+
+    fifo_path(view, who, inc, path);
+    fd = open(path, O_RDWR | flags);
+    *writer = fd < 0 && errno == EACCES;
+    if (*writer)
+        fd = open(path, O_WRONLY | flags);
+    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode))) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* One byte. EAGAIN: full, so it is readable. */
+static bool put_byte(int fd)
+{
+    return write(fd, "", 1) == 1 || errno == EAGAIN;
+}
+
+/* The same without the signal: it is held back from this thread, and taken if it came. */
+static bool put_byte_quietly(int fd)
+{
+    static const struct timespec at_once = {0};
+    sigset_t sigpipe, before, pending;
+    bool put, was_pending;
+    int why;
+
+    sigemptyset(&sigpipe);
+    sigaddset(&sigpipe, SIGPIPE);
+    sigpending(&pending);
+    was_pending = sigismember(&pending, SIGPIPE) == 1;
+    if (pthread_sigmask(SIG_BLOCK, &sigpipe, &before) != 0)
+        return false;
+    put = put_byte(fd);
+    why = errno;
+    if (!put && why == EPIPE && !was_pending)
+        (void)!sigtimedwait(&sigpipe, NULL, &at_once);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return put;
+}
+
+bool fifo_ring(const struct view *view, struct fifo_cache *cache, uint32_t who,
+               uint32_t inc)
+{
+    int saved = errno, fd;
+    bool rung = false;
+
+    if (cache->of[who].fd && cache->of[who].inc != inc) {
+        close(cache->of[who].fd - 1);
+        cache->of[who].fd = 0;
+    }
+    if (!cache->of[who].fd) {
+        cache->of[who].fd = open_other(view, who, inc, &cache->of[who].writer) + 1;
+        cache->of[who].inc = inc;
+    }
+    fd = cache->of[who].fd - 1;
+    if (fd >= 0)
+        rung = cache->of[who].writer ? put_byte_quietly(fd) : put_byte(fd);
+    errno = saved;
+    return rung;
+}
+
+void fifo_clear(int fd)
+{
+    char bytes[512];
+    int saved = errno;
+
+    while (read(fd, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes))
+        ;
+    errno = saved;
+}
+
+void fifo_cache_close(struct fifo_cache *cache)
+{
+    for (uint32_t i = 0; i < MAX_PARTICIPANTS; i++)
+        if (cache->of[i].fd)
+            close(cache->of[i].fd - 1);
+    memset(cache, 0, sizeof(*cache));
+}
+
+/* Nobody reads: who made it is gone. */
+static bool deserted(int directory, const char *name)
+{
+    struct timespec now;
+    struct stat st;
+    int fd;
+
+    if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISFIFO(st.st_mode))
+        return false;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (now.tv_sec - st.st_ctim.tv_sec < SETTLED_S)
+        return false;
+    fd = openat(directory, name, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 && errno == ENXIO;
+}
+
+uint32_t fifo_sweep(void)
+{
+    int saved = errno;
+    uint32_t removed = 0;
+    struct dirent *entry;
+    DIR *directory = opendir(DIRECTORY);
+
+    while (directory && (entry = readdir(directory)) != NULL)
+        if (strncmp(entry->d_name, MARK, sizeof(MARK) - 1) == 0 &&
+            deserted(dirfd(directory), entry->d_name))
+            removed += unlinkat(dirfd(directory), entry->d_name, 0) == 0;
+    if (directory)
+        closedir(directory);
+    errno = saved;
+    return removed;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* fifo.h - a FIFO for each participant that wants to be told by descriptor where neither
+ * eventfds were inherited nor io_uring is allowed. Made by the listener under a name that
+ * says arena, participant and incarnation; opened by who rings, once, and kept open. */
+#ifndef TR_IPC_FIFO_H
+#define TR_IPC_FIFO_H
+
+#include "ipc/view.h"
+
+#define FIFO_PATH 96
+
+struct fifo_cache {
+    struct {
+        uint32_t inc;
+        int fd;      /* + 1, 0: not open */
+        bool writer; /* we may not read: writing to one that died is a signal */
+    } of[MAX_PARTICIPANTS];
+};
+
+void fifo_path(const struct view *view, uint32_t who, uint32_t inc, char path[FIFO_PATH]);
+
+/* The listener's end of a new FIFO. The descriptor, or -errno. */
+int fifo_make(const struct view *view, uint32_t who, uint32_t inc);
+
+/* Let those ring who are let into the arena: its group if the arena has one, and everybody,
+ * for writing alone, as soon as there are participants of other users. 0600 otherwise. */
+void fifo_permit(const struct view *view, int fd);
+
+/* Remove the name. Nothing happens if there is none. */
+void fifo_remove(const struct view *view, uint32_t who, uint32_t inc);
+
+/* Make the FIFO of a participant readable. Callers take turns. False: it can't be told. */
+bool fifo_ring(const struct view *view, struct fifo_cache *cache, uint32_t who,
+               uint32_t inc);
+
+/* Make it unreadable. */
+void fifo_clear(int fd);
+
+void fifo_cache_close(struct fifo_cache *cache);
+
+/* Remove the names whose listeners are gone; how many. */
+uint32_t fifo_sweep(void);
+
+#endif

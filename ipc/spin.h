@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* spin.h - whether, and for how long, to try again and again before going to sleep.
+ *
+ * Spinning pays when what we wait for comes within about the cost of a sleep and a wake-up,
+ * and when whoever brings it does not need our processor. Hence
+ *  - a spin is limited to a few times what waits took of late, and not begun if they were
+ *    long (the ski-rental argument bounds what a wrong guess costs);
+ *  - spins that end without success make the next waits not spin at all, twice as many each
+ *    time; one that was interrupted (the clock jumped) counts for several;
+ *  - nobody spins while more threads of the machine are runnable than it has processors, or
+ *    where the participants may use less than two processors between them, by affinity or
+ *    by the quota of their cgroup. */
+#ifndef TR_IPC_SPIN_H
+#define TR_IPC_SPIN_H
+
+#include "ipc/view.h"
+#include "ipc/wait.h"
+
+/* How long this wait may spin, in ns; 0 not at all. */
+int64_t spin_budget(struct peer *me, int64_t now_ns);
+
+/* Try until done, or until the time; -EAGAIN then. */
+int spin(struct peer *me, wait_try *attempt, void *context, int64_t now_ns,
+         int64_t until_ns);
+
+/* A whole wait, spinning and sleeping, took so long. */
+void spin_learn(struct peer *me, int64_t took_ns);
+
+#endif

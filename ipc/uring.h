@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* uring.h - a futex that epoll can wait for: an io_uring whose descriptor becomes readable
+ * when a shared futex is woken (Linux 6.7). No descriptor changes hands, and who wakes need
+ * not know. Debian 12's liburing has no helper for it, so the entry is filled by hand.
+ *
+ * IORING_SETUP_SINGLE_ISSUER: a forked child that submits by mistake is refused, instead of
+ * posting into its parent's ring. Not DEFER_TASKRUN: such a ring does not wake who polls its
+ * descriptor. Not COOP_TASKRUN: with it, a thread that arms and then computes would keep the
+ * notice from another thread that polls. */
+#ifndef TR_IPC_URING_H
+#define TR_IPC_URING_H
+
+#include <liburing.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct uring {
+    struct io_uring ring;
+    pthread_t thread; /* that made the ring: only it may submit */
+    bool open;
+    bool waiting; /* a wait is under way */
+};
+
+/* Whether it works here, proven once per process by a real wake-up. */
+bool uring_works(void);
+
+/* A ring of the calling thread. 0, -errno. */
+int uring_open(struct uring *uring);
+
+/* Cancels what is under way. */
+void uring_close(struct uring *uring);
+
+/* What epoll waits for. */
+int uring_fd(const struct uring *uring);
+
+/* Whether the calling thread may arm it. */
+bool uring_mine(const struct uring *uring);
+
+/* Become readable when @p word is woken, or is not @p seen any more. 0, -errno. */
+int uring_arm(struct uring *uring, const _Atomic uint32_t *word, uint32_t seen);
+
+/* Take what has happened; unreadable afterwards. */
+void uring_clear(struct uring *uring);
+
+#endif

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT */
+/* waitset.c - many words, one sleep.
+ *
+ * Up to OS_WORDS - 1 members: futex_waitv() on their words, and on one of our own that
+ * changes when members come or go. More, or no such call: the doorbell of notify.h. With
+ * descriptors: the pollable descriptor of waitset_fd.c, by ppoll(). */
+#include "src/waitset.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "ipc/notify.h"
+#include "ipc/wait.h"
+#include "src/error.h"
+#include "src/message.h"
+
+#define WANTABLE (TR_READABLE | TR_WRITABLE)
+
+static _Atomic uint32_t without_waitv; /* local: the kernel has no futex_waitv() */
+
+static bool has_waitv(void)
+{
+    /* relaxed: local, and it only ever becomes true. */
+    return atomic_load_explicit(&without_waitv, memory_order_relaxed) == 0;
+}
+
+bool waitset_by_doorbell(const tr_waitset *set)
+{
+    return set->count + 1 > OS_WORDS || !has_waitv();
+}
+
+static void set_up(tr_waitset *set)
+{
+    pthread_mutex_init(&set->mutex, NULL);
+    atomic_store_explicit(&set->owner, holder_of(&set->arena->peer),
+                          memory_order_release); /* local: pairs with enter() */
+}
+
+/* Of sets that a fork has copied, while one of them is set up again. */
+static pthread_mutex_t reviving = PTHREAD_MUTEX_INITIALIZER;
+
+/* Join, if we are in a child; and make the set the child's own. */
+static int enter(tr_waitset *set)
+{
+    int result = arena_enter(set->arena);
+    uint64_t me;
+
+    if (result < 0)
+        return result;
+    me = holder_of(&set->arena->peer);
+    /* local: pairs with set_up(). */
+    if (atomic_load_explicit(&set->owner, memory_order_acquire) == me)
+        return 0;
+    pthread_mutex_lock(&reviving);
+    /* relaxed: under the mutex. */
+    if (atomic_load_explicit(&set->owner, memory_order_relaxed) != me) {
+        waitset_fd_drop(set);
+        set_up(set);
+    }
+    pthread_mutex_unlock(&reviving);
+    return 0;
+}
+
+int tr_waitset_open(tr_arena *arena, tr_waitset **out)
+{
+    tr_waitset *set;
+    int result;
+
+    if (!arena || !out)
+        return tr_fail(TR_EINVAL, "waitset: %s is NULL", arena ? "out" : "arena");
+    result = arena_enter(arena);
+    if (result < 0)
+        return result;
+    set = calloc(1, sizeof(*set));
+    if (!set)
+        return tr_fail(TR_ENOMEM, "no memory for a wait set");
+    set->arena = arena;
+    set->epoll = set->kick = set->timer = -1;
+    set_up(set);
+    *out = set;
+    return 0;
+}
+
+/* Whether we stand, or may stand, in the listeners of our members. */
+static bool listens(const tr_waitset *set)
+{
+    return set->epoll >= 0 || waitset_by_doorbell(set);
+}
+
+/* The word of a member that goes. Other sets of this process listen again by themselves. */
+static void forget_word(tr_waitset *set, _Atomic uint32_t *word)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        if (set->members[i].what.word == word)
+            return;
+    notify_unlisten(&set->arena->peer, word);
+    bell_wake_self(&set->arena->peer);
+}
+
+void tr_waitset_close(tr_waitset *set)
+{
+    if (!set)
+        return;
+    /* In a child that never used it, it is the parent's. */
+    if (enter(set) == 0) {
+        bool listened = listens(set);
+
+        waitset_fd_close(set);
+        while (set->count > 0) {
+            _Atomic uint32_t *word = set->members[--set->count].what.word;
+
+            if (word && listened)
+                forget_word(set, word);
+        }
+    }
+    pthread_mutex_destroy(&set->mutex);
+    free(set->members);
+    free(set);
+}
+
+static int grow(tr_waitset *set)
+{
+    uint32_t room = set->room ? 2 * set->room : 16;
+    struct member *members;
+
+    if (set->count < set->room)
+        return 0;
+    if (set->count == TR_MAX_WAITABLE)
+        return tr_fail(TR_ENOSPC, "waitset: it holds %u things, which is the limit",
+                       set->count);
+    members = realloc(set->members, room * sizeof(*members));
+    if (!members)
+        return tr_fail(TR_ENOMEM, "no memory for a wait set of %u things", room);
+    set->members = members;
+    set->room = room;
+    return 0;
+}
+
+/* Members have changed: who sleeps looks again. */
+static void tell(tr_waitset *set)
+{
+    /* local: seq_cst, before the wake; who is about to sleep sees another value. */
+    atomic_fetch_add(&set->changed, 1);
+    os->futex_wake(&set->changed, INT32_MAX);
+    if (set->epoll >= 0)
+        waitset_fd_kick(set);
+    if (waitset_by_doorbell(set))
+        bell_wake_self(&set->arena->peer);
+}
+
+static int add_locked(tr_waitset *set, const struct waitable *what, uint64_t token)
+{
+    int result = grow(set);
+
+    if (result == 0 && !what->word)
+        result = waitset_fd_open(set);
+    if (result == 0 && !what->word)
+        result = waitset_fd_watch(set, what);
+    if (result < 0)
+        return result;
+    set->members[set->count++] = (struct member){
+        .what = *what,
+        .token = token,
+        .hint = what->word ? notify_hint_of(&set->arena->view, what->word) : UINT64_MAX};
+    set->descriptors += !what->word;
+    tell(set);
+    return 0;
+}
+
+int waitset_add(tr_waitset *set, const struct waitable *what, uint64_t token)
+{
+    int result = enter(set);
+
+    if (result < 0)
+        return result;
+    if (what->want == 0 || what->want & ~(uint32_t)WANTABLE)
+        return tr_fail(TR_EINVAL,
+                       "waitset: want is 0x%x, not TR_READABLE, TR_WRITABLE or both",
+                       what->want);
+    if (what->word && !notify_can(&set->arena->view, what->word))
+        return tr_fail(TR_EINVAL, "waitset: what is added lies in another arena");
+    pthread_mutex_lock(&set->mutex);
+    result = add_locked(set, what, token);
+    pthread_mutex_unlock(&set->mutex);
+    return result;
+}
+
+int tr_waitset_add_fd(tr_waitset *set, int fd, uint32_t want, uint64_t token)
+{
+    const struct waitable what = {.fd = fd, .want = want};
+
+    if (!set || fd < 0)
+        return tr_fail(TR_EINVAL, "waitset: add descriptor %d", fd);
+    return waitset_add(set, &what, token);
+}
+
+int tr_waitset_remove(tr_waitset *set, uint64_t token)
+{
+    int result = set ? enter(set) : tr_fail(TR_EINVAL, "waitset: it is NULL");
+    uint32_t found = 0;
+
+    if (result < 0)
+        return result;
+    pthread_mutex_lock(&set->mutex);
+    for (uint32_t i = 0; i < set->count;) {
+        struct waitable gone = set->members[i].what;
+        bool listened = listens(set);
+
+        if (set->members[i].token != token) {
+            i++;
+            continue;
+        }
+        memmove(&set->members[i], &set->members[i + 1],
+                (--set->count - i) * sizeof(*set->members));
+        found++;
+        if (!gone.word) {
+            set->descriptors--;
+            waitset_fd_unwatch(set, gone.fd);
+        } else if (listened) {
+            forget_word(set, gone.word);
+        }
+    }
+    set->next = 0;
+    if (found)
+        tell(set);
+    pthread_mutex_unlock(&set->mutex);
+    return found ? 0
+                 : tr_fail(TR_ENOENT, "waitset: nothing has token %lu",
+                           (unsigned long)token);
+}
+
+void waitset_listen(tr_waitset *set)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        if (set->members[i].what.word)
+            notify_listen(&set->arena->peer, set->members[i].what.word);
+}
+
+/* Those that @p hints speak of, from `next` on. */
+static size_t scan(tr_waitset *set, uint64_t hints, tr_event *events, size_t capacity)
+{
+    uint32_t at = set->next < set->count ? set->next : 0;
+    size_t found = 0;
+
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct member *member = &set->members[at];
+
+        at = at + 1 < set->count ? at + 1 : 0;
+        if (member->hint & hints) {
+            uint32_t ready = member->what.word ? member->what.ready(member->what.context)
+                                               : member->ready;
+
+            if (!ready)
+                continue;
+            events[found++] = (tr_event){.token = member->token, .ready = ready};
+            set->next = at;
+            if (found == capacity)
+                break;
+        }
+    }
+    return found;
+}
+
+size_t waitset_look(tr_waitset *set, tr_event *events, size_t capacity)
+{
+    uint64_t hints = listens(set) ? notify_hints(&set->arena->peer) : 0;
+    size_t found = 0;
+
+    if (set->descriptors)
+        waitset_fd_look(set);
+    /* Who rang is looked at first. It rings again only after everybody was looked at. */
+    if (hints)
+        found = scan(set, hints, events, capacity);
+    return found ? found : scan(set, UINT64_MAX, events, capacity);
+}
+
+enum bed { BED_WORDS, BED_DOORBELL, BED_POLL };
+
+struct waiting {
+    struct sleeper base;
+    tr_waitset *set;
+    tr_event *events;
+    size_t capacity, found;
+    enum bed bed;
+    uint32_t count;
+    struct os_word words[OS_WORDS];
+};
+
+static int try_look(void *context)
+{
+    struct waiting *waiting = context;
+    tr_waitset *set = waiting->set;
+
+    pthread_mutex_lock(&set->mutex);
+    waiting->found = waitset_look(set, waiting->events, waiting->capacity);
+    if (waiting->found && set->epoll >= 0)
+        waitset_fd_level(set);
+    pthread_mutex_unlock(&set->mutex);
+    return waiting->found ? 0 : -EAGAIN;
+}
+
+static void announce(struct sleeper *self)
+{
+    struct waiting *waiting = (struct waiting *)self;
+    tr_waitset *set = waiting->set;
+    struct peer *me = &set->arena->peer;
+
+    pthread_mutex_lock(&set->mutex);
+    waiting->words[0] = (struct os_word){&set->changed, atomic_load(&set->changed)};
+    waiting->count = 1;
+    if (set->descriptors && waitset_fd_open(set) == 0) {
+        waiting->bed = BED_POLL;
+        waitset_fd_arm(set);
+    } else if (waitset_by_doorbell(set)) {
+        waiting->bed = BED_DOORBELL;
+        waiting->words[waiting->count++] = (struct os_word){
+            &view_participant(me->view, me->who)->doorbell, notify_arm(me, WAKE_ASLEEP)};
+        waitset_listen(set);
+    } else {
+        waiting->bed = BED_WORDS;
+        for (uint32_t i = 0; i < set->count; i++) {
+            _Atomic uint32_t *word = set->members[i].what.word;
+
+            waiting->words[waiting->count++] = (struct os_word){word,
+                                                                wake_announce(word)};
+        }
+    }
+    pthread_mutex_unlock(&set->mutex);
+}
+
+static int poll_until(int fd, int64_t until_ns)
+{
+    int64_t left = until_ns - os->now_ns();
+    struct timespec timeout = {.tv_sec = left > 0 ? left / 1000000000 : 0,
+                               .tv_nsec = left > 0 ? left % 1000000000 : 0};
+    struct pollfd poller = {.fd = fd, .events = POLLIN};
+    int saved = errno, got = ppoll(&poller, 1, &timeout, NULL);
+    int result = got > 0 ? 0 : got == 0 ? -ETIMEDOUT : -errno;
+
+    errno = saved;
+    return result;
+}
+
+static int sleep_on_words(struct waiting *waiting, int64_t until_ns)
+{
+    tr_waitset *set = waiting->set;
+    int woken = os->futex_waitv(waiting->words, waiting->count, until_ns);
+
+    if (woken == -ENOSYS || woken == -EPERM || woken == -EACCES) {
+        /* relaxed: local: as above. Announce again, for the doorbell. */
+        atomic_store_explicit(&without_waitv, 1, memory_order_relaxed);
+        return -EAGAIN;
+    }
+    if (woken > 0 && waiting->bed == BED_WORDS) {
+        pthread_mutex_lock(&set->mutex);
+        set->next = (uint32_t)woken - 1; /* it is looked at first */
+        pthread_mutex_unlock(&set->mutex);
+    }
+    return woken < 0 ? woken : 0;
+}
+
+static int sleep_in(struct sleeper *self, int64_t until_ns)
+{
+    struct waiting *waiting = (struct waiting *)self;
+
+    STEP(waiting->words[waiting->count - 1].at, SHM_SYSTEM);
+    if (waiting->bed == BED_POLL)
+        return poll_until(waiting->set->epoll, until_ns);
+    if (!has_waitv()) /* changes of the members ring the doorbell, too */
+        return os->futex_wait(waiting->words[1].at, waiting->words[1].seen, until_ns);
+    return sleep_on_words(waiting, until_ns);
+}
+
+/* TR_NOWAIT: the descriptor is armed if nothing is there. */
+static int look_and_arm(struct waiting *waiting)
+{
+    tr_waitset *set = waiting->set;
+    int result = try_look(waiting);
+
+    if (result != -EAGAIN)
+        return result;
+    pthread_mutex_lock(&set->mutex);
+    if (set->epoll >= 0) {
+        waitset_fd_arm(set);
+        waiting->found = waitset_look(set, waiting->events, waiting->capacity);
+        if (waiting->found)
+            waitset_fd_level(set);
+    }
+    pthread_mutex_unlock(&set->mutex);
+    return waiting->found ? 0 : -EAGAIN;
+}
+
+int tr_waitset_wait(tr_waitset *set, tr_event *events, size_t capacity,
+                    int64_t timeout_ns, size_t *count)
+{
+    struct waiting waiting = {
+        .base = {announce, sleep_in}, .set = set, .events = events, .capacity = capacity};
+    int result;
+
+    if (!set || !events || capacity == 0 || !count)
+        return tr_fail(TR_EINVAL, "waitset: wait needs room for an event and a count");
+    *count = 0;
+    result = enter(set);
+    if (result < 0)
+        return result;
+    if (timeout_ns == 0)
+        result = look_and_arm(&waiting);
+    else
+        result = wait_with(&set->arena->peer, &waiting.base, try_look, &waiting,
+                           timeout_ns);
+    if (result < 0)
+        return tr_fail_errno(result, "waitset: none of %u things is ready", set->count);
+    *count = waiting.found;
+    return 0;
+}
+
+int tr_waitset_fd(tr_waitset *set, int *fd)
+{
+    int result;
+
+    if (!set || !fd)
+        return tr_fail(TR_EINVAL, "waitset: %s is NULL", set ? "fd" : "the set");
+    result = enter(set);
+    if (result < 0)
+        return result;
+    pthread_mutex_lock(&set->mutex);
+    result = waitset_fd_open(set);
+    *fd = set->epoll;
+    pthread_mutex_unlock(&set->mutex);
+    return result;
+}
+
+const char *tr_waitset_backend(tr_waitset *set)
+{
+    static const char *const names[] = {"none", "eventfd", "uring", "fifo"};
+    const char *name;
+
+    if (!set || enter(set) < 0)
+        return names[BELL_NONE];
+    pthread_mutex_lock(&set->mutex);
+    name = names[set->bell.kind];
+    pthread_mutex_unlock(&set->mutex);
+    return name;
+}
