@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """python_pools.py MODULE LIBRARY: a module whose wheel brings threads of its own.
 
-The master imports and uses it, then forks; the child enters a plan of one thread. What the
-library says of itself, and how many threads run, must both be one. 77: no such module.
+The master imports and uses it, then forks; the child enters a plan of one thread. What
+the library says of itself, and how many threads run, must both be one. 77: no module.
 """
 
 from __future__ import annotations
@@ -84,7 +84,14 @@ def child(library: ctypes.CDLL, plan: Any, kind: str, work: Callable[[], object]
         return 1
     pools = report.pool[: report.pool_count]
     for pool in pools:
-        print(pool.kind.decode(), pool.before, "->", pool.after, pool.path.decode(), flush=True)
+        print(
+            pool.kind.decode(),
+            pool.before,
+            "->",
+            pool.after,
+            pool.path.decode(),
+            flush=True,
+        )
     if not any(pool.kind.decode() == kind for pool in pools):
         return 2
     if any(pool.after not in (1, -1) for pool in pools):

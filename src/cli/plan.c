@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include <argp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli.h"
+#include "plan_args.h"
+
+enum { KEY_JSON = 0x200, KEY_SVG };
+
+struct args {
+    struct plan_args plan;
+    bool json;
+    const char *svg;
+};
+
+static const struct argp_option options[] = {
+    {"json", KEY_JSON, NULL, 0, "Print JSON", 0},
+    {"svg", KEY_SVG, "FILE", 0, "Draw it into FILE, with hwloc's lstopo", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct args *args = state->input;
+
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &args->plan;
+        return 0;
+    case KEY_JSON:
+        args->json = true;
+        return 0;
+    case KEY_SVG:
+        args->svg = arg;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static cJSON *list_cpus(const tr_cpuset *set)
+{
+    cJSON *list = cJSON_CreateArray();
+
+    for (unsigned cpu = 0; cpu < TR_MAX_CPUS; cpu++)
+        if (set->bits[cpu / 64] >> cpu % 64 & 1)
+            cJSON_AddItemToArray(list, cJSON_CreateNumber(cpu));
+    return list;
+}
+
+/* What is unknown is null. */
+static void add_place(cJSON *to, const char *name, uint32_t value)
+{
+    if (value == TR_UNKNOWN)
+        cJSON_AddNullToObject(to, name);
+    else
+        cJSON_AddNumberToObject(to, name, value);
+}
+
+static cJSON *worker_json(const tr_plan *plan, uint32_t index)
+{
+    const tr_plan_worker *worker = &plan->worker[index];
+    cJSON *json = cJSON_CreateObject();
+
+    cJSON_AddNumberToObject(json, "index", index);
+    cJSON_AddItemToObject(json, "cpus", list_cpus(&worker->cpus));
+    cJSON_AddNumberToObject(json, "cores", worker->cores);
+    cJSON_AddNumberToObject(json, "threads", worker->threads);
+    add_place(json, "package", worker->package);
+    add_place(json, "node", worker->node);
+    add_place(json, "l3", worker->l3);
+    cJSON_AddBoolToObject(json, "shares", (worker->flags & TR_WORKER_SHARES) != 0);
+    cJSON_AddBoolToObject(json, "spans_l3", (worker->flags & TR_WORKER_SPANS_L3) != 0);
+    cJSON_AddBoolToObject(json, "spans_node",
+                          (worker->flags & TR_WORKER_SPANS_NODE) != 0);
+    cJSON_AddBoolToObject(json, "efficient", (worker->flags & TR_WORKER_EFFICIENT) != 0);
+    return json;
+}
+
+static cJSON *plan_json(const tr_plan *plan)
+{
+    static const char *const limits[] = {"machine", "affinity", "cpuset", "quota"};
+    cJSON *json = cJSON_CreateObject();
+    cJSON *workers;
+
+    cJSON_AddNumberToObject(json, "workers", plan->workers);
+    cJSON_AddStringToObject(json, "policy", policy_names[plan->policy]);
+    cJSON_AddNumberToObject(json, "cores", plan->cores);
+    cJSON_AddNumberToObject(json, "cpus", plan->cpus);
+    cJSON_AddNumberToObject(json, "machine_cpus", plan->machine_cpus);
+    cJSON_AddNumberToObject(json, "reserved_cores", plan->reserved_cores);
+    cJSON_AddNumberToObject(json, "kinds", plan->kinds);
+    cJSON_AddStringToObject(json, "limit", limits[plan->limit]);
+    if (plan->quota_milli_cpus < 0)
+        cJSON_AddNullToObject(json, "quota_cpus");
+    else
+        cJSON_AddNumberToObject(json, "quota_cpus",
+                                (double)plan->quota_milli_cpus / 1000);
+    cJSON_AddStringToObject(json, "quota_source", plan->quota_source);
+    cJSON_AddBoolToObject(json, "shared", plan->shared != 0);
+    workers = cJSON_AddArrayToObject(json, "worker");
+    for (uint32_t i = 0; i < plan->workers; i++)
+        cJSON_AddItemToArray(workers, worker_json(plan, i));
+    return json;
+}
+
+static int print_text(const tr_plan *plan)
+{
+    size_t bytes = 0;
+    char *text;
+    int err;
+
+    (void)!tr_plan_text(plan, NULL, 0, &bytes); /* how long is it? */
+    text = malloc(bytes);
+    err = text ? tr_plan_text(plan, text, bytes, NULL) : TR_ENOMEM;
+    if (!err)
+        fputs(text, stdout);
+    free(text);
+    return err ? complain("plan", err) : 0;
+}
+
+/* As many as `run` would start. */
+static uint32_t one_a_core(const tr_plan *plan)
+{
+    int64_t cores = plan->cores - plan->reserved_cores;
+
+    if (plan->quota_milli_cpus >= 0 && plan->quota_milli_cpus / 1000 < cores)
+        cores = plan->quota_milli_cpus < 1000 ? 1 : plan->quota_milli_cpus / 1000;
+    return (uint32_t)(cores < TR_MAX_WORKERS ? cores : TR_MAX_WORKERS);
+}
+
+int cmd_plan(int argc, char **argv)
+{
+    static const struct argp_child children[] = {{&plan_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {
+        options,  parse, NULL, "Show which cores, and how many threads, n workers get.",
+        children, NULL,  NULL};
+    static tr_plan plan;
+    struct args args = {0};
+    int err;
+
+    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    err = tr_plan_create(&plan, args.plan.workers ? args.plan.workers : 1,
+                         &args.plan.options);
+    if (!err && args.plan.workers == 0)
+        err = tr_plan_create(&plan, one_a_core(&plan), &args.plan.options);
+    if (!err && args.svg)
+        err = tr_plan_svg(&plan, args.svg);
+    if (err)
+        return complain("plan", err);
+    return args.json ? print_json(plan_json(&plan)) : print_text(&plan);
+}
