@@ -271,6 +271,7 @@ static int core_exec(PyObject *module)
     return 0;
 }
 
+/* clang-format off */
 #define EACH_OBJECT(X)                                                                  \
     X(arena_type)                                                                       \
     X(queue_type)                                                                       \
@@ -280,6 +281,7 @@ static int core_exec(PyObject *module)
     X(encode)                                                                           \
     X(decode) X(dtype_for) X(error) X(array_struct) X(dlpack) X(dlpack_args) X(fortran) \
         X(zero)
+/* clang-format on */
 
 static int core_traverse(PyObject *module, visitproc visit, void *arg)
 {

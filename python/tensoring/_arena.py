@@ -153,6 +153,18 @@ class Arena(_core.Arena):
         return arena
 
     _name: str | None = None
+    _open_handles: weakref.WeakSet[Any] | None = None
+
+    def _handles(self) -> weakref.WeakSet[Any]:
+        if self._open_handles is None:
+            self._open_handles = weakref.WeakSet()
+        return self._open_handles
+
+    def close(self) -> None:
+        """Leave the arena, closing its channels. Views that live keep it mapped."""
+        for handle in list(self._handles()):
+            handle.close()
+        super().close()
 
     @classmethod
     def create(
@@ -230,6 +242,7 @@ class Arena(_core.Arena):
         queue = ArenaQueue._open(
             self, name, capacity, _POLICIES[policy], max_deliveries, int(stamp)
         )
+        self._handles().add(queue)
         queue._arena = self
         queue._options = (capacity, policy, max_deliveries, stamp)
         return queue

@@ -45,7 +45,8 @@ def _load_torch(parts: list[Array]) -> Any:
         import torch
     except ImportError:
         return parts[0]
-    return torch.from_dlpack(parts[0].base)
+    from_dlpack: Any = torch.utils.dlpack.from_dlpack
+    return from_dlpack(parts[0].base)
 
 
 register(
@@ -165,13 +166,8 @@ def _load_frame(parts: list[Array]) -> Any:
         index: Any = pandas.RangeIndex(*rows[1:], name=head["index_name"])
     else:
         index = pandas.Index(column(rows[0]), name=head["index_name"])
-    columns = [
-        pandas.Series(column(kind), index=index, copy=False)
-        for _, kind in head["columns"]
-    ]
-    if not columns:
-        return pandas.DataFrame(index=index)
-    frame = pandas.concat(columns, axis=1, copy=False)
+    columns = dict(enumerate(column(kind) for _, kind in head["columns"]))
+    frame = pandas.DataFrame(columns, index=index, copy=False)
     frame.columns = [name for name, _ in head["columns"]]
     return frame
 

@@ -147,7 +147,8 @@ class SimpleQueue:
         return (self._queue, self._maxsize)
 
     def __setstate__(self, state: Any) -> None:
-        self._set(*state, False)
+        queue, maxsize = state
+        self._set(queue, maxsize, False)
 
     def _open(self) -> ArenaQueue:
         if self._closed:

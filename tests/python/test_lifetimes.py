@@ -72,6 +72,7 @@ def test_closed_arena_and_queue_refuse(arena: tr.Arena) -> None:
         queue.send(1)
     other = arena.queue("q")
     arena.close()
+    assert other.closed
     with pytest.raises(ValueError, match="closed"):
         other.receive(0)
     with pytest.raises(ValueError, match="closed"):

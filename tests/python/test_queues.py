@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import NAME
 
 import tensoring as tr
+from conftest import NAME
 
 SLOTS = [(4096, 16), (1 << 20, 4)]
 METHODS = ["fork", "spawn", "forkserver"]

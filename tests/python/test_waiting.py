@@ -19,8 +19,8 @@ from conftest import free
 WAIT = """
 import sys, tensoring as tr
 queue = tr.Arena([(4096, 8)]).queue("q")
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     queue.receive()
 except KeyboardInterrupt:
     print("interrupted")
