@@ -40,7 +40,7 @@ static int bad(const char *text, size_t bytes, const char *why)
                    shown, why);
 }
 
-/* False: no digits there, or too many for 63 bits. */
+/* False: no digits there, too many for 63 bits, or zeros in front. */
 static bool take_number(struct cursor *in, uint64_t *value)
 {
     const char *first = in->at;
@@ -51,7 +51,7 @@ static bool take_number(struct cursor *in, uint64_t *value)
             __builtin_add_overflow(n, *in->at - '0', &n))
             return false;
     *value = (uint64_t)n;
-    return in->at > first;
+    return in->at > first && (*first != '0' || in->at - first == 1);
 }
 
 /* "" or "[ns]" or "[25s]". */
@@ -65,7 +65,7 @@ static bool take_unit(struct cursor *in)
     if (*in->at++ != '[')
         return false;
     if (in->at < in->end && *in->at >= '0' && *in->at <= '9' &&
-        !take_number(in, &multiple))
+        (!take_number(in, &multiple) || multiple > INT32_MAX))
         return false;
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         n = strlen(units[i]);
@@ -122,7 +122,7 @@ int descr_parse_simple(const char *text, size_t bytes, struct descr_simple *out)
             "descr: the array holds Python objects (dtype object), which have no "
             "raw bytes; convert it to numbers or fixed strings, or pickle it");
     if (!take_number(&in, &out->bytes))
-        return bad(text, bytes, "has no size, or one over 63 bits");
+        return bad(text, bytes, "has no size, or not a decimal one of at most 63 bits");
     switch (kind) {
     case 'M':
     case 'm':
