@@ -4,21 +4,19 @@
  * The target is walked in the order of its bytes. Dimensions that lie in the source as they
  * do in the target are merged first; then either the innermost run is contiguous and is
  * copied whole, or its elements are gathered one by one. */
+#include "ipc/copy.h"
 #include "src/error.h"
 #include "src/tensor.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-/* From here up a run is worth the large-copy routine. */
-#define LARGE_RUN 65536
-
-/* The source seen in the order of the target: the last dimension is the fastest. */
+/* The source seen in the order of the target: the last dimension is the fastest. Steps are
+ * in bytes, modulo 2^64: negative ones wrap as they should. */
 struct walk {
     uint32_t ndim;
     uint64_t extent[TR_MAX_NDIM];
-    uint64_t
-        step[TR_MAX_NDIM]; /* in bytes, modulo 2^64: negative ones wrap as they should */
+    uint64_t step[TR_MAX_NDIM];
 };
 
 typedef void gather_fn(unsigned char *to, uintptr_t from, uint64_t n, uint64_t step,
@@ -51,10 +49,7 @@ static void gather_run(unsigned char *to, uintptr_t from, uint64_t n, uint64_t s
                        size_t element)
 {
     (void)step, (void)element;
-    if (n < LARGE_RUN)
-        memcpy(to, (const void *)from, n);
-    else
-        memcpy(to, (const void *)from, n);
+    copy_bytes(to, (const void *)from, n);
 }
 
 static gather_fn *gather_for(uint64_t element)
@@ -148,7 +143,7 @@ int tr_tensor_fill(const tr_tensor *to, const void *from, const int64_t *strides
         return tr_fail(TR_EINVAL, "fill: NULL as source of %" PRIu64 " bytes",
                        to->nbytes);
     if (!strides_bytes || to->ndim == 0) {
-        memcpy(to->data, from, to->nbytes);
+        copy_bytes(to->data, from, to->nbytes);
         return 0;
     }
     if (!dtype_is_addressable(to->dtype))
