@@ -30,7 +30,7 @@ void board_name(const char *key, size_t length, struct board_name *name)
     name->hash = hash >> 2;
 }
 
-static int board_view(const struct view *view, uint32_t index, struct board *out)
+int board_view(const struct view *view, uint32_t index, struct board *out)
 {
     struct channel *channel = view_channel(view, index);
     uint32_t count = shm_get(&channel->capacity);
@@ -48,18 +48,16 @@ static int board_view(const struct view *view, uint32_t index, struct board *out
     return 0;
 }
 
-int board_open(struct peer *me, const char *name, uint32_t keys, struct board *out)
+void board_wish(const char *name, uint32_t keys, struct channel_wish *wish)
 {
-    uint32_t count = 1, index;
-    struct channel_wish wish = {.name = name, .kind = CHANNEL_BOARD};
-    int result;
+    uint32_t count = 1;
 
     while (count < keys)
         count *= 2;
-    wish.capacity = count;
-    wish.ring_bytes = count * sizeof(struct board_key);
-    result = channel_open(me, &wish, &index);
-    return result < 0 ? result : board_view(me->view, index, out);
+    *wish = (struct channel_wish){.name = name,
+                                  .kind = CHANNEL_BOARD,
+                                  .capacity = count,
+                                  .ring_bytes = count * sizeof(struct board_key)};
 }
 
 static bool same_key(const struct board_key *entry, const struct board_name *name)
@@ -226,7 +224,7 @@ bool board_current(const struct board_key *key, const struct board_value *value)
     return look(key) == value->cell;
 }
 
-uint64_t board_version(const struct board_key *key, bool *there)
+uint64_t board_key_version(const struct board_key *key, bool *there)
 {
     uint64_t cell = look(key);
 

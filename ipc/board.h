@@ -40,8 +40,11 @@ struct board_name {
 /* At most BOARD_KEY - 1 bytes, not empty. */
 void board_name(const char *key, size_t length, struct board_name *name);
 
-/* Find or make. 0, or as channel_open(). */
-int board_open(struct peer *me, const char *name, uint32_t keys, struct board *out);
+/* What to ask channel_open() for. */
+void board_wish(const char *name, uint32_t keys, struct channel_wish *wish);
+
+/* A checked sight of it. 0, -EBADMSG. */
+int board_view(const struct view *view, uint32_t index, struct board *out);
 
 /* The entry of a key, or NULL: there is none. */
 struct board_key *board_find(const struct board *board, const struct board_name *name);
@@ -74,7 +77,7 @@ _Atomic uint32_t *board_group(const struct board *board, const struct board_key 
 bool board_current(const struct board_key *key, const struct board_value *value);
 
 /* The version of a key, and whether it has a value. */
-uint64_t board_version(const struct board_key *key, bool *there);
+uint64_t board_key_version(const struct board_key *key, bool *there);
 
 /* The next entry from *at on that has a value. False: there is none. */
 bool board_next(const struct board *board, uint32_t *at, char key[BOARD_KEY],

@@ -5,6 +5,7 @@
 
 #include <tensoring/arena.h>
 #include <tensoring/base.h>
+#include <tensoring/board.h>
 #include <tensoring/broadcast.h>
 #include <tensoring/error.h>
 #include <tensoring/message.h>

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* board.h - the newest message of each key.
+ *
+ * A put replaces what was there at once, for everybody. A get is a view of one version: it
+ * stays as it is while it is held, whatever is put meanwhile. Readers never keep a writer
+ * waiting, writers never a reader. header.sequence of what a get returns is the version,
+ * header.published_ns when it was put. */
+#ifndef TENSORING_BOARD_H
+#define TENSORING_BOARD_H
+
+#include <tensoring/message.h>
+
+TR_BEGIN_DECLS
+
+#define TR_MAX_KEY     255         /**< bytes, without the 0 */
+#define TR_MAX_KEYS    (1u << 20)  /**< of one board */
+#define TR_ANY_VERSION UINT64_MAX  /**< for deletes that do not care */
+#define TR_NO_VERSION  UINT64_C(0) /**< of a key that was never put; versions begin at 1 */
+
+typedef struct tr_board tr_board; /**< many keys. Threads: any */
+
+/** Start from TR_BOARD_OPTIONS_INIT. Whoever opens an existing board gets its options. */
+typedef struct tr_board_options {
+    uint32_t struct_size;
+    uint32_t
+        capacity; /**< keys, each that is ever used counts; rounded up to a power of 2,
+                            384 bytes of the arena's ring_bytes each; default 0: 1024, or
+                            what the board has */
+} tr_board_options;
+TR_ASSERT_SIZE(tr_board_options, 8);
+/* clang-format off */
+#define TR_BOARD_OPTIONS_INIT {sizeof(tr_board_options), 0}
+/* clang-format on */
+
+/**
+ * Open the board @p name, making it if it is not there.
+ * @param options  NULL for defaults
+ * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOSPC (no room for another channel or its
+ *         table; the detail says which option to raise), TR_EAGAIN (its maker is stopped),
+ *         TR_ENOMEM, TR_EUSERS, TR_ECORRUPT.
+ * Owner:   the caller, until tr_board_close(). The arena must outlive it.
+ * Threads: any. Syscalls: none. Crash: half-made, it is finished by the next who opens.
+ */
+TR_API TR_CHECK int tr_board_open(tr_arena *arena, const char *name,
+                                  const tr_board_options *options, tr_board **out);
+
+/** Forget the handle; the board stays. NULL is allowed. Threads: one. */
+TR_API void tr_board_close(tr_board *board);
+
+/**
+ * Make @p message the value of @p key. All that was written to it before is visible to who
+ * gets it (edge E11 in docs/memory-model.md).
+ *
+ * @param key      1 to TR_MAX_KEY bytes
+ * @param message  loaned, or received from a queue and now forwarded without a copy; of the
+ *                 board's own arena
+ * @param version  what it has become; may be NULL
+ * @return 0, TR_EINVAL (the key, another arena, or a message that is shared already),
+ *         TR_ENAMETOOLONG, TR_ENOSPC (a new key, and the board is full), TR_EFORK,
+ *         TR_EUSERS.
+ *
+ * Owner:    the board on 0; on any error nothing has changed hands.
+ * Threads:  any; no other thread may be using @p message.
+ * Progress: lock-free. Syscalls: none when nobody sleeps.
+ * Crash:    killed inside, the old value or the new one is there; in the first case reap
+ *           frees the slot, or hands a forwarded one on by the policy of its queue.
+ */
+TR_API TR_CHECK int tr_board_put(tr_board *board, const char *key, tr_message *message,
+                                 uint64_t *version);
+
+/**
+ * The same, if the key still has @p expected, which tr_board_get() or tr_board_version()
+ * told; TR_NO_VERSION: if it was never put.
+ * @param version  what it has become, or on TR_ESTALE what it is; may be NULL
+ * @return 0, TR_ESTALE, and as tr_board_put().
+ * Owner, Threads, Progress, Syscalls, Crash: as tr_board_put().
+ */
+TR_API TR_CHECK int tr_board_put_if(tr_board *board, const char *key, tr_message *message,
+                                    uint64_t expected, uint64_t *version);
+
+/**
+ * The value of @p key, for reading: its tensors have TR_TENSOR_READ_ONLY, writing to them
+ * faults.
+ * @param version  of the value, or on TR_ENOENT of its deletion; may be NULL
+ * @return 0, TR_ENOENT, TR_EINVAL, TR_ENAMETOOLONG, TR_EPINS (this process holds as many
+ *         shared messages as the arena's option `pins` allows), TR_ENOMEM, TR_EUSERS,
+ *         TR_ECHECKSUM, TR_ECORRUPT.
+ *
+ * Owner:    the caller: tr_release() it.
+ * Threads:  any. Progress: lock-free. Syscalls: none.
+ * Crash:    what it held is free once the others have let go.
+ */
+TR_API TR_CHECK int tr_board_get(tr_board *board, const char *key, tr_message **out,
+                                 uint64_t *version);
+
+/**
+ * The values of @p n keys as they were at one instant: no put came between them.
+ * @param out       n handles, NULL where a key has no value
+ * @param versions  of each; may be NULL
+ * @return 0, TR_EAGAIN (writers were faster a thousand times), TR_ENOSPC (a key that is new
+ *         counts as used, and the board is full), and as tr_board_get() but TR_ENOENT. On
+ *         error nothing is held.
+ * Owner: as tr_board_get(). Threads: any. Progress: obstruction-free, and bounded.
+ * Syscalls: none, but for more than 64 keys memory. Crash: as tr_board_get().
+ */
+TR_API TR_CHECK int tr_board_get_many(tr_board *board, size_t n, const char *const keys[],
+                                      tr_message *out[], uint64_t versions[]);
+
+/**
+ * Wait until @p key has a value that is newer than @p newer_than, and get it. The key need
+ * not be there yet; it then counts as used.
+ * @return as tr_board_get() but TR_ENOENT; TR_EAGAIN (TR_NOWAIT), TR_ETIMEDOUT, TR_EINTR,
+ *         TR_ENOSPC (a new key, and the board is full).
+ * Owner: as tr_board_get(). Threads: any. Progress: blocks up to the timeout.
+ * Syscalls: none if it is there. Crash: as tr_board_get().
+ */
+TR_API TR_CHECK int tr_board_wait(tr_board *board, const char *key, uint64_t newer_than,
+                                  int64_t timeout_ns, tr_message **out,
+                                  uint64_t *version);
+
+/**
+ * Take the value of @p key away, if it has version @p expected (TR_ANY_VERSION: whatever it
+ * has). The version grows by one; a later put goes on from there.
+ * @return 0, TR_ENOENT, TR_ESTALE, TR_EINVAL, TR_ENAMETOOLONG, TR_EUSERS.
+ * Owner: -. Threads: any. Progress: lock-free. Syscalls: none when nobody sleeps.
+ * Crash: done or not done.
+ */
+TR_API TR_CHECK int tr_board_delete(tr_board *board, const char *key, uint64_t expected);
+
+/** The version of @p key, without its value; TR_NO_VERSION if it was never put, or is not a
+ *  key. Threads: any. Progress: wait-free. Syscalls: none. */
+TR_API uint64_t tr_board_version(tr_board *board, const char *key);
+
+/**
+ * Walk over the keys that have a value, in no particular order. What is put or deleted
+ * meanwhile may or may not be seen.
+ * @param cursor   0 to begin with; else as the last call left it
+ * @param key      the next key, 0-terminated
+ * @param version  of its value; may be NULL
+ * @return 0, TR_ENOENT (that was all), TR_EUSERS.
+ * Owner: -. Threads: any. Progress: wait-free. Syscalls: none. Crash: -.
+ */
+TR_API TR_CHECK int tr_board_next(tr_board *board, uint32_t *cursor,
+                                  char key[TR_MAX_KEY + 1], uint64_t *version);
+
+/** How many keys it has room for. Threads: any. */
+TR_API uint32_t tr_board_capacity(const tr_board *board);
+
+/** Its name. Lives as long as the handle. Threads: any. */
+TR_API const char *tr_board_name(const tr_board *board);
+
+/** The arena it is in. Threads: any. */
+TR_API tr_arena *tr_board_arena(const tr_board *board);
+
+TR_END_DECLS
+#endif

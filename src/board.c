@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+#include "src/board.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ipc/wait.h"
+#include "src/error.h"
+#include "src/message.h"
+#include "src/options.h"
+#include "src/queue.h"
+
+#define FALLBACK_CAPACITY 1024
+
+_Static_assert(TR_MAX_KEY + 1 == BOARD_KEY, "one set of limits");
+
+static int open_table(tr_arena *arena, const char *name, uint32_t capacity,
+                      struct board *table)
+{
+    struct channel_wish wish;
+    uint32_t index;
+    int result;
+
+    board_wish(name, capacity ? capacity : FALLBACK_CAPACITY, &wish);
+    result = channel_open_waiting(arena, &wish, &index);
+    if (result < 0)
+        return result;
+    if (board_view(&arena->view, index, table) < 0)
+        return tr_fail(TR_ECORRUPT, "board \"%s\": its entry breaks a rule", name);
+    if (capacity && table->count != wish.capacity)
+        return tr_fail(TR_EINVAL, "board \"%s\" is there with capacity %u, not %u", name,
+                       table->count, wish.capacity);
+    return 0;
+}
+
+int tr_board_open(tr_arena *arena, const char *name, const tr_board_options *given,
+                  tr_board **out)
+{
+    tr_board_options options = TR_BOARD_OPTIONS_INIT;
+    tr_board *board;
+    int result = options_take(&options, sizeof(options), given, "tr_board_options");
+
+    if (result == 0)
+        result = channel_name_check(name);
+    if (result == 0 && options.capacity > TR_MAX_KEYS)
+        result = tr_fail(TR_EINVAL, "board \"%s\": capacity %u, the limit is %u", name,
+                         options.capacity, TR_MAX_KEYS);
+    if (result == 0)
+        result = arena_enter(arena);
+    if (result < 0)
+        return result;
+    board = calloc(1, sizeof(*board));
+    if (!board)
+        return tr_fail(TR_ENOMEM, "no memory for the handle of a board");
+    result = open_table(arena, name, options.capacity, &board->table);
+    if (result < 0) {
+        free(board);
+        return result;
+    }
+    board->arena = arena;
+    memcpy(board->name, name, strlen(name) + 1);
+    *out = board;
+    return 0;
+}
+
+void tr_board_close(tr_board *board)
+{
+    free(board);
+}
+
+/* First thing in every call. */
+static int enter(tr_board *board, const char *key, struct board_name *name)
+{
+    size_t length = key ? strlen(key) : 0;
+
+    if (length == 0)
+        return tr_fail(TR_EINVAL, "board \"%s\": a key must not be empty", board->name);
+    if (length > TR_MAX_KEY)
+        return tr_fail(TR_ENAMETOOLONG,
+                       "board \"%s\": key \"%.20s...\" has %zu bytes, the limit is %d",
+                       board->name, key, length, TR_MAX_KEY);
+    board_name(key, length, name);
+    return arena_enter(board->arena);
+}
+
+static int claim(tr_board *board, const struct board_name *name, struct board_key **entry)
+{
+    *entry = board_claim(&board->table, name);
+    if (*entry)
+        return 0;
+    return tr_fail(TR_ENOSPC,
+                   "board \"%s\": all %u keys were used; make it with a larger capacity",
+                   board->name, board->table.count);
+}
+
+static int put(tr_board *board, const char *key, tr_message *message, uint64_t expected,
+               uint64_t *version)
+{
+    struct board_name name;
+    struct board_key *entry;
+    uint64_t now = expected;
+    uint32_t held;
+    int result = enter(board, key, &name);
+
+    if (result == 0)
+        result = message_owned(message, "put");
+    if (result == 0 && message->arena != board->arena)
+        result = tr_fail(TR_EINVAL,
+                         "put: the message lies in another arena than board \"%s\"",
+                         board->name);
+    if (result == 0)
+        result = claim(board, &name, &entry);
+    if (result < 0)
+        return result;
+    arena_pulse(board->arena);
+    message_stamp(message, true);
+    /* Before the message is out: its slot may be loaned again by another thread at once. */
+    held = message->held;
+    message->held = HELD_NOT;
+    result = board_put(&board->table, &board->arena->peer, entry, message->slot, &now);
+    if (version)
+        *version = now;
+    if (result < 0) {
+        message->held = held;
+        return tr_fail(TR_ESTALE, "put: \"%s\" has version %lu, not %lu", key,
+                       (unsigned long)now, (unsigned long)expected);
+    }
+    return 0;
+}
+
+int tr_board_put(tr_board *board, const char *key, tr_message *message, uint64_t *version)
+{
+    return put(board, key, message, BOARD_ANY, version);
+}
+
+int tr_board_put_if(tr_board *board, const char *key, tr_message *message,
+                    uint64_t expected, uint64_t *version)
+{
+    return put(board, key, message, expected, version);
+}
+
+static int explain_get(tr_board *board, const char *key, int result)
+{
+    switch (result) {
+    case -ENOENT:
+        return tr_fail(TR_ENOENT, "get: board \"%s\" has no \"%s\"", board->name, key);
+    case -ENOBUFS:
+        return message_no_pins(board->arena, "get");
+    case -EBADMSG:
+        return tr_fail(TR_ECORRUPT, "get: \"%s\" of board \"%s\" breaks a rule", key,
+                       board->name);
+    default:
+        return tr_fail_errno(result, "wait: nothing newer in \"%s\" of board \"%s\"", key,
+                             board->name);
+    }
+}
+
+int tr_board_get(tr_board *board, const char *key, tr_message **out, uint64_t *version)
+{
+    struct board_name name;
+    struct board_value value = {.cell = 0};
+    struct board_key *entry;
+    int result = enter(board, key, &name);
+
+    if (__builtin_expect(result < 0, 0))
+        return result;
+    arena_pulse(board->arena);
+    entry = board_find(&board->table, &name);
+    result = entry ? board_get(&board->table, &board->arena->peer, entry, &value)
+                   : -ENOENT;
+    if (version)
+        *version = BOARD_VERSION(value.cell);
+    if (__builtin_expect(result < 0, 0))
+        return explain_get(board, key, result);
+    return message_open_pinned(board->arena, &value.pin, BOARD_VERSION(value.cell), out);
+}
+
+struct waiting {
+    tr_board *board;
+    struct board_key *entry;
+    uint64_t newer_than;
+    struct board_value value;
+};
+
+static int try_newer(void *context)
+{
+    struct waiting *waiting = context;
+    bool there;
+    int result;
+
+    if (board_key_version(waiting->entry, &there) <= waiting->newer_than || !there)
+        return -EAGAIN;
+    result = board_get(&waiting->board->table, &waiting->board->arena->peer,
+                       waiting->entry, &waiting->value);
+    return result == -ENOENT ? -EAGAIN : result;
+}
+
+int tr_board_wait(tr_board *board, const char *key, uint64_t newer_than,
+                  int64_t timeout_ns, tr_message **out, uint64_t *version)
+{
+    struct waiting waiting = {.board = board, .newer_than = newer_than};
+    struct board_name name;
+    int result = enter(board, key, &name);
+
+    if (result == 0)
+        result = claim(board, &name, &waiting.entry);
+    if (result < 0)
+        return result;
+    arena_pulse(board->arena);
+    result = wait_for(&board->arena->peer, board_group(&board->table, waiting.entry),
+                      try_newer, &waiting, timeout_ns);
+    if (result < 0)
+        return explain_get(board, key, result);
+    if (version)
+        *version = BOARD_VERSION(waiting.value.cell);
+    return message_open_pinned(board->arena, &waiting.value.pin,
+                               BOARD_VERSION(waiting.value.cell), out);
+}
+
+int tr_board_delete(tr_board *board, const char *key, uint64_t expected)
+{
+    struct board_name name;
+    struct board_key *entry;
+    uint64_t now = expected;
+    int result = enter(board, key, &name);
+
+    if (result < 0)
+        return result;
+    entry = board_find(&board->table, &name);
+    result = entry ? board_delete(&board->table, entry, &now) : -ENOENT;
+    if (result == -ESTALE)
+        return tr_fail(TR_ESTALE, "delete: \"%s\" has version %lu, not %lu", key,
+                       (unsigned long)now, (unsigned long)expected);
+    return result < 0 ? explain_get(board, key, result) : 0;
+}
+
+uint64_t tr_board_version(tr_board *board, const char *key)
+{
+    struct board_name name;
+    struct board_key *entry;
+    bool there;
+
+    if (enter(board, key, &name) < 0)
+        return TR_NO_VERSION;
+    entry = board_find(&board->table, &name);
+    return entry ? board_key_version(entry, &there) : TR_NO_VERSION;
+}
+
+int tr_board_next(tr_board *board, uint32_t *cursor, char key[TR_MAX_KEY + 1],
+                  uint64_t *version)
+{
+    uint64_t now;
+    int result = arena_enter(board->arena);
+
+    if (result < 0)
+        return result;
+    if (!board_next(&board->table, cursor, key, &now))
+        return tr_fail(TR_ENOENT, "next: board \"%s\" has no more keys", board->name);
+    if (version)
+        *version = now;
+    return 0;
+}
+
+uint32_t tr_board_capacity(const tr_board *board)
+{
+    return board->table.count;
+}
+
+const char *tr_board_name(const tr_board *board)
+{
+    return board->name;
+}
+
+tr_arena *tr_board_arena(const tr_board *board)
+{
+    return board->arena;
+}
