@@ -56,9 +56,9 @@ static _Noreturn void side_main(struct end *end, unsigned member, uint64_t count
         _exit(1);
     if (end->transport->configure)
         end->transport->configure(end);
+    trips(end, end->bytes > 65536 ? WARM_UP / 20 : WARM_UP);
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 || raise(SIGSTOP) != 0)
         _exit(2);
-    trips(end, end->bytes > 65536 ? WARM_UP / 20 : WARM_UP);
     const uint64_t before = faults_now();
     syscall(SYS_getppid);
     trips(end, count);
@@ -143,7 +143,7 @@ void faults_of(const struct transport *transport, size_t bytes, enum mode mode,
 void case_faults(const struct options *options)
 {
     static const size_t sizes[] = {64, 65536, 1 << 20};
-    const uint64_t messages = options->seconds < 1 ? 1000 : 4000;
+    const uint64_t messages = options->seconds < 1 ? 200 : 4000;
 
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
         const size_t bytes = options->bytes ? options->bytes : sizes[s];
