@@ -12,13 +12,11 @@
     X(NO_PLACE, "any queued slot that a cell names is taken for its message")    \
     X(COUNT_FIRST, "the reaper counts an orphan before it marks it")             \
     X(CLEAR_QUIETLY, "the announcement is taken away without a second wake")     \
-    X(NO_FOLLOW, "a stale tail is believed")                                     \
-    X(NO_ADVANCE, "a sender does not look whether the message was claimed")      \
+    X(OVERWRITE, "a cell is filled again while its message is there")            \
     X(WAKE_NOBODY, "the kernel wakes nobody")                                    \
     X(REAP_FORGETS, "an entry is free before its slots are swept")               \
     X(REAP_BELIEVES, "the reaper wakes only where somebody is announced")        \
     X(REAP_SILENT, "the reaper wakes nobody")                                    \
-    X(REAP_QUEUED, "the reaper takes over what a cell names")                    \
     X(OLD_CHANNEL, "a send that found no room leaves the slot's former channel") \
     X(ORPHANS_FORGOTTEN, "who finds no orphan clears the mark of a new one")
 

@@ -89,7 +89,7 @@ static void sweep_message(const struct sweep *sweep, uint32_t slot, uint64_t wor
     }
     if (SLOT_STATE(word) == SLOT_QUEUED) {
         if (WHERE_POSITION(where) == WHERE_NOWHERE ||
-            !ring_names(&ring, WHERE_POSITION(where), slot) || MUTANT(REAP_QUEUED))
+            !ring_names(&ring, WHERE_POSITION(where), slot))
             orphan(sweep, slot, word, deliveries, &ring);
         return;
     }

@@ -49,7 +49,7 @@ static bool follows(const struct ring *ring, uint64_t at)
 {
     struct place before = place_of(ring, at - 1);
 
-    if (at == 0 || MUTANT(NO_FOLLOW))
+    if (at == 0)
         return true;
     /* relaxed: nothing is read through it, and a cell never goes back. */
     return CELL_TURN(shm_load(&ring->cells[before.index], memory_order_relaxed)) >=
@@ -114,7 +114,7 @@ static int put_at(struct ring *ring, struct slot_record *record, uint32_t slot,
     } else if (!follows(ring, *at)) {
         --*at;
     } else if (turn + 1 == place.turn) {
-        if (!MUTANT(NO_ADVANCE) && !passed(ring, *at - ring->capacity, seen))
+        if (!MUTANT(OVERWRITE) && !passed(ring, *at - ring->capacity, seen))
             return -EAGAIN;
         slot_place(record, WHERE(ring->index, *at));
         /* E8 release: pairs with look(). E3: before the look for sleeping receivers. */

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/explore/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ipc/os.h"
+#include "ipc/participant.h"
+
+#define DEPTH  4096
+#define KILL   8  /* option: kill actor option - KILL */
+#define FINISH 31 /* option: nobody goes on */
+
+struct choice {
+    uint8_t count, taken;
+    uint8_t options[2 * ACTORS + 1];
+};
+
+/* Hashes of the states that were seen. */
+struct states {
+    uint64_t *table;
+    uint64_t room, count;
+};
+
+struct world world;
+
+static struct coroutine scheduler;
+static struct actor *running;
+static struct actor *sleepers[ACTORS]; /* the longest asleep first */
+static const _Atomic uint32_t *beds[ACTORS];
+static uint32_t sleeper_count;
+static struct choice path[DEPTH];
+static uint32_t path_length, kills;
+static struct states states;
+static const char *failure;
+static FILE *trace;
+static uint64_t steps;
+
+static bool states_add(uint64_t hash);
+
+static void states_grow(void)
+{
+    struct states old = states;
+
+    states.room = old.room ? 2 * old.room : UINT64_C(1) << 16;
+    states.table = calloc(states.room, sizeof(*states.table));
+    states.count = 0;
+    if (!states.table)
+        abort();
+    for (uint64_t i = 0; i < old.room; i++)
+        if (old.table[i])
+            states_add(old.table[i]);
+    free(old.table);
+}
+
+/* False: it is there already. */
+static bool states_add(uint64_t hash)
+{
+    uint64_t at;
+
+    hash += hash == 0;
+    if (2 * states.count >= states.room)
+        states_grow();
+    for (at = hash & (states.room - 1); states.table[at];
+         at = (at + 1) & (states.room - 1))
+        if (states.table[at] == hash)
+            return false;
+    states.table[at] = hash;
+    states.count++;
+    return true;
+}
+
+static void pause_here(void)
+{
+    coroutine_switch(&running->coroutine, &scheduler);
+}
+
+void engine_note(struct actor *me, uint64_t value)
+{
+    me->seen = engine_mix(me->seen, value);
+}
+
+/* What the access will find: the eight bytes around it. A record's place is read together
+ * with its word. */
+static void observe(struct actor *me)
+{
+    const _Atomic uint64_t *at = (const _Atomic uint64_t *)((uintptr_t)me->at &
+                                                            ~(uintptr_t)7);
+
+    engine_note(me, shm_get(at));
+    engine_note(me, (uintptr_t)me->at);
+}
+
+static void step(const char *site, const void *at, enum shm_kind kind)
+{
+    struct actor *me = running;
+
+    if (!me)
+        return;
+    me->site = site;
+    me->at = at;
+    steps++;
+    pause_here();
+    if (kind != SHM_SYSTEM)
+        observe(me);
+    if (trace)
+        fprintf(trace, "  %u %s %s %llx\n", me->index,
+                strrchr(site, '/') ? strrchr(site, '/') + 1 : site,
+                kind == SHM_LOAD    ? "load"
+                : kind == SHM_STORE ? "store"
+                : kind == SHM_RMW   ? "change"
+                                    : "system",
+                (unsigned long long)shm_get(
+                    (const _Atomic uint64_t *)((uintptr_t)at & ~(uintptr_t)7)));
+}
+
+_Noreturn void engine_fail(const char *why)
+{
+    failure = why;
+    for (;;)
+        pause_here();
+}
+
+static int64_t still_time(void)
+{
+    return INT64_C(1000000000);
+}
+
+static int model_wait(const _Atomic uint32_t *word, uint32_t seen, int64_t until_ns)
+{
+    (void)until_ns;
+    if (!running)
+        return -EAGAIN;
+    /* relaxed: one thread. */
+    if (atomic_load_explicit(word, memory_order_relaxed) != seen) {
+        engine_note(running, 1);
+        return -EAGAIN;
+    }
+    engine_note(running, 2);
+    running->status = ASLEEP;
+    beds[sleeper_count] = word;
+    sleepers[sleeper_count++] = running;
+    pause_here();
+    return 0;
+}
+
+static void get_up(uint32_t i)
+{
+    sleeper_count--;
+    for (; i < sleeper_count; i++) {
+        sleepers[i] = sleepers[i + 1];
+        beds[i] = beds[i + 1];
+    }
+}
+
+static int model_wake(_Atomic uint32_t *word, int count)
+{
+    int woken = 0;
+
+    if (MUTANT(WAKE_NOBODY))
+        return 0;
+    for (uint32_t i = 0; i < sleeper_count && woken < count;) {
+        if (beds[i] != word) {
+            i++;
+            continue;
+        }
+        sleepers[i]->status = READY;
+        get_up(i);
+        woken++;
+    }
+    if (running)
+        engine_note(running, (uint64_t)woken);
+    return woken;
+}
+
+/* Who holds the lock of entry @p i and lives. */
+static struct actor *holder(uint32_t i)
+{
+    for (uint32_t a = 0; a < world.actor_count; a++)
+        if (world.actors[a].joined && world.actors[a].peer.who == i &&
+            world.actors[a].status != DEAD)
+            return &world.actors[a];
+    return NULL;
+}
+
+static bool model_dead(const struct view *view, uint32_t i)
+{
+    uint64_t word = shm_load(&view_participant(view, i)->word, E4_LOOK);
+    bool dead = PARTICIPANT_STATE(word) == PARTICIPANT_REAPING ||
+                (PARTICIPANT_STATE(word) == PARTICIPANT_LIVE && i != world.auditor.who &&
+                 !holder(i));
+
+    if (running)
+        engine_note(running, dead);
+    return dead;
+}
+
+static const struct os_calls model = {
+    .now_ns = still_time,
+    .futex_wait = model_wait,
+    .futex_wake = model_wake,
+    .dead = model_dead,
+};
+
+bool engine_something_dead(void)
+{
+    for (uint32_t i = 0; i < world.view.geo.participant_count; i++) {
+        uint64_t word = shm_get(&view_participant(&world.view, i)->word);
+
+        if (i != world.auditor.who && PARTICIPANT_STATE(word) != PARTICIPANT_FREE &&
+            !holder(i))
+            return true;
+    }
+    return false;
+}
+
+void engine_watch(struct actor *me)
+{
+    me->status = WATCHING;
+    me->site = "watch";
+    pause_here();
+}
+
+static void life(void)
+{
+    struct actor *me = running;
+
+    for (; me->program[me->pc].run; me->pc++) {
+        me->seen = engine_mix(me->pc, me->slot);
+        me->program[me->pc].run(me, &me->program[me->pc]);
+    }
+    me->status = DONE;
+    for (;;)
+        pause_here();
+}
+
+static void start(const struct scenario *scenario)
+{
+    world_reset();
+    memset(&world.notes, 0, sizeof(world.notes));
+    sleeper_count = 0;
+    kills = 0;
+    failure = NULL;
+    for (uint32_t i = 0; i < world.actor_count; i++) {
+        struct actor *actor = &world.actors[i];
+        struct coroutine coroutine = actor->coroutine;
+
+        *actor = (struct actor){
+            .coroutine = coroutine,
+            .program = scenario->programs[i],
+            .index = i,
+            .site = "start",
+            .joined = true,
+            .last = scenario->last >> i & 1,
+            .mortal = !(scenario->immortal >> i & 1),
+        };
+        actor->peer.view = &world.view;
+        actor->peer.who = i;
+        actor->peer.inc = 1;
+        coroutine_start(&actor->coroutine, life);
+    }
+}
+
+static void die(struct actor *actor)
+{
+    if (trace)
+        fprintf(trace, "  %u KILLED before %s\n", actor->index, actor->site);
+    for (uint32_t i = 0; i < sleeper_count; i++)
+        if (sleepers[i] == actor)
+            get_up(i--);
+    actor->status = DEAD;
+    kills++;
+    world.notes.killed++;
+    if (world.scenario->killed)
+        world.scenario->killed(actor);
+}
+
+static bool enabled(const struct actor *actor)
+{
+    return actor->status == READY ||
+           (actor->status == WATCHING && engine_something_dead());
+}
+
+static void collect(struct choice *choice)
+{
+    bool last = true;
+
+    choice->count = 0;
+    choice->taken = 0;
+    for (uint32_t i = 0; i < world.actor_count; i++) {
+        if (enabled(&world.actors[i]) && !world.actors[i].last) {
+            choice->options[choice->count++] = (uint8_t)i;
+            last = false;
+        }
+    }
+    for (uint32_t i = 0; last && i < world.actor_count; i++)
+        if (enabled(&world.actors[i]))
+            choice->options[choice->count++] = (uint8_t)i;
+    if (!choice->count)
+        choice->options[choice->count++] = FINISH;
+    for (uint32_t i = 0; i < world.actor_count && kills < world.scenario->kills; i++) {
+        const struct actor *actor = &world.actors[i];
+
+        if (actor->mortal && (actor->status == READY || actor->status == ASLEEP))
+            choice->options[choice->count++] = (uint8_t)(KILL + i);
+    }
+}
+
+static uint64_t state_now(void)
+{
+    uint64_t hash = world_hash(kills), words[sizeof(struct notes) / 8 + 1] = {0};
+
+    for (uint32_t i = 0; i < world.actor_count; i++) {
+        struct actor *actor = &world.actors[i];
+
+        hash = engine_mix(hash, actor->seen);
+        hash = engine_mix(
+            hash, (uint64_t)actor->status | (uint64_t)actor->pc << 4 |
+                      (uint64_t)actor->slot << 16 | (uint64_t)actor->joined << 32 |
+                      (uint64_t)actor->hand << 36 | (uint64_t)actor->giving << 42 |
+                      (uint64_t)actor->receiving << 46);
+        hash = engine_mix(hash, actor->note);
+        hash = engine_mix(hash, (uint64_t)(uintptr_t)actor->at);
+        /* relaxed: one thread. */
+        hash = engine_mix(
+            hash,
+            (uint64_t)atomic_load_explicit(&actor->peer.hot[0], memory_order_relaxed)
+                    << 32 |
+                atomic_load_explicit(&actor->peer.cursor[0], memory_order_relaxed));
+    }
+    for (uint32_t i = 0; i < sleeper_count; i++)
+        hash = engine_mix(hash, sleepers[i]->index + (uintptr_t)beds[i]);
+    memcpy(words, &world.notes, sizeof(world.notes));
+    for (size_t i = 0; i < sizeof(words) / 8; i++)
+        hash = engine_mix(hash, words[i]);
+    return hash;
+}
+
+/* One schedule: the first @p given choices of the path, then the first option each time. */
+static void run(const struct scenario *scenario, uint32_t given)
+{
+    uint32_t depth = 0;
+
+    start(scenario);
+    for (;;) {
+        struct choice *choice = &path[depth];
+        uint8_t option;
+
+        if (depth >= given) {
+            collect(choice);
+            path_length = depth;
+            if (choice->count > 1 && !states_add(state_now()))
+                return;
+            path_length = depth + 1;
+        }
+        option = choice->options[choice->taken];
+        if (option == FINISH) {
+            failure = scenario->check(scenario);
+            return;
+        }
+        if (option >= KILL) {
+            die(&world.actors[option - KILL]);
+        } else {
+            running = &world.actors[option];
+            running->status = READY;
+            coroutine_switch(&scheduler, &running->coroutine);
+            running = NULL;
+        }
+        if (!failure && ++depth == DEPTH)
+            failure = "no end: somebody goes round in circles";
+        if (failure)
+            return;
+    }
+}
+
+/* The next path. False: that was the last. */
+static bool advance_path(uint32_t *given)
+{
+    while (path_length > 0) {
+        struct choice *choice = &path[path_length - 1];
+
+        if (choice->taken + 1 < choice->count) {
+            choice->taken++;
+            *given = path_length;
+            return true;
+        }
+        path_length--;
+    }
+    return false;
+}
+
+void engine_explore(const struct scenario *scenario, uint64_t most,
+                    struct outcome *outcome)
+{
+    static uint8_t stacks[ACTORS][COROUTINE_STACK] __attribute__((aligned(64)));
+    uint32_t given = 0;
+
+    memset(outcome, 0, sizeof(*outcome));
+    world.scenario = scenario;
+    world.actor_count = 0;
+    while (world.actor_count < ACTORS && scenario->programs[world.actor_count][0].run) {
+        world.actors[world.actor_count].coroutine.stack = stacks[world.actor_count];
+        world.actor_count++;
+    }
+    running = NULL;
+    os = &model;
+    shm_step_hook = step;
+    world_make(scenario);
+    path_length = 0;
+    steps = 0;
+    memset(path, 0, sizeof(path));
+    do {
+        run(scenario, given);
+        outcome->runs++;
+        if (path_length > outcome->deepest)
+            outcome->deepest = path_length;
+        outcome->failure = failure;
+    } while (!failure && outcome->runs < most && advance_path(&given));
+    outcome->complete = path_length == 0;
+    outcome->states = states.count;
+    outcome->steps = steps;
+    free(states.table);
+    states = (struct states){0};
+    if (!failure)
+        world_free();
+}
+
+void engine_explain(FILE *to, const struct scenario *scenario)
+{
+    trace = to;
+    run(scenario, path_length);
+    trace = NULL;
+    free(states.table);
+    states = (struct states){0};
+    world_free();
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* engine.h - run the real code of ipc/ under every interleaving of its accesses to shared
+ * memory, with a participant killed after any of them.
+ *
+ * Each participant (actor) is a coroutine that stops before each access. A run follows one
+ * schedule to its end; the next one differs in its last choice that has an alternative left
+ * (depth first). A state that was seen before is not gone into again: what is to come
+ * depends on shared memory, on what each actor has read so far in its operation, on who
+ * sleeps in which order, and on what the scenario has noted; all of it goes into a hash of
+ * 64 bits. So the bound is the scenario: how many actors, what they do, how many are killed.
+ *
+ * Time stands still: a sleeper sleeps until it is woken. Actors that wait for a death, and
+ * those that come last (they run when nobody else can), stand for survivors that look at the
+ * end of a slice. */
+#ifndef TR_TESTS_ENGINE_H
+#define TR_TESTS_ENGINE_H
+
+#include <stdio.h>
+
+#include "ipc/mutant.h"
+#include "ipc/view.h"
+#include "tests/explore/coroutine.h"
+
+#define ACTORS   6
+#define OPS      10
+#define MESSAGES 8
+
+struct actor;
+
+/* What an actor does, one after another; run() may be stopped before each access. */
+struct op {
+    void (*run)(struct actor *me, const struct op *op);
+    uint32_t a, b;
+};
+
+enum actor_status { READY, ASLEEP, WATCHING, DONE, DEAD };
+
+struct actor {
+    struct coroutine coroutine;
+    struct peer peer;
+    const struct op *program;
+    enum actor_status status;
+    const char *site; /* the access it stands before */
+    const void *at;
+    uint64_t seen; /* hash of what it has read in this operation */
+    uint32_t index, pc;
+    bool joined; /* holds the lock byte of peer.who */
+    bool last;   /* runs when nobody else can */
+    bool mortal;
+    /* The scenario's notes. */
+    uint8_t hand, giving, receiving;
+    uint32_t slot; /* held, + 1 */
+    uint64_t note;
+};
+
+/* One of the schedules to be explored: a start, actors, and what must hold in the end. */
+struct scenario {
+    const char *name;
+    uint32_t slots, channels, capacity, pins;
+    uint32_t kills; /* at most */
+    uint32_t max_deliveries;
+    uint32_t drop;      /* policy */
+    uint32_t marked;    /* the first channel says that there are orphans */
+    uint32_t last;      /* bit set of actors */
+    uint32_t immortal;  /* bit set */
+    uint32_t ring_size; /* 0: 8 a cell */
+    uint32_t kind;      /* 0: queue */
+    struct op programs[ACTORS][OPS];
+    void (*build)(const struct scenario *scenario); /* after the channels are open */
+    void (*killed)(struct actor *actor);
+    const char *(*check)(const struct scenario *scenario); /* NULL: all is well */
+};
+
+struct outcome {
+    uint64_t runs, states, steps;
+    uint32_t deepest;
+    bool complete;
+    const char *failure; /* NULL: none */
+};
+
+/* What the scenario has noted of its messages. */
+struct notes {
+    uint8_t sent[MESSAGES]; /* 0 not yet, 1 begun, 2 done, 3 gave up */
+    uint8_t from[MESSAGES];
+    uint8_t to[MESSAGES];    /* channel; 255: several */
+    uint8_t taken[MESSAGES]; /* how often */
+    uint8_t owed[MESSAGES];  /* a receiver died with it */
+    uint8_t maybe[MESSAGES]; /* or while it gave it back */
+    uint8_t cut;             /* receivers that died inside a receive */
+    uint8_t killed;
+};
+
+struct world {
+    struct view view;
+    struct actor actors[ACTORS];
+    uint32_t actor_count;
+    struct notes notes;
+    const struct scenario *scenario;
+    struct peer auditor; /* an entry of its own, for the checks of the end */
+};
+
+extern struct world world;
+
+/* Explore @p scenario, at most @p most runs. */
+void engine_explore(const struct scenario *scenario, uint64_t most,
+                    struct outcome *outcome);
+
+/* Print the last failing schedule, step by step. */
+void engine_explain(FILE *to, const struct scenario *scenario);
+
+/* From inside an operation: the promise is broken. */
+_Noreturn void engine_fail(const char *why);
+
+/* Wait until there is something to reap. */
+void engine_watch(struct actor *me);
+
+/* A local value that decides what comes next. */
+void engine_note(struct actor *me, uint64_t value);
+
+/* Let go of the lock of the entry: the actor has left. */
+bool engine_something_dead(void);
+
+/* world.c */
+void world_make(const struct scenario *scenario);
+void world_reset(void);
+void world_watch(const void *word);       /* shared: decides what comes next */
+void world_local(_Atomic uint64_t *word); /* an actor's own, 0 at the start */
+uint64_t world_hash(uint64_t hash);
+void world_free(void);
+
+static inline uint64_t engine_mix(uint64_t hash, uint64_t value)
+{
+    hash = (hash ^ value) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 29;
+}
+
+#endif

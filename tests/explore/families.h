@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* families.h - the scenarios, by what they are about. */
+#ifndef TR_TESTS_FAMILIES_H
+#define TR_TESTS_FAMILIES_H
+
+#include "tests/explore/engine.h"
+
+struct family {
+    const char *name;
+    const struct scenario *scenarios;
+    uint32_t count;
+};
+
+extern const struct family trap_family; /* of queues; the mutants must be caught here */
+extern const struct family queue_family;
+extern const struct family wakeup_family;
+
+#endif

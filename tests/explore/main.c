@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* main.c - explore every scenario, then every mutant until a scenario catches it.
+ *
+ *   explore [-v] [FAMILY | MUTANT]
+ *
+ * TR_SOAK_SECONDS: how long in all, about; then a scenario ends at its bound of runs. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tests/explore/families.h"
+
+#define MUTANT_RUNS 400000
+
+static const struct family *const families[] = {
+    &queue_family,
+    &wakeup_family,
+};
+#define FAMILIES (sizeof(families) / sizeof(families[0]))
+
+static const char *const mutant_names[] = {"none",
+#define MUTANT_TEXT(name, what) #name,
+                                           MUTANTS(MUTANT_TEXT)
+#undef MUTANT_TEXT
+};
+
+static const char *const mutant_texts[] = {"nothing is broken",
+#define MUTANT_TEXT(name, what) what,
+                                           MUTANTS(MUTANT_TEXT)
+#undef MUTANT_TEXT
+};
+
+static double seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static uint64_t most_runs(void)
+{
+    const char *soak = getenv("TR_SOAK_SECONDS");
+
+    return soak ? 20000 * (uint64_t)atoi(soak) : UINT64_C(250000);
+}
+
+/* How many runs; 0: a promise was broken. */
+static uint64_t explore_family(const struct family *family)
+{
+    uint64_t runs = 0;
+
+    for (uint32_t i = 0; i < family->count; i++) {
+        const struct scenario *scenario = &family->scenarios[i];
+        struct outcome outcome;
+        double begun = seconds();
+
+        engine_explore(scenario, most_runs(), &outcome);
+        printf("%-9s %-34s %9llu runs %9llu states %10llu steps, depth %3u, %5.1f s%s\n",
+               family->name, scenario->name, (unsigned long long)outcome.runs,
+               (unsigned long long)outcome.states, (unsigned long long)outcome.steps,
+               outcome.deepest, seconds() - begun,
+               outcome.complete ? "" : ", stopped at the bound");
+        fflush(stdout);
+        if (outcome.failure) {
+            printf("FAILED: %s\n", outcome.failure);
+            engine_explain(stdout, scenario);
+            return 0;
+        }
+        runs += outcome.runs;
+    }
+    return runs;
+}
+
+/* Which scenario catches the mutant. */
+static bool catch_mutant(enum mutant mutant, bool verbose)
+{
+    bool caught = false;
+    uint64_t runs = 0;
+
+    mutant_on = mutant;
+    for (uint32_t i = 0; i < trap_family.count && !caught; i++) {
+        const struct scenario *scenario = &trap_family.scenarios[i];
+        struct outcome outcome;
+
+        engine_explore(scenario, MUTANT_RUNS, &outcome);
+        runs += outcome.runs;
+        caught = outcome.failure != NULL;
+        if (!caught)
+            continue;
+        printf("mutant    %-17s caught after %6llu runs in \"%s\": %s (%s)\n",
+               mutant_names[mutant], (unsigned long long)runs, scenario->name,
+               outcome.failure, mutant_texts[mutant]);
+        if (verbose)
+            engine_explain(stdout, scenario);
+        else
+            world_free();
+    }
+    if (!caught)
+        printf("mutant    %-17s NOT CAUGHT (%s)\n", mutant_names[mutant],
+               mutant_texts[mutant]);
+    fflush(stdout);
+    mutant_on = MUTANT_NONE;
+    return caught;
+}
+
+int main(int argc, char **argv)
+{
+    bool verbose = argc > 1 && strcmp(argv[1], "-v") == 0;
+    const char *only = argc > 1 + verbose ? argv[1 + verbose] : NULL;
+    uint64_t runs[FAMILIES] = {0};
+    uint32_t caught = 0, mutants = 0;
+    bool bad = (!only || strcmp(only, trap_family.name) == 0) &&
+               explore_family(&trap_family) == 0;
+
+    for (uint32_t i = 0; i < FAMILIES; i++) {
+        if (only && strcmp(only, families[i]->name) != 0)
+            continue;
+        runs[i] = explore_family(families[i]);
+        bad |= runs[i] == 0;
+    }
+    for (uint32_t m = 1; m < MUTANT_COUNT && !bad; m++) {
+        if (only && strcmp(only, mutant_names[m]) != 0)
+            continue;
+        mutants++;
+        caught += catch_mutant((enum mutant)m, verbose);
+    }
+    printf("explored:");
+    for (uint32_t i = 0; i < FAMILIES; i++)
+        printf(" %s=%llu", families[i]->name, (unsigned long long)runs[i]);
+    printf("; mutants caught: %u/%u\n", caught, mutants);
+    return bad || caught != mutants;
+}

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/explore/queue_ops.h"
+
+#include <errno.h>
+
+#include "ipc/channel.h"
+#include "ipc/participant.h"
+#include "ipc/reap.h"
+#include "ipc/ring.h"
+#include "ipc/wait.h"
+
+#define CHANNELS 3
+
+/* A sight of each channel for each actor, and the auditor's. */
+static struct ring sights[ACTORS + 1][CHANNELS];
+static struct ring *const rings = sights[ACTORS];
+
+struct attempt {
+    struct actor *actor;
+    struct ring *ring;
+};
+
+void queue_build(const struct scenario *scenario)
+{
+    for (uint32_t i = 0, found = 0; i < world.view.geo.channel_count; i++) {
+        char name[CHANNEL_NAME];
+
+        if (CHANNEL_STATE(channel_word(&world.view, i)) != CHANNEL_READY)
+            continue;
+        channel_name(&world.view, i, name);
+        for (uint32_t a = 0; a <= ACTORS; a++) {
+            struct ring *ring = &sights[a][name[0] - 'a'];
+
+            if (channel_ring(&world.view, i, ring) == 0)
+                world_local(&ring->passed);
+        }
+        found++;
+        if (found == scenario->channels)
+            break;
+    }
+}
+
+static int try_loan(void *context)
+{
+    struct actor *me = ((struct attempt *)context)->actor;
+    uint32_t slot;
+    int result = slot_loan(&me->peer, 0, &slot);
+
+    if (result == 0)
+        me->slot = slot + 1;
+    return result;
+}
+
+static int try_put(void *context)
+{
+    struct attempt *attempt = context;
+
+    return ring_put(attempt->ring, &attempt->actor->peer, attempt->actor->slot - 1);
+}
+
+static int try_take(void *context)
+{
+    struct attempt *attempt = context;
+    uint32_t slot;
+    int result = ring_take(attempt->ring, &attempt->actor->peer, &slot);
+
+    if (result == 0)
+        attempt->actor->slot = slot + 1;
+    return result;
+}
+
+static bool loan(struct actor *me, uint32_t message, int64_t timeout_ns)
+{
+    struct attempt attempt = {.actor = me};
+    struct slot_record *record;
+
+    if (wait_for(&me->peer, &view_live(&world.view)->classes[0].freed, try_loan, &attempt,
+                 timeout_ns) != 0)
+        return false;
+    record = view_record(&world.view, me->slot - 1);
+    if (!slot_is(shm_get(&record->owner), SLOT_LOANED, &me->peer))
+        engine_fail("a loan that another holds");
+    shm_put(&record->correlation_id, message);
+    return true;
+}
+
+static void send(struct actor *me, const struct op *op, int64_t timeout_ns)
+{
+    struct attempt attempt = {.actor = me, .ring = &sights[me->index][op->a]};
+
+    if (!loan(me, op->b, timeout_ns))
+        return;
+    world.notes.from[op->b] = (uint8_t)me->index;
+    world.notes.to[op->b] = (uint8_t)op->a;
+    world.notes.sent[op->b] = 1;
+    if (wait_for(&me->peer, &rings[op->a].channel->room, try_put, &attempt, timeout_ns) ==
+        0) {
+        world.notes.sent[op->b] = 2;
+    } else {
+        world.notes.sent[op->b] = 3;
+        if (!slot_is(shm_get(&view_record(&world.view, me->slot - 1)->owner), SLOT_LOANED,
+                     &me->peer))
+            engine_fail("a failed send changed who holds the slot");
+        slot_free(&me->peer, me->slot - 1);
+    }
+    me->slot = 0;
+}
+
+void do_send(struct actor *me, const struct op *op)
+{
+    send(me, op, -1);
+}
+
+void do_try_send(struct actor *me, const struct op *op)
+{
+    send(me, op, 0);
+}
+
+/* Take, and note what came. */
+static bool take(struct actor *me, uint32_t channel, int64_t timeout_ns)
+{
+    struct attempt attempt = {.actor = me, .ring = &sights[me->index][channel]};
+    struct slot_record *record;
+    uint64_t message;
+
+    me->receiving = 1;
+    if (wait_for(&me->peer, &rings[channel].channel->items, try_take, &attempt,
+                 timeout_ns) != 0) {
+        me->receiving = 0;
+        return false;
+    }
+    me->receiving = 0;
+    record = view_record(&world.view, me->slot - 1);
+    if (!slot_is(shm_get(&record->owner), SLOT_RECEIVED, &me->peer))
+        engine_fail("a received message that another holds");
+    if (WHERE_CHANNEL(shm_get(&record->where)) != rings[channel].index)
+        engine_fail("a message of another channel");
+    message = shm_get(&record->correlation_id);
+    if (message >= MESSAGES)
+        engine_fail("a message that nobody wrote");
+    me->hand = (uint8_t)(message + 1);
+    return true;
+}
+
+static void consume(struct actor *me)
+{
+    uint8_t message = (uint8_t)(me->hand - 1);
+    uint32_t shift = 8u * world.notes.from[message];
+
+    /* Messages of one sender have rising numbers; only a death may turn them round. */
+    if (!world.notes.killed && message + 1u <= (me->note >> shift & 0xff))
+        engine_fail("out of order");
+    me->note &= ~(UINT64_C(0xff) << shift);
+    me->note |= (message + UINT64_C(1)) << shift;
+    world.notes.taken[message]++;
+}
+
+static void release(struct actor *me)
+{
+    me->giving = 1;
+    slot_free(&me->peer, me->slot - 1);
+    me->slot = 0;
+    me->hand = 0;
+    me->giving = 0;
+}
+
+void do_receive(struct actor *me, const struct op *op)
+{
+    if (take(me, op->a, -1)) {
+        consume(me);
+        release(me);
+    }
+}
+
+void do_try_receive(struct actor *me, const struct op *op)
+{
+    if (take(me, op->a, 0)) {
+        consume(me);
+        release(me);
+    }
+}
+
+void do_keep(struct actor *me, const struct op *op)
+{
+    if (take(me, op->a, -1))
+        consume(me);
+}
+
+void do_forward(struct actor *me, const struct op *op)
+{
+    struct attempt attempt = {.actor = me, .ring = &sights[me->index][op->b]};
+
+    if (!take(me, op->a, -1))
+        return;
+    world.notes.to[me->hand - 1] = 255;
+    me->hand = 0; /* whoever dies with it, it is in one of the channels */
+    if (wait_for(&me->peer, &rings[op->b].channel->room, try_put, &attempt, -1) != 0)
+        engine_fail("a wait without end ended");
+    me->slot = 0;
+}
+
+void do_reap(struct actor *me, const struct op *op)
+{
+    struct reap_report report = {0};
+
+    (void)op;
+    engine_watch(me);
+    if (reap_all(&me->peer, &report) < 0)
+        engine_fail("an entry that breaks a rule");
+}
+
+void do_leave(struct actor *me, const struct op *op)
+{
+    (void)op;
+    reap_self(&me->peer);
+    me->joined = false;
+    me->slot = 0;
+}
+
+/* A newcomer: takes the lock of a free entry, as participant_join() does. */
+void do_rejoin(struct actor *me, const struct op *op)
+{
+    (void)op;
+    for (uint32_t i = 0; i < world.actor_count; i++) {
+        uint64_t word = shm_load(&view_participant(&world.view, i)->word, E4_LOOK);
+        bool held = false;
+
+        for (uint32_t a = 0; a < world.actor_count; a++)
+            held |= world.actors[a].joined && world.actors[a].status != DEAD &&
+                    world.actors[a].peer.who == i;
+        if (PARTICIPANT_STATE(word) != PARTICIPANT_FREE || held)
+            continue;
+        me->peer.who = i;
+        me->joined = true;
+        if (participant_enter(&me->peer, i, word))
+            return;
+        me->joined = false;
+    }
+}
+
+void queue_killed(struct actor *actor)
+{
+    if (actor->hand && actor->giving)
+        world.notes.maybe[actor->hand - 1]++;
+    else if (actor->hand)
+        world.notes.owed[actor->hand - 1]++;
+    if (actor->receiving)
+        world.notes.cut++;
+}
+
+/* Who sleeps must have reason to. */
+static const char *check_sleepers(void)
+{
+    for (uint32_t i = 0; i < world.actor_count; i++) {
+        const struct actor *actor = &world.actors[i];
+        const struct op *op = &actor->program[actor->pc];
+        uint32_t busy = 0;
+
+        if (actor->status != ASLEEP)
+            continue;
+        for (uint32_t s = 0; s < world.view.geo.slot_count; s++) {
+            struct slot_record *record = view_record(&world.view, s);
+            enum slot_state state = SLOT_STATE(shm_get(&record->owner));
+            uint64_t where = shm_get(&record->where);
+            uint32_t channel = WHERE_CHANNEL(where);
+
+            if (!actor->slot && (op->run == do_send || op->run == do_try_send))
+                busy += state != SLOT_FREE;
+            else if (!actor->slot && channel == rings[op->a].index &&
+                     (state == SLOT_QUEUED || state == SLOT_ORPHAN))
+                return "a receiver sleeps beside a message";
+            else if (actor->slot && state == SLOT_QUEUED &&
+                     channel == rings[op->run == do_forward ? op->b : op->a].index)
+                busy++;
+        }
+        if (!actor->slot && op->run == do_send && busy < world.view.geo.slot_count)
+            return "a loaner sleeps beside a free slot";
+        if (actor->slot && busy < world.scenario->capacity)
+            return "a sender sleeps beside room";
+    }
+    return NULL;
+}
+
+static const char *drain(void)
+{
+    for (uint32_t c = 0; c < world.scenario->channels; c++) {
+        uint32_t slot;
+
+        while (ring_take(&rings[c], &world.auditor, &slot) == 0) {
+            uint64_t message = shm_get(&view_record(&world.view, slot)->correlation_id);
+
+            if (message >= MESSAGES)
+                return "a message that nobody wrote";
+            if (world.notes.to[message] != c && world.notes.to[message] != 255)
+                return "a message of another channel";
+            world.notes.taken[message]++;
+            slot_free(&world.auditor, slot);
+        }
+    }
+    return NULL;
+}
+
+static bool held_by_the_living(uint32_t slot, uint64_t word)
+{
+    for (uint32_t i = 0; i < world.actor_count; i++) {
+        struct actor *actor = &world.actors[i];
+
+        if (actor->status != DEAD && actor->slot == slot + 1 &&
+            (slot_is(word, SLOT_LOANED, &actor->peer) ||
+             slot_is(word, SLOT_RECEIVED, &actor->peer)))
+            return true;
+    }
+    return false;
+}
+
+/* Every channel still carries what it should, in order. */
+static const char *check_service(void)
+{
+    uint32_t slots[64], n = 0, slot;
+
+    for (uint32_t c = 0; c < world.scenario->channels; c++) {
+        n = 0;
+        while (n < world.scenario->capacity &&
+               slot_loan(&world.auditor, 0, &slots[n]) == 0) {
+            if (ring_put(&rings[c], &world.auditor, slots[n]) != 0)
+                return "an empty queue has no room";
+            n++;
+        }
+        for (uint32_t i = 0; i < n; i++) {
+            if (ring_take(&rings[c], &world.auditor, &slot) != 0 || slot != slots[i])
+                return "a queue does not give back what was put";
+            slot_free(&world.auditor, slot);
+        }
+        if (ring_take(&rings[c], &world.auditor, &slot) == 0)
+            return "a queue gives more than was put";
+    }
+    return NULL;
+}
+
+/* A forwarder that lives, perhaps asleep for want of room, has it. */
+static void count_under_way(void)
+{
+    for (uint32_t i = 0; i < world.actor_count; i++) {
+        const struct actor *actor = &world.actors[i];
+
+        if (actor->status != DEAD && actor->slot &&
+            actor->program[actor->pc].run == do_forward)
+            world.notes.taken[shm_get(
+                &view_record(&world.view, actor->slot - 1)->correlation_id)]++;
+    }
+}
+
+static const char *check_messages(const struct scenario *scenario)
+{
+    bool drops = scenario->drop || scenario->max_deliveries == 1;
+
+    count_under_way();
+
+    for (uint32_t m = 0; m < MESSAGES; m++) {
+        uint32_t taken = world.notes.taken[m], owed = drops ? 0 : world.notes.owed[m];
+        uint32_t least = 1 + owed, most = 1 + owed + (drops ? 0 : world.notes.maybe[m]);
+
+        if (world.notes.sent[m] != 2 && taken == 0)
+            continue;
+        if (world.notes.sent[m] == 3 || world.notes.sent[m] == 0)
+            return "a message that was not sent";
+        if (drops && world.notes.cut >= least)
+            least = 0;
+        if (taken < least)
+            return "lost";
+        if (taken > most)
+            return "doubled";
+    }
+    return NULL;
+}
+
+const char *queue_check(const struct scenario *scenario)
+{
+    const char *why = check_sleepers();
+
+    if (!why && engine_something_dead())
+        return "a dead one that nobody reaps";
+    if (!why)
+        why = drain();
+    for (uint32_t s = 0; !why && s < world.view.geo.slot_count; s++) {
+        uint64_t word = shm_get(&view_record(&world.view, s)->owner);
+
+        if (SLOT_STATE(word) != SLOT_FREE && !held_by_the_living(s, word))
+            why = "a slot leaked";
+    }
+    if (!why)
+        why = check_messages(scenario);
+    return why ? why : check_service();
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* world.c - a small arena in private memory, and its return to the start. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ipc/channel.h"
+#include "ipc/os.h"
+#include "ipc/participant.h"
+#include "ipc/segment.h"
+#include "ipc/slot.h"
+#include "tests/explore/engine.h"
+
+#define WATCHED 256
+#define RANGES  32
+
+struct range {
+    uint8_t *at;
+    size_t bytes, image_off;
+};
+
+static const _Atomic uint64_t *watched[WATCHED];
+static uint32_t watched_count;
+static _Atomic uint64_t *locals[WATCHED];
+static uint32_t local_count;
+static struct range ranges[RANGES];
+static uint32_t range_count;
+static uint8_t *image;
+
+void world_watch(const void *word)
+{
+    if (watched_count == WATCHED)
+        abort();
+    watched[watched_count++] = (const _Atomic uint64_t *)((uintptr_t)word &
+                                                          ~(uintptr_t)7);
+}
+
+void world_local(_Atomic uint64_t *word)
+{
+    if (local_count == WATCHED)
+        abort();
+    locals[local_count++] = word;
+}
+
+uint64_t world_hash(uint64_t hash)
+{
+    for (uint32_t i = 0; i < local_count; i++)
+        hash = engine_mix(hash, shm_get(locals[i]));
+    for (uint32_t i = 0; i < watched_count; i++)
+        hash = engine_mix(hash, shm_get(watched[i]));
+    return hash;
+}
+
+static void keep(void *at, size_t bytes)
+{
+    size_t off = range_count
+                     ? ranges[range_count - 1].image_off + ranges[range_count - 1].bytes
+                     : 0;
+
+    if (range_count == RANGES)
+        abort();
+    ranges[range_count++] = (struct range){at, bytes, off};
+    image = realloc(image, off + bytes);
+    if (!image)
+        abort();
+    memcpy(image + off, at, bytes);
+}
+
+void world_reset(void)
+{
+    for (uint32_t i = 0; i < range_count; i++)
+        memcpy(ranges[i].at, image + ranges[i].image_off, ranges[i].bytes);
+    for (uint32_t i = 0; i < local_count; i++)
+        shm_put(locals[i], 0);
+}
+
+static void fill_slots(void)
+{
+    for (uint32_t i = 0; i < world.view.geo.slot_count; i++) {
+        struct slot_record *record = view_record(&world.view, i);
+
+        shm_put(&record->owner, slot_word(SLOT_FREE, SLOT_NOBODY, 0, 0, 1));
+        shm_put(&record->where, WHERE_NONE);
+    }
+}
+
+static void open_channels(const struct scenario *scenario)
+{
+    static const char *names[] = {"a", "b", "c"};
+
+    for (uint32_t i = 0; i < scenario->channels; i++) {
+        struct channel_wish wish = {.name = names[i],
+                                    .kind = scenario->kind ? scenario->kind
+                                                           : CHANNEL_QUEUE,
+                                    .capacity = scenario->capacity,
+                                    .ring_bytes = scenario->ring_size,
+                                    .policy = scenario->drop,
+                                    .max_deliveries = scenario->max_deliveries};
+        uint32_t index;
+
+        if (channel_open(&world.auditor, &wish, &index) < 0)
+            abort();
+        if (scenario->marked && i == 0)
+            shm_put(&view_channel(&world.view, index)->orphans,
+                    ORPHANS_MARK | ORPHANS_THERE);
+    }
+}
+
+static void watch_everything(void)
+{
+    const struct view *view = &world.view;
+
+    world_watch(&view_live(view)->classes[0].freed);
+    world_watch(&view_live(view)->watcher);
+    for (uint32_t i = 0; i < view->geo.slot_count; i++) {
+        world_watch(&view_record(view, i)->owner);
+        world_watch(&view_record(view, i)->where);
+    }
+    for (uint32_t i = 0; i < view->geo.participant_count; i++)
+        world_watch(&view_participant(view, i)->word);
+    for (uint32_t i = 0; i < view->geo.channel_count; i++) {
+        struct channel *channel = view_channel(view, i);
+        uint64_t bytes;
+        uint8_t *cells;
+
+        if (CHANNEL_STATE(shm_get(&channel->word)) != CHANNEL_READY)
+            continue;
+        cells = channel_bytes(view, i, &bytes);
+        world_watch(&channel->orphans);
+        world_watch(&channel->tail);
+        world_watch(&channel->head);
+        world_watch(&channel->items);
+        world_watch(&channel->room);
+        for (uint32_t c = 0; c < world.scenario->capacity; c++)
+            world_watch(cells + (size_t)8 * c);
+    }
+}
+
+void world_make(const struct scenario *scenario)
+{
+    struct segment_class class = {64, scenario->slots};
+    struct segment_wish wish = {.classes = &class,
+                                .class_count = 1,
+                                .participant_count = world.actor_count + 1,
+                                .channel_count = scenario->channels,
+                                .pin_count = scenario->pins ? scenario->pins : 1,
+                                .rings_bytes = 4096};
+    struct view *view = &world.view;
+
+    watched_count = 0;
+    local_count = 0;
+    range_count = 0;
+    if (segment_plan(&wish, &view->geo) < 0)
+        abort();
+    view->base = aligned_alloc(PAGE, view->geo.total_bytes);
+    if (!view->base)
+        abort();
+    memset(view->base, 0, view->geo.total_bytes);
+    view->readonly = view->base;
+    view->lock_fd = -1;
+    for (uint32_t i = 0; i < view->geo.participant_count; i++)
+        shm_put(&view_participant(view, i)->word, participant_word(PARTICIPANT_LIVE, 1));
+    shm_put(&view_live(view)->watched_ns, (uint64_t)os->now_ns());
+    world.auditor = (struct peer){.view = view, .who = world.actor_count, .inc = 1};
+    fill_slots();
+    open_channels(scenario);
+    watch_everything();
+    if (scenario->build)
+        scenario->build(scenario);
+    keep(view_live(view), sizeof(struct live) - sizeof(struct class_words) * 15);
+    keep(view_participant(view, 0),
+         sizeof(struct participant) * view->geo.participant_count);
+    keep(view_pins(view, 0), (size_t)view->geo.pin_stride * view->geo.participant_count);
+    keep(view_channel(view, 0), sizeof(struct channel) * view->geo.channel_count);
+    keep(view->base + view->geo.rings_off, 1024);
+    for (uint32_t i = 0; i < view->geo.slot_count; i++)
+        keep(view_record(view, i), LINE);
+}
+
+void world_free(void)
+{
+    free(world.view.base);
+    free(image);
+    image = NULL;
+    world.view.base = NULL;
+}
