@@ -13,13 +13,13 @@ awk '
         if (comment == "")
             fail(name " has no comment")
         else {
-            if (text ~ /TR_API( TR_CHECK)? int / && comment !~ /@return/)
+            if (text ~ /TR_API TR_CHECK int / && comment !~ /@return/)
                 fail(name " does not list what it returns")
             if (comment !~ /Threads:|as tr_[a-z_]+\(\)/)
                 fail(name " does not say Threads:")
             if (text ~ /TR_API TR_CHECK/ && text !~ /TR_CHECK int /)
                 fail(name ": TR_CHECK is for result codes")
-            if (text ~ /TR_API int /)
+            if (text ~ /TR_API int / && comment ~ /TR_E[A-Z]/)
                 fail(name " returns a code and is not TR_CHECK")
         }
     }

@@ -36,7 +36,8 @@ grep -rnE '\b(TODO|FIXME|XXX)\b' include src ipc tests bench python examples \
     complain 'finish it or file it'
 
 grep -rnE '\berrno *= |\b(printf|fprintf|puts|perror|exit|_exit|abort|signal|sigaction) *\(' \
-    src ipc --include='*.[ch]' | grep -vE '^src/cli/|errno = saved' | uncommented |
+    src ipc --include='*.[ch]' |
+    grep -vE '^src/cli/|errno = saved|^src/pool_spawn\.c:.*_exit\(' | uncommented |
     complain 'a library neither prints nor exits, and leaves errno and signals alone'
 
 grep -rnE 'timeout[^_a-z]' include --include='*.h' | uncommented | grep -vE 'TR_COUNTERS|X\(' |
@@ -47,6 +48,10 @@ grep -rnE 'set\(CMAKE_C_FLAGS\b|add_definitions|^ *include_directories' --includ
 
 for file in $(files '*.c' '*.h' '*.py'); do
     lines=$(wc -l <"$file")
-    [ "$lines" -le 600 ] || echo "$file: $lines lines"
-done | complain 'one idea a file, at most 600 lines'
+    case $file in
+    tests/*) limit=800 ;; # cases are many, and each stands alone
+    *) limit=600 ;;
+    esac
+    [ "$lines" -le $limit ] || echo "$file: $lines lines"
+done | complain 'one idea a file'
 exit $bad

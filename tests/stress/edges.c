@@ -19,6 +19,7 @@
 #include "ipc/participant.h"
 #include "ipc/reap.h"
 #include "ipc/segment.h"
+#include "ipc/shared.h"
 
 #define STEPS 4
 
@@ -190,6 +191,43 @@ static void join_swept(void)
     see_witness();
 }
 
+/* E11: who pins a shared slot sees what was put. E10: its reads are over before the slot is
+ * loaned again. The cell is the test's own, and orders nothing. */
+static _Atomic uint64_t cell;
+
+static void put_shared(void)
+{
+    struct putting putting;
+    uint32_t slot;
+
+    expect(slot_loan(&peer[0], 0, &slot) == 0);
+    *payload(slot) = 42;
+    shared_begin(&peer[0], slot, &putting);
+    atomic_store_explicit(&cell, 1, memory_order_relaxed);
+    shared_done(&peer[0], &putting);
+}
+
+static void read_shared(void)
+{
+    struct pin pin;
+
+    expect(shared_pin(&peer[1], &cell, 1, 0, &pin) == 0);
+    expect(*payload(0) == 42);
+    shared_unpin(&peer[1], &pin);
+}
+
+static void retire_and_loan(void)
+{
+    uint64_t word;
+    uint32_t slot;
+
+    expect(shared_settle(&view, &cell, 1, 0, &word));
+    atomic_store_explicit(&cell, 2, memory_order_relaxed);
+    expect(shared_retire(&view, 0, word, true));
+    expect(slot_loan(&peer[2], 0, &slot) == 0);
+    *payload(slot) = 43;
+}
+
 /* E0: who attaches finds the control block whole. */
 static _Atomic(uint8_t *) made; /* where the creator has the control block */
 static _Atomic int made_fd;
@@ -255,6 +293,8 @@ static const struct scene scenes[] = {
     {"E5", 2, {make_channel, find_channel}},
     {"E6", 4, {send_one, receive_and_die, reap_the_dead, receive_orphan}},
     {"E7", 2, {sweep, join_swept}},
+    {"E10", 3, {put_shared, read_shared, retire_and_loan}},
+    {"E11", 2, {put_shared, read_shared}},
 };
 
 static const struct scene *scene;
