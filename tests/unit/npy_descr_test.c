@@ -98,8 +98,7 @@ static void types_that_numpy_does_not_write_are_refused(void **state)
         "'<U-1'",
         "'<U99999999999999999999'",
         "'<U9223372036854775807'",
-        "'<\\x66"
-        "4'",
+        "'<\\x664'",
         "'\xc3\xa9'",
         "f4",
         "4",

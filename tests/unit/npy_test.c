@@ -39,8 +39,7 @@ static void literals_are_read_in_any_spelling(void **state)
     static const char *const texts[] = {
         "{'shape': (2, 3), 'descr': '<f4', 'fortran_order': True, }",
         "{\"fortran_order\":True,\"shape\":(2,3),\"descr\":\"<f4\"}",
-        " \t{ 'descr' :\n'<f4' , 'fortran_order' : True , 'shape' : ( 2 , 3 , ) , }  "
-        "\n\n",
+        " \t{ 'descr' :\n'<f4' , 'fortran_order' : True , 'shape' : (2 ,3 , ) , } \n\n",
         "{'descr': 'f4', 'fortran_order': True, 'shape': (2, 3)}",
         "{'descr': '=f4', 'fortran_order': True, 'shape': (2, 3)}",
     };
