@@ -17,7 +17,7 @@ static int explain_shortage(const struct segment_wish *wish, const struct shorta
 {
     static const char *const limits[] = {
         [SHORTAGE_NONE] = "the system",
-        [SHORTAGE_FILESYSTEM] = "the size of " SEGMENT_DIRECTORY,
+        [SHORTAGE_FILESYSTEM] = ("the size of " SEGMENT_DIRECTORY),
         [SHORTAGE_CGROUP] = "the memory cgroup",
         [SHORTAGE_FSIZE] = "RLIMIT_FSIZE",
         [SHORTAGE_KERNEL] = "the kernel (fallocate)",

@@ -327,7 +327,9 @@ static void populates_and_reports_large_pages(void **state)
     getrusage(RUSAGE_SELF, &before);
     memset(tr_message_tensor(message, 0)->data, 1, 4 << 20);
     getrusage(RUSAGE_SELF, &after);
+#ifndef TR_INSTRUMENTED
     assert_true(after.ru_minflt - before.ru_minflt < 8); /* not 1024 */
+#endif
     tr_release(message);
     tr_arena_close(arena);
 }

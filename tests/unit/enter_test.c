@@ -68,7 +68,10 @@ static void enter_and_leave(void)
     WANT(bind_get(&before) == 0);
     WANT(tr_worker_index() == TR_UNKNOWN && tr_worker_threads() == 1);
     WANT(tr_worker_enter(&plan, 0, 0, &report) == 0);
-    WANT(report.bind_error == 0 && report.tasks == 1);
+    WANT(report.bind_error == 0 && report.tasks >= 1);
+#ifndef TR_INSTRUMENTED /* sanitizers have threads of their own */
+    WANT(report.tasks == 1);
+#endif
     WANT(report.index == 0 && report.threads == 3);
     WANT(!memcmp(&report.before, &before, sizeof(before)));
     WANT(!memcmp(&report.after, &plan.worker[0].cpus, sizeof(before)));

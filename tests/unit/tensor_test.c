@@ -182,6 +182,10 @@ static void sizes_equal_wide_arithmetic(void **state)
     unsigned seed = (unsigned)time(NULL);
     int overflows = 0, rounds = 100000;
 
+#ifdef TR_INSTRUMENTED
+    rounds = 20000;
+#endif
+
     (void)state;
     print_message("seed %u\n", seed);
     srandom(seed);
