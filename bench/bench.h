@@ -19,6 +19,7 @@ void case_latency(const struct options *options);
 void case_stream(const struct options *options);
 void case_rate(const struct options *options);
 void case_wake(const struct options *options);
+void case_load(const struct options *options);
 void case_floor(const struct options *options);
 void case_cycle(const struct options *options);
 void case_attach(const struct options *options);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* rate and wake: what matters when messages are small. */
+/* rate, wake and load: what matters when messages are small. */
 #include "bench.h"
 
-#define ROUNDS 5u
+#define ROUNDS      5u
+#define LOAD_GAP_NS 20000u /* 50,000 messages a second */
 
 static unsigned rounds_for(const struct options *options)
 {
@@ -58,4 +59,26 @@ void case_wake(const struct options *options)
         group_report(group);
         group_end(group);
     }
+}
+
+void case_load(const struct options *options)
+{
+    struct group *group = group_new(2);
+    struct task task = {.run = run_load, .touch = options->touch, .gap_ns = LOAD_GAP_NS};
+
+    for (size_t i = 0; i < transport_count; i++) {
+        for (enum mode mode = MODE_SPIN; mode <= MODE_BLOCK; mode++) {
+            task.mode = mode;
+            if (wanted(options, transports[i]) && transports[i]->streams &&
+                (options->modes & mode))
+                (void)group_add(group, "load", transports[i],
+                                options->bytes ? options->bytes : 64, &task, 0);
+        }
+    }
+    for (unsigned i = 0; i < group->count; i++)
+        group->cell[i].target_ns = options->seconds * 1e9 /
+                                   (group->count * rounds_for(options));
+    group_run(group, rounds_for(options));
+    group_report(group);
+    group_end(group);
 }

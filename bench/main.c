@@ -18,7 +18,8 @@ static const struct bench_case cases[] = {
     {"rate", 5, case_rate},        {"wake", 5, case_wake},
     {"floor", 2, case_floor},      {"cycle", 1, case_cycle},
     {"attach", 2, case_attach},    {"faults", 2, case_faults},
-    {"digits", 6, case_digits},    {"bars", 30, case_bars},
+    {"digits", 6, case_digits},    {"load", 5, case_load},
+    {"bars", 30, case_bars},
 };
 
 struct choice {
@@ -125,7 +126,8 @@ static const struct argp parser = {
     .doc =
         "Measure tensoring beside sockets, pipes and hand-written loops.\v"
         "Cases: latency (ping-pong), stream (throughput), rate (small messages, 1 to 1 "
-        "and 2 to 2), wake (receiver asleep), floor (loops by hand), cycle (one thread), "
+        "and 2 to 2), wake (receiver asleep), load (open loop, 50,000 a second), floor "
+        "(loops by hand), cycle (one thread), "
         "attach, faults (page faults and system calls a message), digits (a real job), "
         "bars (the ratios that we promise).\n\n"
         "Touch: none hands over only; write puts the payload in (one copy from private "

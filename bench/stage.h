@@ -66,6 +66,8 @@ void run_pingpong(struct end *end, const struct task *task, struct meeting *meet
                   struct result *result);
 void run_stream(struct end *end, const struct task *task, struct meeting *meeting,
                 struct result *result);
+void run_load(struct end *end, const struct task *task, struct meeting *meeting,
+              struct result *result);
 void run_wake(struct end *end, const struct task *task, struct meeting *meeting,
               struct result *result);
 

@@ -127,3 +127,34 @@ void run_wake(struct end *end, const struct task *task, struct meeting *meeting,
         t->send(end);
     }
 }
+
+/* An open loop: messages are due at fixed times, whatever became of those before, and are
+ * late from when they were due, not from when they could be sent. */
+void run_load(struct end *end, const struct task *task, struct meeting *meeting,
+              struct result *result)
+{
+    const struct transport *t = end->transport;
+
+    if (end->side == 1)
+        atomic_store_explicit(&meeting->ready, task->serial << 32, memory_order_release);
+    if (end->side == 0) { /* nothing is due before the receiver is there */
+        while (atomic_load_explicit(&meeting->ready, memory_order_acquire) != task->serial
+                                                                                  << 32)
+            cpu_relax();
+        const uint64_t start = clock_ns() + task->gap_ns;
+        atomic_store_explicit(&meeting->stamp, start, memory_order_release);
+        for (uint64_t i = 0; i < task->count; i++) {
+            while (clock_ns() < start + i * task->gap_ns)
+                cpu_relax();
+            t->send(end);
+        }
+        return;
+    }
+    for (uint64_t i = 0; i < task->count; i++) {
+        t->receive(end);
+        const uint64_t due = atomic_load_explicit(&meeting->stamp, memory_order_acquire) +
+                             i * task->gap_ns;
+        const uint64_t now = clock_ns();
+        note(result, now > due ? now - due : 0, 0, 1);
+    }
+}
