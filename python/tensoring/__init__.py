@@ -43,7 +43,10 @@ from tensoring._errors import (
     Timeout,
     TooLarge,
 )
+from tensoring._executor import Executor
+from tensoring._pool import AsyncResult, Pool, WorkerDied
 from tensoring._queues import JoinableQueue, Queue, SimpleQueue
+from tensoring._workers import Plan, prefork, thread_enter
 from tensoring.serializers import As, Serializer, Unsupported, register
 
 _core._setup(
@@ -56,6 +59,7 @@ __all__ = [
     "Arena",
     "ArenaQueue",
     "As",
+    "AsyncResult",
     "Closed",
     "ContentTypeError",
     "Corrupt",
@@ -63,6 +67,7 @@ __all__ = [
     "Empty",
     "Error",
     "Evicted",
+    "Executor",
     "Exists",
     "ForkError",
     "FormatError",
@@ -76,6 +81,8 @@ __all__ = [
     "ObjectError",
     "OutOfMemory",
     "PeerDied",
+    "Plan",
+    "Pool",
     "Queue",
     "ReceiveTimeout",
     "RemoteError",
@@ -89,7 +96,10 @@ __all__ = [
     "TooLarge",
     "Unsupported",
     "View",
+    "WorkerDied",
     "__version__",
+    "prefork",
     "register",
     "serializers",
+    "thread_enter",
 ]

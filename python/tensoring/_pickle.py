@@ -65,6 +65,16 @@ def _cloud_dump(obj: Any) -> list[Any]:
     return [stream, *(buffer.raw() for buffer in buffers)]
 
 
+def dump_any(obj: Any) -> list[Any]:
+    """By pickle, or by cloudpickle if that is all that helps."""
+    try:
+        return _dump(obj)
+    except _NOT_PICKLABLE:
+        if importlib.util.find_spec("cloudpickle") is None:
+            raise
+        return _cloud_dump(obj)
+
+
 register(
     "PK",
     "pickle",

@@ -1,0 +1,591 @@
+# SPDX-License-Identifier: MIT
+"""Pool: stands in for multiprocessing.Pool. Arrays in arguments and results travel raw.
+
+No helper thread is needed: who waits for a result receives results for everybody. One
+is started when callbacks or futures must be served while nobody waits."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from tensoring import _jobs
+from tensoring._arena import Arena
+from tensoring._errors import CODES, Closed, Empty, Full, PeerDied
+from tensoring._worker_main import BROKEN, DIED, DONE, LEFT, Setup, main, restore
+from tensoring._workers import Plan
+
+SLOTS = (
+    (4 << 10, 1024),
+    (64 << 10, 256),
+    (1 << 20, 128),
+    (16 << 20, 32),
+    (256 << 20, 4),
+    (1 << 30, 2),
+)
+_LOOK_AT_WORKERS = 0.02  # seconds between looks for dead workers, while waiting
+_ENDED = "the pool is closed"
+
+
+class WorkerDied(PeerDied):
+    """The worker that had the job died before it was done."""
+
+    code = CODES["TR_EPEERDIED"]
+
+
+# ---- what a worker calls with the values of a job
+
+
+class _Each:
+    """function(value) for each value."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, values: list[Any]) -> list[Any]:
+        return [self.function(value) for value in values]
+
+
+class _Star(_Each):
+    """function(*value) for each value."""
+
+    def __call__(self, values: list[Any]) -> list[Any]:
+        return [self.function(*value) for value in values]
+
+
+class _Apply(_Each):
+    """function(*args, **named) once; the values are the args, then the named ones."""
+
+    def __init__(self, function: Callable[..., Any], names: tuple[str, ...]) -> None:
+        super().__init__(function)
+        self.names = names
+
+    def __call__(self, values: list[Any]) -> list[Any]:
+        split = len(values) - len(self.names)
+        named = dict(zip(self.names, values[split:], strict=True))
+        return [self.function(*values[:split], **named)]
+
+
+# ---- results
+
+
+class AsyncResult:
+    """What the _async methods give: get(), wait(), ready(), successful()."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        jobs: int,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> None:
+        self._pool = pool
+        self._left = jobs
+        self._event = threading.Event()
+        self._error: BaseException | None = None
+        self._pieces: list[list[Any]] = [[] for _ in range(jobs)]
+        self._callback = callback
+        self._error_callback = error_callback
+        if jobs == 0:
+            self._finish()
+
+    def _set(self, index: int, values: list[Any], error: BaseException | None) -> None:
+        if error is not None and self._error is None:
+            self._error = error
+        self._pieces[index] = values
+        self._left -= 1
+        if self._left == 0:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._event.set()
+        if self._error is None and self._callback is not None:
+            self._callback(self._value())
+        elif self._error is not None and self._error_callback is not None:
+            self._error_callback(self._error)
+
+    def _value(self) -> Any:
+        return list(itertools.chain.from_iterable(self._pieces))
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it is there, at most `timeout` seconds."""
+        self._pool._wait_for(self._event.is_set, timeout, self._event)
+
+    def ready(self) -> bool:
+        """Whether it is there."""
+        if not self._event.is_set():
+            self._pool._wait_for(self._event.is_set, 0)
+        return self._event.is_set()
+
+    def successful(self) -> bool:
+        """Whether it is there without an exception. ValueError if it is not there."""
+        if not self.ready():
+            raise ValueError(f"{self!r} is not ready")
+        return self._error is None
+
+    def get(self, timeout: float | None = None) -> Any:
+        """The value; the job's exception if it raised; TimeoutError."""
+        self.wait(timeout)
+        if not self._event.is_set():
+            raise multiprocessing.TimeoutError
+        if self._error is not None:
+            raise self._error
+        return self._value()
+
+
+class _One(AsyncResult):
+    """The result of a single call."""
+
+    def _value(self) -> Any:
+        return self._pieces[0][0]
+
+
+class _Results(Iterator[Any]):
+    """What imap gives: an iterator whose next() takes a timeout."""
+
+    def __init__(self, pool: Pool, ordered: bool) -> None:
+        self._pool = pool
+        self._ordered = ordered
+        self._ready: deque[tuple[list[Any], BaseException | None]] = deque()
+        self._early: dict[int, tuple[list[Any], BaseException | None]] = {}
+        self._next = 0
+        self._sent = 0
+        self._taken = 0
+        self._piece: deque[Any] = deque()
+
+    def _set(self, index: int, values: list[Any], error: BaseException | None) -> None:
+        if not self._ordered:
+            self._ready.append((values, error))
+            return
+        self._early[index] = (values, error)
+        while self._next in self._early:
+            self._ready.append(self._early.pop(self._next))
+            self._next += 1
+
+    def __iter__(self) -> _Results:
+        return self
+
+    def __len__(self) -> int:
+        return self._sent
+
+    def next(self, timeout: float | None = None) -> Any:
+        """The next value, within `timeout` seconds."""
+        if self._piece:
+            return self._piece.popleft()
+        if self._taken == self._sent:
+            raise StopIteration
+        self._pool._wait_for(lambda: bool(self._ready), timeout)
+        if not self._ready:
+            raise multiprocessing.TimeoutError
+        values, error = self._ready.popleft()
+        self._taken += 1
+        if error is not None:
+            raise error
+        self._piece.extend(values)
+        return self._piece.popleft()
+
+    __next__ = next
+
+
+# ---- the pool
+
+
+class _Workers:
+    """The processes of a pool: started, looked after, ended."""
+
+    def __init__(self, setup: Setup, count: int, context: Any) -> None:
+        self.setup = setup
+        self.context = context
+        self.processes: list[Any] = [self.start(i) for i in range(count)]
+
+    def start(self, index: int) -> Any:
+        process = self.context.Process(
+            target=main, args=(self.setup, index), daemon=True, name=f"worker-{index}"
+        )
+        process.start()
+        return process
+
+    def replace_dead(self) -> list[str]:
+        """Start a worker in the place of each that ended. Says how those died that did
+        not leave by themselves."""
+        deaths = []
+        for i, process in enumerate(self.processes):
+            if process.is_alive():
+                continue
+            if process.exitcode:
+                deaths.append(f"pid {process.pid}, exit code {process.exitcode}")
+            process.join()
+            self.processes[i] = self.start(i)
+        if deaths:
+            # Whoever it is that waits finds out by itself; this is quicker.
+            self.setup.jobs.arena.reap()
+            self.setup.results.arena.reap()
+        return deaths
+
+    def end(self, kill: bool) -> None:
+        for process in self.processes:
+            if kill:
+                process.terminate()
+        for process in self.processes:
+            process.join()
+
+
+def _end(workers: _Workers, owner: int) -> None:
+    if os.getpid() == owner:
+        workers.setup.jobs.shutdown()
+        workers.end(True)
+
+
+class Pool:
+    """Worker processes that run functions on data, as multiprocessing.Pool does.
+
+    threads: how many threads libraries may use in a worker; "auto" divides the machine
+    and binds each worker to its part; None changes nothing.
+    copy: results are arrays of their own. With copy=False they look into the pool's
+    slots, which must be let go of before the pool can reuse them."""
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+        context: Any = None,
+        *,
+        slots: Iterable[tuple[int, int]] = SLOTS,
+        threads: int | str | None = "auto",
+        copy: bool = True,
+    ) -> None:
+        count = workers or len(os.sched_getaffinity(0))
+        if count < 1:
+            raise ValueError("a pool has at least one worker")
+        if maxtasksperchild is not None and maxtasksperchild < 1:
+            raise ValueError("maxtasksperchild is at least 1 or None")
+        classes = list(slots)
+        # Two arenas: jobs that wait must not leave the results without a slot.
+        self._arenas = [self._arena(classes, count) for _ in range(2)]
+        self._jobs = self._arenas[0].queue("jobs", 16384, max_deliveries=255)
+        self._results = self._arenas[1].queue("results", 16384, max_deliveries=255)
+        plan = bytes(Plan(count)) if threads == "auto" else None
+        setup = Setup(
+            self._jobs,
+            self._results,
+            initializer,
+            tuple(initargs),
+            maxtasksperchild,
+            plan,
+            threads if isinstance(threads, int) else None,
+        )
+        self._copy = copy
+        self._numbers = itertools.count()
+        self._waiting: dict[int, tuple[Any, int]] = {}
+        self._pump_lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._broken: BaseException | None = None
+        self._deaths: list[str] = []
+        self._state = "open"
+        self._looked = time.monotonic()
+        self._on_look: Callable[[], None] | None = None
+        self._workers = _Workers(setup, count, context or multiprocessing.get_context())
+        self._finalizer = weakref.finalize(self, _end, self._workers, os.getpid())
+
+    @staticmethod
+    def _arena(classes: list[tuple[int, int]], count: int) -> Arena:
+        return Arena(
+            classes, lazy=True, allow_pickle=True, participants=min(256, 64 + count)
+        )
+
+    # ---- sending
+
+    def _send(self, head: Any, values: list[Any], into: Any, index: int) -> None:
+        if self._state != "open":
+            raise ValueError(_ENDED)
+        if self._broken is not None:
+            raise self._broken
+        number = next(self._numbers)
+        encoded = _jobs.encode(number, head, values)
+        self._waiting[number] = (into, index)
+        try:
+            while True:
+                try:
+                    self._jobs._send_parts(encoded, 0)
+                    return
+                except Full:  # make room: workers may be waiting to send
+                    self._pump(_LOOK_AT_WORKERS)
+        except BaseException:
+            self._waiting.pop(number, None)
+            raise
+
+    def _cut(self, items: Iterable[Any], size: int | None) -> list[list[Any]]:
+        values = items if type(items) is list else list(items)
+        if size is None:
+            # Fewer pieces than multiprocessing makes: sending one costs microseconds.
+            pieces = len(self._workers.processes) * (1 if len(values) < 1000 else 4)
+            size = -(-len(values) // pieces) or 1
+        return [values[i : i + size] for i in range(0, len(values), size)]
+
+    def _map(
+        self,
+        head: Any,
+        items: Iterable[Any],
+        size: int | None,
+        into: type,
+        **callbacks: Any,
+    ) -> Any:
+        pieces = self._cut(items, size)
+        result = into(self, len(pieces), **callbacks)
+        if callbacks:
+            self._serve()
+        for i, piece in enumerate(pieces):
+            self._send(head, piece, result, i)
+        return result
+
+    # ---- receiving
+
+    def _receive(self, timeout: float | None) -> bool:
+        """Take one result and hand it to who wants it; whether there was one."""
+        try:
+            message = self._results.receive_message(timeout)
+        except (Empty, Closed):
+            return False
+        number, kind, values = _jobs.decode(message, self._copy)
+        del message
+        if kind == BROKEN:
+            self._break(restore(*values[0]))
+        elif kind == LEFT:
+            self._await_leaving(values[0])
+        wanted = self._waiting.pop(number, None)
+        if wanted is None:
+            return True
+        into, index = wanted
+        if kind == DONE:
+            into._set(index, values, None)
+        elif kind == DIED:
+            how = f" ({self._deaths[-1]})" if self._deaths else ""
+            into._set(index, [], WorkerDied(f"the worker that had the job died{how}"))
+        else:
+            into._set(index, [], restore(*values[0]))
+        return True
+
+    def _await_leaving(self, pid: int) -> None:
+        for process in self._workers.processes:
+            if process.pid == pid:
+                process.join()
+        self._look()
+
+    def _break(self, error: BaseException) -> None:
+        self._broken = error
+        waiting, self._waiting = self._waiting, {}
+        for into, index in waiting.values():
+            into._set(index, [], error)
+
+    def _look(self) -> None:
+        self._looked = time.monotonic()
+        if self._broken is None and self._state != "ended":
+            self._deaths += self._workers.replace_dead()
+            if self._on_look is not None:
+                self._on_look()
+
+    def _pump(self, timeout: float, done: Callable[[], bool] = bool) -> None:
+        """Receive for everybody, unless somebody else does. Returns after `timeout`, or
+        when something was received, or if it is done already."""
+        if not self._pump_lock.acquire(timeout=min(timeout, _LOOK_AT_WORKERS)):
+            return
+        try:
+            if done():
+                return
+            got = self._receive(min(timeout, _LOOK_AT_WORKERS))
+            if not got or time.monotonic() - self._looked > 10 * _LOOK_AT_WORKERS:
+                self._look()
+        finally:
+            self._pump_lock.release()
+
+    def _wait_for(
+        self,
+        done: Callable[[], bool],
+        timeout: float | None,
+        event: threading.Event | None = None,
+    ) -> None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not done():
+            left = 1.0 if deadline is None else deadline - time.monotonic()
+            if self._thread is not None and event is not None:
+                event.wait(min(max(left, 0), 1.0))
+            else:
+                self._pump(max(left, 0), done)
+            if left <= 0:
+                return
+
+    def _serve(self) -> None:
+        """Have a thread receive: callbacks and futures cannot wait for somebody to."""
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=_serve_pool, args=(weakref.ref(self),), daemon=True
+            )
+            self._thread.start()
+
+    # ---- what multiprocessing.Pool has
+
+    def apply(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: dict[str, Any] | None = None,
+    ) -> Any:
+        """func(*args, **kwds) in a worker."""
+        return self.apply_async(func, args, kwds).get()
+
+    def apply_async(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: dict[str, Any] | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult:
+        """The same, without waiting."""
+        named = kwds or {}
+        if callback or error_callback:
+            self._serve()
+        result = _One(self, 1, callback, error_callback)
+        head = _Apply(func, tuple(named))
+        self._send(head, [*args, *named.values()], result, 0)
+        return result
+
+    def map(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+    ) -> list[Any]:
+        """[func(x) for x in iterable], in the workers."""
+        found: list[Any] = self._map(_Each(func), iterable, chunksize, AsyncResult).get()
+        return found
+
+    def map_async(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult:
+        """The same, without waiting."""
+        return self._map_async(_Each(func), iterable, chunksize, callback, error_callback)
+
+    def starmap(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+    ) -> list[Any]:
+        """[func(*x) for x in iterable], in the workers."""
+        found: list[Any] = self.starmap_async(func, iterable, chunksize).get()
+        return found
+
+    def starmap_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult:
+        """The same, without waiting."""
+        items = [tuple(item) for item in iterable]
+        return self._map_async(_Star(func), items, chunksize, callback, error_callback)
+
+    def _map_async(
+        self,
+        head: _Each,
+        items: Any,
+        size: int | None,
+        callback: Any,
+        error_callback: Any,
+    ) -> AsyncResult:
+        callbacks = {}
+        if callback or error_callback:
+            callbacks = {"callback": callback, "error_callback": error_callback}
+        result: AsyncResult = self._map(head, items, size, AsyncResult, **callbacks)
+        return result
+
+    def imap(
+        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1
+    ) -> _Results:
+        """The values one after the other, in order, as soon as they are there."""
+        return self._imap(func, iterable, chunksize, True)
+
+    def imap_unordered(
+        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1
+    ) -> _Results:
+        """The values in the order in which they get ready."""
+        return self._imap(func, iterable, chunksize, False)
+
+    def _imap(
+        self, func: Callable[[Any], Any], items: Iterable[Any], size: int, ordered: bool
+    ) -> _Results:
+        results = _Results(self, ordered)
+        for i, piece in enumerate(self._cut(items, size)):
+            self._send(_Each(func), piece, results, i)
+            results._sent += 1
+        return results
+
+    def close(self) -> None:
+        """No more jobs; what was given is still done."""
+        if self._state == "open":
+            self._state = "closing"
+
+    def terminate(self) -> None:
+        """End the workers now."""
+        if self._state == "ended":
+            return
+        self._state = "ended"
+        self._finalizer()
+        self._break(WorkerDied("the pool was terminated"))
+        self._leave()
+
+    def join(self) -> None:
+        """Wait until all is done and the workers have ended. Only after close()."""
+        if self._state == "open":
+            raise ValueError("the pool is still open")
+        if self._state == "ended":
+            return
+        self._wait_for(lambda: not self._waiting, None)
+        self._state = "ended"
+        self._jobs.shutdown()
+        self._workers.end(False)
+        self._finalizer.detach()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        for arena in self._arenas:
+            arena.close()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.terminate()
+
+    def __repr__(self) -> str:
+        return f"<tensoring.Pool, {len(self._workers.processes)} workers, {self._state}>"
+
+
+def _serve_pool(ref: weakref.ref[Pool]) -> None:
+    while True:
+        pool = ref()
+        if pool is None or pool._state == "ended":
+            return
+        pool._pump(_LOOK_AT_WORKERS)
+        while pool._waiting and pool._state != "ended":  # not collected meanwhile
+            pool._pump(_LOOK_AT_WORKERS)
+        del pool

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""What runs in a worker of a pool."""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tensoring import _jobs
+from tensoring._arena import ArenaQueue
+from tensoring._core import Message
+from tensoring._errors import Closed
+from tensoring._workers import Plan, limit_threads
+
+DONE, FAILED, DIED, BROKEN, LEFT = range(5)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every worker of a pool is given."""
+
+    jobs: ArenaQueue
+    results: ArenaQueue
+    initializer: Callable[..., object] | None
+    initargs: tuple[Any, ...]
+    max_tasks: int | None
+    plan: bytes | None
+    threads: int | None
+
+
+class RemoteTraceback(Exception):
+    """The traceback of an exception in a worker, as text: its __cause__ here."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def restore(error: BaseException, text: str) -> BaseException:
+    """The exception as it was, with its remote traceback as the cause."""
+    error.__cause__ = RemoteTraceback(f'\n"""\n{text}"""')
+    return error
+
+
+def _send_error(results: ArenaQueue, kind: int, number: int, error: Exception) -> None:
+    text = "".join(traceback.format_exception(error))
+    try:
+        encoded = _jobs.encode(number, kind, [(error, text)])
+    except Exception:  # an exception that cannot travel goes as its text
+        plain = RuntimeError(f"{type(error).__qualname__}: {error}")
+        encoded = _jobs.encode(number, kind, [(plain, text)])
+    results._send_parts(encoded)
+
+
+def _run(setup: Setup, message: Message) -> None:
+    redelivered = message.deliveries > 0
+    number = -1
+    try:
+        number, function, values = _jobs.decode(message, False)
+        if redelivered:
+            # Who had it first died with it, so it is not tried again.
+            setup.results._send_parts(_jobs.encode(number, DIED, []))
+            return
+        encoded = _jobs.encode(number, DONE, function(values))
+        setup.results._send_parts(encoded)
+    except Closed:
+        raise
+    except Exception as error:
+        _send_error(setup.results, FAILED, number, error)
+
+
+def _enter(setup: Setup, index: int) -> None:
+    # Ctrl-C goes to the whole group; the master ends its workers in good order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if setup.plan is not None:
+        plan = Plan.__new__(Plan)
+        plan._bytes = setup.plan
+        plan.enter(index)
+    elif setup.threads is not None:
+        limit_threads(setup.threads)
+    if setup.initializer is not None:
+        setup.initializer(*setup.initargs)
+
+
+def main(setup: Setup, index: int) -> None:
+    """Receive, run, send, until the queue of jobs is shut down."""
+    done = 0
+    try:
+        _enter(setup, index)
+    except Exception as error:
+        _send_error(setup.results, BROKEN, -1, error)
+        return
+    try:
+        while setup.max_tasks is None or done < setup.max_tasks:
+            # The message is held until the result is sent: if this process dies before,
+            # another gets it.
+            message = setup.jobs.receive_message()
+            _run(setup, message)
+            del message
+            done += 1
+        setup.results._send_parts(_jobs.encode(-1, LEFT, [os.getpid()]))
+    except Closed:
+        pass

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""Cores and threads for workers: a plan made once, before the fork, entered by each."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypedDict
+
+from tensoring import _core
+
+_POLICIES = {"compact": 0, "spread": 1, "one_node": 2, "bandwidth": 3}
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMEXPR_MAX_THREADS",
+    "NUMBA_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "LOKY_MAX_CPU_COUNT",
+)
+_NO_BIND, _NO_ENV = 1, 2
+
+
+class Part(TypedDict):
+    """What a plan gives one worker."""
+
+    cpus: list[int]
+    cores: int
+    threads: int
+    flags: int
+
+
+class Plan:
+    """The allowed cores, cut into `workers` sets that lie close in cache.
+
+    Make it in the master, before anything is bound; each worker calls enter(index)."""
+
+    def __init__(
+        self,
+        workers: int,
+        *,
+        policy: str = "compact",
+        reserve_cores: int = 0,
+        cores_per_worker: int = 0,
+        fast_only: bool = False,
+        ignore_quota: bool = False,
+    ) -> None:
+        if policy not in _POLICIES:
+            raise ValueError(f"policy is one of {', '.join(_POLICIES)}, not {policy!r}")
+        flags = int(fast_only) | ignore_quota << 1
+        self._bytes = _core.plan(
+            workers, _POLICIES[policy], flags, reserve_cores, cores_per_worker
+        )
+
+    def __bytes__(self) -> bytes:
+        return self._bytes
+
+    def __len__(self) -> int:
+        return len(self.workers)
+
+    @property
+    def workers(self) -> list[Part]:
+        """The part of each worker."""
+        return _core.plan_workers(self._bytes)  # type: ignore[return-value]
+
+    def enter(self, index: int, *, bind: bool = True) -> dict[str, Any]:
+        """Become worker `index`: bind this process to its cores, limit the threads of the
+        libraries that are loaded, and of those loaded later. Returns what was done."""
+        report = _core.worker_enter(self._bytes, index, 0 if bind else _NO_BIND)
+        # Python keeps its own copy of the environment, which C cannot reach.
+        for name in _THREADS:
+            os.environ[name] = str(report["threads"])
+        os.environ["TENSORING_WORKER"] = f"{index}/{len(self)}"
+        return report
+
+    def __str__(self) -> str:
+        return _core.plan_text(self._bytes)
+
+    def __repr__(self) -> str:
+        return f"<tensoring.Plan of {len(self)} workers>"
+
+
+def thread_enter() -> None:
+    """Give this thread the worker's thread count: the initializer of a thread pool."""
+    _core.thread_enter()
+
+
+def prefork() -> int:
+    """Before os.fork(): let GNU's OpenMP give up its threads; it would hang the child."""
+    return _core.prefork()
+
+
+def limit_threads(threads: int) -> None:
+    """Put a thread count into the environment and into every library that is loaded."""
+    plan = Plan(1, cores_per_worker=threads)
+    _core.worker_enter(bytes(plan), 0, _NO_BIND | _NO_ENV)
+    for name in _THREADS:
+        os.environ[name] = str(threads)

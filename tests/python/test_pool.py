@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: MIT
+"""Pool and Executor: results, errors, deaths, replacement, in every start method."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tensoring as tr
+
+SLOTS = [(4096, 64), (64 << 10, 64), (1 << 20, 16)]
+_started = 0
+
+
+def square(x: Any) -> Any:
+    return x * x
+
+
+def add(x: Any, y: Any = 0, *, z: Any = 0) -> Any:
+    return x + y + z
+
+
+def total(rows: list[np.ndarray]) -> np.ndarray:
+    return np.sum(rows, axis=0)
+
+
+def fail(x: Any) -> Any:
+    raise KeyError(f"no {x}")
+
+
+def die(x: Any) -> Any:
+    if x == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def begin(value: int) -> None:
+    global _started
+    _started = value
+
+
+def started(_: Any) -> int:
+    return _started
+
+
+def worker_pid(_: Any) -> int:
+    return os.getpid()
+
+
+def refuse() -> None:
+    raise RuntimeError("not today")
+
+
+def nested(x: np.ndarray) -> dict[str, Any]:
+    return {"x": x, "half": x[::2], "text": "ok"}
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[tr.Pool]:
+    with tr.Pool(2, slots=SLOTS) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[tr.Executor]:
+    with tr.Executor(2, slots=SLOTS) as executor:
+        yield executor
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_start_methods(method: str) -> None:
+    context = multiprocessing.get_context(method)
+    with tr.Pool(2, begin, (7,), context=context, slots=SLOTS) as pool:
+        assert pool.map(started, range(4)) == [7] * 4
+        got = pool.map(square, [np.arange(3), np.arange(4)])
+        assert [x.tolist() for x in got] == [[0, 1, 4], [0, 1, 4, 9]]
+
+
+def test_all_the_maps(pool: tr.Pool) -> None:
+    numbers = list(range(100))
+    squares = [x * x for x in numbers]
+    assert pool.map(square, numbers) == squares
+    assert pool.map(square, iter(numbers), chunksize=7) == squares
+    assert pool.map(square, []) == []
+    assert list(pool.imap(square, numbers)) == squares
+    assert sorted(pool.imap_unordered(square, numbers, 3)) == squares
+    assert pool.starmap(add, [(1, 2), (3, 4)]) == [3, 7]
+    assert pool.apply(add, (1,), {"z": 5}) == 6
+    assert pool.map_async(square, numbers).get(30) == squares
+    assert pool.starmap_async(add, [(1, 2)]).get(30) == [3]
+
+
+def test_arrays_travel_raw(pool: tr.Pool) -> None:
+    rows = [np.full(512, i, float) for i in range(100)]
+    parts = pool.map(total, [rows[i::4] for i in range(4)])
+    assert (sum(parts) == sum(range(100))).all()
+    got = pool.apply(nested, (np.arange(10),))
+    assert got["half"].tolist() == [0, 2, 4, 6, 8]
+    assert got["x"].flags.writeable
+    big = np.arange(100_000.0)
+    assert (pool.map(square, [big])[0] == big * big).all()
+
+
+def test_lambdas(pool: tr.Pool) -> None:
+    pytest.importorskip("cloudpickle")
+    assert pool.map(lambda x: x + 1, [1, 2]) == [2, 3]
+
+
+def test_errors_come_back_with_their_traceback(pool: tr.Pool) -> None:
+    with pytest.raises(KeyError, match="no 5") as caught:
+        pool.map(fail, [5])
+    assert "in fail" in str(caught.value.__cause__)
+    result = pool.apply_async(fail, (1,))
+    result.wait(30)
+    assert not result.successful()
+    with pytest.raises(KeyError):
+        list(pool.imap(fail, [1]))
+    assert pool.map(square, [2]) == [4]
+
+
+def test_a_dead_worker_fails_only_its_job(pool: tr.Pool) -> None:
+    results = [pool.apply_async(die, (i,)) for i in range(6)]
+    for i, result in enumerate(results):
+        if i == 3:
+            with pytest.raises(tr.WorkerDied):
+                result.get(30)
+        else:
+            assert result.get(30) == i
+    assert pool.map(square, range(10)) == [x * x for x in range(10)]
+
+
+def test_the_only_worker_dies() -> None:
+    with tr.Pool(1, slots=SLOTS) as pool:
+        with pytest.raises(tr.WorkerDied):
+            pool.map(die, [3])
+        assert pool.map(die, [4]) == [4]
+
+
+def test_callbacks(pool: tr.Pool) -> None:
+    got: list[Any] = []
+    pool.apply_async(square, (3,), callback=got.append).wait(30)
+    pool.map_async(fail, [1], error_callback=got.append).wait(30)
+    assert got[0] == 9
+    assert isinstance(got[1], KeyError)
+
+
+def test_results_time_out(pool: tr.Pool) -> None:
+    results = pool.imap(square, [1])
+    assert results.next(30) == 1
+    with pytest.raises(StopIteration):
+        results.next(0)
+    with pytest.raises(multiprocessing.TimeoutError):
+        pool.apply_async(signal.sigtimedwait, ([signal.SIGUSR1], 1)).get(0.001)
+
+
+def test_max_tasks_per_child() -> None:
+    with tr.Pool(1, maxtasksperchild=2, slots=SLOTS) as pool:
+        pids = pool.map(worker_pid, range(6), chunksize=1)
+    assert len(set(pids)) == 3
+
+
+def test_initializer_that_fails_breaks_the_pool() -> None:
+    with (
+        tr.Pool(1, refuse, slots=SLOTS) as pool,
+        pytest.raises(RuntimeError, match="today"),
+    ):
+        pool.map(square, [1])
+
+
+def test_close_join() -> None:
+    pool = tr.Pool(2, slots=SLOTS)
+    result = pool.map_async(square, range(20))
+    with pytest.raises(ValueError, match="open"):
+        pool.join()
+    pool.close()
+    with pytest.raises(ValueError, match="closed"):
+        pool.map(square, [1])
+    pool.join()
+    assert result.get(0) == [x * x for x in range(20)]
+
+
+def test_more_than_there_are_slots() -> None:
+    with tr.Pool(2, slots=[(64 << 10, 4)]) as pool:
+        arrays = [np.full(1000, i) for i in range(64)]
+        got = pool.map(square, arrays, chunksize=1)
+    assert [int(x[0]) for x in got] == [i * i for i in range(64)]
+
+
+def test_workers_are_placed() -> None:
+    plan = tr.Plan(2)
+    assert len(plan) == 2
+    assert plan.workers[0]["cpus"]
+    assert str(plan)
+    with tr.Pool(2, slots=SLOTS, threads=1) as pool:
+        assert pool.apply(os.getenv, ("OMP_NUM_THREADS",)) == "1"
+    with tr.Pool(2, slots=SLOTS) as pool:
+        threads = int(pool.apply(os.getenv, ("OMP_NUM_THREADS",)))
+        assert threads == plan.workers[0]["threads"]
+
+
+def test_executor(executor: tr.Executor) -> None:
+    futures = [executor.submit(square, i) for i in range(50)]
+    assert [f.result(30) for f in futures] == [i * i for i in range(50)]
+    assert list(executor.map(add, [1, 2], [3, 4])) == [4, 6]
+    assert executor.submit(add, 1, z=2).result(30) == 3
+    with pytest.raises(KeyError):
+        executor.submit(fail, 1).result(30)
+    with pytest.raises(tr.WorkerDied):
+        executor.submit(die, 3).result(30)
+    done, _ = concurrent.futures.wait([executor.submit(square, 2)], 30)
+    assert done.pop().result() == 4
+
+
+def test_executor_cancels_what_was_not_sent() -> None:
+    executor = tr.Executor(1, slots=SLOTS)
+    first = executor.submit(signal.sigtimedwait, [signal.SIGUSR1], 0.2)
+    futures = [executor.submit(square, i) for i in range(20)]
+    executor.shutdown(cancel_futures=True)
+    assert first.result(0) is None
+    assert any(f.cancelled() for f in futures)
+    assert all(f.cancelled() or f.result(0) is not None for f in futures)
+    with pytest.raises(RuntimeError):
+        executor.submit(square, 1)
