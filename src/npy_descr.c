@@ -169,7 +169,7 @@ static int parse_field(struct literal *in, struct descr *out, int depth, uint64_
 static int parse_fields(struct literal *in, struct descr *out, int depth, uint64_t *bytes)
 {
     int64_t total = 0;
-    uint64_t field;
+    uint64_t field = 0;
     bool more = !literal_take(in, ']');
     int err = emit_word(out, "[");
 
@@ -202,10 +202,10 @@ static int parse_type(struct literal *in, struct descr *out, int depth, uint64_t
         return err ? err : parse_repeated(in, out, depth + 1, true, bytes);
     }
     err = parse_simple(in, &text, &simple);
+    if (err)
+        return err;
     *bytes = simple.bytes;
-    if (!err && simple.bytes > INT64_MAX)
-        err = too_large();
-    return err ? err : emit_quoted(in, out, &text);
+    return simple.bytes > INT64_MAX ? too_large() : emit_quoted(in, out, &text);
 }
 
 static int finish_simple(struct descr *out, const struct descr_simple *simple)
@@ -218,7 +218,7 @@ static int finish_simple(struct descr *out, const struct descr_simple *simple)
 
 static int parse_list(struct literal *in, struct descr *out)
 {
-    uint64_t bytes;
+    uint64_t bytes = 0;
     int err = parse_fields(in, out, 0, &bytes);
 
     out->list = true;

@@ -55,7 +55,8 @@ static int descr_of_dtype(tr_dtype dtype, struct descr *out)
         return tr_fail(TR_ENOTSUP,
                        "npy: NumPy has no type of %u lanes; make the lanes a dimension",
                        dtype.lanes);
-    order = kind && bytes > 1 ? '<' : '|';
+    /* '<V2' for bfloat16 and '<V1' for float8 is how ml_dtypes has them saved. */
+    order = dtype.code == TR_OPAQUE || (kind && bytes == 1) ? '|' : '<';
     snprintf(out->text, TR_MAX_DESCR + 1, "%c%c%" PRIu64, order, kind ? kind : 'V',
              bytes);
     return 0;

@@ -56,8 +56,8 @@ TR_API TR_CHECK int tr_npy_decode(const void *head, size_t head_bytes,
  * Write the header that NumPy writes for such an array, byte for byte; its length is a
  * multiple of 64. The packed array follows it.
  *
- * A type without a NumPy name (bfloat16, float8) is written as void of its size ("|V2"),
- * which numpy.load() reads and a view makes into the type again.
+ * A type without a NumPy name (bfloat16, float8) is written as void of its size ("<V2"),
+ * as ml_dtypes does; numpy.load() reads that, and a view makes it into the type again.
  *
  * @param spec          dtype, ndim, shape, descr and TR_TENSOR_F_ORDER count, name does not.
  *                      A descr is "<M8[ns]" or repr(dtype.descr) of a structured type

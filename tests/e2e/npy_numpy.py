@@ -6,6 +6,7 @@ the header that we write is what NumPy wrote. Then headers are damaged at random
 accept NumPy must read as the same array.
 """
 
+import ast
 import io
 import os
 import random
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from typing import Any
 
 try:
     import numpy as np
@@ -22,15 +24,32 @@ except ImportError:
     print("NumPy is not installed")
     sys.exit(77)
 
+try:
+    import ml_dtypes
+
+    NAMES = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
+    OURS = {name: np.dtype(getattr(ml_dtypes, name)) for name in NAMES}
+except ImportError:
+    OURS = {}
+
+Array = np.ndarray[Any, Any]
+DType = np.dtype[Any]
+
 F_ORDER, SWAPPED = 1, 4
 CODES = {"b": 6, "i": 0, "u": 1, "f": 2, "c": 5}
-PLAIN = ["?", "i1", "u1"] + [k + s for k in "iu" for s in "248"] + ["f2", "f4", "f8", "c8", "c16"]
+PLAIN = (
+    ["?", "i1", "u1"]
+    + [k + s for k in "iu" for s in "248"]
+    + ["f2", "f4", "f8", "c8", "c16"]
+)
 OPAQUE = [
-    "S1", "S5", "S31", "S32", "S70000", "<U1", "<U7", ">U7", "<U20000", "V1", "V2", "V16", "V300",
-    "longdouble", "clongdouble", "<f4,<i2", ">f8,<i2",
+    "S1", "S5", "S31", "S32", "S70000", "<U1", "<U7", ">U7", "<U20000", "V1", "V2", "V16",
+    "V300", "longdouble", "clongdouble", "<f4,<i2", ">f8,<i2",
 ]  # fmt: skip
-TIMES = [o + k for o in "<>" for k in ("M8[ns]", "m8[s]", "M8[D]", "m8[25us]", "M8", "M8[as]")]
-RECORDS = [
+TIMES = [
+    o + k for o in "<>" for k in ("M8[ns]", "m8[s]", "M8[D]", "m8[25us]", "M8", "M8[as]")
+]
+RECORDS: list[Any] = [
     [("a", "<f4"), ("b", ">i2", (2, 3))],
     [("x", [("y", "<f8"), ("z", "S3", (4,))]), ("t", "<M8[us]")],
     [("it's", "u1"), ('say "so"', "u1"), ("both ' and \"", "u1"), ("back\\slash", "u1")],
@@ -42,8 +61,9 @@ RECORDS = [
 ]  # fmt: skip
 ALIGNED = np.dtype([("a", "u1"), ("b", "<f8"), ("c", "<i2")], align=True)
 SHAPES = [
-    (), (0,), (1,), (7,), (0, 3), (3, 0), (1, 5), (5, 1), (2, 3), (1, 1), (12, 10), (100, 200),
-    (2, 1, 3), (3, 4, 5), (1, 2, 1, 3, 1), (2,) * 8, (1,) * 16, (1,) * 15 + (3,),
+    (), (0,), (1,), (7,), (0, 3), (3, 0), (1, 5), (5, 1), (2, 3), (1, 1), (12, 10),
+    (100, 200), (2, 1, 3), (3, 4, 5), (1, 2, 1, 3, 1), (2,) * 8, (1,) * 16,
+    (1,) * 15 + (3,),
 ]  # fmt: skip
 
 
@@ -56,7 +76,8 @@ class Driver:
         )
 
     def ask(self, line: str) -> list[str]:
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
+        assert self.process.stdout
         assert "\n" not in line
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
@@ -65,14 +86,19 @@ class Driver:
         return answer.rstrip("\n").split(" ")
 
 
-def expected_type(dtype: np.dtype) -> tuple[int, int, int, int, str]:
+def expected_type(dtype: DType) -> tuple[int, int, int, int, str]:
     """What should become of a dtype: code, bits, lanes, flags, descr."""
     size = dtype.itemsize
     descr = repr(dtype.descr) if dtype.names is not None else dtype.str
     flags = SWAPPED if dtype.str[0] == ">" and dtype.names is None else 0
     if dtype.kind in "Mm":
         return 0, 64, 1, flags, descr
-    if dtype.names is None and dtype.kind in CODES and not (dtype.kind in "fc" and dtype.char in "gG"):
+    if (
+        dtype.names is None
+        and dtype.kind in CODES
+        and dtype.char not in "gG"
+        and dtype.isbuiltin != 2
+    ):
         return CODES[dtype.kind], 8 * size, 1, flags, descr if flags else ""
     if size <= 31:
         return 3, 8 * size, 1, flags, descr
@@ -80,7 +106,9 @@ def expected_type(dtype: np.dtype) -> tuple[int, int, int, int, str]:
     return 3, 8 * wide, size // wide, flags, descr
 
 
-def check(driver: Driver, path: str, array: "np.ndarray", version: tuple[int, int] | None) -> None:
+def check(
+    driver: Driver, path: str, array: Array, version: tuple[int, int] | None
+) -> None:
     """One array through both."""
     out = io.BytesIO()
     npy.write_array(out, array, version=version, allow_pickle=False)
@@ -95,13 +123,18 @@ def check(driver: Driver, path: str, array: "np.ndarray", version: tuple[int, in
     descr = " ".join(answer[9 + ndim :])
     f_order = F_ORDER if array.flags.f_contiguous and not array.flags.c_contiguous else 0
     want = expected_type(array.dtype)
-    assert (code, bits, lanes, descr) == (*want[:3], want[4]), f"{where}: {answer}, want {want}"
+    assert (code, bits, lanes, descr) == (*want[:3], want[4]), (
+        f"{where}: {answer}, want {want}"
+    )
     assert flags == want[3] | f_order, f"{where}: flags {flags}"
-    assert shape == array.shape and nbytes == array.nbytes, f"{where}: {answer}"
+    assert (shape, nbytes) == (array.shape, array.nbytes), f"{where}: {answer}"
     assert offset == len(data) - array.nbytes, f"{where}: data at {offset}"
-    assert data[6] == used and (version is None or used == version[0]), f"{where}: {used}"
+    assert used == data[6] == (version or data[6:7])[0], f"{where}: {used}"
     # A view of the file as a reader of the slot makes it.
-    dtype = array.dtype if not descr else npy.descr_to_dtype(eval(descr) if descr[0] == "[" else descr)
+    dtype = array.dtype
+    if descr and dtype.isbuiltin != 2:
+        parsed: Any = ast.literal_eval(descr) if descr[0] == "[" else descr
+        dtype = npy.descr_to_dtype(parsed)
     view = np.frombuffer(data, dtype, array.size, offset)
     view = view.reshape(shape, order="F" if flags & F_ORDER else "C")
     if dtype.names is None:
@@ -113,13 +146,17 @@ def check(driver: Driver, path: str, array: "np.ndarray", version: tuple[int, in
         line += "".join(f"{n} " for n in shape) + descr
         answer = driver.ask(line)
         assert answer[0] == "ok", f"{where}: {answer}"
-        assert bytes.fromhex(answer[1]) == data[:offset], f"{where}: {bytes.fromhex(answer[1])!r}"
+        assert bytes.fromhex(answer[1]) == data[:offset], (
+            f"{where}: {bytes.fromhex(answer[1])!r}"
+        )
         if descr:
             again = driver.ask("dtype " + descr)
-            assert again == ["ok", *map(str, (code, bits, lanes, flags & SWAPPED))], f"{where}: {again}"
+            assert again == ["ok", *map(str, (code, bits, lanes, flags & SWAPPED))], (
+                f"{where}: {again}"
+            )
 
 
-def arrays(dtype: np.dtype, rng: random.Random) -> "list[np.ndarray]":
+def arrays(dtype: DType, rng: random.Random) -> list[Array]:
     """One array a shape and order, of random bytes."""
     made = []
     for shape in SHAPES if dtype.itemsize < 1000 else [(), (3,), (2, 2)]:
@@ -127,7 +164,9 @@ def arrays(dtype: np.dtype, rng: random.Random) -> "list[np.ndarray]":
         if dtype.kind in "US":
             flat = np.array(["ab"[: i % 3] for i in range(count)], dtype)
         elif dtype.names is not None:
-            flat = np.frombuffer(bytes(i % 100 for i in range(count * dtype.itemsize)), dtype)
+            flat = np.frombuffer(
+                bytes(i % 100 for i in range(count * dtype.itemsize)), dtype
+            )
         else:
             flat = np.frombuffer(rng.randbytes(count * dtype.itemsize), dtype)
         if dtype.kind == "b":
@@ -139,15 +178,16 @@ def arrays(dtype: np.dtype, rng: random.Random) -> "list[np.ndarray]":
 
 
 def only_ours(text: str) -> bool:
-    """Types that other machines and ml_dtypes write; fields of no bytes or of one name."""
+    """Types of other machines and of ml_dtypes; fields of no bytes or of one name."""
     names = re.findall(r"\('([^']*)'", text)
-    return bool(re.search(r"'[<>|=]?(f1|f12|c24|[SUV]0)'", text)) or len(set(names)) < len(names)
+    return bool(re.search(r"'[<>|=]?(f1|f12|c24|[SUV]0)'", text)) or len(
+        set(names)
+    ) < len(names)
 
 
 def damaged(rng: random.Random, text: str) -> str:
     """One to four small changes to a header, some of them harmless."""
-    pieces = [" ", "L", ",", "'", '"', "(", ")", "[", "]", "0", "1", "-", "_", "O", ">", "=", "\n",
-              "True", "False", "'shape': (2,), ", "\\", "x", "#", "u", "é", "None", "1.0", "\t"]  # fmt: skip
+    pieces = [*" L,'()[]01-_O>=\n\\x#ué\t", '"', "True", "None", "1.0", "'shape': (2,), "]
     for _ in range(rng.randint(1, 4)):
         at = rng.randrange(len(text))
         kind = rng.randrange(4)
@@ -162,12 +202,26 @@ def damaged(rng: random.Random, text: str) -> str:
     return text
 
 
-def check_damaged(driver: Driver, path: str, rounds: int, rng: random.Random) -> tuple[int, int]:
-    """What we accept, NumPy accepts, and it is the same array. The reverse need not hold."""
+def check_damaged(
+    driver: Driver, path: str, rounds: int, rng: random.Random
+) -> tuple[int, int]:
+    """What we accept NumPy reads as the same array. The reverse need not hold."""
     accepted = both = 0
-    descrs = ["'<f4'", "'>i2'", "'|b1'", "'<M8[ns]'", "'<U3'", "'|S2'", "[('a', '<f4'), ('b', '|S3', (2,))]"]
+    descrs = [
+        "'<f4'",
+        "'>i2'",
+        "'|b1'",
+        "'<M8[ns]'",
+        "'<U3'",
+        "'|S2'",
+        "[('a', '<f4'), ('b', '|S3', (2,))]",
+    ]
     for _ in range(rounds):
-        keys = [f"'descr': {rng.choice(descrs)}", f"'fortran_order': {rng.random() < 0.5}", "'shape': (2, 3)"]
+        keys = [
+            f"'descr': {rng.choice(descrs)}",
+            f"'fortran_order': {rng.random() < 0.5}",
+            "'shape': (2, 3)",
+        ]
         if rng.random() < 0.5:
             rng.shuffle(keys)
         text = damaged(rng, "{" + ", ".join(keys) + ", }")
@@ -198,24 +252,32 @@ def check_damaged(driver: Driver, path: str, rounds: int, rng: random.Random) ->
         got = tuple(map(int, answer[1:4]))
         assert got == want[:3], f"{text!r}: {answer}"
         assert int(answer[4]) == want[3] | order, f"{text!r}: {answer}"
-        assert tuple(map(int, answer[9 : 9 + ndim])) == theirs.shape, f"{text!r}: {answer}"
+        assert tuple(map(int, answer[9 : 9 + ndim])) == theirs.shape, (
+            f"{text!r}: {answer}"
+        )
         assert int(answer[6]) == len(data) - 4096, f"{text!r}: {answer}"
     return accepted, both
 
 
 def main() -> None:
     warnings.simplefilter("ignore")
-    seed = int(os.environ.get("TR_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
+    seed = int(os.environ.get("TR_SEED", "0")) or random.SystemRandom().randrange(
+        1, 1 << 32
+    )
     print(f"NumPy {np.__version__}, TR_SEED={seed}")
     rng = random.Random(seed)
     driver = Driver(sys.argv[1])
     count = 0
-    dtypes = [np.dtype(o + t) for t in PLAIN for o in "<>"] + [np.dtype(t) for t in OPAQUE + TIMES]
-    dtypes += [np.dtype(t) for t in RECORDS] + [ALIGNED]
+    dtypes = [np.dtype(o + t) for t in PLAIN for o in "<>"] + [
+        np.dtype(t) for t in OPAQUE + TIMES
+    ]
+    dtypes += [np.dtype(t) for t in RECORDS] + [ALIGNED, *OURS.values()]
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "a.npy")
         for dtype in dtypes:
-            wide = dtype.names is not None and any(ord(c) > 255 for c in repr(dtype.descr))
+            wide = dtype.names is not None and any(
+                ord(c) > 255 for c in repr(dtype.descr)
+            )
             for array in arrays(dtype, rng):
                 versions = [None, (3, 0)] if wide else [None, (1, 0), (2, 0), (3, 0)]
                 for version in versions if array.ndim < 3 else [None]:
@@ -224,8 +286,18 @@ def main() -> None:
         with open(path, "wb") as file:
             np.save(file, np.array([None, {}]))
         assert driver.ask("decode " + path)[0] == "TR_EOBJECT"
+        # DLPack's own word for what NumPy has no letter for.
+        for name, code in (("bfloat16", "4 16"), ("float8_e4m3fn", "10 8")):
+            if name in OURS:
+                out = io.BytesIO()
+                np.save(out, np.zeros((2, 0), OURS[name]))
+                assert driver.ask(f"encode {code} 1 0 2 2 0 ") == [
+                    "ok",
+                    out.getvalue().hex(),
+                ]
         accepted, both = check_damaged(driver, path, 2000, rng)
-    print(f"{count} arrays both ways; {accepted} of 2000 damaged headers read, {both} judged alike")
+    print(f"{count} arrays of {len(dtypes)} dtypes both ways")
+    print(f"{accepted} of 2000 damaged headers read, {both} judged as NumPy does")
 
 
 if __name__ == "__main__":

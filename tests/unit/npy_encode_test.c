@@ -88,9 +88,9 @@ static void types_without_a_numpy_name_are_written_as_void(void **state)
         tr_dtype dtype;
         const char *descr;
     } rows[] = {
-        {{TR_BFLOAT, 16, 1}, "'|V2'"},     {{TR_FLOAT8_E4M3FN, 8, 1}, "'|V1'"},
-        {{TR_FLOAT8_E5M2, 8, 1}, "'|V1'"}, {{TR_COMPLEX, 32, 1}, "'|V4'"},
-        {{TR_INT, 128, 1}, "'|V16'"},      {{TR_OPAQUE, 8, 300}, "'|V300'"},
+        {{TR_BFLOAT, 16, 1}, "'<V2'"},     {{TR_FLOAT8_E4M3FN, 8, 1}, "'<V1'"},
+        {{TR_FLOAT8_E5M2, 8, 1}, "'<V1'"}, {{TR_COMPLEX, 32, 1}, "'<V4'"},
+        {{TR_INT, 128, 1}, "'<V16'"},      {{TR_OPAQUE, 8, 300}, "'|V300'"},
         {{TR_FLOAT, 128, 1}, "'<f16'"},
     };
     char written[256];
