@@ -3,9 +3,9 @@
 
 n forked workers multiply matrices at the same time, with a real library, in three ways
 that take turns: `default` (as forked), `counts` (its thread count set, nothing bound) and
-`entered` (tr_worker_enter: bound, too). Printed are medians over the rounds: the time
-until all are done by default, how many times faster it is with counts and entered, how
-many times smaller p99 of one product is entered, and context switches a product.
+`entered` (tr_worker_enter: bound, too). Printed are medians over the rounds: products a
+second of all workers by default, how many times faster it is with counts and entered, how
+many times smaller p99 of one product is entered, and context switches of both.
 
     python oversubscribe.py --library build/release/src/libtensoring.so [--json FILE]
 
@@ -80,39 +80,42 @@ def worker(
     index: int,
     mode: str,
     work: Work,
-    times: int,
+    seconds: float,
     start: int,
     result: int,
 ) -> None:
+    """Multiply for that long, from the starting shot on."""
     if mode != "default":
         flags = ENTER_NO_BIND if mode == "counts" else 0
         if library.tr_worker_enter(plan, index, flags, None):
             os._exit(1)
-    for _ in range(max(2, times // 10)):
-        work()
+    work()
     os.write(result, b"r")
     os.read(start, 1)
     before = resource.getrusage(resource.RUSAGE_SELF)
     spent = []
-    for _ in range(times):
-        at = time.perf_counter_ns()
+    at = begin = time.perf_counter_ns()
+    while at < begin + seconds * 1e9:
         work()
-        spent.append(time.perf_counter_ns() - at)
-    end = time.perf_counter_ns()
+        now = time.perf_counter_ns()
+        spent.append(now - at)
+        at = now
     after = resource.getrusage(resource.RUSAGE_SELF)
+    switches = after.ru_nvcsw + after.ru_nivcsw - before.ru_nvcsw - before.ru_nivcsw
+    rate = len(spent) / ((at - begin) / 1e9)
     spent.sort()
     report = {
-        "end_ns": end,
+        "rate": rate,
         "p50_ns": spent[len(spent) // 2],
         "p99_ns": spent[min(len(spent) - 1, len(spent) * 99 // 100)],
-        "switches": after.ru_nvcsw + after.ru_nivcsw - before.ru_nvcsw - before.ru_nivcsw,
+        "switches": switches / len(spent),
     }
     os.write(result, json.dumps(report).encode() + b"\n")
     os._exit(0)
 
 
 def run(
-    library: Any, plan: Any, workers: int, mode: str, work: Work, times: int
+    library: Any, plan: Any, workers: int, mode: str, work: Work, seconds: float
 ) -> dict[str, float]:
     """All workers once; they start together."""
     library.tr_prefork(None)
@@ -123,14 +126,13 @@ def run(
         pid = os.fork()
         if pid == 0:
             os.close(start_w)
-            worker(library, plan, index, mode, work, times, start_r, writer)
+            worker(library, plan, index, mode, work, seconds, start_r, writer)
         os.close(writer)
         pids.append(pid)
         pipes.append(os.fdopen(reader, "rb"))
     for pipe in pipes:
         if pipe.read(1) != b"r":
             raise SystemExit(f"a worker failed ({mode})")
-    begin = time.perf_counter_ns()
     os.close(start_r)
     os.close(start_w)  # the end of this pipe is the starting shot
     reports = [json.loads(pipe.readline()) for pipe in pipes]
@@ -138,21 +140,11 @@ def run(
         pipe.close()
         os.waitpid(pid, 0)
     return {
-        "all_ns": max(report["end_ns"] for report in reports) - begin,
+        "rate": sum(report["rate"] for report in reports),
         "p50_ns": statistics.median(report["p50_ns"] for report in reports),
         "p99_ns": max(report["p99_ns"] for report in reports),
-        "switches": sum(report["switches"] for report in reports) / (workers * times),
+        "switches": statistics.mean(report["switches"] for report in reports),
     }
-
-
-def calibrate(library: Any, plan: Any, work: Work, workers: int, seconds: float) -> int:
-    """Products for each worker, so that one run takes about that long."""
-    times = 2
-    while True:
-        took = run(library, plan, workers, "entered", work, times)["all_ns"] / 1e9
-        if took > seconds / 4 or times > 1_000_000:
-            return max(4, int(times * seconds / max(took, 1e-6)))
-        times *= 4
 
 
 def measure(
@@ -168,19 +160,18 @@ def measure(
     if library.tr_plan_create(plan, workers, None):
         raise SystemExit("no plan can be made")
     work = product(blas, side, dtype)
-    times = calibrate(library, plan, work, workers, seconds)
     seen: dict[str, list[dict[str, float]]] = {mode: [] for mode in MODES}
     for turn in range(rounds):
         for shift in range(len(MODES)):
             mode = MODES[(turn + shift) % len(MODES)]
-            seen[mode].append(run(library, plan, workers, mode, work, times))
+            seen[mode].append(run(library, plan, workers, mode, work, seconds))
     row: dict[str, Any] = {
         "blas": blas,
         "workers": workers,
         "side": side,
         "dtype": dtype,
-        "products_each": times,
         "rounds": rounds,
+        "seconds": seconds,
     }
     for mode in MODES:
         row[mode] = {
@@ -189,7 +180,7 @@ def measure(
         }
     for mode in MODES[1:]:
         pairs = list(zip(seen["default"], seen[mode], strict=True))
-        gains = sorted(a["all_ns"] / b["all_ns"] for a, b in pairs)
+        gains = sorted(b["rate"] / a["rate"] for a, b in pairs)
         row[f"gain_{mode}"] = statistics.median(gains)
         row[f"gain_{mode}_range"] = [gains[0], gains[-1]]
         row[f"gain_{mode}_p99"] = statistics.median(
@@ -229,14 +220,14 @@ def main() -> int:
     parser.add_argument("--dtype", action="append", help="default: float32 and float64")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument(
-        "--seconds", type=float, default=0.3, help="of one run; default 0.3"
+        "--seconds", type=float, default=0.4, help="of one run; default 0.4"
     )
     parser.add_argument("--json", help="append one line a row to this file")
     args = parser.parse_args()
     library = ctypes.CDLL(args.library)
     print(
-        f"{'blas':>10} {'n':>2} {'side':>5} {'dtype':>8} {'default ms':>10} "
-        f"{'counts':>7} {'entered':>7} {'p99':>6} {'switches a product':>20}"
+        f"{'blas':>10} {'n':>2} {'side':>5} {'dtype':>8} {'products/s':>11} "
+        f"{'counts':>7} {'entered':>7} {'range':>13} {'p99':>7} {'switches each':>19}"
     )
     for blas in args.blas or find_blas():
         for workers in args.workers or (2, 4, 8):
@@ -246,11 +237,12 @@ def main() -> int:
                         library, blas, workers, side, dtype, args.rounds, args.seconds
                     )
                     name = blas if "/" not in blas else Path(blas).parent.name[-10:]
+                    low, high = row["gain_entered_range"]
                     print(
                         f"{name:>10} {workers:2} {side:5} {dtype:>8} "
-                        f"{row['default']['all_ns'] / 1e6:10.1f} "
+                        f"{row['default']['rate']:11.1f} "
                         f"{row['gain_counts']:7.2f} {row['gain_entered']:7.2f} "
-                        f"{row['gain_entered_p99']:6.2f} "
+                        f"{low:6.2f}-{high:<6.2f} {row['gain_entered_p99']:7.2f} "
                         f"{row['default']['switches']:9.2f} "
                         f"{row['entered']['switches']:9.2f}",
                         flush=True,
