@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* scenes.h - the operations in which processes die, and what must be there afterwards. */
+#ifndef TR_TESTS_SCENES_H
+#define TR_TESTS_SCENES_H
+
+#include <tensoring/tensoring.h>
+
+#define CRASH_CAPACITY 2
+#define CRASH_SLOTS    6
+
+struct stage {
+    tr_arena *arena;
+    tr_queue *first, *second, *spare;
+    tr_broadcast *broadcast;
+    tr_subscription *subscription; /* the survivor's */
+    tr_board *board;
+    tr_message *held[2]; /* the victim's, from before the operation */
+};
+
+struct scene {
+    const char *name;
+    /* The survivor, before the fork; the victim, before the steps count. May be NULL. */
+    void (*prepare)(struct stage *stage);
+    void (*enter)(struct stage *stage);
+    /* The victim's operation: it is killed before each of its steps in turn. */
+    void (*act)(struct stage *stage);
+    /* How many messages the survivors find in the queues afterwards, when it was killed. */
+    uint32_t least, most;
+    uint32_t done; /* and when it was not */
+    /* How many they get from the broadcast; 255: not looked at. */
+    uint32_t heard_least, heard_most;
+};
+
+extern const struct scene scenes[];
+extern const uint32_t scene_count;
+
+/* End the process with what failed. */
+_Noreturn void crash_fail(const char *what, int code);
+
+/* A message that proves itself, by the number. */
+tr_message *crash_loan(struct stage *stage, uint32_t number);
+void crash_inspect(const tr_message *message);
+
+#endif
