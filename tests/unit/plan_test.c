@@ -529,8 +529,10 @@ static void this_machine(void **state)
     CPU_SET(first, &one);
     assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
     assert_int_equal(tr_plan_create(&plan, 2, NULL), 0);
+#ifndef TR_EMULATED /* qemu's own thread has the old mask */
     assert_int_equal(plan.cpus, 1);
     assert_int_equal(plan.shared, 1);
+#endif
     assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
     assert_int_equal(tr_plan_create(NULL, 2, NULL), TR_EINVAL);
 }
