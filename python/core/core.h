@@ -30,6 +30,10 @@
 typedef struct State {
     PyTypeObject *arena_type;
     PyTypeObject *queue_type;
+    PyTypeObject *broadcast_type;
+    PyTypeObject *subscription_type;
+    PyTypeObject *board_type;
+    PyTypeObject *waitset_type;
     PyTypeObject *message_type;
     PyTypeObject *view_type;
     PyObject *ndarray;   /* numpy.ndarray */
@@ -56,25 +60,32 @@ typedef struct Slot {
 } Slot;
 
 typedef struct ArenaObject {
-    PyObject_HEAD State *state;
+    PyObject head;
+    State *state;
     Shared *shared; /* NULL: closed */
 } ArenaObject;
 
-typedef struct QueueObject {
-    PyObject_HEAD State *state;
+/* A handle in an arena: a queue, a broadcast, a subscription, a board or a wait set. */
+typedef struct ChannelObject {
+    PyObject head;
+    State *state;
     Shared *shared;
-    tr_queue *queue; /* NULL: closed */
-    size_t busy;     /* calls that wait without the GIL */
+    void *handle; /* NULL: closed */
+    void (*forget)(void *handle);
+    PyObject *parent; /* what the handle needs, or NULL */
+    size_t busy;      /* calls that wait without the GIL */
     bool closing;
-} QueueObject;
+} ChannelObject;
 
 typedef struct MessageObject {
-    PyObject_HEAD State *state;
+    PyObject head;
+    State *state;
     Slot *slot;
 } MessageObject;
 
 typedef struct ViewObject {
-    PyObject_HEAD State *state;
+    PyObject head;
+    State *state;
     Slot *slot;
     const tr_tensor *tensor;
 } ViewObject;
@@ -114,6 +125,28 @@ PyObject *view_new(State *state, Slot *slot, const tr_tensor *tensor);
 PyObject *array_of(State *state, Slot *slot, const tr_tensor *tensor);
 PyObject *decode_message(State *state, Shared *shared, tr_message *message);
 Slot *slot_to_send(State *state, PyObject *message, Shared *shared, bool even_if_viewed);
+
+/* channel.c: what the handles have in common. */
+PyObject *channel_new(PyTypeObject *type, State *state, Shared *shared, void *handle,
+                      void (*forget)(void *handle), PyObject *parent);
+bool channel_is_open(ChannelObject *channel);
+void channel_leave(ChannelObject *channel);
+void channel_dealloc(PyObject *channel);
+PyObject *channel_close(PyObject *channel, PyObject *unused);
+PyObject *channel_closed(PyObject *channel, void *unused);
+int channel_true(PyObject *channel);
+int64_t time_left(int64_t timeout_ns, int64_t since_ns);
+typedef int hand_over(void *handle, tr_message *message, int64_t timeout_ns);
+PyObject *channel_send(PyObject *channel, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames, hand_over *hand);
+PyObject *channel_send_message(PyObject *channel, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *kwnames, hand_over *hand);
+typedef int take_next(void *handle, int64_t timeout_ns, tr_message **out);
+PyObject *channel_receive(PyObject *channel, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *kwnames, take_next *take, bool decoded);
+
+/* broadcast.c, board.c, waitset.c */
+extern PyType_Spec broadcast_spec, subscription_spec, board_spec, waitset_spec;
 
 /* view.c, message.c, dlpack.c, queue.c */
 extern PyType_Spec view_spec;

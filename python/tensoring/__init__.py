@@ -15,6 +15,16 @@ from numpy import ndarray as _ndarray
 from tensoring import _core, _errors, serializers
 from tensoring import _pickle as _pickle
 from tensoring._arena import Arena, ArenaQueue, Loan, Stats
+from tensoring._channels import (
+    HUNG_UP,
+    READABLE,
+    WRITABLE,
+    Board,
+    Broadcast,
+    Subscription,
+    Versioned,
+    WaitSet,
+)
 from tensoring._core import Message, View
 from tensoring._dtypes import dtype_for as _dtype_for
 from tensoring._errors import (
@@ -56,10 +66,15 @@ _core._setup(
 __version__ = _core.VERSION
 
 __all__ = [
+    "HUNG_UP",
+    "READABLE",
+    "WRITABLE",
     "Arena",
     "ArenaQueue",
     "As",
     "AsyncResult",
+    "Board",
+    "Broadcast",
     "Closed",
     "ContentTypeError",
     "Corrupt",
@@ -91,11 +106,14 @@ __all__ = [
     "SimpleQueue",
     "Stale",
     "Stats",
+    "Subscription",
     "SystemFailure",
     "Timeout",
     "TooLarge",
     "Unsupported",
+    "Versioned",
     "View",
+    "WaitSet",
     "WorkerDied",
     "__version__",
     "prefork",

@@ -10,7 +10,8 @@ from multiprocessing import reduction
 from types import TracebackType
 from typing import Any, TypeAlias, TypedDict
 
-from tensoring import _core, serializers
+from tensoring import _aio, _core, serializers
+from tensoring._channels import Board, Broadcast, Subscription, WaitSet
 from tensoring._dtypes import Described, as_dtype, describe
 from tensoring._errors import Closed, Empty, Full
 from tensoring.serializers import Array
@@ -162,7 +163,9 @@ class Arena(_core.Arena):
 
     def close(self) -> None:
         """Leave the arena, closing its channels. Views that live keep it mapped."""
-        for handle in list(self._handles()):
+        # Wait sets and subscriptions first: they use the others.
+        first = (WaitSet, Subscription)
+        for handle in sorted(self._handles(), key=lambda one: not isinstance(one, first)):
             handle.close()
         super().close()
 
@@ -246,6 +249,37 @@ class Arena(_core.Arena):
         queue._arena = self
         queue._options = (capacity, policy, max_deliveries, stamp)
         return queue
+
+    def broadcast(
+        self,
+        name: str,
+        capacity: int = 0,
+        *,
+        keep: int = 1,
+        max_subscribers: int = 64,
+        stamp: bool = False,
+    ) -> Broadcast:
+        """Open the broadcast `name`, making it if it is not there. `keep` messages stay
+        for late subscribers."""
+        found = Broadcast._open(self, name, capacity, keep, max_subscribers, int(stamp))
+        found._arena = self
+        self._handles().add(found)
+        return found
+
+    def board(self, name: str, capacity: int = 0) -> Board:
+        """Open the board `name`, making it if it is not there, for `capacity` keys."""
+        found = Board._open(self, name, capacity)
+        found._arena = self
+        self._handles().add(found)
+        return found
+
+    def wait_set(self) -> WaitSet:
+        """An empty wait set, for queues of this arena and descriptors."""
+        found = WaitSet._open(self)
+        found._members = {}
+        found._next = 1
+        self._handles().add(found)
+        return found
 
     def _key(self) -> tuple[int, int]:
         status = os.fstat(self.fd)
@@ -334,6 +368,19 @@ class ArenaQueue(_core.Queue):
                 return
             yield item
             del item  # the slot is not kept while the next one is waited for
+
+    async def receive_async(self) -> Any:
+        """Receive in an event loop. A cancelled call has taken no message."""
+        return await _aio.receive(self)
+
+    def __aiter__(self) -> ArenaQueue:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await _aio.receive(self)
+        except Closed:
+            raise StopAsyncIteration from None
 
     def __reduce__(self) -> Any:
         return (_reopen, (self._arena, self.name, self._options))

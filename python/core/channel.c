@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/* channel.c - what queues, broadcasts, subscriptions, boards and wait sets have in common:
+ * a handle in an arena that may be closed while another thread waits on it. */
+#include "core.h"
+
+/* Takes @p handle over, also on failure. */
+PyObject *channel_new(PyTypeObject *type, State *state, Shared *shared, void *handle,
+                      void (*forget)(void *handle), PyObject *parent)
+{
+    ChannelObject *self = (ChannelObject *)PyType_GenericAlloc(type, 0);
+
+    if (!self) {
+        forget(handle);
+        return NULL;
+    }
+    self->state = state;
+    self->shared = shared_take(shared);
+    self->handle = handle;
+    self->forget = forget;
+    Py_XINCREF(parent);
+    self->parent = parent;
+    return (PyObject *)self;
+}
+
+bool channel_is_open(ChannelObject *self)
+{
+    if (self->handle && !self->closing && !self->shared->closed)
+        return true;
+    PyErr_SetString(PyExc_ValueError, self->handle && !self->closing
+                                          ? "the arena of the channel is closed"
+                                          : "the channel is closed");
+    return false;
+}
+
+static void forget(ChannelObject *self)
+{
+    self->forget(self->handle);
+    self->handle = NULL;
+    shared_drop(self->shared);
+    self->shared = NULL;
+    Py_CLEAR(self->parent);
+}
+
+/* Another thread may close the handle while this one waits: the last one out does it. */
+void channel_leave(ChannelObject *self)
+{
+    if (--self->busy == 0 && self->closing && self->handle)
+        forget(self);
+}
+
+void channel_dealloc(PyObject *object)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    freefunc free_object = PyType_GetSlot(type, Py_tp_free);
+
+    if (self->handle)
+        forget(self);
+    free_object(object);
+    Py_DECREF(type);
+}
+
+PyObject *channel_close(PyObject *object, PyObject *unused)
+{
+    ChannelObject *self = (ChannelObject *)object;
+
+    (void)unused;
+    self->closing = true;
+    if (self->handle && !self->busy)
+        forget(self);
+    Py_RETURN_NONE;
+}
+
+PyObject *channel_closed(PyObject *object, void *unused)
+{
+    ChannelObject *self = (ChannelObject *)object;
+
+    (void)unused;
+    return PyBool_FromLong(!self->handle || self->closing || self->shared->closed);
+}
+
+int channel_true(PyObject *object)
+{
+    (void)object;
+    return 1; /* an empty queue is a queue */
+}
+
+/* What is left of a timeout that began at @p since_ns. */
+int64_t time_left(int64_t timeout_ns, int64_t since_ns)
+{
+    int64_t rest;
+
+    if (timeout_ns <= 0)
+        return timeout_ns;
+    rest = timeout_ns - (now_ns() - since_ns);
+    return rest > 1 ? rest : 1;
+}
+
+typedef struct SendCall {
+    void *handle;
+    tr_message *message;
+    hand_over *hand;
+} SendCall;
+
+static int send_op(void *arg, int64_t timeout_ns)
+{
+    SendCall *call = arg;
+
+    return call->hand(call->handle, call->message, timeout_ns);
+}
+
+PyObject *channel_send(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames, hand_over *hand)
+{
+    static const char *const names[] = {"object", "timeout", NULL};
+    ChannelObject *self = (ChannelObject *)object;
+    PyObject *values[2] = {NULL};
+    SendCall call = {NULL, NULL, hand};
+    int64_t timeout_ns, since_ns;
+    int code;
+
+    if (parse("send", args, nargs, kwnames, names, 1, values) < 0 ||
+        get_timeout(values[1], &timeout_ns) < 0 || !channel_is_open(self))
+        return NULL;
+    call.handle = self->handle;
+    since_ns = timeout_ns > 0 ? now_ns() : 0;
+    self->busy++;
+    code = encode_object(self->state, self->shared, values[0], timeout_ns, &call.message);
+    if (!code) {
+        code = wait_in_slices(send_op, &call, time_left(timeout_ns, since_ns));
+        if (code)
+            tr_release(call.message);
+    }
+    channel_leave(self);
+    if (code)
+        return raise_code(self->state, code, "send");
+    Py_RETURN_NONE;
+}
+
+PyObject *channel_send_message(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *kwnames, hand_over *hand)
+{
+    static const char *const names[] = {"message", "timeout", "even_if_viewed", NULL};
+    ChannelObject *self = (ChannelObject *)object;
+    PyObject *values[3] = {NULL};
+    SendCall call = {NULL, NULL, hand};
+    int64_t timeout_ns;
+    Slot *slot;
+    int code;
+
+    if (parse("send_message", args, nargs, kwnames, names, 1, values) < 0 ||
+        get_timeout(values[1], &timeout_ns) < 0 || !channel_is_open(self))
+        return NULL;
+    slot = slot_to_send(self->state, values[0], self->shared, values[2] == Py_True);
+    if (!slot)
+        return NULL;
+    call.handle = self->handle;
+    call.message = slot->message;
+    /* While the GIL is free nobody else finds the message: it is in one hand. */
+    slot->message = NULL;
+    slot->users++;
+    self->busy++;
+    code = wait_in_slices(send_op, &call, timeout_ns);
+    channel_leave(self);
+    if (code)
+        slot->message = call.message;
+    slot_drop(slot);
+    if (code)
+        return raise_code(self->state, code, "send");
+    Py_RETURN_NONE;
+}
+
+typedef struct ReceiveCall {
+    void *handle;
+    tr_message *message;
+    take_next *take;
+} ReceiveCall;
+
+static int receive_op(void *arg, int64_t timeout_ns)
+{
+    ReceiveCall *call = arg;
+
+    return call->take(call->handle, timeout_ns, &call->message);
+}
+
+static PyObject *wrap_message(ChannelObject *self, tr_message *message)
+{
+    Slot *slot = slot_new(self->shared, message);
+    PyObject *wrapped = slot ? message_new(self->state, slot) : NULL;
+
+    if (slot)
+        slot_drop(slot);
+    return wrapped;
+}
+
+PyObject *channel_receive(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *kwnames, take_next *take, bool decoded)
+{
+    static const char *const names[] = {"timeout", NULL};
+    ChannelObject *self = (ChannelObject *)object;
+    PyObject *values[1] = {NULL}, *received;
+    ReceiveCall call = {NULL, NULL, take};
+    int64_t timeout_ns;
+    int code;
+
+    if (parse("receive", args, nargs, kwnames, names, 0, values) < 0 ||
+        get_timeout(values[0], &timeout_ns) < 0 || !channel_is_open(self))
+        return NULL;
+    call.handle = self->handle;
+    self->busy++;
+    code = wait_in_slices(receive_op, &call, timeout_ns);
+    if (code)
+        received = raise_code(self->state, code, "receive");
+    else if (decoded)
+        received = decode_message(self->state, self->shared, call.message);
+    else
+        received = wrap_message(self, call.message);
+    channel_leave(self);
+    return received;
+}

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: MIT
+"""Broadcasts, boards and wait sets of an arena."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tensoring import _core
+from tensoring._errors import Closed, Lagged, NotFound
+
+if TYPE_CHECKING:
+    from tensoring._arena import Arena, ArenaQueue
+
+_LAG = {"block": 0, "drop_oldest": 1, "evict": 2}
+
+
+class Broadcast(_core.Broadcast):
+    """Each message to every subscriber, one copy for all of them."""
+
+    _arena: Arena
+
+    @property
+    def arena(self) -> Arena:
+        """The arena that it is in."""
+        return self._arena
+
+    def subscribe(self, lag: str = "drop_oldest", last: int = 0) -> Subscription:
+        """Become a subscriber, beginning with the `last` messages that are still there.
+
+        lag says what happens when it is too far behind: publishers wait ("block"), it
+        misses the oldest ("drop_oldest"), or it must subscribe again ("evict")."""
+        if lag not in _LAG:
+            raise ValueError(f"lag is one of {', '.join(_LAG)}, not {lag!r}")
+        subscription = Subscription._open(self, _LAG[lag], last)
+        self._arena._handles().add(subscription)
+        return subscription
+
+    def __reduce__(self) -> Any:
+        return (_reopen, (self._arena, "broadcast", self.name))
+
+    def __enter__(self) -> Broadcast:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<tensoring.Broadcast, closed>"
+        return f"<tensoring.Broadcast {self.name!r}, {self.subscribers} subscribers>"
+
+
+class Subscription(_core.Subscription):
+    """One place in a broadcast. Iteration goes on over gaps (see `missed`) and ends when
+    the broadcast is shut down."""
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            try:
+                item = self.receive()
+            except Lagged:
+                continue
+            except Closed:
+                return
+            yield item
+            del item  # the slot is not kept while the next one is waited for
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"missed {self.missed}"
+        return f"<tensoring.Subscription, {state}>"
+
+
+class Versioned(NamedTuple):
+    """A value of a board, and its version."""
+
+    value: Any
+    version: int
+
+
+class Board(_core.Board, Mapping[str, Any]):
+    """The newest value of each key, used like a dict. What a lookup gives is one version,
+    read-only, and stays as it is whatever is put meanwhile."""
+
+    _arena: Arena
+
+    @property
+    def arena(self) -> Arena:
+        """The arena that it is in."""
+        return self._arena
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            return self._get(key)[0]
+        except NotFound:
+            raise KeyError(key) from None
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._put(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        try:
+            self._delete(key)
+        except NotFound:
+            raise KeyError(key) from None
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key in self._keys()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys())
+
+    def __len__(self) -> int:
+        return len(self._keys())
+
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+    def put(self, key: str, value: Any, expected: int | None = None) -> int:
+        """Make `value` the newest of `key`; its version. With `expected`, only if that is
+        the version now (0: never put); Stale if not."""
+        return self._put(key, value, expected)
+
+    def versioned(self, key: str) -> Versioned:
+        """The value and its version."""
+        try:
+            return Versioned(*self._get(key))
+        except NotFound:
+            raise KeyError(key) from None
+
+    def version(self, key: str) -> int:
+        """The version of `key`, 0 if it was never put."""
+        return self._version(key)
+
+    def wait(
+        self, key: str, newer_than: int = 0, timeout: float | None = None
+    ) -> Versioned:
+        """Wait for a value of `key` that is newer than a version, and get it."""
+        return Versioned(*self._wait(key, newer_than, timeout))
+
+    def __reduce__(self) -> Any:
+        return (_reopen, (self._arena, "board", self.name))
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<tensoring.Board, closed>"
+        return f"<tensoring.Board {self.name!r}, {len(self)} keys>"
+
+
+def _reopen(arena: Arena, kind: str, name: str) -> Any:
+    return getattr(arena, kind)(name)
+
+
+READABLE, WRITABLE, HUNG_UP = 1, 2, 4
+
+
+class WaitSet(_core.WaitSet):
+    """Wait for many queues and descriptors at once; itself a descriptor (`fileno`)."""
+
+    _members: dict[int, Any]
+    _next: int
+
+    def add(self, what: ArenaQueue | int, want: int = READABLE) -> int:
+        """Wait for a queue, or a descriptor, too. Returns the token to remove it by."""
+        token = self._next
+        self._next += 1
+        if isinstance(what, int):
+            self._add_fd(what, want, token)
+        else:
+            self._add(what, want, token)
+        self._members[token] = what
+        return token
+
+    def remove(self, token: int) -> None:
+        """Wait for it no longer."""
+        self._remove(token)
+        self._members.pop(token, None)
+
+    def wait(self, timeout: float | None = None) -> list[tuple[Any, int]]:
+        """What is ready, with READABLE, WRITABLE or HUNG_UP; [] if the time is over."""
+        return [
+            (self._members[token], ready)
+            for token, ready in self._wait(timeout)
+            if token in self._members
+        ]
+
+    def __enter__(self) -> WaitSet:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<tensoring.WaitSet, closed>"
+        return f"<tensoring.WaitSet of {len(self._members)}, {self.backend}>"

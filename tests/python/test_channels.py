@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+"""Broadcasts, boards and wait sets."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+import tensoring as tr
+from conftest import free
+
+
+def test_everybody_gets_it_read_only(arena: tr.Arena) -> None:
+    events = arena.broadcast("events")
+    first, second = events.subscribe(), events.subscribe("block")
+    events.publish(np.arange(5))
+    a, b = first.receive(0), second.receive(0)
+    assert a.ctypes.data == b.ctypes.data
+    assert a.tolist() == b.tolist() == [0, 1, 2, 3, 4]
+    assert not a.flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        a[0] = 1
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        a.flags.writeable = True
+    assert not np.from_dlpack(a.base).flags.writeable
+    assert events.subscribers == 2
+    with pytest.raises(tr.Empty):
+        first.receive(0)
+
+
+def test_late_subscriber_and_iteration(arena: tr.Arena) -> None:
+    events = arena.broadcast("events", 15, keep=3)
+    for i in range(5):
+        events.publish(i)
+    late = events.subscribe(last=2)
+    events.publish(5)
+    events.shutdown()
+    assert list(late) == [3, 4, 5]
+    with pytest.raises(tr.Closed):
+        events.publish(6)
+
+
+def test_lagging_is_told(arena: tr.Arena) -> None:
+    events = arena.broadcast("events", 3)
+    slow = events.subscribe()
+    for i in range(10):
+        events.publish(i)
+    with pytest.raises(tr.Lagged):
+        slow.receive(0)
+    assert slow.missed >= 6
+    last = slow.receive(0)
+    while last != 9:
+        last = slow.receive(0)
+    blocking = events.subscribe("block")
+
+    def publish_all() -> None:
+        for i in range(10):
+            events.publish(i, 0)
+
+    with pytest.raises(tr.Full):
+        publish_all()
+    assert blocking.receive(0) == 0
+    with pytest.raises(ValueError, match="lag is one of"):
+        events.subscribe("never")
+
+
+def test_broadcast_without_a_copy(arena: tr.Arena, queue: tr.ArenaQueue) -> None:
+    events = arena.broadcast("events")
+    subscriber = events.subscribe()
+    queue.send(np.arange(3))
+    events.publish_message(queue.receive_message(0))
+    assert subscriber.receive(0).tolist() == [0, 1, 2]
+
+
+def test_board(arena: tr.Arena) -> None:
+    board = arena.board("features", 16)
+    board["users"] = {"x": np.arange(3)}
+    held = board["users"]["x"]
+    board["users"] = {"x": np.arange(4)}
+    assert held.tolist() == [0, 1, 2]
+    assert board["users"]["x"].tolist() == [0, 1, 2, 3]
+    value, version = board.versioned("users")
+    assert version == 2 == board.version("users")
+    assert board.put("users", 1, expected=2) == 3
+    with pytest.raises(tr.Stale):
+        board.put("users", 1, expected=2)
+    assert sorted(board) == ["users"]
+    assert "users" in board
+    assert len(board) == 1
+    del board["users"], value
+    with pytest.raises(KeyError):
+        board["users"]
+    with pytest.raises(KeyError):
+        del board["other"]
+    assert "users" not in board
+    assert board.get("users", "none") == "none"
+
+
+def test_board_wait(arena: tr.Arena) -> None:
+    board = arena.board("features")
+    with pytest.raises(tr.Timeout):
+        board.wait("users", timeout=0.01)
+    pid = os.fork()
+    if pid == 0:
+        board["users"] = np.arange(3)
+        os._exit(0)
+    value, version = board.wait("users", 0, 30)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert value.tolist() == [0, 1, 2]
+    assert version == 1
+
+
+def test_shared_views_free_their_slot(arena: tr.Arena) -> None:
+    board = arena.board("b")
+    all_free = free(arena)
+    board["k"] = np.arange(3)
+    held = board["k"]
+    del board["k"]
+    assert held.sum() == 3
+    del held
+    for _ in range(100):  # retired slots are found when they are needed
+        board["k"] = np.arange(3)
+    del board["k"]
+    arena.reap()
+    assert free(arena) >= all_free - 40
+
+
+def test_wait_set(arena: tr.Arena, queue: tr.ArenaQueue) -> None:
+    other = arena.queue("other")
+    read_end, write_end = os.pipe()
+    with arena.wait_set() as waiting:
+        waiting.add(queue)
+        token = waiting.add(other)
+        waiting.add(read_end)
+        assert waiting.wait(0) == []
+        other.send(1)
+        assert waiting.wait(30) == [(other, tr.READABLE)]
+        waiting.remove(token)
+        os.write(write_end, b"x")
+        assert waiting.wait(30) == [(read_end, tr.READABLE)]
+        os.read(read_end, 1)
+        thread = threading.Thread(target=queue.send, args=(2,))
+        thread.start()
+        assert waiting.wait(30) == [(queue, tr.READABLE)]
+        thread.join()
+        assert "3" in repr(waiting) or "2" in repr(waiting)
+    os.close(read_end)
+    os.close(write_end)
+
+
+def test_closed_with_their_arena() -> None:
+    arena = tr.Arena([(4096, 8)])
+    events, board, waiting = arena.broadcast("e"), arena.board("b"), arena.wait_set()
+    subscriber = events.subscribe()
+    arena.close()
+    for one in (events, board, waiting, subscriber):
+        assert one.closed
+        assert "closed" in repr(one)
+    with pytest.raises(ValueError, match="closed"):
+        events.publish(1)
+    with pytest.raises(ValueError, match="closed"):
+        board["x"] = 1
+    with pytest.raises(ValueError, match="closed"):
+        subscriber.receive(0)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Stubs say what there is; the extension exports one symbol and no more."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import tensoring as tr
+
+PACKAGE = Path(tr.__file__).parent
+ROOT = Path(__file__).parents[2]
+
+
+def run(*command: str) -> str:
+    environment = {**os.environ, "MYPYPATH": str(PACKAGE.parent)}
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=PACKAGE.parent,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_stubs_match_the_extension() -> None:
+    if not importlib.util.find_spec("mypy"):
+        pytest.skip("mypy is not installed")
+    run(sys.executable, "-m", "mypy.stubtest", "tensoring._core")
+
+
+def test_everything_is_typed() -> None:
+    assert (PACKAGE / "py.typed").exists()
+    assert (PACKAGE / "_core.pyi").exists()
+    if not importlib.util.find_spec("mypy"):
+        pytest.skip("mypy is not installed")
+    run(sys.executable, "-m", "mypy", "--strict", "-p", "tensoring")
+
+
+def test_one_exported_symbol() -> None:
+    if not shutil.which("nm"):
+        pytest.skip("nm is not installed")
+    lines = run("nm", "-D", "--defined-only", tr._core.__file__).splitlines()
+    names = {line.split()[-1] for line in lines}
+    assert {name for name in names if not name.startswith("_")} == {"PyInit__core"}
+    assert tr._core.__file__.endswith(".abi3.so")
+
+
+def test_no_sources_in_the_package() -> None:
+    assert not list(PACKAGE.rglob("*.c"))
+    assert not list(PACKAGE.rglob("*.h"))
+
+
+def test_all_is_true() -> None:
+    for name in tr.__all__:
+        assert hasattr(tr, name), name
+
+
+def test_version() -> None:
+    text = (ROOT / "include/tensoring/version.h").read_text()
+    numbers = [
+        line.split()[-1] for line in text.splitlines() if "define TR_VERSION_" in line
+    ]
+    assert tr.__version__ == ".".join(numbers)
+    assert sysconfig.get_python_version() >= "3.11"
