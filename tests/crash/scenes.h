@@ -3,6 +3,8 @@
 #ifndef TR_TESTS_SCENES_H
 #define TR_TESTS_SCENES_H
 
+#include <stdbool.h>
+
 #include <tensoring/tensoring.h>
 
 #define CRASH_CAPACITY 2
@@ -27,8 +29,9 @@ struct scene {
     /* How many messages the survivors find in the queues afterwards, when it was killed. */
     uint32_t least, most;
     uint32_t done; /* and when it was not */
-    /* How many they get from the broadcast; 255: not looked at. */
+    /* How many they get from the broadcast. */
     uint32_t heard_least, heard_most;
+    bool gives; /* it leaves, or reaps: others may go on with that */
 };
 
 extern const struct scene scenes[];
