@@ -92,6 +92,7 @@ static void fifo_disuse(struct peer *me)
         return;
     wish_for(me, NOTIFY_FIFO, false);
     fifo_remove(me->view, me->who, me->inc);
+    fifo_forget(&notifier->fifos, me->who); /* we may have rung ourselves */
     close(notifier->fifo);
     notifier->fifo = -1;
 }

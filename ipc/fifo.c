@@ -135,16 +135,21 @@ static bool put_byte_quietly(int fd)
     return put;
 }
 
+void fifo_forget(struct fifo_cache *cache, uint32_t who)
+{
+    if (cache->of[who].fd)
+        close(cache->of[who].fd - 1);
+    cache->of[who].fd = 0;
+}
+
 bool fifo_ring(const struct view *view, struct fifo_cache *cache, uint32_t who,
                uint32_t inc)
 {
     int saved = errno, fd;
     bool rung = false;
 
-    if (cache->of[who].fd && cache->of[who].inc != inc) {
-        close(cache->of[who].fd - 1);
-        cache->of[who].fd = 0;
-    }
+    if (cache->of[who].inc != inc)
+        fifo_forget(cache, who);
     if (!cache->of[who].fd) {
         cache->of[who].fd = open_other(view, who, inc, &cache->of[who].writer) + 1;
         cache->of[who].inc = inc;
@@ -169,9 +174,7 @@ void fifo_clear(int fd)
 void fifo_cache_close(struct fifo_cache *cache)
 {
     for (uint32_t i = 0; i < MAX_PARTICIPANTS; i++)
-        if (cache->of[i].fd)
-            close(cache->of[i].fd - 1);
-    memset(cache, 0, sizeof(*cache));
+        fifo_forget(cache, i);
 }
 
 /* Nobody reads: who made it is gone. */

@@ -36,6 +36,7 @@ bool fifo_ring(const struct view *view, struct fifo_cache *cache, uint32_t who,
 /* Make it unreadable. */
 void fifo_clear(int fd);
 
+void fifo_forget(struct fifo_cache *cache, uint32_t who);
 void fifo_cache_close(struct fifo_cache *cache);
 
 /* Remove the names whose listeners are gone; how many. */
