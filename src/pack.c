@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* pack.c - an array with any strides into a packed one, in one pass over the target.
  *
- * The target is walked in the order of its bytes. Dimensions that lie in the source as they
- * do in the target are merged first; then either the innermost run is contiguous and is
- * copied whole, or its elements are gathered one by one. */
+ * Dimensions that lie in the source as they do in the target are merged first. Then either
+ * the innermost run is contiguous and is copied whole, or its elements are gathered: in the
+ * order of the target's bytes, but for a transposition, which goes tile by tile. */
 #include "ipc/copy.h"
 #include "src/error.h"
 #include "src/tensor.h"
@@ -11,12 +11,24 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* The source seen in the order of the target: the last dimension is the fastest. Steps are
- * in bytes, modulo 2^64: negative ones wrap as they should. */
+/* A tile of a transposition: lines of the source that stay in the first cache until all
+ * their elements are taken. A stride of a power of 2 leaves few places there. */
+#define TILE_ROWS  64
+#define TILE_BYTES 64
+
+/* One loop: where the next element lies. Steps of the source are modulo 2^64: negative ones
+ * wrap as they should. */
+struct loop {
+    uint64_t extent;
+    uint64_t from_step;
+    uint64_t to_step;
+};
+
+/* The loops in the order of the target's bytes: the last one is the fastest. */
 struct walk {
     uint32_t ndim;
-    uint64_t extent[TR_MAX_NDIM];
-    uint64_t step[TR_MAX_NDIM];
+    uint64_t element;
+    struct loop loop[TR_MAX_NDIM];
 };
 
 typedef void gather_fn(unsigned char *to, uintptr_t from, uint64_t n, uint64_t step,
@@ -44,14 +56,6 @@ static void gather_any(unsigned char *to, uintptr_t from, uint64_t n, uint64_t s
         memcpy(to, (const void *)from, element);
 }
 
-/* One contiguous run of n bytes. */
-static void gather_run(unsigned char *to, uintptr_t from, uint64_t n, uint64_t step,
-                       size_t element)
-{
-    (void)step, (void)element;
-    copy_bytes(to, (const void *)from, n);
-}
-
 static gather_fn *gather_for(uint64_t element)
 {
     switch (element) {
@@ -75,6 +79,7 @@ static gather_fn *gather_for(uint64_t element)
 static void plan_walk(struct walk *walk, const tr_tensor *to,
                       const int64_t *strides_bytes)
 {
+    uint64_t bytes = walk->element = tr_dtype_bytes(to->dtype);
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < to->ndim; i++) {
@@ -83,44 +88,103 @@ static void plan_walk(struct walk *walk, const tr_tensor *to,
 
         if (extent == 1)
             continue;
-        if (n > 0 && walk->step[n - 1] == step * extent) {
-            walk->extent[n - 1] *= extent;
-            walk->step[n - 1] = step;
+        if (n > 0 && walk->loop[n - 1].from_step == step * extent) {
+            walk->loop[n - 1].extent *= extent;
+            walk->loop[n - 1].from_step = step;
         } else {
-            walk->extent[n] = extent;
-            walk->step[n++] = step;
+            walk->loop[n++] = (struct loop){.extent = extent, .from_step = step};
         }
     }
     walk->ndim = n;
+    while (n-- > 0) {
+        walk->loop[n].to_step = bytes;
+        bytes *= walk->loop[n].extent;
+    }
 }
 
-static void pack(unsigned char *to, uintptr_t from, struct walk *walk, uint64_t element)
+static struct loop take_loop(struct walk *walk, uint32_t at)
 {
-    uint64_t index[TR_MAX_NDIM] = {0};
-    uint64_t n = 1, step = element, run_bytes;
-    gather_fn *gather;
+    struct loop taken = walk->loop[at];
+
+    walk->ndim--;
+    for (uint32_t i = at; i < walk->ndim; i++)
+        walk->loop[i] = walk->loop[i + 1];
+    return taken;
+}
+
+static uint64_t magnitude(uint64_t step)
+{
+    return step >> 63 ? -step : step;
+}
+
+/* The loop in which the source is denser than in @p inner, so that both are to go on side by
+ * side; one of a single round if there is none. */
+static struct loop take_rows(struct walk *walk, const struct loop *inner)
+{
+    uint64_t least = magnitude(inner->from_step);
+    uint32_t at = walk->ndim;
+
+    for (uint32_t i = 0; i < walk->ndim; i++) {
+        uint64_t step = magnitude(walk->loop[i].from_step);
+
+        if (step > 0 && step < least) {
+            least = step;
+            at = i;
+        }
+    }
+    return at < walk->ndim ? take_loop(walk, at) : (struct loop){.extent = 1};
+}
+
+static uint64_t least_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* All of rows x inner, tile by tile. */
+static void gather_tiles(unsigned char *to, uintptr_t from, const struct loop *rows,
+                         const struct loop *inner, size_t element)
+{
+    gather_fn *gather = gather_for(element);
+    uint64_t width = inner->extent;
+
+    if (rows->extent > 1)
+        width = element < TILE_BYTES ? TILE_BYTES / element : 1;
+    for (uint64_t row = 0; row < rows->extent; row += TILE_ROWS) {
+        uint64_t end = least_of(row + TILE_ROWS, rows->extent);
+
+        for (uint64_t i = 0; i < inner->extent; i += width)
+            for (uint64_t k = row; k < end; k++)
+                gather(to + k * rows->to_step + i * element,
+                       from + k * rows->from_step + i * inner->from_step,
+                       least_of(width, inner->extent - i), inner->from_step, element);
+    }
+}
+
+static void pack(unsigned char *to, uintptr_t from, struct walk *walk)
+{
+    uint64_t index[TR_MAX_NDIM] = {0}, element = walk->element;
+    struct loop inner = {.extent = 1, .from_step = element}, rows = {.extent = 1};
     int dim;
 
-    if (walk->ndim > 0) {
-        walk->ndim--;
-        n = walk->extent[walk->ndim];
-        step = walk->step[walk->ndim];
-    }
-    run_bytes = n * element;
-    gather = gather_for(element);
-    if (step == element) {
-        gather = gather_run;
-        n = run_bytes;
-    }
+    if (walk->ndim > 0)
+        inner = take_loop(walk, walk->ndim - 1);
+    if (inner.from_step != element)
+        rows = take_rows(walk, &inner);
     do {
-        gather(to, from, n, step, element);
-        to += run_bytes;
+        if (inner.from_step == element)
+            copy_bytes(to, (const void *)from, inner.extent * element);
+        else
+            gather_tiles(to, from, &rows, &inner, element);
         /* The outer indices count on like the digits of a number. */
         for (dim = (int)walk->ndim - 1; dim >= 0; dim--) {
-            from += walk->step[dim];
-            if (++index[dim] < walk->extent[dim])
+            const struct loop *loop = &walk->loop[dim];
+
+            to += loop->to_step;
+            from += loop->from_step;
+            if (++index[dim] < loop->extent)
                 break;
-            from -= walk->step[dim] * walk->extent[dim];
+            to -= loop->to_step * loop->extent;
+            from -= loop->from_step * loop->extent;
             index[dim] = 0;
         }
     } while (dim >= 0);
@@ -152,6 +216,6 @@ int tr_tensor_fill(const tr_tensor *to, const void *from, const int64_t *strides
                        "bytes; pack the source and pass NULL",
                        tr_dtype_name(to->dtype));
     plan_walk(&walk, to, strides_bytes);
-    pack(to->data, (uintptr_t)from, &walk, tr_dtype_bytes(to->dtype));
+    pack(to->data, (uintptr_t)from, &walk);
     return 0;
 }

@@ -213,6 +213,26 @@ static void a_large_array_is_packed(void **state)
     fill_and_check((tr_dtype){TR_FLOAT, 64, 1}, 2, shape, (int64_t[]){5608, 8});
 }
 
+/* Longer than a tile in both directions, with a rest, in every size of element. */
+static void transpositions_go_tile_by_tile(void **state)
+{
+    static const tr_dtype dtypes[] = {
+        {TR_OPAQUE, 8, 1},  {TR_OPAQUE, 16, 1},  {TR_OPAQUE, 24, 1}, {TR_OPAQUE, 32, 1},
+        {TR_OPAQUE, 64, 1}, {TR_OPAQUE, 128, 1}, {TR_OPAQUE, 32, 20}};
+    const int64_t shape[] = {3, 131, 70};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(dtypes) / sizeof(dtypes[0]); i++) {
+        const tr_dtype dtype = dtypes[i];
+        const int64_t one = (int64_t)tr_dtype_bytes(dtype), plane = 131 * 70 * one;
+
+        fill_and_check(dtype, 3, shape, (int64_t[]){plane, one, 131 * one});
+        fill_and_check(dtype, 3, shape, (int64_t[]){one, 210 * one, 3 * one});
+        fill_and_check(dtype, 3, shape, (int64_t[]){-plane, -one, 131 * one});
+        fill_and_check(dtype, 3, shape, (int64_t[]){0, 2 * one, -262 * one});
+    }
+}
+
 /* A permuted, sometimes padded, sometimes reversed array; or just any strides. */
 static void random_strides(uint32_t ndim, const int64_t *shape, int64_t element,
                            int64_t *strides)
@@ -278,6 +298,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_filled_is_refused),
         cmocka_unit_test(dimensions_of_each_kind_merge),
         cmocka_unit_test(a_large_array_is_packed),
+        cmocka_unit_test(transpositions_go_tile_by_tile),
         cmocka_unit_test(any_strides_equal_the_naive_copy),
     };
 
