@@ -35,6 +35,7 @@
 #define MAX_SLOTS        (UINT32_C(1) << 20)
 #define MAX_NDIM         16
 #define MAX_COUNTERS     64
+#define OWN_COUNTERS     16
 #define CHANNEL_NAME     64
 #define SMALL_TEXT       64
 #define MAX_SUBSCRIBERS  256
@@ -109,6 +110,8 @@ struct participant {
     _Atomic uint64_t inbox;                  /* channel of its replies, + 1 */
     _Atomic uint64_t rung; /* hint: by which channels; bit n is index n modulo 64 */
     _Atomic uint64_t notify_reserved[13];
+    /* What it counted; they stay for the next in the entry. */
+    alignas(LINE) _Atomic uint64_t counters[OWN_COUNTERS];
 };
 
 /* A channel. The first line is written by its maker, then read-mostly. */
@@ -127,42 +130,44 @@ struct channel {
     alignas(LINE) _Atomic uint64_t tail;  /* hint: the next position to fill */
     alignas(LINE) _Atomic uint64_t head;  /* hint: the oldest position that is full */
     alignas(LINE) _Atomic uint32_t items; /* wake word: receivers sleep on it */
-    _Atomic uint32_t items_turn; /* hint: the listener rung last, + 1 */
-    _Atomic uint64_t items_listeners[4]; /* participants to tell by descriptor */
-    alignas(LINE) _Atomic uint32_t room; /* wake word: senders sleep on it */
+    _Atomic uint32_t items_turn;          /* hint: the listener rung last, + 1 */
+    _Atomic uint64_t items_listeners[4];  /* participants to tell by descriptor */
+    alignas(LINE) _Atomic uint32_t room;  /* wake word: senders sleep on it */
     _Atomic uint32_t room_turn;
     _Atomic uint64_t room_listeners[4];
-    alignas(LINE) _Atomic uint64_t extra[32];  /* of a broadcast: see broadcast.h */
-    alignas(LINE) _Atomic uint32_t groups[32]; /* of a board: wake words by keys' hashes */
+    alignas(LINE) _Atomic uint64_t extra[32];  /* of its kind: broadcast.h, request.h */
+    alignas(LINE) _Atomic uint32_t groups[32]; /* of a board: wake words, see board.h */
 };
 
 /* One tensor: in the record (the first of a plain message) or in the table. */
 struct tensor_words {
     _Atomic uint64_t type; /* code 0-7, bits 8-15, lanes 16-31, ndim 32-47, flags 48-63 */
-    _Atomic uint64_t offset; /* from the start of the slot's payload */
     _Atomic uint64_t nbytes;
-    _Atomic uint64_t
-        text; /* table only: offset 0-31 in the strings, name 32-47, descr 48-63 */
     _Atomic uint64_t shape[MAX_NDIM];
+    _Atomic uint64_t offset; /* from the start of the slot's payload */
+    _Atomic uint64_t text; /* table only: 0-31 in the strings, name 32-47, descr 48-63 */
 };
 
+/* The first 64 bytes are all that a message of one array of up to two dimensions touches;
+ * what comes after is there if a flag in `tensors` says so. */
 struct slot_record {
     alignas(LINE) _Atomic uint64_t owner; /* who owns the slot, see slot.h */
     _Atomic uint64_t where;               /* channel and position it was queued at */
-    _Atomic uint64_t tensors;             /* count 0-31, TENSORS_... 32-63 */
-    _Atomic uint64_t content;             /* content type 0-31, crc32c 32-63 */
+    _Atomic uint64_t reply_to;            /* see request.h */
+    _Atomic uint64_t tensors;  /* count 0-15, content 16-23, TENSORS_... 32-63 */
+    struct tensor_words first; /* of a table: offset and nbytes are the table's */
     _Atomic uint64_t correlation_id;
     _Atomic uint64_t deadline_ns;
     _Atomic uint64_t published_ns;
-    _Atomic uint64_t reply_to; /* see request.h */
-    struct tensor_words first; /* of a table: offset and nbytes are the table's */
+    _Atomic uint64_t crc32c;
     _Atomic uint64_t user[SMALL_TEXT / 8];
     _Atomic uint64_t content_type[SMALL_TEXT / 8];
     _Atomic uint64_t name[SMALL_TEXT / 8];  /* of the first tensor */
     _Atomic uint64_t descr[SMALL_TEXT / 8]; /* of the first tensor */
     _Atomic uint64_t resident;              /* lazy arenas: memory is reserved */
-    _Atomic uint64_t shared_at; /* channel and cell that name a shared slot, see shared.h */
-    _Atomic uint64_t reserved[2];
+    _Atomic uint64_t shared_at; /* cell that names a shared slot, see shared.h */
+    _Atomic uint64_t reply_code; /* with TENSORS_ERROR: what the server said */
+    _Atomic uint64_t reserved[1];
 };
 
 /* One reader of a broadcast, behind the cells of its channel. */
@@ -190,6 +195,7 @@ AT(live, rings_used, 512);
 AT(live, classes, 640);
 AT(participant, pid, 8);
 AT(participant, doorbell, 128);
+AT(participant, counters, 256);
 AT(channel, name, 64);
 AT(channel, tail, 128);
 AT(channel, head, 256);
@@ -198,14 +204,15 @@ AT(channel, room, 512);
 AT(channel, extra, 640);
 AT(channel, groups, 896);
 AT(slot_record, where, 8);
-AT(slot_record, first, 64);
+AT(slot_record, first, 32);
+AT(slot_record, correlation_id, 192);
 AT(slot_record, user, 224);
 AT(slot_record, shared_at, 488);
 AT(board_key, key, 24);
 #undef AT
 _Static_assert(sizeof(struct control) == PAGE, "control block");
 _Static_assert(sizeof(struct live) == 640 + 256 * MAX_CLASSES, "live");
-_Static_assert(sizeof(struct participant) == 2 * LINE, "participant");
+_Static_assert(sizeof(struct participant) == 3 * LINE, "participant");
 _Static_assert(sizeof(struct channel) == 1024, "channel");
 _Static_assert(sizeof(struct tensor_words) == 160, "tensor");
 _Static_assert(sizeof(struct slot_record) == 512, "slot record");
@@ -215,12 +222,18 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
                "atomics must work across processes");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the arena is little-endian");
 
-/* Tensors 0-31 of slot_record.tensors, and its flags. */
-#define TENSORS_TABLE (UINT64_C(1) << 32)
-#define TENSORS_CRC   (UINT64_C(1) << 33)
-#define TENSORS_TEXT  (UINT64_C(1) << 34) /* name and descr of the first are set */
-#define TENSORS_USER  (UINT64_C(1) << 35) /* user bytes are set */
-#define TENSORS_MIME  (UINT64_C(1) << 36) /* content_type is set */
+/* Parts of slot_record.tensors. */
+#define TENSORS_COUNT(word)   ((uint32_t)((word)&0xffff))
+#define TENSORS_CONTENT(word) ((uint32_t)((word) >> 16 & 0xff))
+#define TENSORS_TABLE         (UINT64_C(1) << 32)
+#define TENSORS_CRC           (UINT64_C(1) << 33)
+#define TENSORS_TEXT          (UINT64_C(1) << 34) /* name and descr of the first are set */
+#define TENSORS_USER          (UINT64_C(1) << 35) /* user bytes are set */
+#define TENSORS_MIME          (UINT64_C(1) << 36) /* content_type is set */
+#define TENSORS_HEAD \
+    (UINT64_C(1) << 37) /* correlation_id, deadline_ns, published_ns are set */
+#define TENSORS_MOVED (UINT64_C(1) << 38) /* the first begins at its offset, not at 0 */
+#define TENSORS_ERROR (UINT64_C(1) << 39) /* a server's error: reply_code is set */
 
 /* Counters, in the order of TR_COUNTERS. */
 enum counter {
@@ -238,5 +251,6 @@ enum counter {
     COUNT_EVICTED,
     COUNT_STALE_REPLIES
 };
+_Static_assert(COUNT_STALE_REPLIES < OWN_COUNTERS, "a line of counters");
 
 #endif

@@ -8,10 +8,11 @@
 #include "ipc/notify.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
+#include "ipc/request.h"
 #include "ipc/shared.h"
 #include "ipc/wake.h"
 
-#define WATCH_NS INT64_C(20000000)
+#define WATCH_NS REAP_FIRST_NS
 #define SLICE_NS INT64_C(250000000)
 
 /* The dead one whose sweep this is. */
@@ -43,17 +44,6 @@ static void free_slot(const struct sweep *sweep, uint32_t slot, uint64_t word)
         counted(sweep, &sweep->report->freed, COUNT_FREED);
 }
 
-static void announce_orphan(const struct view *view, struct channel *channel)
-{
-    /* relaxed: the compare-and-swap decides. */
-    uint32_t seen = shm_load(&channel->orphans, memory_order_relaxed);
-
-    /* E3: after the slot's mark, before the look for sleepers. */
-    while (!shm_cas(&channel->orphans, &seen, (seen + ORPHANS_MARK) | ORPHANS_THERE, E3))
-        ;
-    wake_one(view, &channel->items);
-}
-
 /* Let the next receiver find the message in its slot. */
 static void orphan(const struct sweep *sweep, uint32_t slot, uint64_t word,
                    uint32_t deliveries, const struct ring *ring)
@@ -64,12 +54,12 @@ static void orphan(const struct sweep *sweep, uint32_t slot, uint64_t word,
 
     /* E6 release: pairs with take_orphan(); what the dead one wrote is passed on. */
     if (MUTANT(COUNT_FIRST))
-        announce_orphan(sweep->me->view, ring->channel);
+        orphan_announce(sweep->me->view, ring->channel);
     if (!still(sweep) || !shm_cas(&record->owner, &word, mark, E6_REAP))
         return;
     counted(sweep, &sweep->report->redelivered, COUNT_REDELIVERED);
     if (!MUTANT(COUNT_FIRST))
-        announce_orphan(sweep->me->view, ring->channel);
+        orphan_announce(sweep->me->view, ring->channel);
 }
 
 /* A message that the dead one had received, or was sending. */
@@ -93,9 +83,11 @@ static void sweep_message(const struct sweep *sweep, uint32_t slot, uint64_t wor
             orphan(sweep, slot, word, deliveries, &ring);
         return;
     }
-    if (ring.redeliver && deliveries + 1 < ring.max_deliveries) {
+    if (ring.redeliver && deliveries + 1 < ring.max_deliveries &&
+        !request_is_spoilt(view, slot)) {
         orphan(sweep, slot, word, deliveries + 1, &ring);
-    } else if (still(sweep) && slot_free_from(view, slot, word)) {
+    } else if (still(sweep) &&
+               (request_bounce(view, slot, word) || slot_free_from(view, slot, word))) {
         counted(sweep, &sweep->report->dropped, COUNT_DROPPED);
     }
 }
@@ -112,15 +104,21 @@ static void sweep_slots(const struct sweep *sweep)
 
         /* One swept before, by a reaper that died: it may not have been announced. */
         if (SLOT_STATE(word) == SLOT_ORPHAN) {
-            uint32_t index = WHERE_CHANNEL(slot_where(record));
+            uint32_t index = orphan_channel(view, slot, word);
 
-            if (index < view->geo.channel_count)
-                announce_orphan(view, view_channel(view, index));
+            if (request_unwanted(view, slot, word))
+                free_slot(sweep, slot, word);
+            else if (index < view->geo.channel_count)
+                orphan_announce(view, view_channel(view, index));
             continue;
         }
         /* Whoever put or replaced it may be the dead one. */
         if (SLOT_STATE(word) == SLOT_SHARED || SLOT_STATE(word) == SLOT_RETIRED)
             (void)shared_sweep(view, slot, word);
+        if (SLOT_STATE(word) == SLOT_QUEUED && request_unwanted(view, slot, word)) {
+            free_slot(sweep, slot, word);
+            continue;
+        }
         if (SLOT_WHO(word) != sweep->who || SLOT_INC(word) != inc)
             continue;
         if (SLOT_STATE(word) == SLOT_PUTTING && still(sweep) &&
@@ -249,8 +247,10 @@ int64_t reap_slice_ns(struct peer *me)
 
 void reap_unwatch(struct peer *me)
 {
+    _Atomic uint32_t *watcher = &view_live(me->view)->watcher;
     uint32_t seen = me->who + 1;
 
     /* relaxed: as above. */
-    shm_cas(&view_live(me->view)->watcher, &seen, 0, memory_order_relaxed);
+    if (shm_load(watcher, memory_order_relaxed) == seen)
+        shm_cas(watcher, &seen, 0, memory_order_relaxed); /* relaxed: as above */
 }

@@ -29,6 +29,10 @@ void reap_self(struct peer *me);
  * see that our own lock is still ours. */
 void reap_watch(struct peer *me);
 
+/* The first slice of a sleep, which most sleeps do not outlast: who watches is settled when
+ * it is over. */
+#define REAP_FIRST_NS INT64_C(20000000)
+
 /* How long the caller may sleep before it should call reap_watch() again: 20 ms for one
  * process of those that wait, 250 ms for the others. */
 int64_t reap_slice_ns(struct peer *me);

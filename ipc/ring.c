@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "ipc/mutant.h"
+#include "ipc/request.h"
 #include "ipc/wake.h"
 
 #define CELL_SLOT(cell) ((uint32_t)((cell)&0xfffff))
@@ -188,7 +189,7 @@ static int take_orphan(struct ring *ring, struct peer *me, uint32_t *slot)
         uint64_t word = shm_load(&record->owner, E6_LOOK);
 
         if (SLOT_STATE(word) != SLOT_ORPHAN ||
-            WHERE_CHANNEL(slot_where(record)) != ring->index)
+            orphan_channel(ring->view, i, word) != ring->index)
             continue;
         /* E6: pairs with the reaper's mark. */
         if (shm_cas(&record->owner, &word, slot_held(word, SLOT_RECEIVED, me),
@@ -203,21 +204,28 @@ static int take_orphan(struct ring *ring, struct peer *me, uint32_t *slot)
     return -EAGAIN;
 }
 
-/* What is received soon may come from another core's cache: fetch it meanwhile. */
+/* A slot that we shall claim, read, give back and most likely fill again: fetch its lines,
+ * at once and to be written, instead of one after the other and each of them twice. */
+static void fetch(const struct ring *ring, uint32_t slot)
+{
+    const uint8_t *record;
+
+    if (slot >= ring->view->geo.slot_count)
+        return;
+    record = (const uint8_t *)view_record(ring->view, slot);
+    __builtin_prefetch(record, 1);
+    __builtin_prefetch(ring->view->base + view_payload_off(ring->view, slot), 1);
+}
+
+/* What is received soon: its lines come while there is other work. */
 static void fetch_ahead(const struct ring *ring, uint64_t at)
 {
     struct place place = place_of(ring, at);
     /* relaxed: only a guess. */
     uint64_t cell = shm_get(&ring->cells[place.index]);
-    uint32_t slot = CELL_SLOT(cell);
-    const uint8_t *record;
 
-    if (CELL_TURN(cell) != place.turn || slot >= ring->view->geo.slot_count)
-        return;
-    record = (const uint8_t *)view_record(ring->view, slot);
-    __builtin_prefetch(record, 1);
-    __builtin_prefetch(record + LINE / 2);
-    __builtin_prefetch(ring->view->base + view_payload_off(ring->view, slot));
+    if (CELL_TURN(cell) == place.turn)
+        fetch(ring, CELL_SLOT(cell));
 }
 
 /* Position *at is full: claim it. 1: ours. 0: somebody else's, look further. */
@@ -225,15 +233,7 @@ static int claim(struct ring *ring, struct peer *me, uint64_t at, uint64_t cell)
 {
     uint64_t word;
 
-    /* One miss, for writing, instead of one for reading and one for writing. */
-    if (CELL_SLOT(cell) < ring->view->geo.slot_count) {
-        const uint8_t *record = (const uint8_t *)view_record(ring->view, CELL_SLOT(cell));
-
-        __builtin_prefetch(record, 1);
-        __builtin_prefetch(record + LINE / 2);
-        __builtin_prefetch(ring->view->base +
-                           view_payload_off(ring->view, CELL_SLOT(cell)));
-    }
+    fetch(ring, CELL_SLOT(cell));
     /* E6 release: pairs with the reaper's mark, should we die with it. E3: before the look
      * for sleeping senders. */
     return unclaimed(ring, at, cell, &word) &&

@@ -35,7 +35,6 @@ static void fetch_ahead(const struct view *view, const struct slot_class *class,
     const uint8_t *record = (const uint8_t *)view_record(view, class->first_slot + ahead);
 
     __builtin_prefetch(record, 1);
-    __builtin_prefetch(record + LINE / 2, 1);
     __builtin_prefetch(view->base + class->payload_off + ahead * class->stride, 1);
 }
 

@@ -16,9 +16,11 @@ struct view {
     uint8_t *base;
     const uint8_t *readonly; /* the same bytes, mapped so that a write faults; or base */
     struct control geo;      /* private copy; magic is not used */
-    int lock_fd;             /* of the arena's file, also for the record locks; -1 none */
-    uint64_t dev, ino;       /* of that file */
-    struct notifier *notifier; /* how to ring others, see notify.h; NULL: by futex alone */
+    _Atomic uint64_t *counters; /* of our entry; NULL before we have one */
+    int lock_fd;       /* of the arena's file, also for the record locks; -1 none */
+    uint64_t dev, ino; /* of that file */
+    struct notifier
+        *notifier; /* how to ring others, see notify.h; NULL: by futex alone */
 };
 
 /* What one participant knows of itself; shared by the threads of a process. */
@@ -83,11 +85,14 @@ static inline uint64_t view_payload_off(const struct view *view, uint32_t slot)
     return c->payload_off + (uint64_t)(slot - c->first_slot) * c->stride;
 }
 
+/* In a line of our own, once we have one: both sides of a channel count at the same time. */
 static inline void view_count(const struct view *view, enum counter counter, uint64_t n)
 {
+    _Atomic uint64_t *counters = view->counters ? view->counters
+                                                : view_live(view)->counters;
+
     /* relaxed: a counter orders nothing. */
-    atomic_fetch_add_explicit(&view_live(view)->counters[counter], n,
-                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&counters[counter], n, memory_order_relaxed);
 }
 
 #endif

@@ -17,6 +17,8 @@ static int64_t earlier(int64_t a, int64_t b)
 static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attempt,
                        void *context, int64_t deadline_ns)
 {
+    int64_t slice = REAP_FIRST_NS;
+
     for (;;) {
         int64_t now;
         int result;
@@ -30,13 +32,15 @@ static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attem
         if (now >= deadline_ns)
             return -ETIMEDOUT;
         view_count(me->view, COUNT_WAITS, 1);
-        result = sleeper->sleep(sleeper, earlier(deadline_ns, now + reap_slice_ns(me)));
+        result = sleeper->sleep(sleeper, earlier(deadline_ns, now + slice));
         /* relaxed: set by the handle's owner before it waits. */
         if (result == -EINTR &&
             atomic_load_explicit(&me->interrupt, memory_order_relaxed))
             return -EINTR;
         /* However the sleep ended: who is often woken must look, too. */
         reap_watch(me);
+        if (result == -ETIMEDOUT)
+            slice = reap_slice_ns(me);
     }
 }
 

@@ -21,6 +21,7 @@
 #include "src/message.h"
 #include "src/options.h"
 #include "src/quota.h"
+#include "src/request.h"
 
 _Static_assert((int)TR_ARENA_POPULATE == (int)SEGMENT_POPULATE &&
                    (int)TR_ARENA_HUGE == (int)SEGMENT_HUGE &&
@@ -163,6 +164,7 @@ static void unequip(struct tr_arena *arena)
 {
     if (arena->here)
         munmap(arena->here, (size_t)sysconf(_SC_PAGESIZE));
+    inbox_free(arena->inbox);
     if (arena->messages) {
         message_table_free(arena);
         munmap(arena->messages, message_table_bytes(&arena->view));
@@ -196,6 +198,7 @@ static int become_participant(struct tr_arena *arena)
             arena->view.geo.participant_count);
     if (result < 0)
         return tr_fail_errno(result, "take a participant entry");
+    arena->view.counters = view_participant(&arena->view, arena->peer.who)->counters;
     notify_joined(&arena->peer);
     return 0;
 }

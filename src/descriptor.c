@@ -86,10 +86,9 @@ static uint64_t type_word(const tr_tensor_spec *spec)
 }
 
 static void write_tensor(struct tensor_words *to, const tr_tensor_spec *spec,
-                         uint64_t offset, uint64_t nbytes)
+                         uint64_t nbytes)
 {
     shm_put(&to->type, type_word(spec));
-    shm_put(&to->offset, offset);
     shm_put(&to->nbytes, nbytes);
     for (uint32_t d = 0; d < spec->ndim; d++)
         shm_put(&to->shape[d], (uint64_t)spec->shape[d]);
@@ -116,7 +115,8 @@ static void write_table(uint8_t *table, const tr_tensor_spec specs[], size_t n)
 
         (void)!tr_tensor_nbytes(specs[i].dtype, specs[i].ndim, specs[i].shape, &nbytes);
         at = (at + TR_ALIGN - 1) / TR_ALIGN * TR_ALIGN;
-        write_tensor(&entries[i], &specs[i], at, nbytes);
+        write_tensor(&entries[i], &specs[i], nbytes);
+        shm_put(&entries[i].offset, at);
         shm_put(&entries[i].text, used | (uint64_t)name << 32 | (uint64_t)descr << 48);
         memcpy(texts + used, specs[i].name ? specs[i].name : "", name);
         memcpy(texts + used + name, specs[i].descr ? specs[i].descr : "", descr);
@@ -140,7 +140,7 @@ void descriptor_write(const struct view *view, uint32_t slot,
         shm_put(&record->first.nbytes, plan->table_bytes);
         tensors |= TENSORS_TABLE;
     } else if (n) {
-        write_tensor(&record->first, &specs[0], 0, plan->data_bytes);
+        write_tensor(&record->first, &specs[0], plan->data_bytes);
         if (__builtin_expect(specs[0].name || specs[0].descr, 0)) {
             write_small_text(record->name, specs[0].name ? specs[0].name : "");
             write_small_text(record->descr, specs[0].descr ? specs[0].descr : "");
@@ -176,7 +176,6 @@ void descriptor_write_plain(struct tr_message *message, const tr_tensor_spec *sp
 
     shm_put(&record->tensors, 1);
     shm_put(&record->first.type, type);
-    shm_put(&record->first.offset, 0);
     shm_put(&record->first.nbytes, plan->data_bytes);
     for (uint32_t d = 0; d < spec->ndim; d++)
         shm_put(&record->first.shape[d], (uint64_t)spec->shape[d]);
@@ -203,12 +202,14 @@ void descriptor_write_plain(struct tr_message *message, const tr_tensor_spec *sp
 void descriptor_move_first(const struct view *view, uint32_t slot, uint64_t offset)
 {
     struct slot_record *record = view_record(view, slot);
-    uint64_t table = shm_get(&record->first.offset);
+    uint64_t tensors = shm_get(&record->tensors), table = shm_get(&record->first.offset);
     struct tensor_words *first = &record->first;
 
-    if (shm_get(&record->tensors) & TENSORS_TABLE)
+    if (tensors & TENSORS_TABLE)
         first = (struct tensor_words *)(void *)(view->base +
                                                 view_payload_off(view, slot) + table);
+    else
+        shm_put(&record->tensors, tensors | TENSORS_MOVED);
     shm_put(&first->offset, offset);
 }
 
@@ -218,12 +219,11 @@ struct span {
     uint64_t bytes;
 };
 
-/* @p type_seen and @p offset_seen: the words that were checked, read once. */
-static bool read_tensor(tr_tensor *to, const struct tensor_words *from,
-                        struct span payload, bool read_only, uint64_t *type_seen,
-                        uint64_t *offset_seen)
+/* @p type_seen: the word that was checked, read once, as @p offset was. */
+static bool read_tensor(tr_tensor *to, const struct tensor_words *from, uint64_t offset,
+                        struct span payload, bool read_only, uint64_t *type_seen)
 {
-    uint64_t type = shm_get(&from->type), offset = shm_get(&from->offset), nbytes;
+    uint64_t type = shm_get(&from->type), nbytes;
 
     to->dtype = (tr_dtype){(uint8_t)type, (uint8_t)(type >> 8), (uint16_t)(type >> 16)};
     to->ndim = (uint32_t)(type >> 32 & 0xffff);
@@ -248,7 +248,6 @@ static bool read_tensor(tr_tensor *to, const struct tensor_words *from,
     to->name = "";
     to->descr = "";
     *type_seen = type;
-    *offset_seen = offset;
     return true;
 }
 
@@ -335,7 +334,7 @@ static int read_table(struct tr_message *message, const struct slot_record *reco
     uint64_t entries_bytes = (uint64_t)message->count * sizeof(struct tensor_words);
     const struct tensor_words *entries;
     void *more = message->more;
-    uint64_t type, offset;
+    uint64_t type;
     struct span texts;
 
     if (off % 8 || off > payload.bytes || bytes > payload.bytes - off ||
@@ -346,8 +345,8 @@ static int read_table(struct tr_message *message, const struct slot_record *reco
     message->tensors = message->more = more;
     entries = (const struct tensor_words *)(const void *)(payload.start + off);
     for (uint32_t i = 0; i < message->count; i++)
-        if (!read_tensor(&message->tensors[i], &entries[i], payload, read_only, &type,
-                         &offset))
+        if (!read_tensor(&message->tensors[i], &entries[i], shm_get(&entries[i].offset),
+                         payload, read_only, &type))
             return corrupt(message, "a tensor");
     texts = (struct span){payload.start + off + entries_bytes, bytes - entries_bytes};
     return read_texts(message, entries, texts);
@@ -356,12 +355,12 @@ static int read_table(struct tr_message *message, const struct slot_record *reco
 /* The same words as last time, which were checked then: nearly every message of a stream.
  * Compared as they are read, so a peer that changes them now only makes us read again. */
 static bool read_again(const struct tr_message *message, const struct slot_record *record,
-                       const uint8_t *base)
+                       const uint8_t *base, uint64_t offset)
 {
     const tr_tensor *tensor = &message->first;
 
-    if (!is_known(message, base, shm_get(&record->first.type),
-                  shm_get(&record->first.offset), shm_get(&record->first.nbytes)))
+    if (!is_known(message, base, shm_get(&record->first.type), offset,
+                  shm_get(&record->first.nbytes)))
         return false;
     for (uint32_t d = 0; d < tensor->ndim; d++)
         if ((int64_t)shm_get(&record->first.shape[d]) != tensor->shape[d])
@@ -370,16 +369,16 @@ static bool read_again(const struct tr_message *message, const struct slot_recor
 }
 
 static int read_first(struct tr_message *message, const struct slot_record *record,
-                      const uint8_t *base)
+                      const uint8_t *base, uint64_t offset)
 {
     struct span payload = {base + message->payload_off, message->payload_bytes};
 
     message->base = NULL;
-    if (!read_tensor(&message->first, &record->first, payload,
-                     message->held == HELD_SHARED, &message->first_type,
-                     &message->first_offset))
+    if (!read_tensor(&message->first, &record->first, offset, payload,
+                     message->held == HELD_SHARED, &message->first_type))
         return corrupt(message, "the tensor");
     message->base = base;
+    message->first_offset = offset;
     return 0;
 }
 
@@ -388,9 +387,10 @@ int descriptor_read(struct tr_message *message, const uint8_t *base)
     const struct slot_record *record = view_record(&message->arena->view, message->slot);
     uint64_t tensors = shm_get(&record->tensors);
     struct span payload = {base + message->payload_off, message->payload_bytes};
+    uint64_t offset = tensors & TENSORS_MOVED ? shm_get(&record->first.offset) : 0;
     int result = 0;
 
-    message->count = (uint32_t)tensors;
+    message->count = TENSORS_COUNT(tensors);
     message->tensors = &message->first;
     if (tensors & TENSORS_TABLE)
         return read_table(message, record, payload, message->held == HELD_SHARED);
@@ -398,8 +398,8 @@ int descriptor_read(struct tr_message *message, const uint8_t *base)
         return corrupt(message, "the number of tensors");
     if (message->count == 0)
         return 0;
-    if (!read_again(message, record, base))
-        result = read_first(message, record, base);
+    if (!read_again(message, record, base, offset))
+        result = read_first(message, record, base, offset);
     message->first.name = message->first.descr = "";
     if (result == 0 && __builtin_expect(tensors & TENSORS_TEXT, 0))
         result = read_small_texts(message, record);

@@ -84,14 +84,10 @@ static int take_slot(struct tr_arena *arena, uint32_t c, int64_t timeout_ns,
     return 0;
 }
 
-/* What the last user of the slot left in the header. */
+/* What the last user of the slot left; descriptor_write() takes its flags away. */
 static void clear_header(struct slot_record *record)
 {
     shm_put(&record->where, WHERE_NONE);
-    shm_put(&record->content, 0);
-    shm_put(&record->correlation_id, 0);
-    shm_put(&record->deadline_ns, 0);
-    shm_put(&record->published_ns, 0);
     shm_put(&record->reply_to, 0);
 }
 
@@ -186,7 +182,7 @@ int tr_loan_bytes(tr_arena *arena, uint64_t nbytes, int64_t timeout_ns, tr_messa
                        (unsigned long)nbytes);
     result = tr_loan(arena, &spec, 1, timeout_ns, out);
     if (result == 0)
-        shm_put(&view_record(&arena->view, (*out)->slot)->content, TR_CONTENT_OCTETS);
+        message_set_content(*out, TR_CONTENT_OCTETS);
     return result;
 }
 
@@ -195,6 +191,27 @@ uint64_t message_capacity(const struct tr_message *message)
     const struct view *view = &message->arena->view;
 
     return view->geo.classes[view_class_of(view, message->slot)].slot_bytes;
+}
+
+int message_respec(struct tr_message *message, const tr_tensor_spec specs[], size_t n)
+{
+    const struct view *view = &message->arena->view;
+    struct plan plan;
+    int result = message_owned(message, "describe");
+
+    if (result == 0)
+        result = descriptor_plan(specs, n, &plan);
+    if (result < 0)
+        return result;
+    if (!descriptor_fits(&view->geo.classes[view_class_of(view, message->slot)], &plan))
+        return tr_fail(TR_EMSGSIZE,
+                       "describe: %lu bytes of payload and %lu of descriptors do not fit "
+                       "in a slot of %lu; loan another message",
+                       (unsigned long)plan.data_bytes, (unsigned long)plan.table_bytes,
+                       (unsigned long)message_capacity(message));
+    descriptor_write(view, message->slot, specs, n, &plan);
+    return message_open(message->arena, message, message->slot, view->base,
+                        (enum held)message->held);
 }
 
 int message_describe(struct tr_message *message, const tr_tensor_spec *spec,

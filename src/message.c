@@ -12,6 +12,7 @@
 #include "src/descriptor.h"
 #include "src/error.h"
 #include "src/options.h"
+#include "src/request.h"
 
 size_t message_table_bytes(const struct view *view)
 {
@@ -131,6 +132,18 @@ int message_owned(const struct tr_message *message, const char *step)
     return 0;
 }
 
+int message_not_asked(const struct tr_message *message, const char *step)
+{
+    int result = message_owned(message, step);
+
+    if (result == 0 && message_is_request(message))
+        return tr_fail(TR_EINVAL,
+                       "%s: somebody waits for a reply to this message; answer it, or "
+                       "send it on over a queue",
+                       step);
+    return result;
+}
+
 void tr_release(tr_message *message)
 {
     struct tr_arena *arena = message ? message->arena : NULL;
@@ -146,6 +159,8 @@ void tr_release(tr_message *message)
         shared_unpin(&arena->peer, &message->pin);
         return;
     }
+    if (__builtin_expect(message_is_request(message), 0) && request_let_go(message))
+        return;
     message->held = HELD_NOT;
     slot_free(&arena->peer, message->slot);
 }
@@ -173,35 +188,67 @@ tr_arena *tr_message_arena(const tr_message *message)
     return message->arena;
 }
 
+void message_set_content(struct tr_message *message, uint32_t content)
+{
+    struct slot_record *record = record_of(message);
+    uint64_t rest = shm_get(&record->tensors) & ~(UINT64_C(0xff) << 16);
+
+    shm_put(&record->tensors, rest | (uint64_t)content << 16);
+}
+
+void message_begin_head(struct tr_message *message)
+{
+    struct slot_record *record = record_of(message);
+    uint64_t flags = shm_get(&record->tensors);
+
+    if (flags & TENSORS_HEAD)
+        return;
+    shm_put(&record->correlation_id, 0);
+    shm_put(&record->deadline_ns, 0);
+    shm_put(&record->published_ns, 0);
+    shm_put(&record->tensors, flags | TENSORS_HEAD);
+}
+
+/* The parts that are there only if a flag says so. */
+static void read_optional(const struct slot_record *record, uint64_t flags,
+                          tr_header *out)
+{
+    uint64_t words[SMALL_TEXT / 8];
+
+    if (flags & TENSORS_HEAD) {
+        out->correlation_id = shm_get(&record->correlation_id);
+        out->deadline_ns = (int64_t)shm_get(&record->deadline_ns);
+        out->published_ns = (int64_t)shm_get(&record->published_ns);
+    }
+    if (flags & TENSORS_CRC) {
+        out->has_crc = 1;
+        out->crc32c = (uint32_t)shm_get(&record->crc32c);
+    }
+    if (flags & TENSORS_USER) {
+        shm_copy_out(words, record->user, SMALL_TEXT / 8);
+        memcpy(out->user, words, sizeof(out->user));
+    }
+    if (flags & TENSORS_MIME) {
+        shm_copy_out(words, record->content_type, SMALL_TEXT / 8);
+        memcpy(out->content_type, words, sizeof(out->content_type));
+        out->content_type[TR_MAX_CONTENT_TYPE] = 0;
+    }
+}
+
 int tr_message_header(const tr_message *message, tr_header *header)
 {
     struct slot_record *record = record_of(message);
-    uint64_t content = shm_get(&record->content), flags = shm_get(&record->tensors);
-    uint64_t words[SMALL_TEXT / 8];
-    tr_header out = {0};
+    uint64_t flags = shm_get(&record->tensors);
+    tr_header out = {.struct_size = header->struct_size,
+                     .content = TENSORS_CONTENT(flags),
+                     .sequence = message->sequence,
+                     .deliveries = message->deliveries,
+                     .sender = message->sender};
 
     if (header->struct_size < 8 || header->struct_size > sizeof(out))
         return tr_fail(TR_EINVAL, "header: struct_size is %u, this library knows %zu",
                        header->struct_size, sizeof(out));
-    out.struct_size = header->struct_size;
-    out.content = (uint32_t)content;
-    out.sequence = message->sequence;
-    out.correlation_id = shm_get(&record->correlation_id);
-    out.deadline_ns = (int64_t)shm_get(&record->deadline_ns);
-    out.published_ns = (int64_t)shm_get(&record->published_ns);
-    out.deliveries = message->deliveries;
-    out.sender = message->sender;
-    out.has_crc = flags & TENSORS_CRC ? 1 : 0;
-    out.crc32c = out.has_crc ? (uint32_t)(content >> 32) : 0;
-    if (flags & TENSORS_USER) {
-        shm_copy_out(words, record->user, SMALL_TEXT / 8);
-        memcpy(out.user, words, sizeof(out.user));
-    }
-    if (flags & TENSORS_MIME) {
-        shm_copy_out(words, record->content_type, SMALL_TEXT / 8);
-        memcpy(out.content_type, words, sizeof(out.content_type));
-        out.content_type[TR_MAX_CONTENT_TYPE] = 0;
-    }
+    read_optional(record, flags, &out);
     memcpy(header, &out, header->struct_size);
     return 0;
 }
@@ -214,12 +261,24 @@ static bool any_set(const uint8_t *bytes, size_t n)
     return false;
 }
 
+/* 64 bytes that are there only if any is set. */
+static uint64_t write_optional(_Atomic uint64_t *to, const void *from, bool set,
+                               uint64_t flag)
+{
+    uint64_t words[SMALL_TEXT / 8];
+
+    if (!set)
+        return 0;
+    memcpy(words, from, sizeof(words));
+    shm_copy_in(to, words, SMALL_TEXT / 8);
+    return flag;
+}
+
 int tr_message_set_header(tr_message *message, const tr_header *given)
 {
     struct slot_record *record = record_of(message);
-    uint64_t flags = shm_get(&record->tensors) & ~(TENSORS_USER | TENSORS_MIME);
-    uint64_t words[SMALL_TEXT / 8];
     tr_header header = {0};
+    uint64_t flags;
     int result = message_owned(message, "set header");
 
     if (result == 0)
@@ -229,19 +288,20 @@ int tr_message_set_header(tr_message *message, const tr_header *given)
     if (!memchr(header.content_type, 0, sizeof(header.content_type)))
         return tr_fail(TR_EINVAL, "set header: content_type has no 0 in its %d bytes",
                        TR_MAX_CONTENT_TYPE + 1);
-    shm_put(&record->content, (shm_get(&record->content) >> 32 << 32) | header.content);
+    if (header.content > UINT8_MAX)
+        return tr_fail(TR_EINVAL,
+                       "set header: content is %u, see tr_content for what it can be",
+                       header.content);
+    message_begin_head(message);
     shm_put(&record->correlation_id, header.correlation_id);
-    shm_put(&record->deadline_ns, (uint64_t)header.deadline_ns);
-    if (any_set(header.user, sizeof(header.user))) {
-        memcpy(words, header.user, sizeof(words));
-        shm_copy_in(record->user, words, SMALL_TEXT / 8);
-        flags |= TENSORS_USER;
-    }
-    if (header.content_type[0]) {
-        memcpy(words, header.content_type, sizeof(words));
-        shm_copy_in(record->content_type, words, SMALL_TEXT / 8);
-        flags |= TENSORS_MIME;
-    }
+    if (!message_is_request(message)) /* else it is the requester's */
+        shm_put(&record->deadline_ns, (uint64_t)header.deadline_ns);
+    message_set_content(message, header.content);
+    flags = shm_get(&record->tensors) & ~(TENSORS_USER | TENSORS_MIME);
+    flags |= write_optional(record->user, header.user,
+                            any_set(header.user, sizeof(header.user)), TENSORS_USER);
+    flags |= write_optional(record->content_type, header.content_type,
+                            header.content_type[0] != 0, TENSORS_MIME);
     shm_put(&record->tensors, flags);
     return 0;
 }
@@ -271,8 +331,7 @@ static void keep_checksum(tr_message *message)
 {
     struct slot_record *record = record_of(message);
 
-    shm_put(&record->content,
-            (uint64_t)checksum(message) << 32 | (uint32_t)shm_get(&record->content));
+    shm_put(&record->crc32c, checksum(message));
     shm_put(&record->tensors, shm_get(&record->tensors) | TENSORS_CRC);
 }
 
@@ -288,7 +347,7 @@ int tr_message_seal(tr_message *message)
 int tr_message_verify(const tr_message *message)
 {
     struct slot_record *record = record_of(message);
-    uint32_t said = (uint32_t)(shm_get(&record->content) >> 32), found;
+    uint32_t said = (uint32_t)shm_get(&record->crc32c), found;
 
     if (!(shm_get(&record->tensors) & TENSORS_CRC))
         return 0;
@@ -301,8 +360,10 @@ int tr_message_verify(const tr_message *message)
 
 void message_stamp(struct tr_message *message, bool with_time)
 {
-    if (__builtin_expect(with_time, 0))
+    if (__builtin_expect(with_time, 0)) {
+        message_begin_head(message);
         shm_put(&record_of(message)->published_ns, (uint64_t)os->now_ns());
+    }
     if (__builtin_expect(message->arena->view.geo.flags & TR_ARENA_CRC32C, 0))
         keep_checksum(message);
 }

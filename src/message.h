@@ -64,6 +64,16 @@ int message_no_pins(struct tr_arena *arena, const char *step);
 /* Whether this process may send or change it: 0, TR_EFORK, TR_EINVAL. */
 int message_owned(const struct tr_message *message, const char *step);
 
+/* The kind of content, of a message that is ours. */
+void message_set_content(struct tr_message *message, uint32_t content);
+
+/* Correlation id, deadline and time of a message that is ours are about to be written: what
+ * an earlier user of the slot left there goes. */
+void message_begin_head(struct tr_message *message);
+
+/* The same for what would keep its requester from ever getting a reply. */
+int message_not_asked(const struct tr_message *message, const char *step);
+
 /* What sending owes the header: time and checksum. */
 void message_stamp(struct tr_message *message, bool with_time);
 
@@ -71,6 +81,9 @@ void message_stamp(struct tr_message *message, bool with_time);
  * shape: for files that were read into the slot as they are. 0, or as tr_loan(). */
 int message_describe(struct tr_message *message, const tr_tensor_spec *spec,
                      uint64_t offset);
+
+/* Give a message that is ours other tensors; what they held is lost. 0, or as tr_loan(). */
+int message_respec(struct tr_message *message, const tr_tensor_spec specs[], size_t n);
 
 /* Of a loaned message: room for its tensor's data from the start of the slot. */
 uint64_t message_capacity(const struct tr_message *message);

@@ -12,13 +12,22 @@
 #include "src/arena.h"
 #include "src/error.h"
 
+/* What all participants counted, and who had no entry yet. */
+static uint64_t read_counter(const struct view *view, uint32_t i)
+{
+    uint64_t sum = shm_get(&view_live(view)->counters[i]);
+
+    for (uint32_t p = 0; p < view->geo.participant_count; p++)
+        sum += shm_get(&view_participant(view, p)->counters[i]);
+    return sum;
+}
+
 /* Counters in the order of the fields, which is that of enum counter. */
 static void read_counters(const struct view *view, tr_stats *stats)
 {
-    struct live *live = view_live(view);
     uint32_t i = 0;
 
-#define READ(name, text) stats->name = shm_get(&live->counters[i++]);
+#define READ(name, text) stats->name = read_counter(view, i++);
     TR_COUNTERS(READ)
 #undef READ
 }
