@@ -123,24 +123,32 @@ static int32_t *read_pools(const struct pools *pools)
     return before;
 }
 
+static int set_found(const struct pools *pools, int32_t threads, tr_worker_report *report)
+{
+    int32_t *before = read_pools(pools);
+    int err;
+
+    if (!before)
+        return tr_fail(TR_ENOMEM, "enter: no memory for %zu counts", pools->count);
+    err = save_pools(pools, before);
+    for (size_t i = 0; i < pools->count && !err; i++)
+        if (before[i] != threads)
+            pool_set(&pools->pool[i], threads);
+    for (size_t i = 0; i < pools->count && i < TR_REPORT_POOLS && !err; i++)
+        describe(&report->pool[i], &pools->pool[i], before[i]);
+    report->pool_count = (uint32_t)pools->count;
+    free(before);
+    return err;
+}
+
 static int set_pools(int32_t threads, tr_worker_report *report)
 {
     struct pools pools;
-    int32_t *before;
     int err = pools_find(&pools);
 
     if (err)
         return err;
-    before = read_pools(&pools);
-    err = before ? save_pools(&pools, before)
-                 : tr_fail(TR_ENOMEM, "enter: no memory for %zu counts", pools.count);
-    for (size_t i = 0; i < pools.count && !err; i++)
-        if (before[i] != threads)
-            pool_set(&pools.pool[i], threads);
-    for (size_t i = 0; i < pools.count && i < TR_REPORT_POOLS && !err; i++)
-        describe(&report->pool[i], &pools.pool[i], before[i]);
-    report->pool_count = (uint32_t)pools.count;
-    free(before);
+    err = set_found(&pools, threads, report);
     pools_free(&pools);
     return err;
 }

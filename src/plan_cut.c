@@ -184,7 +184,9 @@ static void deal_workers(struct cut *cut)
                 (!best || here->count * best->workers > best->count * here->workers))
                 best = here;
         }
-        best->workers++; /* there is one: no more workers than cores come here */
+        if (!best)
+            break; /* never: no more workers than cores come here */
+        best->workers++;
     }
 }
 
@@ -296,7 +298,7 @@ static uint32_t best_window(const struct runs *runs, uint32_t start, uint32_t co
 static int place_group(struct cut *cut, const struct group *group)
 {
     uint32_t cap = cut->options->cores_per_worker, mean = group->count / group->workers;
-    uint32_t start[TR_MAX_WORKERS], count[TR_MAX_WORKERS];
+    uint32_t start[TR_MAX_WORKERS] = {0}, count[TR_MAX_WORKERS] = {0};
     bool capped = cap && cap <= mean, spread = cut->options->policy == TR_PLAN_SPREAD;
     struct runs runs = {.cut = cut, .group = group, .small = mean};
     int err;

@@ -136,6 +136,24 @@ static int fill_up(tr_pool *pool)
     return 0;
 }
 
+static int start(tr_pool *pool, const tr_pool_options *options)
+{
+    struct pool_page *page;
+    int err = take_options(pool, options);
+
+    if (err)
+        return err;
+    page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                -1, 0);
+    if (!page || page == MAP_FAILED)
+        return tr_fail(TR_ENOMEM, "pool: no memory for %zu bytes", sizeof(*page));
+    pool->page = page;
+    err = open_descriptors(pool);
+    if (!err)
+        err = make_plan(pool, pool->options.workers);
+    return err ? err : fill_up(pool);
+}
+
 int tr_pool_start(tr_pool **out, const tr_pool_options *options)
 {
     tr_pool *pool = calloc(1, sizeof(*pool));
@@ -146,22 +164,7 @@ int tr_pool_start(tr_pool **out, const tr_pool_options *options)
     pool->master = getpid();
     pool->epoll = pool->timer = pool->ready = -1;
     sigprocmask(SIG_SETMASK, NULL, &pool->mask);
-    err = take_options(pool, options);
-    if (!err) {
-        pool->page = mmap(NULL, sizeof(*pool->page), PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (pool->page == MAP_FAILED) {
-            pool->page = NULL;
-            err = tr_fail(TR_ENOMEM, "pool: no memory for %zu bytes",
-                          sizeof(*pool->page));
-        }
-    }
-    if (!err)
-        err = open_descriptors(pool);
-    if (!err)
-        err = make_plan(pool, pool->options.workers);
-    if (!err)
-        err = fill_up(pool);
+    err = start(pool, options);
     if (err) {
         tr_pool_close(pool);
         return err;

@@ -7,4 +7,28 @@
 #include <tensoring/plan.h>
 #include <tensoring/pool.h>
 
+TR_BEGIN_DECLS
+
+/**
+ * Keep @p plan in @p arena, for all who attach: they need no discovery of their own, and see
+ * what their siblings have. It replaces the one that was there. It takes a slot of
+ * sizeof(tr_plan) bytes, and one channel, the board "tensoring.plan".
+ *
+ * @return 0, TR_EINVAL (not a plan), and as tr_board_open(), tr_loan() and tr_board_put().
+ * Owner: -. Threads: any. Progress: lock-free. Syscalls: none. Crash: the old or the new one
+ * is there.
+ */
+TR_API TR_CHECK int tr_plan_put(tr_arena *arena, const tr_plan *plan);
+
+/**
+ * Copy the plan out that is kept in @p arena.
+ * @return 0, TR_ENOENT (there is none), TR_EINVAL (it was made by another version), and as
+ *         tr_board_open() and tr_board_get().
+ * Owner: the caller's own memory. Threads: any. Progress: lock-free. Syscalls: none.
+ * Crash: -.
+ */
+TR_API TR_CHECK int tr_plan_get(tr_arena *arena, tr_plan *plan);
+
+TR_END_DECLS
+
 #endif

@@ -659,6 +659,37 @@ static void refuses_nonsense(void **state)
     assert_null(pool);
 }
 
+/* A plan in the arena: siblings see it, workers need no discovery. */
+static void plans_lie_in_the_arena(void **state)
+{
+    static const tr_slot_class class = {65536, 4};
+    static tr_plan plan, copy;
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_arena *other;
+    int status;
+    pid_t pid;
+
+    (void)state;
+    options.classes = &class;
+    options.class_count = 1;
+    assert_int_equal(tr_plan_create(&plan, 3, NULL), 0);
+    assert_int_equal(tr_plan_put(arena, &plan), TR_EMSGSIZE); /* slots of 4 KiB */
+    assert_int_equal(tr_arena_create(&other, NULL, &options), 0);
+    assert_int_equal(tr_plan_get(other, &copy), TR_ENOENT);
+    for (uint32_t i = 0; i < 10; i++) { /* the old ones are freed */
+        plan.worker[0].threads = i;
+        assert_int_equal(tr_plan_put(other, &plan), 0);
+    }
+    pid = fork();
+    if (pid == 0)
+        _exit(tr_plan_get(other, &copy) || memcmp(&copy, &plan, sizeof(plan)));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    plan.magic++;
+    assert_int_equal(tr_plan_put(other, &plan), TR_EINVAL);
+    tr_arena_close(other);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -679,6 +710,7 @@ int main(void)
         CASE(obeys_signals),
         CASE(workers_do_not_outlive_their_master),
         CASE(workers_do_not_supervise),
+        CASE(plans_lie_in_the_arena),
         CASE(refuses_nonsense),
     };
 
