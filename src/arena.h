@@ -21,6 +21,7 @@ struct tr_arena {
     struct here *here;
     struct tr_message *messages; /* one handle a slot, touched when first used */
     _Atomic uint32_t pulses;     /* local: calls since we last thought of the dead */
+    struct inbox *_Atomic inbox; /* local: of its requests, NULL until the first */
     int huge_error;
     char name[TR_MAX_ARENA_NAME + 1]; /* "" if anonymous */
 };

@@ -104,7 +104,7 @@ static int put(tr_board *board, const char *key, tr_message *message, uint64_t e
     int result = enter(board, key, &name);
 
     if (result == 0)
-        result = message_owned(message, "put");
+        result = message_not_asked(message, "put");
     if (result == 0 && message->arena != board->arena)
         result = tr_fail(TR_EINVAL,
                          "put: the message lies in another arena than board \"%s\"",

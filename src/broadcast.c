@@ -141,7 +141,7 @@ int tr_broadcast_publish(tr_broadcast *broadcast, tr_message *message, int64_t t
     uint32_t held;
 
     if (result == 0)
-        result = message_owned(message, "publish");
+        result = message_not_asked(message, "publish");
     if (result == 0 && message->arena != broadcast->arena)
         result = tr_fail(
             TR_EINVAL, "publish: the message lies in another arena than broadcast \"%s\"",

@@ -11,6 +11,7 @@
 #include <tensoring/message.h>
 #include <tensoring/npy.h>
 #include <tensoring/queue.h>
+#include <tensoring/request.h>
 #include <tensoring/stats.h>
 #include <tensoring/tensor.h>
 #include <tensoring/version.h>

@@ -140,6 +140,7 @@ static void dump_slot_record(void)
     FIELD(slot_record, descr);
     FIELD(slot_record, resident);
     FIELD(slot_record, shared_at);
+    FIELD(slot_record, reply_code);
     FIELD(slot_record, reserved);
 }
 

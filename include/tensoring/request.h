@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* request.h - ask over a queue, and get the answer.
+ *
+ *  client: loan - fill - tr_request (or tr_request_async - tr_reply_wait) - read - release
+ *  server: tr_queue_receive - read - tr_reply (or tr_reply_error)
+ *
+ * Many clients, many servers, one queue. Each request ends in exactly one way: a reply, an
+ * error, TR_EPEERDIED, or its deadline. A reply that comes after its request was given up is
+ * dropped, never taken for another's. */
+#ifndef TENSORING_REQUEST_H
+#define TENSORING_REQUEST_H
+
+#include <tensoring/queue.h>
+
+TR_BEGIN_DECLS
+
+#define TR_MAX_REQUESTS   1024 /**< in flight from one process */
+#define TR_MAX_ERROR_TEXT 511  /**< bytes of a server's error, without the 0 */
+
+/**
+ * Send @p message and wait for the reply. Servers see in header.deadline_ns, and by
+ * tr_remaining_ns(), how much of @p timeout_ns is left.
+ *
+ * @param message     as for tr_queue_send()
+ * @param timeout_ns  for all of it: room in the queue, service, reply
+ * @param reply       the answer; it may be the request's own slot. NULL unless 0 is returned
+ * @return 0, TR_ETIMEDOUT or TR_EAGAIN (the detail tells who is serving), TR_EINTR,
+ *         TR_EREMOTE (the server's error: tr_remote_code(), and the detail is its text),
+ *         TR_EPEERDIED (a server died with it and it is not to be redelivered), TR_ECLOSED,
+ *         TR_EINVAL, TR_EFORK, TR_ENOSPC (TR_MAX_REQUESTS are in flight, or no room for
+ *         another channel), TR_ENOMEM, TR_EUSERS, TR_ECHECKSUM, TR_ECORRUPT.
+ *
+ * Owner:    @p message is taken, whatever is returned, but for TR_EINVAL, TR_EFORK,
+ *           TR_ECLOSED, TR_ENOSPC, TR_ENOMEM and TR_EUSERS; then it still is the caller's.
+ *           The reply is the caller's: tr_release() it, or send it on.
+ * Threads:  any; no other thread may be using @p message.
+ * Progress: blocks up to the timeout. Syscalls: as sending and receiving.
+ * Crash:    a request that nobody has received is still served; its reply is thrown away.
+ */
+TR_API TR_CHECK int tr_request(tr_queue *queue, tr_message *message, int64_t timeout_ns,
+                               tr_message **reply);
+
+/**
+ * Send a request and go on. End it by tr_reply_wait(), tr_reply_next() or
+ * tr_request_cancel().
+ * @param timeout_ns  for all of it, as the servers see it; this call waits for room alone
+ * @param ticket      stands for the request, in this process
+ * @return 0, TR_EAGAIN, TR_ETIMEDOUT, TR_EINTR, TR_ECLOSED, TR_EINVAL, TR_EFORK, TR_ENOSPC,
+ *         TR_ENOMEM, TR_EUSERS.
+ * Owner: the queue on 0; on any error nothing has changed hands. Threads: any.
+ * Progress: as tr_queue_send(). Syscalls: as tr_queue_send(). Crash: as tr_request().
+ */
+TR_API TR_CHECK int tr_request_async(tr_queue *queue, tr_message *message,
+                                     int64_t timeout_ns, uint64_t *ticket);
+
+/**
+ * The reply to one request.
+ * @return 0, TR_EAGAIN, TR_ETIMEDOUT, TR_EINTR (in these three cases the ticket stays good),
+ *         TR_EREMOTE, TR_EPEERDIED, TR_EINVAL (no such ticket: it has ended),
+ *         TR_ECHECKSUM, TR_ECORRUPT, TR_ENOMEM, TR_EUSERS, TR_ENOSPC.
+ * Owner: the caller. Threads: any. Progress: blocks up to the timeout.
+ * Syscalls: none if it is there. Crash: as tr_request().
+ */
+TR_API TR_CHECK int tr_reply_wait(tr_arena *arena, uint64_t ticket, int64_t timeout_ns,
+                                  tr_message **reply);
+
+/**
+ * The next end of any asynchronous request of this process, for event loops.
+ * @param ticket  which one it was; set on 0, TR_EREMOTE and TR_EPEERDIED, else 0
+ * @return as tr_reply_wait()
+ * Owner: the caller. Threads: any. Progress: blocks up to the timeout.
+ * Syscalls: none if one is there. Crash: as tr_request().
+ */
+TR_API TR_CHECK int tr_reply_next(tr_arena *arena, int64_t timeout_ns, uint64_t *ticket,
+                                  tr_message **reply);
+
+/**
+ * Give a request up. If nobody has received it yet it is taken back; else its reply will be
+ * thrown away.
+ * @return 0, TR_EINVAL (no such ticket: it has ended).
+ * Owner: -. Threads: any. Progress: lock-free. Syscalls: none. Crash: -.
+ */
+TR_API TR_CHECK int tr_request_cancel(tr_arena *arena, uint64_t ticket);
+
+/** Whether somebody waits for a reply to this message, which was received from a queue. If
+ *  it is released instead, the requester gets TR_EREMOTE with TR_ECANCELED.
+ *  @return 1 or 0. Threads: one. Syscalls: none. Crash: -. */
+TR_API TR_CHECK int tr_is_request(const tr_message *message);
+
+/** How long the requester still waits, in ns: TR_FOREVER, or 0 if it does no longer.
+ *  Threads: one. Syscalls: none. */
+TR_API int64_t tr_remaining_ns(const tr_message *message);
+
+/**
+ * Give the slot of a request other tensors, to be filled with the reply; what they held is
+ * lost. From here on it will not be redelivered, should this process die.
+ * @return 0, TR_EINVAL (not a request), TR_EMSGSIZE (the slot is too small: loan another
+ *         message), TR_EOVERFLOW, TR_ENAMETOOLONG, TR_EFORK, TR_ENOMEM, TR_ECORRUPT.
+ * Owner: the caller. Threads: one. Progress: wait-free. Syscalls: none. Crash: the requester
+ * gets TR_EPEERDIED.
+ */
+TR_API TR_CHECK int tr_request_reuse(tr_message *request, const tr_tensor_spec specs[],
+                                     size_t n);
+
+/**
+ * Answer.
+ * @param request  received from a queue
+ * @param reply    loaned, or received and now passed on; of the same arena. NULL or
+ *                 @p request: the request itself goes back, with what was written into it. Who
+ *                 writes into a request without tr_request_reuse() should serve a queue of
+ *                 policy TR_DROP: a second server would get what was written.
+ * @return 0 (also if the requester is dead, or has given up: the reply is thrown away),
+ *         TR_EINVAL (not a request), TR_EFORK, TR_ETIMEDOUT (its inbox is full, and it takes
+ *         nothing out), TR_EUSERS.
+ * Owner:    both are gone on 0; on any error nothing has changed hands.
+ * Threads:  any. Progress: lock-free. Syscalls: none if the requester is not asleep.
+ * Crash:    the reply is there or not; in the second case the policy of the queue decides.
+ */
+TR_API TR_CHECK int tr_reply(tr_message *request, tr_message *reply);
+
+/**
+ * Answer with an error: the requester gets TR_EREMOTE, @p code and @p text.
+ * @param code  not 0; of the caller's choice
+ * @param text  UTF-8; what does not fit in the request's slot, or in TR_MAX_ERROR_TEXT bytes,
+ *              is cut off
+ * @return 0, TR_EINVAL, TR_EFORK, TR_ETIMEDOUT, TR_EUSERS.
+ * Owner: the request is gone on 0. Threads, Progress, Syscalls, Crash: as tr_reply().
+ */
+TR_API TR_CHECK int tr_reply_error(tr_message *request, int32_t code, const char *text);
+
+/** The code of the server's error, after TR_EREMOTE in this thread. Threads: any. */
+TR_API int32_t tr_remote_code(void);
+
+TR_END_DECLS
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* reply.c - the server's side. */
+#include <errno.h>
+#include <string.h>
+
+#include "ipc/os.h"
+#include "ipc/wait.h"
+#include "src/descriptor.h"
+#include "src/error.h"
+#include "src/message.h"
+#include "src/request.h"
+
+#define FULL_NS INT64_C(1000000000) /* patience with a requester that takes nothing out */
+
+static struct slot_record *record_of(const struct tr_message *message)
+{
+    return view_record(&message->arena->view, message->slot);
+}
+
+bool message_is_request(const struct tr_message *message)
+{
+    return message->held == HELD_RECEIVED &&
+           route_is_request(shm_get(&record_of(message)->reply_to));
+}
+
+int tr_is_request(const tr_message *message)
+{
+    return message_is_request(message);
+}
+
+int64_t tr_remaining_ns(const tr_message *message)
+{
+    struct slot_record *record = record_of(message);
+    int64_t deadline = 0, now;
+
+    if (shm_get(&record->tensors) & TENSORS_HEAD)
+        deadline = (int64_t)shm_get(&record->deadline_ns);
+    if (deadline == 0)
+        return TR_FOREVER;
+    now = os->now_ns();
+    return deadline > now ? deadline - now : 0;
+}
+
+static int check_request(const tr_message *request, const char *step)
+{
+    int result = arena_enter(request->arena);
+
+    if (result == 0)
+        result = message_owned(request, step);
+    if (result == 0 && !message_is_request(request))
+        result = tr_fail(TR_EINVAL, "%s: nobody waits for a reply to this message", step);
+    return result;
+}
+
+struct answering {
+    struct peer *me;
+    struct route route;
+    uint32_t slot;
+};
+
+static int try_answer(void *context)
+{
+    struct answering *answering = context;
+
+    return request_answer(answering->me, &answering->route, answering->slot);
+}
+
+/* Put @p message into the inbox of who sent @p request. 0: it is gone, as it is if nobody
+ * wants it any more. */
+static int answer(struct tr_message *request, struct tr_message *message)
+{
+    struct tr_arena *arena = request->arena;
+    struct answering answering = {.me = &arena->peer, .slot = message->slot};
+    uint64_t route = shm_get(&record_of(request)->reply_to);
+    uint32_t held = message->held;
+    int result;
+
+    if (!route_read(&arena->view, route, &answering.route))
+        return tr_fail(TR_ECORRUPT, "reply: where the request came from breaks a rule");
+    if (message != request)
+        shm_put(&record_of(message)->reply_to, route);
+    message_stamp(message, false);
+    /* Before it is out: the requester may be a thread of ours, and use the same handle. */
+    message->held = HELD_NOT;
+    result = try_answer(&answering);
+    if (result == -EAGAIN)
+        result = wait_for(&arena->peer, &answering.route.inbox.channel->room, try_answer,
+                          &answering, FULL_NS);
+    if (result == -EPIPE)
+        view_count(&arena->view, COUNT_STALE_REPLIES, 1);
+    if (result == 0 || result == -EPIPE)
+        return 0;
+    message->held = held;
+    return tr_fail_errno(
+        result, "reply: the inbox of participant %u (pid %u) is full",
+        answering.route.who,
+        shm_get(&view_participant(&arena->view, answering.route.who)->pid));
+}
+
+int tr_reply(tr_message *request, tr_message *reply)
+{
+    int result = check_request(request, "reply");
+
+    if (result < 0)
+        return result;
+    if (!reply || reply == request)
+        return answer(request, request);
+    result = message_owned(reply, "reply");
+    if (result == 0 && reply->arena != request->arena)
+        result = tr_fail(TR_EINVAL,
+                         "reply: the message lies in another arena than the request");
+    if (result == 0)
+        result = answer(request, reply);
+    if (result < 0)
+        return result;
+    request->held = HELD_NOT;
+    slot_free(&request->arena->peer, request->slot);
+    return 0;
+}
+
+/* From here on another server must not have it. */
+static void spoil(struct tr_message *request)
+{
+    struct slot_record *record = record_of(request);
+
+    shm_put(&record->reply_to, shm_get(&record->reply_to) | ROUTE_SPOILT);
+}
+
+int tr_request_reuse(tr_message *request, const tr_tensor_spec specs[], size_t n)
+{
+    int result = check_request(request, "reuse");
+
+    if (result < 0)
+        return result;
+    spoil(request);
+    return message_respec(request, specs, n);
+}
+
+static int write_error(struct tr_message *request, int32_t code, const char *text)
+{
+    struct slot_record *record = record_of(request);
+    uint64_t room = message_capacity(request);
+    int64_t length = (int64_t)strnlen(text, TR_MAX_ERROR_TEXT);
+    tr_tensor_spec spec = {.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = &length};
+    int result;
+
+    if ((uint64_t)length > room)
+        length = (int64_t)room;
+    result = tr_request_reuse(request, &spec, 1);
+    if (result < 0)
+        return result;
+    if (length)
+        memcpy(tr_message_tensor(request, 0)->data, text, (size_t)length);
+    shm_put(&record->reply_code, (uint32_t)code);
+    shm_put(&record->tensors, shm_get(&record->tensors) | TENSORS_ERROR);
+    return 0;
+}
+
+int tr_reply_error(tr_message *request, int32_t code, const char *text)
+{
+    int result = check_request(request, "reply error");
+
+    if (result == 0 && (code == 0 || !text))
+        result = tr_fail(TR_EINVAL, "reply error: %s", text ? "code is 0" : "no text");
+    if (result == 0)
+        result = write_error(request, code, text);
+    return result < 0 ? result : answer(request, request);
+}
+
+bool request_let_go(struct tr_message *message)
+{
+    return tr_reply_error(message, TR_ECANCELED,
+                          "the server let go of the request without an answer") == 0;
+}

@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: MIT */
+#include "support.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "src/arena.h"
+
+#define LONG (INT64_C(30) * 1000 * 1000 * 1000) /* ns: it hangs */
+
+static tr_queue *open_queue(tr_arena *arena, tr_policy policy)
+{
+    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
+    tr_queue *queue;
+
+    options.policy = policy;
+    options.capacity = 8;
+    assert_ok(tr_queue_open(arena, "ask", &options, &queue));
+    return queue;
+}
+
+static uint64_t ask(tr_queue *queue, int64_t value)
+{
+    uint64_t ticket;
+
+    assert_ok(tr_request_async(queue, loan_i64(tr_queue_arena(queue), 4, value), LONG,
+                               &ticket));
+    return ticket;
+}
+
+static tr_message *take(tr_queue *queue, int64_t expected)
+{
+    tr_message *request;
+
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &request));
+    assert_true(tr_is_request(request));
+    assert_int_equal(first_i64(request), expected);
+    return request;
+}
+
+static int64_t answer_to(tr_arena *arena, uint64_t ticket)
+{
+    tr_message *reply;
+    int64_t value;
+
+    assert_ok(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply));
+    assert_false(tr_is_request(reply));
+    value = first_i64(reply);
+    tr_release(reply);
+    return value;
+}
+
+static void end(tr_arena *arena, tr_queue *queue, uint64_t slots)
+{
+    assert_int_equal(stats_of(arena).slots_free, slots);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
+static void replies_in_place_or_anew(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_message *request, *reply;
+    uint64_t ticket;
+    (void)state;
+
+    for (int64_t i = 0; i < 20; i++) {
+        ticket = ask(queue, i);
+        assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EAGAIN);
+        assert_null(reply);
+        request = take(queue, i);
+        if (i % 2) {
+            *(int64_t *)tr_message_tensor(request, 0)->data = 100 + i;
+            assert_ok(tr_reply(request, NULL));
+        } else {
+            assert_ok(tr_reply(request, loan_i64(arena, 2, 100 + i)));
+        }
+        assert_int_equal(answer_to(arena, ticket), 100 + i);
+        assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EINVAL);
+    }
+    end(arena, queue, 8);
+}
+
+static void replies_come_in_any_order(void **state)
+{
+    tr_arena *arena = make_arena(16, 0);
+    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_message *requests[4], *reply;
+    uint64_t tickets[4], ended;
+    (void)state;
+
+    for (int i = 0; i < 4; i++)
+        tickets[i] = ask(queue, i);
+    for (int i = 0; i < 4; i++)
+        requests[i] = take(queue, i);
+    for (int i = 3; i >= 0; i--)
+        assert_ok(tr_reply(requests[i], loan_i64(arena, 1, 10 * i)));
+    assert_int_equal(answer_to(arena, tickets[1]), 10);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(tr_reply_next(arena, TR_NOWAIT, &ended, &reply));
+        for (int k = 0; k < 4; k++)
+            if (ended == tickets[k])
+                assert_int_equal(first_i64(reply), 10 * k);
+        tr_release(reply);
+    }
+    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ended, &reply), TR_EAGAIN);
+    end(arena, queue, 16);
+}
+
+static void errors_carry_code_and_text(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_message *request, *reply;
+    uint64_t ticket = ask(queue, 1);
+    char text[600];
+    (void)state;
+
+    request = take(queue, 1);
+    assert_int_equal(tr_reply_error(request, 0, "nothing"), TR_EINVAL);
+    assert_ok(tr_reply_error(request, -42, "no such model"));
+    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
+    assert_int_equal(tr_remote_code(), -42);
+    assert_string_equal(tr_error_detail(), "no such model");
+
+    memset(text, 'x', sizeof(text)); /* cut off */
+    text[599] = 0;
+    ticket = ask(queue, 2);
+    assert_ok(tr_reply_error(take(queue, 2), 7, text));
+    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
+    assert_int_equal(strlen(tr_error_detail()), 256); /* the slot */
+
+    ticket = ask(queue, 3);
+    tr_release(take(queue, 3)); /* a server that forgets */
+    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
+    assert_int_equal(tr_remote_code(), TR_ECANCELED);
+    end(arena, queue, 8);
+}
+
+static void late_replies_are_dropped(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_message *request, *reply;
+    uint64_t given_up = ask(queue, 1), ticket;
+    (void)state;
+
+    request = take(queue, 1);
+    assert_ok(tr_request_cancel(arena, given_up));
+    assert_int_equal(tr_request_cancel(arena, given_up), TR_EINVAL);
+    ticket = ask(queue, 2);
+    assert_ok(tr_reply(request, NULL));
+    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EAGAIN);
+    assert_int_equal(stats_of(arena).stale_replies, 1);
+    assert_ok(tr_reply(take(queue, 2), NULL));
+    assert_int_equal(answer_to(arena, ticket), 2);
+
+    /* one that nobody has received is taken back */
+    ticket = ask(queue, 3);
+    assert_int_equal(stats_of(arena).slots_queued, 1);
+    assert_ok(tr_request_cancel(arena, ticket));
+    assert_int_equal(stats_of(arena).slots_queued, 0);
+    assert_int_equal(tr_queue_receive(queue, TR_NOWAIT, &request), TR_EAGAIN);
+    end(arena, queue, 8);
+}
+
+static void nobody_serves(void **state)
+{
+    tr_arena *arena = make_arena(16, 0);
+    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_message *reply;
+    (void)state;
+
+    assert_int_equal(tr_request(queue, loan_i64(arena, 1, 1), 1000000, &reply),
+                     TR_ETIMEDOUT);
+    assert_null(reply);
+    assert_detail("nobody had received it");
+    assert_detail("nobody has any in hand");
+    for (int i = 0; i < 8; i++)
+        assert_ok(tr_queue_send(queue, loan_i64(arena, 1, i), TR_NOWAIT));
+    assert_int_equal(tr_request(queue, loan_i64(arena, 1, 1), 1000000, &reply),
+                     TR_ETIMEDOUT);
+    assert_detail("8 wait in queue \"ask\"");
+    assert_int_equal(tr_request(queue, loan_i64(arena, 1, 1), TR_NOWAIT, &reply),
+                     TR_EAGAIN);
+    tr_queue_shutdown(queue);
+    reply = loan_i64(arena, 1, 1);
+    {
+        tr_message *none;
+
+        assert_int_equal(tr_request(queue, reply, LONG, &none), TR_ECLOSED);
+    }
+    tr_release(reply); /* still ours */
+    end(arena, queue, 8);
+}
+
+static void deadlines_travel(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_message *request;
+    tr_header header = {.struct_size = sizeof(header)};
+    uint64_t ticket;
+    (void)state;
+
+    assert_ok(tr_request_async(queue, loan_i64(arena, 1, 1), LONG, &ticket));
+    request = take(queue, 1);
+    assert_true(tr_remaining_ns(request) > LONG / 2);
+    assert_true(tr_remaining_ns(request) <= LONG);
+    assert_ok(tr_message_header(request, &header));
+    header.correlation_id = 99;
+    header.deadline_ns = 0; /* not the server's to change */
+    header.user[3] = 4;
+    assert_ok(tr_message_set_header(request, &header));
+    assert_true(tr_remaining_ns(request) > 0);
+    assert_ok(tr_reply(request, NULL));
+    assert_int_equal(answer_to(arena, ticket), 1);
+    assert_ok(tr_request_async(queue, loan_i64(arena, 1, 2), TR_NOWAIT, &ticket));
+    request = take(queue, 2);
+    assert_int_equal(tr_remaining_ns(request), 0);
+    assert_ok(tr_reply(request, NULL));
+    assert_int_equal(answer_to(arena, ticket), 2);
+    assert_ok(tr_request_async(queue, loan_i64(arena, 1, 3), TR_FOREVER, &ticket));
+    request = take(queue, 3);
+    assert_int_equal(tr_remaining_ns(request), TR_FOREVER);
+    assert_ok(tr_reply(request, NULL));
+    assert_int_equal(answer_to(arena, ticket), 3);
+    end(arena, queue, 8);
+}
+
+static void reuses_the_slot(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    int64_t shape[] = {2, 3}, large = 1000;
+    tr_tensor_spec specs[] = {
+        {.dtype = {TR_FLOAT, 32, 1}, .ndim = 2, .shape = shape, .name = "scores"},
+        {.dtype = {TR_FLOAT, 64, 1}, .ndim = 1, .shape = &large}};
+    uint64_t ticket = ask(queue, 1);
+    tr_message *request = take(queue, 1), *reply;
+    (void)state;
+
+    assert_int_equal(tr_request_reuse(request, &specs[1], 1), TR_EMSGSIZE);
+    assert_ok(tr_request_reuse(request, specs, 1));
+    ((float *)tr_message_tensor(request, 0)->data)[5] = 2.5f;
+    assert_ok(tr_reply(request, request));
+    assert_ok(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply));
+    assert_non_null(tr_message_find(reply, "scores"));
+    assert_true(((float *)tr_message_tensor(reply, 0)->data)[5] == 2.5f);
+    tr_release(reply);
+    end(arena, queue, 8);
+}
+
+static void only_requests_are_answered(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_message *message = loan_i64(arena, 1, 1), *none;
+    tr_board *board;
+    uint64_t ticket;
+    (void)state;
+
+    assert_int_equal(tr_reply(message, NULL), TR_EINVAL);
+    assert_ok(tr_queue_send(queue, message, TR_NOWAIT));
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+    assert_int_equal(tr_reply(message, NULL), TR_EINVAL);
+    assert_int_equal(tr_reply_error(message, 1, "no"), TR_EINVAL);
+    tr_release(message);
+
+    /* what somebody waits for can't go where nobody answers */
+    ticket = ask(queue, 2);
+    message = take(queue, 2);
+    assert_ok(tr_board_open(arena, "board", NULL, &board));
+    assert_int_equal(tr_board_put(board, "k", message, NULL), TR_EINVAL);
+    assert_int_equal(tr_request(queue, message, TR_NOWAIT, &none), TR_EINVAL);
+    /* but a queue may have another server */
+    assert_ok(tr_queue_send(queue, message, TR_NOWAIT));
+    assert_ok(tr_reply(take(queue, 2), NULL));
+    assert_int_equal(answer_to(arena, ticket), 2);
+    tr_board_close(board);
+    end(arena, queue, 8);
+}
+
+/* Children serve; the first ones die with a request in hand. */
+static void serve(tr_arena *arena, tr_queue *queue, int64_t deaths)
+{
+    tr_message *request;
+
+    while (tr_queue_receive(queue, LONG, &request) == 0) {
+        tr_header header = {.struct_size = sizeof(header)};
+
+        if (tr_message_header(request, &header))
+            _exit(1);
+        if (first_i64(request) < 0 && header.deliveries < deaths)
+            kill(getpid(), SIGKILL);
+        *(int64_t *)tr_message_tensor(request, 0)->data += 1000;
+        if (tr_reply(request, NULL))
+            _exit(2);
+    }
+    tr_arena_close(arena);
+    _exit(0);
+}
+
+static pid_t start_server(tr_arena *arena, tr_queue *queue, int64_t deaths)
+{
+    pid_t child = fork();
+
+    if (child == 0)
+        serve(arena, queue, deaths);
+    return child;
+}
+
+static void a_dead_servers_request_is_redelivered(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    pid_t one = start_server(arena, queue, 1), two = start_server(arena, queue, 1);
+    tr_message *reply;
+    int killed = 0;
+    (void)state;
+
+    assert_ok(tr_request(queue, loan_i64(arena, 1, 5), LONG, &reply));
+    assert_int_equal(first_i64(reply), 1005);
+    tr_release(reply);
+    assert_ok(tr_request(queue, loan_i64(arena, 1, -5), LONG, &reply));
+    assert_int_equal(first_i64(reply), 995);
+    tr_release(reply);
+    tr_queue_shutdown(queue);
+    killed += WIFSIGNALED(status_of(one));
+    killed += WIFSIGNALED(status_of(two));
+    assert_int_equal(killed, 1);
+    end(arena, queue, 8);
+}
+
+static void requesters_are_told_of_a_death(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena, TR_DROP);
+    pid_t child = start_server(arena, queue, 100);
+    tr_message *reply;
+    (void)state;
+
+    assert_int_equal(tr_request(queue, loan_i64(arena, 1, -5), TR_FOREVER, &reply),
+                     TR_EPEERDIED);
+    assert_true(WIFSIGNALED(status_of(child)));
+    assert_int_equal(stats_of(arena).dropped, 1);
+    end(arena, queue, 8);
+}
+
+/* A server that has begun to write into the request dies: no other server gets that. */
+static void spoilt_requests_are_not_redelivered(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_message *request, *reply;
+    uint64_t ticket = ask(queue, 1);
+    int64_t shape = 2;
+    tr_tensor_spec spec = {.dtype = {TR_INT, 64, 1}, .ndim = 1, .shape = &shape};
+    pid_t child = fork();
+    (void)state;
+
+    if (child == 0) {
+        if (tr_queue_receive(queue, LONG, &request) ||
+            tr_request_reuse(request, &spec, 1))
+            _exit(1);
+        kill(getpid(), SIGKILL);
+    }
+    assert_true(WIFSIGNALED(status_of(child)));
+    assert_ok(tr_arena_reap(arena, NULL));
+    assert_int_equal(tr_queue_receive(queue, TR_NOWAIT, &request), TR_EAGAIN);
+    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EPEERDIED);
+    end(arena, queue, 8);
+}
+
+static void replies_to_the_dead_are_thrown_away(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena, TR_DROP);
+    tr_message *held[3];
+    (void)state;
+
+    for (int round = 0; round < 3; round++) {
+        pid_t child = fork();
+        uint64_t ticket;
+
+        if (child == 0) {
+            for (int i = 0; i < 4; i++)
+                ask(queue, i);
+            kill(getpid(), SIGKILL);
+        }
+        assert_true(WIFSIGNALED(status_of(child)));
+        for (int i = 0; i < 3; i++)
+            held[i] = take(queue, i);
+        assert_ok(tr_reply(held[0], NULL)); /* it lies in the inbox of the dead */
+        assert_ok(tr_arena_reap(arena, NULL));
+        assert_ok(tr_reply(held[1], loan_i64(arena, 1, 1)));
+        assert_ok(tr_reply_error(held[2], 1, "too late"));
+        assert_ok(tr_reply(take(queue, 3), NULL));
+        ticket = ask(queue, 7);
+        assert_ok(tr_reply(take(queue, 7), NULL));
+        assert_int_equal(answer_to(arena, ticket), 7);
+    }
+    end(arena, queue, 8);
+}
+
+static void a_childs_tickets_are_its_own(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    uint64_t ticket = ask(queue, 1);
+    tr_message *reply;
+    pid_t child;
+    (void)state;
+
+    child = fork();
+    if (child == 0) {
+        uint64_t mine;
+
+        if (tr_reply_wait(arena, ticket, TR_NOWAIT, &reply) != TR_EINVAL)
+            _exit(1);
+        if (tr_request_async(queue, loan_i64(arena, 1, 2), LONG, &mine) ||
+            tr_reply_wait(arena, mine, LONG, &reply) || first_i64(reply) != 2)
+            _exit(2);
+        tr_release(reply);
+        tr_arena_close(arena);
+        _exit(0);
+    }
+    assert_ok(tr_reply(take(queue, 1), NULL));
+    assert_ok(tr_queue_receive(queue, LONG, &reply));
+    assert_ok(tr_reply(reply, NULL));
+    assert_int_equal(status_of(child), 0);
+    assert_int_equal(answer_to(arena, ticket), 1);
+    end(arena, queue, 8);
+}
+
+/* Threads of one process ask, some together through one inbox; others serve. */
+#define CLIENTS 4
+#define SERVERS 2
+#define ASKED   1500
+
+struct party {
+    tr_arena *arena;
+    tr_queue *queue;
+    int index;
+    int failed;
+};
+
+static int64_t loan_value(tr_arena *arena, int64_t value, tr_message **message)
+{
+    int64_t count = 4;
+    tr_tensor_spec spec = {.dtype = {TR_INT, 64, 1}, .ndim = 1, .shape = &count};
+    int result = tr_loan(arena, &spec, 1, LONG, message);
+
+    if (result == 0)
+        *(int64_t *)tr_message_tensor(*message, 0)->data = value;
+    return result;
+}
+
+static void *run_client(void *context)
+{
+    struct party *party = context;
+
+    for (int64_t i = 0; i < ASKED && !party->failed; i++) {
+        int64_t value = party->index * ASKED + i;
+        tr_message *message, *reply;
+        uint64_t ticket;
+
+        if (loan_value(party->arena, value, &message))
+            party->failed = 1;
+        else if (i % 3 == 0) {
+            if (tr_request(party->queue, message, LONG, &reply))
+                party->failed = 2;
+        } else if (tr_request_async(party->queue, message, LONG, &ticket)) {
+            party->failed = 3;
+        } else if (i % 3 == 1) {
+            if (tr_request_cancel(party->arena, ticket))
+                party->failed = 4;
+            continue;
+        } else if (tr_reply_wait(party->arena, ticket, LONG, &reply)) {
+            party->failed = 5;
+        }
+        if (!party->failed && first_i64(reply) != -value)
+            party->failed = 6;
+        if (!party->failed)
+            tr_release(reply);
+    }
+    return NULL;
+}
+
+static void *run_server(void *context)
+{
+    struct party *party = context;
+
+    for (int64_t i = 0;; i++) {
+        tr_message *request, *reply = NULL;
+        int result = tr_queue_receive(party->queue, LONG, &request);
+
+        if (result == TR_ECLOSED)
+            return NULL;
+        if (result == 0 && i % 2 && loan_value(party->arena, -first_i64(request), &reply))
+            result = -1;
+        if (result == 0 && !reply)
+            *(int64_t *)tr_message_tensor(request, 0)->data *= -1;
+        if (result == 0)
+            result = tr_reply(request, reply);
+        if (result) {
+            party->failed = 7;
+            return NULL;
+        }
+    }
+}
+
+static void threads_ask_and_serve(void **state)
+{
+    tr_arena *arena = make_arena(64, 0);
+    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    struct party parties[CLIENTS + SERVERS];
+    pthread_t threads[CLIENTS + SERVERS];
+    tr_message *none;
+    uint64_t ticket;
+    (void)state;
+
+    for (int i = 0; i < CLIENTS + SERVERS; i++) {
+        parties[i] = (struct party){.arena = arena, .queue = queue, .index = i};
+        assert_int_equal(pthread_create(&threads[i], NULL,
+                                        i < CLIENTS ? run_client : run_server,
+                                        &parties[i]),
+                         0);
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        pthread_join(threads[i], NULL);
+    tr_queue_shutdown(queue);
+    for (int i = CLIENTS; i < CLIENTS + SERVERS; i++)
+        pthread_join(threads[i], NULL);
+    for (int i = 0; i < CLIENTS + SERVERS; i++)
+        assert_int_equal(parties[i].failed, 0);
+    /* what came for those that were given up is drained */
+    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ticket, &none), TR_EAGAIN);
+    end(arena, queue, 64);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(replies_in_place_or_anew),
+        cmocka_unit_test(replies_come_in_any_order),
+        cmocka_unit_test(errors_carry_code_and_text),
+        cmocka_unit_test(late_replies_are_dropped),
+        cmocka_unit_test(nobody_serves),
+        cmocka_unit_test(deadlines_travel),
+        cmocka_unit_test(reuses_the_slot),
+        cmocka_unit_test(only_requests_are_answered),
+        cmocka_unit_test(a_dead_servers_request_is_redelivered),
+        cmocka_unit_test(requesters_are_told_of_a_death),
+        cmocka_unit_test(spoilt_requests_are_not_redelivered),
+        cmocka_unit_test(replies_to_the_dead_are_thrown_away),
+        cmocka_unit_test(a_childs_tickets_are_its_own),
+        cmocka_unit_test(threads_ask_and_serve),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
