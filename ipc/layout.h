@@ -165,7 +165,7 @@ struct slot_record {
     _Atomic uint64_t name[SMALL_TEXT / 8];  /* of the first tensor */
     _Atomic uint64_t descr[SMALL_TEXT / 8]; /* of the first tensor */
     _Atomic uint64_t resident;              /* lazy arenas: memory is reserved */
-    _Atomic uint64_t shared_at; /* cell that names a shared slot, see shared.h */
+    _Atomic uint64_t shared_at;  /* cell that names a shared slot, see shared.h */
     _Atomic uint64_t reply_code; /* with TENSORS_ERROR: what the server said */
     _Atomic uint64_t reserved[1];
 };
