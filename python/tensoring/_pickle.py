@@ -66,9 +66,12 @@ def _cloud_dump(obj: Any) -> list[Any]:
 
 
 def dump_any(obj: Any) -> list[Any]:
-    """By pickle, or by cloudpickle if that is all that helps."""
+    """By pickle, or by cloudpickle if that is all that helps. Strided arrays inside go
+    into the stream: making a pickler that avoids it costs more than small jobs take."""
+    buffers: list[pickle.PickleBuffer] = []
     try:
-        return _dump(obj)
+        stream = pickle.dumps(obj, 5, buffer_callback=buffers.append)
+        return [stream, *(buffer.raw() for buffer in buffers)]
     except _NOT_PICKLABLE:
         if importlib.util.find_spec("cloudpickle") is None:
             raise

@@ -18,7 +18,7 @@ from typing import Any
 
 from tensoring import _jobs
 from tensoring._arena import Arena
-from tensoring._errors import CODES, Closed, Empty, Full, PeerDied
+from tensoring._errors import CODES, Closed, Empty, PeerDied
 from tensoring._worker_main import BROKEN, DIED, DONE, LEFT, Setup, main, restore
 from tensoring._workers import Plan
 
@@ -310,15 +310,10 @@ class Pool:
         if self._broken is not None:
             raise self._broken
         number = next(self._numbers)
-        encoded = _jobs.encode(number, head, values)
         self._waiting[number] = (into, index)
         try:
-            while True:
-                try:
-                    self._jobs._send_parts(encoded, 0)
-                    return
-                except Full:  # make room: workers may be waiting to send
-                    self._pump(_LOOK_AT_WORKERS)
+            # When it is full, make room: workers may be waiting to send.
+            _jobs.send(self._jobs, number, head, values, self._pump_a_little)
         except BaseException:
             self._waiting.pop(number, None)
             raise
@@ -406,6 +401,9 @@ class Pool:
                 self._look()
         finally:
             self._pump_lock.release()
+
+    def _pump_a_little(self) -> None:
+        self._pump(_LOOK_AT_WORKERS)
 
     def _wait_for(
         self,

@@ -61,9 +61,9 @@ def _supported(obj: Any) -> bool:
     return dataclasses.is_dataclass(kind)
 
 
-def alike(items: list[Any]) -> bool:
+def alike(items: list[Any], least: int = 4) -> bool:
     """Whether these are arrays that make one tensor: a plain type, one shape, packed."""
-    first = items[0] if len(items) > 3 else None
+    first = items[0] if len(items) >= least else None
     if type(first) is not np.ndarray or not 0 < first.ndim < _core.MAX_NDIM:
         return False
     dtype, shape = first.dtype, first.shape

@@ -51,11 +51,12 @@ def restore(error: BaseException, text: str) -> BaseException:
 def _send_error(results: ArenaQueue, kind: int, number: int, error: Exception) -> None:
     text = "".join(traceback.format_exception(error))
     try:
-        encoded = _jobs.encode(number, kind, [(error, text)])
+        _jobs.send(results, number, kind, [(error, text)])
+    except Closed:
+        raise
     except Exception:  # an exception that cannot travel goes as its text
         plain = RuntimeError(f"{type(error).__qualname__}: {error}")
-        encoded = _jobs.encode(number, kind, [(plain, text)])
-    results._send_parts(encoded)
+        _jobs.send(results, number, kind, [(plain, text)])
 
 
 def _run(setup: Setup, message: Message) -> None:
@@ -65,10 +66,9 @@ def _run(setup: Setup, message: Message) -> None:
         number, function, values = _jobs.decode(message, False)
         if redelivered:
             # Who had it first died with it, so it is not tried again.
-            setup.results._send_parts(_jobs.encode(number, DIED, []))
+            _jobs.send(setup.results, number, DIED, [])
             return
-        encoded = _jobs.encode(number, DONE, function(values))
-        setup.results._send_parts(encoded)
+        _jobs.send(setup.results, number, DONE, function(values))
     except Closed:
         raise
     except Exception as error:
@@ -104,6 +104,6 @@ def main(setup: Setup, index: int) -> None:
             _run(setup, message)
             del message
             done += 1
-        setup.results._send_parts(_jobs.encode(-1, LEFT, [os.getpid()]))
+        _jobs.send(setup.results, -1, LEFT, [os.getpid()])
     except Closed:
         pass

@@ -33,10 +33,17 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def test_stubs_match_the_extension() -> None:
+# The buffer protocol has no names at run time before 3.12.
+ALLOWED = ["tensoring._core.View.__buffer__", "tensoring._core.View.__release_buffer__"]
+
+
+def test_stubs_match_the_extension(tmp_path: Path) -> None:
     if not importlib.util.find_spec("mypy"):
         pytest.skip("mypy is not installed")
-    run(sys.executable, "-m", "mypy.stubtest", "tensoring._core")
+    allowed = tmp_path / "allowed"
+    allowed.write_text("\n".join(ALLOWED))
+    options = ["--allowlist", str(allowed), "--ignore-unused-allowlist"]
+    run(sys.executable, "-m", "mypy.stubtest", "tensoring._core", *options)
 
 
 def test_everything_is_typed() -> None:
@@ -44,7 +51,8 @@ def test_everything_is_typed() -> None:
     assert (PACKAGE / "_core.pyi").exists()
     if not importlib.util.find_spec("mypy"):
         pytest.skip("mypy is not installed")
-    run(sys.executable, "-m", "mypy", "--strict", "-p", "tensoring")
+    config = str(ROOT / "pyproject.toml")
+    run(sys.executable, "-m", "mypy", "--config-file", config, "-p", "tensoring")
 
 
 def test_one_exported_symbol() -> None:

@@ -101,6 +101,8 @@ def test_arrays_travel_raw(pool: tr.Pool) -> None:
     rows = [np.full(512, i, float) for i in range(100)]
     parts = pool.map(total, [rows[i::4] for i in range(4)])
     assert (sum(parts) == sum(range(100))).all()
+    uneven = [*rows[:5], np.zeros(3), rows[6]]
+    assert pool.map(len, [uneven, rows]) == [7, 100]
     got = pool.apply(nested, (np.arange(10),))
     assert got["half"].tolist() == [0, 2, 4, 6, 8]
     assert got["x"].flags.writeable

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: MIT
+"""What is measured. Every case interleaves its subjects in rounds and reports, for each,
+the median of the rounds with the smallest and the largest; ratios are of one round."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import json
+import multiprocessing
+import os
+import pickle
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import tensoring as tr
+from transports import OURS, PEERS, Transport
+
+SIZES = {
+    "64 B": ((16,), "float32"),
+    "4 KiB": ((1024,), "float32"),
+    "64 KiB": ((16384,), "float32"),
+    "1.77 MB": ((9, 128, 64, 3), "float64"),
+    "16 MiB": ((2048, 2048), "float32"),
+}
+ROUNDS = 7
+Figures = dict[str, dict[str, float]]
+
+
+def summary(rounds: list[float]) -> dict[str, float]:
+    """Median and spread, in microseconds."""
+    return {
+        "median": statistics.median(rounds) * 1e6,
+        "min": min(rounds) * 1e6,
+        "max": max(rounds) * 1e6,
+    }
+
+
+def ratio(figures: dict[str, list[float]], slow: str, fast: str) -> float:
+    """How many times faster `fast` is: the median over rounds of the ratio in a round."""
+    pairs = zip(figures[slow], figures[fast], strict=True)
+    return statistics.median(a / b for a, b in pairs)
+
+
+def interleave(
+    subjects: dict[str, Callable[[], object]], seconds: float
+) -> dict[str, list[float]]:
+    """The time of one call of each, in each round."""
+    counts = {}
+    for name, call in subjects.items():
+        call()
+        begin = time.perf_counter()
+        call()
+        once = time.perf_counter() - begin
+        counts[name] = max(1, min(20000, int(seconds / max(once, 1e-7))))
+    found: dict[str, list[float]] = {name: [] for name in subjects}
+    for _ in range(ROUNDS):
+        for name, call in subjects.items():
+            for _ in range(2):  # wake up what slept while the others ran
+                call()
+            begin = time.perf_counter()
+            for _ in range(counts[name]):
+                call()
+            found[name].append((time.perf_counter() - begin) / counts[name])
+    return found
+
+
+def _start(kind: type[Transport], array: np.ndarray) -> tuple[Transport, Any] | None:
+    try:
+        transport = kind(array)
+    except ImportError:
+        return None
+    context = multiprocessing.get_context("fork")
+    child = context.Process(target=transport.child, daemon=True)
+    child.start()
+    return transport, child
+
+
+def round_trips(size: str, seconds: float) -> dict[str, list[float]]:
+    """There and back between two processes, for ours and every peer."""
+    shape, dtype = SIZES[size]
+    array = np.random.default_rng(1).random(shape).astype(dtype)
+    running = {}
+    for kind in [*OURS, *PEERS]:
+        started = _start(kind, array)
+        if started is not None:
+            running[kind.name] = started
+    calls = {
+        name: functools.partial(transport.trip, array)
+        for name, (transport, _) in running.items()
+    }
+    for name, call in calls.items():
+        back = np.asarray(call())
+        assert "loans" in name or (back == array).all(), name
+        del back
+    figures = interleave(calls, seconds)
+    for transport, child in running.values():
+        transport.stop()
+        child.join(10)
+        if child.is_alive():
+            child.terminate()
+        transport.close()
+    return figures
+
+
+# ---- the serving team's table: one way, encoded, carried, decoded
+
+
+def _npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def _codecs() -> dict[str, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]]:
+    def to_json(array: np.ndarray) -> bytes:
+        data = base64.b64encode(array.tobytes()).decode()
+        return json.dumps(
+            {"dtype": array.dtype.str, "shape": array.shape, "data": data}
+        ).encode()
+
+    def from_json(data: bytes) -> np.ndarray:
+        head = json.loads(data)
+        raw = base64.b64decode(head["data"])
+        return np.frombuffer(raw, head["dtype"]).reshape(head["shape"])
+
+    codecs: dict[str, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]] = {
+        "JSON + base64": (to_json, from_json),
+        ".npy": (_npy, lambda data: np.load(io.BytesIO(data))),
+        "pickle": (pickle.dumps, pickle.loads),
+    }
+    try:
+        import msgpack
+    except ImportError:
+        return codecs
+    shape, dtype = SIZES["1.77 MB"]
+    codecs["msgpack of a list"] = (
+        lambda array: msgpack.packb(array.tolist()),
+        lambda data: np.array(msgpack.unpackb(data)),
+    )
+    codecs["msgpack of tobytes"] = (
+        lambda array: msgpack.packb(array.tobytes()),
+        lambda data: np.frombuffer(msgpack.unpackb(data), dtype).reshape(shape),
+    )
+    return codecs
+
+
+def _decode_and_stamp(pipe: Any, codecs: Any, queue: tr.ArenaQueue, stamps: Any) -> None:
+    while name := pipe.recv_bytes().decode():
+        ours = name.startswith("tensoring")
+        x = queue.receive() if ours else codecs[name][1](pipe.recv_bytes())
+        x[0, 0, 0, 0]
+        now = time.perf_counter()
+        del x
+        stamps.send(now)
+
+
+def serving(repeats: int) -> dict[str, list[float]]:
+    """One way for the (9, 128, 64, 3) float64 array, until the receiver has an array."""
+    shape, dtype = SIZES["1.77 MB"]
+    array = np.random.default_rng(1).random(shape).astype(dtype)
+    codecs = _codecs()
+    mine, theirs = multiprocessing.Pipe()
+    stamps_in, stamps_out = multiprocessing.Pipe(False)
+    with tr.Arena([(4096, 8), (2 << 20, 4)], populate=True) as arena:
+        queue = arena.queue("q")
+        context = multiprocessing.get_context("fork")
+        args = (theirs, codecs, queue, stamps_out)
+        child = context.Process(target=_decode_and_stamp, args=args, daemon=True)
+        child.start()
+        ours = ("tensoring", "tensoring, written in place")
+        found: dict[str, list[float]] = {name: [] for name in (*ours, *codecs)}
+        for i in range(repeats + 1):
+            for name, times in found.items():
+                message = arena._loan(tr._arena.rows_of(shape, dtype, "C"))
+                message.array(0)[...] = array
+                mine.send_bytes(name.encode())
+                begin = time.perf_counter()
+                if name == "tensoring":
+                    queue.send(array)
+                elif name in ours:  # the producer made it there
+                    queue.send_message(message)
+                else:
+                    mine.send_bytes(codecs[name][0](array))
+                if i:
+                    times.append(stamps_in.recv() - begin)
+                else:
+                    stamps_in.recv()
+        mine.send_bytes(b"")
+        child.join(10)
+    return found
+
+
+# ---- one process
+
+
+def one_thread(seconds: float) -> dict[str, list[float]]:
+    """send + receive + release in one thread, beside the cheapest view NumPy can make."""
+    array = np.zeros(512)
+    data = bytearray(4096)
+    with tr.Arena([(4096, 8)], populate=True) as arena:
+        queue = arena.queue("q")
+
+        def cycle() -> None:
+            queue.send(array)
+            queue.receive()
+
+        return interleave(
+            {
+                "send + receive + release": cycle,
+                "frombuffer": lambda: np.frombuffer(data),
+            },
+            seconds,
+        )
+
+
+# ---- the recommendation team's example
+
+
+def add_lists(rows: list[list[float]]) -> list[float]:
+    return [sum(column) for column in zip(*rows, strict=True)]
+
+
+def add_arrays(rows: list[np.ndarray]) -> np.ndarray:
+    return functools.reduce(np.add, rows)
+
+
+def sums(seconds: float) -> dict[str, list[float]]:
+    """The element-wise sum of 100 vectors of 512 over 4 workers."""
+    vectors = list(np.random.default_rng(1).random((100, 512)))
+    lists = [vector.tolist() for vector in vectors]
+    ours, theirs = tr.Pool(4, threads=None), multiprocessing.Pool(4)
+    array_pieces = [vectors[i::4] for i in range(4)]
+    list_pieces = [lists[i::4] for i in range(4)]
+    try:
+        return interleave(
+            {
+                "arrays, one process": lambda: add_arrays(vectors),
+                "arrays, multiprocessing.Pool": lambda: add_arrays(
+                    theirs.map(add_arrays, array_pieces)
+                ),
+                "arrays, tensoring.Pool": lambda: add_arrays(
+                    ours.map(add_arrays, array_pieces)
+                ),
+                "lists, one process": lambda: add_lists(lists),
+                "lists, multiprocessing.Pool": lambda: add_lists(
+                    theirs.map(add_lists, list_pieces)
+                ),
+                "lists, tensoring.Pool": lambda: add_lists(
+                    ours.map(add_lists, list_pieces)
+                ),
+            },
+            seconds,
+        )
+    finally:
+        ours.terminate()
+        theirs.terminate()
+
+
+# ---- ProxyStore's example
+
+
+def proxystore(side: int) -> dict[str, list[float]]:
+    """A float64 array of side x side, put and got: numpy.save, pickle, ours."""
+    array = np.ones((side, side))
+    found: dict[str, list[float]] = {}
+
+    def timed(name: str, work: Callable[[], object]) -> None:
+        begin = time.perf_counter()
+        work()
+        found.setdefault(name, []).append(time.perf_counter() - begin)
+
+    def by_numpy() -> None:
+        stream = io.BytesIO()
+        np.save(stream, array)
+        np.load(io.BytesIO(stream.getvalue()))
+
+    with tr.Arena([(array.nbytes, 1)]) as arena:
+        queue = arena.queue("q")
+
+        def ours() -> None:
+            queue.send(array)
+            queue.receive()
+
+        timed("tensoring, first touch", ours)
+        for _ in range(3):
+            timed("numpy.save", by_numpy)
+            timed("pickle", lambda: pickle.loads(pickle.dumps(array, 5)))
+            timed("tensoring", ours)
+    return found
+
+
+def machine() -> dict[str, object]:
+    """Where the figures are from."""
+    uname = os.uname()
+    return {
+        "kernel": uname.release,
+        "machine": uname.machine,
+        "cpus": len(os.sched_getaffinity(0)),
+        "numpy": np.__version__,
+        "tensoring": tr.__version__,
+        "load": os.getloadavg()[0],
+    }
