@@ -26,6 +26,9 @@ void case_attach(const struct options *options);
 void case_faults(const struct options *options);
 void case_digits(const struct options *options);
 void case_bars(const struct options *options);
+void case_waitset(const struct options *options);
+void case_idle(const struct options *options);
+void case_spin(const struct options *options);
 
 /* For cases: is the transport asked for, and the mode? */
 bool wanted(const struct options *options, const struct transport *transport);

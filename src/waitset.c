@@ -343,6 +343,24 @@ static int poll_until(int fd, int64_t until_ns)
     return result;
 }
 
+/* A sleeper on several words can be woken for more than one of them, and each waker believes
+ * that its message has found somebody. We begin with one: for the others, where there is
+ * something, wake somebody else. */
+static void hand_on(const struct waiting *waiting, uint32_t woken)
+{
+    tr_waitset *set = waiting->set;
+
+    for (uint32_t i = 1; i < waiting->count && i <= set->count; i++) {
+        const struct waitable *what = &set->members[i - 1].what;
+
+        /* E3: as in wake_one(). */
+        if (i != woken && what->word == waiting->words[i].at &&
+            shm_load(what->word, E3) != waiting->words[i].seen &&
+            what->ready(what->context))
+            wake_one(&set->arena->view, what->word);
+    }
+}
+
 static int sleep_on_words(struct waiting *waiting, int64_t until_ns)
 {
     tr_waitset *set = waiting->set;
@@ -356,6 +374,7 @@ static int sleep_on_words(struct waiting *waiting, int64_t until_ns)
     if (woken > 0 && waiting->bed == BED_WORDS) {
         pthread_mutex_lock(&set->mutex);
         set->next = (uint32_t)woken - 1; /* it is looked at first */
+        hand_on(waiting, (uint32_t)woken);
         pthread_mutex_unlock(&set->mutex);
     }
     return woken < 0 ? woken : 0;

@@ -217,24 +217,21 @@ struct waiter {
 static void *wait_and_take(void *context)
 {
     struct waiter *waiter = context;
-    tr_event events[3];
+    tr_event event;
     size_t count;
 
-    for (;;) {
-        assert_ok(tr_waitset_wait(waiter->set, events, 3, TR_FOREVER, &count));
-        for (size_t i = 0; i < count; i++) {
-            tr_queue *queue = waiter->queues[events[i].token];
-            tr_message *message;
-            int64_t value;
+    for (;;) { /* leaves what else is ready to others, and goes away with its 0 */
+        tr_message *message;
+        int64_t value;
 
-            if (tr_queue_receive(queue, TR_NOWAIT, &message) != 0)
-                continue; /* another thread was faster */
-            value = first_i64(message);
-            tr_release(message);
-            if (value == 0)
-                return NULL;
-            atomic_fetch_add(&waiter->sum, value);
-        }
+        assert_ok(tr_waitset_wait(waiter->set, &event, 1, TR_FOREVER, &count));
+        if (tr_queue_receive(waiter->queues[event.token], TR_NOWAIT, &message) != 0)
+            continue; /* another thread was faster */
+        value = first_i64(message);
+        tr_release(message);
+        if (value == 0)
+            return NULL;
+        atomic_fetch_add(&waiter->sum, value);
     }
 }
 
