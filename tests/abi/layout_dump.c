@@ -84,6 +84,7 @@ static void dump_participant(void)
     FIELD(participant, inbox);
     FIELD(participant, rung);
     FIELD(participant, notify_reserved);
+    FIELD(participant, counters);
 }
 
 static void dump_channel(void)
@@ -128,7 +129,7 @@ static void dump_slot_record(void)
     FIELD(slot_record, owner);
     FIELD(slot_record, where);
     FIELD(slot_record, tensors);
-    FIELD(slot_record, content);
+    FIELD(slot_record, crc32c);
     FIELD(slot_record, correlation_id);
     FIELD(slot_record, deadline_ns);
     FIELD(slot_record, published_ns);

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "support.h"
 
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
-#include <sys/mman.h>
 
 #include "src/arena.h"
 
@@ -506,135 +503,6 @@ static void options_are_checked(void **state)
     tr_arena_close(arena);
 }
 
-/* Many publishers, many subscribers of each kind, as threads on one mapping: for each
- * subscriber the values of each publisher grow, and nothing is missed by those that block. */
-#define PUBLISHERS 3
-#define READERS    6
-#define VALUES     3000
-
-struct party {
-    tr_arena *arena;
-    tr_broadcast *broadcast;
-    tr_subscription *subscription;
-    int index;
-    int64_t got;
-    int failed;
-};
-
-static void *publish_many(void *context)
-{
-    struct party *party = context;
-    int64_t count = 8;
-    tr_tensor_spec spec = {.dtype = {TR_INT, 64, 1}, .ndim = 1, .shape = &count};
-
-    for (int64_t i = 0; i < VALUES; i++) {
-        tr_message *message;
-        int64_t *data;
-
-        if (tr_loan(party->arena, &spec, 1, LONG, &message)) {
-            party->failed = 1;
-            return NULL;
-        }
-        data = tr_message_tensor(message, 0)->data;
-        for (int64_t k = 0; k < count; k++)
-            data[k] = party->index * VALUES + i;
-        if (tr_broadcast_publish(party->broadcast, message, LONG)) {
-            party->failed = 2;
-            return NULL;
-        }
-    }
-    return NULL;
-}
-
-static int inspect(const tr_message *message, int64_t *last)
-{
-    const int64_t *data = tr_message_tensor(message, 0)->data;
-    int64_t from = data[0] / VALUES;
-
-    for (int k = 1; k < 8; k++)
-        if (data[k] != data[0])
-            return 3;
-    if (from < 0 || from >= PUBLISHERS || data[0] <= last[from])
-        return 4;
-    last[from] = data[0];
-    return 0;
-}
-
-static void *receive_many(void *context)
-{
-    struct party *party = context;
-    int64_t last[PUBLISHERS] = {-1, -1, -1};
-
-    for (;;) {
-        tr_message *message;
-        int result = tr_subscription_receive(party->subscription, LONG, &message);
-
-        if (result == TR_ECLOSED)
-            return NULL;
-        if (result == TR_ELAGGED)
-            continue;
-        if (result)
-            party->failed = 5;
-        else {
-            party->failed = inspect(message, last);
-            party->got++;
-            tr_release(message);
-        }
-        if (party->failed)
-            return NULL;
-    }
-}
-
-static void threads_agree(uint64_t slots)
-{
-    tr_arena *arena = make_arena(slots, 0);
-    tr_broadcast *broadcast = open_broadcast(arena, 7, 0);
-    struct party parties[PUBLISHERS + READERS] = {{0}};
-    pthread_t threads[PUBLISHERS + READERS];
-
-    for (int i = 0; i < PUBLISHERS + READERS; i++) {
-        parties[i] = (struct party){.arena = arena, .broadcast = broadcast, .index = i};
-        if (i >= PUBLISHERS)
-            parties[i].subscription = subscribe(
-                broadcast, i % 2 ? TR_LAG_BLOCK : TR_LAG_DROP_OLDEST, 0);
-    }
-    for (int i = 0; i < PUBLISHERS + READERS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL,
-                                        i < PUBLISHERS ? publish_many : receive_many,
-                                        &parties[i]),
-                         0);
-    for (int i = 0; i < PUBLISHERS; i++)
-        pthread_join(threads[i], NULL);
-    tr_broadcast_shutdown(broadcast);
-    for (int i = PUBLISHERS; i < PUBLISHERS + READERS; i++)
-        pthread_join(threads[i], NULL);
-    for (int i = 0; i < PUBLISHERS + READERS; i++) {
-        assert_int_equal(parties[i].failed, 0);
-        if (i < PUBLISHERS)
-            continue;
-        assert_int_equal((uint64_t)parties[i].got +
-                             tr_subscription_missed(parties[i].subscription),
-                         PUBLISHERS * VALUES);
-        if (i % 2)
-            assert_int_equal(parties[i].got, PUBLISHERS * VALUES);
-        tr_unsubscribe(parties[i].subscription);
-    }
-    tr_broadcast_close(broadcast);
-    tr_arena_close(arena);
-}
-
-static void many_threads_with_room(void **state)
-{
-    (void)state;
-    threads_agree(64);
-}
-
-static void many_threads_short_of_slots(void **state)
-{
-    (void)state;
-    threads_agree(PUBLISHERS + READERS + 1);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -653,8 +521,6 @@ int main(void)
         cmocka_unit_test(forwards_what_a_queue_gave),
         cmocka_unit_test(closing_drains),
         cmocka_unit_test(options_are_checked),
-        cmocka_unit_test(many_threads_with_room),
-        cmocka_unit_test(many_threads_short_of_slots),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
