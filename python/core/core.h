@@ -145,6 +145,15 @@ typedef int take_next(void *handle, int64_t timeout_ns, tr_message **out);
 PyObject *channel_receive(PyObject *channel, PyObject *const *args, Py_ssize_t nargs,
                           PyObject *kwnames, take_next *take, bool decoded);
 
+/* request.c */
+PyObject *queue_call(PyObject *queue, PyObject *const *args, Py_ssize_t nargs,
+                     PyObject *kwnames);
+PyObject *message_reply(PyObject *message, PyObject *value);
+PyObject *message_reply_error(PyObject *message, PyObject *args);
+PyObject *message_is_request(PyObject *message, void *unused);
+PyObject *message_remaining(PyObject *message, void *unused);
+PyObject *remote_code(PyObject *module, PyObject *unused);
+
 /* broadcast.c, board.c, waitset.c */
 extern PyType_Spec broadcast_spec, subscription_spec, board_spec, waitset_spec;
 

@@ -290,6 +290,9 @@ static PyGetSetDef message_getset[] = {
     {"deliveries", message_deliveries, NULL, "How often it was handed out before.", NULL},
     {"released", message_released, NULL, "Whether it was sent or released.", NULL},
     {"views", message_views, NULL, "How many arrays look into it.", NULL},
+    {"is_request", message_is_request, NULL, "Whether somebody waits for a reply.", NULL},
+    {"remaining", message_remaining, NULL,
+     "Seconds that the requester still waits; None: for ever.", NULL},
     {"pickle", message_pickle, NULL, "Whether its arena allows pickle.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -306,6 +309,11 @@ static PyMethodDef message_methods[] = {
     {"set", (PyCFunction)(void (*)(void))message_set, METH_FASTCALL | METH_KEYWORDS,
      "set($self, /, content=None, user=None, correlation_id=None)\n--\n\n"
      "Change the header of a message that is not shared."},
+    {"reply", message_reply, METH_O,
+     "reply($self, value, /)\n--\n\nAnswer a request: with an object, or a loaned "
+     "message."},
+    {"reply_error", message_reply_error, METH_VARARGS,
+     "reply_error($self, /, *args)\n--\n\nAnswer a request with a code and a text."},
     {"seal", message_seal, METH_NOARGS, "seal($self, /)\n--\n\nAdd a checksum."},
     {"verify", message_verify, METH_NOARGS,
      "verify($self, /)\n--\n\nCheck the checksum."},

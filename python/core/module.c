@@ -164,6 +164,8 @@ static PyObject *core_sweep(PyObject *module, PyObject *args)
 static PyMethodDef core_methods[] = {
     {"_setup", core_setup, METH_VARARGS,
      "_setup($module, /, *args)\n--\n\nWhat the Python layer gives the extension."},
+    {"remote_code", remote_code, METH_NOARGS,
+     "remote_code($module, /)\n--\n\nThe code of the server's last error."},
     {"unlink", core_unlink, METH_VARARGS,
      "unlink($module, /, *args)\n--\n\nRemove the name of an arena."},
     {"sweep", core_sweep, METH_VARARGS,

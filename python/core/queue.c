@@ -166,6 +166,8 @@ static PyMethodDef queue_methods[] = {
     {"receive_message", (PyCFunction)(void (*)(void))queue_receive_message,
      METH_FASTCALL | METH_KEYWORDS,
      "receive_message($self, timeout=None)\n--\n\nTake the oldest message undecoded."},
+    {"_call", (PyCFunction)(void (*)(void))queue_call, METH_FASTCALL | METH_KEYWORDS,
+     NULL},
     {"shutdown", queue_shutdown, METH_NOARGS,
      "shutdown($self, /)\n--\n\nNo more messages, for everybody, for good."},
     {"close", channel_close, METH_NOARGS,

@@ -56,6 +56,7 @@ from tensoring._errors import (
 from tensoring._executor import Executor
 from tensoring._pool import AsyncResult, Pool, WorkerDied
 from tensoring._queues import JoinableQueue, Queue, SimpleQueue
+from tensoring._service import Service
 from tensoring._workers import Plan, prefork, thread_enter
 from tensoring.serializers import As, Serializer, Unsupported, register
 
@@ -103,6 +104,7 @@ __all__ = [
     "RemoteError",
     "SendTimeout",
     "Serializer",
+    "Service",
     "SimpleQueue",
     "Stale",
     "Stats",

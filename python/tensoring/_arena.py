@@ -14,6 +14,7 @@ from tensoring import _aio, _core, serializers
 from tensoring._channels import Board, Broadcast, Subscription, WaitSet
 from tensoring._dtypes import Described, as_dtype, describe
 from tensoring._errors import Closed, Empty, Full
+from tensoring._service import Service
 from tensoring.serializers import Array
 
 Shape: TypeAlias = int | Sequence[int]
@@ -272,6 +273,10 @@ class Arena(_core.Arena):
         found._arena = self
         self._handles().add(found)
         return found
+
+    def service(self, name: str, capacity: int = 0) -> Service:
+        """Open the service `name`: a queue of requests that are answered."""
+        return Service(self.queue(name, capacity))
 
     def wait_set(self) -> WaitSet:
         """An empty wait set, for queues of this arena and descriptors."""

@@ -110,7 +110,9 @@ class Evicted(Error):
 
 
 class RemoteError(Error, RuntimeError):
-    """The server, or a worker, answered with an error."""
+    """The server answered with an error; its code is `remote_code`."""
+
+    remote_code: int = 0
 
 
 class Stale(Error):
@@ -172,4 +174,6 @@ def make_error(code: int, detail: str, what: str) -> Error:
         text = f"{text}: {detail}"
     error = kind(f"{what}: {text}")
     error.code = code
+    if isinstance(error, RemoteError):
+        error.remote_code = _core.remote_code()
     return error

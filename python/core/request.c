@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/* request.c - ask over a queue and wait for the answer; answer.
+ *
+ * A request is sent asynchronously, its reply waited for in slices, and given up when the
+ * time is over or a signal handler raises: nothing that is wanted is thrown away between
+ * two slices. */
+#include "core.h"
+
+#include <tensoring/request.h>
+
+/* The time given is what the servers are told, so it is not cut into slices; a signal ends
+ * the wait for room with TR_EINTR. Takes the message over. */
+static int ask(tr_queue *queue, tr_message *message, int64_t timeout_ns, int64_t since_ns,
+               uint64_t *ticket)
+{
+    PyThreadState *gil;
+    int code;
+
+    do {
+        gil = PyEval_SaveThread();
+        code = tr_request_async(queue, message, time_left(timeout_ns, since_ns), ticket);
+        PyEval_RestoreThread(gil);
+        if (code == TR_EINTR && PyErr_CheckSignals() < 0)
+            code = RAISED;
+    } while (code == TR_EINTR);
+    if (code)
+        tr_release(message);
+    return code;
+}
+
+typedef struct ReplyCall {
+    tr_arena *arena;
+    uint64_t ticket;
+    tr_message *reply;
+} ReplyCall;
+
+static int reply_op(void *arg, int64_t timeout_ns)
+{
+    ReplyCall *call = arg;
+
+    return tr_reply_wait(call->arena, call->ticket, timeout_ns, &call->reply);
+}
+
+static int call(ChannelObject *self, PyObject *object, int64_t timeout_ns,
+                tr_message **reply)
+{
+    int64_t since_ns = now_ns();
+    ReplyCall wait = {.arena = self->shared->arena};
+    tr_message *message;
+    int code;
+
+    code = encode_object(self->state, self->shared, object, timeout_ns, &message);
+    if (!code)
+        code = ask(self->handle, message, timeout_ns, since_ns, &wait.ticket);
+    if (code)
+        return code;
+    code = wait_in_slices(reply_op, &wait, time_left(timeout_ns, since_ns));
+    if (code == RAISED || code == TR_EAGAIN || code == TR_ETIMEDOUT) {
+        int given_up = tr_request_cancel(wait.arena, wait.ticket);
+
+        (void)given_up; /* it has ended by itself: as well */
+    }
+    *reply = wait.reply;
+    return code;
+}
+
+PyObject *queue_call(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                     PyObject *kwnames)
+{
+    static const char *const names[] = {"object", "timeout", NULL};
+    ChannelObject *self = (ChannelObject *)object;
+    PyObject *values[2] = {NULL}, *answer;
+    int64_t timeout_ns;
+    tr_message *reply = NULL;
+    int code;
+
+    if (parse("call", args, nargs, kwnames, names, 1, values) < 0 ||
+        get_timeout(values[1], &timeout_ns) < 0 || !channel_is_open(self))
+        return NULL;
+    self->busy++;
+    code = call(self, values[0], timeout_ns, &reply);
+    if (code)
+        answer = raise_code(self->state, code, "call");
+    else
+        answer = decode_message(self->state, self->shared, reply);
+    channel_leave(self);
+    return answer;
+}
+
+static Slot *request_slot(PyObject *object, bool even_if_viewed)
+{
+    MessageObject *self = (MessageObject *)object;
+
+    if (!self->slot) {
+        PyErr_SetString(PyExc_ValueError, "the message was sent or released");
+        return NULL;
+    }
+    return slot_to_send(self->state, object, self->slot->shared, even_if_viewed);
+}
+
+/* Answer with a loaned message. BufferError if arrays look into the request, for its slot
+ * goes. */
+static PyObject *reply_message(PyObject *object, PyObject *answer)
+{
+    MessageObject *self = (MessageObject *)object;
+    Slot *slot = request_slot(object, false);
+    Slot *reply = slot ? slot_to_send(self->state, answer, slot->shared, true) : NULL;
+    int code;
+
+    if (!reply)
+        return NULL;
+    code = tr_reply(slot->message, reply->message);
+    if (code)
+        return raise_code(self->state, code, "reply");
+    slot->message = NULL;
+    reply->message = NULL;
+    Py_RETURN_NONE;
+}
+
+/* Answer with an object, which may look into the request itself: it is copied first. */
+PyObject *message_reply(PyObject *object, PyObject *value)
+{
+    MessageObject *self = (MessageObject *)object;
+    Slot *slot = request_slot(object, true);
+    tr_message *reply;
+    int code;
+
+    if (!slot)
+        return NULL;
+    if (Py_TYPE(value) == self->state->message_type)
+        return reply_message(object, value);
+    code = encode_object(self->state, slot->shared, value, TR_FOREVER, &reply);
+    if (code)
+        return raise_code(self->state, code, "reply");
+    slot = request_slot(object, true); /* encoding may have run code */
+    code = slot ? tr_reply(slot->message, reply) : RAISED;
+    if (code) {
+        tr_release(reply);
+        return raise_code(self->state, code, "reply");
+    }
+    slot->message = NULL;
+    Py_RETURN_NONE;
+}
+
+PyObject *message_reply_error(PyObject *object, PyObject *args)
+{
+    MessageObject *self = (MessageObject *)object;
+    Slot *slot = request_slot(object, true);
+    const char *text;
+    int number, code;
+
+    if (!slot || !PyArg_ParseTuple(args, "is:reply_error", &number, &text))
+        return NULL;
+    code = tr_reply_error(slot->message, number, text);
+    if (code)
+        return raise_code(self->state, code, "reply");
+    slot->message = NULL;
+    Py_RETURN_NONE;
+}
+
+PyObject *message_is_request(PyObject *object, void *unused)
+{
+    Slot *slot = request_slot(object, true);
+
+    (void)unused;
+    return slot ? PyBool_FromLong(tr_is_request(slot->message)) : NULL;
+}
+
+PyObject *message_remaining(PyObject *object, void *unused)
+{
+    Slot *slot = request_slot(object, true);
+    int64_t left_ns;
+
+    (void)unused;
+    if (!slot)
+        return NULL;
+    left_ns = tr_remaining_ns(slot->message);
+    if (left_ns < 0)
+        Py_RETURN_NONE;
+    return PyFloat_FromDouble((double)left_ns / 1e9);
+}
+
+PyObject *remote_code(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyLong_FromLong(tr_remote_code());
+}

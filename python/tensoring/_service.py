@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""Request and reply: any number of clients and servers on one queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tensoring import _core, serializers
+from tensoring._errors import Closed
+
+if TYPE_CHECKING:
+    from tensoring._arena import Arena, ArenaQueue
+
+FAILED = 1  # the code of a server function that raised
+
+
+class Service:
+    """A function that other processes call: svc.serve(fn) there, svc.call(x) here.
+
+    A call ends in exactly one way: a reply, RemoteError if the function raised, PeerDied
+    if every server that tried it died, or a timeout. A late reply is never taken for
+    another's."""
+
+    def __init__(self, queue: ArenaQueue) -> None:
+        self._queue = queue
+
+    @property
+    def queue(self) -> ArenaQueue:
+        """The queue of its requests."""
+        return self._queue
+
+    @property
+    def arena(self) -> Arena:
+        """The arena that it is in."""
+        return self._queue.arena
+
+    @property
+    def name(self) -> str:
+        """Its name in the arena."""
+        return self._queue.name
+
+    def call(self, obj: Any, timeout: float | None = None) -> Any:
+        """Send `obj`, wait for the answer. The timeout in seconds is for all of it."""
+        return self._queue._call(obj, timeout)
+
+    def serve(self, function: Callable[[Any], Any], limit: int | None = None) -> int:
+        """Answer requests with function(object) until the service is shut down, or
+        `limit` are answered. An exception goes to the requester, and serving goes on."""
+        done = 0
+        while limit is None or done < limit:
+            try:
+                request = self._queue.receive_message()
+            except Closed:
+                break
+            self._answer(request, function)
+            del request
+            done += 1
+        return done
+
+    def serve_one(
+        self, function: Callable[[Any], Any], timeout: float | None = None
+    ) -> None:
+        """Answer one request; ReceiveTimeout if none comes in time."""
+        self._answer(self._queue.receive_message(timeout), function)
+
+    def _answer(self, request: _core.Message, function: Callable[[Any], Any]) -> None:
+        try:
+            if not request.is_request or request.remaining == 0:
+                return  # nobody waits for it, or no longer
+            answer = self.arena._encode(function(serializers.decode(request)))
+            # If the function kept a view of its argument, this says so.
+            request.reply(answer)
+        except Exception as error:
+            if request.released:
+                raise
+            request.reply_error(FAILED, f"{type(error).__name__}: {error}")
+
+    def shutdown(self) -> None:
+        """No more requests: servers end when they have answered what is there."""
+        self._queue.shutdown()
+
+    def __reduce__(self) -> Any:
+        return (Service, (self._queue,))
+
+    def __repr__(self) -> str:
+        return f"<tensoring.Service on {self._queue!r}>"
