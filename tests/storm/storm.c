@@ -20,8 +20,8 @@
 #include "tests/crash/audit.h"
 
 #define SECOND      INT64_C(1000000000)
-#define KILL_MIN_NS INT64_C(10000000)
-#define KILL_VAR_NS INT64_C(40000000)
+#define KILL_MIN_NS INT64_C(5000000)
+#define KILL_VAR_NS INT64_C(25000000)
 #define SAMPLES     200000
 #define PENDING     64
 
