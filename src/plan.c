@@ -23,11 +23,18 @@ static int take_options(tr_plan_options *to, const tr_plan_options *from)
     return 0;
 }
 
+/* It may come out of an arena that somebody has scribbled over. */
 int plan_check(const tr_plan *plan)
 {
     if (!plan || plan->magic != TR_PLAN_MAGIC || plan->size != sizeof(*plan) ||
-        plan->workers == 0 || plan->workers > TR_MAX_WORKERS || plan->cores > TR_MAX_CPUS)
+        plan->workers == 0 || plan->workers > TR_MAX_WORKERS ||
+        plan->cores > TR_MAX_CPUS ||
+        !memchr(plan->quota_source, 0, sizeof(plan->quota_source)))
         return tr_fail(TR_EINVAL, "these bytes are not a plan of this library");
+    for (uint32_t i = 0; i < plan->workers; i++)
+        if (plan->worker[i].threads == 0 || plan->worker[i].threads > TR_MAX_CPUS)
+            return tr_fail(TR_EINVAL, "plan: worker %u is to have %u threads", i,
+                           plan->worker[i].threads);
     return 0;
 }
 

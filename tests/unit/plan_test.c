@@ -451,6 +451,13 @@ static void text_shows_the_machine(void **state)
     assert_int_equal(again, needed);
     assert_int_equal(tr_plan_text(&plan, cut_off, sizeof(cut_off), NULL), TR_EOVERFLOW);
     assert_memory_equal(cut_off, text, sizeof(cut_off) - 1);
+    plan.worker[3].threads = 0;
+    assert_int_equal(tr_plan_text(&plan, text, sizeof(text), NULL), TR_EINVAL);
+    plan.worker[3].threads = TR_MAX_CPUS;
+    memset(plan.quota_source, 'x', sizeof(plan.quota_source));
+    assert_int_equal(tr_plan_text(&plan, text, sizeof(text), NULL), TR_EINVAL);
+    plan.quota_source[0] = 0;
+    assert_int_equal(tr_plan_text(&plan, text, sizeof(text), NULL), 0);
     plan.magic = 0;
     assert_int_equal(tr_plan_text(&plan, text, sizeof(text), NULL), TR_EINVAL);
 }

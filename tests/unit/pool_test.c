@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -44,12 +45,24 @@ static void note_death(const tr_pool_death *one, void *context)
     deaths++;
 }
 
+static int descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    int count = 0;
+
+    while (folder && readdir(folder))
+        count++;
+    if (folder)
+        closedir(folder);
+    return count;
+}
+
 static int set_up(void **state)
 {
     static const tr_slot_class class = {4096, 2 * JOBS};
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
 
-    (void)state;
+    *state = (void *)(intptr_t)descriptors();
     options.classes = &class;
     options.class_count = 1;
     options.max_participants = 128;
@@ -64,7 +77,6 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    (void)state;
     tr_queue_close(queue);
     tr_arena_close(arena);
     munmap(shared, sizeof(*shared));
@@ -72,6 +84,8 @@ static int tear_down(void **state)
     close(gate[1]);
     close(told[0]);
     close(told[1]);
+    if (descriptors() != (int)(intptr_t)*state)
+        return -1;
     return waitpid(-1, NULL, WNOHANG) == -1 ? 0 : -1; /* no child, alive or dead */
 }
 
@@ -596,6 +610,23 @@ static void workers_do_not_outlive_their_master(void **state)
     assert_int_equal(read(told[0], &what, 1), 0);
 }
 
+/* Then the kernel keeps no status, and says only that they are gone. */
+static void the_program_may_ignore_its_children(void **state)
+{
+    void (*before)(int) = signal(SIGCHLD, SIG_IGN);
+    tr_pool *pool = start(work_and_die, 2, NULL);
+
+    (void)state;
+    send_job(7);
+    while (!atomic_load(&shared->done[7]))
+        turn(pool);
+    wait_for_deaths(pool, 1);
+    assert_int_equal(death[0].exit_code, -1);
+    assert_true(death[0].restart_ns >= 0);
+    stop(pool);
+    signal(SIGCHLD, before);
+}
+
 /* In a worker, the supervisor's handle that it has inherited is of no use. */
 static int supervise(tr_pool_worker *worker, void *context)
 {
@@ -677,7 +708,7 @@ static void plans_lie_in_the_arena(void **state)
     assert_int_equal(tr_arena_create(&other, NULL, &options), 0);
     assert_int_equal(tr_plan_get(other, &copy), TR_ENOENT);
     for (uint32_t i = 0; i < 10; i++) { /* the old ones are freed */
-        plan.worker[0].threads = i;
+        plan.worker[0].threads = i + 1;
         assert_int_equal(tr_plan_put(other, &plan), 0);
     }
     pid = fork();
@@ -709,6 +740,7 @@ int main(void)
         CASE(closing_kills),
         CASE(obeys_signals),
         CASE(workers_do_not_outlive_their_master),
+        CASE(the_program_may_ignore_its_children),
         CASE(workers_do_not_supervise),
         CASE(plans_lie_in_the_arena),
         CASE(refuses_nonsense),
