@@ -338,6 +338,17 @@ bool ring_writable(struct ring *ring)
     return false;
 }
 
+struct ring_sight ring_look_ahead(const struct ring *ring)
+{
+    /* relaxed: hints, see ring_still(). */
+    struct place place = place_of(ring,
+                                  shm_load(&ring->channel->head, memory_order_relaxed));
+    const _Atomic uint64_t *cell = &ring->cells[place.index];
+    uint64_t seen = shm_get(cell);
+
+    return (struct ring_sight){CELL_TURN(seen) < place.turn ? cell : NULL, seen};
+}
+
 bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot)
 {
     struct place place = place_of(ring, position);

@@ -46,6 +46,21 @@ int ring_take(struct ring *ring, struct peer *me, uint32_t *slot);
 bool ring_readable(struct ring *ring);
 bool ring_writable(struct ring *ring);
 
+/* The cell that the next message will be named by, as it was found: not filled. */
+struct ring_sight {
+    const _Atomic uint64_t *cell; /* NULL: it is filled by now */
+    uint64_t seen;
+};
+
+struct ring_sight ring_look_ahead(const struct ring *ring);
+
+/* Whether surely nothing came since. */
+static inline bool ring_still(const struct ring_sight *sight)
+{
+    /* relaxed: who sees a change looks again. */
+    return sight->cell && shm_get(sight->cell) == sight->seen;
+}
+
 /* Whether a cell of the ring names @p slot at @p position. For the reaper. */
 bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot);
 

@@ -151,22 +151,34 @@ static void missed(struct peer *me, uint32_t weight)
     put32(&me->spin_rest, (UINT32_C(1) << misses) - 1);
 }
 
-int spin(struct peer *me, wait_try *attempt, void *context, int64_t now_ns,
-         int64_t until_ns)
+/* From one look at the clock to the next. The first look of each is a try. */
+static int spin_once(wait_try *attempt, wait_idle *idle, void *context)
+{
+    for (int i = 0; i < LOOKS; i++) {
+        if (i == 0 || !idle || !idle(context)) {
+            int result = attempt(context);
+
+            if (result != -EAGAIN)
+                return result;
+        }
+        relax();
+    }
+    return -EAGAIN;
+}
+
+int spin(struct peer *me, wait_try *attempt, wait_idle *idle, void *context,
+         int64_t now_ns, int64_t until_ns)
 {
     int64_t before = now_ns;
     bool jumped = false;
 
     do {
-        for (int i = 0; i < LOOKS; i++) {
-            int result = attempt(context);
+        int result = spin_once(attempt, idle, context);
 
-            if (result != -EAGAIN) {
-                if (!jumped && get32(&me->spin_misses))
-                    put32(&me->spin_misses, 0);
-                return result;
-            }
-            relax();
+        if (result != -EAGAIN) {
+            if (!jumped && get32(&me->spin_misses))
+                put32(&me->spin_misses, 0);
+            return result;
         }
         before = now_ns;
         now_ns = os->now_ns();

@@ -57,7 +57,7 @@ int wait_with(struct peer *me, struct sleeper *sleeper, wait_try *attempt, void 
                                                                 : start + timeout_ns;
     budget = spin_budget(me, start);
     if (budget > 0)
-        result = spin(me, attempt, context, start,
+        result = spin(me, attempt, sleeper->idle, context, start,
                       budget > INT64_MAX - start ? deadline
                                                  : earlier(deadline, start + budget));
     if (result == -EAGAIN) {
@@ -92,10 +92,16 @@ static int sleep_one(struct sleeper *self, int64_t until_ns)
     return os->futex_wait(one->word, one->seen, until_ns);
 }
 
+int wait_for_idle(struct peer *me, _Atomic uint32_t *word, wait_try *attempt,
+                  wait_idle *idle, void *context, int64_t timeout_ns)
+{
+    struct one one = {.base = {announce_one, sleep_one, idle}, .word = word};
+
+    return wait_with(me, &one.base, attempt, context, timeout_ns);
+}
+
 int wait_for(struct peer *me, _Atomic uint32_t *word, wait_try *attempt, void *context,
              int64_t timeout_ns)
 {
-    struct one one = {.base = {announce_one, sleep_one}, .word = word};
-
-    return wait_with(me, &one.base, attempt, context, timeout_ns);
+    return wait_for_idle(me, word, attempt, NULL, context, timeout_ns);
 }

@@ -8,18 +8,27 @@
 /* One try: 0 done; -EAGAIN not yet; another code ends the wait. */
 typedef int wait_try(void *context);
 
+/* Whether surely nothing has changed since the last try: one load, for the spin. The looks
+ * that count, after an announcement and now and then, are tries. */
+typedef bool wait_idle(const void *context);
+
 /* How to sleep for something else than one word. */
 struct sleeper {
     /* What wake.h and notify.h demand before the look: say that we are about to sleep. */
     void (*announce)(struct sleeper *self);
     /* Until woken, or the absolute time. 0, -EAGAIN, -EINTR, -ETIMEDOUT. */
     int (*sleep)(struct sleeper *self, int64_t until_ns);
+    wait_idle *idle; /* may be NULL */
 };
 
 /* Try until it is done or the deadline comes; @p word changes when a try may succeed.
  * 0, -EAGAIN (timeout 0), -ETIMEDOUT, -EINTR (if the peer wants it), or what the try says. */
 int wait_for(struct peer *me, _Atomic uint32_t *word, wait_try *attempt, void *context,
              int64_t timeout_ns);
+
+/* The same, with fewer instructions between two looks of a spin. */
+int wait_for_idle(struct peer *me, _Atomic uint32_t *word, wait_try *attempt,
+                  wait_idle *idle, void *context, int64_t timeout_ns);
 
 /* The same, sleeping as @p sleeper does. */
 int wait_with(struct peer *me, struct sleeper *sleeper, wait_try *attempt, void *context,

@@ -219,7 +219,13 @@ int tr_queue_send(tr_queue *queue, tr_message *message, int64_t timeout_ns)
 struct receiving {
     tr_queue *queue;
     uint32_t slot;
+    struct ring_sight sight; /* when nothing was there */
 };
+
+static bool still_nothing(const void *context)
+{
+    return ring_still(&((const struct receiving *)context)->sight);
+}
 
 static int try_receive(void *context)
 {
@@ -229,7 +235,10 @@ static int try_receive(void *context)
     bool closed = is_closed(queue);
     int result = ring_take(&queue->ring, &queue->arena->peer, &receiving->slot);
 
-    return result == -EAGAIN && closed ? -ESHUTDOWN : result;
+    if (result != -EAGAIN)
+        return result;
+    receiving->sight = ring_look_ahead(&queue->ring);
+    return closed ? -ESHUTDOWN : -EAGAIN;
 }
 
 /* The slot is ours: read it. What breaks a rule goes back at once. */
@@ -266,8 +275,8 @@ int tr_queue_receive(tr_queue *queue, int64_t timeout_ns, tr_message **out)
     arena_pulse(queue->arena);
     result = try_receive(&receiving);
     if (result == -EAGAIN && timeout_ns != 0)
-        result = wait_for(&queue->arena->peer, &queue->ring.channel->items, try_receive,
-                          &receiving, timeout_ns);
+        result = wait_for_idle(&queue->arena->peer, &queue->ring.channel->items,
+                               try_receive, still_nothing, &receiving, timeout_ns);
     if (result == 0)
         return open_received(queue, receiving.slot, out);
     if (result == -ESHUTDOWN)
