@@ -215,15 +215,27 @@ static int refuse(struct segment_report *report, enum segment_refusal refusal,
     return code;
 }
 
-/* Who made the file, and who else could have: root, ourselves, or whoever gave us the
- * descriptor of a memfd. Others may not be able to write it unless the mode lets them. */
+static bool in_group(gid_t gid)
+{
+    gid_t groups[256];
+    int count = getgroups(256, groups);
+
+    for (int i = 0; i < count; i++)
+        if (groups[i] == gid)
+            return true;
+    return gid == getegid();
+}
+
+/* Whose file we believe in: our own, root's, and what one of our groups shares. Not that of
+ * whoever came first with the name, even if root could open it. */
 static int check_file(const struct stat *st, struct segment_report *report)
 {
     uint32_t me = (uint32_t)geteuid();
 
     if (!S_ISREG(st->st_mode))
         return refuse(report, REFUSED_KIND, st->st_mode, S_IFREG, -EACCES);
-    if (st->st_uid != me && st->st_uid != 0 && !(st->st_mode & 066))
+    if (st->st_uid != me && st->st_uid != 0 &&
+        !((st->st_mode & 060) == 060 && in_group(st->st_gid)))
         return refuse(report, REFUSED_OWNER, st->st_uid, me, -EACCES);
     if (st->st_mode & 0002 && st->st_uid != me && st->st_uid != 0)
         return refuse(report, REFUSED_MODE, st->st_mode & 0777, 0600, -EACCES);
