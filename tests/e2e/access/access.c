@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* access.c - who is not let in, and what is not believed to be an arena. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "tests/e2e/access/checks.h"
+
+#define NOBODY 65534
+#define NAME   "access"
+#define PATH   "/dev/shm/tensoring." NAME
+
+/* A /dev/shm of our own: names of others stay out of it. */
+static void own_shm(void)
+{
+    if (unshare(CLONE_NEWNS) < 0 ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("own", "/dev/shm", "tmpfs", 0, "size=16m,mode=1777") < 0)
+        skip("no tmpfs of our own");
+}
+
+static int create(tr_arena **arena, uint32_t mode)
+{
+    static const tr_slot_class class = {4096, 4};
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+
+    options.classes = &class;
+    options.class_count = 1;
+    options.mode = mode;
+    options.ring_bytes = 65536;
+    return tr_arena_create(arena, NAME, &options);
+}
+
+static void become_nobody(void)
+{
+    if (geteuid() != 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
+        skip("only root can become another");
+}
+
+static void attach_refused(void)
+{
+    tr_arena *arena;
+
+    expect_code("attach", tr_arena_attach(&arena, NAME), TR_EACCES);
+}
+
+static void nobody_attaches(void)
+{
+    become_nobody();
+    attach_refused();
+}
+
+static void another_user(void)
+{
+    tr_arena *arena;
+
+    own_shm();
+    expect_code("create", create(&arena, 0600), 0);
+    if (in_child(nobody_attaches) == SKIPPED)
+        skip("only root can become another");
+    expect("another user is refused", in_child(nobody_attaches) == 0);
+    tr_arena_close(arena);
+}
+
+static uint32_t foreign_mode;
+
+static void nobody_creates(void)
+{
+    tr_arena *arena;
+
+    become_nobody();
+    expect_code("create", create(&arena, foreign_mode), 0);
+    tr_arena_close(arena);
+}
+
+/* Whoever makes the name first does not get our data. */
+static void made_by_another(void)
+{
+    static const uint32_t modes[] = {0600, 0660, 0666};
+
+    own_shm();
+    for (unsigned i = 0; i < 3; i++) {
+        tr_arena *arena;
+        int result;
+
+        foreign_mode = modes[i];
+        result = in_child(nobody_creates);
+        if (result == SKIPPED)
+            skip("only root can become another");
+        expect("nobody can create", result == 0);
+        attach_refused();
+        expect_code("create", create(&arena, 0600), TR_EEXIST);
+        expect("unlink", unlink(PATH) == 0);
+    }
+}
+
+static void a_link(void)
+{
+    tr_arena *arena;
+    struct stat st;
+
+    own_shm();
+    expect("symlink", symlink("/dev/shm/target", PATH) == 0);
+    expect("a link is not followed", tr_arena_attach(&arena, NAME) < 0);
+    expect_code("create in its place", create(&arena, 0600), TR_EEXIST);
+    expect("nothing was made behind it", stat("/dev/shm/target", &st) < 0);
+    expect_code("unlink", tr_arena_unlink(NAME), 0);
+    expect_code("create", create(&arena, 0600), 0);
+    expect("rename", rename(PATH, "/dev/shm/target") == 0);
+    expect("symlink", symlink("/dev/shm/target", PATH) == 0);
+    expect("a link to an arena is not followed", tr_arena_attach(&arena, NAME) < 0);
+}
+
+static void write_file(const void *bytes, size_t size)
+{
+    int fd = open(PATH, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+    expect("write", fd >= 0 && write(fd, bytes, size) == (ssize_t)size);
+    close(fd);
+}
+
+static void other_things(void)
+{
+    static uint8_t noise[16384];
+    tr_arena *arena;
+
+    own_shm();
+    for (size_t i = 0; i < sizeof(noise); i++)
+        noise[i] = (uint8_t)(i * 7 + 1);
+    expect_code("no such name", tr_arena_attach(&arena, NAME), TR_ENOENT);
+    expect("fifo", mkfifo(PATH, 0600) == 0);
+    attach_refused();
+    expect("unlink", unlink(PATH) == 0);
+    expect("directory", mkdir(PATH, 0700) == 0);
+    attach_refused();
+    expect("rmdir", rmdir(PATH) == 0);
+    write_file(noise, 0);
+    expect_code("empty", tr_arena_attach(&arena, NAME), TR_EAGAIN);
+    write_file(noise, 100);
+    expect_code("short", tr_arena_attach(&arena, NAME), TR_ECORRUPT);
+    write_file(noise, sizeof(noise));
+    expect_code("noise", tr_arena_attach(&arena, NAME), TR_ECORRUPT);
+    memset(noise, 0, sizeof(noise));
+    write_file(noise, sizeof(noise));
+    expect_code("never made ready", tr_arena_attach(&arena, NAME), TR_EABANDONED);
+}
+
+/* An arena with eight bytes of its control block changed. */
+static int attach_changed(off_t at, uint64_t value)
+{
+    int fd = open(PATH, O_RDWR), code;
+    uint64_t old;
+    tr_arena *arena;
+
+    expect("open",
+           fd >= 0 && pread(fd, &old, 8, at) == 8 && pwrite(fd, &value, 8, at) == 8);
+    code = tr_arena_attach(&arena, NAME);
+    expect("restore", pwrite(fd, &old, 8, at) == 8);
+    close(fd);
+    return code;
+}
+
+static void make_and_leave(void)
+{
+    tr_arena *arena;
+
+    expect_code("create", create(&arena, 0600), 0);
+    tr_arena_close(arena);
+}
+
+static void changed_arenas(void)
+{
+    tr_arena *arena;
+    struct stat st;
+
+    own_shm();
+    expect("make", in_child(make_and_leave) == 0);
+    expect_code("another layout", attach_changed(8, 99), TR_ELAYOUT);
+    expect_code("an unknown feature", attach_changed(16, 1), TR_ELAYOUT);
+    expect_code("another size", attach_changed(24, 1 << 20), TR_ECORRUPT);
+    for (off_t at = 40; at < 128; at += 8)
+        expect("an offset or count", attach_changed(at, UINT64_MAX / 2) != TR_EABANDONED);
+    expect_code("as it was", tr_arena_attach(&arena, NAME), 0);
+    tr_arena_close(arena);
+    expect("stat", stat(PATH, &st) == 0 && truncate(PATH, st.st_size / 2) == 0);
+    expect_code("truncated", tr_arena_attach(&arena, NAME), TR_ECORRUPT);
+}
+
+/* Inherited by a worker that then gives up its rights: everything still works. */
+static tr_arena *inherited;
+static tr_queue *queue;
+
+static void work_as_nobody(void)
+{
+    tr_message *message;
+
+    become_nobody();
+    expect_code("receive", tr_queue_receive(queue, TR_NOWAIT, &message), 0);
+    expect_code("send", tr_queue_send(queue, message, TR_NOWAIT), 0);
+    expect_code("loan", tr_loan_bytes(inherited, 64, TR_NOWAIT, &message), 0);
+    expect_code("reap", tr_arena_reap(inherited, NULL), 0);
+}
+
+static void worker_without_rights(void)
+{
+    static const tr_slot_class class = {4096, 4};
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_reap_report report;
+    tr_message *message;
+    int result;
+
+    options.classes = &class;
+    options.class_count = 1;
+    expect_code("create", tr_arena_create(&inherited, NULL, &options), 0);
+    expect_code("open", tr_queue_open(inherited, "queue", NULL, &queue), 0);
+    expect_code("loan", tr_loan_bytes(inherited, 64, TR_NOWAIT, &message), 0);
+    expect_code("send", tr_queue_send(queue, message, TR_NOWAIT), 0);
+    result = in_child(work_as_nobody);
+    if (result == SKIPPED)
+        skip("only root can become another");
+    expect("the worker works", result == 0);
+    expect_code("reap", tr_arena_reap(inherited, &report), 0);
+    expect("its loan is taken back", report.dead == 1 && report.freed == 1);
+}
+
+int main(void)
+{
+    static const struct check checks[] = {
+        {"another user", another_user},
+        {"made by another", made_by_another},
+        {"a symbolic link", a_link},
+        {"other things than arenas", other_things},
+        {"arenas that were changed", changed_arenas},
+        {"a worker that gave up its rights", worker_without_rights},
+    };
+
+    return run_checks(checks, sizeof(checks) / sizeof(checks[0]));
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/* memory.c - memory, files and limits run out: a clear error, no signal, nothing left. */
+#include <dirent.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+
+#include "tests/e2e/access/checks.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+/* A /dev/shm of our own, that small. */
+static void small_shm(const char *size)
+{
+    if (unshare(CLONE_NEWNS) < 0)
+        skip("no mount namespace of our own");
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("small", "/dev/shm", "tmpfs", 0, size) < 0)
+        skip("no tmpfs of our own");
+}
+
+static unsigned shm_files(void)
+{
+    DIR *folder = opendir("/dev/shm");
+    unsigned count = 0;
+
+    while (folder && readdir(folder))
+        count++;
+    if (folder)
+        closedir(folder);
+    return count - 2;
+}
+
+static unsigned open_files(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    unsigned count = 0;
+
+    while (folder && readdir(folder))
+        count++;
+    if (folder)
+        closedir(folder);
+    return count;
+}
+
+static int create(tr_arena **arena, const char *name, uint64_t bytes, uint64_t count,
+                  uint32_t flags)
+{
+    tr_slot_class class = {bytes, count};
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+
+    options.classes = &class;
+    options.class_count = 1;
+    options.flags = flags;
+    options.ring_bytes = 65536;
+    return tr_arena_create(arena, name, &options);
+}
+
+static void fill_all(tr_arena *arena, uint64_t bytes, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        tr_message *message;
+
+        expect_code("loan", tr_loan_bytes(arena, bytes, TR_NOWAIT, &message), 0);
+        memset(tr_message_tensor(message, 0)->data, 1, bytes);
+    }
+}
+
+static void full_tmpfs(void)
+{
+    tr_arena *arena, *second;
+
+    small_shm("size=4m");
+    expect_code("create more than there is", create(&arena, "full", MIB, 8, 0),
+                TR_ENOSPC);
+    expect("the error says how much", strstr(tr_error_detail(), "MiB") != NULL ||
+                                          strpbrk(tr_error_detail(), "0123456789"));
+    expect("nothing is left", shm_files() == 0);
+    expect_code("create what there is", create(&arena, "full", MIB, 2, 0), 0);
+    expect_code("create more than is left", create(&second, "fuller", MIB, 2, 0),
+                TR_ENOSPC);
+    expect("only the first is there", shm_files() == 1);
+    fill_all(arena, MIB, 2);
+    tr_arena_close(arena);
+    expect_code("unlink", tr_arena_unlink("full"), 0);
+    expect("nothing is left in the end", shm_files() == 0);
+}
+
+static void full_while_lazy(void)
+{
+    tr_arena *arena;
+    tr_message *messages[16];
+    uint64_t bytes = 0;
+    unsigned got = 0;
+    int code = 0;
+
+    small_shm("size=8m");
+    expect_code("create", create(&arena, "lazy", MIB, 16, TR_ARENA_LAZY), 0);
+    while (got < 16 && (code = tr_loan_bytes(arena, MIB, TR_NOWAIT, &messages[got])) == 0)
+        memset(tr_message_tensor(messages[got++], 0)->data, 1, MIB);
+    expect_code("loan more than there is", code, TR_ENOSPC);
+    expect("most of it was had", got >= 5 && got < 8);
+    for (unsigned i = 0; i < got; i++)
+        tr_release(messages[i]);
+    expect_code("trim", tr_arena_trim(arena, &bytes), 0);
+    expect("trimmed", bytes >= got * MIB);
+    expect_code("loan again", tr_loan_bytes(arena, MIB, TR_NOWAIT, &messages[0]), 0);
+    memset(tr_message_tensor(messages[0], 0)->data, 2, MIB);
+    tr_arena_close(arena);
+    expect_code("unlink", tr_arena_unlink("lazy"), 0);
+}
+
+static void limit(int what, rlim_t to)
+{
+    struct rlimit now;
+
+    expect("getrlimit", getrlimit((__rlimit_resource_t)what, &now) == 0);
+    now.rlim_cur = to;
+    if (setrlimit((__rlimit_resource_t)what, &now) < 0)
+        skip("the limit can't be set");
+}
+
+static void file_size_limit(void)
+{
+    unsigned before = open_files();
+    tr_arena *arena;
+
+    limit(RLIMIT_FSIZE, MIB);
+    expect("create beyond RLIMIT_FSIZE", create(&arena, NULL, MIB, 8, 0) < 0);
+    expect("the limit is named", strstr(tr_error_detail(), "RLIMIT_FSIZE") ||
+                                     strstr(tr_error_detail(), "file size"));
+    expect("no descriptor is left", open_files() == before);
+}
+
+static void descriptor_limit(void)
+{
+    unsigned before = open_files();
+    tr_arena *arena;
+
+    limit(RLIMIT_NOFILE, 3);
+    expect_code("create without descriptors", create(&arena, NULL, 4096, 8, 0),
+                TR_ENFILE);
+    limit(RLIMIT_NOFILE, 64);
+    expect_code("create with some", create(&arena, NULL, 4096, 8, 0), 0);
+    fill_all(arena, 4096, 8);
+    tr_arena_close(arena);
+    expect("no descriptor is left", open_files() <= before + 1);
+}
+
+static void attach_without_descriptors(void)
+{
+    tr_arena *arena, *again;
+    int code;
+
+    small_shm("size=8m");
+    expect_code("create", create(&arena, "few", 4096, 8, 0), 0);
+    limit(RLIMIT_NOFILE, 3);
+    code = tr_arena_attach(&again, "few");
+    expect_code("attach without descriptors", code, TR_ENFILE);
+    limit(RLIMIT_NOFILE, 64);
+    expect_code("attach", tr_arena_attach(&again, "few"), 0);
+    tr_arena_close(again);
+    tr_arena_close(arena);
+}
+
+static void locked_memory_limit(void)
+{
+    tr_arena *arena;
+
+    limit(RLIMIT_MEMLOCK, 0);
+    expect_code("create", create(&arena, NULL, 4096, 64, TR_ARENA_POPULATE), 0);
+    fill_all(arena, 4096, 64);
+    tr_arena_close(arena);
+}
+
+static void address_space_limit(void)
+{
+    tr_arena *arena;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip("a sanitizer needs the address space");
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+    skip("a sanitizer needs the address space");
+#endif
+#endif
+    limit(RLIMIT_AS, 64 * MIB);
+    expect_code("create beyond RLIMIT_AS", create(&arena, NULL, MIB, 200, 0), TR_ENOMEM);
+    expect_code("create a small one", create(&arena, NULL, 4096, 8, 0), 0);
+    tr_arena_close(arena);
+}
+
+int main(void)
+{
+    static const struct check checks[] = {
+        {"a full /dev/shm", full_tmpfs},
+        {"a lazy arena in a full /dev/shm", full_while_lazy},
+        {"RLIMIT_FSIZE", file_size_limit},
+        {"RLIMIT_NOFILE", descriptor_limit},
+        {"RLIMIT_NOFILE at attach", attach_without_descriptors},
+        {"RLIMIT_MEMLOCK", locked_memory_limit},
+        {"RLIMIT_AS", address_space_limit},
+    };
+
+    return run_checks(checks, sizeof(checks) / sizeof(checks[0]));
+}
