@@ -29,18 +29,25 @@ static const char *keep(const char *a, const char *b)
     return text;
 }
 
+static struct bar bar_of(const char *name, const char *what, struct ratio ratio,
+                         double target, double goal, bool at_least)
+{
+    return (struct bar){.name = name,
+                        .what = what,
+                        .measured = ratio.value,
+                        .other = ratio.other,
+                        .place = place_name(&ratio),
+                        .rounds = ratio.rounds,
+                        .target = target,
+                        .goal = goal,
+                        .at_least = at_least};
+}
+
 static void bar(const char *name, const char *what, struct ratio ratio, double target,
                 double goal, bool at_least)
 {
-    const struct bar result = {.name = name,
-                               .what = what,
-                               .measured = ratio.value,
-                               .other = ratio.other,
-                               .place = place_name(&ratio),
-                               .rounds = ratio.rounds,
-                               .target = target,
-                               .goal = goal,
-                               .at_least = at_least};
+    const struct bar result = bar_of(name, what, ratio, target, goal, at_least);
+
     report_bar(&result);
 }
 
@@ -162,60 +169,86 @@ static const struct targets sockets[] = {
     {16 << 20, 0, 1, 1.5, 2, true},
 };
 
-static void faster(const struct group *group, const char *name, const char *size,
-                   const char *what, uint64_t subject, uint64_t reference, double target)
+/* What takes part, by mode: spinning and asleep. */
+struct sides {
+    uint64_t copy[2], loan[2], socket[2];
+    uint64_t hand_copy[2], hand_fill[2]; /* the loops by hand: how far one can get */
+};
+
+static void faster(const struct group *group, const char *name, const char *what,
+                   uint64_t subject, uint64_t reference, uint64_t by_hand, double target)
 {
+    const struct ratio ours = inverse(group_ratio(group, METRIC_P50, subject, reference));
+    struct bar result = bar_of(name, what, ours, target, 0, true);
+
+    result.by_hand = inverse(group_ratio(group, METRIC_P50, by_hand, reference)).value;
     if (target > 0)
-        bar(keep(name, size), what,
-            inverse(group_ratio(group, METRIC_P50, subject, reference)), target, 0, true);
+        report_bar(&result);
+}
+
+static void cheaper(const struct group *group, const char *name, const char *what,
+                    uint64_t subject, uint64_t reference, uint64_t by_hand, double target)
+{
+    const struct ratio ours = group_ratio(group, METRIC_CPU, subject, reference);
+    struct bar result = bar_of(name, what, ours, target, 0, false);
+
+    result.by_hand = group_ratio(group, METRIC_CPU, by_hand, reference).value;
+    report_bar(&result);
 }
 
 static void report_sockets(const struct group *group, const struct targets *t,
-                           const uint64_t copy[2], const uint64_t loan[2],
-                           const uint64_t rival[2])
+                           const struct sides *s)
 {
     const char *size = size_name(t->bytes);
-    const uint64_t rivals = rival[0] | rival[1];
+    const uint64_t any = s->socket[0] | s->socket[1];
 
-    faster(group, "spinning ", size, "best socket / ours", copy[0], rivals, t->spin_copy);
-    faster(group, "asleep ", size, "best socket / ours, both asleep", copy[1], rival[1],
-           t->block_copy);
-    faster(group, "best mode ", size, "best socket / ours", copy[0] | copy[1], rivals,
-           t->best_copy);
-    faster(group, "best mode, loan ", size, "best socket / ours-loan", loan[0] | loan[1],
-           rivals, t->best_loan);
+    faster(group, keep("spinning ", size), "best socket / ours", s->copy[0], any,
+           s->hand_copy[0], t->spin_copy);
+    faster(group, keep("asleep ", size), "best socket / ours, both asleep", s->copy[1],
+           s->socket[1], s->hand_copy[1], t->block_copy);
+    faster(group, keep("best mode ", size), "best socket / ours", s->copy[0] | s->copy[1],
+           any, s->hand_copy[0] | s->hand_copy[1], t->best_copy);
+    faster(group, keep("best mode, loan ", size), "best socket / ours-loan",
+           s->loan[0] | s->loan[1], any, s->hand_fill[0] | s->hand_fill[1], t->best_loan);
     if (!t->cpu)
         return;
     /* The socket that is fastest is not the one that is cheapest: take the cheapest. */
-    bar(keep("CPU a MiB ", size), "ours / cheapest socket, both asleep",
-        group_ratio(group, METRIC_CPU, copy[1], rival[1]), 0.8, 0, false);
-    bar(keep("CPU a MiB, loan ", size), "ours-loan / cheapest socket, both asleep",
-        group_ratio(group, METRIC_CPU, loan[1], rival[1]), 0.5, 0, false);
+    cheaper(group, keep("CPU a MiB ", size), "ours / cheapest socket, both asleep",
+            s->copy[1], s->socket[1], s->hand_copy[1], 0.8);
+    cheaper(group, keep("CPU a MiB, loan ", size),
+            "ours-loan / cheapest socket, both asleep", s->loan[1], s->socket[1],
+            s->hand_fill[1], 0.5);
+}
+
+static uint64_t *set_of(struct sides *sides, const struct transport *transport)
+{
+    return transport == &transport_ours        ? sides->copy
+           : transport == &transport_ours_loan ? sides->loan
+           : transport == &transport_loop      ? sides->hand_copy
+           : transport == &transport_loop_fill ? sides->hand_fill
+           : is_socket(transport)              ? sides->socket
+                                               : NULL;
 }
 
 static void bars_sockets(double unit, const struct targets *t)
 {
     struct group *group = group_new(2);
-    uint64_t copy[2] = {0, 0}, loan[2] = {0, 0}, rival[2] = {0, 0};
+    struct sides sides = {{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0, 0}};
 
     for (size_t i = 0; i < transport_count; i++) {
-        const struct transport *transport = transports[i];
-        uint64_t *set = transport == &transport_ours        ? copy
-                        : transport == &transport_ours_loan ? loan
-                        : is_socket(transport)              ? rival
-                                                            : NULL;
+        uint64_t *set = set_of(&sides, transports[i]);
         for (enum mode mode = MODE_SPIN; set && mode <= MODE_BLOCK; mode++) {
             const struct task task = {.run = run_pingpong,
                                       .mode = mode,
                                       .touch = TOUCH_FILLREAD,
                                       .batch = t->bytes <= 4096 ? 16 : 1};
             set[mode - MODE_SPIN] |= bit(
-                group_add(group, "latency", transport, t->bytes, &task, unit * 1e7));
+                group_add(group, "latency", transports[i], t->bytes, &task, unit * 1e7));
         }
     }
     group_run(group, ROUNDS);
     group_report(group);
-    report_sockets(group, t, copy, loan, rival);
+    report_sockets(group, t, &sides);
     group_end(group);
 }
 

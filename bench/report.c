@@ -124,17 +124,20 @@ void report_bars_table(void)
 {
     unsigned good = 0;
 
-    printf("%-22s %-46s %9s %9s %9s %6s %3s  %s\n", "bar", "subject / reference",
-           "measured", "(other)", "target", "place", "n", "verdict");
+    printf("%-22s %-44s %9s %9s %9s %9s %6s %3s  %s\n", "bar", "subject / reference",
+           "measured", "(other)", "(by hand)", "target", "place", "n", "verdict");
     for (unsigned i = 0; i < bar_count; i++) {
         const struct bar *bar = &bars[i];
-        char other[16] = "-", target[16];
+        char other[16] = "-", by_hand[16] = "-", target[16];
         if (bar->other > 0)
             snprintf(other, sizeof other, "%.3f", bar->other);
+        if (bar->by_hand > 0)
+            snprintf(by_hand, sizeof by_hand, "%.3f", bar->by_hand);
         snprintf(target, sizeof target, "%s %.4g",
                  bar->at_least ? ">=" : "<=", bar->target);
-        printf("%-22s %-46s %9.3f %9s %9s %6s %3u  %s\n", bar->name, bar->what,
-               bar->measured, other, target, bar->place, bar->rounds, verdict(bar));
+        printf("%-22s %-44s %9.3f %9s %9s %9s %6s %3u  %s\n", bar->name, bar->what,
+               bar->measured, other, by_hand, target, bar->place, bar->rounds,
+               verdict(bar));
         good += met(bar);
     }
     printf("%u of %u bars met\n", good, bar_count);
@@ -151,6 +154,7 @@ static cJSON *bars_json(void)
         cJSON_AddStringToObject(o, "what", bar->what);
         cJSON_AddNumberToObject(o, "measured", bar->measured);
         cJSON_AddNumberToObject(o, "other_placement", bar->other);
+        cJSON_AddNumberToObject(o, "by_hand", bar->by_hand);
         cJSON_AddStringToObject(o, "placement", bar->place);
         cJSON_AddNumberToObject(o, "rounds", bar->rounds);
         cJSON_AddStringToObject(o, "relation", bar->at_least ? ">=" : "<=");

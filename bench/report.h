@@ -23,6 +23,7 @@ struct bar {
     const char *what; /* subject / reference */
     double measured;  /* median of the rounds */
     double other;     /* in the other placement, 0 for none */
+    double by_hand;   /* with a loop by hand in our place, 0 for none */
     const char *place;
     unsigned rounds;
     double target;
