@@ -349,6 +349,20 @@ struct ring_sight ring_look_ahead(const struct ring *ring)
     return (struct ring_sight){CELL_TURN(seen) < place.turn ? cell : NULL, seen};
 }
 
+bool ring_still(const struct ring *ring, const struct ring_sight *sight)
+{
+    uint64_t cell;
+
+    if (!sight->cell)
+        return false;
+    /* relaxed: who sees a change looks again. */
+    cell = shm_get(sight->cell);
+    if (cell == sight->seen)
+        return true;
+    fetch(ring, CELL_SLOT(cell));
+    return false;
+}
+
 bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot)
 {
     struct place place = place_of(ring, position);

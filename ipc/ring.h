@@ -54,12 +54,8 @@ struct ring_sight {
 
 struct ring_sight ring_look_ahead(const struct ring *ring);
 
-/* Whether surely nothing came since. */
-static inline bool ring_still(const struct ring_sight *sight)
-{
-    /* relaxed: who sees a change looks again. */
-    return sight->cell && shm_get(sight->cell) == sight->seen;
-}
+/* Whether surely nothing came since. If something did, its lines are on their way. */
+bool ring_still(const struct ring *ring, const struct ring_sight *sight);
 
 /* Whether a cell of the ring names @p slot at @p position. For the reaper. */
 bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot);

@@ -167,12 +167,12 @@ static int spin_once(wait_try *attempt, wait_idle *idle, void *context)
 }
 
 int spin(struct peer *me, wait_try *attempt, wait_idle *idle, void *context,
-         int64_t now_ns, int64_t until_ns)
+         int64_t *now_ns, int64_t until_ns)
 {
-    int64_t before = now_ns;
     bool jumped = false;
 
     do {
+        int64_t before = *now_ns;
         int result = spin_once(attempt, idle, context);
 
         if (result != -EAGAIN) {
@@ -180,10 +180,9 @@ int spin(struct peer *me, wait_try *attempt, wait_idle *idle, void *context,
                 put32(&me->spin_misses, 0);
             return result;
         }
-        before = now_ns;
-        now_ns = os->now_ns();
-        jumped |= now_ns - before > JUMP_NS;
-    } while (now_ns < until_ns);
+        *now_ns = os->now_ns();
+        jumped |= *now_ns - before > JUMP_NS;
+    } while (*now_ns < until_ns);
     missed(me, jumped ? JUMP_MISSES : 1);
     return -EAGAIN;
 }

@@ -19,9 +19,10 @@
 /* How long this wait may spin, in ns; 0 not at all. */
 int64_t spin_budget(struct peer *me, int64_t now_ns);
 
-/* Try until done, or until the time; -EAGAIN then. @p idle may be NULL. */
+/* Try until done, or until the time; -EAGAIN then. @p idle may be NULL. @p now_ns is the time
+ * before, and after the last that was looked at: who is done should not have to look. */
 int spin(struct peer *me, wait_try *attempt, wait_idle *idle, void *context,
-         int64_t now_ns, int64_t until_ns);
+         int64_t *now_ns, int64_t until_ns);
 
 /* A whole wait, spinning and sleeping, took so long. */
 void spin_learn(struct peer *me, int64_t took_ns);

@@ -47,24 +47,25 @@ static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attem
 int wait_with(struct peer *me, struct sleeper *sleeper, wait_try *attempt, void *context,
               int64_t timeout_ns)
 {
-    int64_t start, deadline, budget;
+    int64_t start, now, deadline, budget;
     int result = attempt(context);
 
     if (result != -EAGAIN || timeout_ns == 0)
         return result;
-    start = os->now_ns();
+    start = now = os->now_ns();
     deadline = timeout_ns < 0 || timeout_ns > INT64_MAX - start ? INT64_MAX
                                                                 : start + timeout_ns;
     budget = spin_budget(me, start);
     if (budget > 0)
-        result = spin(me, attempt, sleeper->idle, context, start,
+        result = spin(me, attempt, sleeper->idle, context, &now,
                       budget > INT64_MAX - start ? deadline
                                                  : earlier(deadline, start + budget));
     if (result == -EAGAIN) {
         result = sleep_until(me, sleeper, attempt, context, deadline);
         reap_unwatch(me);
+        now = os->now_ns();
     }
-    spin_learn(me, os->now_ns() - start);
+    spin_learn(me, now - start);
     if (result == -ETIMEDOUT)
         view_count(me->view, COUNT_TIMEOUTS, 1);
     return result;

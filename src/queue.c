@@ -224,7 +224,9 @@ struct receiving {
 
 static bool still_nothing(const void *context)
 {
-    return ring_still(&((const struct receiving *)context)->sight);
+    const struct receiving *receiving = context;
+
+    return ring_still(&receiving->queue->ring, &receiving->sight);
 }
 
 static int try_receive(void *context)

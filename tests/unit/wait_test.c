@@ -191,7 +191,7 @@ static void gives_up_what_never_pays(void **state)
 
         if (budget > 0) {
             spun++;
-            assert_int_equal(spin(&arena->peer, attempt, NULL, NULL, now, now + budget),
+            assert_int_equal(spin(&arena->peer, attempt, NULL, NULL, &now, now + budget),
                              -EAGAIN);
         }
     }
@@ -199,7 +199,7 @@ static void gives_up_what_never_pays(void **state)
     /* One success, and it is as before. */
     succeed_at = 0;
     arena->peer.spin_rest = 0;
-    assert_int_equal(spin(&arena->peer, attempt, NULL, NULL, now, now + 1000), 0);
+    assert_int_equal(spin(&arena->peer, attempt, NULL, NULL, &now, now + 1000), 0);
     assert_true(budget_after(1000) > 0);
     assert_true(budget_after(1000) > 0);
 }
