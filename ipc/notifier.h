@@ -7,6 +7,7 @@
 
 #include "ipc/evfd.h"
 #include "ipc/fifo.h"
+#include "ipc/watch.h"
 
 struct bell;
 
@@ -17,6 +18,7 @@ struct notifier {
     int fifo;                /* our own, -1: none */
     uint32_t fifo_users;     /* bells that use it */
     struct bell *bells;      /* all of this process */
+    struct watch watch;
 };
 
 #endif

@@ -11,6 +11,7 @@
 #include "ipc/request.h"
 #include "ipc/shared.h"
 #include "ipc/wake.h"
+#include "ipc/watch.h"
 
 #define WATCH_NS REAP_FIRST_NS
 #define SLICE_NS INT64_C(250000000)
@@ -224,24 +225,31 @@ void reap_watch(struct peer *me)
     if (!shm_cas(&live->watched_ns, &last, now,
                  memory_order_relaxed)) /* relaxed: as above */
         return;
+    if (watch_quiet(me))
+        return;
     participant_renew(me);
     (void)reap_all(me, &report);
 }
+
+/* Nobody has looked for as long: whoever should is dead, stopped or elsewhere. */
+#define NEGLECT_NS (3 * WATCH_NS)
 
 int64_t reap_slice_ns(struct peer *me)
 {
     _Atomic uint32_t *watcher = &view_live(me->view)->watcher;
     /* relaxed: who watches is a hint; should it be wrong, all look every 250 ms. */
     uint32_t seen = shm_load(watcher, memory_order_relaxed);
+    uint64_t now = (uint64_t)os->now_ns();
+    uint64_t last = shm_load(&view_live(me->view)->watched_ns, memory_order_relaxed);
 
     if (seen == me->who + 1)
         return WATCH_NS;
-    if (seen == 0 || seen > me->view->geo.participant_count ||
-        os->dead(me->view, seen - 1)) {
-        if (shm_cas(watcher, &seen, me->who + 1,
-                    memory_order_relaxed)) /* relaxed: as above */
-            return WATCH_NS;
-    }
+    /* The others end their slices together: one tick serves all. */
+    if (seen != 0 && seen <= me->view->geo.participant_count &&
+        now - last < (uint64_t)NEGLECT_NS)
+        return SLICE_NS - (int64_t)(now % (uint64_t)SLICE_NS);
+    if (shm_cas(watcher, &seen, me->who + 1, memory_order_relaxed)) /* relaxed: as above */
+        return WATCH_NS;
     return SLICE_NS;
 }
 

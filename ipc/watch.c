@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "ipc/watch.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "ipc/notifier.h"
+#include "ipc/os.h"
+#include "ipc/participant.h"
+
+static void forget(struct watch *watch, uint32_t i)
+{
+    if (watch->of[i].fd)
+        close(watch->of[i].fd - 1); /* leaves the epoll instance with it */
+    watch->of[i].fd = 0;
+}
+
+void watch_end(struct watch *watch)
+{
+    for (uint32_t i = 0; i < MAX_PARTICIPANTS; i++)
+        forget(watch, i);
+    if (watch->epoll)
+        close(watch->epoll - 1);
+    memset(watch, 0, sizeof(*watch));
+}
+
+/* A pidfd for a participant that has none. False: there can't be one. */
+static bool begin(struct watch *watch, const struct peer *me, uint32_t i, uint32_t inc)
+{
+    struct participant *mine = view_participant(me->view, me->who);
+    struct participant *entry = view_participant(me->view, i);
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
+    int fd;
+
+    forget(watch, i);
+    if (!watch->epoll)
+        watch->epoll = epoll_create1(EPOLL_CLOEXEC) + 1;
+    if (!watch->epoll || !shm_get(&entry->pid_ns) ||
+        shm_get(&entry->pid_ns) != shm_get(&mine->pid_ns))
+        return false;
+    fd = (int)syscall(SYS_pidfd_open, (pid_t)shm_get(&entry->pid), 0);
+    if (fd < 0)
+        return false;
+    if (epoll_ctl(watch->epoll - 1, EPOLL_CTL_ADD, fd, &event) < 0) {
+        close(fd);
+        return false;
+    }
+    watch->of[i].fd = fd + 1;
+    watch->of[i].inc = inc;
+    return true;
+}
+
+static bool all_run(struct watch *watch, const struct peer *me)
+{
+    struct epoll_event event;
+
+    for (uint32_t i = 0; i < me->view->geo.participant_count; i++) {
+        /* E4 acquire: pairs with participant_join(). */
+        uint64_t word = shm_load(&view_participant(me->view, i)->word, E4_LOOK);
+
+        if (PARTICIPANT_STATE(word) == PARTICIPANT_FREE)
+            forget(watch, i);
+        else if (PARTICIPANT_STATE(word) != PARTICIPANT_LIVE)
+            return false;
+        else if (i != me->who &&
+                 (!watch->of[i].fd || watch->of[i].inc != PARTICIPANT_INC(word)) &&
+                 !begin(watch, me, i, PARTICIPANT_INC(word)))
+            return false;
+    }
+    return !watch->epoll || epoll_wait(watch->epoll - 1, &event, 1, 0) == 0;
+}
+
+bool watch_quiet(const struct peer *me)
+{
+    struct notifier *notifier = me->view->notifier;
+    int64_t now = os->now_ns();
+    int saved = errno;
+    bool quiet = false;
+
+    /* Tests bring their own dead. */
+    if (!notifier || os->dead != participant_dead ||
+        pthread_mutex_trylock(&notifier->mutex) != 0)
+        return false;
+    if (now - notifier->watch.whole_ns < WATCH_WHOLE_NS)
+        quiet = all_run(&notifier->watch, me);
+    if (!quiet)
+        notifier->watch.whole_ns = now;
+    pthread_mutex_unlock(&notifier->mutex);
+    errno = saved;
+    return quiet;
+}
