@@ -29,6 +29,7 @@ SIZES = {
     "16 MiB": ((2048, 2048), "float32"),
 }
 ROUNDS = 7
+_CPUS = sorted(os.sched_getaffinity(0))
 Figures = dict[str, dict[str, float]]
 
 
@@ -78,11 +79,22 @@ def _start(kind: type[Transport], array: np.ndarray) -> tuple[Transport, Any] | 
     context = multiprocessing.get_context("fork")
     child = context.Process(target=transport.child, daemon=True)
     child.start()
+    if len(_CPUS) > 1:
+        os.sched_setaffinity(child.pid or 0, _CPUS[1:])
     return transport, child
 
 
 def round_trips(size: str, seconds: float) -> dict[str, list[float]]:
-    """There and back between two processes, for ours and every peer."""
+    """There and back between two processes on different processors, for ours and every
+    peer."""
+    os.sched_setaffinity(0, _CPUS[:1])
+    try:
+        return _round_trips(size, seconds)
+    finally:
+        os.sched_setaffinity(0, _CPUS)
+
+
+def _round_trips(size: str, seconds: float) -> dict[str, list[float]]:
     shape, dtype = SIZES[size]
     array = np.random.default_rng(1).random(shape).astype(dtype)
     running = {}
