@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "ipc/mutant.h"
 #include "ipc/participant.h"
 #include "ipc/wake.h"
 
@@ -355,11 +356,12 @@ int broadcast_subscribe(struct broadcast *b, struct peer *me, uint32_t policy,
         ;
     shm_put(&entry->missed, 0);
     /* E13: before active. */
-    shm_store(&entry->cursor, begin_at(b, broadcast_tail(b), last), E13);
+    at = broadcast_tail(b);
+    shm_store(&entry->cursor, begin_at(b, at, last), E13);
     /* E13: registered, then the tail is looked for. */
     shm_store(&entry->word, seat_word(SEAT_ACTIVE, policy, me), E13);
     seat->policy = policy;
-    seat->start = broadcast_tail(b);
+    seat->start = MUTANT(TAIL_FIRST) ? at : broadcast_tail(b);
     at = begin_at(b, seat->start, last);
     while (at < seat->start && !holds(b, at, look(b, at)))
         at++;

@@ -18,7 +18,12 @@
     X(REAP_BELIEVES, "the reaper wakes only where somebody is announced")        \
     X(REAP_SILENT, "the reaper wakes nobody")                                    \
     X(OLD_CHANNEL, "a send that found no room leaves the slot's former channel") \
-    X(ORPHANS_FORGOTTEN, "who finds no orphan clears the mark of a new one")
+    X(ORPHANS_FORGOTTEN, "who finds no orphan clears the mark of a new one")     \
+    X(PIN_BLIND, "a reader does not look at the cell again after its pin")       \
+    X(PINS_IGNORED, "a retired slot is freed without a look at the pins")        \
+    X(UNSETTLED, "a cell is replaced before the putting of its slot is done")    \
+    X(NEVER_NAMED, "the reaper does not look whether a cell names a slot")       \
+    X(TAIL_FIRST, "a subscriber looks for the tail only before it registers")
 
 enum mutant {
     MUTANT_NONE,

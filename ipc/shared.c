@@ -6,6 +6,7 @@
 #include "ipc/board.h"
 #include "ipc/broadcast.h"
 #include "ipc/channel.h"
+#include "ipc/mutant.h"
 #include "ipc/participant.h"
 #include "ipc/wake.h"
 
@@ -62,7 +63,7 @@ int shared_pin(struct peer *me, _Atomic uint64_t *cell, uint64_t seen, uint32_t 
     if (result < 0)
         return result;
     /* E9: after the pin. */
-    if (shm_load(cell, E9) != seen)
+    if (!MUTANT(PIN_BLIND) && shm_load(cell, E9) != seen)
         result = -EAGAIN;
     else if (SLOT_STATE(word) != SLOT_SHARED && SLOT_STATE(word) != SLOT_PUTTING)
         result = -EBADMSG;
@@ -159,7 +160,7 @@ bool shared_settle(const struct view *view, const _Atomic uint64_t *cell, uint64
 
     /* E11 acquire: the word of this life, if the cell still is as it was. */
     *word = shm_load(owner, E11_TAKE);
-    if (SLOT_STATE(*word) != SLOT_PUTTING)
+    if (SLOT_STATE(*word) != SLOT_PUTTING || MUTANT(UNSETTLED))
         return true; /* was it of another life, the cell can't be replaced any more */
     /* E9: after the word. Else it could be on its way into another cell. */
     if (shm_load(cell, E9) != seen)
@@ -220,7 +221,7 @@ static void read_pins(const struct view *view, struct batch *batch)
             /* E10 acquire: pairs with shared_unpin(). E9: as above. */
             uint64_t pin = shm_load(&pins[p], E10_SCAN);
 
-            if (pin)
+            if (pin && !MUTANT(PINS_IGNORED))
                 strike(batch, pin);
         }
     }
@@ -316,7 +317,8 @@ static bool named(const struct view *view, uint32_t slot)
 
 bool shared_sweep(const struct view *view, uint32_t slot, uint64_t word)
 {
-    bool there = SLOT_STATE(word) == SLOT_RETIRED || named(view, slot);
+    bool there = SLOT_STATE(word) == SLOT_RETIRED ||
+                 (named(view, slot) && !MUTANT(NEVER_NAMED));
 
     if (SLOT_STATE(word) == SLOT_RETIRED)
         shared_free(view, slot, word);

@@ -328,6 +328,8 @@ static uint64_t state_now(void)
             (uint64_t)atomic_load_explicit(&actor->peer.hot[0], memory_order_relaxed)
                     << 32 |
                 atomic_load_explicit(&actor->peer.cursor[0], memory_order_relaxed));
+        hash = engine_mix(
+            hash, atomic_load_explicit(&actor->peer.free_pin, memory_order_relaxed));
     }
     for (uint32_t i = 0; i < sleeper_count; i++)
         hash = engine_mix(hash, sleepers[i]->index + (uintptr_t)beds[i]);

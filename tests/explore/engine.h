@@ -59,12 +59,11 @@ struct scenario {
     uint32_t slots, channels, capacity, pins;
     uint32_t kills; /* at most */
     uint32_t max_deliveries;
-    uint32_t drop;      /* policy */
-    uint32_t marked;    /* the first channel says that there are orphans */
-    uint32_t last;      /* bit set of actors */
-    uint32_t immortal;  /* bit set */
-    uint32_t ring_size; /* 0: 8 a cell */
-    uint32_t kind;      /* 0: queue */
+    uint32_t drop;     /* policy */
+    uint32_t marked;   /* the first channel says that there are orphans */
+    uint32_t last;     /* bit set of actors */
+    uint32_t immortal; /* bit set */
+    uint32_t kind;     /* of the channels; 0: queues */
     struct op programs[ACTORS][OPS];
     void (*build)(const struct scenario *scenario); /* after the channels are open */
     void (*killed)(struct actor *actor);

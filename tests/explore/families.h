@@ -13,6 +13,8 @@ struct family {
 
 extern const struct family trap_family; /* of queues; the mutants must be caught here */
 extern const struct family queue_family;
+extern const struct family broadcast_family;
+extern const struct family board_family;
 extern const struct family wakeup_family;
 
 #endif

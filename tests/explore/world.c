@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/board.h"
+#include "ipc/broadcast.h"
 #include "ipc/channel.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
@@ -90,13 +92,18 @@ static void open_channels(const struct scenario *scenario)
 
     for (uint32_t i = 0; i < scenario->channels; i++) {
         struct channel_wish wish = {.name = names[i],
-                                    .kind = scenario->kind ? scenario->kind
-                                                           : CHANNEL_QUEUE,
+                                    .kind = CHANNEL_QUEUE,
                                     .capacity = scenario->capacity,
-                                    .ring_bytes = scenario->ring_size,
                                     .policy = scenario->drop,
                                     .max_deliveries = scenario->max_deliveries};
+        const struct broadcast_wish news = {
+            .name = names[i], .lag = scenario->capacity - 1, .seats = 2, .keep = 1};
         uint32_t index;
+
+        if (scenario->kind == CHANNEL_BROADCAST)
+            broadcast_wish(&news, &wish);
+        if (scenario->kind == CHANNEL_BOARD)
+            board_wish(names[i], scenario->capacity, &wish);
 
         if (channel_open(&world.auditor, &wish, &index) < 0)
             abort();
@@ -115,9 +122,13 @@ static void watch_everything(void)
     for (uint32_t i = 0; i < view->geo.slot_count; i++) {
         world_watch(&view_record(view, i)->owner);
         world_watch(&view_record(view, i)->where);
+        world_watch(&view_record(view, i)->shared_at);
     }
-    for (uint32_t i = 0; i < view->geo.participant_count; i++)
+    for (uint32_t i = 0; i < view->geo.participant_count; i++) {
         world_watch(&view_participant(view, i)->word);
+        for (uint32_t p = 0; p < view->geo.pin_count; p++)
+            world_watch(&view_pins(view, i)[p]);
+    }
     for (uint32_t i = 0; i < view->geo.channel_count; i++) {
         struct channel *channel = view_channel(view, i);
         uint64_t bytes;
@@ -131,7 +142,8 @@ static void watch_everything(void)
         world_watch(&channel->head);
         world_watch(&channel->items);
         world_watch(&channel->room);
-        for (uint32_t c = 0; c < world.scenario->capacity; c++)
+        for (uint32_t c = 0;
+             c < world.scenario->capacity && world.scenario->kind != CHANNEL_BOARD; c++)
             world_watch(cells + (size_t)8 * c);
     }
 }
@@ -174,7 +186,7 @@ void world_make(const struct scenario *scenario)
     keep(view_channel(view, 0), sizeof(struct channel) * view->geo.channel_count);
     keep(view->base + view->geo.rings_off, 1024);
     for (uint32_t i = 0; i < view->geo.slot_count; i++)
-        keep(view_record(view, i), LINE);
+        keep(view_record(view, i), sizeof(struct slot_record));
 }
 
 void world_free(void)

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/explore/shared_ops.h"
+
+#include <errno.h>
+
+#include "ipc/board.h"
+#include "ipc/broadcast.h"
+#include "ipc/channel.h"
+#include "ipc/wait.h"
+
+#define KEYS 2
+
+static struct broadcast news;
+static struct board board;
+static struct seat seats[ACTORS];
+static struct board_name names[KEYS];
+
+void broadcast_build(const struct scenario *scenario)
+{
+    (void)scenario;
+    for (uint32_t i = 0; i < world.view.geo.channel_count; i++)
+        if (CHANNEL_STATE(channel_word(&world.view, i)) == CHANNEL_READY &&
+            broadcast_view(&world.view, i, &news) == 0)
+            break;
+    world_watch(&news.channel->extra[BROADCAST_USED]);
+    for (uint32_t i = 0; i < news.seat_count; i++) {
+        world_watch(&news.seats[i].word);
+        world_watch(&news.seats[i].cursor);
+        world_watch(&news.seats[i].missed);
+    }
+}
+
+void board_build(const struct scenario *scenario)
+{
+    (void)scenario;
+    for (uint32_t i = 0; i < world.view.geo.channel_count; i++)
+        if (CHANNEL_STATE(channel_word(&world.view, i)) == CHANNEL_READY &&
+            board_view(&world.view, i, &board) == 0)
+            break;
+    board_name("a", 1, &names[0]);
+    board_name("b", 1, &names[1]);
+    for (uint32_t i = 0; i < board.count; i++) {
+        world_watch(&board.keys[i].word);
+        world_watch(&board.keys[i].cell);
+        world_watch(&board.keys[i].key[0]);
+        world_watch(board_group(&board, &board.keys[i]));
+    }
+}
+
+struct attempt {
+    struct actor *actor;
+    struct board_key *key;
+    struct board_value value;
+    uint64_t position;
+    struct taken taken;
+};
+
+static int try_loan(void *context)
+{
+    struct actor *me = ((struct attempt *)context)->actor;
+    uint32_t slot;
+    int result = slot_loan(&me->peer, 0, &slot);
+
+    if (result == 0)
+        me->slot = slot + 1;
+    return result;
+}
+
+static bool loan(struct actor *me, uint32_t message, int64_t timeout_ns)
+{
+    struct attempt attempt = {.actor = me};
+
+    if (wait_for(&me->peer, &view_live(&world.view)->classes[0].freed, try_loan, &attempt,
+                 timeout_ns) != 0)
+        return false;
+    shm_put(&view_record(&world.view, me->slot - 1)->correlation_id, message);
+    return true;
+}
+
+static int try_publish(void *context)
+{
+    struct attempt *attempt = context;
+
+    return broadcast_put(&news, &attempt->actor->peer, attempt->actor->slot - 1,
+                         &attempt->position);
+}
+
+static void publish(struct actor *me, const struct op *op, int64_t timeout_ns)
+{
+    struct attempt attempt = {.actor = me};
+
+    if (!loan(me, op->a, timeout_ns))
+        return;
+    world.notes.from[op->a] = (uint8_t)me->index;
+    world.notes.sent[op->a] = 1;
+    if (wait_for(&me->peer, &news.channel->room, try_publish, &attempt, timeout_ns) ==
+        0) {
+        world.notes.sent[op->a] = 2;
+    } else {
+        world.notes.sent[op->a] = 3;
+        slot_free(&me->peer, me->slot - 1);
+    }
+    me->slot = 0;
+}
+
+void do_publish(struct actor *me, const struct op *op)
+{
+    publish(me, op, -1);
+}
+
+void do_try_publish(struct actor *me, const struct op *op)
+{
+    publish(me, op, 0);
+}
+
+void do_subscribe(struct actor *me, const struct op *op)
+{
+    struct seat *seat = &seats[me->index];
+
+    if (broadcast_subscribe(&news, &me->peer, op->a, op->b, seat) < 0)
+        engine_fail("no seat for a subscriber");
+    /* seat and all: what it starts with decides what comes next */
+    me->note = seat->start << 16 | seat->index << 8 | 1;
+}
+
+/* What is pinned stays as it is, whatever the others do meanwhile. */
+static uint32_t read_pinned(struct actor *me, uint32_t slot)
+{
+    struct slot_record *record = view_record(&world.view, slot);
+    uint64_t message = shm_get(&record->correlation_id);
+
+    STEP(&record->owner, SHM_LOAD);
+    engine_note(me, message);
+    if (shm_get(&record->correlation_id) != message)
+        engine_fail("a message changed under its reader");
+    if (message >= MESSAGES || world.notes.sent[message] == 0)
+        engine_fail("a message that nobody published");
+    if (SLOT_STATE(shm_get(&record->owner)) == SLOT_FREE ||
+        SLOT_STATE(shm_get(&record->owner)) == SLOT_LOANED)
+        engine_fail("a slot was freed under its reader");
+    return (uint32_t)message;
+}
+
+static int try_listen(void *context)
+{
+    struct attempt *attempt = context;
+
+    return broadcast_take(&news, &attempt->actor->peer, &seats[attempt->actor->index],
+                          &attempt->taken);
+}
+
+static void listen(struct actor *me, int64_t timeout_ns)
+{
+    struct seat *seat = &seats[me->index];
+    struct attempt attempt = {.actor = me};
+    int result = wait_for(&me->peer, &news.channel->items, try_listen, &attempt,
+                          timeout_ns);
+    uint32_t message;
+
+    if (result == -EOVERFLOW && seat->policy == LAG_BLOCK)
+        engine_fail("a subscriber that blocks has missed something");
+    if (result == -EBADMSG)
+        engine_fail("a cell names a slot that is not shared");
+    if (result != 0)
+        return;
+    message = read_pinned(me, attempt.taken.pin.slot);
+    /* Positions rise: bits 32-63 are the last, + 1. */
+    if (attempt.taken.position + 1 <= me->note >> 32)
+        engine_fail("a message came again");
+    if (seat->policy == LAG_BLOCK && me->note >> 32 &&
+        attempt.taken.position + 1 != (me->note >> 32) + 1)
+        engine_fail("a message is missing");
+    me->note = (me->note & UINT32_MAX) | (attempt.taken.position + 1) << 32;
+    world.notes.taken[message]++;
+    shared_unpin(&me->peer, &attempt.taken.pin);
+}
+
+void do_listen(struct actor *me, const struct op *op)
+{
+    (void)op;
+    listen(me, -1);
+}
+
+void do_try_listen(struct actor *me, const struct op *op)
+{
+    (void)op;
+    listen(me, 0);
+}
+
+void do_put(struct actor *me, const struct op *op)
+{
+    uint64_t version = BOARD_ANY;
+    struct board_key *key;
+
+    if (!loan(me, op->b, 0))
+        return;
+    world.notes.to[op->b] = (uint8_t)op->a;
+    world.notes.sent[op->b] = 1;
+    key = board_claim(&board, &names[op->a]);
+    if (!key)
+        engine_fail("no room for a key");
+    if (board_put(&board, &me->peer, key, me->slot - 1, &version) != 0)
+        engine_fail("a put that can't fail");
+    world.notes.sent[op->b] = 2;
+    me->slot = 0;
+}
+
+static void show(struct actor *me, uint32_t k, const struct board_value *value)
+{
+    uint32_t message = read_pinned(me, value->pin.slot), shift = 20 * k;
+    uint64_t version = BOARD_VERSION(value->cell);
+
+    if (world.notes.to[message] != k)
+        engine_fail("the value of another key");
+    if (version < (me->note >> shift & 0xfffff))
+        engine_fail("an older version after a newer one");
+    me->note &= ~(UINT64_C(0xfffff) << shift);
+    me->note |= version << shift;
+    world.notes.taken[message] = 1;
+    shared_unpin(&me->peer, &value->pin);
+}
+
+void do_get(struct actor *me, const struct op *op)
+{
+    struct board_key *key = board_find(&board, &names[op->a]);
+    struct board_value value;
+    int result = key ? board_get(&board, &me->peer, key, &value) : -ENOENT;
+
+    if (result == -EBADMSG)
+        engine_fail("a cell names a slot that is not shared");
+    if (result == 0)
+        show(me, op->a, &value);
+}
+
+static int try_newer(void *context)
+{
+    struct attempt *attempt = context;
+    struct actor *me = attempt->actor;
+    uint32_t shift = 20 * me->program[me->pc].a;
+    int result = board_get(&board, &me->peer, attempt->key, &attempt->value);
+
+    if (result == -ENOENT)
+        return -EAGAIN;
+    if (result == 0 &&
+        BOARD_VERSION(attempt->value.cell) <= (me->note >> shift & 0xfffff)) {
+        shared_unpin(&me->peer, &attempt->value.pin);
+        return -EAGAIN;
+    }
+    return result;
+}
+
+void do_await(struct actor *me, const struct op *op)
+{
+    struct attempt attempt = {.actor = me, .key = board_claim(&board, &names[op->a])};
+
+    if (!attempt.key)
+        engine_fail("no room for a key");
+    if (wait_for(&me->peer, board_group(&board, attempt.key), try_newer, &attempt, -1) !=
+        0)
+        engine_fail("a wait without end ended");
+    show(me, op->a, &attempt.value);
+}
+
+void do_delete(struct actor *me, const struct op *op)
+{
+    struct board_key *key = board_find(&board, &names[op->a]);
+    uint64_t version = BOARD_ANY;
+
+    (void)me;
+    if (key)
+        (void)board_delete(&board, key, &version);
+}
+
+void shared_killed(struct actor *actor)
+{
+    (void)actor;
+}
+
+/* Whatever the living do not hold can be had. */
+static const char *check_slots(void)
+{
+    uint32_t slot, got = 0, held = 0;
+
+    for (uint32_t i = 0; i < world.actor_count; i++)
+        held += world.actors[i].status != DEAD && world.actors[i].slot != 0;
+    while (slot_loan(&world.auditor, 0, &slot) == 0)
+        got++;
+    return got + held == world.view.geo.slot_count ? NULL : "a slot leaked";
+}
+
+static bool is_listening(const struct op *op)
+{
+    return op->run == do_listen || op->run == do_try_listen;
+}
+
+static const char *check_broadcast_sleepers(void)
+{
+    for (uint32_t i = 0; i < world.actor_count; i++) {
+        const struct actor *actor = &world.actors[i];
+        struct laggard laggard;
+
+        if (actor->status != ASLEEP)
+            continue;
+        if (is_listening(&actor->program[actor->pc])) {
+            if (broadcast_ready(&news, &seats[i]))
+                return "a subscriber sleeps beside a message";
+        } else if (actor->slot) {
+            if (!broadcast_laggard(&news, &laggard) || laggard.behind < news.count)
+                return "a publisher sleeps beside room";
+        } else {
+            uint32_t slot;
+
+            if (slot_loan(&world.auditor, 0, &slot) == 0)
+                return "a loaner sleeps beside a slot";
+        }
+    }
+    return NULL;
+}
+
+const char *broadcast_check(const struct scenario *scenario)
+{
+    const char *why;
+    uint64_t position;
+    uint32_t slot;
+
+    (void)scenario;
+    if (engine_something_dead())
+        return "a dead one that nobody reaps";
+    why = check_broadcast_sleepers();
+    if (why)
+        return why;
+    /* Sleepers that block keep what they wait for: then there is nothing to be had. */
+    for (uint32_t i = 0; i < world.actor_count; i++)
+        if (world.actors[i].status == ASLEEP)
+            return NULL;
+    if (slot_loan(&world.auditor, 0, &slot) == 0) {
+        int result = broadcast_put(&news, &world.auditor, slot, &position);
+
+        if (result == -EAGAIN) /* a subscriber that blocks has gone home */
+            return NULL;
+        if (result != 0)
+            return "nobody can publish any more";
+    }
+    /* Who has a seat and listens no more keeps messages: it leaves. */
+    for (uint32_t i = 0; i < world.actor_count; i++)
+        if (world.actors[i].status == DONE && (world.actors[i].note & 1))
+            broadcast_unsubscribe(&news, &seats[i]);
+    return check_slots();
+}
+
+const char *board_check(const struct scenario *scenario)
+{
+    (void)scenario;
+    if (engine_something_dead())
+        return "a dead one that nobody reaps";
+    for (uint32_t i = 0; i < world.actor_count; i++) {
+        struct actor *actor = &world.actors[i];
+        const struct op *op = &actor->program[actor->pc];
+        struct board_key *key = board_find(&board, &names[op->a]);
+        bool there;
+
+        if (actor->status == ASLEEP && key &&
+            board_key_version(key, &there) > (actor->note >> 20 * op->a & 0xfffff) &&
+            there)
+            return "a reader sleeps beside a newer version";
+    }
+    for (uint32_t k = 0; k < KEYS; k++) {
+        struct board_key *key = board_find(&board, &names[k]);
+        uint64_t version = BOARD_ANY;
+        struct board_value value;
+        int result;
+
+        if (!key)
+            continue;
+        result = board_get(&board, &world.auditor, key, &value);
+        if (result == -EBADMSG)
+            return "a cell names a slot that is not shared";
+        if (result == 0) {
+            uint64_t message = shm_get(
+                &view_record(&world.view, value.pin.slot)->correlation_id);
+
+            if (message >= MESSAGES || world.notes.to[message] != k)
+                return "a value that nobody put";
+            shared_unpin(&world.auditor, &value.pin);
+        }
+        (void)board_delete(&board, key, &version);
+    }
+    return check_slots();
+}
