@@ -105,7 +105,7 @@ static int make(struct peer *me, uint32_t index, const struct channel_wish *wish
 {
     struct channel *channel = view_channel(me->view, index);
     uint32_t capacity = wish->capacity ? wish->capacity : wish->fallback;
-    uint64_t name[CHANNEL_NAME / 8] = {0}, bytes;
+    uint64_t name[CHANNEL_NAME / 8] = {0}, bytes = 0;
     uint8_t *ring;
     int result = allocate(me->view, channel,
                           wish->ring_bytes ? wish->ring_bytes : UINT64_C(8) * capacity);

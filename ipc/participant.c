@@ -84,7 +84,7 @@ static bool maps_arena(const struct view *view, uint32_t pid)
 /* The second witness. */
 static bool process_gone(const struct view *view, uint32_t pid, uint64_t start_time)
 {
-    struct vital vital;
+    struct vital vital = {0};
     int result;
 
     /* Ours, and nobody in this process claims it: from before an exec. */

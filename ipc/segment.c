@@ -84,18 +84,19 @@ static int map(struct view *view, uint64_t bytes, int populate)
 {
     void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | populate,
                       view->lock_fd, 0);
+    void *readonly;
 
     if (base == MAP_FAILED)
         return -errno;
-    view->base = base;
-    view->readonly = mmap(NULL, bytes, PROT_READ, MAP_SHARED, view->lock_fd, 0);
-    if (view->readonly == MAP_FAILED) {
+    readonly = mmap(NULL, bytes, PROT_READ, MAP_SHARED, view->lock_fd, 0);
+    if (readonly == MAP_FAILED) {
         int result = -errno;
 
         munmap(base, bytes);
-        view->base = NULL;
         return result;
     }
+    view->base = base;
+    view->readonly = readonly;
     return 0;
 }
 

@@ -45,9 +45,8 @@ void wake_slowly(const struct view *view, _Atomic uint32_t *word, int count)
 
 void wake_surely(const struct view *view, _Atomic uint32_t *word)
 {
-    uint32_t seen = shm_load(word, E3); /* E3: after the change */
-
-    if (MUTANT(REAP_BELIEVES) && !(seen & WAKE_FLAGS))
+    /* E3: after the change. */
+    if (MUTANT(REAP_BELIEVES) && !(shm_load(word, E3) & WAKE_FLAGS))
         return;
     shm_add(word, WAKE_COUNT, E3); /* E3: a sleeper-to-be sees it */
     view_count(view, COUNT_WAKES, 1);

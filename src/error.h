@@ -14,6 +14,11 @@ int tr_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 
 int tr_fail_errno(int negative_errno, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+#ifdef __clang_analyzer__ /* which reads one file at a time: what these return is negative */
+#define tr_fail(code, ...)       ((tr_fail)((code), __VA_ARGS__), (code))
+#define tr_fail_errno(code, ...) ((tr_fail_errno)((code), __VA_ARGS__), TR_EINVAL)
+#endif
+
 /* Add to the sentence that is there. */
 void tr_fail_more(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -146,7 +146,7 @@ static int describe_loan(struct tr_arena *arena, uint32_t slot,
 int tr_loan(tr_arena *arena, const tr_tensor_spec specs[], size_t n, int64_t timeout_ns,
             tr_message **out)
 {
-    struct plan plan;
+    struct plan plan = {0};
     uint32_t c, slot;
     bool plain = false;
     int result = arena_enter(arena);
@@ -196,7 +196,7 @@ uint64_t message_capacity(const struct tr_message *message)
 int message_respec(struct tr_message *message, const tr_tensor_spec specs[], size_t n)
 {
     const struct view *view = &message->arena->view;
-    struct plan plan;
+    struct plan plan = {0};
     int result = message_owned(message, "describe");
 
     if (result == 0)
@@ -218,7 +218,7 @@ int message_describe(struct tr_message *message, const tr_tensor_spec *spec,
                      uint64_t offset)
 {
     const struct view *view = &message->arena->view;
-    struct plan plan, whole;
+    struct plan plan = {0}, whole;
     int result = message_owned(message, "describe");
 
     if (result == 0)

@@ -122,7 +122,7 @@ int tr_request_async(tr_queue *queue, tr_message *message, int64_t timeout_ns,
 
     if (result == 0)
         result = inbox_get(queue->arena, &inbox);
-    if (result < 0)
+    if (result != 0)
         return result;
     return send_request(inbox, queue, message, true, timeout_ns, deadline_in(timeout_ns),
                         ticket);
@@ -224,7 +224,7 @@ int tr_request(tr_queue *queue, tr_message *message, int64_t timeout_ns,
     *reply = NULL;
     if (result == 0)
         result = inbox_get(queue->arena, &replying.inbox);
-    if (result < 0)
+    if (result != 0)
         return result;
     deadline = deadline_in(timeout_ns);
     result = send_request(replying.inbox, queue, message, false, timeout_ns, deadline,
