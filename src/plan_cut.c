@@ -159,8 +159,31 @@ static void add_boundaries(struct cut *cut)
     }
 }
 
+/* Where workers want only so many cores each and the fast ones are enough for all, the
+ * efficient ones are left alone. */
+static void prefer_fast(struct cut *cut)
+{
+    uint32_t cap = cut->options->cores_per_worker, room = 0;
+
+    for (uint32_t i = 0; cap && i < cut->fast_groups; i++)
+        room += cut->group[i].count / cap;
+    if (room >= cut->plan->workers)
+        cut->groups = cut->fast_groups;
+}
+
+/* Is it better to put one more worker into @p a than into @p b, which comes first? Not if
+ * either way he gets all the cores that he wants. */
+static bool roomier(const struct cut *cut, const struct group *a, const struct group *b)
+{
+    uint32_t cap = cut->options->cores_per_worker, x = a->workers + 1, y = b->workers + 1;
+
+    if (cap && b->count >= cap * y)
+        return false;
+    return a->count * y > b->count * x;
+}
+
 /* Fewer workers than groups: whole groups, the fastest first, far from one another. Else
- * every group gets one, and the next goes where the sets are largest. */
+ * every group gets one, and the next goes where he gets most. */
 static void deal_workers(struct cut *cut)
 {
     uint32_t workers = cut->plan->workers;
@@ -180,8 +203,7 @@ static void deal_workers(struct cut *cut)
         for (uint32_t i = 0; i < cut->groups; i++) {
             struct group *here = &cut->group[i];
 
-            if (here->workers < here->count &&
-                (!best || here->count * best->workers > best->count * here->workers))
+            if (here->workers < here->count && (!best || roomier(cut, here, best)))
                 best = here;
         }
         if (!best)
@@ -387,6 +409,7 @@ static int cut_all(struct cut *cut)
         if (cut->options->policy == TR_PLAN_BANDWIDTH)
             interleave_caches(cut, &cut->group[i]);
     add_boundaries(cut);
+    prefer_fast(cut);
     deal_workers(cut);
     for (uint32_t i = 0; i < cut->groups && !err; i++)
         if (cut->group[i].workers)

@@ -33,6 +33,9 @@ static tr_worker_report report;
         }                                                                       \
     } while (0)
 
+/* In coverage builds alone; _exit() does not write the counts. */
+extern void __gcov_dump(void) __attribute__((weak));
+
 static void in_child(void (*body)(void))
 {
     int status;
@@ -46,6 +49,8 @@ static void in_child(void (*body)(void))
     assert_true(pid >= 0);
     if (pid == 0) {
         body();
+        if (__gcov_dump)
+            __gcov_dump();
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);

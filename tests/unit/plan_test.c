@@ -462,6 +462,51 @@ static void text_shows_the_machine(void **state)
     assert_int_equal(tr_plan_text(&plan, text, sizeof(text), NULL), TR_EINVAL);
 }
 
+static void expect_text(const char *expected)
+{
+    static char text[16384];
+
+    assert_int_equal(tr_plan_text(&plan, text, sizeof(text), NULL), 0);
+    if (!strstr(text, expected))
+        fail_msg("no '%s' in\n%s", expected, text);
+}
+
+static void text_tells_what_is_special(void **state)
+{
+    struct machine machine = {"", "package:1 [numa] l3:2 core:6 pu:1", NULL, 4};
+    struct quota quota = {.milli_cpus = 2500, .source = "/a/cpu.max", .cpuset_cpus = 12};
+    hwloc_topology_t topology = make(&machine);
+    tr_plan_options options = TR_PLAN_OPTIONS_INIT;
+
+    (void)state;
+    options.reserve_cores = 2;
+    options.cores_per_worker = 1;
+    assert_int_equal(plan_build(&plan, topology, 4, &options, &quota, 16), 0);
+    expect_text("L3 0   fast       | 0 1 2 3 |\n");
+    expect_text("L3 1   efficient  | - - - - - - |\n");
+    options.cores_per_worker = 2;
+    assert_int_equal(plan_build(&plan, topology, 3, &options, &quota, 16), 0);
+    expect_text(", 2 reserved\n");
+    expect_text("L3 0   fast       | 0 0 1 1 |\n");
+    expect_text("L3 1   efficient  | 2 2 - - - - |\n");
+    expect_text("efficient  | r r |\n");
+    expect_text("limited by a quota of 2.500 CPUs (/a/cpu.max)\n");
+    expect_text(", efficient\n");
+    quota.milli_cpus = -1;
+    assert_int_equal(plan_build(&plan, topology, 13, NULL, &quota, 16), 0);
+    expect_text("0/1 ");
+    expect_text(", shared\n");
+    expect_text("limited by the cgroup's cpuset: 12 of 16 CPUs\n");
+    expect_text("more workers than cores: they share\n");
+    quota.cpuset_cpus = 14;
+    assert_int_equal(plan_build(&plan, topology, 1, NULL, &quota, 16), 0);
+    expect_text("1 worker on 12 cores");
+    expect_text("limited by the affinity mask: 12 of 16 CPUs\n");
+    hwloc_topology_destroy(topology);
+    cut_one("package:2 [numa] core:2 pu:1", 1, (tr_plan_options)TR_PLAN_OPTIONS_INIT);
+    expect_text(", spans memory nodes\n");
+}
+
 static void sets_print_as_lists(void **state)
 {
     tr_cpuset set = {{0}};
@@ -583,6 +628,7 @@ int main(void)
         cmocka_unit_test(quota_limits_threads),
         cmocka_unit_test(the_limit_is_named),
         cmocka_unit_test(text_shows_the_machine),
+        cmocka_unit_test(text_tells_what_is_special),
         cmocka_unit_test(sets_print_as_lists),
         cmocka_unit_test(options_may_be_older_or_newer),
         cmocka_unit_test(huge_machines_are_refused_by_name),
