@@ -69,8 +69,7 @@ void tr_board_close(tr_board *board)
     free(board);
 }
 
-/* First thing in every call. */
-static int enter(tr_board *board, const char *key, struct board_name *name)
+int board_enter(tr_board *board, const char *key, struct board_name *name)
 {
     size_t length = key ? strlen(key) : 0;
 
@@ -84,7 +83,7 @@ static int enter(tr_board *board, const char *key, struct board_name *name)
     return arena_enter(board->arena);
 }
 
-static int claim(tr_board *board, const struct board_name *name, struct board_key **entry)
+int board_entry(tr_board *board, const struct board_name *name, struct board_key **entry)
 {
     *entry = board_claim(&board->table, name);
     if (*entry)
@@ -98,10 +97,10 @@ static int put(tr_board *board, const char *key, tr_message *message, uint64_t e
                uint64_t *version)
 {
     struct board_name name;
-    struct board_key *entry;
+    struct board_key *entry = NULL;
     uint64_t now = expected;
     uint32_t held;
-    int result = enter(board, key, &name);
+    int result = board_enter(board, key, &name);
 
     if (result == 0)
         result = message_not_asked(message, "put");
@@ -110,7 +109,7 @@ static int put(tr_board *board, const char *key, tr_message *message, uint64_t e
                          "put: the message lies in another arena than board \"%s\"",
                          board->name);
     if (result == 0)
-        result = claim(board, &name, &entry);
+        result = board_entry(board, &name, &entry);
     if (result < 0)
         return result;
     arena_pulse(board->arena);
@@ -161,7 +160,7 @@ int tr_board_get(tr_board *board, const char *key, tr_message **out, uint64_t *v
     struct board_name name;
     struct board_value value = {.cell = 0};
     struct board_key *entry;
-    int result = enter(board, key, &name);
+    int result = board_enter(board, key, &name);
 
     if (__builtin_expect(result < 0, 0))
         return result;
@@ -196,20 +195,16 @@ static int try_newer(void *context)
     return result == -ENOENT ? -EAGAIN : result;
 }
 
-int tr_board_wait(tr_board *board, const char *key, uint64_t newer_than,
-                  int64_t timeout_ns, tr_message **out, uint64_t *version)
+int board_wait_entry(tr_board *board, const char *key, struct board_key *entry,
+                     uint64_t newer_than, int64_t timeout_ns, tr_message **out,
+                     uint64_t *version)
 {
-    struct waiting waiting = {.board = board, .newer_than = newer_than};
-    struct board_name name;
-    int result = enter(board, key, &name);
+    struct waiting waiting = {.board = board, .entry = entry, .newer_than = newer_than};
+    int result;
 
-    if (result == 0)
-        result = claim(board, &name, &waiting.entry);
-    if (result < 0)
-        return result;
     arena_pulse(board->arena);
-    result = wait_for(&board->arena->peer, board_group(&board->table, waiting.entry),
-                      try_newer, &waiting, timeout_ns);
+    result = wait_for(&board->arena->peer, board_group(&board->table, entry), try_newer,
+                      &waiting, timeout_ns);
     if (result < 0)
         return explain_get(board, key, result);
     if (version)
@@ -218,12 +213,26 @@ int tr_board_wait(tr_board *board, const char *key, uint64_t newer_than,
                                BOARD_VERSION(waiting.value.cell), out);
 }
 
-int tr_board_delete(tr_board *board, const char *key, uint64_t expected)
+int tr_board_wait(tr_board *board, const char *key, uint64_t newer_than,
+                  int64_t timeout_ns, tr_message **out, uint64_t *version)
 {
     struct board_name name;
     struct board_key *entry;
+    int result = board_enter(board, key, &name);
+
+    if (result == 0)
+        result = board_entry(board, &name, &entry);
+    return result < 0 ? result
+                      : board_wait_entry(board, key, entry, newer_than, timeout_ns, out,
+                                         version);
+}
+
+int tr_board_delete(tr_board *board, const char *key, uint64_t expected)
+{
+    struct board_name name;
+    struct board_key *entry = NULL;
     uint64_t now = expected;
-    int result = enter(board, key, &name);
+    int result = board_enter(board, key, &name);
 
     if (result < 0)
         return result;
@@ -241,7 +250,7 @@ uint64_t tr_board_version(tr_board *board, const char *key)
     struct board_key *entry;
     bool there;
 
-    if (enter(board, key, &name) < 0)
+    if (board_enter(board, key, &name) < 0)
         return TR_NO_VERSION;
     entry = board_find(&board->table, &name);
     return entry ? board_key_version(entry, &there) : TR_NO_VERSION;

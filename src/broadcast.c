@@ -93,7 +93,7 @@ void tr_broadcast_close(tr_broadcast *broadcast)
     free(broadcast);
 }
 
-static bool is_closed(const tr_broadcast *broadcast)
+bool broadcast_is_closed(const tr_broadcast *broadcast)
 {
     /* E3: shutdown changes it, then wakes. */
     return shm_load(&broadcast->ring.channel->closed, E3) != 0;
@@ -110,7 +110,7 @@ static int try_publish(void *context)
     tr_broadcast *broadcast = publishing->broadcast;
     uint64_t position;
 
-    if (is_closed(broadcast))
+    if (broadcast_is_closed(broadcast))
         return -ESHUTDOWN;
     return broadcast_put(&broadcast->ring, &broadcast->arena->peer, publishing->slot,
                          &position);
@@ -226,8 +226,7 @@ int tr_subscribe(tr_broadcast *broadcast, const tr_subscription_options *given,
     return 0;
 }
 
-/* Whether it is this process's, and not its parent's. */
-static bool is_ours(const tr_subscription *subscription)
+bool subscription_is_ours(const tr_subscription *subscription)
 {
     return subscription->holder == holder_of(&subscription->broadcast->arena->peer);
 }
@@ -236,7 +235,8 @@ void tr_unsubscribe(tr_subscription *subscription)
 {
     if (!subscription)
         return;
-    if (arena_enter(subscription->broadcast->arena) == 0 && is_ours(subscription))
+    if (arena_enter(subscription->broadcast->arena) == 0 &&
+        subscription_is_ours(subscription))
         broadcast_unsubscribe(&subscription->broadcast->ring, &subscription->seat);
     free(subscription);
 }
@@ -251,7 +251,7 @@ static int try_take(void *context)
     struct taking *taking = context;
     tr_broadcast *broadcast = taking->subscription->broadcast;
     /* Before the look: what was published before the close is still found. */
-    bool closed = is_closed(broadcast);
+    bool closed = broadcast_is_closed(broadcast);
     int result = broadcast_take(&broadcast->ring, &broadcast->arena->peer,
                                 &taking->subscription->seat, &taking->taken);
 
@@ -294,7 +294,7 @@ int tr_subscription_receive(tr_subscription *subscription, int64_t timeout_ns,
     tr_broadcast *broadcast = subscription->broadcast;
     int result = arena_enter(broadcast->arena);
 
-    if (result == 0 && !is_ours(subscription))
+    if (result == 0 && !subscription_is_ours(subscription))
         result = tr_fail(
             TR_EFORK,
             "receive: the place in broadcast \"%s\" belongs to the parent process; "
@@ -318,13 +318,7 @@ uint64_t tr_subscription_missed(const tr_subscription *subscription)
     return broadcast_missed(&subscription->broadcast->ring, &subscription->seat);
 }
 
-_Atomic uint32_t *subscription_word(const tr_subscription *subscription)
-{
-    return &subscription->broadcast->ring.channel->items;
-}
-
 bool subscription_ready(const tr_subscription *subscription)
 {
-    return broadcast_ready(&subscription->broadcast->ring, &subscription->seat) ||
-           is_closed(subscription->broadcast);
+    return broadcast_ready(&subscription->broadcast->ring, &subscription->seat);
 }

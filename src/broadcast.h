@@ -20,9 +20,13 @@ struct tr_subscription {
     uint64_t holder; /* holder_of() when it was taken */
 };
 
-/* For wait sets: the word that changes when there may be a message, and whether there is
- * one, or another reason for tr_subscription_receive() to return at once. */
-_Atomic uint32_t *subscription_word(const struct tr_subscription *subscription);
+/* Whether tr_subscription_receive() would return at once, but for a close. */
 bool subscription_ready(const struct tr_subscription *subscription);
+
+/* Whether it is this process's, and not its parent's. */
+bool subscription_is_ours(const struct tr_subscription *subscription);
+
+/* Whether no more will come. */
+bool broadcast_is_closed(const struct tr_broadcast *broadcast);
 
 #endif

@@ -8,7 +8,7 @@
 #ifndef TENSORING_BOARD_H
 #define TENSORING_BOARD_H
 
-#include <tensoring/message.h>
+#include <tensoring/waitset.h>
 
 TR_BEGIN_DECLS
 
@@ -17,7 +17,8 @@ TR_BEGIN_DECLS
 #define TR_ANY_VERSION UINT64_MAX  /**< for deletes that do not care */
 #define TR_NO_VERSION  UINT64_C(0) /**< of a key that was never put; versions begin at 1 */
 
-typedef struct tr_board tr_board; /**< many keys. Threads: any */
+typedef struct tr_board tr_board;             /**< many keys. Threads: any */
+typedef struct tr_board_watch tr_board_watch; /**< follows one key. Threads: any */
 
 /** Start from TR_BOARD_OPTIONS_INIT. Whoever opens an existing board gets its options. */
 typedef struct tr_board_options {
@@ -117,6 +118,40 @@ TR_API TR_CHECK int tr_board_get_many(tr_board *board, size_t n, const char *con
 TR_API TR_CHECK int tr_board_wait(tr_board *board, const char *key, uint64_t newer_than,
                                   int64_t timeout_ns, tr_message **out,
                                   uint64_t *version);
+
+/**
+ * Follow @p key: each version that is newer than the last one got, the newest first.
+ * @param newer_than  the version to begin after; TR_NO_VERSION: also what is there now
+ * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOSPC (a new key, and the board is full),
+ *         TR_ENOMEM, TR_EUSERS.
+ * Owner: the caller, until tr_board_unwatch(). The board must outlive it. Threads: any.
+ * Syscalls: none. Crash: nothing is shared.
+ */
+TR_API TR_CHECK int tr_board_watch_key(tr_board *board, const char *key,
+                                       uint64_t newer_than, tr_board_watch **out);
+
+/** Follow it no more. NULL is allowed. Threads: one. */
+TR_API void tr_board_unwatch(tr_board_watch *watch);
+
+/**
+ * Wait for the next version, and get it.
+ * @return as tr_board_wait().
+ * Owner: the caller. Threads: any; each version to one of them. Progress: blocks up to the
+ * timeout. Syscalls: none if it is there. Crash: as tr_board_get().
+ */
+TR_API TR_CHECK int tr_board_watch_next(tr_board_watch *watch, int64_t timeout_ns,
+                                        tr_message **out, uint64_t *version);
+
+/**
+ * Wait for a watch in a set, too: TR_READABLE when tr_board_watch_next() would return at
+ * once.
+ * @param watch  of the set's arena; must outlive its membership
+ * @return 0, TR_EINVAL, TR_ENOSPC (TR_MAX_WAITABLE), TR_ENOMEM.
+ * Owner: -. Threads: any. Syscalls: one if somebody waits. Crash: as
+ * tr_waitset_add_queue().
+ */
+TR_API TR_CHECK int tr_waitset_add_watch(tr_waitset *set, tr_board_watch *watch,
+                                         uint64_t token);
 
 /**
  * Take the value of @p key away, if it has version @p expected (TR_ANY_VERSION: whatever it

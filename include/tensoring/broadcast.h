@@ -7,7 +7,7 @@
 #ifndef TENSORING_BROADCAST_H
 #define TENSORING_BROADCAST_H
 
-#include <tensoring/message.h>
+#include <tensoring/waitset.h>
 
 TR_BEGIN_DECLS
 
@@ -144,6 +144,18 @@ TR_API void tr_unsubscribe(tr_subscription *subscription);
  */
 TR_API TR_CHECK int tr_subscription_receive(tr_subscription *subscription,
                                             int64_t timeout_ns, tr_message **out);
+
+/**
+ * Wait for a subscription in a set, too: TR_READABLE when tr_subscription_receive() would
+ * return at once, TR_HUNGUP when the broadcast is closed and nothing is left.
+ * @param subscription  of this process and the set's arena; must outlive its membership
+ * @return 0, TR_EINVAL, TR_EFORK, TR_ENOSPC (TR_MAX_WAITABLE), TR_ENOMEM.
+ * Owner: -. Threads: any. Syscalls: one if somebody waits. Crash: as
+ * tr_waitset_add_queue().
+ */
+TR_API TR_CHECK int tr_waitset_add_subscription(tr_waitset *set,
+                                                tr_subscription *subscription,
+                                                uint64_t token);
 
 /** How many messages it has missed since it began. Threads: any. Progress: wait-free. */
 TR_API uint64_t tr_subscription_missed(const tr_subscription *subscription);

@@ -10,7 +10,7 @@
 #ifndef TENSORING_REQUEST_H
 #define TENSORING_REQUEST_H
 
-#include <tensoring/queue.h>
+#include <tensoring/waitset.h>
 
 TR_BEGIN_DECLS
 
@@ -73,6 +73,14 @@ TR_API TR_CHECK int tr_reply_wait(tr_arena *arena, uint64_t ticket, int64_t time
  */
 TR_API TR_CHECK int tr_reply_next(tr_arena *arena, int64_t timeout_ns, uint64_t *ticket,
                                   tr_message **reply);
+
+/**
+ * Wait for replies in a set, too: TR_READABLE when tr_reply_next() may have something.
+ * @return 0, TR_EINVAL, TR_ENOSPC, TR_ENOMEM, TR_EUSERS.
+ * Owner: -. Threads: any. Syscalls: one if somebody waits. Crash: as
+ * tr_waitset_add_queue().
+ */
+TR_API TR_CHECK int tr_waitset_add_replies(tr_waitset *set, uint64_t token);
 
 /**
  * Give a request up. If nobody has received it yet it is taken back; else its reply will be

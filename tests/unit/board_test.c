@@ -279,10 +279,18 @@ static void children_put_and_die(void **state)
     tr_arena_close(arena);
 }
 
+struct late {
+    tr_board *board;
+    tr_message *messages[2];
+};
+
 static void *put_soon(void *context)
 {
-    put(context, "late", 11);
-    put(context, "late", 12);
+    struct late *late = context;
+
+    for (int i = 0; i < 2; i++)
+        if (tr_board_put(late->board, "late", late->messages[i], NULL))
+            return context;
     return NULL;
 }
 
@@ -291,20 +299,23 @@ static void waits_for_newer_ones(void **state)
     tr_arena *arena = make_arena(8, 0);
     tr_board *board = open_board(arena, 4);
     tr_message *message;
+    struct late late = {board, {loan_i64(arena, 4, 11), loan_i64(arena, 4, 12)}};
     uint64_t version = 0;
     pthread_t thread;
+    void *failed;
     (void)state;
 
     assert_int_equal(tr_board_wait(board, "late", 0, TR_NOWAIT, &message, NULL),
                      TR_EAGAIN);
     assert_int_equal(tr_board_wait(board, "late", 0, 1000, &message, NULL), TR_ETIMEDOUT);
-    assert_int_equal(pthread_create(&thread, NULL, put_soon, board), 0);
+    assert_int_equal(pthread_create(&thread, NULL, put_soon, &late), 0);
     while (version < 2) {
         assert_ok(tr_board_wait(board, "late", version, LONG, &message, &version));
         assert_int_equal(first_i64(message), 10 + version);
         tr_release(message);
     }
-    pthread_join(thread, NULL);
+    pthread_join(thread, &failed);
+    assert_null(failed);
     tr_board_close(board);
     tr_arena_close(arena);
 }

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* watch.c - following one key, and how subscriptions, keys and replies get into wait sets. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/board.h"
+#include "src/broadcast.h"
+#include "src/error.h"
+#include "src/request.h"
+#include "src/waitset.h"
+
+static uint32_t subscription_readable(void *context)
+{
+    const struct tr_subscription *subscription = context;
+    /* Before the look: what was published before the close is still found. */
+    bool closed = broadcast_is_closed(subscription->broadcast);
+
+    if (subscription_ready(subscription))
+        return TR_READABLE;
+    return closed ? TR_HUNGUP : 0;
+}
+
+/* A word that tells listeners, as only those of the set's own arena do. */
+static int add(tr_waitset *set, struct tr_arena *arena, struct waitable what,
+               uint64_t token)
+{
+    if (set->arena != arena)
+        return tr_fail(TR_EINVAL, "waitset: add what lies in another arena");
+    what.fd = -1;
+    what.want = TR_READABLE;
+    return waitset_add(set, &what, token);
+}
+
+int tr_waitset_add_subscription(tr_waitset *set, tr_subscription *subscription,
+                                uint64_t token)
+{
+    struct tr_broadcast *broadcast = subscription->broadcast;
+    struct waitable what = {.word = &broadcast->ring.channel->items,
+                            .ready = subscription_readable,
+                            .context = subscription};
+    int result = arena_enter(broadcast->arena);
+
+    if (result < 0)
+        return result;
+    if (!subscription_is_ours(subscription))
+        return tr_fail(TR_EFORK,
+                       "waitset: the place in broadcast \"%s\" belongs to the parent "
+                       "process; subscribe in the child",
+                       broadcast->name);
+    return add(set, broadcast->arena, what, token);
+}
+
+int tr_board_watch_key(tr_board *board, const char *key, uint64_t newer_than,
+                       tr_board_watch **out)
+{
+    struct board_name name;
+    struct board_key *entry;
+    tr_board_watch *watch;
+    int result = board_enter(board, key, &name);
+
+    if (result == 0)
+        result = board_entry(board, &name, &entry);
+    if (result < 0)
+        return result;
+    watch = calloc(1, sizeof(*watch));
+    if (!watch)
+        return tr_fail(TR_ENOMEM, "no memory for the handle of a watch");
+    watch->board = board;
+    watch->entry = entry;
+    atomic_init(&watch->seen, newer_than);
+    memcpy(watch->key, key, strlen(key));
+    *out = watch;
+    return 0;
+}
+
+void tr_board_unwatch(tr_board_watch *watch)
+{
+    free(watch);
+}
+
+int tr_board_watch_next(tr_board_watch *watch, int64_t timeout_ns, tr_message **out,
+                        uint64_t *version)
+{
+    for (;;) {
+        uint64_t seen = atomic_load(&watch->seen), now;
+        tr_message *message;
+        int result = arena_enter(watch->board->arena);
+
+        if (result == 0)
+            result = board_wait_entry(watch->board, watch->key, watch->entry, seen,
+                                      timeout_ns, &message, &now);
+        if (result < 0)
+            return result;
+        if (atomic_compare_exchange_strong(&watch->seen, &seen, now)) {
+            *out = message;
+            if (version)
+                *version = now;
+            return 0;
+        }
+        tr_release(message); /* another thread was faster */
+    }
+}
+
+static uint32_t watch_readable(void *context)
+{
+    tr_board_watch *watch = context;
+    bool there;
+
+    return board_key_version(watch->entry, &there) > atomic_load(&watch->seen) && there
+               ? TR_READABLE
+               : 0;
+}
+
+int tr_waitset_add_watch(tr_waitset *set, tr_board_watch *watch, uint64_t token)
+{
+    struct waitable what = {.word = &watch->board->table.channel->items,
+                            .ready = watch_readable,
+                            .context = watch};
+
+    return add(set, watch->board->arena, what, token);
+}
+
+static uint32_t replies_readable(void *context)
+{
+    struct inbox *inbox = context;
+
+    return atomic_load(&inbox->ready) || ring_readable(&inbox->queue->ring) ? TR_READABLE
+                                                                            : 0;
+}
+
+int tr_waitset_add_replies(tr_waitset *set, uint64_t token)
+{
+    struct inbox *inbox;
+    int result = arena_enter(set->arena);
+
+    if (result == 0)
+        result = inbox_get(set->arena, &inbox);
+    if (result < 0)
+        return result;
+    return add(set, set->arena,
+               (struct waitable){.word = &inbox->queue->ring.channel->items,
+                                 .ready = replies_readable,
+                                 .context = inbox},
+               token);
+}
