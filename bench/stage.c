@@ -2,6 +2,7 @@
 #include "stage.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -198,16 +199,38 @@ int stage_add(struct stage *stage, const struct transport *transport, size_t byt
     return (int)stage->lanes++;
 }
 
-static char reply_of(struct stage *stage, unsigned member)
+static _Noreturn void give_up(struct stage *stage)
 {
-    char reply;
+    for (unsigned i = 0; i < stage->members; i++)
+        kill(stage->pid[i], SIGKILL);
+    die("a process of the measurement failed");
+}
 
-    if (read(stage->wire[member], &reply, 1) != 1) {
-        for (unsigned i = 0; i < stage->members; i++)
-            kill(stage->pid[i], SIGKILL);
-        die("a process of the measurement failed");
+/* Wait for a byte from every member; true if all of them are 1. Who dies is noticed at
+ * once, though the others may wait for it for ever. */
+static bool all_replied(struct stage *stage)
+{
+    struct pollfd polled[STAGE_MEMBERS];
+    unsigned left = stage->members;
+    bool good = true;
+
+    for (unsigned i = 0; i < stage->members; i++)
+        polled[i] = (struct pollfd){.fd = stage->wire[i], .events = POLLIN};
+    while (left > 0) {
+        if (poll(polled, stage->members, -1) < 0 && errno != EINTR)
+            die("poll: %s", strerror(errno));
+        for (unsigned i = 0; i < stage->members; i++) {
+            char reply;
+            if (polled[i].fd < 0 || !polled[i].revents)
+                continue;
+            if (read(stage->wire[i], &reply, 1) != 1)
+                give_up(stage);
+            good = good && reply;
+            polled[i].fd = -1; /* poll() passes it by */
+            left--;
+        }
     }
-    return reply;
+    return good;
 }
 
 void stage_start(struct stage *stage)
@@ -228,9 +251,8 @@ void stage_start(struct stage *stage)
         }
         close(wire[1]);
     }
-    for (unsigned i = 0; i < stage->members; i++)
-        if (!reply_of(stage, i))
-            all_pinned = false;
+    if (!all_replied(stage))
+        all_pinned = false;
 }
 
 void stage_run(struct stage *stage, const struct task *task)
@@ -241,8 +263,7 @@ void stage_run(struct stage *stage, const struct task *task)
     for (unsigned i = 0; i < stage->members; i++)
         if (write(stage->wire[i], &copy, sizeof copy) != sizeof copy)
             die("a process of the measurement is gone");
-    for (unsigned i = 0; i < stage->members; i++)
-        (void)reply_of(stage, i);
+    (void)all_replied(stage);
 }
 
 const struct result *stage_result(const struct stage *stage, unsigned member)
