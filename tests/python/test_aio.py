@@ -34,6 +34,8 @@ def feed(queue: Any, n: int) -> None:
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_from_another_process(loop: str, arena: tr.Arena) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")  # before there is a child to leave behind
     queue = arena.queue("q", 8)
     child = multiprocessing.get_context("fork").Process(target=feed, args=(queue, 200))
     child.start()
