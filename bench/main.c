@@ -14,13 +14,23 @@ struct bench_case {
 };
 
 static const struct bench_case cases[] = {
-    {"latency", 20, case_latency}, {"stream", 20, case_stream},
-    {"rate", 5, case_rate},        {"wake", 5, case_wake},
-    {"floor", 2, case_floor},      {"cycle", 1, case_cycle},
-    {"attach", 2, case_attach},    {"faults", 2, case_faults},
-    {"digits", 6, case_digits},    {"load", 5, case_load},
-    {"bars", 30, case_bars},       {"waitset", 20, case_waitset},
-    {"idle", 20, case_idle},       {"spin", 36, case_spin},
+    {"latency", 20, case_latency},
+    {"stream", 20, case_stream},
+    {"rate", 5, case_rate},
+    {"wake", 5, case_wake},
+    {"floor", 2, case_floor},
+    {"cycle", 1, case_cycle},
+    {"attach", 2, case_attach},
+    {"faults", 2, case_faults},
+    {"digits", 6, case_digits},
+    {"load", 5, case_load},
+    {"bars", 30, case_bars},
+    {"waitset", 20, case_waitset},
+    {"idle", 20, case_idle},
+    {"spin", 36, case_spin},
+    {"request", 8, case_request},
+    {"board", 6, case_board},
+    {"broadcast", 10, case_broadcast},
 };
 
 struct choice {
