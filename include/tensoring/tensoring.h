@@ -8,6 +8,7 @@
 #include <tensoring/board.h>
 #include <tensoring/broadcast.h>
 #include <tensoring/error.h>
+#include <tensoring/loader.h>
 #include <tensoring/message.h>
 #include <tensoring/npy.h>
 #include <tensoring/queue.h>

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/* loader.c - many files at a time.
+ *
+ *  opened, loaned --read--> complete --in order?--> sent
+ *
+ * As many as `depth` are between the first two. Slots are loaned in the order of the files,
+ * so the one that everybody waits for always has its slot. */
+#include "src/loader.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ipc/os.h"
+#include "src/error.h"
+#include "src/loader_ring.h"
+#include "src/options.h"
+
+struct tr_loader {
+    struct tr_arena *arena;
+    tr_loader_options options;
+    struct loader_ring ring;
+    struct load *loads; /* [depth], by index modulo depth if in order */
+};
+
+struct run {
+    tr_loader *loader;
+    const char *const *paths;
+    size_t n, next; /* to be opened */
+    size_t first;   /* in order: to be sent */
+    uint32_t busy;  /* loads that are being read */
+    uint32_t held;  /* loads in use */
+    tr_queue *queue;
+    int64_t deadline_ns;
+    tr_load_failed *failed;
+    void *context;
+    tr_load_report report;
+};
+
+static int read_whole(struct load *load)
+{
+    int result = 0;
+
+    while (result == 0) {
+        int saved = errno;
+        ssize_t got = pread(load->fd, load_at(load), load_left(load), (off_t)load->done);
+
+        got = got < 0 ? -errno : got;
+        errno = saved;
+        result = load_took(load, got);
+    }
+    return result < 0 ? result : 0;
+}
+
+int tr_load_npy(tr_arena *arena, const char *path, int64_t timeout_ns, tr_message **out)
+{
+    struct load load = {.path = path, .fd = -1};
+    int result;
+
+    if (!arena || !path || !out)
+        return tr_fail(TR_EINVAL, "load: an argument is NULL");
+    result = load_open(&load, false);
+    if (result == 0)
+        result = load_loan(&load, arena, timeout_ns);
+    if (result == 0)
+        result = read_whole(&load);
+    if (result == 0)
+        result = load_finish(&load, 0);
+    if (result == 0) {
+        *out = load.message;
+        load.message = NULL;
+    }
+    load_drop(&load);
+    return result;
+}
+
+int tr_loader_open(tr_arena *arena, const tr_loader_options *given, tr_loader **out)
+{
+    tr_loader_options options = TR_LOADER_OPTIONS_INIT;
+    tr_loader *loader;
+    int result;
+
+    if (!arena || !out)
+        return tr_fail(TR_EINVAL, "loader: %s is NULL", arena ? "out" : "arena");
+    result = options_take(&options, sizeof(options), given, "tr_loader_options");
+    if (result < 0)
+        return result;
+    if (options.depth < 1 || options.depth > LOADER_DEPTH)
+        return tr_fail(TR_EINVAL, "loader: depth %u, allowed are 1 to %d", options.depth,
+                       LOADER_DEPTH);
+    if (options.flags &
+        ~(uint32_t)(TR_LOADER_UNORDERED | TR_LOADER_DIRECT | TR_LOADER_PREAD))
+        return tr_fail(TR_EINVAL, "loader: flags 0x%x have bits that mean nothing",
+                       options.flags);
+    result = arena_enter(arena);
+    if (result < 0)
+        return result;
+    loader = calloc(1, sizeof(*loader));
+    if (loader)
+        loader->loads = calloc(options.depth, sizeof(*loader->loads));
+    if (!loader || !loader->loads) {
+        free(loader);
+        return tr_fail(TR_ENOMEM, "no memory for a loader of depth %u", options.depth);
+    }
+    loader->arena = arena;
+    loader->options = options;
+    *out = loader;
+    return 0;
+}
+
+void tr_loader_close(tr_loader *loader)
+{
+    if (!loader)
+        return;
+    loader_ring_close(&loader->ring);
+    free(loader->loads);
+    free(loader);
+}
+
+static int64_t left_ns(const struct run *run)
+{
+    int64_t left;
+
+    if (run->deadline_ns == INT64_MAX)
+        return TR_FOREVER;
+    left = run->deadline_ns - os->now_ns();
+    return left > 0 ? left : 0;
+}
+
+static void give_up(struct run *run, struct load *load, int result)
+{
+    run->report.failed++;
+    if (run->failed)
+        run->failed(run->context, load->index, result, tr_error_detail());
+    load_drop(load);
+    load->path = NULL;
+    run->held--;
+}
+
+/* It is complete and its turn has come. */
+static int publish(struct run *run, struct load *load)
+{
+    tr_header header = {.struct_size = sizeof(header)};
+    int result = tr_message_header(load->message, &header);
+
+    header.correlation_id = load->index;
+    if (result == 0)
+        result = tr_message_set_header(load->message, &header);
+    if (result == 0)
+        result = tr_queue_send(run->queue, load->message, left_ns(run));
+    if (result < 0)
+        return result;
+    load->message = NULL;
+    run->report.loaded++;
+    run->report.bytes += load->bytes;
+    run->report.direct += load->direct;
+    load_drop(load);
+    load->path = NULL;
+    run->held--;
+    return 0;
+}
+
+static bool ordered(const struct run *run)
+{
+    return !(run->loader->options.flags & TR_LOADER_UNORDERED);
+}
+
+static struct load *place_of(struct run *run, size_t index)
+{
+    return &run->loader->loads[index % run->loader->options.depth];
+}
+
+/* In order: all that are complete and have none before them. */
+static int publish_ready(struct run *run)
+{
+    while (run->first < run->next) {
+        struct load *load = place_of(run, run->first);
+
+        if (load->path && load->index == run->first) {
+            int result;
+
+            if (load->fd >= 0)
+                return 0; /* it is being read */
+            result = publish(run, load);
+            if (result < 0)
+                return result;
+        }
+        run->first++;
+    }
+    return 0;
+}
+
+/* Reading it has ended. 0, or why the run must end. */
+static int complete(struct run *run, struct load *load, int result)
+{
+    run->busy--;
+    if (result > 0)
+        result = load_finish(load, run->loader->options.header_limit);
+    if (result < 0) {
+        give_up(run, load, result);
+        return 0;
+    }
+    close(load->fd); /* from here on it only waits for its turn */
+    load->fd = -1;
+    return ordered(run) ? 0 : publish(run, load);
+}
+
+static int submit(struct run *run, struct load *load)
+{
+    int result;
+
+    if (loader_ring_read(&run->loader->ring, &run->loader->arena->view, load))
+        return 0;
+    result = read_whole(load);
+    return complete(run, load, result < 0 ? result : 1);
+}
+
+/* Begin the next file, if there is a place and a slot for it. 1: begun, or failed. 0: not
+ * now. TR_E...: the run ends. */
+static int begin(struct run *run)
+{
+    struct load *load = NULL;
+    int result;
+
+    if (run->next == run->n || run->held == run->loader->options.depth)
+        return 0;
+    if (ordered(run)) {
+        load = place_of(run, run->next);
+    } else {
+        for (uint32_t i = 0; !load; i++)
+            load = run->loader->loads[i].path ? NULL : &run->loader->loads[i];
+    }
+    if (load->path)
+        return 0;
+    *load = (struct load){.path = run->paths[run->next], .index = run->next, .fd = -1};
+    run->held++;
+    result = load_open(load, run->loader->options.flags & TR_LOADER_DIRECT);
+    if (result == 0)
+        /* With others under way, they come first: their receivers free slots. */
+        result = load_loan(load, run->loader->arena,
+                           run->held > 1 ? TR_NOWAIT : left_ns(run));
+    if (result == TR_EAGAIN || result == TR_ETIMEDOUT || result == TR_EINTR) {
+        bool others = run->held-- > 1;
+
+        load_drop(load);
+        load->path = NULL;
+        return others && result == TR_EAGAIN ? 0 : result;
+    }
+    run->next++;
+    if (result < 0) {
+        give_up(run, load, result);
+        return 1;
+    }
+    run->busy++;
+    result = submit(run, load);
+    return result < 0 ? result : 1;
+}
+
+/* Take what has been read; wait for something if @p wait. */
+static int collect(struct run *run, bool wait)
+{
+    struct load *load;
+    int64_t got;
+
+    while (loader_ring_next(&run->loader->ring, wait, &load, &got)) {
+        int result = load_took(load, got);
+
+        wait = false;
+        if (result == 0)
+            result = submit(run, load);
+        else
+            result = complete(run, load, result);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+static int run_all(struct run *run)
+{
+    int result = 0;
+
+    while (result == 0 && (run->next < run->n || run->held > 0)) {
+        int begun;
+
+        do {
+            begun = begin(run);
+        } while (begun > 0 && !loader_ring_full(&run->loader->ring));
+        result = begun < 0 ? begun : collect(run, begun == 0 && run->busy > 0);
+        if (result == 0 && ordered(run))
+            result = publish_ready(run);
+    }
+    return result;
+}
+
+/* The run ends before all is done: the kernel must not write into slots we give back. */
+static void abandon(struct run *run)
+{
+    struct load *load;
+    int64_t got;
+
+    while (run->busy > 0 && loader_ring_next(&run->loader->ring, true, &load, &got))
+        run->busy--;
+    for (uint32_t i = 0; i < run->loader->options.depth; i++) {
+        if (run->loader->loads[i].path)
+            load_drop(&run->loader->loads[i]);
+        run->loader->loads[i].path = NULL;
+    }
+}
+
+int tr_loader_run(tr_loader *loader, const char *const paths[], size_t n, tr_queue *queue,
+                  int64_t timeout_ns, tr_load_failed *failed, void *context,
+                  tr_load_report *report)
+{
+    struct run run = {.loader = loader,
+                      .paths = paths,
+                      .n = n,
+                      .queue = queue,
+                      .failed = failed,
+                      .context = context};
+    int result;
+
+    if (!loader || (!paths && n) || !queue || tr_queue_arena(queue) != loader->arena)
+        return tr_fail(TR_EINVAL,
+                       "loader: run needs paths and a queue of the loader's arena");
+    if (report && (report->struct_size < 8 || report->struct_size > sizeof(*report)))
+        return tr_fail(TR_EINVAL, "loader: report.struct_size is %u",
+                       report->struct_size);
+    result = arena_enter(loader->arena);
+    if (result < 0)
+        return result;
+    run.deadline_ns = timeout_ns < 0 ? INT64_MAX : os->now_ns() + timeout_ns;
+    if (!(loader->options.flags & TR_LOADER_PREAD))
+        loader_ring_open(&loader->ring, &loader->arena->view, loader->options.depth,
+                         loader->options.flags & TR_LOADER_DIRECT);
+    result = run_all(&run);
+    if (result < 0)
+        abandon(&run);
+    if (report) {
+        run.report.struct_size = report->struct_size;
+        run.report.uring = loader->ring.open;
+        run.report.registered = loader->ring.registered;
+        memcpy(report, &run.report, report->struct_size);
+    }
+    return result;
+}

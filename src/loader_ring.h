@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* loader_ring.h - reads by io_uring, many in one call. Where there is none, every call says
+ * so and the caller reads by itself. */
+#ifndef TR_SRC_LOADER_RING_H
+#define TR_SRC_LOADER_RING_H
+
+#include <liburing.h>
+
+#include "src/loader.h"
+
+struct loader_ring {
+    struct io_uring ring;
+    pid_t owner; /* a forked child makes its own */
+    bool open;
+    bool refused;    /* do not try again */
+    bool registered; /* the slots are, as fixed buffers */
+    uint32_t depth;
+    uint32_t unsubmitted;
+    uint32_t first_buffer[MAX_CLASSES];
+    uint64_t slots_a_buffer[MAX_CLASSES];
+};
+
+/* Set it up if it works here; @p fixed: register the slots, if the limits allow. */
+void loader_ring_open(struct loader_ring *ring, const struct view *view, uint32_t depth,
+                      bool fixed);
+void loader_ring_close(struct loader_ring *ring);
+
+/* Queue a read of what is left. False: there is no ring. */
+bool loader_ring_read(struct loader_ring *ring, const struct view *view,
+                      struct load *load);
+
+/* Whether queued reads should be handed to the kernel before more are. */
+bool loader_ring_full(const struct loader_ring *ring);
+
+/* Hand over what is queued; the next read that has ended. False: there is none (now). */
+bool loader_ring_next(struct loader_ring *ring, bool wait, struct load **load,
+                      int64_t *got);
+
+#endif

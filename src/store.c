@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* store.c - a tensor as a .npy file. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <tensoring/loader.h>
+#include <tensoring/npy.h>
+
+#include "src/error.h"
+
+/* All of it, whatever the pieces. 0, -errno. */
+static int write_all(int fd, struct iovec *parts, int count)
+{
+    while (count > 0) {
+        ssize_t put = writev(fd, parts, count);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return -errno;
+        while (count > 0 && (size_t)put >= parts->iov_len) {
+            put -= (ssize_t)parts->iov_len;
+            parts++;
+            count--;
+        }
+        if (count > 0) {
+            parts->iov_base = (uint8_t *)parts->iov_base + put;
+            parts->iov_len -= (size_t)put;
+        }
+    }
+    return 0;
+}
+
+static int write_file(const char *path, const char *temporary, struct iovec *parts)
+{
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+    int result;
+
+    if (fd < 0)
+        return -errno;
+    result = write_all(fd, parts, parts[1].iov_len ? 2 : 1);
+    if (close(fd) < 0 && result == 0)
+        result = -errno;
+    if (result == 0 && rename(temporary, path) < 0)
+        result = -errno;
+    if (result < 0)
+        unlink(temporary);
+    return result;
+}
+
+static int encode(const tr_tensor *tensor, void **header, size_t *bytes)
+{
+    const tr_tensor_spec spec = {.dtype = tensor->dtype,
+                                 .ndim = tensor->ndim,
+                                 .shape = tensor->shape,
+                                 .descr = tensor->descr[0] ? tensor->descr : NULL,
+                                 .flags = tensor->flags &
+                                          (TR_TENSOR_F_ORDER | TR_TENSOR_BYTESWAPPED)};
+    int result = tr_npy_encode(&spec, NULL, 0, bytes);
+
+    if (result < 0)
+        return result;
+    *header = malloc(*bytes);
+    if (!*header)
+        return tr_fail(TR_ENOMEM, "no memory for a header of %zu bytes", *bytes);
+    return tr_npy_encode(&spec, *header, *bytes, bytes);
+}
+
+int tr_store_npy(const tr_message *message, size_t index, const char *path)
+{
+    const tr_tensor *tensor = message ? tr_message_tensor(message, index) : NULL;
+    char temporary[PATH_MAX];
+    struct iovec parts[2];
+    void *header = NULL;
+    size_t bytes = 0;
+    int saved = errno, result;
+
+    if (!tensor || !path)
+        return tr_fail(TR_EINVAL, "store: there is no tensor %zu, or no path", index);
+    if (snprintf(temporary, sizeof(temporary), "%s.%d.tmp", path, (int)getpid()) >=
+        (int)sizeof(temporary))
+        return tr_fail(TR_ENAMETOOLONG, "store: the path has %zu bytes", strlen(path));
+    result = encode(tensor, &header, &bytes);
+    if (result == 0) {
+        parts[0] = (struct iovec){header, bytes};
+        parts[1] = (struct iovec){tensor->data, tensor->nbytes};
+        result = write_file(path, temporary, parts);
+        if (result < 0)
+            result = tr_fail_errno(result, "store \"%s\"", path);
+    }
+    free(header);
+    errno = saved;
+    return result;
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+#include "support.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "src/loader.h"
+
+enum { FILES = 40 };
+
+static char directory[64];
+static tr_arena *arena;
+static tr_queue *queue;
+
+static const char *path_of(const char *name)
+{
+    static char paths[64][128];
+    static unsigned next;
+    char *path = paths[next++ % 64];
+
+    snprintf(path, sizeof(paths[0]), "%s/%s", directory, name);
+    return path;
+}
+
+static void write_bytes(const char *path, const void *bytes, size_t n, int flags)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | flags, 0600);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, n), n);
+    close(fd);
+}
+
+static int set_up(void **state)
+{
+    const tr_slot_class classes[] = {{4096, 8}, {65536, 8}};
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    (void)state;
+
+    strcpy(directory, "/tmp/loader_test_XXXXXX");
+    assert_non_null(mkdtemp(directory));
+    options.classes = classes;
+    options.class_count = 2;
+    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_queue_open(arena, "q", NULL, &queue));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    char command[128];
+    (void)state;
+
+    assert_int_equal(stats_of(arena).slots_free, 16);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+    snprintf(command, sizeof(command), "rm -rf %s", directory);
+    return system(command);
+}
+
+/* A file of @p count int64: first, first + 1, ... */
+static const char *store_i64(const char *name, int64_t count, int64_t first)
+{
+    const char *path = path_of(name);
+    tr_message *message = loan_i64(arena, count, first);
+
+    assert_ok(tr_store_npy(message, 0, path));
+    tr_release(message);
+    return path;
+}
+
+static void expect_i64(const tr_message *message, int64_t count, int64_t first)
+{
+    const tr_tensor *tensor = tr_message_tensor(message, 0);
+
+    assert_int_equal(tr_message_count(message), 1);
+    assert_int_equal(tensor->ndim, 1);
+    assert_int_equal(tensor->shape[0], count);
+    assert_int_equal(tensor->dtype.code, TR_INT);
+    assert_int_equal(tensor->dtype.bits, 64);
+    assert_int_equal((uintptr_t)tensor->data % TR_ALIGN, 0);
+    for (int64_t i = 0; i < count; i++)
+        assert_int_equal(((int64_t *)tensor->data)[i], first + i);
+}
+
+static void what_was_stored_is_loaded(void **state)
+{
+    const char *path = store_i64("a.npy", 100, 7);
+    tr_message *message;
+    (void)state;
+
+    assert_ok(tr_load_npy(arena, path, TR_NOWAIT, &message));
+    expect_i64(message, 100, 7);
+    assert_ok(tr_queue_send(queue, message, TR_NOWAIT)); /* it travels */
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+    expect_i64(message, 100, 7);
+    assert_ok(tr_store_npy(message, 0, path_of("b.npy")));
+    tr_release(message);
+    assert_ok(tr_load_npy(arena, path_of("b.npy"), TR_NOWAIT, &message));
+    expect_i64(message, 100, 7);
+    assert_int_equal(tr_store_npy(message, 1, path), TR_EINVAL);
+    assert_int_equal(tr_store_npy(message, 0, path_of("no/such.npy")), TR_ENOENT);
+    assert_detail("no/such.npy");
+    tr_release(message);
+}
+
+static void old_files_are_aligned(void **state)
+{
+    /* Version 1.0 as NumPy 1.13 wrote it: the array begins at a multiple of 16. */
+    static const char head[] = "\x93NUMPY\x01\x00\x46\x00"
+                               "{'descr': '<i8', 'fortran_order': False, 'shape': (3,), "
+                               "}            \n";
+    const int64_t values[] = {5, 6, 7};
+    const char *path = path_of("old.npy");
+    tr_message *message;
+    (void)state;
+
+    write_bytes(path, head, sizeof(head) - 1, O_TRUNC);
+    assert_int_equal((sizeof(head) - 1) % 16, 0);
+    assert_int_not_equal((sizeof(head) - 1) % 64, 0);
+    write_bytes(path, values, sizeof(values), O_APPEND);
+    assert_ok(tr_load_npy(arena, path, TR_NOWAIT, &message));
+    expect_i64(message, 3, 5);
+    tr_release(message);
+}
+
+static void failures_name_the_file(void **state)
+{
+    const char *good = store_i64("good.npy", 200, 0);
+    char bytes[4096];
+    tr_message *message;
+    size_t n;
+    int fd = open(good, O_RDONLY);
+    (void)state;
+
+    n = (size_t)read(fd, bytes, sizeof(bytes));
+    close(fd);
+    assert_int_equal(tr_load_npy(arena, path_of("none"), 0, &message), TR_ENOENT);
+    assert_detail("/none");
+    assert_int_equal(tr_load_npy(arena, directory, 0, &message), TR_EFORMAT);
+    assert_detail("regular");
+    write_bytes(path_of("empty"), "", 0, O_TRUNC);
+    assert_int_equal(tr_load_npy(arena, path_of("empty"), 0, &message), TR_EFORMAT);
+    write_bytes(path_of("text"), "not an array at all", 19, O_TRUNC);
+    assert_int_equal(tr_load_npy(arena, path_of("text"), 0, &message), TR_EFORMAT);
+    assert_detail("/text");
+    for (size_t cut = 1; cut < n; cut += 97) {
+        write_bytes(path_of("cut"), bytes, cut, O_TRUNC);
+        assert_int_equal(tr_load_npy(arena, path_of("cut"), 0, &message), TR_EFORMAT);
+        assert_detail("/cut");
+    }
+    assert_int_equal(truncate(store_i64("huge", 8, 0), 1 << 20), 0);
+    assert_int_equal(tr_load_npy(arena, path_of("huge"), 0, &message), TR_EMSGSIZE);
+    assert_detail("/huge");
+    assert_int_equal(tr_load_npy(arena, NULL, 0, &message), TR_EINVAL);
+}
+
+static void a_file_that_changes_is_refused(void **state)
+{
+    const char *path = store_i64("moving", 64, 0);
+    struct load load = {.path = path, .fd = -1};
+    (void)state;
+
+    assert_ok(load_open(&load, false));
+    assert_ok(load_loan(&load, arena, TR_NOWAIT));
+    assert_int_equal(pread(load.fd, load_at(&load), load_left(&load), 0), load.bytes);
+    assert_int_equal(load_took(&load, (int64_t)load.bytes), 1);
+    write_bytes(path, "more", 4, O_APPEND);
+    assert_int_equal(load_finish(&load, 0), TR_EIO);
+    assert_detail("while it was read");
+    load_drop(&load);
+
+    load = (struct load){.path = path, .fd = -1};
+    assert_ok(load_open(&load, false));
+    assert_ok(load_loan(&load, arena, TR_NOWAIT));
+    assert_int_equal(load_took(&load, 100), 0);
+    assert_int_equal(load_left(&load), load.bytes - 100);
+    assert_int_equal(load_took(&load, -EINTR), 0);
+    assert_int_equal(load_took(&load, 0), TR_EIO);
+    assert_detail("shrank");
+    load_drop(&load);
+}
+
+struct failures {
+    size_t count;
+    size_t index[FILES];
+    int error[FILES];
+    char detail[FILES][256];
+};
+
+static void note(void *context, size_t index, int error, const char *detail)
+{
+    struct failures *failures = context;
+
+    failures->index[failures->count] = index;
+    failures->error[failures->count] = error;
+    snprintf(failures->detail[failures->count++], 256, "%s", detail);
+}
+
+/* In a child: it receives all, so that slots come back. Its status is 0 if all came, in
+ * order if they should. */
+static pid_t receive_all(size_t n, bool ordered)
+{
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        uint64_t last = 0, seen = 0;
+
+        for (size_t i = 0; i < n; i++) {
+            tr_header header = {.struct_size = sizeof(header)};
+            tr_message *message;
+            bool fine = tr_queue_receive(queue, TR_FOREVER, &message) == 0 &&
+                        tr_message_header(message, &header) == 0 &&
+                        header.correlation_id < 64 &&
+                        first_i64(message) == 1000 * (int64_t)header.correlation_id &&
+                        !(seen >> header.correlation_id & 1) &&
+                        (!ordered || i == 0 || header.correlation_id > last);
+
+            if (!fine)
+                _exit(1);
+            last = header.correlation_id;
+            seen |= UINT64_C(1) << last;
+            tr_release(message);
+        }
+        _exit(0);
+    }
+    return child;
+}
+
+static void load_all(uint32_t flags, uint32_t depth)
+{
+    tr_loader_options options = TR_LOADER_OPTIONS_INIT;
+    tr_load_report report = {.struct_size = sizeof(report)};
+    struct failures failures = {0};
+    const char *paths[FILES];
+    tr_loader *loader;
+    char name[16];
+    pid_t child;
+
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof(name), "f%d", i);
+        paths[i] = store_i64(name, 10 + 150 * i, 1000 * i);
+    }
+    paths[5] = path_of("missing");
+    write_bytes(paths[17], "garbage", 7, O_TRUNC);
+    options.flags = flags;
+    options.depth = depth;
+    assert_ok(tr_loader_open(arena, &options, &loader));
+    for (int again = 0; again < 2; again++) {
+        failures.count = 0;
+        child = receive_all(FILES - 2, !(flags & TR_LOADER_UNORDERED));
+        assert_ok(tr_loader_run(loader, paths, FILES, queue, TR_FOREVER, note, &failures,
+                                &report));
+        assert_int_equal(status_of(child), 0);
+        assert_int_equal(report.loaded, FILES - 2);
+        assert_int_equal(report.failed, 2);
+        assert_int_equal(failures.count, 2);
+        for (size_t f = 0; f < 2; f++) {
+            size_t i = failures.index[f];
+
+            assert_true(i == 5 || i == 17);
+            assert_int_equal(failures.error[f], i == 5 ? TR_ENOENT : TR_EFORMAT);
+            assert_non_null(strstr(failures.detail[f], paths[i]));
+        }
+        if (flags & TR_LOADER_PREAD)
+            assert_int_equal(report.uring, 0);
+    }
+    tr_loader_close(loader);
+}
+
+static void loads_many(void **state)
+{
+    static const uint32_t flags[] = {0,
+                                     TR_LOADER_PREAD,
+                                     TR_LOADER_UNORDERED,
+                                     TR_LOADER_UNORDERED | TR_LOADER_PREAD,
+                                     TR_LOADER_DIRECT,
+                                     TR_LOADER_DIRECT | TR_LOADER_UNORDERED};
+    static const uint32_t depths[] = {1, 3, 8, 64};
+    (void)state;
+
+    for (size_t f = 0; f < sizeof(flags) / sizeof(*flags); f++)
+        for (size_t d = 0; d < sizeof(depths) / sizeof(*depths); d++)
+            load_all(flags[f], depths[d]);
+}
+
+static void ends_when_nobody_receives(void **state)
+{
+    const char *paths[FILES];
+    tr_load_report report = {.struct_size = sizeof(report)};
+    tr_message *message;
+    tr_loader *loader;
+    (void)state;
+
+    for (int i = 0; i < FILES; i++)
+        paths[i] = store_i64("same", 10, 0);
+    assert_ok(tr_loader_open(arena, NULL, &loader));
+    assert_int_equal(
+        tr_loader_run(loader, paths, FILES, queue, 1000000, NULL, NULL, &report),
+        TR_ETIMEDOUT);
+    assert_true(report.loaded > 0 && report.loaded < FILES);
+    for (uint64_t i = 0; i < report.loaded; i++) {
+        assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+        tr_release(message);
+    }
+    tr_queue_shutdown(queue);
+    assert_int_equal(
+        tr_loader_run(loader, paths, FILES, queue, TR_FOREVER, NULL, NULL, NULL),
+        TR_ECLOSED);
+    assert_int_equal(tr_loader_run(loader, NULL, 0, queue, 0, NULL, NULL, NULL), 0);
+    assert_int_equal(tr_loader_run(loader, NULL, 1, queue, 0, NULL, NULL, NULL),
+                     TR_EINVAL);
+    tr_loader_close(loader);
+    tr_loader_close(NULL);
+}
+
+int main(void)
+{
+#define SCENE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        SCENE(what_was_stored_is_loaded),
+        SCENE(old_files_are_aligned),
+        SCENE(failures_name_the_file),
+        SCENE(a_file_that_changes_is_refused),
+        SCENE(loads_many),
+        SCENE(ends_when_nobody_receives),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
