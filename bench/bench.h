@@ -32,6 +32,7 @@ void case_board(const struct options *options);
 void case_waitset(const struct options *options);
 void case_idle(const struct options *options);
 void case_spin(const struct options *options);
+void case_loader(const struct options *options);
 
 /* For cases: is the transport asked for, and the mode? */
 bool wanted(const struct options *options, const struct transport *transport);

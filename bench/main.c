@@ -14,23 +14,15 @@ struct bench_case {
 };
 
 static const struct bench_case cases[] = {
-    {"latency", 20, case_latency},
-    {"stream", 20, case_stream},
-    {"rate", 5, case_rate},
-    {"wake", 5, case_wake},
-    {"floor", 2, case_floor},
-    {"cycle", 1, case_cycle},
-    {"attach", 2, case_attach},
-    {"faults", 2, case_faults},
-    {"digits", 6, case_digits},
-    {"load", 5, case_load},
-    {"bars", 30, case_bars},
-    {"waitset", 20, case_waitset},
-    {"idle", 20, case_idle},
-    {"spin", 36, case_spin},
-    {"request", 8, case_request},
-    {"board", 6, case_board},
-    {"broadcast", 10, case_broadcast},
+    {"latency", 20, case_latency}, {"stream", 20, case_stream},
+    {"rate", 5, case_rate},        {"wake", 5, case_wake},
+    {"floor", 2, case_floor},      {"cycle", 1, case_cycle},
+    {"attach", 2, case_attach},    {"faults", 2, case_faults},
+    {"digits", 6, case_digits},    {"load", 5, case_load},
+    {"bars", 30, case_bars},       {"waitset", 20, case_waitset},
+    {"idle", 20, case_idle},       {"spin", 36, case_spin},
+    {"loader", 10, case_loader},   {"request", 8, case_request},
+    {"board", 6, case_board},      {"broadcast", 10, case_broadcast},
 };
 
 struct choice {
@@ -140,9 +132,9 @@ static const struct argp parser = {
         "and 2 to 2), wake (receiver asleep), load (open loop, 50,000 a second), floor "
         "(loops by hand), cycle (one thread), "
         "attach, faults (page faults and system calls a message), digits (a real job), "
-        "bars (the ratios that we promise), waitset (many channels, descriptors), idle "
-        "(what "
-        "waiting costs), spin (or block, or adapt).\n\n"
+        "bars (the ratios that we promise), waitset (many channels, descriptors), "
+        "idle (what waiting costs), spin (or block, or adapt), loader (files into "
+        "slots).\n\n"
         "Touch: none hands over only; write puts the payload in (one copy from private "
         "memory, or filled in place where it is loaned); readwrite also reads every byte "
         "at the other end; fillread fills private memory first where a copy is made.",
