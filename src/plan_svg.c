@@ -19,30 +19,32 @@ static const char *const colours[] = {"#8dd3c7", "#ffffb3", "#bebada", "#fb8072"
                                       "#80b1d3", "#fdb462", "#b3de69", "#fccde5",
                                       "#d9d9d9", "#bc80bd", "#ccebc5", "#ffed6f"};
 
-static uint32_t owner_of(const tr_plan *plan, unsigned cpu)
+/* The colour of the first worker, the names of all. */
+static void mark_one(hwloc_topology_t topology, const tr_plan *plan, hwloc_obj_t pu)
 {
-    for (uint32_t i = 0; i < plan->workers && cpu < TR_MAX_CPUS; i++)
-        if (set_has(&plan->worker[i].cpus, cpu))
-            return i;
-    return TR_UNKNOWN;
+    bool coloured = false;
+    char text[64];
+
+    for (uint32_t i = 0; i < plan->workers && pu->os_index < TR_MAX_CPUS; i++) {
+        if (!set_has(&plan->worker[i].cpus, pu->os_index))
+            continue;
+        if (!coloured) {
+            snprintf(text, sizeof(text), "Background=%s",
+                     colours[i % (sizeof(colours) / sizeof(colours[0]))]);
+            (void)hwloc_obj_add_info(pu, "lstopoStyle", text);
+        }
+        coloured = true;
+        snprintf(text, sizeof(text), "worker %u", i);
+        (void)hwloc_topology_insert_misc_object(topology, pu, text);
+    }
 }
 
 static void mark(hwloc_topology_t topology, const tr_plan *plan)
 {
     hwloc_obj_t pu = NULL;
 
-    while ((pu = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_PU, pu))) {
-        uint32_t owner = owner_of(plan, pu->os_index);
-        char text[64];
-
-        if (owner == TR_UNKNOWN)
-            continue;
-        snprintf(text, sizeof(text), "Background=%s",
-                 colours[owner % (sizeof(colours) / sizeof(colours[0]))]);
-        (void)hwloc_obj_add_info(pu, "lstopoStyle", text);
-        snprintf(text, sizeof(text), "worker %u", owner);
-        (void)hwloc_topology_insert_misc_object(topology, pu, text);
-    }
+    while ((pu = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_PU, pu)))
+        mark_one(topology, plan, pu);
 }
 
 /* The marked topology as an anonymous file, for the child to read. -1 on failure. */

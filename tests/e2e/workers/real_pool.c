@@ -276,6 +276,7 @@ int main(int argc, char **argv)
     work();
     if (hangs_without_prefork())
         in_child(just_work, SIGALRM); /* the disease that tr_prefork() cures */
+    tr_worker_leave();
     if (tr_prefork(&paused))
         return 1;
     in_child(loaded_before, 0);
