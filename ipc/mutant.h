@@ -23,7 +23,9 @@
     X(PINS_IGNORED, "a retired slot is freed without a look at the pins")        \
     X(UNSETTLED, "a cell is replaced before the putting of its slot is done")    \
     X(NEVER_NAMED, "the reaper does not look whether a cell names a slot")       \
-    X(TAIL_FIRST, "a subscriber looks for the tail only before it registers")
+    X(TAIL_FIRST, "a subscriber looks for the tail only before it registers")    \
+    X(SNATCH, "the reaper takes an unwanted reply from a living sender's hands") \
+    X(ANSWER_BLIND, "who replied does not look whether the requester died")
 
 enum mutant {
     MUTANT_NONE,

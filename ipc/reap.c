@@ -93,6 +93,21 @@ static void sweep_message(const struct sweep *sweep, uint32_t slot, uint64_t wor
     }
 }
 
+/* Whether a cell names the queued slot. Until then its sender, if it lives, is between its
+ * steps, and writes what it takes for its own. */
+static bool placed(const struct view *view, uint32_t slot)
+{
+    uint64_t where = slot_where(view_record(view, slot));
+    struct ring ring;
+
+    if (MUTANT(SNATCH))
+        return true;
+    return WHERE_CHANNEL(where) < view->geo.channel_count &&
+           channel_ring(view, WHERE_CHANNEL(where), &ring) == 0 &&
+           WHERE_POSITION(where) != WHERE_NOWHERE &&
+           ring_names(&ring, WHERE_POSITION(where), slot);
+}
+
 static void sweep_slots(const struct sweep *sweep)
 {
     const struct view *view = sweep->me->view;
@@ -102,6 +117,7 @@ static void sweep_slots(const struct sweep *sweep)
         struct slot_record *record = view_record(view, slot);
         /* E6 acquire: pairs with the claim of the dead one; its writes are passed on. */
         uint64_t word = shm_load(&record->owner, E6_LOOK);
+        bool mine;
 
         /* One swept before, by a reaper that died: it may not have been announced. */
         if (SLOT_STATE(word) == SLOT_ORPHAN) {
@@ -116,11 +132,13 @@ static void sweep_slots(const struct sweep *sweep)
         /* Whoever put or replaced it may be the dead one. */
         if (SLOT_STATE(word) == SLOT_SHARED || SLOT_STATE(word) == SLOT_RETIRED)
             (void)shared_sweep(view, slot, word);
-        if (SLOT_STATE(word) == SLOT_QUEUED && request_unwanted(view, slot, word)) {
+        mine = SLOT_WHO(word) == sweep->who && SLOT_INC(word) == inc;
+        if (SLOT_STATE(word) == SLOT_QUEUED && (mine || placed(view, slot)) &&
+            request_unwanted(view, slot, word)) {
             free_slot(sweep, slot, word);
             continue;
         }
-        if (SLOT_WHO(word) != sweep->who || SLOT_INC(word) != inc)
+        if (!mine)
             continue;
         if (SLOT_STATE(word) == SLOT_PUTTING && still(sweep) &&
             !shared_sweep(view, slot, word))
