@@ -14,17 +14,19 @@
 #define MUTANT_RUNS 400000
 
 static const struct family *const families[] = {
-    &queue_family,
-    &broadcast_family,
-    &board_family,
-    &wakeup_family,
+    &queue_family, &broadcast_family, &board_family, &request_family, &wakeup_family,
 };
 #define FAMILIES (sizeof(families) / sizeof(families[0]))
 
-static const struct family *const traps[] = {
-    &trap_family,
-    &board_family,
-    &broadcast_family,
+/* Where a mutant is looked for, from the first of its kind on. */
+static const struct {
+    enum mutant from, to;
+    const struct family *family;
+} traps[] = {
+    {MUTANT_NONE, MUTANT_PIN_BLIND, &trap_family},
+    {MUTANT_PIN_BLIND, MUTANT_SNATCH, &board_family},
+    {MUTANT_PIN_BLIND, MUTANT_SNATCH, &broadcast_family},
+    {MUTANT_SNATCH, MUTANT_COUNT, &request_family},
 };
 #define TRAPS (sizeof(traps) / sizeof(traps[0]))
 
@@ -90,11 +92,12 @@ static bool catch_mutant(enum mutant mutant, bool verbose)
 
     mutant_on = mutant;
     for (uint32_t f = 0; f < TRAPS && !caught; f++) {
-        /* The later ones are of shared slots. */
-        if ((traps[f] == &trap_family) != (mutant < MUTANT_PIN_BLIND))
+        const struct family *family = traps[f].family;
+
+        if (mutant < traps[f].from || mutant >= traps[f].to)
             continue;
-        for (uint32_t i = 0; i < traps[f]->count && !caught; i++) {
-            const struct scenario *scenario = &traps[f]->scenarios[i];
+        for (uint32_t i = 0; i < family->count && !caught; i++) {
+            const struct scenario *scenario = &family->scenarios[i];
             struct outcome outcome;
 
             engine_explore(scenario, MUTANT_RUNS, &outcome);

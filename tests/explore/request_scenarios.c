@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* request_scenarios.c - who asks, who serves, and who dies of it. */
+#include "tests/explore/families.h"
+#include "tests/explore/queue_ops.h"
+#include "tests/explore/request_ops.h"
+
+/* clang-format off */
+#define ASKING .channels = 3, .capacity = 1, .build = request_build, \
+               .killed = request_killed, .check = request_check
+#define END    {0, 0, 0}
+#define LAST   {REAP, REAP, REAP, END}
+#define BIT(i) (1u << (i))
+
+static const struct scenario requests[] = {
+    {.name = "1 asks, 1 serves, kill 1", ASKING, .slots = 2, .max_deliveries = 200,
+     .kills = 1, .last = BIT(2), .immortal = BIT(2),
+     .programs = {{ASK(0), END}, {SERVE, END}, LAST}},
+    {.name = "who asked dies, the slot goes on", ASKING, .slots = 2,
+     .max_deliveries = 200, .kills = 1, .last = BIT(3), .immortal = BIT(1) | BIT(2) | BIT(3),
+     .programs = {{ASK(0), END}, {SERVE, END}, {REAP, BORROW(4), END}, LAST}},
+    {.name = "2 serve, kill 1", ASKING, .slots = 2, .max_deliveries = 200, .kills = 1,
+     .last = BIT(3), .immortal = BIT(3) | BIT(0),
+     .programs = {{ASK(0), END}, {SERVE, END}, {SERVE, END}, LAST}},
+    {.name = "not redelivered, kill 1", ASKING, .slots = 2, .max_deliveries = 1,
+     .kills = 1, .last = BIT(2), .immortal = BIT(2),
+     .programs = {{ASK(0), END}, {SERVE, END}, LAST}},
+    {.name = "not redelivered, a reaper at once", ASKING, .slots = 2, .max_deliveries = 1,
+     .kills = 1, .last = BIT(3), .immortal = BIT(2) | BIT(3),
+     .programs = {{ASK(0), END}, {SERVE, END}, {REAP, END}, LAST}},
+    {.name = "own slot, kill 1", ASKING, .slots = 1, .max_deliveries = 200, .kills = 1,
+     .last = BIT(2), .immortal = BIT(2),
+     .programs = {{ASK(0), END}, {SERVE_OWN, END}, LAST}},
+    {.name = "both die", ASKING, .slots = 2, .max_deliveries = 1, .kills = 2,
+     .last = BIT(2), .immortal = BIT(2),
+     .programs = {{ASK(0), END}, {SERVE, END}, LAST}},
+    {.name = "1 asks, 1 serves", ASKING, .slots = 2, .max_deliveries = 200,
+     .programs = {{ASK(0), ASK(1), END}, {SERVE, SERVE, END}}},
+    {.name = "the reply in the request's slot", ASKING, .slots = 1, .max_deliveries = 200,
+     .programs = {{ASK(0), ASK(1), END}, {SERVE_OWN, SERVE_OWN, END}}},
+};
+/* clang-format on */
+
+const struct family request_family = {"request", requests,
+                                      sizeof(requests) / sizeof(requests[0])};
