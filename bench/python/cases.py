@@ -28,7 +28,7 @@ SIZES = {
     "1.77 MB": ((9, 128, 64, 3), "float64"),
     "16 MiB": ((2048, 2048), "float32"),
 }
-ROUNDS = 7
+ROUNDS = 5
 _CPUS = sorted(os.sched_getaffinity(0))
 Figures = dict[str, dict[str, float]]
 
@@ -71,7 +71,9 @@ def interleave(
     return found
 
 
-def _start(kind: type[Transport], array: np.ndarray) -> tuple[Transport, Any] | None:
+def _start(
+    kind: type[Transport], array: np.ndarray, apart: bool
+) -> tuple[Transport, Any] | None:
     try:
         transport = kind(array)
     except ImportError:
@@ -79,27 +81,30 @@ def _start(kind: type[Transport], array: np.ndarray) -> tuple[Transport, Any] | 
     context = multiprocessing.get_context("fork")
     child = context.Process(target=transport.child, daemon=True)
     child.start()
-    if len(_CPUS) > 1:
+    if apart:
         os.sched_setaffinity(child.pid or 0, _CPUS[1:])
     return transport, child
 
 
-def round_trips(size: str, seconds: float) -> dict[str, list[float]]:
-    """There and back between two processes on different processors, for ours and every
-    peer."""
-    os.sched_setaffinity(0, _CPUS[:1])
+def round_trips(size: str, seconds: float, apart: bool) -> dict[str, list[float]]:
+    """There and back between two processes, for ours and every peer: each on processors
+    of its own, which spinning needs, or where the scheduler puts them, which is often the
+    same one and suits those that sleep."""
+    apart = apart and len(_CPUS) > 1
+    if apart:
+        os.sched_setaffinity(0, _CPUS[:1])
     try:
-        return _round_trips(size, seconds)
+        return _round_trips(size, seconds, apart)
     finally:
         os.sched_setaffinity(0, _CPUS)
 
 
-def _round_trips(size: str, seconds: float) -> dict[str, list[float]]:
+def _round_trips(size: str, seconds: float, apart: bool) -> dict[str, list[float]]:
     shape, dtype = SIZES[size]
     array = np.random.default_rng(1).random(shape).astype(dtype)
     running = {}
     for kind in [*OURS, *PEERS]:
-        started = _start(kind, array)
+        started = _start(kind, array, apart)
         if started is not None:
             running[kind.name] = started
     calls = {

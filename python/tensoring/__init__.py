@@ -25,6 +25,7 @@ from tensoring._channels import (
     Versioned,
     WaitSet,
 )
+from tensoring._compress import compressed
 from tensoring._core import Message, View
 from tensoring._dtypes import dtype_for as _dtype_for
 from tensoring._errors import (
@@ -118,6 +119,7 @@ __all__ = [
     "WaitSet",
     "WorkerDied",
     "__version__",
+    "compressed",
     "prefork",
     "register",
     "serializers",

@@ -54,6 +54,8 @@ def test_round_trip(queue: tr.ArenaQueue, name: str, shape: tuple[int, ...]) -> 
     ],
 )
 def test_small_floats(queue: tr.ArenaQueue, name: str) -> None:
+    if not hasattr(ml_dtypes, name):
+        pytest.skip("this ml_dtypes does not have it")
     array = np.array([1, 2, 0.5, 4], getattr(ml_dtypes, name)).reshape(2, 2)
     queue.send(array)
     got = queue.receive()

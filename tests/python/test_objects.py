@@ -194,6 +194,30 @@ def test_broken_payloads(queue: tr.ArenaQueue, content: int, data: bytes) -> Non
         queue.receive(0)
 
 
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_compressed(arena: tr.Arena, queue: tr.ArenaQueue, codec: str) -> None:
+    pytest.importorskip({"zstd": "zstandard", "lz4": "lz4.frame"}[codec])
+    before = [one.id for one in serializers.registered()]
+    kind = tr.compressed(codec)
+    assert tr.compressed(codec) == kind
+    zeros = np.zeros((1000, 1000), "f4")  # larger than any slot
+    got = through(queue, tr.As(zeros, kind))
+    assert got.shape == zeros.shape
+    assert not got.any()
+    got = through(queue, tr.As({"a": [np.arange(3), "x"]}, kind))
+    assert got["a"][0].tolist() == [0, 1, 2]
+    message = arena._encode(b"junk")
+    message.set(content=(255, kind))
+    queue.send_message(message)
+    with pytest.raises(tr.FormatError):
+        queue.receive(0)
+    for one in serializers.registered():
+        if one.id not in before:
+            serializers.unregister(one.id)
+    with pytest.raises(ValueError, match="codec is one of"):
+        tr.compressed("zip")
+
+
 @pytest.fixture
 def abacus() -> Iterator[None]:
     serializers.register(
