@@ -7,6 +7,7 @@
 #include "ipc/broadcast.h"
 #include "ipc/channel.h"
 #include "ipc/participant.h"
+#include "ipc/request.h"
 #include "ipc/slot.h"
 
 static bool channel_is(const struct view *view, uint32_t index, uint32_t kind)
@@ -41,11 +42,11 @@ static const char *audit_queued(const struct view *view, uint32_t slot, uint64_t
                : "queued, and its cell does not name it";
 }
 
-static const char *audit_orphan(const struct view *view, uint64_t where)
+static const char *audit_orphan(const struct view *view, uint32_t index)
 {
-    if (!channel_is(view, WHERE_CHANNEL(where), CHANNEL_QUEUE))
+    if (!channel_is(view, index, CHANNEL_QUEUE))
         return "an orphan of no queue";
-    return shm_get(&view_channel(view, WHERE_CHANNEL(where))->orphans) & ORPHANS_THERE
+    return shm_get(&view_channel(view, index)->orphans) & ORPHANS_THERE
                ? NULL
                : "an orphan that its queue does not know of";
 }
@@ -84,7 +85,7 @@ static const char *audit_slot(const struct view *view, uint32_t slot, struct aud
         return audit_queued(view, slot, shm_get(&record->where));
     case SLOT_ORPHAN:
         audit->orphans++;
-        return audit_orphan(view, shm_get(&record->where));
+        return audit_orphan(view, orphan_channel(view, slot, word));
     case SLOT_SHARED:
         audit->shared++;
         return audit_shared(view, slot, shm_get(&record->shared_at));
