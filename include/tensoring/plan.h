@@ -132,7 +132,7 @@ TR_ASSERT_SIZE(tr_plan, 440 + TR_MAX_WORKERS * 160 + TR_MAX_CPUS * 12);
  *         processors than a plan can name, or no topology), TR_ENOMEM.
  *
  * Owner:    the caller's own memory; nothing to free.
- * Threads:  any. Progress: bounded by the kernel's work. Syscalls: some hundreds (0.5 ms).
+ * Threads:  any. Progress: bounded by the kernel's work. Syscalls: some hundreds (3 ms).
  * Crash:    nothing is shared.
  */
 TR_API TR_CHECK int tr_plan_create(tr_plan *plan, uint32_t workers,
