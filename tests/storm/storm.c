@@ -35,7 +35,7 @@ struct pending {
 
 struct totals {
     uint64_t kills, stops, messages, lost, torn, doubled, leaked, redelivered, freed,
-        heard, looked_up;
+        heard, looked_up, answered;
     uint32_t samples, notices;
     int64_t recovery[SAMPLES], notice[SAMPLES];
 };
@@ -161,8 +161,8 @@ static void set_up(void)
 
     options.classes = classes;
     options.class_count = 2;
-    options.max_channels = 8;
-    options.ring_bytes = 65536;
+    options.max_channels = 80; /* an inbox each */
+    options.ring_bytes = 1 << 20;
     storm.ledger = mmap(NULL, sizeof(*storm.ledger), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (storm.ledger == MAP_FAILED)
@@ -224,6 +224,15 @@ static void drain(tr_queue *queue)
     }
 }
 
+/* Nobody waits for them any more. */
+static void drain_requests(void)
+{
+    tr_message *message;
+
+    while (tr_queue_receive(storm.service, TR_NOWAIT, &message) == 0)
+        tr_release(message);
+}
+
 /* How many slots can't be had any more. */
 static uint32_t count_leaks(void)
 {
@@ -262,6 +271,7 @@ static void count(void)
         give_up(audit.fault, 0);
     drain(storm.front);
     drain(storm.back);
+    drain_requests();
     ledger_judge(storm.ledger, &verdict);
     totals.messages += verdict.messages;
     totals.lost += verdict.lost;
@@ -273,6 +283,7 @@ static void count(void)
     totals.torn += atomic_load(&storm.ledger->torn);
     totals.heard += atomic_load(&storm.ledger->heard);
     totals.looked_up += atomic_load(&storm.ledger->looked_up);
+    totals.answered += atomic_load(&storm.ledger->answered);
     totals.leaked += count_leaks();
     storm_close(&storm);
     code = tr_arena_unlink(storm.name);
@@ -347,14 +358,16 @@ int main(void)
     for (int64_t left = seconds; left > 0; left -= 60)
         one_round(left < 60 ? left : 60);
     printf("notice p50 %.1f p99 %.1f max %.1f ms; recovery p50 %.1f max %.1f ms; "
-           "%llu redelivered, %llu slots freed, %llu heard, %llu looked up\n",
+           "%llu redelivered, %llu slots freed, %llu heard, %llu looked up, "
+           "%llu answered\n",
            quantile_ms(totals.notice, totals.notices, 500),
            quantile_ms(totals.notice, totals.notices, 990),
            quantile_ms(totals.notice, totals.notices, 1000),
            quantile_ms(totals.recovery, totals.samples, 500),
            quantile_ms(totals.recovery, totals.samples, 1000),
            (unsigned long long)totals.redelivered, (unsigned long long)totals.freed,
-           (unsigned long long)totals.heard, (unsigned long long)totals.looked_up);
+           (unsigned long long)totals.heard, (unsigned long long)totals.looked_up,
+           (unsigned long long)totals.answered);
     report_victims();
     printf("storm: kills=%llu stops=%llu messages=%llu lost=%llu torn=%llu doubled=%llu "
            "leaked=%llu recovery_p99_ms=%.1f\n",

@@ -29,15 +29,15 @@ struct ledger {
     _Atomic uint32_t next; /* number of the next message */
     _Atomic uint32_t stop;
     _Atomic uint64_t torn, disorder, failed;
-    _Atomic uint64_t heard, looked_up;    /* of broadcast and board */
-    _Atomic uint32_t hand[STORM_WORKERS]; /* what worker i holds, + 1 */
+    _Atomic uint64_t heard, looked_up, answered; /* of broadcast, board, requests */
+    _Atomic uint32_t hand[STORM_WORKERS];        /* what worker i holds, + 1 */
     struct entry entries[STORM_MESSAGES];
 };
 
 struct storm {
     struct ledger *ledger;
     tr_arena *arena;
-    tr_queue *front, *back;
+    tr_queue *front, *back, *service;
     tr_broadcast *broadcast;
     tr_board *board;
     char name[64];

@@ -184,6 +184,42 @@ static void use_board(struct worker *worker)
     tr_release(message);
 }
 
+/* The reply must be to this request, whatever became of others. */
+static void ask_one(struct worker *worker)
+{
+    uint64_t number = storm_random(&worker->random) >> 1;
+    tr_message *message = write_message(worker, number), *reply;
+    int code;
+
+    if (!message)
+        return;
+    code = tr_request(worker->storm->service, message, PATIENCE, &reply);
+    if (code == TR_EPEERDIED)
+        return;
+    expect(worker, "ask", code);
+    if (code)
+        return;
+    if (read_message(worker, reply) != number)
+        atomic_fetch_add(&worker->ledger->torn, 1);
+    atomic_fetch_add(&worker->ledger->answered, 1);
+    tr_release(reply);
+}
+
+static void serve_one(struct worker *worker)
+{
+    tr_message *request;
+    int code = tr_queue_receive(worker->storm->service, GLANCE, &request);
+
+    expect(worker, "receive", code);
+    if (code)
+        return;
+    read_message(worker, request);
+    code = tr_reply(request, NULL); /* itself */
+    expect(worker, "reply", code);
+    if (code)
+        tr_release(request);
+}
+
 /* A child of a worker: joins by its first call, and may outlive its parent. */
 static void have_a_child(struct worker *worker)
 {
@@ -214,6 +250,8 @@ int storm_open(struct storm *storm)
     if (code == 0)
         code = tr_queue_open(storm->arena, "back", &queue, &storm->back);
     if (code == 0)
+        code = tr_queue_open(storm->arena, "service", &queue, &storm->service);
+    if (code == 0)
         code = tr_broadcast_open(storm->arena, "news", &broadcast, &storm->broadcast);
     if (code == 0)
         code = tr_board_open(storm->arena, "board", &board, &storm->board);
@@ -224,6 +262,7 @@ void storm_close(struct storm *storm)
 {
     tr_board_close(storm->board);
     tr_broadcast_close(storm->broadcast);
+    tr_queue_close(storm->service);
     tr_queue_close(storm->back);
     tr_queue_close(storm->front);
     tr_arena_close(storm->arena);
@@ -242,7 +281,7 @@ _Noreturn void storm_work(struct storm *storm, uint32_t self, uint64_t seed)
         worker.storm = &own;
     }
     while (!stopping(&worker)) {
-        uint64_t dice = storm_random(&worker.random) % 200;
+        uint64_t dice = storm_random(&worker.random) % 250;
 
         if (dice < 50)
             send_one(&worker);
@@ -256,8 +295,12 @@ _Noreturn void storm_work(struct storm *storm, uint32_t self, uint64_t seed)
             listen_once(&worker);
         else if (dice < 199)
             use_board(&worker);
-        else
+        else if (dice < 200)
             have_a_child(&worker);
+        else if (dice < 222)
+            ask_one(&worker);
+        else
+            serve_one(&worker);
     }
     _exit(0);
 }
