@@ -243,7 +243,8 @@ void reap_watch(struct peer *me)
     if (!shm_cas(&live->watched_ns, &last, now,
                  memory_order_relaxed)) /* relaxed: as above */
         return;
-    if (watch_quiet(me))
+    /* relaxed: a hint: only who has the short slices keeps pidfds. */
+    if (shm_load(&live->watcher, memory_order_relaxed) == me->who + 1 && watch_quiet(me))
         return;
     participant_renew(me);
     (void)reap_all(me, &report);
@@ -251,8 +252,19 @@ void reap_watch(struct peer *me)
 
 /* Nobody has looked for as long: whoever should is dead, stopped or elsewhere. */
 #define NEGLECT_NS (3 * WATCH_NS)
+#define SHORT_NAPS 4
 
-int64_t reap_slice_ns(struct peer *me)
+void reap_watch_seldom(struct peer *me)
+{
+    /* relaxed: it only spares work. */
+    uint64_t last = shm_load(&view_live(me->view)->watched_ns, memory_order_relaxed);
+    uint64_t now = (uint64_t)os->now_ns();
+
+    if (now - last >= (uint64_t)WATCH_WHOLE_NS || last > now)
+        reap_watch(me);
+}
+
+int64_t reap_slice_ns(struct peer *me, uint32_t naps)
 {
     _Atomic uint32_t *watcher = &view_live(me->view)->watcher;
     /* relaxed: who watches is a hint; should it be wrong, all look every 250 ms. */
@@ -265,8 +277,10 @@ int64_t reap_slice_ns(struct peer *me)
     /* The others end their slices together: one tick serves all. */
     if (seen != 0 && seen <= me->view->geo.participant_count &&
         now - last < (uint64_t)NEGLECT_NS)
-        return SLICE_NS - (int64_t)(now % (uint64_t)SLICE_NS);
-    if (shm_cas(watcher, &seen, me->who + 1, memory_order_relaxed)) /* relaxed: as above */
+        return SLICE_NS - (int64_t)(now % (uint64_t)SLICE_NS) +
+               (naps > SHORT_NAPS ? 3 * SLICE_NS : 0);
+    if (shm_cas(watcher, &seen, me->who + 1,
+                memory_order_relaxed)) /* relaxed: as above */
         return WATCH_NS;
     return SLICE_NS;
 }
