@@ -54,7 +54,7 @@ static uint64_t most_runs(void)
 {
     const char *soak = getenv("TR_SOAK_SECONDS");
 
-    return soak ? 20000 * (uint64_t)atoi(soak) : UINT64_C(250000);
+    return soak ? UINT64_C(4000) * (uint64_t)atoi(soak) : UINT64_C(250000);
 }
 
 /* How many runs; 0: a promise was broken. */
