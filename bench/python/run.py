@@ -28,11 +28,14 @@ def bars(trips: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, float,
             what = f"{note}: {fast} against {slow}"
             found.append((what, cases.ratio(where, slow, fast), least))
 
-    small, large, huge = (trips["free"][size] for size in ("4 KiB", LARGE, "16 MiB"))
-    apart = trips["apart"]
+    nothing: dict[str, list[float]] = {}
+    small, large, huge = (
+        trips["free"].get(size, nothing) for size in ("4 KiB", LARGE, "16 MiB")
+    )
+    small_apart, large_apart = (trips["apart"].get(s, nothing) for s in ("4 KiB", LARGE))
     for ours in ("tensoring", "tensoring spinning"):
-        bar(apart["4 KiB"], ours, "multiprocessing.Pipe", 8, "4 KiB")
-        bar(apart["4 KiB"], ours, "multiprocessing.Queue", 9, "4 KiB")
+        bar(small_apart, ours, "multiprocessing.Pipe", 8, "4 KiB")
+        bar(small_apart, ours, "multiprocessing.Queue", 9, "4 KiB")
     bar(small, "tensoring asleep", "multiprocessing.Pipe", 3, "4 KiB")
     bar(small, "tensoring asleep", "multiprocessing.Queue", 3, "4 KiB")
     bar(small, "tensoring asleep", "Pipe send_bytes", 1, "4 KiB")
@@ -43,9 +46,9 @@ def bars(trips: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, float,
         ("shared_memory + Pipe, copies", 1.6),
     ):
         bar(large, "tensoring", peer, least, LARGE)
-        bar(apart[LARGE], "tensoring spinning", peer, least, LARGE)
+        bar(large_apart, "tensoring spinning", peer, least, LARGE)
     for ours in ("tensoring loans", "tensoring loans spinning"):
-        bar(apart[LARGE], ours, "multiprocessing.Pipe", 200, LARGE)
+        bar(large_apart, ours, "multiprocessing.Pipe", 200, LARGE)
     for peer in ("Pipe send_bytes", "pickle 5 over a UNIX socket", "pyzmq, no copies"):
         bar(huge, "tensoring", peer, 4, "16 MiB")
     made_there = "tensoring, written in place"
@@ -103,12 +106,13 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=0.02, help="of a round of one peer"
     )
+    parser.add_argument("--sizes", default=",".join(cases.SIZES), help="of round trips")
     parser.add_argument("--side", type=int, default=10000, help="of ProxyStore's array")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     trips: dict[str, Any] = {"apart": {}, "free": {}}
     for placement, sizes in trips.items():
-        for size in cases.SIZES:
+        for size in options.sizes.split(","):
             sizes[size] = cases.round_trips(size, options.seconds, placement == "apart")
             table(f"round trip of {size}, processes placed {placement}", sizes[size])
     other = {

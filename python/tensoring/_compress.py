@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Compression, as a serializer around the others: queue.send(As(obj, compressed("zstd"))).
+"""Compression, as a serializer around the others: send(As(obj, compressed("zstd"))).
 
-Between processes of one machine it does not pay: a copy runs at memory speed, a compressor
-at a tenth of it. It is here so that one can see that."""
+Between processes of one machine it does not pay: a copy runs at memory speed, a
+compressor at a tenth of it. It is here so that one can see that."""
 
 from __future__ import annotations
 

@@ -462,8 +462,12 @@ class Pool:
         func: Callable[[Any], Any],
         iterable: Iterable[Any],
         chunksize: int | None = None,
+        *,
+        progress: bool = False,
     ) -> list[Any]:
-        """[func(x) for x in iterable], in the workers."""
+        """[func(x) for x in iterable], in the workers; with a bar of tqdm on request."""
+        if progress:
+            return list(self.imap(func, iterable, chunksize or 1, progress=True))
         found: list[Any] = self._map(_Each(func), iterable, chunksize, AsyncResult).get()
         return found
 
@@ -515,25 +519,45 @@ class Pool:
         return result
 
     def imap(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1
-    ) -> _Results:
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        *,
+        progress: bool = False,
+    ) -> Any:
         """The values one after the other, in order, as soon as they are there."""
-        return self._imap(func, iterable, chunksize, True)
+        return self._imap(func, iterable, chunksize, True, progress)
 
     def imap_unordered(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1
-    ) -> _Results:
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        *,
+        progress: bool = False,
+    ) -> Any:
         """The values in the order in which they get ready."""
-        return self._imap(func, iterable, chunksize, False)
+        return self._imap(func, iterable, chunksize, False, progress)
 
     def _imap(
-        self, func: Callable[[Any], Any], items: Iterable[Any], size: int, ordered: bool
-    ) -> _Results:
+        self,
+        func: Callable[[Any], Any],
+        items: Iterable[Any],
+        size: int,
+        ordered: bool,
+        progress: bool,
+    ) -> Any:
         results = _Results(self, ordered)
-        for i, piece in enumerate(self._cut(items, size)):
+        values = list(items)
+        for i, piece in enumerate(self._cut(values, size)):
             self._send(_Each(func), piece, results, i)
             results._sent += 1
-        return results
+        if not progress:
+            return results
+        from tqdm import tqdm
+
+        return tqdm(results, total=len(values))
 
     def close(self) -> None:
         """No more jobs; what was given is still done."""

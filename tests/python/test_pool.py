@@ -97,6 +97,12 @@ def test_all_the_maps(pool: tr.Pool) -> None:
     assert pool.starmap_async(add, [(1, 2)]).get(30) == [3]
 
 
+def test_progress(pool: tr.Pool, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tqdm")
+    assert pool.map(square, range(10), progress=True) == [x * x for x in range(10)]
+    assert "10/10" in capsys.readouterr().err
+
+
 def test_arrays_travel_raw(pool: tr.Pool) -> None:
     rows = [np.full(512, i, float) for i in range(100)]
     parts = pool.map(total, [rows[i::4] for i in range(4)])
