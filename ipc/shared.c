@@ -296,6 +296,19 @@ bool shared_collect(const struct view *view, uint32_t c)
     return shared && (relieve(view, c, false) || relieve(view, c, true));
 }
 
+uint32_t shared_pinned(const struct view *view, uint32_t who, uint32_t c)
+{
+    _Atomic uint64_t *pins = view_pins(view, who);
+    uint32_t count = 0;
+
+    for (uint32_t p = 0; p < view->geo.pin_count; p++) {
+        uint32_t slot = (uint32_t)shm_get(&pins[p]) - 1;
+
+        count += slot < view->geo.slot_count && view_class_of(view, slot) == c;
+    }
+    return count;
+}
+
 /* Whether the cell that is to name the slot does. */
 static bool named(const struct view *view, uint32_t slot)
 {

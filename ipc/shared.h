@@ -84,6 +84,9 @@ bool shared_free(const struct view *view, uint32_t slot, uint64_t word);
  * Whether there may be a free one now. */
 bool shared_collect(const struct view *view, uint32_t c);
 
+/* For reports: how many pins of participant @p who are on slots of class @p c. */
+uint32_t shared_pinned(const struct view *view, uint32_t who, uint32_t c);
+
 /* For the reaper: finish half-done steps of the dead. @p word is SHARED, RETIRED, or PUTTING
  * of a dead one. False: it is PUTTING, and was never named. */
 bool shared_sweep(const struct view *view, uint32_t slot, uint64_t word);

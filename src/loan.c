@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ipc/segment.h"
+#include "ipc/shared.h"
 #include "ipc/slot.h"
 #include "ipc/wait.h"
 #include "src/arena.h"
@@ -252,10 +253,15 @@ void arena_explain_holders(struct tr_arena *arena, uint32_t c)
             shared++;
     }
     tr_fail_more("; %u queued, %u shared", queued, shared);
-    for (uint32_t i = 0; i < view->geo.participant_count && shown < 8; i++)
-        if (held[i]) {
-            tr_fail_more(", participant %u (pid %u) holds %u", i,
-                         shm_get(&view_participant(view, i)->pid), held[i]);
-            shown++;
-        }
+    for (uint32_t i = 0; i < view->geo.participant_count && shown < 8; i++) {
+        uint32_t reads = shared_pinned(view, i, c);
+
+        if (!held[i] && !reads)
+            continue;
+        tr_fail_more(", participant %u (pid %u) holds %u", i,
+                     shm_get(&view_participant(view, i)->pid), held[i]);
+        if (reads)
+            tr_fail_more(" and reads %u", reads);
+        shown++;
+    }
 }

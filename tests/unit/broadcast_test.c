@@ -257,7 +257,7 @@ static void held_messages_stall_nobody(void **state)
     tr_arena *arena = make_arena(10, 0);
     tr_broadcast *broadcast = open_broadcast(arena, 3, 0);
     tr_subscription *holder = subscribe(broadcast, TR_LAG_DROP_OLDEST, 0);
-    tr_message *held[5];
+    tr_message *held[5], *loans[5], *none;
     (void)state;
 
     for (int64_t value = 0; value < 5; value++) {
@@ -266,6 +266,12 @@ static void held_messages_stall_nobody(void **state)
     }
     for (int64_t value = 5; value < 500; value++)
         publish(broadcast, value);
+    for (int i = 0; i < 5; i++)
+        loans[i] = loan_i64(arena, 1, i);
+    assert_int_equal(tr_loan_bytes(arena, 8, TR_NOWAIT, &none), TR_EAGAIN);
+    assert_detail("holds 5 and reads 5");
+    for (int i = 0; i < 5; i++)
+        tr_release(loans[i]);
     for (int64_t value = 0; value < 5; value++) {
         assert_int_equal(first_i64(held[value]), value);
         tr_release(held[value]);
