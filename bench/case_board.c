@@ -107,6 +107,7 @@ void case_board(const struct options *options)
         measure(board, key, sizes[i], options->seconds < 1 ? 1 : ROUNDS,
                 options->seconds / 3);
     }
+    report_bars_table();
     tr_board_close(board);
     tr_arena_close(arena);
 }

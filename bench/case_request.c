@@ -43,4 +43,5 @@ void case_request(const struct options *options)
     for (enum mode mode = MODE_SPIN; mode <= MODE_BLOCK; mode++)
         if (options->modes & mode)
             measure(options, mode, options->bytes ? options->bytes : 64);
+    report_bars_table();
 }
