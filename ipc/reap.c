@@ -260,7 +260,7 @@ void reap_watch_seldom(struct peer *me)
     uint64_t last = shm_load(&view_live(me->view)->watched_ns, memory_order_relaxed);
     uint64_t now = (uint64_t)os->now_ns();
 
-    if (now - last >= (uint64_t)WATCH_WHOLE_NS || last > now)
+    if (now - last >= (uint64_t)WATCH_SELDOM_NS || last > now)
         reap_watch(me);
 }
 

@@ -33,9 +33,13 @@ void reap_watch(struct peer *me);
  * it is over. */
 #define REAP_FIRST_NS INT64_C(20000000)
 
+/* The same for who comes by at a pace of its own: if nobody did in the last 240 ms. */
+void reap_watch_seldom(struct peer *me);
+
 /* How long the caller may sleep before it should call reap_watch() again: 20 ms for one
- * process of those that wait, 250 ms for the others. */
-int64_t reap_slice_ns(struct peer *me);
+ * process of those that wait, 250 ms for the others; 1 s for them while that one is seen to
+ * watch and they have slept through @p naps slices, more than a few. */
+int64_t reap_slice_ns(struct peer *me, uint32_t naps);
 
 /* The caller sleeps no longer: let another one take the short slices. */
 void reap_unwatch(struct peer *me);

@@ -18,6 +18,7 @@ static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attem
                        void *context, int64_t deadline_ns)
 {
     int64_t slice = REAP_FIRST_NS;
+    uint32_t naps = 0;
 
     for (;;) {
         int64_t now;
@@ -40,7 +41,7 @@ static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attem
         /* However the sleep ended: who is often woken must look, too. */
         reap_watch(me);
         if (result == -ETIMEDOUT)
-            slice = reap_slice_ns(me);
+            slice = reap_slice_ns(me, ++naps);
     }
 }
 

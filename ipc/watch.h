@@ -9,7 +9,8 @@
 
 #include "ipc/view.h"
 
-#define WATCH_WHOLE_NS INT64_C(240000000) /* from one whole look to the next */
+#define WATCH_WHOLE_NS  INT64_C(1000000000) /* from one whole look to the next */
+#define WATCH_SELDOM_NS INT64_C(240000000)
 
 struct watch {
     int epoll;        /* + 1, 0: not begun */

@@ -212,7 +212,7 @@ void waitset_fd_look(tr_waitset *set)
 static void tick(tr_waitset *set)
 {
     evfd_clear(set->timer); /* a timerfd is read the same way */
-    reap_watch(&set->arena->peer);
+    reap_watch_seldom(&set->arena->peer);
     if (bell_unfit(&set->arena->peer, &set->bell, set->wish))
         (void)hang_up_another(set);
     bell_renew(&set->arena->peer, &set->bell);
