@@ -414,8 +414,10 @@ static int look_and_arm(struct waiting *waiting)
 int tr_waitset_wait(tr_waitset *set, tr_event *events, size_t capacity,
                     int64_t timeout_ns, size_t *count)
 {
-    struct waiting waiting = {
-        .base = {announce, sleep_in}, .set = set, .events = events, .capacity = capacity};
+    struct waiting waiting = {.base = {.announce = announce, .sleep = sleep_in},
+                              .set = set,
+                              .events = events,
+                              .capacity = capacity};
     int result;
 
     if (!set || !events || capacity == 0 || !count)
