@@ -51,8 +51,8 @@ static void set_up(struct stage *stage, const struct scene *scene)
     options.classes = &class;
     options.class_count = 1;
     options.max_participants = 8;
-    options.max_channels = 8;
-    options.ring_bytes = 65536;
+    options.max_channels = 12;
+    options.ring_bytes = 1 << 20;
     options.pins = 4;
     options.spin_ns = 0;
     queue.capacity = CRASH_CAPACITY;
@@ -122,6 +122,22 @@ static uint32_t hear(struct stage *stage)
     return n;
 }
 
+/* Who asked is answered, or told that there will be no answer; once. */
+static void hear_of_request(struct stage *stage)
+{
+    tr_message *reply;
+    uint64_t ticket;
+    int code = tr_reply_next(stage->arena, TR_NOWAIT, &ticket, &reply);
+
+    if (code != 0 && code != TR_EREMOTE && code != TR_EPEERDIED)
+        crash_fail("who asked hears of it", code);
+    if (code == 0)
+        tr_release(reply);
+    code = tr_reply_next(stage->arena, TR_NOWAIT, &ticket, &reply);
+    if (code == 0 || code == TR_EREMOTE || code == TR_EPEERDIED)
+        crash_fail("who asked hears of it once", code);
+}
+
 static void one_round(struct stage *stage, tr_queue *queue)
 {
     tr_message *message;
@@ -185,6 +201,8 @@ static void inspect(struct stage *stage, const struct scene *scene, bool killed)
                 scene->most);
         crash_fail("as many messages as were sent", 0);
     }
+    if (scene->asked)
+        hear_of_request(stage);
     heard = hear(stage);
     if (heard < scene->heard_least || heard > scene->heard_most)
         crash_fail("as many messages as were published", 0);

@@ -211,23 +211,64 @@ static void act_delete(struct stage *stage)
     must("delete", tr_board_delete(stage->board, "key", TR_ANY_VERSION));
 }
 
+/* Nobody serves: given up in the end. */
+static void act_ask(struct stage *stage)
+{
+    tr_message *reply;
+    int code = tr_request(stage->first, stage->held[0], INT64_C(1000000), &reply);
+
+    if (code != TR_ETIMEDOUT)
+        crash_fail("ask in vain", code);
+}
+
+static void ask_first(struct stage *stage)
+{
+    uint64_t ticket;
+
+    must("ask",
+         tr_request_async(stage->first, crash_loan(stage, 6), TR_FOREVER, &ticket));
+}
+
+static void act_reply(struct stage *stage)
+{
+    must("reply", tr_reply(stage->held[0], NULL));
+}
+
+static void act_reply_error(struct stage *stage)
+{
+    must("reply", tr_reply_error(stage->held[0], 5, "no"));
+}
+
+static void act_let_go(struct stage *stage)
+{
+    tr_release(stage->held[0]);
+}
+
 const struct scene scenes[] = {
-    {"loan", NULL, NULL, act_loan, 0, 0, 0, 0, 0, false},
-    {"send", NULL, hold_loan, act_send, 0, 1, 1, 0, 0, false},
-    {"receive", fill_first, NULL, act_receive, 1, 1, 1, 0, 0, false},
-    {"receive in vain", NULL, NULL, act_wait, 0, 0, 0, 0, 0, false},
-    {"release", fill_first, hold_received, act_release, 0, 1, 0, 0, 0, false},
-    {"forward", fill_first, hold_received, act_forward, 1, 1, 1, 0, 0, false},
-    {"forward in vain", fill_both, hold_received, act_forward_full, 3, 3, 3, 0, 0, false},
-    {"open", NULL, NULL, act_open, 0, 0, 0, 0, 0, false},
-    {"open and shut down", NULL, NULL, act_shutdown, 0, 0, 0, 0, 0, false},
-    {"close", fill_first, hold_both, act_close, 1, 1, 1, 0, 0, true},
-    {"attach and leave", NULL, NULL, act_attach, 0, 0, 0, 0, 0, true},
-    {"reap", leave_a_corpse, NULL, act_reap, 1, 1, 1, 1, 1, true},
-    {"publish", NULL, hold_loan, act_publish, 0, 0, 0, 0, 1, false},
-    {"subscribe and receive", publish_one, NULL, act_subscribe, 0, 0, 0, 1, 1, false},
-    {"put", put_one, hold_loan, act_put, 0, 0, 0, 0, 0, false},
-    {"get", put_one, NULL, act_get, 0, 0, 0, 0, 0, false},
-    {"delete", put_one, NULL, act_delete, 0, 0, 0, 0, 0, false},
+    {"loan", NULL, NULL, act_loan, 0, 0, 0, 0, 0, false, false},
+    {"send", NULL, hold_loan, act_send, 0, 1, 1, 0, 0, false, false},
+    {"receive", fill_first, NULL, act_receive, 1, 1, 1, 0, 0, false, false},
+    {"receive in vain", NULL, NULL, act_wait, 0, 0, 0, 0, 0, false, false},
+    {"release", fill_first, hold_received, act_release, 0, 1, 0, 0, 0, false, false},
+    {"forward", fill_first, hold_received, act_forward, 1, 1, 1, 0, 0, false, false},
+    {"forward in vain", fill_both, hold_received, act_forward_full, 3, 3, 3, 0, 0, false,
+     false},
+    {"open", NULL, NULL, act_open, 0, 0, 0, 0, 0, false, false},
+    {"open and shut down", NULL, NULL, act_shutdown, 0, 0, 0, 0, 0, false, false},
+    {"close", fill_first, hold_both, act_close, 1, 1, 1, 0, 0, true, false},
+    {"attach and leave", NULL, NULL, act_attach, 0, 0, 0, 0, 0, true, false},
+    {"reap", leave_a_corpse, NULL, act_reap, 1, 1, 1, 1, 1, true, false},
+    {"publish", NULL, hold_loan, act_publish, 0, 0, 0, 0, 1, false, false},
+    {"subscribe and receive", publish_one, NULL, act_subscribe, 0, 0, 0, 1, 1, false,
+     false},
+    {"put", put_one, hold_loan, act_put, 0, 0, 0, 0, 0, false, false},
+    {"get", put_one, NULL, act_get, 0, 0, 0, 0, 0, false, false},
+    {"delete", put_one, NULL, act_delete, 0, 0, 0, 0, 0, false, false},
+    {"ask in vain", NULL, hold_loan, act_ask, 0, 1, 0, 0, 0, false, false},
+    {"reply", ask_first, hold_received, act_reply, 0, 1, 0, 0, 0, false, true},
+    {"reply an error", ask_first, hold_received, act_reply_error, 0, 1, 0, 0, 0, false,
+     true},
+    {"let go of a request", ask_first, hold_received, act_let_go, 0, 1, 0, 0, 0, false,
+     true},
 };
 const uint32_t scene_count = sizeof(scenes) / sizeof(scenes[0]);

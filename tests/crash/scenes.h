@@ -32,6 +32,7 @@ struct scene {
     /* How many they get from the broadcast. */
     uint32_t heard_least, heard_most;
     bool gives; /* it leaves, or reaps: others may go on with that */
+    bool asked; /* the survivor asked for something, and must hear of it, once */
 };
 
 extern const struct scene scenes[];
