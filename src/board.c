@@ -217,7 +217,7 @@ int tr_board_wait(tr_board *board, const char *key, uint64_t newer_than,
                   int64_t timeout_ns, tr_message **out, uint64_t *version)
 {
     struct board_name name;
-    struct board_key *entry;
+    struct board_key *entry = NULL;
     int result = board_enter(board, key, &name);
 
     if (result == 0)
@@ -259,7 +259,7 @@ uint64_t tr_board_version(tr_board *board, const char *key)
 int tr_board_next(tr_board *board, uint32_t *cursor, char key[TR_MAX_KEY + 1],
                   uint64_t *version)
 {
-    uint64_t now;
+    uint64_t now = 0;
     int result = arena_enter(board->arena);
 
     if (result < 0)

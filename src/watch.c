@@ -54,7 +54,7 @@ int tr_board_watch_key(tr_board *board, const char *key, uint64_t newer_than,
                        tr_board_watch **out)
 {
     struct board_name name;
-    struct board_key *entry;
+    struct board_key *entry = NULL;
     tr_board_watch *watch;
     int result = board_enter(board, key, &name);
 
@@ -82,8 +82,8 @@ int tr_board_watch_next(tr_board_watch *watch, int64_t timeout_ns, tr_message **
                         uint64_t *version)
 {
     for (;;) {
-        uint64_t seen = atomic_load(&watch->seen), now;
-        tr_message *message;
+        uint64_t seen = atomic_load(&watch->seen), now = 0;
+        tr_message *message = NULL;
         int result = arena_enter(watch->board->arena);
 
         if (result == 0)
@@ -130,12 +130,12 @@ static uint32_t replies_readable(void *context)
 
 int tr_waitset_add_replies(tr_waitset *set, uint64_t token)
 {
-    struct inbox *inbox;
+    struct inbox *inbox = NULL;
     int result = arena_enter(set->arena);
 
     if (result == 0)
         result = inbox_get(set->arena, &inbox);
-    if (result < 0)
+    if (result != 0)
         return result;
     return add(set, set->arena,
                (struct waitable){.word = &inbox->queue->ring.channel->items,
