@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define TR_SRC_ERROR_C
 #include "src/error.h"
 
 #include <stdio.h>
