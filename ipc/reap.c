@@ -254,14 +254,16 @@ void reap_watch(struct peer *me)
 #define NEGLECT_NS (3 * WATCH_NS)
 #define SHORT_NAPS 4
 
-void reap_watch_seldom(struct peer *me)
+bool reap_watch_seldom(struct peer *me)
 {
     /* relaxed: it only spares work. */
     uint64_t last = shm_load(&view_live(me->view)->watched_ns, memory_order_relaxed);
     uint64_t now = (uint64_t)os->now_ns();
 
-    if (now - last >= (uint64_t)WATCH_SELDOM_NS || last > now)
-        reap_watch(me);
+    if (now - last < (uint64_t)WATCH_SELDOM_NS && last <= now)
+        return false;
+    reap_watch(me);
+    return true;
 }
 
 int64_t reap_slice_ns(struct peer *me, uint32_t naps)

@@ -33,8 +33,9 @@ void reap_watch(struct peer *me);
  * it is over. */
 #define REAP_FIRST_NS INT64_C(20000000)
 
-/* The same for who comes by at a pace of its own: if nobody did in the last 240 ms. */
-void reap_watch_seldom(struct peer *me);
+/* The same for who comes by at a pace of its own: if nobody did in the last 240 ms. Whether
+ * it was done. */
+bool reap_watch_seldom(struct peer *me);
 
 /* How long the caller may sleep before it should call reap_watch() again: 20 ms for one
  * process of those that wait, 250 ms for the others; 1 s for them while that one is seen to

@@ -42,7 +42,9 @@ struct tr_waitset {
     int timer;
     struct bell bell;
     enum bell_kind wish;
-    bool armed; /* unreadable, and rung when something comes */
+    bool armed;    /* unreadable, and rung when something comes */
+    bool slow;     /* the timer ticks at a quarter of its pace */
+    uint32_t naps; /* ticks one after the other that found nothing to do */
 };
 
 /* Add any kind of channel. 0, TR_EINVAL, TR_ENOSPC, TR_ENOMEM. */

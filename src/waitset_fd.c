@@ -18,7 +18,8 @@
 #include "src/error.h"
 #include "src/waitset.h"
 
-#define EVENTS 64
+#define EVENTS     64
+#define SHORT_NAPS 4
 
 int64_t waitset_slice_ns = 250000000;
 
@@ -89,11 +90,21 @@ static int hang_up_another(tr_waitset *set)
     return hang_up(set);
 }
 
+static int set_timer(tr_waitset *set, bool slow)
+{
+    const int64_t ns = waitset_slice_ns * (slow ? 4 : 1);
+    const struct timespec slice = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    const struct itimerspec slices = {.it_interval = slice, .it_value = slice};
+    int saved = errno;
+    int result = timerfd_settime(set->timer, 0, &slices, NULL) < 0 ? -errno : 0;
+
+    errno = saved;
+    set->slow = slow;
+    return result;
+}
+
 static int make(tr_waitset *set)
 {
-    const struct timespec slice = {.tv_sec = waitset_slice_ns / 1000000000,
-                                   .tv_nsec = waitset_slice_ns % 1000000000};
-    const struct itimerspec slices = {.it_interval = slice, .it_value = slice};
     int saved = errno, result = 0;
 
     set->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -101,9 +112,11 @@ static int make(tr_waitset *set)
     set->timer = set->kick < 0
                      ? -1
                      : timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (set->timer < 0 || timerfd_settime(set->timer, 0, &slices, NULL) < 0)
+    if (set->timer < 0)
         result = set->kick < 0 && set->epoll >= 0 ? set->kick : -errno;
     errno = saved;
+    if (result == 0)
+        result = set_timer(set, false);
     if (result == 0)
         result = put_in(set, set->kick, EPOLLIN, (uint32_t)set->kick);
     if (result == 0)
@@ -209,10 +222,13 @@ void waitset_fd_look(tr_waitset *set)
     }
 }
 
+/* Nothing has come for a while, and others look for the dead: tick less often. */
 static void tick(tr_waitset *set)
 {
     evfd_clear(set->timer); /* a timerfd is read the same way */
-    reap_watch_seldom(&set->arena->peer);
+    set->naps = reap_watch_seldom(&set->arena->peer) ? 0 : set->naps + 1;
+    if (set->slow != (set->naps > SHORT_NAPS))
+        (void)set_timer(set, !set->slow);
     if (bell_unfit(&set->arena->peer, &set->bell, set->wish))
         (void)hang_up_another(set);
     bell_renew(&set->arena->peer, &set->bell);
@@ -224,17 +240,23 @@ static void clear(tr_waitset *set)
     struct epoll_event events[EVENTS];
     struct peer *me = &set->arena->peer;
     int got = ask(set, events);
+    bool busy = false;
 
     for (int i = 0; i < got; i++) {
         int fd = (int)events[i].data.u64;
 
-        if (fd == set->kick)
+        if (fd == set->timer)
+            tick(set);
+        else if (fd == set->kick)
             evfd_clear(set->kick);
         else if (fd == bell_fd(me, &set->bell))
             bell_clear(me, &set->bell);
-        else if (fd == set->timer)
-            tick(set);
+        busy |= fd != set->timer;
     }
+    if (busy)
+        set->naps = 0;
+    if (busy && set->slow)
+        (void)set_timer(set, false);
 }
 
 /* 0, or -errno: the bell works no more. */
