@@ -6,7 +6,7 @@
 #include "report.h"
 
 #define PROBE_TRIPS 1000u
-#define FEWEST      3u /* batches a run */
+#define FEWEST      2u /* batches a run */
 
 struct group *group_new(unsigned members)
 {
