@@ -146,6 +146,45 @@ static void deletes(void **state)
     tr_arena_close(arena);
 }
 
+/* Without a copy: the payload does not move. */
+static void forwards_what_others_gave(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_board *board = open_board(arena, 4);
+    tr_queue *queue;
+    tr_message *message, *reply;
+    const uint8_t *data;
+    (void)state;
+
+    assert_ok(tr_queue_open(arena, "q", NULL, &queue));
+    assert_ok(tr_queue_send(queue, loan_i64(arena, 4, 5), TR_NOWAIT));
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+    data = tr_message_tensor(message, 0)->data;
+    assert_ok(tr_board_put(board, "k", message, NULL));
+    assert_ok(tr_board_get(board, "k", &message, NULL));
+    assert_int_equal((const uint8_t *)tr_message_tensor(message, 0)->data -
+                         arena->view.readonly,
+                     data - arena->view.base);
+    assert_int_equal(tr_queue_send(queue, message, TR_NOWAIT), TR_EINVAL);
+    assert_detail("copy it");
+    tr_release(message);
+
+    /* a reply, too */
+    {
+        uint64_t ticket;
+
+        assert_ok(tr_request_async(queue, loan_i64(arena, 4, 6), LONG, &ticket));
+        assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+        assert_ok(tr_reply(message, NULL));
+        assert_ok(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply));
+    }
+    assert_ok(tr_board_put(board, "k", reply, NULL));
+    assert_int_equal(get(board, "k"), 6);
+    tr_queue_close(queue);
+    tr_board_close(board);
+    tr_arena_close(arena);
+}
+
 static void walks(void **state)
 {
     tr_arena *arena = make_arena(64, 0);
@@ -503,6 +542,7 @@ int main(void)
         cmocka_unit_test(a_view_stays_as_it_was),
         cmocka_unit_test(puts_on_a_condition),
         cmocka_unit_test(deletes),
+        cmocka_unit_test(forwards_what_others_gave),
         cmocka_unit_test(walks),
         cmocka_unit_test(limits_are_told),
         cmocka_unit_test(half_made_keys_are_finished),
