@@ -7,7 +7,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define BATCH       16                  /* reads handed over together */
+#define BATCH_MOST  16
 #define BUFFER_MOST (UINT64_C(1) << 30) /* of one registered buffer */
 #define BUFFERS     1024
 
@@ -74,6 +74,7 @@ void loader_ring_open(struct loader_ring *ring, const struct view *view, uint32_
         ring->owner = getpid();
         ring->depth = depth;
         ring->unsubmitted = 0;
+        ring->batch = 1;
         ring->registered = ring->open && fixed && register_slots(ring, view);
     }
     errno = saved;
@@ -118,7 +119,20 @@ bool loader_ring_read(struct loader_ring *ring, const struct view *view,
 
 bool loader_ring_full(const struct loader_ring *ring)
 {
-    return ring->unsubmitted >= BATCH;
+    return ring->unsubmitted >= ring->batch;
+}
+
+/* What lies in the page cache is read by the call itself. Then one at a time is best: the
+ * slot goes to its receiver, and comes back, while it is in the processor's cache. */
+static void hand_over(struct loader_ring *ring)
+{
+    int put = io_uring_submit(&ring->ring);
+
+    ring->unsubmitted -= put > 0 ? (uint32_t)put : 0;
+    if (io_uring_cq_ready(&ring->ring) > 0)
+        ring->batch = 1;
+    else if (ring->batch < BATCH_MOST)
+        ring->batch *= 2;
 }
 
 bool loader_ring_next(struct loader_ring *ring, bool wait, struct load **load,
@@ -129,11 +143,8 @@ bool loader_ring_next(struct loader_ring *ring, bool wait, struct load **load,
 
     if (!ring->open)
         return false;
-    if (ring->unsubmitted) {
-        int put = io_uring_submit(&ring->ring);
-
-        ring->unsubmitted -= put > 0 ? (uint32_t)put : 0;
-    }
+    if (ring->unsubmitted)
+        hand_over(ring);
     do {
         result = wait ? io_uring_wait_cqe(&ring->ring, &cqe)
                       : io_uring_peek_cqe(&ring->ring, &cqe);

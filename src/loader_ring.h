@@ -16,6 +16,7 @@ struct loader_ring {
     bool registered; /* the slots are, as fixed buffers */
     uint32_t depth;
     uint32_t unsubmitted;
+    uint32_t batch; /* reads to hand over together */
     uint32_t first_buffer[MAX_CLASSES];
     uint64_t slots_a_buffer[MAX_CLASSES];
 };
