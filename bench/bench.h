@@ -41,6 +41,9 @@ bool is_socket(const struct transport *transport);
 /* Parts of cases that `bars` uses too. */
 void faults_of(const struct transport *transport, size_t bytes, enum mode mode,
                uint64_t messages, double *faults, double *syscalls);
+void bars_request(const struct options *options);
+void bars_board(const struct options *options);
+void bars_broadcast(const struct options *options);
 struct ratio cycle_ratio(unsigned rounds, double seconds);
 struct ratio attach_ratio(size_t bytes, unsigned rounds);
 

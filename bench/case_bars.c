@@ -291,6 +291,15 @@ static void bars_counted(double unit)
     }
 }
 
+static void bars_shared(double unit)
+{
+    const struct options options = {.seconds = 6 * unit, .modes = MODE_SPIN};
+
+    bars_request(&options);
+    bars_board(&options);
+    bars_broadcast(&options);
+}
+
 void case_bars(const struct options *options)
 {
     static const size_t sizes[] = {4096, 65536, 1 << 20, 1769472, 16 << 20, 64 << 20};
@@ -307,5 +316,6 @@ void case_bars(const struct options *options)
     bars_rate(unit, "messages/s 1 to 1", 2);
     bars_rate(unit, "messages/s 2 to 2", 4);
     bars_counted(unit);
+    bars_shared(unit);
     report_bars_table();
 }

@@ -86,7 +86,7 @@ static void measure(tr_board *board, const char *key, size_t bytes, unsigned rou
     report_bar(&bar);
 }
 
-void case_board(const struct options *options)
+void bars_board(const struct options *options)
 {
     static const size_t sizes[] = {64, 1 << 20, 16 << 20};
     const tr_slot_class classes[] = {{64, 8}, {1 << 20, 2}, {16 << 20, 2}};
@@ -107,7 +107,12 @@ void case_board(const struct options *options)
         measure(board, key, sizes[i], options->seconds < 1 ? 1 : ROUNDS,
                 options->seconds / 3);
     }
-    report_bars_table();
     tr_board_close(board);
     tr_arena_close(arena);
+}
+
+void case_board(const struct options *options)
+{
+    bars_board(options);
+    report_bars_table();
 }

@@ -220,11 +220,16 @@ static void stopped(unsigned rounds, unsigned messages)
            ratio, rounds, 1.3);
 }
 
-void case_broadcast(const struct options *options)
+void bars_broadcast(const struct options *options)
 {
     const unsigned rounds = options->seconds < 1 ? 1 : ROUNDS;
 
     crowd(rounds, options->seconds < 1 ? 4 : 40);
     stopped(rounds, options->seconds < 1 ? 500 : 20000);
+}
+
+void case_broadcast(const struct options *options)
+{
+    bars_broadcast(options);
     report_bars_table();
 }

@@ -38,10 +38,15 @@ static void measure(const struct options *options, enum mode mode, size_t bytes)
     group_end(group);
 }
 
-void case_request(const struct options *options)
+void bars_request(const struct options *options)
 {
     for (enum mode mode = MODE_SPIN; mode <= MODE_BLOCK; mode++)
         if (options->modes & mode)
             measure(options, mode, options->bytes ? options->bytes : 64);
+}
+
+void case_request(const struct options *options)
+{
+    bars_request(options);
     report_bars_table();
 }
