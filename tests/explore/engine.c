@@ -36,6 +36,7 @@ static struct states states;
 static const char *failure;
 static FILE *trace;
 static uint64_t steps;
+static uint64_t dice; /* 0: systematic */
 
 static bool states_add(uint64_t hash);
 
@@ -339,7 +340,25 @@ static uint64_t state_now(void)
     return hash;
 }
 
-/* One schedule: the first @p given choices of the path, then the first option each time. */
+/* Any of them, but a death only now and then. */
+static void throw_dice(struct choice *choice)
+{
+    uint32_t deaths = 0;
+
+    for (uint32_t i = 0; i < choice->count; i++)
+        deaths += choice->options[i] >= KILL && choice->options[i] != FINISH;
+    /* xorshift64 (Marsaglia 2003) */
+    dice ^= dice << 13;
+    dice ^= dice >> 7;
+    dice ^= dice << 17;
+    if (deaths && dice >> 32 & 63)
+        choice->taken = (uint8_t)(dice % (choice->count - deaths));
+    else
+        choice->taken = (uint8_t)(dice % choice->count);
+}
+
+/* One schedule: the first @p given choices of the path, then the first option each time, or
+ * what the dice say. */
 static void run(const struct scenario *scenario, uint32_t given)
 {
     uint32_t depth = 0;
@@ -352,7 +371,9 @@ static void run(const struct scenario *scenario, uint32_t given)
         if (depth >= given) {
             collect(choice);
             path_length = depth;
-            if (choice->count > 1 && !states_add(state_now()))
+            if (dice)
+                throw_dice(choice);
+            else if (choice->count > 1 && !states_add(state_now()))
                 return;
             path_length = depth + 1;
         }
@@ -420,6 +441,14 @@ void engine_explore(const struct scenario *scenario, uint64_t most,
         outcome->failure = failure;
     } while (!failure && outcome->runs < most && advance_path(&given));
     outcome->complete = path_length == 0;
+    /* What a bound left out: not the ends of the schedules alone, but all of them. */
+    dice = outcome->complete || failure ? 0 : 88172645463325252;
+    while (dice && outcome->random < most / 2 && !failure) {
+        run(scenario, 0);
+        outcome->random++;
+        outcome->failure = failure;
+    }
+    dice = 0;
     outcome->states = states.count;
     outcome->steps = steps;
     free(states.table);

@@ -72,6 +72,7 @@ struct scenario {
 
 struct outcome {
     uint64_t runs, states, steps;
+    uint64_t random; /* more runs, by chance, where the bound left some out */
     uint32_t deepest;
     bool complete;
     const char *failure; /* NULL: none */
@@ -100,7 +101,7 @@ struct world {
 
 extern struct world world;
 
-/* Explore @p scenario, at most @p most runs. */
+/* Explore @p scenario, at most @p most runs; if that was not all, half as many at random. */
 void engine_explore(const struct scenario *scenario, uint64_t most,
                     struct outcome *outcome);
 

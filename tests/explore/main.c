@@ -71,8 +71,10 @@ static uint64_t explore_family(const struct family *family)
         printf("%-9s %-34s %9llu runs %9llu states %10llu steps, depth %3u, %5.1f s%s\n",
                family->name, scenario->name, (unsigned long long)outcome.runs,
                (unsigned long long)outcome.states, (unsigned long long)outcome.steps,
-               outcome.deepest, seconds() - begun,
-               outcome.complete ? "" : ", stopped at the bound");
+               outcome.deepest, seconds() - begun, outcome.complete ? ", complete" : "");
+        if (outcome.random)
+            printf("%-9s %-34s %9llu runs by chance\n", family->name, scenario->name,
+                   (unsigned long long)outcome.random);
         fflush(stdout);
         if (outcome.failure) {
             printf("FAILED: %s\n", outcome.failure);
