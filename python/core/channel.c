@@ -97,6 +97,7 @@ int64_t time_left(int64_t timeout_ns, int64_t since_ns)
 }
 
 typedef struct SendCall {
+    ChannelObject *channel;
     void *handle;
     tr_message *message;
     hand_over *hand;
@@ -106,6 +107,8 @@ static int send_op(void *arg, int64_t timeout_ns)
 {
     SendCall *call = arg;
 
+    if (call->channel->closing)
+        return TR_ECLOSED; /* by another thread, since the last slice */
     return call->hand(call->handle, call->message, timeout_ns);
 }
 
@@ -115,7 +118,7 @@ PyObject *channel_send(PyObject *object, PyObject *const *args, Py_ssize_t nargs
     static const char *const names[] = {"object", "timeout", NULL};
     ChannelObject *self = (ChannelObject *)object;
     PyObject *values[2] = {NULL};
-    SendCall call = {NULL, NULL, hand};
+    SendCall call = {self, NULL, NULL, hand};
     int64_t timeout_ns, since_ns;
     int code;
 
@@ -143,7 +146,7 @@ PyObject *channel_send_message(PyObject *object, PyObject *const *args, Py_ssize
     static const char *const names[] = {"message", "timeout", "even_if_viewed", NULL};
     ChannelObject *self = (ChannelObject *)object;
     PyObject *values[3] = {NULL};
-    SendCall call = {NULL, NULL, hand};
+    SendCall call = {self, NULL, NULL, hand};
     int64_t timeout_ns;
     Slot *slot;
     int code;
@@ -171,6 +174,7 @@ PyObject *channel_send_message(PyObject *object, PyObject *const *args, Py_ssize
 }
 
 typedef struct ReceiveCall {
+    ChannelObject *channel;
     void *handle;
     tr_message *message;
     take_next *take;
@@ -180,6 +184,8 @@ static int receive_op(void *arg, int64_t timeout_ns)
 {
     ReceiveCall *call = arg;
 
+    if (call->channel->closing)
+        return TR_ECLOSED;
     return call->take(call->handle, timeout_ns, &call->message);
 }
 
@@ -199,7 +205,7 @@ PyObject *channel_receive(PyObject *object, PyObject *const *args, Py_ssize_t na
     static const char *const names[] = {"timeout", NULL};
     ChannelObject *self = (ChannelObject *)object;
     PyObject *values[1] = {NULL}, *received;
-    ReceiveCall call = {NULL, NULL, take};
+    ReceiveCall call = {self, NULL, NULL, take};
     int64_t timeout_ns;
     int code;
 

@@ -72,9 +72,9 @@ typedef struct ChannelObject {
     Shared *shared;
     void *handle; /* NULL: closed */
     void (*forget)(void *handle);
-    PyObject *parent; /* what the handle needs, or NULL */
-    size_t busy;      /* calls that wait without the GIL */
-    bool closing;
+    PyObject *parent;     /* what the handle needs, or NULL */
+    size_t busy;          /* calls that wait without the GIL */
+    _Atomic bool closing; /* read by calls that wait without the GIL */
 } ChannelObject;
 
 typedef struct MessageObject {

@@ -50,6 +50,7 @@ int source_rows(State *state, PyObject *list, Source *source)
     memcpy(source->shape + 1, row.shape, row.spec.ndim * sizeof(row.shape[0]));
     Py_INCREF(list);
     source->rows = list;
+    source->strided = false;
     return 0;
 }
 

@@ -99,6 +99,24 @@ def test_other_threads_run_while_one_waits(queue: tr.ArenaQueue) -> None:
     assert got == ["hello"]
 
 
+@pytest.mark.parametrize("what", ["queue", "arena"])
+def test_closing_ends_the_waits_of_other_threads(arena: tr.Arena, what: str) -> None:
+    queue = arena.queue("q")
+    ended: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            queue.receive()
+        except (tr.Closed, ValueError) as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    (queue if what == "queue" else arena).close()
+    thread.join(30)
+    assert len(ended) == 1
+
+
 def test_many_threads(arena: tr.Arena) -> None:
     queue = arena.queue("threads", 8)
     results = arena.queue("results", 400)
