@@ -84,6 +84,12 @@ void notify_listen(const struct peer *me, _Atomic uint32_t *word)
         ;
 }
 
+bool notify_listens(const struct peer *me, _Atomic uint32_t *word)
+{
+    /* E3: as in notify_listen(). */
+    return shm_load(&listeners_of(word)[me->who / 64], E3) >> me->who % 64 & 1;
+}
+
 void notify_unlisten(const struct peer *me, _Atomic uint32_t *word)
 {
     uint64_t bit = UINT64_C(1) << me->who % 64;

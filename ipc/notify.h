@@ -48,6 +48,9 @@ bool notify_armed(const struct peer *me, uint32_t flags);
 /* Stand in the listeners of a word that notify_can(). Two loads if we still do. */
 void notify_listen(const struct peer *me, _Atomic uint32_t *word);
 
+/* Whether we stand there. */
+bool notify_listens(const struct peer *me, _Atomic uint32_t *word);
+
 /* Listen no more; if we have been rung for it, ring somebody else. */
 void notify_unlisten(const struct peer *me, _Atomic uint32_t *word);
 

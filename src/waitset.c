@@ -89,9 +89,12 @@ static bool listens(const tr_waitset *set)
     return set->epoll >= 0 || waitset_by_doorbell(set);
 }
 
-/* The word of a member that goes. Other sets of this process listen again by themselves. */
-static void forget_word(tr_waitset *set, _Atomic uint32_t *word)
+/* The word of a member that goes. Other sets of this process listen again by themselves. A
+ * set that has shrunk may still stand in listeners from before. */
+static void forget_word(tr_waitset *set, _Atomic uint32_t *word, bool listened)
 {
+    if (!listened && !notify_listens(&set->arena->peer, word))
+        return;
     for (uint32_t i = 0; i < set->count; i++)
         if (set->members[i].what.word == word)
             return;
@@ -111,8 +114,8 @@ void tr_waitset_close(tr_waitset *set)
         while (set->count > 0) {
             _Atomic uint32_t *word = set->members[--set->count].what.word;
 
-            if (word && listened)
-                forget_word(set, word);
+            if (word)
+                forget_word(set, word, listened);
         }
     }
     pthread_mutex_destroy(&set->mutex);
@@ -218,8 +221,8 @@ int tr_waitset_remove(tr_waitset *set, uint64_t token)
         if (!gone.word) {
             set->descriptors--;
             waitset_fd_unwatch(set, gone.fd);
-        } else if (listened) {
-            forget_word(set, gone.word);
+        } else {
+            forget_word(set, gone.word, listened);
         }
     }
     set->next = 0;
@@ -323,6 +326,8 @@ static void announce(struct sleeper *self)
         for (uint32_t i = 0; i < set->count; i++) {
             _Atomic uint32_t *word = set->members[i].what.word;
 
+            if (!word) /* no descriptor is left to watch it with: the slices do */
+                continue;
             waiting->words[waiting->count++] = (struct os_word){word,
                                                                 wake_announce(word)};
         }
@@ -371,7 +376,7 @@ static int sleep_on_words(struct waiting *waiting, int64_t until_ns)
         atomic_store_explicit(&without_waitv, 1, memory_order_relaxed);
         return -EAGAIN;
     }
-    if (woken > 0 && waiting->bed == BED_WORDS) {
+    if (woken > 0 && waiting->bed == BED_WORDS && !set->descriptors) {
         pthread_mutex_lock(&set->mutex);
         set->next = (uint32_t)woken - 1; /* it is looked at first */
         hand_on(waiting, (uint32_t)woken);

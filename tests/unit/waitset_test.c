@@ -3,11 +3,14 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 
+#include "ipc/fifo.h"
 #include "ipc/os.h"
+#include "ipc/participant.h"
 #include "src/waitset.h"
 
 /* Slices never end here: a lost wake-up hangs the test. */
@@ -518,6 +521,59 @@ static void another_thread_may_poll(void **state)
     tr_arena_close(arena);
 }
 
+/* A listener is killed, armed: its FIFO goes, and it stands in nobody's way. */
+static void the_killed_leave_nothing(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena, "q", 8);
+    tr_reap_report report;
+    char path[FIFO_PATH], byte;
+    int pipes[2];
+    uint32_t who;
+    pid_t child;
+    (void)state;
+
+    assert_int_equal(pipe(pipes), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        tr_waitset *set;
+        tr_event event;
+        size_t count;
+        int fd;
+
+        setenv("TENSORING_NOTIFY", "fifo", 1);
+        if (tr_waitset_open(arena, &set) != 0 ||
+            tr_waitset_add_queue(set, queue, TR_READABLE, 1) != 0 ||
+            tr_waitset_fd(set, &fd) != 0)
+            _exit(1);
+        while (tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count) == 0)
+            ;
+        (void)!write(pipes[1], "", 1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(pipes[0], &byte, 1), 1);
+    for (who = 0;
+         who == arena->peer.who || !shm_get(&view_participant(&arena->view, who)->pid);)
+        who++;
+    fifo_path(&arena->view, who,
+              PARTICIPANT_INC(shm_get(&view_participant(&arena->view, who)->word)), path);
+    assert_int_equal(access(path, F_OK), 0);
+    kill(child, SIGKILL);
+    assert_true(WIFSIGNALED(status_of(child)));
+    assert_ok(tr_arena_reap(arena, &report));
+    assert_int_equal(report.dead, 1);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(shm_get(&view_participant(&arena->view, who)->doorbell), 0);
+    give(arena, queue, 1); /* and rings nobody */
+    assert_int_equal(take(queue), 1);
+    close(pipes[0]);
+    close(pipes[1]);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
 static void sends_without_system_calls(void **state)
 {
     tr_arena *arena = make_arena(32, 0);
@@ -564,6 +620,7 @@ int main(void)
         cmocka_unit_test(waits_for_descriptors),
         cmocka_unit_test(descriptor_is_level_triggered),
         cmocka_unit_test(another_thread_may_poll),
+        cmocka_unit_test(the_killed_leave_nothing),
         cmocka_unit_test(sends_without_system_calls),
         cmocka_unit_test(waits_without_futex_waitv),
     };
