@@ -376,10 +376,12 @@ static int sleep_on_words(struct waiting *waiting, int64_t until_ns)
         atomic_store_explicit(&without_waitv, 1, memory_order_relaxed);
         return -EAGAIN;
     }
-    if (woken > 0 && waiting->bed == BED_WORDS && !set->descriptors) {
+    if (woken > 0 && waiting->bed == BED_WORDS) {
         pthread_mutex_lock(&set->mutex);
-        set->next = (uint32_t)woken - 1; /* it is looked at first */
-        hand_on(waiting, (uint32_t)woken);
+        if (!set->descriptors) {
+            set->next = (uint32_t)woken - 1; /* it is looked at first */
+            hand_on(waiting, (uint32_t)woken);
+        }
         pthread_mutex_unlock(&set->mutex);
     }
     return woken < 0 ? woken : 0;
@@ -437,7 +439,7 @@ int tr_waitset_wait(tr_waitset *set, tr_event *events, size_t capacity,
         result = wait_with(&set->arena->peer, &waiting.base, try_look, &waiting,
                            timeout_ns);
     if (result < 0)
-        return tr_fail_errno(result, "waitset: none of %u things is ready", set->count);
+        return tr_fail_errno(result, "waitset: nothing is ready");
     *count = waiting.found;
     return 0;
 }
