@@ -55,8 +55,9 @@ from tensoring._errors import (
     TooLarge,
 )
 from tensoring._executor import Executor
-from tensoring._pool import AsyncResult, Pool, WorkerDied
+from tensoring._pool import Pool, WorkerDied
 from tensoring._queues import JoinableQueue, Queue, SimpleQueue
+from tensoring._results import AsyncResult
 from tensoring._service import Service
 from tensoring._workers import Plan, prefork, thread_enter
 from tensoring.serializers import As, Serializer, Unsupported, register

@@ -10,7 +10,8 @@ from concurrent.futures import Executor as _Executor
 from concurrent.futures import Future
 from typing import Any
 
-from tensoring._pool import SLOTS, Pool, _Apply
+from tensoring._calls import Apply
+from tensoring._pool import SLOTS, Pool
 
 
 class _FutureResult:
@@ -53,7 +54,7 @@ class Executor(_Executor):
         )
         self._lock = threading.RLock()
         self._counting = threading.Lock()
-        self._pending: deque[tuple[Future[Any], _Apply, list[Any]]] = deque()
+        self._pending: deque[tuple[Future[Any], Apply, list[Any]]] = deque()
         self._running = 0
         # One more than there are workers, so that none has to wait for its next call.
         self._limit = len(self._pool._workers.processes) * 2
@@ -66,7 +67,7 @@ class Executor(_Executor):
             if self._shut:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             future: Future[Any] = Future()
-            head = _Apply(fn, tuple(kwargs))
+            head = Apply(fn, tuple(kwargs))
             self._pending.append((future, head, [*args, *kwargs.values()]))
             self._feed()
         self._pool._serve()

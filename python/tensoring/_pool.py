@@ -12,13 +12,14 @@ import os
 import threading
 import time
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tensoring import _jobs
 from tensoring._arena import Arena
+from tensoring._calls import Apply, Each, Star
 from tensoring._errors import CODES, Closed, Empty, PeerDied
+from tensoring._results import AsyncResult, One, Results
 from tensoring._worker_main import BROKEN, DIED, DONE, LEFT, Setup, main, restore
 from tensoring._workers import Plan
 
@@ -38,160 +39,6 @@ class WorkerDied(PeerDied):
     """The worker that had the job died before it was done."""
 
     code = CODES["TR_EPEERDIED"]
-
-
-# ---- what a worker calls with the values of a job
-
-
-class _Each:
-    """function(value) for each value."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-
-    def __call__(self, values: list[Any]) -> list[Any]:
-        return [self.function(value) for value in values]
-
-
-class _Star(_Each):
-    """function(*value) for each value."""
-
-    def __call__(self, values: list[Any]) -> list[Any]:
-        return [self.function(*value) for value in values]
-
-
-class _Apply(_Each):
-    """function(*args, **named) once; the values are the args, then the named ones."""
-
-    def __init__(self, function: Callable[..., Any], names: tuple[str, ...]) -> None:
-        super().__init__(function)
-        self.names = names
-
-    def __call__(self, values: list[Any]) -> list[Any]:
-        split = len(values) - len(self.names)
-        named = dict(zip(self.names, values[split:], strict=True))
-        return [self.function(*values[:split], **named)]
-
-
-# ---- results
-
-
-class AsyncResult:
-    """What the _async methods give: get(), wait(), ready(), successful()."""
-
-    def __init__(
-        self,
-        pool: Pool,
-        jobs: int,
-        callback: Callable[[Any], object] | None = None,
-        error_callback: Callable[[BaseException], object] | None = None,
-    ) -> None:
-        self._pool = pool
-        self._left = jobs
-        self._event = threading.Event()
-        self._error: BaseException | None = None
-        self._pieces: list[list[Any]] = [[] for _ in range(jobs)]
-        self._callback = callback
-        self._error_callback = error_callback
-        if jobs == 0:
-            self._finish()
-
-    def _set(self, index: int, values: list[Any], error: BaseException | None) -> None:
-        if error is not None and self._error is None:
-            self._error = error
-        self._pieces[index] = values
-        self._left -= 1
-        if self._left == 0:
-            self._finish()
-
-    def _finish(self) -> None:
-        self._event.set()
-        if self._error is None and self._callback is not None:
-            self._callback(self._value())
-        elif self._error is not None and self._error_callback is not None:
-            self._error_callback(self._error)
-
-    def _value(self) -> Any:
-        return list(itertools.chain.from_iterable(self._pieces))
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until it is there, at most `timeout` seconds."""
-        self._pool._wait_for(self._event.is_set, timeout, self._event)
-
-    def ready(self) -> bool:
-        """Whether it is there."""
-        if not self._event.is_set():
-            self._pool._wait_for(self._event.is_set, 0)
-        return self._event.is_set()
-
-    def successful(self) -> bool:
-        """Whether it is there without an exception. ValueError if it is not there."""
-        if not self.ready():
-            raise ValueError(f"{self!r} is not ready")
-        return self._error is None
-
-    def get(self, timeout: float | None = None) -> Any:
-        """The value; the job's exception if it raised; TimeoutError."""
-        self.wait(timeout)
-        if not self._event.is_set():
-            raise multiprocessing.TimeoutError
-        if self._error is not None:
-            raise self._error
-        return self._value()
-
-
-class _One(AsyncResult):
-    """The result of a single call."""
-
-    def _value(self) -> Any:
-        return self._pieces[0][0]
-
-
-class _Results(Iterator[Any]):
-    """What imap gives: an iterator whose next() takes a timeout."""
-
-    def __init__(self, pool: Pool, ordered: bool) -> None:
-        self._pool = pool
-        self._ordered = ordered
-        self._ready: deque[tuple[list[Any], BaseException | None]] = deque()
-        self._early: dict[int, tuple[list[Any], BaseException | None]] = {}
-        self._next = 0
-        self._sent = 0
-        self._taken = 0
-        self._piece: deque[Any] = deque()
-
-    def _set(self, index: int, values: list[Any], error: BaseException | None) -> None:
-        if not self._ordered:
-            self._ready.append((values, error))
-            return
-        self._early[index] = (values, error)
-        while self._next in self._early:
-            self._ready.append(self._early.pop(self._next))
-            self._next += 1
-
-    def __iter__(self) -> _Results:
-        return self
-
-    def __len__(self) -> int:
-        return self._sent
-
-    def next(self, timeout: float | None = None) -> Any:
-        """The next value, within `timeout` seconds."""
-        if self._piece:
-            return self._piece.popleft()
-        if self._taken == self._sent:
-            raise StopIteration
-        self._pool._wait_for(lambda: bool(self._ready), timeout)
-        if not self._ready:
-            raise multiprocessing.TimeoutError
-        values, error = self._ready.popleft()
-        self._taken += 1
-        if error is not None:
-            raise error
-        self._piece.extend(values)
-        return self._piece.popleft()
-
-    __next__ = next
 
 
 # ---- the pool
@@ -452,8 +299,8 @@ class Pool:
         named = kwds or {}
         if callback or error_callback:
             self._serve()
-        result = _One(self, 1, callback, error_callback)
-        head = _Apply(func, tuple(named))
+        result = One(self, 1, callback, error_callback)
+        head = Apply(func, tuple(named))
         self._send(head, [*args, *named.values()], result, 0)
         return result
 
@@ -468,7 +315,7 @@ class Pool:
         """[func(x) for x in iterable], in the workers; with a bar of tqdm on request."""
         if progress:
             return list(self.imap(func, iterable, chunksize or 1, progress=True))
-        found: list[Any] = self._map(_Each(func), iterable, chunksize, AsyncResult).get()
+        found: list[Any] = self._map(Each(func), iterable, chunksize, AsyncResult).get()
         return found
 
     def map_async(
@@ -480,7 +327,7 @@ class Pool:
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> AsyncResult:
         """The same, without waiting."""
-        return self._map_async(_Each(func), iterable, chunksize, callback, error_callback)
+        return self._map_async(Each(func), iterable, chunksize, callback, error_callback)
 
     def starmap(
         self,
@@ -502,11 +349,11 @@ class Pool:
     ) -> AsyncResult:
         """The same, without waiting."""
         items = [tuple(item) for item in iterable]
-        return self._map_async(_Star(func), items, chunksize, callback, error_callback)
+        return self._map_async(Star(func), items, chunksize, callback, error_callback)
 
     def _map_async(
         self,
-        head: _Each,
+        head: Each,
         items: Any,
         size: int | None,
         callback: Any,
@@ -548,10 +395,10 @@ class Pool:
         ordered: bool,
         progress: bool,
     ) -> Any:
-        results = _Results(self, ordered)
+        results = Results(self, ordered)
         values = list(items)
         for i, piece in enumerate(self._cut(values, size)):
-            self._send(_Each(func), piece, results, i)
+            self._send(Each(func), piece, results, i)
             results._sent += 1
         if not progress:
             return results

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""What a pool gives for jobs that are not done yet."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tensoring._pool import Pool
+
+
+class AsyncResult:
+    """What the _async methods give: get(), wait(), ready(), successful()."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        jobs: int,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> None:
+        self._pool = pool
+        self._left = jobs
+        self._event = threading.Event()
+        self._error: BaseException | None = None
+        self._pieces: list[list[Any]] = [[] for _ in range(jobs)]
+        self._callback = callback
+        self._error_callback = error_callback
+        if jobs == 0:
+            self._finish()
+
+    def _set(self, index: int, values: list[Any], error: BaseException | None) -> None:
+        if error is not None and self._error is None:
+            self._error = error
+        self._pieces[index] = values
+        self._left -= 1
+        if self._left == 0:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._event.set()
+        if self._error is None and self._callback is not None:
+            self._callback(self._value())
+        elif self._error is not None and self._error_callback is not None:
+            self._error_callback(self._error)
+
+    def _value(self) -> Any:
+        return list(itertools.chain.from_iterable(self._pieces))
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it is there, at most `timeout` seconds."""
+        self._pool._wait_for(self._event.is_set, timeout, self._event)
+
+    def ready(self) -> bool:
+        """Whether it is there."""
+        if not self._event.is_set():
+            self._pool._wait_for(self._event.is_set, 0)
+        return self._event.is_set()
+
+    def successful(self) -> bool:
+        """Whether it is there without an exception. ValueError if it is not there."""
+        if not self.ready():
+            raise ValueError(f"{self!r} is not ready")
+        return self._error is None
+
+    def get(self, timeout: float | None = None) -> Any:
+        """The value; the job's exception if it raised; TimeoutError."""
+        self.wait(timeout)
+        if not self._event.is_set():
+            raise multiprocessing.TimeoutError
+        if self._error is not None:
+            raise self._error
+        return self._value()
+
+
+class One(AsyncResult):
+    """The result of a single call."""
+
+    def _value(self) -> Any:
+        return self._pieces[0][0]
+
+
+class Results(Iterator[Any]):
+    """What imap gives: an iterator whose next() takes a timeout."""
+
+    def __init__(self, pool: Pool, ordered: bool) -> None:
+        self._pool = pool
+        self._ordered = ordered
+        self._ready: deque[tuple[list[Any], BaseException | None]] = deque()
+        self._early: dict[int, tuple[list[Any], BaseException | None]] = {}
+        self._next = 0
+        self._sent = 0
+        self._taken = 0
+        self._piece: deque[Any] = deque()
+
+    def _set(self, index: int, values: list[Any], error: BaseException | None) -> None:
+        if not self._ordered:
+            self._ready.append((values, error))
+            return
+        self._early[index] = (values, error)
+        while self._next in self._early:
+            self._ready.append(self._early.pop(self._next))
+            self._next += 1
+
+    def __iter__(self) -> Results:
+        return self
+
+    def __len__(self) -> int:
+        return self._sent
+
+    def next(self, timeout: float | None = None) -> Any:
+        """The next value, within `timeout` seconds."""
+        if self._piece:
+            return self._piece.popleft()
+        if self._taken == self._sent:
+            raise StopIteration
+        self._pool._wait_for(lambda: bool(self._ready), timeout)
+        if not self._ready:
+            raise multiprocessing.TimeoutError
+        values, error = self._ready.popleft()
+        self._taken += 1
+        if error is not None:
+            raise error
+        self._piece.extend(values)
+        return self._piece.popleft()
+
+    __next__ = next
