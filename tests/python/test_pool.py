@@ -7,6 +7,8 @@ import concurrent.futures
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -149,6 +151,28 @@ def test_the_only_worker_dies() -> None:
         with pytest.raises(tr.WorkerDied):
             pool.map(die, [3])
         assert pool.map(die, [4]) == [4]
+
+
+INTERRUPTED = """
+import signal, tensoring as tr
+with tr.Pool(2, slots=[(4096, 16)]) as pool:
+    try:
+        print("ready", flush=True)
+        pool.starmap(signal.sigtimedwait, [([signal.SIGUSR1], 50)] * 2)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+def test_an_interrupt_ends_a_map() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    child.send_signal(signal.SIGINT)
+    out, _ = child.communicate(timeout=30)
+    assert (out, child.returncode) == ("interrupted\n", 0)
 
 
 def test_callbacks(pool: tr.Pool) -> None:
