@@ -154,7 +154,7 @@ struct slot_record {
     alignas(LINE) _Atomic uint64_t owner; /* who owns the slot, see slot.h */
     _Atomic uint64_t where;               /* channel and position it was queued at */
     _Atomic uint64_t reply_to;            /* see request.h */
-    _Atomic uint64_t tensors;  /* count 0-15, content 16-23, TENSORS_... 32-63 */
+    _Atomic uint64_t tensors;  /* count 0-15, content 16-23, sender 24-31, TENSORS_... */
     struct tensor_words first; /* of a table: offset and nbytes are the table's */
     _Atomic uint64_t correlation_id;
     _Atomic uint64_t deadline_ns;
@@ -225,6 +225,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the arena is little-e
 /* Parts of slot_record.tensors. */
 #define TENSORS_COUNT(word)   ((uint32_t)((word)&0xffff))
 #define TENSORS_CONTENT(word) ((uint32_t)((word) >> 16 & 0xff))
+#define TENSORS_SENDER(word)  ((uint32_t)((word) >> 24 & 0xff))
 #define TENSORS_TABLE         (UINT64_C(1) << 32)
 #define TENSORS_CRC           (UINT64_C(1) << 33)
 #define TENSORS_TEXT          (UINT64_C(1) << 34) /* name and descr of the first are set */

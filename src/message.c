@@ -360,6 +360,10 @@ int tr_message_verify(const tr_message *message)
 
 void message_stamp(struct tr_message *message, bool with_time)
 {
+    struct slot_record *record = record_of(message);
+    uint64_t rest = shm_get(&record->tensors) & ~(UINT64_C(0xff) << 24);
+
+    shm_put(&record->tensors, rest | (uint64_t)(message->arena->peer.who & 0xff) << 24);
     if (__builtin_expect(with_time, 0)) {
         message_begin_head(message);
         shm_put(&record_of(message)->published_ns, (uint64_t)os->now_ns());

@@ -255,6 +255,7 @@ static int open_received(tr_queue *queue, uint32_t slot, tr_message **out)
 
     message->sequence = WHERE_POSITION(shm_get(&record->where));
     message->deliveries = SLOT_DELIVERIES(word);
+    message->sender = TENSORS_SENDER(shm_get(&record->tensors));
     result = message_open(arena, message, slot, arena->view.base, HELD_RECEIVED);
     if (result == 0 && __builtin_expect(arena->view.geo.flags & TR_ARENA_CRC32C, 0))
         result = tr_message_verify(message);

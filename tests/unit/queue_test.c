@@ -277,6 +277,33 @@ static int child_echo(tr_queue *in, tr_queue *out)
     return result == TR_ECLOSED ? 0 : 2;
 }
 
+/* Another handle of this process is another participant. */
+static void tells_who_sent_it(void **state)
+{
+    tr_arena *arena = make_arena(8, 0), *other;
+    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_header header = {.struct_size = sizeof(header)};
+    tr_queue *in, *out;
+    tr_message *message;
+    (void)state;
+
+    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_attach_fd(&other, info.fd));
+    assert_ok(tr_arena_info_read(other, &info));
+    in = open_queue(other, "q", 4);
+    out = open_queue(arena, "q", 4);
+    assert_ok(tr_queue_send(in, loan_i64(other, 1, 1), TR_NOWAIT));
+    assert_ok(tr_queue_receive(out, TR_NOWAIT, &message));
+    assert_ok(tr_message_header(message, &header));
+    assert_int_equal(header.sender, info.self);
+    assert_int_not_equal(info.self, 0);
+    tr_release(message);
+    tr_queue_close(in);
+    tr_queue_close(out);
+    tr_arena_close(other);
+    tr_arena_close(arena);
+}
+
 static void crosses_a_fork(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
@@ -442,6 +469,7 @@ int main(void)
         cmocka_unit_test(runs_out_of_channels_and_rings),
         cmocka_unit_test(times_out),
         cmocka_unit_test(wakes_who_sleeps),
+        cmocka_unit_test(tells_who_sent_it),
         cmocka_unit_test(crosses_a_fork),
         cmocka_unit_test(redelivers_what_the_dead_held),
         cmocka_unit_test(gives_up_after_max_deliveries),
