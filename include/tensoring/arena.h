@@ -18,7 +18,8 @@ TR_BEGIN_DECLS
 #define TR_MAX_CLASSES      16
 #define TR_MAX_ARENA_NAME   200 /**< bytes, without the 0 */
 
-/** Slots of one size. A loan takes the smallest class that fits and has a free slot. */
+/** Slots of one size. A loan takes the smallest class that fits; it waits if
+ *  that one has no free slot. */
 typedef struct tr_slot_class {
     uint64_t slot_bytes; /**< payload of one slot; rounded up to 64, from 4096 to 4096 */
     uint64_t count;
