@@ -10,7 +10,7 @@
 
 #define SPIN_NS    INT64_C(1000000000)
 #define POOL_BYTES ((size_t)64 << 20) /* of slots, but never fewer than 4 */
-#define CAPACITY   1024u
+#define CAPACITY   256u               /* the library's default */
 
 struct ours {
     tr_arena *arena;

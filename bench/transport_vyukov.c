@@ -10,7 +10,7 @@
 #include "payload.h"
 #include "transport.h"
 
-#define CELLS        1024u
+#define CELLS        256u /* as many as our queues have */
 #define CELL_PAYLOAD 64u
 #define PAUSES       64u /* before the processor is offered to somebody else */
 
