@@ -67,8 +67,9 @@ TR_API TR_CHECK int tr_load_npy(tr_arena *arena, const char *path, int64_t timeo
                                 tr_message **out);
 
 /**
- * Make a loader. It uses io_uring where that works, and registers the slots with it for
- * TR_LOADER_DIRECT if the limit on locked memory allows.
+ * Make a loader. What lies in the page cache it copies at once; for the rest it uses
+ * io_uring where that works, and registers the slots with it for TR_LOADER_DIRECT if the
+ * limit on locked memory allows.
  * @return 0, TR_EINVAL, TR_ENOMEM, and what joining in a forked child returns.
  * Owner: the caller, until tr_loader_close(); the arena must outlive it.
  * Threads: any. Syscalls: some. Crash: nothing is shared.
