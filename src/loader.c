@@ -126,8 +126,10 @@ static int64_t left_ns(const struct run *run)
 
     if (run->deadline_ns == INT64_MAX)
         return TR_FOREVER;
+    if (run->deadline_ns == 0)
+        return TR_NOWAIT;
     left = run->deadline_ns - os->now_ns();
-    return left > 0 ? left : 0;
+    return left > 0 ? left : 1; /* over: a time-out, not "try again" */
 }
 
 static void give_up(struct run *run, struct load *load, int result)
@@ -355,7 +357,9 @@ int tr_loader_run(tr_loader *loader, const char *const paths[], size_t n, tr_que
     result = arena_enter(loader->arena);
     if (result < 0)
         return result;
-    run.deadline_ns = timeout_ns < 0 ? INT64_MAX : os->now_ns() + timeout_ns;
+    run.deadline_ns = timeout_ns < 0    ? INT64_MAX
+                      : timeout_ns == 0 ? 0
+                                        : os->now_ns() + timeout_ns;
     if (!(loader->options.flags & TR_LOADER_PREAD))
         loader_ring_open(&loader->ring, &loader->arena->view, loader->options.depth,
                          loader->options.flags & TR_LOADER_DIRECT);
