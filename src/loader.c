@@ -364,6 +364,9 @@ int tr_loader_run(tr_loader *loader, const char *const paths[], size_t n, tr_que
         loader_ring_open(&loader->ring, &loader->arena->view, loader->options.depth,
                          loader->options.flags & TR_LOADER_DIRECT);
     result = run_all(&run);
+    /* The time was over before a wait could begin. */
+    if (result == TR_EAGAIN && timeout_ns > 0)
+        result = TR_ETIMEDOUT;
     if (result < 0)
         abandon(&run);
     if (report) {
