@@ -13,12 +13,20 @@ arena = tr.Arena(slots=[(4 << 10, 32), (1 << 20, 32)])
 jobs = arena.queue("jobs")
 results = arena.queue("results")
 
+
+
+def work() -> None:
+    """A job is done when its last view is gone. One that is still held when its worker
+    ends goes to another: hence a function, whose `job` does not outlive it."""
+    for job in jobs:  # a view of the slot, until the queue is shut down
+        results.send({"id": job["id"], "norm": np.linalg.norm(job["x"], axis=1)})
+
+
 children = []
 for _ in range(WORKERS):
     pid = os.fork()
     if pid == 0:
-        for job in jobs:  # a view of the slot, until the queue is shut down
-            results.send({"id": job["id"], "norm": np.linalg.norm(job["x"], axis=1)})
+        work()
         os._exit(0)
     children.append(pid)
 
