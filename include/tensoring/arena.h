@@ -34,7 +34,7 @@ enum {
     TR_ARENA_CRC32C = 1u << 4        /**< senders checksum payloads, receivers verify */
 };
 
-/** How to wait. Fields are only ever added at the end; what the caller's header lacks
+/** What to create. Fields are only ever added at the end; what the caller's header lacks
  *  takes its default. Start from TR_ARENA_OPTIONS_INIT. */
 typedef struct tr_arena_options {
     uint32_t struct_size;         /**< sizeof(tr_arena_options) of the caller */
@@ -102,8 +102,7 @@ TR_ASSERT_SIZE(tr_reap_report, 16);
  *
  * Owner:    the caller, until tr_arena_close().
  * Threads:  any. Progress: bounded by the kernel's work. Syscalls: some dozens.
- * Crash:    an anonymous arena is gone; a half-made named one is recognised by
- *           tr_arena_attach() (TR_EABANDONED) and removed by tr_arena_sweep().
+ * Crash:    nothing is left: a name appears only when the arena behind it is whole.
  */
 TR_API TR_CHECK int tr_arena_create(tr_arena **out, const char *name_or_null,
                                     const tr_arena_options *options);

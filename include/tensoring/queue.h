@@ -64,8 +64,8 @@ TR_API void tr_queue_close(tr_queue *queue);
  * Threads:  any; no other thread may be using @p message.
  * Progress: lock-free when there is room, else blocks up to the timeout.
  * Syscalls: none when there is room and nobody sleeps; one wake if somebody does.
- * Crash:    killed inside, the message is delivered whole or not at all; in the second case
- *           reap frees its slot.
+ * Crash:    killed inside, the message is delivered whole or not at all: reap finishes a send
+ *           that had begun, and frees the slot of one that had not.
  */
 TR_API TR_CHECK int tr_queue_send(tr_queue *queue, tr_message *message,
                                   int64_t timeout_ns);
