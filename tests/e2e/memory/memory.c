@@ -2,10 +2,13 @@
 /* memory.c - memory, files and limits run out: a clear error, no signal, nothing left. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "tests/e2e/access/checks.h"
 
@@ -192,6 +195,61 @@ static void address_space_limit(void)
     tr_arena_close(arena);
 }
 
+static bool write_text(const char *directory, const char *file, const char *text)
+{
+    char path[512];
+    int fd;
+    bool done;
+
+    snprintf(path, sizeof(path), "%s/%s", directory, file);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    if (fd >= 0)
+        close(fd);
+    return done;
+}
+
+/* A group of our own below @p root, which leaves 32 MiB; we are in it. */
+static bool enter_group(const char *root, const char *limit_file, char *group,
+                        size_t room)
+{
+    snprintf(group, room, "%s/tensoring-e2e-%d", root, (int)getpid());
+    if (mkdir(group, 0755) < 0)
+        return false;
+    if (write_text(group, limit_file, "33554432") &&
+        write_text(group, "cgroup.procs", "0"))
+        return true;
+    rmdir(group);
+    return false;
+}
+
+/* Without the look at the limit the kernel would kill us at the reservation. */
+static void memory_cgroup(void)
+{
+    char group[256], detail[512];
+    const char *root = "/sys/fs/cgroup/memory";
+    tr_arena *arena = NULL;
+    int too_large, small;
+
+    if (!enter_group(root, "memory.limit_in_bytes", group, sizeof(group))) {
+        root = "/sys/fs/cgroup";
+        if (!enter_group(root, "memory.max", group, sizeof(group)))
+            skip("no memory cgroup can be made here");
+    }
+    too_large = create(&arena, NULL, MIB, 200, 0);
+    snprintf(detail, sizeof(detail), "%s", tr_error_detail());
+    small = create(&arena, NULL, 4096, 64, TR_ARENA_POPULATE);
+    if (small == 0) {
+        fill_all(arena, 4096, 64);
+        tr_arena_close(arena);
+    }
+    write_text(root, "cgroup.procs", "0"); /* a group that is left can be removed */
+    rmdir(group);
+    expect_code("create beyond the memory cgroup", too_large, TR_ENOSPC);
+    expect("the detail names the memory cgroup", strstr(detail, "memory cgroup") != NULL);
+    expect_code("create a small one", small, 0);
+}
+
 int main(void)
 {
     static const struct check checks[] = {
@@ -202,6 +260,7 @@ int main(void)
         {"RLIMIT_NOFILE at attach", attach_without_descriptors},
         {"RLIMIT_MEMLOCK", locked_memory_limit},
         {"RLIMIT_AS", address_space_limit},
+        {"a memory cgroup", memory_cgroup},
     };
 
     return run_checks(checks, sizeof(checks) / sizeof(checks[0]));
