@@ -168,9 +168,9 @@ PyObject *view_dlpack_device(PyObject *self, PyObject *unused);
 
 /* source.c: where the bytes of a tensor come from. */
 typedef struct Source {
-    PyObject *keeper; /* a capsule that keeps `data` alive, or NULL */
-    PyObject *rows;   /* a list of like arrays, which become one tensor; or NULL */
-    Py_buffer buffer; /* buffer.obj is NULL if unused */
+    PyObject *keeper;  /* what keeps `data`, or the rows, alive; or NULL */
+    const void **rows; /* of a tensor that comes from many arrays; or NULL */
+    Py_buffer buffer;  /* buffer.obj is NULL if unused */
     const void *data;
     bool strided; /* `strides` says how; else packed in the order of the spec */
     tr_tensor_spec spec;
@@ -182,7 +182,8 @@ int source_open(State *state, PyObject *from, Source *source);
 int source_plain_array(State *state, PyObject *array, Source *source);
 int source_dlpack(State *state, PyObject *from, Source *source);
 int source_rows(State *state, PyObject *list, Source *source);
-int fill_rows(State *state, const tr_tensor *to, PyObject *list);
+int source_bytes(PyObject *from, Source *source);
+void source_raw(Source *source, const void *data, size_t nbytes);
 void source_close(Source *source);
 
 /* encode.c: @p object as a loaned message, or NULL with an exception. */
@@ -190,6 +191,11 @@ int encode_object(State *state, Shared *shared, PyObject *object, int64_t timeou
                   tr_message **out);
 int encode_parts(State *state, Shared *shared, PyObject *encoded, int64_t timeout_ns,
                  tr_message **out);
+int encode_tree(State *state, Shared *shared, PyObject *object, PyObject *dump,
+                uint64_t correlation_id, int64_t timeout_ns, tr_message **out);
+PyObject *decode_tree(State *state, Slot *slot, PyObject *load, bool copy);
+int loan_and_fill(Shared *shared, const Source *sources, size_t n, int64_t timeout_ns,
+                  tr_message **out);
 int loan_described(State *state, Shared *shared, PyObject *list, int64_t timeout_ns,
                    tr_message **out);
 int loan_sliced(tr_arena *arena, const tr_tensor_spec *specs, size_t n,

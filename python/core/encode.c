@@ -27,21 +27,29 @@ int loan_sliced(tr_arena *arena, const tr_tensor_spec *specs, size_t n,
     return wait_in_slices(loan_op, &call, timeout_ns);
 }
 
-static int fill(State *state, tr_message *message, size_t i, const Source *source)
+static int copy_in(const tr_tensor *to, const Source *source)
+{
+    uint64_t nbytes = source->rows ? to->nbytes / (uint64_t)to->shape[0] : 0;
+
+    if (!source->rows)
+        return tr_tensor_fill(to, source->data, source->strided ? source->strides : NULL);
+    for (int64_t i = 0; i < to->shape[0]; i++)
+        memcpy((char *)to->data + (uint64_t)i * nbytes, source->rows[i], nbytes);
+    return 0;
+}
+
+static int fill(tr_message *message, size_t i, const Source *source)
 {
     const tr_tensor *to = tr_message_tensor(message, i);
-    const int64_t *strides = source->strided ? source->strides : NULL;
     PyThreadState *gil;
     int code;
 
     if (!to)
         return TR_ECORRUPT;
-    if (source->rows)
-        return fill_rows(state, to, source->rows);
     if (to->nbytes < COPY_NO_GIL)
-        return to->nbytes ? tr_tensor_fill(to, source->data, strides) : 0;
+        return to->nbytes ? copy_in(to, source) : 0;
     gil = PyEval_SaveThread();
-    code = tr_tensor_fill(to, source->data, strides);
+    code = copy_in(to, source);
     PyEval_RestoreThread(gil);
     return code;
 }
@@ -61,33 +69,33 @@ static int set_content(tr_message *message, uint32_t content, const char *type)
     return tr_message_set_header(message, &header);
 }
 
-static int encode_one(State *state, Shared *shared, Source *source, int64_t timeout_ns,
+static int encode_one(Shared *shared, Source *source, int64_t timeout_ns,
                       tr_message **out)
 {
-    int code = loan_sliced(shared->arena, &source->spec, 1, timeout_ns, out);
+    int code;
 
+    source->spec.shape = source->shape;
+    code = loan_sliced(shared->arena, &source->spec, 1, timeout_ns, out);
     if (code)
         return code;
-    code = fill(state, *out, 0, source);
+    code = fill(*out, 0, source);
     if (code)
         tr_release(*out);
     return code;
 }
 
-static int encode_bytes(State *state, Shared *shared, PyObject *bytes, int64_t timeout_ns,
+static int encode_bytes(Shared *shared, PyObject *bytes, int64_t timeout_ns,
                         tr_message **out)
 {
-    Source source = {.spec.dtype = {TR_UINT, 8, 1}, .spec.ndim = 1};
+    Source source;
     char *data;
     Py_ssize_t nbytes;
     int code;
 
     if (PyBytes_AsStringAndSize(bytes, &data, &nbytes) < 0)
         return RAISED;
-    source.data = data;
-    source.shape[0] = nbytes;
-    source.spec.shape = source.shape;
-    code = encode_one(state, shared, &source, timeout_ns, out);
+    source_raw(&source, data, (size_t)nbytes);
+    code = encode_one(shared, &source, timeout_ns, out);
     if (code)
         return code;
     code = set_content(*out, TR_CONTENT_OCTETS, "");
@@ -139,8 +147,8 @@ static int open_part(State *state, PyObject *part, Source *source)
     return -needs;
 }
 
-static int loan_and_fill(State *state, Shared *shared, Source *sources, size_t n,
-                         int64_t timeout_ns, tr_message **out)
+int loan_and_fill(Shared *shared, const Source *sources, size_t n, int64_t timeout_ns,
+                  tr_message **out)
 {
     tr_tensor_spec *specs = PyMem_Malloc((n ? n : 1) * sizeof(*specs));
     int code;
@@ -149,14 +157,16 @@ static int loan_and_fill(State *state, Shared *shared, Source *sources, size_t n
         PyErr_NoMemory();
         return RAISED;
     }
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         specs[i] = sources[i].spec;
+        specs[i].shape = sources[i].shape;
+    }
     code = loan_sliced(shared->arena, specs, n, timeout_ns, out);
     PyMem_Free(specs);
     if (code)
         return code;
     for (size_t i = 0; i < n && !code; i++)
-        code = fill(state, *out, i, &sources[i]);
+        code = fill(*out, i, &sources[i]);
     if (code)
         tr_release(*out);
     return code;
@@ -184,7 +194,7 @@ static int encode_list(State *state, Shared *shared, PyObject *parts, int64_t ti
         opened++;
     }
     if (opened == n)
-        code = loan_and_fill(state, shared, sources, (size_t)n, timeout_ns, out);
+        code = loan_and_fill(shared, sources, (size_t)n, timeout_ns, out);
     for (Py_ssize_t i = 0; i < opened; i++)
         source_close(&sources[i]);
     PyMem_Free(sources);
@@ -242,12 +252,12 @@ int encode_object(State *state, Shared *shared, PyObject *object, int64_t timeou
         if (needs < 0)
             return RAISED;
         if (!needs)
-            code = encode_one(state, shared, &source, timeout_ns, out);
+            code = encode_one(shared, &source, timeout_ns, out);
         source_close(&source);
         if (!needs)
             return code;
     } else if (PyBytes_CheckExact(object)) {
-        return encode_bytes(state, shared, object, timeout_ns, out);
+        return encode_bytes(shared, object, timeout_ns, out);
     }
     return encode_in_python(state, shared, object, timeout_ns, out);
 }

@@ -122,6 +122,33 @@ static PyObject *message_deliveries(PyObject *self, void *unused)
     return PyLong_FromUnsignedLong(header.deliveries);
 }
 
+static PyObject *message_correlation_id(PyObject *self, void *unused)
+{
+    tr_message *message = live(self);
+    tr_header header = {.struct_size = sizeof(header)};
+    int code;
+
+    (void)unused;
+    if (!message)
+        return NULL;
+    code = tr_message_header(message, &header);
+    if (code)
+        return raise_code(((MessageObject *)self)->state, code, "correlation_id");
+    return PyLong_FromUnsignedLongLong(header.correlation_id);
+}
+
+static PyObject *message_tree(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                              PyObject *kwnames)
+{
+    static const char *const names[] = {"load", "copy", NULL};
+    MessageObject *message = (MessageObject *)self;
+    PyObject *values[2] = {NULL};
+
+    if (!live(self) || parse("_tree", args, nargs, kwnames, names, 1, values) < 0)
+        return NULL;
+    return decode_tree(message->state, message->slot, values[0], values[1] == Py_True);
+}
+
 static int apply_content(PyObject *content, tr_header *header)
 {
     unsigned int number;
@@ -288,6 +315,7 @@ static PyObject *message_exit(PyObject *self, PyObject *unused)
 static PyGetSetDef message_getset[] = {
     {"content", message_content, NULL, "(number, content type).", NULL},
     {"deliveries", message_deliveries, NULL, "How often it was handed out before.", NULL},
+    {"correlation_id", message_correlation_id, NULL, "Its number for the user.", NULL},
     {"released", message_released, NULL, "Whether it was sent or released.", NULL},
     {"views", message_views, NULL, "How many arrays look into it.", NULL},
     {"is_request", message_is_request, NULL, "Whether somebody waits for a reply.", NULL},
@@ -309,6 +337,8 @@ static PyMethodDef message_methods[] = {
     {"set", (PyCFunction)(void (*)(void))message_set, METH_FASTCALL | METH_KEYWORDS,
      "set($self, /, content=None, user=None, correlation_id=None)\n--\n\n"
      "Change the header of a message that is not shared."},
+    {"_tree", (PyCFunction)(void (*)(void))message_tree, METH_FASTCALL | METH_KEYWORDS,
+     NULL},
     {"reply", message_reply, METH_O,
      "reply($self, value, /)\n--\n\nAnswer a request: with an object, or a loaned "
      "message."},

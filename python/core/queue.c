@@ -64,16 +64,31 @@ static PyObject *queue_receive_message(PyObject *self, PyObject *const *args,
     return channel_receive(self, args, nargs, kwnames, take, false);
 }
 
-typedef struct PartsCall {
+typedef struct HandCall {
     tr_queue *queue;
     tr_message *message;
-} PartsCall;
+} HandCall;
 
-static int parts_op(void *arg, int64_t timeout_ns)
+static int hand_op(void *arg, int64_t timeout_ns)
 {
-    PartsCall *call = arg;
+    HandCall *call = arg;
 
     return tr_queue_send(call->queue, call->message, timeout_ns);
+}
+
+/* Send what @p code says was encoded, in what is left of the timeout. */
+static PyObject *send_encoded(ChannelObject *self, HandCall *call, int code,
+                              int64_t timeout_ns, int64_t since_ns)
+{
+    if (!code) {
+        code = wait_in_slices(hand_op, call, time_left(timeout_ns, since_ns));
+        if (code)
+            tr_release(call->message);
+    }
+    channel_leave(self);
+    if (code)
+        return raise_code(self->state, code, "send");
+    Py_RETURN_NONE;
 }
 
 static PyObject *queue_send_parts(PyObject *object, PyObject *const *args,
@@ -82,7 +97,7 @@ static PyObject *queue_send_parts(PyObject *object, PyObject *const *args,
     static const char *const names[] = {"encoded", "timeout", NULL};
     ChannelObject *self = (ChannelObject *)object;
     PyObject *values[2] = {NULL};
-    PartsCall call = {self->handle, NULL};
+    HandCall call = {self->handle, NULL};
     int64_t timeout_ns, since_ns;
     int code;
 
@@ -92,15 +107,32 @@ static PyObject *queue_send_parts(PyObject *object, PyObject *const *args,
     since_ns = now_ns();
     self->busy++;
     code = encode_parts(self->state, self->shared, values[0], timeout_ns, &call.message);
-    if (!code) {
-        code = wait_in_slices(parts_op, &call, time_left(timeout_ns, since_ns));
-        if (code)
-            tr_release(call.message);
-    }
-    channel_leave(self);
-    if (code)
-        return raise_code(self->state, code, "send");
-    Py_RETURN_NONE;
+    return send_encoded(self, &call, code, timeout_ns, since_ns);
+}
+
+static PyObject *queue_send_tree(PyObject *object, PyObject *const *args,
+                                 Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"object", "dump", "correlation_id", "timeout",
+                                        NULL};
+    ChannelObject *self = (ChannelObject *)object;
+    PyObject *values[4] = {NULL};
+    HandCall call = {self->handle, NULL};
+    int64_t timeout_ns, since_ns;
+    uint64_t id;
+    int code;
+
+    if (parse("_send_tree", args, nargs, kwnames, names, 3, values) < 0 ||
+        get_timeout(values[3], &timeout_ns) < 0 || !channel_is_open(self))
+        return NULL;
+    id = PyLong_AsUnsignedLongLong(values[2]);
+    if (PyErr_Occurred())
+        return NULL;
+    since_ns = timeout_ns > 0 ? now_ns() : 0;
+    self->busy++;
+    code = encode_tree(self->state, self->shared, values[0], values[1], id, timeout_ns,
+                       &call.message);
+    return send_encoded(self, &call, code, timeout_ns, since_ns);
 }
 
 static PyObject *queue_shutdown(PyObject *object, PyObject *unused)
@@ -158,6 +190,8 @@ static PyMethodDef queue_methods[] = {
      "Take the oldest message. Arrays are views of the slot, which is free when the last "
      "of them is gone."},
     {"_send_parts", (PyCFunction)(void (*)(void))queue_send_parts,
+     METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"_send_tree", (PyCFunction)(void (*)(void))queue_send_tree,
      METH_FASTCALL | METH_KEYWORDS, NULL},
     {"send_message", (PyCFunction)(void (*)(void))queue_send_message,
      METH_FASTCALL | METH_KEYWORDS,

@@ -82,7 +82,6 @@ int source_plain_array(State *state, PyObject *array, Source *source)
     memset(&source->spec, 0, sizeof(source->spec));
     needs = plain_dtype(from, &source->spec.dtype) < 0;
     source->spec.ndim = (uint32_t)from->nd;
-    source->spec.shape = source->shape;
     source->strided = !(from->flags & C_ORDER);
     if (source->strided && from->flags & F_ORDER) {
         source->spec.flags = TR_TENSOR_F_ORDER;
@@ -95,19 +94,29 @@ int source_plain_array(State *state, PyObject *array, Source *source)
     return needs;
 }
 
-static int source_bytes(PyObject *from, Source *source)
+/* Bytes that the caller keeps alive. */
+void source_raw(Source *source, const void *data, size_t nbytes)
 {
-    if (PyObject_GetBuffer(from, &source->buffer, PyBUF_SIMPLE) < 0) {
-        source->buffer.obj = NULL;
-        return -1;
-    }
-    source->data = source->buffer.buf;
+    source->keeper = NULL;
+    source->rows = NULL;
+    source->buffer.obj = NULL;
+    source->data = data;
     source->strided = false;
     memset(&source->spec, 0, sizeof(source->spec));
     source->spec.dtype = (tr_dtype){TR_UINT, 8, 1};
     source->spec.ndim = 1;
-    source->spec.shape = source->shape;
-    source->shape[0] = source->buffer.len;
+    source->shape[0] = (int64_t)nbytes;
+}
+
+int source_bytes(PyObject *from, Source *source)
+{
+    Py_buffer buffer;
+
+    source_raw(source, NULL, 0);
+    if (PyObject_GetBuffer(from, &buffer, PyBUF_SIMPLE) < 0)
+        return -1;
+    source_raw(source, buffer.buf, (size_t)buffer.len);
+    source->buffer = buffer;
     return 0;
 }
 
@@ -199,10 +208,19 @@ int source_dlpack(State *state, PyObject *from, Source *source)
     memset(&source->spec, 0, sizeof(source->spec));
     source->spec.dtype = tensor->dtype;
     source->spec.ndim = (uint32_t)tensor->ndim;
-    source->spec.shape = source->shape;
     if (source->strided && packed(source, tr_dtype_bytes(tensor->dtype)))
         source->strided = false;
     return 0;
+}
+
+static int like_rows(State *state, PyObject *list, Source *source)
+{
+    if (source_rows(state, list, source) == 0)
+        return 0;
+    if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_TypeError,
+                        "rows are packed arrays of one plain type and shape");
+    return -1;
 }
 
 int source_open(State *state, PyObject *from, Source *source)
@@ -211,7 +229,7 @@ int source_open(State *state, PyObject *from, Source *source)
     source->rows = NULL;
     source->buffer.obj = NULL;
     if (PyList_CheckExact(from))
-        return source_rows(state, from, source);
+        return like_rows(state, from, source);
     if (PyObject_TypeCheck(from, (PyTypeObject *)state->ndarray))
         return source_plain_array(state, from, source);
     if (PyObject_CheckBuffer(from))
@@ -222,7 +240,7 @@ int source_open(State *state, PyObject *from, Source *source)
 void source_close(Source *source)
 {
     Py_XDECREF(source->keeper);
-    Py_XDECREF(source->rows);
+    PyMem_Free(source->rows);
     if (source->buffer.obj)
         PyBuffer_Release(&source->buffer);
 }

@@ -1,37 +1,77 @@
 # SPDX-License-Identifier: MIT
-"""What a worker of a pool calls with the values of a job."""
+"""What a worker of a pool is to call, and how it gets to know the function."""
 
 from __future__ import annotations
 
+import functools
+import pickle
 from collections.abc import Callable
-from typing import Any
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tensoring._pickle import NOT_PICKLABLE, dump_any, load
+
+EACH, STAR, APPLY = range(3)
+_KEEP = 64  # functions that a process remembers
 
 
-class Each:
-    """function(value) for each value."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-
-    def __call__(self, values: list[Any]) -> list[Any]:
-        return [self.function(value) for value in values]
+# One function, for any number of jobs: the kind of call; the function, as the parts of a
+# pickle; whether it went by its name, so that a worker may keep it; names of arguments.
+Call: TypeAlias = tuple[int, list[Any], bool, tuple[str, ...]]
 
 
-class Star(Each):
-    """function(*value) for each value."""
-
-    def __call__(self, values: list[Any]) -> list[Any]:
-        return [self.function(*value) for value in values]
+@functools.lru_cache(_KEEP)
+def _by_name(function: Callable[..., Any]) -> list[bytes]:
+    return [pickle.dumps(function, 5)]
 
 
-class Apply(Each):
-    """function(*args, **named) once; the values are the args, then the named ones."""
+def _has_name(function: Callable[..., Any]) -> bool:
+    kind = type(function)
+    if kind is BuiltinFunctionType:
+        return type(function.__self__) is ModuleType  # type: ignore[attr-defined]
+    return kind is FunctionType or kind is type
 
-    def __init__(self, function: Callable[..., Any], names: tuple[str, ...]) -> None:
-        super().__init__(function)
-        self.names = names
 
-    def __call__(self, values: list[Any]) -> list[Any]:
-        split = len(values) - len(self.names)
-        named = dict(zip(self.names, values[split:], strict=True))
-        return [self.function(*values[:split], **named)]
+def call(kind: int, function: Callable[..., Any], names: tuple[str, ...] = ()) -> Call:
+    """Pickle `function`, once for all jobs; by name if it has one."""
+    if _has_name(function):
+        try:
+            return (kind, _by_name(function), True, names)
+        except NOT_PICKLABLE:
+            pass
+    stream, *buffers = dump_any(function)
+    arrays = [np.frombuffer(buffer, np.uint8) for buffer in buffers]
+    return (kind, [stream, *arrays], False, names)
+
+
+class Known:
+    """The functions that a worker was told before."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Callable[..., Any]] = {}
+
+    def function(self, parts: list[Any], by_name: bool) -> Callable[..., Any]:
+        """The function in a pickle."""
+        if not by_name:
+            return load(parts)  # type: ignore[no-any-return]
+        found = self._known.get(parts[0])
+        if found is None:
+            if len(self._known) == _KEEP:
+                self._known.clear()
+            found = self._known[parts[0]] = load(parts)
+        return found
+
+
+def run(
+    kind: int, function: Callable[..., Any], names: tuple[str, ...], values: list[Any]
+) -> list[Any]:
+    """What the values of a job give."""
+    if kind == EACH:
+        return [function(value) for value in values]
+    if kind == STAR:
+        return [function(*value) for value in values]
+    split = len(values) - len(names)
+    named = dict(zip(names, values[split:], strict=True))
+    return [function(*values[:split], **named)]

@@ -10,7 +10,7 @@ from concurrent.futures import Executor as _Executor
 from concurrent.futures import Future
 from typing import Any
 
-from tensoring._calls import Apply
+from tensoring._calls import APPLY, call
 from tensoring._pool import SLOTS, Pool
 
 
@@ -54,7 +54,9 @@ class Executor(_Executor):
         )
         self._lock = threading.RLock()
         self._counting = threading.Lock()
-        self._pending: deque[tuple[Future[Any], Apply, list[Any]]] = deque()
+        self._pending: deque[tuple[Future[Any], Any, tuple[str, ...], list[Any]]] = (
+            deque()
+        )
         self._running = 0
         # One more than there are workers, so that none has to wait for its next call.
         self._limit = len(self._pool._workers.processes) * 2
@@ -67,8 +69,8 @@ class Executor(_Executor):
             if self._shut:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             future: Future[Any] = Future()
-            head = Apply(fn, tuple(kwargs))
-            self._pending.append((future, head, [*args, *kwargs.values()]))
+            values = [*args, *kwargs.values()]
+            self._pending.append((future, fn, tuple(kwargs), values))
             self._feed()
         self._pool._serve()
         return future
@@ -80,13 +82,14 @@ class Executor(_Executor):
             return
         try:
             while self._pending and self._running < self._limit:
-                future, head, values = self._pending.popleft()
+                future, fn, names, values = self._pending.popleft()
                 if not future.set_running_or_notify_cancel():
                     continue
                 with self._counting:
                     self._running += 1
                 try:
-                    self._pool._send(head, values, _FutureResult(self, future), 0)
+                    what = call(APPLY, fn, names)
+                    self._pool._send(what, values, _FutureResult(self, future), 0)
                 except Exception as error:
                     with self._counting:
                         self._running -= 1

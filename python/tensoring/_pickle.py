@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from tensoring import _core
 from tensoring import _formats as _formats  # registered before these
 from tensoring import _frames as _frames
 from tensoring import _trees as _trees
 from tensoring.serializers import Array, Unsupported, register
 
-_NOT_PICKLABLE = (pickle.PicklingError, AttributeError, TypeError)
+_MOST_BUFFERS = _core.MAX_TENSORS // 4
+NOT_PICKLABLE = (pickle.PicklingError, AttributeError, TypeError)
 
 
 def _reduce_array(array: Array) -> Any:
@@ -46,15 +48,21 @@ def _dump(obj: Any) -> list[Any]:
 def _dump_or_give_up(obj: Any) -> list[Any]:
     try:
         return _dump(obj)
-    except _NOT_PICKLABLE as error:
+    except NOT_PICKLABLE as error:
         hint = "" if importlib.util.find_spec("cloudpickle") else "; cloudpickle may help"
         raise Unsupported(
             f"cannot pickle {type(obj).__qualname__}: {error}{hint}"
         ) from error
 
 
-def _load(parts: list[Any]) -> Any:
+def load(parts: list[Any]) -> Any:
+    """What dump_any() made of an object; arrays look into the parts."""
     return pickle.loads(parts[0], buffers=parts[1:])
+
+
+def load_copies(parts: list[Any]) -> Any:
+    """The same, but with memory of its own."""
+    return pickle.loads(parts[0], buffers=[bytearray(part) for part in parts[1:]])
 
 
 def _cloud_dump(obj: Any) -> list[Any]:
@@ -71,11 +79,13 @@ def dump_any(obj: Any) -> list[Any]:
     buffers: list[pickle.PickleBuffer] = []
     try:
         stream = pickle.dumps(obj, 5, buffer_callback=buffers.append)
-        return [stream, *(buffer.raw() for buffer in buffers)]
-    except _NOT_PICKLABLE:
+    except NOT_PICKLABLE:
         if importlib.util.find_spec("cloudpickle") is None:
             raise
         return _cloud_dump(obj)
+    if len(buffers) > _MOST_BUFFERS:
+        return [pickle.dumps(obj, 5)]
+    return [stream, *(buffer.raw() for buffer in buffers)]
 
 
 register(
@@ -84,7 +94,7 @@ register(
     "application/x-pickle",
     lambda obj: True,
     _dump_or_give_up,
-    _load,
+    load,
     pickle=True,
 )
 register(
@@ -93,6 +103,6 @@ register(
     "application/x-cloudpickle",
     lambda obj: importlib.util.find_spec("cloudpickle") is not None,
     _cloud_dump,
-    _load,
+    load,
     pickle=True,
 )

@@ -11,25 +11,29 @@ import multiprocessing
 import os
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from tensoring import _jobs
 from tensoring._arena import Arena
-from tensoring._calls import Apply, Each, Star
+from tensoring._calls import APPLY, EACH, STAR, Call, call
 from tensoring._errors import CODES, Closed, Empty, PeerDied
+from tensoring._pickle import load, load_copies
 from tensoring._results import AsyncResult, One, Results
-from tensoring._worker_main import BROKEN, DIED, DONE, LEFT, Setup, main, restore
+from tensoring._worker_main import BROKEN, DIED, DONE, FAILED, LEFT, Setup, main, restore
 from tensoring._workers import Plan
 
+_TREE = 4 << 10  # room for the tree of a job beside an array of a round size
+_TREE = 4 << 10  # room for the tree of a job beside an array of a round size
 SLOTS = (
-    (4 << 10, 1024),
-    (64 << 10, 256),
-    (1 << 20, 128),
-    (16 << 20, 32),
-    (256 << 20, 4),
-    (1 << 30, 2),
+    (8 << 10, 1024),
+    ((64 << 10) + _TREE, 256),
+    ((1 << 20) + _TREE, 128),
+    ((16 << 20) + _TREE, 32),
+    ((256 << 20) + _TREE, 4),
+    ((1 << 30) + _TREE, 2),
 )
 _LOOK_AT_WORKERS = 0.02  # seconds between looks for dead workers, while waiting
 _ENDED = "the pool is closed"
@@ -131,7 +135,8 @@ class Pool:
             threads if isinstance(threads, int) else None,
         )
         self._copy = copy
-        self._numbers = itertools.count()
+        self._load = load_copies if copy else load
+        self._numbers = itertools.count(1)
         self._waiting: dict[int, tuple[Any, int]] = {}
         self._pump_lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -151,7 +156,7 @@ class Pool:
 
     # ---- sending
 
-    def _send(self, head: Any, values: list[Any], into: Any, index: int) -> None:
+    def _send(self, what: Call, values: list[Any], into: Any, index: int) -> None:
         if self._state != "open":
             raise ValueError(_ENDED)
         if self._broken is not None:
@@ -160,7 +165,7 @@ class Pool:
         self._waiting[number] = (into, index)
         try:
             # When it is full, make room: workers may be waiting to send.
-            _jobs.send(self._jobs, number, head, values, self._pump_a_little)
+            _jobs.send(self._jobs, number, (what, values), self._pump_a_little)
         except BaseException:
             self._waiting.pop(number, None)
             raise
@@ -175,7 +180,7 @@ class Pool:
 
     def _map(
         self,
-        head: Any,
+        what: Call,
         items: Iterable[Any],
         size: int | None,
         into: type,
@@ -186,7 +191,7 @@ class Pool:
         if callbacks:
             self._serve()
         for i, piece in enumerate(pieces):
-            self._send(head, piece, result, i)
+            self._send(what, piece, result, i)
         return result
 
     # ---- receiving
@@ -197,7 +202,11 @@ class Pool:
             message = self._results.receive_message(timeout)
         except (Empty, Closed):
             return False
-        number, kind, values = _jobs.decode(message, self._copy)
+        number = message.correlation_id
+        try:
+            kind, values = message._tree(self._load, self._copy)
+        except Exception as error:  # what it holds cannot be made here
+            kind, values = FAILED, [(error, "".join(traceback.format_exception(error)))]
         del message
         if kind == BROKEN:
             self._break(restore(*values[0]))
@@ -256,13 +265,13 @@ class Pool:
         self,
         done: Callable[[], bool],
         timeout: float | None,
-        event: threading.Event | None = None,
+        waker: Callable[[], threading.Event] | None = None,
     ) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
         while not done():
             left = 1.0 if deadline is None else deadline - time.monotonic()
-            if self._thread is not None and event is not None:
-                event.wait(min(max(left, 0), 1.0))
+            if self._thread is not None and waker is not None:
+                waker().wait(min(max(left, 0), 1.0))
             else:
                 self._pump(max(left, 0), done)
             if left <= 0:
@@ -300,8 +309,8 @@ class Pool:
         if callback or error_callback:
             self._serve()
         result = One(self, 1, callback, error_callback)
-        head = Apply(func, tuple(named))
-        self._send(head, [*args, *named.values()], result, 0)
+        what = call(APPLY, func, tuple(named))
+        self._send(what, [*args, *named.values()], result, 0)
         return result
 
     def map(
@@ -315,7 +324,9 @@ class Pool:
         """[func(x) for x in iterable], in the workers; with a bar of tqdm on request."""
         if progress:
             return list(self.imap(func, iterable, chunksize or 1, progress=True))
-        found: list[Any] = self._map(Each(func), iterable, chunksize, AsyncResult).get()
+        found: list[Any] = self._map(
+            call(EACH, func), iterable, chunksize, AsyncResult
+        ).get()
         return found
 
     def map_async(
@@ -327,7 +338,9 @@ class Pool:
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> AsyncResult:
         """The same, without waiting."""
-        return self._map_async(Each(func), iterable, chunksize, callback, error_callback)
+        return self._map_async(
+            call(EACH, func), iterable, chunksize, callback, error_callback
+        )
 
     def starmap(
         self,
@@ -349,11 +362,13 @@ class Pool:
     ) -> AsyncResult:
         """The same, without waiting."""
         items = [tuple(item) for item in iterable]
-        return self._map_async(Star(func), items, chunksize, callback, error_callback)
+        return self._map_async(
+            call(STAR, func), items, chunksize, callback, error_callback
+        )
 
     def _map_async(
         self,
-        head: Each,
+        what: Call,
         items: Any,
         size: int | None,
         callback: Any,
@@ -362,7 +377,7 @@ class Pool:
         callbacks = {}
         if callback or error_callback:
             callbacks = {"callback": callback, "error_callback": error_callback}
-        result: AsyncResult = self._map(head, items, size, AsyncResult, **callbacks)
+        result: AsyncResult = self._map(what, items, size, AsyncResult, **callbacks)
         return result
 
     def imap(
@@ -397,8 +412,9 @@ class Pool:
     ) -> Any:
         results = Results(self, ordered)
         values = list(items)
+        what = call(EACH, func)
         for i, piece in enumerate(self._cut(values, size)):
-            self._send(Each(func), piece, results, i)
+            self._send(what, piece, results, i)
             results._sent += 1
         if not progress:
             return results

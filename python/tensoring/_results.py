@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class AsyncResult:
     """What the _async methods give: get(), wait(), ready(), successful()."""
 
+    _event: threading.Event | None = None
+
     def __init__(
         self,
         pool: Pool,
@@ -26,7 +28,7 @@ class AsyncResult:
     ) -> None:
         self._pool = pool
         self._left = jobs
-        self._event = threading.Event()
+        self._done = False
         self._error: BaseException | None = None
         self._pieces: list[list[Any]] = [[] for _ in range(jobs)]
         self._callback = callback
@@ -43,7 +45,9 @@ class AsyncResult:
             self._finish()
 
     def _finish(self) -> None:
-        self._event.set()
+        self._done = True
+        if self._event is not None:
+            self._event.set()
         if self._error is None and self._callback is not None:
             self._callback(self._value())
         elif self._error is not None and self._error_callback is not None:
@@ -52,15 +56,25 @@ class AsyncResult:
     def _value(self) -> Any:
         return list(itertools.chain.from_iterable(self._pieces))
 
+    def _is_done(self) -> bool:
+        return self._done
+
+    def _waker(self) -> threading.Event:
+        """Set when it is done: for those who wait while a thread receives."""
+        event: threading.Event = self.__dict__.setdefault("_event", threading.Event())
+        if self._done:  # perhaps since before there was an event to set
+            event.set()
+        return event
+
     def wait(self, timeout: float | None = None) -> None:
         """Wait until it is there, at most `timeout` seconds."""
-        self._pool._wait_for(self._event.is_set, timeout, self._event)
+        self._pool._wait_for(self._is_done, timeout, self._waker)
 
     def ready(self) -> bool:
         """Whether it is there."""
-        if not self._event.is_set():
-            self._pool._wait_for(self._event.is_set, 0)
-        return self._event.is_set()
+        if not self._done:
+            self._pool._wait_for(self._is_done, 0)
+        return self._done
 
     def successful(self) -> bool:
         """Whether it is there without an exception. ValueError if it is not there."""
@@ -71,7 +85,7 @@ class AsyncResult:
     def get(self, timeout: float | None = None) -> Any:
         """The value; the job's exception if it raised; TimeoutError."""
         self.wait(timeout)
-        if not self._event.is_set():
+        if not self._done:
             raise multiprocessing.TimeoutError
         if self._error is not None:
             raise self._error

@@ -12,8 +12,10 @@ from typing import Any
 
 from tensoring import _jobs
 from tensoring._arena import ArenaQueue
+from tensoring._calls import Known, run
 from tensoring._core import Message
 from tensoring._errors import Closed
+from tensoring._pickle import load
 from tensoring._workers import Plan, limit_threads
 
 DONE, FAILED, DIED, BROKEN, LEFT = range(5)
@@ -51,24 +53,24 @@ def restore(error: BaseException, text: str) -> BaseException:
 def _send_error(results: ArenaQueue, kind: int, number: int, error: Exception) -> None:
     text = "".join(traceback.format_exception(error))
     try:
-        _jobs.send(results, number, kind, [(error, text)])
+        _jobs.send(results, number, (kind, [(error, text)]))
     except Closed:
         raise
     except Exception:  # an exception that cannot travel goes as its text
         plain = RuntimeError(f"{type(error).__qualname__}: {error}")
-        _jobs.send(results, number, kind, [(plain, text)])
+        _jobs.send(results, number, (kind, [(plain, text)]))
 
 
-def _run(setup: Setup, message: Message) -> None:
-    redelivered = message.deliveries > 0
-    number = -1
+def _run(setup: Setup, message: Message, known: Known) -> None:
+    number = message.correlation_id
+    if message.deliveries:
+        # Who had it first died with it, so it is not tried again.
+        _jobs.send(setup.results, number, (DIED, []))
+        return
     try:
-        number, function, values = _jobs.decode(message, False)
-        if redelivered:
-            # Who had it first died with it, so it is not tried again.
-            _jobs.send(setup.results, number, DIED, [])
-            return
-        _jobs.send(setup.results, number, DONE, function(values))
+        (kind, pickled, by_name, names), values = message._tree(load)
+        found = run(kind, known.function(pickled, by_name), names, values)
+        _jobs.send(setup.results, number, (DONE, found))
     except Closed:
         raise
     except Exception as error:
@@ -91,19 +93,20 @@ def _enter(setup: Setup, index: int) -> None:
 def main(setup: Setup, index: int) -> None:
     """Receive, run, send, until the queue of jobs is shut down."""
     done = 0
+    known = Known()
     try:
         _enter(setup, index)
     except Exception as error:
-        _send_error(setup.results, BROKEN, -1, error)
+        _send_error(setup.results, BROKEN, 0, error)
         return
     try:
         while setup.max_tasks is None or done < setup.max_tasks:
             # The message is held until the result is sent: if this process dies before,
             # another gets it.
             message = setup.jobs.receive_message()
-            _run(setup, message)
+            _run(setup, message, known)
             del message
             done += 1
-        _jobs.send(setup.results, -1, LEFT, [os.getpid()])
+        _jobs.send(setup.results, 0, (LEFT, [os.getpid()]))
     except Closed:
         pass

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/* tree.c - nested lists, tuples and dicts of arrays and plain values become the parts of
+ * one message.
+ *
+ * Part 0 is the tree: the number of arrays (8 bytes), then nodes, each a letter and what
+ * tree.h says. Part 1 and on are the arrays in the order of their nodes; what the tree has
+ * no word for goes to the caller's `dump` in one list, whose parts follow. An object that
+ * others may hold, too, gets a number, so that it is sent once and stays one object. */
+#include "tree.h"
+
+#include "core.h"
+
+enum {
+    MAX_DEPTH = TREE_DEPTH / 2 - 1, /* a number's mark is a node, too */
+    MAX_ARRAYS = 2048,              /* so many more are left for what is dumped */
+    LEAST_ROWS = 4,
+    LONG_BYTES = 1024,
+};
+
+typedef struct Writer {
+    State *state;
+    char *bytes;
+    size_t used, room;
+    Source *sources; /* the first is the tree itself */
+    size_t count, sources_room;
+    PyObject *numbers; /* {address: number}, or NULL while there are none */
+    uint64_t numbered;
+    PyObject *rest; /* what goes to `dump`, or NULL */
+    int depth;
+} Writer;
+
+typedef int write_one(Writer *to, PyObject *object);
+
+static write_one write_node;
+
+static int put(Writer *to, const void *bytes, size_t n)
+{
+    if (to->room - to->used < n) {
+        size_t room = 2 * (to->used + n) + 256;
+        char *grown = PyMem_Realloc(to->bytes, room);
+
+        if (!grown) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        to->bytes = grown;
+        to->room = room;
+    }
+    memcpy(to->bytes + to->used, bytes, n);
+    to->used += n;
+    return 0;
+}
+
+static int put_letter(Writer *to, char letter)
+{
+    return put(to, &letter, 1);
+}
+
+static int put_number(Writer *to, char letter, uint64_t number)
+{
+    char bytes[1 + sizeof(number)] = {letter};
+
+    memcpy(bytes + 1, &number, sizeof(number));
+    return put(to, bytes, sizeof(bytes));
+}
+
+static int put_text(Writer *to, char letter, const char *text, Py_ssize_t length)
+{
+    return put_number(to, letter, (uint64_t)length) < 0 ? -1
+                                                        : put(to, text, (size_t)length);
+}
+
+/* A source to be filled in, NULL with an exception. It counts once it is open. */
+static Source *next_source(Writer *to)
+{
+    if (to->count == to->sources_room) {
+        size_t room = to->sources_room ? 4 * to->sources_room : 4;
+        Source *grown = PyMem_Realloc(to->sources, room * sizeof(*grown));
+
+        if (!grown) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        to->sources = grown;
+        to->sources_room = room;
+    }
+    return &to->sources[to->count];
+}
+
+static int write_rest(Writer *to, PyObject *object)
+{
+    if (!to->rest)
+        to->rest = PyList_New(0);
+    if (!to->rest || PyList_Append(to->rest, object) < 0)
+        return -1;
+    return put_letter(to, TREE_REST);
+}
+
+/* 0, -1, or 1: no source of plain bytes, so that @p object goes to the rest. */
+static int add_source(Writer *to, PyObject *object, char letter)
+{
+    Source *source = to->count < MAX_ARRAYS ? next_source(to) : NULL;
+    int needs;
+
+    if (!source)
+        return PyErr_Occurred() ? -1 : 1;
+    needs = letter == TREE_ROWS         ? source_rows(to->state, object, source)
+            : letter == TREE_LONG_BYTES ? source_bytes(object, source)
+                                        : source_plain_array(to->state, object, source);
+    if (needs) {
+        source_close(source);
+        return needs;
+    }
+    to->count++;
+    return put_letter(to, letter);
+}
+
+static int write_array(Writer *to, PyObject *array)
+{
+    int needs = add_source(to, array, TREE_ARRAY);
+
+    return needs == 1 ? write_rest(to, array) : needs;
+}
+
+static int write_int(Writer *to, PyObject *number)
+{
+    int overflow;
+    long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
+
+    if (overflow)
+        return write_rest(to, number);
+    return put_number(to, TREE_INT, (uint64_t)value);
+}
+
+static int write_float(Writer *to, PyObject *number)
+{
+    double value = PyFloat_AsDouble(number);
+    uint64_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    return put_number(to, TREE_FLOAT, bits);
+}
+
+static int write_str(Writer *to, PyObject *text)
+{
+    Py_ssize_t length;
+    const char *bytes = PyUnicode_AsUTF8AndSize(text, &length);
+
+    if (bytes)
+        return put_text(to, TREE_STR, bytes, length);
+    PyErr_Clear(); /* lone surrogates */
+    return write_rest(to, text);
+}
+
+static int write_bytes(Writer *to, PyObject *bytes)
+{
+    return put_text(to, TREE_BYTES, PyBytes_AsString(bytes), PyBytes_Size(bytes));
+}
+
+static int write_long_bytes(Writer *to, PyObject *bytes)
+{
+    int needs = add_source(to, bytes, TREE_LONG_BYTES);
+
+    return needs == 1 ? write_rest(to, bytes) : needs;
+}
+
+static int write_list(Writer *to, PyObject *list)
+{
+    Py_ssize_t n = PyList_Size(list);
+
+    if (n >= LEAST_ROWS &&
+        (PyObject *)Py_TYPE(PyList_GetItem(list, 0)) == to->state->ndarray) {
+        int needs = add_source(to, list, TREE_ROWS);
+
+        if (needs != 1)
+            return needs;
+    }
+    if (put_number(to, TREE_LIST, (uint64_t)n) < 0)
+        return -1;
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (write_node(to, PyList_GetItem(list, i)) < 0)
+            return -1;
+    return 0;
+}
+
+static int write_tuple(Writer *to, PyObject *tuple)
+{
+    Py_ssize_t n = PyTuple_Size(tuple);
+
+    if (put_number(to, TREE_TUPLE, (uint64_t)n) < 0)
+        return -1;
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (write_node(to, PyTuple_GetItem(tuple, i)) < 0)
+            return -1;
+    return 0;
+}
+
+static int write_dict(Writer *to, PyObject *dict)
+{
+    PyObject *key, *value;
+    Py_ssize_t at = 0;
+
+    if (put_number(to, TREE_DICT, (uint64_t)PyDict_Size(dict)) < 0)
+        return -1;
+    while (PyDict_Next(dict, &at, &key, &value))
+        if (write_node(to, key) < 0 || write_node(to, value) < 0)
+            return -1;
+    return 0;
+}
+
+/* 1: it came before and its number is written; 0: it is new; or -1. */
+static int write_same(Writer *to, PyObject *address)
+{
+    PyObject *known = to->numbers ? PyDict_GetItemWithError(to->numbers, address) : NULL;
+
+    if (!known)
+        return PyErr_Occurred() ? -1 : 0;
+    return put_number(to, TREE_SAME, PyLong_AsUnsignedLongLong(known)) < 0 ? -1 : 1;
+}
+
+static int give_number(Writer *to, PyObject *address)
+{
+    PyObject *number = PyLong_FromUnsignedLongLong(to->numbered++);
+    int code = -1;
+
+    if (!to->numbers)
+        to->numbers = PyDict_New();
+    if (number && to->numbers)
+        code = PyDict_SetItem(to->numbers, address, number);
+    Py_XDECREF(number);
+    return code;
+}
+
+/* An object that others hold, too. Lists and dicts have their number before their
+ * contents, which may hold them; a reader can make nothing else before its contents. */
+static int write_shared(Writer *to, PyObject *object, write_one *write)
+{
+    PyObject *address = PyLong_FromVoidPtr(object);
+    bool early = write == write_list || write == write_dict;
+    int code = address ? write_same(to, address) : -1;
+
+    if (code == 0) {
+        code = put_letter(to, TREE_NUMBERED);
+        if (!code && early)
+            code = give_number(to, address);
+        if (!code)
+            code = write(to, object);
+        if (!code && !early)
+            code = give_number(to, address);
+    }
+    Py_XDECREF(address);
+    return code < 0 ? -1 : 0;
+}
+
+/* What holds others, or is so large that sending it twice would matter. */
+static int write_object(Writer *to, PyObject *object, write_one *write)
+{
+    int code;
+
+    if (to->depth == MAX_DEPTH)
+        return write_rest(to, object);
+    to->depth++;
+    code = Py_REFCNT(object) > 1 ? write_shared(to, object, write) : write(to, object);
+    to->depth--;
+    return code;
+}
+
+static int write_node(Writer *to, PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+
+    if (type == &PyLong_Type)
+        return write_int(to, object);
+    if (type == &PyFloat_Type)
+        return write_float(to, object);
+    if (type == &PyUnicode_Type)
+        return write_str(to, object);
+    if (object == Py_None)
+        return put_letter(to, TREE_NONE);
+    if (type == &PyBool_Type)
+        return put_letter(to, object == Py_True ? TREE_TRUE : TREE_FALSE);
+    if (type == &PyBytes_Type && PyBytes_Size(object) < LONG_BYTES)
+        return write_bytes(to, object);
+    if (type == &PyBytes_Type)
+        return write_object(to, object, write_long_bytes);
+    if (type == &PyList_Type)
+        return write_object(to, object, write_list);
+    if (type == &PyTuple_Type)
+        return write_object(to, object, write_tuple);
+    if (type == &PyDict_Type)
+        return write_object(to, object, write_dict);
+    if ((PyObject *)type == to->state->ndarray)
+        return write_object(to, object, write_array);
+    return write_rest(to, object);
+}
+
+/* The parts that `dump` makes of the rest. */
+static int add_dumped(Writer *to, PyObject *dump)
+{
+    PyObject *dumped = PyObject_CallFunctionObjArgs(dump, to->rest, NULL);
+    PyObject *parts = dumped ? PySequence_List(dumped) : NULL;
+    Py_ssize_t n = parts ? PyList_Size(parts) : -1;
+    int code = n < 0 ? -1 : 0;
+
+    for (Py_ssize_t i = 0; i < n && !code; i++) {
+        Source *source = next_source(to);
+
+        code = source ? source_bytes(PyList_GetItem(parts, i), source) : -1;
+        if (!code)
+            to->count++;
+    }
+    Py_XDECREF(parts);
+    Py_XDECREF(dumped);
+    return code;
+}
+
+static int write_tree(Writer *to, PyObject *object, PyObject *dump)
+{
+    uint64_t arrays = 0;
+
+    if (put(to, &arrays, sizeof(arrays)) < 0 || !next_source(to))
+        return -1;
+    source_raw(to->sources, NULL, 0);
+    to->count = 1;
+    if (write_node(to, object) < 0)
+        return -1;
+    arrays = to->count - 1;
+    memcpy(to->bytes, &arrays, sizeof(arrays));
+    if (to->rest && add_dumped(to, dump) < 0)
+        return -1;
+    source_raw(to->sources, to->bytes, to->used);
+    return 0;
+}
+
+static int set_header(tr_message *message, uint64_t correlation_id)
+{
+    tr_header header = {.struct_size = sizeof(header)};
+    int code = tr_message_header(message, &header);
+
+    if (code)
+        return code;
+    header.content = TR_CONTENT_OTHER;
+    header.correlation_id = correlation_id;
+    memcpy(header.content_type, TREE_TYPE, sizeof(TREE_TYPE));
+    return tr_message_set_header(message, &header);
+}
+
+int encode_tree(State *state, Shared *shared, PyObject *object, PyObject *dump,
+                uint64_t correlation_id, int64_t timeout_ns, tr_message **out)
+{
+    Writer to = {.state = state};
+    int code = RAISED;
+
+    if (write_tree(&to, object, dump) == 0)
+        code = loan_and_fill(shared, to.sources, to.count, timeout_ns, out);
+    for (size_t i = 0; i < to.count; i++)
+        source_close(&to.sources[i]);
+    PyMem_Free(to.sources);
+    PyMem_Free(to.bytes);
+    Py_XDECREF(to.numbers);
+    Py_XDECREF(to.rest);
+    if (code)
+        return code;
+    code = set_header(*out, correlation_id);
+    if (code)
+        tr_release(*out);
+    return code;
+}
