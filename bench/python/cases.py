@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import pickle
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,6 @@ from typing import Any
 import numpy as np
 
 import tensoring as tr
-from transports import OURS, PEERS, Transport
 
 SIZES = {
     "64 B": ((16,), "float32"),
@@ -29,7 +29,6 @@ SIZES = {
     "16 MiB": ((2048, 2048), "float32"),
 }
 ROUNDS = 5
-_CPUS = sorted(os.sched_getaffinity(0))
 Figures = dict[str, dict[str, float]]
 
 
@@ -48,8 +47,18 @@ def ratio(figures: dict[str, list[float]], slow: str, fast: str) -> float:
     return statistics.median(a / b for a, b in pairs)
 
 
+def clock(_: str, call: Callable[[], object], count: int) -> float:
+    """The time of so many calls."""
+    begin = time.perf_counter()
+    for _ in range(count):
+        call()
+    return time.perf_counter() - begin
+
+
 def interleave(
-    subjects: dict[str, Callable[[], object]], seconds: float
+    subjects: dict[str, Callable[[], object]],
+    seconds: float,
+    clock: Callable[[str, Callable[[], object], int], float] = clock,
 ) -> dict[str, list[float]]:
     """The time of one call of each, in each round."""
     counts = {}
@@ -64,74 +73,17 @@ def interleave(
         for name, call in subjects.items():
             for _ in range(2):  # wake up what slept while the others ran
                 call()
-            begin = time.perf_counter()
-            for _ in range(counts[name]):
-                call()
-            found[name].append((time.perf_counter() - begin) / counts[name])
+            found[name].append(clock(name, call, counts[name]) / counts[name])
     return found
-
-
-def _start(
-    kind: type[Transport], array: np.ndarray, apart: bool
-) -> tuple[Transport, Any] | None:
-    try:
-        transport = kind(array)
-    except ImportError:
-        return None
-    context = multiprocessing.get_context("fork")
-    child = context.Process(target=transport.child, daemon=True)
-    child.start()
-    if apart:
-        os.sched_setaffinity(child.pid or 0, _CPUS[1:])
-    return transport, child
-
-
-def round_trips(size: str, seconds: float, apart: bool) -> dict[str, list[float]]:
-    """There and back between two processes, for ours and every peer: each on processors
-    of its own, which spinning needs, or where the scheduler puts them, which is often the
-    same one and suits those that sleep."""
-    apart = apart and len(_CPUS) > 1
-    if apart:
-        os.sched_setaffinity(0, _CPUS[:1])
-    try:
-        return _round_trips(size, seconds, apart)
-    finally:
-        os.sched_setaffinity(0, _CPUS)
-
-
-def _round_trips(size: str, seconds: float, apart: bool) -> dict[str, list[float]]:
-    shape, dtype = SIZES[size]
-    array = np.random.default_rng(1).random(shape).astype(dtype)
-    running = {}
-    for kind in [*OURS, *PEERS]:
-        started = _start(kind, array, apart)
-        if started is not None:
-            running[kind.name] = started
-    calls = {
-        name: functools.partial(transport.trip, array)
-        for name, (transport, _) in running.items()
-    }
-    for name, call in calls.items():
-        back = np.asarray(call())
-        assert "loans" in name or (back == array).all(), name
-        del back
-    figures = interleave(calls, seconds)
-    for transport, child in running.values():
-        transport.stop()
-        child.join(10)
-        if child.is_alive():
-            child.terminate()
-        transport.close()
-    return figures
 
 
 # ---- the serving team's table: one way, encoded, carried, decoded
 
 
-def _npy(array: np.ndarray) -> bytes:
+def _npy(array: np.ndarray) -> memoryview:
     stream = io.BytesIO()
     np.save(stream, array)
-    return stream.getvalue()
+    return stream.getbuffer()
 
 
 def _codecs() -> dict[str, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]]:
@@ -295,9 +247,16 @@ def proxystore(side: int) -> dict[str, list[float]]:
     def by_numpy() -> None:
         stream = io.BytesIO()
         np.save(stream, array)
-        np.load(io.BytesIO(stream.getvalue()))
+        stream.seek(0)
+        np.load(stream)
 
-    with tr.Arena([(array.nbytes, 1)]) as arena:
+    folder = tempfile.TemporaryDirectory(dir="/dev/shm")
+
+    def by_file() -> None:
+        np.save(f"{folder.name}/x.npy", array)
+        np.load(f"{folder.name}/x.npy", mmap_mode="r")
+
+    with folder, tr.Arena([(array.nbytes, 1)]) as arena:
         queue = arena.queue("q")
 
         def ours() -> None:
@@ -307,6 +266,7 @@ def proxystore(side: int) -> dict[str, list[float]]:
         timed("tensoring, first touch", ours)
         for _ in range(3):
             timed("numpy.save", by_numpy)
+            timed("numpy.save to memory, mapped", by_file)
             timed("pickle", lambda: pickle.loads(pickle.dumps(array, 5)))
             timed("tensoring", ours)
     return found

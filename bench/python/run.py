@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import cases
+import report
+import trips
 
 LARGE = "1.77 MB"
 
 
-def bars(trips: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, float, float]]:
+def bars(
+    round_trips: dict[str, Any], other: dict[str, Any]
+) -> list[tuple[str, float, float]]:
     """(what, measured, at least) for each bar whose peers are there."""
     found = []
 
@@ -30,9 +34,11 @@ def bars(trips: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, float,
 
     nothing: dict[str, list[float]] = {}
     small, large, huge = (
-        trips["free"].get(size, nothing) for size in ("4 KiB", LARGE, "16 MiB")
+        round_trips["free"].get(size, nothing) for size in ("4 KiB", LARGE, "16 MiB")
     )
-    small_apart, large_apart = (trips["apart"].get(s, nothing) for s in ("4 KiB", LARGE))
+    small_apart, large_apart = (
+        round_trips["apart"].get(s, nothing) for s in ("4 KiB", LARGE)
+    )
     for ours in ("tensoring", "tensoring spinning"):
         bar(small_apart, ours, "multiprocessing.Pipe", 8, "4 KiB")
         bar(small_apart, ours, "multiprocessing.Queue", 9, "4 KiB")
@@ -65,39 +71,26 @@ def bars(trips: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, float,
     return found
 
 
-def table(title: str, figures: dict[str, list[float]]) -> None:
-    print(f"\n{title}")
-    for name, rounds in sorted(figures.items(), key=lambda item: min(item[1])):
-        one = cases.summary(rounds)
-        spread = f"({one['min']:.1f} to {one['max']:.1f})"
-        print(f"  {name:32} {one['median']:12.1f} us  {spread}")
+def measure_trips(sizes: list[str], seconds: float) -> dict[str, Any]:
+    """way, placement, size: the rounds of each transport."""
+    carried: dict[str, Any] = {
+        way: {"apart": {}, "free": {}} for way in ("round trip", "one way")
+    }
+    for placement in ("apart", "free"):
+        for size in sizes:
+            for way, placements in carried.items():
+                placements[placement][size] = trips.trips(
+                    size, seconds, placement == "apart", way == "one way"
+                )
+            there_and_back, there = (
+                placements[placement][size] for placements in carried.values()
+            )
+            report.trips_table(size, placement, there_and_back, there)
+    return carried
 
 
-def plot(trips: dict[str, Any], path: Path) -> None:
-    try:
-        import matplotlib
-    except ImportError:
-        print("no plot: matplotlib is not installed")
-        return
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
-    import numpy as np
-
-    sizes = [
-        int(np.prod(shape)) * np.dtype(dtype).itemsize
-        for shape, dtype in (cases.SIZES[name] for name in trips)
-    ]
-    figure, axes = plt.subplots(figsize=(9, 6))
-    for name in next(iter(trips.values())):
-        times = [cases.summary(figures[name])["median"] for figures in trips.values()]
-        ours = name.startswith("tensoring")
-        axes.loglog(sizes, times, "-o" if ours else "--", label=name, linewidth=1 + ours)
-    axes.set_xlabel("bytes")
-    axes.set_ylabel("round trip, us (median)")
-    axes.grid(True, which="both", alpha=0.3)
-    axes.legend(fontsize=7)
-    figure.savefig(path)
-    print(f"\nplot: {path}")
+def summaries(figures: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    return {name: cases.summary(rounds) for name, rounds in figures.items()}
 
 
 def main() -> None:
@@ -110,11 +103,10 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=10000, help="of ProxyStore's array")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    trips: dict[str, Any] = {"apart": {}, "free": {}}
-    for placement, sizes in trips.items():
-        for size in options.sizes.split(","):
-            sizes[size] = cases.round_trips(size, options.seconds, placement == "apart")
-            table(f"round trip of {size}, processes placed {placement}", sizes[size])
+    left_out = trips.missing()
+    if left_out:
+        print(f"left out, since they are not installed: {', '.join(left_out)}")
+    carried = measure_trips(options.sizes.split(","), options.seconds)
     other = {
         "serving": cases.serving(max(5, int(options.seconds * 400))),
         "one_thread": cases.one_thread(options.seconds),
@@ -122,36 +114,43 @@ def main() -> None:
         "proxystore": cases.proxystore(options.side),
     }
     for name, figures in other.items():
-        table(name, figures)
+        report.table(name, figures)
     load = cases.machine()["load"]
     print(
         f"\nbars (load average {load:.1f}: adaptive waits do not spin on a busy machine)"
     )
-    found = bars(trips, other)
+    found = bars(carried["round trip"], other)
     for what, measured, least in found:
         verdict = "met" if measured >= least else "NOT MET"
         print(f"  {verdict:8} {measured:9.1f} x, at least {least:g} x   {what}")
+    slower = report.where_slower(carried, other)
+    print(
+        "\nwhere a peer is faster than the best of ours that waits and copies as it does"
+    )
+    for where, peer, ours, faster in slower:
+        print(f"  {faster:6.2f} x  {where}: {peer}, beside {ours}")
     result = {
         "machine": cases.machine(),
         "unit": "us",
-        "round_trips": {
-            placement: {
-                size: {name: cases.summary(rounds) for name, rounds in figures.items()}
-                for size, figures in sizes.items()
+        **{
+            way.replace(" ", "_"): {
+                placement: {size: summaries(figures) for size, figures in sizes.items()}
+                for placement, sizes in placements.items()
             }
-            for placement, sizes in trips.items()
+            for way, placements in carried.items()
         },
-        "other": {
-            case: {name: cases.summary(rounds) for name, rounds in figures.items()}
-            for case, figures in other.items()
-        },
+        "other": {case: summaries(figures) for case, figures in other.items()},
         "bars": [
             {"what": what, "measured": measured, "at_least": least}
             for what, measured, least in found
         ],
+        "slower": [
+            {"where": where, "peer": peer, "ours": ours, "faster": faster}
+            for where, peer, ours, faster in slower
+        ],
     }
     (options.out / "python.json").write_text(json.dumps(result, indent=1))
-    plot(trips["apart"], options.out / "python.svg")
+    report.plot(carried, options.out / "python.svg")
 
 
 if __name__ == "__main__":

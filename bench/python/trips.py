@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""Arrays between two processes, there and back and one way; all of them take turns."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import mmap
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+import cases
+from peers import PEERS
+from peers_iceoryx import ICEORYX
+from peers_polling import POLLING
+from transports import OURS, Transport
+
+ALL = {kind.name: kind for kind in [*OURS, *PEERS, *POLLING, *ICEORYX]}
+_CPUS = sorted(os.sched_getaffinity(0))
+Rounds = dict[str, list[float]]
+
+
+class Pair:
+    """A transport, and the child at its other end."""
+
+    def __init__(
+        self, kind: type[Transport], array: np.ndarray, apart: bool, stamped: bool
+    ) -> None:
+        """ImportError where that peer is not installed."""
+        self.transport = transport = kind(array)
+        self.stamp = memoryview(mmap.mmap(-1, 8)).cast("d")
+        self.trip = functools.partial(transport.trip, array)
+        context = multiprocessing.get_context("fork")
+        self.child = context.Process(target=transport.child, daemon=True)
+        if stamped:
+            self.child = context.Process(
+                target=transport.stamping_child, args=(self.stamp,), daemon=True
+            )
+        self.child.start()
+        if apart:
+            os.sched_setaffinity(self.child.pid or 0, _CPUS[1:])
+
+    def one_way(self, trip: Callable[[], object], count: int) -> float:
+        """The time of so many ways there, until the receiver has an array."""
+        stamp = self.stamp
+        took = 0.0
+        for _ in range(count):
+            begin = time.perf_counter()
+            trip()
+            took += stamp[0] - begin
+        return took
+
+    def stop(self) -> None:
+        self.transport.stop()
+        self.child.join(10)
+        if self.child.is_alive():
+            self.child.terminate()
+        self.transport.close()
+
+
+def missing() -> list[str]:
+    """What peers need and is not installed."""
+    wanted = ("faster_fifo", "iceoryx2", "torch", "zmq")
+    return [name for name in wanted if not importlib.util.find_spec(name)]
+
+
+def trips(
+    size: str, seconds: float, apart: bool, one_way: bool, names: Iterable[str] = ALL
+) -> Rounds:
+    """There and back between two processes, or only there, for ours and every peer: each
+    on processors of its own, which spinning needs, or where the scheduler puts them,
+    which is often the same one and suits those that sleep."""
+    apart = apart and len(_CPUS) > 1
+    if apart:
+        os.sched_setaffinity(0, _CPUS[:1])
+    try:
+        return _trips(size, seconds, apart, one_way, names)
+    finally:
+        os.sched_setaffinity(0, _CPUS)
+
+
+def _trips(
+    size: str, seconds: float, apart: bool, one_way: bool, names: Iterable[str]
+) -> Rounds:
+    shape, dtype = cases.SIZES[size]
+    array = np.random.default_rng(1).random(shape).astype(dtype)
+    running = {}
+    for name in names:
+        with contextlib.suppress(ImportError):
+            running[name] = Pair(ALL[name], array, apart, one_way)
+    try:
+        for name, pair in running.items():
+            back = np.asarray(pair.trip())
+            assert not pair.transport.copies or (back == array).all(), name
+            del back
+        calls = {name: pair.trip for name, pair in running.items()}
+        if not one_way:
+            return cases.interleave(calls, seconds)
+        return cases.interleave(
+            calls, seconds, lambda name, call, count: running[name].one_way(call, count)
+        )
+    finally:
+        for pair in running.values():
+            pair.stop()
