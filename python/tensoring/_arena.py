@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,19 +42,28 @@ def _row(name: str | None, shape: Shape, dtype: Any, order: str) -> Row:
     return (name, (code, bits, lanes, descr, flags), extents)
 
 
+# Who loans in a loop asks for the same again and again.
+_row_again = functools.lru_cache(maxsize=256)(_row)
+
+
 def rows_of(
     shape: Shape | Mapping[str, tuple[Shape, Any]], dtype: Any, order: str
 ) -> list[Row]:
     """What a loan asks the extension for: one array, or a dict of named ones."""
     if isinstance(shape, Mapping):
         return [_row(name, one[0], one[1], order) for name, one in shape.items()]
-    return [_row(None, shape, dtype, order)]
+    try:
+        return [_row_again(None, shape, dtype, order)]
+    except TypeError:  # a list cannot be looked up
+        return [_row(None, shape, dtype, order)]
 
 
 class Loan:
     """A free slot to be filled in place: sent when the block ends, given back on error.
 
     The arrays must not be used after the block: the slot belongs to the receiver then."""
+
+    __slots__ = ("_arrays", "_message", "_queue", "_rows", "_timeout")
 
     def __init__(self, queue: ArenaQueue, rows: list[Row], timeout: float | None) -> None:
         self._queue = queue
@@ -63,10 +73,12 @@ class Loan:
         self._arrays: list[Array] = []
 
     def __enter__(self) -> Any:
-        self._message = self._queue.arena._loan(self._rows, self._timeout)
-        self._arrays = [self._message.array(i) for i in range(len(self._message))]
+        message = self._message = self._queue._arena._loan(self._rows, self._timeout)
         if len(self._rows) == 1 and self._rows[0][0] is None:
-            return self._arrays[0]
+            array = message.array(0)
+            self._arrays = [array]
+            return array
+        self._arrays = [message.array(i) for i in range(len(message))]
         return dict(zip((row[0] for row in self._rows), self._arrays, strict=True))
 
     def __exit__(
