@@ -103,8 +103,7 @@ struct participant {
     _Atomic uint64_t start_time; /* clock ticks since boot, 0 unknown */
     _Atomic uint64_t pid_ns;     /* inode of the pid namespace, 0 unknown */
     _Atomic uint64_t joined_ns;
-    _Atomic uint64_t cpus; /* it may run on, folded: bit n is processor n modulo 64 */
-    _Atomic uint64_t reserved[10];
+    _Atomic uint64_t reserved[11];
     alignas(LINE) _Atomic uint32_t doorbell; /* who listens to many words: see notify.h */
     _Atomic uint32_t notify;                 /* how it wants to be told, see notify.h */
     _Atomic uint64_t inbox;                  /* channel of its replies, + 1 */

@@ -2,7 +2,10 @@
 #include "ipc/os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
+#include <sched.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -75,11 +78,38 @@ static int futex_wake(_Atomic uint32_t *word, int count)
     return got < 0 ? 0 : (int)got;
 }
 
+static uint64_t processors(uint32_t pid)
+{
+    uint64_t words[128] = {0}, folded = 0;
+
+    if (sched_getaffinity((pid_t)pid, sizeof(words), (cpu_set_t *)(void *)words) < 0)
+        return UINT64_MAX;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        folded |= words[i];
+    return folded;
+}
+
+/* 4th field of /proc/loadavg (proc(5)). */
+static unsigned long runnable(void)
+{
+    char text[128];
+    unsigned long count = 0;
+    int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+    if (fd >= 0)
+        close(fd);
+    text[got > 0 ? got : 0] = 0;
+    return sscanf(text, "%*s %*s %*s %lu", &count) == 1 ? count : 0;
+}
+
 const struct os_calls os_kernel = {
     .now_ns = now_ns,
     .futex_wait = futex_wait,
     .futex_waitv = futex_waitv,
     .futex_wake = futex_wake,
     .dead = participant_dead,
+    .processors = processors,
+    .runnable = runnable,
 };
 const struct os_calls *os = &os_kernel;

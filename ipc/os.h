@@ -30,6 +30,11 @@ struct os_calls {
     int (*futex_wake)(_Atomic uint32_t *word, int count);
     /* Of a claimed entry. True: certainly dead. False: maybe alive. */
     bool (*dead)(const struct view *view, uint32_t participant);
+    /* Processors that a process (0: the calling thread) may use, folded into 64 bits: bit n
+     * stands for n, n + 64, ... All of them if the kernel won't say. */
+    uint64_t (*processors)(uint32_t pid);
+    /* Threads that run or want to, on the whole machine; 0: not known. */
+    unsigned long (*runnable)(void);
 };
 
 extern const struct os_calls os_kernel; /* the real ones */

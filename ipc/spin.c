@@ -2,22 +2,17 @@
 #include "ipc/spin.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
+#include "ipc/crowd.h"
 #include "ipc/os.h"
-#include "ipc/participant.h"
 
-/* What a sleep and a wake-up cost, generously: spinning longer than this for something that
- * does not come is worse than sleeping at once. */
-#define MOST_NS     INT64_C(20000)
-#define LEAST_NS    INT64_C(2000)
+/* What a sleep and a wake-up take, generously. Longer, and a spin in vain costs more than it
+ * could have saved. Shorter, and two that answer each other never find out that they could
+ * both stay awake: each would take the other's wake-up for the time of its answer. */
+#define MOST_NS     INT64_C(50000)
 #define LOOKS       8              /* tries between two looks at the clock */
 #define JUMP_NS     INT64_C(50000) /* between two looks: somebody else had the processor */
-#define MOST_MISSES 10             /* 2^10 waits without a spin, then it is tried again */
+#define MOST_MISSES 8              /* 2^8 waits without a spin, then it is tried again */
 #define JUMP_MISSES 3
 #define CALM_NS     INT64_C(20000000) /* how long an answer about the machine holds */
 #define CROWDED_NS  INT64_C(4000000)
@@ -40,70 +35,6 @@ static void put32(_Atomic uint32_t *at, uint32_t value)
     atomic_store_explicit(at, value, memory_order_relaxed); /* relaxed: local */
 }
 
-/* Processors, folded into 64 bits: bit n stands for n, n + 64, ... */
-static uint64_t allowed(void)
-{
-    uint64_t words[128] = {0}, folded = 0;
-    long bytes;
-    int saved = errno;
-
-    bytes = sched_getaffinity(0, sizeof(words), (cpu_set_t *)(void *)words);
-    for (size_t i = 0; bytes == 0 && i < sizeof(words) / sizeof(words[0]); i++)
-        folded |= words[i];
-    errno = saved;
-    return bytes == 0 ? folded : UINT64_MAX;
-}
-
-/* Those that any living participant may use. */
-static uint64_t allowed_to_all(const struct peer *me)
-{
-    uint64_t all = allowed();
-
-    shm_put(&view_participant(me->view, me->who)->cpus, all);
-    for (uint32_t i = 0; i < me->view->geo.participant_count; i++) {
-        struct participant *entry = view_participant(me->view, i);
-
-        /* E4: as in participant.c; a hint here. */
-        if (PARTICIPANT_STATE(shm_load(&entry->word, E4_LOOK)) == PARTICIPANT_LIVE)
-            all |= shm_get(&entry->cpus);
-    }
-    return all;
-}
-
-/* Threads that run or want to, on the whole machine: 4th field of /proc/loadavg (proc(5)).
- * 0: not known. */
-static unsigned long runnable(void)
-{
-    char text[128];
-    unsigned long count = 0;
-    ssize_t got;
-    int saved = errno, fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
-
-    if (fd >= 0) {
-        got = read(fd, text, sizeof(text) - 1);
-        close(fd);
-        if (got > 0) {
-            char *at = text;
-
-            text[got] = 0;
-            for (int field = 0; at && field < 3; field++)
-                at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL;
-            count = at ? strtoul(at, NULL, 10) : 0;
-        }
-    }
-    errno = saved;
-    return count;
-}
-
-static bool crowded(const struct peer *me)
-{
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    int64_t quota = me->milli_cpus ? me->milli_cpus() : -1;
-
-    return online < 2 || __builtin_popcountll(allowed_to_all(me)) < 2 ||
-           (quota >= 0 && quota < 2000) || runnable() > (unsigned long)online;
-}
-
 /* The answer of a moment ago, or a new one. */
 static bool was_crowded(struct peer *me, int64_t now_ns)
 {
@@ -113,7 +44,7 @@ static bool was_crowded(struct peer *me, int64_t now_ns)
 
     if (now_ns < until)
         return get32(&me->crowd) != 0;
-    answer = crowded(me);
+    answer = crowd(me);
     put32(&me->crowd, answer);
     atomic_store_explicit(&me->crowd_until, now_ns + (answer ? CROWDED_NS : CALM_NS),
                           memory_order_relaxed); /* relaxed: local */
@@ -122,24 +53,15 @@ static bool was_crowded(struct peer *me, int64_t now_ns)
 
 int64_t spin_budget(struct peer *me, int64_t now_ns)
 {
-    /* relaxed: local hint. */
-    int64_t usual = (int64_t)atomic_load_explicit(&me->wait_ewma, memory_order_relaxed);
     uint32_t rest = get32(&me->spin_rest);
 
     if (me->spin_ns >= 0)
         return me->spin_ns;
-    if (usual > MOST_NS)
-        return 0;
     if (rest > 0) {
         put32(&me->spin_rest, rest - 1);
         return 0;
     }
-    if (was_crowded(me, now_ns))
-        return 0;
-    if (usual == 0)
-        return MOST_NS;
-    usual *= 3;
-    return usual < LEAST_NS ? LEAST_NS : usual < MOST_NS ? usual : MOST_NS;
+    return was_crowded(me, now_ns) ? 0 : MOST_NS;
 }
 
 static void missed(struct peer *me, uint32_t weight)
@@ -185,16 +107,4 @@ int spin(struct peer *me, wait_try *attempt, wait_idle *idle, void *context,
     } while (*now_ns < until_ns);
     missed(me, jumped ? JUMP_MISSES : 1);
     return -EAGAIN;
-}
-
-void spin_learn(struct peer *me, int64_t took_ns)
-{
-    /* relaxed: local hint. */
-    int64_t usual = (int64_t)atomic_load_explicit(&me->wait_ewma, memory_order_relaxed);
-
-    /* A wait of seconds says no more than one of a millisecond. */
-    took_ns = took_ns < 50 * MOST_NS ? took_ns : 50 * MOST_NS;
-    usual += (took_ns - usual) / 8;
-    atomic_store_explicit(&me->wait_ewma, (uint64_t)usual,
-                          memory_order_relaxed); /* relaxed: as above */
 }

@@ -3,10 +3,11 @@
  *
  * Spinning pays when what we wait for comes within about the cost of a sleep and a wake-up,
  * and when whoever brings it does not need our processor. Hence
- *  - a spin is limited to a few times what waits took of late, and not begun if they were
- *    long (the ski-rental argument bounds what a wrong guess costs);
- *  - spins that end without success make the next waits not spin at all, twice as many each
- *    time; one that was interrupted (the clock jumped) counts for several;
+ *  - a spin is limited to what a sleep and a wake-up take: the ski-rental argument bounds
+ *    what a wrong guess costs by what the right one would have;
+ *  - waits teach the next ones. After a spin in vain the next wait sleeps at once, after
+ *    another one the next three, and so on up to 255; one that was interrupted (the clock
+ *    jumped) counts for several. A spin that was not in vain ends that;
  *  - nobody spins while more threads of the machine are runnable than it has processors, or
  *    where the participants may use less than two processors between them, by affinity or
  *    by the quota of their cgroup. */
@@ -23,8 +24,5 @@ int64_t spin_budget(struct peer *me, int64_t now_ns);
  * before, and after the last that was looked at: who is done should not have to look. */
 int spin(struct peer *me, wait_try *attempt, wait_idle *idle, void *context,
          int64_t *now_ns, int64_t until_ns);
-
-/* A whole wait, spinning and sleeping, took so long. */
-void spin_learn(struct peer *me, int64_t took_ns);
 
 #endif

@@ -30,7 +30,6 @@ struct peer {
     uint32_t inc;
     int64_t spin_ns;              /* -1 adapts */
     _Atomic uint32_t interrupt;   /* local: waits end with -EINTR on a signal */
-    _Atomic uint64_t wait_ewma;   /* local: how long the last waits took, in ns */
     _Atomic int64_t crowd_until;  /* local: these four: see spin.c */
     _Atomic uint32_t crowd;       /* local: */
     _Atomic uint32_t spin_misses; /* local: spins in vain, one after the other */

@@ -64,9 +64,7 @@ int wait_with(struct peer *me, struct sleeper *sleeper, wait_try *attempt, void 
     if (result == -EAGAIN) {
         result = sleep_until(me, sleeper, attempt, context, deadline);
         reap_unwatch(me);
-        now = os->now_ns();
     }
-    spin_learn(me, now - start);
     if (result == -ETIMEDOUT)
         view_count(me->view, COUNT_TIMEOUTS, 1);
     return result;
