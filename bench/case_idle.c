@@ -18,6 +18,7 @@
 
 #define PROCESSES 64u
 #define TARGET    0.002 /* of one processor, all together */
+#define SETTLE    3.0   /* seconds */
 
 enum way { WAY_RECEIVE, WAY_DESCRIPTOR };
 
@@ -88,7 +89,7 @@ static void measure(enum way way, const char *what, double seconds)
         if (pids[i] < 0)
             die("fork: %s", strerror(errno));
     }
-    let_pass(seconds / 10); /* they settle */
+    let_pass(SETTLE); /* slices grow with the sleep */
     const uint64_t start = clock_ns();
     for (unsigned i = 0; i < PROCESSES; i++)
         used -= cpu_ns(pids[i]);

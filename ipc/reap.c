@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "ipc/channel.h"
+#include "ipc/duty.h"
 #include "ipc/mutant.h"
 #include "ipc/notify.h"
 #include "ipc/os.h"
@@ -11,10 +12,6 @@
 #include "ipc/request.h"
 #include "ipc/shared.h"
 #include "ipc/wake.h"
-#include "ipc/watch.h"
-
-#define WATCH_NS REAP_FIRST_NS
-#define SLICE_NS INT64_C(250000000)
 
 /* The dead one whose sweep this is. */
 struct sweep {
@@ -177,6 +174,7 @@ static void sweep_entry(const struct sweep *sweep)
     if (!MUTANT(REAP_FORGETS))
         sweep_slots(sweep);
     notify_forget(view, sweep->who, PARTICIPANT_INC(sweep->entry));
+    duty_leave(view, sweep->who);
     if (!MUTANT(REAP_SILENT))
         wake_everybody(view);
     /* E7 release: pairs with participant_join(): the sweep comes before the next owner.
@@ -228,71 +226,4 @@ void reap_self(struct peer *me)
     /* E7: as in reap_one(). */
     if (shm_cas(&view_participant(me->view, me->who)->word, &word, sweep.entry, E7_SWEPT))
         sweep_entry(&sweep);
-}
-
-void reap_watch(struct peer *me)
-{
-    struct live *live = view_live(me->view);
-    uint64_t now = (uint64_t)os->now_ns();
-    /* relaxed: it only spares work. Paced by the clock, decided by the kernel's word. */
-    uint64_t last = shm_load(&live->watched_ns, memory_order_relaxed);
-    struct reap_report report = {0};
-
-    if (now - last < (uint64_t)WATCH_NS && last <= now)
-        return;
-    if (!shm_cas(&live->watched_ns, &last, now,
-                 memory_order_relaxed)) /* relaxed: as above */
-        return;
-    /* relaxed: a hint: only who has the short slices keeps pidfds. */
-    if (shm_load(&live->watcher, memory_order_relaxed) == me->who + 1 && watch_quiet(me))
-        return;
-    participant_renew(me);
-    (void)reap_all(me, &report);
-}
-
-/* Nobody has looked for as long: whoever should is dead, stopped or elsewhere. */
-#define NEGLECT_NS (3 * WATCH_NS)
-#define SHORT_NAPS 4
-
-bool reap_watch_seldom(struct peer *me)
-{
-    /* relaxed: it only spares work. */
-    uint64_t last = shm_load(&view_live(me->view)->watched_ns, memory_order_relaxed);
-    uint64_t now = (uint64_t)os->now_ns();
-
-    if (now - last < (uint64_t)WATCH_SELDOM_NS && last <= now)
-        return false;
-    reap_watch(me);
-    return true;
-}
-
-int64_t reap_slice_ns(struct peer *me, uint32_t naps)
-{
-    _Atomic uint32_t *watcher = &view_live(me->view)->watcher;
-    /* relaxed: who watches is a hint; should it be wrong, all look every 250 ms. */
-    uint32_t seen = shm_load(watcher, memory_order_relaxed);
-    uint64_t now = (uint64_t)os->now_ns();
-    uint64_t last = shm_load(&view_live(me->view)->watched_ns, memory_order_relaxed);
-
-    if (seen == me->who + 1)
-        return WATCH_NS;
-    /* The others end their slices together: one tick serves all. */
-    if (seen != 0 && seen <= me->view->geo.participant_count &&
-        now - last < (uint64_t)NEGLECT_NS)
-        return SLICE_NS - (int64_t)(now % (uint64_t)SLICE_NS) +
-               (naps > SHORT_NAPS ? 3 * SLICE_NS : 0);
-    if (shm_cas(watcher, &seen, me->who + 1,
-                memory_order_relaxed)) /* relaxed: as above */
-        return WATCH_NS;
-    return SLICE_NS;
-}
-
-void reap_unwatch(struct peer *me)
-{
-    _Atomic uint32_t *watcher = &view_live(me->view)->watcher;
-    uint32_t seen = me->who + 1;
-
-    /* relaxed: as above. */
-    if (shm_load(watcher, memory_order_relaxed) == seen)
-        shm_cas(watcher, &seen, 0, memory_order_relaxed); /* relaxed: as above */
 }

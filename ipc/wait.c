@@ -3,9 +3,9 @@
 
 #include <errno.h>
 
+#include "ipc/lookout.h"
 #include "ipc/mutant.h"
 #include "ipc/os.h"
-#include "ipc/reap.h"
 #include "ipc/spin.h"
 #include "ipc/wake.h"
 
@@ -17,7 +17,7 @@ static int64_t earlier(int64_t a, int64_t b)
 static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attempt,
                        void *context, int64_t deadline_ns)
 {
-    int64_t slice = REAP_FIRST_NS;
+    int64_t slice = LOOKOUT_FIRST_NS;
     uint32_t naps = 0;
 
     for (;;) {
@@ -38,10 +38,10 @@ static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attem
         if (result == -EINTR &&
             atomic_load_explicit(&me->interrupt, memory_order_relaxed))
             return -EINTR;
-        /* However the sleep ended: who is often woken must look, too. */
-        reap_watch(me);
         if (result == -ETIMEDOUT)
-            slice = reap_slice_ns(me, ++naps);
+            slice = lookout_tick(me, ++naps, 0);
+        else
+            lookout_pass(me); /* who is often woken must look, too */
     }
 }
 
@@ -63,7 +63,7 @@ int wait_with(struct peer *me, struct sleeper *sleeper, wait_try *attempt, void 
                                                  : earlier(deadline, start + budget));
     if (result == -EAGAIN) {
         result = sleep_until(me, sleeper, attempt, context, deadline);
-        reap_unwatch(me);
+        lookout_leave(me);
     }
     if (result == -ETIMEDOUT)
         view_count(me->view, COUNT_TIMEOUTS, 1);

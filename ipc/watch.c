@@ -76,19 +76,39 @@ static bool all_run(struct watch *watch, const struct peer *me)
 bool watch_quiet(const struct peer *me)
 {
     struct notifier *notifier = me->view->notifier;
-    int64_t now = os->now_ns();
     int saved = errno;
-    bool quiet = false;
+    bool quiet;
 
     /* Tests bring their own dead. */
     if (!notifier || os->dead != participant_dead ||
         pthread_mutex_trylock(&notifier->mutex) != 0)
         return false;
-    if (now - notifier->watch.whole_ns < WATCH_WHOLE_NS)
-        quiet = all_run(&notifier->watch, me);
-    if (!quiet)
-        notifier->watch.whole_ns = now;
+    quiet = os->now_ns() < notifier->watch.whole_ns && all_run(&notifier->watch, me);
     pthread_mutex_unlock(&notifier->mutex);
     errno = saved;
     return quiet;
+}
+
+void watch_looked(const struct peer *me, int64_t began_ns)
+{
+    struct notifier *notifier = me->view->notifier;
+    int64_t now = os->now_ns(), pause = (now - began_ns) * WATCH_WHOLE;
+
+    if (!notifier || pthread_mutex_trylock(&notifier->mutex) != 0)
+        return;
+    notifier->watch.whole_ns = now + (pause > WATCH_WHOLE_NS ? pause : WATCH_WHOLE_NS);
+    pthread_mutex_unlock(&notifier->mutex);
+}
+
+int watch_fd(const struct peer *me)
+{
+    struct notifier *notifier = me->view->notifier;
+    int fd;
+
+    if (!notifier)
+        return -1;
+    pthread_mutex_lock(&notifier->mutex);
+    fd = notifier->watch.epoll - 1;
+    pthread_mutex_unlock(&notifier->mutex);
+    return fd;
 }

@@ -14,6 +14,7 @@
 #include "ipc/lockfile.h"
 #include "ipc/notify.h"
 #include "ipc/participant.h"
+#include "ipc/reap.h"
 #include "ipc/segment.h"
 #include "ipc/slot.h"
 #include "src/arena_explain.h"

@@ -5,7 +5,7 @@
 
 #include <tensoring/arena.h>
 
-#include "ipc/reap.h"
+#include "ipc/lookout.h"
 #include "ipc/view.h"
 
 /* On a page that a forked child sees as 0. */
@@ -48,7 +48,7 @@ static inline void arena_pulse(struct tr_arena *arena)
 
     atomic_store_explicit(&arena->pulses, n, memory_order_relaxed);
     if (__builtin_expect((n & 255) == 0, 0))
-        reap_watch(&arena->peer);
+        lookout_pass(&arena->peer);
 }
 
 /* Bytes that have memory by now. */

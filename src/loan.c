@@ -49,7 +49,7 @@ static int loan_slowly(struct tr_arena *arena, struct wanted *wanted, int64_t ti
     int result;
 
     view_count(&arena->view, COUNT_LOAN_WAITS, 1);
-    reap_watch(&arena->peer);
+    lookout_pass(&arena->peer);
     result = wait_for(&arena->peer, &view_live(&arena->view)->classes[wanted->c].freed,
                       attempt, wanted, timeout_ns);
     if (result == 0)

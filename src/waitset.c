@@ -77,7 +77,7 @@ int tr_waitset_open(tr_arena *arena, tr_waitset **out)
     if (!set)
         return tr_fail(TR_ENOMEM, "no memory for a wait set");
     set->arena = arena;
-    set->epoll = set->kick = set->timer = -1;
+    set->epoll = set->kick = set->timer = set->watch = -1;
     set_up(set);
     *out = set;
     return 0;

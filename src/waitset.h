@@ -42,9 +42,9 @@ struct tr_waitset {
     int timer;
     struct bell bell;
     enum bell_kind wish;
+    int watch;     /* watch.h's descriptor, if it is in there; -1 */
     bool armed;    /* unreadable, and rung when something comes */
-    bool slow;     /* the timer ticks at a quarter of its pace */
-    uint32_t naps; /* ticks one after the other that found nothing to do */
+    uint32_t naps; /* ticks since something came */
 };
 
 /* Add any kind of channel. 0, TR_EINVAL, TR_ENOSPC, TR_ENOMEM. */
@@ -59,7 +59,7 @@ void waitset_listen(tr_waitset *set);
 /* Look at the members; how many events were written. */
 size_t waitset_look(tr_waitset *set, tr_event *events, size_t capacity);
 
-/* How often a descriptor is readable for nothing. Tests make it an hour, so that a lost
+/* How often a descriptor is readable for nothing, at most. Tests make it an hour, so that a lost
  * wake-up is one. */
 extern int64_t waitset_slice_ns;
 

@@ -3,7 +3,8 @@
  *
  *  the bell    readable when the doorbell is rung (bell.h)
  *  the kick    an eventfd of our own: what is ready was not all taken, or members changed
- *  the timer   every 250 ms: a waker may have died before it rang, others may be dead
+ *  the timer   now and then: a waker may have died before it rang, others may be dead
+ *  the watch   pidfds of the others, if this process is the one that looks for the dead
  *  descriptors that the user added
  *
  * Armed means: unreadable, and whoever changes something rings. Who finds something in an
@@ -14,12 +15,13 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "ipc/lookout.h"
 #include "ipc/notify.h"
+#include "ipc/watch.h"
 #include "src/error.h"
 #include "src/waitset.h"
 
-#define EVENTS     64
-#define SHORT_NAPS 4
+#define EVENTS 64
 
 int64_t waitset_slice_ns = 250000000;
 
@@ -51,7 +53,7 @@ static void close_all(tr_waitset *set)
         close(set->timer);
     if (set->epoll >= 0)
         close(set->epoll);
-    set->kick = set->timer = set->epoll = -1;
+    set->kick = set->timer = set->watch = set->epoll = -1;
     set->armed = false;
     errno = saved;
 }
@@ -90,16 +92,14 @@ static int hang_up_another(tr_waitset *set)
     return hang_up(set);
 }
 
-static int set_timer(tr_waitset *set, bool slow)
+static int set_timer(tr_waitset *set, int64_t ns)
 {
-    const int64_t ns = waitset_slice_ns * (slow ? 4 : 1);
     const struct timespec slice = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
     const struct itimerspec slices = {.it_interval = slice, .it_value = slice};
     int saved = errno;
     int result = timerfd_settime(set->timer, 0, &slices, NULL) < 0 ? -errno : 0;
 
     errno = saved;
-    set->slow = slow;
     return result;
 }
 
@@ -116,7 +116,7 @@ static int make(tr_waitset *set)
         result = set->kick < 0 && set->epoll >= 0 ? set->kick : -errno;
     errno = saved;
     if (result == 0)
-        result = set_timer(set, false);
+        result = set_timer(set, waitset_slice_ns);
     if (result == 0)
         result = put_in(set, set->kick, EPOLLIN, (uint32_t)set->kick);
     if (result == 0)
@@ -222,16 +222,34 @@ void waitset_fd_look(tr_waitset *set)
     }
 }
 
-/* Nothing has come for a while, and others look for the dead: tick less often. */
+/* Who watches is told of deaths by its pidfds, and need not tick for them. */
+static void watch(tr_waitset *set)
+{
+    int fd = watch_fd(&set->arena->peer);
+
+    if (fd >= 0 && fd != set->watch && put_in(set, fd, EPOLLIN, (uint32_t)fd) == 0)
+        set->watch = fd;
+}
+
 static void tick(tr_waitset *set)
 {
+    struct peer *me = &set->arena->peer;
+    int64_t slice = lookout_tick(me, ++set->naps, waitset_slice_ns);
+
     evfd_clear(set->timer); /* a timerfd is read the same way */
-    set->naps = reap_watch_seldom(&set->arena->peer) ? 0 : set->naps + 1;
-    if (set->slow != (set->naps > SHORT_NAPS))
-        (void)set_timer(set, !set->slow);
-    if (bell_unfit(&set->arena->peer, &set->bell, set->wish))
+    (void)set_timer(set, slice);
+    watch(set);
+    if (bell_unfit(me, &set->bell, set->wish))
         (void)hang_up_another(set);
-    bell_renew(&set->arena->peer, &set->bell);
+    bell_renew(me, &set->bell);
+}
+
+static void alarm_rings(tr_waitset *set)
+{
+    if (lookout_alarm(&set->arena->peer))
+        return;
+    take_out(set, set->watch); /* until the next tick */
+    set->watch = -1;
 }
 
 /* What was readable, and was not a user's descriptor, is not any more. */
@@ -247,16 +265,18 @@ static void clear(tr_waitset *set)
 
         if (fd == set->timer)
             tick(set);
+        else if (fd == set->watch)
+            alarm_rings(set);
         else if (fd == set->kick)
             evfd_clear(set->kick);
         else if (fd == bell_fd(me, &set->bell))
             bell_clear(me, &set->bell);
-        busy |= fd != set->timer;
+        busy |= fd != set->timer && fd != set->watch;
     }
+    if (busy && set->naps > 0)
+        (void)set_timer(set, waitset_slice_ns);
     if (busy)
         set->naps = 0;
-    if (busy && set->slow)
-        (void)set_timer(set, false);
 }
 
 /* 0, or -errno: the bell works no more. */

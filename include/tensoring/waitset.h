@@ -97,14 +97,14 @@ TR_API TR_CHECK int tr_waitset_remove(tr_waitset *set, uint64_t token);
  * Threads:  any, also on one set: each event may go to several.
  * Progress: blocks up to the timeout.
  * Syscalls: none if something is ready; else one to sleep.
- * Crash:    the others go on; who was woken instead of them may be a second late.
+ * Crash:    the others go on; who was woken instead of them may be 2 s late.
  */
 TR_API TR_CHECK int tr_waitset_wait(tr_waitset *set, tr_event *events, size_t capacity,
                                     int64_t timeout_ns, size_t *count);
 
 /**
  * The descriptor that becomes readable when something may be ready, for poll, epoll and
- * event loops; now and then (after 250 ms to 1 s) also when nothing is. Don't read from it. In a
+ * event loops; now and then (after 250 ms to 2 s) also when nothing is. Don't read from it. In a
  * forked child the set lives on, but ask for the descriptor again there.
  *
  * Behind it is an eventfd made before the fork (tr_arena_options.eventfds), an io_uring or

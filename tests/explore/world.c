@@ -118,7 +118,7 @@ static void watch_everything(void)
     const struct view *view = &world.view;
 
     world_watch(&view_live(view)->classes[0].freed);
-    world_watch(&view_live(view)->watcher);
+    world_watch(&view_live(view)->duties);
     for (uint32_t i = 0; i < view->geo.slot_count; i++) {
         world_watch(&view_record(view, i)->owner);
         world_watch(&view_record(view, i)->where);

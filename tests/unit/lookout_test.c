@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* Who looks for the dead, and how often: under a clock of the test's own. */
+#include "support.h"
+
+#include <signal.h>
+
+#include "ipc/duty.h"
+#include "ipc/lookout.h"
+#include "ipc/os.h"
+#include "ipc/participant.h"
+#include "src/arena.h"
+
+#define MS INT64_C(1000000)
+
+static struct os_calls fake;
+static int64_t now;
+static uint32_t dead; /* participant + 1 */
+static uint32_t looks;
+static tr_arena *arena;
+static struct peer peers[4];
+
+static int64_t fake_now(void)
+{
+    return now;
+}
+
+static bool fake_dead(const struct view *view, uint32_t i)
+{
+    (void)view;
+    looks++;
+    return dead == i + 1;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    arena = make_arena(4, 0);
+    peers[0] = arena->peer;
+    for (uint32_t i = 1; i < 4; i++) {
+        peers[i] = arena->peer;
+        assert_ok(participant_join(&peers[i]));
+        assert_int_not_equal(peers[i].who, peers[i - 1].who);
+    }
+    fake = os_kernel;
+    fake.now_ns = fake_now;
+    fake.dead = fake_dead;
+    os = &fake;
+    now = (os_kernel.now_ns() / (10000 * MS) + 1) * 10000 * MS;
+    dead = looks = 0;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    os = &os_kernel;
+    tr_arena_close(arena);
+    return 0;
+}
+
+static void each_has_a_pace(void **state)
+{
+    (void)state;
+    now += 1 * MS;
+    assert_int_equal(lookout_tick(&peers[0], 1, 0), 20 * MS);
+    assert_int_equal(lookout_tick(&peers[1], 1, 0), 60 * MS);
+    assert_int_equal(lookout_tick(&peers[2], 1, 0), 249 * MS); /* at the same tick */
+    assert_int_equal(lookout_tick(&peers[3], 9, 0), 1999 * MS);
+    assert_int_equal(duties_seen(&arena->view).watcher, peers[0].who + 1);
+    assert_int_equal(duties_seen(&arena->view).deputy, peers[1].who + 1);
+    for (uint32_t naps = 2; naps < 70; naps++) {
+        now += 20 * MS;
+        assert_int_equal(lookout_tick(&peers[0], naps, 0), (naps > 64 ? 100 : 20) * MS);
+    }
+    assert_int_equal(lookout_tick(&peers[1], 65, 0), 250 * MS);
+    assert_int_equal(lookout_tick(&peers[0], 1, 300 * MS), 300 * MS);
+}
+
+static void only_one_looks(void **state)
+{
+    (void)state;
+    lookout_tick(&peers[0], 1, 0);
+    assert_int_equal(looks, 3);
+    lookout_tick(&peers[1], 1, 0);
+    lookout_tick(&peers[2], 1, 0);
+    assert_int_equal(looks, 3);
+    lookout_tick(&peers[1], 2, 0); /* at the watcher alone */
+    assert_int_equal(looks, 4);
+    lookout_pass(&peers[2]);
+    assert_int_equal(looks, 4);
+    now += 20 * MS;
+    lookout_pass(&peers[2]); /* who is active does not rely on those asleep */
+    assert_int_equal(looks, 7);
+}
+
+static void deputy_takes_over_from_the_dead(void **state)
+{
+    (void)state;
+    lookout_tick(&peers[0], 1, 0);
+    lookout_tick(&peers[1], 1, 0);
+    dead = peers[0].who + 1;
+    now += 19 * MS;
+    assert_true(lookout_tick(&peers[2], 9, 0) > 20 * MS);
+    assert_int_equal(lookout_tick(&peers[1], 2, 0), 20 * MS);
+    assert_int_equal(
+        PARTICIPANT_STATE(shm_get(&view_participant(&arena->view, peers[0].who)->word)),
+        PARTICIPANT_FREE);
+    assert_int_equal(duties_seen(&arena->view).watcher, peers[1].who + 1);
+    assert_int_equal(lookout_tick(&peers[2], 3, 0), 60 * MS); /* the next deputy */
+}
+
+static void the_dead_keep_no_duty(void **state)
+{
+    (void)state;
+    lookout_tick(&peers[0], 1, 0);
+    lookout_tick(&peers[1], 1, 0);
+    dead = peers[1].who + 1;
+    now += 20 * MS;
+    lookout_tick(&peers[0], 2, 0);
+    assert_int_equal(duties_seen(&arena->view).deputy, 0);
+}
+
+static void who_wakes_leaves_its_duty(void **state)
+{
+    (void)state;
+    lookout_tick(&peers[0], 1, 0);
+    lookout_leave(&peers[0]);
+    lookout_leave(&peers[1]); /* has none */
+    assert_int_equal(lookout_tick(&peers[1], 9, 0), 20 * MS);
+    assert_true(lookout_tick(&peers[0], 1, 0) > 20 * MS);
+}
+
+/* Stopped, or in somebody else's code for long. Also if the words are nonsense. */
+static void neglect_is_noticed(void **state)
+{
+    struct live *live = view_live(&arena->view);
+
+    (void)state;
+    lookout_tick(&peers[0], 1, 0);
+    now += 60 * MS;
+    assert_true(lookout_tick(&peers[2], 9, 0) > 20 * MS);
+    now += 1;
+    assert_int_equal(lookout_tick(&peers[3], 9, 0), 20 * MS);
+    shm_put(&live->duties, 0xfffefffe);
+    assert_true(lookout_tick(&peers[1], 1, 0) > 20 * MS);
+    now += 61 * MS;
+    assert_int_equal(lookout_tick(&peers[1], 2, 0), 20 * MS);
+    shm_put(&live->watch_due_ns, UINT64_MAX / 2);
+    assert_int_equal(lookout_tick(&peers[2], 2, 0), 20 * MS);
+}
+
+int main(void)
+{
+#define SCENE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        SCENE(each_has_a_pace),
+        SCENE(only_one_looks),
+        SCENE(deputy_takes_over_from_the_dead),
+        SCENE(the_dead_keep_no_duty),
+        SCENE(who_wakes_leaves_its_duty),
+        SCENE(neglect_is_noticed),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
