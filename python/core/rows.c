@@ -26,15 +26,16 @@ static int open_row(State *state, PyObject *array, const Source *first, Source *
 /* 0, -1 with an exception, or 1: not alike, or with no room for one more dimension. */
 int source_rows(State *state, PyObject *list, Source *source)
 {
-    Py_ssize_t n = PyList_Size(list);
     Source first, row;
+    Py_ssize_t n;
 
     source_raw(source, NULL, 0);
+    source->keeper = PyList_GetSlice(list, 0, PY_SSIZE_T_MAX);
+    n = source->keeper ? PyList_Size(source->keeper) : -1;
     if (n < 1)
-        return 1;
-    source->keeper = PyList_GetSlice(list, 0, n);
+        return n < 0 ? -1 : 1;
     source->rows = PyMem_Malloc((size_t)n * sizeof(*source->rows));
-    if (!source->keeper || !source->rows) {
+    if (!source->rows) {
         PyErr_NoMemory();
         return -1;
     }

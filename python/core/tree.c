@@ -23,9 +23,9 @@ typedef struct Writer {
     size_t used, room;
     Source *sources; /* the first is the tree itself */
     size_t count, sources_room;
-    PyObject *numbers; /* {address: number}, or NULL while there are none */
+    PyObject *numbers; /* {address: number} */
     uint64_t numbered;
-    PyObject *rest; /* what goes to `dump`, or NULL */
+    PyObject *rest; /* what goes to `dump` */
     int depth;
 } Writer;
 
@@ -33,19 +33,27 @@ typedef int write_one(Writer *to, PyObject *object);
 
 static write_one write_node;
 
+static int make_room(Writer *to, size_t n)
+{
+    size_t room = 2 * (to->used + n) + 256;
+    char *grown;
+
+    if (to->room - to->used >= n)
+        return 0;
+    grown = PyMem_Realloc(to->bytes, room);
+    if (!grown) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    to->bytes = grown;
+    to->room = room;
+    return 0;
+}
+
 static int put(Writer *to, const void *bytes, size_t n)
 {
-    if (to->room - to->used < n) {
-        size_t room = 2 * (to->used + n) + 256;
-        char *grown = PyMem_Realloc(to->bytes, room);
-
-        if (!grown) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        to->bytes = grown;
-        to->room = room;
-    }
+    if (make_room(to, n) < 0)
+        return -1;
     memcpy(to->bytes + to->used, bytes, n);
     to->used += n;
     return 0;
@@ -89,9 +97,7 @@ static Source *next_source(Writer *to)
 
 static int write_rest(Writer *to, PyObject *object)
 {
-    if (!to->rest)
-        to->rest = PyList_New(0);
-    if (!to->rest || PyList_Append(to->rest, object) < 0)
+    if (PyList_Append(to->rest, object) < 0)
         return -1;
     return put_letter(to, TREE_REST);
 }
@@ -104,6 +110,7 @@ static int add_source(Writer *to, PyObject *object, char letter)
 
     if (!source)
         return PyErr_Occurred() ? -1 : 1;
+    source_raw(source, NULL, 0);
     needs = letter == TREE_ROWS         ? source_rows(to->state, object, source)
             : letter == TREE_LONG_BYTES ? source_bytes(object, source)
                                         : source_plain_array(to->state, object, source);
@@ -164,23 +171,52 @@ static int write_long_bytes(Writer *to, PyObject *bytes)
     return needs == 1 ? write_rest(to, bytes) : needs;
 }
 
-static int write_list(Writer *to, PyObject *list)
+/* 0, -1, or 1: not a list of floats only. */
+static int write_floats(Writer *to, PyObject *list, Py_ssize_t n)
 {
-    Py_ssize_t n = PyList_Size(list);
+    size_t before = to->used;
+    char *at;
 
-    if (n >= LEAST_ROWS &&
-        (PyObject *)Py_TYPE(PyList_GetItem(list, 0)) == to->state->ndarray) {
-        int needs = add_source(to, list, TREE_ROWS);
+    if (put_number(to, TREE_FLOATS, (uint64_t)n) < 0 ||
+        make_room(to, (size_t)n * sizeof(double)) < 0)
+        return -1;
+    at = to->bytes + to->used;
+    for (Py_ssize_t i = 0; i < n; i++, at += sizeof(double)) {
+        PyObject *item = PyList_GetItem(list, i);
+        double value;
 
-        if (needs != 1)
-            return needs;
+        if (Py_TYPE(item) != &PyFloat_Type) {
+            to->used = before;
+            return 1;
+        }
+        value = PyFloat_AsDouble(item);
+        memcpy(at, &value, sizeof(value));
     }
+    to->used += (size_t)n * sizeof(double);
+    return 0;
+}
+
+static int write_items(Writer *to, PyObject *list, Py_ssize_t n)
+{
     if (put_number(to, TREE_LIST, (uint64_t)n) < 0)
         return -1;
     for (Py_ssize_t i = 0; i < n; i++)
         if (write_node(to, PyList_GetItem(list, i)) < 0)
             return -1;
     return 0;
+}
+
+static int write_list(Writer *to, PyObject *list)
+{
+    Py_ssize_t n = PyList_Size(list);
+    PyTypeObject *first = n ? Py_TYPE(PyList_GetItem(list, 0)) : NULL;
+    int needs = 1;
+
+    if (first == &PyFloat_Type)
+        needs = write_floats(to, list, n);
+    else if ((PyObject *)first == to->state->ndarray && n >= LEAST_ROWS)
+        needs = add_source(to, list, TREE_ROWS);
+    return needs == 1 ? write_items(to, list, n) : needs;
 }
 
 static int write_tuple(Writer *to, PyObject *tuple)
@@ -211,7 +247,7 @@ static int write_dict(Writer *to, PyObject *dict)
 /* 1: it came before and its number is written; 0: it is new; or -1. */
 static int write_same(Writer *to, PyObject *address)
 {
-    PyObject *known = to->numbers ? PyDict_GetItemWithError(to->numbers, address) : NULL;
+    PyObject *known = PyDict_GetItemWithError(to->numbers, address);
 
     if (!known)
         return PyErr_Occurred() ? -1 : 0;
@@ -221,12 +257,8 @@ static int write_same(Writer *to, PyObject *address)
 static int give_number(Writer *to, PyObject *address)
 {
     PyObject *number = PyLong_FromUnsignedLongLong(to->numbered++);
-    int code = -1;
+    int code = number ? PyDict_SetItem(to->numbers, address, number) : -1;
 
-    if (!to->numbers)
-        to->numbers = PyDict_New();
-    if (number && to->numbers)
-        code = PyDict_SetItem(to->numbers, address, number);
     Py_XDECREF(number);
     return code;
 }
@@ -255,20 +287,26 @@ static int write_shared(Writer *to, PyObject *object, write_one *write)
 /* What holds others, or is so large that sending it twice would matter. */
 static int write_object(Writer *to, PyObject *object, write_one *write)
 {
+    bool shared;
     int code;
 
     if (to->depth == MAX_DEPTH)
         return write_rest(to, object);
+    shared = Py_REFCNT(object) > 1;
+    Py_INCREF(object); /* taking rows may start a collection, which may run anything */
     to->depth++;
-    code = Py_REFCNT(object) > 1 ? write_shared(to, object, write) : write(to, object);
+    code = shared ? write_shared(to, object, write) : write(to, object);
     to->depth--;
+    Py_DECREF(object);
     return code;
 }
 
 static int write_node(Writer *to, PyObject *object)
 {
-    PyTypeObject *type = Py_TYPE(object);
+    PyTypeObject *type = object ? Py_TYPE(object) : NULL;
 
+    if (!object)
+        return -1;
     if (type == &PyLong_Type)
         return write_int(to, object);
     if (type == &PyFloat_Type)
@@ -318,7 +356,10 @@ static int write_tree(Writer *to, PyObject *object, PyObject *dump)
 {
     uint64_t arrays = 0;
 
-    if (put(to, &arrays, sizeof(arrays)) < 0 || !next_source(to))
+    to->numbers = PyDict_New();
+    to->rest = PyList_New(0);
+    if (!to->numbers || !to->rest || !next_source(to) ||
+        put(to, &arrays, sizeof(arrays)) < 0)
         return -1;
     source_raw(to->sources, NULL, 0);
     to->count = 1;
@@ -326,7 +367,7 @@ static int write_tree(Writer *to, PyObject *object, PyObject *dump)
         return -1;
     arrays = to->count - 1;
     memcpy(to->bytes, &arrays, sizeof(arrays));
-    if (to->rest && add_dumped(to, dump) < 0)
+    if (PyList_Size(to->rest) && add_dumped(to, dump) < 0)
         return -1;
     source_raw(to->sources, to->bytes, to->used);
     return 0;

@@ -16,6 +16,7 @@ enum {
     TREE_LONG_BYTES = 'B', /* the next part */
     TREE_ARRAY = 'a',      /* the next part */
     TREE_ROWS = 'r',       /* the next part: a list of its rows */
+    TREE_FLOATS = 'D',     /* n, n times 8 bytes: a list of floats */
     TREE_LIST = 'l',       /* n, n nodes */
     TREE_TUPLE = 'u',      /* n, n nodes */
     TREE_DICT = 'm',       /* n, n times key and value */

@@ -141,17 +141,36 @@ static int number(Reader *from, PyObject *object)
 
 static PyObject *read_list(Reader *from, bool numbered)
 {
-    PyObject *list = PyList_New(0);
-    Py_ssize_t n = 0;
+    PyObject *list;
+    Py_ssize_t n;
 
-    if (!list || take_count(from, 1, &n) < 0 || (numbered && number(from, list) < 0))
+    if (take_count(from, 1, &n) < 0)
+        return NULL;
+    list = PyList_New(n);
+    if (list && numbered && number(from, list) < 0)
         Py_CLEAR(list);
     for (Py_ssize_t i = 0; list && i < n; i++) {
         PyObject *item = read_node(from);
 
-        if (!item || PyList_Append(list, item) < 0)
+        if (!item || PyList_SetItem(list, i, item) < 0)
             Py_CLEAR(list);
-        Py_XDECREF(item);
+    }
+    return list;
+}
+
+static PyObject *read_floats(Reader *from)
+{
+    PyObject *list;
+    Py_ssize_t n;
+
+    if (take_count(from, sizeof(double), &n) < 0)
+        return NULL;
+    list = PyList_New(n);
+    for (Py_ssize_t i = 0; list && i < n; i++) {
+        PyObject *item = read_float(from);
+
+        if (!item || PyList_SetItem(list, i, item) < 0)
+            Py_CLEAR(list);
     }
     return list;
 }
@@ -286,6 +305,8 @@ static PyObject *read_letter(Reader *from, char letter)
         return read_array(from);
     case TREE_ROWS:
         return read_rows(from);
+    case TREE_FLOATS:
+        return read_floats(from);
     case TREE_LIST:
         return read_list(from, false);
     case TREE_TUPLE:

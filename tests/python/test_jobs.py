@@ -236,3 +236,11 @@ def test_what_cannot_be_sent_is_an_error(pool: tr.Pool) -> None:
 
 def iter_of(n: int) -> Any:
     return (i for i in range(n))
+
+
+def test_too_many_dimensions(trusting: tr.Arena) -> None:
+    queue = trusting.queue("q")
+    for obj in (np.zeros((1,) * 17), [np.zeros((1,) * 17)] * 5):
+        with pytest.raises(ValueError, match="17 dimensions"):
+            there_and_back(queue, obj)
+    assert len(there_and_back(queue, [np.zeros((1,) * 16)] * 5)) == 5
