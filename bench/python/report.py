@@ -48,10 +48,11 @@ def where_slower(
                     faster = cases.ratio(figures, best, peer)
                     if faster > 1:
                         found.append((f"{size} {way}, {placement}", peer, best, faster))
-    for case in ("serving", "sums", "proxystore"):
+    for case in ("serving", "sums", "jobs", "proxystore"):
+        pools = case in ("sums", "jobs")
         for peer in other[case]:
-            kind = peer.split(", ")[0] + ", " if case == "sums" else ""
-            ours = f"{kind}tensoring" + (".Pool" if case == "sums" else "")
+            kind = peer.split(", ")[0] + ", " if pools else ""
+            ours = f"{kind}tensoring" + (".Pool" if pools else "")
             if not peer.removeprefix(kind).startswith("tensoring"):
                 faster = cases.ratio(other[case], ours, peer)
                 if faster > 1:

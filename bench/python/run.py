@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import cases
+import pools
 import report
 import trips
 
@@ -64,6 +65,9 @@ def bars(
     bar(pool, "arrays, tensoring.Pool", "arrays, multiprocessing.Pool", 5, "100 x 512")
     bar(pool, "arrays, tensoring.Pool", "arrays, one process", 1, "100 x 512")
     bar(pool, "lists, tensoring.Pool", "lists, multiprocessing.Pool", 1, "100 x 512")
+    for kind in ("1000 jobs", "1000 numbers", "1 call", "8 x 1 MiB"):
+        ours, theirs = f"{kind}, tensoring.Pool", f"{kind}, multiprocessing.Pool"
+        bar(other["jobs"], ours, theirs, 1, "jobs")
     cycle = other["one_thread"]
     took = cases.summary(cycle["send + receive + release"])["median"]
     views = cases.ratio(cycle, "send + receive + release", "frombuffer")
@@ -111,6 +115,7 @@ def main() -> None:
         "serving": cases.serving(max(5, int(options.seconds * 400))),
         "one_thread": cases.one_thread(options.seconds),
         "sums": cases.sums(options.seconds * 2),
+        "jobs": pools.jobs(options.seconds * 2),
         "proxystore": cases.proxystore(options.side),
     }
     for name, figures in other.items():

@@ -173,9 +173,7 @@ class Pool:
     def _cut(self, items: Iterable[Any], size: int | None) -> list[list[Any]]:
         values = items if type(items) is list else list(items)
         if size is None:
-            # Fewer pieces than multiprocessing makes: sending one costs microseconds.
-            pieces = len(self._workers.processes) * (1 if len(values) < 1000 else 4)
-            size = -(-len(values) // pieces) or 1
+            size = -(-len(values) // (4 * len(self._workers.processes))) or 1
         return [values[i : i + size] for i in range(0, len(values), size)]
 
     def _map(
