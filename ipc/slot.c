@@ -4,15 +4,22 @@
 #include <errno.h>
 
 #include "ipc/mutant.h"
+#include "ipc/segment.h"
 #include "ipc/shared.h"
 #include "ipc/wake.h"
 
 /* Slots of at least this size: the last one freed by anybody is worth a cache miss, since
- * its payload still is in some cache. */
+ * its payload still is in some cache. In a lazy arena any slot is: it has memory. */
 #define WARM_BYTES 16384
 
 /* How many slots to fetch ahead of what is being loaned. */
 #define AHEAD 2
+
+static bool warm(const struct view *view, uint32_t c)
+{
+    return view->geo.classes[c].slot_bytes >= WARM_BYTES ||
+           view->geo.flags & SEGMENT_LAZY;
+}
 
 bool slot_loan_this(struct peer *me, uint32_t slot)
 {
@@ -72,7 +79,7 @@ int slot_loan(struct peer *me, uint32_t c, uint32_t *slot)
             return 0;
         }
     }
-    if (class->slot_bytes >= WARM_BYTES) {
+    if (warm(me->view, c)) {
         /* relaxed: a hint. */
         uint32_t last = shm_get(&view_live(me->view)->classes[c].last) - 1;
 
@@ -91,7 +98,7 @@ static void freed(const struct view *view, uint32_t slot, uint32_t c)
 {
     struct class_words *words = &view_live(view)->classes[c];
 
-    if (view->geo.classes[c].slot_bytes >= WARM_BYTES)
+    if (warm(view, c))
         shm_put(&words->last, slot + 1);
     wake_one(view, &words->freed);
 }

@@ -306,6 +306,53 @@ static void lazy_reserves_and_trims(void **state)
     tr_arena_close(arena);
 }
 
+/* Frees in the child what the parent sends, one after the other. */
+static void lazy_takes_what_others_freed(void **state)
+{
+    enum { SLOTS = 64 };
+    tr_slot_class classes[] = {{4096, SLOTS}};
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_message *message;
+    uint64_t before;
+    int freed[2];
+    char byte;
+    tr_queue *queue;
+    tr_arena *arena;
+    pid_t child;
+    (void)state;
+
+    options.flags = TR_ARENA_LAZY;
+    options.classes = classes;
+    options.class_count = 1;
+    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_queue_open(arena, "q", NULL, &queue));
+    assert_ok(tr_arena_info_read(arena, &info));
+    before = info.resident_bytes;
+    assert_int_equal(pipe(freed), 0);
+    child = fork();
+    for (int i = 0; child == 0 && i < SLOTS; i++) {
+        if (tr_queue_receive(queue, TR_FOREVER, &message) != 0)
+            _exit(1);
+        tr_release(message);
+        if (write(freed[1], "", 1) != 1)
+            _exit(2);
+    }
+    if (child == 0)
+        _exit(0);
+    for (int i = 0; i < SLOTS; i++) {
+        assert_ok(tr_loan_bytes(arena, 4096, TR_NOWAIT, &message));
+        assert_ok(tr_queue_send(queue, message, TR_NOWAIT));
+        assert_int_equal(read(freed[0], &byte, 1), 1);
+    }
+    assert_int_equal(status_of(child), 0);
+    assert_ok(tr_arena_info_read(arena, &info));
+    assert_in_range(info.resident_bytes - before, 4096, 4 * 4096);
+    close(freed[0]), close(freed[1]);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
 static void populates_and_reports_large_pages(void **state)
 {
     tr_slot_class classes[] = {{4 << 20, 2}};
@@ -447,6 +494,7 @@ int main(void)
         named_test(sweeps_only_the_dead),
         named_test(create_takes_over_a_crashed_name),
         cmocka_unit_test(lazy_reserves_and_trims),
+        cmocka_unit_test(lazy_takes_what_others_freed),
         cmocka_unit_test(populates_and_reports_large_pages),
         named_test(is_full_when_all_entries_are_taken),
         named_test(closing_gives_everything_back),
