@@ -279,7 +279,6 @@ static int core_exec(PyObject *module)
 }
 
 /* clang-format off */
-/* clang-format off */
 #define EACH_OBJECT(X)                                                              \
     X(arena_type) X(queue_type) X(broadcast_type) X(subscription_type)             \
     X(board_type) X(waitset_type) X(message_type) X(view_type) X(ndarray) X(encode) \
