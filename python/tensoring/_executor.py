@@ -70,9 +70,9 @@ class Executor(_Executor):
                 raise RuntimeError("cannot schedule new futures after shutdown")
             future: Future[Any] = Future()
             values = [*args, *kwargs.values()]
+            self._pool._serve()
             self._pending.append((future, fn, tuple(kwargs), values))
             self._feed()
-        self._pool._serve()
         return future
 
     def _feed(self) -> None:
@@ -84,6 +84,7 @@ class Executor(_Executor):
             while self._pending and self._running < self._limit:
                 future, fn, names, values = self._pending.popleft()
                 if not future.set_running_or_notify_cancel():
+                    self._pool._served()
                     continue
                 with self._counting:
                     self._running += 1
@@ -93,6 +94,7 @@ class Executor(_Executor):
                 except Exception as error:
                     with self._counting:
                         self._running -= 1
+                    self._pool._served()
                     future.set_exception(error)
         finally:
             self._lock.release()
@@ -100,6 +102,7 @@ class Executor(_Executor):
     def _done(self) -> None:
         with self._counting:
             self._running -= 1
+        self._pool._served()
         self._feed()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -111,6 +114,7 @@ class Executor(_Executor):
                     future = self._pending.popleft()[0]
                     future.cancel()
                     future.set_running_or_notify_cancel()
+                    self._pool._served()
         if wait:
             self._pool._wait_for(lambda: not self._pending and not self._running, None)
             self._pool.close()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Pool: stands in for multiprocessing.Pool. Arrays in arguments and results travel raw.
 
-No helper thread is needed: who waits for a result receives results for everybody. One
-is started when callbacks or futures must be served while nobody waits."""
+Who waits for a result receives results for everybody. A thread does so only while there
+are callbacks or futures to be served, which nobody waits for."""
 
 from __future__ import annotations
 
@@ -140,6 +140,9 @@ class Pool:
         self._waiting: dict[int, tuple[Any, int]] = {}
         self._pump_lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._serving = 0  # results that a thread has to receive for
+        self._serve_lock = threading.Lock()
+        self._wanted = threading.Event()  # whether there are any
         self._broken: BaseException | None = None
         self._deaths: list[str] = []
         self._state = "open"
@@ -185,11 +188,16 @@ class Pool:
         **callbacks: Any,
     ) -> Any:
         pieces = self._cut(items, size)
-        result = into(self, len(pieces), **callbacks)
         if callbacks:
             self._serve()
-        for i, piece in enumerate(pieces):
-            self._send(what, piece, result, i)
+        result = into(self, len(pieces), **callbacks)
+        try:
+            for i, piece in enumerate(pieces):
+                self._send(what, piece, result, i)
+        except BaseException:
+            if callbacks:
+                self._served()
+            raise
         return result
 
     # ---- receiving
@@ -268,20 +276,40 @@ class Pool:
         deadline = None if timeout is None else time.monotonic() + timeout
         while not done():
             left = 1.0 if deadline is None else deadline - time.monotonic()
-            if self._thread is not None and waker is not None:
-                waker().wait(min(max(left, 0), 1.0))
+            if self._serving and waker is not None:
+                self._serve()  # until this one has waited, too
+                try:
+                    waker().wait(min(max(left, 0), 1.0))
+                finally:
+                    self._served()
             else:
                 self._pump(max(left, 0), done)
             if left <= 0:
                 return
 
     def _serve(self) -> None:
-        """Have a thread receive: callbacks and futures cannot wait for somebody to."""
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=_serve_pool, args=(weakref.ref(self),), daemon=True
-            )
-            self._thread.start()
+        """Have a thread receive until _served() was called as often: callbacks and
+        futures cannot wait for somebody to wait."""
+        wanted = self._wanted
+
+        def collected(_: object) -> None:
+            wanted.set()
+
+        with self._serve_lock:
+            self._serving += 1
+            wanted.set()
+            if self._thread is None:
+                ref = weakref.ref(self, collected)
+                self._thread = threading.Thread(
+                    target=_serve_pool, args=(ref, wanted), daemon=True
+                )
+                self._thread.start()
+
+    def _served(self) -> None:
+        with self._serve_lock:
+            self._serving -= 1
+            if not self._serving and self._state != "ended":
+                self._wanted.clear()
 
     # ---- what multiprocessing.Pool has
 
@@ -304,11 +332,17 @@ class Pool:
     ) -> AsyncResult:
         """The same, without waiting."""
         named = kwds or {}
+        values = [*args, *named.values()]
+        what = call(APPLY, func, tuple(named))
         if callback or error_callback:
             self._serve()
         result = One(self, 1, callback, error_callback)
-        what = call(APPLY, func, tuple(named))
-        self._send(what, [*args, *named.values()], result, 0)
+        try:
+            self._send(what, values, result, 0)
+        except BaseException:
+            if callback or error_callback:
+                self._served()
+            raise
         return result
 
     def map(
@@ -448,6 +482,8 @@ class Pool:
         self._leave()
 
     def _leave(self) -> None:
+        with self._serve_lock:
+            self._wanted.set()  # the last time
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
         for arena in self._arenas:
@@ -463,12 +499,11 @@ class Pool:
         return f"<tensoring.Pool, {len(self._workers.processes)} workers, {self._state}>"
 
 
-def _serve_pool(ref: weakref.ref[Pool]) -> None:
-    while True:
+def _serve_pool(ref: weakref.ref[Pool], wanted: threading.Event) -> None:
+    while wanted.wait():
         pool = ref()
+        while pool is not None and pool._serving and pool._state != "ended":
+            pool._pump(_LOOK_AT_WORKERS)
         if pool is None or pool._state == "ended":
             return
-        pool._pump(_LOOK_AT_WORKERS)
-        while pool._waiting and pool._state != "ended":  # not collected meanwhile
-            pool._pump(_LOOK_AT_WORKERS)
-        del pool
+        del pool  # it may be collected meanwhile

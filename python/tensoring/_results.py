@@ -48,6 +48,8 @@ class AsyncResult:
         self._done = True
         if self._event is not None:
             self._event.set()
+        if self._callback is not None or self._error_callback is not None:
+            self._pool._served()
         if self._error is None and self._callback is not None:
             self._callback(self._value())
         elif self._error is not None and self._error_callback is not None:

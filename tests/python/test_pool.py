@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -181,6 +182,36 @@ def test_callbacks(pool: tr.Pool) -> None:
     pool.map_async(fail, [1], error_callback=got.append).wait(30)
     assert got[0] == 9
     assert isinstance(got[1], KeyError)
+
+
+def test_callbacks_beside_those_who_wait(pool: tr.Pool) -> None:
+    got: list[Any] = []
+    all_there = threading.Event()
+
+    def take(value: Any) -> None:
+        got.append(value)
+        if len(got) == 60:
+            all_there.set()
+
+    def calls() -> None:
+        for i in range(20):
+            pool.apply_async(square, (i,), callback=take)
+            assert pool.apply(square, (i,)) == i * i
+
+    threads = [threading.Thread(target=calls) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert pool.map(square, range(50), 1) == [i * i for i in range(50)]
+    for thread in threads:
+        thread.join(60)
+    assert all_there.wait(60)
+    assert sorted(got) == sorted(3 * [i * i for i in range(20)])
+    with pytest.raises(TypeError):
+        pool.apply_async(square, ((i for i in got),), callback=take)
+    # The thread that served them rests, and whoever waits receives for itself.
+    assert not pool._serving
+    assert not pool._wanted.is_set()
+    assert pool.apply(square, (3,)) == 9
 
 
 def test_results_time_out(pool: tr.Pool) -> None:
