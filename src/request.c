@@ -114,18 +114,26 @@ static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *messag
     return result;
 }
 
-int tr_request_async(tr_queue *queue, tr_message *message, int64_t timeout_ns,
-                     uint64_t *ticket)
+int tr_request_begin(tr_queue *queue, tr_message *message, int64_t room_ns,
+                     int64_t timeout_ns, uint32_t flags, uint64_t *ticket)
 {
     struct inbox *inbox;
     int result = check(queue, message);
 
+    if (result == 0 && flags & ~TR_BY_TICKET)
+        result = tr_fail(TR_EINVAL, "request: there are no flags 0x%x", flags);
     if (result == 0)
         result = inbox_get(queue->arena, &inbox);
     if (result != 0)
         return result;
-    return send_request(inbox, queue, message, true, timeout_ns, deadline_in(timeout_ns),
-                        ticket);
+    return send_request(inbox, queue, message, !(flags & TR_BY_TICKET), room_ns,
+                        deadline_in(timeout_ns), ticket);
+}
+
+int tr_request_async(tr_queue *queue, tr_message *message, int64_t timeout_ns,
+                     uint64_t *ticket)
+{
+    return tr_request_begin(queue, message, timeout_ns, timeout_ns, 0, ticket);
 }
 
 struct replying {

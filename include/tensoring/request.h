@@ -53,6 +53,22 @@ TR_API TR_CHECK int tr_request(tr_queue *queue, tr_message *message, int64_t tim
 TR_API TR_CHECK int tr_request_async(tr_queue *queue, tr_message *message,
                                      int64_t timeout_ns, uint64_t *ticket);
 
+#define TR_BY_TICKET (1u << 0) /**< tr_reply_next() does not tell of its end */
+
+/**
+ * The same, with a time of its own for room, and for processes in which some threads wait by
+ * ticket and others take what comes next.
+ * @param room_ns     how long this call waits for room
+ * @param timeout_ns  for all of it, as the servers see it
+ * @param flags       0: as tr_request_async(). TR_BY_TICKET: the end is for tr_reply_wait()
+ *                    alone, in whichever thread it arrives.
+ * @return as tr_request_async()
+ * Owner, Threads, Progress, Syscalls, Crash: as tr_request_async().
+ */
+TR_API TR_CHECK int tr_request_begin(tr_queue *queue, tr_message *message,
+                                     int64_t room_ns, int64_t timeout_ns, uint32_t flags,
+                                     uint64_t *ticket);
+
 /**
  * The reply to one request.
  * @return 0, TR_EAGAIN, TR_ETIMEDOUT, TR_EINTR (in these three cases the ticket stays good),
@@ -65,7 +81,8 @@ TR_API TR_CHECK int tr_reply_wait(tr_arena *arena, uint64_t ticket, int64_t time
                                   tr_message **reply);
 
 /**
- * The next end of any asynchronous request of this process, for event loops.
+ * The next end of any asynchronous request of this process, for event loops; not of those
+ * begun with TR_BY_TICKET.
  * @param ticket  which one it was; set on 0, TR_EREMOTE and TR_EPEERDIED, else 0
  * @return as tr_reply_wait()
  * Owner: the caller. Threads: any. Progress: blocks up to the timeout.

@@ -313,6 +313,40 @@ static pid_t start_server(tr_arena *arena, tr_queue *queue, int64_t deaths)
     return child;
 }
 
+static void begun_by_ticket(void **state)
+{
+    tr_arena *arena = make_arena(16, 0);
+    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_message *request, *more = loan_i64(arena, 1, 9), *reply;
+    uint64_t mine, other, ticket;
+    (void)state;
+
+    assert_int_equal(tr_request_begin(queue, more, TR_NOWAIT, LONG, 2, &mine), TR_EINVAL);
+    assert_ok(tr_request_begin(queue, loan_i64(arena, 1, 0), TR_NOWAIT, LONG,
+                               TR_BY_TICKET, &mine));
+    other = ask(queue, 1);
+    for (int64_t i = 0; i < 2; i++) {
+        request = take(queue, i);
+        assert_true(tr_remaining_ns(request) > LONG / 2);
+        assert_ok(tr_reply(request, NULL));
+    }
+    assert_ok(tr_reply_next(arena, TR_NOWAIT, &ticket, &reply));
+    assert_int_equal(ticket, other);
+    tr_release(reply);
+    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ticket, &reply), TR_EAGAIN);
+    assert_int_equal(answer_to(arena, mine), 0);
+
+    for (int64_t i = 0; i < 8; i++)
+        ask(queue, i);
+    assert_int_equal(tr_request_begin(queue, more, TR_NOWAIT, LONG, 0, &mine), TR_EAGAIN);
+    tr_release(more); /* it stayed ours */
+    for (int64_t i = 0; i < 8; i++)
+        tr_release(take(queue, i));
+    for (int64_t i = 0; i < 8; i++)
+        assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ticket, &reply), TR_EREMOTE);
+    end(arena, queue, 16);
+}
+
 static void a_dead_servers_request_is_redelivered(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
@@ -551,6 +585,7 @@ int main(void)
         cmocka_unit_test(late_replies_are_dropped),
         cmocka_unit_test(nobody_serves),
         cmocka_unit_test(deadlines_travel),
+        cmocka_unit_test(begun_by_ticket),
         cmocka_unit_test(reuses_the_slot),
         cmocka_unit_test(only_requests_are_answered),
         cmocka_unit_test(a_dead_servers_request_is_redelivered),
