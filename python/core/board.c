@@ -86,6 +86,69 @@ static PyObject *board_get(PyObject *object, PyObject *name)
     return value ? Py_BuildValue("(NK)", value, (unsigned long long)version) : NULL;
 }
 
+/* [(object, version) or None] of n messages, which it takes over. */
+static PyObject *decode_many(ChannelObject *self, Py_ssize_t n, tr_message *messages[],
+                             const uint64_t versions[])
+{
+    PyObject *found = PyList_New(n);
+
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *value, *pair;
+
+        if (!found) {
+            tr_release(messages[i]);
+            continue;
+        }
+        value = messages[i] ? decode_message(self->state, self->shared, messages[i])
+                            : Py_NewRef(Py_None);
+        pair = value && messages[i]
+                   ? Py_BuildValue("(NK)", value, (unsigned long long)versions[i])
+                   : value;
+        if (!pair || PyList_SetItem(found, i, pair) < 0)
+            Py_CLEAR(found);
+    }
+    return found;
+}
+
+static int get_many(ChannelObject *self, PyObject *keys, Py_ssize_t n, PyObject **found)
+{
+    const char **names = PyMem_Calloc((size_t)n + 1, sizeof(*names));
+    tr_message **messages = PyMem_Calloc((size_t)n + 1, sizeof(*messages));
+    uint64_t *versions = PyMem_Calloc((size_t)n + 1, sizeof(*versions));
+    int code = names && messages && versions ? 0 : TR_ENOMEM;
+
+    for (Py_ssize_t i = 0; i < n && !code; i++) {
+        PyObject *key = PyList_GetItem(keys, i);
+
+        names[i] = key ? PyUnicode_AsUTF8AndSize(key, NULL) : NULL;
+        code = names[i] ? 0 : RAISED;
+    }
+    if (!code)
+        code = tr_board_get_many(self->handle, (size_t)n, names, messages, versions);
+    if (!code)
+        *found = decode_many(self, n, messages, versions);
+    PyMem_Free(names);
+    PyMem_Free(messages);
+    PyMem_Free(versions);
+    return code;
+}
+
+/* _get_many([key, ...]) -> [(object, version) or None, ...] */
+static PyObject *board_get_many(PyObject *object, PyObject *keys)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    Py_ssize_t n = PyList_Size(keys);
+    PyObject *found = NULL;
+    int code;
+
+    if (n < 0 || !channel_is_open(self))
+        return NULL;
+    self->busy++;
+    code = get_many(self, keys, n, &found);
+    channel_leave(self);
+    return code ? raise_code(self->state, code, "get") : found;
+}
+
 typedef struct WaitCall {
     tr_board *board;
     const char *key;
@@ -212,6 +275,7 @@ static PyMethodDef board_methods[] = {
     {"_open", board_open, METH_VARARGS | METH_CLASS, NULL},
     {"_put", board_put, METH_VARARGS, NULL},
     {"_get", board_get, METH_O, NULL},
+    {"_get_many", board_get_many, METH_O, NULL},
     {"_wait", board_wait, METH_VARARGS, NULL},
     {"_delete", board_delete, METH_VARARGS, NULL},
     {"_version", board_version, METH_O, NULL},

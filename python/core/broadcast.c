@@ -134,6 +134,11 @@ static PyObject *subscription_receive_message(PyObject *self, PyObject *const *a
     return channel_receive(self, args, nargs, kwnames, take, false);
 }
 
+static PyObject *subscription_take(PyObject *self, PyObject *otherwise)
+{
+    return channel_take(self, otherwise, take, true);
+}
+
 static PyObject *subscription_missed(PyObject *object, void *unused)
 {
     ChannelObject *self = (ChannelObject *)object;
@@ -202,6 +207,7 @@ static PyMethodDef subscription_methods[] = {
     {"receive_message", (PyCFunction)(void (*)(void))subscription_receive_message,
      METH_FASTCALL | METH_KEYWORDS,
      "receive_message($self, timeout=None)\n--\n\nThe next message undecoded."},
+    {"_take", subscription_take, METH_O, NULL},
     {"close", channel_close, METH_NOARGS,
      "close($self, /)\n--\n\nGo. Messages received before stay good."},
     {NULL, NULL, 0, NULL},

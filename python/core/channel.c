@@ -3,22 +3,45 @@
  * a handle in an arena that may be closed while another thread waits on it. */
 #include "core.h"
 
-/* Takes @p handle over, also on failure. */
+static void let_go(PyObject *hold)
+{
+    ChannelObject *channel = PyCapsule_GetPointer(hold, "tensoring.hold");
+
+    channel_leave(channel);
+    Py_DECREF(channel);
+}
+
+/* While the hold lives so does the handle of @p channel, closed or not. */
+PyObject *channel_hold(PyObject *channel)
+{
+    PyObject *hold = PyCapsule_New(channel, "tensoring.hold", let_go);
+
+    if (hold) {
+        Py_INCREF(channel);
+        ((ChannelObject *)channel)->busy++;
+    }
+    return hold;
+}
+
+/* Takes @p handle over, also on failure; it needs @p parent's, if there is one. */
 PyObject *channel_new(PyTypeObject *type, State *state, Shared *shared, void *handle,
                       void (*forget)(void *handle), PyObject *parent)
 {
-    ChannelObject *self = (ChannelObject *)PyType_GenericAlloc(type, 0);
+    PyObject *hold = parent ? channel_hold(parent) : NULL;
+    ChannelObject *self = NULL;
 
+    if (hold || !parent)
+        self = (ChannelObject *)PyType_GenericAlloc(type, 0);
     if (!self) {
         forget(handle);
+        Py_XDECREF(hold);
         return NULL;
     }
     self->state = state;
     self->shared = shared_take(shared);
     self->handle = handle;
     self->forget = forget;
-    Py_XINCREF(parent);
-    self->parent = parent;
+    self->needs = hold;
     return (PyObject *)self;
 }
 
@@ -38,7 +61,7 @@ static void forget(ChannelObject *self)
     self->handle = NULL;
     shared_drop(self->shared);
     self->shared = NULL;
-    Py_CLEAR(self->parent);
+    Py_CLEAR(self->needs);
 }
 
 /* Another thread may close the handle while this one waits: the last one out does it. */
@@ -223,4 +246,28 @@ PyObject *channel_receive(PyObject *object, PyObject *const *args, Py_ssize_t na
         received = wrap_message(self, call.message);
     channel_leave(self);
     return received;
+}
+
+/* take(default) -> the next, or the default if nothing is there: raising Empty costs more
+ * than a message. */
+PyObject *channel_take(PyObject *object, PyObject *otherwise, take_next *take,
+                       bool decoded)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    tr_message *message;
+    PyObject *taken;
+    int code;
+
+    if (!channel_is_open(self))
+        return NULL;
+    code = take(self->handle, TR_NOWAIT, &message);
+    if (code == TR_EAGAIN)
+        return Py_NewRef(otherwise);
+    if (code)
+        return raise_code(self->state, code, "receive");
+    self->busy++;
+    taken = decoded ? decode_message(self->state, self->shared, message)
+                    : wrap_message(self, message);
+    channel_leave(self);
+    return taken;
 }

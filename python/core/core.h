@@ -33,6 +33,7 @@ typedef struct State {
     PyTypeObject *broadcast_type;
     PyTypeObject *subscription_type;
     PyTypeObject *board_type;
+    PyTypeObject *watch_type;
     PyTypeObject *waitset_type;
     PyTypeObject *message_type;
     PyTypeObject *view_type;
@@ -72,8 +73,8 @@ typedef struct ChannelObject {
     Shared *shared;
     void *handle; /* NULL: closed */
     void (*forget)(void *handle);
-    PyObject *parent;     /* what the handle needs, or NULL */
-    size_t busy;          /* calls that wait without the GIL */
+    PyObject *needs;      /* the holds of the channels that the handle uses, or NULL */
+    size_t busy;          /* calls that wait without the GIL, and holds */
     _Atomic bool closing; /* read by calls that wait without the GIL */
 } ChannelObject;
 
@@ -129,6 +130,7 @@ Slot *slot_to_send(State *state, PyObject *message, Shared *shared, bool even_if
 /* channel.c: what the handles have in common. */
 PyObject *channel_new(PyTypeObject *type, State *state, Shared *shared, void *handle,
                       void (*forget)(void *handle), PyObject *parent);
+PyObject *channel_hold(PyObject *channel);
 bool channel_is_open(ChannelObject *channel);
 void channel_leave(ChannelObject *channel);
 void channel_dealloc(PyObject *channel);
@@ -144,18 +146,24 @@ PyObject *channel_send_message(PyObject *channel, PyObject *const *args, Py_ssiz
 typedef int take_next(void *handle, int64_t timeout_ns, tr_message **out);
 PyObject *channel_receive(PyObject *channel, PyObject *const *args, Py_ssize_t nargs,
                           PyObject *kwnames, take_next *take, bool decoded);
+PyObject *channel_take(PyObject *channel, PyObject *otherwise, take_next *take,
+                       bool decoded);
 
 /* request.c */
 PyObject *queue_call(PyObject *queue, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames);
+PyObject *queue_begin(PyObject *queue, PyObject *args);
+PyObject *waitset_reply_next(PyObject *set, PyObject *unused);
+PyObject *waitset_cancel(PyObject *set, PyObject *ticket);
 PyObject *message_reply(PyObject *message, PyObject *value);
 PyObject *message_reply_error(PyObject *message, PyObject *args);
 PyObject *message_is_request(PyObject *message, void *unused);
 PyObject *message_remaining(PyObject *message, void *unused);
 PyObject *remote_code(PyObject *module, PyObject *unused);
 
-/* broadcast.c, board.c, waitset.c */
-extern PyType_Spec broadcast_spec, subscription_spec, board_spec, waitset_spec;
+/* broadcast.c, board.c, watch.c, waitset.c */
+extern PyType_Spec broadcast_spec, subscription_spec, board_spec, watch_spec;
+extern PyType_Spec waitset_spec;
 
 /* view.c, message.c, dlpack.c, queue.c */
 extern PyType_Spec view_spec;

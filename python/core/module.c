@@ -266,10 +266,11 @@ static int core_exec(PyObject *module)
     state->broadcast_type = add_type(module, &broadcast_spec, "Broadcast");
     state->subscription_type = add_type(module, &subscription_spec, "Subscription");
     state->board_type = add_type(module, &board_spec, "Board");
+    state->watch_type = add_type(module, &watch_spec, "Watch");
     state->waitset_type = add_type(module, &waitset_spec, "WaitSet");
-    if (!state->broadcast_type || !state->subscription_type || !state->board_type ||
-        !state->waitset_type || !state->arena_type || !state->queue_type ||
-        !state->message_type || !state->view_type)
+    if (!state->watch_type || !state->broadcast_type || !state->subscription_type ||
+        !state->board_type || !state->waitset_type || !state->arena_type ||
+        !state->queue_type || !state->message_type || !state->view_type)
         return -1;
     if (PyModule_AddFunctions(module, plan_methods) < 0)
         return -1;
@@ -281,7 +282,7 @@ static int core_exec(PyObject *module)
 /* clang-format off */
 #define EACH_OBJECT(X)                                                              \
     X(arena_type) X(queue_type) X(broadcast_type) X(subscription_type)             \
-    X(board_type) X(waitset_type) X(message_type) X(view_type) X(ndarray) X(encode) \
+    X(board_type) X(watch_type) X(waitset_type) X(message_type) X(view_type) X(ndarray) X(encode) \
     X(decode) X(dtype_for) X(error) X(array_struct) X(dlpack) X(dlpack_args)       \
     X(fortran) X(zero)
 /* clang-format on */

@@ -64,6 +64,16 @@ static PyObject *queue_receive_message(PyObject *self, PyObject *const *args,
     return channel_receive(self, args, nargs, kwnames, take, false);
 }
 
+static PyObject *queue_take(PyObject *self, PyObject *otherwise)
+{
+    return channel_take(self, otherwise, take, true);
+}
+
+static PyObject *queue_take_message(PyObject *self, PyObject *otherwise)
+{
+    return channel_take(self, otherwise, take, false);
+}
+
 typedef struct HandCall {
     tr_queue *queue;
     tr_message *message;
@@ -200,6 +210,9 @@ static PyMethodDef queue_methods[] = {
     {"receive_message", (PyCFunction)(void (*)(void))queue_receive_message,
      METH_FASTCALL | METH_KEYWORDS,
      "receive_message($self, timeout=None)\n--\n\nTake the oldest message undecoded."},
+    {"_take", queue_take, METH_O, NULL},
+    {"_take_message", queue_take_message, METH_O, NULL},
+    {"_begin", queue_begin, METH_VARARGS, NULL},
     {"_call", (PyCFunction)(void (*)(void))queue_call, METH_FASTCALL | METH_KEYWORDS,
      NULL},
     {"shutdown", queue_shutdown, METH_NOARGS,

@@ -17,8 +17,10 @@ static int ask(tr_queue *queue, tr_message *message, int64_t timeout_ns, int64_t
     int code;
 
     do {
+        int64_t left_ns = time_left(timeout_ns, since_ns);
+
         gil = PyEval_SaveThread();
-        code = tr_request_async(queue, message, time_left(timeout_ns, since_ns), ticket);
+        code = tr_request_begin(queue, message, left_ns, left_ns, TR_BY_TICKET, ticket);
         PyEval_RestoreThread(gil);
         if (code == TR_EINTR && PyErr_CheckSignals() < 0)
             code = RAISED;
@@ -85,6 +87,85 @@ PyObject *queue_call(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
         answer = decode_message(self->state, self->shared, reply);
     channel_leave(self);
     return answer;
+}
+
+/* _begin(message, timeout) -> ticket; Full if there is no room now, and then, as on every
+ * error, the message is as it was. */
+PyObject *queue_begin(PyObject *object, PyObject *args)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    PyObject *message, *timeout;
+    int64_t timeout_ns;
+    uint64_t ticket;
+    Slot *slot;
+    int code;
+
+    if (!PyArg_ParseTuple(args, "OO:_begin", &message, &timeout) ||
+        get_timeout(timeout, &timeout_ns) < 0 || !channel_is_open(self))
+        return NULL;
+    slot = slot_to_send(self->state, message, self->shared, false);
+    if (!slot)
+        return NULL;
+    code = tr_request_begin(self->handle, slot->message, TR_NOWAIT, timeout_ns, 0,
+                            &ticket);
+    if (code)
+        return raise_code(self->state, code, "send");
+    slot->message = NULL;
+    return PyLong_FromUnsignedLongLong(ticket);
+}
+
+/* What is set, as an object. */
+static PyObject *raised(void)
+{
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+}
+
+/* _reply_next() -> (ticket, whether it failed, the reply or the exception), or None. */
+PyObject *waitset_reply_next(PyObject *object, PyObject *unused)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    PyObject *outcome = NULL;
+    tr_message *reply;
+    uint64_t ticket;
+    int code;
+
+    (void)unused;
+    if (!channel_is_open(self))
+        return NULL;
+    code = tr_reply_next(self->shared->arena, TR_NOWAIT, &ticket, &reply);
+    if (code == TR_EAGAIN)
+        Py_RETURN_NONE;
+    if (code && !ticket)
+        return raise_code(self->state, code, "call");
+    if (code)
+        raise_code(self->state, code, "call");
+    else
+        outcome = decode_message(self->state, self->shared, reply);
+    code = !outcome;
+    if (!outcome)
+        outcome = raised();
+    return outcome ? Py_BuildValue("(KNN)", (unsigned long long)ticket,
+                                   PyBool_FromLong(code), outcome)
+                   : NULL;
+}
+
+/* Give a request up; nothing happens if it has ended. */
+PyObject *waitset_cancel(PyObject *object, PyObject *number)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    unsigned long long ticket = PyLong_AsUnsignedLongLong(number);
+    int code;
+
+    if (PyErr_Occurred() || !channel_is_open(self))
+        return NULL;
+    code = tr_request_cancel(self->shared->arena, ticket);
+    return PyBool_FromLong(code == 0);
 }
 
 static Slot *request_slot(PyObject *object, bool even_if_viewed)

@@ -30,22 +30,79 @@ static PyObject *waitset_open(PyObject *type, PyObject *args)
     return channel_new((PyTypeObject *)type, state, shared, set, forget, NULL);
 }
 
+/* A channel lives as long as the set has it: self->needs is {token: hold}. */
+static int keep(ChannelObject *self, PyObject *token, PyObject *channel)
+{
+    PyObject *hold;
+    int code;
+
+    if (!self->needs && !(self->needs = PyDict_New()))
+        return -1;
+    hold = channel_hold(channel);
+    code = hold ? PyDict_SetItem(self->needs, token, hold) : -1;
+    Py_XDECREF(hold);
+    return code;
+}
+
+static int forget_token(ChannelObject *self, PyObject *token)
+{
+    if (!self->needs || !PyDict_Contains(self->needs, token))
+        return 0;
+    return PyDict_DelItem(self->needs, token);
+}
+
+static int add_channel(ChannelObject *self, ChannelObject *channel, unsigned int want,
+                       uint64_t token)
+{
+    State *state = self->state;
+    PyObject *object = (PyObject *)channel;
+
+    if (PyObject_TypeCheck(object, state->subscription_type))
+        return tr_waitset_add_subscription(self->handle, channel->handle, token);
+    if (PyObject_TypeCheck(object, state->watch_type))
+        return tr_waitset_add_watch(self->handle, channel->handle, token);
+    return tr_waitset_add_queue(self->handle, channel->handle, want, token);
+}
+
+/* _add(queue, subscription or watch, want, token) */
 static PyObject *waitset_add(PyObject *object, PyObject *args)
 {
     ChannelObject *self = (ChannelObject *)object;
-    ChannelObject *queue;
-    PyObject *channel;
+    PyObject *channel, *token;
     unsigned int want;
-    unsigned long long token;
+    uint64_t number;
     int code;
 
-    if (!PyArg_ParseTuple(args, "O!IK:_add", self->state->queue_type, &channel, &want,
-                          &token))
+    if (!PyArg_ParseTuple(args, "OIO:_add", &channel, &want, &token))
         return NULL;
-    queue = (ChannelObject *)channel;
-    if (!channel_is_open(self) || !channel_is_open(queue))
+    if (!PyObject_TypeCheck(channel, self->state->queue_type) &&
+        !PyObject_TypeCheck(channel, self->state->subscription_type) &&
+        !PyObject_TypeCheck(channel, self->state->watch_type))
+        return PyErr_Format(PyExc_TypeError,
+                            "a wait set waits for queues, subscriptions, watches and "
+                            "descriptors, not %R",
+                            channel);
+    number = PyLong_AsUnsignedLongLong(token);
+    if (PyErr_Occurred() || !channel_is_open(self) ||
+        !channel_is_open((ChannelObject *)channel) || keep(self, token, channel) < 0)
         return NULL;
-    code = tr_waitset_add_queue(self->handle, queue->handle, want, token);
+    code = add_channel(self, (ChannelObject *)channel, want, number);
+    if (!code)
+        Py_RETURN_NONE;
+    if (forget_token(self, token) < 0)
+        return NULL;
+    return raise_code(self->state, code, "add");
+}
+
+static PyObject *waitset_add_replies(PyObject *object, PyObject *token)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    unsigned long long number = PyLong_AsUnsignedLongLong(token);
+    int code;
+
+    if (PyErr_Occurred() || !channel_is_open(self))
+        return NULL;
+    code = tr_waitset_add_replies(self->handle, number);
     if (code)
         return raise_code(self->state, code, "add");
     Py_RETURN_NONE;
@@ -78,6 +135,8 @@ static PyObject *waitset_remove(PyObject *object, PyObject *number)
     code = tr_waitset_remove(self->handle, token);
     if (code)
         return raise_code(self->state, code, "remove");
+    if (forget_token(self, number) < 0)
+        return NULL;
     Py_RETURN_NONE;
 }
 
@@ -155,6 +214,9 @@ static PyGetSetDef waitset_getset[] = {
 static PyMethodDef waitset_methods[] = {
     {"_open", waitset_open, METH_VARARGS | METH_CLASS, NULL},
     {"_add", waitset_add, METH_VARARGS, NULL},
+    {"_add_replies", waitset_add_replies, METH_O, NULL},
+    {"_reply_next", waitset_reply_next, METH_NOARGS, NULL},
+    {"_cancel", waitset_cancel, METH_O, NULL},
     {"_add_fd", waitset_add_fd, METH_VARARGS, NULL},
     {"_remove", waitset_remove, METH_O, NULL},
     {"_wait", waitset_wait, METH_O, NULL},

@@ -24,6 +24,7 @@ from tensoring._channels import (
     Subscription,
     Versioned,
     WaitSet,
+    Watch,
 )
 from tensoring._compress import compressed
 from tensoring._core import Message, View
@@ -118,6 +119,7 @@ __all__ = [
     "Versioned",
     "View",
     "WaitSet",
+    "Watch",
     "WorkerDied",
     "__version__",
     "compressed",

@@ -1,82 +1,387 @@
 # SPDX-License-Identifier: MIT
-"""Receiving in an event loop, by the pollable descriptor of a wait set: no thread.
+"""Waiting in an event loop, by the pollable descriptor of a wait set: no thread.
 
-A waiter is only told that there may be something; it takes the message itself, and
-returns it without another await. So a cancelled receive has taken nothing."""
+Who waits is only told that there may be something; it takes it itself, and returns it
+without another await. So a cancelled receive has taken nothing."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
+import os
+import threading
 import weakref
 from collections import deque
-from typing import Any
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, Self
 
 from tensoring import _core
-from tensoring._errors import Empty
+from tensoring._errors import CODES, Closed, Full, Lagged, make_error
+
+if TYPE_CHECKING:
+    from tensoring._arena import Arena, ArenaQueue
+
+READABLE, WRITABLE = 1, 2
+_NOTHING = object()
 
 
-class _Watcher:
-    """The waiters of one queue in one loop. The descriptor is watched while there are
-    any: it stays readable as long as there are messages."""
+class _Waiter(asyncio.Future[Any]):
+    """A future that one task awaits, and that can let it go on at once instead of in the
+    next round of the loop: a round is a sixth of the way from the sender to here."""
 
-    def __init__(self, queue: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.set = queue.arena.wait_set()
-        self.set.add(queue)
-        self.waiters: deque[asyncio.Future[None]] = deque()
+    _then: tuple[Callable[[Any], object], Context] | None = None
 
-    async def ready(self) -> None:
-        waiter: asyncio.Future[None] = self.loop.create_future()
-        self.waiters.append(waiter)
-        if len(self.waiters) == 1:
-            self.loop.add_reader(self.set.fileno(), self.look)
-            self.look()  # arms the descriptor, or finds what came meanwhile
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter in self.waiters:
-                self.waiters.remove(waiter)
-            elif not waiter.cancelled():
-                self.wake()  # told, and then cancelled: it is somebody else's turn
-            raise
-        finally:
-            self.rest()
+    def add_done_callback(
+        self, fn: Callable[[Any], object], /, *, context: Context | None = None
+    ) -> None:
+        self._then = (fn, context) if context is not None else None
+        super().add_done_callback(fn, context=context)
 
-    def rest(self) -> None:
-        if not self.waiters and not self.set.closed:
-            self.loop.remove_reader(self.set.fileno())
+    def go_on(self, result: Any) -> None:
+        """Nothing may be left to do for the caller: the task may do anything."""
+        if self._then is None:
+            self.set_result(result)
+            return
+        fn, context = self._then
+        self.remove_done_callback(fn)
+        self.set_result(result)
+        context.run(fn, self)
 
-    def look(self) -> None:
-        if self.set.closed or self.set._wait(0):
-            self.wake()
 
-    def wake(self) -> None:
+class _Door:
+    """Who waits for one thing, in turn."""
+
+    def __init__(self, what: Any, want: int, token: int) -> None:
+        self.what, self.want, self.token = what, want, token
+        self.waiters: deque[_Waiter] = deque()
+
+    def next(self) -> _Waiter | None:
         while self.waiters:
             waiter = self.waiters.popleft()
             if not waiter.done():
-                waiter.set_result(None)
-                return
+                return waiter
+        return None
+
+    def tell(self) -> None:
+        if waiter := self.next():
+            waiter.set_result(None)
 
 
-_watchers: weakref.WeakKeyDictionary[
-    _core.Queue, weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Watcher]
-] = weakref.WeakKeyDictionary()
+class Hub(_core.WaitSet):
+    """All that the coroutines of one loop wait for in one arena.
 
+    The loop watches the descriptor while there are any. It stays readable until a look
+    has found nothing, so to wait again costs no system call: the look that comes arms it.
+    What nobody waits for any more is taken out before, or its messages would wake us
+    instead of others."""
 
-async def receive(queue: Any) -> Any:
-    """The next message of `queue`, without blocking the loop."""
-    try:
-        return queue.receive(0)
-    except Empty:
-        pass
-    loop = asyncio.get_running_loop()
-    of_loops = _watchers.setdefault(queue, weakref.WeakKeyDictionary())
-    watcher = of_loops.get(loop)
-    if watcher is None or watcher.set.closed:
-        watcher = of_loops[loop] = _Watcher(queue, loop)
-    while True:
-        await watcher.ready()
+    def start(self, loop: asyncio.AbstractEventLoop, hubs: Hubs) -> None:
+        self.loop = weakref.ref(loop)
+        self.hubs = hubs
+        self.pid = os.getpid()
+        self.watched = self.armed = False
+        self.doors: dict[int, _Door] = {}
+        self.of: dict[tuple[Any, int], _Door] = {}
+        self.idle: set[_Door] = set()
+        self.tokens = itertools.count(1)
+        self.calls: dict[int, _Waiter] = {}
+        self.late = False  # replies to calls that were given up may come
+        self.poor: list[_Waiter] = []  # they wait for a free slot
+
+    # ---- who waits
+
+    def expect(self, what: Any, want: int = READABLE) -> _Waiter:
+        """Fulfilled when `what` may be ready. See leave()."""
+        door = self.of.get((what, want)) or self.open(what, want)
+        self.idle.discard(door)
+        waiter = self.future()
+        door.waiters.append(waiter)
+        return waiter
+
+    def leave(self, what: Any, want: int, waiter: _Waiter) -> None:
+        """It was cancelled. If it had been told, it is somebody else's turn."""
+        door = self.of.get((what, want))
+        if door is None or self.closed:
+            return
+        if waiter in door.waiters:
+            door.waiters.remove(waiter)
+        elif not waiter.cancelled():
+            door.tell()
+        if not door.waiters:
+            self.shut(door)
+
+    async def ready(self, what: Any, want: int = READABLE) -> None:
+        waiter = self.expect(what, want)
         try:
-            return queue.receive(0)
-        except Empty:
+            await waiter
+        except asyncio.CancelledError:
+            self.leave(what, want, waiter)
+            raise
+
+    async def slot(self) -> None:
+        """There may be a free slot. Nothing tells of one, so this is whenever something
+        has come, and once in a while."""
+        waiter = self.future()
+        self.poor.append(waiter)
+        await waiter
+
+    def future(self) -> _Waiter:
+        loop = asyncio.get_running_loop()
+        if not self.watched:
+            self.watched, self.fd = True, self.fileno()
+            loop.add_reader(self.fd, self.look)
+        return _Waiter(loop=loop)
+
+    # ---- what is in the set
+
+    def open(self, what: Any, want: int) -> _Door:
+        door = _Door(what, want, next(self.tokens))
+        if what is None:
+            self._add_replies(door.token)
+        else:
+            self._add(what, want, door.token)
+        self.doors[door.token] = self.of[what, want] = door
+        return door
+
+    def shut(self, door: _Door) -> None:
+        self.idle.discard(door)
+        if self.doors.pop(door.token, None):
+            del self.of[door.what, door.want]
+            self._remove(door.token)
+
+    def drop(self, what: Any) -> None:
+        """It was closed: whoever waits for it finds that out."""
+        for want in () if self.closed else (READABLE, WRITABLE):
+            door = self.of.get((what, want))
+            while door and door.waiters:
+                door.tell()
+            if door:
+                self.shut(door)
+
+    # ---- the descriptor is readable
+
+    def look(self) -> None:
+        if self.closed:
+            self.close()
+            return
+        if len(self.idle) == len(self.doors) and not self.poor:
+            self.rest()
+            return
+        while self.idle:
+            self.shut(next(iter(self.idle)))
+        events = self._wait(0)
+        self.armed = not events
+        told: list[tuple[_Waiter, Any]] = []
+        for token, _ in events:
+            door = self.doors[token]
+            if door.what is None:
+                self.take_replies(told)
+            elif waiter := door.next():
+                told.append((waiter, None))
+            if not door.waiters and door.what is not None:
+                self.idle.add(door)
+        told += [(waiter, None) for waiter in self.poor if not waiter.done()]
+        self.poor.clear()
+        for waiter, result in told[:-1]:
+            waiter.set_result(result)
+        if told:
+            told[-1][0].go_on(told[-1][1])
+
+    def rest(self) -> None:
+        """Nobody waits. Unless it is armed, senders pass us by."""
+        loop = self.loop()
+        if loop is not None and self.watched and self.pid == os.getpid():
+            loop.remove_reader(self.fd)
+        self.watched = False
+        while self.armed and self.doors and not self.closed:
+            self.shut(next(iter(self.doors.values())))
+
+    def close(self) -> None:
+        """The arena is being closed."""
+        loop = self.loop()
+        if loop is None or loop.is_closed() or self.pid != os.getpid():
+            super().close()
+        elif loop is not asyncio._get_running_loop() and loop.is_running():
+            loop.call_soon_threadsafe(self.close)
+        else:
+            waiters = [waiter for door in self.doors.values() for waiter in door.waiters]
+            self.rest()
+            for waiter in [*waiters, *self.poor]:
+                if not waiter.done():
+                    waiter.set_result(None)
+            ended = (
+                True,
+                make_error(CODES["TR_ECLOSED"], "the arena was closed", "call"),
+            )
+            for call in self.calls.values():
+                if not call.done():
+                    call.set_result(ended)
+            super().close()
+
+    # ---- calls
+
+    def call(
+        self, queue: ArenaQueue, message: _core.Message, timeout: float | None
+    ) -> tuple[int, _Waiter]:
+        """Send a request: its ticket; and its end, which is whether it failed, and the
+        reply or why. Full if there is no room."""
+        self.idle.discard(self.of.get((None, READABLE)) or self.open(None, READABLE))
+        waiter = self.future()
+        try:
+            with _lock:
+                ticket = queue._begin(message, timeout)
+                self.calls[ticket] = waiter
+        finally:
+            self.calm()
+        return ticket, waiter
+
+    def give_up(self, ticket: int) -> None:
+        with _lock:
+            if self.calls.pop(ticket, None) is not None and not self.closed:
+                self.late = True
+                self._cancel(ticket)
+
+    def take_replies(self, told: list[tuple[_Waiter, Any]]) -> None:
+        with _lock:
+            while end := self._reply_next():
+                ticket, failed, outcome = end
+                if waiter := self.calls.pop(ticket, None):
+                    if not waiter.done():
+                        told.append((waiter, (failed, outcome)))
+                    continue
+                for hub in self.hubs.values():  # a loop in another thread asked
+                    loop = hub.loop()
+                    if ticket in hub.calls and loop is not None:
+                        loop.call_soon_threadsafe(hub.hand, ticket, (failed, outcome))
+        self.calm()
+
+    def hand(self, ticket: int, outcome: tuple[bool, Any]) -> None:
+        waiter = self.calls.pop(ticket, None)
+        if waiter and not waiter.done():
+            waiter.set_result(outcome)
+        self.calm()
+
+    def calm(self) -> None:
+        door = self.of.get((None, READABLE))
+        if door and not self.calls and not self.late:
+            self.idle.add(door)
+
+
+Hubs = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub]
+
+
+# Of what several loops see: the hubs of an arena, and who asked what. A reply may come to
+# another loop than the one that asked.
+_lock = threading.RLock()
+
+
+def _forked() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def hub_of(arena: Arena) -> Hub:
+    """The running loop's."""
+    loop = asyncio.get_running_loop()
+    hub = arena._hubs.get(loop) if arena._hubs else None
+    if hub is not None and not hub.closed and hub.pid == os.getpid():
+        return hub
+    with _lock:
+        if arena._hubs is None:
+            arena._hubs = weakref.WeakKeyDictionary()
+        hub = Hub._open(arena)
+        hub.start(loop, arena._hubs)
+        arena._hubs[loop] = hub
+        arena._handles().add(hub)
+    return hub
+
+
+def closed(arena: Arena, what: Any) -> None:
+    """Tell those who wait for it, in whatever loop."""
+    with _lock:
+        hubs = list((arena._hubs or {}).values())
+    for hub in hubs:
+        loop = hub.loop()
+        if loop is None or loop.is_closed() or hub.pid != os.getpid():
             continue
+        if loop is asyncio._get_running_loop():
+            hub.drop(what)
+        else:
+            loop.call_soon_threadsafe(hub.drop, what)
+
+
+# ---- what is awaited
+
+
+async def take(what: Any, attempt: Callable[[Any], Any]) -> Any:
+    """What attempt(default) gives, once that is not the default."""
+    while (found := attempt(_NOTHING)) is _NOTHING:
+        await hub_of(what.arena).ready(what)
+    return found
+
+
+class Receiver:
+    """What can be received from in an event loop: it has arena, and _take(default)."""
+
+    def receive_async(self) -> Coroutine[Any, Any, Any]:
+        """Receive in an event loop. A cancelled call has taken no message."""
+        return take(self, self._take)  # type: ignore[attr-defined]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        while True:
+            try:
+                return await self.receive_async()
+            except Lagged:
+                continue
+            except Closed:
+                raise StopAsyncIteration from None
+
+
+async def encode(arena: Arena, obj: Any) -> _core.Message:
+    """A message of `obj`, when there is a slot for it."""
+    while True:
+        try:
+            return arena._encode(obj, 0)
+        except Full:
+            await hub_of(arena).slot()
+
+
+async def _call(queue: ArenaQueue, obj: Any, deadline: float | None) -> Any:
+    hub = hub_of(queue.arena)
+    while True:  # who waits for room holds no slot meanwhile
+        if len(queue) < queue.capacity:
+            with await encode(queue.arena, obj) as message, contextlib.suppress(Full):
+                left = deadline and max(0.0, deadline - asyncio.get_running_loop().time())
+                ticket, waiter = hub.call(queue, message, left)
+                break
+        await hub.ready(queue, WRITABLE)
+    try:
+        failed, outcome = await waiter
+    finally:
+        hub.give_up(ticket)  # nothing, if it has ended
+    if failed:
+        raise outcome
+    return outcome
+
+
+async def call(queue: ArenaQueue, obj: Any, timeout: float | None) -> Any:
+    """Ask, and wait for the answer. A cancelled call is given up."""
+    if timeout is None:
+        return await _call(queue, obj, None)
+    deadline = asyncio.get_running_loop().time() + timeout
+    try:
+        async with asyncio.timeout_at(deadline) as scope:
+            return await _call(queue, obj, deadline)
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        detail = f"no reply within {timeout} s"
+        raise make_error(CODES["TR_ETIMEDOUT"], detail, "call") from None

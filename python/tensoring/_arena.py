@@ -168,6 +168,7 @@ class Arena(_core.Arena):
 
     _name: str | None = None
     _open_handles: weakref.WeakSet[Any] | None = None
+    _hubs: _aio.Hubs | None = None  # of event loops
 
     def _handles(self) -> weakref.WeakSet[Any]:
         if self._open_handles is None:
@@ -177,7 +178,7 @@ class Arena(_core.Arena):
     def close(self) -> None:
         """Leave the arena, closing its channels. Views that live keep it mapped."""
         # Wait sets and subscriptions first: they use the others.
-        first = (WaitSet, Subscription)
+        first = (_core.WaitSet, Subscription)
         for handle in sorted(self._handles(), key=lambda one: not isinstance(one, first)):
             handle.close()
         super().close()
@@ -324,10 +325,10 @@ class Arena(_core.Arena):
         )
 
 
-class ArenaQueue(_core.Queue):
+class ArenaQueue(_core.Queue, _aio.Receiver):
     """A queue of an arena: each message goes to one receiver.
 
-    Iteration receives until the queue is shut down and drained."""
+    Iteration, also `async for`, receives until the queue is shut down and drained."""
 
     _arena: Arena
     _options: tuple[int, str, int, bool]
@@ -386,18 +387,10 @@ class ArenaQueue(_core.Queue):
             yield item
             del item  # the slot is not kept while the next one is waited for
 
-    async def receive_async(self) -> Any:
-        """Receive in an event loop. A cancelled call has taken no message."""
-        return await _aio.receive(self)
-
-    def __aiter__(self) -> ArenaQueue:
-        return self
-
-    async def __anext__(self) -> Any:
-        try:
-            return await _aio.receive(self)
-        except Closed:
-            raise StopAsyncIteration from None
+    def close(self) -> None:
+        """Forget this handle; the queue stays."""
+        super().close()
+        _aio.closed(self._arena, self)
 
     def __reduce__(self) -> Any:
         return (_reopen, (self._arena, self.name, self._options))

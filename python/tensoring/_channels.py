@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tensoring import _core
+from tensoring import _aio, _core
 from tensoring._errors import Closed, Lagged, NotFound
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Broadcast(_core.Broadcast):
         if lag not in _LAG:
             raise ValueError(f"lag is one of {', '.join(_LAG)}, not {lag!r}")
         subscription = Subscription._open(self, _LAG[lag], last)
+        subscription._arena = self._arena
         self._arena._handles().add(subscription)
         return subscription
 
@@ -51,9 +52,16 @@ class Broadcast(_core.Broadcast):
         return f"<tensoring.Broadcast {self.name!r}, {self.subscribers} subscribers>"
 
 
-class Subscription(_core.Subscription):
-    """One place in a broadcast. Iteration goes on over gaps (see `missed`) and ends when
-    the broadcast is shut down."""
+class Subscription(_core.Subscription, _aio.Receiver):
+    """One place in a broadcast. Iteration, also `async for`, goes on over gaps (see
+    `missed`) and ends when the broadcast is shut down."""
+
+    _arena: Arena
+
+    @property
+    def arena(self) -> Arena:
+        """The arena that it is in."""
+        return self._arena
 
     def __iter__(self) -> Iterator[Any]:
         while True:
@@ -65,6 +73,11 @@ class Subscription(_core.Subscription):
                 return
             yield item
             del item  # the slot is not kept while the next one is waited for
+
+    def close(self) -> None:
+        """Go. Messages received before stay good."""
+        super().close()
+        _aio.closed(self._arena, self)
 
     def __enter__(self) -> Subscription:
         return self
@@ -82,6 +95,53 @@ class Versioned(NamedTuple):
 
     value: Any
     version: int
+
+
+class Watch(_core.Watch, _aio.Receiver):
+    """Follows one key of a board: each receive gives the newest version after the last
+    one that was received. Iteration, also `async for`, never ends by itself."""
+
+    _arena: Arena
+    _key: str
+
+    @property
+    def arena(self) -> Arena:
+        """The arena that it is in."""
+        return self._arena
+
+    @property
+    def key(self) -> str:
+        """The key that it follows."""
+        return self._key
+
+    def receive(self, timeout: float | None = None) -> Versioned:
+        """Wait for the next version, and get it."""
+        return Versioned(*self._next(timeout))
+
+    def _take(self, default: Any, /) -> Any:
+        found = super()._take(default)
+        return found if found is default else Versioned(*found)
+
+    def __iter__(self) -> Iterator[Versioned]:
+        while True:
+            item = self.receive()
+            yield item
+            del item  # the slot is not kept while the next one is waited for
+
+    def close(self) -> None:
+        """Follow it no more."""
+        super().close()
+        _aio.closed(self._arena, self)
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"of {self._key!r}"
+        return f"<tensoring.Watch, {state}>"
 
 
 class Board(_core.Board, Mapping[str, Any]):
@@ -144,6 +204,26 @@ class Board(_core.Board, Mapping[str, Any]):
         """Wait for a value of `key` that is newer than a version, and get it."""
         return Versioned(*self._wait(key, newer_than, timeout))
 
+    async def wait_async(self, key: str, newer_than: int = 0) -> Versioned:
+        """Wait for it in an event loop."""
+        with self.watch(key, newer_than) as watch:
+            found: Versioned = await watch.receive_async()
+        return found
+
+    def watch(self, key: str, newer_than: int = 0) -> Watch:
+        """Follow the versions of `key` that are newer than one."""
+        watch = Watch._open(self, key, newer_than)
+        watch._arena, watch._key = self._arena, key
+        self._arena._handles().add(watch)
+        return watch
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Versioned]:
+        """The values of `keys` as they were at one instant: no put came between them.
+        Those that have no value are left out."""
+        names = list(dict.fromkeys(keys))
+        found = zip(names, self._get_many(names), strict=True)
+        return {name: Versioned(*one) for name, one in found if one is not None}
+
     def __reduce__(self) -> Any:
         return (_reopen, (self._arena, "board", self.name))
 
@@ -172,8 +252,11 @@ class WaitSet(_core.WaitSet):
     _members: dict[int, Any]
     _next: int
 
-    def add(self, what: ArenaQueue | int, want: int = READABLE) -> int:
-        """Wait for a queue, or a descriptor, too. Returns the token to remove it by."""
+    def add(
+        self, what: ArenaQueue | Subscription | Watch | int, want: int = READABLE
+    ) -> int:
+        """Wait for a queue, a subscription, a watch or a descriptor, too. Returns the
+        token to remove it by."""
         token = self._next
         self._next += 1
         if isinstance(what, int):

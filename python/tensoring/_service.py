@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tensoring import _core, serializers
+from tensoring import _aio, _core, serializers
 from tensoring._errors import Closed
 
 if TYPE_CHECKING:
@@ -16,7 +18,8 @@ FAILED = 1  # the code of a server function that raised
 
 
 class Service:
-    """A function that other processes call: svc.serve(fn) there, svc.call(x) here.
+    """A function that other processes call: svc.serve(fn) there, svc.call(x) here; in
+    event loops `await svc.serve_async(fn)` and `await svc.call_async(x)`.
 
     A call ends in exactly one way: a reply, RemoteError if the function raised, PeerDied
     if every server that tried it died, or a timeout. A late reply is never taken for
@@ -44,6 +47,11 @@ class Service:
         """Send `obj`, wait for the answer. The timeout in seconds is for all of it."""
         return self._queue._call(obj, timeout)
 
+    async def call_async(self, obj: Any, timeout: float | None = None) -> Any:
+        """Call in an event loop. Any number may be in flight; they wait for room in the
+        queue and for slots. A call that is cancelled, or late, is given up."""
+        return await _aio.call(self._queue, obj, timeout)
+
     def serve(self, function: Callable[[Any], Any], limit: int | None = None) -> int:
         """Answer requests with function(object) until the service is shut down, or
         `limit` are answered. An exception goes to the requester, and serving goes on."""
@@ -63,6 +71,42 @@ class Service:
     ) -> None:
         """Answer one request; ReceiveTimeout if none comes in time."""
         self._answer(self._queue.receive_message(timeout), function)
+
+    async def serve_async(
+        self, function: Callable[[Any], Any], limit: int | None = None
+    ) -> int:
+        """Serve in an event loop, one request at a time; several tasks may do so. The
+        function may be a coroutine function. Cancelled, it answers what it had in hand
+        with an error."""
+        done = 0
+        while limit is None or done < limit:
+            try:
+                request = await _aio.take(self._queue, self._queue._take_message)
+            except Closed:
+                break
+            await self._answer_async(request, function)
+            del request
+            done += 1
+        return done
+
+    async def _answer_async(
+        self, request: _core.Message, function: Callable[[Any], Any]
+    ) -> None:
+        try:
+            if not request.is_request or request.remaining == 0:
+                return
+            found = function(serializers.decode(request))
+            if inspect.isawaitable(found):
+                found = await found
+            answer = await _aio.encode(self.arena, found)
+            del found
+            request.reply(answer)
+        except (Exception, asyncio.CancelledError) as error:
+            if request.released:
+                raise
+            request.reply_error(FAILED, f"{type(error).__name__}: {error}")
+            if isinstance(error, asyncio.CancelledError):
+                raise
 
     def _answer(self, request: _core.Message, function: Callable[[Any], Any]) -> None:
         try:

@@ -99,6 +99,84 @@ def test_board(arena: tr.Arena) -> None:
     assert board.get("users", "none") == "none"
 
 
+def test_board_get_many(arena: tr.Arena) -> None:
+    board = arena.board("features", 128)
+    board["a"] = {"x": np.arange(3)}
+    board.put("b", 1)
+    board.put("b", 2)
+    found = board.get_many(["b", "none", "a", "b"])
+    assert list(found) == ["b", "a"]
+    assert found["b"] == (2, 2)
+    assert found["a"].value["x"].tolist() == [0, 1, 2]
+    assert board.get_many([]) == {}
+    names = [f"key {i}" for i in range(100)]
+    for i, name in enumerate(names[:20]):
+        board[name] = i
+    many = board.get_many(name for name in names)
+    assert [one.value for one in many.values()] == list(range(20))
+    with pytest.raises(tr.Invalid):
+        board.get_many(["a", ""])
+    with pytest.raises(TypeError):
+        board.get_many([1])  # type: ignore[list-item]
+    with pytest.raises(tr.Error, match="all 128 keys"):
+        board.get_many([f"too many {i}" for i in range(128)])
+
+
+def test_board_get_many_is_one_instant(arena: tr.Arena) -> None:
+    board, stop = arena.board("b"), threading.Event()
+    board["first"] = board["second"] = 0
+
+    def put() -> None:
+        for i in range(1, 1 << 30):
+            if stop.is_set():
+                return
+            board["first"] = i
+            board["second"] = i
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    for _ in range(500):
+        found = board.get_many(["second", "first"])
+        assert 0 <= found["first"].value - found["second"].value <= 1
+    stop.set()
+    thread.join(30)
+
+
+def test_watch(arena: tr.Arena) -> None:
+    board = arena.board("b")
+    with board.watch("k") as watch, arena.wait_set() as waiting:
+        waiting.add(watch)
+        assert waiting.wait(0) == []
+        with pytest.raises(tr.ReceiveTimeout):
+            watch.receive(0.01)
+        board["k"] = 1
+        board["k"] = 2
+        assert waiting.wait(30) == [(watch, tr.READABLE)]
+        assert watch.receive(0) == (2, 2)
+        board["k"] = 3
+        assert next(iter(watch)) == (3, 3)
+        board.close()  # the watch still needs it
+        with pytest.raises(tr.Empty):
+            watch.receive(0)
+    assert watch.closed
+
+
+def test_closed_while_in_a_set(arena: tr.Arena, queue: tr.ArenaQueue) -> None:
+    events = arena.broadcast("e")
+    subscriber = events.subscribe()
+    with arena.wait_set() as waiting:
+        token = waiting.add(queue)
+        waiting.add(subscriber)
+        queue.close()
+        events.close()
+        assert waiting.wait(0) == []
+        waiting.remove(token)
+        assert waiting.wait(0) == []
+        with pytest.raises(TypeError, match="wait set waits"):
+            waiting.add(events)  # type: ignore[arg-type]
+        assert waiting.wait(0) == []
+
+
 def test_board_wait(arena: tr.Arena) -> None:
     board = arena.board("features")
     with pytest.raises(tr.Timeout):
