@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import asyncio_case
 import cases
 import pools
 import report
@@ -68,6 +69,10 @@ def bars(
     for kind in ("1000 jobs", "1000 numbers", "1 call", "8 x 1 MiB"):
         ours, theirs = f"{kind}, tensoring.Pool", f"{kind}, multiprocessing.Pool"
         bar(other["jobs"], ours, theirs, 1, "jobs")
+    for ours in ("tensoring", "tensoring, eventfds"):
+        for gap in asyncio_case.GAPS:  # at most 1.25 x
+            names = f"{gap}, {ours}", f"{gap}, eventfd"
+            bar(other["asyncio"], *names, 0.8, "asyncio")
     cycle = other["one_thread"]
     took = cases.summary(cycle["send + receive + release"])["median"]
     views = cases.ratio(cycle, "send + receive + release", "frombuffer")
@@ -116,6 +121,7 @@ def main() -> None:
         "one_thread": cases.one_thread(options.seconds),
         "sums": cases.sums(options.seconds * 2),
         "jobs": pools.jobs(options.seconds * 2),
+        "asyncio": asyncio_case.wake_ups(options.seconds * 2),
         "proxystore": cases.proxystore(options.side),
     }
     for name, figures in other.items():
@@ -127,7 +133,7 @@ def main() -> None:
     found = bars(carried["round trip"], other)
     for what, measured, least in found:
         verdict = "met" if measured >= least else "NOT MET"
-        print(f"  {verdict:8} {measured:9.1f} x, at least {least:g} x   {what}")
+        print(f"  {verdict:8} {measured:9.2f} x, at least {least:g} x   {what}")
     slower = report.where_slower(carried, other)
     print(
         "\nwhere a peer is faster than the best of ours that waits and copies as it does"
