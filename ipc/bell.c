@@ -8,7 +8,6 @@
 
 #include "ipc/notifier.h"
 #include "ipc/notify.h"
-#include "ipc/os.h"
 #include "ipc/participant.h"
 
 int bell_wish(enum bell_kind *kind)
@@ -238,12 +237,8 @@ void bell_renew(struct peer *me, struct bell *bell)
 void bell_wake_self(struct peer *me)
 {
     struct notifier *notifier = me->view->notifier;
-    _Atomic uint32_t *doorbell = &view_participant(me->view, me->who)->doorbell;
 
-    /* E3: who is about to sleep sees it. */
-    shm_add(doorbell, WAKE_COUNT, E3);
-    STEP(doorbell, SHM_SYSTEM);
-    os->futex_wake(doorbell, INT32_MAX);
+    notify_self(me);
     pthread_mutex_lock(&notifier->mutex);
     for (struct bell *bell = notifier->bells; bell; bell = bell->next)
         evfd_ring(bell->kick);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "ipc/mutant.h"
 #include "ipc/notifier.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
@@ -77,11 +78,14 @@ void notify_listen(const struct peer *me, _Atomic uint32_t *word)
     if ((shm_load(set, E3) & bit) && (shm_load(word, E3) & WAKE_POLLED))
         return;
     /* E3: the bit, then the flag, then the look. */
-    shm_or(set, bit, E3);
+    if (!MUTANT(FLAG_FIRST))
+        shm_or(set, bit, E3);
     seen = shm_load(word, E3);
     while (
         !shm_cas(word, &seen, (seen + WAKE_COUNT) | WAKE_POLLED, E3)) /* E3: as above */
         ;
+    if (MUTANT(FLAG_FIRST))
+        shm_or(set, bit, E3); /* E3: too late */
 }
 
 bool notify_listens(const struct peer *me, _Atomic uint32_t *word)
@@ -94,8 +98,11 @@ void notify_unlisten(const struct peer *me, _Atomic uint32_t *word)
 {
     uint64_t bit = UINT64_C(1) << me->who % 64;
 
-    /* E3: either the waker found the bit, or it goes on to the next. */
-    if (!(shm_and(&listeners_of(word)[me->who / 64], ~bit, E3) & bit))
+    /* E3: either a waker found the bit, or it goes on to the next. That the bit still stands
+     * is no proof that we owe nothing: we may have been rung, listened again, and seen what
+     * we leave to others now. */
+    if (!(shm_and(&listeners_of(word)[me->who / 64], ~bit, E3) & bit) ||
+        !MUTANT(UNLISTEN_KEEPS))
         wake_one(me->view, word);
 }
 
@@ -109,8 +116,7 @@ uint64_t notify_hints(const struct peer *me)
     return shm_exchange(rung, 0, memory_order_relaxed);
 }
 
-/* By descriptor, as the participant wants it. */
-static bool ring_descriptor(const struct view *view, uint32_t i)
+bool notify_descriptor(const struct view *view, uint32_t i)
 {
     struct notifier *notifier = view->notifier;
     uint32_t how = shm_get(&view_participant(view, i)->notify);
@@ -136,23 +142,25 @@ static bool ring(const struct view *view, uint32_t i, uint64_t hint)
 {
     struct participant *entry = view_participant(view, i);
     uint32_t seen = shm_load(&entry->doorbell, E3); /* E3: after the change */
-    bool rung = false;
+    bool rung = MUTANT(RING_ABSENT);
 
     if (!(seen & WAKE_FLAGS))
-        return false;
+        return MUTANT(RING_SWALLOWED);
     /* relaxed: a hint. */
     shm_or(&entry->rung, hint, memory_order_relaxed);
     do {
         if (!(seen & WAKE_FLAGS))
-            return false;
+            return MUTANT(RING_SWALLOWED);
     } while (!shm_cas(&entry->doorbell, &seen, (seen + WAKE_COUNT) & ~WAKE_FLAGS,
                       E3)); /* E3: who is about to sleep sees it */
     view_count(view, COUNT_WAKES, 1);
     STEP(&entry->doorbell, SHM_SYSTEM);
     if (seen & WAKE_ASLEEP)
-        rung = os->futex_wake(&entry->doorbell, INT32_MAX) > 0;
-    if (seen & WAKE_POLLED)
-        rung |= ring_descriptor(view, i);
+        rung |= os->futex_wake(&entry->doorbell, INT32_MAX) > 0;
+    if (seen & WAKE_POLLED) {
+        STEP(&entry->doorbell, SHM_SYSTEM);
+        rung |= os->ring(view, i);
+    }
     /* Armed, and nobody there: it is about to sleep, sees another doorbell and looks; or it
      * has gone to work, and somebody else should be rung. */
     return rung;
@@ -175,32 +183,63 @@ static uint32_t next_listener(_Atomic uint64_t *set, uint32_t from)
     return MAX_PARTICIPANTS;
 }
 
+/* False: another waker took the bit, or ring() says no. */
+static bool take_and_ring(const struct view *view, _Atomic uint64_t *set, uint32_t who,
+                          uint64_t hint)
+{
+    uint64_t bit = UINT64_C(1) << who % 64;
+    /* E3: too early; the doorbell is looked at after the bit was taken. */
+    bool deaf = MUTANT(BIT_LAST) && who < view->geo.participant_count &&
+                !(shm_load(&view_participant(view, who)->doorbell, E3) & WAKE_FLAGS);
+
+    /* E3: only one waker takes it. */
+    return (shm_and(&set[who / 64], ~bit, E3) & bit) &&
+           who < view->geo.participant_count && !deaf && ring(view, who, hint);
+}
+
+/* There was no listener when the word was @p seen. */
+static void clear_flag(_Atomic uint32_t *word, uint32_t seen)
+{
+    if (MUTANT(FLAG_FORCED))
+        seen = shm_load(word, E3);                 /* E3: too late */
+    shm_cas(word, &seen, seen & ~WAKE_POLLED, E3); /* E3: unless one came since */
+}
+
 void notify_listeners(const struct view *view, _Atomic uint32_t *word, int count)
 {
-    uint32_t channel = channel_of(view, word), seen, who;
+    uint32_t channel = channel_of(view, word), first, seen, who, passed = 0;
     _Atomic uint64_t *set = listeners_of(word);
 
     if (channel == view->geo.channel_count)
         return;
     seen = shm_load(word, E3); /* E3: before the listeners are looked at */
-    /* Taking turns, or the first would get everything. */
-    who = shm_get(turn_of(word));
-    for (uint32_t n = 0; n < 2 * MAX_PARTICIPANTS; n++) {
-        uint64_t bit;
-
-        who = next_listener(set, who % MAX_PARTICIPANTS);
-        if (who == MAX_PARTICIPANTS)
+    /* Taking turns, or the first would get everything. Once round: who listens again behind
+     * us looks after our change. */
+    first = shm_get(turn_of(word)) % MAX_PARTICIPANTS;
+    for (;;) {
+        who = next_listener(set, (first + passed) % MAX_PARTICIPANTS);
+        if (who == MAX_PARTICIPANTS || (who - first) % MAX_PARTICIPANTS < passed)
             break;
+        passed = (who - first) % MAX_PARTICIPANTS + 1;
         shm_put(turn_of(word), who + 1);
-        bit = UINT64_C(1) << who % 64;
-        /* E3: only one waker takes it. */
-        if ((shm_and(&set[who / 64], ~bit, E3) & bit) &&
-            who < view->geo.participant_count &&
-            ring(view, who, UINT64_C(1) << channel % 64) && count == 1)
+        if (take_and_ring(view, set, who, UINT64_C(1) << channel % 64) && count == 1 &&
+            !MUTANT(RING_ALL))
             return;
     }
     if (who == MAX_PARTICIPANTS)
-        shm_cas(word, &seen, seen & ~WAKE_POLLED, E3); /* E3: unless one came since */
+        clear_flag(word, seen);
+}
+
+void notify_self(const struct peer *me)
+{
+    _Atomic uint32_t *doorbell = &view_participant(me->view, me->who)->doorbell;
+
+    if (MUTANT(SELF_SILENT))
+        return;
+    /* E3: who is about to sleep sees it. */
+    shm_add(doorbell, WAKE_COUNT, E3);
+    STEP(doorbell, SHM_SYSTEM);
+    os->futex_wake(doorbell, INT32_MAX);
 }
 
 void notify_everybody(const struct view *view)
@@ -214,7 +253,8 @@ void notify_everybody(const struct view *view)
         shm_add(&entry->doorbell, WAKE_COUNT, E3); /* E3: a sleeper-to-be sees it */
         STEP(&entry->doorbell, SHM_SYSTEM);
         os->futex_wake(&entry->doorbell, INT32_MAX);
-        (void)ring_descriptor(view, i);
+        STEP(&entry->doorbell, SHM_SYSTEM);
+        (void)os->ring(view, i);
     }
 }
 
@@ -227,7 +267,8 @@ void notify_forget(const struct view *view, uint32_t who, uint32_t inc)
         struct channel *channel = view_channel(view, i);
 
         /* E3: as in notify_unlisten(); who was rung in vain is made up for by the
-         * reaper, which wakes everybody. */
+         * reaper, which wakes everybody. So is a newcomer in the entry, from whom a reaper
+         * that comes late takes a bit. */
         if (shm_load(&channel->items_listeners[who / 64], E3) & ~keep)
             shm_and(&channel->items_listeners[who / 64], keep, E3);
         if (shm_load(&channel->room_listeners[who / 64], E3) & ~keep)
@@ -235,8 +276,10 @@ void notify_forget(const struct view *view, uint32_t who, uint32_t inc)
     }
     if (shm_get(&entry->notify) & NOTIFY_FIFO)
         fifo_remove(view, who, inc);
-    shm_put(&entry->notify, 0);
-    shm_put(&entry->doorbell, 0);
+    /* The rest is erased by who enters: a reaper that comes late would make a newcomer in the
+     * entry deaf for good. */
+    if (MUTANT(FORGET_ALL))
+        shm_put(&entry->notify, 0);
 }
 
 int notify_open(struct view *view, uint32_t eventfds)

@@ -21,9 +21,10 @@
  * to be none; who begins to listen changes the count.
  *
  * One message rings one listener, which must look at the word or hand the ring on
- * (notify_unlisten()). A disarmed doorbell is not rung again: notices coalesce.
+ * (notify_unlisten()). A ringer goes once round: who listens again behind it looks after its
+ * change. A disarmed doorbell is not rung again: notices coalesce.
  * Crash: what a waker owed when it was killed is found by the listener at the end of its
- * slice, or before, when the reaper rings everybody. A dead listener swallows one ring. */
+ * slice, or before, when the reaper rings everybody. So is what a dead listener swallowed. */
 #ifndef TR_IPC_NOTIFY_H
 #define TR_IPC_NOTIFY_H
 
@@ -51,7 +52,8 @@ void notify_listen(const struct peer *me, _Atomic uint32_t *word);
 /* Whether we stand there. */
 bool notify_listens(const struct peer *me, _Atomic uint32_t *word);
 
-/* Listen no more; if we have been rung for it, ring somebody else. */
+/* Listen no more, and ring somebody else: we may have been rung for what is there, and have
+ * left it there. */
 void notify_unlisten(const struct peer *me, _Atomic uint32_t *word);
 
 /* Which channels have rung since the last time: bit n for index n modulo 64. A hint. */
@@ -65,6 +67,12 @@ void notify_listeners(const struct view *view, _Atomic uint32_t *word, int count
  * disarmed one and died before it rang; erase a dead one from all listeners. */
 void notify_everybody(const struct view *view);
 void notify_forget(const struct view *view, uint32_t who, uint32_t inc);
+
+/* Of os.h: ring by descriptor, as the participant wants it. */
+bool notify_descriptor(const struct view *view, uint32_t i);
+
+/* All threads of this process that sleep on its doorbell look again. */
+void notify_self(const struct peer *me);
 
 /* This process's means to ring others. With @p eventfds a table is made, which children
  * inherit. 0, -ENOMEM, -EMFILE. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "ipc/mutant.h"
+#include "ipc/notify.h"
 #include "ipc/participant.h"
 #include "ipc/shm.h"
 
@@ -108,6 +109,7 @@ const struct os_calls os_kernel = {
     .futex_wait = futex_wait,
     .futex_waitv = futex_waitv,
     .futex_wake = futex_wake,
+    .ring = notify_descriptor,
     .dead = participant_dead,
     .processors = processors,
     .runnable = runnable,

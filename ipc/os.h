@@ -28,6 +28,9 @@ struct os_calls {
     int (*futex_waitv)(const struct os_word *words, uint32_t count, int64_t until_ns);
     /* Wake at most @p count; how many woke. */
     int (*futex_wake)(_Atomic uint32_t *word, int count);
+    /* Make the descriptor of a participant readable, as its entry says how. False: there is
+     * none, or it can't be told. */
+    bool (*ring)(const struct view *view, uint32_t participant);
     /* Of a claimed entry. True: certainly dead. False: maybe alive. */
     bool (*dead)(const struct view *view, uint32_t participant);
     /* Processors that a process (0: the calling thread) may use, folded into 64 bits: bit n

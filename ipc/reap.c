@@ -163,6 +163,8 @@ static void wake_everybody(const struct view *view)
             if (CHANNEL_KIND(channel_word(view, i)) == CHANNEL_BOARD)
                 wake_surely(view, &channel->groups[g]);
     }
+    if (!MUTANT(REAP_DEAF))
+        notify_everybody(view);
 }
 
 static void sweep_entry(const struct sweep *sweep)

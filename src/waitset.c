@@ -89,15 +89,18 @@ static bool listens(const tr_waitset *set)
     return set->epoll >= 0 || waitset_by_doorbell(set);
 }
 
-/* The word of a member that goes. Other sets of this process listen again by themselves. A
- * set that has shrunk may still stand in listeners from before. */
+/* The word of a member that goes: what we were woken for and leave there is for others. Other
+ * sets of this process listen again by themselves. A set that has shrunk may still stand in
+ * listeners from before. */
 static void forget_word(tr_waitset *set, _Atomic uint32_t *word, bool listened)
 {
-    if (!listened && !notify_listens(&set->arena->peer, word))
-        return;
     for (uint32_t i = 0; i < set->count; i++)
         if (set->members[i].what.word == word)
             return;
+    if (!listened && !notify_listens(&set->arena->peer, word)) {
+        wake_one(&set->arena->view, word);
+        return;
+    }
     notify_unlisten(&set->arena->peer, word);
     bell_wake_self(&set->arena->peer);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/notify.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
 
@@ -27,9 +28,12 @@ struct world world;
 
 static struct coroutine scheduler;
 static struct actor *running;
-static struct actor *sleepers[ACTORS]; /* the longest asleep first */
-static const _Atomic uint32_t *beds[ACTORS];
-static uint32_t sleeper_count;
+static struct bed {
+    struct actor *actor;
+    const void *at; /* the word it sleeps on, or its own `readable` */
+    bool proxy;     /* an io_uring waits there for it */
+} beds[2 * ACTORS]; /* the longest asleep first */
+static uint32_t bed_count;
 static struct choice path[DEPTH];
 static uint32_t path_length, kills;
 static struct states states;
@@ -97,7 +101,7 @@ static void step(const char *site, const void *at, enum shm_kind kind)
 {
     struct actor *me = running;
 
-    if (!me)
+    if (!me || world_constant(at))
         return;
     me->site = site;
     me->at = at;
@@ -105,6 +109,8 @@ static void step(const char *site, const void *at, enum shm_kind kind)
     pause_here();
     if (kind != SHM_SYSTEM)
         observe(me);
+    else /* or two steps at one word would look like one */
+        engine_note(me, (uintptr_t)site);
     if (trace)
         fprintf(trace, "  %u %s %s %llx\n", me->index,
                 strrchr(site, '/') ? strrchr(site, '/') + 1 : site,
@@ -140,19 +146,50 @@ static int model_wait(const _Atomic uint32_t *word, uint32_t seen, int64_t until
     }
     engine_note(running, 2);
     running->status = ASLEEP;
-    beds[sleeper_count] = word;
-    sleepers[sleeper_count++] = running;
+    beds[bed_count++] = (struct bed){.actor = running, .at = word};
     pause_here();
     return 0;
 }
 
 static void get_up(uint32_t i)
 {
-    sleeper_count--;
-    for (; i < sleeper_count; i++) {
-        sleepers[i] = sleepers[i + 1];
+    bed_count--;
+    for (; i < bed_count; i++)
         beds[i] = beds[i + 1];
-    }
+}
+
+/* Whoever sleeps on a descriptor. */
+static void become_readable(struct actor *actor)
+{
+    actor->readable = 1;
+    for (uint32_t i = 0; i < bed_count; i++)
+        if (beds[i].at == &actor->readable) {
+            actor->status = READY;
+            get_up(i);
+            break;
+        }
+}
+
+void engine_poll(struct actor *me)
+{
+    engine_note(me, me->readable);
+    if (me->readable)
+        return;
+    me->status = ASLEEP;
+    beds[bed_count++] = (struct bed){.actor = me, .at = &me->readable};
+    pause_here();
+}
+
+void engine_submit(struct actor *me, const _Atomic uint32_t *word, uint32_t seen)
+{
+    for (uint32_t i = 0; i < bed_count; i++)
+        if (beds[i].actor == me && beds[i].proxy)
+            return;
+    /* relaxed: one thread. */
+    if (atomic_load_explicit(word, memory_order_relaxed) != seen)
+        me->readable = 1;
+    else
+        beds[bed_count++] = (struct bed){.actor = me, .at = word, .proxy = true};
 }
 
 static int model_wake(_Atomic uint32_t *word, int count)
@@ -161,13 +198,20 @@ static int model_wake(_Atomic uint32_t *word, int count)
 
     if (MUTANT(WAKE_NOBODY))
         return 0;
-    for (uint32_t i = 0; i < sleeper_count && woken < count;) {
-        if (beds[i] != word) {
+    for (uint32_t i = 0; i < bed_count && woken < count;) {
+        struct bed bed = beds[i];
+
+        if (bed.at != word) {
             i++;
             continue;
         }
-        sleepers[i]->status = READY;
         get_up(i);
+        if (bed.proxy) {
+            become_readable(bed.actor);
+            i = 0; /* it may have got up, too */
+        } else {
+            bed.actor->status = READY;
+        }
         woken++;
     }
     if (running)
@@ -197,10 +241,24 @@ static bool model_dead(const struct view *view, uint32_t i)
     return dead;
 }
 
+/* An eventfd and a FIFO keep what was written, whether or not anybody reads. */
+static bool model_ring(const struct view *view, uint32_t i)
+{
+    uint32_t how = shm_get(&view_participant(view, i)->notify);
+
+    if (!(how & (NOTIFY_EVENTFD | NOTIFY_FIFO)) || MUTANT(WAKE_NOBODY))
+        return false;
+    for (uint32_t a = 0; a < world.actor_count; a++)
+        if (world.actors[a].peer.who == i && world.actors[a].status != DEAD)
+            become_readable(&world.actors[a]);
+    return true;
+}
+
 static const struct os_calls model = {
     .now_ns = still_time,
     .futex_wait = model_wait,
     .futex_wake = model_wake,
+    .ring = model_ring,
     .dead = model_dead,
 };
 
@@ -240,7 +298,7 @@ static void start(const struct scenario *scenario)
 {
     world_reset();
     memset(&world.notes, 0, sizeof(world.notes));
-    sleeper_count = 0;
+    bed_count = 0;
     kills = 0;
     failure = NULL;
     for (uint32_t i = 0; i < world.actor_count; i++) {
@@ -267,8 +325,8 @@ static void die(struct actor *actor)
 {
     if (trace)
         fprintf(trace, "  %u KILLED before %s\n", actor->index, actor->site);
-    for (uint32_t i = 0; i < sleeper_count; i++)
-        if (sleepers[i] == actor)
+    for (uint32_t i = 0; i < bed_count; i++)
+        if (beds[i].actor == actor)
             get_up(i--);
     actor->status = DEAD;
     kills++;
@@ -320,7 +378,7 @@ static uint64_t state_now(void)
             hash, (uint64_t)actor->status | (uint64_t)actor->pc << 4 |
                       (uint64_t)actor->slot << 16 | (uint64_t)actor->joined << 32 |
                       (uint64_t)actor->hand << 36 | (uint64_t)actor->giving << 42 |
-                      (uint64_t)actor->receiving << 46);
+                      (uint64_t)actor->receiving << 46 | (uint64_t)actor->readable << 48);
         hash = engine_mix(hash, actor->note);
         hash = engine_mix(hash, (uint64_t)(uintptr_t)actor->at);
         /* relaxed: one thread. */
@@ -332,8 +390,9 @@ static uint64_t state_now(void)
         hash = engine_mix(
             hash, atomic_load_explicit(&actor->peer.free_pin, memory_order_relaxed));
     }
-    for (uint32_t i = 0; i < sleeper_count; i++)
-        hash = engine_mix(hash, sleepers[i]->index + (uintptr_t)beds[i]);
+    for (uint32_t i = 0; i < bed_count; i++)
+        hash = engine_mix(hash,
+                          beds[i].actor->index + (uintptr_t)beds[i].at + beds[i].proxy);
     memcpy(words, &world.notes, sizeof(world.notes));
     for (size_t i = 0; i < sizeof(words) / 8; i++)
         hash = engine_mix(hash, words[i]);

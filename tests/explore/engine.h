@@ -49,7 +49,8 @@ struct actor {
     bool mortal;
     /* The scenario's notes. */
     uint8_t hand, giving, receiving;
-    uint32_t slot; /* held, + 1 */
+    uint8_t readable; /* its descriptor */
+    uint32_t slot;    /* held, + 1 */
     uint64_t note;
 };
 
@@ -64,6 +65,7 @@ struct scenario {
     uint32_t last;     /* bit set of actors */
     uint32_t immortal; /* bit set */
     uint32_t kind;     /* of the channels; 0: queues */
+    uint32_t listen;   /* there are listeners: what they touch decides what comes next */
     struct op programs[ACTORS][OPS];
     void (*build)(const struct scenario *scenario); /* after the channels are open */
     void (*killed)(struct actor *actor);
@@ -87,6 +89,7 @@ struct notes {
     uint8_t owed[MESSAGES];  /* a receiver died with it */
     uint8_t maybe[MESSAGES]; /* or while it gave it back */
     uint8_t cut;             /* receivers that died inside a receive */
+    uint8_t rung;            /* listeners that were woken */
     uint8_t killed;
 };
 
@@ -114,6 +117,13 @@ _Noreturn void engine_fail(const char *why);
 /* Wait until there is something to reap. */
 void engine_watch(struct actor *me);
 
+/* Sleep until the actor's descriptor is readable; it stays so until it is cleared. */
+void engine_poll(struct actor *me);
+
+/* As an io_uring does: make the descriptor readable when @p word is woken, or is not
+ * @p seen any more. One wait at a time. */
+void engine_submit(struct actor *me, const _Atomic uint32_t *word, uint32_t seen);
+
 /* A local value that decides what comes next. */
 void engine_note(struct actor *me, uint64_t value);
 
@@ -127,6 +137,28 @@ void world_watch(const void *word);       /* shared: decides what comes next */
 void world_local(_Atomic uint64_t *word); /* an actor's own, 0 at the start */
 uint64_t world_hash(uint64_t hash);
 void world_free(void);
+
+/* Shared, but no schedule matters to it. Participants are fewer than 64: of a word's listeners
+ * only the first 64 bits are used. And where nobody listens, nobody looks at a doorbell. */
+static inline bool world_constant(const void *word)
+{
+    const struct control *geo = &world.view.geo;
+    uint64_t at = (uint64_t)((const uint8_t *)word - world.view.base);
+
+    if (at >= geo->rings_off)
+        return false;
+    if (at >= geo->channels_off) {
+        at = (at - geo->channels_off) % sizeof(struct channel);
+        return (at > offsetof(struct channel, items_listeners) &&
+                at < offsetof(struct channel, items_listeners) + 32) ||
+               (at > offsetof(struct channel, room_listeners) &&
+                at < offsetof(struct channel, room_listeners) + 32);
+    }
+    if (world.scenario->listen || at < geo->participants_off || at >= geo->pins_off)
+        return false;
+    at = (at - geo->participants_off) % sizeof(struct participant);
+    return at >= offsetof(struct participant, doorbell);
+}
 
 static inline uint64_t engine_mix(uint64_t hash, uint64_t value)
 {

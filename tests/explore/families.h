@@ -17,5 +17,8 @@ extern const struct family broadcast_family;
 extern const struct family board_family;
 extern const struct family request_family;
 extern const struct family wakeup_family;
+/* Counted with the wake-ups. */
+extern const struct family doorbell_family;
+extern const struct family newcomer_family;
 
 #endif

@@ -69,7 +69,12 @@ static int try_take(void *context)
     return result;
 }
 
-static bool loan(struct actor *me, uint32_t message, int64_t timeout_ns)
+struct ring *queue_ring(const struct actor *me, uint32_t channel)
+{
+    return &sights[me->index][channel];
+}
+
+bool queue_loan(struct actor *me, uint32_t message, int64_t timeout_ns)
 {
     struct attempt attempt = {.actor = me};
     struct slot_record *record;
@@ -84,26 +89,35 @@ static bool loan(struct actor *me, uint32_t message, int64_t timeout_ns)
     return true;
 }
 
-static void send(struct actor *me, const struct op *op, int64_t timeout_ns)
+void queue_sending(const struct actor *me, uint32_t channel, uint32_t message)
 {
-    struct attempt attempt = {.actor = me, .ring = &sights[me->index][op->a]};
+    world.notes.from[message] = (uint8_t)me->index;
+    world.notes.to[message] = (uint8_t)channel;
+    world.notes.sent[message] = 1;
+}
 
-    if (!loan(me, op->b, timeout_ns))
-        return;
-    world.notes.from[op->b] = (uint8_t)me->index;
-    world.notes.to[op->b] = (uint8_t)op->a;
-    world.notes.sent[op->b] = 1;
-    if (wait_for(&me->peer, &rings[op->a].channel->room, try_put, &attempt, timeout_ns) ==
-        0) {
-        world.notes.sent[op->b] = 2;
-    } else {
-        world.notes.sent[op->b] = 3;
+void queue_sent(struct actor *me, uint32_t message, bool sent)
+{
+    world.notes.sent[message] = sent ? 2 : 3;
+    if (!sent) {
         if (!slot_is(shm_get(&view_record(&world.view, me->slot - 1)->owner), SLOT_LOANED,
                      &me->peer))
             engine_fail("a failed send changed who holds the slot");
         slot_free(&me->peer, me->slot - 1);
     }
     me->slot = 0;
+}
+
+static void send(struct actor *me, const struct op *op, int64_t timeout_ns)
+{
+    struct attempt attempt = {.actor = me, .ring = queue_ring(me, op->a)};
+
+    if (!queue_loan(me, op->b, timeout_ns))
+        return;
+    queue_sending(me, op->a, op->b);
+    queue_sent(me, op->b,
+               wait_for(&me->peer, &rings[op->a].channel->room, try_put, &attempt,
+                        timeout_ns) == 0);
 }
 
 void do_send(struct actor *me, const struct op *op)
@@ -116,30 +130,33 @@ void do_try_send(struct actor *me, const struct op *op)
     send(me, op, 0);
 }
 
-/* Take, and note what came. */
-static bool take(struct actor *me, uint32_t channel, int64_t timeout_ns)
+/* What came. */
+static void note(struct actor *me, uint32_t channel)
 {
-    struct attempt attempt = {.actor = me, .ring = &sights[me->index][channel]};
-    struct slot_record *record;
-    uint64_t message;
+    struct slot_record *record = view_record(&world.view, me->slot - 1);
+    uint64_t message = shm_get(&record->correlation_id);
 
-    me->receiving = 1;
-    if (wait_for(&me->peer, &rings[channel].channel->items, try_take, &attempt,
-                 timeout_ns) != 0) {
-        me->receiving = 0;
-        return false;
-    }
-    me->receiving = 0;
-    record = view_record(&world.view, me->slot - 1);
     if (!slot_is(shm_get(&record->owner), SLOT_RECEIVED, &me->peer))
         engine_fail("a received message that another holds");
     if (WHERE_CHANNEL(shm_get(&record->where)) != rings[channel].index)
         engine_fail("a message of another channel");
-    message = shm_get(&record->correlation_id);
     if (message >= MESSAGES)
         engine_fail("a message that nobody wrote");
     me->hand = (uint8_t)(message + 1);
-    return true;
+}
+
+static bool take(struct actor *me, uint32_t channel, int64_t timeout_ns)
+{
+    struct attempt attempt = {.actor = me, .ring = queue_ring(me, channel)};
+    int result;
+
+    me->receiving = 1;
+    result = wait_for(&me->peer, &rings[channel].channel->items, try_take, &attempt,
+                      timeout_ns);
+    me->receiving = 0;
+    if (result == 0)
+        note(me, channel);
+    return result == 0;
 }
 
 static void consume(struct actor *me)
@@ -162,6 +179,14 @@ static void release(struct actor *me)
     me->slot = 0;
     me->hand = 0;
     me->giving = 0;
+}
+
+void queue_took(struct actor *me, uint32_t channel, uint32_t slot)
+{
+    me->slot = slot + 1;
+    note(me, channel);
+    consume(me);
+    release(me);
 }
 
 void do_receive(struct actor *me, const struct op *op)

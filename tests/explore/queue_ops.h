@@ -9,6 +9,17 @@ void queue_build(const struct scenario *scenario);
 void queue_killed(struct actor *actor);
 const char *queue_check(const struct scenario *scenario);
 
+/* How an actor sees a channel. */
+struct ring *queue_ring(const struct actor *me, uint32_t channel);
+
+/* A message of @p channel was taken into @p slot: note it, and give the slot back. */
+void queue_took(struct actor *me, uint32_t channel, uint32_t slot);
+
+/* Loan a slot for a message, and note what came of the sending. */
+bool queue_loan(struct actor *me, uint32_t message, int64_t timeout_ns);
+void queue_sending(const struct actor *me, uint32_t channel, uint32_t message);
+void queue_sent(struct actor *me, uint32_t message, bool sent);
+
 void do_send(struct actor *me, const struct op *op);
 void do_try_send(struct actor *me, const struct op *op);
 void do_receive(struct actor *me, const struct op *op);

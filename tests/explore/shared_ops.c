@@ -6,6 +6,7 @@
 #include "ipc/board.h"
 #include "ipc/broadcast.h"
 #include "ipc/channel.h"
+#include "ipc/notify.h"
 #include "ipc/wait.h"
 
 #define KEYS 2
@@ -149,12 +150,10 @@ static int try_listen(void *context)
                           &attempt->taken);
 }
 
-static void listen(struct actor *me, int64_t timeout_ns)
+/* What waiting for the next has brought. */
+static void hear(struct actor *me, const struct attempt *attempt, int result)
 {
     struct seat *seat = &seats[me->index];
-    struct attempt attempt = {.actor = me};
-    int result = wait_for(&me->peer, &news.channel->items, try_listen, &attempt,
-                          timeout_ns);
     uint32_t message;
 
     if (result == -EOVERFLOW && seat->policy == LAG_BLOCK)
@@ -163,22 +162,44 @@ static void listen(struct actor *me, int64_t timeout_ns)
         engine_fail("a cell names a slot that is not shared");
     if (result != 0)
         return;
-    message = read_pinned(me, attempt.taken.pin.slot);
+    message = read_pinned(me, attempt->taken.pin.slot);
     /* Positions rise: bits 32-63 are the last, + 1. */
-    if (attempt.taken.position + 1 <= me->note >> 32)
+    if (attempt->taken.position + 1 <= me->note >> 32)
         engine_fail("a message came again");
     if (seat->policy == LAG_BLOCK && me->note >> 32 &&
-        attempt.taken.position + 1 != (me->note >> 32) + 1)
+        attempt->taken.position + 1 != (me->note >> 32) + 1)
         engine_fail("a message is missing");
-    me->note = (me->note & UINT32_MAX) | (attempt.taken.position + 1) << 32;
+    me->note = (me->note & UINT32_MAX) | (attempt->taken.position + 1) << 32;
     world.notes.taken[message]++;
-    shared_unpin(&me->peer, &attempt.taken.pin);
+    shared_unpin(&me->peer, &attempt->taken.pin);
+}
+
+static void listen(struct actor *me, int64_t timeout_ns)
+{
+    struct attempt attempt = {.actor = me};
+    int result = wait_for(&me->peer, &news.channel->items, try_listen, &attempt,
+                          timeout_ns);
+
+    hear(me, &attempt, result);
 }
 
 void do_listen(struct actor *me, const struct op *op)
 {
     (void)op;
     listen(me, -1);
+}
+
+static void listen_news(struct actor *me)
+{
+    notify_listen(&me->peer, &news.channel->items);
+}
+
+void do_ring_listen(struct actor *me, const struct op *op)
+{
+    struct attempt attempt = {.actor = me};
+    int result = listener_wait(me, (enum by)op->a, listen_news, try_listen, &attempt);
+
+    hear(me, &attempt, result);
 }
 
 void do_try_listen(struct actor *me, const struct op *op)
@@ -290,7 +311,7 @@ static const char *check_slots(void)
 
 static bool is_listening(const struct op *op)
 {
-    return op->run == do_listen || op->run == do_try_listen;
+    return op->run == do_listen || op->run == do_ring_listen || op->run == do_try_listen;
 }
 
 static const char *check_broadcast_sleepers(void)

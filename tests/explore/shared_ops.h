@@ -3,6 +3,7 @@
 #ifndef TR_TESTS_SHARED_OPS_H
 #define TR_TESTS_SHARED_OPS_H
 
+#include "tests/explore/listener.h"
 #include "tests/explore/queue_ops.h"
 
 void broadcast_build(const struct scenario *scenario);
@@ -16,6 +17,7 @@ void do_try_publish(struct actor *me, const struct op *op);
 void do_subscribe(struct actor *me, const struct op *op);
 void do_listen(struct actor *me, const struct op *op);
 void do_try_listen(struct actor *me, const struct op *op);
+void do_ring_listen(struct actor *me, const struct op *op);
 void do_put(struct actor *me, const struct op *op);
 void do_get(struct actor *me, const struct op *op);
 void do_await(struct actor *me, const struct op *op);
@@ -41,6 +43,10 @@ void do_delete(struct actor *me, const struct op *op);
     {                       \
         do_try_listen, 0, 0 \
     }
+#define RING_LISTEN(by)         \
+    {                           \
+        do_ring_listen, (by), 0 \
+    } /* the next, told by the doorbell */
 #define PUT(k, m)        \
     {                    \
         do_put, (k), (m) \

@@ -126,6 +126,8 @@ static void watch_everything(void)
     }
     for (uint32_t i = 0; i < view->geo.participant_count; i++) {
         world_watch(&view_participant(view, i)->word);
+        if (world.scenario->listen)
+            world_watch(&view_participant(view, i)->doorbell);
         for (uint32_t p = 0; p < view->geo.pin_count; p++)
             world_watch(&view_pins(view, i)[p]);
     }
@@ -142,6 +144,10 @@ static void watch_everything(void)
         world_watch(&channel->head);
         world_watch(&channel->items);
         world_watch(&channel->room);
+        if (world.scenario->listen) {
+            world_watch(&channel->items_listeners[0]);
+            world_watch(&channel->room_listeners[0]);
+        }
         for (uint32_t c = 0;
              c < world.scenario->capacity && world.scenario->kind != CHANNEL_BOARD; c++)
             world_watch(cells + (size_t)8 * c);

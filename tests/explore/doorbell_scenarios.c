@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* doorbell_scenarios.c - who listens by a doorbell, who rings it, and who dies between. */
+#include "ipc/broadcast.h"
+#include "ipc/channel.h"
+#include "tests/explore/doorbell_ops.h"
+#include "tests/explore/families.h"
+#include "tests/explore/shared_ops.h"
+
+/* clang-format off */
+#define SET_OF(n, all, room, checked) .listen = 1, .channels = (n), .slots = (all), \
+        .capacity = (room), .max_deliveries = 200, .build = doorbell_build, \
+        .killed = doorbell_killed, .check = checked
+#define SET    SET_OF(1, 2, 2, doorbell_check)
+#define HERD   SET_OF(1, 2, 2, doorbell_check_herd)
+#define SETS   SET_OF(2, 2, 2, doorbell_check)
+#define NEWS .listen = 1, .kind = CHANNEL_BROADCAST, .channels = 1, .capacity = 2, .pins = 2, \
+             .build = broadcast_build, .killed = shared_killed, .check = broadcast_check
+#define END    {0, 0, 0}
+#define LAST   {REAP, REAP, REAP, END}
+#define BIT(i) (1u << (i))
+
+/* The small ones first: mutants are looked for in this order. */
+static const struct scenario doorbells[] = {
+    {.name = "a listener, 1 sender", SET,
+     .programs = {{SEND(0, 0), SEND(0, 1), END},
+                  {ADD(0), TAKE(BY_FUTEX, 0), TAKE(BY_FUTEX, 0), END}}},
+    {.name = "an eventfd, 1 sender", SET,
+     .programs = {{SEND(0, 0), SEND(0, 1), END},
+                  {ADD(0), TAKE(BY_EVENTFD, 0), TAKE(BY_EVENTFD, 0), END}}},
+    {.name = "an io_uring, 1 sender", SET,
+     .programs = {{SEND(0, 0), SEND(0, 1), END},
+                  {ADD(0), TAKE(BY_URING, 0), TAKE(BY_URING, 0), END}}},
+    {.name = "a ringer dies", SET, .kills = 1, .last = BIT(2), .immortal = BIT(1) | BIT(2),
+     .programs = {{SEND(0, 0), END}, {ADD(0), TAKE(BY_FUTEX, 0), END}, LAST}},
+    {.name = "a ringer dies, a descriptor", SET, .kills = 1, .last = BIT(2),
+     .immortal = BIT(1) | BIT(2),
+     .programs = {{SEND(0, 0), END}, {ADD(0), TAKE(BY_EVENTFD, 0), END}, LAST}},
+    {.name = "a member is added", SETS,
+     .programs = {{SEND(0, 0), END},
+                  {ADD(1), TAKE(BY_FUTEX, 1), END},
+                  {THREAD(1), ADD(0), END}}},
+    {.name = "2 listeners, 1 message", HERD,
+     .programs = {{SEND(0, 0), END},
+                  {ADD(0), TAKE(BY_FUTEX, 0), END},
+                  {ADD(0), TAKE(BY_FUTEX, 0), END}}},
+    {.name = "a busy one is passed by", SETS,
+     .programs = {{SEND(1, 0), SEND(0, 1), END},
+                  {ADD(0), ADD(1), TAKE(BY_FUTEX, 0), END},
+                  {ADD(0), TAKE(BY_FUTEX, 0), END}}},
+    {.name = "told, and gone", SET,
+     .programs = {{SEND(0, 0), END},
+                  {ADD(0), LOOK(BY_FUTEX, 0), REMOVE(0), END},
+                  {ADD(0), TAKE(BY_FUTEX, 0), END}}},
+    {.name = "a listener, 3 messages", SET_OF(1, 3, 4, doorbell_check),
+     .programs = {{SEND(0, 0), SEND(0, 1), SEND(0, 2), END},
+                  {ADD(0), TAKE(BY_FUTEX, 0), TAKE(BY_FUTEX, 0), TAKE(BY_FUTEX, 0), END}}},
+    {.name = "2 descriptors, 2 messages", SET,
+     .programs = {{SEND(0, 0), SEND(0, 1), END},
+                  {ADD(0), TAKE(BY_EVENTFD, 0), REMOVE(0), END},
+                  {ADD(0), TAKE(BY_URING, 0), REMOVE(0), END}}},
+    {.name = "a listener, 2 senders", SET,
+     .programs = {{SEND(0, 0), END},
+                  {SEND(0, 1), END},
+                  {ADD(0), TAKE(BY_FUTEX, 0), TAKE(BY_FUTEX, 0), END}}},
+    {.name = "a sleeper and a listener", SET,
+     .programs = {{SEND(0, 0), SEND(0, 1), END},
+                  {RECEIVE(0), END},
+                  {ADD(0), TAKE(BY_FUTEX, 0), END}}},
+    {.name = "a ringer dies, and its reaper", SET, .kills = 2, .last = BIT(3),
+     .immortal = BIT(1) | BIT(3),
+     .programs = {{SEND(0, 0), END}, {ADD(0), TAKE(BY_EVENTFD, 0), END}, {REAP, END}, LAST}},
+    {.name = "a listener dies, another is there", SET, .kills = 1, .last = BIT(3),
+     .immortal = BIT(0) | BIT(2) | BIT(3),
+     .programs = {{SEND(0, 0), END},
+                  {ADD(0), TAKE(BY_EVENTFD, 0), END},
+                  {ADD(0), TAKE(BY_FUTEX, 0), END},
+                  LAST}},
+    {.name = "anybody dies, a sleeper, a listener", SET, .kills = 1, .last = BIT(3),
+     .immortal = BIT(3),
+     .programs = {{SEND(0, 0), SEND(0, 1), END},
+                  {RECEIVE(0), END},
+                  {ADD(0), TAKE(BY_FUTEX, 0), END},
+                  LAST}},
+    {.name = "told, and left", SET,
+     .programs = {{SEND(0, 0), END},
+                  {ADD(0), LOOK(BY_FUTEX, 0), LEAVE, END},
+                  {ADD(0), TAKE(BY_FUTEX, 0), END}}},
+    {.name = "a member is removed", SETS,
+     .programs = {{SEND(0, 0), END},
+                  {ADD(0), ADD(1), TAKE(BY_FUTEX, 1), END},
+                  {THREAD(1), REMOVE(0), END},
+                  {ADD(0), TAKE(BY_FUTEX, 0), END}}},
+    {.name = "a sender listens for room", SET_OF(1, 3, 1, doorbell_check),
+     .programs = {{SEND(0, 0), RING_SEND(0, 1), END},
+                  {RING_SEND(0, 2), END},
+                  {RECEIVE(0), RECEIVE(0), RECEIVE(0), END}}},
+    {.name = "a broadcast rings all", NEWS, .slots = 2,
+     .programs = {{PUBLISH(0), END},
+                  {SUBSCRIBE(LAG_DROP, 0), RING_LISTEN(BY_FUTEX), END},
+                  {SUBSCRIBE(LAG_DROP, 0), RING_LISTEN(BY_EVENTFD), END}}},
+    {.name = "a publisher dies", NEWS, .slots = 2, .kills = 1, .last = BIT(3),
+     .immortal = BIT(1) | BIT(2) | BIT(3),
+     .programs = {{PUBLISH(0), END},
+                  {SUBSCRIBE(LAG_DROP, 0), RING_LISTEN(BY_FUTEX), END},
+                  {SUBSCRIBE(LAG_DROP, 0), LISTEN, END},
+                  LAST}},
+};
+
+/* Long: for the mutant that only it can see. */
+static const struct scenario newcomers[] = {
+    {.name = "a slow reaper, a newcomer listens", SET, .last = BIT(3),
+     .programs = {{VANISH, END},
+                  {REAP, END},
+                  {REAP, QUIT, REJOIN, ADD(0), TAKE(BY_EVENTFD, 0), END},
+                  {SEND(0, 0), END}}},
+};
+/* clang-format on */
+
+const struct family doorbell_family = {"doorbells", doorbells,
+                                       sizeof(doorbells) / sizeof(doorbells[0])};
+const struct family newcomer_family = {"newcomers", newcomers,
+                                       sizeof(newcomers) / sizeof(newcomers[0])};
