@@ -67,33 +67,22 @@ static void wish_for(const struct peer *me, uint32_t how, bool wanted)
         shm_and(notify, ~how, memory_order_relaxed);
 }
 
+/* It is ours as long as we take part, see fifo.h. */
 static int fifo_use(struct peer *me)
 {
     struct notifier *notifier = me->view->notifier;
+    int fd;
 
-    if (notifier->fifo < 0) {
-        int fd = fifo_make(me->view, me->who, me->inc);
-
-        if (fd < 0)
-            return fd;
-        notifier->fifo = fd;
-        wish_for(me, NOTIFY_FIFO, true);
+    if (notifier->fifo >= 0)
+        return 0;
+    wish_for(me, NOTIFY_FIFO, true); /* from now on the reaper looks for it */
+    fd = fifo_make(me->view, me->who, me->inc);
+    if (fd < 0) {
+        wish_for(me, NOTIFY_FIFO, false);
+        return fd;
     }
-    notifier->fifo_users++;
+    notifier->fifo = fd;
     return 0;
-}
-
-static void fifo_disuse(struct peer *me)
-{
-    struct notifier *notifier = me->view->notifier;
-
-    if (--notifier->fifo_users > 0)
-        return;
-    wish_for(me, NOTIFY_FIFO, false);
-    fifo_remove(me->view, me->who, me->inc);
-    fifo_forget(&notifier->fifos, me->who); /* we may have rung ourselves */
-    close(notifier->fifo);
-    notifier->fifo = -1;
 }
 
 static int hang_up(struct peer *me, struct bell *bell)
@@ -150,8 +139,6 @@ void bell_close(struct peer *me, struct bell *bell)
             *at = bell->next;
             break;
         }
-    if (bell->kind == BELL_FIFO)
-        fifo_disuse(me);
     pthread_mutex_unlock(&notifier->mutex);
     uring_close(&bell->uring);
     bell->kind = BELL_NONE;
@@ -175,7 +162,6 @@ void notify_forked(const struct view *view)
     if (notifier->fifo >= 0)
         close(notifier->fifo); /* the parent's */
     notifier->fifo = -1;
-    notifier->fifo_users = 0;
     notifier->bells = NULL;
     watch_end(&notifier->watch);
 }

@@ -6,7 +6,7 @@
  *  fifo     in /dev/shm; who rings opens it by name
  *
  * All three mean the same; who rings serves each as it wants to be served, so that they mix
- * on one channel. The first two of them belong to the participant, not to the bell: who
+ * on one channel. Eventfd and FIFO belong to the participant, not to the bell: who
  * clears one wakes the other bells of the process by a descriptor of their own (kick). */
 #ifndef TR_IPC_BELL_H
 #define TR_IPC_BELL_H

@@ -16,12 +16,24 @@
 
 #define DIRECTORY "/dev/shm"
 #define MARK      "tensoring-bell."
-#define SETTLED_S 10 /* a name as old as this has been opened by who made it */
+#define NEW       ".new" /* not open yet */
+#define TRIES     100
+
+static void path_of(unsigned long nonce, uint32_t who, uint32_t inc, char path[FIFO_PATH])
+{
+    snprintf(path, FIFO_PATH, DIRECTORY "/" MARK "%016lx.%u.%u", nonce, who, inc);
+}
 
 void fifo_path(const struct view *view, uint32_t who, uint32_t inc, char path[FIFO_PATH])
 {
-    snprintf(path, FIFO_PATH, DIRECTORY "/" MARK "%016lx.%u.%u",
-             (unsigned long)view->geo.nonce, who, inc);
+    path_of((unsigned long)view->geo.nonce, who, inc, path);
+}
+
+static void new_path(const struct view *view, uint32_t who, uint32_t inc,
+                     char path[FIFO_PATH])
+{
+    fifo_path(view, who, inc, path);
+    memcpy(path + strlen(path), NEW, sizeof(NEW));
 }
 
 static bool other_users(const struct view *view)
@@ -56,25 +68,39 @@ void fifo_permit(const struct view *view, int fd)
     errno = saved;
 }
 
-int fifo_make(const struct view *view, uint32_t who, uint32_t inc)
+/* -ENOENT: a sweep came between. */
+static int make_once(const struct view *view, const char *path, const char *made)
 {
-    char path[FIFO_PATH];
-    int fd;
+    int fd, result;
 
-    fifo_path(view, who, inc, path);
-    unlink(path);
-    if (mkfifo(path, 0600) < 0)
+    unlink(made);
+    if (mkfifo(made, 0600) < 0)
         return -errno;
     /* For writing, too: then it never is at its end, and no ringer ever comes too early. */
-    fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0) {
-        int result = -errno;
-
-        unlink(path);
-        return result;
+    fd = open(made, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0) {
+        fifo_permit(view, fd);
+        if (rename(made, path) == 0)
+            return fd;
     }
-    fifo_permit(view, fd);
-    return fd;
+    result = -errno;
+    if (fd >= 0)
+        close(fd);
+    unlink(made);
+    return result;
+}
+
+int fifo_make(const struct view *view, uint32_t who, uint32_t inc)
+{
+    char path[FIFO_PATH], made[FIFO_PATH];
+    int result = -ENOENT;
+
+    (void)fifo_sweep();
+    fifo_path(view, who, inc, path);
+    new_path(view, who, inc, made);
+    for (int i = 0; i < TRIES && result == -ENOENT; i++)
+        result = make_once(view, path, made);
+    return result;
 }
 
 void fifo_remove(const struct view *view, uint32_t who, uint32_t inc)
@@ -83,7 +109,10 @@ void fifo_remove(const struct view *view, uint32_t who, uint32_t inc)
     int saved = errno;
 
     fifo_path(view, who, inc, path);
-    unlink(path);
+    if (unlink(path) < 0) { /* killed while it made it */
+        new_path(view, who, inc, path);
+        unlink(path);
+    }
     errno = saved;
 }
 
@@ -177,17 +206,31 @@ void fifo_cache_close(struct fifo_cache *cache)
         fifo_forget(cache, i);
 }
 
-/* Nobody reads: who made it is gone. */
+/* Whether it is a name as we give them, to the letter. */
+static bool is_name(const char *name)
+{
+    char path[FIFO_PATH];
+    const char *expected = path + sizeof(DIRECTORY);
+    unsigned long nonce;
+    uint32_t who, inc;
+    size_t length;
+
+    if (sscanf(name, MARK "%16lx.%u.%u", &nonce, &who, &inc) != 3)
+        return false;
+    path_of(nonce, who, inc, path);
+    length = strlen(expected);
+    return strncmp(name, expected, length) == 0 &&
+           (name[length] == 0 || strcmp(name + length, NEW) == 0);
+}
+
+/* Our own, and nobody reads: who made it is gone. */
 static bool deserted(int directory, const char *name)
 {
-    struct timespec now;
     struct stat st;
     int fd;
 
-    if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISFIFO(st.st_mode))
-        return false;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (now.tv_sec - st.st_ctim.tv_sec < SETTLED_S)
+    if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISFIFO(st.st_mode) ||
+        st.st_uid != geteuid())
         return false;
     fd = openat(directory, name, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     if (fd >= 0)
@@ -203,8 +246,7 @@ uint32_t fifo_sweep(void)
     DIR *directory = opendir(DIRECTORY);
 
     while (directory && (entry = readdir(directory)) != NULL)
-        if (strncmp(entry->d_name, MARK, sizeof(MARK) - 1) == 0 &&
-            deserted(dirfd(directory), entry->d_name))
+        if (is_name(entry->d_name) && deserted(dirfd(directory), entry->d_name))
             removed += unlinkat(dirfd(directory), entry->d_name, 0) == 0;
     if (directory)
         closedir(directory);

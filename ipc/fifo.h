@@ -1,7 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* fifo.h - a FIFO for each participant that wants to be told by descriptor where neither
  * eventfds were inherited nor io_uring is allowed. Made by the listener under a name that
- * says arena, participant and incarnation; opened by who rings, once, and kept open. */
+ * says arena, participant and incarnation; opened by who rings, once, and kept open.
+ *
+ * Who leaves removes the name, the reaper does it for the dead. Where nobody is left to reap,
+ * a sweep does it: of names whose FIFO nobody reads, for the kernel closes what a dead one
+ * had open, whatever pid namespace it lived in. That is proof, because
+ *  - a FIFO is made and opened under another name (".new"), and renamed then: what bears its
+ *    name has a reader from the beginning. A sweep may take the ".new" from under a living
+ *    maker, which then finds that it can't be renamed, and makes another;
+ *  - the name is removed before the FIFO is closed, and not used again: a listener keeps one
+ *    FIFO as long as it takes part, however often its bells are taken down and hung up. (So
+ *    those who have it open ring the right one, too.)
+ * A lock or a pid in the name would prove no more, and a pid means nothing elsewhere. */
 #ifndef TR_IPC_FIFO_H
 #define TR_IPC_FIFO_H
 
@@ -39,7 +50,7 @@ void fifo_clear(int fd);
 void fifo_forget(struct fifo_cache *cache, uint32_t who);
 void fifo_cache_close(struct fifo_cache *cache);
 
-/* Remove the names whose listeners are gone; how many. */
+/* Remove our own names (of this user) whose listeners are gone; how many. */
 uint32_t fifo_sweep(void);
 
 #endif

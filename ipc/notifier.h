@@ -15,8 +15,7 @@ struct notifier {
     struct evfd_table table; /* of relatives; not changed after it was made */
     pthread_mutex_t mutex;   /* of what follows */
     struct fifo_cache fifos; /* of others */
-    int fifo;                /* our own, -1: none */
-    uint32_t fifo_users;     /* bells that use it */
+    int fifo;                /* our own, -1: none yet */
     struct bell *bells;      /* all of this process */
     struct watch watch;
 };

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "ipc/mutant.h"
 #include "ipc/notifier.h"
@@ -309,6 +310,8 @@ void notify_close(struct view *view)
         return;
     evfd_table_close(&notifier->table);
     fifo_cache_close(&notifier->fifos);
+    if (notifier->fifo >= 0)
+        close(notifier->fifo); /* its name is gone: we have left */
     watch_end(&notifier->watch);
     free(notifier);
     view->notifier = NULL;

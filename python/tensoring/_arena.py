@@ -210,7 +210,10 @@ class Arena(_core.Arena):
 
     @staticmethod
     def sweep(prefix: str = "") -> int:
-        """Remove the named arenas whose participants are all dead; how many."""
+        """Remove the named arenas whose participants are all dead; how many.
+
+        FIFOs that killed processes of anonymous arenas left in /dev/shm go, too.
+        """
         return _core.sweep(prefix)
 
     @property

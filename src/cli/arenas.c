@@ -350,7 +350,8 @@ static void count_dead(const struct row *row, void *context)
 int cmd_gc(int argc, char **argv)
 {
     struct args args = take(argc, argv, gc_options, MAYBE_NAME,
-                            "Remove arenas whose participants are all dead.");
+                            "Remove arenas whose participants are all dead, and FIFOs "
+                            "(tensoring-bell.*) that nobody has open.");
     const char *prefix = args.name ? args.name : "";
     struct gc gc = {.json = args.json};
     cJSON *json = args.json ? cJSON_CreateObject() : NULL;

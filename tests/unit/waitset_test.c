@@ -406,14 +406,13 @@ static void stays_readable(const char *backend)
     tr_queue *queue, *second;
     tr_waitset *set, *other;
     tr_event event;
-    int fd, other_fd, before;
+    int fd, other_fd, before = descriptors();
     size_t count;
 
     options.eventfds = 4;
     assert_ok(tr_arena_create(&arena, NULL, &options));
     queue = open_queue(arena, "q", 8);
     second = open_queue(arena, "r", 8);
-    before = descriptors();
     setenv("TENSORING_NOTIFY", backend, 1);
     assert_ok(tr_waitset_open(arena, &set));
     assert_ok(tr_waitset_open(arena, &other));
@@ -455,10 +454,10 @@ static void stays_readable(const char *backend)
     }
     tr_waitset_close(set);
     tr_waitset_close(other);
-    assert_int_equal(descriptors(), before);
     tr_queue_close(queue);
     tr_queue_close(second);
     tr_arena_close(arena);
+    assert_int_equal(descriptors(), before);
 }
 
 static void descriptor_is_level_triggered(void **state)

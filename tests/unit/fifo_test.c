@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* FIFOs of those who are gone are swept, those of the living are not. */
+#include "support.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "ipc/fifo.h"
+#include "src/arena.h"
+
+enum { GROUP = 4, ROUNDS = 1000 };
+
+struct listener {
+    tr_arena *arena;
+    tr_waitset *set;
+    tr_queue *queue;
+    int fd;
+};
+
+static int use_fifos(void **state)
+{
+    (void)state;
+    return setenv("TENSORING_NOTIFY", "fifo", 1);
+}
+
+/* 0: armed. */
+static int listen_by_fifo(tr_arena *arena, struct listener *listener)
+{
+    tr_event event;
+    size_t count;
+
+    listener->arena = arena;
+    if (tr_queue_open(arena, "q", NULL, &listener->queue) != 0 ||
+        tr_waitset_open(arena, &listener->set) != 0 ||
+        tr_waitset_add_queue(listener->set, listener->queue, TR_READABLE, 1) != 0 ||
+        tr_waitset_fd(listener->set, &listener->fd) != 0)
+        return -1;
+    return tr_waitset_wait(listener->set, &event, 1, TR_NOWAIT, &count) == TR_EAGAIN ? 0
+                                                                                     : -1;
+}
+
+static void stop_listening(struct listener *listener)
+{
+    tr_waitset_close(listener->set);
+    tr_queue_close(listener->queue);
+    tr_arena_close(listener->arena);
+}
+
+static void path_of(const tr_arena *arena, char path[FIFO_PATH])
+{
+    fifo_path(&arena->view, arena->peer.who, arena->peer.inc, path);
+}
+
+/* Says where its FIFO is, and waits to be killed. */
+static _Noreturn void be_one_of_them(tr_arena *arena, int report)
+{
+    struct listener listener;
+    char path[FIFO_PATH] = {0};
+
+    if (listen_by_fifo(arena, &listener) == 0)
+        path_of(arena, path);
+    (void)!write(report, path, sizeof(path));
+    for (;;)
+        pause();
+}
+
+/* Creates an anonymous arena that nobody else knows of. */
+static _Noreturn void lead_a_group(int report)
+{
+    tr_arena *arena;
+
+    setpgid(0, 0);
+    if (tr_arena_create(&arena, NULL, NULL) != 0)
+        _exit(1);
+    for (int i = 1; i < GROUP; i++)
+        if (fork() == 0)
+            be_one_of_them(arena, report);
+    be_one_of_them(arena, report);
+}
+
+static void all_are_killed_at_once(void **state)
+{
+    char paths[GROUP][FIFO_PATH], alive[FIFO_PATH];
+    struct listener here;
+    tr_event event;
+    int pipes[2], status;
+    size_t count;
+    pid_t leader;
+    (void)state;
+
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+    assert_int_equal(pipe(pipes), 0);
+    leader = fork();
+    assert_true(leader >= 0);
+    if (leader == 0)
+        lead_a_group(pipes[1]);
+    assert_int_equal(listen_by_fifo(make_arena(4, 0), &here), 0);
+    path_of(here.arena, alive);
+    for (int i = 0; i < GROUP; i++) {
+        assert_int_equal(read(pipes[0], paths[i], FIFO_PATH), FIFO_PATH);
+        assert_int_equal(access(paths[i], F_OK), 0);
+    }
+    /* While they live, nothing is taken from them. */
+    assert_ok(tr_arena_sweep("no such arena", NULL));
+    for (int i = 0; i < GROUP; i++)
+        assert_int_equal(access(paths[i], F_OK), 0);
+    assert_int_equal(kill(-leader, SIGKILL), 0);
+    for (int i = 0; i < GROUP; i++)
+        assert_true(wait(&status) > 0 && WIFSIGNALED(status));
+    assert_ok(tr_arena_sweep("no such arena", NULL));
+    for (int i = 0; i < GROUP; i++)
+        assert_int_equal(access(paths[i], F_OK), -1);
+    /* And the living one can still be found, and rung. */
+    assert_int_equal(access(alive, F_OK), 0);
+    assert_ok(tr_queue_send(here.queue, loan_i64(here.arena, 1, 7), TR_NOWAIT));
+    assert_ok(tr_waitset_wait(here.set, &event, 1, TR_NOWAIT, &count));
+    stop_listening(&here);
+    assert_int_equal(access(alive, F_OK), -1);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
+/* Bells come and go, the FIFO stays: who has it open rings the right one. */
+static void a_set_is_opened_again(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    struct listener first, second;
+    struct stat before, after;
+    char path[FIFO_PATH];
+    (void)state;
+
+    assert_int_equal(listen_by_fifo(arena, &first), 0);
+    path_of(arena, path);
+    assert_int_equal(stat(path, &before), 0);
+    tr_waitset_close(first.set);
+    tr_queue_close(first.queue);
+    assert_int_equal(listen_by_fifo(arena, &second), 0);
+    assert_int_equal(stat(path, &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+    stop_listening(&second);
+}
+
+static void name_it(const char *after, char path[FIFO_PATH])
+{
+    snprintf(path, FIFO_PATH, "/dev/shm/tensoring-bell.%016x.%s", (unsigned)getpid(),
+             after);
+}
+
+static void only_our_own_names_go(void **state)
+{
+    char paths[6][FIFO_PATH];
+    struct stat st;
+    int reader;
+    (void)state;
+
+    for (int i = 0; i < 6; i++) {
+        const char *const names[] = {"1.1", "2.1.new", "3.1", "4.1.old", "5.1", "6.1"};
+
+        name_it(names[i], paths[i]);
+    }
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(mkfifo(paths[i], 0600), 0);
+    reader = open(paths[2], O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(reader >= 0);
+    close(open(paths[4], O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
+    assert_int_equal(symlink(paths[3], paths[5]), 0); /* to one that nobody reads */
+    assert_ok(tr_arena_sweep("no such arena", NULL));
+    assert_int_equal(lstat(paths[0], &st), -1);
+    assert_int_equal(lstat(paths[1], &st), -1);
+    for (int i = 2; i < 6; i++)
+        assert_int_equal(lstat(paths[i], &st), 0);
+    close(reader);
+    assert_ok(tr_arena_sweep("no such arena", NULL));
+    assert_int_equal(lstat(paths[2], &st), -1);
+    for (int i = 3; i < 6; i++)
+        assert_int_equal(unlink(paths[i]), 0);
+}
+
+static _Atomic uint32_t done; /* local: */
+
+static void *sweep_on(void *unused)
+{
+    while (!atomic_load(&done))
+        (void)fifo_sweep();
+    return unused;
+}
+
+/* However a sweep falls between the steps of a maker. */
+static void makers_and_sweepers(void **state)
+{
+    struct view view = {.lock_fd = -1};
+    char path[FIFO_PATH];
+    pthread_t sweeper;
+    (void)state;
+
+    view.geo.nonce = (uint64_t)getpid();
+    assert_int_equal(pthread_create(&sweeper, NULL, sweep_on, NULL), 0);
+    for (uint32_t inc = 1; inc <= ROUNDS; inc++) {
+        int fd = fifo_make(&view, 0, inc);
+
+        assert_true(fd >= 0);
+        fifo_path(&view, 0, inc, path);
+        assert_int_equal(access(path, F_OK), 0);
+        (void)fifo_sweep();
+        assert_int_equal(access(path, F_OK), 0);
+        fifo_remove(&view, 0, inc);
+        close(fd);
+    }
+    atomic_store(&done, 1);
+    pthread_join(sweeper, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_are_killed_at_once),
+        cmocka_unit_test(a_set_is_opened_again),
+        cmocka_unit_test(only_our_own_names_go),
+        cmocka_unit_test(makers_and_sweepers),
+    };
+
+    return cmocka_run_group_tests(tests, use_fifos, NULL);
+}
