@@ -124,6 +124,8 @@ class Iceoryx(Transport):
         loaned = port.publisher.loan_slice_uninit(nbytes)
         if address and self.copies:
             ctypes.memmove(loaned.payload_ptr, address, nbytes)
+        elif address:
+            self.view(loaned)  # what would be filled in place
         loaned.assume_init().send()
         if self.asleep:
             port.notifier.notify()
@@ -134,6 +136,10 @@ class Iceoryx(Transport):
     def trip(self, array: np.ndarray) -> Any:
         port = self.push(self.nbytes, array.ctypes.data)
         return self.view(port.wait() if self.asleep else port.poll())
+
+    def rest(self) -> None:
+        if not self.asleep:
+            self.gate.rest()
 
     def stop(self) -> None:
         self.over.value = 1

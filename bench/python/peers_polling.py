@@ -48,6 +48,9 @@ class SharedMemoryPolling(SharedMemoryViews):
         full[0] = 0
         return self.back
 
+    def rest(self) -> None:
+        self.gate.rest()
+
     def stop(self) -> None:
         self.full_there[0] = 2
         self.gate.knock()
@@ -81,6 +84,9 @@ class ZmqPolling(Zmq):
         while (frame := self.look(socket)) is None:
             pass
         return np.frombuffer(frame, self.dtype).reshape(self.shape)
+
+    def rest(self) -> None:
+        self.gate.rest()
 
     def stop(self) -> None:
         super().stop()

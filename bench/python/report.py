@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -35,28 +36,42 @@ def trips_table(size: str, placement: str, there_and_back: Rounds, there: Rounds
         print(f"  {name:32} {waits:9} {both:12.1f} {one:12.1f} us")
 
 
-def where_slower(
-    carried: dict[str, Any], other: dict[str, Rounds]
-) -> list[tuple[str, str, str, float]]:
-    """(cell, peer, ours, how many times faster the peer is)."""
-    found = []
+@dataclasses.dataclass
+class Cell:
+    """Where a peer is faster, how many times, and in which part of the rounds."""
+
+    where: str
+    peer: str
+    ours: str
+    faster: float
+    rounds: float
+
+    def sure(self) -> bool:
+        return self.rounds >= 0.8
+
+
+def where_slower(carried: dict[str, Any], other: dict[str, Rounds]) -> list[Cell]:
+    found: list[Cell] = []
+
+    def compare(where: str, figures: Rounds, ours: str, peer: str) -> None:
+        faster = cases.ratio(figures, ours, peer)
+        if faster > 1:
+            rounds = cases.faster_rounds(figures, peer, ours)
+            found.append(Cell(where, peer, ours, faster, rounds))
+
     for way, placements in carried.items():
         for placement, sizes in placements.items():
             for size, figures in sizes.items():
                 for peer, group in rivals(figures):
                     best = min(group, key=lambda n: cases.summary(figures[n])["median"])
-                    faster = cases.ratio(figures, best, peer)
-                    if faster > 1:
-                        found.append((f"{size} {way}, {placement}", peer, best, faster))
+                    compare(f"{size} {way}, {placement}", figures, best, peer)
     for case in ("serving", "sums", "jobs", "proxystore"):
         pools = case in ("sums", "jobs")
         for peer in other[case]:
             kind = peer.split(", ")[0] + ", " if pools else ""
             ours = f"{kind}tensoring" + (".Pool" if pools else "")
             if not peer.removeprefix(kind).startswith("tensoring"):
-                faster = cases.ratio(other[case], ours, peer)
-                if faster > 1:
-                    found.append((case, peer, ours, faster))
+                compare(case, other[case], ours, peer)
     return found
 
 

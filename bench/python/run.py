@@ -8,6 +8,7 @@ Peers that are not installed are left out and said to be."""
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -138,8 +139,10 @@ def main() -> None:
     print(
         "\nwhere a peer is faster than the best of ours that waits and copies as it does"
     )
-    for where, peer, ours, faster in slower:
-        print(f"  {faster:6.2f} x  {where}: {peer}, beside {ours}")
+    for cell in filter(report.Cell.sure, slower):
+        print(f"  {cell.faster:6.2f} x  {cell.where}: {cell.peer}, beside {cell.ours}")
+    unsure = sum(not cell.sure() for cell in slower)
+    print(f"  and {unsure} cells in which it depends on the round")
     result = {
         "machine": cases.machine(),
         "unit": "us",
@@ -155,10 +158,7 @@ def main() -> None:
             {"what": what, "measured": measured, "at_least": least}
             for what, measured, least in found
         ],
-        "slower": [
-            {"where": where, "peer": peer, "ours": ours, "faster": faster}
-            for where, peer, ours, faster in slower
-        ],
+        "slower": [dataclasses.asdict(cell) for cell in slower],
     }
     (options.out / "python.json").write_text(json.dumps(result, indent=1))
     report.plot(carried, options.out / "python.svg")

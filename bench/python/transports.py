@@ -54,6 +54,9 @@ class Transport:
     def trip(self, array: np.ndarray) -> Any:
         raise NotImplementedError
 
+    def rest(self) -> None:
+        """Until the child disturbs nobody."""
+
     def stop(self) -> None:
         raise NotImplementedError
 
@@ -82,16 +85,23 @@ class Gate:
                 if (x := look()) is not None:
                     return x
             self.parked[0] = 1
-            if (x := look()) is not None:
+            while (x := look()) is None:
+                if select.select([self.out], [], [], 0.05)[0]:
+                    os.read(self.out, 1)
+                    break
+            if x is not None:
                 return x
-            if select.select([self.out], [], [], 0.05)[0]:
-                os.read(self.out, 1)
 
     def knock(self) -> None:
         """After a message to the child."""
         if self.parked[0]:
             self.parked[0] = 0
             os.write(self.into, b"x")
+
+    def rest(self) -> None:
+        """Until the child is parked."""
+        while not self.parked[0]:
+            time.sleep(0.001)
 
     def close(self) -> None:
         os.close(self.out)

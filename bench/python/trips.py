@@ -35,15 +35,18 @@ class Pair:
         self.transport = transport = kind(array)
         self.stamp = memoryview(mmap.mmap(-1, 8)).cast("d")
         self.trip = functools.partial(transport.trip, array)
+
+        def child() -> None:
+            if apart:
+                os.sched_setaffinity(0, _CPUS[1:])
+            if stamped:
+                transport.stamping_child(self.stamp)
+            else:
+                transport.child()
+
         context = multiprocessing.get_context("fork")
-        self.child = context.Process(target=transport.child, daemon=True)
-        if stamped:
-            self.child = context.Process(
-                target=transport.stamping_child, args=(self.stamp,), daemon=True
-            )
+        self.child = context.Process(target=child, daemon=True)
         self.child.start()
-        if apart:
-            os.sched_setaffinity(self.child.pid or 0, _CPUS[1:])
 
     def one_way(self, trip: Callable[[], object], count: int) -> float:
         """The time of so many ways there, until the receiver has an array."""
@@ -99,11 +102,14 @@ def _trips(
             assert not pair.transport.copies or (back == array).all(), name
             del back
         calls = {name: pair.trip for name, pair in running.items()}
-        if not one_way:
-            return cases.interleave(calls, seconds)
-        return cases.interleave(
-            calls, seconds, lambda name, call, count: running[name].one_way(call, count)
-        )
+
+        def clock(name: str, call: Callable[[], object], count: int) -> float:
+            pair = running[name]
+            took = (pair.one_way if one_way else cases.clock)(call, count)
+            pair.transport.rest()
+            return took
+
+        return cases.interleave(calls, seconds, clock)
     finally:
         for pair in running.values():
             pair.stop()
