@@ -354,22 +354,31 @@ async def encode(arena: Arena, obj: Any) -> _core.Message:
             await hub_of(arena).slot()
 
 
-async def _call(queue: ArenaQueue, obj: Any, deadline: float | None) -> Any:
-    hub = hub_of(queue.arena)
-    while True:  # who waits for room holds no slot meanwhile
+async def _send(
+    hub: Hub, queue: ArenaQueue, obj: Any, deadline: float | None
+) -> tuple[int, _Waiter]:
+    """Hub.call(), when there is room; who waits for it holds no slot meanwhile."""
+    while True:
         if len(queue) < queue.capacity:
             with await encode(queue.arena, obj) as message, contextlib.suppress(Full):
                 left = deadline and max(0.0, deadline - asyncio.get_running_loop().time())
-                ticket, waiter = hub.call(queue, message, left)
-                break
+                return hub.call(queue, message, left)
         await hub.ready(queue, WRITABLE)
+
+
+async def _call(queue: ArenaQueue, obj: Any, deadline: float | None) -> Any:
+    hub = hub_of(queue.arena)
+    ticket, waiter = await _send(hub, queue, obj, deadline)
     try:
         failed, outcome = await waiter
     finally:
         hub.give_up(ticket)  # nothing, if it has ended
-    if failed:
+    if not failed:
+        return outcome
+    try:
         raise outcome
-    return outcome
+    finally:
+        del outcome, waiter  # or its traceback would keep itself alive
 
 
 async def call(queue: ArenaQueue, obj: Any, timeout: float | None) -> Any:
