@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 from tensoring import _jobs
@@ -36,6 +36,7 @@ SLOTS = (
     ((1 << 30) + _TREE, 2),
 )
 _LOOK_AT_WORKERS = 0.02  # seconds between looks for dead workers, while waiting
+_AHEAD = 32  # pieces a worker that imap() sends before their values are taken
 _ENDED = "the pool is closed"
 
 
@@ -138,6 +139,7 @@ class Pool:
         self._load = load_copies if copy else load
         self._numbers = itertools.count(1)
         self._waiting: dict[int, tuple[Any, int]] = {}
+        self._lazy: weakref.WeakSet[Results] = weakref.WeakSet()  # not all is sent
         self._pump_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._serving = 0  # results that a thread has to receive for
@@ -159,8 +161,10 @@ class Pool:
 
     # ---- sending
 
-    def _send(self, what: Call, values: list[Any], into: Any, index: int) -> None:
-        if self._state != "open":
+    def _send(
+        self, what: Call, values: list[Any], into: Any, index: int, begun: bool = False
+    ) -> None:
+        if self._state != "open" and not (begun and self._state == "closing"):
             raise ValueError(_ENDED)
         if self._broken is not None:
             raise self._broken
@@ -420,7 +424,9 @@ class Pool:
         *,
         progress: bool = False,
     ) -> Any:
-        """The values one after the other, in order, as soon as they are there."""
+        """The values one after the other, in order, as soon as they are there. Of an
+        iterable without a length no more is read than keeps the workers busy until
+        values are taken: it may have no end."""
         return self._imap(func, iterable, chunksize, True, progress)
 
     def imap_unordered(
@@ -442,17 +448,24 @@ class Pool:
         ordered: bool,
         progress: bool,
     ) -> Any:
-        results = Results(self, ordered)
-        values = list(items)
+        if self._state != "open":
+            raise ValueError(_ENDED)
         what = call(EACH, func)
-        for i, piece in enumerate(self._cut(values, size)):
-            self._send(what, piece, results, i)
-            results._sent += 1
+        sized = isinstance(items, Sized)
+        pieces = self._cut(items, size) if sized else _pieces(items, size)
+
+        def send(piece: list[Any], into: Results, index: int) -> None:
+            self._send(what, piece, into, index, begun=True)
+
+        ahead = None if sized else _AHEAD * len(self._workers.processes)
+        results = Results(self, ordered, send, iter(pieces), ahead)
+        if results._pieces is not None:
+            self._lazy.add(results)
         if not progress:
             return results
         from tqdm import tqdm
 
-        return tqdm(results, total=len(values))
+        return tqdm(results, total=len(items) if isinstance(items, Sized) else None)
 
     def close(self) -> None:
         """No more jobs; what was given is still done."""
@@ -474,6 +487,8 @@ class Pool:
             raise ValueError("the pool is still open")
         if self._state == "ended":
             return
+        for results in list(self._lazy):
+            results._feed(None)
         self._wait_for(lambda: not self._waiting, None)
         self._state = "ended"
         self._jobs.shutdown()
@@ -497,6 +512,13 @@ class Pool:
 
     def __repr__(self) -> str:
         return f"<tensoring.Pool, {len(self._workers.processes)} workers, {self._state}>"
+
+
+def _pieces(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    if size < 1:
+        raise ValueError(f"chunksize is at least 1, not {size}")
+    source = iter(items)
+    return iter(lambda: list(itertools.islice(source, size)), [])
 
 
 def _serve_pool(ref: weakref.ref[Pool], wanted: threading.Event) -> None:

@@ -102,17 +102,62 @@ class One(AsyncResult):
 
 
 class Results(Iterator[Any]):
-    """What imap gives: an iterator whose next() takes a timeout."""
+    """What imap gives: an iterator whose next() takes a timeout.
 
-    def __init__(self, pool: Pool, ordered: bool) -> None:
+    `pieces` are taken as they are needed: at most `ahead` of them are given to the
+    workers before their results are taken; None: all."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        ordered: bool,
+        send: Callable[[list[Any], Results, int], None],
+        pieces: Iterator[list[Any]],
+        ahead: int | None,
+    ) -> None:
         self._pool = pool
         self._ordered = ordered
+        self._send = send
+        self._pieces: Iterator[list[Any]] | None = pieces
+        self._ahead = ahead
+        self._feeding = threading.Lock()
         self._ready: deque[tuple[list[Any], BaseException | None]] = deque()
         self._early: dict[int, tuple[list[Any], BaseException | None]] = {}
         self._next = 0
         self._sent = 0
         self._taken = 0
         self._piece: deque[Any] = deque()
+        self._feed(ahead)
+
+    def _feed(self, ahead: int | None) -> None:
+        if not self._feeding.acquire(blocking=False):
+            return  # another thread does
+        try:
+            while self._pieces and (ahead is None or self._sent - self._taken < ahead):
+                self._feed_one(self._pieces)
+        finally:
+            self._feeding.release()
+
+    def _feed_one(self, pieces: Iterator[list[Any]]) -> None:
+        index = self._sent
+        try:
+            piece = next(pieces)
+        except StopIteration:
+            self._pieces = None
+            return
+        except Exception as error:
+            # Of the caller's iterable: it comes where its value would.
+            self._pieces = None
+            self._sent += 1
+            self._set(index, [], error)
+            return
+        self._sent += 1
+        try:
+            self._send(piece, self, index)
+        except BaseException:
+            self._pieces = None
+            self._sent -= 1
+            raise
 
     def _set(self, index: int, values: list[Any], error: BaseException | None) -> None:
         if not self._ordered:
@@ -126,13 +171,11 @@ class Results(Iterator[Any]):
     def __iter__(self) -> Results:
         return self
 
-    def __len__(self) -> int:
-        return self._sent
-
     def next(self, timeout: float | None = None) -> Any:
         """The next value, within `timeout` seconds."""
         if self._piece:
             return self._piece.popleft()
+        self._feed(self._ahead)
         if self._taken == self._sent:
             raise StopIteration
         self._pool._wait_for(lambda: bool(self._ready), timeout)

@@ -100,6 +100,50 @@ def test_all_the_maps(pool: tr.Pool) -> None:
     assert pool.starmap_async(add, [(1, 2)]).get(30) == [3]
 
 
+@pytest.mark.parametrize("way", ["imap", "imap_unordered"])
+def test_imap_reads_no_more_than_it_needs(pool: tr.Pool, way: str) -> None:
+    read = 0
+
+    def numbers() -> Iterator[int]:
+        nonlocal read
+        while True:
+            read += 1
+            yield read
+
+    results = getattr(pool, way)(square, numbers(), 3)
+    taken = [next(results) for _ in range(300)]
+    assert way == "imap_unordered" or taken == [x * x for x in range(1, 301)]
+    assert read < 300 + 2 * 32 * 3 + 3
+
+
+def test_imap_of_an_iterable_that_raises(pool: tr.Pool) -> None:
+    def numbers() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise LookupError("no more")
+
+    results = pool.imap(square, numbers())
+    assert [next(results), next(results)] == [1, 4]
+    with pytest.raises(LookupError, match="no more"):
+        next(results)
+    with pytest.raises(StopIteration):
+        next(results)
+    with pytest.raises(ValueError, match="chunksize"):
+        pool.imap(square, iter([1]), 0)
+
+
+def test_imap_goes_on_when_the_pool_closes() -> None:
+    with tr.Pool(1, slots=SLOTS) as pool:
+        taken = pool.imap(square, iter(range(100)))
+        left = pool.imap(square, iter(range(100)))
+        pool.close()
+        with pytest.raises(ValueError, match="closed"):
+            pool.imap(square, iter([1]))
+        assert list(taken) == [x * x for x in range(100)]
+        pool.join()
+        assert list(left) == [x * x for x in range(100)]
+
+
 def test_progress(pool: tr.Pool, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("tqdm")
     assert pool.map(square, range(10), progress=True) == [x * x for x in range(10)]
