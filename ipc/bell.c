@@ -67,22 +67,46 @@ static void wish_for(const struct peer *me, uint32_t how, bool wanted)
         shm_and(notify, ~how, memory_order_relaxed);
 }
 
-/* It is ours as long as we take part, see fifo.h. */
+static struct fifo_name fifo_of(const struct peer *me)
+{
+    uint32_t how = shm_get(&view_participant(me->view, me->who)->notify);
+
+    return (struct fifo_name){me->who, me->inc, NOTIFY_SERIAL(how)};
+}
+
 static int fifo_use(struct peer *me)
 {
     struct notifier *notifier = me->view->notifier;
+    _Atomic uint32_t *notify = &view_participant(me->view, me->who)->notify;
+    uint32_t how = shm_get(notify);
     int fd;
 
-    if (notifier->fifo >= 0)
-        return 0;
-    wish_for(me, NOTIFY_FIFO, true); /* from now on the reaper looks for it */
-    fd = fifo_make(me->view, me->who, me->inc);
-    if (fd < 0) {
-        wish_for(me, NOTIFY_FIFO, false);
-        return fd;
+    if (notifier->fifo < 0) {
+        /* Another name than the last; from now on the reaper looks for it. */
+        how = (how & NOTIFY_WISHES) | NOTIFY_FIFO | (NOTIFY_SERIAL(how) + 1) << 8;
+        shm_put(notify, how);
+        fd = fifo_make(me->view, fifo_of(me));
+        if (fd < 0) {
+            wish_for(me, NOTIFY_FIFO, false);
+            return fd;
+        }
+        notifier->fifo = fd;
     }
-    notifier->fifo = fd;
+    notifier->fifo_users++;
     return 0;
+}
+
+static void fifo_disuse(struct peer *me)
+{
+    struct notifier *notifier = me->view->notifier;
+
+    if (--notifier->fifo_users > 0)
+        return;
+    fifo_remove(me->view, fifo_of(me));
+    wish_for(me, NOTIFY_FIFO, false);
+    fifo_forget(&notifier->fifos, me->who); /* we may have rung ourselves */
+    close(notifier->fifo);
+    notifier->fifo = -1;
 }
 
 static int hang_up(struct peer *me, struct bell *bell)
@@ -139,6 +163,8 @@ void bell_close(struct peer *me, struct bell *bell)
             *at = bell->next;
             break;
         }
+    if (bell->kind == BELL_FIFO)
+        fifo_disuse(me);
     pthread_mutex_unlock(&notifier->mutex);
     uring_close(&bell->uring);
     bell->kind = BELL_NONE;
@@ -162,6 +188,7 @@ void notify_forked(const struct view *view)
     if (notifier->fifo >= 0)
         close(notifier->fifo); /* the parent's */
     notifier->fifo = -1;
+    notifier->fifo_users = 0;
     notifier->bells = NULL;
     watch_end(&notifier->watch);
 }

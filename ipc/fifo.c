@@ -19,20 +19,20 @@
 #define NEW       ".new" /* not open yet */
 #define TRIES     100
 
-static void path_of(unsigned long nonce, uint32_t who, uint32_t inc, char path[FIFO_PATH])
+static void path_of(unsigned long nonce, struct fifo_name name, char path[FIFO_PATH])
 {
-    snprintf(path, FIFO_PATH, DIRECTORY "/" MARK "%016lx.%u.%u", nonce, who, inc);
+    snprintf(path, FIFO_PATH, DIRECTORY "/" MARK "%016lx.%u.%u.%u", nonce, name.who,
+             name.inc, name.serial);
 }
 
-void fifo_path(const struct view *view, uint32_t who, uint32_t inc, char path[FIFO_PATH])
+void fifo_path(const struct view *view, struct fifo_name name, char path[FIFO_PATH])
 {
-    path_of((unsigned long)view->geo.nonce, who, inc, path);
+    path_of((unsigned long)view->geo.nonce, name, path);
 }
 
-static void new_path(const struct view *view, uint32_t who, uint32_t inc,
-                     char path[FIFO_PATH])
+static void new_path(const struct view *view, struct fifo_name name, char path[FIFO_PATH])
 {
-    fifo_path(view, who, inc, path);
+    fifo_path(view, name, path);
     memcpy(path + strlen(path), NEW, sizeof(NEW));
 }
 
@@ -90,41 +90,41 @@ static int make_once(const struct view *view, const char *path, const char *made
     return result;
 }
 
-int fifo_make(const struct view *view, uint32_t who, uint32_t inc)
+int fifo_make(const struct view *view, struct fifo_name name)
 {
     char path[FIFO_PATH], made[FIFO_PATH];
     int result = -ENOENT;
 
     (void)fifo_sweep();
-    fifo_path(view, who, inc, path);
-    new_path(view, who, inc, made);
+    fifo_path(view, name, path);
+    new_path(view, name, made);
     for (int i = 0; i < TRIES && result == -ENOENT; i++)
         result = make_once(view, path, made);
     return result;
 }
 
-void fifo_remove(const struct view *view, uint32_t who, uint32_t inc)
+void fifo_remove(const struct view *view, struct fifo_name name)
 {
     char path[FIFO_PATH];
     int saved = errno;
 
-    fifo_path(view, who, inc, path);
+    fifo_path(view, name, path);
     if (unlink(path) < 0) { /* killed while it made it */
-        new_path(view, who, inc, path);
+        new_path(view, name, path);
         unlink(path);
     }
     errno = saved;
 }
 
 /* For reading, too, if we may: writing to a FIFO whose last reader has died is a SIGPIPE. */
-static int open_other(const struct view *view, uint32_t who, uint32_t inc, bool *writer)
+static int open_other(const struct view *view, struct fifo_name name, bool *writer)
 {
     const int flags = O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW;
     char path[FIFO_PATH];
     struct stat st;
     int fd;
 
-    fifo_path(view, who, inc, path);
+    fifo_path(view, name, path);
     fd = open(path, O_RDWR | flags);
     *writer = fd < 0 && errno == EACCES;
     if (*writer)
@@ -171,17 +171,18 @@ void fifo_forget(struct fifo_cache *cache, uint32_t who)
     cache->of[who].fd = 0;
 }
 
-bool fifo_ring(const struct view *view, struct fifo_cache *cache, uint32_t who,
-               uint32_t inc)
+bool fifo_ring(const struct view *view, struct fifo_cache *cache, struct fifo_name name)
 {
+    const uint32_t who = name.who;
     int saved = errno, fd;
     bool rung = false;
 
-    if (cache->of[who].inc != inc)
+    if (cache->of[who].inc != name.inc || cache->of[who].serial != name.serial)
         fifo_forget(cache, who);
     if (!cache->of[who].fd) {
-        cache->of[who].fd = open_other(view, who, inc, &cache->of[who].writer) + 1;
-        cache->of[who].inc = inc;
+        cache->of[who].fd = open_other(view, name, &cache->of[who].writer) + 1;
+        cache->of[who].inc = name.inc;
+        cache->of[who].serial = name.serial;
     }
     fd = cache->of[who].fd - 1;
     if (fd >= 0)
@@ -207,20 +208,21 @@ void fifo_cache_close(struct fifo_cache *cache)
 }
 
 /* Whether it is a name as we give them, to the letter. */
-static bool is_name(const char *name)
+static bool is_name(const char *text)
 {
     char path[FIFO_PATH];
     const char *expected = path + sizeof(DIRECTORY);
     unsigned long nonce;
-    uint32_t who, inc;
+    struct fifo_name name;
     size_t length;
 
-    if (sscanf(name, MARK "%16lx.%u.%u", &nonce, &who, &inc) != 3)
+    if (sscanf(text, MARK "%16lx.%u.%u.%u", &nonce, &name.who, &name.inc, &name.serial) !=
+        4)
         return false;
-    path_of(nonce, who, inc, path);
+    path_of(nonce, name, path);
     length = strlen(expected);
-    return strncmp(name, expected, length) == 0 &&
-           (name[length] == 0 || strcmp(name + length, NEW) == 0);
+    return strncmp(text, expected, length) == 0 &&
+           (text[length] == 0 || strcmp(text + length, NEW) == 0);
 }
 
 /* Our own, and nobody reads: who made it is gone. */

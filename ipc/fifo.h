@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* fifo.h - a FIFO for each participant that wants to be told by descriptor where neither
  * eventfds were inherited nor io_uring is allowed. Made by the listener under a name that
- * says arena, participant and incarnation; opened by who rings, once, and kept open.
+ * says arena, participant, incarnation and serial; opened by who rings, once, and kept open.
  *
  * Who leaves removes the name, the reaper does it for the dead. Where nobody is left to reap,
  * a sweep does it: of names whose FIFO nobody reads, for the kernel closes what a dead one
@@ -9,9 +9,9 @@
  *  - a FIFO is made and opened under another name (".new"), and renamed then: what bears its
  *    name has a reader from the beginning. A sweep may take the ".new" from under a living
  *    maker, which then finds that it can't be renamed, and makes another;
- *  - the name is removed before the FIFO is closed, and not used again: a listener keeps one
- *    FIFO as long as it takes part, however often its bells are taken down and hung up. (So
- *    those who have it open ring the right one, too.)
+ *  - the name is removed before the FIFO is closed, and not used again: the next FIFO of the
+ *    same listener has the next serial, which its entry tells. (So who had the last one open
+ *    rings the right one, too.)
  * A lock or a pid in the name would prove no more, and a pid means nothing elsewhere. */
 #ifndef TR_IPC_FIFO_H
 #define TR_IPC_FIFO_H
@@ -22,27 +22,31 @@
 
 struct fifo_cache {
     struct {
-        uint32_t inc;
+        uint32_t inc, serial;
         int fd;      /* + 1, 0: not open */
         bool writer; /* we may not read: writing to one that died is a signal */
     } of[MAX_PARTICIPANTS];
 };
 
-void fifo_path(const struct view *view, uint32_t who, uint32_t inc, char path[FIFO_PATH]);
+/* The @p serial-th FIFO of a participant. */
+struct fifo_name {
+    uint32_t who, inc, serial;
+};
+
+void fifo_path(const struct view *view, struct fifo_name name, char path[FIFO_PATH]);
 
 /* The listener's end of a new FIFO. The descriptor, or -errno. */
-int fifo_make(const struct view *view, uint32_t who, uint32_t inc);
+int fifo_make(const struct view *view, struct fifo_name name);
 
 /* Let those ring who are let into the arena: its group if the arena has one, and everybody,
  * for writing alone, as soon as there are participants of other users. 0600 otherwise. */
 void fifo_permit(const struct view *view, int fd);
 
 /* Remove the name. Nothing happens if there is none. */
-void fifo_remove(const struct view *view, uint32_t who, uint32_t inc);
+void fifo_remove(const struct view *view, struct fifo_name name);
 
 /* Make the FIFO of a participant readable. Callers take turns. False: it can't be told. */
-bool fifo_ring(const struct view *view, struct fifo_cache *cache, uint32_t who,
-               uint32_t inc);
+bool fifo_ring(const struct view *view, struct fifo_cache *cache, struct fifo_name name);
 
 /* Make it unreadable. */
 void fifo_clear(int fd);

@@ -15,7 +15,8 @@ struct notifier {
     struct evfd_table table; /* of relatives; not changed after it was made */
     pthread_mutex_t mutex;   /* of what follows */
     struct fifo_cache fifos; /* of others */
-    int fifo;                /* our own, -1: none yet */
+    int fifo;                /* our own, -1: none */
+    uint32_t fifo_users;     /* bells that use it */
     struct bell *bells;      /* all of this process */
     struct watch watch;
 };

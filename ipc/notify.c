@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "ipc/mutant.h"
 #include "ipc/notifier.h"
@@ -130,9 +129,10 @@ bool notify_descriptor(const struct view *view, uint32_t i)
     if (how & NOTIFY_FIFO) {
         /* E4 acquire: pairs with participant_join(). */
         uint64_t word = shm_load(&view_participant(view, i)->word, E4_LOOK);
+        struct fifo_name name = {i, PARTICIPANT_INC(word), NOTIFY_SERIAL(how)};
 
         pthread_mutex_lock(&notifier->mutex);
-        rung |= fifo_ring(view, &notifier->fifos, i, PARTICIPANT_INC(word));
+        rung |= fifo_ring(view, &notifier->fifos, name);
         pthread_mutex_unlock(&notifier->mutex);
     }
     return rung;
@@ -263,6 +263,7 @@ void notify_forget(const struct view *view, uint32_t who, uint32_t inc)
 {
     struct participant *entry = view_participant(view, who);
     uint64_t keep = ~(UINT64_C(1) << who % 64);
+    uint32_t how;
 
     for (uint32_t i = 0; i < view->geo.channel_count; i++) {
         struct channel *channel = view_channel(view, i);
@@ -275,8 +276,9 @@ void notify_forget(const struct view *view, uint32_t who, uint32_t inc)
         if (shm_load(&channel->room_listeners[who / 64], E3) & ~keep)
             shm_and(&channel->room_listeners[who / 64], keep, E3);
     }
-    if (shm_get(&entry->notify) & NOTIFY_FIFO)
-        fifo_remove(view, who, inc);
+    how = shm_get(&entry->notify);
+    if (how & NOTIFY_FIFO)
+        fifo_remove(view, (struct fifo_name){who, inc, NOTIFY_SERIAL(how)});
     /* The rest is erased by who enters: a reaper that comes late would make a newcomer in the
      * entry deaf for good. */
     if (MUTANT(FORGET_ALL))
@@ -310,8 +312,6 @@ void notify_close(struct view *view)
         return;
     evfd_table_close(&notifier->table);
     fifo_cache_close(&notifier->fifos);
-    if (notifier->fifo >= 0)
-        close(notifier->fifo); /* its name is gone: we have left */
     watch_end(&notifier->watch);
     free(notifier);
     view->notifier = NULL;

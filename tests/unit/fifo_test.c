@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include <sys/stat.h>
 
 #include "ipc/fifo.h"
-#include "src/arena.h"
+#include "src/waitset.h"
 
 enum { GROUP = 4, ROUNDS = 1000 };
 
@@ -24,6 +25,7 @@ struct listener {
 static int use_fifos(void **state)
 {
     (void)state;
+    waitset_slice_ns = INT64_C(3600) * 1000000000;
     return setenv("TENSORING_NOTIFY", "fifo", 1);
 }
 
@@ -50,9 +52,11 @@ static void stop_listening(struct listener *listener)
     tr_arena_close(listener->arena);
 }
 
-static void path_of(const tr_arena *arena, char path[FIFO_PATH])
+/* Of its @p serial-th FIFO. */
+static void path_of(const tr_arena *arena, uint32_t serial, char path[FIFO_PATH])
 {
-    fifo_path(&arena->view, arena->peer.who, arena->peer.inc, path);
+    fifo_path(&arena->view, (struct fifo_name){arena->peer.who, arena->peer.inc, serial},
+              path);
 }
 
 /* Says where its FIFO is, and waits to be killed. */
@@ -62,7 +66,7 @@ static _Noreturn void be_one_of_them(tr_arena *arena, int report)
     char path[FIFO_PATH] = {0};
 
     if (listen_by_fifo(arena, &listener) == 0)
-        path_of(arena, path);
+        path_of(arena, 1, path);
     (void)!write(report, path, sizeof(path));
     for (;;)
         pause();
@@ -99,7 +103,7 @@ static void all_are_killed_at_once(void **state)
     if (leader == 0)
         lead_a_group(pipes[1]);
     assert_int_equal(listen_by_fifo(make_arena(4, 0), &here), 0);
-    path_of(here.arena, alive);
+    path_of(here.arena, 1, alive);
     for (int i = 0; i < GROUP; i++) {
         assert_int_equal(read(pipes[0], paths[i], FIFO_PATH), FIFO_PATH);
         assert_int_equal(access(paths[i], F_OK), 0);
@@ -124,24 +128,43 @@ static void all_are_killed_at_once(void **state)
     close(pipes[1]);
 }
 
-/* Bells come and go, the FIFO stays: who has it open rings the right one. */
+static bool is_readable(int fd)
+{
+    struct pollfd poller = {.fd = fd, .events = POLLIN};
+
+    return poll(&poller, 1, 0) == 1;
+}
+
+/* Who has the FIFO of a closed set open rings that of the next. */
 static void a_set_is_opened_again(void **state)
 {
-    tr_arena *arena = make_arena(4, 0);
-    struct listener first, second;
-    struct stat before, after;
-    char path[FIFO_PATH];
+    tr_arena *arena = make_arena(4, 0), *other;
+    struct listener listener;
+    char first[FIFO_PATH], second[FIFO_PATH];
+    tr_queue *queue;
+    tr_message *message;
     (void)state;
 
-    assert_int_equal(listen_by_fifo(arena, &first), 0);
-    path_of(arena, path);
-    assert_int_equal(stat(path, &before), 0);
-    tr_waitset_close(first.set);
-    tr_queue_close(first.queue);
-    assert_int_equal(listen_by_fifo(arena, &second), 0);
-    assert_int_equal(stat(path, &after), 0);
-    assert_int_equal(before.st_ino, after.st_ino);
-    stop_listening(&second);
+    assert_ok(tr_arena_attach_fd(&other, arena->view.lock_fd));
+    assert_ok(tr_queue_open(other, "q", NULL, &queue));
+    path_of(arena, 1, first);
+    path_of(arena, 2, second);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(listen_by_fifo(arena, &listener), 0);
+        assert_int_equal(access(round ? second : first, F_OK), 0);
+        assert_false(is_readable(listener.fd));
+        assert_ok(tr_queue_send(queue, loan_i64(other, 1, 7), TR_NOWAIT));
+        assert_true(is_readable(listener.fd));
+        assert_ok(tr_queue_receive(listener.queue, TR_NOWAIT, &message));
+        tr_release(message);
+        tr_waitset_close(listener.set);
+        tr_queue_close(listener.queue);
+        assert_int_equal(access(first, F_OK), -1);
+    }
+    assert_int_equal(access(second, F_OK), -1);
+    tr_queue_close(queue);
+    tr_arena_close(other);
+    tr_arena_close(arena);
 }
 
 static void name_it(const char *after, char path[FIFO_PATH])
@@ -158,7 +181,8 @@ static void only_our_own_names_go(void **state)
     (void)state;
 
     for (int i = 0; i < 6; i++) {
-        const char *const names[] = {"1.1", "2.1.new", "3.1", "4.1.old", "5.1", "6.1"};
+        const char *const names[] = {"1.1.1",     "2.1.1.new", "3.1.1",
+                                     "4.1.1.old", "5.1.1",     "6.1.1"};
 
         name_it(names[i], paths[i]);
     }
@@ -199,15 +223,16 @@ static void makers_and_sweepers(void **state)
 
     view.geo.nonce = (uint64_t)getpid();
     assert_int_equal(pthread_create(&sweeper, NULL, sweep_on, NULL), 0);
-    for (uint32_t inc = 1; inc <= ROUNDS; inc++) {
-        int fd = fifo_make(&view, 0, inc);
+    for (uint32_t serial = 1; serial <= ROUNDS; serial++) {
+        const struct fifo_name name = {0, 1, serial};
+        int fd = fifo_make(&view, name);
 
         assert_true(fd >= 0);
-        fifo_path(&view, 0, inc, path);
+        fifo_path(&view, name, path);
         assert_int_equal(access(path, F_OK), 0);
         (void)fifo_sweep();
         assert_int_equal(access(path, F_OK), 0);
-        fifo_remove(&view, 0, inc);
+        fifo_remove(&view, name);
         close(fd);
     }
     atomic_store(&done, 1);

@@ -406,13 +406,14 @@ static void stays_readable(const char *backend)
     tr_queue *queue, *second;
     tr_waitset *set, *other;
     tr_event event;
-    int fd, other_fd, before = descriptors();
+    int fd, other_fd, before;
     size_t count;
 
     options.eventfds = 4;
     assert_ok(tr_arena_create(&arena, NULL, &options));
     queue = open_queue(arena, "q", 8);
     second = open_queue(arena, "r", 8);
+    before = descriptors();
     setenv("TENSORING_NOTIFY", backend, 1);
     assert_ok(tr_waitset_open(arena, &set));
     assert_ok(tr_waitset_open(arena, &other));
@@ -454,10 +455,10 @@ static void stays_readable(const char *backend)
     }
     tr_waitset_close(set);
     tr_waitset_close(other);
+    assert_int_equal(descriptors(), before);
     tr_queue_close(queue);
     tr_queue_close(second);
     tr_arena_close(arena);
-    assert_int_equal(descriptors(), before);
 }
 
 static void descriptor_is_level_triggered(void **state)
@@ -611,8 +612,11 @@ static void the_killed_leave_nothing(void **state)
     for (who = 0;
          who == arena->peer.who || !shm_get(&view_participant(&arena->view, who)->pid);)
         who++;
-    fifo_path(&arena->view, who,
-              PARTICIPANT_INC(shm_get(&view_participant(&arena->view, who)->word)), path);
+    fifo_path(
+        &arena->view,
+        (struct fifo_name){
+            who, PARTICIPANT_INC(shm_get(&view_participant(&arena->view, who)->word)), 1},
+        path);
     assert_int_equal(access(path, F_OK), 0);
     kill(child, SIGKILL);
     assert_true(WIFSIGNALED(status_of(child)));
