@@ -219,6 +219,10 @@ class Hub(_core.WaitSet):
                 if not call.done():
                     call.set_result(ended)
             super().close()
+            # Waiters know their loop: it must not live as long as the arena object does.
+            for known in (self.doors, self.of, self.idle, self.calls, self.poor):
+                known.clear()
+            self.hubs.pop(loop, None)
 
     # ---- calls
 
