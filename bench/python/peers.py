@@ -143,11 +143,16 @@ class SharedMemory(Pipe):
             np.ndarray(self.shape, self.dtype, one.buf) for one in self.segments
         )
 
+    @staticmethod
+    def own(x: np.ndarray) -> np.ndarray:
+        """What the receiver keeps."""
+        return x.copy()
+
     def ends(self) -> Ends:
-        theirs, there, back = self.theirs, self.there, self.back
+        theirs, there, back, own = self.theirs, self.there, self.back, self.own
 
         def take() -> Any:
-            return None if theirs.recv_bytes() == b"s" else there.copy()
+            return None if theirs.recv_bytes() == b"s" else own(there)
 
         def answer(x: np.ndarray) -> None:
             back[...] = x
@@ -159,7 +164,7 @@ class SharedMemory(Pipe):
         self.there[...] = array
         self.mine.send_bytes(b"x")
         self.mine.recv_bytes()
-        return self.back.copy()
+        return self.own(self.back)
 
     def stop(self) -> None:
         self.mine.send_bytes(b"s")
@@ -178,23 +183,9 @@ class SharedMemoryViews(SharedMemory):
 
     name = "shared_memory + Pipe, views"
 
-    def ends(self) -> Ends:
-        theirs, there, back = self.theirs, self.there, self.back
-
-        def take() -> Any:
-            return None if theirs.recv_bytes() == b"s" else there
-
-        def answer(x: np.ndarray) -> None:
-            back[...] = x
-            theirs.send_bytes(b"x")
-
-        return take, answer
-
-    def trip(self, array: np.ndarray) -> Any:
-        self.there[...] = array
-        self.mine.send_bytes(b"x")
-        self.mine.recv_bytes()
-        return self.back
+    @staticmethod
+    def own(x: np.ndarray) -> np.ndarray:
+        return x
 
 
 class Zmq(Transport):

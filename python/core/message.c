@@ -92,49 +92,49 @@ static PyObject *message_header(PyObject *self, PyObject *unused)
         (Py_ssize_t)sizeof(header.user), "content_type", header.content_type);
 }
 
-static PyObject *message_content(PyObject *self, void *unused)
+/* The header of a living message, for @p what. False with an exception. */
+static bool read_header(PyObject *self, const char *what, tr_header *header)
 {
     tr_message *message = live(self);
-    tr_header header = {.struct_size = sizeof(header)};
     int code;
 
-    (void)unused;
     if (!message)
-        return NULL;
-    code = tr_message_header(message, &header);
+        return false;
+    *header = (tr_header){.struct_size = sizeof(*header)};
+    code = tr_message_header(message, header);
     if (code)
-        return raise_code(((MessageObject *)self)->state, code, "content");
-    return Py_BuildValue("(Is)", header.content, header.content_type);
+        raise_code(((MessageObject *)self)->state, code, what);
+    return code == 0;
+}
+
+static PyObject *message_content(PyObject *self, void *unused)
+{
+    tr_header header;
+
+    (void)unused;
+    return read_header(self, "content", &header)
+               ? Py_BuildValue("(Is)", header.content, header.content_type)
+               : NULL;
 }
 
 static PyObject *message_deliveries(PyObject *self, void *unused)
 {
-    tr_message *message = live(self);
-    tr_header header = {.struct_size = sizeof(header)};
-    int code;
+    tr_header header;
 
     (void)unused;
-    if (!message)
-        return NULL;
-    code = tr_message_header(message, &header);
-    if (code)
-        return raise_code(((MessageObject *)self)->state, code, "deliveries");
-    return PyLong_FromUnsignedLong(header.deliveries);
+    return read_header(self, "deliveries", &header)
+               ? PyLong_FromUnsignedLong(header.deliveries)
+               : NULL;
 }
 
 static PyObject *message_correlation_id(PyObject *self, void *unused)
 {
-    tr_message *message = live(self);
-    tr_header header = {.struct_size = sizeof(header)};
-    int code;
+    tr_header header;
 
     (void)unused;
-    if (!message)
-        return NULL;
-    code = tr_message_header(message, &header);
-    if (code)
-        return raise_code(((MessageObject *)self)->state, code, "correlation_id");
-    return PyLong_FromUnsignedLongLong(header.correlation_id);
+    return read_header(self, "correlation_id", &header)
+               ? PyLong_FromUnsignedLongLong(header.correlation_id)
+               : NULL;
 }
 
 static PyObject *message_tree(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
