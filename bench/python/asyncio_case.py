@@ -70,6 +70,15 @@ class OursInherited(Ours):
     eventfds = 4
 
 
+class OursUndecoded(OursInherited):
+    """The message as it is: no array is made."""
+
+    name = "tensoring, eventfds, undecoded"
+
+    async def receive(self) -> Any:
+        return await self.queue.receive_message_async()
+
+
 class Eventfd(Peer):
     """A number in an eventfd: no message, but the wake-up."""
 
@@ -123,7 +132,13 @@ class PickleInPipe(Eventfd):
         os.close(self.end)
 
 
-KINDS: list[type[Peer]] = [Ours, OursInherited, Eventfd, PickleInPipe]
+KINDS: list[type[Peer]] = [
+    Ours,
+    OursInherited,
+    OursUndecoded,
+    Eventfd,
+    PickleInPipe,
+]
 
 
 def _sender(peers: list[Peer], orders: int, stamp: Any) -> None:
@@ -198,7 +213,7 @@ def main() -> None:
         least = found[f"{name.partition(', ')[0]}, eventfd"]
         ratio = statistics.median(a / b for a, b in zip(rounds, least, strict=True))
         median = statistics.median(rounds) * 1e6
-        print(f"{name:36} {median:8.1f} us {ratio:6.2f} x eventfd")
+        print(f"{name:44} {median:8.1f} us {ratio:6.2f} x eventfd")
 
 
 if __name__ == "__main__":

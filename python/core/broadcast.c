@@ -139,6 +139,11 @@ static PyObject *subscription_take(PyObject *self, PyObject *otherwise)
     return channel_take(self, otherwise, take, true);
 }
 
+static PyObject *subscription_take_message(PyObject *self, PyObject *otherwise)
+{
+    return channel_take(self, otherwise, take, false);
+}
+
 static PyObject *subscription_missed(PyObject *object, void *unused)
 {
     ChannelObject *self = (ChannelObject *)object;
@@ -208,6 +213,7 @@ static PyMethodDef subscription_methods[] = {
      METH_FASTCALL | METH_KEYWORDS,
      "receive_message($self, timeout=None)\n--\n\nThe next message undecoded."},
     {"_take", subscription_take, METH_O, NULL},
+    {"_take_message", subscription_take_message, METH_O, NULL},
     {"close", channel_close, METH_NOARGS,
      "close($self, /)\n--\n\nGo. Messages received before stay good."},
     {NULL, NULL, 0, NULL},

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import os
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from multiprocessing import reduction
 from types import TracebackType
 from typing import Any, TypeAlias, TypedDict
@@ -389,6 +389,10 @@ class ArenaQueue(_core.Queue, _aio.Receiver):
                 return
             yield item
             del item  # the slot is not kept while the next one is waited for
+
+    def receive_message_async(self) -> Coroutine[Any, Any, _core.Message]:
+        """Receive undecoded in an event loop."""
+        return _aio.take(self, self._take_message)
 
     def close(self) -> None:
         """Forget this handle; the queue stays."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tensoring import _aio, _core
@@ -73,6 +73,10 @@ class Subscription(_core.Subscription, _aio.Receiver):
                 return
             yield item
             del item  # the slot is not kept while the next one is waited for
+
+    def receive_message_async(self) -> Coroutine[Any, Any, _core.Message]:
+        """Receive undecoded in an event loop."""
+        return _aio.take(self, self._take_message)
 
     def close(self) -> None:
         """Go. Messages received before stay good."""

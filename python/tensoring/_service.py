@@ -81,7 +81,7 @@ class Service:
         done = 0
         while limit is None or done < limit:
             try:
-                request = await _aio.take(self._queue, self._queue._take_message)
+                request = await self._queue.receive_message_async()
             except Closed:
                 break
             await self._answer_async(request, function)

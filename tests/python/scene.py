@@ -4,6 +4,7 @@ each instruction costs fifty."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import sys
@@ -222,6 +223,46 @@ def waiting(arena: tr.Arena) -> None:
     sender.join()
 
 
+def looping(arena: tr.Arena) -> None:
+    queue, board, service = arena.queue("lq"), arena.board("lb"), arena.service("served")
+    subscriber = arena.broadcast("l").subscribe()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        serving = asyncio.create_task(service.serve_async(lambda x: x + 1))
+        calls = [service.call_async(np.full(3, i)) for i in range(5)]
+        assert [int(x[0]) for x in await asyncio.gather(*calls)] == [1, 2, 3, 4, 5]
+        (end,) = await asyncio.gather(service.call_async("x"), return_exceptions=True)
+        assert isinstance(end, tr.RemoteError)
+        late = asyncio.create_task(service.call_async(1))
+        for what in (queue, subscriber):
+            task = asyncio.create_task(what.receive_async())
+            await asyncio.sleep(0)
+            task.cancel()
+        late.cancel()
+        loop.call_later(0.001, queue.send, 1)
+        loop.call_later(0.002, board.put, "k", 2)
+        loop.call_later(0.003, arena.broadcast("l").publish, 3)
+        assert await queue.receive_async() == 1
+        assert await board.wait_async("k") == (2, board.version("k"))
+        assert await subscriber.receive_async() == 3
+        with board.watch("k") as watch:
+            board.close()
+            assert (await anext(watch)).value == 2
+        waiting = asyncio.create_task(queue.receive_message_async())
+        await asyncio.sleep(0)
+        queue.close()
+        service.shutdown()
+        await asyncio.gather(waiting, serving, return_exceptions=True)
+
+    asyncio.run(main())
+    board, keys = arena.board("lb"), ["k", "none"]
+    assert board.get_many(keys)["k"].value == 2
+    refused(TypeError, board.get_many, [1])
+    refused(tr.Error, board.get_many, [""])
+    board.close()
+
+
 def arenas() -> None:
     refused(tr.Error, tr.Arena, [(1 << 50, 1 << 10)])
     refused(TypeError, tr.Arena._create, 1, 2)
@@ -251,6 +292,7 @@ def main() -> None:
                 boards,
                 broadcasts,
                 waiting,
+                looping,
             ):
                 part(arena)
         arenas()

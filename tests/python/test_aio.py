@@ -322,6 +322,21 @@ def test_what_is_not_awaited_any_more_goes_to_others(loop: str, arena: tr.Arena)
     assert run(loop, main) == list(range(100))
 
 
+def test_undecoded(arena: tr.Arena) -> None:
+    queue, events = arena.queue("q"), arena.broadcast("e")
+    subscriber = events.subscribe()
+
+    async def main() -> list[list[int]]:
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.001, queue.send, np.arange(3))
+        message = await queue.receive_message_async()
+        loop.call_later(0.001, events.publish_message, message)
+        same = await subscriber.receive_message_async()
+        return [same.array(0).tolist(), list(same.array(0).shape)]
+
+    assert run("asyncio", main) == [[0, 1, 2], [3]]
+
+
 def test_one_loop_after_another(queue: tr.ArenaQueue) -> None:
     async def main() -> int:
         asyncio.get_running_loop().call_later(0.01, queue.send, 5)

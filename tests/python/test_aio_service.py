@@ -100,7 +100,7 @@ def test_late_replies_are_dropped(loop: str, arena: tr.Arena) -> None:
             await service.call_async(np.zeros(3), timeout=0.01)
         assert free(arena) == before  # taken back out of the queue
         calls = [asyncio.create_task(service.call_async(i)) for i in range(3)]
-        requests = [await tr._aio.take(service.queue, service.queue._take_message)]
+        requests = [await service.queue.receive_message_async()]
         requests += [service.queue.receive_message(0) for _ in range(2)]
         calls[1].cancel()
         await asyncio.gather(calls[1], return_exceptions=True)
