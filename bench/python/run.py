@@ -36,18 +36,21 @@ def bars(
             found.append((what, cases.ratio(where, slow, fast), least))
 
     nothing: dict[str, list[float]] = {}
-    small, large, huge = (
-        round_trips["free"].get(size, nothing) for size in ("4 KiB", LARGE, "16 MiB")
-    )
+    large, huge = (round_trips["free"].get(size, nothing) for size in (LARGE, "16 MiB"))
     small_apart, large_apart = (
         round_trips["apart"].get(s, nothing) for s in ("4 KiB", LARGE)
     )
     for ours in ("tensoring", "tensoring spinning"):
         bar(small_apart, ours, "multiprocessing.Pipe", 8, "4 KiB")
         bar(small_apart, ours, "multiprocessing.Queue", 9, "4 KiB")
-    bar(small, "tensoring asleep", "multiprocessing.Pipe", 3, "4 KiB")
-    bar(small, "tensoring asleep", "multiprocessing.Queue", 3, "4 KiB")
-    bar(small, "tensoring asleep", "Pipe send_bytes", 1, "4 KiB")
+    for place in ("together", "free"):
+        small = round_trips[place].get("4 KiB", nothing)
+        for peer, least in (
+            ("multiprocessing.Pipe", 3),
+            ("multiprocessing.Queue", 3),
+            ("Pipe send_bytes", 1),
+        ):
+            bar(small, "tensoring asleep", peer, least, f"4 KiB, {place}")
     for peer, least in (
         ("multiprocessing.Pipe", 15),
         ("multiprocessing.Queue", 25),
@@ -84,13 +87,13 @@ def bars(
 def measure_trips(sizes: list[str], seconds: float) -> dict[str, Any]:
     """way, placement, size: the rounds of each transport."""
     carried: dict[str, Any] = {
-        way: {"apart": {}, "free": {}} for way in ("round trip", "one way")
+        way: {place: {} for place in trips.PLACES} for way in ("round trip", "one way")
     }
-    for placement in ("apart", "free"):
+    for placement in trips.PLACES:
         for size in sizes:
             for way, placements in carried.items():
                 placements[placement][size] = trips.trips(
-                    size, seconds, placement == "apart", way == "one way"
+                    size, seconds, placement, way == "one way"
                 )
             there_and_back, there = (
                 placements[placement][size] for placements in carried.values()

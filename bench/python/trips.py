@@ -22,6 +22,13 @@ from transports import OURS, Transport
 
 ALL = {kind.name: kind for kind in [*OURS, *PEERS, *POLLING, *ICEORYX]}
 _CPUS = sorted(os.sched_getaffinity(0))
+# Where both sides may run. Those that spin are not put together: they would wait for the
+# scheduler.
+PLACES = {
+    "apart": (_CPUS[:1], _CPUS[1:] or _CPUS),
+    "together": (_CPUS[:1], _CPUS[:1]),
+    "free": (_CPUS, _CPUS),
+}
 Rounds = dict[str, list[float]]
 
 
@@ -29,7 +36,7 @@ class Pair:
     """A transport, and the child at its other end."""
 
     def __init__(
-        self, kind: type[Transport], array: np.ndarray, apart: bool, stamped: bool
+        self, kind: type[Transport], array: np.ndarray, place: str, stamped: bool
     ) -> None:
         """ImportError where that peer is not installed."""
         self.transport = transport = kind(array)
@@ -37,8 +44,7 @@ class Pair:
         self.trip = functools.partial(transport.trip, array)
 
         def child() -> None:
-            if apart:
-                os.sched_setaffinity(0, _CPUS[1:])
+            os.sched_setaffinity(0, PLACES[place][1])
             if stamped:
                 transport.stamping_child(self.stamp)
             else:
@@ -73,29 +79,27 @@ def missing() -> list[str]:
 
 
 def trips(
-    size: str, seconds: float, apart: bool, one_way: bool, names: Iterable[str] = ALL
+    size: str, seconds: float, place: str, one_way: bool, names: Iterable[str] = ALL
 ) -> Rounds:
-    """There and back between two processes, or only there, for ours and every peer: each
-    on processors of its own, which spinning needs, or where the scheduler puts them,
-    which is often the same one and suits those that sleep."""
-    apart = apart and len(_CPUS) > 1
-    if apart:
-        os.sched_setaffinity(0, _CPUS[:1])
+    """There and back between two processes, or only there, for ours and every peer."""
+    os.sched_setaffinity(0, PLACES[place][0])
     try:
-        return _trips(size, seconds, apart, one_way, names)
+        return _trips(size, seconds, place, one_way, names)
     finally:
         os.sched_setaffinity(0, _CPUS)
 
 
 def _trips(
-    size: str, seconds: float, apart: bool, one_way: bool, names: Iterable[str]
+    size: str, seconds: float, place: str, one_way: bool, names: Iterable[str]
 ) -> Rounds:
     shape, dtype = cases.SIZES[size]
     array = np.random.default_rng(1).random(shape).astype(dtype)
     running = {}
     for name in names:
+        if place == "together" and ALL[name].waits == "spinning":
+            continue
         with contextlib.suppress(ImportError):
-            running[name] = Pair(ALL[name], array, apart, one_way)
+            running[name] = Pair(ALL[name], array, place, one_way)
     try:
         for name, pair in running.items():
             back = np.asarray(pair.trip())
