@@ -6,10 +6,10 @@
 #include "ipc/crowd.h"
 #include "ipc/os.h"
 
-/* What a sleep and a wake-up take, generously. Longer, and a spin in vain costs more than it
- * could have saved. Shorter, and two that answer each other never find out that they could
- * both stay awake: each would take the other's wake-up for the time of its answer. */
-#define MOST_NS     INT64_C(50000)
+/* Twice what a sleep and a wake-up take. Longer, and a spin in vain costs too much beside what
+ * it could have saved. Shorter, and two that answer each other never find out that they could
+ * both stay awake: each would take the other's wake-up for a part of its answer. */
+#define MOST_NS     INT64_C(100000)
 #define LOOKS       8              /* tries between two looks at the clock */
 #define JUMP_NS     INT64_C(50000) /* between two looks: somebody else had the processor */
 #define MOST_MISSES 8              /* 2^8 waits without a spin, then it is tried again */

@@ -3,8 +3,8 @@
  *
  * Spinning pays when what we wait for comes within about the cost of a sleep and a wake-up,
  * and when whoever brings it does not need our processor. Hence
- *  - a spin is limited to what a sleep and a wake-up take: the ski-rental argument bounds
- *    what a wrong guess costs by what the right one would have;
+ *  - a spin is limited to about twice what a sleep and a wake-up take: as in the ski-rental
+ *    argument, what a wrong guess costs is bounded by what the right one would have;
  *  - waits teach the next ones. After a spin in vain the next wait sleeps at once, after
  *    another one the next three, and so on up to 255; one that was interrupted (the clock
  *    jumped) counts for several. A spin that was not in vain ends that;
