@@ -96,7 +96,8 @@ static void all_are_killed_at_once(void **state)
     pid_t leader;
     (void)state;
 
-    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
+        skip(); /* qemu */
     assert_int_equal(pipe(pipes), 0);
     leader = fork();
     assert_true(leader >= 0);

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 
 #include "ipc/fifo.h"
 #include "ipc/os.h"
@@ -536,17 +537,23 @@ static _Noreturn void hold(tr_queue *queue, int told)
 /* Who watches in an event loop is told by pidfds: no tick needed. */
 static void a_death_rings(void **state)
 {
-    tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena, "q", 8);
+    tr_arena *arena;
+    tr_queue *queue;
     tr_waitset *set;
     tr_event event;
     size_t count;
     struct pollfd poller = {.events = POLLIN};
-    int pipes[2];
+    int pipes[2], fd;
     char byte;
     pid_t child;
     (void)state;
 
+    fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    if (fd < 0)
+        skip(); /* valgrind 3.19, qemu */
+    close(fd);
+    arena = make_arena(8, 0);
+    queue = open_queue(arena, "q", 8);
     assert_int_equal(pipe(pipes), 0);
     give(arena, queue, 7);
     child = fork();
