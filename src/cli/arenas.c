@@ -64,7 +64,8 @@ static struct args take(int argc, char **argv, const struct argp_option *options
                         enum wanted wanted, const char *doc)
 {
     static const char *const usage[] = {NULL, "[PREFIX]", "ARENA"};
-    struct argp argp = {options, parse, usage[wanted], doc, NULL, NULL, NULL};
+    static const struct argp_child children[] = {{&help_argp, 0, NULL, 0}, {0}};
+    struct argp argp = {options, parse, usage[wanted], doc, children, NULL, NULL};
     struct args args = {.wanted = wanted};
 
     argp_parse(&argp, argc, argv, 0, NULL, &args);

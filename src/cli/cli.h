@@ -4,6 +4,7 @@
 #ifndef TR_CLI_H
 #define TR_CLI_H
 
+#include <argp.h>
 #include <cjson/cJSON.h>
 #include <stdint.h>
 
@@ -19,11 +20,16 @@ int cmd_gc(int argc, char **argv);
 /* Say what failed and why on stderr; returns 1. */
 int complain(const char *what, int err);
 
+/* From here on the program ends with 1 and a sentence if output was lost. */
+void guard_output(void);
+
+/* A child parser for -h; argp has --help, --usage, --version and -V itself. */
+extern const struct argp help_argp;
+
 /* Print @p json on stdout and free it; returns 0, or 1 if there was no memory for it. */
 int print_json(cJSON *json);
 
 /* A number from @p text, or the end of the program with a usage message. */
-struct argp_state;
 uint32_t number_arg(const struct argp_state *state, const char *text, const char *name,
                     uint32_t least, uint32_t most);
 

@@ -98,13 +98,14 @@ static void print(const struct findings *findings)
 
 int cmd_doctor(int argc, char **argv)
 {
+    static const struct argp_child children[] = {{&help_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {options,
                                      parse,
                                      NULL,
                                      "Say what this machine and container allow, and "
                                      "what would go wrong. The exit code is "
                                      "1 if something tensoring needs is missing.",
-                                     NULL,
+                                     children,
                                      NULL,
                                      NULL};
     static struct findings findings;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <argp.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,9 +44,9 @@ int print_json(cJSON *json)
     cJSON_Delete(json);
     if (!text)
         return complain("json", TR_ENOMEM);
-    puts(text);
+    puts(text); /* guard_output() looks whether it got through */
     cJSON_free(text);
-    return fflush(stdout) ? 1 : 0;
+    return 0;
 }
 
 uint32_t number_arg(const struct argp_state *state, const char *text, const char *name,
@@ -67,30 +68,73 @@ static void list_commands(FILE *to)
     fprintf(to, "Usage: tensoring COMMAND [OPTION...]\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);
-    fprintf(to, "\n'tensoring COMMAND --help' tells more.\n");
+    fprintf(to, "\n'tensoring help COMMAND' tells more.\n");
+}
+
+static error_t parse_help(int key, char *arg, struct argp_state *state)
+{
+    (void)arg;
+    if (key != 'h')
+        return ARGP_ERR_UNKNOWN;
+    argp_state_help(state, stdout, ARGP_HELP_STD_HELP);
+    return 0;
+}
+
+static const struct argp_option help_option[] = {
+    {NULL, 'h', NULL, 0, "The same as --help", -1}, {0}};
+const struct argp help_argp = {help_option, parse_help, NULL, NULL, NULL, NULL, NULL};
+
+static bool is(const char *text, const char *one, const char *other)
+{
+    return !strcmp(text, one) || !strcmp(text, other);
+}
+
+/* Run the command argv[0], whose arguments follow. */
+static int run_command(int argc, char **argv)
+{
+    static char name[64];
+
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(argv[0], commands[i].name) != 0)
+            continue;
+        snprintf(name, sizeof(name), "tensoring %s", commands[i].name);
+        argv[0] = name;
+        return commands[i].run(argc, argv);
+    }
+    fprintf(stderr, "tensoring: there is no command '%s'\n\n", argv[0]);
+    list_commands(stderr);
+    return EX_USAGE;
+}
+
+/* "help COMMAND" is "COMMAND --help". */
+static int help(char *command)
+{
+    static char option[] = "--help";
+    char *argv[] = {command, option, NULL};
+
+    if (command)
+        return run_command(2, argv);
+    list_commands(stdout);
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
-    char name[64];
+    static char version[64];
 
-    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
-        list_commands(argc < 2 ? stderr : stdout);
-        return argc < 2 ? EX_USAGE : 0;
+    guard_output();
+    snprintf(version, sizeof(version), "tensoring %d.%d.%d", TR_VERSION_MAJOR,
+             TR_VERSION_MINOR, TR_VERSION_PATCH);
+    argp_program_version = version;
+    if (argc < 2) {
+        list_commands(stderr);
+        return EX_USAGE;
     }
-    if (!strcmp(argv[1], "--version")) {
-        printf("tensoring %d.%d.%d\n", TR_VERSION_MAJOR, TR_VERSION_MINOR,
-               TR_VERSION_PATCH);
+    if (is(argv[1], "--help", "-h") || !strcmp(argv[1], "help"))
+        return help(argc > 2 ? argv[2] : NULL);
+    if (is(argv[1], "--version", "-V")) {
+        puts(version);
         return 0;
     }
-    for (size_t i = 0; i < COMMANDS; i++) {
-        if (strcmp(argv[1], commands[i].name) != 0)
-            continue;
-        snprintf(name, sizeof(name), "tensoring %s", commands[i].name);
-        argv[1] = name;
-        return commands[i].run(argc - 1, argv + 1);
-    }
-    fprintf(stderr, "tensoring: there is no command '%s'\n\n", argv[1]);
-    list_commands(stderr);
-    return EX_USAGE;
+    return run_command(argc - 1, argv + 1);
 }

@@ -132,7 +132,8 @@ static uint32_t one_a_core(const tr_plan *plan)
 
 int cmd_plan(int argc, char **argv)
 {
-    static const struct argp_child children[] = {{&plan_argp, 0, NULL, 0}, {0}};
+    static const struct argp_child children[] = {
+        {&plan_argp, 0, NULL, 0}, {&help_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {
         options,  parse, NULL, "Show which cores, and how many threads, n workers get.",
         children, NULL,  NULL};

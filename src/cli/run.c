@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -39,7 +41,8 @@ struct run {
     sigset_t mask; /* that the command starts with */
     bool quiet;
     bool draining;
-    bool broken; /* the command cannot be run: no use in trying again */
+    bool broken;          /* the command cannot be run: no use in trying again */
+    _Atomic int *refused; /* shared with the workers: errno of an execvp(), or 0 */
     int exit_code;
 };
 
@@ -112,7 +115,7 @@ static int become(tr_pool_worker *worker, void *context)
     (void)worker;
     sigprocmask(SIG_SETMASK, &run->mask, NULL);
     execvp(run->command[0], run->command);
-    fprintf(stderr, "tensoring: %s: %s\n", run->command[0], strerrordesc_np(errno));
+    atomic_store(run->refused, errno);
     return errno == ENOENT ? NOT_FOUND : CANNOT_RUN;
 }
 
@@ -135,14 +138,21 @@ static void tell(const tr_pool_death *death)
 static void note_death(const tr_pool_death *death, void *context)
 {
     struct run *run = context;
+    int refused = atomic_load(run->refused);
 
+    if (refused) {
+        if (!run->broken)
+            fprintf(stderr, "tensoring: run: %s: %s; no copy is started again\n",
+                    run->command[0],
+                    refused == ENOENT ? "there is no such command"
+                                      : strerrordesc_np(refused));
+        run->broken = true;
+        run->exit_code = refused == ENOENT ? NOT_FOUND : CANNOT_RUN;
+        return;
+    }
     if (!run->quiet && (death->signal || death->exit_code != 0))
         tell(death);
-    if (death->exit_code == CANNOT_RUN || death->exit_code == NOT_FOUND) {
-        run->broken = true;
-        run->exit_code = death->exit_code;
-    } else if (death->restart_ns < 0 &&
-               !run->draining) { /* the worst of those who stay away */
+    if (death->restart_ns < 0 && !run->draining) { /* the worst of those who stay away */
         int code = death->signal ? 128 + death->signal : death->exit_code;
 
         run->exit_code = code > run->exit_code ? code : run->exit_code;
@@ -203,7 +213,8 @@ static int take_signals(sigset_t *before)
 
 int cmd_run(int argc, char **argv)
 {
-    static const struct argp_child children[] = {{&plan_argp, 0, NULL, 0}, {0}};
+    static const struct argp_child children[] = {
+        {&plan_argp, 0, NULL, 0}, {&help_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {
         options,
         parse,
@@ -222,6 +233,10 @@ int cmd_run(int argc, char **argv)
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &args);
     run.command = args.command;
     run.quiet = args.quiet;
+    run.refused = mmap(NULL, sizeof(*run.refused), PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (run.refused == MAP_FAILED)
+        return complain("run: a page to share", TR_ENOMEM);
     signals = take_signals(&run.mask);
     if (signals < 0)
         return complain("run: a descriptor for signals", TR_ENFILE);

@@ -90,6 +90,20 @@ class Run(unittest.TestCase):
         tensoring("run", "-n", "1", "--", "/dev/null", code=126)
         tensoring("run", "-n", "1", code=64)
 
+    def test_a_command_that_is_not_there(self) -> None:
+        for command, code, why in (
+            ("/no/such/program", 127, "there is no such command"),
+            ("/dev/null", 126, "Permission denied"),
+        ):
+            done = subprocess.run(
+                [TENSORING, "run", "-n2", "--", command], capture_output=True, text=True
+            )
+            self.assertEqual(done.returncode, code)
+            self.assertEqual(
+                done.stderr,
+                f"tensoring: run: {command}: {why}; no copy is started again\n",
+            )
+
     def test_failures_start_again(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             script = f"echo x >> {folder}/tries; [ $(wc -l < {folder}/tries) -ge 3 ]"
@@ -151,6 +165,71 @@ class Run(unittest.TestCase):
             select.select([watch], [], [])
             os.close(watch)
         run.stdout.close()
+
+
+class Words(unittest.TestCase):
+    """What every command has: help, a version, and output that arrives or is missed."""
+
+    COMMANDS = ("plan", "run", "doctor", "ls", "stat", "who", "reap", "gc")
+
+    def test_help(self) -> None:
+        for command in self.COMMANDS:
+            text = tensoring(command, "--help")
+            self.assertIn(f"tensoring {command}", text)
+            self.assertEqual(tensoring(command, "-h"), text)
+            self.assertEqual(tensoring("help", command), text)
+            self.assertEqual(tensoring("--help", command), text)
+        self.assertEqual(tensoring("-h"), tensoring("help"))
+        tensoring("help", "paint", code=64)
+
+    def test_version(self) -> None:
+        version = tensoring("--version")
+        self.assertEqual(tensoring("-V"), version)
+        for command in self.COMMANDS:
+            self.assertEqual(tensoring(command, "--version"), version)
+
+    def lose(self, *args: str, to: str = "/dev/full") -> str:
+        with Path(to).open("w") as full:
+            done = subprocess.run(
+                [TENSORING, *args], stdout=full, stderr=subprocess.PIPE, text=True
+            )
+        self.assertNotEqual(done.returncode, 0, args)
+        return done.stderr
+
+    def test_lost_output_is_a_failure(self) -> None:
+        for args in (
+            ("help",),
+            ("--version",),
+            ("ls", "--json"),
+            ("gc", "--dry-run", "there-is-none"),
+            ("plan", "-n2"),
+            ("plan", "-n2", "--json"),
+            ("doctor",),
+            ("doctor", "--json"),
+            *((command, "--help") for command in self.COMMANDS),
+        ):
+            self.assertIn("the output is lost: No space left", self.lose(*args))
+
+    def test_closed_output_is_a_failure(self) -> None:
+        done = subprocess.run(
+            ["sh", "-c", '"$0" plan -n2 >&-', TENSORING], capture_output=True, text=True
+        )
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("the output is lost: Bad file descriptor", done.stderr)
+
+    def test_a_reader_may_have_enough(self) -> None:
+        for ignore in (False, True):
+            reader, writer = os.pipe()
+            os.close(reader)
+            done = subprocess.run(
+                [TENSORING, "plan", "-n2"],
+                stdout=writer,
+                stderr=subprocess.PIPE,
+                restore_signals=not ignore,
+            )
+            os.close(writer)
+            self.assertEqual(done.returncode, 1 if ignore else -signal.SIGPIPE)
+            self.assertEqual(done.stderr, b"")
 
 
 class Doctor(unittest.TestCase):
