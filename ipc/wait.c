@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "ipc/clock.h"
 #include "ipc/lookout.h"
 #include "ipc/mutant.h"
 #include "ipc/os.h"
@@ -33,7 +34,7 @@ static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attem
         if (now >= deadline_ns)
             return -ETIMEDOUT;
         view_count(me->view, COUNT_WAITS, 1);
-        result = sleeper->sleep(sleeper, earlier(deadline_ns, now + slice));
+        result = sleeper->sleep(sleeper, earlier(deadline_ns, clock_after(now, slice)));
         /* relaxed: set by the handle's owner before it waits. */
         if (result == -EINTR &&
             atomic_load_explicit(&me->interrupt, memory_order_relaxed))
@@ -54,13 +55,11 @@ int wait_with(struct peer *me, struct sleeper *sleeper, wait_try *attempt, void 
     if (result != -EAGAIN || timeout_ns == 0)
         return result;
     start = now = os->now_ns();
-    deadline = timeout_ns < 0 || timeout_ns > INT64_MAX - start ? INT64_MAX
-                                                                : start + timeout_ns;
+    deadline = clock_deadline(start, timeout_ns);
     budget = spin_budget(me, start);
     if (budget > 0)
         result = spin(me, attempt, sleeper->idle, context, &now,
-                      budget > INT64_MAX - start ? deadline
-                                                 : earlier(deadline, start + budget));
+                      earlier(deadline, clock_after(start, budget)));
     if (result == -EAGAIN) {
         result = sleep_until(me, sleeper, attempt, context, deadline);
         lookout_leave(me);

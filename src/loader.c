@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "ipc/clock.h"
 #include "ipc/os.h"
 #include "src/error.h"
 #include "src/loader_ring.h"
@@ -357,9 +358,7 @@ int tr_loader_run(tr_loader *loader, const char *const paths[], size_t n, tr_que
     result = arena_enter(loader->arena);
     if (result < 0)
         return result;
-    run.deadline_ns = timeout_ns < 0    ? INT64_MAX
-                      : timeout_ns == 0 ? 0
-                                        : os->now_ns() + timeout_ns;
+    run.deadline_ns = timeout_ns == 0 ? 0 : clock_deadline(os->now_ns(), timeout_ns);
     if (!(loader->options.flags & TR_LOADER_PREAD))
         loader_ring_open(&loader->ring, &loader->arena->view, loader->options.depth,
                          loader->options.flags & TR_LOADER_DIRECT);

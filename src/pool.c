@@ -199,7 +199,7 @@ void pool_drain_child(tr_pool *pool, struct child *child)
         return;
     child->draining = true;
     if (pool->options.drain_ns >= 0)
-        child->kill_ns = pool_now_ns() + pool->options.drain_ns;
+        child->kill_ns = clock_after(pool_now_ns(), pool->options.drain_ns);
     atomic_store(&pool->page->line[child - pool->child].stop, 1);
     if (pool->options.stop_signal)
         (void)syscall(SYS_pidfd_send_signal, child->pidfd, pool->options.stop_signal,
@@ -279,7 +279,7 @@ void tr_pool_drain(tr_pool *pool)
 
 int tr_pool_stop(tr_pool *pool, int64_t timeout_ns)
 {
-    int64_t end_ns = timeout_ns < 0 ? INT64_MAX : pool_now_ns() + timeout_ns;
+    int64_t end_ns = clock_deadline(pool_now_ns(), timeout_ns);
     int err = still_running(pool);
 
     if (err == TR_EFORK)

@@ -14,6 +14,8 @@
 
 #include <tensoring/pool.h>
 
+#include "ipc/clock.h"
+
 enum { POOL_CHILDREN = 2 * TR_MAX_WORKERS }; /* two generations side by side */
 
 struct pool_line {

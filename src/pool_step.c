@@ -64,7 +64,7 @@ static int64_t successor_ns(const tr_pool *pool, const struct child *child,
     if (!failed)
         return (int64_t)death->lived_ns < delay_ns ? delay_ns : 0;
     for (uint32_t i = 1; i < death->in_a_row && delay_ns < options->backoff_max_ns; i++)
-        delay_ns *= 2;
+        delay_ns = clock_after(delay_ns, delay_ns);
     return delay_ns < options->backoff_max_ns ? delay_ns : options->backoff_max_ns;
 }
 
@@ -119,7 +119,7 @@ static void bury(tr_pool *pool, struct child *child, int flags)
     death.restart_ns = successor_ns(pool, child, &death);
     if (death.restart_ns >= 0) {
         child->state = CHILD_WAITING;
-        child->start_ns = pool_now_ns() + death.restart_ns;
+        child->start_ns = clock_after(pool_now_ns(), death.restart_ns);
     }
     if (pool->options.died)
         pool->options.died(&death, pool->options.context);
@@ -132,7 +132,7 @@ static void start_waiting(tr_pool *pool, uint32_t at)
     if (!pool_spawn(pool, at, child->worker, child->generation))
         return;
     child->state = CHILD_WAITING; /* no process or descriptor to be had: later */
-    child->start_ns = pool_now_ns() + pool->options.backoff_max_ns;
+    child->start_ns = clock_after(pool_now_ns(), pool->options.backoff_max_ns);
 }
 
 /* Predecessors go when their successor is ready. */
@@ -212,7 +212,7 @@ static int look(tr_pool *pool, int timeout_ms)
 
 int tr_pool_step(tr_pool *pool, int64_t timeout_ns)
 {
-    int64_t end_ns = timeout_ns < 0 ? INT64_MAX : pool_now_ns() + timeout_ns;
+    int64_t end_ns = clock_deadline(pool_now_ns(), timeout_ns);
     int timeout_ms = 0; /* first what is there already */
 
     if (getpid() != pool->master)

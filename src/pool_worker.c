@@ -89,7 +89,7 @@ void tr_pool_job_done(tr_pool_worker *worker)
 int tr_pool_receive(tr_pool_worker *worker, tr_queue *queue, int64_t timeout_ns,
                     tr_message **out)
 {
-    int64_t end_ns = timeout_ns < 0 ? INT64_MAX : pool_now_ns() + timeout_ns;
+    int64_t end_ns = clock_deadline(pool_now_ns(), timeout_ns);
 
     for (;;) {
         int64_t left_ns = end_ns == INT64_MAX ? slice_ns : end_ns - pool_now_ns();

@@ -35,9 +35,10 @@ int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns)
 
     if (code != TR_EAGAIN || timeout_ns == TR_NOWAIT)
         return code;
-    deadline_ns = timeout_ns < 0 ? INT64_MAX : now_ns() + timeout_ns;
+    if (timeout_ns < 0 || __builtin_add_overflow(now_ns(), timeout_ns, &deadline_ns))
+        deadline_ns = INT64_MAX;
     for (;;) {
-        int64_t left_ns = timeout_ns < 0 ? SLICE_NS : deadline_ns - now_ns();
+        int64_t left_ns = deadline_ns == INT64_MAX ? SLICE_NS : deadline_ns - now_ns();
 
         if (left_ns <= 0)
             return TR_ETIMEDOUT;

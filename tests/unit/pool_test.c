@@ -528,6 +528,49 @@ static void who_does_not_stop_is_killed(void **state)
     assert_int_equal(death[0].reaped.redelivered, 1);
 }
 
+static void endless_patience(tr_pool_options *options)
+{
+    options->drain_ns = INT64_MAX;
+}
+
+/* A sum of times that wraps is a moment long ago. */
+static void patience_may_be_endless(void **state)
+{
+    tr_pool *pool = start(hold, 1, endless_patience);
+
+    (void)state;
+    send_job(5);
+    assert_int_equal(hear(), 'h');
+    tr_pool_drain(pool);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(tr_pool_step(pool, TR_NOWAIT), TR_EAGAIN);
+    assert_int_equal(write(gate[1], "g", 1), 1);
+    assert_int_equal(tr_pool_stop(pool, INT64_MAX), 0);
+    tr_pool_close(pool);
+    assert_int_equal(death[0].signal, 0);
+    assert_int_equal(death[0].exit_code, 0);
+}
+
+static void endless_backoff(tr_pool_options *options)
+{
+    options->backoff_ns = INT64_MAX;
+    options->backoff_max_ns = INT64_MAX;
+}
+
+/* A restart that is that far away is not one that is overdue. */
+static void backs_off_for_ever(void **state)
+{
+    tr_pool *pool = start(break_down, 1, endless_backoff);
+
+    (void)state;
+    while (deaths < 1)
+        assert_int_equal(tr_pool_step(pool, INT64_MAX), 0);
+    assert_int_equal(death[0].restart_ns, INT64_MAX);
+    assert_int_equal(tr_pool_step(pool, TR_NOWAIT), TR_EAGAIN); /* not yet */
+    assert_int_equal(status_of(pool).started, 1);
+    stop(pool);
+}
+
 static void closing_kills(void **state)
 {
     tr_pool *pool = start(hold, 2, NULL);
@@ -757,6 +800,8 @@ int main(void)
         CASE(two_generations_side_by_side),
         CASE(a_job_in_hand_is_finished),
         CASE(who_does_not_stop_is_killed),
+        CASE(patience_may_be_endless),
+        CASE(backs_off_for_ever),
         CASE(closing_kills),
         CASE(obeys_signals),
         CASE(workers_do_not_outlive_their_master),
