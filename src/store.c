@@ -2,10 +2,12 @@
 /* store.c - a tensor as a .npy file. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -37,13 +39,34 @@ static int write_all(int fd, struct iovec *parts, int count)
     return 0;
 }
 
-static int write_file(const char *path, const char *temporary, struct iovec *parts)
+/* A new file beside @p path, under a name that nobody else can have: other threads, and
+ * processes of the same number in other containers, store to the same path. A descriptor, or
+ * -errno. */
+static int open_temporary(const char *path, char temporary[PATH_MAX])
 {
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
-    int result;
+    const char *slash = strrchr(path, '/');
+    int folder = slash ? (int)(slash + 1 - path) : 0, fd;
+
+    do {
+        uint64_t name;
+
+        if (getrandom(&name, sizeof(name), 0) != (ssize_t)sizeof(name))
+            return -errno;
+        if (snprintf(temporary, PATH_MAX, "%.*s.tensoring-%016" PRIx64 ".tmp", folder,
+                     path, name) >= PATH_MAX)
+            return -ENAMETOOLONG;
+        fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (fd < 0 && errno == EEXIST);
+    return fd < 0 ? -errno : fd;
+}
+
+static int write_file(const char *path, struct iovec *parts)
+{
+    char temporary[PATH_MAX];
+    int fd = open_temporary(path, temporary), result;
 
     if (fd < 0)
-        return -errno;
+        return fd;
     result = write_all(fd, parts, parts[1].iov_len ? 2 : 1);
     if (close(fd) < 0 && result == 0)
         result = -errno;
@@ -75,7 +98,6 @@ static int encode(const tr_tensor *tensor, void **header, size_t *bytes)
 int tr_store_npy(const tr_message *message, size_t index, const char *path)
 {
     const tr_tensor *tensor = message ? tr_message_tensor(message, index) : NULL;
-    char temporary[PATH_MAX];
     struct iovec parts[2];
     void *header = NULL;
     size_t bytes = 0;
@@ -83,14 +105,11 @@ int tr_store_npy(const tr_message *message, size_t index, const char *path)
 
     if (!tensor || !path)
         return tr_fail(TR_EINVAL, "store: there is no tensor %zu, or no path", index);
-    if (snprintf(temporary, sizeof(temporary), "%s.%d.tmp", path, (int)getpid()) >=
-        (int)sizeof(temporary))
-        return tr_fail(TR_ENAMETOOLONG, "store: the path has %zu bytes", strlen(path));
     result = encode(tensor, &header, &bytes);
     if (result == 0) {
         parts[0] = (struct iovec){header, bytes};
         parts[1] = (struct iovec){tensor->data, tensor->nbytes};
-        result = write_file(path, temporary, parts);
+        result = write_file(path, parts);
         if (result < 0)
             result = tr_fail_errno(result, "store \"%s\"", path);
     }

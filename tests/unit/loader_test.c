@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "support.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -12,6 +14,7 @@ enum { FILES = 40 };
 static char directory[64];
 static tr_arena *arena;
 static tr_queue *queue;
+static char path_of_shared[128];
 
 static const char *path_of(const char *name)
 {
@@ -316,9 +319,75 @@ static void ends_when_nobody_receives(void **state)
     tr_loader_close(NULL);
 }
 
+enum { STORERS = 4, STORES = 150 };
+
+static unsigned files_in(const char *path)
+{
+    DIR *folder = opendir(path);
+    unsigned count = 0;
+
+    while (folder && readdir(folder))
+        count++;
+    if (folder)
+        closedir(folder);
+    return count - 2;
+}
+
+static tr_message *stored[STORERS];
+
+static void *store_often(void *which)
+{
+    for (int i = 0; i < STORES; i++)
+        if (tr_store_npy(stored[(intptr_t)which], 0, path_of_shared))
+            return "a store failed";
+    return NULL;
+}
+
+static pid_t fork_storer(intptr_t which)
+{
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(store_often((void *)which) ? 1 : 0);
+    return child;
+}
+
+static void stores_to_one_path_do_not_meet(void **state)
+{
+    pthread_t threads[STORERS];
+    pid_t child;
+    void *why = NULL;
+    tr_message *message;
+    (void)state;
+
+    snprintf(path_of_shared, sizeof(path_of_shared), "%s/shared.npy", directory);
+    for (intptr_t i = 0; i < STORERS; i++)
+        stored[i] = loan_i64(arena, 8000, 1000 * i);
+    child = fork_storer(0);
+    for (intptr_t i = 0; i < STORERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, store_often, (void *)i), 0);
+    for (int i = 0; i < 20; i++)
+        if (tr_load_npy(arena, path_of_shared, TR_FOREVER, &message) == 0)
+            tr_release(message);
+        else
+            assert_detail("No such file"); /* before the first */
+    for (int i = 0; i < STORERS; i++) {
+        assert_int_equal(pthread_join(threads[i], &why), 0);
+        assert_null(why);
+    }
+    assert_int_equal(status_of(child), 0);
+    assert_ok(tr_load_npy(arena, path_of_shared, TR_NOWAIT, &message));
+    expect_i64(message, 8000, first_i64(message));
+    tr_release(message);
+    for (int i = 0; i < STORERS; i++)
+        tr_release(stored[i]);
+    assert_int_equal(files_in(directory), 1); /* nothing is left beside it */
+}
+
+#define SCENE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
 int main(void)
 {
-#define SCENE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         SCENE(what_was_stored_is_loaded),
         SCENE(old_files_are_aligned),
@@ -326,6 +395,7 @@ int main(void)
         SCENE(a_file_that_changes_is_refused),
         SCENE(loads_many),
         SCENE(ends_when_nobody_receives),
+        SCENE(stores_to_one_path_do_not_meet),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
