@@ -69,7 +69,17 @@ static int marked_xml(const tr_plan *plan)
     return fd;
 }
 
-/* posix_spawnp() says ENOENT itself; nothing is printed. */
+/* What the shell and posix_spawn() say of a program that could not be started. */
+#define NOT_STARTED 127
+
+/* Whether the program ran at all. posix_spawnp() says so itself where its child shares our
+ * memory until then; under valgrind and qemu-user it does not, and only the status tells. */
+static int started(int status)
+{
+    return WIFEXITED(status) && WEXITSTATUS(status) == NOT_STARTED ? ENOENT : 0;
+}
+
+/* Nothing is printed. 0, ENOENT: there is no such program, or another error of its start. */
 static int draw(const char *program, int xml, int svg, int *status)
 {
     enum { INPUT = 30 };
@@ -97,7 +107,7 @@ static int draw(const char *program, int xml, int svg, int *status)
     while (waitpid(pid, status, 0) < 0)
         if (errno != EINTR)
             return errno;
-    return 0;
+    return started(*status);
 }
 
 static int draw_into(const tr_plan *plan, int svg)

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -589,30 +589,115 @@ static void this_machine(void **state)
     assert_int_equal(tr_plan_create(NULL, 2, NULL), TR_EINVAL);
 }
 
-static void draws_where_lstopo_is(void **state)
+/* A folder that is all of PATH, so that what is installed does not matter. */
+static const char *const programs[] = {"lstopo-no-graphics", "lstopo"};
+static char folder[64], svg_path[96], *old_path;
+
+static int enter_folder(void **state)
 {
-    char path[64], svg[65536];
-    ssize_t length;
-    int err, fd;
+    (void)state;
+    strcpy(folder, "/tmp/tensoring-plan-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(svg_path, sizeof(svg_path), "%s/plan.svg", folder);
+    old_path = strdup(getenv("PATH") ? getenv("PATH") : "");
+    return setenv("PATH", folder, 1);
+}
+
+static void program_path(char *path, size_t bytes, const char *name)
+{
+    snprintf(path, bytes, "%s/%s", folder, name);
+}
+
+static int leave_folder(void **state)
+{
+    char path[96];
 
     (void)state;
-    snprintf(path, sizeof(path), "/tmp/tensoring-plan-%d.svg", getpid());
-    assert_int_equal(tr_plan_create(&plan, 2, NULL), 0);
-    err = tr_plan_svg(&plan, path);
-    assert_true(err == 0 || err == TR_ENOTSUP);
-    if (err == 0) {
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        length = read(fd, svg, sizeof(svg) - 1);
-        assert_true(length > 0);
-        svg[length] = 0;
-        assert_non_null(strstr(svg, "worker 0"));
-        assert_non_null(strstr(svg, "<svg"));
-        close(fd);
+    for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+        program_path(path, sizeof(path), programs[i]);
         unlink(path);
-        assert_int_equal(tr_plan_svg(&plan, "/nonexistent/folder/x.svg"), TR_EIO);
     }
+    unlink(svg_path);
+    setenv("PATH", old_path, 1);
+    free(old_path);
+    return rmdir(folder);
+}
+
+static void install(const char *name, const char *script)
+{
+    char path[96];
+    FILE *file;
+
+    program_path(path, sizeof(path), name);
+    file = fopen(path, "we");
+    assert_non_null(file);
+    fprintf(file, "#!/bin/sh\n%s\n", script);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0700), 0);
+}
+
+/* Whether the drawing holds @p text. */
+static bool drawn(const char *text)
+{
+    char line[1024];
+    bool found = false;
+    FILE *file = fopen(svg_path, "re");
+
+    assert_non_null(file);
+    while (!found && fgets(line, sizeof(line), file))
+        found = strstr(line, text) != NULL;
+    fclose(file);
+    return found;
+}
+
+static void no_drawing_without_lstopo(void **state)
+{
+    (void)state;
+    assert_int_equal(tr_plan_create(&plan, 2, NULL), 0);
+    assert_int_equal(tr_plan_svg(&plan, svg_path), TR_ENOTSUP);
+    assert_non_null(strstr(tr_error_detail(), "lstopo"));
+    assert_int_equal(access(svg_path, F_OK), -1);
+}
+
+static void any_lstopo_draws(void **state)
+{
+    (void)state;
+    assert_int_equal(tr_plan_create(&plan, 2, NULL), 0);
+    for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+        char path[96];
+
+        install(programs[i], "test \"$4\" = -i && exec /bin/cat \"$5\"");
+        assert_int_equal(tr_plan_svg(&plan, svg_path), 0);
+        assert_true(drawn("worker 0")); /* what it was given to draw */
+        program_path(path, sizeof(path), programs[i]);
+        unlink(path);
+    }
+}
+
+static void a_failed_drawing_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(tr_plan_create(&plan, 2, NULL), 0);
+    install("lstopo", "exit 1");
+    assert_int_equal(tr_plan_svg(&plan, svg_path), TR_EIO);
+    assert_int_equal(access(svg_path, F_OK), -1);
+    assert_int_equal(tr_plan_svg(&plan, "/nonexistent/folder/x.svg"), TR_EIO);
     assert_int_equal(tr_plan_svg(&plan, ""), TR_EINVAL);
 }
+
+/* The installed one, if there is one. One that draws with cairo has no text in its file. */
+static void draws_where_lstopo_is(void **state)
+{
+    int err;
+
+    (void)state;
+    setenv("PATH", old_path, 1);
+    assert_int_equal(tr_plan_create(&plan, 2, NULL), 0);
+    err = tr_plan_svg(&plan, svg_path);
+    assert_true(err == TR_ENOTSUP || (err == 0 && drawn("<svg")));
+}
+
+#define DRAWING(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
 
 int main(void)
 {
@@ -633,7 +718,10 @@ int main(void)
         cmocka_unit_test(options_may_be_older_or_newer),
         cmocka_unit_test(huge_machines_are_refused_by_name),
         cmocka_unit_test(this_machine),
-        cmocka_unit_test(draws_where_lstopo_is),
+        DRAWING(no_drawing_without_lstopo),
+        DRAWING(any_lstopo_draws),
+        DRAWING(a_failed_drawing_is_told),
+        DRAWING(draws_where_lstopo_is),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
