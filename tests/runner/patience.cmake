@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+# Read by ctest before the tests: TR_PATIENCE in the environment, a whole number, multiplies
+# the time limit of each.
+if("$ENV{TR_PATIENCE}" MATCHES "^[1-9][0-9]*$" AND NOT COMMAND _set_tests_properties)
+  function(set_tests_properties)
+    set(arguments)
+    set(before)
+    foreach(i RANGE 1 ${ARGC})
+      math(EXPR at "${i} - 1")
+      set(argument "${ARGV${at}}")
+      if(before STREQUAL TIMEOUT)
+        math(EXPR argument "${argument} * $ENV{TR_PATIENCE}")
+      endif()
+      set(before "${argument}")
+      string(REPLACE ";" "\\;" argument "${argument}")
+      list(APPEND arguments "${argument}")
+    endforeach()
+    _set_tests_properties(${arguments})
+  endfunction()
+endif()
