@@ -72,26 +72,17 @@ int shared_pin(struct peer *me, _Atomic uint64_t *cell, uint64_t seen, uint32_t 
     return result;
 }
 
-int shared_pin_elsewhere(struct peer *me, struct pin *pin)
-{
-    struct pin old = *pin;
-    int result = take_pin(me, pin_word(pin->slot, pin->generation), &pin->index);
-
-    if (result == 0)
-        shared_unpin(me, &old);
-    return result;
-}
-
-void shared_unpin(struct peer *me, const struct pin *given)
+bool shared_unpin(struct peer *me, const struct pin *given)
 {
     const struct view *view = me->view;
     struct pin pin =
         *given; /* once it is free, another thread may take it, and write there */
-    uint64_t word;
+    uint64_t word = pin_word(pin.slot, pin.generation);
 
     /* E10 release: pairs with read_pins(). Without it our last reads could see what the next
      * owner of the slot writes. E3: before the look for sleepers. */
-    shm_store(&view_pins(view, me->who)[pin.index], 0, E10_UNPIN);
+    if (!shm_cas(&view_pins(view, me->who)[pin.index], &word, 0, E10_UNPIN))
+        return false;
     /* relaxed: local hint. */
     atomic_store_explicit(&me->free_pin, pin.index, memory_order_relaxed);
     /* E9: after the unpinning. Who retired the slot before this saw our pin, and left the
@@ -101,6 +92,7 @@ void shared_unpin(struct peer *me, const struct pin *given)
         shared_free(view, pin.slot, word);
     else /* it may be the last reader that a broadcast's message waited for */
         wake_one(view, &view_live(view)->classes[view_class_of(view, pin.slot)].freed);
+    return true;
 }
 
 void shared_begin(struct peer *me, uint32_t slot, struct putting *putting)

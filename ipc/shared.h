@@ -42,11 +42,8 @@ struct pin {
 int shared_pin(struct peer *me, _Atomic uint64_t *cell, uint64_t seen, uint32_t slot,
                struct pin *pin);
 
-/* Hold the same by another pin of ours. 0, -ENOBUFS. */
-int shared_pin_elsewhere(struct peer *me, struct pin *pin);
-
-/* Let go. Wakes who waits for memory. Lock-free. */
-void shared_unpin(struct peer *me, const struct pin *pin);
+/* Let go. Wakes who waits for memory. False: the pin was let go before. Lock-free. */
+bool shared_unpin(struct peer *me, const struct pin *pin);
 
 /* A slot on its way into a cell. */
 struct putting {

@@ -106,18 +106,25 @@ static void freed(const struct view *view, uint32_t slot, uint32_t c)
 void slot_free(struct peer *me, uint32_t slot)
 {
     struct slot_record *record = view_record(me->view, slot);
-    uint32_t c = view_class_of(me->view, slot);
+
     /* relaxed: the slot is ours. */
-    uint64_t mine = shm_load(&record->owner, memory_order_relaxed);
+    (void)slot_free_held(me, slot, shm_load(&record->owner, memory_order_relaxed));
+}
+
+bool slot_free_held(struct peer *me, uint32_t slot, uint64_t held)
+{
+    uint32_t c = view_class_of(me->view, slot);
 
     if (MUTANT(WAKE_FIRST))
         freed(me->view, slot, c);
     /* E2 release: pairs with the loan. E3: before the look for sleepers. */
-    shm_store(&record->owner, slot_freed(mine), E2_FREE);
+    if (!shm_cas(&view_record(me->view, slot)->owner, &held, slot_freed(held), E2_FREE))
+        return false;
     /* relaxed: local hint. */
     atomic_store_explicit(&me->hot[c], slot + 1, memory_order_relaxed);
     if (!MUTANT(WAKE_FIRST))
         freed(me->view, slot, c);
+    return true;
 }
 
 bool slot_free_from(const struct view *view, uint32_t slot, uint64_t seen)

@@ -19,7 +19,7 @@
 #include "ipc/slot.h"
 #include "src/arena_explain.h"
 #include "src/error.h"
-#include "src/message.h"
+#include "src/message_table.h"
 #include "src/options.h"
 #include "src/quota.h"
 #include "src/request.h"
@@ -142,14 +142,13 @@ static int equip(struct tr_arena *arena, uint32_t eventfds)
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     void *here = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                       0);
-    void *messages = mmap(NULL, message_table_bytes(&arena->view), PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     int result;
 
     arena->here = here == MAP_FAILED ? NULL : here;
-    arena->messages = messages == MAP_FAILED ? NULL : messages;
-    if (!arena->here || !arena->messages)
+    arena->table = message_table_take(message_count_of(&arena->view));
+    if (!arena->here || !arena->table)
         return tr_fail(TR_ENOMEM, "no memory for the handle of an arena");
+    arena->messages = arena->table->messages;
     if (madvise(here, page, MADV_WIPEONFORK) < 0)
         return tr_fail_errno(-errno, "MADV_WIPEONFORK (needs Linux 4.14)");
     result = notify_open(&arena->view, eventfds);
@@ -166,10 +165,8 @@ static void unequip(struct tr_arena *arena)
     if (arena->here)
         munmap(arena->here, (size_t)sysconf(_SC_PAGESIZE));
     inbox_free(arena->inbox);
-    if (arena->messages) {
-        message_table_free(arena);
-        munmap(arena->messages, message_table_bytes(&arena->view));
-    }
+    if (arena->table)
+        message_table_put_back(arena->table, message_count_of(&arena->view));
     notify_close(&arena->view);
     segment_detach(&arena->view);
     free(arena);

@@ -19,7 +19,8 @@ struct tr_arena {
     struct view view;
     struct peer peer;
     struct here *here;
-    struct tr_message *messages; /* one handle a slot, touched when first used */
+    struct message_table *table; /* of handles, touched when first used */
+    struct message *messages;    /* of it: one a slot, then one a pin */
     _Atomic uint32_t pulses;     /* local: calls since we last thought of the dead */
     struct inbox *_Atomic inbox; /* local: of its requests, NULL until the first */
     int huge_error;

@@ -93,17 +93,17 @@ int board_entry(tr_board *board, const struct board_name *name, struct board_key
                    board->name, board->table.count);
 }
 
-static int put(tr_board *board, const char *key, tr_message *message, uint64_t expected,
+static int put(tr_board *board, const char *key, tr_message *given, uint64_t expected,
                uint64_t *version)
 {
+    struct message *message = NULL;
     struct board_name name;
     struct board_key *entry = NULL;
     uint64_t now = expected;
-    uint32_t held;
     int result = board_enter(board, key, &name);
 
     if (result == 0)
-        result = message_not_asked(message, "put");
+        result = message_not_asked(given, "put", &message);
     if (result == 0 && message->arena != board->arena)
         result = tr_fail(TR_EINVAL,
                          "put: the message lies in another arena than board \"%s\"",
@@ -114,14 +114,12 @@ static int put(tr_board *board, const char *key, tr_message *message, uint64_t e
         return result;
     arena_pulse(board->arena);
     message_stamp(message, true);
-    /* Before the message is out: its slot may be loaned again by another thread at once. */
-    held = message->held;
-    message->held = HELD_NOT;
+    /* Once the message is out, its slot may be loaned again by another thread at once. */
     result = board_put(&board->table, &board->arena->peer, entry, message->slot, &now);
     if (version)
         *version = now;
     if (result < 0) {
-        message->held = held;
+        message_keep(message);
         return tr_fail(TR_ESTALE, "put: \"%s\" has version %lu, not %lu", key,
                        (unsigned long)now, (unsigned long)expected);
     }

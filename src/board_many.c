@@ -125,7 +125,7 @@ static int open_all(struct snapshot *snapshot, tr_message *out[], uint64_t versi
                                          BOARD_VERSION(item->value.cell), &out[i]);
     }
     for (size_t i = 0; i < snapshot->n && result < 0; i++) {
-        tr_release(out[i]);
+        (void)tr_release(out[i]);
         out[i] = NULL;
     }
     return result;

@@ -134,14 +134,14 @@ static int explain_publish(const tr_broadcast *broadcast, int result)
     return result;
 }
 
-int tr_broadcast_publish(tr_broadcast *broadcast, tr_message *message, int64_t timeout_ns)
+int tr_broadcast_publish(tr_broadcast *broadcast, tr_message *given, int64_t timeout_ns)
 {
-    struct publishing publishing = {.broadcast = broadcast, .slot = message->slot};
+    struct publishing publishing = {.broadcast = broadcast};
+    struct message *message = NULL;
     int result = arena_enter(broadcast->arena);
-    uint32_t held;
 
     if (result == 0)
-        result = message_not_asked(message, "publish");
+        result = message_not_asked(given, "publish", &message);
     if (result == 0 && message->arena != broadcast->arena)
         result = tr_fail(
             TR_EINVAL, "publish: the message lies in another arena than broadcast \"%s\"",
@@ -150,15 +150,14 @@ int tr_broadcast_publish(tr_broadcast *broadcast, tr_message *message, int64_t t
         return result;
     arena_pulse(broadcast->arena);
     message_stamp(message, broadcast->stamp);
-    /* Before the message is out: its slot may be loaned again by another thread at once. */
-    held = message->held;
-    message->held = HELD_NOT;
+    publishing.slot = message->slot;
+    /* Once the message is out, its slot may be loaned again by another thread at once. */
     result = try_publish(&publishing);
     if (result == -EAGAIN && timeout_ns != 0)
         result = wait_for(&broadcast->arena->peer, &broadcast->ring.channel->room,
                           try_publish, &publishing, timeout_ns);
     if (result < 0) {
-        message->held = held;
+        message_keep(message);
         return explain_publish(broadcast, result);
     }
     return 0;

@@ -151,7 +151,7 @@ void descriptor_write(const struct view *view, uint32_t slot,
 }
 
 /* Whether the handle's first tensor was made of the same words, for the same slot. */
-static bool is_known(const struct tr_message *message, const uint8_t *base, uint64_t type,
+static bool is_known(const struct message *message, const uint8_t *base, uint64_t type,
                      uint64_t offset, uint64_t nbytes)
 {
     return message->base == base && message->first_type == type &&
@@ -166,7 +166,7 @@ static bool same_shape(const tr_tensor *tensor, const int64_t *shape)
     return true;
 }
 
-void descriptor_write_plain(struct tr_message *message, const tr_tensor_spec *spec,
+void descriptor_write_plain(struct message *message, const tr_tensor_spec *spec,
                             const struct plan *plan)
 {
     const struct view *view = &message->arena->view;
@@ -266,14 +266,14 @@ static bool grow(void **room, uint32_t *has, uint64_t wants, size_t unit)
     return true;
 }
 
-static int corrupt(const struct tr_message *message, const char *what)
+static int corrupt(const struct message *message, const char *what)
 {
     view_count(&message->arena->view, COUNT_CORRUPT, 1);
     return tr_fail(TR_ECORRUPT, "slot %u: %s of the message does not fit in the slot",
                    message->slot, what);
 }
 
-static int read_small_texts(struct tr_message *message, const struct slot_record *record)
+static int read_small_texts(struct message *message, const struct slot_record *record)
 {
     uint64_t words[2][SMALL_TEXT / 8];
     void *text = message->text;
@@ -301,7 +301,7 @@ static const char *take_text(char **to, const uint8_t *from, uint64_t length)
     return start;
 }
 
-static int read_texts(struct tr_message *message, const struct tensor_words *entries,
+static int read_texts(struct message *message, const struct tensor_words *entries,
                       struct span texts)
 {
     uint64_t room = texts.bytes + 2 * (uint64_t)message->count;
@@ -327,7 +327,7 @@ static int read_texts(struct tr_message *message, const struct tensor_words *ent
     return 0;
 }
 
-static int read_table(struct tr_message *message, const struct slot_record *record,
+static int read_table(struct message *message, const struct slot_record *record,
                       struct span payload, bool read_only)
 {
     uint64_t off = shm_get(&record->first.offset), bytes = shm_get(&record->first.nbytes);
@@ -354,7 +354,7 @@ static int read_table(struct tr_message *message, const struct slot_record *reco
 
 /* The same words as last time, which were checked then: nearly every message of a stream.
  * Compared as they are read, so a peer that changes them now only makes us read again. */
-static bool read_again(const struct tr_message *message, const struct slot_record *record,
+static bool read_again(const struct message *message, const struct slot_record *record,
                        const uint8_t *base, uint64_t offset)
 {
     const tr_tensor *tensor = &message->first;
@@ -368,7 +368,7 @@ static bool read_again(const struct tr_message *message, const struct slot_recor
     return true;
 }
 
-static int read_first(struct tr_message *message, const struct slot_record *record,
+static int read_first(struct message *message, const struct slot_record *record,
                       const uint8_t *base, uint64_t offset)
 {
     struct span payload = {base + message->payload_off, message->payload_bytes};
@@ -382,7 +382,7 @@ static int read_first(struct tr_message *message, const struct slot_record *reco
     return 0;
 }
 
-int descriptor_read(struct tr_message *message, const uint8_t *base)
+int descriptor_read(struct message *message, const uint8_t *base)
 {
     const struct slot_record *record = view_record(&message->arena->view, message->slot);
     uint64_t tensors = shm_get(&record->tensors);

@@ -19,7 +19,7 @@ int descriptor_plan(const tr_tensor_spec specs[], size_t n, struct plan *plan);
 bool descriptor_plan_plain(const tr_tensor_spec specs[], size_t n, struct plan *plan);
 
 /* Write that one, and fill the handle without reading it back. */
-void descriptor_write_plain(struct tr_message *message, const tr_tensor_spec *spec,
+void descriptor_write_plain(struct message *message, const tr_tensor_spec *spec,
                             const struct plan *plan);
 
 /* Whether the plan fits slots of that class. */
@@ -33,6 +33,6 @@ void descriptor_write(const struct view *view, uint32_t slot,
 void descriptor_move_first(const struct view *view, uint32_t slot, uint64_t offset);
 
 /* Read and check them into the handle. 0, TR_ECORRUPT, TR_ENOMEM. */
-int descriptor_read(struct tr_message *message, const uint8_t *base);
+int descriptor_read(struct message *message, const uint8_t *base);
 
 #endif

@@ -167,7 +167,7 @@ int load_finish(struct load *load, uint32_t header_limit)
                             .shape = npy.shape,
                             .descr = npy.descr[0] ? npy.descr : NULL,
                             .flags = npy.flags};
-    result = message_describe(load->message, &spec, offset);
+    result = message_describe(message_known(load->message), &spec, offset);
     return result < 0 ? name_it(load, result) : 0;
 }
 
@@ -178,7 +178,7 @@ void load_drop(struct load *load)
     if (load->fd >= 0)
         close(load->fd);
     load->fd = -1;
-    tr_release(load->message);
+    (void)tr_release(load->message);
     load->message = NULL;
     errno = saved;
 }

@@ -103,7 +103,7 @@ bool loader_ring_read(struct loader_ring *ring, const struct view *view,
     sqe = io_uring_get_sqe(&ring->ring);
     if (!sqe)
         return false;
-    slot = load->message->slot;
+    slot = message_known(load->message)->slot; /* just loaned */
     c = view_class_of(view, slot);
     if (ring->registered && ring->slots_a_buffer[c])
         io_uring_prep_read_fixed(

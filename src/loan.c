@@ -10,6 +10,7 @@
 #include "src/arena.h"
 #include "src/descriptor.h"
 #include "src/error.h"
+#include "src/message_table.h"
 
 /* The smallest class that fits, or class_count. */
 static uint32_t choose_class(const struct view *view, const struct plan *plan)
@@ -93,28 +94,37 @@ static void clear_header(struct slot_record *record)
 }
 
 /* What never changes of a slot is worked out when its handle is first used. */
-static void introduce(struct tr_arena *arena, struct tr_message *message, uint32_t slot)
+static void introduce(struct tr_arena *arena, struct message *message, uint32_t slot)
 {
     message->slot = slot;
     message->class = view_class_of(&arena->view, slot);
     message->payload_off = view_payload_off(&arena->view, slot);
     message->payload_bytes = arena->view.geo.classes[message->class].stride;
     message->arena = arena;
+    if (!message->tag) /* new, or its table was another arena's before */
+        message->tag = arena->table->tags[message - arena->messages];
 }
 
-static void message_take(struct tr_arena *arena, struct tr_message *message,
-                         uint32_t slot, enum held held)
+void message_take(struct tr_arena *arena, struct message *message, uint32_t slot,
+                  enum held held, _Atomic uint64_t *proof)
 {
     if (__builtin_expect(message->arena != arena || message->slot != slot, 0))
         introduce(arena, message, slot);
-    message->held = held;
+    message->held = (uint16_t)held;
     message->holder = holder_of(&arena->peer);
+    message->proof = proof;
+    message->tag = handle_next_tag(message->tag);
+    /* relaxed: before the word. */
+    atomic_store_explicit(&message->now, handle_word(message, message->tag),
+                          memory_order_relaxed);
+    /* release, local: pairs with message_word(). */
+    atomic_store_explicit(&message->word, shm_get(proof), memory_order_release);
 }
 
-int message_open(struct tr_arena *arena, struct tr_message *message, uint32_t slot,
+int message_open(struct tr_arena *arena, struct message *message, uint32_t slot,
                  const uint8_t *base, enum held held)
 {
-    message_take(arena, message, slot, held);
+    message_take(arena, message, slot, held, &view_record(&arena->view, slot)->owner);
     return descriptor_read(message, base);
 }
 
@@ -123,7 +133,7 @@ static int describe_loan(struct tr_arena *arena, uint32_t slot,
                          const tr_tensor_spec specs[], size_t n, const struct plan *plan,
                          bool plain)
 {
-    struct tr_message *message = message_of(arena, slot);
+    struct message *message = message_of(arena, slot);
     int result = 0;
 
     clear_header(view_record(&arena->view, slot));
@@ -131,16 +141,15 @@ static int describe_loan(struct tr_arena *arena, uint32_t slot,
     message->deliveries = 0;
     message->sender = arena->peer.who;
     if (__builtin_expect(plain, 1)) {
-        message_take(arena, message, slot, HELD_LOAN);
+        message_take(arena, message, slot, HELD_LOAN,
+                     &view_record(&arena->view, slot)->owner);
         descriptor_write_plain(message, specs, plan);
         return 0;
     }
     descriptor_write(&arena->view, slot, specs, n, plan);
     result = message_open(arena, message, slot, arena->view.base, HELD_LOAN);
-    if (result < 0) {
-        message->held = HELD_NOT;
+    if (result < 0)
         slot_free(&arena->peer, slot);
-    }
     return result;
 }
 
@@ -167,7 +176,7 @@ int tr_loan(tr_arena *arena, const tr_tensor_spec specs[], size_t n, int64_t tim
     if (result == 0)
         result = describe_loan(arena, slot, specs, n, &plan, plain);
     if (result == 0)
-        *out = message_of(arena, slot);
+        *out = message_handle(message_of(arena, slot));
     return result;
 }
 
@@ -183,25 +192,23 @@ int tr_loan_bytes(tr_arena *arena, uint64_t nbytes, int64_t timeout_ns, tr_messa
                        (unsigned long)nbytes);
     result = tr_loan(arena, &spec, 1, timeout_ns, out);
     if (result == 0)
-        message_set_content(*out, TR_CONTENT_OCTETS);
+        message_set_content(handle_address(*out), TR_CONTENT_OCTETS);
     return result;
 }
 
-uint64_t message_capacity(const struct tr_message *message)
+uint64_t message_capacity(const struct message *message)
 {
     const struct view *view = &message->arena->view;
 
     return view->geo.classes[view_class_of(view, message->slot)].slot_bytes;
 }
 
-int message_respec(struct tr_message *message, const tr_tensor_spec specs[], size_t n)
+int message_respec(struct message *message, const tr_tensor_spec specs[], size_t n)
 {
     const struct view *view = &message->arena->view;
     struct plan plan = {0};
-    int result = message_owned(message, "describe");
+    int result = descriptor_plan(specs, n, &plan);
 
-    if (result == 0)
-        result = descriptor_plan(specs, n, &plan);
     if (result < 0)
         return result;
     if (!descriptor_fits(&view->geo.classes[view_class_of(view, message->slot)], &plan))
@@ -211,19 +218,15 @@ int message_respec(struct tr_message *message, const tr_tensor_spec specs[], siz
                        (unsigned long)plan.data_bytes, (unsigned long)plan.table_bytes,
                        (unsigned long)message_capacity(message));
     descriptor_write(view, message->slot, specs, n, &plan);
-    return message_open(message->arena, message, message->slot, view->base,
-                        (enum held)message->held);
+    return descriptor_read(message, view->base);
 }
 
-int message_describe(struct tr_message *message, const tr_tensor_spec *spec,
-                     uint64_t offset)
+int message_describe(struct message *message, const tr_tensor_spec *spec, uint64_t offset)
 {
     const struct view *view = &message->arena->view;
     struct plan plan = {0}, whole;
-    int result = message_owned(message, "describe");
+    int result = descriptor_plan(spec, 1, &plan);
 
-    if (result == 0)
-        result = descriptor_plan(spec, 1, &plan);
     if (result < 0)
         return result;
     whole = (struct plan){offset + plan.data_bytes, plan.table_bytes};
@@ -231,8 +234,7 @@ int message_describe(struct tr_message *message, const tr_tensor_spec *spec,
         return too_large(view, &whole);
     descriptor_write(view, message->slot, spec, 1, &plan);
     descriptor_move_first(view, message->slot, offset);
-    return message_open(message->arena, message, message->slot, view->base,
-                        (enum held)message->held);
+    return descriptor_read(message, view->base);
 }
 
 void arena_explain_holders(struct tr_arena *arena, uint32_t c)

@@ -3,7 +3,6 @@
 #include "src/message.h"
 
 #include <isa-l/crc.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,26 +13,20 @@
 #include "src/options.h"
 #include "src/request.h"
 
-size_t message_table_bytes(const struct view *view)
-{
-    return ((size_t)view->geo.slot_count + view->geo.pin_count) *
-           sizeof(struct tr_message);
-}
-
-/* Only handles that were used have anything; an untouched page stays untouched when it is
- * read, so ask the kernel nothing and walk. */
-void message_table_free(struct tr_arena *arena)
-{
-    for (uint32_t i = 0; i < arena->view.geo.slot_count + arena->view.geo.pin_count;
-         i++) {
-        free(arena->messages[i].more);
-        free(arena->messages[i].text);
-    }
-}
-
-struct tr_message *message_of(struct tr_arena *arena, uint32_t slot)
+struct message *message_of(struct tr_arena *arena, uint32_t slot)
 {
     return &arena->messages[slot];
+}
+
+void message_keep(struct message *message)
+{
+    const struct peer *me = &message->arena->peer;
+    uint64_t word = shm_get(&view_record(&message->arena->view, message->slot)->owner);
+
+    /* Not if we were taken for dead: then it is another's. */
+    if (slot_is(word, SLOT_LOANED, me) || slot_is(word, SLOT_RECEIVED, me))
+        /* relaxed: the handle has not changed. */
+        atomic_store_explicit(&message->word, word, memory_order_relaxed);
 }
 
 int message_no_pins(struct tr_arena *arena, const char *step)
@@ -46,97 +39,93 @@ int message_no_pins(struct tr_arena *arena, const char *step)
 }
 
 /* Of a message that was read by this pin the last time, too, the descriptors are known. */
-static bool is_known(const struct tr_message *message, const struct pin *pin)
+static bool is_known(const struct message *message, const struct pin *pin)
 {
     return message->arena && message->pin.slot == pin->slot &&
            message->pin.generation == pin->generation;
 }
 
-/* The handle for a pin. Those that the parent held at the fork stay the parent's: a view of
- * them may still be let go here, which must not touch what is ours. */
-static struct tr_message *pinned_handle(struct tr_arena *arena, struct pin *pin)
+/* The handle for a pin. That which the parent gave out for it before a fork is stale now. */
+int message_open_pinned(struct tr_arena *arena, const struct pin *pin, uint64_t sequence,
+                        tr_message **out)
 {
-    for (uint32_t i = 0; i < arena->view.geo.pin_count; i++) {
-        struct tr_message *message = message_of(arena,
-                                                arena->view.geo.slot_count + pin->index);
-
-        if (message->held != HELD_SHARED || message->holder == holder_of(&arena->peer))
-            return message;
-        if (shared_pin_elsewhere(&arena->peer, pin) < 0)
-            break;
-    }
-    return NULL;
-}
-
-/* Unpin, and remember nothing. */
-static void close_pinned(struct tr_message *message)
-{
-    struct tr_arena *arena = message->arena;
-
-    message->arena = NULL;
-    message->held = HELD_NOT;
-    shared_unpin(&arena->peer, &message->pin);
-}
-
-int message_open_pinned(struct tr_arena *arena, const struct pin *given,
-                        uint64_t sequence, tr_message **out)
-{
-    struct pin pin = *given;
-    struct tr_message *message = pinned_handle(arena, &pin);
+    struct message *message = message_of(arena, arena->view.geo.slot_count + pin->index);
+    bool known = is_known(message, pin);
     int result = 0;
 
-    if (!message) {
-        shared_unpin(&arena->peer, &pin);
-        return message_no_pins(arena, "receive");
-    }
-    if (is_known(message, &pin)) {
-        message->held = HELD_SHARED;
-        message->holder = holder_of(&arena->peer);
-    } else {
-        message->pin = pin;
+    if (!known)
         message->base = NULL; /* the pin was of another slot, or life */
-        result = message_open(arena, message, pin.slot, arena->view.readonly,
-                              HELD_SHARED);
-        if (result == 0 && (arena->view.geo.flags & TR_ARENA_CRC32C))
-            result = tr_message_verify(message);
-    }
-    message->pin = pin;
+    message->pin = *pin;
+    message_take(arena, message, pin->slot, HELD_SHARED,
+                 &view_pins(&arena->view, arena->peer.who)[pin->index]);
+    if (!known)
+        result = descriptor_read(message, arena->view.readonly);
+    if (result == 0 && !known && (arena->view.geo.flags & TR_ARENA_CRC32C))
+        result = message_verify(message);
     message->sequence = sequence;
     message->deliveries = 0;
-    message->sender = pin.sender;
-    if (result < 0)
-        close_pinned(message);
-    else
-        *out = message;
+    message->sender = pin->sender;
+    if (result < 0) {
+        message->arena = NULL; /* what was read is no good another time */
+        shared_unpin(&arena->peer, pin);
+    } else {
+        *out = message_handle(message);
+    }
     return result;
 }
 
-static struct slot_record *record_of(const struct tr_message *message)
+static struct slot_record *record_of(const struct message *message)
 {
     return view_record(&message->arena->view, message->slot);
 }
 
-int message_owned(const struct tr_message *message, const char *step)
+int message_stale(const tr_message *given, const char *step)
 {
+    return tr_fail(TR_EINVAL,
+                   given
+                       ? "%s: the message was sent or released before, or its arena was "
+                         "closed"
+                       : "%s: the message is NULL",
+                   step);
+}
+
+/* Else it is the parent's, from before a fork. A child that has not joined holds nothing. */
+static bool is_ours(const struct message *message)
+{
+    const struct tr_arena *arena = message->arena;
+
+    /* acquire: pairs with arena_join(). */
+    return atomic_load_explicit(&arena->here->joined, memory_order_acquire) == JOINED &&
+           message->holder == holder_of(&arena->peer);
+}
+
+static int not_ours(const char *step)
+{
+    return tr_fail(
+        TR_EFORK,
+        "%s: the message was taken by process %d's parent before the fork, and "
+        "stays its own",
+        step, (int)getpid());
+}
+
+int message_owned(const tr_message *given, const char *step, struct message **out)
+{
+    struct message *message = message_known(given);
+
+    if (!message)
+        return message_stale(given, step);
     if (message->held == HELD_SHARED)
         return tr_fail(TR_EINVAL, "%s: the message is shared with other readers; copy it",
                        step);
-    if (message->held == HELD_NOT)
-        return tr_fail(TR_EINVAL, "%s: the message was sent or released before", step);
-    if (message->holder != holder_of(&message->arena->peer))
-        return tr_fail(
-            TR_EFORK,
-            "%s: the message was taken by process %d's parent before the fork, and "
-            "stays its own",
-            step, (int)getpid());
-    return 0;
+    *out = message;
+    return is_ours(message) ? 0 : not_ours(step);
 }
 
-int message_not_asked(const struct tr_message *message, const char *step)
+int message_not_asked(const tr_message *given, const char *step, struct message **out)
 {
-    int result = message_owned(message, step);
+    int result = message_owned(given, step, out);
 
-    if (result == 0 && message_is_request(message))
+    if (result == 0 && message_is_request(*out))
         return tr_fail(TR_EINVAL,
                        "%s: somebody waits for a reply to this message; answer it, or "
                        "send it on over a queue",
@@ -144,51 +133,66 @@ int message_not_asked(const struct tr_message *message, const char *step)
     return result;
 }
 
-void tr_release(tr_message *message)
+/* @p word: under which it was found to be held. Two threads that release one handle: one
+ * gives it back, the other finds another word. */
+static bool let_go(struct message *message, uint64_t word)
 {
-    struct tr_arena *arena = message ? message->arena : NULL;
+    struct peer *me = &message->arena->peer;
 
-    if (!arena || message->held == HELD_NOT)
-        return;
-    /* acquire: pairs with arena_join(). A child that has not joined holds nothing. */
-    if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) != JOINED ||
-        message->holder != holder_of(&arena->peer))
-        return;
-    if (message->held == HELD_SHARED) {
-        message->held = HELD_NOT;
-        shared_unpin(&arena->peer, &message->pin);
-        return;
-    }
+    if (message->held == HELD_SHARED)
+        return shared_unpin(me, &message->pin);
     if (__builtin_expect(message_is_request(message), 0) && request_let_go(message))
-        return;
-    message->held = HELD_NOT;
-    slot_free(&arena->peer, message->slot);
+        return true;
+    return slot_free_held(me, message->slot, word);
 }
 
-size_t tr_message_count(const tr_message *message)
+int tr_release(tr_message *given)
 {
-    return message->count;
+    struct message *message = handle_address(given);
+    uint64_t word;
+
+    if (!message)
+        return 0;
+    word = message_word(message);
+    if (__builtin_expect(!message_is(message, given, word), 0))
+        return message_stale(given, "release");
+    if (__builtin_expect(!is_ours(message), 0))
+        return not_ours("release");
+    return let_go(message, word) ? 0 : message_stale(given, "release");
 }
 
-const tr_tensor *tr_message_tensor(const tr_message *message, size_t i)
+size_t tr_message_count(const tr_message *given)
 {
-    return i < message->count ? &message->tensors[i] : NULL;
+    const struct message *message = message_known(given);
+
+    return message ? message->count : 0;
 }
 
-const tr_tensor *tr_message_find(const tr_message *message, const char *name)
+const tr_tensor *tr_message_tensor(const tr_message *given, size_t i)
 {
-    for (uint32_t i = 0; i < message->count; i++)
+    const struct message *message = message_known(given);
+
+    return message && i < message->count ? &message->tensors[i] : NULL;
+}
+
+const tr_tensor *tr_message_find(const tr_message *given, const char *name)
+{
+    const struct message *message = name ? message_known(given) : NULL;
+
+    for (uint32_t i = 0; message && i < message->count; i++)
         if (strcmp(message->tensors[i].name, name) == 0)
             return &message->tensors[i];
     return NULL;
 }
 
-tr_arena *tr_message_arena(const tr_message *message)
+tr_arena *tr_message_arena(const tr_message *given)
 {
-    return message->arena;
+    const struct message *message = message_known(given);
+
+    return message ? message->arena : NULL;
 }
 
-void message_set_content(struct tr_message *message, uint32_t content)
+void message_set_content(struct message *message, uint32_t content)
 {
     struct slot_record *record = record_of(message);
     uint64_t rest = shm_get(&record->tensors) & ~(UINT64_C(0xff) << 16);
@@ -196,7 +200,7 @@ void message_set_content(struct tr_message *message, uint32_t content)
     shm_put(&record->tensors, rest | (uint64_t)content << 16);
 }
 
-void message_begin_head(struct tr_message *message)
+void message_begin_head(struct message *message)
 {
     struct slot_record *record = record_of(message);
     uint64_t flags = shm_get(&record->tensors);
@@ -235,19 +239,26 @@ static void read_optional(const struct slot_record *record, uint64_t flags,
     }
 }
 
-int tr_message_header(const tr_message *message, tr_header *header)
+int tr_message_header(const tr_message *given, tr_header *header)
 {
-    struct slot_record *record = record_of(message);
-    uint64_t flags = shm_get(&record->tensors);
-    tr_header out = {.struct_size = header->struct_size,
-                     .content = TENSORS_CONTENT(flags),
-                     .sequence = message->sequence,
-                     .deliveries = message->deliveries,
-                     .sender = message->sender};
+    const struct message *message = message_known(given);
+    struct slot_record *record;
+    tr_header out = {0};
+    uint64_t flags;
 
+    if (!message || !header)
+        return message ? tr_fail(TR_EINVAL, "header: header is NULL")
+                       : message_stale(given, "header");
     if (header->struct_size < 8 || header->struct_size > sizeof(out))
         return tr_fail(TR_EINVAL, "header: struct_size is %u, this library knows %zu",
                        header->struct_size, sizeof(out));
+    record = record_of(message);
+    flags = shm_get(&record->tensors);
+    out.struct_size = header->struct_size;
+    out.content = TENSORS_CONTENT(flags);
+    out.sequence = message->sequence;
+    out.deliveries = message->deliveries;
+    out.sender = message->sender;
     read_optional(record, flags, &out);
     memcpy(header, &out, header->struct_size);
     return 0;
@@ -274,17 +285,21 @@ static uint64_t write_optional(_Atomic uint64_t *to, const void *from, bool set,
     return flag;
 }
 
-int tr_message_set_header(tr_message *message, const tr_header *given)
+int tr_message_set_header(tr_message *handle, const tr_header *given)
 {
-    struct slot_record *record = record_of(message);
+    struct message *message = NULL;
+    struct slot_record *record;
     tr_header header = {0};
     uint64_t flags;
-    int result = message_owned(message, "set header");
+    int result = message_owned(handle, "set header", &message);
 
+    if (result == 0 && !given)
+        result = tr_fail(TR_EINVAL, "set header: header is NULL");
     if (result == 0)
         result = options_take(&header, sizeof(header), given, "tr_header");
     if (result < 0)
         return result;
+    record = record_of(message);
     if (!memchr(header.content_type, 0, sizeof(header.content_type)))
         return tr_fail(TR_EINVAL, "set header: content_type has no 0 in its %d bytes",
                        TR_MAX_CONTENT_TYPE + 1);
@@ -307,7 +322,7 @@ int tr_message_set_header(tr_message *message, const tr_header *given)
 }
 
 /* ISA-L's crc32_iscsi is CRC32C without the final complement. */
-static uint32_t checksum(const tr_message *message)
+static uint32_t checksum(const struct message *message)
 {
     uint32_t crc = UINT32_MAX;
 
@@ -327,7 +342,7 @@ static uint32_t checksum(const tr_message *message)
     return ~crc;
 }
 
-static void keep_checksum(tr_message *message)
+static void keep_checksum(struct message *message)
 {
     struct slot_record *record = record_of(message);
 
@@ -335,16 +350,17 @@ static void keep_checksum(tr_message *message)
     shm_put(&record->tensors, shm_get(&record->tensors) | TENSORS_CRC);
 }
 
-int tr_message_seal(tr_message *message)
+int tr_message_seal(tr_message *given)
 {
-    int result = message_owned(message, "seal");
+    struct message *message = NULL;
+    int result = message_owned(given, "seal", &message);
 
     if (result == 0)
         keep_checksum(message);
     return result;
 }
 
-int tr_message_verify(const tr_message *message)
+int message_verify(const struct message *message)
 {
     struct slot_record *record = record_of(message);
     uint32_t said = (uint32_t)shm_get(&record->crc32c), found;
@@ -358,7 +374,14 @@ int tr_message_verify(const tr_message *message)
     return 0;
 }
 
-void message_stamp(struct tr_message *message, bool with_time)
+int tr_message_verify(const tr_message *given)
+{
+    const struct message *message = message_known(given);
+
+    return message ? message_verify(message) : message_stale(given, "verify");
+}
+
+void message_stamp(struct message *message, bool with_time)
 {
     struct slot_record *record = record_of(message);
     uint64_t rest = shm_get(&record->tensors) & ~(UINT64_C(0xff) << 24);

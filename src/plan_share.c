@@ -34,7 +34,7 @@ int tr_plan_put(tr_arena *arena, const tr_plan *plan)
         memcpy(tr_message_tensor(message, 0)->data, plan, sizeof(*plan));
         err = tr_board_put(board, key, message, NULL);
         if (err)
-            tr_release(message);
+            (void)tr_release(message);
     }
     tr_board_close(board);
     return err;
@@ -59,7 +59,7 @@ int tr_plan_get(tr_arena *arena, tr_plan *plan)
             err = tr_fail(TR_EINVAL, "plan: what %s has is not a plan of this library",
                           board_name);
         }
-        tr_release(message);
+        (void)tr_release(message);
     }
     tr_board_close(board);
     return err;

@@ -186,14 +186,14 @@ static int explain_send(const tr_queue *queue, int result)
                          queue->name, queue->ring.capacity);
 }
 
-int tr_queue_send(tr_queue *queue, tr_message *message, int64_t timeout_ns)
+int tr_queue_send(tr_queue *queue, tr_message *given, int64_t timeout_ns)
 {
-    struct sending sending = {.queue = queue, .slot = message->slot};
+    struct sending sending = {.queue = queue};
+    struct message *message = NULL;
     int result = arena_enter(queue->arena);
-    uint32_t held;
 
     if (result == 0)
-        result = message_owned(message, "send");
+        result = message_owned(given, "send", &message);
     if (result == 0 && message->arena != queue->arena)
         result = tr_fail(TR_EINVAL,
                          "send: the message lies in another arena than queue \"%s\"",
@@ -202,15 +202,14 @@ int tr_queue_send(tr_queue *queue, tr_message *message, int64_t timeout_ns)
         return result;
     arena_pulse(queue->arena);
     message_stamp(message, queue->stamp);
-    /* Before the message is out: a receiver among our threads uses the same handle. */
-    held = message->held;
-    message->held = HELD_NOT;
+    sending.slot = message->slot;
+    /* Once the message is out, a receiver among our threads uses the same object. */
     result = try_send(&sending);
     if (result == -EAGAIN && timeout_ns != 0)
         result = wait_for(&queue->arena->peer, &queue->ring.channel->room, try_send,
                           &sending, timeout_ns);
     if (result < 0) {
-        message->held = held;
+        message_keep(message);
         return explain_send(queue, result);
     }
     return 0;
@@ -247,7 +246,7 @@ static int try_receive(void *context)
 static int open_received(tr_queue *queue, uint32_t slot, tr_message **out)
 {
     struct tr_arena *arena = queue->arena;
-    struct tr_message *message = message_of(arena, slot);
+    struct message *message = message_of(arena, slot);
     struct slot_record *record = view_record(&arena->view, slot);
     /* relaxed: ours. */
     uint64_t word = shm_load(&record->owner, memory_order_relaxed);
@@ -258,13 +257,12 @@ static int open_received(tr_queue *queue, uint32_t slot, tr_message **out)
     message->sender = TENSORS_SENDER(shm_get(&record->tensors));
     result = message_open(arena, message, slot, arena->view.base, HELD_RECEIVED);
     if (result == 0 && __builtin_expect(arena->view.geo.flags & TR_ARENA_CRC32C, 0))
-        result = tr_message_verify(message);
+        result = message_verify(message);
     if (result < 0) {
-        message->held = HELD_NOT;
         slot_free(&arena->peer, slot);
         return result;
     }
-    *out = message;
+    *out = message_handle(message);
     return 0;
 }
 

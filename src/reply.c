@@ -12,27 +12,33 @@
 
 #define FULL_NS INT64_C(1000000000) /* patience with a requester that takes nothing out */
 
-static struct slot_record *record_of(const struct tr_message *message)
+static struct slot_record *record_of(const struct message *message)
 {
     return view_record(&message->arena->view, message->slot);
 }
 
-bool message_is_request(const struct tr_message *message)
+bool message_is_request(const struct message *message)
 {
     return message->held == HELD_RECEIVED &&
            route_is_request(shm_get(&record_of(message)->reply_to));
 }
 
-int tr_is_request(const tr_message *message)
+int tr_is_request(const tr_message *given)
 {
-    return message_is_request(message);
+    const struct message *message = message_known(given);
+
+    return message && message_is_request(message);
 }
 
-int64_t tr_remaining_ns(const tr_message *message)
+int64_t tr_remaining_ns(const tr_message *given)
 {
-    struct slot_record *record = record_of(message);
+    const struct message *message = message_known(given);
+    struct slot_record *record;
     int64_t deadline = 0, now;
 
+    if (!message)
+        return 0;
+    record = record_of(message);
     if (shm_get(&record->tensors) & TENSORS_HEAD)
         deadline = (int64_t)shm_get(&record->deadline_ns);
     if (deadline == 0)
@@ -41,13 +47,14 @@ int64_t tr_remaining_ns(const tr_message *message)
     return deadline > now ? deadline - now : 0;
 }
 
-static int check_request(const tr_message *request, const char *step)
+static int check_request(const tr_message *given, const char *step, struct message **out)
 {
-    int result = arena_enter(request->arena);
+    const struct message *message = message_known(given);
+    int result = message ? arena_enter(message->arena) : 0;
 
     if (result == 0)
-        result = message_owned(request, step);
-    if (result == 0 && !message_is_request(request))
+        result = message_owned(given, step, out);
+    if (result == 0 && !message_is_request(*out))
         result = tr_fail(TR_EINVAL, "%s: nobody waits for a reply to this message", step);
     return result;
 }
@@ -67,12 +74,11 @@ static int try_answer(void *context)
 
 /* Put @p message into the inbox of who sent @p request. 0: it is gone, as it is if nobody
  * wants it any more. */
-static int answer(struct tr_message *request, struct tr_message *message)
+static int answer(struct message *request, struct message *message)
 {
     struct tr_arena *arena = request->arena;
     struct answering answering = {.me = &arena->peer, .slot = message->slot};
     uint64_t route = shm_get(&record_of(request)->reply_to);
-    uint32_t held = message->held;
     int result;
 
     if (!route_read(&arena->view, route, &answering.route))
@@ -80,8 +86,7 @@ static int answer(struct tr_message *request, struct tr_message *message)
     if (message != request)
         shm_put(&record_of(message)->reply_to, route);
     message_stamp(message, false);
-    /* Before it is out: the requester may be a thread of ours, and use the same handle. */
-    message->held = HELD_NOT;
+    /* Once it is out, the requester may be a thread of ours, and use the same object. */
     result = try_answer(&answering);
     if (result == -EAGAIN)
         result = wait_for(&arena->peer, &answering.route.inbox.channel->room, try_answer,
@@ -90,22 +95,23 @@ static int answer(struct tr_message *request, struct tr_message *message)
         view_count(&arena->view, COUNT_STALE_REPLIES, 1);
     if (result == 0 || result == -EPIPE)
         return 0;
-    message->held = held;
+    message_keep(message);
     return tr_fail_errno(
         result, "reply: the inbox of participant %u (pid %u) is full",
         answering.route.who,
         shm_get(&view_participant(&arena->view, answering.route.who)->pid));
 }
 
-int tr_reply(tr_message *request, tr_message *reply)
+int tr_reply(tr_message *asked, tr_message *answered)
 {
-    int result = check_request(request, "reply");
+    struct message *request = NULL, *reply = NULL;
+    int result = check_request(asked, "reply", &request);
 
     if (result < 0)
         return result;
-    if (!reply || reply == request)
+    if (!answered || answered == asked)
         return answer(request, request);
-    result = message_owned(reply, "reply");
+    result = message_owned(answered, "reply", &reply);
     if (result == 0 && reply->arena != request->arena)
         result = tr_fail(TR_EINVAL,
                          "reply: the message lies in another arena than the request");
@@ -113,22 +119,22 @@ int tr_reply(tr_message *request, tr_message *reply)
         result = answer(request, reply);
     if (result < 0)
         return result;
-    request->held = HELD_NOT;
     slot_free(&request->arena->peer, request->slot);
     return 0;
 }
 
 /* From here on another server must not have it. */
-static void spoil(struct tr_message *request)
+static void spoil(struct message *request)
 {
     struct slot_record *record = record_of(request);
 
     shm_put(&record->reply_to, shm_get(&record->reply_to) | ROUTE_SPOILT);
 }
 
-int tr_request_reuse(tr_message *request, const tr_tensor_spec specs[], size_t n)
+int tr_request_reuse(tr_message *given, const tr_tensor_spec specs[], size_t n)
 {
-    int result = check_request(request, "reuse");
+    struct message *request = NULL;
+    int result = check_request(given, "reuse", &request);
 
     if (result < 0)
         return result;
@@ -136,7 +142,7 @@ int tr_request_reuse(tr_message *request, const tr_tensor_spec specs[], size_t n
     return message_respec(request, specs, n);
 }
 
-static int write_error(struct tr_message *request, int32_t code, const char *text)
+static int write_error(struct message *request, int32_t code, const char *text)
 {
     struct slot_record *record = record_of(request);
     uint64_t room = message_capacity(request);
@@ -146,29 +152,36 @@ static int write_error(struct tr_message *request, int32_t code, const char *tex
 
     if ((uint64_t)length > room)
         length = (int64_t)room;
-    result = tr_request_reuse(request, &spec, 1);
+    spoil(request);
+    result = message_respec(request, &spec, 1);
     if (result < 0)
         return result;
     if (length)
-        memcpy(tr_message_tensor(request, 0)->data, text, (size_t)length);
+        memcpy(request->tensors[0].data, text, (size_t)length);
     shm_put(&record->reply_code, (uint32_t)code);
     shm_put(&record->tensors, shm_get(&record->tensors) | TENSORS_ERROR);
     return 0;
 }
 
-int tr_reply_error(tr_message *request, int32_t code, const char *text)
+static int answer_error(struct message *request, int32_t code, const char *text)
 {
-    int result = check_request(request, "reply error");
+    int result = write_error(request, code, text);
 
-    if (result == 0 && (code == 0 || !text))
-        result = tr_fail(TR_EINVAL, "reply error: %s", text ? "code is 0" : "no text");
-    if (result == 0)
-        result = write_error(request, code, text);
     return result < 0 ? result : answer(request, request);
 }
 
-bool request_let_go(struct tr_message *message)
+int tr_reply_error(tr_message *given, int32_t code, const char *text)
 {
-    return tr_reply_error(message, TR_ECANCELED,
-                          "the server let go of the request without an answer") == 0;
+    struct message *request = NULL;
+    int result = check_request(given, "reply error", &request);
+
+    if (result == 0 && (code == 0 || !text))
+        result = tr_fail(TR_EINVAL, "reply error: %s", text ? "code is 0" : "no text");
+    return result < 0 ? result : answer_error(request, code, text);
+}
+
+bool request_let_go(struct message *message)
+{
+    return answer_error(message, TR_ECANCELED,
+                        "the server let go of the request without an answer") == 0;
 }

@@ -27,14 +27,14 @@ static int open_bounced(struct inbox *inbox, uint32_t slot)
         "not to be redelivered");
 }
 
-static int open_error(struct tr_message *message, int32_t code)
+static int open_error(struct message *message, int32_t code)
 {
-    const tr_tensor *text = tr_message_tensor(message, 0);
+    const tr_tensor *text = message->count ? &message->tensors[0] : NULL;
     int length = text && text->nbytes <= TR_MAX_ERROR_TEXT ? (int)text->nbytes : 0;
 
     remote_code = code;
     tr_fail(TR_EREMOTE, "%.*s", length, length ? (const char *)text->data : "");
-    tr_release(message);
+    (void)tr_release(message_handle(message));
     return TR_EREMOTE;
 }
 
@@ -43,7 +43,7 @@ static int open_reply(struct inbox *inbox, uint32_t slot, tr_message **reply)
 {
     struct tr_arena *arena = inbox->arena;
     struct slot_record *record = view_record(&arena->view, slot);
-    struct tr_message *message = message_of(arena, slot);
+    struct message *message = message_of(arena, slot);
     uint64_t where = slot_where(record);
     /* relaxed: ours. */
     uint64_t word = shm_load(&record->owner, memory_order_relaxed);
@@ -56,24 +56,24 @@ static int open_reply(struct inbox *inbox, uint32_t slot, tr_message **reply)
     message->deliveries = SLOT_DELIVERIES(word);
     result = message_open(arena, message, slot, arena->view.base, HELD_RECEIVED);
     if (result == 0 && (arena->view.geo.flags & TR_ARENA_CRC32C))
-        result = tr_message_verify(message);
+        result = message_verify(message);
     if (result < 0) {
-        message->held = HELD_NOT;
         slot_free(&arena->peer, slot);
         return result;
     }
     if (shm_get(&record->tensors) & TENSORS_ERROR)
         return open_error(message, (int32_t)shm_get(&record->reply_code));
-    *reply = message;
+    *reply = message_handle(message);
     return 0;
 }
 
-static int check(tr_queue *queue, const tr_message *message)
+static int check(tr_queue *queue, const tr_message *given)
 {
+    struct message *message = NULL;
     int result = arena_enter(queue->arena);
 
     if (result == 0)
-        result = message_not_asked(message, "request");
+        result = message_not_asked(given, "request", &message);
     if (result == 0 && message->arena != queue->arena)
         result = tr_fail(TR_EINVAL,
                          "request: the message lies in another arena than queue \"%s\"",
@@ -92,10 +92,11 @@ static int64_t deadline_in(int64_t timeout_ns)
 }
 
 /* Write the way back, and send. On error the message is as it was, but for the room. */
-static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *message,
+static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *given,
                         bool async, int64_t timeout_ns, int64_t deadline_ns,
                         uint64_t *ticket)
 {
+    struct message *message = handle_address(given); /* checked */
     struct slot_record *record = view_record(&queue->arena->view, message->slot);
     int result = pending_open(inbox, async, queue, message->slot, ticket);
 
@@ -106,7 +107,7 @@ static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *messag
         shm_put(&record->deadline_ns, (uint64_t)deadline_ns);
     }
     shm_put(&record->reply_to, route_word(inbox->queue->ring.index, *ticket));
-    result = tr_queue_send(queue, message, timeout_ns);
+    result = tr_queue_send(queue, given, timeout_ns);
     if (result < 0) {
         shm_put(&record->reply_to, 0);
         pending_close(inbox, *ticket);
@@ -239,7 +240,7 @@ int tr_request(tr_queue *queue, tr_message *message, int64_t timeout_ns,
                           &replying.ticket);
     if (result == TR_EAGAIN || result == TR_ETIMEDOUT || result == TR_EINTR) {
         explain_serving(queue);
-        tr_release(message);
+        (void)tr_release(message);
     }
     if (result < 0)
         return result;

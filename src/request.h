@@ -6,6 +6,7 @@
 #include <tensoring/request.h>
 
 #include "ipc/request.h"
+#include "src/message.h"
 #include "src/queue.h"
 
 /* A request in flight. Word: bits 0-1 phase | bit 2 asynchronous | 3-63 generation. */
@@ -47,9 +48,9 @@ int pending_take(struct inbox *inbox, uint64_t ticket, uint32_t *slot);
 int pending_take_any(struct inbox *inbox, uint64_t *ticket, uint32_t *slot);
 
 /* Whether a message comes from a queue and asks for a reply. */
-bool message_is_request(const struct tr_message *message);
+bool message_is_request(const struct message *message);
 
 /* For tr_release(): an unanswered request is let go. Whether it is gone. */
-bool request_let_go(struct tr_message *message);
+bool request_let_go(struct message *message);
 
 #endif

@@ -97,7 +97,7 @@ int tr_board_watch_next(tr_board_watch *watch, int64_t timeout_ns, tr_message **
                 *version = now;
             return 0;
         }
-        tr_release(message); /* another thread was faster */
+        (void)tr_release(message); /* another thread was faster */
     }
 }
 

@@ -73,9 +73,12 @@ TR_API TR_CHECK int tr_loan_bytes(tr_arena *arena, uint64_t nbytes, int64_t time
                                   tr_message **out);
 
 /** Give a message back: a loan is aborted, a received slot is free once nobody else reads
- *  it. Never fails; NULL is allowed. Threads: one. Progress: lock-free. Syscalls: none
- *  unless somebody waits for a slot. Crash: freed, or reap frees it. */
-TR_API void tr_release(tr_message *message);
+ *  it. NULL is allowed.
+ *  @return 0; TR_EINVAL (it was sent or released before, or its arena was closed) and
+ *          TR_EFORK (taken by the parent, before the fork): nothing was done, to nobody.
+ *  Owner: nobody. Threads: one. Progress: lock-free. Syscalls: none unless somebody waits for
+ *  a slot. Crash: freed, or reap frees it. */
+TR_API int tr_release(tr_message *message);
 
 /** How many tensors. Threads: one. */
 TR_API size_t tr_message_count(const tr_message *message);

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/* Handles that are no good any more: sent, released, closed, copied over a fork. */
+#include "support.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+static tr_queue *open_queue(tr_arena *arena, const char *name)
+{
+    tr_queue *queue;
+
+    assert_ok(tr_queue_open(arena, name, NULL, &queue));
+    return queue;
+}
+
+static tr_message *receive(tr_queue *queue)
+{
+    tr_message *message;
+
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+    return message;
+}
+
+/* Every call with a message, which must find it stale. */
+static void assert_stale(tr_queue *queue, tr_message *message)
+{
+    tr_header header = {.struct_size = sizeof(header)};
+
+    assert_int_equal(tr_release(message), TR_EINVAL);
+    assert_detail("sent or released before");
+    assert_int_equal(tr_message_count(message), 0);
+    assert_null(tr_message_tensor(message, 0));
+    assert_null(tr_message_find(message, ""));
+    assert_null(tr_message_arena(message));
+    assert_int_equal(tr_message_header(message, &header), TR_EINVAL);
+    assert_int_equal(tr_message_set_header(message, &header), TR_EINVAL);
+    assert_int_equal(tr_message_seal(message), TR_EINVAL);
+    assert_int_equal(tr_message_verify(message), TR_EINVAL);
+    assert_int_equal(tr_is_request(message), 0);
+    assert_int_equal(tr_remaining_ns(message), 0);
+    assert_int_equal(tr_reply(message, NULL), TR_EINVAL);
+    assert_int_equal(tr_store_npy(message, 0, "/dev/null"), TR_EINVAL);
+    assert_int_equal(tr_queue_send(queue, message, TR_NOWAIT), TR_EINVAL);
+    assert_detail("sent or released before");
+}
+
+static void a_release_is_for_one_loan(void **state)
+{
+    tr_arena *arena = make_arena(1, 0);
+    tr_queue *queue = open_queue(arena, "q");
+    tr_message *first = loan_i64(arena, 1, 1), *second;
+    (void)state;
+
+    assert_ok(tr_release(first));
+    assert_stale(queue, first); /* nobody has the slot */
+    second = loan_i64(arena, 1, 2);
+    assert_ptr_not_equal(first, second);
+    assert_stale(queue, first); /* another loan has it */
+    assert_int_equal(stats_of(arena).slots_free, 0);
+    assert_int_equal(first_i64(second), 2);
+    assert_ok(tr_queue_send(queue, second, TR_NOWAIT));
+    assert_stale(queue, second);
+    first = receive(queue);
+    assert_stale(queue, second); /* the same slot in the same process */
+    assert_int_equal(first_i64(first), 2);
+    assert_ok(tr_release(first));
+    assert_ok(tr_release(NULL));
+    assert_int_equal(stats_of(arena).slots_free, 1);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
+static void a_refused_message_is_still_held(void **state)
+{
+    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
+    tr_arena *arena = make_arena(4, 0);
+    tr_message *first = loan_i64(arena, 1, 1), *second = loan_i64(arena, 1, 2);
+    tr_queue *full, *other = open_queue(arena, "other");
+    (void)state;
+
+    options.capacity = 1;
+    assert_ok(tr_queue_open(arena, "full", &options, &full));
+    assert_ok(tr_queue_send(full, first, TR_NOWAIT));
+    assert_int_equal(tr_queue_send(full, second, TR_NOWAIT), TR_EAGAIN);
+    assert_int_equal(first_i64(second), 2);
+    assert_ok(tr_queue_send(other, second, TR_NOWAIT));
+    second = receive(other); /* forwarded, and refused */
+    assert_int_equal(tr_queue_send(full, second, 1000), TR_ETIMEDOUT);
+    tr_queue_shutdown(other);
+    assert_int_equal(tr_queue_send(other, second, TR_NOWAIT), TR_ECLOSED);
+    assert_ok(tr_release(second));
+    assert_ok(tr_release(receive(full)));
+    assert_int_equal(stats_of(arena).slots_free, 4);
+    tr_queue_close(full);
+    tr_queue_close(other);
+    tr_arena_close(arena);
+}
+
+static tr_board *board_with(tr_arena *arena, const char *key, int64_t value)
+{
+    tr_board *board;
+
+    assert_ok(tr_board_open(arena, "board", NULL, &board));
+    assert_ok(tr_board_put(board, key, loan_i64(arena, 1, value), NULL));
+    return board;
+}
+
+static void a_release_is_for_one_look(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    tr_board *board = board_with(arena, "k", 1);
+    tr_queue *queue = open_queue(arena, "q");
+    tr_message *first, *second;
+    (void)state;
+
+    assert_ok(tr_board_get(board, "k", &first, NULL));
+    assert_ok(tr_release(first));
+    assert_stale(queue, first);
+    assert_ok(tr_board_get(board, "k", &second, NULL)); /* by the same pin */
+    assert_ptr_not_equal(first, second);
+    assert_stale(queue, first);
+    assert_ok(tr_board_put(board, "k", loan_i64(arena, 1, 2), NULL));
+    assert_int_equal(first_i64(second), 1); /* it is held */
+    assert_ok(tr_release(second));
+    assert_int_equal(stats_of(arena).slots_shared, 1);
+    tr_board_close(board);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
+#define ROUNDS 2000
+
+struct race {
+    pthread_barrier_t start, end;
+    tr_message *message; /* between start and end */
+    _Atomic int released;
+};
+
+static void *release_too(void *context)
+{
+    struct race *race = context;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        pthread_barrier_wait(&race->start);
+        atomic_fetch_add(&race->released, tr_release(race->message) == 0);
+        pthread_barrier_wait(&race->end);
+    }
+    return NULL;
+}
+
+/* An error of the user's, which must cost nobody a slot. */
+static void of_two_threads_one_releases(void **state)
+{
+    tr_arena *arena = make_arena(2, 0);
+    tr_board *board = board_with(arena, "k", 1);
+    struct race race;
+    pthread_t thread;
+    (void)state;
+
+    pthread_barrier_init(&race.start, NULL, 2);
+    pthread_barrier_init(&race.end, NULL, 2);
+    assert_int_equal(pthread_create(&thread, NULL, release_too, &race), 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        if (i % 2)
+            assert_ok(tr_board_get(board, "k", &race.message, NULL));
+        else
+            race.message = loan_i64(arena, 1, i);
+        atomic_store(&race.released, 0);
+        pthread_barrier_wait(&race.start);
+        atomic_fetch_add(&race.released, tr_release(race.message) == 0);
+        pthread_barrier_wait(&race.end);
+        assert_int_equal(atomic_load(&race.released), 1);
+    }
+    pthread_join(thread, NULL);
+    assert_int_equal(stats_of(arena).slots_free, 1);
+    tr_board_close(board);
+    tr_arena_close(arena);
+}
+
+static size_t mappings(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    size_t lines = 0;
+    int c;
+
+    assert_non_null(maps);
+    while ((c = fgetc(maps)) != EOF)
+        lines += c == '\n';
+    fclose(maps);
+    return lines;
+}
+
+/* The memory behind handles is used again, and a handle from before is still told. */
+static void handles_outlive_their_arena(void **state)
+{
+    tr_message *stale[64];
+    size_t before = 0;
+    (void)state;
+
+    for (size_t i = 0; i < 64; i++) {
+        tr_arena *arena = make_arena(1 + i % 8, 0);
+        tr_queue *queue = open_queue(arena, "q");
+        tr_message *message = loan_i64(arena, 1, 1);
+
+        for (size_t k = 0; k < i; k++) {
+            assert_ptr_not_equal(stale[k], message);
+            assert_int_equal(tr_release(stale[k]), TR_EINVAL);
+        }
+        assert_int_equal(first_i64(message), 1);
+        stale[i] = message;
+        tr_queue_close(queue);
+        tr_arena_close(arena);
+        assert_int_equal(tr_release(message), TR_EINVAL);
+        assert_int_equal(tr_message_count(message), 0);
+        before = i == 8 ? mappings() : before;
+    }
+    assert_true(mappings() <= before + 1); /* the heap may have grown */
+}
+
+static void say(int fd)
+{
+    assert_int_equal(write(fd, "x", 1), 1);
+}
+
+static void hear(int fd)
+{
+    char byte;
+
+    assert_int_equal(read(fd, &byte, 1), 1);
+}
+
+/* The child of the next test: what it receives lies in the slot that the parent had. */
+static int lets_go_of_the_parents(tr_queue *queue, tr_message *parents, int out, int in)
+{
+    tr_message *mine = NULL;
+    int wrong = tr_release(parents) != TR_EFORK; /* we have not joined */
+
+    say(out);
+    wrong |= tr_queue_receive(queue, TR_FOREVER, &mine) != 0;
+    wrong |= tr_release(parents) != TR_EINVAL;
+    say(out);
+    hear(in);
+    wrong |= first_i64(mine) != 7 || tr_release(mine) != 0;
+    return wrong;
+}
+
+static void a_child_cannot_release_for_its_parent(void **state)
+{
+    tr_arena *arena = make_arena(1, 0);
+    tr_queue *queue = open_queue(arena, "q");
+    tr_message *message = loan_i64(arena, 1, 7), *none;
+    int there[2], back[2];
+    pid_t child;
+    (void)state;
+
+    assert_int_equal(pipe(there) | pipe(back), 0);
+    child = fork();
+    if (child == 0)
+        _exit(lets_go_of_the_parents(queue, message, there[1], back[0]));
+    hear(there[0]);
+    assert_ok(tr_queue_send(queue, message, TR_NOWAIT));
+    hear(there[0]);
+    assert_int_equal(tr_loan_bytes(arena, 8, TR_NOWAIT, &none), TR_EAGAIN);
+    say(back[1]);
+    assert_int_equal(status_of(child), 0);
+    assert_int_equal(stats_of(arena).slots_free, 1);
+    for (int i = 0; i < 2; i++) {
+        close(there[i]);
+        close(back[i]);
+    }
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
+enum { PINS = 4 };
+
+/* All pins, in spite of those that the parent has. */
+static int holds_all(tr_board *board, tr_message *const parents[])
+{
+    tr_message *mine[PINS], *more;
+    int wrong = 0;
+
+    for (int i = 0; i < PINS; i++)
+        wrong |= tr_board_get(board, "k", &mine[i], NULL) != 0;
+    wrong |= tr_board_get(board, "k", &more, NULL) != TR_EPINS;
+    for (int i = 0; i < PINS; i++)
+        wrong |= tr_release(parents[i]) == 0;
+    for (int i = 0; i < PINS; i++)
+        wrong |= first_i64(mine[i]) != 1 || tr_release(mine[i]) != 0;
+    return wrong;
+}
+
+static void a_child_has_all_its_pins(void **state)
+{
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_message *held[PINS];
+    tr_arena *arena;
+    tr_board *board;
+    (void)state;
+
+    options.pins = PINS;
+    assert_ok(tr_arena_create(&arena, NULL, &options));
+    board = board_with(arena, "k", 1);
+    for (int hold = 0; hold <= PINS; hold++) { /* any number, any hint where to begin */
+        pid_t child;
+
+        for (int i = 0; i < PINS; i++)
+            assert_ok(tr_board_get(board, "k", &held[i], NULL));
+        for (int i = hold; i < PINS; i++)
+            assert_ok(tr_release(held[i]));
+        child = fork();
+        if (child == 0)
+            _exit(holds_all(board, held));
+        assert_int_equal(status_of(child), 0);
+        for (int i = 0; i < hold; i++) {
+            assert_int_equal(first_i64(held[i]), 1);
+            assert_ok(tr_release(held[i]));
+        }
+    }
+    tr_board_close(board);
+    tr_arena_close(arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_release_is_for_one_loan),
+        cmocka_unit_test(a_refused_message_is_still_held),
+        cmocka_unit_test(a_release_is_for_one_look),
+        cmocka_unit_test(of_two_threads_one_releases),
+        cmocka_unit_test(handles_outlive_their_arena),
+        cmocka_unit_test(a_child_cannot_release_for_its_parent),
+        cmocka_unit_test(a_child_has_all_its_pins),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
