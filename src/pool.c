@@ -14,10 +14,35 @@
 #include "src/options.h"
 #include "src/pool_inner.h"
 
+/* A copy of the list: restarted workers need it, too. */
+static int take_keep(tr_pool *pool)
+{
+    const tr_pool_options *options = &pool->options;
+    size_t bytes = options->keep_count * sizeof(*options->keep);
+
+    if (options->reserved)
+        return tr_fail(TR_EINVAL, "pool: options.reserved is %u, it is to be 0",
+                       options->reserved);
+    if (options->keep_count == 0)
+        return 0;
+    if (!options->keep || !(options->flags & TR_POOL_CLOSE_INHERITED))
+        return tr_fail(TR_EINVAL,
+                       "pool: keep_count is %u, but %s; only TR_POOL_CLOSE_INHERITED "
+                       "closes descriptors",
+                       options->keep_count,
+                       options->keep ? "the flag is not set" : "keep is NULL");
+    pool->keep = malloc(bytes);
+    if (!pool->keep)
+        return tr_fail(TR_ENOMEM, "pool: no memory for %u descriptors",
+                       options->keep_count);
+    memcpy(pool->keep, options->keep, bytes);
+    return 0;
+}
+
 static int take_options(tr_pool *pool, const tr_pool_options *given)
 {
     const uint32_t known = TR_POOL_NO_PLAN | TR_POOL_DIE_WITH_MASTER |
-                           TR_POOL_READY_AT_START;
+                           TR_POOL_READY_AT_START | TR_POOL_CLOSE_INHERITED;
     tr_pool_options *options = &pool->options;
     int err;
 
@@ -37,6 +62,9 @@ static int take_options(tr_pool *pool, const tr_pool_options *given)
             "to %lld ns",
             options->flags, options->restart, options->workers, TR_MAX_WORKERS,
             (long long)options->backoff_ns, (long long)options->backoff_max_ns);
+    err = take_keep(pool);
+    if (err)
+        return err;
     pool->plan_options = (tr_plan_options)TR_PLAN_OPTIONS_INIT;
     err = options_take(&pool->plan_options, sizeof(pool->plan_options), options->plan,
                        "plan options");
@@ -78,19 +106,38 @@ static int make_plan(tr_pool *pool, uint32_t workers)
     return 0;
 }
 
+/* One descriptor, registered at once. */
+static int add(const tr_pool *pool, int fd, uint32_t what)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = what};
+    int result;
+
+    if (fd < 0)
+        return -errno;
+    if (epoll_ctl(pool->epoll, EPOLL_CTL_ADD, fd, &event) == 0)
+        return fd;
+    result = -errno;
+    close(fd);
+    return result;
+}
+
 static int open_descriptors(tr_pool *pool)
 {
-    struct epoll_event timer = {.events = EPOLLIN, .data.u32 = EVENT_TIMER};
-    struct epoll_event ready = {.events = EPOLLIN, .data.u32 = EVENT_READY};
+    int result = 0;
 
     pool->epoll = epoll_create1(EPOLL_CLOEXEC);
-    pool->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    pool->ready = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (pool->epoll < 0 || pool->timer < 0 || pool->ready < 0 ||
-        epoll_ctl(pool->epoll, EPOLL_CTL_ADD, pool->timer, &timer) ||
-        epoll_ctl(pool->epoll, EPOLL_CTL_ADD, pool->ready, &ready))
-        return tr_fail_errno(-errno, "pool: the supervisor's descriptors");
-    return 0;
+    if (pool->epoll < 0)
+        return tr_fail_errno(-errno, "pool: the supervisor's epoll");
+    pool->timer = add(pool, timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+                      EVENT_TIMER);
+    if (pool->timer < 0) {
+        result = tr_fail_errno(pool->timer, "pool: the supervisor's timer");
+        close(pool->epoll);
+        return result;
+    }
+    pool->ready = add(pool, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), EVENT_READY);
+    return pool->ready < 0 ? tr_fail_errno(pool->ready, "pool: the supervisor's eventfd")
+                           : 0;
 }
 
 int pool_free_line(const tr_pool *pool)
@@ -180,14 +227,10 @@ void tr_pool_close(tr_pool *pool)
     pool->options.died = NULL;
     if (getpid() == pool->master && pool->page)
         pool_kill_all(pool);
-    if (pool->epoll >= 0)
-        close(pool->epoll);
-    if (pool->timer >= 0)
-        close(pool->timer);
-    if (pool->ready >= 0)
-        close(pool->ready);
+    pool_close_own(pool, false);
     if (pool->page)
         munmap(pool->page, sizeof(*pool->page));
+    free(pool->keep);
     free(pool);
 }
 
@@ -202,8 +245,7 @@ void pool_drain_child(tr_pool *pool, struct child *child)
         child->kill_ns = clock_after(pool_now_ns(), pool->options.drain_ns);
     atomic_store(&pool->page->line[child - pool->child].stop, 1);
     if (pool->options.stop_signal)
-        (void)syscall(SYS_pidfd_send_signal, child->pidfd, pool->options.stop_signal,
-                      NULL, 0);
+        pool_signal_child(pool, child, pool->options.stop_signal);
 }
 
 static int still_running(const tr_pool *pool)
@@ -266,7 +308,7 @@ void tr_pool_signal(tr_pool *pool, int signal)
 {
     for (uint32_t i = 0; i < POOL_CHILDREN; i++)
         if (pool->child[i].state == CHILD_ALIVE)
-            (void)syscall(SYS_pidfd_send_signal, pool->child[i].pidfd, signal, NULL, 0);
+            pool_signal_child(pool, &pool->child[i], signal);
 }
 
 void tr_pool_drain(tr_pool *pool)

@@ -2,7 +2,8 @@
 /* pool_inner.h - the supervisor's books. Each process of the pool is a child, on a line of
  * the page that supervisor and workers share; a child that waits for its restart keeps its
  * line. pool.c has the wishes (resize, reload, drain), pool_step.c the events,
- * pool_spawn.c the fork, pool_worker.c the other side. */
+ * pool_watch.c their pidfds, pool_spawn.c the fork, pool_inherit.c what it leaves behind,
+ * pool_worker.c the other side. */
 #ifndef TR_SRC_POOL_INNER_H
 #define TR_SRC_POOL_INNER_H
 
@@ -36,11 +37,12 @@ enum child_state { CHILD_NONE, CHILD_WAITING, CHILD_ALIVE };
 struct child {
     enum child_state state;
     pid_t pid;
-    int pidfd;
+    int pidfd; /* -1: there was no descriptor to be had, the pid must do */
     uint32_t worker;
     uint32_t generation;
     uint32_t in_a_row; /* failures */
     bool draining;
+    bool killed; /* it was told to stop at last, by SIGKILL */
     int64_t started_ns;
     int64_t start_ns; /* WAITING: when */
     int64_t kill_ns;  /* draining: when; INT64_MAX: never, or done */
@@ -52,6 +54,8 @@ struct tr_pool {
     struct pool_page *page; /* shared with the workers */
     pid_t master;
     int epoll, timer, ready; /* descriptors; ready is written to by workers */
+    int *keep;               /* those of the program that workers keep */
+    int64_t check_ns;        /* when the workers are looked at whatever epoll says */
     sigset_t mask;           /* that workers start with */
     uint32_t workers;
     uint32_t generation;
@@ -86,6 +90,35 @@ void pool_drain_child(tr_pool *pool, struct child *child);
 
 /* The newest process of worker @p index that is not draining, or NULL. */
 struct child *pool_find(tr_pool *pool, uint32_t index, uint32_t generation);
+
+/* Open the pidfd of a child and register it. 0, or -errno: then it has none, which a look
+ * every second makes up for. */
+int pool_watch(tr_pool *pool, struct child *child);
+
+/* Whether its descriptor still is the one that was registered. */
+bool pool_watched(const tr_pool *pool, const struct child *child);
+
+/* The same, opened again if it is not. */
+void pool_regain(tr_pool *pool, struct child *child);
+
+/* It is dead and waited for. */
+void pool_unwatch(tr_pool *pool, struct child *child);
+
+void pool_signal_child(tr_pool *pool, struct child *child, int signal);
+
+/* Close epoll, timer and ready, those of them that still are the pool's, and forget them, so
+ * that what will have these numbers is not closed by tr_pool_close(). A worker keeps ready. */
+void pool_close_own(tr_pool *pool, bool in_worker);
+
+/* Add to the error detail whom the pool waits for. */
+void pool_explain(const tr_pool *pool);
+
+/* In a worker: close the supervisor's own descriptors. */
+void pool_drop_own(tr_pool *pool);
+
+/* In a worker: close what it has inherited but for standard descriptors, options.keep and
+ * what the library knows as its own. False: /proc does not tell what is open. */
+bool pool_close_inherited(const tr_pool *pool, int ready);
 
 /* Set the timer to whatever is due next. */
 void pool_arm(tr_pool *pool);

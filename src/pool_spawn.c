@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "src/error.h"
@@ -18,27 +19,17 @@ static void reset_line(struct pool_line *line)
     atomic_store(&line->jobs, 0);
 }
 
-/* Watch a child that has just been made. On failure it is gone again. */
-static int watch(tr_pool *pool, uint32_t at, pid_t pid)
+/* Watch a child that has just been made. Only where there are no pidfds at all is it taken
+ * back: a full table of descriptors is no reason to go without workers. */
+static int watch(tr_pool *pool, struct child *child)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = at};
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0), err;
-
-    if (fd >= 0 && !epoll_ctl(pool->epoll, EPOLL_CTL_ADD, fd, &event)) {
-        pool->child[at].pidfd = fd;
+    if (pool_watch(pool, child) != -ENOSYS)
         return 0;
-    }
-    err = errno;
-    if (fd >= 0)
-        close(fd);
-    (void)kill(pid,
+    (void)kill(child->pid,
                SIGKILL); /* nobody else waits for it, so the number is still its own */
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+    while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
         ;
-    if (err == ENOSYS)
-        return tr_fail(TR_ENOTSUP, "pool: this kernel has no pidfds (Linux 5.4)");
-    return tr_fail_errno(-err, "pool: worker %u cannot be watched",
-                         pool->child[at].worker);
+    return tr_fail(TR_ENOTSUP, "pool: this kernel has no pidfds (Linux 5.4)");
 }
 
 int pool_spawn(tr_pool *pool, uint32_t at, uint32_t worker, uint32_t generation)
@@ -50,7 +41,7 @@ int pool_spawn(tr_pool *pool, uint32_t at, uint32_t worker, uint32_t generation)
     reset_line(&pool->page->line[at]);
     child->worker = worker;
     child->generation = generation;
-    child->draining = false;
+    child->draining = child->killed = false;
     child->kill_ns = INT64_MAX;
     child->started_ns = pool_now_ns();
     (void)!tr_prefork(NULL); /* what it cannot help would have hung without it, too */
@@ -59,22 +50,24 @@ int pool_spawn(tr_pool *pool, uint32_t at, uint32_t worker, uint32_t generation)
         pool_child_main(pool, at);
     if (pid < 0)
         return tr_fail_errno(-errno, "pool: worker %u cannot be started", worker);
-    err = watch(pool, at, pid);
+    child->pid = pid;
+    err = watch(pool, child);
     if (err)
         return err;
     child->state = CHILD_ALIVE;
-    child->pid = pid;
     pool->started++;
     return 0;
 }
 
-static void close_all(const tr_pool *pool)
+/* Before anything else runs in the worker. */
+static void leave_behind(tr_pool *pool)
 {
-    close(pool->epoll);
-    close(pool->timer);
-    for (uint32_t i = 0; i < POOL_CHILDREN; i++)
-        if (pool->child[i].state == CHILD_ALIVE)
-            close(pool->child[i].pidfd);
+    pool_drop_own(pool);
+    if (pool->options.flags & TR_POOL_DIE_WITH_MASTER) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != pool->master)
+            _exit(0); /* it went before we asked */
+    }
 }
 
 _Noreturn void pool_child_main(tr_pool *pool, uint32_t at)
@@ -82,18 +75,18 @@ _Noreturn void pool_child_main(tr_pool *pool, uint32_t at)
     static struct tr_pool_worker self; /* one in a process */
     uint32_t round = atomic_load(&pool->page->round);
 
-    close_all(pool);
+    self.ready = pool->ready;
+    leave_behind(pool);
+    if (pool->options.child)
+        pool->options.child(pool->child[at].worker, pool->options.context);
+    if (pool->options.flags & TR_POOL_CLOSE_INHERITED &&
+        !pool_close_inherited(pool, self.ready))
+        _exit(EX_OSERR);
     sigprocmask(SIG_SETMASK, &pool->mask, NULL);
-    if (pool->options.flags & TR_POOL_DIE_WITH_MASTER) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-        if (getppid() != pool->master)
-            _exit(0); /* it went before we asked */
-    }
     self.page = pool->page;
     self.line = &pool->page->line[at];
     self.options = &pool->options;
     self.master = pool->master;
-    self.ready = pool->ready;
     self.index = pool->child[at].worker;
     self.generation = pool->child[at].generation;
     self.round = round;

@@ -12,6 +12,8 @@
 #include "src/error.h"
 #include "src/pool_inner.h"
 
+#define CHECK_NS INT64_C(1000000000)
+
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
@@ -35,6 +37,8 @@ void pool_arm(tr_pool *pool)
                          : child->state == CHILD_ALIVE ? child->kill_ns
                                                        : INT64_MAX;
 
+        if (child->state == CHILD_ALIVE && pool->check_ns < due_ns)
+            due_ns = pool->check_ns;
         next_ns = due_ns < next_ns ? due_ns : next_ns;
     }
     if (next_ns != INT64_MAX) {
@@ -69,14 +73,17 @@ static int64_t successor_ns(const tr_pool *pool, const struct child *child,
 }
 
 /* False: it lives. */
-static bool read_status(int pidfd, int flags, tr_pool_death *death)
+static bool read_status(const struct child *child, int flags, tr_pool_death *death)
 {
+    bool by_pid = child->pidfd < 0;
     struct rusage usage = {0};
     siginfo_t info = {0};
 
     death->exit_code = -1;
     /* the system call, since glibc leaves out the usage */
-    while (syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | flags, &usage) < 0)
+    while (syscall(SYS_waitid, by_pid ? P_PID : P_PIDFD,
+                   by_pid ? child->pid : child->pidfd, &info, WEXITED | flags,
+                   &usage) < 0)
         if (errno != EINTR)
             return true; /* ECHILD: the program ignores SIGCHLD, or waits for everybody */
     if (info.si_pid == 0)
@@ -90,8 +97,8 @@ static bool read_status(int pidfd, int flags, tr_pool_death *death)
     return true;
 }
 
-/* It is dead: take what it held, tell, and note when its successor starts. */
-static void bury(tr_pool *pool, struct child *child, int flags)
+/* If it is dead, take what it held, tell, and note when its successor starts. */
+static bool bury(tr_pool *pool, struct child *child, int flags)
 {
     struct pool_line *line = &pool->page->line[child - pool->child];
     tr_pool_death death = {.worker = child->worker,
@@ -100,11 +107,12 @@ static void bury(tr_pool *pool, struct child *child, int flags)
                            .lived_ns = (uint64_t)(pool_now_ns() - child->started_ns),
                            .jobs = atomic_load(&line->jobs)};
 
-    if (!read_status(child->pidfd, flags, &death))
-        return;
-    /* By hand: a child that is just being forked may have another copy of the pidfd. */
-    (void)epoll_ctl(pool->epoll, EPOLL_CTL_DEL, child->pidfd, NULL);
-    close(child->pidfd);
+    if (child->state != CHILD_ALIVE)
+        return false;
+    pool_regain(pool, child);
+    if (!read_status(child, flags, &death))
+        return false;
+    pool_unwatch(pool, child);
     child->state = CHILD_NONE;
     death.expected = child->draining || atomic_load(&line->recycled);
     pool->deaths += !death.expected;
@@ -123,6 +131,20 @@ static void bury(tr_pool *pool, struct child *child, int flags)
     }
     if (pool->options.died)
         pool->options.died(&death, pool->options.context);
+    return true;
+}
+
+/* Every second, whatever epoll says: a pidfd may be lost. Returns how many were dead. */
+static uint32_t check_all(tr_pool *pool, int64_t now_ns)
+{
+    uint32_t count = 0;
+
+    if (now_ns < pool->check_ns)
+        return 0;
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++)
+        count += bury(pool, &pool->child[i], WNOHANG);
+    pool->check_ns = clock_after(now_ns, CHECK_NS);
+    return count;
 }
 
 static void start_waiting(tr_pool *pool, uint32_t at)
@@ -159,8 +181,8 @@ static uint32_t hand_over(tr_pool *pool)
 /* What time or the workers have made due. Returns how much was done. */
 static uint32_t do_due(tr_pool *pool)
 {
-    uint32_t count = hand_over(pool);
     int64_t now_ns = pool_now_ns();
+    uint32_t count = check_all(pool, now_ns) + hand_over(pool);
 
     for (uint32_t i = 0; i < POOL_CHILDREN; i++) {
         struct child *child = &pool->child[i];
@@ -170,7 +192,8 @@ static uint32_t do_due(tr_pool *pool)
             count++;
         } else if (child->state == CHILD_ALIVE && child->kill_ns <= now_ns) {
             child->kill_ns = INT64_MAX;
-            (void)syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+            child->killed = true;
+            pool_signal_child(pool, child, SIGKILL);
             count++;
         }
     }
@@ -198,8 +221,7 @@ static int look(tr_pool *pool, int timeout_ms)
         uint32_t what = event[i].data.u32;
 
         if (what < POOL_CHILDREN) {
-            bury(pool, &pool->child[what], WNOHANG);
-            done++;
+            done += bury(pool, &pool->child[what], WNOHANG);
         } else {
             (void)!read(what == EVENT_TIMER ? pool->timer : pool->ready, &ticks,
                         sizeof(ticks));
@@ -208,6 +230,13 @@ static int look(tr_pool *pool, int timeout_ms)
     done += (int)do_due(pool);
     pool_arm(pool);
     return done;
+}
+
+static int nothing(const tr_pool *pool, int code)
+{
+    (void)tr_fail(code, "pool: nothing has happened");
+    pool_explain(pool);
+    return code;
 }
 
 int tr_pool_step(tr_pool *pool, int64_t timeout_ns)
@@ -228,13 +257,13 @@ int tr_pool_step(tr_pool *pool, int64_t timeout_ns)
         if (nobody_left(pool))
             return tr_fail(TR_ECLOSED, "pool: no worker is left");
         if (timeout_ns == 0)
-            return tr_fail(TR_EAGAIN, "pool: nothing to do");
+            return nothing(pool, TR_EAGAIN);
         left_ns = end_ns - pool_now_ns();
         if (left_ns <= 0)
-            return tr_fail(TR_ETIMEDOUT, "pool: nothing to do");
-        timeout_ms = end_ns == INT64_MAX                ? -1
-                     : left_ns > INT64_C(3600000000000) ? 3600000
-                                                        : (int)(left_ns / 1000000) + 1;
+            return nothing(pool, TR_ETIMEDOUT);
+        /* The timer might be lost, too. */
+        timeout_ms = left_ns > CHECK_NS ? CHECK_NS / 1000000
+                                        : (int)(left_ns / 1000000) + 1;
     }
 }
 
@@ -243,8 +272,8 @@ void pool_kill_all(tr_pool *pool)
     pool->stopping = true;
     for (uint32_t i = 0; i < POOL_CHILDREN; i++)
         if (pool->child[i].state == CHILD_ALIVE)
-            (void)syscall(SYS_pidfd_send_signal, pool->child[i].pidfd, SIGKILL, NULL, 0);
+            pool_signal_child(pool, &pool->child[i], SIGKILL);
     for (uint32_t i = 0; i < POOL_CHILDREN; i++)
         if (pool->child[i].state == CHILD_ALIVE)
-            bury(pool, &pool->child[i], 0);
+            (void)bury(pool, &pool->child[i], 0);
 }

@@ -10,7 +10,11 @@
  * Start it before the master has threads. The supervisor installs no signal handler and
  * waits for its own children alone, through pidfds; tr_pool_step() does all the work, from
  * a loop of yours or of tr_pool_run(). A worker that the supervisor has left behind stops at
- * its next job. */
+ * its next job.
+ *
+ * A worker is a fork of the master as the master is *at that moment*: a restarted one inherits
+ * what has been opened, changed and accepted since. See "What a worker inherits" in
+ * docs/workers.md; TR_POOL_CLOSE_INHERITED and options.child are the ways out. */
 #ifndef TENSORING_POOL_H
 #define TENSORING_POOL_H
 
@@ -33,10 +37,13 @@ typedef enum tr_restart {
 enum {
     TR_POOL_NO_PLAN = 1u << 0, /**< do not bind, do not set thread counts */
     TR_POOL_DIE_WITH_MASTER = 1u
-                              << 1,  /**< the kernel sends workers SIGTERM when the thread
+                              << 1, /**< the kernel sends workers SIGTERM when the thread
                                             that started them ends */
-    TR_POOL_READY_AT_START = 1u << 2 /**< do not wait for tr_pool_ready(): workers that
-                                          become another program */
+    TR_POOL_READY_AT_START = 1u << 2, /**< do not wait for tr_pool_ready(): workers that
+                                           become another program */
+    TR_POOL_CLOSE_INHERITED = 1u << 3 /**< workers close the files, sockets and pipes that
+                                           they inherit, but for 0, 1, 2, options.keep and
+                                           the library's */
 };
 
 /** How one worker ended. */
@@ -79,12 +86,19 @@ typedef struct tr_pool_options {
     int32_t
         stop_signal; /**< also sent to who is to stop; 0: it notices at its next job */
     uint32_t enter_flags; /**< TR_ENTER_... */
+    /** The first thing in a new worker, before it is placed, closes anything or takes a
+     *  signal: to close or reset what it is not to inherit. NULL for none. */
+    void (*child)(uint32_t worker, void *context);
+    const int *keep; /**< descriptors that TR_POOL_CLOSE_INHERITED spares; copied */
+    uint32_t keep_count;
+    uint32_t reserved; /**< 0 */
 } tr_pool_options;
-TR_ASSERT_SIZE(tr_pool_options, 104);
+TR_ASSERT_SIZE(tr_pool_options, 128);
 /* clang-format off */
 #define TR_POOL_OPTIONS_INIT {sizeof(tr_pool_options), 0, 0, TR_RESTART_ON_FAILURE, NULL, NULL, \
                               NULL, NULL, NULL, 0, 0, INT64_C(100000000),             \
-                              INT64_C(10000000000), INT64_C(30000000000), 0, 0}
+                              INT64_C(10000000000), INT64_C(30000000000), 0, 0,      \
+                              NULL, NULL, 0, 0}
 /* clang-format on */
 
 typedef struct tr_pool_status {
@@ -115,8 +129,12 @@ TR_API TR_CHECK int tr_pool_start(tr_pool **out, const tr_pool_options *options)
  * Do what is to be done: see who has died, reap what it held, tell options.died, start
  * successors when their time has come, kill who does not stop.
  *
+ * A worker whose pidfd the program has closed by mistake is found by a look every second, for
+ * which the timer behind tr_pool_fd() wakes.
+ *
  * @param timeout_ns  how long to wait if there is nothing
- * @return 0 (something happened), TR_EAGAIN, TR_ETIMEDOUT, TR_EINTR, TR_ECLOSED (no worker
+ * @return 0 (something happened), TR_EAGAIN and TR_ETIMEDOUT (the detail says which worker is
+ *         to stop and does not, and its state), TR_EINTR, TR_ECLOSED (no worker
  *         is left, and none will be started), TR_EFORK (called in a worker).
  * Threads: one. Progress: blocks. Syscalls: some. Crash: as tr_pool_start().
  */
@@ -160,7 +178,7 @@ TR_API void tr_pool_drain(tr_pool *pool);
 
 /**
  * Drain, and wait until no worker is left.
- * @return 0, TR_ETIMEDOUT, TR_EAGAIN, TR_EINTR, TR_EFORK.
+ * @return 0, TR_ETIMEDOUT and TR_EAGAIN (as tr_pool_step()), TR_EINTR, TR_EFORK.
  * Threads: one. Progress: blocks. Crash: as tr_pool_start().
  */
 TR_API TR_CHECK int tr_pool_stop(tr_pool *pool, int64_t timeout_ns);
