@@ -164,7 +164,7 @@ struct slot_record {
     _Atomic uint64_t content_type[SMALL_TEXT / 8];
     _Atomic uint64_t name[SMALL_TEXT / 8];  /* of the first tensor */
     _Atomic uint64_t descr[SMALL_TEXT / 8]; /* of the first tensor */
-    _Atomic uint64_t resident;              /* lazy arenas: memory is reserved */
+    _Atomic uint64_t memory;                /* MEMORY_..., by who holds the slot */
     _Atomic uint64_t shared_at;  /* cell that names a shared slot, see shared.h */
     _Atomic uint64_t reply_code; /* with TENSORS_ERROR: what the server said */
     _Atomic uint64_t reserved[1];
@@ -221,6 +221,9 @@ _Static_assert(sizeof(struct board_key) == 3 * LINE, "key of a board");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
                "atomics must work across processes");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the arena is little-endian");
+
+/* Parts of slot_record.memory. */
+#define MEMORY_RESIDENT UINT64_C(1) /* lazy arenas: it is reserved */
 
 /* Parts of slot_record.tensors. */
 #define TENSORS_COUNT(word)   ((uint32_t)((word)&0xffff))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* limits.h - how much memory there is to reserve, and which limit says so. */
+/* limits.h - how much memory there is to reserve, and which limit says so. Where memory runs
+ * out, the kernel's answer to a reservation is its OOM killer: so it is asked before. */
 #ifndef TR_IPC_LIMITS_H
 #define TR_IPC_LIMITS_H
 
@@ -9,21 +10,30 @@
 enum shortage_limit {
     SHORTAGE_NONE,
     SHORTAGE_FILESYSTEM, /* the size of /dev/shm */
-    SHORTAGE_CGROUP,     /* the memory cgroup */
+    SHORTAGE_MACHINE,    /* MemAvailable and SwapFree of /proc/meminfo */
+    SHORTAGE_CGROUP,     /* a memory cgroup */
     SHORTAGE_FSIZE,      /* RLIMIT_FSIZE */
+    SHORTAGE_AS,         /* RLIMIT_AS */
     SHORTAGE_KERNEL      /* fallocate said so */
 };
 
 struct shortage {
     enum shortage_limit limit;
     uint64_t asked, available;
+    char where[256]; /* of a memory cgroup: the file that sets the limit */
 };
 
-/* Whether @p bytes can be reserved in the file @p fd; @p named: it lies in /dev/shm. */
-bool limits_allow(int fd, bool named, uint64_t bytes, struct shortage *shortage);
+/* Whether a file may have @p file_bytes, be mapped with @p mapped_bytes, and lie in /dev/shm
+ * (@p named) with @p bytes: limits that are not of memory. */
+bool limits_file(int fd, bool named, uint64_t bytes, uint64_t file_bytes,
+                 uint64_t mapped_bytes, struct shortage *shortage);
 
-/* What the memory cgroup (v2 and v1) and its ancestors leave, UINT64_MAX: no limit. The
- * mount point of the cgroups is @p root. */
-uint64_t limits_cgroup_room(const char *root);
+/* Whether the machine and the memory cgroups have @p bytes. What they would give up at once
+ * (page cache) counts as free. @p root is put before every path, "" for the real system. */
+bool limits_memory(const char *root, uint64_t bytes, struct shortage *shortage);
+
+/* The same for many small reservations: asks the system now and then, and spends a small part
+ * of what it said meanwhile. */
+bool limits_spend(uint64_t bytes, struct shortage *shortage);
 
 #endif

@@ -15,6 +15,8 @@
 #include "ipc/os.h"
 #include "ipc/slot.h"
 
+#define RESERVE_PIECE (UINT64_C(64) << 20)
+
 #ifndef MADV_COLLAPSE /* linux 6.1, newer than Debian 12's libc */
 #define MADV_COLLAPSE 25
 #endif
@@ -52,32 +54,107 @@ static int open_nameless(const struct segment_wish *wish)
     return fd;
 }
 
+/* Kernels before 6.10 undo a fallocate() that a signal interrupts, whatever it is for: less
+ * at a time then, or a timer could keep it from ever coming to an end. */
+static int reserve_piece(int fd, uint64_t at, uint64_t bytes)
+{
+    uint64_t step = bytes;
+
+    while (bytes > 0) {
+        uint64_t now = bytes < step ? bytes : step;
+
+        if (fallocate(fd, 0, (off_t)at, (off_t)now) == 0) {
+            at += now;
+            bytes -= now;
+        } else if (errno == EINTR) {
+            step = now / 2 > PAGE ? now / 2 : PAGE;
+        } else {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+/* What is still to be reserved, and whether to ask for it. */
+struct reservation {
+    int fd;
+    bool ask;
+    uint64_t left;
+    struct shortage *shortage;
+};
+
+/* In pieces: others take memory at the same time, perhaps for another large arena. */
+static int reserve_range(struct reservation *want, uint64_t at, uint64_t bytes)
+{
+    int result = 0;
+
+    while (result == 0 && bytes > 0) {
+        uint64_t now = bytes < RESERVE_PIECE ? bytes : RESERVE_PIECE;
+
+        if (want->ask && !limits_memory("", want->left, want->shortage))
+            return -ENOSPC;
+        result = reserve_piece(want->fd, at, now);
+        at += now;
+        bytes -= now;
+        want->left -= now;
+    }
+    if (result < 0)
+        want->shortage->limit = SHORTAGE_KERNEL;
+    return result;
+}
+
+/* Slots that share pages can't be reserved one by one, when they are loaned. */
+static bool reserved_at_once(const struct control *geo, uint32_t c)
+{
+    return !(geo->flags & SEGMENT_LAZY) || geo->classes[c].stride % PAGE;
+}
+
+static uint64_t bytes_at_once(const struct control *geo)
+{
+    uint64_t bytes = geo->payload_off;
+
+    for (uint32_t c = 0; c < geo->class_count; c++)
+        if (reserved_at_once(geo, c))
+            bytes += geo->classes[c].count * geo->classes[c].stride;
+    return bytes;
+}
+
 /* Size and memory: everything that will be used is reserved now, so that no access can
  * fail later (a tmpfs that runs out answers with SIGBUS). */
 static int reserve(int fd, const struct segment_wish *wish, const struct control *geo,
                    struct shortage *shortage)
 {
-    uint64_t first = wish->flags & SEGMENT_LAZY ? geo->payload_off : geo->total_bytes;
+    struct reservation want = {.fd = fd,
+                               .ask = !(geo->flags & SEGMENT_OVERCOMMIT),
+                               .left = bytes_at_once(geo),
+                               .shortage = shortage};
+    int result;
 
-    if (!limits_allow(fd, wish->name != NULL, first, shortage))
+    if (!limits_file(fd, wish->name != NULL, want.left, geo->total_bytes,
+                     2 * geo->total_bytes, shortage) ||
+        (want.ask && !limits_memory("", want.left, shortage)))
         return -ENOSPC;
     if (ftruncate(fd, (off_t)geo->total_bytes) < 0)
         return -errno;
-    for (uint32_t i = 0; i < geo->class_count && wish->flags & SEGMENT_LAZY; i++) {
-        const struct slot_class *class = &geo->classes[i];
+    result = reserve_range(&want, 0, geo->payload_off);
+    for (uint32_t c = 0; c < geo->class_count && result == 0; c++)
+        if (reserved_at_once(geo, c))
+            result = reserve_range(&want, geo->classes[c].payload_off,
+                                   geo->classes[c].count * geo->classes[c].stride);
+    if (result == 0 && !wish->name &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
+        return -errno;
+    return result;
+}
 
-        /* Slots that share pages can't be reserved one by one. */
-        if (class->stride % PAGE && fallocate(fd, 0, (off_t) class->payload_off,
-                                              (off_t)(class->count * class->stride)) < 0)
-            return -errno;
-    }
-    if (fallocate(fd, 0, 0, (off_t)first) < 0) {
-        shortage->limit = SHORTAGE_KERNEL;
-        return -errno;
-    }
-    if (!wish->name && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
-        return -errno;
-    return 0;
+/* A core would hold the arena twice, and the process would count as alive while it is
+ * written. */
+static void leave_out_of_cores(const struct view *view)
+{
+    if (view->geo.flags & SEGMENT_DUMP)
+        return;
+    madvise(view->base, view->geo.total_bytes, MADV_DONTDUMP);
+    madvise((void *)(uintptr_t)view->readonly, view->geo.total_bytes, MADV_DONTDUMP);
 }
 
 static int map(struct view *view, uint64_t bytes, int populate)
@@ -97,6 +174,7 @@ static int map(struct view *view, uint64_t bytes, int populate)
     }
     view->base = base;
     view->readonly = readonly;
+    leave_out_of_cores(view);
     return 0;
 }
 
@@ -357,17 +435,36 @@ void segment_detach(struct view *view)
     view->lock_fd = -1;
 }
 
-int segment_reserve_slot(const struct view *view, uint32_t slot)
+static int punch(const struct view *view, uint32_t slot, uint64_t bytes)
+{
+    int result = fallocate(view->lock_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                           (off_t)view_payload_off(view, slot), (off_t)bytes);
+
+    return result < 0 ? -errno : 0;
+}
+
+int segment_reserve_slot(const struct view *view, uint32_t slot,
+                         struct shortage *shortage)
 {
     const struct slot_class *class = &view->geo.classes[view_class_of(view, slot)];
     struct slot_record *record = view_record(view, slot);
+    struct reservation want = {.fd = view->lock_fd,
+                               .ask = !(view->geo.flags & SEGMENT_OVERCOMMIT) &&
+                                      class->stride > RESERVE_PIECE,
+                               .left = class->stride,
+                               .shortage = shortage};
+    int result;
 
-    if (shm_get(&record->resident) || class->stride % PAGE)
+    if (shm_get(&record->memory) & MEMORY_RESIDENT || class->stride % PAGE)
         return 0;
-    if (fallocate(view->lock_fd, 0, (off_t)view_payload_off(view, slot),
-                  (off_t) class->stride) < 0)
-        return -errno;
-    shm_put(&record->resident, 1);
+    if (!(view->geo.flags & SEGMENT_OVERCOMMIT) && !limits_spend(class->stride, shortage))
+        return -ENOSPC;
+    result = reserve_range(&want, view_payload_off(view, slot), class->stride);
+    if (result < 0) {
+        (void)punch(view, slot, class->stride);
+        return result;
+    }
+    shm_put(&record->memory, shm_get(&record->memory) | MEMORY_RESIDENT);
     return 0;
 }
 
@@ -376,12 +473,15 @@ int segment_trim_slot(const struct view *view, uint32_t slot, uint64_t *bytes)
     const struct slot_class *class = &view->geo.classes[view_class_of(view, slot)];
     struct slot_record *record = view_record(view, slot);
 
-    if (!shm_get(&record->resident))
+    uint64_t memory = shm_get(&record->memory);
+    int result;
+
+    if (!(memory & MEMORY_RESIDENT))
         return 0;
-    shm_put(&record->resident, 0);
-    if (fallocate(view->lock_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                  (off_t)view_payload_off(view, slot), (off_t) class->stride) < 0)
-        return -errno;
-    *bytes += class->stride;
-    return 0;
+    /* First the word: a slot of which it says so has its memory, also after a kill here. */
+    shm_put(&record->memory, memory & ~MEMORY_RESIDENT);
+    result = punch(view, slot, class->stride);
+    if (result == 0)
+        *bytes += class->stride;
+    return result;
 }

@@ -16,7 +16,9 @@
 enum segment_flag {
     SEGMENT_POPULATE = 1u << 0,
     SEGMENT_HUGE = 1u << 1,
-    SEGMENT_LAZY = 1u << 2
+    SEGMENT_LAZY = 1u << 2,
+    SEGMENT_OVERCOMMIT = 1u << 5, /* limits of memory are not asked */
+    SEGMENT_DUMP = 1u << 6        /* cores hold the arena */
 };
 
 struct segment_class {
@@ -78,7 +80,8 @@ int segment_path(const char *name, char path[SEGMENT_PATH]);
 bool segment_valid(const struct control *geo, uint64_t file_bytes);
 
 /* Reserve, or give back, the memory of one slot of a lazy arena. 0, -errno. */
-int segment_reserve_slot(const struct view *view, uint32_t slot);
+int segment_reserve_slot(const struct view *view, uint32_t slot,
+                         struct shortage *shortage);
 int segment_trim_slot(const struct view *view, uint32_t slot, uint64_t *bytes);
 
 #endif

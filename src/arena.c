@@ -26,7 +26,9 @@
 
 _Static_assert((int)TR_ARENA_POPULATE == (int)SEGMENT_POPULATE &&
                    (int)TR_ARENA_HUGE == (int)SEGMENT_HUGE &&
-                   (int)TR_ARENA_LAZY == (int)SEGMENT_LAZY,
+                   (int)TR_ARENA_LAZY == (int)SEGMENT_LAZY &&
+                   (int)TR_ARENA_OVERCOMMIT == (int)SEGMENT_OVERCOMMIT &&
+                   (int)TR_ARENA_DUMP == (int)SEGMENT_DUMP,
                "one set of flags");
 _Static_assert(TR_MAX_PARTICIPANTS == MAX_PARTICIPANTS &&
                    TR_MAX_CHANNELS == MAX_CHANNELS && TR_MAX_SLOTS == MAX_SLOTS &&
@@ -35,7 +37,7 @@ _Static_assert(TR_MAX_PARTICIPANTS == MAX_PARTICIPANTS &&
 
 #define ALL_FLAGS                                                                \
     (TR_ARENA_POPULATE | TR_ARENA_HUGE | TR_ARENA_LAZY | TR_ARENA_ALLOW_PICKLE | \
-     TR_ARENA_CRC32C)
+     TR_ARENA_CRC32C | TR_ARENA_OVERCOMMIT | TR_ARENA_DUMP)
 
 static const tr_slot_class default_classes[] = {{4096, 256}, {1 << 20, 64}};
 

@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+
+#include <tensoring/arena.h>
 
 #include "src/error.h"
 
@@ -13,31 +16,49 @@ int fcntl_dup(int fd)
     return copy < 0 ? -errno : copy;
 }
 
-static int explain_shortage(const struct segment_wish *wish, const struct shortage *s)
+#define LESS "ask for fewer or smaller slots"
+/* Ways to have an arena that memory is too short for. */
+#define LATER                                                                           \
+    ", or let TR_ARENA_LAZY reserve them when they are used; TR_ARENA_OVERCOMMIT does " \
+    "not ask"
+
+int explain_shortage(const char *what, const struct shortage *s)
 {
     static const char *const limits[] = {
         [SHORTAGE_NONE] = "the system",
         [SHORTAGE_FILESYSTEM] = ("the size of " SEGMENT_DIRECTORY),
+        [SHORTAGE_MACHINE] = "the machine (MemAvailable and SwapFree)",
         [SHORTAGE_CGROUP] = "the memory cgroup",
         [SHORTAGE_FSIZE] = "RLIMIT_FSIZE",
+        [SHORTAGE_AS] = "RLIMIT_AS (the arena is mapped twice)",
         [SHORTAGE_KERNEL] = "the kernel (fallocate)",
     };
     static const char *const ways[] = {
-        [SHORTAGE_NONE] = "ask for fewer or smaller slots",
-        [SHORTAGE_FILESYSTEM] =
-            "ask for fewer or smaller slots, enlarge it (docker run "
-            "--shm-size, Kubernetes emptyDir medium Memory), or use an "
-            "anonymous arena, which it does not limit",
-        [SHORTAGE_CGROUP] =
-            "ask for fewer or smaller slots, or raise the container's memory",
+        [SHORTAGE_NONE] = LESS,
+        [SHORTAGE_FILESYSTEM] = LESS
+        ", enlarge it (docker run "
+        "--shm-size, Kubernetes emptyDir medium Memory), or use an "
+        "anonymous arena, which it does not limit",
+        [SHORTAGE_MACHINE] = LESS LATER,
+        [SHORTAGE_CGROUP] = "raise the container's memory, " LESS LATER,
         [SHORTAGE_FSIZE] = "raise it (ulimit -f)",
-        [SHORTAGE_KERNEL] = "ask for fewer or smaller slots",
+        [SHORTAGE_AS] = "raise it (ulimit -v)",
+        [SHORTAGE_KERNEL] = LESS,
     };
 
-    return tr_fail(TR_ENOSPC, "create %s%s%s: %lu bytes are needed, %s leaves %lu; %s",
-                   wish->name ? "\"" : "an anonymous arena", wish->name ? wish->name : "",
-                   wish->name ? "\"" : "", (unsigned long)s->asked, limits[s->limit],
-                   (unsigned long)s->available, ways[s->limit]);
+    return tr_fail(TR_ENOSPC, "%s: %lu bytes are needed, %s%s%s%s leaves %lu; %s", what,
+                   (unsigned long)s->asked, limits[s->limit], s->where[0] ? " (" : "",
+                   s->where, s->where[0] ? ")" : "", (unsigned long)s->available,
+                   ways[s->limit]);
+}
+
+static int explain_space(const struct segment_wish *wish, const struct shortage *s)
+{
+    char what[TR_MAX_ARENA_NAME + 32];
+
+    snprintf(what, sizeof(what),
+             wish->name ? "create \"%s\"" : "create an anonymous arena", wish->name);
+    return explain_shortage(what, s);
 }
 
 int explain_create(int result, const struct segment_wish *wish,
@@ -48,7 +69,7 @@ int explain_create(int result, const struct segment_wish *wish,
     switch (result) {
     case -ENOSPC:
     case -EDQUOT:
-        return explain_shortage(wish, &report->shortage);
+        return explain_space(wish, &report->shortage);
     case -EOVERFLOW:
         return tr_fail(
             TR_EOVERFLOW,

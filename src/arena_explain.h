@@ -12,6 +12,9 @@ int explain_create(int result, const struct segment_wish *wish,
                    const struct segment_report *report);
 int explain_attach(int result, const char *name, const struct segment_report *report);
 
+/* TR_ENOSPC, and which limit leaves how much for @p what, and what to do. */
+int explain_shortage(const char *what, const struct shortage *shortage);
+
 /* Remove the name if nobody who uses it lives. @p crashed: only if somebody left without
  * saying so. Whether it went. */
 bool arena_sweep_name(const char *name, bool crashed);

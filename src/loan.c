@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* loan.c - from a list of tensors to a slot that has room for them. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "ipc/slot.h"
 #include "ipc/wait.h"
 #include "src/arena.h"
+#include "src/arena_explain.h"
 #include "src/descriptor.h"
 #include "src/error.h"
 #include "src/message_table.h"
@@ -62,6 +64,29 @@ static int loan_slowly(struct tr_arena *arena, struct wanted *wanted, int64_t ti
     return result;
 }
 
+/* A slot of a lazy arena has its memory from its first loan on. On error it goes back. */
+static int reserve_slot(struct tr_arena *arena, uint32_t c, uint32_t slot)
+{
+    unsigned long bytes = (unsigned long)arena->view.geo.classes[c].slot_bytes;
+    struct shortage shortage = {.limit = SHORTAGE_NONE};
+    int result = segment_reserve_slot(&arena->view, slot, &shortage);
+    char what[128];
+
+    if (result == 0)
+        return 0;
+    slot_free(&arena->peer, slot);
+    if (result != -ENOSPC || shortage.limit == SHORTAGE_KERNEL)
+        return tr_fail_errno(result,
+                             "loan: no memory for a slot of %lu bytes (lazy arena); "
+                             "tr_arena_trim() gives idle ones back",
+                             bytes);
+    snprintf(what, sizeof(what),
+             "loan: no memory for a slot of %lu bytes (lazy arena; tr_arena_trim() gives "
+             "idle ones back)",
+             bytes);
+    return explain_shortage(what, &shortage);
+}
+
 static int take_slot(struct tr_arena *arena, uint32_t c, int64_t timeout_ns,
                      uint32_t *slot)
 {
@@ -74,16 +99,9 @@ static int take_slot(struct tr_arena *arena, uint32_t c, int64_t timeout_ns,
         return result;
     *slot = wanted.slot;
     if (__builtin_expect(arena->view.geo.flags & TR_ARENA_LAZY, 0)) {
-        result = segment_reserve_slot(&arena->view, *slot);
-        if (result < 0) {
-            slot_free(&arena->peer, *slot);
-            return tr_fail_errno(result,
-                                 "loan: no memory for a slot of %lu bytes (lazy arena); "
-                                 "tr_arena_trim() gives idle ones back",
-                                 (unsigned long)arena->view.geo.classes[c].slot_bytes);
-        }
+        result = reserve_slot(arena, c, *slot);
     }
-    return 0;
+    return result;
 }
 
 /* What the last user of the slot left; descriptor_write() takes its flags away. */

@@ -31,7 +31,12 @@ enum {
     TR_ARENA_HUGE = 1u << 1, /**< ask for 2 MiB pages; tr_arena_info tells what came */
     TR_ARENA_LAZY = 1u << 2, /**< reserve a slot's memory when it is first loaned */
     TR_ARENA_ALLOW_PICKLE = 1u << 3, /**< Python may send arbitrary objects */
-    TR_ARENA_CRC32C = 1u << 4        /**< senders checksum payloads, receivers verify */
+    TR_ARENA_CRC32C = 1u << 4,       /**< senders checksum payloads, receivers verify */
+    TR_ARENA_OVERCOMMIT = 1u << 5,   /**< do not ask whether the machine and the memory
+                                          cgroups have what is reserved: where they have
+                                          not, the kernel kills some process */
+    TR_ARENA_DUMP = 1u
+                    << 6 /**< cores of its users hold the arena, twice; else none does */
 };
 
 /** What to create. Fields are only ever added at the end; what the caller's header lacks
@@ -99,6 +104,11 @@ TR_ASSERT_SIZE(tr_reap_report, 16);
  * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_EOVERFLOW, TR_EEXIST, TR_EACCES, TR_EPERM,
  *         TR_ENFILE, TR_ENOMEM, TR_ENOSPC (the detail says how much was asked for, how much
  *         there is, which limit it met and what to do). On error nothing is left behind.
+ *
+ * What is reserved now (all of it, unless TR_ARENA_LAZY) is compared with what the machine
+ * has (MemAvailable and SwapFree) and with every memory cgroup above the process, before and
+ * while it is reserved; RLIMIT_FSIZE with the whole arena, RLIMIT_AS with its two mappings,
+ * /dev/shm, of a named one, with what is reserved.
  *
  * Owner:    the caller, until tr_arena_close().
  * Threads:  any. Progress: bounded by the kernel's work. Syscalls: some dozens.

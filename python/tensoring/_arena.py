@@ -135,6 +135,8 @@ class Arena(_core.Arena):
         lazy: bool = False,
         allow_pickle: bool = False,
         checksum: bool = False,
+        overcommit: bool = False,
+        dump: bool = False,
         participants: int = 64,
         channels: int = 64,
         mode: int = 0o600,
@@ -149,6 +151,8 @@ class Arena(_core.Arena):
             | lazy * _core.ARENA_LAZY
             | allow_pickle * _core.ARENA_ALLOW_PICKLE
             | checksum * _core.ARENA_CRC32C
+            | overcommit * _core.ARENA_OVERCOMMIT
+            | dump * _core.ARENA_DUMP
         )
         arena = cls._create(
             name,

@@ -190,7 +190,8 @@ static void address_space_limit(void)
 #endif
 #endif
     limit(RLIMIT_AS, 64 * MIB);
-    expect_code("create beyond RLIMIT_AS", create(&arena, NULL, MIB, 200, 0), TR_ENOMEM);
+    expect_code("create beyond RLIMIT_AS", create(&arena, NULL, MIB, 200, 0), TR_ENOSPC);
+    expect("the limit is named", strstr(tr_error_detail(), "RLIMIT_AS") != NULL);
     expect_code("create a small one", create(&arena, NULL, 4096, 8, 0), 0);
     tr_arena_close(arena);
 }
@@ -223,19 +224,35 @@ static bool enter_group(const char *root, const char *limit_file, char *group,
     return false;
 }
 
+static const char *root;
+static char group[256];
+
+/* Until leave_a_group(); skips where none can be made. */
+static void enter_a_group(void)
+{
+    root = "/sys/fs/cgroup/memory";
+    if (enter_group(root, "memory.limit_in_bytes", group, sizeof(group)))
+        return;
+    root = "/sys/fs/cgroup";
+    if (!enter_group(root, "memory.max", group, sizeof(group)))
+        skip("no memory cgroup can be made here");
+}
+
+/* A group that is left can be removed. */
+static void leave_a_group(void)
+{
+    write_text(root, "cgroup.procs", "0");
+    rmdir(group);
+}
+
 /* Without the look at the limit the kernel would kill us at the reservation. */
 static void memory_cgroup(void)
 {
-    char group[256], detail[512];
-    const char *root = "/sys/fs/cgroup/memory";
+    char detail[512];
     tr_arena *arena = NULL;
     int too_large, small;
 
-    if (!enter_group(root, "memory.limit_in_bytes", group, sizeof(group))) {
-        root = "/sys/fs/cgroup";
-        if (!enter_group(root, "memory.max", group, sizeof(group)))
-            skip("no memory cgroup can be made here");
-    }
+    enter_a_group();
     too_large = create(&arena, NULL, MIB, 200, 0);
     snprintf(detail, sizeof(detail), "%s", tr_error_detail());
     small = create(&arena, NULL, 4096, 64, TR_ARENA_POPULATE);
@@ -243,11 +260,80 @@ static void memory_cgroup(void)
         fill_all(arena, 4096, 64);
         tr_arena_close(arena);
     }
-    write_text(root, "cgroup.procs", "0"); /* a group that is left can be removed */
-    rmdir(group);
+    leave_a_group();
     expect_code("create beyond the memory cgroup", too_large, TR_ENOSPC);
     expect("the detail names the memory cgroup", strstr(detail, "memory cgroup") != NULL);
+    expect("and which", strstr(detail, "tensoring-e2e-") != NULL);
     expect_code("create a small one", small, 0);
+}
+
+/* Each loan reserves: it asks, too, and stops before the limit. */
+static void lazy_in_a_memory_cgroup(void)
+{
+    tr_arena *arena = NULL;
+    char detail[512];
+    tr_message *message;
+    unsigned got = 0;
+    int created, code = 0;
+
+    enter_a_group();
+    created = create(&arena, NULL, MIB, 64, TR_ARENA_LAZY);
+    while (created == 0 && got < 64 &&
+           (code = tr_loan_bytes(arena, MIB, TR_NOWAIT, &message)) == 0) {
+        memset(tr_message_tensor(message, 0)->data, 1, MIB);
+        got++;
+    }
+    snprintf(detail, sizeof(detail), "%s", tr_error_detail());
+    tr_arena_close(arena);
+    leave_a_group();
+    expect_code("create", created, 0);
+    expect_code("loan more than there is", code, TR_ENOSPC);
+    expect("the detail names the memory cgroup", strstr(detail, "memory cgroup") != NULL);
+    expect("most of it was had", got >= 16 && got < 32);
+}
+
+/* A file whose reading fills the group's memory; the kernel gives that up at once. It stays
+ * open, and so in memory, until this process ends. */
+static bool fill_the_cache(void)
+{
+    char path[] = "/var/tmp/tensoring-e2e-XXXXXX", block[65536] = {1};
+    int fd = mkstemp(path);
+    bool done = fd >= 0;
+
+    unlink(path);
+    for (unsigned i = 0; done && i < 48 * MIB / sizeof(block); i++)
+        done = write(fd, block, sizeof(block)) == sizeof(block);
+    done = done && fsync(fd) == 0 && lseek(fd, 0, SEEK_SET) == 0;
+    while (done && read(fd, block, sizeof(block)) > 0)
+        continue;
+    return done;
+}
+
+static void page_cache_is_no_obstacle(void)
+{
+    tr_arena *arena = NULL;
+    bool filled;
+    int code;
+
+    enter_a_group();
+    filled = fill_the_cache();
+    code = create(&arena, NULL, MIB, 12, TR_ARENA_POPULATE);
+    tr_arena_close(arena);
+    leave_a_group();
+    if (!filled)
+        skip("no file can be written");
+    expect_code("create beside a full page cache", code, 0);
+}
+
+/* The kernel would answer ftruncate() with SIGXFSZ. */
+static void file_size_limit_of_a_lazy_one(void)
+{
+    tr_arena *arena;
+
+    limit(RLIMIT_FSIZE, 8 * MIB);
+    expect_code("create beyond RLIMIT_FSIZE",
+                create(&arena, NULL, MIB, 64, TR_ARENA_LAZY), TR_ENOSPC);
+    expect("the limit is named", strstr(tr_error_detail(), "RLIMIT_FSIZE") != NULL);
 }
 
 int main(void)
@@ -260,7 +346,10 @@ int main(void)
         {"RLIMIT_NOFILE at attach", attach_without_descriptors},
         {"RLIMIT_MEMLOCK", locked_memory_limit},
         {"RLIMIT_AS", address_space_limit},
+        {"a lazy arena under RLIMIT_FSIZE", file_size_limit_of_a_lazy_one},
         {"a memory cgroup", memory_cgroup},
+        {"a lazy arena in a memory cgroup", lazy_in_a_memory_cgroup},
+        {"a page cache that fills the memory cgroup", page_cache_is_no_obstacle},
     };
 
     return run_checks(checks, sizeof(checks) / sizeof(checks[0]));
