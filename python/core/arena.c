@@ -27,8 +27,14 @@ Shared *shared_of(PyObject *arena)
     return NULL;
 }
 
+/* What whoever opens a handle lets messages do. Nothing in shared memory can add to it. */
+struct consent {
+    int pickle;
+    unsigned int max_expansion;
+};
+
 /* Takes @p arena over, also on failure. */
-static PyObject *arena_new(PyTypeObject *type, tr_arena *arena)
+static PyObject *arena_new(PyTypeObject *type, tr_arena *arena, struct consent consent)
 {
     tr_arena_info info = {.struct_size = sizeof(info)};
     Shared *shared = PyMem_Malloc(sizeof(*shared));
@@ -43,7 +49,10 @@ static PyObject *arena_new(PyTypeObject *type, tr_arena *arena)
         return NULL;
     }
     code = tr_arena_info_read(arena, &info);
-    *shared = (Shared){arena, 1, false, info.flags & TR_ARENA_ALLOW_PICKLE};
+    *shared = (Shared){.arena = arena,
+                       .users = 1,
+                       .pickle = consent.pickle && info.flags & TR_ARENA_ALLOW_PICKLE,
+                       .max_expansion = consent.max_expansion};
     self->state = state_of(type);
     self->shared = shared;
     if (code) {
@@ -102,14 +111,16 @@ static PyObject *arena_create(PyObject *type, PyObject *args)
     long long spin_ns;
     unsigned long long ring_bytes;
     tr_arena *arena;
+    struct consent consent;
     PyThreadState *gil;
     int n, code;
 
-    if (!PyArg_ParseTuple(args, "zO!IIIIKLII:_create", &name, &PyList_Type, &list,
+    if (!PyArg_ParseTuple(args, "zO!IIIIKLIII:_create", &name, &PyList_Type, &list,
                           &options.flags, &options.max_participants,
                           &options.max_channels, &options.mode, &ring_bytes, &spin_ns,
-                          &options.eventfds, &options.pins))
+                          &options.eventfds, &options.pins, &consent.max_expansion))
         return NULL;
+    consent.pickle = options.flags & TR_ARENA_ALLOW_PICKLE;
     n = classes_from(list, classes);
     if (n < 0)
         return NULL;
@@ -122,39 +133,41 @@ static PyObject *arena_create(PyObject *type, PyObject *args)
     PyEval_RestoreThread(gil);
     if (code)
         return raise_code(state, code, "create");
-    return arena_new((PyTypeObject *)type, arena);
+    return arena_new((PyTypeObject *)type, arena, consent);
 }
 
-static PyObject *arena_attach(PyObject *type, PyObject *name)
+static PyObject *arena_attach(PyObject *type, PyObject *args)
 {
-    PyObject *bytes = PyUnicode_AsUTF8String(name);
+    struct consent consent;
+    const char *name;
     tr_arena *arena;
     PyThreadState *gil;
     int code;
 
-    if (!bytes)
+    if (!PyArg_ParseTuple(args, "spI:_attach", &name, &consent.pickle,
+                          &consent.max_expansion))
         return NULL;
     gil = PyEval_SaveThread();
-    code = tr_arena_attach(&arena, PyBytes_AsString(bytes));
+    code = tr_arena_attach(&arena, name);
     PyEval_RestoreThread(gil);
-    Py_DECREF(bytes);
     if (code)
         return raise_code(state_of((PyTypeObject *)type), code, "attach");
-    return arena_new((PyTypeObject *)type, arena);
+    return arena_new((PyTypeObject *)type, arena, consent);
 }
 
-static PyObject *arena_attach_fd(PyObject *type, PyObject *number)
+static PyObject *arena_attach_fd(PyObject *type, PyObject *args)
 {
-    long fd = PyLong_AsLong(number);
+    struct consent consent;
     tr_arena *arena;
-    int code;
+    int fd, code;
 
-    if (fd == -1 && PyErr_Occurred())
+    if (!PyArg_ParseTuple(args, "ipI:_attach_fd", &fd, &consent.pickle,
+                          &consent.max_expansion))
         return NULL;
-    code = tr_arena_attach_fd(&arena, (int)fd);
+    code = tr_arena_attach_fd(&arena, fd);
     if (code)
         return raise_code(state_of((PyTypeObject *)type), code, "attach");
-    return arena_new((PyTypeObject *)type, arena);
+    return arena_new((PyTypeObject *)type, arena, consent);
 }
 
 static PyObject *arena_close(PyObject *object, PyObject *unused)
@@ -291,15 +304,38 @@ static PyObject *arena_set_spin(PyObject *object, PyObject *number)
     Py_RETURN_NONE;
 }
 
+static PyObject *arena_pickle(PyObject *object, void *unused)
+{
+    Shared *shared = shared_of(object);
+
+    (void)unused;
+    return shared ? PyBool_FromLong(shared->pickle) : NULL;
+}
+
+static PyObject *arena_max_expansion(PyObject *object, void *unused)
+{
+    Shared *shared = shared_of(object);
+
+    (void)unused;
+    return shared ? PyLong_FromUnsignedLong(shared->max_expansion) : NULL;
+}
+
 static PyGetSetDef arena_getset[] = {
+    {"allow_pickle", arena_pickle, NULL,
+     "Whether arbitrary objects may be sent and received by this handle: the arena was "
+     "made "
+     "for it and whoever opened the handle agreed.",
+     NULL},
+    {"max_expansion", arena_max_expansion, NULL,
+     "How many times its own size a message may take when it is decoded.", NULL},
     {"closed", arena_closed, NULL, "Whether close() was called.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMethodDef arena_methods[] = {
     {"_create", arena_create, METH_VARARGS | METH_CLASS, NULL},
-    {"_attach", arena_attach, METH_O | METH_CLASS, NULL},
-    {"_attach_fd", arena_attach_fd, METH_O | METH_CLASS, NULL},
+    {"_attach", arena_attach, METH_VARARGS | METH_CLASS, NULL},
+    {"_attach_fd", arena_attach_fd, METH_VARARGS | METH_CLASS, NULL},
     {"_loan", (PyCFunction)(void (*)(void))arena_loan, METH_FASTCALL | METH_KEYWORDS,
      NULL},
     {"_encode", (PyCFunction)(void (*)(void))arena_encode, METH_FASTCALL | METH_KEYWORDS,

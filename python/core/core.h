@@ -50,7 +50,8 @@ typedef struct Shared {
     tr_arena *arena;
     size_t users;
     bool closed;
-    bool pickle;
+    bool pickle;                /* the arena and who opened this handle allow it */
+    unsigned int max_expansion; /* of a message that is decoded, times its size */
 } Shared;
 
 typedef struct Slot {

@@ -289,6 +289,14 @@ static PyObject *message_pickle(PyObject *self, void *unused)
     return PyBool_FromLong(slot && slot->shared->pickle);
 }
 
+static PyObject *message_max_expansion(PyObject *self, void *unused)
+{
+    Slot *slot = ((MessageObject *)self)->slot;
+
+    (void)unused;
+    return PyLong_FromUnsignedLong(slot ? slot->shared->max_expansion : 0);
+}
+
 static PyObject *message_repr(PyObject *self)
 {
     Slot *slot = ((MessageObject *)self)->slot;
@@ -321,7 +329,9 @@ static PyGetSetDef message_getset[] = {
     {"is_request", message_is_request, NULL, "Whether somebody waits for a reply.", NULL},
     {"remaining", message_remaining, NULL,
      "Seconds that the requester still waits; None: for ever.", NULL},
-    {"pickle", message_pickle, NULL, "Whether its arena allows pickle.", NULL},
+    {"pickle", message_pickle, NULL, "Whether it may be read as a pickle here.", NULL},
+    {"max_expansion", message_max_expansion, NULL,
+     "How many times its size decoding it may take.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

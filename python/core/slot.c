@@ -140,6 +140,16 @@ PyObject *array_of(State *state, Slot *slot, const tr_tensor *tensor)
     return array;
 }
 
+/* A message that could not be decoded goes back at once, whatever the exception keeps, unless
+ * somebody looks into it. */
+static void give_up(Slot *slot)
+{
+    if (slot->views || !slot->message)
+        return;
+    tr_release(slot->message);
+    slot->message = NULL;
+}
+
 /* Takes @p message over, also on failure. */
 PyObject *decode_message(State *state, Shared *shared, tr_message *message)
 {
@@ -161,6 +171,8 @@ PyObject *decode_message(State *state, Shared *shared, tr_message *message)
         wrapped = message_new(state, slot);
         object = wrapped ? PyObject_CallFunctionObjArgs(state->decode, wrapped, NULL)
                          : NULL;
+        if (!object)
+            give_up(slot);
         Py_XDECREF(wrapped);
     }
     slot_drop(slot);

@@ -60,6 +60,7 @@ from tensoring._pool import Pool, WorkerDied
 from tensoring._queues import JoinableQueue, Queue, SimpleQueue
 from tensoring._results import AsyncResult
 from tensoring._service import Service
+from tensoring._trees import register_class
 from tensoring._workers import Plan, prefork, thread_enter
 from tensoring.serializers import As, Serializer, Unsupported, register
 
@@ -125,6 +126,7 @@ __all__ = [
     "compressed",
     "prefork",
     "register",
+    "register_class",
     "serializers",
     "thread_enter",
 ]

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, TypeAlias, TypedDict
 
 from tensoring import _aio, _core, serializers
+from tensoring._allowance import MAX_EXPANSION
 from tensoring._channels import Board, Broadcast, Subscription, WaitSet
 from tensoring._dtypes import Described, as_dtype, describe
 from tensoring._errors import Closed, Empty, Full
@@ -99,23 +100,27 @@ class Loan:
         return f"<tensoring.Loan of {len(self._rows)} arrays, {state}>"
 
 
-_known: weakref.WeakValueDictionary[tuple[int, int], Arena] = (
-    weakref.WeakValueDictionary()
-)
+# By device, inode, and what the handle allows.
+Key: TypeAlias = tuple[int, int, bool, int]
+_known: weakref.WeakValueDictionary[Key, Arena] = weakref.WeakValueDictionary()
 # Closing a descriptor of an arena drops this process's lock on it: the proof of life. So
 # a descriptor that came with a pickled arena stays open.
 _kept: dict[tuple[int, int], int] = {}
 
 
-def _rebuild(cls: type[Arena], key: tuple[int, int], held: Any) -> Arena:
+def _rebuild(cls: type[Arena], key: Key, held: Any) -> Arena:
     known = _known.get(key)
     if known is not None and not known.closed:
         return known
-    if key not in _kept:
-        _kept[key] = held.detach()
-    arena = cls._attach_fd(_kept[key])
+    if key[:2] not in _kept:
+        _kept[key[:2]] = held.detach()
+    arena = cls._attach_fd(_kept[key[:2]], *key[2:])
     _known[key] = arena
     return arena
+
+
+def _attach_again(cls: type[Arena], name: str, pickle: bool, expansion: int) -> Arena:
+    return cls.attach(name, allow_pickle=pickle, max_expansion=expansion)
 
 
 class Arena(_core.Arena):
@@ -144,6 +149,7 @@ class Arena(_core.Arena):
         spin: float | None = None,
         eventfds: int = 0,
         pins: int = 64,
+        max_expansion: int = MAX_EXPANSION,
     ) -> Arena:
         flags = (
             populate * _core.ARENA_POPULATE
@@ -165,6 +171,7 @@ class Arena(_core.Arena):
             -1 if spin is None else int(spin * 1e9),
             eventfds,
             pins,
+            max_expansion,
         )
         arena._name = name
         _known[arena._key()] = arena
@@ -195,17 +202,36 @@ class Arena(_core.Arena):
         return cls(slots, name=name, **options)
 
     @classmethod
-    def attach(cls, name: str) -> Arena:
-        """Attach to a named arena."""
-        arena = cls._attach(name)
+    def attach(
+        cls,
+        name: str,
+        *,
+        allow_pickle: bool = False,
+        max_expansion: int = MAX_EXPANSION,
+    ) -> Arena:
+        """Attach to a named arena.
+
+        With `allow_pickle` arbitrary objects may be sent and received by this handle, if
+        the arena was made for them. A pickle runs code, so this lets everybody that can
+        write to the arena run code in this process. What the arena itself says is never
+        enough. A message may take `max_expansion` times its own size (at least 1 MiB)
+        when it is decoded."""
+        arena = cls._attach(name, allow_pickle, max_expansion)
         arena._name = name
         return arena
 
     @classmethod
-    def attach_fd(cls, fd: int) -> Arena:
+    def attach_fd(
+        cls,
+        fd: int,
+        *,
+        allow_pickle: bool = False,
+        max_expansion: int = MAX_EXPANSION,
+    ) -> Arena:
         """Attach by an inherited or received descriptor, which stays the caller's. Do not
-        close it while the arena is open: that would drop this process's lock."""
-        return cls._attach_fd(fd)
+        close it while the arena is open: that would drop this process's lock. Options as
+        in attach()."""
+        return cls._attach_fd(fd, allow_pickle, max_expansion)
 
     @staticmethod
     def unlink(name: str) -> None:
@@ -229,11 +255,6 @@ class Arena(_core.Arena):
     def fd(self) -> int:
         """The descriptor of the shared memory. It stays the arena's: do not close it."""
         return int(self._info()["fd"])
-
-    @property
-    def allow_pickle(self) -> bool:
-        """Whether arbitrary objects may be sent."""
-        return bool(self._info()["flags"] & _core.ARENA_ALLOW_PICKLE)
 
     def info(self) -> dict[str, int]:
         """Sizes, limits, what became of large pages, and where the arena is mapped."""
@@ -306,13 +327,14 @@ class Arena(_core.Arena):
         self._handles().add(found)
         return found
 
-    def _key(self) -> tuple[int, int]:
+    def _key(self) -> Key:
         status = os.fstat(self.fd)
-        return (status.st_dev, status.st_ino)
+        return (status.st_dev, status.st_ino, self.allow_pickle, self.max_expansion)
 
     def __reduce__(self) -> Any:
         if self._name is not None:
-            return (type(self).attach, (self._name,))
+            consent = (self.allow_pickle, self.max_expansion)
+            return (_attach_again, (type(self), self._name, *consent))
         return (_rebuild, (type(self), self._key(), reduction.DupFd(self.fd)))
 
     def __enter__(self) -> Arena:

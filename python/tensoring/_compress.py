@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tensoring import serializers
+from tensoring._allowance import OBJECT_BYTES, allowance
 from tensoring._dtypes import describe, dtype_for
 from tensoring._errors import FormatError
 from tensoring.serializers import TENSORS, Array, Unsupported, register
@@ -40,10 +41,21 @@ def _dump(obj: Any) -> bytes:
     return b"".join((len(head).to_bytes(8, "little"), head, *pieces))
 
 
-def _load(data: bytes) -> Any:
+def _rows_of(data: bytes) -> tuple[list[Any], int]:
+    """The table in front of the arrays, and where they begin."""
     begin = 8 + int.from_bytes(data[:8], "little")
+    if begin > len(data):
+        raise FormatError(f"a table of {begin} bytes in {len(data)}")
+    head = json.loads(data[8:begin])
+    if type(head) is not list or len(head) != 3 or type(head[2]) is not list:
+        raise FormatError("the table of the arrays has another form")
+    return head, begin
+
+
+def _load(data: bytes) -> Any:
     try:
-        number, content_type, rows = json.loads(data[8:begin])
+        (number, content_type, rows), begin = _rows_of(data)
+        allowance().spend(OBJECT_BYTES * len(rows), f"a list of {len(rows)} arrays")
         arrays, names = [], []
         for name, code, bits, lanes, descr, shape in rows:
             dtype = dtype_for(code, bits, lanes, descr)
@@ -51,8 +63,8 @@ def _load(data: bytes) -> Any:
             begin += array.nbytes
             arrays.append(array)
             names.append(name)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise FormatError(f"not what compression packs: {error}") from error
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise FormatError(f"not what compression packs: {error}") from None
     if number == TENSORS and not content_type:
         if all(names):
             return dict(zip(names, arrays, strict=True))
@@ -61,6 +73,27 @@ def _load(data: bytes) -> Any:
     if one.pickle:
         raise FormatError("a compressed message holds a pickle")
     return one.deserialize(arrays)
+
+
+def _expand_zstd(module: Any, data: bytes) -> bytes:
+    """All frames would be more than send() writes: one, not larger than is allowed."""
+    left = allowance().left()
+    said = module.get_frame_parameters(data).content_size
+    if said != module.CONTENTSIZE_UNKNOWN:
+        allowance().spend(said, "the zstd frame")
+    found: bytes = module.ZstdDecompressor(max_window_size=1 << 27).decompress(
+        data, max_output_size=left
+    )
+    return found
+
+
+def _expand_lz4(module: Any, data: bytes) -> bytes:
+    left = allowance().left()
+    decompressor = module.LZ4FrameDecompressor()
+    found: bytes = decompressor.decompress(data, max_length=left)
+    if not decompressor.eof:
+        allowance().spend(left + 1, "the lz4 frame")
+    return found
 
 
 def compressed(codec: str = "zstd") -> str:
@@ -73,17 +106,16 @@ def compressed(codec: str = "zstd") -> str:
         return content_type
     module: Any = importlib.import_module(_CODECS[codec])
     if codec == "zstd":
-        compress = module.ZstdCompressor().compress
-        decompress = module.ZstdDecompressor().decompress
+        compress, expand = module.ZstdCompressor().compress, _expand_zstd
         wrong: type[Exception] = module.ZstdError
     else:
-        compress, decompress, wrong = module.compress, module.decompress, RuntimeError
+        compress, expand, wrong = module.compress, _expand_lz4, RuntimeError
 
     def load(parts: list[Array]) -> Any:
         try:
-            data = decompress(serializers.bytes_of(parts))
-        except wrong as error:
-            raise FormatError(f"not {codec}: {error}") from error
+            data = expand(module, serializers.bytes_of(parts))
+        except (wrong, MemoryError) as error:
+            raise FormatError(f"not {codec}: {error}") from None
         return _load(data)
 
     register(

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from tensoring._allowance import allowance
 from tensoring._errors import FormatError
 from tensoring.serializers import Array, Unsupported, bytes_of, register, text_of
 
@@ -66,7 +69,7 @@ def _load_json(parts: list[Array]) -> Any:
     try:
         return json.loads(bytes_of(parts))
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"not JSON: {error}") from error
+        raise FormatError(f"not JSON: {error}") from None
 
 
 register(
@@ -88,8 +91,8 @@ def _json_lines(obj: Any) -> list[Any]:
 def _load_json_lines(parts: list[Array]) -> Any:
     try:
         return [json.loads(line) for line in text_of(parts).splitlines() if line]
-    except ValueError as error:
-        raise FormatError(f"not JSON lines: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"not JSON lines: {error}") from None
 
 
 register(
@@ -117,14 +120,14 @@ def _dump_csv(obj: Any) -> list[Any]:
     return [text.getvalue().encode()]
 
 
-register(
-    "CS",
-    "csv",
-    "text/csv",
-    _never,
-    _dump_csv,
-    lambda parts: list(csv.reader(io.StringIO(text_of(parts)))),
-)
+def _load_csv(parts: list[Array]) -> list[list[str]]:
+    try:
+        return list(csv.reader(io.StringIO(text_of(parts))))
+    except csv.Error as error:
+        raise FormatError(f"not CSV: {error}") from None
+
+
+register("CS", "csv", "text/csv", _never, _dump_csv, _load_csv)
 register("LS", "libsvm", "text/libsvm", _never, lambda obj: [obj.encode()], text_of)
 
 
@@ -137,28 +140,45 @@ def _dump_npy(obj: Any) -> list[Any]:
     return [stream.getbuffer()]
 
 
+_MAX_HEADER = 10_000  # NumPy's own limit
+_LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
+
+
+def _npy_header(raw: memoryview) -> tuple[dict[str, Any], int]:
+    """What the header of an .npy file says, and where the data begins."""
+    if bytes(raw[:6]) != b"\x93NUMPY" or len(raw) < 10:
+        raise FormatError("not an .npy file: it does not begin with \\x93NUMPY")
+    version = (raw[6], raw[7])
+    if version not in _LENGTH_BYTES:
+        raise FormatError(f"an .npy file of version {version[0]}.{version[1]}")
+    begin = 8 + _LENGTH_BYTES[version]
+    length = int.from_bytes(raw[8:begin], "little")
+    if length > _MAX_HEADER or begin + length > len(raw):
+        raise FormatError(
+            f"not an .npy file: a header of {length} bytes in {len(raw)},"
+            f" the limit is {_MAX_HEADER}"
+        )
+    text = bytes(raw[begin : begin + length])
+    said = ast.literal_eval(text.decode("utf-8" if version == (3, 0) else "latin-1"))
+    if type(said) is not dict or set(said) != {"descr", "fortran_order", "shape"}:
+        raise FormatError("not an .npy file: its header has other keys")
+    return said, begin + length
+
+
 def load_npy(data: Any) -> Array:
     """The array of an .npy file in memory, without a copy."""
     raw = memoryview(data).cast("B")
-    stream = io.BytesIO(raw[: 1 << 16])
     try:
-        version = np.lib.format.read_magic(stream)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }.get(version)
-        if read is None:
-            array: Array = np.load(io.BytesIO(raw), allow_pickle=False)
-            return array
-        shape, fortran, dtype = read(stream)
+        said, begin = _npy_header(raw)
+        dtype = np.lib.format.descr_to_dtype(said["descr"])
         if dtype.hasobject:
             raise FormatError("the .npy file holds pickled objects")
-        order = "F" if fortran else "C"
-        return np.ndarray(shape, dtype, raw, stream.tell(), order=order)  # type: ignore[arg-type]
+        order: Literal["C", "F"] = "F" if said["fortran_order"] else "C"
+        return np.ndarray(said["shape"], dtype, raw, begin, order=order)
     except FormatError:
         raise
-    except (ValueError, TypeError, EOFError) as error:
-        raise FormatError(f"not an .npy file: {error}") from error
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise FormatError(f"not an .npy file: {error}") from None
 
 
 def _load_npy(parts: list[Array]) -> Array:
@@ -182,12 +202,29 @@ def _dump_npz(obj: Any) -> list[Any]:
     return [stream.getbuffer()]
 
 
-def _load_npz(parts: list[Array]) -> dict[str, Array]:
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
+    """One file of the archive, not a byte more than it says."""
+    with archive.open(info) as stream:
+        data = stream.read(info.file_size + 1)
+    if len(data) != info.file_size:
+        raise FormatError(f"{info.filename!r} has another size than the archive says")
+    return load_npy(data) if info.filename.endswith(".npy") else data
+
+
+def _load_npz(parts: list[Array]) -> dict[str, Any]:
     try:
-        with np.load(io.BytesIO(bytes_of(parts)), allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (ValueError, OSError, EOFError) as error:
-        raise FormatError(f"not an .npz file: {error}") from error
+        with zipfile.ZipFile(io.BytesIO(bytes_of(parts))) as archive:
+            members = archive.infolist()
+            whole = sum(info.file_size for info in members)
+            allowance().spend(whole, f"an archive of {len(members)} files")
+            return {
+                info.filename.removesuffix(".npy"): _member(archive, info)
+                for info in members
+            }
+    except FormatError:
+        raise
+    except Exception as error:  # zipfile and zlib have many ways to fail
+        raise FormatError(f"not an .npz file: {error}") from None
 
 
 register("NZ", "npz", "application/x-npz", _never, _dump_npz, _load_npz)

@@ -6,7 +6,6 @@ into sys.modules and imports nothing."""
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import sys
@@ -14,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tensoring._errors import FormatError
+from tensoring._allowance import OBJECT_BYTES, allowance
+from tensoring._structure import head_of, integers, require
 from tensoring.serializers import Array, Unsupported, register
 
 
@@ -22,13 +22,6 @@ def _is(obj: Any, module: str, *names: str) -> bool:
     found = sys.modules.get(module)
     kinds = tuple(getattr(found, name) for name in names if hasattr(found, name))
     return bool(kinds) and isinstance(obj, kinds)
-
-
-def _head(parts: list[Array]) -> Any:
-    try:
-        return json.loads(parts[0].tobytes())
-    except (ValueError, IndexError) as error:
-        raise FormatError(f"a broken head: {error}") from error
 
 
 # ---- torch
@@ -45,6 +38,7 @@ def _load_torch(parts: list[Array]) -> Any:
         import torch
     except ImportError:
         return parts[0]
+    require(len(parts) == 1, f"a tensor in {len(parts)} parts")
     from_dlpack: Any = torch.utils.dlpack.from_dlpack
     return from_dlpack(parts[0].base)
 
@@ -56,46 +50,6 @@ register(
     lambda obj: _is(obj, "torch", "Tensor"),
     _dump_torch,
     _load_torch,
-)
-
-
-# ---- scipy sparse
-
-_SPARSE = {
-    "csr": ("data", "indices", "indptr"),
-    "csc": ("data", "indices", "indptr"),
-    "bsr": ("data", "indices", "indptr"),
-    "coo": ("data", "row", "col"),
-    "dia": ("data", "offsets"),
-}
-
-
-def _is_sparse(obj: Any) -> bool:
-    module = sys.modules.get("scipy.sparse")
-    return module is not None and bool(module.issparse(obj)) and obj.format in _SPARSE
-
-
-def _dump_sparse(obj: Any) -> list[Any]:
-    kind = type(obj).__name__
-    head = json.dumps([obj.format, kind, list(obj.shape)]).encode()
-    return [head, *(getattr(obj, name) for name in _SPARSE[obj.format])]
-
-
-def _load_sparse(parts: list[Array]) -> Any:
-    import scipy.sparse
-
-    layout, kind, shape = _head(parts)
-    if layout not in _SPARSE or kind not in (f"{layout}_matrix", f"{layout}_array"):
-        raise FormatError(f"unknown sparse format {layout!r}")
-    arrays = tuple(parts[1:])
-    make = getattr(scipy.sparse, kind)
-    if layout == "coo":
-        return make((arrays[0], arrays[1:]), shape=tuple(shape))
-    return make(arrays, shape=tuple(shape))
-
-
-register(
-    "SP", "scipy sparse", "application/x-sparse", _is_sparse, _dump_sparse, _load_sparse
 )
 
 
@@ -112,8 +66,13 @@ def _dump_texts(values: Any) -> list[Any]:
 
 def _load_texts(ends: Array, data: Array) -> list[str]:
     raw = data.tobytes()
-    starts = [0, *ends.tolist()]
-    return [raw[a:b].decode() for a, b in itertools.pairwise(starts)]
+    bounds = [0, *integers(ends, "ends of texts").tolist()]
+    require(
+        all(a <= b for a, b in itertools.pairwise(bounds)) and bounds[-1] == len(raw),
+        f"the ends of its texts go down, or do not end at {len(raw)}",
+    )
+    allowance().spend(OBJECT_BYTES * len(bounds), f"a column of {len(bounds)} texts")
+    return [raw[a:b].decode() for a, b in itertools.pairwise(bounds)]
 
 
 def _dump_column(values: Any) -> tuple[str, list[Any]]:
@@ -152,23 +111,71 @@ def _dump_frame(frame: Any) -> list[Any]:
         raise Unsupported(f"the index name has no raw form: {error}") from error
 
 
+class _Columns:
+    """The parts of a frame, one column after the other."""
+
+    def __init__(self, parts: list[Array]) -> None:
+        self.rest = parts
+        self.rows: int | None = None
+
+    def part(self) -> Array:
+        require(bool(self.rest), "it has fewer parts than its head says")
+        return self.rest.pop(0)
+
+    def next(self, kind: Any) -> Any:
+        require(kind in ("raw", "text"), f"a column of kind {kind!r}")
+        if kind == "raw":
+            column: Any = self.part()
+            require(column.ndim == 1, f"a column of shape {column.shape}")
+        else:
+            column = _load_texts(self.part(), self.part())
+        self.count(len(column))
+        return column
+
+    def count(self, rows: int) -> None:
+        self.rows = rows if self.rows is None else self.rows
+        require(rows == self.rows, f"columns of {self.rows} and of {rows} rows")
+
+
+def _read_head(parts: list[Array]) -> tuple[list[Any], list[Any], Any]:
+    head = head_of(parts)
+    require(
+        type(head) is dict and set(head) == {"columns", "index", "index_name"},
+        "a head of another form",
+    )
+    columns, index, name = head["columns"], head["index"], head["index_name"]
+    require(
+        type(columns) is list
+        and all(
+            type(one) is list and len(one) == 2 and type(one[0]) in (str, int)
+            for one in columns
+        ),
+        "columns without a name",
+    )
+    require(
+        type(index) is list
+        and (index in (["raw"], ["text"]) or (len(index) == 4 and index[0] == "range"))
+        and all(type(n) is int and -(1 << 63) <= n < 1 << 63 for n in index[1:]),
+        f"an index of kind {index!r}",
+    )
+    require(name is None or type(name) in (str, int, float, bool), "an index name")
+    return columns, index, name
+
+
 def _load_frame(parts: list[Array]) -> Any:
     import pandas
 
-    head = _head(parts)
-    rest = iter(parts[1:])
-
-    def column(kind: str) -> Any:
-        return next(rest) if kind == "raw" else _load_texts(next(rest), next(rest))
-
-    rows = head["index"]
+    names, rows, index_name = _read_head(parts)
+    columns = _Columns(parts[1:])
     if rows[0] == "range":
-        index: Any = pandas.RangeIndex(*rows[1:], name=head["index_name"])
+        require(rows[3] != 0, "a range in steps of 0")
+        index: Any = pandas.RangeIndex(*rows[1:], name=index_name)
+        columns.count(len(index))
     else:
-        index = pandas.Index(column(rows[0]), name=head["index_name"])
-    columns = dict(enumerate(column(kind) for _, kind in head["columns"]))
-    frame = pandas.DataFrame(columns, index=index, copy=False)
-    frame.columns = [name for name, _ in head["columns"]]
+        index = pandas.Index(columns.next(rows[0]), name=index_name)
+    found = dict(enumerate(columns.next(kind) for _, kind in names))
+    frame = pandas.DataFrame(found, index=index, copy=False)
+    frame.columns = [name for name, _ in names]
     return frame
 
 
@@ -179,39 +186,4 @@ register(
     lambda obj: _is(obj, "pandas", "DataFrame"),
     _dump_frame,
     _load_frame,
-)
-
-
-# ---- polars and Arrow
-
-
-def _dump_arrow(obj: Any) -> list[Any]:
-    stream = io.BytesIO()
-    if hasattr(obj, "write_ipc_stream"):
-        obj.write_ipc_stream(stream)
-    else:
-        import pyarrow
-
-        with pyarrow.ipc.new_stream(stream, obj.schema) as writer:
-            writer.write_table(obj)
-    return [stream.getbuffer()]
-
-
-def _load_arrow(parts: list[Any]) -> Any:
-    try:
-        import polars
-    except ImportError:
-        import pyarrow
-
-        return pyarrow.ipc.open_stream(pyarrow.py_buffer(parts[0])).read_all()
-    return polars.read_ipc_stream(io.BytesIO(parts[0]))
-
-
-register(
-    "PL",
-    "polars",
-    "application/vnd.apache.arrow.stream",
-    lambda obj: _is(obj, "polars", "DataFrame") or _is(obj, "pyarrow", "Table"),
-    _dump_arrow,
-    _load_arrow,
 )

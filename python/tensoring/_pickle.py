@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from tensoring import _arrow as _arrow  # registered before these
 from tensoring import _core
-from tensoring import _formats as _formats  # registered before these
+from tensoring import _formats as _formats
 from tensoring import _frames as _frames
+from tensoring import _sparse as _sparse
 from tensoring import _trees as _trees
 from tensoring.serializers import Array, Unsupported, register
 

@@ -16,13 +16,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from typing import Any
+from abc import ABCMeta
+from types import ModuleType
+from typing import Any, cast
 
 import numpy as np
 
 from tensoring import _core, serializers
+from tensoring._allowance import OBJECT_BYTES, allowance
 from tensoring._dtypes import BOOL, COMPLEX, FLOAT, INT, UINT, describe
 from tensoring._errors import FormatError
+from tensoring._structure import require
 from tensoring.serializers import Array, Unsupported, register
 
 CONTENT_TYPE = "application/x-tensor-tree"
@@ -35,21 +39,50 @@ def _class_name(kind: type) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
+_registered: dict[str, type] = {}
+
+
+def register_class(kind: type) -> type:
+    """Let messages hold objects of a dataclass or namedtuple wherever it is defined, also
+    in a function or in a module that looks its names up by itself. Returns `kind`, so
+    that it can stand above a class as a decorator."""
+    if not _is_namedtuple(kind) and not dataclasses.is_dataclass(kind):
+        raise TypeError(f"{kind.__qualname__} is neither a dataclass nor a namedtuple")
+    _registered[_class_name(kind)] = kind
+    return kind
+
+
 def _find_class(name: Any) -> type:
-    """The class, if its module is loaded: a message cannot make anybody import things."""
+    """The class, if it was registered, or if its module is loaded and has it. A message
+    must not make anybody import things, so nothing that could run code is asked: no
+    __getattr__ of a module, no descriptor of a class."""
+    found: Any = _registered.get(name) if type(name) is str else None
+    if found is not None:
+        return cast(type, found)
     module_name, _, path = str(name).partition(":")
-    found: Any = sys.modules.get(module_name)
+    found = sys.modules.get(module_name)
     for step in path.split("."):
-        found = getattr(found, step, None)
-    if not isinstance(found, type):
+        space = found.__dict__ if type(found) in (ModuleType, type, ABCMeta) else {}
+        found = space.get(step)
+    if not issubclass(type(found), type):  # isinstance() would ask the object
         raise FormatError(
-            f"the message holds a {module_name}.{path}; import it where it is received"
+            f"the message holds a {module_name}.{path}, which is not loaded here: import"
+            " its module, or tell tensoring.register_class() of it"
         )
-    return found
+    return cast(type, found)
 
 
-def _is_namedtuple(kind: Any) -> bool:
-    return issubclass(kind, tuple) and hasattr(kind, "_fields") and hasattr(kind, "_make")
+def _has(kind: type, name: str) -> bool:
+    """Whether a class has an attribute, without asking its metaclass."""
+    return any(name in base.__dict__ for base in type.mro(kind))
+
+
+def _is_namedtuple(kind: type) -> bool:
+    return issubclass(kind, tuple) and _has(kind, "_fields") and _has(kind, "_make")
+
+
+def _is_dataclass(kind: type) -> bool:
+    return _has(kind, "__dataclass_fields__")
 
 
 def _supported(obj: Any) -> bool:
@@ -131,6 +164,38 @@ class _Writer:
 class _Reader:
     def __init__(self, parts: list[Array]) -> None:
         self.parts = parts
+        self.spend = allowance().spend
+
+    def part(self, index: Any) -> Array:
+        require(
+            type(index) is int and 0 <= index < len(self.parts),
+            f"part {index!r} of {len(self.parts)}",
+        )
+        found: Array = self.parts[index]
+        return found
+
+    def rows(self, index: Any) -> list[Array]:
+        """One array for each row: many, if a row has no bytes."""
+        part = self.part(index)
+        require(part.ndim > 0, "the rows of an array without dimensions")
+        self.spend(OBJECT_BYTES * len(part), f"a list of {len(part)} rows")
+        return list(part)
+
+    def scalar(self, index: Any) -> Any:
+        part = self.part(index)
+        require(part.ndim == 0, f"a scalar of shape {part.shape}")
+        return part[()]
+
+    def other(self, content_type: Any, first: Any, count: Any) -> Any:
+        """An object of another serializer, made of some of the parts."""
+        one = serializers.by_content_type(str(content_type))
+        if one.pickle:
+            raise FormatError("a tree holds a pickle")
+        require(type(count) is int and count >= 0, f"{count!r} parts")
+        if count:
+            self.part(first)
+            self.part(first + count - 1)
+        return one.deserialize(self.parts[first : first + count])
 
     def each(self, nodes: Any) -> list[Any]:
         return [self.node(node) for node in nodes]
@@ -140,11 +205,11 @@ class _Reader:
         if tag == "v":
             return rest[0]
         if tag == "a":
-            return self.parts[rest[0]]
+            return self.part(rest[0])
         if tag == "r":
-            return list(self.parts[rest[0]])
+            return self.rows(rest[0])
         if tag == "s":
-            return self.parts[rest[0]][()]
+            return self.scalar(rest[0])
         if tag == "l":
             return self.each(rest[0])
         if tag == "u":
@@ -152,22 +217,24 @@ class _Reader:
         if tag == "d":
             return {self.node(key): self.node(value) for key, value in rest[0]}
         if tag == "x":
-            one = serializers.by_content_type(rest[0])
-            if one.pickle:
-                raise FormatError("a tree holds a pickle")
-            return one.deserialize(self.parts[rest[1] : rest[1] + rest[2]])
+            return self.other(*rest)
         return self.instance(tag, *rest)
 
     def instance(self, tag: Any, name: Any, values: Any) -> Any:
         kind = _find_class(name)
         if tag == "n" and _is_namedtuple(kind):
-            return kind._make(self.each(values))  # type: ignore[attr-defined]
-        if tag == "c" and dataclasses.is_dataclass(kind):
-            known = {field.name for field in dataclasses.fields(kind)}
-            obj = object.__new__(kind)
+            fields = kind._fields  # type: ignore[attr-defined]
+            require(len(values) == len(fields), f"{kind.__qualname__} of {len(values)}")
+            return tuple.__new__(kind, self.each(values))
+        if tag == "c" and _is_dataclass(kind):
+            names = {field.name for field in dataclasses.fields(kind)}
+            require(
+                {field for field, _ in values} == names,
+                f"{kind.__qualname__} with other fields than here",
+            )
+            obj: Any = object.__new__(kind)
             for field, value in values:
-                if field in known:
-                    object.__setattr__(obj, field, self.node(value))
+                object.__setattr__(obj, field, self.node(value))
             return obj
         raise FormatError(f"unknown node {tag!r} in a tree")
 
@@ -183,10 +250,10 @@ def _load(parts: list[Array]) -> Any:
         raise FormatError("a tree without parts")
     try:
         return _Reader(parts[:-1]).node(json.loads(parts[-1].tobytes()))
-    except (ValueError, IndexError, KeyError, TypeError, RecursionError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"a broken tree: {error}") from error
+    except FormatError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise FormatError(f"a broken tree: {error}") from None
 
 
 register("TR", "tree", CONTENT_TYPE, _supported, _dump, _load)

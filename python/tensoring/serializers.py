@@ -21,8 +21,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tensoring import _core
+from tensoring._allowance import allowing
 from tensoring._dtypes import Described, describe
-from tensoring._errors import ContentTypeError, FormatError
+from tensoring._errors import ContentTypeError, Error, FormatError
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 # (object, name, dtype), as the extension takes it
@@ -207,16 +208,46 @@ def _decode_tensors(message: _core.Message) -> Any:
     return arrays[0] if len(arrays) == 1 else arrays
 
 
+def _parts(message: _core.Message) -> list[Array]:
+    return [message.array(i) for i in range(len(message))]
+
+
+def _decode_checked(one: Serializer, message: _core.Message) -> Any:
+    """By a serializer that no sender may turn against its receiver. Whatever is wrong
+    with a message is a FormatError, which keeps no array of the message alive."""
+    parts = _parts(message)
+    failure: Error
+    try:
+        nbytes = sum(array.nbytes for array in parts)
+        with allowing(nbytes, message.max_expansion, message.pickle):
+            return one.deserialize(parts)
+    except Error as error:
+        failure = error
+    except ImportError as error:
+        failure = FormatError(f"{one.content_type} needs a package: {error}")
+    except Exception as error:
+        failure = FormatError(f"not {one.content_type}: {type(error).__name__}: {error}")
+    del parts
+    failure.__context__ = failure.__cause__ = None
+    raise failure.with_traceback(None)
+
+
 def decode(message: _core.Message) -> Any:
-    """The object in a message. Called by the extension for all but a single array."""
+    """The object in a message. Called by the extension for all but a single array.
+
+    What a message may make of itself is limited: sizes are checked before anything is
+    expanded, up to `max_expansion` times the message (an option of the handle)."""
     if message.content == (TENSORS, ""):
         return _decode_tensors(message)
     one = by_content_type(content_type(message))
-    if one.pickle and not message.pickle:
+    if not one.pickle:
+        return _decode_checked(one, message)
+    if not message.pickle:
         raise FormatError(
-            f"a message says it is {one.name}, which its arena does not allow"
+            f"a message is {one.name}: to read it, this process has to open the arena"
+            " with allow_pickle=True, which lets every sender run code here"
         )
-    return one.deserialize([message.array(i) for i in range(len(message))])
+    return one.deserialize(_parts(message))
 
 
 def decode_as(message: _core.Message, wanted: str) -> Any:

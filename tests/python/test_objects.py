@@ -195,7 +195,12 @@ def test_broken_payloads(queue: tr.ArenaQueue, content: int, data: bytes) -> Non
 
 
 @pytest.mark.parametrize("codec", ["zstd", "lz4"])
-def test_compressed(arena: tr.Arena, queue: tr.ArenaQueue, codec: str) -> None:
+def test_compressed(codec: str) -> None:
+    with tr.Arena([(1 << 16, 8)], max_expansion=100_000) as arena:
+        compressed(arena, arena.queue("q"), codec)
+
+
+def compressed(arena: tr.Arena, queue: tr.ArenaQueue, codec: str) -> None:
     pytest.importorskip({"zstd": "zstandard", "lz4": "lz4.frame"}[codec])
     before = [one.id for one in serializers.registered()]
     kind = tr.compressed(codec)

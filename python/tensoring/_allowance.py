@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""How much memory decoding one message may take.
+
+A few bytes can stand for many: a compressed file, a list of rows that have no bytes, a
+text that is cut out of the same place again and again. A decoder asks here *before* it
+expands anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from tensoring._errors import FormatError
+
+MAX_EXPANSION = 16  # of a handle that does not say otherwise
+_SMALL = 1 << 20  # a small message may always take this much
+OBJECT_BYTES = 112  # what a small array or container takes, about
+
+
+class Allowance:
+    """What is left of it for the message that is being decoded."""
+
+    __slots__ = ("limit", "spent", "trusted")
+
+    def __init__(self, limit: int, trusted: bool = False) -> None:
+        self.limit = limit
+        self.spent = 0
+        self.trusted = trusted  # the reader lets the sender run code anyway
+
+    def spend(self, nbytes: int, what: str) -> None:
+        """Count `nbytes` of memory; FormatError if the message may not take them."""
+        self.spent += nbytes
+        if self.spent > self.limit:
+            raise FormatError(
+                f"{what} would take {self.spent} bytes of memory, more than the"
+                f" {self.limit} that this message may take; open the arena with a larger"
+                " max_expansion if the sender is trusted"
+            )
+
+    def left(self) -> int:
+        """How many bytes may still be taken."""
+        return max(0, self.limit - self.spent)
+
+
+_current: ContextVar[Allowance | None] = ContextVar("tensoring_allowance", default=None)
+
+
+def allowance() -> Allowance:
+    """Of the message that is being decoded; a small one outside of any."""
+    return _current.get() or Allowance(_SMALL)
+
+
+@contextmanager
+def allowing(nbytes: int, max_expansion: int, trusted: bool) -> Iterator[None]:
+    """Decode a message of `nbytes` inside this block."""
+    limit = max(_SMALL, nbytes * max_expansion)
+    token = _current.set(Allowance(limit, trusted))
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""Tables of polars and pyarrow, as an Arrow stream.
+
+Arrow's readers trust the offsets in a stream. It is copied to private memory and checked
+in full by pyarrow before anybody looks into it. Where pyarrow is missing, only a reader
+that lets the sender run code anyway (allow_pickle) gets an unchecked table."""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+from typing import Any
+
+from tensoring._allowance import allowance
+from tensoring._errors import FormatError
+from tensoring.serializers import Array, bytes_of, register
+
+
+def _is_table(obj: Any) -> bool:
+    for module, name in (("polars", "DataFrame"), ("pyarrow", "Table")):
+        kind = getattr(sys.modules.get(module), name, None)
+        if kind is not None and isinstance(obj, kind):
+            return True
+    return False
+
+
+def _dump(obj: Any) -> list[Any]:
+    stream = io.BytesIO()
+    if hasattr(obj, "write_ipc_stream"):
+        obj.write_ipc_stream(stream)
+    else:
+        import pyarrow
+
+        with pyarrow.ipc.new_stream(stream, obj.schema) as writer:
+            writer.write_table(obj)
+    return [stream.getbuffer()]
+
+
+# Fields of the tables in an Arrow message's metadata, which are flatbuffers
+# (format/Message.fbs and format/Schema.fbs of Apache Arrow).
+_MESSAGE_HEADER, _DICTIONARY_DATA, _BATCH_COMPRESSION = 2, 1, 3
+
+
+def _field(buffer: memoryview, table: int, number: int) -> int:
+    """Where field `number` of the flatbuffer table at `table` lies; 0: it is absent."""
+    (back,) = struct.unpack_from("<i", buffer, table)
+    slot = table - back + 4 + 2 * number
+    (size,) = struct.unpack_from("<H", buffer, table - back)
+    if slot + 2 > table - back + size:
+        return 0
+    (offset,) = struct.unpack_from("<H", buffer, slot)
+    return table + offset if offset else 0
+
+
+def _follow(buffer: memoryview, at: int) -> int:
+    (offset,) = struct.unpack_from("<I", buffer, at)
+    return at + int(offset)
+
+
+def _compressed(message: Any) -> bool:
+    """Whether the buffers of a record batch or dictionary are compressed."""
+    buffer = memoryview(message.metadata)
+    header = _field(buffer, _follow(buffer, 0), _MESSAGE_HEADER)
+    table = _follow(buffer, header) if header else 0
+    if table and message.type == "dictionary":
+        data = _field(buffer, table, _DICTIONARY_DATA)
+        table = _follow(buffer, data) if data else 0
+    return bool(table) and _field(buffer, table, _BATCH_COMPRESSION) != 0
+
+
+def _refuse_compressed(private: bytes) -> None:
+    """A reader expands compressed buffers to whatever size they say. Nobody here sends
+    such."""
+    import pyarrow
+
+    for message in pyarrow.ipc.MessageReader.open_stream(pyarrow.py_buffer(private)):
+        if message.type != "schema" and _compressed(message):
+            raise FormatError("an Arrow stream with compressed buffers: send it plain")
+
+
+def _checked(private: bytes) -> Any:
+    import pyarrow
+
+    try:
+        if not allowance().trusted:
+            _refuse_compressed(private)
+        with pyarrow.ipc.open_stream(pyarrow.py_buffer(private)) as reader:
+            table = reader.read_all()
+        # Columns that have no buffers still have rows, which others expand.
+        allowance().spend(table.num_rows // 8 * table.num_columns, "the Arrow table")
+        table.validate(full=True)
+    except (pyarrow.ArrowException, struct.error, ValueError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"not an Arrow stream: {error}") from None
+    return table
+
+
+def _load(parts: list[Array]) -> Any:
+    private = bytes_of(parts)
+    try:
+        import pyarrow as pyarrow
+    except ImportError:
+        if not allowance().trusted:
+            raise FormatError(
+                "an Arrow stream can only be checked with the package pyarrow, which is"
+                " missing here; install it, or attach with allow_pickle=True if every"
+                " sender is trusted"
+            ) from None
+        import polars
+
+        return polars.read_ipc_stream(io.BytesIO(private))
+    table = _checked(private)
+    try:
+        import polars
+    except ImportError:
+        return table
+    return polars.from_arrow(table)
+
+
+register(
+    "PL",
+    "polars",
+    "application/vnd.apache.arrow.stream",
+    _is_table,
+    _dump,
+    _load,
+)

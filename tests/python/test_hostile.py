@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: MIT
+"""Messages of a sender that means harm: a receiver gets an object or a FormatError."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import types
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hostile
+import tensoring as tr
+from conftest import NAME
+from tensoring import serializers
+
+SECONDS = os.environ.get("TR_FUZZ_SECONDS", "2")
+NEEDS = {
+    "sparse": "scipy.sparse",
+    "pandas": "pandas",
+    "arrow": "pyarrow",
+    "zstd": "zstandard",
+    "lz4": "lz4.frame",
+}
+
+
+def send(queue: tr.ArenaQueue, content_type: str, *parts: Any) -> None:
+    number = serializers.NUMBERS.get(content_type, serializers.OTHER)
+    kind = content_type if number == serializers.OTHER else ""
+    queue._send_parts((number, kind, [serializers.part(part) for part in parts]), 1.0)
+
+
+def refused(queue: tr.ArenaQueue, content_type: str, *parts: Any, match: str) -> None:
+    """The message is a FormatError, and its slot is free while the error lives."""
+    before = hostile.free_slots(queue.arena)
+    send(queue, content_type, *parts)
+    with pytest.raises(tr.FormatError, match=match) as caught:
+        queue.receive(1.0)
+    assert hostile.free_slots(queue.arena) == before
+    del caught
+
+
+@pytest.mark.parametrize("name", list(hostile.DECODERS))
+def test_broken_messages(name: str, tmp_path: Path) -> None:
+    """In a process of its own: a decoder that follows a bad offset crashes."""
+    pytest.importorskip(NEEDS.get(name, "tensoring"))
+    last = tmp_path / "last.pickle"
+    found = subprocess.run(
+        [sys.executable, hostile.__file__, name, SECONDS],
+        env={**os.environ, "TR_HOSTILE_LAST": str(last)},
+        capture_output=True,
+        text=True,
+        timeout=60 + 2 * float(SECONDS),
+        check=False,
+    )
+    said = found.stdout + found.stderr[-3000:]
+    assert found.returncode == 0, f"{said}\nthe last message: {last.read_bytes()!r}"
+    assert "broken messages" in found.stdout
+
+
+def head(*what: Any) -> bytes:
+    return json.dumps(list(what)).encode()
+
+
+SPARSE = [
+    ("csr", ([1.0, 2.0], [0, 50_000_000], [0, 1, 2]), "indices from"),
+    ("csr", ([1.0, 2.0], [0, -40_000_000], [0, 1, 2]), "indices from"),
+    ("csr", ([1.0, 2.0], [0, 1], [0, 50_000_000, 2]), "indptr goes down"),
+    ("csr", ([1.0], [0, 1], [0, 1, 2]), "indptr ends"),
+    ("csc", ([1.0, 2.0], [0, 2], [0, 1, 2]), "indices from"),
+    ("coo", ([1.0, 2.0], [0, 2], [0, 1]), "coordinates from"),
+    ("coo", ([1.0, 2.0], [0], [0, 1]), "as many coordinates"),
+    ("dia", ([[1.0, 2.0]], [10**9]), "offsets from"),
+    ("dia", ([[1.0, 2.0]], [0, 1]), "2 offsets"),
+]
+
+
+@pytest.mark.parametrize(("layout", "parts", "match"), SPARSE)
+def test_sparse_indices(
+    queue: tr.ArenaQueue, layout: str, parts: Any, match: str
+) -> None:
+    pytest.importorskip("scipy.sparse")
+    arrays = [np.array(part) for part in parts]
+    kind = "application/x-sparse"
+    refused(queue, kind, head(layout, f"{layout}_matrix", [2, 2]), *arrays, match=match)
+    refused(queue, kind, head(layout, f"{layout}_array", [2, 2]), *arrays, match=match)
+
+
+def test_bsr_blocks(queue: tr.ArenaQueue) -> None:
+    pytest.importorskip("scipy.sparse")
+    data = np.ones((1, 2, 2))
+    kind, shape = "application/x-sparse", head("bsr", "bsr_matrix", [4, 4])
+    refused(queue, kind, shape, data, np.array([2]), np.array([0, 1, 1]), match="indices")
+    shape = head("bsr", "bsr_matrix", [3, 4])
+    refused(queue, kind, shape, data, np.array([0]), np.array([0, 1]), match="blocks")
+
+
+def test_sparse_indices_are_private(queue: tr.ArenaQueue) -> None:
+    """What the sender writes after the receive changes values, never where they are."""
+    sparse = pytest.importorskip("scipy.sparse")
+    queue.send(sparse.csr_matrix(np.eye(3)))
+    message = queue.receive_message(1.0)
+    found = serializers.decode(message)
+    for i in range(1, len(message)):
+        message.array(i)[...] = 77
+    assert found.indices.tolist() == [0, 1, 2]
+    assert found.indptr.tolist() == [0, 1, 2, 3]
+    assert found.data.tolist() == [77, 77, 77]
+
+
+def test_arrow_offsets(queue: tr.ArenaQueue) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    stream = io.BytesIO()
+    table = arrow.table({"s": ["aaaa", "bbbb"]})
+    with arrow.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+    good = stream.getvalue()
+    offsets = np.array([0, 4, 8], "<i4").tobytes()
+    broken = good.replace(offsets, np.array([0, 4, 2_000_000_000], "<i4").tobytes())
+    assert broken != good
+    refused(queue, "application/vnd.apache.arrow.stream", broken, match="Arrow")
+
+
+def test_compressed_arrow(queue: tr.ArenaQueue) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table({"x": np.zeros(1 << 20)})
+    stream = io.BytesIO()
+    options = arrow.ipc.IpcWriteOptions(compression="zstd")
+    with arrow.ipc.new_stream(stream, table.schema, options=options) as writer:
+        writer.write_table(table)
+    kind = "application/vnd.apache.arrow.stream"
+    refused(queue, kind, stream.getvalue(), match="compressed")
+
+
+def test_frames(queue: tr.ArenaQueue) -> None:
+    pytest.importorskip("pandas")
+    kind = "application/x-pandas"
+    text = {"columns": [["t", "text"]], "index": ["range", 0, 2, 1], "index_name": None}
+    shape = json.dumps(text).encode()
+    for ends in ([4, 0], [4, 5], [-1, 4], [2, 3]):
+        refused(queue, kind, shape, np.array(ends), b"abcd", match="ends of its texts")
+    raw = {**text, "columns": [["a", "raw"]]}
+    refused(queue, kind, json.dumps(raw).encode(), np.zeros(3), match="rows")
+    refused(queue, kind, json.dumps(raw).encode(), match="fewer parts")
+
+
+def test_archive_bomb(queue: tr.ArenaQueue) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", b"\0" * (64 << 20))
+    refused(queue, "application/x-npz", stream.getvalue(), match="max_expansion")
+
+
+def test_archive_that_lies_about_its_size(queue: tr.ArenaQueue) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", b"\0" * (64 << 20))
+    lie = stream.getvalue().replace((64 << 20).to_bytes(4, "little"), b"\x10\0\0\0")
+    refused(queue, "application/x-npz", lie, match="npz")
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_compression_bomb(queue: tr.ArenaQueue, codec: str) -> None:
+    module = pytest.importorskip({"zstd": "zstandard", "lz4": "lz4.frame"}[codec])
+    known = {one.id for one in serializers.registered()}
+    kind = tr.compressed(codec)
+    try:
+        bomb = module.compress(b"\0" * (64 << 20))
+        refused(queue, kind, bomb, match="max_expansion|zstd")
+    finally:
+        if codec.upper() not in known:
+            serializers.unregister(codec.upper())
+
+
+def test_a_larger_expansion_can_be_had() -> None:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, x=np.zeros(1 << 20))
+    with tr.Arena([(1 << 20, 4)], max_expansion=10_000) as arena:
+        queue = arena.queue("q")
+        send(queue, "application/x-npz", stream.getvalue())
+        assert queue.receive(1.0)["x"].size == 1 << 20
+
+
+def test_rows_without_bytes(queue: tr.ArenaQueue) -> None:
+    """An array of a thousand million rows of no bytes is a small message."""
+    tree = head("r", 0)
+    refused(
+        queue,
+        "application/x-tensor-tree",
+        np.zeros((10**9, 0), "f4"),
+        tree,
+        match="max_expansion",
+    )
+
+
+class _Lazy(types.ModuleType):
+    asked = 0
+
+    def __getattr__(self, name: str) -> Any:
+        _Lazy.asked += 1
+        return hostile.Batch
+
+
+def test_a_class_name_runs_nothing(
+    queue: tr.ArenaQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lazy = _Lazy("lazy_module")
+    plain = types.ModuleType("plain_module")
+    plain.__dict__["__getattr__"] = lazy.__getattr__
+    monkeypatch.setitem(sys.modules, "lazy_module", lazy)
+    monkeypatch.setitem(sys.modules, "plain_module", plain)
+    kind = "application/x-tensor-tree"
+    before = set(sys.modules)
+    for name in (
+        "lazy_module:Batch",
+        "plain_module:Batch",
+        "concurrent.futures:Executor",
+    ):
+        refused(queue, kind, head("c", name, []), match=r"not loaded here|unknown node")
+    assert _Lazy.asked == 0
+    assert set(sys.modules) == before
+
+
+def test_classes_can_be_registered(queue: tr.ArenaQueue) -> None:
+    @tr.register_class
+    @dataclasses.dataclass
+    class Local:
+        x: Any
+
+    queue.send(Local(np.arange(3)))
+    found = queue.receive(1.0)
+    assert type(found) is Local
+    assert found.x.tolist() == [0, 1, 2]
+    with pytest.raises(TypeError, match="neither"):
+        tr.register_class(int)
+
+
+def test_a_dataclass_has_all_its_fields(queue: tr.ArenaQueue) -> None:
+    kind = "application/x-tensor-tree"
+    name = f"{hostile.Batch.__module__}:Batch"
+    refused(queue, kind, head("c", name, [["x", ["v", 1]]]), match="other fields")
+    refused(queue, kind, head("n", "hostile:Point", [["v", 1]]), match="Point of 1")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "text"),
+    [
+        ("application/jsonlines", "[" * 100_000),
+        ("application/json", "[" * 100_000),
+        ("text/csv", '"' + "a" * 200_000 + '"'),
+    ],
+)
+def test_deep_and_long_texts(queue: tr.ArenaQueue, content_type: str, text: str) -> None:
+    refused(queue, content_type, text.encode(), match="not ")
+
+
+def test_any_failure_of_a_serializer_is_a_format_error(queue: tr.ArenaQueue) -> None:
+    serializers.register(
+        "ZZ",
+        "breaks",
+        "application/x-breaks",
+        lambda obj: False,
+        lambda obj: [],
+        lambda parts: 1 // 0,
+    )
+    try:
+        refused(queue, "application/x-breaks", b"", match="ZeroDivisionError")
+    finally:
+        serializers.unregister("ZZ")
+
+
+# ---- who may run code
+
+
+FLAGS_AT = 96  # of the control block
+PICKLE = 8
+
+
+def test_a_flag_in_shared_memory_is_no_consent() -> None:
+    """Whoever can write to the arena sets the flag; a reader that did not ask is safe."""
+    with tr.Arena.create(f"{NAME}-flag", [(4096, 8)]) as arena:
+        try:
+            with open(f"/dev/shm/tensoring.{NAME}-flag", "r+b") as file:
+                file.seek(FLAGS_AT)
+                (flags,) = file.read(1)
+                file.seek(FLAGS_AT)
+                file.write(bytes([flags | PICKLE]))
+            with tr.Arena.attach(f"{NAME}-flag") as victim:
+                assert not victim.allow_pickle
+                send(victim.queue("q"), "application/x-pickle", b"\x80\x05N.")
+                with pytest.raises(tr.FormatError, match="allow_pickle=True"):
+                    victim.queue("q").receive(1.0)
+                with pytest.raises(TypeError, match="allow_pickle"):
+                    victim.queue("q").send(object())
+        finally:
+            arena.unlink(f"{NAME}-flag")
+
+
+def test_both_have_to_allow_pickle() -> None:
+    with tr.Arena.create(f"{NAME}-both", [(4096, 8)], allow_pickle=True) as arena:
+        try:
+            assert arena.allow_pickle
+            with tr.Arena.attach(f"{NAME}-both") as other:
+                assert not other.allow_pickle
+            with tr.Arena.attach(f"{NAME}-both", allow_pickle=True) as other:
+                assert other.allow_pickle
+        finally:
+            arena.unlink(f"{NAME}-both")
+    with tr.Arena.create(f"{NAME}-none", [(4096, 8)]) as arena:
+        try:
+            with tr.Arena.attach(f"{NAME}-none", allow_pickle=True) as other:
+                assert not other.allow_pickle
+        finally:
+            arena.unlink(f"{NAME}-none")
+
+
+def _tell_consent(arena: tr.Arena, answers: Any) -> None:
+    answers.send((arena.allow_pickle, arena.max_expansion))
+
+
+@pytest.mark.parametrize("name", [None, f"{NAME}-carry"])
+@pytest.mark.parametrize("consent", [False, True])
+def test_handed_over_handles_carry_the_consent(name: str | None, consent: bool) -> None:
+    """A spawned worker gets the handle, with what its parent allowed."""
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe()
+    options: Any = {"allow_pickle": True, "max_expansion": 99}
+    with tr.Arena([(4096, 8)], name=name, **options) as arena:
+        try:
+            handle = arena
+            if name and not consent:
+                handle = tr.Arena.attach(name, max_expansion=99)
+            child = context.Process(target=_tell_consent, args=(handle, theirs))
+            child.start()
+            assert mine.poll(60)
+            assert mine.recv() == (consent or not name, 99)
+            child.join()
+            if handle is not arena:
+                handle.close()
+        finally:
+            if name:
+                tr.Arena.unlink(name)
