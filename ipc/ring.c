@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "ipc/mutant.h"
+#include "ipc/owned.h"
 #include "ipc/request.h"
 #include "ipc/wake.h"
 
@@ -140,6 +141,7 @@ int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
     uint64_t at = shm_load(&ring->channel->tail, memory_order_relaxed);
     int result = -EAGAIN;
 
+    ASSERT_HELD(me, record);
     /* Should we die before a cell names the slot, the reaper finishes: it knows the channel. */
     slot_place(record, WHERE(ring->index, WHERE_NOWHERE));
     /* E1 release: pairs with unclaimed(); publishes record and payload. A forwarded message
@@ -162,6 +164,7 @@ int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
         wake_one(ring->view, &ring->channel->items);
         return 0;
     }
+    ASSERT_MINE(me, record, SLOT_QUEUED);
     slot_place(record, from);
     /* relaxed: still ours; the generation stays ahead. */
     shm_store(

@@ -7,6 +7,7 @@
 #include "ipc/broadcast.h"
 #include "ipc/channel.h"
 #include "ipc/mutant.h"
+#include "ipc/owned.h"
 #include "ipc/participant.h"
 #include "ipc/wake.h"
 
@@ -99,6 +100,7 @@ void shared_begin(struct peer *me, uint32_t slot, struct putting *putting)
 {
     struct slot_record *record = view_record(me->view, slot);
 
+    ASSERT_HELD(me, record);
     putting->slot = slot;
     /* relaxed: the slot is ours. */
     putting->held = shm_load(&record->owner, memory_order_relaxed);
@@ -114,9 +116,11 @@ void shared_begin(struct peer *me, uint32_t slot, struct putting *putting)
 void shared_aim(struct peer *me, const struct putting *putting, uint32_t channel,
                 uint64_t position)
 {
+    struct slot_record *record = view_record(me->view, putting->slot);
+
+    ASSERT_MINE(me, record, SLOT_PUTTING);
     /* relaxed: before the cell. */
-    shm_store(&view_record(me->view, putting->slot)->shared_at, WHERE(channel, position),
-              memory_order_relaxed);
+    shm_store(&record->shared_at, WHERE(channel, position), memory_order_relaxed);
 }
 
 /* The same life in another state: it still says who put it. */
@@ -137,8 +141,11 @@ void shared_done(struct peer *me, const struct putting *putting)
 
 void shared_undo(struct peer *me, const struct putting *putting)
 {
+    struct slot_record *record = view_record(me->view, putting->slot);
+
+    ASSERT_MINE(me, record, SLOT_PUTTING);
     /* relaxed: nobody else has seen it; the generation stays ahead. */
-    shm_store(&view_record(me->view, putting->slot)->owner,
+    shm_store(&record->owner,
               slot_word(SLOT_STATE(putting->held), me->who, me->inc,
                         SLOT_DELIVERIES(putting->held), SLOT_GENERATION(putting->word)),
               memory_order_relaxed);

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "ipc/mutant.h"
+#include "ipc/owned.h"
 #include "ipc/segment.h"
 #include "ipc/shared.h"
 #include "ipc/wake.h"
@@ -107,6 +108,7 @@ void slot_free(struct peer *me, uint32_t slot)
 {
     struct slot_record *record = view_record(me->view, slot);
 
+    ASSERT_HELD(me, record);
     /* relaxed: the slot is ours. */
     (void)slot_free_held(me, slot, shm_load(&record->owner, memory_order_relaxed));
 }

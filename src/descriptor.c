@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/owned.h"
 #include "src/error.h"
 #include "src/tensor.h"
 
@@ -174,6 +175,7 @@ void descriptor_write_plain(struct message *message, const tr_tensor_spec *spec,
     tr_tensor *tensor = &message->first;
     uint64_t type = type_word(spec);
 
+    ASSERT_HELD(&message->arena->peer, record);
     shm_put(&record->tensors, 1);
     shm_put(&record->first.type, type);
     shm_put(&record->first.nbytes, plan->data_bytes);

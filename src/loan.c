@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ipc/owned.h"
 #include "ipc/segment.h"
 #include "ipc/shared.h"
 #include "ipc/slot.h"
@@ -105,8 +106,10 @@ static int take_slot(struct tr_arena *arena, uint32_t c, int64_t timeout_ns,
 }
 
 /* What the last user of the slot left; descriptor_write() takes its flags away. */
-static void clear_header(struct slot_record *record)
+static void clear_header(const struct peer *me, struct slot_record *record)
 {
+    (void)me;
+    ASSERT_HELD(me, record);
     shm_put(&record->where, WHERE_NONE);
     shm_put(&record->reply_to, 0);
 }
@@ -154,7 +157,7 @@ static int describe_loan(struct tr_arena *arena, uint32_t slot,
     struct message *message = message_of(arena, slot);
     int result = 0;
 
-    clear_header(view_record(&arena->view, slot));
+    clear_header(&arena->peer, view_record(&arena->view, slot));
     message->sequence = 0;
     message->deliveries = 0;
     message->sender = arena->peer.who;
@@ -235,6 +238,7 @@ int message_respec(struct message *message, const tr_tensor_spec specs[], size_t
                        "in a slot of %lu; loan another message",
                        (unsigned long)plan.data_bytes, (unsigned long)plan.table_bytes,
                        (unsigned long)message_capacity(message));
+    ASSERT_HELD(&message->arena->peer, view_record(view, message->slot));
     descriptor_write(view, message->slot, specs, n, &plan);
     return descriptor_read(message, view->base);
 }
@@ -250,6 +254,7 @@ int message_describe(struct message *message, const tr_tensor_spec *spec, uint64
     whole = (struct plan){offset + plan.data_bytes, plan.table_bytes};
     if (!descriptor_fits(&view->geo.classes[view_class_of(view, message->slot)], &whole))
         return too_large(view, &whole);
+    ASSERT_HELD(&message->arena->peer, view_record(view, message->slot));
     descriptor_write(view, message->slot, spec, 1, &plan);
     descriptor_move_first(view, message->slot, offset);
     return descriptor_read(message, view->base);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "ipc/os.h"
+#include "ipc/owned.h"
 #include "ipc/slot.h"
 #include "src/descriptor.h"
 #include "src/error.h"
@@ -197,6 +198,7 @@ void message_set_content(struct message *message, uint32_t content)
     struct slot_record *record = record_of(message);
     uint64_t rest = shm_get(&record->tensors) & ~(UINT64_C(0xff) << 16);
 
+    ASSERT_HELD(&message->arena->peer, record);
     shm_put(&record->tensors, rest | (uint64_t)content << 16);
 }
 
@@ -205,6 +207,7 @@ void message_begin_head(struct message *message)
     struct slot_record *record = record_of(message);
     uint64_t flags = shm_get(&record->tensors);
 
+    ASSERT_HELD(&message->arena->peer, record);
     if (flags & TENSORS_HEAD)
         return;
     shm_put(&record->correlation_id, 0);
@@ -346,6 +349,7 @@ static void keep_checksum(struct message *message)
 {
     struct slot_record *record = record_of(message);
 
+    ASSERT_HELD(&message->arena->peer, record);
     shm_put(&record->crc32c, checksum(message));
     shm_put(&record->tensors, shm_get(&record->tensors) | TENSORS_CRC);
 }
@@ -386,6 +390,7 @@ void message_stamp(struct message *message, bool with_time)
     struct slot_record *record = record_of(message);
     uint64_t rest = shm_get(&record->tensors) & ~(UINT64_C(0xff) << 24);
 
+    ASSERT_HELD(&message->arena->peer, record);
     shm_put(&record->tensors, rest | (uint64_t)(message->arena->peer.who & 0xff) << 24);
     if (__builtin_expect(with_time, 0)) {
         message_begin_head(message);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ipc/os.h"
+#include "ipc/owned.h"
 #include "ipc/wait.h"
 #include "src/descriptor.h"
 #include "src/error.h"
@@ -83,6 +84,7 @@ static int answer(struct message *request, struct message *message)
 
     if (!route_read(&arena->view, route, &answering.route))
         return tr_fail(TR_ECORRUPT, "reply: where the request came from breaks a rule");
+    ASSERT_HELD(&arena->peer, record_of(message));
     if (message != request)
         shm_put(&record_of(message)->reply_to, route);
     message_stamp(message, false);
@@ -128,6 +130,7 @@ static void spoil(struct message *request)
 {
     struct slot_record *record = record_of(request);
 
+    ASSERT_HELD(&request->arena->peer, record);
     shm_put(&record->reply_to, shm_get(&record->reply_to) | ROUTE_SPOILT);
 }
 
@@ -158,6 +161,7 @@ static int write_error(struct message *request, int32_t code, const char *text)
         return result;
     if (length)
         memcpy(request->tensors[0].data, text, (size_t)length);
+    ASSERT_HELD(&request->arena->peer, record);
     shm_put(&record->reply_code, (uint32_t)code);
     shm_put(&record->tensors, shm_get(&record->tensors) | TENSORS_ERROR);
     return 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ipc/os.h"
+#include "ipc/owned.h"
 #include "ipc/wait.h"
 #include "src/error.h"
 #include "src/message.h"
@@ -51,6 +52,7 @@ static int open_reply(struct inbox *inbox, uint32_t slot, tr_message **reply)
 
     if (WHERE_CHANNEL(where) != inbox->queue->ring.index)
         return open_bounced(inbox, slot);
+    ASSERT_HELD(&arena->peer, record);
     shm_put(&record->reply_to, 0); /* it is no request any more */
     message->sequence = WHERE_POSITION(where);
     message->deliveries = SLOT_DELIVERIES(word);
@@ -102,6 +104,7 @@ static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *given,
 
     if (result < 0)
         return result;
+    ASSERT_HELD(&queue->arena->peer, record);
     if (deadline_ns) {
         message_begin_head(message);
         shm_put(&record->deadline_ns, (uint64_t)deadline_ns);
@@ -109,6 +112,7 @@ static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *given,
     shm_put(&record->reply_to, route_word(inbox->queue->ring.index, *ticket));
     result = tr_queue_send(queue, given, timeout_ns);
     if (result < 0) {
+        ASSERT_HELD(&queue->arena->peer, record);
         shm_put(&record->reply_to, 0);
         pending_close(inbox, *ticket);
     }

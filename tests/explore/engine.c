@@ -7,6 +7,7 @@
 
 #include "ipc/notify.h"
 #include "ipc/os.h"
+#include "ipc/owned.h"
 #include "ipc/participant.h"
 
 #define DEPTH  4096
@@ -128,6 +129,16 @@ _Noreturn void engine_fail(const char *why)
     for (;;)
         pause_here();
 }
+
+#ifdef TR_ASSERTS
+static void not_its_own(const char *sentence)
+{
+    if (running)
+        engine_fail(sentence);
+    fprintf(stderr, "%s\n", sentence);
+    abort();
+}
+#endif
 
 static int64_t still_time(void)
 {
@@ -488,6 +499,9 @@ void engine_explore(const struct scenario *scenario, uint64_t most,
     running = NULL;
     os = &model;
     shm_step_hook = step;
+#ifdef TR_ASSERTS
+    owned_hook = not_its_own;
+#endif
     world_make(scenario);
     path_length = 0;
     steps = 0;

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* owned.h - test builds (TR_ASSERTS) look who owns a slot before each plain store to what its
+ * owner alone may write, and end the process with a sentence if that is somebody else. Such a
+ * store would take the slot from its owner, or write into its message. In a release there is
+ * nothing of this: a library neither prints nor ends the process. */
+#ifndef TR_IPC_OWNED_H
+#define TR_IPC_OWNED_H
+
+#include "ipc/slot.h"
+
+#ifdef TR_ASSERTS
+
+/* Takes what was found instead of the end of the process; NULL: it is printed, then abort(). */
+extern void (*owned_hook)(const char *sentence);
+
+/* @p me has it in hand: loaned or received. */
+void owned_held(const struct peer *me, const struct slot_record *record,
+                const char *site);
+
+/* @p me has it in @p state. */
+void owned_mine(const struct peer *me, const struct slot_record *record,
+                enum slot_state state, const char *site);
+
+#define OWNED_TEXT_(x) #x
+#define OWNED_TEXT(x)  OWNED_TEXT_(x)
+#define OWNED_SITE     __FILE__ ":" OWNED_TEXT(__LINE__)
+
+#define ASSERT_HELD(me, record)        owned_held(me, record, OWNED_SITE)
+#define ASSERT_MINE(me, record, state) owned_mine(me, record, state, OWNED_SITE)
+
+#else
+
+#define ASSERT_HELD(me, record)        ((void)0)
+#define ASSERT_MINE(me, record, state) ((void)0)
+
+#endif
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/* Test builds end a process that is about to write into what is not its own. */
+#include "tests/unit/support.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "ipc/owned.h"
+#include "src/message.h"
+#include "src/queue.h"
+
+static tr_arena *arena;
+static tr_queue *queue;
+static struct message *message;
+
+static struct slot_record *record(void)
+{
+    return view_record(&arena->view, message->slot);
+}
+
+/* Another participant has it, in the same state. */
+static void give_away(void)
+{
+    uint64_t word = shm_get(&record()->owner);
+
+    shm_put(&record()->owner,
+            slot_word(SLOT_STATE(word), SLOT_WHO(word) + 1, SLOT_INC(word),
+                      SLOT_DELIVERIES(word), SLOT_GENERATION(word)));
+}
+
+static void do_free(void)
+{
+    give_away();
+    slot_free(&arena->peer, message->slot);
+}
+
+static void do_put(void)
+{
+    give_away();
+    (void)!ring_put(&queue->ring, &arena->peer, message->slot);
+}
+
+/* It is taken away while we find that there is no room. */
+static void take_away(const char *site, const void *at, enum shm_kind kind)
+{
+    (void)site;
+    (void)at;
+    (void)kind;
+    if (SLOT_STATE(shm_get(&record()->owner)) == SLOT_QUEUED)
+        give_away();
+}
+
+static void do_step_back(void)
+{
+    while (ring_put(&queue->ring, &arena->peer, message->slot) == 0)
+        message = message_known(loan_i64(arena, 1, 0));
+    shm_step_hook = take_away;
+    (void)!ring_put(&queue->ring, &arena->peer, message->slot);
+}
+
+static void do_share(void)
+{
+    struct putting putting;
+
+    give_away();
+    shared_begin(&arena->peer, message->slot, &putting);
+}
+
+static void do_aim(void)
+{
+    struct putting putting;
+
+    shared_begin(&arena->peer, message->slot, &putting);
+    give_away();
+    shared_aim(&arena->peer, &putting, 0, 0);
+}
+
+static void do_undo(void)
+{
+    struct putting putting;
+
+    shared_begin(&arena->peer, message->slot, &putting);
+    give_away();
+    shared_undo(&arena->peer, &putting);
+}
+
+static void do_head(void)
+{
+    give_away();
+    message_begin_head(message);
+}
+
+static void do_stamp(void)
+{
+    give_away();
+    message_stamp(message, false);
+}
+
+static void do_content(void)
+{
+    give_away();
+    message_set_content(message, TR_CONTENT_OCTETS);
+}
+
+static void do_describe(void)
+{
+    int64_t count = 2;
+    tr_tensor_spec spec = {.dtype = {TR_INT, 32, 1}, .ndim = 1, .shape = &count};
+
+    give_away();
+    (void)!message_respec(message, &spec, 1);
+}
+
+static void do_nothing(void)
+{
+    slot_free(&arena->peer, message->slot);
+    raise(SIGABRT);
+}
+
+/* In a process of its own, which tells what it printed. */
+static void expect_end(void (*act)(void), const char *why)
+{
+    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
+    char told[512] = "";
+    int ends[2];
+    ssize_t got = 0, n;
+    pid_t child;
+
+    options.capacity = 2;
+    assert_int_equal(pipe(ends), 0);
+    child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        signal(SIGABRT, SIG_DFL); /* cmocka's */
+        arena = make_arena(8, 0);
+        assert_ok(tr_queue_open(arena, "q", &options, &queue));
+        message = message_known(loan_i64(arena, 1, 0));
+        act();
+        _exit(0);
+    }
+    close(ends[1]);
+    while ((n = read(ends[0], told + got, sizeof(told) - 1 - (size_t)got)) > 0)
+        got += n;
+    close(ends[0]);
+    assert_int_equal(status_of(child) & 0x7f, SIGABRT);
+    if (!strstr(told, why))
+        fail_msg("\"%s\" is not in: %s", why, told);
+}
+
+static void it_ends_before_it_writes(void **state)
+{
+    static const struct {
+        void (*act)(void);
+        const char *where;
+    } cases[] = {
+        {do_free, "ipc/slot.c:"},       {do_put, "ipc/ring.c:"},
+        {do_step_back, "ipc/ring.c:"},  {do_share, "ipc/shared.c:"},
+        {do_aim, "ipc/shared.c:"},      {do_undo, "ipc/shared.c:"},
+        {do_head, "src/message.c:"},    {do_stamp, "src/message.c:"},
+        {do_content, "src/message.c:"}, {do_describe, "src/loan.c:"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        expect_end(cases[i].act, cases[i].where);
+    expect_end(do_free, "slot 0 is loaned, by participant 1 (incarnation 1): "
+                        "participant 0 (incarnation 1) would write into what is not "
+                        "its own");
+    expect_end(do_nothing, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(it_ends_before_it_writes)};
+
+#ifndef TR_ASSERTS
+    return 77;
+#endif
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
