@@ -24,7 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ARENA_LAYOUT     1
+#define ARENA_LAYOUT     2
 #define ARENA_MAGIC      UINT64_C(0x31474e49524f5354) /* "TSORING1", little-endian */
 #define ARENA_FEATURES   UINT64_C(0)                  /* bits that this code knows */
 #define LINE             128 /* two cache lines: the x86 prefetcher fetches pairs */
@@ -42,8 +42,9 @@
 #define BOARD_KEY        256
 #define BOARD_GROUPS     32
 
-/* Bytes of the lock file beyond the participants' own: see lockfile.h. */
-#define LOCK_GATE (MAX_PARTICIPANTS + 1)
+/* Locks of the arena's file beyond the participants' own (life.h): the right to remove the name,
+ * see name.h. */
+#define LOCK_NAME (MAX_PARTICIPANTS + 1)
 
 struct slot_class {
     uint64_t slot_bytes; /* what a user may put in */
@@ -94,6 +95,8 @@ struct live {
     _Atomic uint32_t copy_routine; /* 0 memcpy, 1 rep movsb; see copy.h */
     _Atomic uint64_t populate_ns;
     _Atomic uint64_t watch_due_ns; /* when the watcher will look next */
+    _Atomic uint64_t admission;    /* closed, and count of joins: see participant.h */
+    _Atomic uint64_t namer;        /* pid that removes the name now, 0: nobody */
     struct class_words classes[MAX_CLASSES];
 };
 
@@ -104,7 +107,8 @@ struct participant {
     _Atomic uint64_t start_time; /* clock ticks since boot, 0 unknown */
     _Atomic uint64_t pid_ns;     /* inode of the pid namespace, 0 unknown */
     _Atomic uint64_t joined_ns;
-    _Atomic uint64_t reserved[11];
+    _Atomic uint64_t life; /* enum life_kind of its lock, see life.h */
+    _Atomic uint64_t reserved[10];
     alignas(LINE) _Atomic uint32_t doorbell; /* who listens to many words: see notify.h */
     _Atomic uint32_t notify;                 /* how it wants to be told, see notify.h */
     _Atomic uint64_t inbox;                  /* channel of its replies, + 1 */

@@ -5,6 +5,7 @@
 #include "ipc/os.h"
 #include "ipc/participant.h"
 #include "ipc/reap.h"
+#include "ipc/uncancel.h"
 #include "ipc/watch.h"
 
 #define MS INT64_C(1000000)
@@ -51,13 +52,26 @@ static bool my_turn(struct peer *me, int64_t pace_ns)
            shm_cas(watched, &last, now, memory_order_relaxed); /* relaxed: as above */
 }
 
-/* At everybody, and that our own lock is still ours. */
+bool lookout_stands(struct peer *me)
+{
+    if (participant_stands(me))
+        return true;
+    if (me->standing)
+        /* relaxed: local; nothing is read on the strength of it. */
+        atomic_store_explicit(me->standing, PEER_LOST, memory_order_relaxed);
+    return false;
+}
+
+/* At everybody, and at our own entry. */
 static void look(struct peer *me)
 {
     struct reap_report report = {0};
+    int cancel = uncancel_begin();
 
     participant_renew(me);
-    (void)reap_all(me, &report);
+    if (lookout_stands(me))
+        (void)reap_all(me, &report);
+    uncancel_end(cancel);
 }
 
 void lookout_pass(struct peer *me)
@@ -68,10 +82,8 @@ void lookout_pass(struct peer *me)
 
 bool lookout_alarm(struct peer *me)
 {
-    int64_t began = os->now_ns();
-
     look(me);
-    watch_looked(me, began);
+    watch_looked(me);
     return watch_quiet(me);
 }
 

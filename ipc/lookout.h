@@ -25,6 +25,10 @@ void lookout_pass(struct peer *me);
  * less than @p least_ns, for who is told of deaths by watch_fd(). */
 int64_t lookout_tick(struct peer *me, uint32_t naps, int64_t least_ns);
 
+/* Whether our entry is still ours. Where it is not, others took this process for dead: the handle
+ * is told (peer.standing becomes PEER_LOST), nothing that it held is touched any more. */
+bool lookout_stands(struct peer *me);
+
 /* The caller sleeps no longer. */
 void lookout_leave(struct peer *me);
 

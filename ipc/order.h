@@ -117,4 +117,10 @@
 #define E14_PASS memory_order_release
 #define E14_LOOK memory_order_acquire
 
+/* E15: entry made live -> seen by who closes the arena to newcomers; or else the newcomer sees
+ * it closed. Atomics on both ends: no TSan mutant. */
+#define E15_JOIN  memory_order_acq_rel
+#define E15_LOOK  memory_order_acquire
+#define E15_CLOSE memory_order_acq_rel
+
 #endif

@@ -10,10 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ipc/clock.h"
 #include "ipc/mutant.h"
 #include "ipc/notify.h"
 #include "ipc/participant.h"
 #include "ipc/shm.h"
+#include "ipc/timens.h"
 
 #ifdef TR_STEPS
 void (*shm_step_hook)(const char *site, const void *at, enum shm_kind kind);
@@ -25,14 +27,22 @@ static int64_t now_ns(void)
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - timens_shift_ns();
+}
+
+/* As the kernel takes it here: in the clock of our time namespace. */
+static struct timespec kernel_time(int64_t shared_ns)
+{
+    int64_t ns = clock_after(shared_ns, timens_shift_ns());
+
+    ns = ns > 0 ? ns : 0;
+    return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
 }
 
 /* FUTEX_WAIT_BITSET takes an absolute time, so that retries cannot stretch it. */
 static int futex_wait(const _Atomic uint32_t *word, uint32_t seen, int64_t until_ns)
 {
-    struct timespec until = {.tv_sec = until_ns / 1000000000,
-                             .tv_nsec = until_ns % 1000000000};
+    struct timespec until = kernel_time(until_ns);
     int saved = errno;
     long got = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, seen, &until, NULL,
                        FUTEX_BITSET_MATCH_ANY);
@@ -55,8 +65,7 @@ struct waitv_entry {
 
 static int futex_waitv(const struct os_word *words, uint32_t count, int64_t until_ns)
 {
-    struct timespec until = {.tv_sec = until_ns / 1000000000,
-                             .tv_nsec = until_ns % 1000000000};
+    struct timespec until = kernel_time(until_ns);
     struct waitv_entry entries[OS_WORDS];
     int saved = errno;
     long got;

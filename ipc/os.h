@@ -18,7 +18,7 @@ struct os_word {
 };
 
 struct os_calls {
-    /* CLOCK_MONOTONIC. */
+    /* CLOCK_MONOTONIC of the initial time namespace; all times here are: see timens.h. */
     int64_t (*now_ns)(void);
     /* Sleep while *word == seen, until the absolute time. 0, -EAGAIN (another value),
      * -EINTR, -ETIMEDOUT. Shared, not private: the waker is another process. */

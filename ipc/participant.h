@@ -5,10 +5,14 @@
  *
  *  FREE(n) --lock byte, fill entry--> LIVE(n + 1) --died--> REAPING(n + 1) --swept--> FREE(n + 1)
  *
- * Death needs two witnesses: the record lock of the entry's byte is free, and, where the pid
- * means something here, the process of that pid and start time is gone, is a zombie, or has
- * the arena no longer mapped (it executed another program). A process that lost its lock
- * because somebody closed all its descriptors takes it again when it next waits. */
+ * Dead is a participant whose lock is free (life.h): the memory of its process is gone. In the
+ * same pid namespace a process that certainly has ended is dead, too, should its lock have
+ * leaked into a child. For a lock of the lesser kind both must be so.
+ *
+ * Admission: a word of the arena, {closed, joins}. To join is to make the entry LIVE and then to
+ * count oneself there, which fails once the arena is closed. Who closes it has read the count
+ * before it found every entry free or dead, and changes that count and no other: so nobody
+ * comes in unseen, and nobody waits for anybody. Closed is for ever: then the name goes. */
 #ifndef TR_IPC_PARTICIPANT_H
 #define TR_IPC_PARTICIPANT_H
 
@@ -25,20 +29,32 @@ static inline uint64_t participant_word(enum participant_state state, uint32_t i
     return (uint64_t)state | (uint64_t)inc << 2;
 }
 
-/* Become a participant: fills who and inc of @p me, whose view is set. 0, -EUSERS, -errno. */
+/* Become a participant: fills who, inc and life of @p me, whose view is set. 0; -EUSERS: all
+ * entries are taken; -EBUSY: all are, but for some that change hands; -ESTALE: the arena is
+ * closed; -errno. */
 int participant_join(struct peer *me);
 
 /* The second half of it: the lock of entry @p i is ours, its word was @p word; fill it.
  * False: it has changed hands. */
 bool participant_enter(struct peer *me, uint32_t i, uint64_t word);
 
-/* Give the entry back, once it has been swept. */
+/* Give the lock back, once the entry has been swept. */
 void participant_leave(struct peer *me);
 
-/* Take the lock again, should it be lost. */
+/* Whether our entry is still ours. It is not if others took us for dead. */
+bool participant_stands(const struct peer *me);
+
+/* Take a lesser lock again, should it be lost. */
 void participant_renew(const struct peer *me);
 
 /* Of a claimed entry. True: certainly dead. False: maybe alive. */
 bool participant_dead(const struct view *view, uint32_t i);
+
+/* What closing the arena came to. */
+enum admission { ADMISSION_OPEN, ADMISSION_CLOSED };
+
+/* Close the arena if nobody who uses it lives; @p crashed: only if somebody left without saying
+ * so. ADMISSION_CLOSED also if it was closed before. */
+enum admission participant_close_arena(const struct view *view, bool crashed);
 
 #endif

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "ipc/copy.h"
-#include "ipc/lockfile.h"
+#include "ipc/life.h"
 #include "ipc/os.h"
 #include "ipc/slot.h"
 
@@ -223,21 +223,6 @@ static void fill(const struct view *view)
     shm_store(&control->magic, ARENA_MAGIC, E0_READY);
 }
 
-/* Give the finished file its name. */
-static int publish(int fd, const char *name)
-{
-    char path[SEGMENT_PATH], self[32];
-    int result = segment_path(name, path);
-
-    if (result < 0)
-        return result;
-    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-    if (linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ||
-        (errno == ENOENT && linkat(fd, "", AT_FDCWD, path, AT_EMPTY_PATH) == 0))
-        return 0;
-    return -errno;
-}
-
 static int identify(struct view *view)
 {
     struct stat st;
@@ -267,9 +252,7 @@ int segment_create(const struct segment_wish *wish, struct view *view,
         close(fd);
         return result;
     }
-    view->lock_fd = lockfile_enter(fd, true);
-    if (view->lock_fd < 0)
-        return view->lock_fd;
+    view->lock_fd = fd;
     result = identify(view);
     if (result == 0)
         result = map(view, view->geo.total_bytes, 0);
@@ -277,8 +260,6 @@ int segment_create(const struct segment_wish *wish, struct view *view,
         touch(view, report);
         fill(view);
         copy_choose((enum copy_routine)shm_get(&view_live(view)->copy_routine));
-        if (wish->name)
-            result = publish(view->lock_fd, wish->name);
     }
     if (result < 0)
         segment_detach(view);
@@ -351,8 +332,7 @@ static int read_control(int fd, uint64_t file_bytes, struct control *geo,
     return 0;
 }
 
-/* Without O_PATH, closing what turns out to be an arena that this process already uses
- * would drop its locks. */
+/* Nothing is opened for real before it was looked at: a device or FIFO must not be. */
 static int open_path(const char *name, struct segment_report *report)
 {
     char path[SEGMENT_PATH];
@@ -390,30 +370,116 @@ static int attach_file(struct view *view, int fd, struct segment_report *report)
     return result < 0 ? refuse(report, REFUSED_KERNEL, 0, 0, result) : 0;
 }
 
+/* The file behind the name, looked at and then opened for reading and writing. The descriptor,
+ * or -errno with a refusal. */
+static int open_name(const char *name, struct segment_report *report)
+{
+    int path_fd = open_path(name, report), fd;
+    struct stat st;
+
+    if (path_fd < 0)
+        return path_fd;
+    fd = fstat(path_fd, &st) < 0 ? refuse(report, REFUSED_KERNEL, 0, 0, -errno)
+                                 : check_file(&st, report);
+    if (fd == 0) {
+        fd = life_open(path_fd);
+        if (fd < 0)
+            refuse(report, REFUSED_KERNEL, 0, 0, fd);
+    }
+    close(path_fd);
+    return fd;
+}
+
 int segment_attach(const char *name, int fd, struct view *view,
                    struct segment_report *report)
 {
-    struct stat st;
-    int result = 0;
+    int result;
 
-    if (name) {
-        fd = open_path(name, report);
-        if (fd < 0)
-            return fd;
-        /* Before anything is opened for real: a device or FIFO must not be. */
-        result = fstat(fd, &st) < 0 ? -errno : check_file(&st, report);
-        if (result < 0) {
-            close(fd);
-            return result;
-        }
-    }
-    view->lock_fd = lockfile_enter(fd, !name);
+    view->lock_fd = name ? open_name(name, report) : fd;
     if (view->lock_fd < 0)
-        return refuse(report, REFUSED_KERNEL, 0, 0, view->lock_fd);
+        return view->lock_fd;
     result = attach_file(view, view->lock_fd, report);
-    if (result < 0)
-        segment_detach(view);
+    if (result < 0) {
+        close(view->lock_fd);
+        view->lock_fd = -1;
+    }
     return result;
+}
+
+static int peek(struct view *view, struct segment_report *report)
+{
+    struct stat st;
+    void *base;
+    int result;
+
+    if (fstat(view->lock_fd, &st) < 0)
+        return refuse(report, REFUSED_KERNEL, 0, 0, -errno);
+    view->dev = st.st_dev;
+    view->ino = st.st_ino;
+    result = check_file(&st, report);
+    if (result == 0)
+        result = read_control(view->lock_fd, (uint64_t)st.st_size, &view->geo, report);
+    if (result < 0)
+        return result;
+    base = mmap(NULL, view->geo.channels_off, PROT_READ | PROT_WRITE, MAP_SHARED,
+                view->lock_fd, 0);
+    if (base == MAP_FAILED)
+        return refuse(report, REFUSED_KERNEL, 0, 0, -errno);
+    view->base = base;
+    return 0;
+}
+
+int segment_peek(const char *name, struct view *view, struct segment_report *report)
+{
+    view->base = NULL;
+    view->lock_fd = open_name(name, report);
+    return view->lock_fd < 0 ? view->lock_fd : peek(view, report);
+}
+
+void segment_peek_end(struct view *view)
+{
+    if (view->base)
+        munmap(view->base, view->geo.channels_off);
+    if (view->lock_fd >= 0)
+        close(view->lock_fd);
+    view->base = NULL;
+    view->lock_fd = -1;
+}
+
+int segment_fd(const struct view *view)
+{
+    struct stat st;
+
+    return view->lock_fd >= 0 && fstat(view->lock_fd, &st) == 0 &&
+                   st.st_ino == view->ino && st.st_dev == view->dev
+               ? view->lock_fd
+               : -1;
+}
+
+static int open_if_ours(const struct view *view, const char *path)
+{
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct view other = *view;
+
+    other.lock_fd = fd;
+    if (fd >= 0 && segment_fd(&other) < 0) {
+        close(fd);
+        return -ENOENT;
+    }
+    return fd < 0 ? -errno : fd;
+}
+
+int segment_recover(struct view *view, const char *name)
+{
+    char path[SEGMENT_PATH];
+    int fd = -ENOENT;
+
+    if (segment_fd(view) >= 0)
+        return 0;
+    if (*name && segment_path(name, path) == 0)
+        fd = open_if_ours(view, path);
+    view->lock_fd = fd < 0 ? -1 : fd;
+    return fd < 0 ? fd : 0;
 }
 
 void segment_warm(const struct view *view)
@@ -430,8 +496,9 @@ void segment_detach(struct view *view)
     }
     view->base = NULL;
     view->readonly = NULL;
-    if (view->lock_fd >= 0)
-        lockfile_leave(view->lock_fd);
+    /* Who closes all descriptors, as daemons do, may have another file by that number. */
+    if (segment_fd(view) >= 0)
+        close(view->lock_fd);
     view->lock_fd = -1;
 }
 

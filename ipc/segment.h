@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* segment.h - the shared memory itself: made, reserved, sealed, published, attached, checked.
+/* segment.h - the shared memory itself: made, reserved, sealed, attached, checked.
  *
  * A named arena is built in a file without a name (O_TMPFILE) and linked to its name when it
- * is whole: a creator that is killed on the way leaves nothing. */
+ * is whole and its creator has joined (name.h): a creator that is killed on the way leaves
+ * nothing. */
 #ifndef TR_IPC_SEGMENT_H
 #define TR_IPC_SEGMENT_H
 
@@ -60,13 +61,26 @@ struct segment_report {
 /* Offsets of a wish. 0, -EOVERFLOW. */
 int segment_plan(const struct segment_wish *wish, struct control *geo);
 
-/* Make, reserve, map, fill in, publish. 0 or -errno; then nothing is left behind. */
+/* Make, reserve, map, fill in. 0 or -errno; then nothing is left behind. */
 int segment_create(const struct segment_wish *wish, struct view *view,
                    struct segment_report *report);
 
-/* Attach by name, or by a descriptor that is taken over. 0, or -errno with a refusal. */
+/* Attach by name, or by a descriptor that is taken over, and closed if it fails. 0, or -errno
+ * with a refusal. */
 int segment_attach(const char *name, int fd, struct view *view,
                    struct segment_report *report);
+
+/* See who uses a named arena: only what comes before its channels is mapped. 0, or -errno with
+ * a refusal; lock_fd is then -1, or that of the refused file. */
+int segment_peek(const char *name, struct view *view, struct segment_report *report);
+void segment_peek_end(struct view *view);
+
+/* The descriptor of the arena's file, if the number still stands for it; or -1. */
+int segment_fd(const struct view *view);
+
+/* Where the descriptor was closed, as by a daemon that closes all: get it back by the name, if
+ * there is one. 0, -errno. */
+int segment_recover(struct view *view, const char *name);
 
 /* In a forked child: bring the page tables up to what the parent had. */
 void segment_warm(const struct view *view);

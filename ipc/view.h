@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "ipc/layout.h"
+#include "ipc/life.h"
 #include "ipc/shm.h"
 
 struct notifier;
@@ -17,17 +18,22 @@ struct view {
     const uint8_t *readonly; /* the same bytes, mapped so that a write faults; or base */
     struct control geo;      /* private copy; magic is not used */
     _Atomic uint64_t *counters; /* of our entry; NULL before we have one */
-    int lock_fd;       /* of the arena's file, also for the record locks; -1 none */
+    int lock_fd;       /* of the arena's file, by which locks are looked at; -1 none */
     uint64_t dev, ino; /* of that file */
     struct notifier
         *notifier; /* how to ring others, see notify.h; NULL: by futex alone */
 };
+
+/* What peer.standing becomes when others have taken this process for dead. */
+#define PEER_LOST 3u
 
 /* What one participant knows of itself; shared by the threads of a process. */
 struct peer {
     const struct view *view;
     uint32_t who;
     uint32_t inc;
+    struct life life; /* its lock; that of the parent in a child that has not joined */
+    _Atomic uint32_t *standing;   /* local: of the handle, see lookout.h; or NULL */
     int64_t spin_ns;              /* -1 adapts */
     _Atomic uint32_t interrupt;   /* local: waits end with -EINTR on a signal */
     _Atomic int64_t crowd_until;  /* local: these four: see spin.c */

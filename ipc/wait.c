@@ -43,6 +43,8 @@ static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attem
             slice = lookout_tick(me, ++naps, 0);
         else
             lookout_pass(me); /* who is often woken must look, too */
+        if (!lookout_stands(me))
+            return -EOWNERDEAD;
     }
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,11 +12,28 @@
 #include "ipc/os.h"
 #include "ipc/participant.h"
 
+static _Atomic uint32_t taken; /* local: pidfds of this process, of all arenas */
+
 static void forget(struct watch *watch, uint32_t i)
 {
-    if (watch->of[i].fd)
+    if (watch->of[i].fd) {
         close(watch->of[i].fd - 1); /* leaves the epoll instance with it */
+        atomic_fetch_sub_explicit(&taken, 1, memory_order_relaxed); /* relaxed: local */
+    }
     watch->of[i].fd = 0;
+}
+
+/* One pidfd more is no more than our share. */
+static bool take(void)
+{
+    struct rlimit limit;
+    /* relaxed: local, as below. */
+    uint32_t before = atomic_fetch_add_explicit(&taken, 1, memory_order_relaxed);
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && before < limit.rlim_cur / 4)
+        return true;
+    atomic_fetch_sub_explicit(&taken, 1, memory_order_relaxed); /* relaxed: local */
+    return false;
 }
 
 void watch_end(struct watch *watch)
@@ -25,6 +43,19 @@ void watch_end(struct watch *watch)
     if (watch->epoll)
         close(watch->epoll - 1);
     memset(watch, 0, sizeof(*watch));
+}
+
+/* The program needs its descriptors more than we do. */
+static bool scarce(struct watch *watch)
+{
+    int64_t until = watch->scarce_ns;
+
+    if (os->now_ns() >= until)
+        return false;
+    if (watch->epoll)
+        watch_end(watch);
+    watch->scarce_ns = until;
+    return true;
 }
 
 /* A pidfd for a participant that has none. False: there can't be one. */
@@ -41,16 +72,18 @@ static bool begin(struct watch *watch, const struct peer *me, uint32_t i, uint32
     if (!watch->epoll || !shm_get(&entry->pid_ns) ||
         shm_get(&entry->pid_ns) != shm_get(&mine->pid_ns))
         return false;
+    if (!take())
+        return false;
     fd = (int)syscall(SYS_pidfd_open, (pid_t)shm_get(&entry->pid), 0);
-    if (fd < 0)
-        return false;
-    if (epoll_ctl(watch->epoll - 1, EPOLL_CTL_ADD, fd, &event) < 0) {
-        close(fd);
-        return false;
-    }
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+        watch->scarce_ns = os->now_ns() + WATCH_SCARCE_NS;
     watch->of[i].fd = fd + 1;
     watch->of[i].inc = inc;
-    return true;
+    if (fd < 0)
+        atomic_fetch_sub_explicit(&taken, 1, memory_order_relaxed); /* relaxed: local */
+    else if (epoll_ctl(watch->epoll - 1, EPOLL_CTL_ADD, fd, &event) < 0)
+        forget(watch, i);
+    return watch->of[i].fd != 0;
 }
 
 static bool all_run(struct watch *watch, const struct peer *me)
@@ -83,20 +116,20 @@ bool watch_quiet(const struct peer *me)
     if (!notifier || os->dead != participant_dead ||
         pthread_mutex_trylock(&notifier->mutex) != 0)
         return false;
-    quiet = os->now_ns() < notifier->watch.whole_ns && all_run(&notifier->watch, me);
+    quiet = !scarce(&notifier->watch) && os->now_ns() < notifier->watch.whole_ns &&
+            all_run(&notifier->watch, me) && !scarce(&notifier->watch);
     pthread_mutex_unlock(&notifier->mutex);
     errno = saved;
     return quiet;
 }
 
-void watch_looked(const struct peer *me, int64_t began_ns)
+void watch_looked(const struct peer *me)
 {
     struct notifier *notifier = me->view->notifier;
-    int64_t now = os->now_ns(), pause = (now - began_ns) * WATCH_WHOLE;
 
     if (!notifier || pthread_mutex_trylock(&notifier->mutex) != 0)
         return;
-    notifier->watch.whole_ns = now + (pause > WATCH_WHOLE_NS ? pause : WATCH_WHOLE_NS);
+    notifier->watch.whole_ns = os->now_ns() + WATCH_WHOLE_NS;
     pthread_mutex_unlock(&notifier->mutex);
 }
 

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* watch.h - the cheap look for the dead: a pidfd for each participant in one epoll instance.
  * One call then tells that none of them has ended since. It misses a process that lives on
- * without the arena, so the whole look of reap.h still happens, only less often.
+ * without the arena, so the whole look of reap.h still happens, every second.
+ *
+ * Descriptors are the program's: all watches of a process take a quarter of those that it may
+ * have (RLIMIT_NOFILE), and all are given back when one can't be had. Who has none is looked at
+ * each time.
  *
  * Only the process that watches has the pidfds: see lookout.h. */
 #ifndef TR_IPC_WATCH_H
@@ -9,13 +13,17 @@
 
 #include "ipc/view.h"
 
-/* From one whole look to the next: this long, or so many times what the last one took. */
+/* From one whole look to the next: a lock costs 0.3 us to look at, and pidfds say nothing of a
+ * process that has executed another program. */
 #define WATCH_WHOLE_NS INT64_C(1000000000)
-#define WATCH_WHOLE    4000
+
+/* How long descriptors are left to the program when one could not be had. */
+#define WATCH_SCARCE_NS INT64_C(10000000000)
 
 struct watch {
-    int epoll;        /* + 1, 0: not begun */
-    int64_t whole_ns; /* when everybody is to be looked at again */
+    int epoll;         /* + 1, 0: not begun */
+    int64_t scarce_ns; /* until when descriptors are left to the program */
+    int64_t whole_ns;  /* when everybody is to be looked at again */
     struct {
         uint32_t inc;
         int fd; /* + 1, 0: none */
@@ -25,8 +33,8 @@ struct watch {
 /* Whether every other participant certainly runs, so that no look is needed now. */
 bool watch_quiet(const struct peer *me);
 
-/* Everybody was looked at, from @p began_ns on. */
-void watch_looked(const struct peer *me, int64_t began_ns);
+/* Everybody was looked at. */
+void watch_looked(const struct peer *me);
 
 /* Readable when one of those has ended; belongs to the watch. -1: there is none. */
 int watch_fd(const struct peer *me);

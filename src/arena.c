@@ -11,12 +11,14 @@
 #include <unistd.h>
 
 #include "ipc/copy.h"
-#include "ipc/lockfile.h"
+#include "ipc/name.h"
 #include "ipc/notify.h"
 #include "ipc/participant.h"
 #include "ipc/reap.h"
 #include "ipc/segment.h"
 #include "ipc/slot.h"
+#include "ipc/timens.h"
+#include "ipc/uncancel.h"
 #include "src/arena_explain.h"
 #include "src/error.h"
 #include "src/message_table.h"
@@ -174,83 +176,133 @@ static void unequip(struct tr_arena *arena)
     free(arena);
 }
 
-/* Take an entry; if all are taken, sweep the dead first. */
-static int become_participant(struct tr_arena *arena)
+#define JOIN_TRIES 100 /* of entries that change hands: a second in all */
+
+/* Take an entry; if all are taken, sweep the dead first. @p patient: wait, for a second at most,
+ * for entries that others are leaving or taking. */
+static int take_entry(struct tr_arena *arena, bool patient)
 {
     struct reap_report report = {0};
-    int result;
+    int result = participant_join(&arena->peer);
 
-    /* A sweep of the whole arena waits for those who are coming in, and the other way. */
-    result = lockfile_gate(arena->view.lock_fd, LOCK_GATE, false, true);
-    if (result < 0)
-        return tr_fail_errno(result, "lock the gate of the arena");
-    result = participant_join(&arena->peer);
-    if (result == -EUSERS) {
+    for (int i = 0; i < JOIN_TRIES && (result == -EUSERS || result == -EBUSY); i++) {
+        if (i > 0 && patient)
+            arena_pause();
         reap_all(&arena->peer, &report);
         result = participant_join(&arena->peer);
+        if (!patient || result == -EUSERS)
+            break;
     }
-    lockfile_ungate(arena->view.lock_fd, LOCK_GATE);
-    if (result == -EUSERS)
+    return result;
+}
+
+static int explain_join(const struct tr_arena *arena, int result)
+{
+    if (result == -EUSERS || result == -EBUSY)
         return tr_fail(
             TR_EUSERS,
             "all %u participant entries are taken by living processes; create the "
             "arena with a larger max_participants (twice the workers and some)",
             arena->view.geo.participant_count);
+    if (result == -ESTALE)
+        return tr_fail(TR_ENOENT,
+                       "the arena was removed: all who had joined it were dead or gone");
+    return tr_fail_errno(result, "take a participant entry");
+}
+
+/* 0, or -errno; -ESTALE: the arena is closed. */
+static int become_participant(struct tr_arena *arena, bool patient)
+{
+    int result;
+
+    timens_settle();
+    result = take_entry(arena, patient);
     if (result < 0)
-        return tr_fail_errno(result, "take a participant entry");
+        return result;
     arena->view.counters = view_participant(&arena->view, arena->peer.who)->counters;
     notify_joined(&arena->peer);
     return 0;
 }
 
+static void leave(struct tr_arena *arena)
+{
+    reap_self(&arena->peer);
+    participant_leave(&arena->peer);
+}
+
 static int join_child(struct tr_arena *arena)
 {
-    int fd = lockfile_enter(arena->view.lock_fd, true);
+    int result;
 
-    if (fd < 0)
-        return tr_fail_errno(fd, "open the arena's lock file in the forked child");
     arena->peer.who = SLOT_NOBODY;
     for (uint32_t c = 0; c < MAX_CLASSES; c++)
         atomic_store_explicit(&arena->peer.hot[c], 0, memory_order_relaxed); /* local */
+    if (segment_recover(&arena->view, arena->name) < 0)
+        return tr_fail(
+            TR_ENFILE,
+            "join in the forked child: the arena's descriptor was closed; keep it "
+            "open (tr_arena_info.fd)");
     notify_forked(&arena->view);
     segment_warm(&arena->view);
-    return become_participant(arena);
+    result = become_participant(arena, false);
+    return result < 0 ? explain_join(arena, result) : 0;
+}
+
+static int join_first(struct tr_arena *arena)
+{
+    int cancel = uncancel_begin(), result;
+
+    /* local: */
+    atomic_store_explicit(&arena->here->joiner, (uint32_t)gettid(), memory_order_relaxed);
+    result = join_child(arena);
+    atomic_store_explicit(&arena->here->joiner, 0, memory_order_relaxed); /* local */
+    atomic_store_explicit(&arena->here->joined, result == 0 ? JOINED : JOINED_NOT,
+                          memory_order_release); /* pairs with arena_enter() */
+    uncancel_end(cancel);
+    return result;
 }
 
 int arena_join(struct tr_arena *arena)
 {
     for (;;) {
         uint32_t seen = JOINED_NOT;
-        int result;
 
-        if (atomic_compare_exchange_strong(&arena->here->joined, &seen, JOINING)) {
-            result = join_child(arena);
-            atomic_store_explicit(&arena->here->joined, result == 0 ? JOINED : JOINED_NOT,
-                                  memory_order_release); /* pairs with arena_enter() */
-            return result;
-        }
+        if (atomic_compare_exchange_strong(&arena->here->joined, &seen, JOINING))
+            return join_first(arena);
         if (seen == JOINED)
             return 0;
+        if (seen == JOINED_LOST)
+            return tr_fail(
+                TR_EABANDONED,
+                "others took this process for dead and gave away what it held; "
+                "close the arena and attach again");
+        /* local: */
+        if (atomic_load_explicit(&arena->here->joiner, memory_order_relaxed) ==
+            (uint32_t)gettid())
+            return tr_fail(TR_EAGAIN,
+                           "a signal handler has interrupted the joining of the arena");
         sched_yield(); /* another thread of this child is joining */
     }
 }
 
+/* Equip the handle and join. 0, or a code of the interface; -ESTALE: the arena is closed, or
+ * its name was taken away meanwhile. Then nobody has joined. */
 static int open_common(struct tr_arena *arena, const char *name, uint32_t eventfds)
 {
     int result = equip(arena, eventfds);
-    struct stat st;
 
-    if (result == 0)
-        result = become_participant(arena);
     if (result < 0)
         return result;
-    if (name && fstat(arena->view.lock_fd, &st) == 0 && st.st_nlink == 0) {
-        reap_self(&arena->peer);
-        participant_leave(&arena->peer);
-        return tr_fail(TR_ENOENT, "attach \"%s\": it was removed meanwhile", name);
+    result = become_participant(arena, true);
+    if (result == -ESTALE)
+        return result;
+    if (result < 0)
+        return explain_join(arena, result);
+    if (name && !name_leads_to(&arena->view, name)) {
+        leave(arena);
+        return -ESTALE;
     }
-    if (name)
-        memcpy(arena->name, name, strlen(name) + 1);
+    arena->peer.standing = &arena->here->joined;
     atomic_store_explicit(&arena->here->joined, JOINED, memory_order_release);
     return 0;
 }
@@ -266,14 +318,64 @@ static tr_arena *new_handle(void)
     return arena;
 }
 
-/* A name whose users all crashed is in nobody's way. */
-static int create_segment(const struct segment_wish *wish, struct view *view,
-                          struct segment_report *report)
-{
-    int result = segment_create(wish, view, report);
+#define NAME_TRIES 100 /* of a name that others give and take meanwhile */
 
-    if (result == -EEXIST && wish->name && arena_sweep_name(wish->name, true))
-        result = segment_create(wish, view, report);
+/* The arena is whole, and we have joined. */
+static int give_name(struct tr_arena *arena, const char *name)
+{
+    int result = name_give(&arena->view, name);
+
+    for (int i = 0; i < NAME_TRIES && result == -EEXIST; i++) {
+        int cleared = arena_clear_name(name);
+
+        if (cleared < 0)
+            return cleared;
+        result = name_give(&arena->view, name);
+    }
+    if (result < 0)
+        return tr_fail_errno(result, "create \"%s\": give it its name", name);
+    memcpy(arena->name, name, strlen(name) + 1);
+    return 0;
+}
+
+static int make(struct tr_arena *arena, const struct segment_wish *wish,
+                const tr_arena_options *options)
+{
+    struct segment_report report = {0};
+    int result = segment_create(wish, &arena->view, &report);
+
+    if (result < 0) {
+        arena->view.base = NULL;
+        return explain_create(result, wish, &report);
+    }
+    arena->peer.spin_ns = options->spin_ns;
+    arena->huge_error = report.huge_error;
+    result = open_common(arena, NULL, options->eventfds);
+    if (result == 0 && wish->name) {
+        result = give_name(arena, wish->name);
+        if (result < 0)
+            leave(arena);
+    }
+    return result;
+}
+
+static int create(tr_arena **out, const struct segment_wish *wish,
+                  const tr_arena_options *options)
+{
+    tr_arena *arena;
+    /* First: a crashed one may have the memory that we need. */
+    int result = wish->name ? arena_clear_name(wish->name) : 0;
+
+    if (result < 0)
+        return result;
+    arena = new_handle();
+    if (!arena)
+        return tr_fail(TR_ENOMEM, "no memory for the handle of an arena");
+    result = make(arena, wish, options);
+    if (result < 0)
+        unequip(arena);
+    else
+        *out = arena;
     return result;
 }
 
@@ -281,10 +383,8 @@ int tr_arena_create(tr_arena **out, const char *name, const tr_arena_options *gi
 {
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
     struct segment_class classes[MAX_CLASSES];
-    struct segment_report report = {0};
     struct segment_wish wish;
-    tr_arena *arena;
-    int result;
+    int result, cancel;
 
     if (!out)
         return tr_fail(TR_EINVAL, "create: out is NULL");
@@ -297,9 +397,6 @@ int tr_arena_create(tr_arena **out, const char *name, const tr_arena_options *gi
         result = take_classes(&options, classes);
     if (result < 0)
         return result;
-    arena = new_handle();
-    if (!arena)
-        return tr_fail(TR_ENOMEM, "no memory for the handle of an arena");
     wish = (struct segment_wish){.name = name,
                                  .flags = options.flags,
                                  .classes = classes,
@@ -312,27 +409,14 @@ int tr_arena_create(tr_arena **out, const char *name, const tr_arena_options *gi
                                  .mode = options.mode,
                                  .uid = options.uid,
                                  .gid = options.gid};
-    result = create_segment(&wish, &arena->view, &report);
-    if (result < 0) {
-        arena->view.base = NULL;
-        result = explain_create(result, &wish, &report);
-        free(arena);
-        return result;
-    }
-    arena->peer.spin_ns = options.spin_ns;
-    arena->huge_error = report.huge_error;
-    result = open_common(arena, name, options.eventfds);
-    if (result < 0) {
-        if (name)
-            (void)!tr_arena_unlink(name);
-        unequip(arena);
-        return result;
-    }
-    *out = arena;
-    return 0;
+    cancel = uncancel_begin();
+    result = create(out, &wish, &options);
+    uncancel_end(cancel);
+    return result;
 }
 
-static int attach(tr_arena **out, const char *name, int fd)
+/* One try; -ESTALE: the name led to an arena that is on its way out. */
+static int attach_once(tr_arena **out, const char *name, int fd)
 {
     struct segment_report report = {0};
     tr_arena *arena = new_handle();
@@ -354,42 +438,73 @@ static int attach(tr_arena **out, const char *name, int fd)
         unequip(arena);
         return result;
     }
+    if (name)
+        memcpy(arena->name, name, strlen(name) + 1);
     *out = arena;
     return 0;
 }
 
+/* Where a closed arena has the name, its name is taken away, and the next is looked for. */
+static int attach(tr_arena **out, const char *name)
+{
+    int result = attach_once(out, name, -1);
+
+    for (int i = 0; i < NAME_TRIES && result == -ESTALE; i++) {
+        uint32_t pid;
+
+        if (name_sweep(name, true, &pid) == -EBUSY)
+            arena_pause();
+        result = attach_once(out, name, -1);
+    }
+    return result == -ESTALE
+               ? tr_fail(TR_ENOENT, "attach \"%s\": it was removed meanwhile", name)
+               : result;
+}
+
 int tr_arena_attach(tr_arena **out, const char *name)
 {
-    int result;
+    int result, cancel;
 
     if (!out || !name)
         return tr_fail(TR_EINVAL, "attach: %s is NULL", out ? "name" : "out");
     result = check_name(name);
-    return result < 0 ? result : attach(out, name, -1);
+    if (result < 0)
+        return result;
+    cancel = uncancel_begin();
+    result = attach(out, name);
+    uncancel_end(cancel);
+    return result;
 }
 
 int tr_arena_attach_fd(tr_arena **out, int fd)
 {
-    int copy;
+    int copy, cancel, result;
 
     if (!out)
         return tr_fail(TR_EINVAL, "attach: out is NULL");
+    cancel = uncancel_begin();
     copy = fcntl_dup(fd);
-    if (copy < 0)
-        return tr_fail_errno(copy, "attach: duplicate descriptor %d", fd);
-    return attach(out, NULL, copy);
+    result = copy < 0 ? tr_fail_errno(copy, "attach: duplicate descriptor %d", fd)
+                      : attach_once(out, NULL, copy);
+    uncancel_end(cancel);
+    return result == -ESTALE ? tr_fail(TR_ENOENT, "attach: the arena was removed")
+                             : result;
 }
 
 void tr_arena_close(tr_arena *arena)
 {
+    int cancel;
+
     if (!arena)
         return;
-    /* A child that never used it has nothing to give back. */
-    if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) == JOINED) {
-        reap_self(&arena->peer);
+    cancel = uncancel_begin();
+    /* A child that never used it has nothing to give back, nor has one that was reaped. */
+    if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) == JOINED)
+        leave(arena);
+    else if (arena->here->joined == JOINED_LOST)
         participant_leave(&arena->peer);
-    }
     unequip(arena);
+    uncancel_end(cancel);
 }
 
 int tr_arena_reap(tr_arena *arena, tr_reap_report *out)

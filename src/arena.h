@@ -11,9 +11,11 @@
 /* On a page that a forked child sees as 0. */
 struct here {
     _Atomic uint32_t joined; /* local: enum joined */
+    _Atomic uint32_t joiner; /* local: thread that joins */
 };
 
-enum joined { JOINED_NOT, JOINED, JOINING };
+/* JOINED_LOST: others took this process for dead, and what it held. */
+enum joined { JOINED_NOT, JOINED, JOINING, JOINED_LOST = PEER_LOST };
 
 struct tr_arena {
     struct view view;
@@ -27,7 +29,7 @@ struct tr_arena {
     char name[TR_MAX_ARENA_NAME + 1]; /* "" if anonymous */
 };
 
-/* In a forked child: become a participant. */
+/* In a forked child: become a participant. Elsewhere: say why not. */
 int arena_join(struct tr_arena *arena);
 
 /* First thing in every call that uses the arena: 0, or why it can't be used here. */

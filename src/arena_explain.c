@@ -61,6 +61,14 @@ static int explain_space(const struct segment_wish *wish, const struct shortage 
     return explain_shortage(what, s);
 }
 
+int explain_taken(const char *name)
+{
+    return tr_fail(TR_EEXIST,
+                   "create \"%s\": the name is taken by an arena that is in use or was "
+                   "left in order; attach to it, or tr_arena_unlink() it",
+                   name);
+}
+
 int explain_create(int result, const struct segment_wish *wish,
                    const struct segment_report *report)
 {
@@ -75,11 +83,7 @@ int explain_create(int result, const struct segment_wish *wish,
             TR_EOVERFLOW,
             "create \"%s\": the slots together are larger than an address space", name);
     case -EEXIST:
-        return tr_fail(
-            TR_EEXIST,
-            "create \"%s\": the name is taken by an arena that is in use or was "
-            "left in order; attach to it, or tr_arena_unlink() it",
-            name);
+        return explain_taken(name);
     default:
         return tr_fail_errno(result, "create \"%s\"", name);
     }

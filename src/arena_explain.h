@@ -3,8 +3,6 @@
 #ifndef TR_SRC_ARENA_EXPLAIN_H
 #define TR_SRC_ARENA_EXPLAIN_H
 
-#include <stdbool.h>
-
 #include "ipc/segment.h"
 
 /* The code of the interface, with its reason, for a result of ipc/. */
@@ -15,9 +13,14 @@ int explain_attach(int result, const char *name, const struct segment_report *re
 /* TR_ENOSPC, and which limit leaves how much for @p what, and what to do. */
 int explain_shortage(const char *what, const struct shortage *shortage);
 
-/* Remove the name if nobody who uses it lives. @p crashed: only if somebody left without
- * saying so. Whether it went. */
-bool arena_sweep_name(const char *name, bool crashed);
+int explain_taken(const char *name);
+
+/* Of arena_names.c. Make way for a new arena of that name: remove one whose users have crashed.
+ * 0: the name is free, TR_EEXIST, TR_EBUSY, ... */
+int arena_clear_name(const char *name);
+
+/* Between two tries of what another process is about to finish. */
+void arena_pause(void);
 
 /* A duplicate that is closed on exec, or -errno. */
 int fcntl_dup(int fd);

@@ -65,6 +65,8 @@ static int translate(int code)
     case -ELOOP:
     case -EROFS:
         return TR_EACCES;
+    case -EOWNERDEAD: /* our own entry: others took us for dead */
+        return TR_EABANDONED;
     case -EFBIG:
     case -EDQUOT:
         return TR_ENOSPC;

@@ -95,15 +95,18 @@ typedef struct tr_reap_report {
 TR_ASSERT_SIZE(tr_reap_report, 16);
 
 /**
- * Create an arena, reserve its memory, and join it.
+ * Create an arena, reserve its memory, and join it. A name whose arena all users have left by
+ * dying is taken over.
  *
  * @param name_or_null  NULL: anonymous, inherited over fork. Else up to
  *                      TR_MAX_ARENA_NAME bytes without '/', beginning with a letter, digit
  *                      or '_'; the arena appears as /dev/shm/tensoring.NAME.
  * @param options       NULL for defaults
- * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_EOVERFLOW, TR_EEXIST, TR_EACCES, TR_EPERM,
- *         TR_ENFILE, TR_ENOMEM, TR_ENOSPC (the detail says how much was asked for, how much
- *         there is, which limit it met and what to do). On error nothing is left behind.
+ * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_EOVERFLOW, TR_EEXIST (somebody uses the arena of
+ *         that name, or it was left in order), TR_EBUSY (another process has been removing the
+ *         name for a second: it is stopped), TR_EACCES, TR_EPERM, TR_ENFILE, TR_ENOMEM,
+ *         TR_ENOSPC (the detail says how much was asked for, how much there is, which limit it
+ *         met and what to do). On error nothing is left behind.
  *
  * What is reserved now (all of it, unless TR_ARENA_LAZY) is compared with what the machine
  * has (MemAvailable and SwapFree) and with every memory cgroup above the process, before and
@@ -111,8 +114,9 @@ TR_ASSERT_SIZE(tr_reap_report, 16);
  * /dev/shm, of a named one, with what is reserved.
  *
  * Owner:    the caller, until tr_arena_close().
- * Threads:  any. Progress: bounded by the kernel's work. Syscalls: some dozens.
- * Crash:    nothing is left: a name appears only when the arena behind it is whole.
+ * Threads:  any. Progress: bounded by the kernel's work, and a second. Syscalls: some dozens.
+ * Crash:    nothing is left: a name appears only when the arena behind it is whole and has
+ *           been joined, and then the next create takes it over.
  */
 TR_API TR_CHECK int tr_arena_create(tr_arena **out, const char *name_or_null,
                                     const tr_arena_options *options);
@@ -121,9 +125,11 @@ TR_API TR_CHECK int tr_arena_create(tr_arena **out, const char *name_or_null,
  * Attach to a named arena and join it. Owner, mode, size and every offset are checked
  * before anything in it is believed; symbolic links are not followed.
  *
- * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT, TR_EACCES, TR_EAGAIN (still being
- *         made), TR_EABANDONED, TR_ELAYOUT, TR_ECORRUPT, TR_EUSERS, TR_ENFILE, TR_ENOMEM.
- * Owner:   the caller, until tr_arena_close(). Threads: any. Syscalls: some dozens.
+ * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT (also: it was just removed), TR_EACCES,
+ *         TR_EAGAIN (still being made), TR_EABANDONED, TR_ELAYOUT, TR_ECORRUPT, TR_EUSERS,
+ *         TR_ENFILE, TR_ENOMEM.
+ * Owner:   the caller, until tr_arena_close(). Threads: any. Progress: waits a second at most
+ *          for entries and names that change hands. Syscalls: some dozens.
  * Crash:   the entry taken is reaped by the others.
  */
 TR_API TR_CHECK int tr_arena_attach(tr_arena **out, const char *name);
@@ -132,7 +138,7 @@ TR_API TR_CHECK int tr_arena_attach(tr_arena **out, const char *name);
  * Attach by a descriptor of the arena that was inherited or received (SCM_RIGHTS). The
  * descriptor is duplicated; the caller keeps its own.
  * @return as tr_arena_attach().
- * Owner: the caller. Threads: any. Syscalls: some dozens. Crash: as tr_arena_attach().
+ * Owner: the caller. Threads: any. Progress, Syscalls, Crash: as tr_arena_attach().
  */
 TR_API TR_CHECK int tr_arena_attach_fd(tr_arena **out, int fd);
 
@@ -143,8 +149,9 @@ TR_API void tr_arena_close(tr_arena *arena);
 
 /**
  * Remove the name of an arena. Those who are attached go on.
- * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT, TR_EACCES.
- * Threads: any. Syscalls: one. Crash: done or not done.
+ * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT, TR_EACCES, TR_EPERM, TR_EBUSY (another
+ *         process has been removing it for a second: it is stopped).
+ * Threads: any. Progress: waits a second at most. Syscalls: a dozen. Crash: done or not done.
  */
 TR_API TR_CHECK int tr_arena_unlink(const char *name);
 
@@ -162,9 +169,12 @@ TR_API TR_CHECK int tr_arena_sweep(const char *prefix, uint32_t *removed);
 /**
  * Look for dead participants and take over what they held. Any participant may do it at
  * any time; waiting calls do it by themselves. In a pre-fork master, call it from the
- * SIGCHLD path: that is the fastest notice there is.
+ * SIGCHLD path: that is the fastest notice there is. It may be called in a signal handler.
  * @param report  may be NULL
- * @return 0, TR_ECORRUPT.
+ * @return 0, TR_ECORRUPT, and what every call on the arena may return: TR_EABANDONED (others
+ *         took this process for dead and gave away what it held: close and attach again), and
+ *         what joining in a forked child returns: TR_EUSERS, TR_ENFILE, TR_ENOENT (the arena was
+ *         removed), TR_EAGAIN (in a signal handler that has interrupted the joining).
  * Threads: any. Progress: lock-free. Syscalls: one or two a living participant.
  * Crash: the next reaper starts over.
  */

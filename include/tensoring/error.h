@@ -40,7 +40,7 @@ TR_BEGIN_DECLS
     X(CORRUPT, -4100, "the arena's contents break a rule")                 \
     X(LAGGED, -4101, "messages were dropped before they could be read")    \
     X(FORK, -4102, "the message belongs to the parent process")            \
-    X(ABANDONED, -4103, "the arena's creator died before it was ready")    \
+    X(ABANDONED, -4103, "the creator died, or we were taken for dead")     \
     X(FORMAT, -4104, "the bytes are not in the format expected")           \
     X(OBJECT, -4105, "Python objects cannot be shared as raw bytes")       \
     X(PINS, -4106, "this process holds as many shared messages as it may") \

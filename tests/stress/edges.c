@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "ipc/channel.h"
-#include "ipc/lockfile.h"
+#include "ipc/life.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
 #include "ipc/reap.h"
@@ -327,7 +327,7 @@ static void set_up(void)
         for (uint32_t i = 0; i < scene->peers; i++)
             open_ring(i);
     if (strcmp(scene->edge, "E7") == 0) { /* as if its process had ended */
-        lockfile_release(view.lock_fd, peer[1].who);
+        life_end(&peer[1].life, view.lock_fd);
         dead = UINT64_C(1) << peer[1].who;
     }
 }

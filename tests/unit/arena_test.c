@@ -216,7 +216,7 @@ static void refuses_what_is_no_arena(void **state)
     write_file(block, sizeof(block), 0600);
     assert_int_equal(tr_arena_attach(&arena, NAME), TR_ELAYOUT);
     assert_detail("layout 77");
-    block[1] = 1;
+    block[1] = 2;
     write_file(block, sizeof(block), 0600);
     assert_int_equal(tr_arena_attach(&arena, NAME), TR_ECORRUPT);
     unlink(PATH);

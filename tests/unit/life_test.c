@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT */
+/* Who lives, and how that is known: whatever happens to descriptors, threads and programs. */
+#include "support.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "ipc/life.h"
+#include "ipc/os.h"
+#include "ipc/participant.h"
+#include "src/arena.h"
+
+#define NAME "tr_life_test"
+#define PATH "/dev/shm/tensoring." NAME
+
+static int unlink_name(void **state)
+{
+    (void)state;
+    unlink(PATH);
+    return 0;
+}
+
+static int real_os(void **state)
+{
+    (void)state;
+    os = &os_kernel;
+    return 0;
+}
+
+static enum life_state life_of_mine(const tr_arena *arena)
+{
+    return life_of(arena->view.lock_fd, arena->peer.who);
+}
+
+static void no_closing_ends_a_life(void **state)
+{
+    tr_arena *arena;
+    (void)state;
+
+    assert_ok(tr_arena_create(&arena, NAME, NULL));
+    close(open(PATH, O_RDWR));
+    close(dup(arena->view.lock_fd));
+    assert_int_equal(life_of_mine(arena), LIFE_HELD);
+    tr_arena_close(arena);
+}
+
+static void leaving_ends_it(void **state)
+{
+    tr_arena *arena = make_arena(4, 0), *second;
+    uint32_t who;
+    (void)state;
+
+    assert_ok(tr_arena_attach_fd(&second, arena->view.lock_fd));
+    who = second->peer.who;
+    tr_arena_close(second);
+    assert_int_equal(life_of(arena->view.lock_fd, who), LIFE_FREE);
+    assert_int_equal(life_of_mine(arena), LIFE_HELD);
+    tr_arena_close(arena);
+}
+
+/* A child that holds a message, does as it is told, and says so by a byte. */
+struct child {
+    tr_arena *arena;
+    pid_t pid;
+    int told[2], hold[2];
+};
+
+static struct child start(void (*body)(struct child *))
+{
+    struct child child = {.arena = make_arena(4, 0)};
+
+    assert_int_equal(pipe2(child.told, O_CLOEXEC) | pipe(child.hold), 0);
+    child.pid = fork();
+    if (child.pid == 0) {
+        close(child.hold[1]);
+        loan_i64(child.arena, 1, 5);
+        body(&child);
+        _exit(1);
+    }
+    close(child.told[1]);
+    close(child.hold[0]);
+    return child;
+}
+
+static char heard(const struct child *child)
+{
+    char byte = 0;
+
+    return read(child->told[0], &byte, 1) == 1 ? byte : 0;
+}
+
+static uint32_t dead_now(const struct child *child)
+{
+    tr_reap_report report;
+
+    assert_ok(tr_arena_reap(child->arena, &report));
+    return report.dead;
+}
+
+static void finish(struct child *child)
+{
+    close(child->told[0]);
+    tr_arena_close(child->arena);
+}
+
+static void stay(const struct child *child)
+{
+    char byte;
+
+    (void)!read(child->hold[0], &byte, 1);
+}
+
+static void *live_on(void *context)
+{
+    struct child *child = context;
+    char text[512] = "", *at;
+    int fd = open("/proc/self/stat", O_RDONLY);
+
+    do { /* until the main thread is a zombie */
+        ssize_t got = pread(fd, text, sizeof(text) - 1, 0);
+
+        text[got > 0 ? got : 0] = 0;
+        at = strrchr(text, ')');
+    } while (!at || at[2] != 'Z');
+    (void)!write(child->told[1], "z", 1);
+    stay(child);
+    _exit(0);
+}
+
+static void end_the_main_thread(struct child *child)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, live_on, child) == 0)
+        pthread_exit(NULL);
+}
+
+static void lives_while_a_thread_does(void **state)
+{
+    struct child child = start(end_the_main_thread);
+    (void)state;
+
+    assert_int_equal(heard(&child), 'z');
+    assert_int_equal(dead_now(&child), 0);
+    close(child.hold[1]);
+    assert_int_equal(status_of(child.pid), 0);
+    assert_int_equal(dead_now(&child), 1);
+    finish(&child);
+}
+
+/* The descriptor of the arena is passed on to the new program. */
+static void become_another_program(struct child *child)
+{
+    fcntl(child->arena->view.lock_fd, F_SETFD, 0);
+    dup2(child->hold[0], 0);
+    execl("/bin/cat", "cat", (char *)NULL);
+}
+
+static void ends_when_another_program_is_executed(void **state)
+{
+    struct child child = start(become_another_program);
+    (void)state;
+
+    assert_int_equal(heard(&child), 0); /* its end was closed on exec */
+    while (dead_now(&child) == 0)       /* as its memory is then, or in a moment */
+        sched_yield();
+    close(child.hold[1]);
+    assert_int_equal(status_of(child.pid), 0);
+    finish(&child);
+}
+
+/* A helper that shares all descriptors lives on. */
+static void share_descriptors_and_die(struct child *child)
+{
+    if (syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0) == 0) {
+        stay(child);
+        _exit(0);
+    }
+    raise(SIGKILL);
+}
+
+static void ends_whoever_shares_its_descriptors(void **state)
+{
+    struct child child = start(share_descriptors_and_die);
+    (void)state;
+
+    assert_int_equal(status_of(child.pid), SIGKILL);
+    assert_int_equal(dead_now(&child), 1);
+    close(child.hold[1]);
+    finish(&child);
+}
+
+/* The lock is held by a description that somebody else has: the pid says it. */
+static void a_leaked_lock_keeps_nobody_alive(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    tr_reap_report report;
+    int fd = life_open(arena->view.lock_fd);
+    pid_t child = fork();
+    (void)state;
+
+    if (child == 0) {
+        loan_i64(arena, 1, 5);
+        raise(SIGKILL);
+    }
+    assert_int_equal(status_of(child), SIGKILL);
+    assert_int_equal(life_lock(fd, 1), 0);
+    assert_ok(tr_arena_reap(arena, &report));
+    assert_int_equal(report.dead, 1);
+    close(fd);
+    tr_arena_close(arena);
+}
+
+static uint32_t condemned; /* participant + 1 */
+
+static bool condemn(const struct view *view, uint32_t i)
+{
+    (void)view;
+    return condemned == i + 1;
+}
+
+/* A participant that is reaped although it lives finds out, and touches nothing any more. */
+static void learns_that_it_was_taken_for_dead(void **state)
+{
+    static struct os_calls fake;
+    tr_arena *arena = make_arena(1, 0), *other;
+    tr_message *mine, *theirs;
+    tr_reap_report report;
+    (void)state;
+
+    assert_ok(tr_arena_attach_fd(&other, arena->view.lock_fd));
+    mine = loan_i64(other, 1, 5);
+    fake = os_kernel;
+    fake.dead = condemn;
+    os = &fake;
+    condemned = other->peer.who + 1;
+    assert_ok(tr_arena_reap(arena, &report));
+    assert_int_equal(report.dead, 1);
+    theirs = loan_i64(arena, 1, 6);
+    os = &os_kernel;
+    assert_false(lookout_stands(&other->peer));
+    assert_int_equal(tr_arena_reap(other, NULL), TR_EABANDONED);
+    assert_detail("took this process for dead");
+    tr_release(mine); /* is not its own any more */
+    assert_int_equal(stats_of(arena).slots_loaned, 1);
+    assert_int_equal(first_i64(theirs), 6);
+    tr_arena_close(other);
+    assert_int_equal(stats_of(arena).slots_loaned, 1);
+    tr_release(theirs);
+    tr_arena_close(arena);
+}
+
+static void a_wait_learns_it_too(void **state)
+{
+    static struct os_calls fake;
+    tr_arena *arena = make_arena(4, 0), *other;
+    tr_queue *queue;
+    tr_message *message;
+    (void)state;
+
+    assert_ok(tr_arena_attach_fd(&other, arena->view.lock_fd));
+    assert_ok(tr_queue_open(other, "q", NULL, &queue));
+    fake = os_kernel;
+    fake.dead = condemn;
+    os = &fake;
+    condemned = other->peer.who + 1;
+    assert_ok(tr_arena_reap(arena, NULL));
+    os = &os_kernel;
+    assert_int_equal(tr_queue_receive(queue, TR_FOREVER, &message), TR_EABANDONED);
+    tr_queue_close(queue);
+    tr_arena_close(other);
+    tr_arena_close(arena);
+}
+
+/* In a child: whether @p body is content. */
+static int in_child(tr_arena *arena, int (*body)(tr_arena *))
+{
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(body(arena));
+    return status_of(child);
+}
+
+static int attach_then_use_the_inherited(tr_arena *arena)
+{
+    tr_message *message;
+    tr_arena *own;
+
+    return tr_arena_attach(&own, NAME) || tr_loan_bytes(arena, 8, TR_NOWAIT, &message) ||
+           tr_loan_bytes(own, 8, TR_NOWAIT, &message);
+}
+
+static void a_child_may_attach_first(void **state)
+{
+    tr_arena *arena;
+    (void)state;
+
+    assert_ok(tr_arena_create(&arena, NAME, NULL));
+    assert_int_equal(in_child(arena, attach_then_use_the_inherited), 0);
+    tr_arena_close(arena);
+}
+
+static tr_arena *second_handle;
+
+static int close_the_unused(tr_arena *arena)
+{
+    tr_message *message;
+    int file, result;
+
+    if (tr_loan_bytes(arena, 8, TR_NOWAIT, &message))
+        return 1;
+    tr_arena_close(second_handle);
+    if (life_of_mine(arena) != LIFE_HELD)
+        return 2;
+    file = open("/dev/null", O_WRONLY);
+    tr_arena_close(arena);
+    result = write(file, "data", 4) == 4 ? 0 : 3;
+    close(file);
+    return result;
+}
+
+static void a_child_may_close_what_it_never_used(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    (void)state;
+
+    assert_ok(tr_arena_attach_fd(&second_handle, arena->view.lock_fd));
+    assert_int_equal(in_child(arena, close_the_unused), 0);
+    tr_arena_close(second_handle);
+    tr_arena_close(arena);
+}
+
+static int join_in_vain_then_close(tr_arena *arena)
+{
+    int before = descriptors();
+    tr_message *message;
+
+    for (int i = 0; i < 3; i++)
+        if (tr_loan_bytes(arena, 8, TR_NOWAIT, &message) != TR_EUSERS)
+            return 1;
+    tr_arena_close(arena);
+    return descriptors() == before - 1 ? 0 : 2;
+}
+
+static void joining_in_vain_costs_nothing(void **state)
+{
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_arena *arena;
+    (void)state;
+
+    options.max_participants = 1;
+    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_int_equal(in_child(arena, join_in_vain_then_close), 0);
+    tr_arena_close(arena);
+}
+
+static void attaching_and_closing_leaves_no_descriptor(void **state)
+{
+    tr_arena *arena = make_arena(4, 0), *again;
+    int before = descriptors();
+    (void)state;
+
+    for (int i = 0; i < 10; i++) {
+        assert_ok(tr_arena_attach_fd(&again, arena->view.lock_fd));
+        tr_arena_close(again);
+    }
+    assert_int_equal(descriptors(), before);
+    tr_arena_close(arena);
+}
+
+static void a_process_may_have_many_arenas(void **state)
+{
+    enum { MANY = 100 };
+    tr_arena *arenas[MANY];
+    (void)state;
+
+    for (int i = 0; i < MANY; i++)
+        arenas[i] = make_arena(1, 0);
+    for (int i = 0; i < MANY; i++)
+        tr_arena_close(arenas[i]);
+}
+
+/* Somebody has closed all descriptors, and opened a file: that is not the arena's. */
+static void closes_nothing_of_others(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    int number = arena->view.lock_fd, file;
+    (void)state;
+
+    close(number);
+    file = open("/dev/null", O_WRONLY);
+    assert_int_equal(file, number);
+    assert_ok(tr_arena_reap(arena, NULL));
+    tr_arena_close(arena);
+    assert_int_equal(write(file, "data", 4), 4);
+    close(file);
+}
+
+/* A process that may not open the file again: a lesser lock, and two witnesses. */
+static int join_without_rights(tr_arena *arena)
+{
+    tr_message *message;
+    tr_reap_report report;
+
+    if (setresuid(65534, 65534, 65534) < 0)
+        return 0;
+    if (tr_loan_bytes(arena, 8, TR_NOWAIT, &message))
+        return 1;
+    return tr_arena_reap(arena, &report) || report.dead != 0 ? 2 : 0;
+}
+
+static void joins_after_giving_up_its_rights(void **state)
+{
+    tr_arena *arena;
+    tr_reap_report report;
+    (void)state;
+
+    assert_ok(tr_arena_create(&arena, NAME, NULL));
+    assert_int_equal(in_child(arena, join_without_rights), 0);
+    assert_ok(tr_arena_reap(arena, &report));
+    assert_int_equal(report.freed, geteuid() == 0 ? 1 : report.freed);
+    assert_int_equal(stats_of(arena).slots_loaned, 0);
+    tr_arena_close(arena);
+}
+
+#define named_test(name) cmocka_unit_test_setup_teardown(name, unlink_name, unlink_name)
+#define os_test(name)    cmocka_unit_test_teardown(name, real_os)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        named_test(no_closing_ends_a_life),
+        cmocka_unit_test(leaving_ends_it),
+        cmocka_unit_test(lives_while_a_thread_does),
+        cmocka_unit_test(ends_when_another_program_is_executed),
+        cmocka_unit_test(ends_whoever_shares_its_descriptors),
+        cmocka_unit_test(a_leaked_lock_keeps_nobody_alive),
+        os_test(learns_that_it_was_taken_for_dead),
+        os_test(a_wait_learns_it_too),
+        named_test(a_child_may_attach_first),
+        cmocka_unit_test(a_child_may_close_what_it_never_used),
+        cmocka_unit_test(joining_in_vain_costs_nothing),
+        cmocka_unit_test(attaching_and_closing_leaves_no_descriptor),
+        cmocka_unit_test(a_process_may_have_many_arenas),
+        cmocka_unit_test(closes_nothing_of_others),
+        named_test(joins_after_giving_up_its_rights),
+    };
+
+    alarm(120);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
