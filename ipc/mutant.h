@@ -25,7 +25,11 @@
     X(NEVER_NAMED, "the reaper does not look whether a cell names a slot")          \
     X(TAIL_FIRST, "a subscriber looks for the tail only before it registers")       \
     X(SNATCH, "the reaper takes an unwanted reply from a living sender's hands")    \
-    X(ANSWER_BLIND, "who replied does not look whether the requester died")         \
+    X(ANSWER_BLIND, "a server does not look at the ticket again after its put")     \
+    X(DRAIN_FIRST, "who gives up looks into its inbox before it ends the ticket")   \
+    X(TICKETS_KEPT, "the reaper leaves the tickets of the dead as they are")        \
+    X(STALE_KEPT, "who needs memory leaves stale replies to their owner")           \
+    X(FREE_ANY, "a server frees what its process has queued, whoever put it")       \
     X(FLAG_FIRST, "who listens sets the word's flag before its bit")                \
     X(FLAG_FORCED, "who finds no listener takes the flag away, whoever came since") \
     X(RING_SWALLOWED, "a listener that is busy counts as rung")                     \

@@ -9,6 +9,7 @@
 #include "ipc/notify.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
+#include "ipc/receivers.h"
 #include "ipc/request.h"
 #include "ipc/shared.h"
 #include "ipc/wake.h"
@@ -82,27 +83,12 @@ static void sweep_message(const struct sweep *sweep, uint32_t slot, uint64_t wor
         return;
     }
     if (ring.redeliver && deliveries + 1 < ring.max_deliveries &&
-        !request_is_spoilt(view, slot)) {
+        request_is_good(view, slot)) {
         orphan(sweep, slot, word, deliveries + 1, &ring);
     } else if (still(sweep) &&
                (request_bounce(view, slot, word) || slot_free_from(view, slot, word))) {
         counted(sweep, &sweep->report->dropped, COUNT_DROPPED);
     }
-}
-
-/* Whether a cell names the queued slot. Until then its sender, if it lives, is between its
- * steps, and writes what it takes for its own. */
-static bool placed(const struct view *view, uint32_t slot)
-{
-    uint64_t where = slot_where(view_record(view, slot));
-    struct ring ring;
-
-    if (MUTANT(SNATCH))
-        return true;
-    return WHERE_CHANNEL(where) < view->geo.channel_count &&
-           channel_ring(view, WHERE_CHANNEL(where), &ring) == 0 &&
-           WHERE_POSITION(where) != WHERE_NOWHERE &&
-           ring_names(&ring, WHERE_POSITION(where), slot);
 }
 
 static void sweep_slots(const struct sweep *sweep)
@@ -130,7 +116,7 @@ static void sweep_slots(const struct sweep *sweep)
         if (SLOT_STATE(word) == SLOT_SHARED || SLOT_STATE(word) == SLOT_RETIRED)
             (void)shared_sweep(view, slot, word);
         mine = SLOT_WHO(word) == sweep->who && SLOT_INC(word) == inc;
-        if (SLOT_STATE(word) == SLOT_QUEUED && (mine || placed(view, slot)) &&
+        if (SLOT_STATE(word) == SLOT_QUEUED && (mine || slot_is_placed(view, slot)) &&
             request_unwanted(view, slot, word)) {
             free_slot(sweep, slot, word);
             continue;
@@ -173,10 +159,13 @@ static void sweep_entry(const struct sweep *sweep)
     struct participant *entry = view_participant(view, sweep->who);
     uint64_t word = sweep->entry;
 
+    if (!MUTANT(TICKETS_KEPT))
+        request_end_all(view, sweep->who);
     if (!MUTANT(REAP_FORGETS))
         sweep_slots(sweep);
     notify_forget(view, sweep->who, PARTICIPANT_INC(sweep->entry));
     duty_leave(view, sweep->who);
+    receivers_forget(view, sweep->who);
     if (!MUTANT(REAP_SILENT))
         wake_everybody(view);
     /* E7 release: pairs with participant_join(): the sweep comes before the next owner.

@@ -60,6 +60,9 @@ bool ring_still(const struct ring *ring, const struct ring_sight *sight);
 /* Whether a cell of the ring names @p slot at @p position. For the reaper. */
 bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot);
 
+/* Whatever was put before this call is seen by the caller from here on. */
+void ring_watch(const struct ring *ring);
+
 /* How many are there, about. */
 uint64_t ring_depth(const struct ring *ring);
 

@@ -65,6 +65,7 @@ struct scenario {
     uint32_t last;     /* bit set of actors */
     uint32_t immortal; /* bit set */
     uint32_t kind;     /* of the channels; 0: queues */
+    uint32_t tickets;  /* words behind the cells of each channel */
     uint32_t listen;   /* there are listeners: what they touch decides what comes next */
     struct op programs[ACTORS][OPS];
     void (*build)(const struct scenario *scenario); /* after the channels are open */
