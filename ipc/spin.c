@@ -2,8 +2,12 @@
 #include "ipc/spin.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 
+#include "ipc/clock.h"
 #include "ipc/crowd.h"
+#include "ipc/lookout.h"
 #include "ipc/os.h"
 
 /* Twice what a sleep and a wake-up take. Longer, and a spin in vain costs too much beside what
@@ -16,6 +20,7 @@
 #define JUMP_MISSES 3
 #define CALM_NS     INT64_C(20000000) /* how long an answer about the machine holds */
 #define CROWDED_NS  INT64_C(4000000)
+#define SIGNALS_NS  INT64_C(1000000) /* of a long spin: between two looks for signals */
 
 static inline void relax(void)
 {
@@ -88,23 +93,84 @@ static int spin_once(wait_try *attempt, wait_idle *idle, void *context)
     return -EAGAIN;
 }
 
+/* A spin that is longer than the adaptive ones does what a sleep would: it looks for the dead,
+ * and sees signals. */
+struct vigil {
+    int64_t due_ns, dead_ns;
+    bool listens; /* signals are blocked but for the looks */
+    sigset_t before;
+};
+
+static struct vigil vigil_at(int64_t now_ns)
+{
+    return (struct vigil){.due_ns = clock_after(now_ns, MOST_NS),
+                          .dead_ns = clock_after(now_ns, LOOKOUT_FIRST_NS)};
+}
+
+/* A handler that has run leaves no trace, unless it runs inside a system call. So signals wait
+ * for ours; not those that an instruction of this thread raises. */
+static void begin_to_listen(struct peer *me, struct vigil *vigil)
+{
+    static const int raised[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+                                 SIGTRAP, SIGSYS, SIGABRT};
+    sigset_t all;
+
+    /* relaxed: set by the handle's owner before it waits. */
+    if (vigil->listens || !atomic_load_explicit(&me->interrupt, memory_order_relaxed))
+        return;
+    sigfillset(&all);
+    for (size_t i = 0; i < sizeof(raised) / sizeof(raised[0]); i++)
+        sigdelset(&all, raised[i]);
+    vigil->listens = pthread_sigmask(SIG_BLOCK, &all, &vigil->before) == 0;
+}
+
+static void end_vigil(const struct vigil *vigil)
+{
+    if (vigil->listens)
+        pthread_sigmask(SIG_SETMASK, &vigil->before, NULL);
+}
+
+/* -EAGAIN: spin on. -EINTR. */
+static int keep_vigil(struct peer *me, struct vigil *vigil, int64_t now_ns)
+{
+    static const struct timespec at_once = {0, 0};
+    int saved = errno, result = -EAGAIN;
+
+    vigil->due_ns = now_ns + SIGNALS_NS;
+    if (now_ns >= vigil->dead_ns) {
+        lookout_pass(me);
+        vigil->dead_ns = now_ns + LOOKOUT_FIRST_NS;
+    }
+    begin_to_listen(me, vigil);
+    if (vigil->listens && ppoll(NULL, 0, &at_once, &vigil->before) < 0 && errno == EINTR)
+        result = -EINTR;
+    errno = saved;
+    return result;
+}
+
 int spin(struct peer *me, wait_try *attempt, wait_idle *idle, void *context,
          int64_t *now_ns, int64_t until_ns)
 {
+    struct vigil vigil = vigil_at(*now_ns);
     bool jumped = false;
+    int result;
 
     do {
         int64_t before = *now_ns;
-        int result = spin_once(attempt, idle, context);
 
+        result = spin_once(attempt, idle, context);
         if (result != -EAGAIN) {
             if (!jumped && get32(&me->spin_misses))
                 put32(&me->spin_misses, 0);
-            return result;
+            break;
         }
         *now_ns = os->now_ns();
         jumped |= *now_ns - before > JUMP_NS;
-    } while (*now_ns < until_ns);
-    missed(me, jumped ? JUMP_MISSES : 1);
-    return -EAGAIN;
+        if (__builtin_expect(*now_ns >= vigil.due_ns, 0) && *now_ns < until_ns)
+            result = keep_vigil(me, &vigil, *now_ns);
+    } while (result == -EAGAIN && *now_ns < until_ns);
+    end_vigil(&vigil);
+    if (result == -EAGAIN)
+        missed(me, jumped ? JUMP_MISSES : 1);
+    return result;
 }

@@ -3,6 +3,8 @@
 #include "support.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
 
 #include "ipc/os.h"
 #include "ipc/spin.h"
@@ -175,6 +177,91 @@ static void spins_as_told(void **state)
     assert_int_equal(sleeps, 2);
 }
 
+static int looks;
+
+static bool is_looked_at(const struct view *view, uint32_t i)
+{
+    (void)view, (void)i;
+    looks++;
+    return false;
+}
+
+/* Somebody else is there, who may die. */
+static pid_t make_another(int end[2])
+{
+    pid_t child;
+    char byte = 0;
+
+    assert_int_equal(pipe(end), 0);
+    child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        os = &os_kernel;
+        tr_release(loan_i64(arena, 1, 0)); /* joins */
+        close(end[0]);
+        byte = (char)(write(end[1], "j", 1) != 1);
+        for (;;)
+            pause();
+    }
+    close(end[1]);
+    assert_int_equal(read(end[0], &byte, 1), 1);
+    close(end[0]);
+    return child;
+}
+
+static void long_spins_look_for_the_dead(void **state)
+{
+    int end[2];
+    pid_t child = make_another(end);
+    (void)state;
+
+    tick = 100000;
+    looks = 0;
+    fake.dead = is_looked_at;
+    arena->peer.spin_ns = INT64_MAX;
+    assert_int_equal(wait_ns(1000 * MS), -ETIMEDOUT);
+    assert_true(looks >= 20);
+    assert_int_equal(sleeps, 0);
+    kill(child, SIGKILL);
+    status_of(child);
+}
+
+static int handled;
+
+static void handle(int number)
+{
+    handled = number;
+}
+
+static int signal_at_500(void *context)
+{
+    (void)context;
+    if (++tries == 500)
+        raise(SIGUSR1);
+    return -EAGAIN;
+}
+
+static void signals_end_long_spins(void **state)
+{
+    struct sigaction action = {.sa_handler = handle, .sa_flags = SA_RESTART};
+    sigset_t mask;
+    (void)state;
+
+    sigaction(SIGUSR1, &action, NULL);
+    tick = 100000;
+    arena->peer.spin_ns = INT64_MAX;
+    assert_int_equal(wait_for(&arena->peer, &word, signal_at_500, NULL, 1000 * MS),
+                     -ETIMEDOUT); /* it did not ask for it */
+    assert_int_equal(handled, SIGUSR1);
+    tr_arena_set_interruptible(arena, 1);
+    handled = tries = 0;
+    assert_int_equal(wait_for(&arena->peer, &word, signal_at_500, NULL, 1000 * MS),
+                     -EINTR);
+    assert_int_equal(handled, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, NULL, &mask);
+    assert_false(sigismember(&mask, SIGUSR1));
+}
+
 /* The budget of the next wait, had the machine room. */
 static int64_t budget(void)
 {
@@ -269,6 +356,8 @@ int main(void)
         SCENE(looks_again_after_the_announcement),
         SCENE(long_timeouts_are_for_ever),
         SCENE(spins_as_told),
+        SCENE(long_spins_look_for_the_dead),
+        SCENE(signals_end_long_spins),
         SCENE(gives_up_what_never_pays),
         SCENE(never_spins_in_a_crowd),
         SCENE(never_spins_on_the_only_processor),
