@@ -9,7 +9,9 @@
 
 #define CELL_FULL       UINT64_C(1)
 #define CELL_SLOT(cell) ((uint32_t)((cell) >> 1 & 0xfffff))
-#define CELL_TURN(cell) ((cell) >> 21) /* lap + 1, 0: never filled */
+#define CELL_SEALED     (UINT64_C(1) << 21)
+#define LAP_SHIFT       22
+#define LAPS            (UINT64_C(1) << (64 - LAP_SHIFT))
 #define MAX_CELLS       131072
 
 /* subscriber.word: bits 0-1 state | 2-3 policy | 4-12 participant | 16-47 incarnation. */
@@ -34,14 +36,23 @@ static bool seat_alive(const struct view *view, uint64_t word)
            participant_word(PARTICIPANT_LIVE, SEAT_INC(word));
 }
 
-static uint64_t cell_of(const struct broadcast *b, uint64_t at, uint32_t slot)
+/* The lap of a position, as a cell has it. */
+static uint64_t lap_word(const struct broadcast *b, uint64_t at)
 {
-    return ((at >> b->shift) + 1) << 21 | (uint64_t)slot << 1 | CELL_FULL;
+    return ((at >> b->shift) + 1) << LAP_SHIFT;
 }
 
-static uint64_t turn_of(const struct broadcast *b, uint64_t at)
+static uint64_t cell_of(const struct broadcast *b, uint64_t at, uint32_t slot)
 {
-    return (at >> b->shift) + 1;
+    return lap_word(b, at) | (uint64_t)slot << 1 | CELL_FULL;
+}
+
+/* How many laps a cell, which is @p seen, is ahead of position @p at, modulo LAPS. */
+static int64_t ahead_of(const struct broadcast *b, uint64_t at, uint64_t seen)
+{
+    if (MUTANT(LAP_BY_SIZE))
+        return (int64_t)(seen >> LAP_SHIFT) - (int64_t)(lap_word(b, at) >> LAP_SHIFT);
+    return (int64_t)(seen - lap_word(b, at)) >> LAP_SHIFT;
 }
 
 static _Atomic uint64_t *cell_at(const struct broadcast *b, uint64_t at)
@@ -49,10 +60,10 @@ static _Atomic uint64_t *cell_at(const struct broadcast *b, uint64_t at)
     return &b->cells[at & (b->count - 1)];
 }
 
-/* The position that a cell, which is @p seen, was filled for last. */
-static uint64_t position_of(const struct broadcast *b, uint64_t at, uint64_t seen)
+/* The position of the cell of @p at that is @p laps later. */
+static uint64_t moved(const struct broadcast *b, uint64_t at, int64_t laps)
 {
-    return (CELL_TURN(seen) - 1) << b->shift | (at & (b->count - 1));
+    return at + ((uint64_t)laps << b->shift);
 }
 
 static uint64_t look(const struct broadcast *b, uint64_t at)
@@ -166,23 +177,29 @@ static struct lows lows(const struct broadcast *b, uint64_t tail)
     return low;
 }
 
+static bool holds(const struct broadcast *b, uint64_t at, uint64_t seen)
+{
+    return ahead_of(b, at, seen) == 0 && (seen & CELL_FULL);
+}
+
 /* Take the message of @p at out of the ring. Whether its slot became free. */
 static bool drop(struct broadcast *b, uint64_t at, uint64_t seen, bool now)
 {
     uint32_t slot = CELL_SLOT(seen);
     uint64_t word;
 
-    if (slot >= b->view->geo.slot_count ||
-        !shared_settle(b->view, cell_at(b, at), seen, slot, &word))
+    if (slot >= b->view->geo.slot_count)
         return false;
-    /* E9: the cell is replaced before the slot is retired. */
-    return shm_cas(cell_at(b, at), &seen, turn_of(b, at) << 21, E9) &&
-           shared_retire(b->view, slot, word, now);
-}
-
-static bool holds(const struct broadcast *b, uint64_t at, uint64_t seen)
-{
-    return CELL_TURN(seen) == turn_of(b, at) && (seen & CELL_FULL);
+    /* Twice, for it may be sealed meanwhile. */
+    for (int i = 0; i < 2 && holds(b, at, seen); i++) {
+        if (!shared_settle(b->view, cell_at(b, at), seen, slot, &word))
+            seen = look(b, at);
+        /* E9: the cell is replaced before the slot is retired. */
+        else if (shm_cas(cell_at(b, at), &seen, lap_word(b, at) | (seen & CELL_SEALED),
+                         E9))
+            return shared_retire(b->view, slot, word, now);
+    }
+    return false;
 }
 
 /* Where the ring's messages begin, about, and no earlier than they can. */
@@ -236,18 +253,48 @@ bool broadcast_give_up(struct broadcast *b, uint32_t c, bool oldest)
  * is moved nearer. @p seen: its cell. */
 static bool at_tail(const struct broadcast *b, uint64_t *at, uint64_t *seen)
 {
-    uint64_t turn = turn_of(b, *at);
+    int64_t ahead;
 
     *seen = look(b, *at);
-    if (CELL_TURN(*seen) >= turn) {
-        *at = position_of(b, *at, *seen) + 1;
+    ahead = ahead_of(b, *at, *seen);
+    if (ahead >= 0) {
+        *at = moved(b, *at, ahead) + 1;
         return false;
     }
-    if (*at > 0 && CELL_TURN(look(b, *at - 1)) < turn_of(b, *at - 1)) {
+    if (*at > 0 && ahead_of(b, *at - 1, look(b, *at - 1)) < 0) {
         --*at; /* the hint was past it */
         return false;
     }
     return true;
+}
+
+void broadcast_close(struct broadcast *b)
+{
+    /* E3: before the look for sleepers. */
+    shm_store(&b->channel->closed, 1, E3);
+    wake_all(b->view, &b->channel->items);
+    wake_all(b->view, &b->channel->room);
+}
+
+bool broadcast_closed(const struct broadcast *b)
+{
+    /* E3: shutdown changes it, then wakes. */
+    return shm_load(&b->channel->closed, E3) != 0;
+}
+
+/* The cell of the tail, @p at, was @p seen: whether nothing will ever come there. 0: something
+ * came, or the cell has changed otherwise. */
+static int ended(const struct broadcast *b, uint64_t at, uint64_t seen)
+{
+    if (seen & CELL_SEALED)
+        return -ESHUTDOWN;
+    if (!broadcast_closed(b))
+        return -EAGAIN;
+    /* E11: a publisher fills the cell before, and we look again, or finds it sealed. */
+    return MUTANT(NEWS_UNSEALED) ||
+                   shm_cas(cell_at(b, at), &seen, seen | CELL_SEALED, E11_PUT)
+               ? -ESHUTDOWN
+               : 0;
 }
 
 uint64_t broadcast_tail(const struct broadcast *b)
@@ -260,7 +307,8 @@ uint64_t broadcast_tail(const struct broadcast *b)
     return at;
 }
 
-/* One look at position *at. 1: put there. 0: go on at *at. -EAGAIN: somebody blocks. */
+/* One look at position *at. 1: put there. 0: go on at *at. -EAGAIN: somebody blocks.
+ * -ESHUTDOWN. */
 static int put_at(struct broadcast *b, struct peer *me, const struct putting *putting,
                   uint64_t *at, struct lows *low)
 {
@@ -269,6 +317,8 @@ static int put_at(struct broadcast *b, struct peer *me, const struct putting *pu
 
     if (!at_tail(b, at, &seen))
         return 0;
+    if (seen & CELL_SEALED)
+        return -ESHUTDOWN;
     *low = lows(b, *at);
     if (*at - low->blocking >= b->count)
         return -EAGAIN;
@@ -290,7 +340,7 @@ static int put_at(struct broadcast *b, struct peer *me, const struct putting *pu
 int broadcast_put(struct broadcast *b, struct peer *me, uint32_t slot, uint64_t *position)
 {
     /* relaxed: a hint. */
-    uint64_t at = shm_load(&b->channel->tail, memory_order_relaxed);
+    uint64_t start = shm_load(&b->channel->tail, memory_order_relaxed), at = start;
     struct putting putting;
     struct lows low;
     int result = -EAGAIN;
@@ -306,8 +356,8 @@ int broadcast_put(struct broadcast *b, struct peer *me, uint32_t slot, uint64_t 
         shared_undo(me, &putting);
         return result;
     }
-    /* relaxed: a hint. */
-    shm_store(&b->channel->tail, at + 1, memory_order_relaxed);
+    /* relaxed: a hint. Not stored: one that was stopped here must not set it back. */
+    shm_cas(&b->channel->tail, &start, at + 1, memory_order_relaxed);
     wake_all(b->view, &b->channel->items);
     trim(b, low.all, at + 1);
     *position = at;
@@ -415,10 +465,16 @@ void broadcast_unsubscribe(struct broadcast *b, const struct seat *seat)
 static bool skip(struct broadcast *b, const struct seat *seat, uint64_t cursor,
                  uint64_t seen, uint64_t *lost)
 {
-    uint64_t next = cursor + 1, position = position_of(b, cursor, seen), from = cursor;
+    /* relaxed: a hint, and never ahead. */
+    uint64_t tail = shm_load(&b->channel->tail, memory_order_relaxed);
+    uint64_t next = cursor + 1, from = cursor;
+    int64_t ahead = ahead_of(b, cursor, seen);
 
-    if (position > cursor && position - b->count + 1 > next)
-        next = position - b->count + 1;
+    /* The last `count` before the tail may be there. */
+    if (tail > b->count && tail - b->count > next)
+        next = tail - b->count;
+    if (ahead > 0 && moved(b, cursor, ahead) - b->count + 1 > next)
+        next = moved(b, cursor, ahead) - b->count + 1;
     /* E3: before the look for publishers. */
     if (!shm_cas(&b->seats[seat->index].cursor, &cursor, next, E3))
         return false;
@@ -455,8 +511,10 @@ static int take_once(struct broadcast *b, struct peer *me, const struct seat *se
     uint64_t seen = look(b, cursor);
     int result;
 
-    if (CELL_TURN(seen) < turn_of(b, cursor))
-        return -EAGAIN;
+    if (ahead_of(b, cursor, seen) == -1) {
+        result = ended(b, cursor, seen);
+        return result == 0 ? 1 : result;
+    }
     if (!holds(b, cursor, seen)) {
         skip(b, seat, cursor, seen, lost);
         return 1;
@@ -499,19 +557,31 @@ uint64_t broadcast_missed(const struct broadcast *b, const struct seat *seat)
     return shm_get(&b->seats[seat->index].missed);
 }
 
-bool broadcast_ready(const struct broadcast *b, const struct seat *seat)
+int broadcast_ready(const struct broadcast *b, const struct seat *seat)
 {
     /* relaxed: only we move it. */
     uint64_t cursor = shm_load(&b->seats[seat->index].cursor, memory_order_relaxed);
+    int result = 0;
 
-    return CELL_TURN(look(b, cursor)) >= turn_of(b, cursor);
+    for (uint64_t i = patience(b); i > 0 && result == 0; i--) {
+        uint64_t seen = look(b, cursor);
+
+        if (ahead_of(b, cursor, seen) != -1)
+            return 0;
+        result = ended(b, cursor, seen);
+    }
+    return result;
 }
 
 bool broadcast_names(const struct view *view, uint32_t index, uint64_t position,
                      uint32_t slot)
 {
     struct broadcast b;
+    uint64_t seen;
 
-    return broadcast_view(view, index, &b) == 0 &&
-           look(&b, position) == cell_of(&b, position, slot);
+    if (position >= WHERE_NOWHERE || broadcast_view(view, index, &b) < 0)
+        return false;
+    seen = look(&b, position) & ~CELL_SEALED;
+    /* The lap as far as the place has it. */
+    return (seen ^ cell_of(&b, position, slot)) << (b.shift - 1) == 0;
 }

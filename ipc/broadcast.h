@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* broadcast.h - a ring of shared slots: each message for every subscriber.
  *
- *  cell: bit 0 full | bits 1-20 slot | bits 21-63 lap + 1; 0: never filled
+ *  cell: bit 0 full | bits 1-20 slot | bit 21 sealed | bits 22-63 lap + 1; 0: never filled
  *
  *  publish  position p: cell of lap n - 1 -> FULL(n, slot); the slot that was there retires
  *  take     pin what the cell names, cursor c -> c + 1
  *  trim     what every subscriber has had, but for the last `keep`: FULL(n) -> GONE(n)
+ *  seal     cell of lap n - 1 -> the same, sealed: it is never filled again
  *
  * Positions count for ever and are filled in order. A ring of n cells lets a subscriber lag
  * by n - 1. One that lags further finds the cell at its cursor gone or in a later lap; what
@@ -15,6 +16,14 @@
  * Who registers while a publisher is between that look and its compare-and-swap (E13): the
  * publisher had seen p - 1 filled before it looked. The subscriber looks for the tail after it
  * has registered, so finds p or more, and begins at most n - 1 before it: p - n is not its.
+ *
+ * A cell has room for 42 bits of its lap: laps are compared modulo 2^42 by their signed
+ * difference. Tail and cursors are whole and only grow, by compare-and-swap, so a subscriber
+ * that was stopped for longer than that many laps finds its way by the tail.
+ *
+ * Closing goes through the ring, as in ring.h: a subscriber that finds nothing at its cursor
+ * when the broadcast is closed seals the cell that would be filled there. What the cell still
+ * holds of the lap before stays for others.
  *
  * A subscriber is alive while its participant has the incarnation that registered. The
  * entry of a dead one counts for nobody and is taken by the next: there is nothing to reap. */
@@ -64,8 +73,9 @@ void broadcast_wish(const struct broadcast_wish *wish, struct channel_wish *chan
 /* A checked sight of it. 0, -EBADMSG. */
 int broadcast_view(const struct view *view, uint32_t index, struct broadcast *out);
 
-/* Publish a slot that @p me loaned or received. 0, with its position; -EAGAIN: a subscriber
- * that blocks is behind, the slot is held as it was. Lock-free when nobody blocks. */
+/* Publish a slot that @p me loaned or received. 0, with its position. -EAGAIN: a subscriber
+ * that blocks is behind; -ESHUTDOWN: sealed; then the slot is held as it was. Lock-free when
+ * nobody blocks. */
 int broadcast_put(struct broadcast *b, struct peer *me, uint32_t slot,
                   uint64_t *position);
 
@@ -91,22 +101,28 @@ struct taken {
     uint64_t position;
 };
 
-/* The next message. 0; -EAGAIN; -EOVERFLOW: some were missed, the next call goes on;
- * -ENOTCONN: evicted; -ENOBUFS: no pin is left; -EBADMSG. */
+/* The next message. 0; -EAGAIN; -ESHUTDOWN: closed, and nothing is left; -EOVERFLOW: some were
+ * missed, the next call goes on; -ENOTCONN: evicted; -ENOBUFS: no pin is left; -EBADMSG. */
 int broadcast_take(struct broadcast *b, struct peer *me, const struct seat *seat,
                    struct taken *taken);
 
 /* How many @p seat has missed. */
 uint64_t broadcast_missed(const struct broadcast *b, const struct seat *seat);
 
-/* Whether there is anything for @p seat, without taking it. */
-bool broadcast_ready(const struct broadcast *b, const struct seat *seat);
+/* Whether there is anything for @p seat, without taking it. 0, -EAGAIN, -ESHUTDOWN. */
+int broadcast_ready(const struct broadcast *b, const struct seat *seat);
+
+/* Nobody shall publish any more. Subscribers read what is there, then seal it. */
+void broadcast_close(struct broadcast *b);
+
+/* Whether that was asked for. */
+bool broadcast_closed(const struct broadcast *b);
 
 /* For memory: give up messages in slots of class @p c that every subscriber has had; or, if
  * @p drop, the oldest that no blocking subscriber waits for. Whether a slot is free now. */
 bool broadcast_give_up(struct broadcast *b, uint32_t c, bool drop);
 
-/* Whether the cell of @p position names @p slot. */
+/* Whether the cell of @p position, as WHERE_POSITION() gives it, names @p slot. */
 bool broadcast_names(const struct view *view, uint32_t index, uint64_t position,
                      uint32_t slot);
 

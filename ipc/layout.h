@@ -76,7 +76,8 @@ struct control {
     uint32_t pin_count;
     uint32_t pin_stride;
     uint32_t eventfd_count;
-    uint64_t reserved[4];
+    uint64_t secret[2]; /* of the hashes of names and keys */
+    uint64_t reserved[2];
     struct slot_class classes[MAX_CLASSES];
     uint8_t pad[PAGE - 160 - 32 * MAX_CLASSES];
 };
@@ -156,10 +157,11 @@ struct tensor_words {
  * what comes after is there if a flag in `tensors` says so. */
 struct slot_record {
     alignas(LINE) _Atomic uint64_t owner; /* who owns the slot, see slot.h */
-    _Atomic uint64_t where;               /* channel and position it was queued at */
+    _Atomic uint64_t where;               /* its place in odd generations, see slot.h */
     _Atomic uint64_t reply_to;            /* see request.h */
     _Atomic uint64_t tensors;  /* count 0-15, content 16-23, sender 24-31, TENSORS_... */
     struct tensor_words first; /* of a table: offset and nbytes are the table's */
+    _Atomic uint64_t where_even; /* its place in even generations */
     _Atomic uint64_t correlation_id;
     _Atomic uint64_t deadline_ns;
     _Atomic uint64_t published_ns;
@@ -169,8 +171,7 @@ struct slot_record {
     _Atomic uint64_t name[SMALL_TEXT / 8];  /* of the first tensor */
     _Atomic uint64_t descr[SMALL_TEXT / 8]; /* of the first tensor */
     _Atomic uint64_t memory;                /* MEMORY_..., by who holds the slot */
-    _Atomic uint64_t shared_at;  /* cell that names a shared slot, see shared.h */
-    _Atomic uint64_t reply_code; /* with TENSORS_ERROR: what the server said */
+    _Atomic uint64_t reply_code;            /* with TENSORS_ERROR: what the server said */
     _Atomic uint64_t reserved[1];
 };
 
@@ -186,7 +187,7 @@ struct subscriber {
 struct board_key {
     alignas(LINE) _Atomic uint64_t word; /* state and hash, see board.h */
     _Atomic uint64_t cell;               /* slot + 1: 0-20, version 21-63 */
-    _Atomic uint64_t key_reserved;
+    _Atomic uint64_t base; /* a version that it had, for the bits that the cell lacks */
     _Atomic uint64_t key[BOARD_KEY / 8]; /* 0-terminated */
 };
 
@@ -209,9 +210,10 @@ AT(channel, extra, 640);
 AT(channel, groups, 896);
 AT(slot_record, where, 8);
 AT(slot_record, first, 32);
-AT(slot_record, correlation_id, 192);
-AT(slot_record, user, 224);
-AT(slot_record, shared_at, 488);
+AT(slot_record, where_even, 192);
+AT(slot_record, correlation_id, 200);
+AT(slot_record, user, 232);
+AT(slot_record, memory, 488);
 AT(board_key, key, 24);
 #undef AT
 _Static_assert(sizeof(struct control) == PAGE, "control block");

@@ -17,19 +17,20 @@
     X(REAP_FORGETS, "an entry is free before its slots are swept")                  \
     X(REAP_BELIEVES, "the reaper wakes only where somebody is announced")           \
     X(REAP_SILENT, "the reaper wakes nobody")                                       \
-    X(OLD_CHANNEL, "a send that found no room leaves the slot's former channel")    \
     X(ORPHANS_FORGOTTEN, "who finds no orphan clears the mark of a new one")        \
     X(PIN_BLIND, "a reader does not look at the cell again after its pin")          \
     X(PINS_IGNORED, "a retired slot is freed without a look at the pins")           \
     X(UNSETTLED, "a cell is replaced before the putting of its slot is done")       \
     X(NEVER_NAMED, "the reaper does not look whether a cell names a slot")          \
     X(TAIL_FIRST, "a subscriber looks for the tail only before it registers")       \
+    X(ONE_PLACE, "a slot has one place, which a forward overwrites")                \
+    X(BACK_ONE, "a send that found no room goes on to the place it was to go to")   \
+    X(TURN_BY_SIZE, "the turns of cells are compared as if they never wrapped")     \
+    X(CLOSE_UNSEALED, "a receiver says closed and empty without a seal")            \
+    X(LAP_BY_SIZE, "the laps of cells are compared as if they never wrapped")       \
+    X(NEWS_UNSEALED, "a subscriber says closed without a seal")                     \
     X(SNATCH, "the reaper takes an unwanted reply from a living sender's hands")    \
-    X(ANSWER_BLIND, "a server does not look at the ticket again after its put")     \
-    X(DRAIN_FIRST, "who gives up looks into its inbox before it ends the ticket")   \
-    X(TICKETS_KEPT, "the reaper leaves the tickets of the dead as they are")        \
-    X(STALE_KEPT, "who needs memory leaves stale replies to their owner")           \
-    X(FREE_ANY, "a server frees what its process has queued, whoever put it")       \
+    X(ANSWER_BLIND, "who replied does not look whether the requester died")         \
     X(FLAG_FIRST, "who listens sets the word's flag before its bit")                \
     X(FLAG_FORCED, "who finds no listener takes the flag away, whoever came since") \
     X(RING_SWALLOWED, "a listener that is busy counts as rung")                     \

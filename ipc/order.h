@@ -123,8 +123,4 @@
 #define E15_LOOK  memory_order_acquire
 #define E15_CLOSE memory_order_acq_rel
 
-/* E16: one order of reply put and ticket looked at again; ticket ended and inbox looked into:
- * all seq_cst, as are the put (E8, or E3 of an orphan's mark) and the looks (E8, E3). */
-#define E16 memory_order_seq_cst
-
 #endif

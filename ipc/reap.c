@@ -9,7 +9,6 @@
 #include "ipc/notify.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
-#include "ipc/receivers.h"
 #include "ipc/request.h"
 #include "ipc/shared.h"
 #include "ipc/wake.h"
@@ -43,52 +42,110 @@ static void free_slot(const struct sweep *sweep, uint32_t slot, uint64_t word)
         counted(sweep, &sweep->report->freed, COUNT_FREED);
 }
 
+/* The queue of a place, if it is one. */
+static bool queue_of(const struct view *view, uint64_t where, struct ring *ring)
+{
+    uint32_t index = WHERE_CHANNEL(where);
+
+    return index < view->geo.channel_count &&
+           CHANNEL_STATE(channel_word(view, index)) == CHANNEL_READY &&
+           CHANNEL_KIND(channel_word(view, index)) == CHANNEL_QUEUE &&
+           channel_ring(view, index, ring) == 0;
+}
+
+/* A message that waits for its next receiver in its slot. */
+struct waiting {
+    const struct ring *ring;
+    uint32_t deliveries;
+    uint32_t generation; /* says which of its places counts */
+};
+
 /* Let the next receiver find the message in its slot. */
 static void orphan(const struct sweep *sweep, uint32_t slot, uint64_t word,
-                   uint32_t deliveries, const struct ring *ring)
+                   const struct waiting *waiting)
 {
     struct slot_record *record = view_record(sweep->me->view, slot);
-    uint64_t mark = slot_word(SLOT_ORPHAN, SLOT_NOBODY, 0, deliveries,
-                              SLOT_GENERATION(word));
+    uint64_t mark = slot_word(SLOT_ORPHAN, SLOT_NOBODY, 0, waiting->deliveries,
+                              waiting->generation);
 
     /* E6 release: pairs with take_orphan(); what the dead one wrote is passed on. */
     if (MUTANT(COUNT_FIRST))
-        orphan_announce(sweep->me->view, ring->channel);
+        orphan_announce(sweep->me->view, waiting->ring->channel);
     if (!still(sweep) || !shm_cas(&record->owner, &word, mark, E6_REAP))
         return;
     counted(sweep, &sweep->report->redelivered, COUNT_REDELIVERED);
     if (!MUTANT(COUNT_FIRST))
-        orphan_announce(sweep->me->view, ring->channel);
+        orphan_announce(sweep->me->view, waiting->ring->channel);
 }
 
-/* A message that the dead one had received, or was sending. */
-static void sweep_message(const struct sweep *sweep, uint32_t slot, uint64_t word)
+/* What the dead one had received from @p where: @p deliveries times before, and as generation
+ * @p generation says now. */
+static void sweep_received(const struct sweep *sweep, uint32_t slot, uint64_t word,
+                           uint64_t where, uint32_t deliveries, uint32_t generation)
 {
     const struct view *view = sweep->me->view;
-    uint64_t where = slot_where(view_record(view, slot));
-    uint32_t index = WHERE_CHANNEL(where), deliveries = SLOT_DELIVERIES(word);
     struct ring ring;
 
-    if (index >= view->geo.channel_count ||
-        CHANNEL_STATE(channel_word(view, index)) != CHANNEL_READY ||
-        CHANNEL_KIND(channel_word(view, index)) != CHANNEL_QUEUE ||
-        channel_ring(view, index, &ring) < 0) {
+    if (!queue_of(view, where, &ring)) {
         free_slot(sweep, slot, word);
-        return;
-    }
-    if (SLOT_STATE(word) == SLOT_QUEUED) {
-        if (WHERE_POSITION(where) == WHERE_NOWHERE ||
-            !ring_names(&ring, WHERE_POSITION(where), slot))
-            orphan(sweep, slot, word, deliveries, &ring);
-        return;
-    }
-    if (ring.redeliver && deliveries + 1 < ring.max_deliveries &&
-        request_is_good(view, slot)) {
-        orphan(sweep, slot, word, deliveries + 1, &ring);
+    } else if (ring.redeliver && deliveries + 1 < ring.max_deliveries &&
+               !request_is_spoilt(view, slot)) {
+        orphan(sweep, slot, word, &(struct waiting){&ring, deliveries + 1, generation});
     } else if (still(sweep) &&
                (request_bounce(view, slot, word) || slot_free_from(view, slot, word))) {
         counted(sweep, &sweep->report->dropped, COUNT_DROPPED);
     }
+}
+
+/* What the dead one was moving, and is nowhere yet, goes back: a loan is freed, a received
+ * message is again one that was received. */
+static void sweep_back(const struct sweep *sweep, uint32_t slot, uint64_t word,
+                       uint64_t where)
+{
+    struct slot_record *record = view_record(sweep->me->view, slot);
+
+    if (WHERE_FROM(where) == 0)
+        free_slot(sweep, slot, word);
+    else
+        sweep_received(sweep, slot, word, slot_was(record, word), WHERE_FROM(where) - 1,
+                       SLOT_GENERATION(word) + 1);
+}
+
+/* What the dead one was sending. If a cell names it, it is sent. */
+static void sweep_queued(const struct sweep *sweep, uint32_t slot, uint64_t word,
+                         uint64_t where)
+{
+    struct ring ring;
+
+    if (!queue_of(sweep->me->view, where, &ring) || ring_writable(&ring) == -ESHUTDOWN)
+        sweep_back(sweep, slot, word, where);
+    else
+        orphan(sweep, slot, word,
+               &(struct waiting){&ring, SLOT_DELIVERIES(word), SLOT_GENERATION(word)});
+}
+
+/* Whether a cell names the queued slot. Until then its sender, if it lives, is between its
+ * steps, and writes what it takes for its own. */
+static bool placed(const struct view *view, uint32_t slot, uint64_t where)
+{
+    struct ring ring;
+
+    return queue_of(view, where, &ring) && ring_names(&ring, WHERE_POSITION(where), slot);
+}
+
+/* A message that the dead one had received, or was moving. */
+static void sweep_message(const struct sweep *sweep, uint32_t slot, uint64_t word)
+{
+    struct slot_record *record = view_record(sweep->me->view, slot);
+    uint64_t where = slot_where(record, word);
+
+    if (SLOT_STATE(word) == SLOT_RECEIVED)
+        sweep_received(sweep, slot, word, where, SLOT_DELIVERIES(word),
+                       SLOT_GENERATION(word));
+    else if (SLOT_STATE(word) == SLOT_PUTTING)
+        sweep_back(sweep, slot, word, where);
+    else if (!placed(sweep->me->view, slot, where))
+        sweep_queued(sweep, slot, word, where);
 }
 
 static void sweep_slots(const struct sweep *sweep)
@@ -116,7 +173,8 @@ static void sweep_slots(const struct sweep *sweep)
         if (SLOT_STATE(word) == SLOT_SHARED || SLOT_STATE(word) == SLOT_RETIRED)
             (void)shared_sweep(view, slot, word);
         mine = SLOT_WHO(word) == sweep->who && SLOT_INC(word) == inc;
-        if (SLOT_STATE(word) == SLOT_QUEUED && (mine || slot_is_placed(view, slot)) &&
+        if (SLOT_STATE(word) == SLOT_QUEUED &&
+            (mine || MUTANT(SNATCH) || placed(view, slot, slot_where(record, word))) &&
             request_unwanted(view, slot, word)) {
             free_slot(sweep, slot, word);
             continue;
@@ -159,13 +217,10 @@ static void sweep_entry(const struct sweep *sweep)
     struct participant *entry = view_participant(view, sweep->who);
     uint64_t word = sweep->entry;
 
-    if (!MUTANT(TICKETS_KEPT))
-        request_end_all(view, sweep->who);
     if (!MUTANT(REAP_FORGETS))
         sweep_slots(sweep);
     notify_forget(view, sweep->who, PARTICIPANT_INC(sweep->entry));
     duty_leave(view, sweep->who);
-    receivers_forget(view, sweep->who);
     if (!MUTANT(REAP_SILENT))
         wake_everybody(view);
     /* E7 release: pairs with participant_join(): the sweep comes before the next owner.

@@ -4,8 +4,10 @@
  *
  *  LOANED(dead)                        -> FREE
  *  QUEUED(dead), a cell names it       stays: it is published
- *  QUEUED(dead), no cell names it      -> ORPHAN of the channel: the send is finished
+ *  QUEUED(dead), no cell names it      -> ORPHAN of the channel: the send is finished; or, if
+ *                                      the channel is sealed, back to where it came from
  *  RECEIVED(dead)                      -> ORPHAN, one delivery more; or FREE, by the policy
+ *  PUTTING(dead), no cell names it     back to where it came from
  *  PUTTING(dead), SHARED, RETIRED      cells and the pins of others decide: see shared.h
  *  pins of the dead                    are erased
  *  everybody who sleeps on anything    is woken, once: the dead may have owed it

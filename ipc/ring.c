@@ -9,14 +9,24 @@
 #include "ipc/wake.h"
 
 #define CELL_SLOT(cell) ((uint32_t)((cell)&0xfffff))
-#define CELL_TURN(cell) ((cell) >> 20)
+#define CELL_SEALED     (UINT64_C(1) << 20)
+#define TURN_SHIFT      21
+#define TURNS           (UINT64_C(1) << (64 - TURN_SHIFT))
 
 /* How far to fetch ahead of what is being received. */
 #define AHEAD 4
 
 static uint64_t cell_of(uint64_t turn, uint32_t slot)
 {
-    return turn << 20 | slot;
+    return turn << TURN_SHIFT | slot;
+}
+
+/* How many turns @p cell is ahead of @p turn, modulo TURNS. */
+static int64_t ahead_of(uint64_t cell, uint64_t turn)
+{
+    if (MUTANT(TURN_BY_SIZE))
+        return (int64_t)(cell >> TURN_SHIFT) - (int64_t)(turn % TURNS);
+    return (int64_t)(cell - (turn << TURN_SHIFT)) >> TURN_SHIFT;
 }
 
 struct place {
@@ -33,10 +43,23 @@ static struct place place_of(const struct ring *ring, uint64_t position)
                           (uint32_t)(position % ring->capacity)};
 }
 
-/* The position that cell @p index has in a turn, 1 or later. */
-static uint64_t position_of(const struct ring *ring, uint64_t turn, uint32_t index)
+/* The position of the same cell @p turns later. Before the first there is none: then it is
+ * one TURNS later, which every cell takes for the same. */
+static uint64_t moved(const struct ring *ring, uint64_t at, int64_t turns)
 {
-    return (turn - 1) * ring->capacity + index;
+    uint64_t by = (uint64_t)turns * ring->capacity;
+
+    if (turns < 0 && 0 - by > at)
+        by += TURNS * ring->capacity;
+    return at + by;
+}
+
+/* The position near @p hint that is @p at modulo 2^43. */
+static uint64_t nearest(uint64_t hint, uint64_t at)
+{
+    int64_t by = (int64_t)((at - hint) << 21) >> 21;
+
+    return by < 0 && (uint64_t)-by > hint ? WHERE_AT(at) : hint + (uint64_t)by;
 }
 
 /* Both walks end: under contention somebody else got on each time round, and a peer that
@@ -54,8 +77,8 @@ static bool follows(const struct ring *ring, uint64_t at)
     if (at == 0)
         return true;
     /* relaxed: nothing is read through it, and a cell never goes back. */
-    return CELL_TURN(shm_load(&ring->cells[before.index], memory_order_relaxed)) >=
-           before.turn;
+    return ahead_of(shm_load(&ring->cells[before.index], memory_order_relaxed),
+                    before.turn) >= 0;
 }
 
 static uint64_t look(const struct ring *ring, uint32_t index)
@@ -66,11 +89,41 @@ static uint64_t look(const struct ring *ring, uint32_t index)
     return shm_load(&ring->cells[index], E8_LOOK);
 }
 
+void ring_close(struct ring *ring)
+{
+    /* E3: before the look for sleepers. */
+    shm_store(&ring->channel->closed, 1, E3);
+    wake_all(ring->view, &ring->channel->items);
+    wake_all(ring->view, &ring->channel->room);
+}
+
+bool ring_is_closed(const struct ring *ring)
+{
+    /* E3: shutdown changes it, then wakes. */
+    return shm_load(&ring->channel->closed, E3) != 0;
+}
+
+/* The cell that is filled next was @p seen: whether nothing will ever come there. 0: something
+ * came. */
+static int ended(const struct ring *ring, uint32_t index, uint64_t seen)
+{
+    if (seen & CELL_SEALED)
+        return -ESHUTDOWN;
+    if (!ring_is_closed(ring))
+        return -EAGAIN;
+    /* E8: a sender fills the cell before, and we look again, or finds it sealed. */
+    return MUTANT(CLOSE_UNSEALED) ||
+                   shm_cas(&ring->cells[index], &seen, seen | CELL_SEALED, E8_PUT)
+               ? -ESHUTDOWN
+               : 0;
+}
+
 /* The slot that the cell of position @p at names is still queued there. */
 static bool unclaimed(const struct ring *ring, uint64_t at, uint64_t cell, uint64_t *word)
 {
     uint32_t slot = CELL_SLOT(cell);
     struct slot_record *record;
+    uint64_t other;
 
     if (slot >= ring->view->geo.slot_count) {
         view_count(ring->view, COUNT_CORRUPT, 1);
@@ -82,50 +135,79 @@ static bool unclaimed(const struct ring *ring, uint64_t at, uint64_t cell, uint6
      * former life. A slot that was queued again since has another generation: the claim
      * compares the whole word. E3: the look of a sender who waits for room. */
     *word = shm_load(&record->owner, E1_TAKE);
-    return SLOT_STATE(*word) == SLOT_QUEUED &&
-           (MUTANT(NO_PLACE) || slot_where(record) == WHERE(ring->index, at));
+    if (SLOT_STATE(*word) != SLOT_QUEUED)
+        return false;
+    other = slot_where(record, *word) ^ WHERE(ring->index, WHERE_AT(at));
+    return MUTANT(NO_PLACE) || other << 8 == 0; /* but for where it came from */
 }
 
-/* Whether the message at @p at, which cell @p cell names, has been claimed. */
+/* Whether the head says that the message before position @p at was claimed. One that is far
+ * off is wrong by whole TURNS, see ring.h, and says nothing. */
+static bool behind(const struct ring *ring, uint64_t head, uint64_t at)
+{
+    return at - head < ring->capacity;
+}
+
+/* Whether the message in the cell that position @p at is to fill has been claimed. */
 static bool passed(struct ring *ring, uint64_t at, uint64_t cell)
 {
     uint64_t word;
 
-    if (CELL_TURN(cell) == 0)
+    if (cell == 0 && at < ring->capacity)
         return true;
     /* relaxed: local, and only ever behind. */
-    if (atomic_load_explicit(&ring->passed, memory_order_relaxed) > at)
+    if (behind(ring, atomic_load_explicit(&ring->passed, memory_order_relaxed), at))
         return true;
     /* E14 acquire: pairs with the receiver's store: all before the head were claimed. */
     word = shm_load(&ring->channel->head, E14_LOOK);
     atomic_store_explicit(&ring->passed, word,
                           memory_order_relaxed); /* relaxed: as above */
-    return word > at || !unclaimed(ring, at, cell, &word);
+    return behind(ring, word, at) || !unclaimed(ring, at - ring->capacity, cell, &word);
 }
 
-/* One look at position *at. 1: put there. 0: go on at *at. -EAGAIN: full. */
-static int put_at(struct ring *ring, struct slot_record *record, uint32_t slot,
-                  uint64_t *at)
+/* What is to be put. */
+struct coming {
+    struct slot_record *record;
+    uint32_t slot, generation;
+    uint64_t came; /* see WHERE_FROM */
+};
+
+static void aim(const struct ring *ring, const struct coming *coming, uint64_t position)
+{
+    /* relaxed: ordered before the word, or the cell, that says that it is there. */
+    shm_store(slot_place(coming->record, coming->generation),
+              WHERE(ring->index, position) | coming->came, memory_order_relaxed);
+}
+
+/* One look at position *at. 1: put there. 0: go on at *at. -EAGAIN: full. -ESHUTDOWN. */
+static int put_at(struct ring *ring, const struct coming *coming, uint64_t *at)
 {
     struct place place = place_of(ring, *at);
     uint64_t seen = look(ring, place.index);
-    uint64_t turn = CELL_TURN(seen);
+    int64_t ahead = ahead_of(seen, place.turn);
 
-    if (turn >= place.turn) {
-        *at = position_of(ring, turn, place.index) + 1;
+    if (ahead >= 0) {
+        *at = moved(ring, *at, ahead) + 1;
+    } else if (ahead < -1) { /* the hint was past it */
+        *at = moved(ring, *at, ahead + 1);
     } else if (!follows(ring, *at)) {
         --*at;
-    } else if (turn + 1 == place.turn) {
-        if (!MUTANT(OVERWRITE) && !passed(ring, *at - ring->capacity, seen))
+    } else if (seen & CELL_SEALED) {
+        return -ESHUTDOWN;
+    } else {
+        if (!MUTANT(OVERWRITE) && !passed(ring, *at, seen))
             return -EAGAIN;
-        slot_place(record, WHERE(ring->index, *at));
+        aim(ring, coming, WHERE_AT(*at));
         /* E8 release: pairs with look(). E3: before the look for sleeping receivers. */
-        return shm_cas(&ring->cells[place.index], &seen, cell_of(place.turn, slot),
-                       E8_PUT);
-    } else { /* the hint was past it */
-        *at = position_of(ring, turn + 1, place.index);
+        return shm_cas(&ring->cells[place.index], &seen,
+                       cell_of(place.turn, coming->slot), E8_PUT);
     }
     return 0;
+}
+
+static uint64_t queued(const struct peer *me, uint32_t generation)
+{
+    return slot_word(SLOT_QUEUED, me->who, me->inc, 0, generation);
 }
 
 int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
@@ -133,44 +215,38 @@ int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
     struct slot_record *record = view_record(ring->view, slot);
     /* relaxed: the slot is ours; the tail is a hint. */
     uint64_t mine = shm_load(&record->owner, memory_order_relaxed);
-    uint32_t generation = SLOT_GENERATION(mine) + !MUTANT(SAME_GENERATION);
-    /* Where it goes should we find no room, and die: a loan has not been anywhere. */
-    uint64_t from = SLOT_STATE(mine) == SLOT_LOANED && !MUTANT(OLD_CHANNEL)
-                        ? WHERE_NONE
-                        : WHERE(WHERE_CHANNEL(slot_where(record)), WHERE_NOWHERE);
     uint64_t at = shm_load(&ring->channel->tail, memory_order_relaxed);
+    struct coming coming = {.record = record,
+                            .slot = slot,
+                            .generation = SLOT_GENERATION(mine) +
+                                          !MUTANT(SAME_GENERATION),
+                            .came = slot_came(mine)};
     int result = -EAGAIN;
 
     ASSERT_HELD(me, record);
     /* Should we die before a cell names the slot, the reaper finishes: it knows the channel. */
-    slot_place(record, WHERE(ring->index, WHERE_NOWHERE));
+    aim(ring, &coming, WHERE_NOWHERE);
     /* E1 release: pairs with unclaimed(); publishes record and payload. A forwarded message
      * is delivered for the first time in its new channel. */
     if (!MUTANT(CELL_FIRST))
-        shm_store(&record->owner, slot_word(SLOT_QUEUED, me->who, me->inc, 0, generation),
-                  E1_PUT);
+        shm_store(&record->owner, queued(me, coming.generation), E1_PUT);
     for (uint64_t i = patience(ring); i > 0; i--) {
-        result = put_at(ring, record, slot, &at);
+        result = put_at(ring, &coming, &at);
         if (result != 0)
             break;
         result = -EAGAIN;
     }
     if (result == 1) {
         if (MUTANT(CELL_FIRST)) /* E1: too late */
-            shm_store(&record->owner,
-                      slot_word(SLOT_QUEUED, me->who, me->inc, 0, generation), E1_PUT);
+            shm_store(&record->owner, queued(me, coming.generation), E1_PUT);
         /* relaxed: a hint. */
         shm_store(&ring->channel->tail, at + 1, memory_order_relaxed);
         wake_one(ring->view, &ring->channel->items);
         return 0;
     }
     ASSERT_MINE(me, record, SLOT_QUEUED);
-    slot_place(record, from);
-    /* relaxed: still ours; the generation stays ahead. */
-    shm_store(
-        &record->owner,
-        slot_word(SLOT_STATE(mine), me->who, me->inc, SLOT_DELIVERIES(mine), generation),
-        memory_order_relaxed);
+    /* relaxed: still ours. One store: word and place go back at once. */
+    shm_store(&record->owner, slot_back(mine, me), memory_order_relaxed);
     return result;
 }
 
@@ -227,7 +303,7 @@ static void fetch_ahead(const struct ring *ring, uint64_t at)
     /* relaxed: only a guess. */
     uint64_t cell = shm_get(&ring->cells[place.index]);
 
-    if (CELL_TURN(cell) == place.turn)
+    if (ahead_of(cell, place.turn) == 0)
         fetch(ring, CELL_SLOT(cell));
 }
 
@@ -244,30 +320,28 @@ static int claim(struct ring *ring, struct peer *me, uint64_t at, uint64_t cell)
                    slot_held(word, SLOT_RECEIVED, me), E6_CLAIM);
 }
 
-/* One look at position *at. 1: taken. 0: go on at *at. -EAGAIN: empty. */
+/* One look at position *at. 1: taken. 0: go on at *at. -EAGAIN: empty. -ESHUTDOWN. */
 static int take_at(struct ring *ring, struct peer *me, uint64_t *at, uint32_t *slot)
 {
     struct place place = place_of(ring, *at);
     uint64_t seen = look(ring, place.index);
-    uint64_t turn = CELL_TURN(seen);
+    int64_t ahead = ahead_of(seen, place.turn);
 
-    if (turn > place.turn) { /* filled again: all before that were claimed */
-        *at = position_of(ring, turn - 1, place.index) + 1;
-        return 0;
-    }
-    if (turn == place.turn) {
+    if (ahead == 0) {
         int won = claim(ring, me, *at, seen);
 
         *slot = CELL_SLOT(seen);
         ++*at;
         return won;
     }
-    /* Not filled yet; that the head is ahead of the tail is a peer's doing. */
-    if (!follows(ring, *at)) {
+    if (ahead !=
+        -1) /* filled again: all before that were claimed. Or the head is far off. */
+        *at = moved(ring, *at, ahead - 1) + 1;
+    else if (!follows(ring, *at))
         --*at;
-        return 0;
-    }
-    return -EAGAIN;
+    else
+        return ended(ring, place.index, seen);
+    return 0;
 }
 
 int ring_take(struct ring *ring, struct peer *me, uint32_t *slot)
@@ -294,51 +368,71 @@ int ring_take(struct ring *ring, struct peer *me, uint32_t *slot)
     return 0;
 }
 
-bool ring_readable(struct ring *ring)
+/* As take_at(), but nothing is taken. 1: there is something. */
+static int readable_at(struct ring *ring, uint64_t *at)
+{
+    struct place place = place_of(ring, *at);
+    uint64_t seen = look(ring, place.index), word;
+    int64_t ahead = ahead_of(seen, place.turn);
+
+    if (ahead == 0) {
+        bool there = unclaimed(ring, *at, seen, &word);
+
+        ++*at;
+        return there;
+    }
+    if (ahead != -1)
+        *at = moved(ring, *at, ahead - 1) + 1;
+    else if (!follows(ring, *at))
+        --*at;
+    else
+        return ended(ring, place.index, seen);
+    return 0;
+}
+
+int ring_readable(struct ring *ring)
 {
     /* relaxed: a hint. */
     uint64_t at = shm_load(&ring->channel->head, memory_order_relaxed);
+    int result = 0;
 
     /* E3: the look after the announcement, here and below. */
     if (shm_load(&ring->channel->orphans, E3) & ORPHANS_THERE)
-        return true;
-    for (uint64_t i = patience(ring); i > 0; i--) {
-        struct place place = place_of(ring, at);
-        uint64_t seen = look(ring, place.index), turn = CELL_TURN(seen), word;
-
-        if (turn > place.turn)
-            at = position_of(ring, turn - 1, place.index) + 1;
-        else if (turn == place.turn && unclaimed(ring, at, seen, &word))
-            return true;
-        else if (turn == place.turn)
-            at++;
-        else if (!follows(ring, at))
-            at--;
-        else
-            return false;
-    }
-    return false;
+        return 0;
+    for (uint64_t i = patience(ring); i > 0 && result == 0; i--)
+        result = readable_at(ring, &at);
+    return result == 0 ? -EAGAIN : result == 1 ? 0 : result;
 }
 
-bool ring_writable(struct ring *ring)
+/* As put_at(), but nothing is put. 1: there is room. */
+static int writable_at(struct ring *ring, uint64_t *at)
+{
+    struct place place = place_of(ring, *at);
+    uint64_t seen = look(ring, place.index);
+    int64_t ahead = ahead_of(seen, place.turn);
+
+    if (ahead >= 0)
+        *at = moved(ring, *at, ahead) + 1;
+    else if (ahead < -1)
+        *at = moved(ring, *at, ahead + 1);
+    else if (!follows(ring, *at))
+        --*at;
+    else if (seen & CELL_SEALED)
+        return -ESHUTDOWN;
+    else
+        return passed(ring, *at, seen) ? 1 : -EAGAIN;
+    return 0;
+}
+
+int ring_writable(struct ring *ring)
 {
     /* relaxed: a hint. */
     uint64_t at = shm_load(&ring->channel->tail, memory_order_relaxed);
+    int result = 0;
 
-    for (uint64_t i = patience(ring); i > 0; i--) {
-        struct place place = place_of(ring, at);
-        uint64_t seen = look(ring, place.index), turn = CELL_TURN(seen);
-
-        if (turn >= place.turn)
-            at = position_of(ring, turn, place.index) + 1;
-        else if (!follows(ring, at))
-            at--;
-        else if (turn + 1 == place.turn)
-            return passed(ring, at - ring->capacity, seen);
-        else
-            at = position_of(ring, turn + 1, place.index);
-    }
-    return false;
+    for (uint64_t i = patience(ring); i > 0 && result == 0; i--)
+        result = writable_at(ring, &at);
+    return result == 0 ? -EAGAIN : result == 1 ? 0 : result;
 }
 
 struct ring_sight ring_look_ahead(const struct ring *ring)
@@ -349,7 +443,7 @@ struct ring_sight ring_look_ahead(const struct ring *ring)
     const _Atomic uint64_t *cell = &ring->cells[place.index];
     uint64_t seen = shm_get(cell);
 
-    return (struct ring_sight){CELL_TURN(seen) < place.turn ? cell : NULL, seen};
+    return (struct ring_sight){ahead_of(seen, place.turn) < 0 ? cell : NULL, seen};
 }
 
 bool ring_still(const struct ring *ring, const struct ring_sight *sight)
@@ -366,19 +460,24 @@ bool ring_still(const struct ring *ring, const struct ring_sight *sight)
     return false;
 }
 
-bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot)
+uint64_t ring_sequence(const struct ring *ring, uint64_t where)
 {
-    struct place place = place_of(ring, position);
+    uint64_t at = WHERE_POSITION(where);
 
-    return look(ring, place.index) == cell_of(place.turn, slot);
+    /* relaxed: a hint. */
+    return at & WHERE_NOWHERE
+               ? at
+               : nearest(shm_load(&ring->channel->head, memory_order_relaxed), at);
 }
 
-void ring_watch(const struct ring *ring)
+bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot)
 {
-    /* E3: after an orphan's mark. */
-    (void)shm_load(&ring->channel->orphans, E3);
-    for (uint32_t i = 0; i < ring->capacity; i++)
-        (void)look(ring, i);
+    /* relaxed: a hint. */
+    uint64_t tail = shm_load(&ring->channel->tail, memory_order_relaxed);
+    struct place place = place_of(ring, nearest(tail, position));
+
+    return position < WHERE_NOWHERE &&
+           (look(ring, place.index) & ~CELL_SEALED) == cell_of(place.turn, slot);
 }
 
 uint64_t ring_depth(const struct ring *ring)

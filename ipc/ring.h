@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* ring.h - a bounded first-in-first-out ring of slots: any number of senders and receivers.
  *
- *  cell: bits 0-19 slot | bits 20-63 turn, 0 before it was ever filled
+ *  cell: bits 0-19 slot | bit 20 sealed | bits 21-63 turn, 0 before it was ever filled
  *
- *  put   slot LOANED(me) -> QUEUED(me), where = this cell;  cell (turn - 1) -> (turn, slot)
+ *  put   slot LOANED(me) -> QUEUED(me), its place = this cell;  cell (turn - 1) -> (turn, slot)
  *  take  slot QUEUED -> RECEIVED(me)
+ *  seal  cell (turn - 1) -> the same, sealed: it is never filled again
  *
  * The claim is the change of the slot word; a cell only changes when it is filled again. So
  * there is no step between which a receiver could be killed or stopped and hold up others,
@@ -15,7 +16,17 @@
  * Positions count for ever; position p is cell p % capacity in turn p / capacity + 1. Tail
  * and head are hints, never ahead of the truth: a cell says in which turn it is, and so where
  * to go on. That the tail leads past no hole is checked at the cell before. The head says
- * which messages have all been claimed, so that a sender need not look at their slots. */
+ * which messages have all been claimed, so that a sender need not look at their slots.
+ *
+ * A cell has room for 43 bits of its turn. Turns are compared modulo 2^43 by their signed
+ * difference. A hint that is older than 2^42 turns (its process was stopped that long before
+ * it stored it) leads to a position that is wrong by a multiple of 2^43 turns: it still is the
+ * same cell in the same turn, and nothing but reports tells the difference.
+ *
+ * Closing goes through the ring. The word `closed` only asks for it. A receiver that then
+ * finds the ring empty seals the cell that would be filled next. A sender fills that cell
+ * before, and its message is found, or it meets the seal and keeps its message. Only who has
+ * sealed the ring, or found it sealed, says that it is closed and empty. */
 #ifndef TR_IPC_RING_H
 #define TR_IPC_RING_H
 
@@ -34,17 +45,25 @@ struct ring {
     bool redeliver;
 };
 
-/* Queue a slot that @p me loaned or received. 0, -EAGAIN: no room, the slot is held as it
- * was. Lock-free. */
+/* Queue a slot that @p me loaned or received. 0. -EAGAIN: no room; -ESHUTDOWN: sealed; then
+ * the slot is held as it was. Lock-free. */
 int ring_put(struct ring *ring, struct peer *me, uint32_t slot);
 
-/* Take the oldest. 0, -EAGAIN: nothing there. Lock-free. */
+/* Take the oldest. 0. -EAGAIN: nothing there. -ESHUTDOWN: nor will there ever be. Lock-free. */
 int ring_take(struct ring *ring, struct peer *me, uint32_t *slot);
 
-/* Whether a take, or a put, would find something, or room. For those who wait for several
- * channels. */
-bool ring_readable(struct ring *ring);
-bool ring_writable(struct ring *ring);
+/* For those who wait for several channels: whether a take would find something. 0: it would.
+ * -EAGAIN, -ESHUTDOWN as ring_take(). */
+int ring_readable(struct ring *ring);
+
+/* Whether a put would find room. 0: it would. -EAGAIN, -ESHUTDOWN as ring_put(). */
+int ring_writable(struct ring *ring);
+
+/* Nobody shall send any more. Receivers drain the ring, then seal it. */
+void ring_close(struct ring *ring);
+
+/* Whether that was asked for. */
+bool ring_is_closed(const struct ring *ring);
 
 /* The cell that the next message will be named by, as it was found: not filled. */
 struct ring_sight {
@@ -57,11 +76,11 @@ struct ring_sight ring_look_ahead(const struct ring *ring);
 /* Whether surely nothing came since. If something did, its lines are on their way. */
 bool ring_still(const struct ring *ring, const struct ring_sight *sight);
 
-/* Whether a cell of the ring names @p slot at @p position. For the reaper. */
-bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot);
+/* The number of the message that is, or was, at @p where. */
+uint64_t ring_sequence(const struct ring *ring, uint64_t where);
 
-/* Whatever was put before this call is seen by the caller from here on. */
-void ring_watch(const struct ring *ring);
+/* Whether the cell of @p position, as WHERE_POSITION() gives it, names @p slot. For the reaper. */
+bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot);
 
 /* How many are there, about. */
 uint64_t ring_depth(const struct ring *ring);

@@ -210,8 +210,9 @@ static void fill(const struct view *view)
     for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
         struct slot_record *record = view_record(view, slot);
 
-        shm_put(&record->owner, slot_word(SLOT_FREE, SLOT_NOBODY, 0, 0, 1));
+        shm_put(&record->owner, slot_word(SLOT_FREE, SLOT_NOBODY, 0, 0, 2));
         shm_put(&record->where, WHERE_NONE);
+        shm_put(&record->where_even, WHERE_NONE);
     }
     for (uint32_t i = 0; i < view->geo.class_count; i++)
         if (view->geo.classes[i].slot_bytes >= COPY_LARGE) {

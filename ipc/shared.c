@@ -107,8 +107,10 @@ void shared_begin(struct peer *me, uint32_t slot, struct putting *putting)
     putting->word = slot_word(SLOT_PUTTING, me->who, me->inc,
                               SLOT_DELIVERIES(putting->held),
                               SLOT_GENERATION(putting->held) + 1);
+    putting->came = slot_came(putting->held);
     /* relaxed: before the word. */
-    shm_store(&record->shared_at, WHERE_NONE, memory_order_relaxed);
+    shm_store(slot_place(record, SLOT_GENERATION(putting->word)),
+              WHERE_NONE | putting->came, memory_order_relaxed);
     /* E11 release: pairs with shared_pin(); publishes record and payload. */
     shm_store(&record->owner, putting->word, E11_PUT);
 }
@@ -120,7 +122,8 @@ void shared_aim(struct peer *me, const struct putting *putting, uint32_t channel
 
     ASSERT_MINE(me, record, SLOT_PUTTING);
     /* relaxed: before the cell. */
-    shm_store(&record->shared_at, WHERE(channel, position), memory_order_relaxed);
+    shm_store(slot_place(record, SLOT_GENERATION(putting->word)),
+              WHERE(channel, WHERE_AT(position)) | putting->came, memory_order_relaxed);
 }
 
 /* The same life in another state: it still says who put it. */
@@ -144,11 +147,8 @@ void shared_undo(struct peer *me, const struct putting *putting)
     struct slot_record *record = view_record(me->view, putting->slot);
 
     ASSERT_MINE(me, record, SLOT_PUTTING);
-    /* relaxed: nobody else has seen it; the generation stays ahead. */
-    shm_store(&record->owner,
-              slot_word(SLOT_STATE(putting->held), me->who, me->inc,
-                        SLOT_DELIVERIES(putting->held), SLOT_GENERATION(putting->word)),
-              memory_order_relaxed);
+    /* relaxed: nobody else has seen it. One store: word and place go back at once. */
+    shm_store(&record->owner, slot_back(putting->held, me), memory_order_relaxed);
 }
 
 bool shared_settle(const struct view *view, const _Atomic uint64_t *cell, uint64_t seen,
@@ -309,11 +309,9 @@ uint32_t shared_pinned(const struct view *view, uint32_t who, uint32_t c)
 }
 
 /* Whether the cell that is to name the slot does. */
-static bool named(const struct view *view, uint32_t slot)
+static bool named(const struct view *view, uint32_t slot, uint64_t owner)
 {
-    /* relaxed: ordered after the word by its acquire. */
-    uint64_t at = shm_load(&view_record(view, slot)->shared_at, memory_order_relaxed);
-    uint64_t word;
+    uint64_t at = slot_where(view_record(view, slot), owner), word;
     uint32_t index = WHERE_CHANNEL(at);
 
     if (index >= view->geo.channel_count)
@@ -330,7 +328,7 @@ static bool named(const struct view *view, uint32_t slot)
 bool shared_sweep(const struct view *view, uint32_t slot, uint64_t word)
 {
     bool there = SLOT_STATE(word) == SLOT_RETIRED ||
-                 (named(view, slot) && !MUTANT(NEVER_NAMED));
+                 (named(view, slot, word) && !MUTANT(NEVER_NAMED));
 
     if (SLOT_STATE(word) == SLOT_RETIRED)
         shared_free(view, slot, word);

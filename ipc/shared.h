@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* shared.h - slots that many read at once: broadcast and board.
  *
- *  put     slot LOANED(me) or RECEIVED(me) -> PUTTING(me), shared_at = the cell;
+ *  put     slot LOANED(me) or RECEIVED(me) -> PUTTING(me), its place = the cell;
  *          cell: old -> this slot (compare-and-swap);  slot PUTTING -> SHARED
  *  read    cell is seen;  pin {slot, generation} is stored;  the cell is unchanged
  *  drop    pin is cleared;  is the slot retired? then look whether it can be freed
@@ -50,6 +50,7 @@ struct putting {
     uint32_t slot;
     uint64_t held; /* its word before */
     uint64_t word; /* PUTTING(me) */
+    uint64_t came; /* see WHERE_FROM */
 };
 
 /* Begin to put a slot that @p me loaned or received. */

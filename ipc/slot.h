@@ -13,10 +13,19 @@
  *
  * Who is named in the word may change it by a plain store, as long as it lives; everybody
  * else, and whoever competes, by compare-and-swap of the whole word. The generation grows
- * each time the slot is queued or freed, so that a late compare-and-swap fails. */
+ * each time the slot is queued, put, held again or freed, so that a late compare-and-swap
+ * fails.
+ *
+ * Where the slot is, or came from, is a second word, and both must change in one step. So
+ * there are two places, and the generation says which one counts: the odd one or the even
+ * one. Who moves a slot writes the place that does not count, then the word with the next
+ * generation. Who finds no room goes back by the generation after that: its place is the old
+ * one, untouched. A slot becomes free with an even generation, so that a plain send writes
+ * the odd place, which lies in the line of the word. */
 #ifndef TR_IPC_SLOT_H
 #define TR_IPC_SLOT_H
 
+#include "ipc/mutant.h"
 #include "ipc/order.h"
 #include "ipc/view.h"
 
@@ -54,15 +63,9 @@ static inline uint64_t slot_held(uint64_t word, enum slot_state state,
                      SLOT_GENERATION(word));
 }
 
-/* The word that ring_put() gives a slot whose word is @p mine. */
-static inline uint64_t slot_queued(uint64_t mine, const struct peer *me)
-{
-    return slot_word(SLOT_QUEUED, me->who, me->inc, 0, SLOT_GENERATION(mine) + 1);
-}
-
 static inline uint64_t slot_freed(uint64_t word)
 {
-    return slot_word(SLOT_FREE, SLOT_NOBODY, 0, 0, SLOT_GENERATION(word) + 1);
+    return slot_word(SLOT_FREE, SLOT_NOBODY, 0, 0, (SLOT_GENERATION(word) | 1) + 1);
 }
 
 /* Whether @p word says that @p me holds the slot in @p state. */
@@ -72,24 +75,56 @@ static inline bool slot_is(uint64_t word, enum slot_state state, const struct pe
            SLOT_INC(word) == (me->inc & 0xfff);
 }
 
-/* Channel 0-11, position 12-63: where a queued slot is, or a received one came from.
- * The position never comes back, so that a cell that was passed by can't be taken for it. */
+/* A place: channel 0-11 | position 12-54 | in no cell yet 55 | from 56-63.
+ *
+ * Positions are compared modulo 2^43. A cell names the slot that was put there last, so a
+ * wrong match needs a cell that was read 2^43 messages ago, and a slot that is queued at just
+ * that distance; the claim then compares the whole word, and takes a message that is queued.
+ *
+ * From: deliveries + 1 of a message that was received before and is sent on; 0: of a loan. */
+#define WHERE_MASK               ((UINT64_C(1) << 43) - 1)
+#define WHERE_AT(position)       ((position)&WHERE_MASK)
 #define WHERE(channel, position) ((uint64_t)(channel) | (position) << 12)
 #define WHERE_CHANNEL(where)     ((uint32_t)((where)&0xfff))
-#define WHERE_POSITION(where)    ((where) >> 12)
-#define WHERE_NOWHERE            ((UINT64_C(1) << 52) - 1) /* in no cell */
+#define WHERE_POSITION(where)    ((where) >> 12 & (WHERE_MASK | WHERE_NOWHERE))
+#define WHERE_NOWHERE            (UINT64_C(1) << 43) /* as a position: in no cell */
 #define WHERE_NONE               WHERE(0xfff, WHERE_NOWHERE)
+#define WHERE_FROM(where)        ((uint32_t)((where) >> 56))
+#define WHERE_CAME(deliveries)   ((uint64_t)((deliveries) + 1) << 56)
 
-static inline uint64_t slot_where(struct slot_record *record)
+/* The place of the slot in the life that generation @p generation says. */
+static inline _Atomic uint64_t *slot_place(struct slot_record *record,
+                                           uint32_t generation)
 {
-    /* relaxed: ordered after the slot's word by the edge with which that was read. */
-    return shm_load(&record->where, memory_order_relaxed);
+    return __builtin_expect(generation & 1, 1) || MUTANT(ONE_PLACE) ? &record->where
+                                                                    : &record->where_even;
 }
 
-static inline void slot_place(struct slot_record *record, uint64_t where)
+/* Where the slot is whose word is @p word. */
+static inline uint64_t slot_where(struct slot_record *record, uint64_t word)
 {
-    /* relaxed: ordered before the word, or the cell, that says that it is there. */
-    shm_store(&record->where, where, memory_order_relaxed);
+    /* relaxed: ordered after the word by the edge with which that was read. */
+    return shm_load(slot_place(record, SLOT_GENERATION(word)), memory_order_relaxed);
+}
+
+/* Where it was before that, if it was on its way when the word was written. */
+static inline uint64_t slot_was(struct slot_record *record, uint64_t word)
+{
+    /* relaxed: as above. */
+    return shm_load(slot_place(record, SLOT_GENERATION(word) - 1), memory_order_relaxed);
+}
+
+/* What a slot that is held as @p word says says of its origin when it is moved. */
+static inline uint64_t slot_came(uint64_t word)
+{
+    return SLOT_STATE(word) == SLOT_LOANED ? 0 : WHERE_CAME(SLOT_DELIVERIES(word));
+}
+
+/* The word of a slot that goes back to who held it as @p held says: two generations on. */
+static inline uint64_t slot_back(uint64_t held, const struct peer *me)
+{
+    return slot_word(SLOT_STATE(held), me->who, me->inc, SLOT_DELIVERIES(held),
+                     SLOT_GENERATION(held) + (MUTANT(BACK_ONE) ? 1 : 2));
 }
 
 /* Channel word orphans: bit 0 = some may be there, bits 1-31 count of marks. */

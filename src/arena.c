@@ -39,7 +39,7 @@ _Static_assert(TR_MAX_PARTICIPANTS == MAX_PARTICIPANTS &&
 
 #define ALL_FLAGS                                                                \
     (TR_ARENA_POPULATE | TR_ARENA_HUGE | TR_ARENA_LAZY | TR_ARENA_ALLOW_PICKLE | \
-     TR_ARENA_CRC32C | TR_ARENA_OVERCOMMIT | TR_ARENA_DUMP)
+     TR_ARENA_CRC32C | TR_ARENA_OVERCOMMIT | TR_ARENA_DUMP | TR_ARENA_SCRUB)
 
 static const tr_slot_class default_classes[] = {{4096, 256}, {1 << 20, 64}};
 
@@ -95,6 +95,21 @@ static int take_classes(const tr_arena_options *options, struct segment_class *c
     return result;
 }
 
+/* A user who may read and not write could hold locks that keep others out, and everybody
+ * who takes part has to write. */
+static int check_mode(uint32_t mode)
+{
+    uint32_t read = mode & 0444, write = mode & 0222;
+
+    if (mode <= 0777 && read >> 1 == write && (mode & 0600) == 0600)
+        return 0;
+    return tr_fail(
+        TR_EINVAL,
+        "create: mode %03o: give each of owner, group and others both read and "
+        "write or neither, and the owner both: 600, 660, 666",
+        mode);
+}
+
 static int check_options(tr_arena_options *options)
 {
     int result = 0;
@@ -118,9 +133,7 @@ static int check_options(tr_arena_options *options)
         result = check_range("pins", options->pins, 1, 4096);
     if (result == 0)
         result = check_range("eventfds", options->eventfds, 0, options->max_participants);
-    if (result == 0)
-        result = check_range("mode", options->mode, 0, 0777);
-    return result;
+    return result < 0 ? result : check_mode(options->mode);
 }
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -93,12 +93,6 @@ void tr_broadcast_close(tr_broadcast *broadcast)
     free(broadcast);
 }
 
-bool broadcast_is_closed(const tr_broadcast *broadcast)
-{
-    /* E3: shutdown changes it, then wakes. */
-    return shm_load(&broadcast->ring.channel->closed, E3) != 0;
-}
-
 struct publishing {
     tr_broadcast *broadcast;
     uint32_t slot;
@@ -110,7 +104,8 @@ static int try_publish(void *context)
     tr_broadcast *broadcast = publishing->broadcast;
     uint64_t position;
 
-    if (broadcast_is_closed(broadcast))
+    /* Soon after the shutdown; what was not seen here the seal in the ring settles. */
+    if (broadcast_closed(&broadcast->ring))
         return -ESHUTDOWN;
     return broadcast_put(&broadcast->ring, &broadcast->arena->peer, publishing->slot,
                          &position);
@@ -167,10 +162,7 @@ void tr_broadcast_shutdown(tr_broadcast *broadcast)
 {
     if (arena_enter(broadcast->arena) < 0)
         return;
-    /* E3: before the look for sleepers. */
-    shm_store(&broadcast->ring.channel->closed, 1, E3);
-    wake_all(&broadcast->arena->view, &broadcast->ring.channel->items);
-    wake_all(&broadcast->arena->view, &broadcast->ring.channel->room);
+    broadcast_close(&broadcast->ring);
 }
 
 uint32_t tr_broadcast_capacity(const tr_broadcast *broadcast)
@@ -249,12 +241,9 @@ static int try_take(void *context)
 {
     struct taking *taking = context;
     tr_broadcast *broadcast = taking->subscription->broadcast;
-    /* Before the look: what was published before the close is still found. */
-    bool closed = broadcast_is_closed(broadcast);
-    int result = broadcast_take(&broadcast->ring, &broadcast->arena->peer,
-                                &taking->subscription->seat, &taking->taken);
 
-    return result == -EAGAIN && closed ? -ESHUTDOWN : result;
+    return broadcast_take(&broadcast->ring, &broadcast->arena->peer,
+                          &taking->subscription->seat, &taking->taken);
 }
 
 static int explain_receive(const tr_subscription *subscription, int result)
@@ -317,7 +306,7 @@ uint64_t tr_subscription_missed(const tr_subscription *subscription)
     return broadcast_missed(&subscription->broadcast->ring, &subscription->seat);
 }
 
-bool subscription_ready(const tr_subscription *subscription)
+int subscription_ready(const tr_subscription *subscription)
 {
     return broadcast_ready(&subscription->broadcast->ring, &subscription->seat);
 }

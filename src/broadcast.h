@@ -20,13 +20,11 @@ struct tr_subscription {
     uint64_t holder; /* holder_of() when it was taken */
 };
 
-/* Whether tr_subscription_receive() would return at once, but for a close. */
-bool subscription_ready(const struct tr_subscription *subscription);
+/* Whether tr_subscription_receive() would return a message at once. 0; -EAGAIN; -ESHUTDOWN: there
+ * will be none. */
+int subscription_ready(const struct tr_subscription *subscription);
 
 /* Whether it is this process's, and not its parent's. */
 bool subscription_is_ours(const struct tr_subscription *subscription);
-
-/* Whether no more will come. */
-bool broadcast_is_closed(const struct tr_broadcast *broadcast);
 
 #endif

@@ -110,7 +110,6 @@ static void clear_header(const struct peer *me, struct slot_record *record)
 {
     (void)me;
     ASSERT_HELD(me, record);
-    shm_put(&record->where, WHERE_NONE);
     shm_put(&record->reply_to, 0);
 }
 
@@ -149,6 +148,13 @@ int message_open(struct tr_arena *arena, struct message *message, uint32_t slot,
     return descriptor_read(message, base);
 }
 
+/* What the last user of the slot left in its payload. */
+static void scrub(const struct view *view, uint32_t slot, const struct plan *plan)
+{
+    if (__builtin_expect(view->geo.flags & TR_ARENA_SCRUB, 0))
+        memset(view->base + view_payload_off(view, slot), 0, plan->data_bytes);
+}
+
 /* The slot is ours: describe what will be in it. On error it goes back. */
 static int describe_loan(struct tr_arena *arena, uint32_t slot,
                          const tr_tensor_spec specs[], size_t n, const struct plan *plan,
@@ -158,6 +164,7 @@ static int describe_loan(struct tr_arena *arena, uint32_t slot,
     int result = 0;
 
     clear_header(&arena->peer, view_record(&arena->view, slot));
+    scrub(&arena->view, slot, plan);
     message->sequence = 0;
     message->deliveries = 0;
     message->sender = arena->peer.who;
@@ -239,6 +246,7 @@ int message_respec(struct message *message, const tr_tensor_spec specs[], size_t
                        (unsigned long)plan.data_bytes, (unsigned long)plan.table_bytes,
                        (unsigned long)message_capacity(message));
     ASSERT_HELD(&message->arena->peer, view_record(view, message->slot));
+    scrub(view, message->slot, &plan);
     descriptor_write(view, message->slot, specs, n, &plan);
     return descriptor_read(message, view->base);
 }

@@ -7,14 +7,12 @@
 #include <time.h>
 
 #include "ipc/channel.h"
-#include "ipc/receivers.h"
 #include "ipc/wait.h"
 #include "ipc/wake.h"
 #include "src/error.h"
 #include "src/message.h"
 #include "src/options.h"
 #include "src/queue.h"
-#include "src/request.h"
 #include "src/waitset.h"
 
 #define FALLBACK_CAPACITY 256
@@ -108,7 +106,7 @@ static int check_same(const tr_queue *queue, const tr_queue_options *options)
 }
 
 int queue_open_any(tr_arena *arena, const char *name, const tr_queue_options *options,
-                   uint64_t behind, tr_queue **out)
+                   tr_queue **out)
 {
     struct channel_wish wish = {.name = name,
                                 .kind = CHANNEL_QUEUE,
@@ -123,8 +121,6 @@ int queue_open_any(tr_arena *arena, const char *name, const tr_queue_options *op
 
     if (!queue)
         return tr_fail(TR_ENOMEM, "no memory for the handle of a queue");
-    if (behind)
-        wish.ring_bytes = UINT64_C(8) * options->capacity + behind;
     result = channel_open_waiting(arena, &wish, &index);
     if (result == 0 && channel_ring(&arena->view, index, &queue->ring) < 0)
         result = explain_open(arena, name, -EBADMSG);
@@ -154,7 +150,7 @@ int tr_queue_open(tr_arena *arena, const char *name, const tr_queue_options *giv
         result = check_options(name, &options);
     if (result == 0)
         result = arena_enter(arena);
-    return result < 0 ? result : queue_open_any(arena, name, &options, 0, out);
+    return result < 0 ? result : queue_open_any(arena, name, &options, out);
 }
 
 void tr_queue_close(tr_queue *queue)
@@ -167,17 +163,12 @@ struct sending {
     uint32_t slot;
 };
 
-static bool is_closed(const tr_queue *queue)
-{
-    /* E3: shutdown changes it, then wakes. */
-    return shm_load(&queue->ring.channel->closed, E3) != 0;
-}
-
 static int try_send(void *context)
 {
     struct sending *sending = context;
 
-    if (is_closed(sending->queue))
+    /* Soon after the shutdown; what was not seen here the seal in the ring settles. */
+    if (ring_is_closed(&sending->queue->ring))
         return -ESHUTDOWN;
     return ring_put(&sending->queue->ring, &sending->queue->arena->peer, sending->slot);
 }
@@ -236,14 +227,11 @@ static int try_receive(void *context)
 {
     struct receiving *receiving = context;
     tr_queue *queue = receiving->queue;
-    /* Before the look: what was sent before the close is still found. */
-    bool closed = is_closed(queue);
     int result = ring_take(&queue->ring, &queue->arena->peer, &receiving->slot);
 
-    if (result != -EAGAIN)
-        return result;
-    receiving->sight = ring_look_ahead(&queue->ring);
-    return closed ? -ESHUTDOWN : -EAGAIN;
+    if (result == -EAGAIN)
+        receiving->sight = ring_look_ahead(&queue->ring);
+    return result;
 }
 
 /* The slot is ours: read it. What breaks a rule goes back at once. */
@@ -256,32 +244,18 @@ static int open_received(tr_queue *queue, uint32_t slot, tr_message **out)
     uint64_t word = shm_load(&record->owner, memory_order_relaxed);
     int result;
 
-    message->sequence = WHERE_POSITION(shm_get(&record->where));
+    message->sequence = ring_sequence(&queue->ring, slot_where(record, word));
     message->deliveries = SLOT_DELIVERIES(word);
     message->sender = TENSORS_SENDER(shm_get(&record->tensors));
     result = message_open(arena, message, slot, arena->view.base, HELD_RECEIVED);
     if (result == 0 && __builtin_expect(arena->view.geo.flags & TR_ARENA_CRC32C, 0))
         result = message_verify(message);
     if (result < 0) {
-        if (!request_refuse(message, result))
-            slot_free(&arena->peer, slot);
+        slot_free(&arena->peer, slot);
         return result;
     }
     *out = message_handle(message);
     return 0;
-}
-
-void queue_receives(tr_queue *queue)
-{
-    uint64_t me = holder_of(&queue->arena->peer);
-
-    /* relaxed: local; to say it twice does no harm. */
-    if (__builtin_expect(
-            atomic_load_explicit(&queue->receiver, memory_order_relaxed) == me, 1))
-        return;
-    receivers_note(&queue->arena->peer, queue->ring.index);
-    /* relaxed: as above. */
-    atomic_store_explicit(&queue->receiver, me, memory_order_relaxed);
 }
 
 int tr_queue_receive(tr_queue *queue, int64_t timeout_ns, tr_message **out)
@@ -292,7 +266,6 @@ int tr_queue_receive(tr_queue *queue, int64_t timeout_ns, tr_message **out)
     if (result < 0)
         return result;
     arena_pulse(queue->arena);
-    queue_receives(queue);
     result = try_receive(&receiving);
     if (result == -EAGAIN && timeout_ns != 0)
         result = wait_for_idle(&queue->arena->peer, &queue->ring.channel->items,
@@ -309,20 +282,12 @@ void tr_queue_shutdown(tr_queue *queue)
 {
     if (arena_enter(queue->arena) < 0)
         return;
-    /* E3: before the look for sleepers. */
-    shm_store(&queue->ring.channel->closed, 1, E3);
-    wake_all(&queue->arena->view, &queue->ring.channel->items);
-    wake_all(&queue->arena->view, &queue->ring.channel->room);
+    ring_close(&queue->ring);
 }
 
 uint64_t tr_queue_depth(const tr_queue *queue)
 {
     return ring_depth(&queue->ring);
-}
-
-uint32_t tr_queue_receivers(const tr_queue *queue)
-{
-    return receivers_count(&queue->arena->view, queue->ring.index);
 }
 
 uint32_t tr_queue_capacity(const tr_queue *queue)
@@ -343,21 +308,18 @@ tr_arena *tr_queue_arena(const tr_queue *queue)
 static uint32_t queue_readable(void *context)
 {
     tr_queue *queue = context;
-    /* Before the look, as in try_receive(). */
-    bool closed = is_closed(queue);
+    int result = ring_readable(&queue->ring);
 
-    if (ring_readable(&queue->ring))
-        return TR_READABLE;
-    return closed ? TR_HUNGUP : 0;
+    return result == 0 ? TR_READABLE : result == -ESHUTDOWN ? TR_HUNGUP : 0;
 }
 
 static uint32_t queue_writable(void *context)
 {
     tr_queue *queue = context;
 
-    if (is_closed(queue))
+    if (ring_is_closed(&queue->ring))
         return TR_HUNGUP;
-    return ring_writable(&queue->ring) ? TR_WRITABLE : 0;
+    return ring_writable(&queue->ring) == 0 ? TR_WRITABLE : 0;
 }
 
 int tr_waitset_add_queue(tr_waitset *set, tr_queue *queue, uint32_t want, uint64_t token)
@@ -379,8 +341,6 @@ int tr_waitset_add_queue(tr_waitset *set, tr_queue *queue, uint32_t want, uint64
                                  .want = TR_WRITABLE};
     if (want & TR_READABLE)
         result = waitset_add(set, &readable, token);
-    if (result == 0 && want & TR_READABLE)
-        queue_receives(queue);
     if (result == 0 && want & TR_WRITABLE)
         result = waitset_add(set, &writable, token);
     return result;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* watch.c - following one key, and how subscriptions, keys and replies get into wait sets. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,12 +13,9 @@
 static uint32_t subscription_readable(void *context)
 {
     const struct tr_subscription *subscription = context;
-    /* Before the look: what was published before the close is still found. */
-    bool closed = broadcast_is_closed(subscription->broadcast);
+    int result = subscription_ready(subscription);
 
-    if (subscription_ready(subscription))
-        return TR_READABLE;
-    return closed ? TR_HUNGUP : 0;
+    return result == 0 ? TR_READABLE : result == -ESHUTDOWN ? TR_HUNGUP : 0;
 }
 
 /* A word that tells listeners, as only those of the set's own arena do. */
@@ -124,17 +122,9 @@ static uint32_t replies_readable(void *context)
 {
     struct inbox *inbox = context;
 
-    return atomic_load(&inbox->ready) || ring_readable(&inbox->queue->ring) ||
-                   pending_overdue(inbox)
+    return atomic_load(&inbox->ready) || ring_readable(&inbox->queue->ring) == 0
                ? TR_READABLE
                : 0;
-}
-
-static int64_t replies_due(void *context)
-{
-    struct inbox *inbox = context;
-
-    return atomic_load(&inbox->soonest_ns);
 }
 
 int tr_waitset_add_replies(tr_waitset *set, uint64_t token)
@@ -149,7 +139,6 @@ int tr_waitset_add_replies(tr_waitset *set, uint64_t token)
     return add(set, set->arena,
                (struct waitable){.word = &inbox->queue->ring.channel->items,
                                  .ready = replies_readable,
-                                 .due = replies_due,
                                  .context = inbox},
                token);
 }

@@ -35,8 +35,11 @@ enum {
     TR_ARENA_OVERCOMMIT = 1u << 5,   /**< do not ask whether the machine and the memory
                                           cgroups have what is reserved: where they have
                                           not, the kernel kills some process */
-    TR_ARENA_DUMP = 1u
-                    << 6 /**< cores of its users hold the arena, twice; else none does */
+    /** Core dumps of the arena's users hold it, twice; else none does. */
+    TR_ARENA_DUMP = 1u << 6,
+    /** A loan is filled with zeros, and so is a request that is reused for its reply. Else it
+     *  shows what the slot's last user left there, as malloc() does. */
+    TR_ARENA_SCRUB = 1u << 7
 };
 
 /** What to create. Fields are only ever added at the end; what the caller's header lacks
@@ -48,7 +51,7 @@ typedef struct tr_arena_options {
     uint32_t class_count;
     uint32_t max_participants; /**< default 64, at most TR_MAX_PARTICIPANTS */
     uint32_t max_channels;     /**< default 64 */
-    uint32_t mode;             /**< permission bits of a named arena, default 0600 */
+    uint32_t mode;             /**< permission bits of a named arena: 0600, 0660, 0666 */
     uint64_t ring_bytes;       /**< shared by the rings and tables of all channels, 8 a
                                        cell; default 4 MiB */
     int64_t spin_ns;           /**< how long a wait may spin before it sleeps: -1 adapts,

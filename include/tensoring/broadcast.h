@@ -95,7 +95,9 @@ TR_API TR_CHECK int tr_broadcast_publish(tr_broadcast *broadcast, tr_message *me
                                          int64_t timeout_ns);
 
 /** No more messages: publishers get TR_ECLOSED, subscribers read what is there and then get
- *  it too. For everybody, for good. Threads: any. Progress: wait-free. */
+ *  it too. A publish that runs at the same time either succeeds before any subscriber is told
+ *  so, or returns TR_ECLOSED and keeps its message. For everybody, for good. Threads: any.
+ *  Progress: wait-free. */
 TR_API void tr_broadcast_shutdown(tr_broadcast *broadcast);
 
 /** How many messages a subscriber may be behind. Threads: any. */

@@ -218,6 +218,7 @@ static int add_constants(PyObject *module)
         {"ARENA_CRC32C", TR_ARENA_CRC32C},
         {"ARENA_OVERCOMMIT", TR_ARENA_OVERCOMMIT},
         {"ARENA_DUMP", TR_ARENA_DUMP},
+        {"ARENA_SCRUB", TR_ARENA_SCRUB},
         {"TENSOR_F_ORDER", TR_TENSOR_F_ORDER},
         {"TENSOR_BYTESWAPPED", TR_TENSOR_BYTESWAPPED},
         {"MAX_NDIM", TR_MAX_NDIM},

@@ -142,6 +142,7 @@ class Arena(_core.Arena):
         checksum: bool = False,
         overcommit: bool = False,
         dump: bool = False,
+        scrub: bool = False,
         participants: int = 64,
         channels: int = 64,
         mode: int = 0o600,
@@ -159,6 +160,7 @@ class Arena(_core.Arena):
             | checksum * _core.ARENA_CRC32C
             | overcommit * _core.ARENA_OVERCOMMIT
             | dump * _core.ARENA_DUMP
+            | scrub * _core.ARENA_SCRUB
         )
         arena = cls._create(
             name,

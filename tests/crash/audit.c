@@ -82,13 +82,13 @@ static const char *audit_slot(const struct view *view, uint32_t slot, struct aud
         return holder_lives(view, word) ? NULL : "held by nobody alive";
     case SLOT_QUEUED:
         audit->queued++;
-        return audit_queued(view, slot, shm_get(&record->where));
+        return audit_queued(view, slot, slot_where(record, word));
     case SLOT_ORPHAN:
         audit->orphans++;
         return audit_orphan(view, orphan_channel(view, slot, word));
     case SLOT_SHARED:
         audit->shared++;
-        return audit_shared(view, slot, shm_get(&record->shared_at));
+        return audit_shared(view, slot, slot_where(record, word));
     case SLOT_RETIRED:
         audit->retired++;
         return NULL;

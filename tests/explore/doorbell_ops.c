@@ -124,7 +124,7 @@ static int try_any(struct attempt *attempt, bool take)
         if (take)
             result = ring_take(queue_ring(me, c), &me->peer, &attempt->slot);
         else
-            result = ring_readable(queue_ring(me, c)) ? 0 : -EAGAIN;
+            result = ring_readable(queue_ring(me, c));
     }
     unlock(set);
     return result;
@@ -200,8 +200,7 @@ static const char *check_listeners(void)
 
             for (uint32_t c = 0; c < CHANNELS; c++)
                 if (shm_get(&sets[actor->peer.who].members.word) >> c & 1 &&
-                    WHERE_CHANNEL(shm_get(&record->where)) ==
-                        queue_ring(actor, c)->index &&
+                    WHERE_CHANNEL(where_now(record)) == queue_ring(actor, c)->index &&
                     (state == SLOT_QUEUED || state == SLOT_ORPHAN))
                     return "a listener sleeps beside a message";
         }

@@ -60,12 +60,12 @@ struct scenario {
     uint32_t slots, channels, capacity, pins;
     uint32_t kills; /* at most */
     uint32_t max_deliveries;
-    uint32_t drop;     /* policy */
+    uint32_t drop;     /* bit set of channels that drop */
     uint32_t marked;   /* the first channel says that there are orphans */
     uint32_t last;     /* bit set of actors */
     uint32_t immortal; /* bit set */
     uint32_t kind;     /* of the channels; 0: queues */
-    uint32_t tickets;  /* words behind the cells of each channel */
+    uint32_t late;     /* counters begin near their ends */
     uint32_t listen;   /* there are listeners: what they touch decides what comes next */
     struct op programs[ACTORS][OPS];
     void (*build)(const struct scenario *scenario); /* after the channels are open */
@@ -92,6 +92,8 @@ struct notes {
     uint8_t cut;             /* receivers that died inside a receive */
     uint8_t rung;            /* listeners that were woken */
     uint8_t killed;
+    uint8_t
+        ended; /* who was told that no more comes: channels of queues, or subscribers */
 };
 
 struct world {

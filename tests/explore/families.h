@@ -15,6 +15,7 @@ extern const struct family trap_family; /* of queues; the mutants must be caught
 extern const struct family queue_family;
 extern const struct family broadcast_family;
 extern const struct family board_family;
+extern const struct family ending_family; /* closes, forwards, counters near their ends */
 extern const struct family request_family;
 extern const struct family wakeup_family;
 /* Counted with the wake-ups. */

@@ -14,8 +14,8 @@
 #define MUTANT_RUNS 250000
 
 static const struct family *const families[] = {
-    &queue_family,  &broadcast_family, &board_family,    &request_family,
-    &wakeup_family, &doorbell_family,  &newcomer_family,
+    &queue_family,   &broadcast_family, &board_family,    &ending_family,
+    &request_family, &wakeup_family,    &doorbell_family, &newcomer_family,
 };
 #define FAMILIES (sizeof(families) / sizeof(families[0]))
 enum { WAKEUPS = FAMILIES - 3 }; /* those behind it are counted with it */
@@ -26,8 +26,9 @@ static const struct {
     const struct family *family;
 } traps[] = {
     {MUTANT_NONE, MUTANT_PIN_BLIND, &trap_family},
-    {MUTANT_PIN_BLIND, MUTANT_SNATCH, &board_family},
-    {MUTANT_PIN_BLIND, MUTANT_SNATCH, &broadcast_family},
+    {MUTANT_PIN_BLIND, MUTANT_ONE_PLACE, &board_family},
+    {MUTANT_PIN_BLIND, MUTANT_ONE_PLACE, &broadcast_family},
+    {MUTANT_ONE_PLACE, MUTANT_SNATCH, &ending_family},
     {MUTANT_SNATCH, MUTANT_FLAG_FIRST, &request_family},
     {MUTANT_FLAG_FIRST, MUTANT_FORGET_ALL, &doorbell_family},
     {MUTANT_FORGET_ALL, MUTANT_COUNT, &newcomer_family},

@@ -20,6 +20,18 @@ struct attempt {
     struct ring *ring;
 };
 
+/* Turns that end soon: the next message begins the turn that cells know as 0. Slot 0 was
+ * there last. */
+static void make_late(struct ring *ring)
+{
+    uint64_t turns = UINT64_C(1) << 43, at = (turns - 1) * ring->capacity;
+
+    for (uint32_t i = 0; i < ring->capacity; i++)
+        shm_put(&ring->cells[i], (turns - 1) << 21);
+    shm_put(&ring->channel->head, at);
+    shm_put(&ring->channel->tail, at);
+}
+
 void queue_build(const struct scenario *scenario)
 {
     for (uint32_t i = 0, found = 0; i < world.view.geo.channel_count; i++) {
@@ -34,6 +46,8 @@ void queue_build(const struct scenario *scenario)
             if (channel_ring(&world.view, i, ring) == 0)
                 world_local(&ring->passed);
         }
+        if (scenario->late)
+            make_late(&rings[name[0] - 'a']);
         found++;
         if (found == scenario->channels)
             break;
@@ -130,6 +144,12 @@ void do_try_send(struct actor *me, const struct op *op)
     send(me, op, 0);
 }
 
+/* No step, as checks need it. */
+uint64_t where_now(struct slot_record *record)
+{
+    return shm_get(slot_place(record, SLOT_GENERATION(shm_get(&record->owner))));
+}
+
 /* What came. */
 static void note(struct actor *me, uint32_t channel)
 {
@@ -138,7 +158,7 @@ static void note(struct actor *me, uint32_t channel)
 
     if (!slot_is(shm_get(&record->owner), SLOT_RECEIVED, &me->peer))
         engine_fail("a received message that another holds");
-    if (WHERE_CHANNEL(shm_get(&record->where)) != rings[channel].index)
+    if (WHERE_CHANNEL(where_now(record)) != rings[channel].index)
         engine_fail("a message of another channel");
     if (message >= MESSAGES)
         engine_fail("a message that nobody wrote");
@@ -154,6 +174,8 @@ static bool take(struct actor *me, uint32_t channel, int64_t timeout_ns)
     result = wait_for(&me->peer, &rings[channel].channel->items, try_take, &attempt,
                       timeout_ns);
     me->receiving = 0;
+    if (result == -ESHUTDOWN)
+        world.notes.ended |= (uint8_t)(1u << channel);
     if (result == 0)
         note(me, channel);
     return result == 0;
@@ -211,17 +233,40 @@ void do_keep(struct actor *me, const struct op *op)
         consume(me);
 }
 
-void do_forward(struct actor *me, const struct op *op)
+/* What finds no way on is consumed, as if it had been received. */
+static void forward(struct actor *me, const struct op *op, int64_t timeout_ns)
 {
     struct attempt attempt = {.actor = me, .ring = &sights[me->index][op->b]};
+    uint8_t hand;
 
-    if (!take(me, op->a, -1))
+    if (!take(me, op->a, timeout_ns))
         return;
-    world.notes.to[me->hand - 1] = 255;
+    hand = me->hand;
+    world.notes.to[hand - 1] = 255;
     me->hand = 0; /* whoever dies with it, it is in one of the channels */
-    if (wait_for(&me->peer, &rings[op->b].channel->room, try_put, &attempt, -1) != 0)
-        engine_fail("a wait without end ended");
+    if (wait_for(&me->peer, &rings[op->b].channel->room, try_put, &attempt, timeout_ns) !=
+        0) {
+        me->hand = hand;
+        note(me, op->a);
+        consume(me);
+        release(me);
+    }
     me->slot = 0;
+}
+
+void do_forward(struct actor *me, const struct op *op)
+{
+    forward(me, op, -1);
+}
+
+void do_try_forward(struct actor *me, const struct op *op)
+{
+    forward(me, op, 0);
+}
+
+void do_close(struct actor *me, const struct op *op)
+{
+    ring_close(queue_ring(me, op->a));
 }
 
 void do_reap(struct actor *me, const struct op *op)
@@ -283,10 +328,12 @@ static const char *check_sleepers(void)
 
         if (actor->status != ASLEEP)
             continue;
+        if (op->run == do_receive && ring_is_closed(&rings[op->a]))
+            return "a receiver sleeps at a closed queue";
         for (uint32_t s = 0; s < world.view.geo.slot_count; s++) {
             struct slot_record *record = view_record(&world.view, s);
             enum slot_state state = SLOT_STATE(shm_get(&record->owner));
-            uint64_t where = shm_get(&record->where);
+            uint64_t where = where_now(record);
             uint32_t channel = WHERE_CHANNEL(where);
 
             if (!actor->slot && (op->run == do_send || op->run == do_try_send))
@@ -318,6 +365,9 @@ static const char *drain(void)
                 return "a message that nobody wrote";
             if (world.notes.to[message] != c && world.notes.to[message] != 255)
                 return "a message of another channel";
+            if (world.notes.ended >> c & 1 && world.notes.sent[message] == 2 &&
+                SLOT_DELIVERIES(shm_get(&view_record(&world.view, slot)->owner)) == 0)
+                return "a message that was sent after closed and empty";
             world.notes.taken[message]++;
             slot_free(&world.auditor, slot);
         }
@@ -338,12 +388,33 @@ static bool held_by_the_living(uint32_t slot, uint64_t word)
     return false;
 }
 
+/* Nothing gets into a queue that is closed and empty. */
+static const char *check_closed(struct ring *ring)
+{
+    uint32_t slot;
+
+    if (ring_take(ring, &world.auditor, &slot) != -ESHUTDOWN)
+        return "a closed queue that is empty does not say so";
+    if (slot_loan(&world.auditor, 0, &slot) != 0)
+        return NULL;
+    if (ring_put(ring, &world.auditor, slot) != -ESHUTDOWN)
+        return "a message gets into a closed queue";
+    slot_free(&world.auditor, slot);
+    return NULL;
+}
+
 /* Every channel still carries what it should, in order. */
 static const char *check_service(void)
 {
     uint32_t slots[64], n = 0, slot;
 
     for (uint32_t c = 0; c < world.scenario->channels; c++) {
+        const char *why = ring_is_closed(&rings[c]) ? check_closed(&rings[c]) : NULL;
+
+        if (why)
+            return why;
+        if (ring_is_closed(&rings[c]))
+            continue;
         n = 0;
         while (n < world.scenario->capacity &&
                slot_loan(&world.auditor, 0, &slots[n]) == 0) {
@@ -369,7 +440,8 @@ static void count_under_way(void)
         const struct actor *actor = &world.actors[i];
 
         if (actor->status != DEAD && actor->slot &&
-            actor->program[actor->pc].run == do_forward)
+            (actor->program[actor->pc].run == do_forward ||
+             actor->program[actor->pc].run == do_try_forward))
             world.notes.taken[shm_get(
                 &view_record(&world.view, actor->slot - 1)->correlation_id)]++;
     }
@@ -377,7 +449,7 @@ static void count_under_way(void)
 
 static const char *check_messages(const struct scenario *scenario)
 {
-    bool drops = scenario->drop || scenario->max_deliveries == 1;
+    bool drops = scenario->drop & 1 || scenario->max_deliveries == 1;
 
     count_under_way();
 

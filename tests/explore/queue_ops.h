@@ -9,6 +9,9 @@ void queue_build(const struct scenario *scenario);
 void queue_killed(struct actor *actor);
 const char *queue_check(const struct scenario *scenario);
 
+/* Where a slot is, by what its word says now. */
+uint64_t where_now(struct slot_record *record);
+
 /* How an actor sees a channel. */
 struct ring *queue_ring(const struct actor *me, uint32_t channel);
 
@@ -26,6 +29,8 @@ void do_receive(struct actor *me, const struct op *op);
 void do_try_receive(struct actor *me, const struct op *op);
 void do_keep(struct actor *me, const struct op *op);
 void do_forward(struct actor *me, const struct op *op);
+void do_try_forward(struct actor *me, const struct op *op);
+void do_close(struct actor *me, const struct op *op);
 void do_reap(struct actor *me, const struct op *op);
 void do_rejoin(struct actor *me, const struct op *op);
 void do_leave(struct actor *me, const struct op *op);
@@ -55,6 +60,14 @@ void do_leave(struct actor *me, const struct op *op);
     {                         \
         do_forward, (q), (to) \
     } /* receive and send on, waiting */
+#define TRY_FORWARD(q, to)        \
+    {                             \
+        do_try_forward, (q), (to) \
+    } /* receive and send on, or consume */
+#define CLOSE(q)         \
+    {                    \
+        do_close, (q), 0 \
+    }
 #define REAP          \
     {                 \
         do_reap, 0, 0 \

@@ -13,16 +13,31 @@
 
 static struct broadcast news;
 static struct board board;
+static uint64_t first; /* position of what is published first */
 static struct seat seats[ACTORS];
 static struct board_name names[KEYS];
 
+/* Laps that end soon: the next message begins the lap that cells know as 0. */
+static void make_late(void)
+{
+    uint64_t laps = UINT64_C(1) << 42;
+
+    first = (laps - 1) << news.shift;
+    for (uint32_t i = 0; i < news.count; i++)
+        shm_put(&news.cells[i], (laps - 1) << 22);
+    shm_put(&news.channel->head, first);
+    shm_put(&news.channel->tail, first);
+}
+
 void broadcast_build(const struct scenario *scenario)
 {
-    (void)scenario;
     for (uint32_t i = 0; i < world.view.geo.channel_count; i++)
         if (CHANNEL_STATE(channel_word(&world.view, i)) == CHANNEL_READY &&
             broadcast_view(&world.view, i, &news) == 0)
             break;
+    first = 0;
+    if (scenario->late)
+        make_late();
     world_watch(&news.channel->extra[BROADCAST_USED]);
     for (uint32_t i = 0; i < news.seat_count; i++) {
         world_watch(&news.seats[i].word);
@@ -121,7 +136,7 @@ void do_subscribe(struct actor *me, const struct op *op)
     if (broadcast_subscribe(&news, &me->peer, op->a, op->b, seat) < 0)
         engine_fail("no seat for a subscriber");
     /* seat and all: what it starts with decides what comes next */
-    me->note = seat->start << 16 | seat->index << 8 | 1;
+    me->note = (seat->start - first) << 16 | seat->index << 8 | 1;
 }
 
 /* What is pinned stays as it is, whatever the others do meanwhile. */
@@ -154,8 +169,11 @@ static int try_listen(void *context)
 static void hear(struct actor *me, const struct attempt *attempt, int result)
 {
     struct seat *seat = &seats[me->index];
+    uint64_t position;
     uint32_t message;
 
+    if (result == -ESHUTDOWN)
+        world.notes.ended |= (uint8_t)(1u << me->index);
     if (result == -EOVERFLOW && seat->policy == LAG_BLOCK)
         engine_fail("a subscriber that blocks has missed something");
     if (result == -EBADMSG)
@@ -163,13 +181,13 @@ static void hear(struct actor *me, const struct attempt *attempt, int result)
     if (result != 0)
         return;
     message = read_pinned(me, attempt->taken.pin.slot);
+    position = attempt->taken.position - first;
     /* Positions rise: bits 32-63 are the last, + 1. */
-    if (attempt->taken.position + 1 <= me->note >> 32)
+    if (position + 1 <= me->note >> 32)
         engine_fail("a message came again");
-    if (seat->policy == LAG_BLOCK && me->note >> 32 &&
-        attempt->taken.position + 1 != (me->note >> 32) + 1)
+    if (seat->policy == LAG_BLOCK && me->note >> 32 && position != me->note >> 32)
         engine_fail("a message is missing");
-    me->note = (me->note & UINT32_MAX) | (attempt->taken.position + 1) << 32;
+    me->note = (me->note & UINT32_MAX) | (position + 1) << 32;
     world.notes.taken[message]++;
     shared_unpin(&me->peer, &attempt->taken.pin);
 }
@@ -206,6 +224,13 @@ void do_try_listen(struct actor *me, const struct op *op)
 {
     (void)op;
     listen(me, 0);
+}
+
+void do_close_news(struct actor *me, const struct op *op)
+{
+    (void)me;
+    (void)op;
+    broadcast_close(&news);
 }
 
 void do_put(struct actor *me, const struct op *op)
@@ -322,8 +347,11 @@ static const char *check_broadcast_sleepers(void)
 
         if (actor->status != ASLEEP)
             continue;
+        if (broadcast_closed(&news) &&
+            (actor->slot || is_listening(&actor->program[actor->pc])))
+            return "somebody sleeps at a closed broadcast";
         if (is_listening(&actor->program[actor->pc])) {
-            if (broadcast_ready(&news, &seats[i]))
+            if (broadcast_ready(&news, &seats[i]) == 0)
                 return "a subscriber sleeps beside a message";
         } else if (actor->slot) {
             if (!broadcast_laggard(&news, &laggard) || laggard.behind < news.count)
@@ -350,6 +378,9 @@ const char *broadcast_check(const struct scenario *scenario)
     why = check_broadcast_sleepers();
     if (why)
         return why;
+    for (uint32_t i = 0; i < world.actor_count; i++)
+        if (world.notes.ended >> i & 1 && broadcast_ready(&news, &seats[i]) == 0)
+            return "a message that was published after closed and empty";
     /* Sleepers that block keep what they wait for: then there is nothing to be had. */
     for (uint32_t i = 0; i < world.actor_count; i++)
         if (world.actors[i].status == ASLEEP)
@@ -357,9 +388,11 @@ const char *broadcast_check(const struct scenario *scenario)
     if (slot_loan(&world.auditor, 0, &slot) == 0) {
         int result = broadcast_put(&news, &world.auditor, slot, &position);
 
-        if (result == -EAGAIN) /* a subscriber that blocks has gone home */
+        if (result == -ESHUTDOWN && broadcast_closed(&news))
+            slot_free(&world.auditor, slot);
+        else if (result == -EAGAIN) /* a subscriber that blocks has gone home */
             return NULL;
-        if (result != 0)
+        else if (result != 0)
             return "nobody can publish any more";
     }
     /* Who has a seat and listens no more keeps messages: it leaves. */

@@ -18,6 +18,7 @@ void do_subscribe(struct actor *me, const struct op *op);
 void do_listen(struct actor *me, const struct op *op);
 void do_try_listen(struct actor *me, const struct op *op);
 void do_ring_listen(struct actor *me, const struct op *op);
+void do_close_news(struct actor *me, const struct op *op);
 void do_put(struct actor *me, const struct op *op);
 void do_get(struct actor *me, const struct op *op);
 void do_await(struct actor *me, const struct op *op);
@@ -47,6 +48,10 @@ void do_delete(struct actor *me, const struct op *op);
     {                           \
         do_ring_listen, (by), 0 \
     } /* the next, told by the doorbell */
+#define CLOSE_NEWS          \
+    {                       \
+        do_close_news, 0, 0 \
+    }
 #define PUT(k, m)        \
     {                    \
         do_put, (k), (m) \

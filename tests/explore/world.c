@@ -81,8 +81,9 @@ static void fill_slots(void)
     for (uint32_t i = 0; i < world.view.geo.slot_count; i++) {
         struct slot_record *record = view_record(&world.view, i);
 
-        shm_put(&record->owner, slot_word(SLOT_FREE, SLOT_NOBODY, 0, 0, 1));
+        shm_put(&record->owner, slot_word(SLOT_FREE, SLOT_NOBODY, 0, 0, 2));
         shm_put(&record->where, WHERE_NONE);
+        shm_put(&record->where_even, WHERE_NONE);
     }
 }
 
@@ -91,13 +92,11 @@ static void open_channels(const struct scenario *scenario)
     static const char *names[] = {"a", "b", "c"};
 
     for (uint32_t i = 0; i < scenario->channels; i++) {
-        struct channel_wish wish = {
-            .name = names[i],
-            .kind = CHANNEL_QUEUE,
-            .capacity = scenario->capacity,
-            .policy = scenario->drop,
-            .max_deliveries = scenario->max_deliveries,
-            .ring_bytes = UINT64_C(8) * (scenario->capacity + scenario->tickets)};
+        struct channel_wish wish = {.name = names[i],
+                                    .kind = CHANNEL_QUEUE,
+                                    .capacity = scenario->capacity,
+                                    .policy = scenario->drop >> i & 1,
+                                    .max_deliveries = scenario->max_deliveries};
         const struct broadcast_wish news = {
             .name = names[i], .lag = scenario->capacity - 1, .seats = 2, .keep = 1};
         uint32_t index;
@@ -124,7 +123,7 @@ static void watch_everything(void)
     for (uint32_t i = 0; i < view->geo.slot_count; i++) {
         world_watch(&view_record(view, i)->owner);
         world_watch(&view_record(view, i)->where);
-        world_watch(&view_record(view, i)->shared_at);
+        world_watch(&view_record(view, i)->where_even);
     }
     for (uint32_t i = 0; i < view->geo.participant_count; i++) {
         world_watch(&view_participant(view, i)->word);
@@ -142,6 +141,7 @@ static void watch_everything(void)
             continue;
         cells = channel_bytes(view, i, &bytes);
         world_watch(&channel->orphans);
+        world_watch(&channel->closed);
         world_watch(&channel->tail);
         world_watch(&channel->head);
         world_watch(&channel->items);
@@ -150,9 +150,8 @@ static void watch_everything(void)
             world_watch(&channel->items_listeners[0]);
             world_watch(&channel->room_listeners[0]);
         }
-        for (uint32_t c = 0; c < world.scenario->capacity + world.scenario->tickets &&
-                             world.scenario->kind != CHANNEL_BOARD;
-             c++)
+        for (uint32_t c = 0;
+             c < world.scenario->capacity && world.scenario->kind != CHANNEL_BOARD; c++)
             world_watch(cells + (size_t)8 * c);
     }
 }

@@ -126,14 +126,14 @@ static void half_done_steps_are_finished(void **state)
     shared_aim(me, &putting, ring->index, 0);
     assert_false(shared_sweep(view, slot, putting.word));
     /* after it: published */
-    atomic_store(&ring->cells[0], UINT64_C(1) << 21 | (uint64_t)slot << 1 | 1);
+    atomic_store(&ring->cells[0], UINT64_C(1) << 22 | (uint64_t)slot << 1 | 1);
     assert_true(shared_sweep(view, slot, putting.word));
     assert_int_equal(state_of(view, slot), SLOT_SHARED);
     word = atomic_load(&view_record(view, slot)->owner);
     assert_true(shared_sweep(view, slot, word)); /* it stays */
     assert_int_equal(state_of(view, slot), SLOT_SHARED);
     /* the cell was replaced by one who died before retiring */
-    atomic_store(&ring->cells[0], UINT64_C(1) << 21);
+    atomic_store(&ring->cells[0], UINT64_C(1) << 22);
     assert_false(shared_sweep(view, slot, word));
     assert_int_equal(state_of(view, slot), SLOT_FREE);
     tr_unsubscribe(subscription);

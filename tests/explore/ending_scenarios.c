@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* ending_scenarios.c - closes beside sends and receives, forwards that are cut short, and
+ * counters that begin near their ends. Small enough to be explored whole, mostly. */
+#include "ipc/broadcast.h"
+#include "ipc/channel.h"
+#include "tests/explore/families.h"
+#include "tests/explore/shared_ops.h"
+
+/* clang-format off */
+#define QUEUE .max_deliveries = 200, .build = queue_build, .killed = queue_killed, \
+              .check = queue_check
+#define NEWS .kind = CHANNEL_BROADCAST, .channels = 1, .capacity = 2, .pins = 2, \
+             .build = broadcast_build, .killed = shared_killed, .check = broadcast_check
+#define END    {0, 0, 0}
+#define LAST   {REAP, REAP, REAP, END}
+#define BIT(i) (1u << (i))
+
+static const struct scenario endings[] = {
+    {.name = "a close of what is forwarded to, kill 1", QUEUE, .channels = 2, .slots = 1, .capacity = 1,
+     .kills = 1, .last = BIT(3), .immortal = BIT(3) | BIT(2) | BIT(0),
+     .programs = {{SEND(0, 0), END}, {TRY_FORWARD(0, 1), END}, {CLOSE(1), TRY_RECEIVE(1), END}, LAST}},
+    {.name = "forward to one that drops, kill 1", QUEUE, .channels = 2, .slots = 1, .capacity = 1,
+     .drop = BIT(1), .kills = 1, .last = BIT(2), .immortal = BIT(2) | BIT(0),
+     .programs = {{SEND(0, 0), END}, {TRY_FORWARD(0, 1), END}, LAST}},
+    {.name = "forward to a full one that drops, kill 1", QUEUE, .channels = 2, .slots = 2, .capacity = 1,
+     .drop = BIT(1), .kills = 1, .last = BIT(2), .immortal = BIT(2) | BIT(0),
+     .programs = {{SEND(1, 1), SEND(0, 0), END}, {TRY_FORWARD(0, 1), END}, LAST}},
+    {.name = "the last turn, cap 1, kill 1", QUEUE, .channels = 1, .slots = 2, .capacity = 1, .late = 1,
+     .kills = 1, .last = BIT(2), .immortal = BIT(2),
+     .programs = {{TRY_SEND(0, 0), TRY_SEND(0, 1), END}, {TRY_RECEIVE(0), TRY_RECEIVE(0), END}, LAST}},
+    {.name = "the last lap, kill 1", NEWS, .slots = 2, .late = 1, .kills = 1, .last = BIT(2), .immortal = BIT(2),
+     .programs = {{TRY_PUBLISH(0), TRY_PUBLISH(1), END},
+                  {SUBSCRIBE(LAG_DROP, 1), TRY_LISTEN, TRY_LISTEN, END}, LAST}},
+    {.name = "news, and a close", NEWS, .slots = 2,
+     .programs = {{TRY_PUBLISH(0), TRY_PUBLISH(1), END}, {CLOSE_NEWS, END},
+                  {SUBSCRIBE(LAG_DROP, 1), LISTEN, LISTEN, END}}},
+    {.name = "a close, 1 sender, 1 receiver", QUEUE, .channels = 1, .slots = 1, .capacity = 1,
+     .programs = {{TRY_SEND(0, 0), TRY_SEND(0, 1), END}, {CLOSE(0), END}, {RECEIVE(0), RECEIVE(0), END}}},
+    {.name = "a close, a sleeping sender", QUEUE, .channels = 1, .slots = 2, .capacity = 1,
+     .programs = {{SEND(0, 0), SEND(0, 1), END}, {CLOSE(0), END}, {RECEIVE(0), END}}},
+    {.name = "a close, 2 receivers", QUEUE, .channels = 1, .slots = 2, .capacity = 2,
+     .programs = {{TRY_SEND(0, 0), END}, {CLOSE(0), END}, {RECEIVE(0), END}, {RECEIVE(0), END}}},
+    {.name = "a close, 2 senders", QUEUE, .channels = 1, .slots = 2, .capacity = 2,
+     .programs = {{TRY_SEND(0, 0), END}, {TRY_SEND(0, 1), END}, {CLOSE(0), RECEIVE(0), RECEIVE(0), END}}},
+    {.name = "a close, kill 1", QUEUE, .channels = 1, .slots = 1, .capacity = 1, .kills = 1,
+     .last = BIT(3), .immortal = BIT(3),
+     .programs = {{TRY_SEND(0, 0), END}, {CLOSE(0), END}, {RECEIVE(0), END}, LAST}},
+    {.name = "the last turn, cap 3", QUEUE, .channels = 1, .slots = 3, .capacity = 3, .late = 1,
+     .programs = {{SEND(0, 0), SEND(0, 1), SEND(0, 2), SEND(0, 3), END},
+                  {RECEIVE(0), RECEIVE(0), RECEIVE(0), RECEIVE(0), END}}},
+    {.name = "the last turn, and a close", QUEUE, .channels = 1, .slots = 2, .capacity = 1, .late = 1,
+     .programs = {{TRY_SEND(0, 0), TRY_SEND(0, 1), END}, {CLOSE(0), END}, {RECEIVE(0), END}}},
+    {.name = "news, a close, a sleeping publisher", NEWS, .slots = 3,
+     .programs = {{PUBLISH(0), PUBLISH(1), PUBLISH(2), END}, {CLOSE_NEWS, END},
+                  {SUBSCRIBE(LAG_BLOCK, 1), LISTEN, END}}},
+    {.name = "news, a close, kill 1", NEWS, .slots = 2, .kills = 1, .last = BIT(3), .immortal = BIT(3),
+     .programs = {{TRY_PUBLISH(0), END}, {CLOSE_NEWS, END}, {SUBSCRIBE(LAG_DROP, 1), LISTEN, END}, LAST}},
+    {.name = "the last lap, 1 that blocks", NEWS, .slots = 3, .late = 1,
+     .programs = {{PUBLISH(0), PUBLISH(1), PUBLISH(2), END}, {SUBSCRIBE(LAG_BLOCK, 0), LISTEN, END}}},
+};
+/* clang-format on */
+
+const struct family ending_family = {"endings", endings,
+                                     sizeof(endings) / sizeof(endings[0])};
