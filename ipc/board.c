@@ -109,16 +109,27 @@ static void finish(struct board_key *entry, const struct board_name *name)
     shm_cas(&entry->word, &claimed, claimed | KEY_READY, E12_BOTH);
 }
 
+/* The entry's word, ours if it was free. */
+static uint64_t claim_word(struct board_key *entry, const struct board_name *name)
+{
+    /* E12 acquire: pairs with finish(). */
+    uint64_t word = shm_load(&entry->word, E12_OPEN);
+
+    if (word != 0)
+        return word;
+    /* E12: what is claimed has no key yet. */
+    if (shm_cas(&entry->word, &word, word_of(name), E12_BOTH))
+        return word_of(name);
+    /* E12 acquire: as above. A lost compare-and-swap orders nothing, and its key is read. */
+    return shm_load(&entry->word, E12_OPEN);
+}
+
 struct board_key *board_claim(const struct board *board, const struct board_name *name)
 {
     for (uint32_t i = 0; i < board->count; i++) {
         struct board_key *entry = probe(board, name, i);
-        /* E12 acquire: pairs with finish(). */
-        uint64_t word = shm_load(&entry->word, E12_OPEN);
+        uint64_t word = claim_word(entry, name);
 
-        /* E12: what is claimed has no key yet; losing tells what it was claimed for. */
-        if (word == 0 && shm_cas(&entry->word, &word, word_of(name), E12_BOTH))
-            word = word_of(name);
         if (KEY_HASH(word) != name->hash)
             continue;
         if (!(word & KEY_READY))
@@ -159,8 +170,10 @@ static bool replace(const struct board *board, struct board_key *key, uint64_t *
     }
     /* E11 release: pairs with look(). E9: before the old slot is retired. E3: before the
      * look for sleepers. */
-    if (!shm_cas(&key->cell, seen, next_cell(old, named), E11_PUT))
+    if (!shm_cas(&key->cell, seen, next_cell(old, named), E11_PUT)) {
+        *seen = look(key); /* again: a lost compare-and-swap orders nothing */
         return false;
+    }
     if (held)
         shared_retire(board->view, slot, word, false);
     wake_all(board->view, board_group(board, key));

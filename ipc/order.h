@@ -123,4 +123,8 @@
 #define E15_LOOK  memory_order_acquire
 #define E15_CLOSE memory_order_acq_rel
 
+/* E16: cell names a shared slot -> slot seen SHARED by a reaper, which looks whether its cell
+ * has been replaced. The look is E6_LOOK. Atomics on both ends: no TSan mutant. */
+#define E16_NAMED memory_order_release
+
 #endif

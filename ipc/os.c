@@ -19,6 +19,9 @@
 
 #ifdef TR_STEPS
 void (*shm_step_hook)(const char *site, const void *at, enum shm_kind kind);
+bool (*shm_memory_hook)(const struct shm_access *access);
+uint64_t shm_answer;
+bool shm_swapped;
 enum mutant mutant_on;
 #endif
 

@@ -155,7 +155,8 @@ static void sweep_slots(const struct sweep *sweep)
 
     for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
         struct slot_record *record = view_record(view, slot);
-        /* E6 acquire: pairs with the claim of the dead one; its writes are passed on. */
+        /* E6 acquire: pairs with the claim of the dead one; its writes are passed on. E16
+         * acquire: pairs with shared_done(); a slot that is SHARED has been named. */
         uint64_t word = shm_load(&record->owner, E6_LOOK);
         bool mine;
 

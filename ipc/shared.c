@@ -136,10 +136,11 @@ void shared_done(struct peer *me, const struct putting *putting)
 {
     uint64_t seen = putting->word;
 
-    /* relaxed: the putting published the contents. Who replaced the cell meanwhile has done
-     * this for us. */
+    /* E16 release: pairs with sweep_slots(). Without it a reaper could see SHARED and a cell
+     * that does not name the slot yet. Who replaced the cell meanwhile has done this for
+     * us. */
     shm_cas(&view_record(me->view, putting->slot)->owner, &seen,
-            shared_word(SLOT_SHARED, seen), memory_order_relaxed);
+            shared_word(SLOT_SHARED, seen), E16_NAMED);
 }
 
 void shared_undo(struct peer *me, const struct putting *putting)
@@ -165,8 +166,8 @@ bool shared_settle(const struct view *view, const _Atomic uint64_t *cell, uint64
     if (shm_load(cell, E9) != seen)
         return false;
     want = shared_word(SLOT_SHARED, *word);
-    /* relaxed: as in shared_done(). Losing means that it was done. */
-    shm_cas(owner, word, want, memory_order_relaxed);
+    /* E16: as in shared_done(). Losing means that it was done. */
+    shm_cas(owner, word, want, E16_NAMED);
     *word = want;
     return true;
 }
@@ -335,8 +336,8 @@ bool shared_sweep(const struct view *view, uint32_t slot, uint64_t word)
     else if (SLOT_STATE(word) == SLOT_SHARED && !there)
         shared_retire(view, slot, word, true);
     else if (SLOT_STATE(word) == SLOT_PUTTING && there)
-        /* relaxed: as in shared_done(). */
+        /* E16: as in shared_done(). */
         shm_cas(&view_record(view, slot)->owner, &word, shared_word(SLOT_SHARED, word),
-                memory_order_relaxed);
+                E16_NAMED);
     return there;
 }

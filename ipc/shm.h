@@ -3,8 +3,9 @@
  *
  * Protocol words go through shm_load() and its kin: in test builds (TR_STEPS) each such
  * access is a named step, at which tests/explore switches participants and tests/crash
- * kills. Contents that their owner alone may touch (headers, descriptors) go through
- * shm_get() and shm_put(): also read once, but no step. */
+ * kills, and it may read another value than the newest, as C11 allows. Contents that their
+ * owner alone may touch (headers, descriptors) go through shm_get() and shm_put(): also read
+ * once, but no step. */
 #ifndef TR_IPC_SHM_H
 #define TR_IPC_SHM_H
 
@@ -12,41 +13,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum shm_kind { SHM_LOAD, SHM_STORE, SHM_RMW, SHM_SYSTEM };
-
 #ifdef TR_STEPS
-/* Called before the access. @p site is "function:line", @p at the word. */
-extern void (*shm_step_hook)(const char *site, const void *at, enum shm_kind kind);
-#define SHM_TEXT_(x) #x
-#define SHM_TEXT(x)  SHM_TEXT_(x)
-#define STEP(at, kind)                                                            \
-    (shm_step_hook ? shm_step_hook(__FILE__ ":" SHM_TEXT(__LINE__), (at), (kind)) \
-                   : (void)0)
+#include "ipc/shm_steps.h"
 #else
 #define STEP(at, kind) ((void)0)
-#endif
 
-#define shm_load(at, order) (STEP(at, SHM_LOAD), atomic_load_explicit(at, order))
-#define shm_store(at, value, order) \
-    (STEP(at, SHM_STORE), atomic_store_explicit(at, value, order))
-#define shm_or(at, value, order) \
-    (STEP(at, SHM_RMW), atomic_fetch_or_explicit(at, value, order))
-#define shm_and(at, value, order) \
-    (STEP(at, SHM_RMW), atomic_fetch_and_explicit(at, value, order))
-#define shm_add(at, value, order) \
-    (STEP(at, SHM_RMW), atomic_fetch_add_explicit(at, value, order))
-#define shm_exchange(at, value, order) \
-    (STEP(at, SHM_RMW), atomic_exchange_explicit(at, value, order))
+#define shm_load(at, order)            atomic_load_explicit(at, order)
+#define shm_store(at, value, order)    (atomic_store_explicit(at, value, order))
+#define shm_or(at, value, order)       (atomic_fetch_or_explicit(at, value, order))
+#define shm_and(at, value, order)      (atomic_fetch_and_explicit(at, value, order))
+#define shm_add(at, value, order)      (atomic_fetch_add_explicit(at, value, order))
+#define shm_exchange(at, value, order) (atomic_exchange_explicit(at, value, order))
 /* @p seen is changed to what is there on failure; nothing is read through a word that
  * was not won, hence relaxed: then. */
-#define shm_cas(at, seen, want, order)                                                 \
-    (STEP(at, SHM_RMW), atomic_compare_exchange_strong_explicit(at, seen, want, order, \
-                                                                memory_order_relaxed))
+#define shm_cas(at, seen, want, order) \
+    (atomic_compare_exchange_strong_explicit(at, seen, want, order, memory_order_relaxed))
 
 /* relaxed: the owner's edge ordered the contents; who breaks the protocol can only make a
  * check fail. Loaded once, so that what was checked is what is used. */
 #define shm_get(at)        atomic_load_explicit(at, memory_order_relaxed)
 #define shm_put(at, value) atomic_store_explicit(at, value, memory_order_relaxed)
+#endif
 
 static inline void shm_copy_out(uint64_t *to, const _Atomic uint64_t *from, size_t words)
 {

@@ -9,10 +9,12 @@
 #include "ipc/os.h"
 #include "ipc/owned.h"
 #include "ipc/participant.h"
+#include "tests/explore/memory.h"
 
 #define DEPTH  4096
 #define KILL   8  /* option: kill actor option - KILL */
 #define FINISH 31 /* option: nobody goes on */
+#define LUCK   16 /* old values in a run by chance */
 
 struct choice {
     uint8_t count, taken;
@@ -37,11 +39,17 @@ static struct bed {
 static uint32_t bed_count;
 static struct choice path[DEPTH];
 static uint32_t path_length, kills;
+static uint32_t depth, given; /* where we are on the path, and how much of it is */
+static uint32_t lags;         /* old values that may still be read */
 static struct states states;
 static const char *failure;
 static FILE *trace;
 static uint64_t steps;
 static uint64_t dice; /* 0: systematic */
+
+struct weakening engine_weakening;
+struct place_met engine_places[PLACES];
+uint32_t engine_place_count;
 
 static bool states_add(uint64_t hash);
 
@@ -87,15 +95,32 @@ void engine_note(struct actor *me, uint64_t value)
     me->seen = engine_mix(me->seen, value);
 }
 
+static uint64_t raw(const void *at)
+{
+    /* relaxed: one thread. */
+    return atomic_load_explicit((const _Atomic uint64_t *)((uintptr_t)at & ~(uintptr_t)7),
+                                memory_order_relaxed);
+}
+
 /* What the access will find: the eight bytes around it. A record's place is read together
  * with its word. */
 static void observe(struct actor *me)
 {
-    const _Atomic uint64_t *at = (const _Atomic uint64_t *)((uintptr_t)me->at &
-                                                            ~(uintptr_t)7);
-
-    engine_note(me, shm_get(at));
+    engine_note(me, raw(me->at));
     engine_note(me, (uintptr_t)me->at);
+}
+
+static const char *short_site(const char *site)
+{
+    return strrchr(site, '/') ? strrchr(site, '/') + 1 : site;
+}
+
+static const char *kind_text(enum shm_kind kind)
+{
+    return kind == SHM_LOAD    ? "load"
+           : kind == SHM_STORE ? "store"
+           : kind == SHM_RMW   ? "change"
+                               : "system";
 }
 
 static void step(const char *site, const void *at, enum shm_kind kind)
@@ -108,19 +133,13 @@ static void step(const char *site, const void *at, enum shm_kind kind)
     me->at = at;
     steps++;
     pause_here();
-    if (kind != SHM_SYSTEM)
+    if (kind != SHM_SYSTEM && !world.scenario->lags)
         observe(me);
     else /* or two steps at one word would look like one */
         engine_note(me, (uintptr_t)site);
-    if (trace)
-        fprintf(trace, "  %u %s %s %llx\n", me->index,
-                strrchr(site, '/') ? strrchr(site, '/') + 1 : site,
-                kind == SHM_LOAD    ? "load"
-                : kind == SHM_STORE ? "store"
-                : kind == SHM_RMW   ? "change"
-                                    : "system",
-                (unsigned long long)shm_get(
-                    (const _Atomic uint64_t *)((uintptr_t)at & ~(uintptr_t)7)));
+    if (trace && (kind == SHM_SYSTEM || !world.scenario->lags))
+        fprintf(trace, "  %u %s %s %llx\n", me->index, short_site(site), kind_text(kind),
+                (unsigned long long)raw(at));
 }
 
 _Noreturn void engine_fail(const char *why)
@@ -139,6 +158,116 @@ static void not_its_own(const char *sentence)
     abort();
 }
 #endif
+
+static uint64_t roll(void)
+{
+    /* xorshift64 (Marsaglia 2003) */
+    dice ^= dice << 13;
+    dice ^= dice >> 7;
+    dice ^= dice << 17;
+    return dice;
+}
+
+/* A choice of the one who runs: an old value only now and then. */
+static uint32_t pick(uint32_t count)
+{
+    struct choice *choice = &path[depth];
+
+    if (depth + 1 >= DEPTH)
+        return 0;
+    if (depth >= given) {
+        choice->count = (uint8_t)count;
+        choice->taken = 0;
+        if (dice && roll() >> 32 & 1)
+            choice->taken = (uint8_t)(roll() % count);
+        path_length = depth + 1;
+    }
+    depth++;
+    return choice->taken;
+}
+
+static bool weakened_here(const struct shm_access *shm)
+{
+    const struct weakening *weakening = &engine_weakening;
+    size_t length;
+
+    if (weakening->site)
+        return strcmp(shm->site, weakening->site) == 0;
+    if (!weakening->edge)
+        return false;
+    length = strlen(weakening->edge);
+    return strncmp(shm->edge, weakening->edge, length) == 0 &&
+           (shm->edge[length] == 0 || shm->edge[length] == '_');
+}
+
+static memory_order order_of(const struct shm_access *shm)
+{
+    memory_order to = engine_weakening.to;
+
+    if (!weakened_here(shm) ||
+        (to != memory_order_relaxed && shm->order != memory_order_seq_cst))
+        return shm->order;
+    if (to == memory_order_acq_rel && shm->kind != SHM_RMW)
+        return shm->kind == SHM_LOAD ? memory_order_acquire : memory_order_release;
+    return to;
+}
+
+static void meet(const struct shm_access *shm)
+{
+    if (shm->order != memory_order_seq_cst)
+        return;
+    for (uint32_t i = 0; i < engine_place_count; i++)
+        if (strcmp(engine_places[i].site, shm->site) == 0)
+            return;
+    if (engine_place_count < PLACES)
+        engine_places[engine_place_count++] = (struct place_met){shm->site, shm->edge,
+                                                                 shm->kind};
+}
+
+static void tell(const struct shm_access *shm, const struct answer *answer)
+{
+    fprintf(trace, "  %u %s %s %s %llx", running->index, short_site(shm->site),
+            kind_text(shm->kind), *shm->edge ? shm->edge : "relaxed",
+            (unsigned long long)(shm->kind == SHM_STORE ? shm->operand : answer->value));
+    if (shm->kind == SHM_RMW)
+        fprintf(trace, answer->swapped ? " -> %llx" : " is not as expected",
+                (unsigned long long)shm->operand);
+    if (answer->lagged)
+        fprintf(trace, " OLD: %u of %u", answer->read + 1, answer->count);
+    fprintf(trace, "\n");
+}
+
+/* An access under C11's memory. */
+static bool remember(const struct shm_access *shm)
+{
+    struct answer answer;
+    struct access access = {.shm = shm, .lags = lags};
+    const char *why;
+
+    if (!running || !world.scenario->lags || world_constant(shm->at) ||
+        !world_shared(shm->at))
+        return false;
+    if (shm->bare && world_contents(shm->at)) {
+        why = memory_touch(running->index, shm->at, shm->kind == SHM_STORE);
+        if (why)
+            engine_fail(why);
+        return false;
+    }
+    if (shm->bare && world_stepped(shm->at))
+        step(shm->site, shm->at, shm->kind);
+    meet(shm);
+    access.thread = running->index;
+    access.order = order_of(shm);
+    memory_access(&access, pick, &answer);
+    lags -= answer.lagged;
+    engine_note(running, answer.value);
+    engine_note(running, (uintptr_t)shm->at + answer.swapped);
+    if (trace)
+        tell(shm, &answer);
+    shm_answer = answer.value;
+    shm_swapped = answer.swapped;
+    return true;
+}
 
 static int64_t still_time(void)
 {
@@ -247,8 +376,14 @@ static bool model_dead(const struct view *view, uint32_t i)
                 (PARTICIPANT_STATE(word) == PARTICIPANT_LIVE && i != world.auditor.who &&
                  !holder(i));
 
-    if (running)
+    if (running) {
         engine_note(running, dead);
+        /* The kernel's lock: it is free after all that the dead one did. */
+        for (uint32_t a = 0; a < world.actor_count && world.scenario->lags && dead; a++)
+            if (PARTICIPANT_STATE(word) == PARTICIPANT_LIVE &&
+                world.actors[a].status == DEAD && world.actors[a].peer.who == i)
+                memory_join(running->index, a);
+    }
     return dead;
 }
 
@@ -309,6 +444,8 @@ static void start(const struct scenario *scenario)
 {
     world_reset();
     memset(&world.notes, 0, sizeof(world.notes));
+    memory_start(world.actor_count);
+    lags = dice ? LUCK : scenario->lags;
     bed_count = 0;
     kills = 0;
     failure = NULL;
@@ -404,6 +541,13 @@ static uint64_t state_now(void)
     for (uint32_t i = 0; i < bed_count; i++)
         hash = engine_mix(hash,
                           beds[i].actor->index + (uintptr_t)beds[i].at + beds[i].proxy);
+    if (world.scenario->lags) {
+        uint32_t living = 0;
+
+        for (uint32_t i = 0; i < world.actor_count; i++)
+            living |= (uint32_t)(world.actors[i].status < DONE) << i;
+        hash = memory_hash(engine_mix(hash, lags), living);
+    }
     memcpy(words, &world.notes, sizeof(world.notes));
     for (size_t i = 0; i < sizeof(words) / 8; i++)
         hash = engine_mix(hash, words[i]);
@@ -417,22 +561,19 @@ static void throw_dice(struct choice *choice)
 
     for (uint32_t i = 0; i < choice->count; i++)
         deaths += choice->options[i] >= KILL && choice->options[i] != FINISH;
-    /* xorshift64 (Marsaglia 2003) */
-    dice ^= dice << 13;
-    dice ^= dice >> 7;
-    dice ^= dice << 17;
+    roll();
     if (deaths && dice >> 32 & 63)
         choice->taken = (uint8_t)(dice % (choice->count - deaths));
     else
         choice->taken = (uint8_t)(dice % choice->count);
 }
 
-/* One schedule: the first @p given choices of the path, then the first option each time, or
+/* One schedule: the first @p known choices of the path, then the first option each time, or
  * what the dice say. */
-static void run(const struct scenario *scenario, uint32_t given)
+static void run(const struct scenario *scenario, uint32_t known)
 {
-    uint32_t depth = 0;
-
+    depth = 0;
+    given = known;
     start(scenario);
     for (;;) {
         struct choice *choice = &path[depth];
@@ -448,6 +589,7 @@ static void run(const struct scenario *scenario, uint32_t given)
             path_length = depth + 1;
         }
         option = choice->options[choice->taken];
+        depth++;
         if (option == FINISH) {
             failure = scenario->check(scenario);
             return;
@@ -460,7 +602,7 @@ static void run(const struct scenario *scenario, uint32_t given)
             coroutine_switch(&scheduler, &running->coroutine);
             running = NULL;
         }
-        if (!failure && ++depth == DEPTH)
+        if (!failure && depth + 1 >= DEPTH)
             failure = "no end: somebody goes round in circles";
         if (failure)
             return;
@@ -468,14 +610,14 @@ static void run(const struct scenario *scenario, uint32_t given)
 }
 
 /* The next path. False: that was the last. */
-static bool advance_path(uint32_t *given)
+static bool advance_path(uint32_t *known)
 {
     while (path_length > 0) {
         struct choice *choice = &path[path_length - 1];
 
         if (choice->taken + 1 < choice->count) {
             choice->taken++;
-            *given = path_length;
+            *known = path_length;
             return true;
         }
         path_length--;
@@ -487,7 +629,7 @@ void engine_explore(const struct scenario *scenario, uint64_t most,
                     struct outcome *outcome)
 {
     static uint8_t stacks[ACTORS][COROUTINE_STACK] __attribute__((aligned(64)));
-    uint32_t given = 0;
+    uint32_t known = 0;
 
     memset(outcome, 0, sizeof(*outcome));
     world.scenario = scenario;
@@ -502,17 +644,19 @@ void engine_explore(const struct scenario *scenario, uint64_t most,
 #ifdef TR_ASSERTS
     owned_hook = not_its_own;
 #endif
+
+    shm_memory_hook = remember;
     world_make(scenario);
     path_length = 0;
     steps = 0;
     memset(path, 0, sizeof(path));
     do {
-        run(scenario, given);
+        run(scenario, known);
         outcome->runs++;
         if (path_length > outcome->deepest)
             outcome->deepest = path_length;
         outcome->failure = failure;
-    } while (!failure && outcome->runs < most && advance_path(&given));
+    } while (!failure && outcome->runs < most && advance_path(&known));
     outcome->complete = path_length == 0;
     /* What a bound left out: not the ends of the schedules alone, but all of them. */
     dice = outcome->complete || failure ? 0 : 88172645463325252;

@@ -67,6 +67,7 @@ struct scenario {
     uint32_t kind;     /* of the channels; 0: queues */
     uint32_t late;     /* counters begin near their ends */
     uint32_t listen;   /* there are listeners: what they touch decides what comes next */
+    uint32_t lags;     /* not 0: memory is C11's, see memory.h; old values in a run */
     struct op programs[ACTORS][OPS];
     void (*build)(const struct scenario *scenario); /* after the channels are open */
     void (*killed)(struct actor *actor);
@@ -111,6 +112,23 @@ extern struct world world;
 void engine_explore(const struct scenario *scenario, uint64_t most,
                     struct outcome *outcome);
 
+/* Under C11's memory: an order weaker than the source has, at one end of an edge ("E1_PUT"),
+ * at all ends of it ("E1"), or at one place ("file:line"). NULL: none. */
+struct weakening {
+    const char *edge, *site;
+    memory_order to;
+};
+extern struct weakening engine_weakening;
+
+/* Each place with a seq_cst access that was met, and its order as the source spells it. */
+struct place_met {
+    const char *site, *edge;
+    enum shm_kind kind;
+};
+#define PLACES 256
+extern struct place_met engine_places[PLACES];
+extern uint32_t engine_place_count;
+
 /* Print the last failing schedule, step by step. */
 void engine_explain(FILE *to, const struct scenario *scenario);
 
@@ -152,6 +170,8 @@ static inline bool world_constant(const void *word)
         return false;
     if (at >= geo->channels_off) {
         at = (at - geo->channels_off) % sizeof(struct channel);
+        if (world.scenario->lags && at < offsetof(struct channel, closed))
+            return true;
         return (at > offsetof(struct channel, items_listeners) &&
                 at < offsetof(struct channel, items_listeners) + 32) ||
                (at > offsetof(struct channel, room_listeners) &&
@@ -161,6 +181,35 @@ static inline bool world_constant(const void *word)
         return false;
     at = (at - geo->participants_off) % sizeof(struct participant);
     return at >= offsetof(struct participant, doorbell);
+}
+
+/* Whether it is in the arena at all. */
+static inline bool world_shared(const void *word)
+{
+    const uint8_t *at = word;
+
+    return at >= world.view.base && at < world.view.base + world.view.geo.total_bytes;
+}
+
+static inline bool world_field(const void *word, size_t field)
+{
+    const struct control *geo = &world.view.geo;
+    uint64_t at = (uint64_t)((const uint8_t *)word - world.view.base);
+
+    return at >= geo->records_off &&
+           (at - geo->records_off) % sizeof(struct slot_record) == field;
+}
+
+/* It stands for all that a message says: its owner alone may touch it. */
+static inline bool world_contents(const void *word)
+{
+    return world_field(word, offsetof(struct slot_record, correlation_id));
+}
+
+/* Not contents, although it is read as such: others look at it and check afterwards. */
+static inline bool world_stepped(const void *word)
+{
+    return world_field(word, offsetof(struct slot_record, reply_to));
 }
 
 static inline uint64_t engine_mix(uint64_t hash, uint64_t value)

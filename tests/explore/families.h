@@ -21,5 +21,12 @@ extern const struct family wakeup_family;
 /* Counted with the wake-ups. */
 extern const struct family doorbell_family;
 extern const struct family newcomer_family;
+/* Under C11's memory. */
+/* How many small programs there are, and of how many the outcomes are as they must be. */
+uint32_t litmus_count(void);
+uint32_t litmus_run(void);
+
+enum weak_family { WEAK_QUEUE, WEAK_BROADCAST, WEAK_BOARD, WEAK_REQUEST, WEAK_FAMILIES };
+extern const struct family weak_families[WEAK_FAMILIES];
 
 #endif

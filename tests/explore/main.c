@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* main.c - explore every scenario, then every mutant until a scenario catches it.
  *
- *   explore [-v] [FAMILY | MUTANT]
+ *   explore [-v] [FAMILY | MUTANT | litmus | weak | edges | ends | places | EDGE]
  *
  * TR_SOAK_SECONDS: how long in all, about; then a scenario ends at its bound of runs. */
 #include <stdio.h>
@@ -10,8 +10,10 @@
 #include <time.h>
 
 #include "tests/explore/families.h"
+#include "tests/explore/orders.h"
 
 #define MUTANT_RUNS 250000
+#define EDGE_RUNS   10000
 
 static const struct family *const families[] = {
     &queue_family,   &broadcast_family, &board_family,    &ending_family,
@@ -86,7 +88,7 @@ static uint64_t explore_family(const struct family *family, uint64_t most)
             engine_explain(stdout, scenario);
             return 0;
         }
-        runs += outcome.runs;
+        runs += outcome.runs + (scenario->lags ? outcome.random : 0);
     }
     return runs;
 }
@@ -129,12 +131,54 @@ static bool catch_mutant(enum mutant mutant, bool verbose)
     return caught;
 }
 
+/* Under C11's memory. */
+struct weak {
+    uint64_t runs[WEAK_FAMILIES];
+    uint32_t litmus, edges;
+    bool bad;
+};
+
+static bool is(const char *only, const char *name)
+{
+    return only && strcmp(only, name) == 0;
+}
+
+static void explore_weak(struct weak *weak, const char *only, bool verbose)
+{
+    bool edge = only && only[0] == 'E' && only[1] >= '0' && only[1] <= '9';
+
+    weak->litmus = litmus_run();
+    for (uint32_t i = 0;
+         i < WEAK_FAMILIES && (!only || is(only, "weak") || is(only, "places")); i++) {
+        weak->runs[i] = explore_family(&weak_families[i], most_runs() / 16);
+        weak->bad |= weak->runs[i] == 0;
+    }
+    if (!weak->bad && (!only || edge || is(only, "edges")))
+        weak->edges = orders_caught(EDGE_RUNS, edge ? only : NULL, verbose);
+    if (edge || is(only, "ends"))
+        orders_ends(EDGE_RUNS, edge ? only : NULL, verbose);
+    if (is(only, "places"))
+        orders_places(EDGE_RUNS);
+    weak->bad |= weak->litmus != litmus_count() ||
+                 (!only && weak->edges != orders_edges());
+}
+
+static void print_weak(const struct weak *weak)
+{
+    printf("weak:");
+    for (uint32_t i = 0; i < WEAK_FAMILIES; i++)
+        printf(" %s=%llu", weak_families[i].name, (unsigned long long)weak->runs[i]);
+    printf("; litmus: %u/%u; edges caught: %u/%u\n", weak->litmus, litmus_count(),
+           weak->edges, orders_edges());
+}
+
 int main(int argc, char **argv)
 {
     bool verbose = argc > 1 && strcmp(argv[1], "-v") == 0;
     const char *only = argc > 1 + verbose ? argv[1 + verbose] : NULL;
     uint64_t runs[FAMILIES] = {0};
     uint32_t caught = 0, mutants = 0;
+    struct weak weak = {0};
     bool bad = (!only || strcmp(only, trap_family.name) == 0) &&
                explore_family(&trap_family, most_runs()) == 0;
 
@@ -145,6 +189,8 @@ int main(int argc, char **argv)
         runs[i] = explore_family(families[i], most_runs() / (i > WAKEUPS ? 2 : 1));
         bad |= runs[i] == 0;
     }
+    explore_weak(&weak, only, verbose);
+    bad |= weak.bad;
     for (uint32_t m = 1; m < MUTANT_COUNT && !bad; m++) {
         if (only && strcmp(only, mutant_names[m]) != 0)
             continue;
@@ -156,6 +202,7 @@ int main(int argc, char **argv)
                (unsigned long long)runs[i]);
         runs[WAKEUPS] += runs[i];
     }
+    print_weak(&weak);
     printf("explored:");
     for (uint32_t i = 0; i <= WAKEUPS; i++)
         printf(" %s=%llu", families[i]->name, (unsigned long long)runs[i]);

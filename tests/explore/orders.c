@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* orders.c - the memory orders of ipc/order.h weakened one by one, at run time: each edge must
+ * be missed by a scenario under C11's memory. */
+#include "tests/explore/orders.h"
+
+#include <string.h>
+
+#include "tests/explore/families.h"
+
+/* Each edge, and where it is looked for first. */
+static const struct {
+    const char *name;
+    enum weak_family first;
+} edges[] = {
+    {"E1", WEAK_QUEUE},     {"E2", WEAK_QUEUE},      {"E3", WEAK_QUEUE},
+    {"E6", WEAK_QUEUE},     {"E7", WEAK_REQUEST},    {"E8", WEAK_QUEUE},
+    {"E9", WEAK_BROADCAST}, {"E10", WEAK_BROADCAST}, {"E11", WEAK_BROADCAST},
+    {"E12", WEAK_BOARD},    {"E13", WEAK_BROADCAST}, {"E16", WEAK_BOARD},
+};
+static const char *const ends[] = {
+    "E1_PUT",   "E1_TAKE",  "E2_FREE",   "E2_LOAN",  "E4_LOOK",   "E5_READY",
+    "E5_OPEN",  "E6_CLAIM", "E6_REAP",   "E6_LOOK",  "E7_SWEPT",  "E7_JOIN",
+    "E8_PUT",   "E8_LOOK",  "E10_UNPIN", "E10_SCAN", "E11_PUT",   "E11_TAKE",
+    "E12_BOTH", "E12_OPEN", "E14_PASS",  "E14_LOOK", "E16_NAMED",
+};
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* The scenario that fails with the weakening that is set, or NULL. */
+static const struct scenario *catch (enum weak_family first, uint64_t most,
+                                     struct outcome *outcome, uint64_t *runs)
+{
+    *runs = 0;
+    for (uint32_t f = 0; f < WEAK_FAMILIES; f++) {
+        const struct family *family = &weak_families[(first + f) % WEAK_FAMILIES];
+
+        for (uint32_t i = 0; i < family->count; i++) {
+            const struct scenario *scenario = &family->scenarios[i];
+
+            engine_explore(scenario, most, outcome);
+            *runs += outcome->runs + outcome->random;
+            if (outcome->failure)
+                return scenario;
+        }
+    }
+    return NULL;
+}
+
+static bool weaken(const struct weakening *weakening, enum weak_family first,
+                   uint64_t most, const char *what, bool verbose)
+{
+    const struct scenario *scenario;
+    struct outcome outcome;
+    uint64_t runs;
+
+    engine_weakening = *weakening;
+    scenario = catch (first, most, &outcome, &runs);
+    if (scenario)
+        printf("order     %-28s caught after %6llu runs in \"%s\": %s\n", what,
+               (unsigned long long)runs, scenario->name, outcome.failure);
+    else
+        printf("order     %-28s not caught in %llu runs\n", what,
+               (unsigned long long)runs);
+    if (scenario && verbose)
+        engine_explain(stdout, scenario);
+    else if (scenario)
+        world_free();
+    engine_weakening = (struct weakening){0};
+    fflush(stdout);
+    return scenario != NULL;
+}
+
+uint32_t orders_edges(void)
+{
+    return COUNT(edges);
+}
+
+uint32_t orders_caught(uint64_t most, const char *only, bool verbose)
+{
+    uint32_t caught = 0;
+
+    for (uint32_t i = 0; i < COUNT(edges); i++) {
+        struct weakening weakening = {.edge = edges[i].name, .to = memory_order_relaxed};
+
+        if (!only || strcmp(only, edges[i].name) == 0)
+            caught += weaken(&weakening, edges[i].first, most, edges[i].name, verbose);
+    }
+    return caught;
+}
+
+void orders_ends(uint64_t most, const char *only, bool verbose)
+{
+    for (uint32_t i = 0; i < COUNT(ends); i++) {
+        struct weakening weakening = {.edge = ends[i], .to = memory_order_relaxed};
+
+        if (!only || strcmp(only, ends[i]) == 0)
+            weaken(&weakening, WEAK_QUEUE, most, ends[i], verbose);
+    }
+}
+
+void orders_places(uint64_t most)
+{
+    for (uint32_t i = 0; i < engine_place_count; i++) {
+        const struct place_met *place = &engine_places[i];
+        const char *file = strrchr(place->site, '/');
+        struct weakening weakening = {.site = place->site, .to = memory_order_acq_rel};
+        char what[64];
+
+        snprintf(what, sizeof(what), "%s %s", file ? file + 1 : place->site, place->edge);
+        weaken(&weakening, WEAK_QUEUE, most, what, false);
+    }
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* weak_scenarios.c - few steps under C11's memory. */
+#include "ipc/broadcast.h"
+#include "ipc/channel.h"
+#include "tests/explore/families.h"
+#include "tests/explore/queue_ops.h"
+#include "tests/explore/request_ops.h"
+#include "tests/explore/shared_ops.h"
+
+/* clang-format off */
+#define QUEUE_OF(n) .channels = (n), .max_deliveries = 200, .lags = 2, .capacity = 1, \
+              .build = queue_build, .killed = queue_killed, .check = queue_check
+#define QUEUE  QUEUE_OF(1)
+#define QUEUES QUEUE_OF(2)
+#define NEWS  .kind = CHANNEL_BROADCAST, .lags = 2, .channels = 1, .capacity = 2, .pins = 2, \
+              .build = broadcast_build, .killed = shared_killed, .check = broadcast_check
+#define BOARD .kind = CHANNEL_BOARD, .lags = 2, .channels = 1, .capacity = 2, .pins = 2, \
+              .build = board_build, .killed = shared_killed, .check = board_check
+#define ASKING .channels = 3, .capacity = 1, .lags = 2, .build = request_build, \
+               .killed = request_killed, .check = request_check
+#define END    {0, 0, 0}
+#define LAST   {REAP, REAP, REAP, END}
+#define BIT(i) (1u << (i))
+
+static const struct scenario queues[] = {
+    {.name = "one slot, two messages", QUEUE, .slots = 1,
+     .programs = {{SEND(0, 0), SEND(0, 1), END}, {RECEIVE(0), RECEIVE(0), END}}},
+    {.name = "1 sender, 1 receiver", QUEUE, .slots = 2,
+     .programs = {{TRY_SEND(0, 0), TRY_SEND(0, 1), END},
+                  {TRY_RECEIVE(0), TRY_RECEIVE(0), END}}},
+    {.name = "2 senders asleep", QUEUE, .slots = 2,
+     .programs = {{SEND(0, 0), END}, {SEND(0, 1), END}, {RECEIVE(0), RECEIVE(0), END}}},
+    {.name = "2 senders, 2 receivers", QUEUE, .slots = 2,
+     .programs = {{TRY_SEND(0, 0), END}, {TRY_SEND(0, 1), END}, {TRY_RECEIVE(0), END},
+                  {TRY_RECEIVE(0), END}}},
+    {.name = "one slot, two channels", QUEUES, .slots = 1,
+     .programs = {{TRY_SEND(0, 0), TRY_SEND(1, 1), END},
+                  {TRY_RECEIVE(0), END},
+                  {TRY_RECEIVE(0), END}}},
+    {.name = "1 sender, 1 receiver, kill 1", QUEUE, .slots = 1, .kills = 1,
+     .last = BIT(2), .immortal = BIT(2),
+     .programs = {{TRY_SEND(0, 0), END}, {TRY_RECEIVE(0), END}, LAST}},
+    {.name = "a reaper at once, kill 1", QUEUE, .slots = 1, .kills = 1,
+     .last = BIT(3), .immortal = BIT(2) | BIT(3),
+     .programs = {{TRY_SEND(0, 0), END}, {TRY_RECEIVE(0), END},
+                  {REAP, TRY_RECEIVE(0), END}, LAST}},
+    {.name = "an orphan for another, kill 1", QUEUE, .slots = 1, .kills = 1,
+     .last = BIT(3), .immortal = BIT(1) | BIT(2) | BIT(3),
+     .programs = {{TRY_SEND(0, 0), TRY_RECEIVE(0), END}, {TRY_RECEIVE(0), END},
+                  {REAP, END}, LAST}},
+    {.name = "the next in the entry of the dead", QUEUE, .slots = 1, .kills = 1,
+     .last = BIT(3), .immortal = BIT(1) | BIT(2) | BIT(3),
+     .programs = {{TRY_SEND(0, 0), END}, {REAP, END},
+                  {LEAVE, REJOIN, TRY_SEND(0, 1), END}, LAST}},
+    {.name = "a sleeping receiver, kill 1", QUEUE, .slots = 1, .kills = 1,
+     .last = BIT(3), .immortal = BIT(3),
+     .programs = {{SEND(0, 0), END}, {RECEIVE(0), END}, {RECEIVE(0), END}, LAST}},
+};
+
+static const struct scenario broadcasts[] = {
+    {.name = "1 publisher, 1 reader", NEWS, .slots = 2,
+     .programs = {{TRY_PUBLISH(0), TRY_PUBLISH(1), TRY_PUBLISH(2), END},
+                  {SUBSCRIBE(LAG_DROP, 1), TRY_LISTEN, TRY_LISTEN, END}}},
+    {.name = "1 publisher, 1 that blocks", NEWS, .slots = 2,
+     .programs = {{TRY_PUBLISH(0), TRY_PUBLISH(1), TRY_PUBLISH(2), END},
+                  {SUBSCRIBE(LAG_BLOCK, 1), TRY_LISTEN, TRY_LISTEN, END}}},
+    {.name = "2 publishers, 1 that blocks", NEWS, .slots = 3,
+     .programs = {{TRY_PUBLISH(0), TRY_PUBLISH(1), END},
+                  {TRY_PUBLISH(2), END},
+                  {SUBSCRIBE(LAG_BLOCK, 1), TRY_LISTEN, END}}},
+    {.name = "a sleeping publisher", NEWS, .slots = 3,
+     .programs = {{PUBLISH(0), PUBLISH(1), PUBLISH(2), END},
+                  {SUBSCRIBE(LAG_BLOCK, 1), LISTEN, LISTEN, END}}},
+    {.name = "1 publisher, 1 reader, kill 1", NEWS, .slots = 2, .kills = 1,
+     .last = BIT(2), .immortal = BIT(2),
+     .programs = {{TRY_PUBLISH(0), TRY_PUBLISH(1), END},
+                  {SUBSCRIBE(LAG_DROP, 1), TRY_LISTEN, END},
+                  LAST}},
+};
+
+static const struct scenario boards[] = {
+    {.name = "2 writers", BOARD, .slots = 2,
+     .programs = {{PUT(0, 0), END}, {PUT(0, 1), END}}},
+    {.name = "2 writers, 2 keys", BOARD, .slots = 2,
+     .programs = {{PUT(0, 0), END}, {PUT(1, 1), END}, {GET(1), END}}},
+    {.name = "1 writer, 1 reader", BOARD, .slots = 2,
+     .programs = {{PUT(0, 0), PUT(0, 1), PUT(0, 2), END}, {GET(0), GET(0), END}}},
+    {.name = "1 writer, 2 readers", BOARD, .slots = 2,
+     .programs = {{PUT(0, 0), PUT(0, 1), PUT(0, 2), END}, {GET(0), END}, {GET(0), END}}},
+    {.name = "a reader that waits", BOARD, .slots = 2,
+     .programs = {{PUT(0, 0), PUT(0, 1), END}, {AWAIT(0), AWAIT(0), END}}},
+    {.name = "put, get, delete, kill 1", BOARD, .slots = 2, .kills = 1,
+     .last = BIT(3), .immortal = BIT(3),
+     .programs = {{PUT(0, 0), PUT(0, 1), END}, {GET(0), END}, {DELETE(0), END}, LAST}},
+    {.name = "a reader dies, another comes", BOARD, .slots = 2, .kills = 1,
+     .last = BIT(3), .immortal = BIT(1) | BIT(2) | BIT(3),
+     .programs = {{GET(0), END}, {PUT(0, 0), PUT(0, 1), END},
+                  {LEAVE, REJOIN, GET(0), END}, LAST}},
+};
+
+static const struct scenario requests[] = {
+    {.name = "1 asks, 1 serves", ASKING, .slots = 2, .max_deliveries = 200,
+     .programs = {{ASK(0), END}, {SERVE, END}}},
+    {.name = "the reply in the request's slot", ASKING, .slots = 1, .max_deliveries = 200,
+     .programs = {{ASK(0), ASK(1), END}, {SERVE_OWN, SERVE_OWN, END}}},
+    {.name = "1 asks, 1 serves, kill 1", ASKING, .slots = 2, .max_deliveries = 200,
+     .kills = 1, .last = BIT(2), .immortal = BIT(2),
+     .programs = {{ASK(0), END}, {SERVE, END}, LAST}},
+    {.name = "who asked dies, the slot goes on", ASKING, .slots = 2,
+     .max_deliveries = 200, .kills = 1, .last = BIT(3), .immortal = BIT(1) | BIT(2) | BIT(3),
+     .programs = {{ASK(0), END}, {SERVE, END}, {REAP, BORROW(4), END}, LAST}},
+    {.name = "not redelivered, a reaper at once", ASKING, .slots = 2, .max_deliveries = 1,
+     .kills = 1, .last = BIT(3), .immortal = BIT(2) | BIT(3),
+     .programs = {{ASK(0), END}, {SERVE, END}, {REAP, END}, LAST}},
+};
+/* clang-format on */
+
+#define FAMILY(title, scenarios)                                   \
+    {                                                              \
+        title, scenarios, sizeof(scenarios) / sizeof(scenarios[0]) \
+    }
+const struct family weak_families[WEAK_FAMILIES] = {
+    FAMILY("queue", queues),
+    FAMILY("broadcast", broadcasts),
+    FAMILY("board", boards),
+    FAMILY("request", requests),
+};
