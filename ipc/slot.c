@@ -110,13 +110,12 @@ void slot_free(struct peer *me, uint32_t slot)
 
     ASSERT_HELD(me, record);
     /* relaxed: the slot is ours. */
-    (void)slot_free_held(me, slot, shm_load(&record->owner, memory_order_relaxed));
+    (void)slot_free_held(me, slot, view_class_of(me->view, slot),
+                         shm_load(&record->owner, memory_order_relaxed));
 }
 
-bool slot_free_held(struct peer *me, uint32_t slot, uint64_t held)
+bool slot_free_held(struct peer *me, uint32_t slot, uint32_t c, uint64_t held)
 {
-    uint32_t c = view_class_of(me->view, slot);
-
     if (MUTANT(WAKE_FIRST))
         freed(me->view, slot, c);
     /* E2 release: pairs with the loan. E3: before the look for sleepers. */

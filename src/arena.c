@@ -233,6 +233,9 @@ static int become_participant(struct tr_arena *arena, bool patient)
     if (result < 0)
         return result;
     arena->view.counters = view_participant(&arena->view, arena->peer.who)->counters;
+    /* relaxed: before `joined`. */
+    atomic_store_explicit(&arena->here->holder, holder_of(&arena->peer),
+                          memory_order_relaxed);
     notify_joined(&arena->peer);
     return 0;
 }

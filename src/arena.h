@@ -12,6 +12,7 @@
 struct here {
     _Atomic uint32_t joined; /* local: enum joined */
     _Atomic uint32_t joiner; /* local: thread that joins */
+    _Atomic uint64_t holder; /* local: holder_of() the participant; 0: none */
 };
 
 /* JOINED_LOST: others took this process for dead, and what it held. */

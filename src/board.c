@@ -115,6 +115,7 @@ static int put(tr_board *board, const char *key, tr_message *given, uint64_t exp
     arena_pulse(board->arena);
     message_stamp(message, true);
     /* Once the message is out, its slot may be loaned again by another thread at once. */
+    message_end(message, given);
     result = board_put(&board->table, &board->arena->peer, entry, message->slot, &now);
     if (version)
         *version = now;

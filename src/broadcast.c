@@ -147,6 +147,7 @@ int tr_broadcast_publish(tr_broadcast *broadcast, tr_message *given, int64_t tim
     message_stamp(message, broadcast->stamp);
     publishing.slot = message->slot;
     /* Once the message is out, its slot may be loaned again by another thread at once. */
+    message_end(message, given);
     result = try_publish(&publishing);
     if (result == -EAGAIN && timeout_ns != 0)
         result = wait_for(&broadcast->arena->peer, &broadcast->ring.channel->room,

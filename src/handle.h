@@ -17,7 +17,8 @@
 _Static_assert(sizeof(uintptr_t) == 8, "a handle is an address of 48 bits and a tag");
 
 #define HANDLE_TAG_SHIFT 48
-#define HANDLE_ADDRESS   ((UINT64_C(1) << HANDLE_TAG_SHIFT) - 1)
+#define HANDLE_TAG       (UINT64_C(1) << HANDLE_TAG_SHIFT)
+#define HANDLE_ADDRESS   (HANDLE_TAG - 1)
 
 /* Whether a tag fits above these addresses. Those of a process are below 2^48 on x86-64 and
  * arm64, unless it asks for others. */
@@ -31,9 +32,17 @@ static inline uint64_t handle_word(const void *object, uint16_t tag)
     return (uint64_t)tag << HANDLE_TAG_SHIFT | (uint64_t)(uintptr_t)object;
 }
 
-static inline uint16_t handle_next_tag(uint16_t tag)
+/* The same object's next one. */
+static inline uint64_t handle_next(uint64_t handle)
 {
-    return tag == UINT16_MAX ? 1 : (uint16_t)(tag + 1);
+    uint64_t next = handle + HANDLE_TAG;
+
+    return __builtin_expect(next < HANDLE_TAG, 0) ? next + HANDLE_TAG : next;
+}
+
+static inline uint16_t handle_tag(uint64_t handle)
+{
+    return (uint16_t)(handle >> HANDLE_TAG_SHIFT);
 }
 
 /* Where the object of a handle lies, whether the handle is stale or not. */

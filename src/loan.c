@@ -113,38 +113,38 @@ static void clear_header(const struct peer *me, struct slot_record *record)
     shm_put(&record->reply_to, 0);
 }
 
-/* What never changes of a slot is worked out when its handle is first used. */
-static void introduce(struct tr_arena *arena, struct message *message, uint32_t slot)
+void message_introduce(struct tr_arena *arena, struct message *message, uint32_t slot)
 {
+    uint32_t index = (uint32_t)(message - arena->messages);
+
     message->slot = slot;
     message->class = view_class_of(&arena->view, slot);
     message->payload_off = view_payload_off(&arena->view, slot);
     message->payload_bytes = arena->view.geo.classes[message->class].stride;
     message->arena = arena;
-    if (!message->tag) /* new, or its table was another arena's before */
-        message->tag = arena->table->tags[message - arena->messages];
+    /* relaxed: local. New, or its table was another arena's before. */
+    if (atomic_load_explicit(&message->now, memory_order_relaxed) == 0)
+        atomic_store_explicit(&message->now,
+                              handle_word(message, arena->table->tags[index]),
+                              memory_order_relaxed);
 }
 
-void message_take(struct tr_arena *arena, struct message *message, uint32_t slot,
-                  enum held held, _Atomic uint64_t *proof)
+/* The object of a slot that has just become ours, with a new handle. */
+static inline void take(struct tr_arena *arena, struct message *message, uint32_t slot,
+                        enum held held)
 {
-    if (__builtin_expect(message->arena != arena || message->slot != slot, 0))
-        introduce(arena, message, slot);
-    message->held = (uint16_t)held;
-    message->holder = holder_of(&arena->peer);
-    message->proof = proof;
-    message->tag = handle_next_tag(message->tag);
-    /* relaxed: before the word. */
-    atomic_store_explicit(&message->now, handle_word(message, message->tag),
-                          memory_order_relaxed);
-    /* release, local: pairs with message_word(). */
-    atomic_store_explicit(&message->word, shm_get(proof), memory_order_release);
+    /* relaxed: it is ours. */
+    uint64_t word = shm_get(&view_record(&arena->view, slot)->owner);
+
+    if (__builtin_expect(message->arena != arena, 0))
+        message_introduce(arena, message, slot);
+    message_take(arena, message, held, word);
 }
 
 int message_open(struct tr_arena *arena, struct message *message, uint32_t slot,
                  const uint8_t *base, enum held held)
 {
-    message_take(arena, message, slot, held, &view_record(&arena->view, slot)->owner);
+    take(arena, message, slot, held);
     return descriptor_read(message, base);
 }
 
@@ -158,7 +158,7 @@ static void scrub(const struct view *view, uint32_t slot, const struct plan *pla
 /* The slot is ours: describe what will be in it. On error it goes back. */
 static int describe_loan(struct tr_arena *arena, uint32_t slot,
                          const tr_tensor_spec specs[], size_t n, const struct plan *plan,
-                         bool plain)
+                         bool plain, tr_message **out)
 {
     struct message *message = message_of(arena, slot);
     int result = 0;
@@ -169,15 +169,17 @@ static int describe_loan(struct tr_arena *arena, uint32_t slot,
     message->deliveries = 0;
     message->sender = arena->peer.who;
     if (__builtin_expect(plain, 1)) {
-        message_take(arena, message, slot, HELD_LOAN,
-                     &view_record(&arena->view, slot)->owner);
+        take(arena, message, slot, HELD_LOAN);
         descriptor_write_plain(message, specs, plan);
+        *out = message_handle(message);
         return 0;
     }
     descriptor_write(&arena->view, slot, specs, n, plan);
     result = message_open(arena, message, slot, arena->view.base, HELD_LOAN);
     if (result < 0)
         slot_free(&arena->peer, slot);
+    else
+        *out = message_handle(message);
     return result;
 }
 
@@ -202,9 +204,7 @@ int tr_loan(tr_arena *arena, const tr_tensor_spec specs[], size_t n, int64_t tim
     arena_pulse(arena);
     result = take_slot(arena, c, timeout_ns, &slot);
     if (result == 0)
-        result = describe_loan(arena, slot, specs, n, &plan, plain);
-    if (result == 0)
-        *out = message_handle(message_of(arena, slot));
+        result = describe_loan(arena, slot, specs, n, &plan, plain, out);
     return result;
 }
 

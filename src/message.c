@@ -25,9 +25,11 @@ void message_keep(struct message *message)
     uint64_t word = shm_get(&view_record(&message->arena->view, message->slot)->owner);
 
     /* Not if we were taken for dead: then it is another's. */
-    if (slot_is(word, SLOT_LOANED, me) || slot_is(word, SLOT_RECEIVED, me))
-        /* relaxed: the handle has not changed. */
-        atomic_store_explicit(&message->word, word, memory_order_relaxed);
+    if (!slot_is(word, SLOT_LOANED, me) && !slot_is(word, SLOT_RECEIVED, me))
+        return;
+    /* relaxed: local; the handle is the same. */
+    atomic_store_explicit(&message->word, word, memory_order_relaxed);
+    atomic_store_explicit(&message->ended, 0, memory_order_relaxed);
 }
 
 int message_no_pins(struct tr_arena *arena, const char *step)
@@ -57,8 +59,9 @@ int message_open_pinned(struct tr_arena *arena, const struct pin *pin, uint64_t 
     if (!known)
         message->base = NULL; /* the pin was of another slot, or life */
     message->pin = *pin;
-    message_take(arena, message, pin->slot, HELD_SHARED,
-                 &view_pins(&arena->view, arena->peer.who)[pin->index]);
+    if (!known)
+        message_introduce(arena, message, pin->slot);
+    message_take(arena, message, HELD_SHARED, 0);
     if (!known)
         result = descriptor_read(message, arena->view.readonly);
     if (result == 0 && !known && (arena->view.geo.flags & TR_ARENA_CRC32C))
@@ -90,16 +93,6 @@ int message_stale(const tr_message *given, const char *step)
                    step);
 }
 
-/* Else it is the parent's, from before a fork. A child that has not joined holds nothing. */
-static bool is_ours(const struct message *message)
-{
-    const struct tr_arena *arena = message->arena;
-
-    /* acquire: pairs with arena_join(). */
-    return atomic_load_explicit(&arena->here->joined, memory_order_acquire) == JOINED &&
-           message->holder == holder_of(&arena->peer);
-}
-
 static int not_ours(const char *step)
 {
     return tr_fail(
@@ -109,17 +102,16 @@ static int not_ours(const char *step)
         step, (int)getpid());
 }
 
-int message_owned(const tr_message *given, const char *step, struct message **out)
+int message_disowned(const tr_message *given, const char *step)
 {
-    struct message *message = message_known(given);
+    const struct message *message = message_known(given);
 
     if (!message)
         return message_stale(given, step);
     if (message->held == HELD_SHARED)
         return tr_fail(TR_EINVAL, "%s: the message is shared with other readers; copy it",
                        step);
-    *out = message;
-    return is_ours(message) ? 0 : not_ours(step);
+    return not_ours(step);
 }
 
 int message_not_asked(const tr_message *given, const char *step, struct message **out)
@@ -134,32 +126,42 @@ int message_not_asked(const tr_message *given, const char *step, struct message 
     return result;
 }
 
-/* @p word: under which it was found to be held. Two threads that release one handle: one
- * gives it back, the other finds another word. */
-static bool let_go(struct message *message, uint64_t word)
+/* The pins of who was taken for dead may be another's by now. */
+static int let_go(struct message *message, const tr_message *given)
 {
-    struct peer *me = &message->arena->peer;
+    struct tr_arena *arena = message->arena;
 
-    if (message->held == HELD_SHARED)
-        return shared_unpin(me, &message->pin);
-    if (__builtin_expect(message_is_request(message), 0) && request_let_go(message))
-        return true;
-    return slot_free_held(me, message->slot, word);
+    message_end(message, given);
+    /* acquire, local: pairs with arena_join(). */
+    return atomic_load_explicit(&arena->here->joined, memory_order_acquire) == JOINED &&
+                   shared_unpin(&arena->peer, &message->pin)
+               ? 0
+               : message_stale(given, "release");
 }
 
+/* The word is read before the handle is looked at: if it is that of a later handle, we see
+ * that there is one. So of two threads that release one handle, one finds another word. */
 int tr_release(tr_message *given)
 {
     struct message *message = handle_address(given);
     uint64_t word;
 
-    if (!message)
+    if (__builtin_expect(!message, 0))
         return 0;
-    word = message_word(message);
-    if (__builtin_expect(!message_is(message, given, word), 0))
+    /* acquire, local: pairs with message_take(). */
+    word = atomic_load_explicit(&message->word, memory_order_acquire);
+    if (__builtin_expect(!message_known(given), 0))
         return message_stale(given, "release");
-    if (__builtin_expect(!is_ours(message), 0))
+    if (__builtin_expect(!message_is_ours(message), 0))
         return not_ours("release");
-    return let_go(message, word) ? 0 : message_stale(given, "release");
+    if (message->held == HELD_SHARED)
+        return let_go(message, given);
+    if (__builtin_expect(message_is_request(message), 0) && request_let_go(message))
+        return 0;
+    message_end(message, given);
+    return slot_free_held(&message->arena->peer, message->slot, message->class, word)
+               ? 0
+               : message_stale(given, "release");
 }
 
 size_t tr_message_count(const tr_message *given)

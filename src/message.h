@@ -2,10 +2,9 @@
 /* message.h - one slot, or one pin, in this process: what the user's handle of it stands for,
  * and a private, checked copy of the descriptors that lie in it.
  *
- * A handle is good while two things hold: the object was not given out again since (`now`),
- * and the shared word by which this process holds the slot, that of the slot or of the pin,
- * is as it was then. So nothing has to be taken back when a message is sent or released, and
- * what was taken from us because we were believed dead is stale, too. */
+ * A handle is good until its object is given out again, which changes `now`, or the message is
+ * sent or released, which notes the handle in `ended`. Nobody takes `now` back: a thread that
+ * releases what another has released already could then end the handle of a third. */
 #ifndef TR_SRC_MESSAGE_H
 #define TR_SRC_MESSAGE_H
 
@@ -18,13 +17,13 @@
 enum held { HELD_LOAN = 1, HELD_RECEIVED, HELD_SHARED };
 
 struct message {
-    _Atomic uint64_t now;    /* local: the handle; written before `word` */
-    _Atomic uint64_t word;   /* local: what *proof said when it was given out */
-    _Atomic uint64_t *proof; /* the slot's word, or the pin */
+    _Atomic uint64_t now; /* local: the handle that was given out last; 0: none yet */
+    _Atomic uint64_t
+        ended; /* local: one that is no good any more, though it was the last */
+    _Atomic uint64_t word; /* local: of the slot while it is ours; written after `now` */
     struct tr_arena *arena;
     uint32_t slot;
-    uint16_t tag;        /* of the last handle given out; 0: none */
-    uint16_t held;       /* enum held */
+    uint32_t held;       /* enum held */
     uint64_t holder;     /* holder_of() when it was taken: a forked child differs */
     uint64_t sequence;   /* position in its channel */
     uint32_t deliveries; /* before this one */
@@ -56,33 +55,32 @@ static inline uint32_t message_count_of(const struct view *view)
     return view->geo.slot_count + view->geo.pin_count;
 }
 
-/* Whether the user who has @p given holds it; @p word: of `word`, read before. */
-static inline bool message_is(const struct message *message, const tr_message *given,
-                              uint64_t word)
-{
-    /* relaxed: who has the handle was given it after these were written. */
-    return atomic_load_explicit(&message->now, memory_order_relaxed) ==
-               (uint64_t)(uintptr_t)given &&
-           shm_get(message->proof) == word;
-}
-
-/* acquire, local: pairs with message_take(). Who sees the word of another handle then sees
- * that there is another handle. */
-static inline uint64_t message_word(const struct message *message)
-{
-    return atomic_load_explicit(&message->word, memory_order_acquire);
-}
-
 /* What a handle stands for; NULL: it is NULL or stale. */
 static inline struct message *message_known(const tr_message *given)
 {
     struct message *message = handle_address(given);
+    uint64_t handle = (uint64_t)(uintptr_t)given;
 
-    return __builtin_expect(message && message_is(message, given, message_word(message)),
-                            1)
+    /* relaxed: local. Who has a good handle was given it after both were written. */
+    return __builtin_expect(
+               message &&
+                   atomic_load_explicit(&message->now, memory_order_relaxed) == handle &&
+                   atomic_load_explicit(&message->ended, memory_order_relaxed) != handle,
+               1)
                ? message
                : NULL;
 }
+
+/* Before it may become another's: its handle is no good any more. */
+static inline void message_end(struct message *message, const tr_message *given)
+{
+    /* relaxed: local. */
+    atomic_store_explicit(&message->ended, (uint64_t)(uintptr_t)given,
+                          memory_order_relaxed);
+}
+
+/* The call that was to hand it on has failed: it is ours, under another word. */
+void message_keep(struct message *message);
 
 /* What the user gets. */
 static inline tr_message *message_handle(struct message *message)
@@ -95,12 +93,22 @@ static inline tr_message *message_handle(struct message *message)
 /* TR_EINVAL: what @p given, which message_known() does not know, is not good for. */
 int message_stale(const tr_message *given, const char *step);
 
-/* The slot or pin has just become ours: a new handle for it. */
-void message_take(struct tr_arena *arena, struct message *message, uint32_t slot,
-                  enum held held, _Atomic uint64_t *proof);
+/* What never changes of a slot is worked out when its object is first used. */
+void message_introduce(struct tr_arena *arena, struct message *message, uint32_t slot);
 
-/* A call that was to hand the slot on has failed: it is ours under another word. */
-void message_keep(struct message *message);
+/* The slot or pin has just become ours, a slot under @p word: a new handle for it. */
+static inline void message_take(struct tr_arena *arena, struct message *message,
+                                enum held held, uint64_t word)
+{
+    /* relaxed: local; who takes a slot or pin is alone. */
+    uint64_t now = atomic_load_explicit(&message->now, memory_order_relaxed);
+
+    message->held = held;
+    message->holder = atomic_load_explicit(&arena->here->holder, memory_order_relaxed);
+    atomic_store_explicit(&message->now, handle_next(now), memory_order_relaxed);
+    /* release, local: pairs with tr_release(). */
+    atomic_store_explicit(&message->word, word, memory_order_release);
+}
 
 /* The object of a slot that has just become ours, its descriptors read and checked. The
  * payload is seen through @p base (of the view: writable or not). 0, TR_ECORRUPT,
@@ -119,8 +127,29 @@ int message_open_pinned(struct tr_arena *arena, const struct pin *pin, uint64_t 
 /* TR_EPINS, with what to do about it. */
 int message_no_pins(struct tr_arena *arena, const char *step);
 
+/* Else it is the parent's, from before a fork. A child that has not joined holds nothing. */
+static inline bool message_is_ours(const struct message *message)
+{
+    /* relaxed: the thread that has the handle knows that its process has joined. */
+    return message->holder ==
+           atomic_load_explicit(&message->arena->here->holder, memory_order_relaxed);
+}
+
+/* What message_owned() has to say against it. */
+int message_disowned(const tr_message *given, const char *step);
+
 /* What @p given stands for, if this process may send or change it: 0, TR_EFORK, TR_EINVAL. */
-int message_owned(const tr_message *given, const char *step, struct message **out);
+static inline int message_owned(const tr_message *given, const char *step,
+                                struct message **out)
+{
+    struct message *message = message_known(given);
+
+    *out = message;
+    return __builtin_expect(
+               message && message->held != HELD_SHARED && message_is_ours(message), 1)
+               ? 0
+               : message_disowned(given, step);
+}
 
 /* The kind of content, of a message that is ours. */
 void message_set_content(struct message *message, uint32_t content);

@@ -101,8 +101,9 @@ void message_table_put_back(struct message_table *table, uint32_t count)
 
         free(message->more);
         free(message->text);
-        if (message->tag)
-            table->tags[i] = message->tag;
+        /* relaxed: local. */
+        if (atomic_load_explicit(&message->now, memory_order_relaxed))
+            table->tags[i] = handle_tag(message->now);
     }
     /* A process without room for another mapping keeps the old one, emptied. */
     if (!map(table->messages, bytes_of(count), PROT_READ))

@@ -199,6 +199,7 @@ int tr_queue_send(tr_queue *queue, tr_message *given, int64_t timeout_ns)
     message_stamp(message, queue->stamp);
     sending.slot = message->slot;
     /* Once the message is out, a receiver among our threads uses the same object. */
+    message_end(message, given);
     result = try_send(&sending);
     if (result == -EAGAIN && timeout_ns != 0)
         result = wait_for(&queue->arena->peer, &queue->ring.channel->room, try_send,

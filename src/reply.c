@@ -89,6 +89,7 @@ static int answer(struct message *request, struct message *message)
         shm_put(&record_of(message)->reply_to, route);
     message_stamp(message, false);
     /* Once it is out, the requester may be a thread of ours, and use the same object. */
+    message_end(message, message_handle(message));
     result = try_answer(&answering);
     if (result == -EAGAIN)
         result = wait_for(&arena->peer, &answering.route.inbox.channel->room, try_answer,
@@ -121,6 +122,7 @@ int tr_reply(tr_message *asked, tr_message *answered)
         result = answer(request, reply);
     if (result < 0)
         return result;
+    message_end(request, asked);
     slot_free(&request->arena->peer, request->slot);
     return 0;
 }

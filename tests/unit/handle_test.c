@@ -3,8 +3,10 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 static tr_queue *open_queue(tr_arena *arena, const char *name)
 {
@@ -256,7 +258,7 @@ static void a_child_cannot_release_for_its_parent(void **state)
 
     assert_int_equal(pipe(there) | pipe(back), 0);
     child = fork();
-    if (child == 0)
+    if (child == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0)
         _exit(lets_go_of_the_parents(queue, message, there[1], back[0]));
     hear(there[0]);
     assert_ok(tr_queue_send(queue, message, TR_NOWAIT));
