@@ -262,8 +262,7 @@ int tr_pool_step(tr_pool *pool, int64_t timeout_ns)
         if (left_ns <= 0)
             return nothing(pool, TR_ETIMEDOUT);
         /* The timer might be lost, too. */
-        timeout_ms = left_ns > CHECK_NS ? CHECK_NS / 1000000
-                                        : (int)(left_ns / 1000000) + 1;
+        timeout_ms = 1 + (int)((left_ns < CHECK_NS ? left_ns : CHECK_NS) / 1000000);
     }
 }
 

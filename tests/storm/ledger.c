@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "tests/storm/storm.h"
@@ -48,11 +50,22 @@ uint64_t proof_read(const void *data, uint64_t bytes)
     return words[n - 1] == sum ? words[0] : UINT64_MAX;
 }
 
-void ledger_judge(const struct ledger *ledger, struct verdict *verdict)
+/* Nobody is there any more: what was in a hand may have been taken once more. */
+static void excuse(struct ledger *ledger)
+{
+    uint32_t hands = atomic_load(&ledger->next_hand);
+
+    for (uint32_t i = 0; i < hands && i < STORM_HANDS; i++)
+        if (atomic_load(&ledger->hand[i]))
+            ledger->entries[atomic_load(&ledger->hand[i]) - 1].excused++;
+}
+
+void ledger_judge(struct ledger *ledger, struct verdict *verdict)
 {
     uint32_t count = atomic_load(&ledger->next);
 
     memset(verdict, 0, sizeof(*verdict));
+    excuse(ledger);
     for (uint32_t i = 0; i < count && i < STORM_MESSAGES; i++) {
         const struct entry *entry = &ledger->entries[i];
         uint32_t taken = atomic_load(&entry->taken);
@@ -61,4 +74,10 @@ void ledger_judge(const struct ledger *ledger, struct verdict *verdict)
         verdict->lost += atomic_load(&entry->sent) == 2 && taken == 0;
         verdict->doubled += taken > 1u + entry->excused;
     }
+}
+
+bool storm_failed(int status)
+{
+    return WIFSIGNALED(status) ? WTERMSIG(status) != SIGKILL
+                               : WIFEXITED(status) && WEXITSTATUS(status) != 0;
 }

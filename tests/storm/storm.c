@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* storm.c - the one who starts, kills, stops and replaces the workers, and who counts in the
- * end. For TR_SOAK_SECONDS (60), or an hour with TR_SOAK=1, in rounds of at most a minute. */
+ * end. For 15 s, 60 with TR_SOAK=1, or TR_SOAK_SECONDS, in rounds of at most 15 s.
+ * TR_STORM="fork exec" says what they do besides their work, see storm.h. */
 #include "tests/storm/storm.h"
 
 #include <errno.h>
@@ -24,6 +25,17 @@
 #define KILL_VAR_NS INT64_C(25000000)
 #define SAMPLES     200000
 #define PENDING     64
+#define ROUND       15
+/* How long a process may take to hear that the round is over; it is wedged then. */
+#define WEDGED_NS (30 * SECOND)
+
+/* What works, of WILD_ACTIONS. Sanitizers need all the address space that there is. */
+#define WILD "fork exec cancel namespace names lazy"
+#ifdef TR_INSTRUMENTED
+#define DEFAULT_WILD WILD
+#else
+#define DEFAULT_WILD WILD " limit"
+#endif
 
 /* A death that the others have not dealt with yet. */
 struct pending {
@@ -34,16 +46,17 @@ struct pending {
 };
 
 struct totals {
-    uint64_t kills, stops, messages, lost, torn, doubled, leaked, redelivered, freed,
-        heard, looked_up, answered;
+    uint64_t kills, stops, messages, lost, torn, doubled, leaked, wedged, split,
+        redelivered, freed, heard, looked_up, answered;
+    uint64_t wild[WILD_COUNT], created, attached, swept, unlinked;
     uint32_t samples, notices;
     int64_t recovery[SAMPLES], notice[SAMPLES];
 };
 
 static struct storm storm;
 static struct totals totals;
-static pid_t pids[STORM_WORKERS];
-static int64_t resume_at[STORM_WORKERS]; /* 0: not stopped */
+static pid_t pids[STORM_PROCESSES];
+static int64_t resume_at[STORM_PROCESSES]; /* 0: not stopped */
 static struct pending pending[PENDING];
 static uint32_t pending_count;
 static uint64_t seed;
@@ -52,9 +65,12 @@ static _Noreturn void give_up(const char *what, int code)
 {
     fprintf(stderr, "storm: %s: %s: %s\n", what, code ? tr_error_name(code) : "",
             tr_error_detail());
-    for (uint32_t i = 0; i < STORM_WORKERS; i++)
+    if (storm.ledger)
+        atomic_store(&storm.ledger->stop, 1); /* for children of the killed */
+    for (uint32_t i = 0; i < STORM_PROCESSES; i++)
         if (pids[i] > 0)
             kill(pids[i], SIGKILL);
+    wild_tear_down(&storm);
     if (storm.name[0] && tr_arena_unlink(storm.name))
         fprintf(stderr, "storm: the name stays\n");
     exit(1);
@@ -65,8 +81,10 @@ static void start_worker(uint32_t i)
     uint64_t own = storm_random(&seed);
     pid_t pid = fork();
 
-    if (pid == 0)
+    if (pid == 0 && i < STORM_WORKERS)
         storm_work(&storm, i, own);
+    if (pid == 0)
+        names_work(&storm, i, own);
     if (pid < 0)
         give_up("fork", 0);
     pids[i] = pid;
@@ -110,19 +128,44 @@ static void watch_recovery(int64_t now)
     }
 }
 
+/* One has ended: a worker, or the child of one that was killed. */
+static void buried(pid_t pid, int status)
+{
+    char what[64];
+
+    for (uint32_t i = 0; i < STORM_PROCESSES; i++)
+        if (pids[i] == pid)
+            pids[i] = 0;
+    if (!storm_failed(status))
+        return;
+    snprintf(what, sizeof(what), "process %d ended with %s %d", (int)pid,
+             WIFSIGNALED(status) ? "signal" : "status",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    give_up(what, 0);
+}
+
 static void bury(uint32_t i)
 {
-    uint32_t hand;
+    pid_t pid = pids[i];
     int status;
 
-    if (waitpid(pids[i], &status, 0) != pids[i])
+    if (waitpid(pid, &status, 0) != pid)
         give_up("wait", 0);
-    if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
-        give_up("a worker failed", 0);
-    hand = atomic_exchange(&storm.ledger->hand[i], 0);
-    if (hand)
-        storm.ledger->entries[hand - 1].excused++;
-    pids[i] = 0;
+    buried(pid, status);
+}
+
+/* Some end by themselves. */
+static void bury_the_ended(int64_t now)
+{
+    siginfo_t info = {0};
+    int status;
+
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid) {
+        mourn(info.si_pid, now);
+        if (waitpid(info.si_pid, &status, 0) == info.si_pid)
+            buried(info.si_pid, status);
+        info.si_pid = 0;
+    }
 }
 
 static void kill_one(uint32_t i)
@@ -146,7 +189,7 @@ static void stop_one(uint32_t i)
 
 static void resume_due(int64_t now, bool all)
 {
-    for (uint32_t i = 0; i < STORM_WORKERS; i++)
+    for (uint32_t i = 0; i < STORM_PROCESSES; i++)
         if (pids[i] > 0 && resume_at[i] && (all || resume_at[i] <= now)) {
             kill(pids[i], SIGCONT);
             resume_at[i] = 0;
@@ -161,19 +204,33 @@ static void set_up(void)
 
     options.classes = classes;
     options.class_count = 2;
-    options.max_channels = 80; /* an inbox each */
-    options.ring_bytes = 1 << 20;
-    storm.ledger = mmap(NULL, sizeof(*storm.ledger), PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    options.max_participants = 200;
+    options.max_channels = 240; /* an inbox each */
+    options.ring_bytes = 4 << 20;
+    if (storm.wild & 1U << WILD_LAZY && storm_random(&seed) % 2)
+        options.flags |= TR_ARENA_LAZY;
+    storm.ledger_fd = memfd_create("ledger", MFD_CLOEXEC);
+    if (storm.ledger_fd < 0 || ftruncate(storm.ledger_fd, sizeof(*storm.ledger)))
+        give_up("no ledger", 0);
+    storm.ledger = mmap(NULL, sizeof(*storm.ledger), PROT_READ | PROT_WRITE, MAP_SHARED,
+                        storm.ledger_fd, 0);
     if (storm.ledger == MAP_FAILED)
         give_up("no memory for the ledger", 0);
+    storm.main_pid = getpid();
     snprintf(storm.name, sizeof(storm.name), "storm.%d", (int)getpid());
+    wild_set_up(&storm);
     code = tr_arena_create(&storm.arena, storm.name, &options);
     if (code)
         give_up("create", code);
     code = storm_open(&storm);
     if (code)
         give_up("open", code);
+}
+
+/* Some of the workers, and all who play with names. */
+static bool is_wanted(uint32_t i, uint32_t workers)
+{
+    return i < workers || (i >= STORM_WORKERS && storm.wild & 1U << WILD_NAMES);
 }
 
 static void rage(int64_t until)
@@ -184,11 +241,12 @@ static void rage(int64_t until)
     for (;;) {
         static const struct timespec tick = {.tv_nsec = 500000};
         int64_t now = storm_now();
-        uint32_t i = (uint32_t)(storm_random(&seed) % STORM_WORKERS);
+        uint32_t i = (uint32_t)(storm_random(&seed) % STORM_PROCESSES);
 
         if (now >= until || atomic_load(&storm.ledger->stop))
             return;
         watch_recovery(now);
+        bury_the_ended(now);
         resume_due(now, false);
         if (now >= next_size) {
             wanted = 2 + (uint32_t)(storm_random(&seed) % (STORM_WORKERS - 1));
@@ -201,8 +259,8 @@ static void rage(int64_t until)
                 kill_one(i);
             next_kill = now + KILL_MIN_NS + (int64_t)(storm_random(&seed) % KILL_VAR_NS);
         }
-        for (uint32_t w = 0; w < wanted; w++)
-            if (pids[w] == 0)
+        for (uint32_t w = 0; w < STORM_PROCESSES; w++)
+            if (pids[w] == 0 && is_wanted(w, wanted))
                 start_worker(w);
         clock_nanosleep(CLOCK_MONOTONIC, 0, &tick, NULL);
     }
@@ -254,11 +312,25 @@ static uint32_t count_leaks(void)
     return STORM_SLOTS + STORM_LARGE - got;
 }
 
+static void add_wild(void)
+{
+    const struct names_ledger *names = &storm.ledger->names;
+
+    for (uint32_t i = 0; i < WILD_COUNT; i++)
+        totals.wild[i] += atomic_load(&storm.ledger->wild[i]);
+    totals.created += atomic_load(&names->created);
+    totals.attached += atomic_load(&names->attached);
+    totals.swept += atomic_load(&names->swept);
+    totals.unlinked += atomic_load(&names->unlinked);
+    totals.split += atomic_load(&names->split);
+}
+
 /* Nobody is there any more: what is left? */
 static void count(void)
 {
     struct verdict verdict;
     struct audit audit;
+    const char *fault;
     struct stat st;
     char path[128];
     tr_stats stats = {.struct_size = sizeof(stats)};
@@ -269,6 +341,9 @@ static void count(void)
     audit_arena(&storm.arena->view, &audit);
     if (audit.fault)
         give_up(audit.fault, 0);
+    fault = names_judge(&storm);
+    if (fault)
+        give_up(fault, 0);
     drain(storm.front);
     drain(storm.back);
     drain_requests();
@@ -284,6 +359,7 @@ static void count(void)
     totals.heard += atomic_load(&storm.ledger->heard);
     totals.looked_up += atomic_load(&storm.ledger->looked_up);
     totals.answered += atomic_load(&storm.ledger->answered);
+    add_wild();
     totals.leaked += count_leaks();
     storm_close(&storm);
     code = tr_arena_unlink(storm.name);
@@ -291,7 +367,56 @@ static void count(void)
     if (code || stat(path, &st) == 0 || errno != ENOENT)
         give_up("the name stays", code);
     munmap(storm.ledger, sizeof(*storm.ledger));
+    close(storm.ledger_fd);
+    wild_tear_down(&storm);
     storm.name[0] = 0;
+}
+
+static void show_file(pid_t pid, const char *what)
+{
+    char path[64], text[256];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, what);
+    file = fopen(path, "re");
+    if (file && fgets(text, sizeof(text), file))
+        fprintf(stderr, "storm: %s: %s\n", path, text);
+    if (file)
+        fclose(file);
+}
+
+/* Who is still there does not hear us: tell where it stands, and end it. */
+static void end_the_wedged(void)
+{
+    FILE *file = fopen("/proc/thread-self/children", "re");
+    int pid;
+
+    while (file && fscanf(file, "%d", &pid) == 1) {
+        totals.wedged++;
+        show_file(pid, "wchan");
+        show_file(pid, "syscall");
+        show_file(pid, "cmdline");
+        kill(pid, SIGKILL);
+    }
+    if (file)
+        fclose(file);
+}
+
+/* Until all have ended: workers, and children of the killed. */
+static void wait_for_all(void)
+{
+    static const struct timespec tick = {.tv_nsec = 1000000};
+    int64_t limit = storm_now() + WEDGED_NS;
+    siginfo_t info = {0};
+
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
+        bury_the_ended(storm_now());
+        if (storm_now() > limit) {
+            end_the_wedged();
+            limit += SECOND;
+        }
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &tick, NULL);
+    }
 }
 
 static void one_round(int64_t seconds)
@@ -300,11 +425,7 @@ static void one_round(int64_t seconds)
     rage(storm_now() + seconds * SECOND);
     atomic_store(&storm.ledger->stop, 1);
     resume_due(0, true);
-    for (uint32_t i = 0; i < STORM_WORKERS; i++)
-        if (pids[i] > 0)
-            bury(i);
-    while (waitpid(-1, NULL, 0) > 0) /* children of the killed */
-        ;
+    wait_for_all();
     pending_count = 0;
     count();
 }
@@ -343,20 +464,64 @@ static void report_victims(void)
     }
 }
 
-int main(void)
+/* TR_STORM, or what works. */
+static uint32_t chosen(void)
+{
+    static const char *const names[] = {
+#define WILD_TEXT(name, text) text,
+        WILD_ACTIONS(WILD_TEXT)
+#undef WILD_TEXT
+    };
+    const char *given = getenv("TR_STORM");
+    uint32_t set = 0;
+    char text[128];
+
+    snprintf(text, sizeof(text), "%s", given ? given : DEFAULT_WILD);
+    for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
+        uint32_t i = 0;
+
+        while (i < WILD_COUNT && strcmp(word, names[i]) != 0)
+            i++;
+        if (i == WILD_COUNT)
+            give_up("there is no such action in TR_STORM", 0);
+        set |= 1U << i;
+    }
+    return set;
+}
+
+static void report_wild(void)
+{
+    printf(
+        "with messages in hand: %llu forks, %llu execs, %llu times all descriptors "
+        "closed, %llu times threads cancelled, %llu visits to namespaces, %llu with "
+        "little memory; names: %llu created, %llu attached, %llu swept, %llu unlinked\n",
+        (unsigned long long)totals.wild[WILD_FORK],
+        (unsigned long long)totals.wild[WILD_EXEC],
+        (unsigned long long)totals.wild[WILD_CLOSE],
+        (unsigned long long)totals.wild[WILD_CANCEL],
+        (unsigned long long)totals.wild[WILD_NAMESPACE],
+        (unsigned long long)totals.wild[WILD_LIMIT], (unsigned long long)totals.created,
+        (unsigned long long)totals.attached, (unsigned long long)totals.swept,
+        (unsigned long long)totals.unlinked);
+}
+
+int main(int argc, char **argv)
 {
     const char *soak = getenv("TR_SOAK"), *length = getenv("TR_SOAK_SECONDS");
-    int64_t seconds = soak && *soak == '1' ? 3600 : 60;
+    int64_t seconds = soak && *soak == '1' ? 60 : 15;
     const char *given = getenv("TR_SEED");
 
+    if (argc > 1 && strcmp(argv[1], "exec") == 0)
+        return wild_executed(argc, argv);
     if (length)
         seconds = atoi(length);
+    storm.wild = chosen();
     seed = given ? strtoull(given, NULL, 0) : (uint64_t)storm_now() | 1;
     printf("seed %llu\n", (unsigned long long)seed);
     fflush(stdout);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    for (int64_t left = seconds; left > 0; left -= 60)
-        one_round(left < 60 ? left : 60);
+    for (int64_t left = seconds; left > 0; left -= ROUND)
+        one_round(left < ROUND ? left : ROUND);
     printf("notice p50 %.1f p99 %.1f max %.1f ms; recovery p50 %.1f max %.1f ms; "
            "%llu redelivered, %llu slots freed, %llu heard, %llu looked up, "
            "%llu answered\n",
@@ -368,13 +533,16 @@ int main(void)
            (unsigned long long)totals.redelivered, (unsigned long long)totals.freed,
            (unsigned long long)totals.heard, (unsigned long long)totals.looked_up,
            (unsigned long long)totals.answered);
+    report_wild();
     report_victims();
     printf("storm: kills=%llu stops=%llu messages=%llu lost=%llu torn=%llu doubled=%llu "
-           "leaked=%llu recovery_p99_ms=%.1f\n",
+           "leaked=%llu wedged=%llu split=%llu recovery_p99_ms=%.1f\n",
            (unsigned long long)totals.kills, (unsigned long long)totals.stops,
            (unsigned long long)totals.messages, (unsigned long long)totals.lost,
            (unsigned long long)totals.torn, (unsigned long long)totals.doubled,
-           (unsigned long long)totals.leaked,
+           (unsigned long long)totals.leaked, (unsigned long long)totals.wedged,
+           (unsigned long long)totals.split,
            quantile_ms(totals.recovery, totals.samples, 990));
-    return totals.lost || totals.torn || totals.doubled || totals.leaked;
+    return totals.lost || totals.torn || totals.doubled || totals.leaked ||
+           totals.wedged || totals.split;
 }

@@ -16,31 +16,48 @@
 static const char *const keys[] = {"one", "two", "three", "four"};
 #define KEYS 4
 
-struct worker {
-    struct storm *storm;
-    struct ledger *ledger;
-    uint32_t self;
-    uint64_t random;
-    tr_subscription *subscription;
-};
-
-static bool stopping(const struct worker *worker)
+bool worker_stopping(const struct worker *worker)
 {
     return atomic_load(&worker->ledger->stop) != 0;
 }
 
-/* What a call may answer in a storm. */
-static void expect(struct worker *worker, const char *what, int code)
+uint32_t worker_random(struct worker *worker, uint32_t below)
 {
-    if (code == 0 || code == TR_ETIMEDOUT || code == TR_EAGAIN)
-        return;
-    fprintf(stderr, "worker %u: %s: %s: %s\n", worker->self, what, tr_error_name(code),
+    return (uint32_t)(storm_random(&worker->random) % below);
+}
+
+struct worker worker_like(struct worker *worker)
+{
+    struct worker other = *worker;
+
+    other.random = storm_random(&worker->random) ^ (uint64_t)storm_now() << 20;
+    other.random |= 1;
+    other.hand = atomic_fetch_add(&worker->ledger->next_hand, 1) % STORM_HANDS;
+    other.subscription = NULL;
+    return other;
+}
+
+_Noreturn void worker_fail(struct worker *worker, const char *what)
+{
+    fprintf(stderr, "worker %u, process %d: %s: %s\n", worker->self, (int)getpid(), what,
             tr_error_detail());
     atomic_fetch_add(&worker->ledger->failed, 1);
     _exit(1);
 }
 
-static tr_message *write_message(struct worker *worker, uint64_t number)
+void worker_expect(struct worker *worker, const char *what, int code)
+{
+    char text[128];
+
+    if (code == 0 || code == TR_ETIMEDOUT || code == TR_EAGAIN)
+        return;
+    if (worker->poor && (code == TR_ENOMEM || code == TR_ENOSPC || code == TR_ENFILE))
+        return;
+    snprintf(text, sizeof(text), "%s: %s", what, tr_error_name(code));
+    worker_fail(worker, text);
+}
+
+tr_message *worker_loan(struct worker *worker, uint64_t number)
 {
     uint64_t bytes = 8 * (3 + storm_random(&worker->random) % 100);
     tr_message *message;
@@ -49,7 +66,7 @@ static tr_message *write_message(struct worker *worker, uint64_t number)
     if (storm_random(&worker->random) % 32 == 0)
         bytes = 32768;
     code = tr_loan_bytes(worker->storm->arena, bytes, PATIENCE, &message);
-    expect(worker, "loan", code);
+    worker_expect(worker, "loan", code);
     if (code)
         return NULL;
     proof_write(tr_message_tensor(message, 0)->data, bytes, number);
@@ -66,6 +83,16 @@ static uint64_t read_message(struct worker *worker, const tr_message *message)
     return number;
 }
 
+void worker_verify(struct worker *worker, const tr_message *message, uint64_t number)
+{
+    const tr_tensor *tensor = tr_message_tensor(message, 0);
+
+    if (!tensor)
+        worker_fail(worker, "a message that is ours has gone");
+    if (proof_read(tensor->data, tensor->nbytes) != number)
+        atomic_fetch_add(&worker->ledger->torn, 1);
+}
+
 static void send_one(struct worker *worker)
 {
     uint32_t number = atomic_fetch_add(&worker->ledger->next, 1);
@@ -76,12 +103,12 @@ static void send_one(struct worker *worker)
         atomic_store(&worker->ledger->stop, 1);
         return;
     }
-    message = write_message(worker, number);
+    message = worker_loan(worker, number);
     if (!message)
         return;
     atomic_store(&worker->ledger->entries[number].sent, 1);
     code = tr_queue_send(worker->storm->front, message, PATIENCE);
-    expect(worker, "send", code);
+    worker_expect(worker, "send", code);
     if (code == 0) {
         atomic_store(&worker->ledger->entries[number].sent, 2);
         return;
@@ -95,45 +122,59 @@ static void forward_one(struct worker *worker)
     tr_message *message;
     int code = tr_queue_receive(worker->storm->front, GLANCE, &message);
 
-    expect(worker, "receive", code);
+    worker_expect(worker, "receive", code);
     if (code)
         return;
     read_message(worker, message);
     while ((code = tr_queue_send(worker->storm->back, message, PATIENCE)) &&
-           !stopping(worker))
-        expect(worker, "forward", code);
+           !worker_stopping(worker))
+        worker_expect(worker, "forward", code);
     if (code) /* back where it was when we are gone */
         raise(SIGKILL);
 }
 
-static void receive_one(struct worker *worker)
+tr_message *worker_receive(struct worker *worker, uint64_t *number)
 {
     tr_message *message;
     int code = tr_queue_receive(worker->storm->back, GLANCE, &message);
-    uint64_t number;
 
-    expect(worker, "receive", code);
+    worker_expect(worker, "receive", code);
     if (code)
-        return;
-    number = read_message(worker, message);
-    if (number < STORM_MESSAGES) {
+        return NULL;
+    *number = read_message(worker, message);
+    if (*number < STORM_MESSAGES) {
         /* In this order: a death between the two excuses at most what has happened. */
-        atomic_store(&worker->ledger->hand[worker->self], (uint32_t)number + 1);
-        atomic_fetch_add(&worker->ledger->entries[number].taken, 1);
+        atomic_store(&worker->ledger->hand[worker->hand], (uint32_t)*number + 1);
+        atomic_fetch_add(&worker->ledger->entries[*number].taken, 1);
     }
-    tr_release(message);
-    atomic_store(&worker->ledger->hand[worker->self], 0);
+    return message;
+}
+
+void worker_release(struct worker *worker, tr_message *message)
+{
+    if (tr_release(message))
+        worker_fail(worker, "release");
+    atomic_store(&worker->ledger->hand[worker->hand], 0);
+}
+
+static void receive_one(struct worker *worker)
+{
+    uint64_t number;
+    tr_message *message = worker_receive(worker, &number);
+
+    if (message)
+        worker_release(worker, message);
 }
 
 static void publish_one(struct worker *worker)
 {
-    tr_message *message = write_message(worker, storm_random(&worker->random));
+    tr_message *message = worker_loan(worker, storm_random(&worker->random));
     int code;
 
     if (!message)
         return;
     code = tr_broadcast_publish(worker->storm->broadcast, message, PATIENCE);
-    expect(worker, "publish", code);
+    worker_expect(worker, "publish", code);
     if (code)
         tr_release(message);
 }
@@ -143,13 +184,16 @@ static void listen_once(struct worker *worker)
     tr_message *message;
     int code;
 
-    if (!worker->subscription)
-        expect(worker, "subscribe",
-               tr_subscribe(worker->storm->broadcast, NULL, &worker->subscription));
+    if (!worker->subscription) {
+        code = tr_subscribe(worker->storm->broadcast, NULL, &worker->subscription);
+        worker_expect(worker, "subscribe", code);
+        if (code)
+            return;
+    }
     code = tr_subscription_receive(worker->subscription, GLANCE, &message);
     if (code == TR_ELAGGED)
         return;
-    expect(worker, "listen", code);
+    worker_expect(worker, "listen", code);
     if (code)
         return;
     read_message(worker, message);
@@ -164,11 +208,11 @@ static void use_board(struct worker *worker)
     int code;
 
     if (storm_random(&worker->random) % 4 == 0) {
-        message = write_message(worker, storm_random(&worker->random));
+        message = worker_loan(worker, storm_random(&worker->random));
         if (!message)
             return;
         code = tr_board_put(worker->storm->board, key, message, NULL);
-        expect(worker, "put", code);
+        worker_expect(worker, "put", code);
         if (code)
             tr_release(message);
         return;
@@ -176,7 +220,7 @@ static void use_board(struct worker *worker)
     code = tr_board_get(worker->storm->board, key, &message, NULL);
     if (code == TR_ENOENT)
         return;
-    expect(worker, "get", code);
+    worker_expect(worker, "get", code);
     if (code)
         return;
     read_message(worker, message);
@@ -188,7 +232,7 @@ static void use_board(struct worker *worker)
 static void ask_one(struct worker *worker)
 {
     uint64_t number = storm_random(&worker->random) >> 1;
-    tr_message *message = write_message(worker, number), *reply;
+    tr_message *message = worker_loan(worker, number), *reply;
     int code;
 
     if (!message)
@@ -196,7 +240,7 @@ static void ask_one(struct worker *worker)
     code = tr_request(worker->storm->service, message, PATIENCE, &reply);
     if (code == TR_EPEERDIED)
         return;
-    expect(worker, "ask", code);
+    worker_expect(worker, "ask", code);
     if (code)
         return;
     if (read_message(worker, reply) != number)
@@ -210,29 +254,40 @@ static void serve_one(struct worker *worker)
     tr_message *request;
     int code = tr_queue_receive(worker->storm->service, GLANCE, &request);
 
-    expect(worker, "receive", code);
+    worker_expect(worker, "receive", code);
     if (code)
         return;
     read_message(worker, request);
     code = tr_reply(request, NULL); /* itself */
-    expect(worker, "reply", code);
+    worker_expect(worker, "reply", code);
     if (code)
         tr_release(request);
+}
+
+void worker_bury(struct worker *worker, pid_t pid)
+{
+    char text[64];
+    int status;
+
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !storm_failed(status))
+        return;
+    snprintf(text, sizeof(text), "child %d ended with status 0x%x", (int)pid,
+             (unsigned)status);
+    worker_fail(worker, text);
 }
 
 /* A child of a worker: joins by its first call, and may outlive its parent. */
 static void have_a_child(struct worker *worker)
 {
+    struct worker child = worker_like(worker);
     pid_t pid = fork();
 
     if (pid == 0) {
-        worker->subscription = NULL;
         for (int i = 0; i < 3; i++)
-            send_one(worker);
+            send_one(&child);
         _exit(0);
     }
-    if (pid > 0)
-        waitpid(pid, NULL, 0);
+    worker_bury(worker, pid);
 }
 
 int storm_open(struct storm *storm)
@@ -268,39 +323,56 @@ void storm_close(struct storm *storm)
     tr_arena_close(storm->arena);
 }
 
+void worker_act(struct worker *worker)
+{
+    uint32_t dice = worker_random(worker, 249);
+
+    if (dice < 50)
+        send_one(worker);
+    else if (dice < 108)
+        forward_one(worker);
+    else if (dice < 170)
+        receive_one(worker);
+    else if (dice < 178)
+        publish_one(worker);
+    else if (dice < 186)
+        listen_once(worker);
+    else if (dice < 199)
+        use_board(worker);
+    else if (dice < 221)
+        ask_one(worker);
+    else
+        serve_one(worker);
+}
+
+void worker_acts(struct worker *worker, uint32_t count)
+{
+    for (uint32_t i = 0; i < count && !worker_stopping(worker); i++)
+        worker_act(worker);
+}
+
 _Noreturn void storm_work(struct storm *storm, uint32_t self, uint64_t seed)
 {
-    struct worker worker = {
+    struct worker first = {
         .storm = storm, .ledger = storm->ledger, .self = self, .random = seed | 1};
+    struct worker worker = worker_like(&first);
     struct storm own = *storm;
 
     /* Some attach by name, as a stranger does; most use what they inherited. */
-    if (storm_random(&worker.random) % 4 == 0) {
-        expect(&worker, "attach", tr_arena_attach(&own.arena, storm->name));
-        expect(&worker, "open", storm_open(&own));
+    if (worker_random(&worker, 4) == 0) {
+        worker_expect(&worker, "attach", tr_arena_attach(&own.arena, storm->name));
+        worker_expect(&worker, "open", storm_open(&own));
         worker.storm = &own;
     }
-    while (!stopping(&worker)) {
-        uint64_t dice = storm_random(&worker.random) % 250;
+    while (!worker_stopping(&worker)) {
+        uint32_t dice = worker_random(&worker, 500);
 
-        if (dice < 50)
-            send_one(&worker);
-        else if (dice < 108)
-            forward_one(&worker);
-        else if (dice < 170)
-            receive_one(&worker);
-        else if (dice < 178)
-            publish_one(&worker);
-        else if (dice < 186)
-            listen_once(&worker);
-        else if (dice < 199)
-            use_board(&worker);
-        else if (dice < 200)
+        if (dice < WILD_COUNT)
+            wild_act(&worker, (enum wild)dice);
+        else if (dice < WILD_COUNT + 2)
             have_a_child(&worker);
-        else if (dice < 222)
-            ask_one(&worker);
         else
-            serve_one(&worker);
+            worker_act(&worker);
     }
     _exit(0);
 }
