@@ -306,6 +306,22 @@ static int check_file(const struct stat *st, struct segment_report *report)
     return 0;
 }
 
+int segment_judge(uint64_t magic, const struct control *geo, uint64_t file_bytes,
+                  struct segment_report *report)
+{
+    if (magic == 0)
+        return refuse(report, REFUSED_UNREADY, 0, ARENA_MAGIC, -EOWNERDEAD);
+    if (magic != ARENA_MAGIC)
+        return refuse(report, REFUSED_KIND, magic, ARENA_MAGIC, -EBADMSG);
+    if (geo->layout != ARENA_LAYOUT)
+        return refuse(report, REFUSED_LAYOUT, geo->layout, ARENA_LAYOUT, -EPROTO);
+    if (geo->features & ~ARENA_FEATURES)
+        return refuse(report, REFUSED_FEATURES, geo->features, ARENA_FEATURES, -EPROTO);
+    if (!segment_valid(geo, file_bytes))
+        return refuse(report, REFUSED_GEOMETRY, geo->total_bytes, file_bytes, -EBADMSG);
+    return 0;
+}
+
 /* Copy the control block into private memory and believe only the copy. */
 static int read_control(int fd, uint64_t file_bytes, struct control *geo,
                         struct segment_report *report)
@@ -320,17 +336,7 @@ static int read_control(int fd, uint64_t file_bytes, struct control *geo,
     shm_copy_out((uint64_t *)(void *)geo, (const _Atomic uint64_t *)(const void *)shared,
                  sizeof(*geo) / 8);
     munmap(shared, sizeof(*shared));
-    if (magic == 0)
-        return refuse(report, REFUSED_UNREADY, 0, ARENA_MAGIC, -EOWNERDEAD);
-    if (magic != ARENA_MAGIC)
-        return refuse(report, REFUSED_KIND, magic, ARENA_MAGIC, -EBADMSG);
-    if (geo->layout != ARENA_LAYOUT)
-        return refuse(report, REFUSED_LAYOUT, geo->layout, ARENA_LAYOUT, -EPROTO);
-    if (geo->features & ~ARENA_FEATURES)
-        return refuse(report, REFUSED_FEATURES, geo->features, ARENA_FEATURES, -EPROTO);
-    if (!segment_valid(geo, file_bytes))
-        return refuse(report, REFUSED_GEOMETRY, geo->total_bytes, file_bytes, -EBADMSG);
-    return 0;
+    return segment_judge(magic, geo, file_bytes, report);
 }
 
 /* Nothing is opened for real before it was looked at: a device or FIFO must not be. */

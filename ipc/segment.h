@@ -93,6 +93,10 @@ int segment_path(const char *name, char path[SEGMENT_PATH]);
 /* Whether every offset, size and count of @p geo is consistent with @p file_bytes. */
 bool segment_valid(const struct control *geo, uint64_t file_bytes);
 
+/* Whether a control block is one that we understand. 0, or -errno with a refusal. */
+int segment_judge(uint64_t magic, const struct control *geo, uint64_t file_bytes,
+                  struct segment_report *report);
+
 /* Reserve, or give back, the memory of one slot of a lazy arena. 0, -errno. */
 int segment_reserve_slot(const struct view *view, uint32_t slot,
                          struct shortage *shortage);

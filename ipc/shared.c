@@ -309,6 +309,14 @@ uint32_t shared_pinned(const struct view *view, uint32_t who, uint32_t c)
     return count;
 }
 
+bool shared_is_pinned(const struct view *view, uint32_t slot, uint64_t word)
+{
+    struct batch batch = {.count = 1, .slot = {slot}, .word = {word}};
+
+    read_pins(view, &batch);
+    return batch.count == 0;
+}
+
 /* Whether the cell that is to name the slot does. */
 static bool named(const struct view *view, uint32_t slot, uint64_t owner)
 {

@@ -85,6 +85,9 @@ bool shared_collect(const struct view *view, uint32_t c);
 /* For reports: how many pins of participant @p who are on slots of class @p c. */
 uint32_t shared_pinned(const struct view *view, uint32_t who, uint32_t c);
 
+/* For reports: whether a living participant reads a slot whose word is @p word. */
+bool shared_is_pinned(const struct view *view, uint32_t slot, uint64_t word);
+
 /* For the reaper: finish half-done steps of the dead. @p word is SHARED, RETIRED, or PUTTING
  * of a dead one. False: it is PUTTING, and was never named. */
 bool shared_sweep(const struct view *view, uint32_t slot, uint64_t word);

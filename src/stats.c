@@ -4,13 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ipc/board.h"
 #include "ipc/channel.h"
-#include "ipc/os.h"
 #include "ipc/participant.h"
-#include "ipc/slot.h"
+#include "ipc/shared.h"
 #include "ipc/wake.h"
 #include "src/arena.h"
 #include "src/error.h"
+#include "src/stats.h"
 
 /* What all participants counted, and who had no entry yet. */
 static uint64_t read_counter(const struct view *view, uint32_t i)
@@ -32,19 +33,40 @@ static void read_counters(const struct view *view, tr_stats *stats)
 #undef READ
 }
 
-static void count_slots(const struct view *view, tr_stats *stats)
+uint32_t stats_channel_of(const struct view *view, uint32_t slot, uint64_t word)
 {
-    for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
-        /* relaxed: a report, not a decision. */
-        uint64_t word = shm_get(&view_record(view, slot)->owner);
+    return WHERE_CHANNEL(slot_where(view_record(view, slot), word));
+}
 
-        stats->slots_free += SLOT_STATE(word) == SLOT_FREE;
-        stats->slots_loaned += SLOT_STATE(word) == SLOT_LOANED;
-        stats->slots_queued += SLOT_STATE(word) == SLOT_QUEUED ||
-                               SLOT_STATE(word) == SLOT_ORPHAN;
-        stats->slots_received += SLOT_STATE(word) == SLOT_RECEIVED;
-        stats->slots_shared += SLOT_STATE(word) > SLOT_ORPHAN;
-    }
+static bool is_on_board(const struct view *view, uint32_t slot, uint64_t word)
+{
+    uint32_t index = stats_channel_of(view, slot, word);
+
+    return index < view->geo.channel_count &&
+           CHANNEL_KIND(channel_word(view, index)) == CHANNEL_BOARD;
+}
+
+/* Each slot into one of the fields whose sum is stats->slots. */
+static void count_slot(const struct view *view, uint32_t slot, tr_stats *stats)
+{
+    /* relaxed: a report, not a decision. */
+    uint64_t word = shm_get(&view_record(view, slot)->owner);
+    enum slot_state state = SLOT_STATE(word);
+
+    stats->slots_free += state == SLOT_FREE;
+    stats->slots_loaned += state == SLOT_LOANED || state == SLOT_PUTTING;
+    stats->slots_queued += state == SLOT_QUEUED;
+    stats->slots_orphaned += state == SLOT_ORPHAN;
+    stats->slots_received += state == SLOT_RECEIVED;
+    stats->slots_shared += state == SLOT_SHARED || state == SLOT_RETIRED;
+    if (state == SLOT_SHARED && is_on_board(view, slot, word))
+        stats->slots_board++;
+    else if (state == SLOT_SHARED)
+        stats->slots_kept++;
+    else if (state == SLOT_RETIRED && shared_is_pinned(view, slot, word))
+        stats->slots_pinned++;
+    else if (state == SLOT_RETIRED)
+        stats->slots_retired++;
 }
 
 static bool is_live(const struct view *view, uint32_t i)
@@ -54,9 +76,8 @@ static bool is_live(const struct view *view, uint32_t i)
            PARTICIPANT_FREE;
 }
 
-int tr_stats_read(tr_arena *arena, tr_stats *stats)
+int stats_read(const struct view *view, tr_stats *stats)
 {
-    const struct view *view = &arena->view;
     uint32_t size = stats->struct_size;
     tr_stats all = {0};
 
@@ -69,54 +90,50 @@ int tr_stats_read(tr_arena *arena, tr_stats *stats)
         all.participants += is_live(view, i);
     for (uint32_t i = 0; i < view->geo.channel_count; i++)
         all.channels += CHANNEL_STATE(channel_word(view, i)) == CHANNEL_READY;
-    count_slots(view, &all);
+    for (uint32_t slot = 0; slot < view->geo.slot_count; slot++)
+        count_slot(view, slot, &all);
     read_counters(view, &all);
     memcpy(stats, &all, size);
     return 0;
 }
 
-static void read_participant(const struct view *view, uint32_t i,
-                             tr_participant_stats *out)
-{
-    struct participant *entry = view_participant(view, i);
-    _Atomic uint64_t *pins = view_pins(view, i);
-    uint32_t inc = PARTICIPANT_INC(
-        shm_load(&entry->word, E4_LOOK)); /* E4: as in is_live() */
+/* What lies in each channel, by the slots. */
+struct tally {
+    uint32_t queued, orphans, shared;
+};
 
-    *out = (tr_participant_stats){.index = i,
-                                  .incarnation = inc,
-                                  .pid = shm_get(&entry->pid),
-                                  .uid = shm_get(&entry->uid),
-                                  .alive = !os->dead(view, i),
-                                  .start_time = shm_get(&entry->start_time)};
+static void count_by_channel(const struct view *view, struct tally *tally)
+{
     for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
         /* relaxed: a report, not a decision. */
         uint64_t word = shm_get(&view_record(view, slot)->owner);
+        uint32_t index = stats_channel_of(view, slot, word);
 
-        if (SLOT_WHO(word) != i || SLOT_INC(word) != (inc & 0xfff))
+        if (index >= view->geo.channel_count)
             continue;
-        out->loaned += SLOT_STATE(word) == SLOT_LOANED;
-        out->received += SLOT_STATE(word) == SLOT_RECEIVED;
-        if (SLOT_STATE(word) == SLOT_LOANED || SLOT_STATE(word) == SLOT_RECEIVED)
-            out->held_bytes += view->geo.classes[view_class_of(view, slot)].slot_bytes;
+        tally[index].queued += SLOT_STATE(word) == SLOT_QUEUED;
+        tally[index].orphans += SLOT_STATE(word) == SLOT_ORPHAN;
+        tally[index].shared += SLOT_STATE(word) == SLOT_SHARED;
     }
-    for (uint32_t p = 0; p < view->geo.pin_count; p++)
-        out->pinned += shm_get(&pins[p]) != 0;
 }
 
-int tr_stats_participants(tr_arena *arena, tr_participant_stats *out, size_t capacity,
-                          size_t *count)
+/* Keys that have a value, and how often any was changed. */
+static void read_board(const struct view *view, uint32_t index, tr_channel_stats *out)
 {
-    const struct view *view = &arena->view;
+    struct board board;
 
-    *count = 0;
-    for (uint32_t i = 0; i < view->geo.participant_count && *count < capacity; i++)
-        if (is_live(view, i))
-            read_participant(view, i, &out[(*count)++]);
-    return 0;
+    if (board_view(view, index, &board) < 0)
+        return;
+    for (uint32_t i = 0; i < board.count; i++) {
+        bool there;
+
+        out->sent += board_key_version(&board.keys[i], &there);
+        out->depth += there;
+    }
 }
 
-static void read_channel(const struct view *view, uint32_t i, tr_channel_stats *out)
+static void read_channel(const struct view *view, uint32_t i, const struct tally *tally,
+                         tr_channel_stats *out)
 {
     struct channel *channel = view_channel(view, i);
 
@@ -124,22 +141,61 @@ static void read_channel(const struct view *view, uint32_t i, tr_channel_stats *
     channel_name(view, i, out->name);
     out->kind = CHANNEL_KIND(channel_word(view, i));
     out->capacity = shm_get(&channel->capacity);
-    out->sent = shm_get(&channel->tail);
-    out->received = shm_get(&channel->head);
-    out->depth = out->sent > out->received ? out->sent - out->received : 0;
     out->sleeping_receivers = shm_get(&channel->items) & WAKE_ASLEEP;
     out->sleeping_senders = shm_get(&channel->room) & WAKE_ASLEEP;
+    if (out->kind == CHANNEL_BOARD) {
+        read_board(view, i, out);
+        return;
+    }
+    out->sent = shm_get(&channel->tail);
+    out->received = shm_get(&channel->head);
+    out->orphans = tally->orphans;
+    out->depth = out->kind == CHANNEL_QUEUE ? tally->queued + tally->orphans
+                                            : tally->shared;
+}
+
+void stats_channels(const struct view *view, tr_channel_stats *out, size_t capacity,
+                    size_t *count)
+{
+    struct tally tally[MAX_CHANNELS] = {{0}};
+
+    count_by_channel(view, tally);
+    *count = 0;
+    for (uint32_t i = 0; i < view->geo.channel_count && *count < capacity; i++)
+        if (CHANNEL_STATE(channel_word(view, i)) == CHANNEL_READY)
+            read_channel(view, i, &tally[i], &out[(*count)++]);
+}
+
+void stats_info(const struct view *view, tr_arena_info *info)
+{
+    const struct control *geo = &view->geo;
+
+    info->flags = geo->flags;
+    info->total_bytes = geo->total_bytes;
+    info->populate_ns = shm_get(&view_live(view)->populate_ns);
+    info->class_count = geo->class_count;
+    info->max_participants = geo->participant_count;
+    info->max_channels = geo->channel_count;
+    info->layout = geo->layout;
+    info->copy_routine = shm_get(&view_live(view)->copy_routine);
+}
+
+int tr_stats_read(tr_arena *arena, tr_stats *stats)
+{
+    return stats_read(&arena->view, stats);
+}
+
+int tr_stats_participants(tr_arena *arena, tr_participant_stats *out, size_t capacity,
+                          size_t *count)
+{
+    stats_participants(&arena->view, out, capacity, count);
+    return 0;
 }
 
 int tr_stats_channels(tr_arena *arena, tr_channel_stats *out, size_t capacity,
                       size_t *count)
 {
-    const struct view *view = &arena->view;
-
-    *count = 0;
-    for (uint32_t i = 0; i < view->geo.channel_count && *count < capacity; i++)
-        if (CHANNEL_STATE(channel_word(view, i)) == CHANNEL_READY)
-            read_channel(view, i, &out[(*count)++]);
+    stats_channels(&arena->view, out, capacity, count);
     return 0;
 }
 
@@ -166,7 +222,6 @@ static uint64_t huge_bytes(const void *base)
 
 int tr_arena_info_read(tr_arena *arena, tr_arena_info *info)
 {
-    const struct control *geo = &arena->view.geo;
     uint32_t size = info->struct_size;
     tr_arena_info all = {.struct_size = size};
     int result = arena_enter(arena);
@@ -176,17 +231,10 @@ int tr_arena_info_read(tr_arena *arena, tr_arena_info *info)
     if (size < 8 || size > sizeof(all))
         return tr_fail(TR_EINVAL, "info: struct_size is %u, this library knows %zu", size,
                        sizeof(all));
-    all.flags = geo->flags;
-    all.total_bytes = geo->total_bytes;
+    stats_info(&arena->view, &all);
     all.huge_bytes = huge_bytes(arena->view.base);
     all.resident_bytes = arena_resident(arena);
-    all.populate_ns = shm_get(&view_live(&arena->view)->populate_ns);
-    all.class_count = geo->class_count;
-    all.max_participants = geo->participant_count;
-    all.max_channels = geo->channel_count;
-    all.layout = geo->layout;
     all.self = arena->peer.who;
-    all.copy_routine = shm_get(&view_live(&arena->view)->copy_routine);
     all.base = arena->view.base;
     all.fd = arena->view.lock_fd;
     all.huge_error = arena->huge_error ? tr_fail_errno(arena->huge_error, "large pages")

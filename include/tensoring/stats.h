@@ -25,17 +25,30 @@ TR_BEGIN_DECLS
     X(evicted, "subscribers evicted")                             \
     X(stale_replies, "replies that came after their request was given up")
 
+/** Where every slot is:
+ *
+ *      slots = free + loaned + queued + orphaned + received
+ *            + kept + board + pinned + retired
+ *
+ *  While others work, the parts are of moments close to one another, so the sum is exact and
+ *  a part may be one off. Nothing is leaked if, with nobody holding anything, loaned, received
+ *  and pinned are 0: queued and orphaned messages wait for a receiver, kept ones for slow and
+ *  late subscribers, and a board's values are what it is for. */
 typedef struct tr_stats {
     uint32_t struct_size;  /**< in: sizeof(tr_stats) of the caller */
-    uint32_t participants; /**< alive, as far as known */
+    uint32_t participants; /**< that joined and were not swept yet */
     uint32_t channels;
     uint32_t slots;
     uint32_t slots_free;
-    uint32_t slots_loaned;
-    uint32_t slots_queued;
-    uint32_t slots_received;
-    uint32_t slots_shared;
-    uint32_t reserved;
+    uint32_t slots_loaned;   /**< also while they are being put or published */
+    uint32_t slots_queued;   /**< in a queue, or an inbox of replies */
+    uint32_t slots_received; /**< by a receiver that has not released them */
+    uint32_t slots_shared;   /**< kept + board + pinned + retired */
+    uint32_t slots_orphaned; /**< of dead receivers; the next receiver gets them */
+    uint32_t slots_kept;     /**< by broadcasts; the oldest go when memory is needed */
+    uint32_t slots_board;    /**< values of boards */
+    uint32_t slots_pinned;   /**< replaced or given up, but somebody still reads them */
+    uint32_t slots_retired;  /**< nobody's: the next loan that needs one frees them */
 #define TR_STATS_FIELD(name, text) uint64_t name;
     TR_COUNTERS(TR_STATS_FIELD)
 #undef TR_STATS_FIELD
@@ -51,35 +64,49 @@ typedef struct tr_participant_stats {
     uint32_t loaned;
     uint32_t received;
     uint32_t pinned;
-    uint64_t held_bytes; /**< slot bytes of what it loaned and received */
-    uint64_t start_time; /**< clock ticks since boot, as /proc/PID/stat has it */
+    uint64_t held_bytes;   /**< slot bytes of what it loaned and received */
+    uint64_t start_time;   /**< clock ticks since boot, as /proc/PID/stat has it */
+    uint64_t pinned_bytes; /**< slot bytes of what it reads of broadcasts and boards */
+    uint64_t pid_ns;       /**< inode of its pid namespace, 0: not known */
+    uint64_t joined_ns;    /**< how long ago it joined */
+    uint64_t oldest_ns;    /**< age, since it was sent, of the oldest message that it has
+                                received; 0: none has a time (queues stamp on request) */
+    uint32_t foreign;      /**< 1: pid is a number of another pid namespace than ours */
+    uint32_t state;        /**< letter of proc(5): R, S, D, T stopped, Z; 0: not known */
+    char command[16];      /**< as ps shows it; "": not known */
+    char channel[64];      /**< that most of what it received came from; "": none */
 } tr_participant_stats;
-TR_ASSERT_SIZE(tr_participant_stats, 48);
+TR_ASSERT_SIZE(tr_participant_stats, 168);
 
 /** One channel. */
 typedef struct tr_channel_stats {
     char name[64];
-    uint32_t kind; /**< 1 queue, 2 broadcast, 3 board */
-    uint32_t capacity;
-    uint64_t depth;
-    uint64_t sent;               /**< position of the next message */
-    uint64_t received;           /**< position of the oldest one that is there */
+    uint32_t kind;     /**< 1 queue, 2 broadcast, 3 board */
+    uint32_t capacity; /**< messages; board: keys */
+    uint64_t depth; /**< queue: messages that wait, orphans among them; broadcast: kept;
+                            board: keys that have a value */
+    uint64_t sent;  /**< position of the next message; board: puts and deletes so far */
+    uint64_t received; /**< position of the oldest one that is there; board: 0 */
     uint32_t sleeping_receivers; /**< 1 if somebody may be asleep */
     uint32_t sleeping_senders;
+    uint32_t
+        orphans; /**< queue: messages of dead receivers, in their slots, not in the ring */
+    uint32_t reserved;
 } tr_channel_stats;
-TR_ASSERT_SIZE(tr_channel_stats, 104);
+TR_ASSERT_SIZE(tr_channel_stats, 112);
 
-/** Totals.
+/** Totals: a pass over all slots.
  *  @return 0, TR_EINVAL (struct_size). Threads: any. Syscalls: none. Crash: -. */
 TR_API TR_CHECK int tr_stats_read(tr_arena *arena, tr_stats *stats);
 
 /** The participants there are, at most @p capacity of them.
  *  @param count  how many were written
- *  @return 0. Threads: any. Syscalls: one or two a participant. Crash: -. */
+ *  @return 0. Threads: any. Syscalls: five to seven a participant. Crash: -. */
 TR_API TR_CHECK int tr_stats_participants(tr_arena *arena, tr_participant_stats *out,
                                           size_t capacity, size_t *count);
 
-/** The channels there are, at most @p capacity of them.
+/** The channels there are, at most @p capacity of them: a pass over all slots, and over the
+ *  keys of boards.
  *  @param count  how many were written
  *  @return 0. Threads: any. Syscalls: none. Crash: -. */
 TR_API TR_CHECK int tr_stats_channels(tr_arena *arena, tr_channel_stats *out,

@@ -9,6 +9,7 @@
 #include <tensoring/broadcast.h>
 #include <tensoring/error.h>
 #include <tensoring/loader.h>
+#include <tensoring/look.h>
 #include <tensoring/message.h>
 #include <tensoring/npy.h>
 #include <tensoring/queue.h>

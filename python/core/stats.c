@@ -31,7 +31,8 @@ PyObject *arena_stats(PyObject *object, PyObject *unused)
 #define OR_PUT(name, text) || PUT(name)
     if (PUT(participants) || PUT(channels) || PUT(slots) || PUT(slots_free) ||
         PUT(slots_loaned) || PUT(slots_queued) || PUT(slots_received) ||
-        PUT(slots_shared) TR_COUNTERS(OR_PUT))
+        PUT(slots_shared) || PUT(slots_orphaned) || PUT(slots_kept) || PUT(slots_board) ||
+        PUT(slots_pinned) || PUT(slots_retired) TR_COUNTERS(OR_PUT))
         Py_CLEAR(dict);
 #undef OR_PUT
 #undef PUT
@@ -40,25 +41,32 @@ PyObject *arena_stats(PyObject *object, PyObject *unused)
 
 static PyObject *participant(const tr_participant_stats *one)
 {
-    return Py_BuildValue("{sI sI sI sI sO sI sI sI sK sK}", "index", one->index,
-                         "incarnation", one->incarnation, "pid", one->pid, "uid",
-                         one->uid, "alive", one->alive ? Py_True : Py_False, "loaned",
-                         one->loaned, "received", one->received, "pinned", one->pinned,
-                         "held_bytes", (unsigned long long)one->held_bytes, "start_time",
-                         (unsigned long long)one->start_time);
+    char state[2] = {(char)one->state, 0};
+
+    return Py_BuildValue(
+        "{sI sI sI sI sO sI sI sI sK sK sK sK sK sK sO ss sN ss}", "index", one->index,
+        "incarnation", one->incarnation, "pid", one->pid, "uid", one->uid, "alive",
+        one->alive ? Py_True : Py_False, "loaned", one->loaned, "received", one->received,
+        "pinned", one->pinned, "held_bytes", (unsigned long long)one->held_bytes,
+        "start_time", (unsigned long long)one->start_time, "pinned_bytes",
+        (unsigned long long)one->pinned_bytes, "pid_ns", (unsigned long long)one->pid_ns,
+        "joined_ns", (unsigned long long)one->joined_ns, "oldest_ns",
+        (unsigned long long)one->oldest_ns, "foreign", one->foreign ? Py_True : Py_False,
+        "state", state, "command", PyUnicode_DecodeFSDefault(one->command), "channel",
+        one->channel);
 }
 
 static PyObject *channel(const tr_channel_stats *one)
 {
     static const char *const kinds[] = {"none", "queue", "broadcast", "board"};
 
-    return Py_BuildValue("{ss ss sI sK sK sK sO sO}", "name", one->name, "kind",
-                         one->kind < 4 ? kinds[one->kind] : "unknown", "capacity",
-                         one->capacity, "depth", (unsigned long long)one->depth, "sent",
-                         (unsigned long long)one->sent, "received",
-                         (unsigned long long)one->received, "sleeping_receivers",
-                         one->sleeping_receivers ? Py_True : Py_False, "sleeping_senders",
-                         one->sleeping_senders ? Py_True : Py_False);
+    return Py_BuildValue(
+        "{ss ss sI sK sK sK sI sO sO}", "name", one->name, "kind",
+        one->kind < 4 ? kinds[one->kind] : "unknown", "capacity", one->capacity, "depth",
+        (unsigned long long)one->depth, "sent", (unsigned long long)one->sent, "received",
+        (unsigned long long)one->received, "orphans", one->orphans, "sleeping_receivers",
+        one->sleeping_receivers ? Py_True : Py_False, "sleeping_senders",
+        one->sleeping_senders ? Py_True : Py_False);
 }
 
 static int append(PyObject *list, PyObject *item)

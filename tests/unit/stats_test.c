@@ -94,6 +94,192 @@ static void takes_structs_of_other_versions(void **state)
     tr_arena_close(arena);
 }
 
+static tr_channel_stats channel_of(tr_arena *arena, const char *name)
+{
+    tr_channel_stats channels[16];
+    size_t count;
+
+    assert_ok(tr_stats_channels(arena, channels, 16, &count));
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(channels[i].name, name))
+            return channels[i];
+    fail_msg("there is no channel %s", name);
+    return channels[0];
+}
+
+static uint32_t sum_of(const tr_stats *stats)
+{
+    return stats->slots_free + stats->slots_loaned + stats->slots_queued +
+           stats->slots_orphaned + stats->slots_received + stats->slots_kept +
+           stats->slots_board + stats->slots_pinned + stats->slots_retired;
+}
+
+static tr_board *open_board(tr_arena *arena)
+{
+    tr_board_options options = TR_BOARD_OPTIONS_INIT;
+    tr_board *board;
+
+    options.capacity = 8;
+    assert_ok(tr_board_open(arena, "b", &options, &board));
+    return board;
+}
+
+static void put(tr_arena *arena, tr_board *board, const char *key)
+{
+    assert_ok(tr_board_put(board, key, loan_i64(arena, 1, 1), NULL));
+}
+
+/* One of each kind: each slot is counted in one place. */
+static void every_slot_is_somewhere(void **state)
+{
+    tr_arena *arena = make_arena(16, 0);
+    tr_message *held, *received, *old, *published;
+    tr_broadcast *broadcast;
+    tr_board *board;
+    tr_queue *queue;
+    tr_stats stats;
+    (void)state;
+
+    assert_ok(tr_queue_open(arena, "q", NULL, &queue));
+    board = open_board(arena);
+    assert_ok(tr_broadcast_open(arena, "news", NULL, &broadcast));
+    held = loan_i64(arena, 1, 1);
+    for (int64_t i = 0; i < 3; i++)
+        assert_ok(tr_queue_send(queue, loan_i64(arena, 1, i), TR_NOWAIT));
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &received));
+    put(arena, board, "one");
+    put(arena, board, "two");
+    assert_ok(tr_board_get(board, "one", &old, NULL));
+    put(arena, board, "one"); /* its old value is read still */
+    put(arena, board, "two"); /* and this one by nobody */
+    published = loan_i64(arena, 1, 1);
+    assert_ok(tr_broadcast_publish(broadcast, published, TR_NOWAIT));
+    stats = stats_of(arena);
+    assert_int_equal(stats.slots_loaned, 1);
+    assert_int_equal(stats.slots_queued, 2);
+    assert_int_equal(stats.slots_received, 1);
+    assert_int_equal(stats.slots_board, 2);
+    assert_int_equal(stats.slots_pinned, 1);
+    assert_int_equal(stats.slots_retired, 1);
+    assert_int_equal(stats.slots_kept, 1);
+    assert_int_equal(stats.slots_shared, 5);
+    assert_int_equal(sum_of(&stats), 16);
+    tr_release(old);
+    tr_release(held);
+    tr_release(received);
+    stats = stats_of(arena);
+    assert_int_equal(stats.slots_loaned + stats.slots_received + stats.slots_pinned, 0);
+    assert_int_equal(sum_of(&stats), 16);
+    tr_broadcast_close(broadcast);
+    tr_board_close(board);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
+static void boards_count_keys(void **state)
+{
+    tr_arena *arena = make_arena(16, 0);
+    tr_channel_stats stats;
+    tr_board *board;
+    (void)state;
+
+    board = open_board(arena);
+    put(arena, board, "one");
+    put(arena, board, "one");
+    put(arena, board, "two");
+    assert_ok(tr_board_delete(board, "two", TR_ANY_VERSION));
+    stats = channel_of(arena, "b");
+    assert_int_equal(stats.depth, 1);
+    assert_int_equal(stats.sent, 4);
+    assert_int_equal(stats.received, 0);
+    assert_int_equal(stats.capacity, 8);
+    tr_board_close(board);
+    tr_arena_close(arena);
+}
+
+static void orphans_are_depth(void **state)
+{
+    tr_arena *arena = make_arena(16, 0);
+    tr_channel_stats stats;
+    tr_message *message;
+    tr_queue *queue;
+    pid_t pid;
+    (void)state;
+
+    assert_ok(tr_queue_open(arena, "q", NULL, &queue));
+    for (int64_t i = 0; i < 5; i++)
+        assert_ok(tr_queue_send(queue, loan_i64(arena, 1, i), TR_NOWAIT));
+    pid = fork();
+    if (pid == 0) {
+        for (int i = 0; i < 3; i++)
+            if (tr_queue_receive(queue, TR_NOWAIT, &message))
+                _exit(1);
+        _exit(0);
+    }
+    assert_int_equal(status_of(pid), 0);
+    assert_ok(tr_arena_reap(arena, NULL));
+    stats = channel_of(arena, "q");
+    assert_int_equal(stats.orphans, 3);
+    assert_int_equal(stats.depth, 5);
+    assert_int_equal(stats_of(arena).slots_orphaned, 3);
+    assert_int_equal(stats_of(arena).slots_queued, 2);
+    for (int i = 0; i < 5; i++) {
+        assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+        tr_release(message);
+    }
+    assert_int_equal(channel_of(arena, "q").depth, 0);
+    assert_int_equal(channel_of(arena, "q").orphans, 0);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
+static void tells_what_a_process_holds(void **state)
+{
+    tr_arena *arena = make_arena(16, 0);
+    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
+    tr_participant_stats who[4];
+    tr_message *message, *value;
+    tr_queue *queue, *stamped;
+    tr_board *board;
+    char comm[16] = "";
+    size_t count;
+    FILE *file = fopen("/proc/self/comm", "re");
+    (void)state;
+
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%15s", comm), 1);
+    fclose(file);
+    options.stamp = 1;
+    assert_ok(tr_queue_open(arena, "plain", NULL, &queue));
+    assert_ok(tr_queue_open(arena, "stamped", &options, &stamped));
+    board = open_board(arena);
+    put(arena, board, "one");
+    assert_ok(tr_board_get(board, "one", &value, NULL));
+    assert_ok(tr_queue_send(stamped, loan_i64(arena, 1, 1), TR_NOWAIT));
+    assert_ok(tr_stats_participants(arena, who, 4, &count));
+    assert_int_equal(who[0].pinned, 1);
+    assert_int_equal(who[0].pinned_bytes, 256);
+    assert_int_equal(who[0].held_bytes, 0);
+    assert_int_equal(who[0].oldest_ns, 0);
+    assert_string_equal(who[0].channel, "");
+    assert_string_equal(who[0].command, comm);
+    assert_int_equal(who[0].state, 'R');
+    assert_int_equal(who[0].foreign, 0);
+    assert_true(who[0].pid_ns > 0);
+    assert_true(who[0].joined_ns > 0);
+    assert_ok(tr_queue_receive(stamped, TR_NOWAIT, &message));
+    assert_ok(tr_stats_participants(arena, who, 4, &count));
+    assert_int_equal(who[0].received, 1);
+    assert_string_equal(who[0].channel, "stamped");
+    assert_true(who[0].oldest_ns > 0 && who[0].oldest_ns <= who[0].joined_ns);
+    tr_release(message);
+    tr_release(value);
+    tr_board_close(board);
+    tr_queue_close(stamped);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +287,10 @@ int main(void)
         cmocka_unit_test(tells_who_holds_what),
         cmocka_unit_test(tells_how_deep_channels_are),
         cmocka_unit_test(takes_structs_of_other_versions),
+        cmocka_unit_test(every_slot_is_somewhere),
+        cmocka_unit_test(boards_count_keys),
+        cmocka_unit_test(orphans_are_depth),
+        cmocka_unit_test(tells_what_a_process_holds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,18 @@ class Doctor(unittest.TestCase):
         self.assertIn("kernel", done.stdout)
 
 
+class Options(ctypes.Structure):
+    """The beginning of tr_arena_options: what is left out has its default."""
+
+    _fields_ = (
+        ("struct_size", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("classes", ctypes.c_void_p),
+        ("class_count", ctypes.c_uint32),
+        ("max_participants", ctypes.c_uint32),
+    )
+
+
 class Arenas(unittest.TestCase):
     """One living and one dead participant, of a named arena."""
 
@@ -264,14 +277,63 @@ class Arenas(unittest.TestCase):
         self.name = f"e2e-workers-{os.getpid()}"
         self.library: Any = ctypes.CDLL(LIBRARY)
         self.library.tr_arena_close.argtypes = [ctypes.c_void_p]
+        self.children: list[int] = []
+        self.create()
+
+    def create(self, max_participants: int = 64) -> None:
+        options = Options(ctypes.sizeof(Options), 0, None, 0, max_participants)
         self.arena = ctypes.c_void_p()
         err = self.library.tr_arena_create(
-            ctypes.byref(self.arena), self.name.encode(), None
+            ctypes.byref(self.arena), self.name.encode(), ctypes.byref(options)
         )
         self.assertEqual(err, 0)
         self.closed = False
 
+    def fork_and(self, work: Callable[[], object]) -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                work()
+            finally:
+                os._exit(1)
+        self.children.append(pid)
+        return pid
+
+    def end(self, pid: int) -> None:
+        self.children.remove(pid)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+    def queue(self) -> ctypes.c_void_p:
+        queue = ctypes.c_void_p()
+        err = self.library.tr_queue_open(self.arena, b"jobs", None, ctypes.byref(queue))
+        self.assertEqual(err, 0)
+        return queue
+
+    def send(self) -> None:
+        message = ctypes.c_void_p()
+        err = self.library.tr_loan_bytes(
+            self.arena, ctypes.c_uint64(100), ctypes.c_int64(0), ctypes.byref(message)
+        )
+        self.assertEqual(err, 0)
+        err = self.library.tr_queue_send(self.queue(), message, ctypes.c_int64(0))
+        self.assertEqual(err, 0)
+
+    def receive(self, timeout_ns: int = 0) -> None:
+        message = ctypes.c_void_p()
+        err = self.library.tr_queue_receive(
+            self.queue(), ctypes.c_int64(timeout_ns), ctypes.byref(message)
+        )
+        self.assertEqual(err, 0)
+
+    def channel(self, name: str) -> dict[str, Any]:
+        channels = json.loads(tensoring("stat", self.name, "--json"))["channel"]
+        found: dict[str, Any] = next(c for c in channels if c["name"] == name)
+        return found
+
     def tearDown(self) -> None:
+        for pid in [*self.children]:
+            self.end(pid)
         self.close()
         self.library.tr_arena_unlink(self.name.encode())
 
@@ -321,6 +383,155 @@ class Arenas(unittest.TestCase):
         self.assertEqual(
             json.loads(tensoring("gc", "--dry-run", "--json", self.name))["names"], []
         )
+
+    def test_json_of_a_file(self) -> None:
+        rows = {row["name"]: row for row in json.loads(tensoring("ls", "--json"))}
+        self.assertEqual(rows[self.name]["mode"], "0600")
+        self.assertEqual(rows[self.name]["participants"], 1)
+        self.assertIs(rows[self.name]["anonymous"], False)
+
+    def counters(self) -> dict[str, Any]:
+        got: dict[str, Any] = json.loads(tensoring("stat", self.name, "--json"))
+        return got
+
+    def test_a_full_arena_can_be_looked_at(self) -> None:
+        self.close()
+        self.library.tr_arena_unlink(self.name.encode())
+        self.create(max_participants=1)
+        everything = {p["index"] for p in json.loads(tensoring("who", self.name, "--json"))}
+        self.assertEqual(everything, {0})
+        self.assertIn(f"process {os.getpid()}", tensoring("who", self.name))
+        for args in (("ls",), ("gc", "--dry-run", self.name)):
+            tensoring(*args)
+        self.assertIn("0 dead", tensoring("reap", self.name))
+        self.assertEqual(self.counters()["participants"], 1)
+
+    def test_looks_join_nothing_and_wake_nobody(self) -> None:
+        self.queue()
+        self.fork_and(lambda: self.receive(timeout_ns=-1))
+        while not self.channel("jobs")["receivers_wait"]:
+            pass
+        before = self.counters()
+        for command in ("who", "stat", "reap"):
+            tensoring(command, self.name)
+        tensoring("ls")
+        tensoring("gc", "--dry-run", self.name)
+        after = self.counters()
+        for name in ("joins", "wakes", "participants"):
+            self.assertEqual(after[name], before[name], name)
+
+    def test_who_is_stopped_and_what_it_holds(self) -> None:
+        self.send()
+        reader, writer = os.pipe()
+
+        def stop() -> None:
+            self.receive()
+            os.write(writer, b"x")
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+        pid = self.fork_and(stop)
+        os.read(reader, 1)
+        os.waitpid(pid, os.WUNTRACED)
+        people = {p["pid"]: p for p in json.loads(tensoring("who", self.name, "--json"))}
+        one = people[pid]
+        self.assertEqual((one["state"], one["process_state"]), ("stopped", "T"))
+        self.assertEqual((one["received"], one["channel"]), (1, "jobs"))
+        self.assertEqual(one["held_bytes"], 4096)
+        self.assertEqual(one["command"], Path(f"/proc/{pid}/comm").read_text().strip())
+        self.assertIs(one["foreign"], False)
+        self.assertGreater(one["joined_ns"], 0)
+        self.assertIsNone(one["oldest_ns"])  # this queue does not stamp
+        line = next(x for x in tensoring("who", self.name).splitlines() if str(pid) in x)
+        self.assertIn("stopped", line)
+        self.assertIn("received 1 from jobs", line)
+        self.assertIn("oldest n/a", line)
+        self.end(pid)
+        tensoring("reap", self.name)
+        self.assertEqual(self.channel("jobs")["orphans"], 1)
+        self.assertEqual(self.channel("jobs")["depth"], 1)
+        self.assertIn("1 of dead receivers", tensoring("stat", self.name))
+        os.close(reader)
+        os.close(writer)
+
+    def test_parts_add_up(self) -> None:
+        self.send()
+        stats = self.counters()
+        parts = "free loaned queued orphaned received kept board pinned retired".split()
+        self.assertEqual(sum(stats[f"slots_{part}"] for part in parts), stats["slots"])
+        self.assertEqual(stats["slots_queued"], 1)
+
+    def test_arenas_without_a_name(self) -> None:
+        other = ctypes.c_void_p()
+        self.assertEqual(
+            self.library.tr_arena_create(ctypes.byref(other), None, None), 0
+        )
+        rows = [row for row in json.loads(tensoring("ls", "--json")) if row["anonymous"]]
+        mine = [r for r in rows if r["name"].startswith(f"/proc/{os.getpid()}/fd/")]
+        self.assertEqual(len(mine), 1)
+        self.assertEqual((mine[0]["participants"], mine[0]["state"]), (1, "alive"))
+        people = json.loads(tensoring("who", mine[0]["name"], "--json"))
+        self.assertEqual([p["pid"] for p in people], [os.getpid()])
+        both = json.loads(tensoring("who", "--pid", str(os.getpid()), "--json"))
+        self.assertEqual(len(both), 2)  # and the one with a name
+        self.assertEqual(len(json.loads(tensoring("stat", "-p", str(os.getpid()), "--json"))), 2)
+        text = tensoring("stat", "-p", str(os.getpid()))
+        self.assertIn("memfd:tensoring", text)
+        self.assertIn(f"({self.name})", text)
+        self.library.tr_arena_close(other)
+        tensoring("who", self.name, "--pid", "1", code=64)
+        tensoring("who", "--pid", "0", code=64)
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        tensoring("who", "--pid", str(child), code=1)
+
+    def test_unknown_is_not_nobody(self) -> None:
+        if os.geteuid() != 0:
+            self.skipTest("needs another user")
+        try:
+            done = subprocess.run(
+                [TENSORING, "ls", "--json"], user=65534, capture_output=True, text=True
+            )
+        except PermissionError:
+            self.skipTest("another user may not run the command")
+        row = next(r for r in json.loads(done.stdout) if r["name"] == self.name)
+        self.assertEqual((row["state"], row["participants"]), ("TR_EACCES", None))
+
+    def test_pids_of_another_namespace_are_marked(self) -> None:
+        script = (
+            "import ctypes, sys; library = ctypes.CDLL(sys.argv[1]); arena = ctypes.c_void_p();"
+            "print(library.tr_arena_attach(ctypes.byref(arena), sys.argv[2].encode()),"
+            "flush=True); sys.stdin.read()"
+        )
+        inside = subprocess.Popen(
+            ["unshare", "--pid", "--fork", "--kill-child"]
+            + [sys.executable, "-c", script, LIBRARY, self.name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert inside.stdin
+        assert inside.stdout
+        try:
+            if inside.stdout.readline() != "0\n":
+                self.skipTest("no pid namespace is to be had")
+            people = json.loads(tensoring("who", self.name, "--json"))
+            one = next(p for p in people if p["foreign"])
+            self.assertEqual(one["pid"], 1)
+            self.assertIs(one["alive"], True)
+            self.assertIsNone(one["command"])
+            self.assertIsNone(one["process_state"])
+            self.assertNotEqual(one["pid_namespace"], people[0]["pid_namespace"])
+            self.assertIn(
+                f"process 1 of pid namespace {one['pid_namespace']}",
+                " ".join(tensoring("who", self.name).split()),
+            )
+        finally:
+            inside.stdin.close()
+            inside.wait()
+            inside.stdout.close()
 
     def test_no_such_arena(self) -> None:
         for command in ("stat", "who", "reap"):

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* look.h - look at an arena from outside, without joining it.
+ *
+ * A look takes no entry, so it works on an arena that is full; it wakes nobody and is counted
+ * nowhere. It maps nothing of the arena and writes nothing to it: it reads the tables once (the
+ * payloads never) into memory of its own, and answers from there. Every figure is from a moment
+ * of its own, as always where others go on working. */
+#ifndef TENSORING_LOOK_H
+#define TENSORING_LOOK_H
+
+#include <tensoring/stats.h>
+
+TR_BEGIN_DECLS
+
+/** What the tables of an arena said. Threads: one. */
+typedef struct tr_look tr_look;
+
+/**
+ * Look at a named arena. To be allowed to read its file is enough.
+ * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT, TR_EACCES, TR_EABANDONED (not ready, its
+ *         creator died), TR_EAGAIN (still being made), TR_ELAYOUT, TR_ECORRUPT, TR_ENFILE,
+ *         TR_ENOMEM, TR_EIO.
+ * Owner:   the caller, until tr_look_close(). Threads: any.
+ * Syscalls: some, and the copying of 512 bytes a slot. Crash: -.
+ */
+TR_API TR_CHECK int tr_look_open(tr_look **out, const char *name);
+
+/**
+ * Look at the arena behind a descriptor, as of an anonymous one: /proc/PID/fd/N of a process
+ * that has it, where the link says "/memfd:tensoring (deleted)". It is duplicated.
+ * @return as tr_look_open().
+ * Owner:   as tr_look_open(); the descriptor stays the caller's. Threads: any.
+ * Syscalls: as tr_look_open(). Crash: -.
+ */
+TR_API TR_CHECK int tr_look_open_fd(tr_look **out, int fd);
+
+/** NULL is allowed. Threads: one. */
+TR_API void tr_look_close(tr_look *look);
+
+/** As tr_stats_read().
+ *  @return 0, TR_EINVAL (struct_size). Threads: one. Syscalls: none. Crash: -. */
+TR_API TR_CHECK int tr_look_stats(const tr_look *look, tr_stats *stats);
+
+/** As tr_stats_participants(). Who lives is asked for now; the rest is from the opening.
+ *  @return 0. Threads: one. Syscalls: as tr_stats_participants(). Crash: -. */
+TR_API TR_CHECK int tr_look_participants(const tr_look *look, tr_participant_stats *out,
+                                         size_t capacity, size_t *count);
+
+/** As tr_stats_channels().
+ *  @return 0. Threads: one. Syscalls: none. Crash: -. */
+TR_API TR_CHECK int tr_look_channels(const tr_look *look, tr_channel_stats *out,
+                                     size_t capacity, size_t *count);
+
+/** What the arena is. There is no mapping: base is NULL, fd -1, self UINT32_MAX, huge_bytes 0.
+ *  @return 0, TR_EINVAL (struct_size). Threads: one. Syscalls: one. Crash: -. */
+TR_API TR_CHECK int tr_look_info(const tr_look *look, tr_arena_info *info);
+
+TR_END_DECLS
+#endif

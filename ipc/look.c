@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "ipc/look.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ipc/channel.h"
+
+static int refuse(struct segment_report *report, enum segment_refusal refusal,
+                  uint64_t found, uint64_t expected, int code)
+{
+    report->refusal = refusal;
+    report->found = found;
+    report->expected = expected;
+    return code;
+}
+
+static int refuse_kernel(struct segment_report *report, int code)
+{
+    return refuse(report, REFUSED_KERNEL, 0, 0, code);
+}
+
+/* A device or FIFO must not even be opened. */
+int look_file(const char *name, struct segment_report *report)
+{
+    char path[SEGMENT_PATH], self[32];
+    int result = segment_path(name, path), path_fd, fd;
+    struct stat st;
+
+    if (result < 0)
+        return result;
+    path_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (path_fd < 0)
+        return refuse(report, errno == ENOENT ? REFUSED_ABSENT : REFUSED_KERNEL, 0, 0,
+                      -errno);
+    if (fstat(path_fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        close(path_fd);
+        return refuse(report, REFUSED_KIND, 0, 0, -EACCES);
+    }
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", path_fd);
+    fd = open(self, O_RDONLY | O_CLOEXEC);
+    result = fd < 0 ? -errno : fd;
+    close(path_fd);
+    return result < 0 ? refuse_kernel(report, result) : result;
+}
+
+/* Bytes @p from to @p to of the file, to where they are in the copy. */
+static int read_part(const struct view *view, uint64_t from, uint64_t to)
+{
+    while (from < to) {
+        ssize_t got = pread(view->lock_fd, view->base + from, to - from, (off_t)from);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? -errno : -EBADMSG;
+        from += (uint64_t)got;
+    }
+    return 0;
+}
+
+/* Of the region of rings only the keys of boards are asked about; together they are no more
+ * than the region has, whatever a stranger's channels say. */
+static int read_boards(const struct view *view)
+{
+    uint64_t left = view->geo.rings_bytes;
+    int result = 0;
+
+    for (uint32_t i = 0; i < view->geo.channel_count && result == 0; i++) {
+        uint64_t word = channel_word(view, i), bytes, off;
+        uint8_t *at = channel_bytes(view, i, &bytes);
+
+        if (CHANNEL_STATE(word) != CHANNEL_READY || CHANNEL_KIND(word) != CHANNEL_BOARD ||
+            !at || bytes > left)
+            continue;
+        off = (uint64_t)(at - view->base);
+        left -= bytes;
+        result = read_part(view, off, off + bytes);
+    }
+    return result;
+}
+
+static int read_tables(struct view *view)
+{
+    void *base = mmap(NULL, view->geo.payload_off, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int result;
+
+    if (base == MAP_FAILED)
+        return -ENOMEM;
+    view->base = base;
+    view->readonly = base;
+    result = read_part(view, 0, view->geo.rings_off);
+    if (result == 0)
+        result = read_part(view, view->geo.records_off, view->geo.payload_off);
+    return result < 0 ? result : read_boards(view);
+}
+
+static int look_at(struct view *view, struct segment_report *report)
+{
+    struct control *geo = &view->geo;
+    struct stat st;
+    int result;
+
+    if (fstat(view->lock_fd, &st) < 0)
+        return refuse_kernel(report, -errno);
+    if (!S_ISREG(st.st_mode))
+        return refuse(report, REFUSED_KIND, 0, 0, -EACCES);
+    view->dev = st.st_dev;
+    view->ino = st.st_ino;
+    if ((uint64_t)st.st_size < sizeof(*geo))
+        return refuse(report, REFUSED_SHORT, (uint64_t)st.st_size, sizeof(*geo),
+                      st.st_size == 0 ? -EAGAIN : -EBADMSG);
+    if (pread(view->lock_fd, geo, sizeof(*geo), 0) != (ssize_t)sizeof(*geo))
+        return refuse_kernel(report, -EIO);
+    result = segment_judge(shm_get(&geo->magic), geo, (uint64_t)st.st_size, report);
+    if (result == 0) {
+        result = read_tables(view);
+        if (result < 0)
+            refuse_kernel(report, result);
+    }
+    return result;
+}
+
+int look_open(int fd, struct view *view, struct segment_report *report)
+{
+    int result;
+
+    view->base = NULL;
+    view->lock_fd = fd;
+    result = look_at(view, report);
+    if (result < 0)
+        look_close(view);
+    return result;
+}
+
+void look_close(struct view *view)
+{
+    if (view->base)
+        munmap(view->base, view->geo.payload_off);
+    if (view->lock_fd >= 0)
+        close(view->lock_fd);
+    view->base = NULL;
+    view->lock_fd = -1;
+}

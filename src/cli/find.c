@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+#include "find.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define FOLDER    "/dev/shm"
+#define PREFIX    "tensoring."
+#define ANONYMOUS "/memfd:tensoring"
+
+int each_named(const char *prefix, place_visitor *visit, void *context)
+{
+    DIR *folder = opendir(FOLDER);
+    struct dirent *entry;
+
+    if (!folder) {
+        fprintf(stderr, "tensoring: %s: %s\n", FOLDER, strerrordesc_np(errno));
+        return 1;
+    }
+    while ((entry = readdir(folder))) {
+        struct place place = {.name = entry->d_name + strlen(PREFIX)};
+
+        if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) != 0 ||
+            strncmp(place.name, prefix, strlen(prefix)) != 0)
+            continue;
+        place.alias = place.name;
+        if (fstatat(dirfd(folder), entry->d_name, &place.file, AT_SYMLINK_NOFOLLOW) ==
+                0 &&
+            S_ISREG(place.file.st_mode))
+            visit(&place, context);
+    }
+    closedir(folder);
+    return 0;
+}
+
+/* Files that were seen: arenas are few, and each is in many processes. */
+struct seen {
+    struct {
+        dev_t dev;
+        ino_t ino;
+    } file[256];
+    size_t count;
+};
+
+static bool is_new(struct seen *seen, const struct stat *file)
+{
+    size_t room = sizeof(seen->file) / sizeof(seen->file[0]);
+
+    for (size_t i = 0; i < seen->count; i++)
+        if (seen->file[i].dev == file->st_dev && seen->file[i].ino == file->st_ino)
+            return false;
+    if (seen->count < room) {
+        seen->file[seen->count].dev = file->st_dev;
+        seen->file[seen->count++].ino = file->st_ino;
+    }
+    return true;
+}
+
+struct search {
+    struct seen seen;
+    bool named; /* arenas with a name, too */
+    place_visitor *visit;
+    void *context;
+};
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* Its creator has a named arena under the number of a file that had no name yet. */
+struct namesake {
+    const struct stat *file;
+    char name[PLACE];
+};
+
+static void compare_file(const struct place *place, void *context)
+{
+    struct namesake *same = context;
+
+    if (place->file.st_ino == same->file->st_ino &&
+        place->file.st_dev == same->file->st_dev)
+        snprintf(same->name, sizeof(same->name), "%s", place->name);
+}
+
+static bool is_arena(const char *path)
+{
+    tr_look *look;
+
+    if (look_at(path, &look))
+        return false;
+    tr_look_close(look);
+    return true;
+}
+
+static void found(struct search *search, const char *path, const char *target)
+{
+    bool named = search->named &&
+                 (begins(target, FOLDER "/" PREFIX) || begins(target, FOLDER "/#"));
+    struct place place = {.name = path, .alias = target};
+    struct namesake same = {.file = &place.file};
+
+    if (!begins(target, ANONYMOUS) && !named)
+        return;
+    if (stat(path, &place.file) < 0 || !S_ISREG(place.file.st_mode) ||
+        !is_new(&search->seen, &place.file) || (named && !is_arena(path)))
+        return;
+    if (named && each_named("", compare_file, &same) == 0 && *same.name)
+        place.alias = same.name;
+    search->visit(&place, search->context);
+}
+
+/* Links in /proc/PID/fd or /proc/PID/map_files. -errno, or how many there are. */
+static int search_links(struct search *search, uint32_t pid, const char *kind)
+{
+    char path[PLACE], target[512];
+    struct dirent *entry;
+    int count = 0;
+    DIR *folder;
+
+    snprintf(path, sizeof(path), "/proc/%" PRIu32 "/%s", pid, kind);
+    folder = opendir(path);
+    if (!folder)
+        return -errno;
+    while ((entry = readdir(folder))) {
+        ssize_t length = readlinkat(dirfd(folder), entry->d_name, target,
+                                    sizeof(target) - 1);
+
+        if (length < 0)
+            continue;
+        target[length] = 0;
+        snprintf(path, sizeof(path), "/proc/%" PRIu32 "/%s/%s", pid, kind, entry->d_name);
+        found(search, path, target);
+        count++;
+    }
+    closedir(folder);
+    return count;
+}
+
+/* A process may have closed the descriptor; to follow its mappings takes privileges. */
+static int search_process(struct search *search, uint32_t pid)
+{
+    int count = search_links(search, pid, "fd");
+
+    (void)search_links(search, pid, "map_files");
+    return count;
+}
+
+void each_anonymous(place_visitor *visit, void *context)
+{
+    struct search search = {.visit = visit, .context = context};
+    DIR *processes = opendir("/proc");
+    struct dirent *entry;
+
+    while (processes && (entry = readdir(processes))) {
+        uint32_t pid = (uint32_t)strtoul(entry->d_name, NULL, 10);
+
+        if (pid)
+            (void)search_process(&search, pid);
+    }
+    if (processes)
+        closedir(processes);
+}
+
+int each_of_process(uint32_t pid, place_visitor *visit, void *context)
+{
+    struct search search = {.named = true, .visit = visit, .context = context};
+    int count = search_process(&search, pid);
+
+    if (count >= 0)
+        return 0;
+    fprintf(stderr, "tensoring: process %" PRIu32 ": %s\n", pid,
+            count == -ENOENT ? "there is no such process" : strerrordesc_np(-count));
+    return 1;
+}
+
+int look_at(const char *place, tr_look **out)
+{
+    int fd, err;
+
+    if (!strchr(place, '/'))
+        return tr_look_open(out, place);
+    fd = open(place, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? TR_ENOENT : errno == EACCES ? TR_EACCES : TR_EIO;
+    err = tr_look_open_fd(out, fd);
+    close(fd);
+    return err;
+}
+
+const char *place_condition(const char *place, int *alive)
+{
+    static tr_participant_stats list[TR_MAX_PARTICIPANTS];
+    size_t count = 0;
+    tr_look *look;
+    int err = look_at(place, &look);
+
+    *alive = -1;
+    if (err)
+        return err == TR_EABANDONED ? "dead" : tr_error_name(err);
+    err = tr_look_participants(look, list, TR_MAX_PARTICIPANTS, &count);
+    tr_look_close(look);
+    if (err)
+        return tr_error_name(err);
+    *alive = 0;
+    for (size_t i = 0; i < count; i++)
+        *alive += list[i].alive != 0;
+    return *alive ? "alive" : "dead";
+}
+
+bool place_is_dead(const struct place *place)
+{
+    int alive;
+
+    return strcmp(place_condition(place->name, &alive), "dead") == 0;
+}

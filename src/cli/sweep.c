@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* What is done about the dead: reap, gc. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "arena_args.h"
+#include "cli.h"
+#include "find.h"
+
+/* Whether somebody is dead there, and the counters so far. A TR_E... code. */
+static int look_for_dead(const char *name, bool *dead, tr_stats *stats)
+{
+    static tr_participant_stats list[TR_MAX_PARTICIPANTS];
+    size_t count = 0;
+    tr_look *look;
+    int err = tr_look_open(&look, name);
+
+    if (err)
+        return err;
+    *dead = false;
+    err = tr_look_stats(look, stats);
+    if (!err)
+        err = tr_look_participants(look, list, TR_MAX_PARTICIPANTS, &count);
+    for (size_t i = 0; i < count; i++)
+        *dead |= !list[i].alive;
+    tr_look_close(look);
+    return err;
+}
+
+/* To reap is to join. What the joining itself has swept, where all entries were taken, is told
+ * by the counters alone. */
+static int reap(const char *name, const tr_stats *before, tr_stats *after)
+{
+    tr_arena *arena;
+    int err = tr_arena_attach(&arena, name);
+
+    if (err)
+        return err;
+    err = tr_arena_reap(arena, NULL);
+    if (!err)
+        err = tr_stats_read(arena, after);
+    tr_arena_close(arena);
+    after->deaths -= before->deaths;
+    after->freed -= before->freed;
+    after->redelivered -= before->redelivered;
+    after->dropped -= before->dropped;
+    return err;
+}
+
+int cmd_reap(int argc, char **argv)
+{
+    struct arena_args args = take_arena_args(
+        argc, argv, WANTS_A_NAME, "Take over what dead participants of an arena held.");
+    tr_stats before = {.struct_size = sizeof(before)};
+    tr_stats done = {.struct_size = sizeof(done)};
+    bool dead = false;
+    int err = look_for_dead(args.name, &dead, &before);
+
+    if (!err && dead)
+        err = reap(args.name, &before, &done);
+    if (err)
+        return complain(args.name, err);
+    if (args.json) {
+        cJSON *json = cJSON_CreateObject();
+
+        cJSON_AddNumberToObject(json, "dead", (double)done.deaths);
+        cJSON_AddNumberToObject(json, "freed", (double)done.freed);
+        cJSON_AddNumberToObject(json, "redelivered", (double)done.redelivered);
+        cJSON_AddNumberToObject(json, "dropped", (double)done.dropped);
+        return print_json(json);
+    }
+    printf("%llu dead: %llu slots freed, %llu messages redelivered, %llu dropped\n",
+           (unsigned long long)done.deaths, (unsigned long long)done.freed,
+           (unsigned long long)done.redelivered, (unsigned long long)done.dropped);
+    return 0;
+}
+
+struct gc {
+    bool json;
+    uint32_t count;
+    cJSON *list;
+};
+
+/* A sweep leaves alone what belongs to others. */
+static void count_dead(const struct place *place, void *context)
+{
+    struct gc *gc = context;
+
+    if (place->file.st_uid != geteuid() || !place_is_dead(place))
+        return;
+    gc->count++;
+    if (gc->json)
+        cJSON_AddItemToArray(gc->list, cJSON_CreateString(place->name));
+    else
+        printf("%s\n", place->name);
+}
+
+int cmd_gc(int argc, char **argv)
+{
+    struct arena_args args = take_arena_args(
+        argc, argv, MAY_HAVE_A_PREFIX,
+        "Remove arenas whose participants are all dead, and FIFOs (tensoring-bell.*) "
+        "that nobody has open.");
+    const char *prefix = args.name ? args.name : "";
+    struct gc gc = {.json = args.json};
+    cJSON *json = args.json ? cJSON_CreateObject() : NULL;
+    int err = 0;
+
+    if (args.dry_run) {
+        if (json)
+            gc.list = cJSON_AddArrayToObject(json, "names");
+        err = each_named(prefix, count_dead, &gc);
+    } else {
+        err = tr_arena_sweep(prefix, &gc.count);
+        if (err)
+            complain("gc", err);
+    }
+    if (json) {
+        cJSON_AddNumberToObject(json, args.dry_run ? "would_remove" : "removed",
+                                gc.count);
+        return print_json(json) | (err != 0);
+    }
+    printf("%u %s\n", gc.count, args.dry_run ? "would be removed" : "removed");
+    return err != 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* stats.h - reports about a view: that of a participant, or the copy that a look has made. */
+#ifndef TR_SRC_STATS_H
+#define TR_SRC_STATS_H
+
+#include <tensoring/stats.h>
+
+#include "ipc/view.h"
+
+/* 0, TR_EINVAL. */
+int stats_read(const struct view *view, tr_stats *stats);
+
+/* What the control block says of an arena. */
+void stats_info(const struct view *view, tr_arena_info *info);
+
+void stats_participants(const struct view *view, tr_participant_stats *out,
+                        size_t capacity, size_t *count);
+void stats_channels(const struct view *view, tr_channel_stats *out, size_t capacity,
+                    size_t *count);
+
+/* The channel that a queued, orphaned or received slot lies in or came from, or that has a
+ * shared one; geo.channel_count or more: none. */
+uint32_t stats_channel_of(const struct view *view, uint32_t slot, uint64_t word);
+
+#endif

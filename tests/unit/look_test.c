@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/* A look from outside: no entry, nobody woken, nothing mapped, nothing believed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "support.h"
+
+/* The number of the arena's descriptor, in this process. */
+static int number_of(tr_arena *arena)
+{
+    tr_arena_info info = {.struct_size = sizeof(info)};
+
+    assert_ok(tr_arena_info_read(arena, &info));
+    return info.fd;
+}
+
+/* A descriptor of its own, as another process would open it. */
+static int open_again(int fd)
+{
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* What a process that is no participant sees; it writes into memory that both have. */
+static struct seen {
+    int err;
+    tr_stats stats;
+    tr_arena_info info;
+    tr_participant_stats people[8];
+    tr_channel_stats channels[8];
+    size_t people_count, channel_count;
+} * seen;
+
+static void look_in_child(tr_look *look)
+{
+    seen->stats.struct_size = sizeof(seen->stats);
+    seen->info.struct_size = sizeof(seen->info);
+    if (tr_look_stats(look, &seen->stats) || tr_look_info(look, &seen->info) ||
+        tr_look_participants(look, seen->people, 8, &seen->people_count) ||
+        tr_look_channels(look, seen->channels, 8, &seen->channel_count))
+        _exit(1);
+    tr_look_close(look);
+    _exit(0);
+}
+
+/* By name, or by the descriptor of an anonymous one. */
+static void look(const char *name, tr_arena *arena)
+{
+    int number = number_of(arena);
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        tr_look *handle = NULL;
+
+        seen->err = name ? tr_look_open(&handle, name)
+                         : tr_look_open_fd(&handle, open_again(number));
+        if (seen->err)
+            _exit(0);
+        look_in_child(handle);
+    }
+    assert_int_equal(status_of(pid), 0);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                -1, 0);
+    return seen == MAP_FAILED;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return munmap(seen, sizeof(*seen));
+}
+
+static void a_full_arena_can_be_looked_at(void **state)
+{
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    char name[64];
+    tr_arena *arena;
+    tr_stats before;
+    (void)state;
+
+    snprintf(name, sizeof(name), "unit-look-%d", (int)getpid());
+    options.max_participants = 1;
+    assert_ok(tr_arena_create(&arena, name, &options));
+    before = stats_of(arena);
+    look(name, arena);
+    assert_int_equal(seen->err, 0);
+    assert_int_equal(seen->people_count, 1);
+    assert_int_equal(seen->people[0].pid, getpid());
+    assert_int_equal(seen->people[0].alive, 1);
+    assert_memory_equal(&seen->stats, &before, sizeof(before));
+    assert_int_equal(seen->info.max_participants, 1);
+    assert_int_equal(seen->info.fd, -1);
+    assert_null(seen->info.base);
+    before = stats_of(arena);
+    assert_int_equal(before.joins, 1); /* a look is none */
+    assert_int_equal(before.wakes, 0);
+    assert_ok(tr_arena_unlink(name));
+    tr_arena_close(arena);
+}
+
+/* Everything that the tables say, boards among it, is what a participant is told. */
+static void sees_what_participants_see(void **state)
+{
+    tr_arena *arena = make_arena(16, 4);
+    tr_channel_stats channels[8];
+    tr_message *held = loan_i64(arena, 1, 1), *value;
+    tr_board *board;
+    tr_queue *queue;
+    tr_stats stats;
+    size_t count;
+    (void)state;
+
+    assert_ok(tr_queue_open(arena, "q", NULL, &queue));
+    assert_ok(tr_board_open(arena, "b", NULL, &board));
+    assert_ok(tr_queue_send(queue, loan_i64(arena, 1, 1), TR_NOWAIT));
+    assert_ok(tr_board_put(board, "key", loan_i64(arena, 1, 1), NULL));
+    assert_ok(tr_board_put(board, "other", loan_i64(arena, 1000, 1), NULL));
+    assert_ok(tr_board_get(board, "other", &value, NULL));
+    look(NULL, arena);
+    assert_int_equal(seen->err, 0);
+    stats = stats_of(arena);
+    assert_memory_equal(&seen->stats, &stats, sizeof(stats));
+    assert_ok(tr_stats_channels(arena, channels, 8, &count));
+    assert_int_equal(count, 2);
+    assert_int_equal(seen->channel_count, 2);
+    assert_memory_equal(seen->channels, channels, sizeof(*channels) * 2);
+    assert_int_equal(seen->people[0].loaned, 1);
+    assert_int_equal(seen->people[0].pinned, 1);
+    assert_int_equal(seen->people[0].pinned_bytes, 65536);
+    tr_release(value);
+    tr_release(held);
+    tr_board_close(board);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
+static void the_dead_are_told_from_the_living(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    tr_message *message;
+    pid_t pid = fork();
+    (void)state;
+
+    if (pid == 0)
+        _exit(tr_loan_bytes(arena, 8, TR_NOWAIT, &message) != 0);
+    assert_int_equal(status_of(pid), 0);
+    look(NULL, arena);
+    assert_int_equal(seen->people_count, 2);
+    assert_int_equal(seen->people[0].alive, 1);
+    assert_int_equal(seen->people[1].alive, 0);
+    assert_int_equal(seen->people[1].loaned, 1);
+    assert_int_equal(stats_of(arena).deaths, 0); /* nothing was done about it */
+    tr_arena_close(arena);
+}
+
+/* Files that are no arenas, or only say so. */
+static void believes_nothing(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    tr_arena_info info = {.struct_size = sizeof(info)};
+    int fd = memfd_create("tensoring", MFD_CLOEXEC), ends[2];
+    uint8_t control[4096];
+    tr_look *handle;
+    (void)state;
+
+    assert_int_equal(tr_look_open_fd(&handle, fd), TR_EAGAIN);
+    assert_int_equal(ftruncate(fd, 100), 0);
+    assert_int_equal(tr_look_open_fd(&handle, fd), TR_ECORRUPT);
+    assert_int_equal(ftruncate(fd, 65536), 0);
+    assert_int_equal(tr_look_open_fd(&handle, fd), TR_EABANDONED);
+    /* The control block of another arena: it claims more than the file has. */
+    assert_ok(tr_arena_info_read(arena, &info));
+    memcpy(control, info.base, sizeof(control));
+    assert_int_equal(pwrite(fd, control, sizeof(control), 0), sizeof(control));
+    assert_int_equal(tr_look_open_fd(&handle, fd), TR_ECORRUPT);
+    assert_int_equal(ftruncate(fd, (off_t)info.total_bytes), 0);
+    assert_ok(tr_look_open_fd(&handle, fd)); /* its tables are all 0: an empty arena */
+    tr_look_close(handle);
+    control[8]++; /* the layout */
+    assert_int_equal(pwrite(fd, control, sizeof(control), 0), sizeof(control));
+    assert_int_equal(tr_look_open_fd(&handle, fd), TR_ELAYOUT);
+    close(fd);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(tr_look_open_fd(&handle, ends[0]), TR_EACCES);
+    close(ends[0]);
+    close(ends[1]);
+    tr_arena_close(arena);
+}
+
+static void refuses_nonsense(void **state)
+{
+    char path[128], name[64], longest[TR_MAX_ARENA_NAME + 2];
+    tr_look *handle;
+    (void)state;
+
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = 0;
+    assert_int_equal(tr_look_open(NULL, "x"), TR_EINVAL);
+    assert_int_equal(tr_look_open(&handle, NULL), TR_EINVAL);
+    assert_int_equal(tr_look_open(&handle, ""), TR_EINVAL);
+    assert_int_equal(tr_look_open(&handle, "a/b"), TR_EINVAL);
+    assert_int_equal(tr_look_open(&handle, longest), TR_ENAMETOOLONG);
+    assert_int_equal(tr_look_open(&handle, "unit-look-there-is-none"), TR_ENOENT);
+    assert_int_equal(tr_look_open_fd(NULL, 0), TR_EINVAL);
+    assert_int_equal(tr_look_open_fd(&handle, -1), TR_EIO); /* as attach_fd */
+    /* A FIFO of that name would hold up whoever opens it. */
+    snprintf(name, sizeof(name), "unit-look-fifo-%d", (int)getpid());
+    snprintf(path, sizeof(path), "/dev/shm/tensoring.%s", name);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(tr_look_open(&handle, name), TR_EACCES);
+    unlink(path);
+    tr_look_close(NULL);
+}
+
+static void leaves_nothing_open(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    int before = descriptors();
+    (void)state;
+
+    look(NULL, arena);
+    assert_int_equal(descriptors(), before);
+    tr_arena_close(arena);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(a_full_arena_can_be_looked_at),
+        CASE(sees_what_participants_see),
+        CASE(the_dead_are_told_from_the_living),
+        CASE(believes_nothing),
+        CASE(refuses_nonsense),
+        CASE(leaves_nothing_open),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
