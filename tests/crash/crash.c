@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,7 +21,8 @@
 
 #define MANY_STEPS 5000
 
-static uint32_t steps, fatal;
+static _Atomic uint32_t *steps; /* of the victim and its children, one after the other */
+static uint32_t fatal;
 static int deadly;
 static const char *last_site; /* in the victim */
 
@@ -29,7 +31,7 @@ static void step(const char *site, const void *at, enum shm_kind kind)
     (void)at;
     (void)kind;
     last_site = site;
-    if (++steps == fatal)
+    if (++*steps == fatal)
         raise(deadly);
 }
 
@@ -79,6 +81,7 @@ static void tear_down(struct stage *stage)
     tr_queue_close(stage->spare);
     tr_queue_close(stage->second);
     tr_queue_close(stage->first);
+    tr_queue_close(stage->third);
     tr_arena_close(stage->arena);
 }
 
@@ -88,12 +91,12 @@ static _Noreturn void be_the_victim(struct stage *stage, const struct scene *sce
     alarm(60);
     if (scene->enter)
         scene->enter(stage);
-    steps = 0;
+    *steps = 0;
     fatal = at;
     shm_step_hook = step;
     scene->act(stage);
     shm_step_hook = NULL;
-    _exit(steps < at ? 0 : 3);
+    _exit(*steps < at ? 0 : 3);
 }
 
 static uint32_t drain(tr_queue *queue)
@@ -188,14 +191,27 @@ static void audit(struct stage *stage)
         crash_fail("only the survivor, and it holds nothing", 0);
 }
 
+/* What the survivor had is as it was, whatever the victim did with its copies. */
+static void keep(struct stage *stage)
+{
+    for (uint32_t i = 0; i < 3; i++) {
+        if (!stage->kept[i])
+            continue;
+        crash_inspect(stage->kept[i]);
+        must("release what was kept", tr_release(stage->kept[i]));
+    }
+}
+
 /* The victim is gone. */
 static void inspect(struct stage *stage, const struct scene *scene, bool killed)
 {
     uint32_t found, heard;
 
     must("reap", tr_arena_reap(stage->arena, NULL));
+    keep(stage);
     audit(stage);
     found = drain(stage->first) + drain(stage->second);
+    found += stage->third ? drain(stage->third) : 0;
     if (killed ? found < scene->least || found > scene->most : found != scene->done) {
         fprintf(stderr, "%u messages, expected %u to %u\n", found, scene->least,
                 scene->most);
@@ -206,6 +222,8 @@ static void inspect(struct stage *stage, const struct scene *scene, bool killed)
     heard = hear(stage);
     if (heard < scene->heard_least || heard > scene->heard_most)
         crash_fail("as many messages as were published", 0);
+    if (scene->after)
+        scene->after(stage);
     audit(stage);
     serve(stage);
     audit(stage);
@@ -226,6 +244,7 @@ static void live_beside(struct stage *stage, const struct scene *scene)
 static bool try_point(const struct scene *scene, uint32_t at, bool stop)
 {
     struct stage stage;
+    bool killed;
     int status;
     pid_t pid;
 
@@ -246,12 +265,14 @@ static bool try_point(const struct scene *scene, uint32_t at, bool stop)
         tear_down(&stage);
         return true;
     }
-    if (!(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) &&
-        !(WIFEXITED(status) && WEXITSTATUS(status) == 0))
+    /* 3: it was its child that died there */
+    killed = WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL
+                                 : scene->forks && WEXITSTATUS(status) == 3;
+    if (!killed && !(WIFEXITED(status) && WEXITSTATUS(status) == 0))
         crash_fail("the operation itself", 0);
-    inspect(&stage, scene, WIFSIGNALED(status));
+    inspect(&stage, scene, killed);
     tear_down(&stage);
-    return WIFSIGNALED(status);
+    return killed;
 }
 
 int main(int argc, char **argv)
@@ -261,11 +282,15 @@ int main(int argc, char **argv)
     uint32_t points = 0;
 
     deadly = stop ? SIGSTOP : SIGKILL;
+    steps = mmap(NULL, sizeof(*steps), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                 -1, 0);
+    if (steps == MAP_FAILED)
+        return 1;
     for (uint32_t i = 0; i < scene_count; i++) {
         const struct scene *scene = &scenes[i];
         uint32_t at = 1;
 
-        if (only && strcmp(only, scene->name) != 0)
+        if ((only && strcmp(only, scene->name) != 0) || (stop && scene->forks))
             continue;
         fprintf(stderr, "%s:", scene->name);
         /* Each point in a process of its own, so that one failure says where it was. */

@@ -244,31 +244,249 @@ static void act_let_go(struct stage *stage)
     tr_release(stage->held[0]);
 }
 
+/* What the survivor has when it forks: a received message, a loan, a value of the board. */
+static void keep_all(struct stage *stage)
+{
+    fill_first(stage);
+    must("receive", tr_queue_receive(stage->first, TR_NOWAIT, &stage->kept[0]));
+    stage->kept[1] = crash_loan(stage, 10);
+    must("put", tr_board_put(stage->board, "key", crash_loan(stage, 11), NULL));
+    must("get", tr_board_get(stage->board, "key", &stage->kept[2], NULL));
+}
+
+/* The child joins; it gets a value of its own by the board, and lets go of what is not its. */
+static void act_inherit(struct stage *stage)
+{
+    tr_message *own;
+
+    must("get", tr_board_get(stage->board, "key", &own, NULL));
+    for (uint32_t i = 0; i < 3; i++)
+        if (tr_release(stage->kept[i]) == 0)
+            crash_fail("released what is the parent's", 0);
+    crash_inspect(own);
+    must("release", tr_release(own));
+}
+
+static void act_fork(struct stage *stage)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        for (uint32_t i = 0; i < 2; i++)
+            if (tr_release(stage->held[i]) == 0)
+                crash_fail("released what is the parent's", 0);
+        must("release", tr_release(crash_loan(stage, 12)));
+        tr_arena_close(stage->arena);
+        _exit(0);
+    }
+    if (waitpid(pid, NULL, 0) != pid)
+        crash_fail("wait", 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        crash_inspect(stage->held[i]);
+        must("release", tr_release(stage->held[i]));
+    }
+}
+
+/* A queue that gives up what its receivers died with. */
+static void open_dropping(struct stage *stage)
+{
+    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
+
+    options.capacity = CRASH_CAPACITY;
+    options.policy = TR_DROP;
+    options.max_deliveries = 1;
+    must("open", tr_queue_open(stage->arena, "third", &options, &stage->third));
+    fill_first(stage);
+}
+
+static void fill_dropping(struct stage *stage)
+{
+    open_dropping(stage);
+    for (uint32_t i = 0; i < CRASH_CAPACITY; i++)
+        must("send", tr_queue_send(stage->third, crash_loan(stage, 13 + i), TR_NOWAIT));
+}
+
+static void act_forward_dropping(struct stage *stage)
+{
+    must("forward", tr_queue_send(stage->third, stage->held[0], TR_NOWAIT));
+}
+
+static void act_forward_dropping_full(struct stage *stage)
+{
+    if (tr_queue_send(stage->third, stage->held[0], TR_NOWAIT) != TR_EAGAIN)
+        crash_fail("forward to a full queue", 0);
+}
+
+static void open_third(struct stage *stage)
+{
+    must("open", tr_queue_open(stage->arena, "third", NULL, &stage->third));
+    must("send", tr_queue_send(stage->third, crash_loan(stage, 15), TR_NOWAIT));
+}
+
+static void shut_third(struct stage *stage)
+{
+    open_third(stage);
+    tr_queue_shutdown(stage->third);
+}
+
+static void act_shut(struct stage *stage)
+{
+    tr_queue_shutdown(stage->third);
+}
+
+/* To the end, of which it is told. */
+static void act_receive_end(struct stage *stage)
+{
+    must("receive", tr_queue_receive(stage->third, TR_NOWAIT, &stage->held[0]));
+    must("release", tr_release(stage->held[0]));
+    if (tr_queue_receive(stage->third, TR_NOWAIT, &stage->held[0]) != TR_ECLOSED)
+        crash_fail("the end of a queue", 0);
+}
+
+static void act_send_closed(struct stage *stage)
+{
+    if (tr_queue_send(stage->third, stage->held[0], TR_NOWAIT) != TR_ECLOSED)
+        crash_fail("send to a closed queue", 0);
+}
+
+/* Whatever there was has been drained: it is closed, or can be. */
+static void is_closed(struct stage *stage)
+{
+    tr_message *message = crash_loan(stage, 16), *none;
+    int code = tr_queue_send(stage->third, message, TR_NOWAIT);
+
+    if (code == 0) {
+        must("receive", tr_queue_receive(stage->third, TR_NOWAIT, &none));
+        must("release", tr_release(none));
+        tr_queue_shutdown(stage->third);
+        message = crash_loan(stage, 17);
+        code = tr_queue_send(stage->third, message, TR_NOWAIT);
+    }
+    if (code != TR_ECLOSED)
+        crash_fail("send to a closed queue", code);
+    must("release", tr_release(message));
+    code = tr_queue_receive(stage->third, TR_NOWAIT, &none);
+    if (code != TR_ECLOSED)
+        crash_fail("receive from a closed queue", code);
+}
+
 const struct scene scenes[] = {
-    {"loan", NULL, NULL, act_loan, 0, 0, 0, 0, 0, false, false},
-    {"send", NULL, hold_loan, act_send, 0, 1, 1, 0, 0, false, false},
-    {"receive", fill_first, NULL, act_receive, 1, 1, 1, 0, 0, false, false},
-    {"receive in vain", NULL, NULL, act_wait, 0, 0, 0, 0, 0, false, false},
-    {"release", fill_first, hold_received, act_release, 0, 1, 0, 0, 0, false, false},
-    {"forward", fill_first, hold_received, act_forward, 1, 1, 1, 0, 0, false, false},
-    {"forward in vain", fill_both, hold_received, act_forward_full, 3, 3, 3, 0, 0, false,
-     false},
-    {"open", NULL, NULL, act_open, 0, 0, 0, 0, 0, false, false},
-    {"open and shut down", NULL, NULL, act_shutdown, 0, 0, 0, 0, 0, false, false},
-    {"close", fill_first, hold_both, act_close, 1, 1, 1, 0, 0, true, false},
-    {"attach and leave", NULL, NULL, act_attach, 0, 0, 0, 0, 0, true, false},
-    {"reap", leave_a_corpse, NULL, act_reap, 1, 1, 1, 1, 1, true, false},
-    {"publish", NULL, hold_loan, act_publish, 0, 0, 0, 0, 1, false, false},
-    {"subscribe and receive", publish_one, NULL, act_subscribe, 0, 0, 0, 1, 1, false,
-     false},
-    {"put", put_one, hold_loan, act_put, 0, 0, 0, 0, 0, false, false},
-    {"get", put_one, NULL, act_get, 0, 0, 0, 0, 0, false, false},
-    {"delete", put_one, NULL, act_delete, 0, 0, 0, 0, 0, false, false},
-    {"ask in vain", NULL, hold_loan, act_ask, 0, 1, 0, 0, 0, false, false},
-    {"reply", ask_first, hold_received, act_reply, 0, 1, 0, 0, 0, false, true},
-    {"reply an error", ask_first, hold_received, act_reply_error, 0, 1, 0, 0, 0, false,
-     true},
-    {"let go of a request", ask_first, hold_received, act_let_go, 0, 1, 0, 0, 0, false,
-     true},
+    {.name = "loan", .act = act_loan},
+    {.name = "send", .enter = hold_loan, .act = act_send, .most = 1, .done = 1},
+    {.name = "receive",
+     .prepare = fill_first,
+     .act = act_receive,
+     .least = 1,
+     .most = 1,
+     .done = 1},
+    {.name = "receive in vain", .act = act_wait},
+    {.name = "release",
+     .prepare = fill_first,
+     .enter = hold_received,
+     .act = act_release,
+     .most = 1},
+    {.name = "forward",
+     .prepare = fill_first,
+     .enter = hold_received,
+     .act = act_forward,
+     .least = 1,
+     .most = 1,
+     .done = 1},
+    {.name = "forward in vain",
+     .prepare = fill_both,
+     .enter = hold_received,
+     .act = act_forward_full,
+     .least = 3,
+     .most = 3,
+     .done = 3},
+    {.name = "open", .act = act_open},
+    {.name = "open and shut down", .act = act_shutdown},
+    {.name = "close",
+     .prepare = fill_first,
+     .enter = hold_both,
+     .act = act_close,
+     .least = 1,
+     .most = 1,
+     .done = 1,
+     .gives = true},
+    {.name = "attach and leave", .act = act_attach, .gives = true},
+    {.name = "reap",
+     .prepare = leave_a_corpse,
+     .act = act_reap,
+     .least = 1,
+     .most = 1,
+     .done = 1,
+     .heard_least = 1,
+     .heard_most = 1,
+     .gives = true},
+    {.name = "publish", .enter = hold_loan, .act = act_publish, .heard_most = 1},
+    {.name = "subscribe and receive",
+     .prepare = publish_one,
+     .act = act_subscribe,
+     .heard_least = 1,
+     .heard_most = 1},
+    {.name = "put", .prepare = put_one, .enter = hold_loan, .act = act_put},
+    {.name = "get", .prepare = put_one, .act = act_get},
+    {.name = "delete", .prepare = put_one, .act = act_delete},
+    {.name = "ask in vain", .enter = hold_loan, .act = act_ask, .most = 1},
+    {.name = "reply",
+     .prepare = ask_first,
+     .enter = hold_received,
+     .act = act_reply,
+     .most = 1,
+     .asked = true},
+    {.name = "reply an error",
+     .prepare = ask_first,
+     .enter = hold_received,
+     .act = act_reply_error,
+     .most = 1,
+     .asked = true},
+    {.name = "let go of a request",
+     .prepare = ask_first,
+     .enter = hold_received,
+     .act = act_let_go,
+     .most = 1,
+     .asked = true},
+    {.name = "join with what the parent has", .prepare = keep_all, .act = act_inherit},
+    {.name = "fork with messages in hand",
+     .prepare = fill_first,
+     .enter = hold_both,
+     .act = act_fork,
+     .most = 1,
+     .forks = true},
+    {.name = "forward to a queue that drops",
+     .prepare = open_dropping,
+     .enter = hold_received,
+     .act = act_forward_dropping,
+     .least = 1,
+     .most = 1,
+     .done = 1},
+    {.name = "forward to a full queue that drops",
+     .prepare = fill_dropping,
+     .enter = hold_received,
+     .act = act_forward_dropping_full,
+     .least = 3,
+     .most = 3,
+     .done = 3},
+    {.name = "shut down with a message in it",
+     .prepare = open_third,
+     .act = act_shut,
+     .least = 1,
+     .most = 1,
+     .done = 1,
+     .after = is_closed},
+    {.name = "receive to the end",
+     .prepare = shut_third,
+     .act = act_receive_end,
+     .most = 1,
+     .after = is_closed},
+    {.name = "send to a closed queue",
+     .prepare = shut_third,
+     .enter = hold_loan,
+     .act = act_send_closed,
+     .least = 1,
+     .most = 1,
+     .done = 1,
+     .after = is_closed},
 };
 const uint32_t scene_count = sizeof(scenes) / sizeof(scenes[0]);

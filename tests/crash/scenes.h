@@ -13,10 +13,12 @@
 struct stage {
     tr_arena *arena;
     tr_queue *first, *second, *spare;
+    tr_queue *third; /* a scene's own, which may be shut down; NULL: it has none */
     tr_broadcast *broadcast;
     tr_subscription *subscription; /* the survivor's */
     tr_board *board;
     tr_message *held[2]; /* the victim's, from before the operation */
+    tr_message *kept[3]; /* the survivor's, which the victim inherits */
 };
 
 struct scene {
@@ -33,6 +35,8 @@ struct scene {
     uint32_t heard_least, heard_most;
     bool gives; /* it leaves, or reaps: others may go on with that */
     bool asked; /* the survivor asked for something, and must hear of it, once */
+    bool forks; /* the victim waits for a child, which can't be while that is stopped */
+    void (*after)(struct stage *stage); /* more to check by the survivor; may be NULL */
 };
 
 extern const struct scene scenes[];

@@ -60,7 +60,7 @@ static void create_one(struct namer *namer, uint32_t i)
 
     if (code == 0)
         atomic_fetch_add(&namer->worker.ledger->names.created, 1);
-    else if (code != TR_EEXIST)
+    else if (code != TR_EEXIST && code != TR_EBUSY)
         tell(namer, "create", code);
 }
 
@@ -73,7 +73,7 @@ static void attach_one(struct namer *namer, uint32_t i)
     code = tr_arena_attach(&namer->arena[i], name);
     if (code == 0)
         atomic_fetch_add(&namer->worker.ledger->names.attached, 1);
-    else if (code != TR_ENOENT && code != TR_EUSERS)
+    else if (code != TR_ENOENT && code != TR_EUSERS && code != TR_EBUSY)
         tell(namer, "attach", code);
 }
 
@@ -129,7 +129,7 @@ static void unlink_one(struct namer *namer, uint32_t i)
     code = tr_arena_unlink(name);
     if (code == 0)
         atomic_fetch_add(&namer->worker.ledger->names.unlinked, 1);
-    else if (code != TR_ENOENT)
+    else if (code != TR_ENOENT && code != TR_EBUSY)
         tell(namer, "unlink", code);
 }
 
@@ -225,4 +225,14 @@ const char *names_judge(struct storm *storm)
             return "a name that cannot be unlinked";
     }
     return NULL;
+}
+
+void names_remove(const struct storm *storm)
+{
+    char name[96];
+
+    for (uint32_t i = 0; i < NAMES; i++) {
+        name_of(storm, i, name);
+        (void)!tr_arena_unlink(name);
+    }
 }

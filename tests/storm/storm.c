@@ -61,18 +61,32 @@ static struct pending pending[PENDING];
 static uint32_t pending_count;
 static uint64_t seed;
 
+/* Children of this process: those of the killed, too, for it is their reaper. */
+static void kill_children(void (*tell)(pid_t pid))
+{
+    FILE *file = fopen("/proc/thread-self/children", "re");
+    int pid;
+
+    while (file && fscanf(file, "%d", &pid) == 1) {
+        if (tell)
+            tell(pid);
+        kill(pid, SIGKILL);
+    }
+    if (file)
+        fclose(file);
+}
+
 static _Noreturn void give_up(const char *what, int code)
 {
     fprintf(stderr, "storm: %s: %s: %s\n", what, code ? tr_error_name(code) : "",
             tr_error_detail());
-    if (storm.ledger)
-        atomic_store(&storm.ledger->stop, 1); /* for children of the killed */
-    for (uint32_t i = 0; i < STORM_PROCESSES; i++)
-        if (pids[i] > 0)
-            kill(pids[i], SIGKILL);
-    wild_tear_down(&storm);
+    do
+        kill_children(NULL);
+    while (waitpid(-1, NULL, 0) > 0);
     if (storm.name[0] && tr_arena_unlink(storm.name))
         fprintf(stderr, "storm: the name stays\n");
+    names_remove(&storm);
+    wild_tear_down(&storm);
     exit(1);
 }
 
@@ -385,21 +399,13 @@ static void show_file(pid_t pid, const char *what)
         fclose(file);
 }
 
-/* Who is still there does not hear us: tell where it stands, and end it. */
-static void end_the_wedged(void)
+/* Who is still there does not hear us: where it stands. */
+static void tell_wedged(pid_t pid)
 {
-    FILE *file = fopen("/proc/thread-self/children", "re");
-    int pid;
-
-    while (file && fscanf(file, "%d", &pid) == 1) {
-        totals.wedged++;
-        show_file(pid, "wchan");
-        show_file(pid, "syscall");
-        show_file(pid, "cmdline");
-        kill(pid, SIGKILL);
-    }
-    if (file)
-        fclose(file);
+    totals.wedged++;
+    show_file(pid, "wchan");
+    show_file(pid, "syscall");
+    show_file(pid, "cmdline");
 }
 
 /* Until all have ended: workers, and children of the killed. */
@@ -412,7 +418,7 @@ static void wait_for_all(void)
     while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
         bury_the_ended(storm_now());
         if (storm_now() > limit) {
-            end_the_wedged();
+            kill_children(tell_wedged);
             limit += SECOND;
         }
         clock_nanosleep(CLOCK_MONOTONIC, 0, &tick, NULL);

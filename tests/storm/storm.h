@@ -137,6 +137,8 @@ void wild_tear_down(struct storm *storm);
 _Noreturn void names_work(struct storm *storm, uint32_t self, uint64_t seed);
 /* Nobody is there any more: NULL, or what is wrong. */
 const char *names_judge(struct storm *storm);
+/* After a failure: whatever is there. */
+void names_remove(const struct storm *storm);
 
 /* recovery.c: from the death of a receiver with @p private_bytes of its own to the message
  * in another's hands, in ns. */
