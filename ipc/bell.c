@@ -91,6 +91,7 @@ static int fifo_use(struct peer *me)
             return fd;
         }
         notifier->fifo = fd;
+        notifier->fifo_ino = fifo_inode(fd);
     }
     notifier->fifo_users++;
     return 0;
@@ -105,7 +106,7 @@ static void fifo_disuse(struct peer *me)
     fifo_remove(me->view, fifo_of(me));
     wish_for(me, NOTIFY_FIFO, false);
     fifo_forget(&notifier->fifos, me->who); /* we may have rung ourselves */
-    close(notifier->fifo);
+    fifo_close(notifier->fifo, notifier->fifo_ino);
     notifier->fifo = -1;
 }
 
@@ -185,8 +186,7 @@ void notify_forked(const struct view *view)
     if (!notifier)
         return;
     pthread_mutex_init(&notifier->mutex, NULL);
-    if (notifier->fifo >= 0)
-        close(notifier->fifo); /* the parent's */
+    fifo_close(notifier->fifo, notifier->fifo_ino); /* the parent's */
     notifier->fifo = -1;
     notifier->fifo_users = 0;
     notifier->bells = NULL;
@@ -233,8 +233,8 @@ void bell_clear(struct peer *me, struct bell *bell)
     pthread_mutex_lock(&notifier->mutex);
     if (bell->kind == BELL_EVENTFD)
         evfd_clear(bell_fd(me, bell));
-    else
-        fifo_clear(bell_fd(me, bell));
+    else if (fifo_inode(notifier->fifo) == notifier->fifo_ino)
+        fifo_clear(notifier->fifo);
     for (struct bell *other = notifier->bells; other; other = other->next)
         if (other != bell && other->kind == bell->kind)
             evfd_ring(other->kick);

@@ -21,6 +21,12 @@ void evfd_table_close(struct evfd_table *table);
 /* A new one, readable by nobody yet; or -errno. */
 int evfd_open(void);
 
+/* An epoll instance; or -errno. */
+int evfd_epoll(void);
+
+/* Close it, or another file without a place (a timer, an epoll instance), if it is one still. */
+void evfd_close(int fd);
+
 /* Make it readable. False: the descriptor is no eventfd (somebody closed it). */
 bool evfd_ring(int fd);
 

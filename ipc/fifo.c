@@ -117,7 +117,8 @@ void fifo_remove(const struct view *view, struct fifo_name name)
 }
 
 /* For reading, too, if we may: writing to a FIFO whose last reader has died is a SIGPIPE. */
-static int open_other(const struct view *view, struct fifo_name name, bool *writer)
+static int open_other(const struct view *view, struct fifo_name name, bool *writer,
+                      uint64_t *ino)
 {
     const int flags = O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW;
     char path[FIFO_PATH];
@@ -133,6 +134,7 @@ static int open_other(const struct view *view, struct fifo_name name, bool *writ
         close(fd);
         return -1;
     }
+    *ino = fd < 0 ? 0 : st.st_ino;
     return fd;
 }
 
@@ -164,29 +166,67 @@ static bool put_byte_quietly(int fd)
     return put;
 }
 
+uint64_t fifo_inode(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) ? st.st_ino : 0;
+}
+
+/* Who closes all descriptors, as daemons do, may have another file by the number. */
+static bool still_open(int fd, uint64_t ino)
+{
+    return fd >= 0 && ino != 0 && fifo_inode(fd) == ino;
+}
+
+void fifo_close(int fd, uint64_t ino)
+{
+    if (still_open(fd, ino))
+        close(fd);
+}
+
 void fifo_forget(struct fifo_cache *cache, uint32_t who)
 {
-    if (cache->of[who].fd)
-        close(cache->of[who].fd - 1);
+    fifo_close(cache->of[who].fd - 1, cache->of[who].ino);
     cache->of[who].fd = 0;
+}
+
+static bool put_to(int fd, bool writer)
+{
+    return fd >= 0 && (writer ? put_byte_quietly(fd) : put_byte(fd));
 }
 
 bool fifo_ring(const struct view *view, struct fifo_cache *cache, struct fifo_name name)
 {
     const uint32_t who = name.who;
-    int saved = errno, fd;
-    bool rung = false;
+    int saved = errno;
+    bool rung;
 
-    if (cache->of[who].inc != name.inc || cache->of[who].serial != name.serial)
+    if (cache->of[who].inc != name.inc || cache->of[who].serial != name.serial ||
+        !still_open(cache->of[who].fd - 1, cache->of[who].ino))
         fifo_forget(cache, who);
     if (!cache->of[who].fd) {
-        cache->of[who].fd = open_other(view, name, &cache->of[who].writer) + 1;
+        cache->of[who].fd = open_other(view, name, &cache->of[who].writer,
+                                       &cache->of[who].ino) +
+                            1;
         cache->of[who].inc = name.inc;
         cache->of[who].serial = name.serial;
     }
-    fd = cache->of[who].fd - 1;
+    rung = put_to(cache->of[who].fd - 1, cache->of[who].writer);
+    errno = saved;
+    return rung;
+}
+
+bool fifo_ring_once(const struct view *view, struct fifo_name name)
+{
+    int saved = errno, fd;
+    bool writer = false, rung;
+    uint64_t ino;
+
+    fd = open_other(view, name, &writer, &ino);
+    rung = put_to(fd, writer);
     if (fd >= 0)
-        rung = cache->of[who].writer ? put_byte_quietly(fd) : put_byte(fd);
+        close(fd);
     errno = saved;
     return rung;
 }

@@ -23,8 +23,9 @@
 struct fifo_cache {
     struct {
         uint32_t inc, serial;
-        int fd;      /* + 1, 0: not open */
-        bool writer; /* we may not read: writing to one that died is a signal */
+        int fd;       /* + 1, 0: not open */
+        uint64_t ino; /* of the FIFO, lest the number has become another file's */
+        bool writer;  /* we may not read: writing to one that died is a signal */
     } of[MAX_PARTICIPANTS];
 };
 
@@ -38,6 +39,12 @@ void fifo_path(const struct view *view, struct fifo_name name, char path[FIFO_PA
 /* The listener's end of a new FIFO. The descriptor, or -errno. */
 int fifo_make(const struct view *view, struct fifo_name name);
 
+/* What tells its file from another that the number may stand for later; 0: none. */
+uint64_t fifo_inode(int fd);
+
+/* Close it if it still is the FIFO of that inode. */
+void fifo_close(int fd, uint64_t ino);
+
 /* Let those ring who are let into the arena: its group if the arena has one, and everybody,
  * for writing alone, as soon as there are participants of other users. 0600 otherwise. */
 void fifo_permit(const struct view *view, int fd);
@@ -47,6 +54,9 @@ void fifo_remove(const struct view *view, struct fifo_name name);
 
 /* Make the FIFO of a participant readable. Callers take turns. False: it can't be told. */
 bool fifo_ring(const struct view *view, struct fifo_cache *cache, struct fifo_name name);
+
+/* The same without the cache, for whoever can't have it now. */
+bool fifo_ring_once(const struct view *view, struct fifo_name name);
 
 /* Make it unreadable. */
 void fifo_clear(int fd);

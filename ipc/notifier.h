@@ -16,6 +16,7 @@ struct notifier {
     pthread_mutex_t mutex;   /* of what follows */
     struct fifo_cache fifos; /* of others */
     int fifo;                /* our own, -1: none */
+    uint64_t fifo_ino;       /* of it */
     uint32_t fifo_users;     /* bells that use it */
     struct bell *bells;      /* all of this process */
     struct watch watch;

@@ -9,6 +9,7 @@
 #include "ipc/notifier.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
+#include "ipc/uncancel.h"
 
 #define SETS (MAX_PARTICIPANTS / 64)
 
@@ -116,25 +117,37 @@ uint64_t notify_hints(const struct peer *me)
     return shm_exchange(rung, 0, memory_order_relaxed);
 }
 
+/* In a signal handler, or beside another thread, the cache may be in use; then it does without. */
+static bool ring_fifo(const struct view *view, uint32_t i, uint32_t how)
+{
+    struct notifier *notifier = view->notifier;
+    /* E4 acquire: pairs with participant_join(). */
+    uint64_t word = shm_load(&view_participant(view, i)->word, E4_LOOK);
+    struct fifo_name name = {i, PARTICIPANT_INC(word), NOTIFY_SERIAL(how)};
+    bool rung;
+
+    if (pthread_mutex_trylock(&notifier->mutex) != 0)
+        return fifo_ring_once(view, name);
+    rung = fifo_ring(view, &notifier->fifos, name);
+    pthread_mutex_unlock(&notifier->mutex);
+    return rung;
+}
+
 bool notify_descriptor(const struct view *view, uint32_t i)
 {
     struct notifier *notifier = view->notifier;
     uint32_t how = shm_get(&view_participant(view, i)->notify);
     bool rung = false;
+    int cancel;
 
     if (!notifier)
         return false;
+    cancel = uncancel_begin();
     if (how & NOTIFY_EVENTFD && i < notifier->table.count)
         rung = evfd_ring(notifier->table.fds[i]);
-    if (how & NOTIFY_FIFO) {
-        /* E4 acquire: pairs with participant_join(). */
-        uint64_t word = shm_load(&view_participant(view, i)->word, E4_LOOK);
-        struct fifo_name name = {i, PARTICIPANT_INC(word), NOTIFY_SERIAL(how)};
-
-        pthread_mutex_lock(&notifier->mutex);
-        rung |= fifo_ring(view, &notifier->fifos, name);
-        pthread_mutex_unlock(&notifier->mutex);
-    }
+    if (how & NOTIFY_FIFO)
+        rung |= ring_fifo(view, i, how);
+    uncancel_end(cancel);
     return rung;
 }
 

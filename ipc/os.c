@@ -16,6 +16,7 @@
 #include "ipc/participant.h"
 #include "ipc/shm.h"
 #include "ipc/timens.h"
+#include "ipc/uncancel.h"
 
 #ifdef TR_STEPS
 void (*shm_step_hook)(const char *site, const void *at, enum shm_kind kind);
@@ -107,11 +108,12 @@ static unsigned long runnable(void)
 {
     char text[128];
     unsigned long count = 0;
-    int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    int cancel = uncancel_begin(), fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
     ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
     if (fd >= 0)
         close(fd);
+    uncancel_end(cancel);
     text[got > 0 ? got : 0] = 0;
     return sscanf(text, "%*s %*s %*s %lu", &count) == 1 ? count : 0;
 }

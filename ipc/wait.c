@@ -8,6 +8,7 @@
 #include "ipc/mutant.h"
 #include "ipc/os.h"
 #include "ipc/spin.h"
+#include "ipc/uncancel.h"
 #include "ipc/wake.h"
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -63,8 +64,11 @@ int wait_with(struct peer *me, struct sleeper *sleeper, wait_try *attempt, void 
         result = spin(me, attempt, sleeper->idle, context, &now,
                       earlier(deadline, clock_after(start, budget)));
     if (result == -EAGAIN) {
+        int cancel = uncancel_begin();
+
         result = sleep_until(me, sleeper, attempt, context, deadline);
         lookout_leave(me);
+        uncancel_end(cancel);
     }
     if (result == -ETIMEDOUT)
         view_count(me->view, COUNT_TIMEOUTS, 1);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,10 +15,18 @@
 
 static _Atomic uint32_t taken; /* local: pidfds of this process, of all arenas */
 
+static uint64_t inode_of(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
 static void forget(struct watch *watch, uint32_t i)
 {
     if (watch->of[i].fd) {
-        close(watch->of[i].fd - 1); /* leaves the epoll instance with it */
+        if (inode_of(watch->of[i].fd - 1) == watch->of[i].ino)
+            close(watch->of[i].fd - 1); /* leaves the epoll instance with it */
         atomic_fetch_sub_explicit(&taken, 1, memory_order_relaxed); /* relaxed: local */
     }
     watch->of[i].fd = 0;
@@ -41,7 +50,7 @@ void watch_end(struct watch *watch)
     for (uint32_t i = 0; i < MAX_PARTICIPANTS; i++)
         forget(watch, i);
     if (watch->epoll)
-        close(watch->epoll - 1);
+        evfd_close(watch->epoll - 1);
     memset(watch, 0, sizeof(*watch));
 }
 
@@ -67,8 +76,8 @@ static bool begin(struct watch *watch, const struct peer *me, uint32_t i, uint32
     int fd;
 
     forget(watch, i);
-    if (!watch->epoll)
-        watch->epoll = epoll_create1(EPOLL_CLOEXEC) + 1;
+    if (!watch->epoll && (fd = evfd_epoll()) >= 0)
+        watch->epoll = fd + 1;
     if (!watch->epoll || !shm_get(&entry->pid_ns) ||
         shm_get(&entry->pid_ns) != shm_get(&mine->pid_ns))
         return false;
@@ -79,6 +88,7 @@ static bool begin(struct watch *watch, const struct peer *me, uint32_t i, uint32
         watch->scarce_ns = os->now_ns() + WATCH_SCARCE_NS;
     watch->of[i].fd = fd + 1;
     watch->of[i].inc = inc;
+    watch->of[i].ino = inode_of(fd);
     if (fd < 0)
         atomic_fetch_sub_explicit(&taken, 1, memory_order_relaxed); /* relaxed: local */
     else if (epoll_ctl(watch->epoll - 1, EPOLL_CTL_ADD, fd, &event) < 0)
@@ -117,7 +127,8 @@ bool watch_quiet(const struct peer *me)
         pthread_mutex_trylock(&notifier->mutex) != 0)
         return false;
     quiet = !scarce(&notifier->watch) && os->now_ns() < notifier->watch.whole_ns &&
-            all_run(&notifier->watch, me) && !scarce(&notifier->watch);
+            all_run(&notifier->watch, me);
+    (void)scarce(&notifier->watch); /* since a moment ago */
     pthread_mutex_unlock(&notifier->mutex);
     errno = saved;
     return quiet;

@@ -26,7 +26,8 @@ struct watch {
     int64_t whole_ns;  /* when everybody is to be looked at again */
     struct {
         uint32_t inc;
-        int fd; /* + 1, 0: none */
+        int fd;       /* + 1, 0: none */
+        uint64_t ino; /* of it, lest the number has become another file's */
     } of[MAX_PARTICIPANTS];
 };
 

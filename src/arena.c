@@ -526,14 +526,20 @@ void tr_arena_close(tr_arena *arena)
 int tr_arena_reap(tr_arena *arena, tr_reap_report *out)
 {
     struct reap_report report = {0};
+    int saved = errno, cancel; /* a signal handler may call this */
     int result = arena_enter(arena);
 
     if (result < 0)
         return result;
+    if (!lookout_stands(&arena->peer))
+        return arena_join(arena); /* which says why not */
+    cancel = uncancel_begin();
     result = reap_all(&arena->peer, &report);
+    uncancel_end(cancel);
     if (out)
         *out = (tr_reap_report){report.dead, report.freed, report.redelivered,
                                 report.dropped};
+    errno = saved;
     return result < 0 ? tr_fail(TR_ECORRUPT, "reap: a participant entry breaks a rule")
                       : 0;
 }

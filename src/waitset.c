@@ -7,11 +7,13 @@
 #include "src/waitset.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "ipc/notify.h"
+#include "ipc/uncancel.h"
 #include "ipc/wait.h"
 #include "src/error.h"
 #include "src/message.h"
@@ -38,29 +40,53 @@ static void set_up(tr_waitset *set)
                           memory_order_release); /* local: pairs with enter() */
 }
 
-/* Of sets that a fork has copied, while one of them is set up again. */
-static pthread_mutex_t reviving = PTHREAD_MUTEX_INITIALIZER;
+#define REVIVING (UINT64_C(1) << 63)
+
+/* In a child that has just joined: make the set its own. One thread does. What the parent did
+ * when it forked is no matter: its mark is not ours. */
+static void revive(tr_waitset *set, uint64_t me)
+{
+    /* local: pairs with set_up(). */
+    uint64_t seen = atomic_load_explicit(&set->owner, memory_order_acquire);
+
+    while (seen != me) {
+        if (seen == (me | REVIVING)) {
+            sched_yield();
+            seen = atomic_load_explicit(&set->owner, memory_order_acquire); /* local */
+        } else if (atomic_compare_exchange_strong(&set->owner, &seen, me | REVIVING)) {
+            waitset_fd_drop(set);
+            set_up(set);
+            return;
+        }
+    }
+}
 
 /* Join, if we are in a child; and make the set the child's own. */
 static int enter(tr_waitset *set)
 {
-    int result = arena_enter(set->arena);
-    uint64_t me;
+    int result = arena_enter(set->arena), cancel;
 
     if (result < 0)
         return result;
-    me = holder_of(&set->arena->peer);
-    /* local: pairs with set_up(). */
-    if (atomic_load_explicit(&set->owner, memory_order_acquire) == me)
-        return 0;
-    pthread_mutex_lock(&reviving);
-    /* relaxed: under the mutex. */
-    if (atomic_load_explicit(&set->owner, memory_order_relaxed) != me) {
-        waitset_fd_drop(set);
-        set_up(set);
-    }
-    pthread_mutex_unlock(&reviving);
+    cancel = uncancel_begin();
+    revive(set, holder_of(&set->arena->peer));
+    uncancel_end(cancel);
     return 0;
+}
+
+/* The mutex, and no cancellation until it is free again: what we call has points of it. */
+static int lock(tr_waitset *set)
+{
+    int cancel = uncancel_begin();
+
+    pthread_mutex_lock(&set->mutex);
+    return cancel;
+}
+
+static void unlock(tr_waitset *set, int cancel)
+{
+    pthread_mutex_unlock(&set->mutex);
+    uncancel_end(cancel);
 }
 
 int tr_waitset_open(tr_arena *arena, tr_waitset **out)
@@ -107,8 +133,11 @@ static void forget_word(tr_waitset *set, _Atomic uint32_t *word, bool listened)
 
 void tr_waitset_close(tr_waitset *set)
 {
+    int cancel;
+
     if (!set)
         return;
+    cancel = uncancel_begin();
     /* In a child that never used it, it is the parent's. */
     if (enter(set) == 0) {
         bool listened = listens(set);
@@ -120,10 +149,13 @@ void tr_waitset_close(tr_waitset *set)
             if (word)
                 forget_word(set, word, listened);
         }
+    } else {
+        waitset_fd_drop(set);
     }
     pthread_mutex_destroy(&set->mutex);
     free(set->members);
     free(set);
+    uncancel_end(cancel);
 }
 
 static int grow(tr_waitset *set)
@@ -177,7 +209,7 @@ static int add_locked(tr_waitset *set, const struct waitable *what, uint64_t tok
 
 int waitset_add(tr_waitset *set, const struct waitable *what, uint64_t token)
 {
-    int result = enter(set);
+    int result = enter(set), cancel;
 
     if (result < 0)
         return result;
@@ -187,9 +219,9 @@ int waitset_add(tr_waitset *set, const struct waitable *what, uint64_t token)
                        what->want);
     if (what->word && !notify_can(&set->arena->view, what->word))
         return tr_fail(TR_EINVAL, "waitset: what is added lies in another arena");
-    pthread_mutex_lock(&set->mutex);
+    cancel = lock(set);
     result = add_locked(set, what, token);
-    pthread_mutex_unlock(&set->mutex);
+    unlock(set, cancel);
     return result;
 }
 
@@ -206,10 +238,11 @@ int tr_waitset_remove(tr_waitset *set, uint64_t token)
 {
     int result = set ? enter(set) : tr_fail(TR_EINVAL, "waitset: it is NULL");
     uint32_t found = 0;
+    int cancel;
 
     if (result < 0)
         return result;
-    pthread_mutex_lock(&set->mutex);
+    cancel = lock(set);
     for (uint32_t i = 0; i < set->count;) {
         struct waitable gone = set->members[i].what;
         bool listened = listens(set);
@@ -231,7 +264,7 @@ int tr_waitset_remove(tr_waitset *set, uint64_t token)
     set->next = 0;
     if (found)
         tell(set);
-    pthread_mutex_unlock(&set->mutex);
+    unlock(set, cancel);
     return found ? 0
                  : tr_fail(TR_ENOENT, "waitset: nothing has token %lu",
                            (unsigned long)token);
@@ -298,12 +331,13 @@ static int try_look(void *context)
 {
     struct waiting *waiting = context;
     tr_waitset *set = waiting->set;
+    int cancel;
 
-    pthread_mutex_lock(&set->mutex);
+    cancel = lock(set);
     waiting->found = waitset_look(set, waiting->events, waiting->capacity);
     if (waiting->found && set->epoll >= 0)
         waitset_fd_level(set);
-    pthread_mutex_unlock(&set->mutex);
+    unlock(set, cancel);
     return waiting->found ? 0 : -EAGAIN;
 }
 
@@ -312,8 +346,9 @@ static void announce(struct sleeper *self)
     struct waiting *waiting = (struct waiting *)self;
     tr_waitset *set = waiting->set;
     struct peer *me = &set->arena->peer;
+    int cancel;
 
-    pthread_mutex_lock(&set->mutex);
+    cancel = lock(set);
     waiting->words[0] = (struct os_word){&set->changed, atomic_load(&set->changed)};
     waiting->count = 1;
     if (set->descriptors && waitset_fd_open(set) == 0) {
@@ -335,7 +370,7 @@ static void announce(struct sleeper *self)
                                                                 wake_announce(word)};
         }
     }
-    pthread_mutex_unlock(&set->mutex);
+    unlock(set, cancel);
 }
 
 static int poll_until(int fd, int64_t until_ns)
@@ -380,12 +415,13 @@ static int sleep_on_words(struct waiting *waiting, int64_t until_ns)
         return -EAGAIN;
     }
     if (woken > 0 && waiting->bed == BED_WORDS) {
-        pthread_mutex_lock(&set->mutex);
+        int cancel = lock(set);
+
         if (!set->descriptors) {
             set->next = (uint32_t)woken - 1; /* it is looked at first */
             hand_on(waiting, (uint32_t)woken);
         }
-        pthread_mutex_unlock(&set->mutex);
+        unlock(set, cancel);
     }
     return woken < 0 ? woken : 0;
 }
@@ -406,18 +442,18 @@ static int sleep_in(struct sleeper *self, int64_t until_ns)
 static int look_and_arm(struct waiting *waiting)
 {
     tr_waitset *set = waiting->set;
-    int result = try_look(waiting);
+    int result = try_look(waiting), cancel;
 
     if (result != -EAGAIN)
         return result;
-    pthread_mutex_lock(&set->mutex);
+    cancel = lock(set);
     if (set->epoll >= 0) {
         waitset_fd_arm(set);
         waiting->found = waitset_look(set, waiting->events, waiting->capacity);
         if (waiting->found)
             waitset_fd_level(set);
     }
-    pthread_mutex_unlock(&set->mutex);
+    unlock(set, cancel);
     return waiting->found ? 0 : -EAGAIN;
 }
 
@@ -449,17 +485,17 @@ int tr_waitset_wait(tr_waitset *set, tr_event *events, size_t capacity,
 
 int tr_waitset_fd(tr_waitset *set, int *fd)
 {
-    int result;
+    int result, cancel;
 
     if (!set || !fd)
         return tr_fail(TR_EINVAL, "waitset: %s is NULL", set ? "fd" : "the set");
     result = enter(set);
     if (result < 0)
         return result;
-    pthread_mutex_lock(&set->mutex);
+    cancel = lock(set);
     result = waitset_fd_open(set);
     *fd = set->epoll;
-    pthread_mutex_unlock(&set->mutex);
+    unlock(set, cancel);
     return result;
 }
 
@@ -467,11 +503,12 @@ const char *tr_waitset_backend(tr_waitset *set)
 {
     static const char *const names[] = {"none", "eventfd", "uring", "fifo"};
     const char *name;
+    int cancel;
 
     if (!set || enter(set) < 0)
         return names[BELL_NONE];
-    pthread_mutex_lock(&set->mutex);
+    cancel = lock(set);
     name = names[set->bell.kind];
-    pthread_mutex_unlock(&set->mutex);
+    unlock(set, cancel);
     return name;
 }

@@ -43,6 +43,7 @@ struct tr_waitset {
     struct bell bell;
     enum bell_kind wish;
     int watch;     /* watch.h's descriptor, if it is in there; -1 */
+    bool deaf;     /* it could not be put in there */
     bool armed;    /* unreadable, and rung when something comes */
     uint32_t naps; /* ticks since something came */
 };

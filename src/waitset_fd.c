@@ -48,11 +48,11 @@ static void close_all(tr_waitset *set)
     int saved = errno;
 
     if (set->kick >= 0)
-        close(set->kick);
+        evfd_close(set->kick);
     if (set->timer >= 0)
-        close(set->timer);
+        evfd_close(set->timer);
     if (set->epoll >= 0)
-        close(set->epoll);
+        evfd_close(set->epoll);
     set->kick = set->timer = set->watch = set->epoll = -1;
     set->armed = false;
     errno = saved;
@@ -107,7 +107,7 @@ static int make(tr_waitset *set)
 {
     int saved = errno, result = 0;
 
-    set->epoll = epoll_create1(EPOLL_CLOEXEC);
+    set->epoll = evfd_epoll();
     set->kick = set->epoll < 0 ? -1 : evfd_open();
     set->timer = set->kick < 0
                      ? -1
@@ -227,14 +227,18 @@ static void watch(tr_waitset *set)
 {
     int fd = watch_fd(&set->arena->peer);
 
-    if (fd >= 0 && fd != set->watch && put_in(set, fd, EPOLLIN, (uint32_t)fd) == 0)
+    if (fd < 0 || fd == set->watch)
+        return;
+    /* The kernel lets only so many instances wait for one. */
+    set->deaf = put_in(set, fd, EPOLLIN, (uint32_t)fd) < 0;
+    if (!set->deaf)
         set->watch = fd;
 }
 
 static void tick(tr_waitset *set)
 {
     struct peer *me = &set->arena->peer;
-    int64_t slice = lookout_tick(me, ++set->naps, waitset_slice_ns);
+    int64_t slice = lookout_tick(me, ++set->naps, set->deaf ? 0 : waitset_slice_ns);
 
     evfd_clear(set->timer); /* a timerfd is read the same way */
     (void)set_timer(set, slice);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "ipc/fifo.h"
+#include "ipc/notifier.h"
 #include "src/waitset.h"
 
 enum { GROUP = 4, ROUNDS = 1000 };
@@ -168,6 +169,118 @@ static void a_set_is_opened_again(void **state)
     tr_arena_close(arena);
 }
 
+/* Take what is there, if anything, and arm again; how many events there were. */
+static size_t look(struct listener *listener)
+{
+    tr_message *message;
+    tr_event event;
+    size_t count = 0;
+
+    while (tr_queue_receive(listener->queue, TR_NOWAIT, &message) == 0)
+        tr_release(message);
+    (void)!tr_waitset_wait(listener->set, &event, 1, TR_NOWAIT, &count);
+    return count;
+}
+
+/* A signal handler reaps while the thread that it has interrupted has the mutex. */
+static void reaping_needs_no_mutex(void **state)
+{
+    tr_arena *arena = make_arena(4, 0), *other;
+    struct listener listener;
+    tr_reap_report report;
+    pid_t child;
+    (void)state;
+
+    assert_ok(tr_arena_attach_fd(&other, arena->view.lock_fd));
+    assert_int_equal(listen_by_fifo(other, &listener), 0);
+    child = fork();
+    if (child == 0) {
+        loan_i64(arena, 1, 7);
+        raise(SIGKILL);
+    }
+    assert_int_equal(status_of(child), SIGKILL);
+    pthread_mutex_lock(&arena->view.notifier->mutex);
+    assert_ok(tr_arena_reap(arena, &report));
+    pthread_mutex_unlock(&arena->view.notifier->mutex);
+    assert_int_equal(report.freed, 1);
+    assert_true(is_readable(listener.fd)); /* it was rung, without the mutex */
+    stop_listening(&listener);
+    tr_arena_close(arena);
+}
+
+struct sender {
+    tr_queue *queue;
+    tr_message *message;
+    bool went_on;
+};
+
+static void *send_cancelled(void *context)
+{
+    struct sender *sender = context;
+
+    pthread_cancel(pthread_self()); /* acts at the next point of cancellation */
+    if (tr_queue_send(sender->queue, sender->message, TR_NOWAIT) == 0)
+        sender->went_on = true;
+    pthread_testcancel();
+    return NULL;
+}
+
+static void no_call_is_left_by_cancellation(void **state)
+{
+    tr_arena *arena = make_arena(4, 0), *other;
+    struct listener listener;
+    struct sender sender = {0};
+    pthread_t thread;
+    void *ended;
+    (void)state;
+
+    assert_ok(tr_arena_attach_fd(&other, arena->view.lock_fd));
+    assert_int_equal(listen_by_fifo(other, &listener), 0);
+    assert_ok(tr_queue_open(arena, "q", NULL, &sender.queue));
+    sender.message = loan_i64(arena, 1, 7);
+    assert_int_equal(pthread_create(&thread, NULL, send_cancelled, &sender), 0);
+    assert_int_equal(pthread_join(thread, &ended), 0);
+    assert_ptr_equal(ended, PTHREAD_CANCELED);
+    assert_true(sender.went_on);
+    assert_true(is_readable(listener.fd));
+    assert_int_equal(pthread_mutex_trylock(&arena->view.notifier->mutex), 0);
+    pthread_mutex_unlock(&arena->view.notifier->mutex);
+    tr_queue_close(sender.queue);
+    stop_listening(&listener);
+    tr_arena_close(arena);
+}
+
+/* Somebody has closed all descriptors, and has a file by the number of ours. */
+static void nothing_is_written_to_files_of_others(void **state)
+{
+    tr_arena *arena = make_arena(4, 0), *other;
+    struct listener listener;
+    int pipes[2], number;
+    tr_queue *queue;
+    (void)state;
+
+    assert_ok(tr_arena_attach_fd(&other, arena->view.lock_fd));
+    assert_int_equal(listen_by_fifo(other, &listener), 0);
+    assert_ok(tr_queue_open(arena, "q", NULL, &queue));
+    assert_int_equal(pipe(pipes), 0);
+    fcntl(pipes[0], F_SETFL, O_NONBLOCK);
+    assert_ok(tr_queue_send(queue, loan_i64(arena, 1, 7), TR_NOWAIT));
+    number = arena->view.notifier->fifos.of[other->peer.who].fd - 1;
+    assert_true(number >= 0);
+    assert_int_equal(dup2(pipes[1], number), number);
+    assert_int_equal(look(&listener), 0);
+    assert_ok(tr_queue_send(queue, loan_i64(arena, 1, 8), TR_NOWAIT));
+    assert_true(is_readable(listener.fd));
+    assert_false(is_readable(pipes[0]));
+    tr_queue_close(queue);
+    stop_listening(&listener);
+    tr_arena_close(arena);
+    assert_int_equal(write(number, "", 1), 1); /* was not closed either */
+    close(number);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
 static void name_it(const char *after, char path[FIFO_PATH])
 {
     snprintf(path, FIFO_PATH, "/dev/shm/tensoring-bell.%016x.%s", (unsigned)getpid(),
@@ -244,6 +357,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_are_killed_at_once),
+        cmocka_unit_test(reaping_needs_no_mutex),
+        cmocka_unit_test(no_call_is_left_by_cancellation),
+        cmocka_unit_test(nothing_is_written_to_files_of_others),
         cmocka_unit_test(a_set_is_opened_again),
         cmocka_unit_test(only_our_own_names_go),
         cmocka_unit_test(makers_and_sweepers),

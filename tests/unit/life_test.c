@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "ipc/evfd.h"
 #include "ipc/life.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
@@ -403,6 +404,27 @@ static void closes_nothing_of_others(void **state)
     close(file);
 }
 
+static void writes_nothing_to_others(void **state)
+{
+    int fd = evfd_open(), pipes[2];
+    char byte;
+    (void)state;
+
+    assert_int_equal(pipe2(pipes, O_NONBLOCK), 0);
+    assert_true(evfd_ring(fd));
+    assert_int_equal(dup2(pipes[1], fd), fd);
+    assert_false(evfd_ring(fd));
+    assert_int_equal(read(pipes[0], &byte, 1), -1);
+    evfd_close(fd);
+    assert_int_equal(write(fd, "x", 1), 1);
+    assert_int_equal(dup2(pipes[0], fd), fd);
+    evfd_clear(fd);
+    assert_int_equal(read(pipes[0], &byte, 1), 1);
+    close(fd);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
 /* A process that may not open the file again: a lesser lock, and two witnesses. */
 static int join_without_rights(tr_arena *arena)
 {
@@ -450,6 +472,7 @@ int main(void)
         cmocka_unit_test(attaching_and_closing_leaves_no_descriptor),
         cmocka_unit_test(a_process_may_have_many_arenas),
         cmocka_unit_test(closes_nothing_of_others),
+        cmocka_unit_test(writes_nothing_to_others),
         named_test(joins_after_giving_up_its_rights),
     };
 

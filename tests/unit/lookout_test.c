@@ -3,11 +3,14 @@
 #include "support.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "ipc/duty.h"
 #include "ipc/lookout.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
+#include "ipc/reap.h"
+#include "ipc/watch.h"
 #include "src/arena.h"
 
 #define MS INT64_C(1000000)
@@ -74,6 +77,67 @@ static void each_has_a_pace(void **state)
     }
     assert_int_equal(lookout_tick(&peers[1], 65, 0), 250 * MS);
     assert_int_equal(lookout_tick(&peers[0], 1, 300 * MS), 300 * MS);
+}
+
+/* Every clock reading takes its time, as where a processor is taken away for long. */
+static int64_t slow_now(void)
+{
+    return now += 100 * MS;
+}
+
+/* pidfds say nothing of a process that executes another program. */
+static void all_are_looked_at_every_second(void **state)
+{
+    (void)state;
+    fake.dead = participant_dead;
+    assert_true(lookout_alarm(&peers[0]));
+    fake.now_ns = slow_now;
+    (void)lookout_alarm(&peers[0]);
+    fake.now_ns = fake_now;
+    assert_true(watch_quiet(&peers[0]));
+    now += 1000 * MS;
+    assert_false(watch_quiet(&peers[0]));
+}
+
+static void lose_one_and_join_again(void)
+{
+    reap_self(&peers[1]);
+    participant_leave(&peers[1]);
+    assert_true(lookout_alarm(&peers[0])); /* its pidfd is closed */
+    assert_ok(participant_join(&peers[1]));
+}
+
+static void watching_leaves_descriptors_to_others(void **state)
+{
+    struct rlimit limit, less;
+    int before = descriptors(), fillers[64], count = 0, number;
+    (void)state;
+
+    fake.dead = participant_dead;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    less = limit;
+    less.rlim_cur = 11; /* two pidfds, where three others are */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &less), 0);
+    assert_false(lookout_alarm(&peers[0]));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_in_range(descriptors() - before, 0, 1 + 2);
+    assert_true(lookout_alarm(&peers[0])); /* there is room again */
+    assert_int_equal(descriptors(), before + 1 + 3);
+    lose_one_and_join_again();
+    /* None is left: all that the watch has are given back, for a while. */
+    less.rlim_cur = 64;
+    while ((number = dup(0)) < 64)
+        fillers[count++] = number;
+    close(number);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &less), 0);
+    assert_false(lookout_alarm(&peers[0]));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    while (count > 0)
+        close(fillers[--count]);
+    assert_int_equal(descriptors(), before);
+    assert_false(lookout_alarm(&peers[0]));
+    now += 10000 * MS;
+    assert_true(lookout_alarm(&peers[0]));
 }
 
 static void only_one_looks(void **state)
@@ -154,6 +218,8 @@ int main(void)
 #define SCENE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         SCENE(each_has_a_pace),
+        SCENE(all_are_looked_at_every_second),
+        SCENE(watching_leaves_descriptors_to_others),
         SCENE(only_one_looks),
         SCENE(deputy_takes_over_from_the_dead),
         SCENE(the_dead_keep_no_duty),
