@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tensoring._allowance import OBJECT_BYTES, allowance
-from tensoring._structure import head_of, integers, require
+from tensoring._structure import below, broken, head_of, integers, rising
 from tensoring.serializers import Array, Unsupported, register
 
 
@@ -38,7 +38,8 @@ def _load_torch(parts: list[Array]) -> Any:
         import torch
     except ImportError:
         return parts[0]
-    require(len(parts) == 1, f"a tensor in {len(parts)} parts")
+    if len(parts) != 1:
+        broken(f"a tensor in {len(parts)} parts")
     from_dlpack: Any = torch.utils.dlpack.from_dlpack
     return from_dlpack(parts[0].base)
 
@@ -66,11 +67,10 @@ def _dump_texts(values: Any) -> list[Any]:
 
 def _load_texts(ends: Array, data: Array) -> list[str]:
     raw = data.tobytes()
-    bounds = [0, *integers(ends, "ends of texts").tolist()]
-    require(
-        all(a <= b for a, b in itertools.pairwise(bounds)) and bounds[-1] == len(raw),
-        f"the ends of its texts go down, or do not end at {len(raw)}",
-    )
+    private = integers(ends, "ends of texts")
+    bounds = [0, *private.tolist()]
+    if not (below(private, len(raw) + 1) and rising(private) and bounds[-1] == len(raw)):
+        broken(f"the ends of its texts go down, or do not end at {len(raw)}")
     allowance().spend(OBJECT_BYTES * len(bounds), f"a column of {len(bounds)} texts")
     return [raw[a:b].decode() for a, b in itertools.pairwise(bounds)]
 
@@ -119,14 +119,17 @@ class _Columns:
         self.rows: int | None = None
 
     def part(self) -> Array:
-        require(bool(self.rest), "it has fewer parts than its head says")
+        if not self.rest:
+            broken("it has fewer parts than its head says")
         return self.rest.pop(0)
 
     def next(self, kind: Any) -> Any:
-        require(kind in ("raw", "text"), f"a column of kind {kind!r}")
+        if kind not in ("raw", "text"):
+            broken(f"a column of kind {kind!r}")
         if kind == "raw":
             column: Any = self.part()
-            require(column.ndim == 1, f"a column of shape {column.shape}")
+            if column.ndim != 1:
+                broken(f"a column of shape {column.shape}")
         else:
             column = _load_texts(self.part(), self.part())
         self.count(len(column))
@@ -134,31 +137,31 @@ class _Columns:
 
     def count(self, rows: int) -> None:
         self.rows = rows if self.rows is None else self.rows
-        require(rows == self.rows, f"columns of {self.rows} and of {rows} rows")
+        if rows != self.rows:
+            broken(f"columns of {self.rows} and of {rows} rows")
 
 
 def _read_head(parts: list[Array]) -> tuple[list[Any], list[Any], Any]:
     head = head_of(parts)
-    require(
-        type(head) is dict and set(head) == {"columns", "index", "index_name"},
-        "a head of another form",
-    )
+    if not (type(head) is dict and set(head) == {"columns", "index", "index_name"}):
+        broken("a head of another form")
     columns, index, name = head["columns"], head["index"], head["index_name"]
-    require(
+    if not (
         type(columns) is list
         and all(
             type(one) is list and len(one) == 2 and type(one[0]) in (str, int)
             for one in columns
-        ),
-        "columns without a name",
-    )
-    require(
+        )
+    ):
+        broken("columns without a name")
+    if not (
         type(index) is list
         and (index in (["raw"], ["text"]) or (len(index) == 4 and index[0] == "range"))
-        and all(type(n) is int and -(1 << 63) <= n < 1 << 63 for n in index[1:]),
-        f"an index of kind {index!r}",
-    )
-    require(name is None or type(name) in (str, int, float, bool), "an index name")
+        and all(type(n) is int and -(1 << 63) <= n < 1 << 63 for n in index[1:])
+    ):
+        broken(f"an index of kind {index!r}")
+    if not (name is None or type(name) in (str, int, float, bool)):
+        broken("an index name")
     return columns, index, name
 
 
@@ -168,7 +171,8 @@ def _load_frame(parts: list[Array]) -> Any:
     names, rows, index_name = _read_head(parts)
     columns = _Columns(parts[1:])
     if rows[0] == "range":
-        require(rows[3] != 0, "a range in steps of 0")
+        if rows[3] == 0:
+            broken("a range in steps of 0")
         index: Any = pandas.RangeIndex(*rows[1:], name=index_name)
         columns.count(len(index))
     else:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tensoring._errors import FormatError
-from tensoring._structure import head_of, integers, require
+from tensoring._structure import below, broken, head_of, integers, rising
 from tensoring.serializers import Array, register
 
 _COMPRESSED = ("data", "indices", "indptr")
@@ -41,30 +41,31 @@ def _dump(obj: Any) -> list[Any]:
 
 
 def _within(indices: Array, bound: int, what: str) -> None:
-    if indices.size:
-        low, high = int(indices.min()), int(indices.max())
-        require(
-            low >= 0 and high < bound,
-            f"{what} from {low} to {high}, allowed are 0 to {bound - 1}",
+    if not below(indices, bound):
+        broken(
+            f"{what} from {indices.min()} to {indices.max()},"
+            f" allowed are 0 to {bound - 1}"
         )
 
 
 def _compressed(data: Array, parts: list[Array], rows: int, columns: int) -> list[Array]:
     """csr, or csc with rows and columns exchanged, or bsr in blocks."""
     indices, indptr = integers(parts[0], "indices"), integers(parts[1], "indptr")
-    require(indptr.size == rows + 1, f"indptr has {indptr.size} entries for {rows} rows")
-    require(
-        int(indptr[0]) == 0 and int(indptr[-1]) == indices.size == len(data),
-        f"indptr ends at {int(indptr[-1])}, there are {indices.size} indices and"
-        f" {len(data)} values",
-    )
-    require(bool((indptr[1:] >= indptr[:-1]).all()), "indptr goes down")
+    count = indices.size
+    if indptr.size != rows + 1 or indptr[0] != 0 or not indptr[-1] == count == len(data):
+        broken(
+            f"indptr has {indptr.size} entries for {rows} rows and"
+            f" ends at {indptr[-1:]}; there are {count} indices, {len(data)} values"
+        )
+    if not rising(indptr):
+        broken("indptr goes down")
     _within(indices, columns, "indices")
     return [indices, indptr]
 
 
 def _csr(data: Array, parts: list[Array], shape: tuple[int, int]) -> list[Array]:
-    require(data.ndim == 1, "the values are not a vector")
+    if data.ndim != 1:
+        broken("the values are not a vector")
     return _compressed(data, parts, *shape)
 
 
@@ -73,37 +74,37 @@ def _csc(data: Array, parts: list[Array], shape: tuple[int, int]) -> list[Array]
 
 
 def _bsr(data: Array, parts: list[Array], shape: tuple[int, int]) -> list[Array]:
-    require(data.ndim == 3 and min(data.shape[1:]) > 0, "the values are not blocks")
+    if not (data.ndim == 3 and min(data.shape[1:]) > 0):
+        broken("the values are not blocks")
     high, wide = data.shape[1:]
-    require(
-        shape[0] % high == 0 and shape[1] % wide == 0,
-        f"blocks of {high} x {wide} do not fill a shape of {shape[0]} x {shape[1]}",
-    )
+    if not (shape[0] % high == 0 and shape[1] % wide == 0):
+        broken(
+            f"blocks of {high} x {wide} do not fill a shape of {shape[0]} x {shape[1]}"
+        )
     return _compressed(data, parts, shape[0] // high, shape[1] // wide)
 
 
 def _coo(data: Array, parts: list[Array], shape: tuple[int, int]) -> list[Array]:
-    require(data.ndim == 1, "the values are not a vector")
+    if data.ndim != 1:
+        broken("the values are not a vector")
     found = [integers(part, "coordinates") for part in parts]
     for along, bound in zip(found, shape, strict=True):
-        require(along.size == data.size, "there are not as many coordinates as values")
+        if along.size != data.size:
+            broken("there are not as many coordinates as values")
         _within(along, bound, "coordinates")
     return found
 
 
 def _dia(data: Array, parts: list[Array], shape: tuple[int, int]) -> list[Array]:
     offsets = integers(parts[0], "offsets")
-    require(
-        data.ndim == 2 and data.shape[0] == offsets.size,
-        f"{offsets.size} offsets for diagonals of shape {data.shape}",
-    )
-    require(np.unique(offsets).size == offsets.size, "an offset comes twice")
+    if not (data.ndim == 2 and data.shape[0] == offsets.size):
+        broken(f"{offsets.size} offsets for diagonals of shape {data.shape}")
+    if np.unique(offsets).size != offsets.size:
+        broken("an offset comes twice")
     if offsets.size:
         low, high = int(offsets.min()), int(offsets.max())
-        require(
-            -shape[0] < low and high < shape[1],
-            f"offsets from {low} to {high} do not lie in {shape[0]} x {shape[1]}",
-        )
+        if not (-shape[0] < low and high < shape[1]):
+            broken(f"offsets from {low} to {high} do not lie in {shape[0]} x {shape[1]}")
     return [offsets]
 
 
@@ -111,12 +112,12 @@ _CHECKS = {"csr": _csr, "csc": _csc, "bsr": _bsr, "coo": _coo, "dia": _dia}
 
 
 def _shape(given: Any) -> tuple[int, int]:
-    require(
+    if not (
         type(given) is list
         and len(given) == 2
-        and all(type(n) is int and 0 <= n < 1 << 63 for n in given),
-        f"a shape of {given!r}",
-    )
+        and all(type(n) is int and 0 <= n < 1 << 63 for n in given)
+    ):
+        broken(f"a shape of {given!r}")
     return (given[0], given[1])
 
 
@@ -124,20 +125,19 @@ def _load(parts: list[Array]) -> Any:
     import scipy.sparse
 
     head = head_of(parts)
-    require(type(head) is list and len(head) == 3, "a head of another form")
+    if not (type(head) is list and len(head) == 3):
+        broken("a head of another form")
     layout, kind, given = head
     if layout not in _PARTS or kind not in (f"{layout}_matrix", f"{layout}_array"):
         raise FormatError(f"unknown sparse format {layout!r} of class {kind!r}")
-    require(
-        len(parts) == 1 + len(_PARTS[layout]),
-        f"{len(parts) - 1} arrays, a {layout} has {len(_PARTS[layout])}",
-    )
+    if len(parts) != 1 + len(_PARTS[layout]):
+        broken(f"{len(parts) - 1} arrays, a {layout} has {len(_PARTS[layout])}")
     data = parts[1]
-    require(
+    if not (
         data.dtype.isnative
-        and (data.dtype.kind in "biu" or (data.dtype.kind in "fc" and data.itemsize > 2)),
-        f"values of type {data.dtype}",
-    )
+        and (data.dtype.kind in "biu" or (data.dtype.kind in "fc" and data.itemsize > 2))
+    ):
+        broken(f"values of type {data.dtype}")
     shape = _shape(given)
     private = _CHECKS[layout](data, parts[2:], shape)
     make = vars(scipy.sparse)[kind]

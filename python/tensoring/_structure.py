@@ -8,23 +8,25 @@ the sender cannot reach."""
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from tensoring._errors import FormatError
 from tensoring.serializers import Array
 
+_SIGNED = (np.dtype(np.int32), np.dtype(np.int64))
 
-def require(condition: bool, otherwise: str) -> None:
-    """FormatError that says `otherwise` unless the condition holds."""
-    if not condition:
-        raise FormatError(f"the message is broken: {otherwise}")
+
+def broken(why: str) -> NoReturn:
+    """FormatError: the message breaks a rule."""
+    raise FormatError(f"the message is broken: {why}")
 
 
 def head_of(parts: list[Array]) -> Any:
     """The JSON in the first part."""
-    require(bool(parts), "it has no parts")
+    if not parts:
+        broken("it has no parts")
     try:
         return json.loads(parts[0].tobytes())
     except (ValueError, RecursionError) as error:
@@ -35,12 +37,20 @@ def head_of(parts: list[Array]) -> Any:
 
 def integers(part: Array, what: str) -> Array:
     """A private copy of a vector of integers, as int32 or int64."""
-    require(
-        part.ndim == 1 and part.dtype.kind in "iu" and part.dtype.itemsize in (4, 8),
-        f"{what} of type {part.dtype} and shape {part.shape}",
-    )
-    private: Array = np.array(part, dtype=part.dtype.newbyteorder("="), copy=True)
-    if private.dtype.kind == "u":
-        require(not private.size or int(private.max()) < 1 << 63, f"{what} too large")
-        private = private.astype(np.int64)
-    return private
+    if part.ndim == 1 and part.dtype in _SIGNED:
+        return part.copy()
+    broken(f"{what} of type {part.dtype} and shape {part.shape}")
+
+
+def below(numbers: Array, bound: int) -> bool:
+    """Whether all of some int32 or int64 are in range(bound). In one pass: what is
+    negative is large without its sign."""
+    if not numbers.size:
+        return True
+    unsigned = numbers.view(np.uint32 if numbers.itemsize == 4 else np.uint64)
+    return int(np.maximum.reduce(unsigned)) < bound
+
+
+def rising(numbers: Array) -> bool:
+    """Whether none is smaller than the one before it."""
+    return bool(np.logical_and.reduce(numbers[1:] >= numbers[:-1]))

@@ -26,7 +26,7 @@ from tensoring import _core, serializers
 from tensoring._allowance import OBJECT_BYTES, allowance
 from tensoring._dtypes import BOOL, COMPLEX, FLOAT, INT, UINT, describe
 from tensoring._errors import FormatError
-from tensoring._structure import require
+from tensoring._structure import broken
 from tensoring.serializers import Array, Unsupported, register
 
 CONTENT_TYPE = "application/x-tensor-tree"
@@ -167,23 +167,23 @@ class _Reader:
         self.spend = allowance().spend
 
     def part(self, index: Any) -> Array:
-        require(
-            type(index) is int and 0 <= index < len(self.parts),
-            f"part {index!r} of {len(self.parts)}",
-        )
+        if not (type(index) is int and 0 <= index < len(self.parts)):
+            broken(f"part {index!r} of {len(self.parts)}")
         found: Array = self.parts[index]
         return found
 
     def rows(self, index: Any) -> list[Array]:
         """One array for each row: many, if a row has no bytes."""
         part = self.part(index)
-        require(part.ndim > 0, "the rows of an array without dimensions")
+        if not (part.ndim > 0):
+            broken("the rows of an array without dimensions")
         self.spend(OBJECT_BYTES * len(part), f"a list of {len(part)} rows")
         return list(part)
 
     def scalar(self, index: Any) -> Any:
         part = self.part(index)
-        require(part.ndim == 0, f"a scalar of shape {part.shape}")
+        if part.ndim != 0:
+            broken(f"a scalar of shape {part.shape}")
         return part[()]
 
     def other(self, content_type: Any, first: Any, count: Any) -> Any:
@@ -191,7 +191,8 @@ class _Reader:
         one = serializers.by_content_type(str(content_type))
         if one.pickle:
             raise FormatError("a tree holds a pickle")
-        require(type(count) is int and count >= 0, f"{count!r} parts")
+        if not (type(count) is int and count >= 0):
+            broken(f"{count!r} parts")
         if count:
             self.part(first)
             self.part(first + count - 1)
@@ -224,14 +225,13 @@ class _Reader:
         kind = _find_class(name)
         if tag == "n" and _is_namedtuple(kind):
             fields = kind._fields  # type: ignore[attr-defined]
-            require(len(values) == len(fields), f"{kind.__qualname__} of {len(values)}")
+            if len(values) != len(fields):
+                broken(f"{kind.__qualname__} of {len(values)}")
             return tuple.__new__(kind, self.each(values))
         if tag == "c" and _is_dataclass(kind):
             names = {field.name for field in dataclasses.fields(kind)}
-            require(
-                {field for field, _ in values} == names,
-                f"{kind.__qualname__} with other fields than here",
-            )
+            if {field for field, _ in values} != names:
+                broken(f"{kind.__qualname__} with other fields than here")
             obj: Any = object.__new__(kind)
             for field, value in values:
                 object.__setattr__(obj, field, self.node(value))
