@@ -210,4 +210,7 @@ int loan_described(State *state, Shared *shared, PyObject *list, int64_t timeout
 int loan_sliced(tr_arena *arena, const tr_tensor_spec *specs, size_t n,
                 int64_t timeout_ns, tr_message **out);
 
+/* indices.c */
+PyObject *private_indices(PyObject *module, PyObject *args);
+
 #endif

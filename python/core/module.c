@@ -171,6 +171,10 @@ static PyMethodDef core_methods[] = {
     {"sweep", core_sweep, METH_VARARGS,
      "sweep($module, /, *args)\n--\n\nRemove named arenas whose participants are all "
      "dead."},
+    {"private_indices", private_indices, METH_VARARGS,
+     "private_indices($module, part, itemsize, /)\n--\n\nA copy of integers; the "
+     "largest, "
+     "without sign; whether they fall."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tensoring._allowance import OBJECT_BYTES, allowance
-from tensoring._structure import below, broken, head_of, integers, rising
+from tensoring._structure import broken, head_of, integers
 from tensoring.serializers import Array, Unsupported, register
 
 
@@ -67,9 +67,9 @@ def _dump_texts(values: Any) -> list[Any]:
 
 def _load_texts(ends: Array, data: Array) -> list[str]:
     raw = data.tobytes()
-    private = integers(ends, "ends of texts")
-    bounds = [0, *private.tolist()]
-    if not (below(private, len(raw) + 1) and rising(private) and bounds[-1] == len(raw)):
+    private = integers(ends, "ends of texts", order=True)
+    bounds = [0, *private.array.tolist()]
+    if private.fall or private.most > len(raw) or bounds[-1] != len(raw):
         broken(f"the ends of its texts go down, or do not end at {len(raw)}")
     allowance().spend(OBJECT_BYTES * len(bounds), f"a column of {len(bounds)} texts")
     return [raw[a:b].decode() for a, b in itertools.pairwise(bounds)]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tensoring._errors import FormatError
-from tensoring._structure import below, broken, head_of, integers, rising
+from tensoring._structure import broken, head_of, integers, within
 from tensoring.serializers import Array, register
 
 _COMPRESSED = ("data", "indices", "indptr")
@@ -40,27 +40,19 @@ def _dump(obj: Any) -> list[Any]:
     return [head, *(getattr(obj, name) for name in _PARTS[obj.format])]
 
 
-def _within(indices: Array, bound: int, what: str) -> None:
-    if not below(indices, bound):
-        broken(
-            f"{what} from {indices.min()} to {indices.max()},"
-            f" allowed are 0 to {bound - 1}"
-        )
-
-
 def _compressed(data: Array, parts: list[Array], rows: int, columns: int) -> list[Array]:
     """csr, or csc with rows and columns exchanged, or bsr in blocks."""
-    indices, indptr = integers(parts[0], "indices"), integers(parts[1], "indptr")
-    count = indices.size
-    if indptr.size != rows + 1 or indptr[0] != 0 or not indptr[-1] == count == len(data):
+    indices = integers(parts[0], "indices")
+    indptr = integers(parts[1], "indptr", order=True)
+    count, ends = len(indices.array), indptr.array
+    if len(ends) != rows + 1 or ends[0] != 0 or not ends[-1] == count == len(data):
         broken(
-            f"indptr has {indptr.size} entries for {rows} rows and"
-            f" ends at {indptr[-1:]}; there are {count} indices, {len(data)} values"
+            f"indptr has {len(ends)} entries for {rows} rows and ends at {ends[-1:]};"
+            f" there are {count} indices, {len(data)} values"
         )
-    if not rising(indptr):
+    if indptr.fall:
         broken("indptr goes down")
-    _within(indices, columns, "indices")
-    return [indices, indptr]
+    return [within(indices, columns, "indices"), ends]
 
 
 def _csr(data: Array, parts: list[Array], shape: tuple[int, int]) -> list[Array]:
@@ -87,16 +79,16 @@ def _bsr(data: Array, parts: list[Array], shape: tuple[int, int]) -> list[Array]
 def _coo(data: Array, parts: list[Array], shape: tuple[int, int]) -> list[Array]:
     if data.ndim != 1:
         broken("the values are not a vector")
-    found = [integers(part, "coordinates") for part in parts]
-    for along, bound in zip(found, shape, strict=True):
-        if along.size != data.size:
+    found = []
+    for part, bound in zip(parts, shape, strict=True):
+        found.append(within(integers(part, "coordinates"), bound, "coordinates"))
+        if found[-1].size != data.size:
             broken("there are not as many coordinates as values")
-        _within(along, bound, "coordinates")
     return found
 
 
 def _dia(data: Array, parts: list[Array], shape: tuple[int, int]) -> list[Array]:
-    offsets = integers(parts[0], "offsets")
+    offsets = integers(parts[0], "offsets").array
     if not (data.ndim == 2 and data.shape[0] == offsets.size):
         broken(f"{offsets.size} offsets for diagonals of shape {data.shape}")
     if np.unique(offsets).size != offsets.size:

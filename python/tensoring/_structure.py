@@ -8,10 +8,11 @@ the sender cannot reach."""
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from tensoring import _core
 from tensoring._errors import FormatError
 from tensoring.serializers import Array
 
@@ -35,22 +36,27 @@ def head_of(parts: list[Array]) -> Any:
         ) from None
 
 
-def integers(part: Array, what: str) -> Array:
-    """A private copy of a vector of integers, as int32 or int64."""
-    if part.ndim == 1 and part.dtype in _SIGNED:
-        return part.copy()
-    broken(f"{what} of type {part.dtype} and shape {part.shape}")
+class Indices(NamedTuple):
+    """A private copy of integers, and what they are."""
+
+    array: Array
+    most: int  # the largest; what is negative counts as large
+    fall: bool  # one is smaller than the one before it, if order was asked for
 
 
-def below(numbers: Array, bound: int) -> bool:
-    """Whether all of some int32 or int64 are in range(bound). In one pass: what is
-    negative is large without its sign."""
-    if not numbers.size:
-        return True
-    unsigned = numbers.view(np.uint32 if numbers.itemsize == 4 else np.uint64)
-    return int(np.maximum.reduce(unsigned)) < bound
+def integers(part: Array, what: str, *, order: bool = False) -> Indices:
+    """A private copy of a vector of int32 or int64."""
+    if part.ndim != 1 or part.dtype not in _SIGNED:
+        broken(f"{what} of type {part.dtype} and shape {part.shape}")
+    copy, most, fall = _core.private_indices(part, part.itemsize, order)
+    return Indices(np.frombuffer(copy, part.dtype), most, fall)
 
 
-def rising(numbers: Array) -> bool:
-    """Whether none is smaller than the one before it."""
-    return bool(np.logical_and.reduce(numbers[1:] >= numbers[:-1]))
+def within(indices: Indices, bound: int, what: str) -> Array:
+    """The indices, if all of them are in range(bound)."""
+    array = indices.array
+    if indices.most >= bound and array.size:
+        broken(
+            f"{what} from {array.min()} to {array.max()}, allowed are 0 to {bound - 1}"
+        )
+    return array
