@@ -230,6 +230,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the arena is little-e
 
 /* Parts of slot_record.memory. */
 #define MEMORY_RESIDENT UINT64_C(1) /* lazy arenas: it is reserved */
+#define MEMORY_DEVICE \
+    UINT64_C(2) /* a device may write into it, as long as its generation is 32-63 */
 
 /* Parts of slot_record.tensors. */
 #define TENSORS_COUNT(word)   ((uint32_t)((word)&0xffff))

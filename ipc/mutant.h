@@ -40,7 +40,9 @@
     X(UNLISTEN_KEEPS, "who listens no more hands on only if its bit was taken")     \
     X(SELF_SILENT, "threads are not told that members have changed")                \
     X(REAP_DEAF, "the reaper rings no doorbells")                                   \
-    X(FORGET_ALL, "the reaper wipes how the entry wants to be rung")
+    X(FORGET_ALL, "the reaper wipes how the entry wants to be rung")                \
+    X(DEVICE_IGNORED, "the reaper frees what a device still writes into")           \
+    X(DRAINED_UNSWEPT, "an entry is free when its device is done, without a sweep")
 
 enum mutant {
     MUTANT_NONE,

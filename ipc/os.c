@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "ipc/clock.h"
+#include "ipc/device.h"
 #include "ipc/mutant.h"
 #include "ipc/notify.h"
 #include "ipc/participant.h"
@@ -125,6 +126,7 @@ const struct os_calls os_kernel = {
     .futex_wake = futex_wake,
     .ring = notify_descriptor,
     .dead = participant_dead,
+    .busy = device_busy,
     .processors = processors,
     .runnable = runnable,
 };

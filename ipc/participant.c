@@ -177,7 +177,7 @@ bool participant_dead(const struct view *view, uint32_t i)
     bool dead;
 
     if (PARTICIPANT_STATE(before) != PARTICIPANT_LIVE)
-        return PARTICIPANT_STATE(before) == PARTICIPANT_REAPING;
+        return PARTICIPANT_STATE(before) != PARTICIPANT_FREE;
     dead = gone(view, i, kind, &person);
     errno = saved;
     /* E4: the entry may have changed hands while we looked. */

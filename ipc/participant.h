@@ -4,6 +4,12 @@
  *  word: bits 0-1 state | 2-33 incarnation
  *
  *  FREE(n) --lock byte, fill entry--> LIVE(n + 1) --died--> REAPING(n + 1) --swept--> FREE(n + 1)
+ *                                                             ^      |
+ *                                       the device is done    |      v  a device still writes
+ *                                                            DRAINING(n + 1)
+ *
+ * A draining entry has been swept but for the slots that a device still writes into: device.h.
+ * Nobody can have it. A look at it is one at the device's lock, not at the slots.
  *
  * Dead is a participant whose lock is free (life.h): the memory of its process is gone. In the
  * same pid namespace a process that certainly has ended is dead, too, should its lock have
@@ -19,7 +25,12 @@
 #include "ipc/order.h"
 #include "ipc/view.h"
 
-enum participant_state { PARTICIPANT_FREE, PARTICIPANT_LIVE, PARTICIPANT_REAPING };
+enum participant_state {
+    PARTICIPANT_FREE,
+    PARTICIPANT_LIVE,
+    PARTICIPANT_REAPING,
+    PARTICIPANT_DRAINING
+};
 
 #define PARTICIPANT_STATE(word) ((enum participant_state)((word)&3))
 #define PARTICIPANT_INC(word)   ((uint32_t)((word) >> 2))

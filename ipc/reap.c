@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "ipc/channel.h"
+#include "ipc/device.h"
 #include "ipc/duty.h"
 #include "ipc/mutant.h"
 #include "ipc/notify.h"
@@ -19,6 +20,9 @@ struct sweep {
     uint32_t who;
     uint64_t entry; /* its word, REAPING */
     struct reap_report *report;
+    bool asked,
+        busy; /* whether a device still writes for it: asked at the first marked slot */
+    uint32_t kept; /* slots that wait for that device */
 };
 
 /* Whether the entry is still the one that we sweep. Loaded after a slot word and before its
@@ -148,7 +152,19 @@ static void sweep_message(const struct sweep *sweep, uint32_t slot, uint64_t wor
         sweep_queued(sweep, slot, word, where);
 }
 
-static void sweep_slots(const struct sweep *sweep)
+/* What a device may still write into is nobody else's yet, whether loaned or received. */
+static bool keep_for_device(struct sweep *sweep, uint32_t slot, uint64_t word)
+{
+    if (!device_marked(sweep->me->view, slot, word) || MUTANT(DEVICE_IGNORED))
+        return false;
+    if (!sweep->asked)
+        sweep->busy = os->busy(sweep->me->view, sweep->who);
+    sweep->asked = true;
+    sweep->kept += sweep->busy;
+    return sweep->busy;
+}
+
+static void sweep_slots(struct sweep *sweep)
 {
     const struct view *view = sweep->me->view;
     uint32_t inc = PARTICIPANT_INC(sweep->entry) & 0xfff;
@@ -185,9 +201,10 @@ static void sweep_slots(const struct sweep *sweep)
         if (SLOT_STATE(word) == SLOT_PUTTING && still(sweep) &&
             !shared_sweep(view, slot, word))
             sweep_message(sweep, slot, word);
-        if (SLOT_STATE(word) == SLOT_LOANED)
+        if (SLOT_STATE(word) == SLOT_LOANED && !keep_for_device(sweep, slot, word))
             free_slot(sweep, slot, word);
-        else if (SLOT_STATE(word) == SLOT_QUEUED || SLOT_STATE(word) == SLOT_RECEIVED)
+        else if (SLOT_STATE(word) == SLOT_QUEUED || (SLOT_STATE(word) == SLOT_RECEIVED &&
+                                                     !keep_for_device(sweep, slot, word)))
             sweep_message(sweep, slot, word);
     }
 }
@@ -212,7 +229,7 @@ static void wake_everybody(const struct view *view)
         notify_everybody(view);
 }
 
-static void sweep_entry(const struct sweep *sweep)
+static void sweep_entry(struct sweep *sweep)
 {
     const struct view *view = sweep->me->view;
     struct participant *entry = view_participant(view, sweep->who);
@@ -227,7 +244,9 @@ static void sweep_entry(const struct sweep *sweep)
     /* E7 release: pairs with participant_join(): the sweep comes before the next owner.
      * Its pins are erased by who enters, and count for nobody while the entry is FREE. */
     shm_cas(&entry->word, &word,
-            participant_word(PARTICIPANT_FREE, PARTICIPANT_INC(sweep->entry)), E7_SWEPT);
+            participant_word(sweep->kept ? PARTICIPANT_DRAINING : PARTICIPANT_FREE,
+                             PARTICIPANT_INC(sweep->entry)),
+            E7_SWEPT);
 }
 
 /* Close the admission of a dead one, or go on where another reaper was interrupted. */
@@ -238,13 +257,27 @@ static void reap_one(struct peer *me, uint32_t who, uint64_t word,
 
     sweep.entry = participant_word(PARTICIPANT_REAPING, PARTICIPANT_INC(word));
     /* E7, no weaker than E4: from here on the entry is the reapers'. */
-    if (PARTICIPANT_STATE(word) == PARTICIPANT_LIVE) {
+    if (PARTICIPANT_STATE(word) != PARTICIPANT_REAPING) {
+        bool lives = PARTICIPANT_STATE(word) == PARTICIPANT_LIVE;
+        bool unswept = MUTANT(DRAINED_UNSWEPT) && !lives;
+
+        if (unswept)
+            sweep.entry = participant_word(PARTICIPANT_FREE, PARTICIPANT_INC(word));
         if (!shm_cas(&view_participant(me->view, who)->word, &word, sweep.entry,
-                     E7_SWEPT))
+                     E7_SWEPT) ||
+            unswept)
             return;
-        counted(&sweep, &report->dead, COUNT_DEATHS);
+        if (lives)
+            counted(&sweep, &report->dead, COUNT_DEATHS);
     }
     sweep_entry(&sweep);
+}
+
+/* Of a claimed entry. That a device is done is final: who could begin anything is dead. */
+static bool due(const struct view *view, uint32_t i, uint64_t word)
+{
+    return PARTICIPANT_STATE(word) == PARTICIPANT_DRAINING ? !os->busy(view, i)
+                                                           : os->dead(view, i);
 }
 
 int reap_all(struct peer *me, struct reap_report *report)
@@ -255,9 +288,9 @@ int reap_all(struct peer *me, struct reap_report *report)
 
         if (PARTICIPANT_STATE(word) == PARTICIPANT_FREE || i == me->who)
             continue;
-        if (PARTICIPANT_STATE(word) > PARTICIPANT_REAPING)
+        if (word != participant_word(PARTICIPANT_STATE(word), PARTICIPANT_INC(word)))
             return -EBADMSG;
-        if (os->dead(me->view, i))
+        if (due(me->view, i, word))
             reap_one(me, i, word, report);
     }
     return 0;

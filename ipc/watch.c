@@ -106,6 +106,8 @@ static bool all_run(struct watch *watch, const struct peer *me)
 
         if (PARTICIPANT_STATE(word) == PARTICIPANT_FREE)
             forget(watch, i);
+        else if (PARTICIPANT_STATE(word) == PARTICIPANT_DRAINING && os->busy(me->view, i))
+            continue;
         else if (PARTICIPANT_STATE(word) != PARTICIPANT_LIVE)
             return false;
         else if (i != me->who &&

@@ -276,16 +276,51 @@ static int begin(struct run *run)
     return result < 0 ? result : 1;
 }
 
+static bool being_read(const struct load *load)
+{
+    return load->path && load->fd >= 0;
+}
+
+/* The kernel takes no reads any more, and has none. */
+static void take_back(struct run *run)
+{
+    for (uint32_t i = 0; i < run->loader->options.depth; i++)
+        if (being_read(&run->loader->loads[i]))
+            loader_ring_give_up(&run->loader->ring, &run->loader->loads[i]);
+}
+
+/* Those that waited for the kernel are read here. */
+static int read_all(struct run *run)
+{
+    int result = 0;
+
+    take_back(run);
+    for (uint32_t i = 0; i < run->loader->options.depth && result == 0; i++) {
+        struct load *load = &run->loader->loads[i];
+
+        if (!being_read(load))
+            continue;
+        result = read_whole(load);
+        result = complete(run, load, result < 0 ? result : 1);
+    }
+    return result;
+}
+
 /* Take what has been read; wait for something if @p wait. */
 static int collect(struct run *run, bool wait)
 {
+    enum ring_news news;
     struct load *load;
     int64_t got;
 
-    while (loader_ring_next(&run->loader->ring, wait, &load, &got)) {
-        int result = load_took(load, got);
+    while ((news = loader_ring_next(&run->loader->ring, wait, &load, &got)) !=
+           RING_NOTHING) {
+        int result;
 
+        if (news == RING_BROKEN)
+            return read_all(run);
         wait = false;
+        result = load_took(load, got);
         if (result == 0)
             result = submit(run, load);
         else
@@ -325,11 +360,14 @@ static int run_all(struct run *run)
 /* The run ends before all is done: the kernel must not write into slots we give back. */
 static void abandon(struct run *run)
 {
+    enum ring_news news = RING_READ;
     struct load *load;
     int64_t got;
 
-    while (run->busy > 0 && loader_ring_next(&run->loader->ring, true, &load, &got))
-        run->busy--;
+    while (news == RING_READ)
+        news = loader_ring_next(&run->loader->ring, true, &load, &got);
+    if (news == RING_BROKEN)
+        take_back(run);
     for (uint32_t i = 0; i < run->loader->options.depth; i++) {
         if (run->loader->loads[i].path)
             load_drop(&run->loader->loads[i]);
@@ -360,7 +398,7 @@ int tr_loader_run(tr_loader *loader, const char *const paths[], size_t n, tr_que
         return result;
     run.deadline_ns = timeout_ns == 0 ? 0 : clock_deadline(os->now_ns(), timeout_ns);
     if (!(loader->options.flags & TR_LOADER_PREAD))
-        loader_ring_open(&loader->ring, &loader->arena->view, loader->options.depth,
+        loader_ring_open(&loader->ring, &loader->arena->peer, loader->options.depth,
                          loader->options.flags & TR_LOADER_DIRECT);
     result = run_all(&run);
     /* The time was over before a wait could begin. */

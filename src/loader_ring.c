@@ -2,14 +2,24 @@
 #include "src/loader_ring.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "ipc/device.h"
 
 #define BATCH_MOST  16
 #define BUFFER_MOST (UINT64_C(1) << 30) /* of one registered buffer */
 #define BUFFERS     1024
+#define HAND_OVERS  100 /* with a ms between, before the ring is given up */
+
+static void pause_ms(int64_t ms)
+{
+    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+}
 
 /* Pages that are registered count as locked memory of the user; root's do not. */
 static bool limit_allows(uint64_t bytes)
@@ -61,21 +71,108 @@ static bool register_slots(struct loader_ring *ring, const struct view *view)
     return registered;
 }
 
-void loader_ring_open(struct loader_ring *ring, const struct view *view, uint32_t depth,
+/* All rings that are open in this process. A child inherits their descriptors, and a ring lasts
+ * as long as one of those: the device lock of a dead parent would stay as long as the child
+ * lives. So the child closes them at once. */
+static struct loader_ring *rings;
+static pthread_mutex_t rings_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void lock_rings(void)
+{
+    pthread_mutex_lock(&rings_mutex);
+}
+
+static void unlock_rings(void)
+{
+    pthread_mutex_unlock(&rings_mutex);
+}
+
+/* The memory of a ring is not inherited. */
+static void drop_inherited(void)
+{
+    for (struct loader_ring *ring = rings; ring; ring = ring->next) {
+        close(ring->ring.ring_fd);
+        ring->open = ring->registered = false;
+    }
+    rings = NULL;
+    unlock_rings();
+}
+
+static void guard_forks(void)
+{
+    (void)pthread_atfork(lock_rings, unlock_rings, drop_inherited);
+}
+
+static void enlist(struct loader_ring *ring)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, guard_forks);
+    lock_rings();
+    ring->previous = NULL;
+    ring->next = rings;
+    if (rings)
+        rings->previous = ring;
+    rings = ring;
+    unlock_rings();
+}
+
+static void strike_off(struct loader_ring *ring)
+{
+    lock_rings();
+    if (ring->previous)
+        ring->previous->next = ring->next;
+    else
+        rings = ring->next;
+    if (ring->next)
+        ring->next->previous = ring->previous;
+    unlock_rings();
+}
+
+/* The ring keeps the lock of the device until its last read has ended, whatever becomes of this
+ * process: what it has registered is closed after that. */
+static bool become_device(struct loader_ring *ring, const struct peer *me)
+{
+    int fd = device_lock(me->view, me->who);
+    bool done;
+
+    if (fd < 0)
+        return false;
+    done = io_uring_register_files(&ring->ring, &fd, 1) == 0 &&
+           io_uring_ring_dontfork(&ring->ring) == 0;
+    close(fd);
+    return done;
+}
+
+static bool set_up(struct loader_ring *ring, const struct peer *me, uint32_t depth)
+{
+    if (io_uring_queue_init(depth, &ring->ring, 0) < 0)
+        return false;
+    if (become_device(ring, me))
+        return true;
+    io_uring_queue_exit(&ring->ring);
+    return false;
+}
+
+void loader_ring_open(struct loader_ring *ring, const struct peer *me, uint32_t depth,
                       bool fixed)
 {
     int saved = errno;
 
-    if (ring->open && ring->owner != getpid())
-        loader_ring_close(ring); /* the parent's: our copy of it is unmapped */
+    if (ring->open && (ring->owner != getpid() || ring->who != me->who))
+        loader_ring_close(ring);
     if (!ring->open && !ring->refused) {
-        ring->open = io_uring_queue_init(depth, &ring->ring, 0) == 0;
+        ring->open = set_up(ring, me, depth);
         ring->refused = !ring->open;
         ring->owner = getpid();
+        ring->who = me->who;
+        ring->view = me->view;
         ring->depth = depth;
-        ring->unsubmitted = 0;
+        ring->unsubmitted = ring->flying = 0;
         ring->batch = 1;
-        ring->registered = ring->open && fixed && register_slots(ring, view);
+        ring->registered = ring->open && fixed && register_slots(ring, me->view);
+        if (ring->open)
+            enlist(ring);
     }
     errno = saved;
 }
@@ -83,9 +180,18 @@ void loader_ring_open(struct loader_ring *ring, const struct view *view, uint32_
 void loader_ring_close(struct loader_ring *ring)
 {
     int saved = errno;
+    struct load *load;
+    int64_t got;
 
-    if (ring->open)
+    if (ring->open && ring->owner == getpid()) {
+        while (ring->flying > 0 && loader_ring_next(ring, true, &load, &got) == RING_READ)
+            continue;
+        strike_off(ring);
         io_uring_queue_exit(&ring->ring);
+    } else if (ring->open) { /* of a fork that did not tell us; the memory is not ours */
+        strike_off(ring);
+        close(ring->ring.ring_fd);
+    }
     ring->open = ring->registered = false;
     errno = saved;
 }
@@ -93,27 +199,29 @@ void loader_ring_close(struct loader_ring *ring)
 bool loader_ring_read(struct loader_ring *ring, const struct view *view,
                       struct load *load)
 {
-    uint32_t slot, c;
+    const struct message *message = message_known(load->message); /* just loaned */
+    uint32_t c;
     struct io_uring_sqe *sqe;
     size_t left = load_left(load);
     unsigned bytes = left < 1u << 30 ? (unsigned)left : 1u << 30;
 
-    if (!ring->open)
+    if (!ring->open || !message)
         return false;
     sqe = io_uring_get_sqe(&ring->ring);
     if (!sqe)
         return false;
-    slot = message_known(load->message)->slot; /* just loaned */
-    c = view_class_of(view, slot);
+    c = message->class;
     if (ring->registered && ring->slots_a_buffer[c])
-        io_uring_prep_read_fixed(
-            sqe, load->fd, load_at(load), bytes, load->done,
-            (int)(ring->first_buffer[c] +
-                  (slot - view->geo.classes[c].first_slot) / ring->slots_a_buffer[c]));
+        io_uring_prep_read_fixed(sqe, load->fd, load_at(load), bytes, load->done,
+                                 (int)(ring->first_buffer[c] +
+                                       (message->slot - view->geo.classes[c].first_slot) /
+                                           ring->slots_a_buffer[c]));
     else
         io_uring_prep_read(sqe, load->fd, load_at(load), bytes, load->done);
     io_uring_sqe_set_data(sqe, load);
+    device_mark(view, message->slot);
     ring->unsubmitted++;
+    ring->flying++;
     return true;
 }
 
@@ -135,25 +243,77 @@ static void hand_over(struct loader_ring *ring)
         ring->batch *= 2;
 }
 
-bool loader_ring_next(struct loader_ring *ring, bool wait, struct load **load,
-                      int64_t *got)
+/* The kernel has none of the reads, and takes none: it is short of memory, or somebody has
+ * closed the ring's descriptor. */
+static bool stuck(struct loader_ring *ring)
+{
+    for (int tries = 0; tries < HAND_OVERS && ring->unsubmitted == ring->flying;
+         tries++) {
+        if (tries > 0)
+            pause_ms(1);
+        hand_over(ring);
+    }
+    return ring->unsubmitted == ring->flying;
+}
+
+/* One that has ended. The kernel notes the end in memory, also where it can't be waited for. */
+static struct io_uring_cqe *await(struct loader_ring *ring)
 {
     struct io_uring_cqe *cqe = NULL;
-    int saved = errno, result = -EAGAIN;
+    int result;
+
+    do {
+        result = io_uring_wait_cqe(&ring->ring, &cqe);
+        if (result < 0 && result != -EINTR) {
+            pause_ms(1);
+            result = io_uring_peek_cqe(&ring->ring, &cqe);
+        }
+    } while (result < 0);
+    return cqe;
+}
+
+/* The slot is the process's alone again; unless others have taken the process for dead. */
+static void land(struct loader_ring *ring, const struct load *load)
+{
+    const struct message *message = message_known(load->message);
+
+    ring->flying--;
+    if (message)
+        device_unmark(ring->view, message->slot);
+}
+
+enum ring_news loader_ring_next(struct loader_ring *ring, bool wait, struct load **load,
+                                int64_t *got)
+{
+    struct io_uring_cqe *cqe = NULL;
+    int saved = errno;
 
     if (!ring->open)
-        return false;
+        return RING_NOTHING;
     if (ring->unsubmitted)
         hand_over(ring);
-    do {
-        result = wait ? io_uring_wait_cqe(&ring->ring, &cqe)
-                      : io_uring_peek_cqe(&ring->ring, &cqe);
-    } while (wait && result == -EINTR);
+    if (io_uring_peek_cqe(&ring->ring, &cqe) < 0 && wait) {
+        if (ring->flying == 0 || stuck(ring)) {
+            errno = saved;
+            return ring->flying ? RING_BROKEN : RING_NOTHING;
+        }
+        cqe = await(ring);
+    }
     errno = saved;
-    if (result < 0)
-        return false;
+    if (!cqe)
+        return RING_NOTHING;
     *load = io_uring_cqe_get_data(cqe);
     *got = cqe->res;
     io_uring_cqe_seen(&ring->ring, cqe);
-    return true;
+    land(ring, *load);
+    return RING_READ;
+}
+
+void loader_ring_give_up(struct loader_ring *ring, struct load *load)
+{
+    land(ring, load);
+    ring->unsubmitted--;
+    if (ring->flying == 0)
+        loader_ring_close(ring);
+    ring->refused = true;
 }

@@ -68,7 +68,8 @@ TR_API TR_CHECK int tr_load_npy(tr_arena *arena, const char *path, int64_t timeo
 
 /**
  * Make a loader. What lies in the page cache it copies at once; for the rest it uses
- * io_uring where that works, and registers the slots with it for TR_LOADER_DIRECT if the
+ * io_uring where that works (and where the ring can outlive the process in order: see device.h;
+ * else pread()), and registers the slots with it for TR_LOADER_DIRECT if the
  * limit on locked memory allows.
  * @return 0, TR_EINVAL, TR_ENOMEM, and what joining in a forked child returns.
  * Owner: the caller, until tr_loader_close(); the arena must outlive it.
@@ -77,7 +78,7 @@ TR_API TR_CHECK int tr_load_npy(tr_arena *arena, const char *path, int64_t timeo
 TR_API TR_CHECK int tr_loader_open(tr_arena *arena, const tr_loader_options *options,
                                    tr_loader **out);
 
-/** Forget the loader. NULL is allowed. Threads: one. */
+/** Forget the loader; waits for reads that are under way. NULL is allowed. Threads: one. */
 TR_API void tr_loader_close(tr_loader *loader);
 
 /**
@@ -94,7 +95,8 @@ TR_API void tr_loader_close(tr_loader *loader);
  * Threads:  one.
  * Progress: blocks up to the timeout, and as long as reading takes.
  * Syscalls: four a file and less than one for its bytes.
- * Crash:    what was sent stays; reap frees the slots of the rest.
+ * Crash:    what was sent stays; reap frees the slots of the rest, those that the kernel still
+ *           reads into when it has done.
  */
 TR_API TR_CHECK int tr_loader_run(tr_loader *loader, const char *const paths[], size_t n,
                                   tr_queue *queue, int64_t timeout_ns,

@@ -7,6 +7,7 @@
 #include <tensoring/base.h>
 #include <tensoring/board.h>
 #include <tensoring/broadcast.h>
+#include <tensoring/device.h>
 #include <tensoring/error.h>
 #include <tensoring/loader.h>
 #include <tensoring/look.h>

@@ -387,6 +387,17 @@ static bool model_dead(const struct view *view, uint32_t i)
     return dead;
 }
 
+/* The device of a dead one, until it says otherwise. */
+static bool model_busy(const struct view *view, uint32_t i)
+{
+    bool busy = !world.notes.device_done;
+
+    (void)view, (void)i;
+    if (running)
+        engine_note(running, busy);
+    return busy;
+}
+
 /* An eventfd and a FIFO keep what was written, whether or not anybody reads. */
 static bool model_ring(const struct view *view, uint32_t i)
 {
@@ -406,6 +417,7 @@ static const struct os_calls model = {
     .futex_wake = model_wake,
     .ring = model_ring,
     .dead = model_dead,
+    .busy = model_busy,
 };
 
 bool engine_something_dead(void)

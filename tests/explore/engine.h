@@ -95,6 +95,8 @@ struct notes {
     uint8_t killed;
     uint8_t
         ended; /* who was told that no more comes: channels of queues, or subscribers */
+    uint8_t device_slot; /* into which one writes, + 1 */
+    uint8_t device_done; /* it writes no more */
 };
 
 struct world {

@@ -2,11 +2,16 @@
 #include "support.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "ipc/device.h"
+#include "ipc/slot.h"
 #include "src/loader.h"
 
 enum { FILES = 40 };
@@ -319,6 +324,140 @@ static void ends_when_nobody_receives(void **state)
     tr_loader_close(NULL);
 }
 
+/* ---- the ring ---- */
+
+enum { TAKES, TAKES_NOTHING };
+static int kernel, handed_over, unmarked;
+
+int __real_io_uring_submit(struct io_uring *ring);
+int __wrap_io_uring_submit(struct io_uring *ring);
+
+/* Whatever the kernel is about to read into is marked, and the ring holds the lock. */
+static void look_at_marks(const struct io_uring *ring)
+{
+    const struct view *view = &arena->view;
+    unsigned loaned = 0, marked = 0;
+
+    for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
+        uint64_t word = shm_get(&view_record(view, slot)->owner);
+
+        loaned += slot_is(word, SLOT_LOANED, &arena->peer);
+        marked += slot_is(word, SLOT_LOANED, &arena->peer) &&
+                  device_marked(view, slot, word);
+    }
+    handed_over++;
+    unmarked += marked < io_uring_sq_ready(ring) || marked > loaned ||
+                !device_busy(view, arena->peer.who);
+}
+
+int __wrap_io_uring_submit(struct io_uring *ring)
+{
+    if (io_uring_sq_ready(ring))
+        look_at_marks(ring);
+    if (kernel == TAKES_NOTHING)
+        return -EAGAIN;
+    return __real_io_uring_submit(ring);
+}
+
+/* Out of the page cache, so that the ring is needed. */
+static void forget(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0 && fsync(fd) == 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    close(fd);
+}
+
+/* The kernel ends a ring that was closed in its own time. */
+static void wait_for_the_ring(void)
+{
+    while (device_busy(&arena->view, arena->peer.who))
+        sched_yield();
+}
+
+static void run_uncached(uint32_t flags)
+{
+    tr_loader_options options = TR_LOADER_OPTIONS_INIT;
+    tr_load_report report = {.struct_size = sizeof(report)};
+    struct failures failures = {0};
+    const char *paths[FILES];
+    tr_loader *loader;
+    pid_t child;
+
+    for (int i = 0; i < FILES; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "u%d", i);
+        paths[i] = store_i64(name, 100 + i, 1000 * i);
+        forget(paths[i]);
+    }
+    options.flags = flags;
+    handed_over = unmarked = 0;
+    child = receive_all(FILES, true);
+    assert_ok(tr_loader_open(arena, &options, &loader));
+    assert_ok(
+        tr_loader_run(loader, paths, FILES, queue, TR_FOREVER, note, &failures, &report));
+    assert_int_equal(report.loaded, FILES);
+    assert_int_equal(failures.count, 0);
+    assert_int_equal(status_of(child), 0);
+    tr_loader_close(loader);
+    assert_int_equal(unmarked, 0);
+    for (uint32_t slot = 0; slot < arena->view.geo.slot_count; slot++)
+        assert_false(device_marked(&arena->view, slot,
+                                   shm_get(&view_record(&arena->view, slot)->owner)));
+    wait_for_the_ring();
+}
+
+static void reads_are_marked_for_their_device(void **state)
+{
+    (void)state;
+    kernel = TAKES;
+    run_uncached(TR_LOADER_DIRECT);
+    if (!handed_over)
+        skip(); /* no io_uring, or all was in memory */
+}
+
+/* Short of memory, say. It has none of the reads, so none will ever end. */
+static void a_kernel_that_takes_nothing_is_done_without(void **state)
+{
+    (void)state;
+    kernel = TAKES_NOTHING;
+    run_uncached(TR_LOADER_DIRECT);
+    run_uncached(0);
+    kernel = TAKES;
+}
+
+/* A child that lives on must not keep the ring of a dead parent. */
+static void a_fork_does_not_inherit_the_ring(void **state)
+{
+    const char *path = store_i64("forked", 100, 0);
+    tr_message *message;
+    tr_loader *loader;
+    int stop[2];
+    pid_t child;
+    (void)state;
+
+    assert_int_equal(pipe(stop), 0);
+    forget(path);
+    assert_ok(tr_loader_open(arena, NULL, &loader));
+    assert_ok(tr_loader_run(loader, &path, 1, queue, TR_NOWAIT, NULL, NULL, NULL));
+    child = fork();
+    if (child == 0) {
+        char byte;
+
+        close(stop[1]);
+        _exit((int)read(stop[0], &byte, 1));
+    }
+    tr_loader_close(loader);
+    wait_for_the_ring();
+    close(stop[0]);
+    close(stop[1]);
+    assert_int_equal(status_of(child), 0);
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+    tr_release(message);
+}
+
 enum { STORERS = 4, STORES = 150 };
 
 static unsigned files_in(const char *path)
@@ -395,6 +534,9 @@ int main(void)
         SCENE(a_file_that_changes_is_refused),
         SCENE(loads_many),
         SCENE(ends_when_nobody_receives),
+        SCENE(reads_are_marked_for_their_device),
+        SCENE(a_kernel_that_takes_nothing_is_done_without),
+        SCENE(a_fork_does_not_inherit_the_ring),
         SCENE(stores_to_one_path_do_not_meet),
     };
 

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "ipc/device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ipc/segment.h"
+
+static struct flock byte_of(uint32_t who, short type)
+{
+    return (struct flock){.l_type = type,
+                          .l_whence = SEEK_SET,
+                          .l_start = LOCK_DEVICE + (off_t)who,
+                          .l_len = 1};
+}
+
+int device_lock(const struct view *view, uint32_t who)
+{
+    struct flock lock = byte_of(who, F_RDLCK);
+    int arena = segment_fd(view), fd = arena < 0 ? -EBADF : life_open(arena), result;
+
+    if (fd < 0 || fcntl(fd, F_OFD_SETLK, &lock) == 0)
+        return fd;
+    result = -errno;
+    close(fd);
+    return result;
+}
+
+/* Send @p fd to the other end. */
+static int put_into(int socket, int fd)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(fd))];
+    } control = {.head = {.cmsg_level = SOL_SOCKET,
+                          .cmsg_type = SCM_RIGHTS,
+                          .cmsg_len = CMSG_LEN(sizeof(fd))}};
+    char nothing = 0;
+    struct iovec byte = {&nothing, 1};
+    struct msghdr message = {.msg_iov = &byte,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+
+    memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+    return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -errno;
+}
+
+int device_lock_last(const struct view *view, uint32_t who)
+{
+    int ends[2], result, fd = device_lock(view, who);
+
+    if (fd < 0)
+        return fd;
+    result = socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
+    if (result == 0) {
+        result = put_into(ends[0], fd);
+        close(ends[0]);
+        if (result < 0)
+            close(ends[1]);
+    }
+    close(fd);
+    return result < 0 ? result : ends[1];
+}
+
+bool device_busy(const struct view *view, uint32_t who)
+{
+    struct flock lock = byte_of(who, F_WRLCK);
+    int saved = errno;
+    bool busy = fcntl(segment_fd(view), F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
+
+    errno = saved;
+    return busy;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* device.c - for those who let devices write into slots. */
+#include <tensoring/device.h>
+
+#include "ipc/device.h"
+#include "src/error.h"
+#include "src/message.h"
+
+int tr_arena_device_fd(tr_arena *arena, int *fd)
+{
+    int result;
+
+    if (!arena || !fd)
+        return tr_fail(TR_EINVAL, "device: %s is NULL", arena ? "fd" : "arena");
+    result = arena_enter(arena);
+    if (result < 0)
+        return result;
+    result = device_lock_last(&arena->view, arena->peer.who);
+    if (result < 0)
+        return tr_fail_errno(result, "device: lock the place of this process's devices");
+    *fd = result;
+    return 0;
+}
+
+int tr_message_device_begin(tr_message *given)
+{
+    struct message *message;
+    int result = message_owned(given, "device begin", &message);
+
+    if (result < 0)
+        return result;
+    if (device_marked_here(&message->arena->view, message->slot))
+        return tr_fail(TR_EINVAL, "device begin: the message is marked already");
+    device_mark(&message->arena->view, message->slot);
+    return 0;
+}
+
+int tr_message_device_end(tr_message *given)
+{
+    struct message *message;
+    int result = message_owned(given, "device end", &message);
+
+    if (result < 0)
+        return result;
+    if (!device_marked_here(&message->arena->view, message->slot))
+        return tr_fail(TR_EINVAL, "device end: the message is not marked");
+    device_unmark(&message->arena->view, message->slot);
+    return 0;
+}

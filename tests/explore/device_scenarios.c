@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/* device_scenarios.c - a device writes into a slot while its owner may die. */
+#include "ipc/device.h"
+#include "ipc/os.h"
+#include "ipc/participant.h"
+#include "ipc/ring.h"
+#include "ipc/slot.h"
+#include "tests/explore/families.h"
+#include "tests/explore/queue_ops.h"
+
+static void device_build(const struct scenario *scenario)
+{
+    queue_build(scenario);
+    for (uint32_t i = 0; i < world.view.geo.slot_count; i++)
+        world_watch(&view_record(&world.view, i)->memory);
+}
+
+/* The device begins. */
+static void mark(struct actor *me)
+{
+    uint32_t slot = me->slot - 1;
+
+    device_mark(&world.view, slot);
+    world.notes.device_slot = (uint8_t)me->slot;
+}
+
+/* @p slot has become somebody's. */
+static void expect_no_device(uint32_t slot)
+{
+    if (world.notes.device_slot == slot + 1 && !world.notes.device_done)
+        engine_fail("a device writes into the slot of another");
+}
+
+static void do_loan_for_device(struct actor *me, const struct op *op)
+{
+    if (queue_loan(me, op->b, 0))
+        mark(me);
+}
+
+static void do_keep_for_device(struct actor *me, const struct op *op)
+{
+    do_keep(me, op);
+    if (me->slot)
+        mark(me);
+}
+
+/* Its driver says that it has ended, and the holder goes on. */
+static void do_end_device(struct actor *me, const struct op *op)
+{
+    (void)op;
+    if (!me->slot)
+        return;
+    world.notes.device_done = 1;
+    device_unmark(&world.view, me->slot - 1);
+    slot_free(&me->peer, me->slot - 1);
+    me->slot = 0;
+}
+
+/* A step, before which others may come, and which may be the last. */
+static void do_work(struct actor *me, const struct op *op)
+{
+    (void)me, (void)op;
+    (void)shm_load(&view_live(&world.view)->duties, memory_order_relaxed); /* relaxed: */
+}
+
+/* It ends by itself, at any time. */
+static void do_device_stops(struct actor *me, const struct op *op)
+{
+    do_work(me, op);
+    world.notes.device_done = 1;
+}
+
+static void do_loan_and_free(struct actor *me, const struct op *op)
+{
+    uint32_t slot;
+
+    (void)op;
+    if (slot_loan(&me->peer, 0, &slot) < 0)
+        return;
+    expect_no_device(slot);
+    slot_free(&me->peer, slot);
+}
+
+static void do_careful_receive(struct actor *me, const struct op *op)
+{
+    uint32_t slot;
+
+    if (ring_take(queue_ring(me, op->a), &me->peer, &slot) < 0)
+        return;
+    expect_no_device(slot);
+    queue_took(me, op->a, slot);
+}
+
+static bool lives(uint32_t who)
+{
+    for (uint32_t a = 0; a < world.actor_count; a++)
+        if (world.actors[a].joined && world.actors[a].peer.who == who &&
+            world.actors[a].status != DEAD)
+            return true;
+    return false;
+}
+
+/* What waited for the device is nobody's in the end. */
+static const char *device_check(const struct scenario *scenario)
+{
+    (void)scenario;
+    for (uint32_t i = 0; i < world.actor_count; i++)
+        if (PARTICIPANT_STATE(shm_get(&view_participant(&world.view, i)->word)) >
+            PARTICIPANT_LIVE)
+            return "an entry waits for a device that has ended";
+    for (uint32_t s = 0; s < world.view.geo.slot_count; s++) {
+        uint64_t word = shm_get(&view_record(&world.view, s)->owner);
+
+        if ((SLOT_STATE(word) == SLOT_LOANED || SLOT_STATE(word) == SLOT_RECEIVED) &&
+            !lives(SLOT_WHO(word)))
+            return "a slot of a dead one was forgotten";
+    }
+    return NULL;
+}
+
+static const char *device_queue_check(const struct scenario *scenario)
+{
+    const char *why = device_check(scenario);
+
+    return why ? why : queue_check(scenario);
+}
+
+#define END     \
+    {           \
+        0, 0, 0 \
+    }
+#define LAST                  \
+    {                         \
+        REAP, REAP, REAP, END \
+    }
+#define BIT(i) (1u << (i))
+#define DO(what)   \
+    {              \
+        what, 0, 0 \
+    }
+#define DEVICE \
+    .max_deliveries = 200, .build = device_build, .killed = queue_killed, .channels = 1
+
+static const struct scenario devices[] = {
+    {.name = "a loan under a device, kill 1",
+     DEVICE,
+     .check = device_check,
+     .slots = 1,
+     .capacity = 1,
+     .kills = 1,
+     .last = BIT(4),
+     .immortal = BIT(1) | BIT(4),
+     .programs = {{DO(do_loan_for_device), DO(do_work), END},
+                  {DO(do_device_stops), END},
+                  {REAP, DO(do_loan_and_free), END},
+                  {DO(do_loan_and_free), END},
+                  LAST}},
+    {.name = "two reapers, kill 1",
+     DEVICE,
+     .check = device_check,
+     .slots = 2,
+     .capacity = 1,
+     .kills = 1,
+     .last = BIT(4),
+     .immortal = BIT(1) | BIT(2) | BIT(3) | BIT(4),
+     .programs = {{DO(do_loan_for_device), DO(do_work), END},
+                  {DO(do_device_stops), END},
+                  {REAP, DO(do_loan_and_free), END},
+                  {REAP, REJOIN, DO(do_loan_and_free), END},
+                  LAST}},
+    {.name = "a message under a device, kill 1",
+     DEVICE,
+     .check = device_queue_check,
+     .slots = 2,
+     .capacity = 2,
+     .kills = 1,
+     .last = BIT(4),
+     .immortal = BIT(0) | BIT(2) | BIT(4),
+     .programs = {{SEND(0, 0), END},
+                  {DO(do_keep_for_device), DO(do_work), END},
+                  {DO(do_device_stops), END},
+                  {REAP, DO(do_careful_receive), END},
+                  LAST}},
+    {.name = "a device ends in time, kill 1",
+     DEVICE,
+     .check = device_check,
+     .slots = 1,
+     .capacity = 1,
+     .kills = 1,
+     .last = BIT(2),
+     .immortal = BIT(2),
+     .programs = {{DO(do_loan_for_device), DO(do_work), DO(do_end_device), END},
+                  {DO(do_loan_and_free), DO(do_loan_and_free), END},
+                  {DO(do_device_stops), REAP, REAP, END}}},
+};
+
+const struct family device_family = {"devices", devices,
+                                     sizeof(devices) / sizeof(devices[0])};

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/* What a device may still write into when its process is dead stays nobody's. The device is a
+ * copy of its descriptor, which outlives the process. */
+#include "support.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include "ipc/device.h"
+#include "ipc/os.h"
+#include "ipc/participant.h"
+#include "src/arena.h"
+
+static tr_arena *arena;
+static tr_queue *queue;
+static int told[2]; /* the child says that it is ready */
+
+static int set_up(void **state)
+{
+    (void)state;
+    arena = make_arena(4, 0);
+    assert_ok(tr_queue_open(arena, "q", NULL, &queue));
+    assert_int_equal(pipe(told), 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+    close(told[0]);
+    close(told[1]);
+    return 0;
+}
+
+static void ready_and_wait(void)
+{
+    if (write(told[1], "r", 1) != 1)
+        _exit(1);
+    for (;;)
+        pause();
+}
+
+/* Holds four messages: one loan and one received message are marked. Its device lives on in
+ * a process that it has forked. */
+static _Noreturn void hold(int device[2])
+{
+    tr_message *messages[4];
+    int fd;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (tr_queue_receive(queue, TR_NOWAIT, &messages[0]) ||
+        tr_queue_receive(queue, TR_NOWAIT, &messages[1]) ||
+        tr_loan_bytes(arena, 8, TR_NOWAIT, &messages[2]) ||
+        tr_loan_bytes(arena, 8, TR_NOWAIT, &messages[3]) ||
+        tr_arena_device_fd(arena, &fd) || tr_message_device_begin(messages[0]) ||
+        tr_message_device_begin(messages[2]))
+        _exit(1);
+    if (fork() == 0) {
+        char byte;
+
+        close(device[1]);
+        _exit(
+            (int)read(device[0], &byte, 1)); /* the device stops with its master's test */
+    }
+    ready_and_wait();
+    _exit(0);
+}
+
+static enum participant_state state_of(uint32_t who)
+{
+    return PARTICIPANT_STATE(shm_get(&view_participant(&arena->view, who)->word));
+}
+
+static tr_reap_report reap(void)
+{
+    tr_reap_report report;
+
+    assert_ok(tr_arena_reap(arena, &report));
+    return report;
+}
+
+/* The device's last reference goes asynchronously with the process that has it. */
+static void wait_for_device(uint32_t who)
+{
+    while (device_busy(&arena->view, who))
+        continue;
+}
+
+static void marked_slots_wait_for_their_device(void **state)
+{
+    int device[2];
+    tr_message *message;
+    tr_reap_report report;
+    char byte;
+    pid_t child;
+    (void)state;
+
+    for (int i = 0; i < 2; i++)
+        assert_ok(tr_queue_send(queue, loan_i64(arena, 1, 10 + i), TR_NOWAIT));
+    assert_int_equal(pipe(device), 0);
+    child = fork();
+    if (child == 0)
+        hold(device);
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    kill(child, SIGKILL);
+    status_of(child);
+    report = reap();
+    assert_int_equal(report.dead, 1);
+    assert_int_equal(report.freed, 1);
+    assert_int_equal(report.redelivered, 1);
+    assert_int_equal(state_of(1), PARTICIPANT_DRAINING);
+    assert_int_equal(stats_of(arena).slots_free, 1);
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+    assert_int_equal(first_i64(message), 11);
+    assert_int_equal(tr_queue_receive(queue, TR_NOWAIT, &message), TR_EAGAIN);
+    report = reap();
+    assert_int_equal(report.dead + report.freed + report.redelivered, 0);
+    close(device[0]);
+    close(device[1]);
+    wait_for_device(1);
+    report = reap();
+    assert_int_equal(report.dead, 0);
+    assert_int_equal(report.freed, 1);
+    assert_int_equal(report.redelivered, 1);
+    assert_int_equal(state_of(1), PARTICIPANT_FREE);
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+    assert_int_equal(first_i64(message), 10);
+}
+
+/* Whoever waits for a slot gets it when the device is done, without a reap by hand. */
+static void who_waits_is_served_then(void **state)
+{
+    tr_message *messages[5];
+    int fd[2];
+    char byte;
+    pid_t child;
+    (void)state;
+
+    child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (int i = 0; i < 4; i++)
+            if (tr_loan_bytes(arena, 8, TR_NOWAIT, &messages[i]) ||
+                tr_message_device_begin(messages[i]))
+                _exit(1);
+        ready_and_wait();
+    }
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    fd[0] = device_lock(&arena->view, 1);
+    assert_true(fd[0] >= 0);
+    kill(child, SIGKILL);
+    status_of(child);
+    assert_int_equal(tr_loan_bytes(arena, 8, 200000000, &messages[4]), TR_ETIMEDOUT);
+    close(fd[0]);
+    assert_ok(tr_loan_bytes(arena, 8, TR_FOREVER, &messages[4]));
+    tr_release(messages[4]);
+}
+
+/* Without a device's descriptor a mark says nothing. */
+static void marks_alone_hold_nothing_up(void **state)
+{
+    char byte;
+    pid_t child;
+    (void)state;
+
+    child = fork();
+    if (child == 0) {
+        tr_message *message;
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (tr_loan_bytes(arena, 8, TR_NOWAIT, &message) ||
+            tr_message_device_begin(message))
+            _exit(1);
+        ready_and_wait();
+    }
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    kill(child, SIGKILL);
+    status_of(child);
+    assert_int_equal(reap().freed, 1);
+    assert_int_equal(state_of(1), PARTICIPANT_FREE);
+}
+
+static void marks_are_of_one_holding(void **state)
+{
+    tr_message *message = loan_i64(arena, 1, 1);
+    (void)state;
+
+    assert_int_equal(tr_message_device_end(message), TR_EINVAL);
+    assert_ok(tr_message_device_begin(message));
+    assert_int_equal(tr_message_device_begin(message), TR_EINVAL);
+    assert_ok(tr_message_device_end(message));
+    assert_ok(tr_message_device_begin(message));
+    assert_ok(tr_queue_send(queue, message, TR_NOWAIT));
+    assert_int_equal(tr_message_device_begin(message), TR_EINVAL); /* it was sent */
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+    assert_int_equal(tr_message_device_end(message), TR_EINVAL); /* not marked any more */
+    assert_ok(tr_message_device_begin(message));
+    tr_release(message);
+    assert_int_equal(tr_message_device_begin(NULL), TR_EINVAL);
+    assert_int_equal(tr_arena_device_fd(arena, NULL), TR_EINVAL);
+}
+
+/* The descriptor goes after all others of its process, whatever their numbers. */
+static void it_goes_last(void **state)
+{
+    enum { OTHERS = 200, ROUNDS = 20 };
+    (void)state;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        char byte;
+        pid_t child = fork();
+
+        if (child == 0) {
+            int fd;
+
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            for (int i = 0; i < OTHERS; i++)
+                if (i == OTHERS / 2 ? tr_arena_device_fd(arena, &fd)
+                                    : device_lock(&arena->view, 2 + (uint32_t)i % 4) < 0)
+                    _exit(1);
+            ready_and_wait();
+        }
+        assert_int_equal(read(told[0], &byte, 1), 1);
+        kill(child, SIGKILL);
+        wait_for_device(1);
+        for (uint32_t who = 2; who < 6; who++)
+            assert_false(device_busy(&arena->view, who));
+        status_of(child);
+        (void)reap();
+    }
+}
+
+#define SCENE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENE(marked_slots_wait_for_their_device),
+        SCENE(who_waits_is_served_then),
+        SCENE(marks_alone_hold_nothing_up),
+        SCENE(marks_are_of_one_holding),
+        SCENE(it_goes_last),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
