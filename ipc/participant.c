@@ -211,8 +211,7 @@ bool participant_enter(struct peer *me, uint32_t i, uint64_t word)
     return true;
 }
 
-/* False: the arena is closed. */
-static bool admitted(const struct view *view)
+bool participant_admitted(const struct view *view)
 {
     _Atomic uint64_t *admission = &view_live(view)->admission;
     uint64_t seen = shm_load(admission, E15_LOOK); /* E15: as below */
@@ -256,7 +255,7 @@ int participant_join(struct peer *me)
             return tried;
         if (tried < 0)
             continue;
-        if (admitted(me->view)) {
+        if (participant_admitted(me->view)) {
             view_count(me->view, COUNT_JOINS, 1);
             return 0;
         }

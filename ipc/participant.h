@@ -49,6 +49,9 @@ int participant_join(struct peer *me);
  * False: it has changed hands. */
 bool participant_enter(struct peer *me, uint32_t i, uint64_t word);
 
+/* After that: counted among those who joined. False: the arena is closed, so leave again. */
+bool participant_admitted(const struct view *view);
+
 /* Give the lock back, once the entry has been swept. */
 void participant_leave(struct peer *me);
 

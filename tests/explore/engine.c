@@ -237,11 +237,19 @@ static void tell(const struct shm_access *shm, const struct answer *answer)
     fprintf(trace, "\n");
 }
 
+static uint64_t next_incarnation(const void *pid)
+{
+    const uint8_t *entry = (const uint8_t *)pid - offsetof(struct participant, pid);
+
+    return PARTICIPANT_INC(raw(entry + offsetof(struct participant, word))) + 1;
+}
+
 /* An access under C11's memory. */
 static bool remember(const struct shm_access *shm)
 {
     struct answer answer;
-    struct access access = {.shm = shm, .lags = lags};
+    struct shm_access mine = *shm;
+    struct access access = {.shm = &mine, .lags = lags};
     const char *why;
 
     if (!running || !world.scenario->lags || world_constant(shm->at) ||
@@ -255,6 +263,8 @@ static bool remember(const struct shm_access *shm)
     }
     if (shm->bare && world_stepped(shm->at))
         step(shm->site, shm->at, shm->kind);
+    if (world_pid(shm->at) && shm->kind == SHM_STORE)
+        mine.operand = next_incarnation(shm->at);
     meet(shm);
     access.thread = running->index;
     access.order = order_of(shm);
@@ -369,21 +379,42 @@ static struct actor *holder(uint32_t i)
     return NULL;
 }
 
+/* The kernel's lock is free after all that the dead one did. */
+static void learn_from_the_dead(uint32_t who)
+{
+    for (uint32_t a = 0; a < world.actor_count; a++)
+        if (world.actors[a].status == DEAD && world.actors[a].peer.who == who)
+            memory_join(running->index, a);
+}
+
+/* As participant_dead() does: the entry is read, then the lock is looked at, then the entry
+ * must be the same still. */
+static bool dead_by_lock(const struct view *view, uint32_t i, uint64_t word)
+{
+    struct participant *entry = view_participant(view, i);
+    uint32_t pid = world.scenario->lags ? shm_get(&entry->pid) : 0;
+
+    if (i == world.auditor.who || holder(i))
+        return false;
+    if (!running || !world.scenario->lags)
+        return true;
+    learn_from_the_dead(i);
+    if (shm_load(&entry->word, E4_LOOK) != word)
+        return false;
+    if (pid != PARTICIPANT_INC(word))
+        engine_fail("an entry was read half");
+    return true;
+}
+
 static bool model_dead(const struct view *view, uint32_t i)
 {
     uint64_t word = shm_load(&view_participant(view, i)->word, E4_LOOK);
     bool dead = PARTICIPANT_STATE(word) == PARTICIPANT_REAPING ||
-                (PARTICIPANT_STATE(word) == PARTICIPANT_LIVE && i != world.auditor.who &&
-                 !holder(i));
+                (PARTICIPANT_STATE(word) == PARTICIPANT_LIVE &&
+                 dead_by_lock(view, i, word));
 
-    if (running) {
+    if (running)
         engine_note(running, dead);
-        /* The kernel's lock: it is free after all that the dead one did. */
-        for (uint32_t a = 0; a < world.actor_count && world.scenario->lags && dead; a++)
-            if (PARTICIPANT_STATE(word) == PARTICIPANT_LIVE &&
-                world.actors[a].status == DEAD && world.actors[a].peer.who == i)
-                memory_join(running->index, a);
-    }
     return dead;
 }
 
@@ -470,18 +501,18 @@ static void start(const struct scenario *scenario)
             .program = scenario->programs[i],
             .index = i,
             .site = "start",
-            .joined = true,
+            .joined = !(scenario->absent >> i & 1),
             .last = scenario->last >> i & 1,
             .mortal = !(scenario->immortal >> i & 1),
         };
         actor->peer.view = &world.view;
-        actor->peer.who = i;
+        actor->peer.who = world_process(actor);
         actor->peer.inc = 1;
         coroutine_start(&actor->coroutine, life);
     }
 }
 
-static void die(struct actor *actor)
+static void die_alone(struct actor *actor)
 {
     if (trace)
         fprintf(trace, "  %u KILLED before %s\n", actor->index, actor->site);
@@ -489,10 +520,27 @@ static void die(struct actor *actor)
         if (beds[i].actor == actor)
             get_up(i--);
     actor->status = DEAD;
-    kills++;
-    world.notes.killed++;
     if (world.scenario->killed)
         world.scenario->killed(actor);
+}
+
+/* All threads of a process. */
+static void die(uint32_t process)
+{
+    for (uint32_t i = 0; i < world.actor_count; i++)
+        if (world_process(&world.actors[i]) == process)
+            die_alone(&world.actors[i]);
+    kills++;
+    world.notes.killed++;
+}
+
+static bool busy(uint32_t process)
+{
+    for (uint32_t i = 0; i < world.actor_count; i++)
+        if (world_process(&world.actors[i]) == process &&
+            (world.actors[i].status == READY || world.actors[i].status == ASLEEP))
+            return true;
+    return false;
 }
 
 static bool enabled(const struct actor *actor)
@@ -521,7 +569,7 @@ static void collect(struct choice *choice)
     for (uint32_t i = 0; i < world.actor_count && kills < world.scenario->kills; i++) {
         const struct actor *actor = &world.actors[i];
 
-        if (actor->mortal && (actor->status == READY || actor->status == ASLEEP))
+        if (actor->mortal && world_process(actor) == i && busy(i))
             choice->options[choice->count++] = (uint8_t)(KILL + i);
     }
 }
@@ -580,6 +628,14 @@ static void throw_dice(struct choice *choice)
         choice->taken = (uint8_t)(dice % choice->count);
 }
 
+/* The threads of a process share what it knows of itself. */
+static void tell_threads(const struct actor *actor)
+{
+    for (uint32_t i = 0; i < world.actor_count; i++)
+        if (i != actor->index && world_process(&world.actors[i]) == world_process(actor))
+            world.actors[i].peer = actor->peer;
+}
+
 /* One schedule: the first @p known choices of the path, then the first option each time, or
  * what the dice say. */
 static void run(const struct scenario *scenario, uint32_t known)
@@ -607,11 +663,12 @@ static void run(const struct scenario *scenario, uint32_t known)
             return;
         }
         if (option >= KILL) {
-            die(&world.actors[option - KILL]);
+            die(option - KILL);
         } else {
             running = &world.actors[option];
             running->status = READY;
             coroutine_switch(&scheduler, &running->coroutine);
+            tell_threads(running);
             running = NULL;
         }
         if (!failure && depth + 1 >= DEPTH)

@@ -67,7 +67,11 @@ struct scenario {
     uint32_t kind;     /* of the channels; 0: queues */
     uint32_t late;     /* counters begin near their ends */
     uint32_t listen;   /* there are listeners: what they touch decides what comes next */
-    uint32_t lags;     /* not 0: memory is C11's, see memory.h; old values in a run */
+    uint32_t absent;   /* bit set: no participants at the start */
+    uint32_t spare;    /* entries of channels that are not made yet */
+    uint8_t thread_of
+        [ACTORS];  /* the actor whose process it is a thread of, + 1; 0: its own */
+    uint32_t lags; /* not 0: memory is C11's, see memory.h; old values in a run */
     struct op programs[ACTORS][OPS];
     void (*build)(const struct scenario *scenario); /* after the channels are open */
     void (*killed)(struct actor *actor);
@@ -172,7 +176,8 @@ static inline bool world_constant(const void *word)
         return false;
     if (at >= geo->channels_off) {
         at = (at - geo->channels_off) % sizeof(struct channel);
-        if (world.scenario->lags && at < offsetof(struct channel, closed))
+        if (world.scenario->lags && !world.scenario->spare &&
+            at < offsetof(struct channel, closed))
             return true;
         return (at > offsetof(struct channel, items_listeners) &&
                 at < offsetof(struct channel, items_listeners) + 32) ||
@@ -183,6 +188,14 @@ static inline bool world_constant(const void *word)
         return false;
     at = (at - geo->participants_off) % sizeof(struct participant);
     return at >= offsetof(struct participant, doorbell);
+}
+
+/* The first actor of its process. */
+static inline uint32_t world_process(const struct actor *actor)
+{
+    uint8_t of = world.scenario->thread_of[actor->index];
+
+    return of ? of - 1u : actor->index;
 }
 
 /* Whether it is in the arena at all. */
@@ -200,6 +213,17 @@ static inline bool world_field(const void *word, size_t field)
 
     return at >= geo->records_off &&
            (at - geo->records_off) % sizeof(struct slot_record) == field;
+}
+
+/* Who a participant is: here its incarnation, so that a look at half of it is noticed. */
+static inline bool world_pid(const void *word)
+{
+    const struct control *geo = &world.view.geo;
+    uint64_t at = (uint64_t)((const uint8_t *)word - world.view.base);
+
+    return at >= geo->participants_off && at < geo->pins_off &&
+           (at - geo->participants_off) % sizeof(struct participant) ==
+               offsetof(struct participant, pid);
 }
 
 /* It stands for all that a message says: its owner alone may touch it. */

@@ -27,7 +27,14 @@ extern const struct family newcomer_family;
 uint32_t litmus_count(void);
 uint32_t litmus_run(void);
 
-enum weak_family { WEAK_QUEUE, WEAK_BROADCAST, WEAK_BOARD, WEAK_REQUEST, WEAK_FAMILIES };
+enum weak_family {
+    WEAK_QUEUE,
+    WEAK_BROADCAST,
+    WEAK_BOARD,
+    WEAK_REQUEST,
+    WEAK_MEMBERS,
+    WEAK_FAMILIES
+};
 extern const struct family weak_families[WEAK_FAMILIES];
 
 #endif

@@ -160,7 +160,7 @@ static void explore_weak(struct weak *weak, const char *only, bool verbose)
     if (edge || is(only, "ends"))
         orders_ends(EDGE_RUNS, edge ? only : NULL, verbose);
     if (is(only, "places"))
-        orders_places(EDGE_RUNS);
+        orders_places(EDGE_RUNS / 5);
     weak->bad |= weak->litmus != litmus_count() ||
                  (!only && weak->edges != orders_edges());
 }

@@ -12,16 +12,17 @@ static const struct {
     const char *name;
     enum weak_family first;
 } edges[] = {
-    {"E1", WEAK_QUEUE},     {"E2", WEAK_QUEUE},      {"E3", WEAK_QUEUE},
-    {"E6", WEAK_QUEUE},     {"E7", WEAK_REQUEST},    {"E8", WEAK_QUEUE},
-    {"E9", WEAK_BROADCAST}, {"E10", WEAK_BROADCAST}, {"E11", WEAK_BROADCAST},
-    {"E12", WEAK_BOARD},    {"E13", WEAK_BROADCAST}, {"E16", WEAK_BOARD},
+    {"E1", WEAK_QUEUE},      {"E2", WEAK_QUEUE},      {"E3", WEAK_QUEUE},
+    {"E4", WEAK_MEMBERS},    {"E5", WEAK_MEMBERS},    {"E6", WEAK_QUEUE},
+    {"E7", WEAK_REQUEST},    {"E8", WEAK_QUEUE},      {"E9", WEAK_BROADCAST},
+    {"E10", WEAK_BROADCAST}, {"E11", WEAK_BROADCAST}, {"E12", WEAK_BOARD},
+    {"E13", WEAK_BROADCAST}, {"E15", WEAK_MEMBERS},   {"E16", WEAK_BOARD},
 };
 static const char *const ends[] = {
-    "E1_PUT",   "E1_TAKE",  "E2_FREE",   "E2_LOAN",  "E4_LOOK",   "E5_READY",
-    "E5_OPEN",  "E6_CLAIM", "E6_REAP",   "E6_LOOK",  "E7_SWEPT",  "E7_JOIN",
-    "E8_PUT",   "E8_LOOK",  "E10_UNPIN", "E10_SCAN", "E11_PUT",   "E11_TAKE",
-    "E12_BOTH", "E12_OPEN", "E14_PASS",  "E14_LOOK", "E16_NAMED",
+    "E1_PUT",    "E1_TAKE",  "E2_FREE",  "E2_LOAN",   "E4_LOOK",   "E5_READY", "E5_OPEN",
+    "E6_CLAIM",  "E6_REAP",  "E6_LOOK",  "E7_SWEPT",  "E7_JOIN",   "E8_PUT",   "E8_LOOK",
+    "E10_UNPIN", "E10_SCAN", "E11_PUT",  "E11_TAKE",  "E12_BOTH",  "E12_OPEN", "E14_PASS",
+    "E14_LOOK",  "E15_JOIN", "E15_LOOK", "E15_CLOSE", "E16_NAMED",
 };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -87,13 +88,24 @@ uint32_t orders_caught(uint64_t most, const char *only, bool verbose)
     return caught;
 }
 
+/* Where the edge of an end is looked for. */
+static enum weak_family first_of(const char *end)
+{
+    size_t length = strcspn(end, "_");
+
+    for (uint32_t i = 0; i < COUNT(edges); i++)
+        if (strlen(edges[i].name) == length && strncmp(edges[i].name, end, length) == 0)
+            return edges[i].first;
+    return WEAK_QUEUE;
+}
+
 void orders_ends(uint64_t most, const char *only, bool verbose)
 {
     for (uint32_t i = 0; i < COUNT(ends); i++) {
         struct weakening weakening = {.edge = ends[i], .to = memory_order_relaxed};
 
         if (!only || strcmp(only, ends[i]) == 0)
-            weaken(&weakening, WEAK_QUEUE, most, ends[i], verbose);
+            weaken(&weakening, first_of(ends[i]), most, ends[i], verbose);
     }
 }
 
@@ -106,6 +118,6 @@ void orders_places(uint64_t most)
         char what[64];
 
         snprintf(what, sizeof(what), "%s %s", file ? file + 1 : place->site, place->edge);
-        weaken(&weakening, WEAK_QUEUE, most, what, false);
+        weaken(&weakening, first_of(place->edge), most, what, false);
     }
 }

@@ -3,7 +3,7 @@
 #include "ipc/broadcast.h"
 #include "ipc/channel.h"
 #include "tests/explore/families.h"
-#include "tests/explore/queue_ops.h"
+#include "tests/explore/member_ops.h"
 #include "tests/explore/request_ops.h"
 #include "tests/explore/shared_ops.h"
 
@@ -16,6 +16,8 @@
               .build = broadcast_build, .killed = shared_killed, .check = broadcast_check
 #define BOARD .kind = CHANNEL_BOARD, .lags = 2, .channels = 1, .capacity = 2, .pins = 2, \
               .build = board_build, .killed = shared_killed, .check = board_check
+#define MEMBERS .max_deliveries = 200, .lags = 2, .slots = 1, .channels = 1, .capacity = 1, \
+                .killed = member_killed, .check = member_check
 #define ASKING .channels = 3, .capacity = 1, .lags = 2, .build = request_build, \
                .killed = request_killed, .check = request_check
 #define END    {0, 0, 0}
@@ -55,6 +57,16 @@ static const struct scenario queues[] = {
     {.name = "a sleeping receiver, kill 1", QUEUE, .slots = 1, .kills = 1,
      .last = BIT(3), .immortal = BIT(3),
      .programs = {{SEND(0, 0), END}, {RECEIVE(0), END}, {RECEIVE(0), END}, LAST}},
+    {.name = "a close, 1 sender, 1 receiver", QUEUE, .slots = 1,
+     .programs = {{TRY_SEND(0, 0), TRY_SEND(0, 1), END}, {CLOSE(0), END},
+                  {RECEIVE(0), RECEIVE(0), END}}},
+    {.name = "a close, 2 receivers", QUEUE, .slots = 1,
+     .programs = {{TRY_SEND(0, 0), END}, {CLOSE(0), END}, {RECEIVE(0), END},
+                  {RECEIVE(0), END}}},
+    {.name = "forward, kill 1", QUEUES, .slots = 1, .kills = 1,
+     .last = BIT(3), .immortal = BIT(0) | BIT(2) | BIT(3),
+     .programs = {{SEND(0, 0), END}, {FORWARD(0, 1), END},
+                  {TRY_RECEIVE(0), TRY_RECEIVE(1), END}, LAST}},
 };
 
 static const struct scenario broadcasts[] = {
@@ -76,6 +88,9 @@ static const struct scenario broadcasts[] = {
      .programs = {{TRY_PUBLISH(0), TRY_PUBLISH(1), END},
                   {SUBSCRIBE(LAG_DROP, 1), TRY_LISTEN, END},
                   LAST}},
+    {.name = "news, and a close", NEWS, .slots = 2,
+     .programs = {{TRY_PUBLISH(0), TRY_PUBLISH(1), END}, {CLOSE_NEWS, END},
+                  {SUBSCRIBE(LAG_DROP, 1), LISTEN, LISTEN, END}}},
 };
 
 static const struct scenario boards[] = {
@@ -113,6 +128,24 @@ static const struct scenario requests[] = {
      .kills = 1, .last = BIT(3), .immortal = BIT(2) | BIT(3),
      .programs = {{ASK(0), END}, {SERVE, END}, {REAP, END}, LAST}},
 };
+
+static const struct scenario members[] = {
+    {.name = "an entry changes hands, kill 1", MEMBERS, .kills = 1, .spare = 1,
+     .last = BIT(1), .immortal = BIT(1),
+     .programs = {{LEAVE, REJOIN, OPEN, END}, LAST}},
+    {.name = "a reaper at once, kill 1", MEMBERS, .kills = 1, .spare = 1,
+     .last = BIT(2), .immortal = BIT(1) | BIT(2),
+     .programs = {{LEAVE, REJOIN, OPEN, END}, {REAP, END}, LAST}},
+    {.name = "a join, and the end of the arena", MEMBERS, .absent = BIT(0) | BIT(1),
+     .programs = {{JOIN, END}, {CLOSE_ARENA, END}}},
+    {.name = "2 joins, and the end of the arena", MEMBERS,
+     .absent = BIT(0) | BIT(1) | BIT(2),
+     .programs = {{JOIN, END}, {JOIN, END}, {CLOSE_ARENA, CLOSE_ARENA, END}}},
+    {.name = "2 make a channel", MEMBERS, .spare = 2,
+     .programs = {{OPEN, END}, {OPEN, END}}},
+    {.name = "3 make a channel", MEMBERS, .spare = 2,
+     .programs = {{OPEN, END}, {OPEN, END}, {OPEN, END}}},
+};
 /* clang-format on */
 
 #define FAMILY(title, scenarios)                                   \
@@ -120,8 +153,6 @@ static const struct scenario requests[] = {
         title, scenarios, sizeof(scenarios) / sizeof(scenarios[0]) \
     }
 const struct family weak_families[WEAK_FAMILIES] = {
-    FAMILY("queue", queues),
-    FAMILY("broadcast", broadcasts),
-    FAMILY("board", boards),
-    FAMILY("request", requests),
+    FAMILY("queue", queues),     FAMILY("broadcast", broadcasts), FAMILY("board", boards),
+    FAMILY("request", requests), FAMILY("members", members),
 };

@@ -87,6 +87,22 @@ static void fill_slots(void)
     }
 }
 
+/* Each actor has an entry, but for those that are absent, and threads; so has the auditor,
+ * unless it's about who is there at all. */
+static void fill_entries(const struct scenario *scenario)
+{
+    for (uint32_t i = 0; i < world.view.geo.participant_count; i++) {
+        struct participant *entry = view_participant(&world.view, i);
+        bool here = i < world.actor_count
+                        ? !(scenario->absent >> i & 1) && !scenario->thread_of[i]
+                        : !scenario->absent;
+
+        shm_put(&entry->word,
+                participant_word(here ? PARTICIPANT_LIVE : PARTICIPANT_FREE, here));
+        shm_put(&entry->pid, 1);
+    }
+}
+
 static void open_channels(const struct scenario *scenario)
 {
     static const char *names[] = {"a", "b", "c"};
@@ -162,7 +178,7 @@ void world_make(const struct scenario *scenario)
     struct segment_wish wish = {.classes = &class,
                                 .class_count = 1,
                                 .participant_count = world.actor_count + 1,
-                                .channel_count = scenario->channels,
+                                .channel_count = scenario->channels + scenario->spare,
                                 .pin_count = scenario->pins ? scenario->pins : 1,
                                 .rings_bytes = 4096};
     struct view *view = &world.view;
@@ -178,8 +194,6 @@ void world_make(const struct scenario *scenario)
     memset(view->base, 0, view->geo.total_bytes);
     view->readonly = view->base;
     view->lock_fd = -1;
-    for (uint32_t i = 0; i < view->geo.participant_count; i++)
-        shm_put(&view_participant(view, i)->word, participant_word(PARTICIPANT_LIVE, 1));
     shm_put(&view_live(view)->watched_ns, (uint64_t)os->now_ns());
     world.auditor = (struct peer){.view = view, .who = world.actor_count, .inc = 1};
     fill_slots();
@@ -187,6 +201,7 @@ void world_make(const struct scenario *scenario)
     watch_everything();
     if (scenario->build)
         scenario->build(scenario);
+    fill_entries(scenario);
     keep(view_live(view), sizeof(struct live) - sizeof(struct class_words) * 15);
     keep(view_participant(view, 0),
          sizeof(struct participant) * view->geo.participant_count);
