@@ -30,7 +30,11 @@
     X(LAP_BY_SIZE, "the laps of cells are compared as if they never wrapped")       \
     X(NEWS_UNSEALED, "a subscriber says closed without a seal")                     \
     X(SNATCH, "the reaper takes an unwanted reply from a living sender's hands")    \
-    X(ANSWER_BLIND, "who replied does not look whether the requester died")         \
+    X(ANSWER_BLIND, "a server does not look at the ticket again after its put")     \
+    X(DRAIN_FIRST, "who gives up looks into its inbox before it ends the ticket")   \
+    X(TICKETS_KEPT, "the reaper leaves the tickets of the dead as they are")        \
+    X(STALE_KEPT, "who needs memory leaves stale replies to their owner")           \
+    X(FREE_ANY, "a server frees what its process has queued, whoever put it")       \
     X(FLAG_FIRST, "who listens sets the word's flag before its bit")                \
     X(FLAG_FORCED, "who finds no listener takes the flag away, whoever came since") \
     X(RING_SWALLOWED, "a listener that is busy counts as rung")                     \

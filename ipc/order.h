@@ -127,4 +127,8 @@
  * has been replaced. The look is E6_LOOK. Atomics on both ends: no TSan mutant. */
 #define E16_NAMED memory_order_release
 
+/* E17: one order of reply put and ticket looked at again; ticket ended and inbox looked into:
+ * all seq_cst, as are the put (E8, or E3 of an orphan's mark) and the looks (E8, E3). */
+#define E17 memory_order_seq_cst
+
 #endif

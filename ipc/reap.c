@@ -10,6 +10,7 @@
 #include "ipc/notify.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
+#include "ipc/receivers.h"
 #include "ipc/request.h"
 #include "ipc/shared.h"
 #include "ipc/wake.h"
@@ -93,7 +94,7 @@ static void sweep_received(const struct sweep *sweep, uint32_t slot, uint64_t wo
     if (!queue_of(view, where, &ring)) {
         free_slot(sweep, slot, word);
     } else if (ring.redeliver && deliveries + 1 < ring.max_deliveries &&
-               !request_is_spoilt(view, slot)) {
+               request_is_good(view, slot)) {
         orphan(sweep, slot, word, &(struct waiting){&ring, deliveries + 1, generation});
     } else if (still(sweep) &&
                (request_bounce(view, slot, word) || slot_free_from(view, slot, word))) {
@@ -128,15 +129,6 @@ static void sweep_queued(const struct sweep *sweep, uint32_t slot, uint64_t word
                &(struct waiting){&ring, SLOT_DELIVERIES(word), SLOT_GENERATION(word)});
 }
 
-/* Whether a cell names the queued slot. Until then its sender, if it lives, is between its
- * steps, and writes what it takes for its own. */
-static bool placed(const struct view *view, uint32_t slot, uint64_t where)
-{
-    struct ring ring;
-
-    return queue_of(view, where, &ring) && ring_names(&ring, WHERE_POSITION(where), slot);
-}
-
 /* A message that the dead one had received, or was moving. */
 static void sweep_message(const struct sweep *sweep, uint32_t slot, uint64_t word)
 {
@@ -148,7 +140,7 @@ static void sweep_message(const struct sweep *sweep, uint32_t slot, uint64_t wor
                        SLOT_GENERATION(word));
     else if (SLOT_STATE(word) == SLOT_PUTTING)
         sweep_back(sweep, slot, word, where);
-    else if (!placed(sweep->me->view, slot, where))
+    else if (!slot_is_placed(sweep->me->view, slot, word))
         sweep_queued(sweep, slot, word, where);
 }
 
@@ -191,7 +183,7 @@ static void sweep_slots(struct sweep *sweep)
             (void)shared_sweep(view, slot, word);
         mine = SLOT_WHO(word) == sweep->who && SLOT_INC(word) == inc;
         if (SLOT_STATE(word) == SLOT_QUEUED &&
-            (mine || MUTANT(SNATCH) || placed(view, slot, slot_where(record, word))) &&
+            (mine || MUTANT(SNATCH) || slot_is_placed(view, slot, word)) &&
             request_unwanted(view, slot, word)) {
             free_slot(sweep, slot, word);
             continue;
@@ -235,10 +227,13 @@ static void sweep_entry(struct sweep *sweep)
     struct participant *entry = view_participant(view, sweep->who);
     uint64_t word = sweep->entry;
 
+    if (!MUTANT(TICKETS_KEPT))
+        request_end_all(view, sweep->who);
     if (!MUTANT(REAP_FORGETS))
         sweep_slots(sweep);
     notify_forget(view, sweep->who, PARTICIPANT_INC(sweep->entry));
     duty_leave(view, sweep->who);
+    receivers_forget(view, sweep->who);
     if (!MUTANT(REAP_SILENT))
         wake_everybody(view);
     /* E7 release: pairs with participant_join(): the sweep comes before the next owner.

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "ipc/request.h"
 
-#include <errno.h>
-
 #include "ipc/mutant.h"
+#include "ipc/owned.h"
 #include "ipc/participant.h"
 #include "ipc/wake.h"
 
@@ -25,69 +24,145 @@ static uint64_t owner_of(const struct view *view, uint32_t channel)
                : 0;
 }
 
+/* The words of an inbox's tickets, behind its cells. NULL: a rule is broken. */
+static _Atomic uint64_t *tickets_of(const struct view *view, uint32_t channel,
+                                    uint64_t *count)
+{
+    struct channel *entry = view_channel(view, channel);
+    uint64_t cells = UINT64_C(8) * shm_get(&entry->capacity), bytes;
+    uint8_t *at = channel_bytes(view, channel, &bytes);
+
+    *count = shm_get(&entry->extra[INBOX_TICKETS]);
+    if (!at || bytes < cells || *count == 0 || *count > (bytes - cells) / 8)
+        return NULL;
+    return (_Atomic uint64_t *)(void *)(at + cells);
+}
+
 bool route_read(const struct view *view, uint64_t word, struct route *route)
 {
-    uint64_t owner = owner_of(view, ROUTE_CHANNEL(word));
+    uint64_t owner = owner_of(view, ROUTE_CHANNEL(word)), count;
 
     if (!route_is_request(word) || owner == 0 || owner > view->geo.participant_count ||
         channel_ring(view, ROUTE_CHANNEL(word), &route->inbox) < 0)
         return false;
+    route->ticket = tickets_of(view, ROUTE_CHANNEL(word), &count);
+    if (!route->ticket)
+        return false;
     route->who = (uint32_t)owner - 1;
+    route->ticket += ROUTE_TICKET(word) % count;
+    route->waits = TICKET_WAITS(ROUTE_TICKET(word));
     return true;
 }
 
-void inbox_own(struct peer *me, uint32_t channel)
+_Atomic uint64_t *inbox_own(struct peer *me, uint32_t channel, uint32_t tickets)
 {
-    shm_put(&view_channel(me->view, channel)->extra[INBOX_OWNER], me->who + 1);
+    struct channel *entry = view_channel(me->view, channel);
+    uint64_t count;
+    _Atomic uint64_t *words;
+
+    shm_put(&entry->extra[INBOX_TICKETS], tickets);
+    words = tickets_of(me->view, channel, &count);
+    if (!words)
+        return NULL;
+    shm_put(&entry->extra[INBOX_OWNER], me->who + 1);
     shm_put(&view_participant(me->view, me->who)->inbox, channel + 1);
+    return words;
 }
 
-/* After the requester was sent something: whether a sweep of it will find that. A new one in
- * the same entry finds it, too, and knows no such ticket. */
-static bool still_there(const struct view *view, uint32_t who)
+void ticket_give_up(_Atomic uint64_t *ticket, void (*drain)(void *context), void *context)
 {
-    _Atomic uint64_t *entry = &view_participant(view, who)->word;
-    /* E4 acquire: as in reap.c. */
-    uint64_t word = shm_load(entry, E4_LOOK);
-
-    /* E7: a change that changes nothing. A reaper that closes the entry later reads it, and
-     * so sees what we put before. */
-    return MUTANT(ANSWER_BLIND) || (PARTICIPANT_STATE(word) == PARTICIPANT_LIVE &&
-                                    shm_cas(entry, &word, word, E7_SWEPT));
+    if (MUTANT(DRAIN_FIRST))
+        drain(context);
+    /* E17: before the look into the inbox. */
+    shm_store(ticket, 0, E17);
+    if (!MUTANT(DRAIN_FIRST))
+        drain(context);
 }
 
-int request_answer(struct peer *me, struct route *route, uint32_t slot)
+static bool waits(const struct route *route)
 {
-    const struct view *view = me->view;
-    uint64_t word;
-    int result = ring_put(&route->inbox, me, slot);
-
-    if (result < 0 || still_there(view, route->who))
-        return result;
-    /* E6 acquire: it may be ours no more. */
-    word = shm_load(&view_record(view, slot)->owner, E6_LOOK);
-    if (slot_is(word, SLOT_QUEUED, me) && request_unwanted(view, slot, word))
-        slot_free_from(view, slot, word);
-    return -EPIPE;
+    /* E17: after the put. */
+    return shm_load(route->ticket, E17) == route->waits;
 }
 
-bool request_retract(struct peer *me, uint32_t slot, uint32_t channel, uint64_t route)
+/* No room in the ring: the slot itself waits in the inbox, as what a dead one had does. */
+static uint64_t put_beside(struct peer *me, struct route *route, uint32_t slot,
+                           uint64_t mine)
 {
     struct slot_record *record = view_record(me->view, slot);
-    /* E6 acquire: the place and the route are of this life. */
-    uint64_t word = shm_load(&record->owner, E6_LOOK);
+    uint32_t generation = SLOT_GENERATION(mine) + 1;
+    uint64_t mark = slot_word(SLOT_ORPHAN, SLOT_NOBODY, 0, 0, generation);
 
-    if (!slot_is(word, SLOT_QUEUED, me) ||
-        WHERE_CHANNEL(slot_where(record, word)) != channel ||
-        shm_get(&record->reply_to) != route || !slot_free_from(me->view, slot, word))
-        return false;
-    wake_one(me->view, &view_channel(me->view, channel)->room);
-    return true;
+    ASSERT_HELD(me, record);
+    /* relaxed: before the word that says that it counts. */
+    shm_store(slot_place(record, generation), WHERE(route->inbox.index, WHERE_NOWHERE),
+              memory_order_relaxed);
+    /* E6 release: pairs with take_orphan(). */
+    (void)shm_exchange(&record->owner, mark, E6_REAP);
+    orphan_announce(me->view, route->inbox.channel);
+    return mark;
 }
 
-bool request_is_spoilt(const struct view *view, uint32_t slot)
+/* Put the reply into the inbox. What the slot's word is by that. */
+static uint64_t put(struct peer *me, struct route *route, uint32_t slot)
 {
-    return shm_get(&view_record(view, slot)->reply_to) & ROUTE_SPOILT;
+    _Atomic uint64_t *owner = &view_record(me->view, slot)->owner;
+    /* relaxed: the slot is ours, here and below. */
+    uint64_t mine = shm_load(owner, memory_order_relaxed);
+
+    if (ring_put(&route->inbox, me, slot) == 0)
+        return slot_queued(mine, me);
+    return put_beside(me, route, slot, shm_load(owner, memory_order_relaxed));
+}
+
+bool request_answer(struct peer *me, struct route *route, uint32_t slot)
+{
+    uint64_t word;
+
+    if (!waits(route)) {
+        slot_free(me, slot);
+        return false;
+    }
+    word = put(me, route, slot);
+    if (MUTANT(ANSWER_BLIND) || waits(route))
+        return true;
+    if (MUTANT(FREE_ANY)) {
+        /* E6 acquire: it may be ours no more. */
+        word = shm_load(&view_record(me->view, slot)->owner, E6_LOOK);
+        if (!slot_is(word, SLOT_QUEUED, me))
+            return false;
+    }
+    /* The very word that we put: the slot may have gone on, and be another thread's. */
+    slot_free_from(me->view, slot, word);
+    return false;
+}
+
+bool slot_is_placed(const struct view *view, uint32_t slot, uint64_t word)
+{
+    uint64_t where = slot_where(view_record(view, slot), word);
+    struct ring ring;
+
+    return is_queue(view, WHERE_CHANNEL(where)) &&
+           channel_ring(view, WHERE_CHANNEL(where), &ring) == 0 &&
+           ring_names(&ring, WHERE_POSITION(where), slot);
+}
+
+bool request_retract(const struct view *view, uint32_t slot, uint64_t route)
+{
+    struct slot_record *record = view_record(view, slot);
+    /* E6 acquire: the place and the route are of this life. */
+    uint64_t word = shm_load(&record->owner, E6_LOOK);
+    uint32_t channel = WHERE_CHANNEL(slot_where(record, word));
+    bool there = SLOT_STATE(word) == SLOT_QUEUED
+                     ? slot_is_placed(view, slot, word)
+                     : SLOT_STATE(word) == SLOT_ORPHAN && SLOT_WHO(word) == SLOT_NOBODY;
+
+    if (!there || shm_get(&record->reply_to) != route ||
+        channel == ROUTE_CHANNEL(route) || !slot_free_from(view, slot, word))
+        return false;
+    if (channel < view->geo.channel_count)
+        wake_one(view, &view_channel(view, channel)->room);
+    return true;
 }
 
 static bool lives(const struct view *view, uint32_t who)
@@ -97,13 +172,24 @@ static bool lives(const struct view *view, uint32_t who)
            PARTICIPANT_LIVE;
 }
 
+bool request_is_good(const struct view *view, uint32_t slot)
+{
+    uint64_t word = shm_get(&view_record(view, slot)->reply_to);
+    struct route route;
+
+    if (word & ROUTE_SPOILT)
+        return false;
+    return !route_is_request(word) || !route_read(view, word, &route) ||
+           !lives(view, route.who) || waits(&route);
+}
+
 bool request_bounce(const struct view *view, uint32_t slot, uint64_t word)
 {
     struct slot_record *record = view_record(view, slot);
     struct route route;
     uint64_t mark;
 
-    if (!route_read(view, shm_get(&record->reply_to), &route) || !lives(view, route.who))
+    if (!route_read(view, shm_get(&record->reply_to), &route) || !waits(&route))
         return false;
     mark = slot_word(SLOT_ORPHAN, route.who, 0, SLOT_DELIVERIES(word),
                      SLOT_GENERATION(word));
@@ -111,20 +197,74 @@ bool request_bounce(const struct view *view, uint32_t slot, uint64_t word)
     if (!shm_cas(&record->owner, &word, mark, E6_REAP))
         return false;
     orphan_announce(view, route.inbox.channel);
-    if (!still_there(view, route.who))
+    if (!waits(&route)) /* as a server does */
         slot_free_from(view, slot, mark);
     return true;
 }
 
+void request_end_all(const struct view *view, uint32_t who)
+{
+    uint64_t inbox = shm_get(&view_participant(view, who)->inbox), count = 0;
+    _Atomic uint64_t *tickets;
+    struct ring ring;
+
+    if (inbox == 0 || inbox > view->geo.channel_count ||
+        owner_of(view, (uint32_t)inbox - 1) != who + 1 ||
+        channel_ring(view, (uint32_t)inbox - 1, &ring) < 0)
+        return;
+    tickets = tickets_of(view, (uint32_t)inbox - 1, &count);
+    for (uint64_t i = 0; tickets && i < count; i++)
+        shm_store(&tickets[i], 0, E17); /* E17: before the looks below */
+    ring_watch(&ring);
+}
+
+/* In whose inbox the slot lies, which is QUEUED or ORPHAN. */
+static uint32_t channel_of(const struct view *view, uint32_t slot, uint64_t word)
+{
+    return SLOT_STATE(word) == SLOT_ORPHAN
+               ? orphan_channel(view, slot, word)
+               : WHERE_CHANNEL(slot_where(view_record(view, slot), word));
+}
+
 bool request_unwanted(const struct view *view, uint32_t slot, uint64_t word)
 {
-    uint64_t where = slot_where(view_record(view, slot), word);
-    uint64_t owner = owner_of(view, SLOT_STATE(word) == SLOT_ORPHAN
-                                        ? orphan_channel(view, slot, word)
-                                        : WHERE_CHANNEL(where));
+    uint64_t owner = owner_of(view, channel_of(view, slot, word));
 
     return owner > 0 && owner <= view->geo.participant_count &&
            !lives(view, (uint32_t)owner - 1);
+}
+
+/* Whether a slot, which had @p word, is a reply that nobody waits for. */
+static bool is_stale(const struct view *view, uint32_t slot, uint64_t word)
+{
+    uint64_t reply_to = shm_get(&view_record(view, slot)->reply_to);
+    struct route route;
+
+    if (!route_is_request(reply_to) ||
+        channel_of(view, slot, word) != ROUTE_CHANNEL(reply_to) ||
+        (SLOT_STATE(word) == SLOT_QUEUED && !slot_is_placed(view, slot, word)) ||
+        !route_read(view, reply_to, &route))
+        return false;
+    return !waits(&route);
+}
+
+bool request_collect(const struct view *view, uint32_t c)
+{
+    const struct slot_class *class = &view->geo.classes[c];
+    bool any = false;
+
+    for (uint32_t slot = class->first_slot;
+         slot < class->first_slot + class->count && !MUTANT(STALE_KEPT); slot++) {
+        /* E6 acquire: the place and the route are of this life. */
+        uint64_t word = shm_load(&view_record(view, slot)->owner, E6_LOOK);
+
+        if ((SLOT_STATE(word) != SLOT_QUEUED && SLOT_STATE(word) != SLOT_ORPHAN) ||
+            !is_stale(view, slot, word) || !slot_free_from(view, slot, word))
+            continue;
+        view_count(view, COUNT_STALE_REPLIES, 1);
+        any = true;
+    }
+    return any;
 }
 
 uint32_t orphan_channel(const struct view *view, uint32_t slot, uint64_t word)

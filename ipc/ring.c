@@ -480,6 +480,14 @@ bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot)
            (look(ring, place.index) & ~CELL_SEALED) == cell_of(place.turn, slot);
 }
 
+void ring_watch(const struct ring *ring)
+{
+    /* E3: after an orphan's mark. */
+    (void)shm_load(&ring->channel->orphans, E3);
+    for (uint32_t i = 0; i < ring->capacity; i++)
+        (void)look(ring, i);
+}
+
 uint64_t ring_depth(const struct ring *ring)
 {
     /* relaxed: hints. */

@@ -82,6 +82,9 @@ uint64_t ring_sequence(const struct ring *ring, uint64_t where);
 /* Whether the cell of @p position, as WHERE_POSITION() gives it, names @p slot. For the reaper. */
 bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot);
 
+/* Whatever was put before this call is seen by the caller from here on. */
+void ring_watch(const struct ring *ring);
+
 /* How many are there, about. */
 uint64_t ring_depth(const struct ring *ring);
 

@@ -5,6 +5,7 @@
 
 #include "ipc/mutant.h"
 #include "ipc/owned.h"
+#include "ipc/request.h"
 #include "ipc/segment.h"
 #include "ipc/shared.h"
 #include "ipc/wake.h"
@@ -92,7 +93,8 @@ int slot_loan(struct peer *me, uint32_t c, uint32_t *slot)
     }
     if (scan(me, c, slot) == 0)
         return 0;
-    return shared_collect(me->view, c) ? scan(me, c, slot) : -EAGAIN;
+    return shared_collect(me->view, c) || request_collect(me->view, c) ? scan(me, c, slot)
+                                                                       : -EAGAIN;
 }
 
 static void freed(const struct view *view, uint32_t slot, uint32_t c)

@@ -63,6 +63,12 @@ static inline uint64_t slot_held(uint64_t word, enum slot_state state,
                      SLOT_GENERATION(word));
 }
 
+/* The word that ring_put() gives a slot whose word is @p mine. */
+static inline uint64_t slot_queued(uint64_t mine, const struct peer *me)
+{
+    return slot_word(SLOT_QUEUED, me->who, me->inc, 0, SLOT_GENERATION(mine) + 1);
+}
+
 static inline uint64_t slot_freed(uint64_t word)
 {
     return slot_word(SLOT_FREE, SLOT_NOBODY, 0, 0, (SLOT_GENERATION(word) | 1) + 1);

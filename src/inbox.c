@@ -17,7 +17,8 @@
 
 #define PHASE_MASK  UINT64_C(3)
 #define ASYNC       UINT64_C(4)
-#define GENERATION  UINT64_C(8)
+#define SENDING     UINT64_C(8)
+#define GENERATION  UINT64_C(16)
 #define TICKET_MASK ((UINT64_C(1) << 50) - 1)
 
 _Static_assert((TR_MAX_REQUESTS & (TR_MAX_REQUESTS - 1)) == 0, "tickets are masked");
@@ -54,6 +55,7 @@ static struct inbox *inbox_new(struct tr_arena *arena)
         return NULL;
     inbox->arena = arena;
     inbox->holder = holder_of(&arena->peer);
+    atomic_init(&inbox->soonest_ns, INT64_MAX);
     for (uint32_t i = 0; i < TR_MAX_REQUESTS; i++)
         atomic_init(&inbox->pending[i].word, start * GENERATION);
     return inbox;
@@ -83,12 +85,17 @@ static int inbox_make(struct tr_arena *arena, struct inbox **out)
     options.capacity = TR_MAX_REQUESTS;
     options.policy = TR_DROP;
     snprintf(name, sizeof(name), "\1inbox/%u", arena->peer.who);
-    result = queue_open_any(arena, name, &options, &inbox->queue);
+    result = queue_open_any(arena, name, &options, UINT64_C(8) * TR_MAX_REQUESTS,
+                            &inbox->queue);
+    if (result == 0)
+        inbox->tickets = inbox_own(&arena->peer, inbox->queue->ring.index,
+                                   TR_MAX_REQUESTS);
+    if (result == 0 && !inbox->tickets)
+        result = tr_fail(TR_ECORRUPT, "the inbox of this process breaks a rule");
     if (result < 0) {
         inbox_free(inbox);
         return result;
     }
-    inbox_own(&arena->peer, inbox->queue->ring.index);
     *out = inbox;
     return 0;
 }
@@ -126,8 +133,41 @@ static void set_slot(struct pending *pending, uint32_t slot)
     atomic_store_explicit(&pending->slot, slot, memory_order_relaxed);
 }
 
-int pending_open(struct inbox *inbox, bool async, tr_queue *queue, uint32_t slot,
-                 uint64_t *ticket)
+static _Atomic uint64_t *shared_word(struct inbox *inbox, uint64_t ticket)
+{
+    return &inbox->tickets[ticket % TR_MAX_REQUESTS];
+}
+
+/* Threads of ours that wait for replies look again: at what came, and how long to sleep. */
+static void tell(struct inbox *inbox)
+{
+    wake_all(&inbox->arena->view, &inbox->queue->ring.channel->items);
+}
+
+/* Remember a deadline. Whether it is sooner than all others. */
+static bool remember(struct inbox *inbox, int64_t deadline_ns)
+{
+    int64_t soonest = atomic_load(&inbox->soonest_ns);
+
+    while (deadline_ns < soonest)
+        if (atomic_compare_exchange_weak(&inbox->soonest_ns, &soonest, deadline_ns))
+            return true;
+    return false;
+}
+
+static void fill(struct inbox *inbox, struct pending *pending,
+                 const struct asking *asking, uint64_t ticket)
+{
+    set_slot(pending, asking->slot);
+    /* relaxed: local, ordered by the word. */
+    atomic_store_explicit(&pending->channel, asking->channel, memory_order_relaxed);
+    atomic_store_explicit(&pending->deadline_ns, asking->deadline_ns,
+                          memory_order_relaxed); /* relaxed: as above */
+    /* relaxed: the sending of the request (E1) comes after. */
+    shm_store(shared_word(inbox, ticket), TICKET_WAITS(ticket), memory_order_relaxed);
+}
+
+int pending_open(struct inbox *inbox, const struct asking *asking, uint64_t *ticket)
 {
     /* relaxed: a hint. */
     uint32_t at = atomic_load_explicit(&inbox->next, memory_order_relaxed);
@@ -139,64 +179,96 @@ int pending_open(struct inbox *inbox, bool async, tr_queue *queue, uint32_t slot
         if ((word & PHASE_MASK) != PENDING_NOT)
             continue;
         next = word / GENERATION * GENERATION + GENERATION;
-        next |= async ? ASYNC : 0;
+        if (asking->async)
+            next |= ASYNC | (asking->deadline_ns < INT64_MAX ? SENDING : 0);
         if (!atomic_compare_exchange_strong(&pending->word, &word, next | PENDING_TAKING))
             continue;
-        set_slot(pending, slot);
-        pending->queue = queue;
+        *ticket = ticket_of(next, at % TR_MAX_REQUESTS);
+        fill(inbox, pending, asking, *ticket);
         atomic_store(&pending->word, next | PENDING);
         atomic_store_explicit(&inbox->next, at, memory_order_relaxed);
-        *ticket = ticket_of(next, at % TR_MAX_REQUESTS);
         return 0;
     }
     return tr_fail(TR_ENOSPC, "request: %d are in flight from this process already",
                    TR_MAX_REQUESTS);
 }
 
-bool pending_close(struct inbox *inbox, uint64_t ticket)
+void pending_sent(struct inbox *inbox, uint64_t ticket)
+{
+    struct pending *pending = pending_of(inbox, ticket);
+    uint64_t word = atomic_load(&pending->word);
+    /* relaxed: should the ticket have ended, it is too soon a time, which does no harm. */
+    int64_t deadline = atomic_load_explicit(&pending->deadline_ns, memory_order_relaxed);
+
+    while (is_for(word, ticket) && word & SENDING && (word & PHASE_MASK) == PENDING)
+        if (atomic_compare_exchange_strong(&pending->word, &word, word & ~SENDING)) {
+            if (remember(inbox, deadline))
+                tell(inbox);
+            return;
+        }
+}
+
+static void read_asking(struct pending *pending, uint64_t word, struct asking *asking)
+{
+    asking->slot = slot_of(pending);
+    /* relaxed: local, ordered by the word, here and below. */
+    asking->channel = atomic_load_explicit(&pending->channel, memory_order_relaxed);
+    asking->deadline_ns = atomic_load_explicit(&pending->deadline_ns,
+                                               memory_order_relaxed);
+    asking->async = word & ASYNC;
+}
+
+bool pending_look(struct inbox *inbox, uint64_t ticket, struct asking *asking)
 {
     struct pending *pending = pending_of(inbox, ticket);
     uint64_t word = atomic_load(&pending->word);
 
-    while (is_for(word, ticket) && (word & PHASE_MASK) != PENDING_NOT) {
-        uint32_t slot = slot_of(pending);
+    read_asking(pending, word, asking);
+    return is_for(word, ticket) && (word & PHASE_MASK) == PENDING &&
+           atomic_load(&pending->word) == word;
+}
 
-        if ((word & PHASE_MASK) == PENDING_TAKING) {
-            sched_yield(); /* another thread is between two stores */
-            word = atomic_load(&pending->word);
-            continue;
-        }
-        if (!atomic_compare_exchange_strong(&pending->word, &word,
-                                            word_with(word, PENDING_NOT)))
-            continue;
-        if ((word & PHASE_MASK) == PENDING_READY) {
-            if (word & ASYNC)
-                atomic_fetch_sub(&inbox->ready, 1);
-            slot_free(&inbox->arena->peer, slot);
-        }
-        return true;
-    }
-    return false;
+/* PENDING -> TAKING: nobody but this thread ends the ticket. */
+static bool seize(struct inbox *inbox, uint64_t ticket, uint64_t *word)
+{
+    struct pending *pending = pending_of(inbox, ticket);
+
+    *word = atomic_load(&pending->word);
+    return is_for(*word, ticket) && (*word & PHASE_MASK) == PENDING &&
+           atomic_compare_exchange_strong(&pending->word, word,
+                                          word_with(*word, PENDING_TAKING));
+}
+
+/* What came is here: whoever answers it once more is too late. */
+static void answered(struct inbox *inbox, uint64_t ticket)
+{
+    /* relaxed: such an answer may be left to who needs memory. */
+    shm_store(shared_word(inbox, ticket), 0, memory_order_relaxed);
+}
+
+/* A message that came, and that nobody waits for. */
+static void drop(struct inbox *inbox, uint32_t slot)
+{
+    view_count(&inbox->arena->view, COUNT_STALE_REPLIES, 1);
+    slot_free(&inbox->arena->peer, slot);
 }
 
 /* A message that came, for @p ticket: hand it over, or find that nobody wants it. */
 static void deliver(struct inbox *inbox, uint64_t ticket, uint32_t slot)
 {
     struct pending *pending = pending_of(inbox, ticket);
-    uint64_t word = atomic_load(&pending->word);
+    uint64_t word;
 
-    if (!is_for(word, ticket) || (word & PHASE_MASK) != PENDING ||
-        !atomic_compare_exchange_strong(&pending->word, &word,
-                                        word_with(word, PENDING_TAKING))) {
-        view_count(&inbox->arena->view, COUNT_STALE_REPLIES, 1);
-        slot_free(&inbox->arena->peer, slot);
+    if (!seize(inbox, ticket, &word)) {
+        drop(inbox, slot);
         return;
     }
+    answered(inbox, ticket);
     set_slot(pending, slot);
     if (word & ASYNC)
         atomic_fetch_add(&inbox->ready, 1);
     atomic_store(&pending->word, word_with(word, PENDING_READY));
-    wake_all(&inbox->arena->view, &inbox->queue->ring.channel->items);
+    tell(inbox);
 }
 
 /* One message out of the inbox. 0, -EAGAIN. */
@@ -210,18 +282,85 @@ static int pull(struct inbox *inbox, uint32_t *slot, uint64_t *ticket)
     return result;
 }
 
-/* Take a request that is in phase @p from out of the table. */
-static bool claim(struct inbox *inbox, uint64_t ticket, enum phase from)
+struct ending {
+    struct inbox *inbox;
+    struct pending *pending;
+    uint64_t word;
+};
+
+/* The ticket has ended; so has what we know of it. What came for it is dropped, and what came
+ * for others is handed over. */
+static void drain(void *context)
+{
+    struct ending *ending = context;
+    uint64_t ticket;
+    uint32_t slot;
+
+    atomic_store(&ending->pending->word, word_with(ending->word, PENDING_NOT));
+    while (pull(ending->inbox, &slot, &ticket) == 0)
+        deliver(ending->inbox, ticket, slot);
+}
+
+/* Nothing has come, and nothing shall. False: it is not PENDING any more. */
+static bool give_up(struct inbox *inbox, uint64_t ticket)
+{
+    struct ending ending = {.inbox = inbox, .pending = pending_of(inbox, ticket)};
+
+    if (!seize(inbox, ticket, &ending.word))
+        return false;
+    ticket_give_up(shared_word(inbox, ticket), drain, &ending);
+    tell(inbox);
+    return true;
+}
+
+/* Take a request that is READY out of the table. */
+static bool take_ready(struct inbox *inbox, uint64_t ticket)
 {
     struct pending *pending = pending_of(inbox, ticket);
     uint64_t word = atomic_load(&pending->word);
 
-    if (!is_for(word, ticket) || (word & PHASE_MASK) != from ||
+    if (!is_for(word, ticket) || (word & PHASE_MASK) != PENDING_READY ||
         !atomic_compare_exchange_strong(&pending->word, &word,
                                         word_with(word, PENDING_NOT)))
         return false;
-    if (from == PENDING_READY && (word & ASYNC))
+    if (word & ASYNC)
         atomic_fetch_sub(&inbox->ready, 1);
+    return true;
+}
+
+bool pending_close(struct inbox *inbox, uint64_t ticket)
+{
+    struct pending *pending = pending_of(inbox, ticket);
+
+    for (;;) {
+        uint64_t word = atomic_load(&pending->word);
+        uint32_t slot = slot_of(pending);
+
+        if (!is_for(word, ticket) || (word & PHASE_MASK) == PENDING_NOT)
+            return false;
+        if ((word & PHASE_MASK) == PENDING_TAKING) {
+            sched_yield(); /* another thread is between two stores */
+        } else if ((word & PHASE_MASK) == PENDING_READY) {
+            if (!take_ready(inbox, ticket))
+                continue;
+            drop(inbox, slot);
+            return true;
+        } else if (give_up(inbox, ticket)) {
+            return true;
+        }
+    }
+}
+
+/* What came is for the caller itself. */
+static bool claim(struct inbox *inbox, uint64_t ticket)
+{
+    uint64_t word;
+
+    if (!seize(inbox, ticket, &word))
+        return false;
+    answered(inbox, ticket);
+    atomic_store_explicit(&pending_of(inbox, ticket)->word, word_with(word, PENDING_NOT),
+                          memory_order_release); /* local: pairs with pending_open() */
     return true;
 }
 
@@ -237,12 +376,12 @@ int pending_take(struct inbox *inbox, uint64_t ticket, uint32_t *slot)
             return -ESTALE;
         if ((word & PHASE_MASK) == PENDING_READY) {
             *slot = slot_of(pending);
-            return claim(inbox, ticket, PENDING_READY) ? 0 : -ESTALE;
+            return take_ready(inbox, ticket) ? 0 : -ESTALE;
         }
         result = pull(inbox, slot, &came);
         if (result < 0)
             return result;
-        if (came == ticket && claim(inbox, ticket, PENDING))
+        if (came == ticket && claim(inbox, ticket))
             return 0;
         deliver(inbox, came, *slot);
     }
@@ -265,14 +404,61 @@ int pending_take_any(struct inbox *inbox, uint64_t *ticket, uint32_t *slot)
                 continue;
             *ticket = ticket_of(word, i);
             *slot = slot_of(&inbox->pending[i]);
-            if (claim(inbox, *ticket, PENDING_READY))
+            if (take_ready(inbox, *ticket))
                 return 0;
         }
         result = pull(inbox, slot, ticket);
         if (result < 0)
             return result;
-        if (is_async(inbox, *ticket) && claim(inbox, *ticket, PENDING))
+        if (is_async(inbox, *ticket) && claim(inbox, *ticket))
             return 0;
         deliver(inbox, *ticket, *slot);
     }
+}
+
+bool pending_overdue(const struct inbox *inbox)
+{
+    int64_t soonest = atomic_load(&inbox->soonest_ns);
+
+    return soonest < INT64_MAX && os->now_ns() >= soonest;
+}
+
+/* Of one asynchronous request: whether its time is over. */
+static bool is_over(struct inbox *inbox, uint32_t i, int64_t now_ns, uint64_t *ticket,
+                    struct asking *asking)
+{
+    uint64_t word = atomic_load(&inbox->pending[i].word);
+
+    if ((word & (PHASE_MASK | ASYNC | SENDING)) != (PENDING | ASYNC))
+        return false;
+    *ticket = ticket_of(word, i);
+    return pending_look(inbox, *ticket, asking) && now_ns >= asking->deadline_ns;
+}
+
+bool pending_expired(struct inbox *inbox, uint64_t *ticket, struct asking *asking)
+{
+    int64_t now = os->now_ns();
+    bool found = false;
+
+    if (now < atomic_load(&inbox->soonest_ns))
+        return false;
+    /* Deadlines that come from here on are remembered anew, those from before are seen. */
+    atomic_store(&inbox->soonest_ns, INT64_MAX);
+    for (uint32_t i = 0; i < TR_MAX_REQUESTS; i++) {
+        uint64_t word = atomic_load(&inbox->pending[i].word), one;
+        struct asking what;
+
+        if (!found && is_over(inbox, i, now, &one, &what) && give_up(inbox, one)) {
+            *ticket = one;
+            *asking = what;
+            found = true;
+        } else if ((word & (PHASE_MASK | ASYNC | SENDING)) == (PENDING | ASYNC)) {
+            read_asking(&inbox->pending[i], word, &what);
+            (void)remember(inbox, what.deadline_ns);
+        }
+    }
+    /* Who went to sleep meanwhile knew of none. */
+    if (atomic_load(&inbox->soonest_ns) < INT64_MAX)
+        tell(inbox);
+    return found;
 }

@@ -7,12 +7,14 @@
 #include <time.h>
 
 #include "ipc/channel.h"
+#include "ipc/receivers.h"
 #include "ipc/wait.h"
 #include "ipc/wake.h"
 #include "src/error.h"
 #include "src/message.h"
 #include "src/options.h"
 #include "src/queue.h"
+#include "src/request.h"
 #include "src/waitset.h"
 
 #define FALLBACK_CAPACITY 256
@@ -106,7 +108,7 @@ static int check_same(const tr_queue *queue, const tr_queue_options *options)
 }
 
 int queue_open_any(tr_arena *arena, const char *name, const tr_queue_options *options,
-                   tr_queue **out)
+                   uint64_t behind, tr_queue **out)
 {
     struct channel_wish wish = {.name = name,
                                 .kind = CHANNEL_QUEUE,
@@ -121,6 +123,8 @@ int queue_open_any(tr_arena *arena, const char *name, const tr_queue_options *op
 
     if (!queue)
         return tr_fail(TR_ENOMEM, "no memory for the handle of a queue");
+    if (behind)
+        wish.ring_bytes = UINT64_C(8) * options->capacity + behind;
     result = channel_open_waiting(arena, &wish, &index);
     if (result == 0 && channel_ring(&arena->view, index, &queue->ring) < 0)
         result = explain_open(arena, name, -EBADMSG);
@@ -150,7 +154,7 @@ int tr_queue_open(tr_arena *arena, const char *name, const tr_queue_options *giv
         result = check_options(name, &options);
     if (result == 0)
         result = arena_enter(arena);
-    return result < 0 ? result : queue_open_any(arena, name, &options, out);
+    return result < 0 ? result : queue_open_any(arena, name, &options, 0, out);
 }
 
 void tr_queue_close(tr_queue *queue)
@@ -252,11 +256,25 @@ static int open_received(tr_queue *queue, uint32_t slot, tr_message **out)
     if (result == 0 && __builtin_expect(arena->view.geo.flags & TR_ARENA_CRC32C, 0))
         result = message_verify(message);
     if (result < 0) {
-        slot_free(&arena->peer, slot);
+        if (!request_refuse(message, result))
+            slot_free(&arena->peer, slot);
         return result;
     }
     *out = message_handle(message);
     return 0;
+}
+
+void queue_receives(tr_queue *queue)
+{
+    uint64_t me = holder_of(&queue->arena->peer);
+
+    /* relaxed: local; to say it twice does no harm. */
+    if (__builtin_expect(
+            atomic_load_explicit(&queue->receiver, memory_order_relaxed) == me, 1))
+        return;
+    receivers_note(&queue->arena->peer, queue->ring.index);
+    /* relaxed: as above. */
+    atomic_store_explicit(&queue->receiver, me, memory_order_relaxed);
 }
 
 int tr_queue_receive(tr_queue *queue, int64_t timeout_ns, tr_message **out)
@@ -267,6 +285,7 @@ int tr_queue_receive(tr_queue *queue, int64_t timeout_ns, tr_message **out)
     if (result < 0)
         return result;
     arena_pulse(queue->arena);
+    queue_receives(queue);
     result = try_receive(&receiving);
     if (result == -EAGAIN && timeout_ns != 0)
         result = wait_for_idle(&queue->arena->peer, &queue->ring.channel->items,
@@ -289,6 +308,11 @@ void tr_queue_shutdown(tr_queue *queue)
 uint64_t tr_queue_depth(const tr_queue *queue)
 {
     return ring_depth(&queue->ring);
+}
+
+uint32_t tr_queue_receivers(const tr_queue *queue)
+{
+    return receivers_count(&queue->arena->view, queue->ring.index);
 }
 
 uint32_t tr_queue_capacity(const tr_queue *queue)
@@ -342,6 +366,8 @@ int tr_waitset_add_queue(tr_waitset *set, tr_queue *queue, uint32_t want, uint64
                                  .want = TR_WRITABLE};
     if (want & TR_READABLE)
         result = waitset_add(set, &readable, token);
+    if (result == 0 && want & TR_READABLE)
+        queue_receives(queue);
     if (result == 0 && want & TR_WRITABLE)
         result = waitset_add(set, &writable, token);
     return result;

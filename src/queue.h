@@ -10,9 +10,13 @@
 struct tr_queue {
     struct tr_arena *arena;
     struct ring ring;
+    _Atomic uint64_t receiver; /* local: holder_of() who has said that it receives */
     bool stamp;
     char name[TR_MAX_CHANNEL_NAME + 1];
 };
+
+/* Say that this process receives from the queue; once. */
+void queue_receives(tr_queue *queue);
 
 /* Names that a user may give. 0, TR_EINVAL, TR_ENAMETOOLONG. */
 int channel_name_check(const char *name);
@@ -21,8 +25,9 @@ int channel_name_check(const char *name);
 int channel_open_waiting(struct tr_arena *arena, const struct channel_wish *wish,
                          uint32_t *index);
 
-/* tr_queue_open() for any name, also the library's own. */
+/* tr_queue_open() for any name, also the library's own; a new one has @p behind bytes more
+ * than its cells take. */
 int queue_open_any(tr_arena *arena, const char *name, const tr_queue_options *options,
-                   tr_queue **out);
+                   uint64_t behind, tr_queue **out);
 
 #endif

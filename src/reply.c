@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* reply.c - the server's side. */
-#include <errno.h>
 #include <string.h>
 
 #include "ipc/os.h"
 #include "ipc/owned.h"
-#include "ipc/wait.h"
 #include "src/descriptor.h"
 #include "src/error.h"
 #include "src/message.h"
 #include "src/request.h"
-
-#define FULL_NS INT64_C(1000000000) /* patience with a requester that takes nothing out */
 
 static struct slot_record *record_of(const struct message *message)
 {
@@ -31,21 +27,32 @@ int tr_is_request(const tr_message *given)
     return message && message_is_request(message);
 }
 
-int64_t tr_remaining_ns(const tr_message *given)
+/* 0: none. */
+static int64_t deadline_of(const struct message *message)
 {
-    const struct message *message = message_known(given);
-    struct slot_record *record;
-    int64_t deadline = 0, now;
+    struct slot_record *record = record_of(message);
 
-    if (!message)
-        return 0;
-    record = record_of(message);
-    if (shm_get(&record->tensors) & TENSORS_HEAD)
-        deadline = (int64_t)shm_get(&record->deadline_ns);
+    return shm_get(&record->tensors) & TENSORS_HEAD
+               ? (int64_t)shm_get(&record->deadline_ns)
+               : 0;
+}
+
+/* How much is left, TR_FOREVER, or 0. */
+static int64_t remaining(const struct message *message)
+{
+    int64_t deadline = deadline_of(message), now;
+
     if (deadline == 0)
         return TR_FOREVER;
     now = os->now_ns();
     return deadline > now ? deadline - now : 0;
+}
+
+int64_t tr_remaining_ns(const tr_message *given)
+{
+    const struct message *message = message_known(given);
+
+    return message ? remaining(message) : 0;
 }
 
 static int check_request(const tr_message *given, const char *step, struct message **out)
@@ -60,49 +67,30 @@ static int check_request(const tr_message *given, const char *step, struct messa
     return result;
 }
 
-struct answering {
-    struct peer *me;
-    struct route route;
-    uint32_t slot;
-};
-
-static int try_answer(void *context)
-{
-    struct answering *answering = context;
-
-    return request_answer(answering->me, &answering->route, answering->slot);
-}
-
 /* Put @p message into the inbox of who sent @p request. 0: it is gone, as it is if nobody
  * wants it any more. */
 static int answer(struct message *request, struct message *message)
 {
     struct tr_arena *arena = request->arena;
-    struct answering answering = {.me = &arena->peer, .slot = message->slot};
-    uint64_t route = shm_get(&record_of(request)->reply_to);
-    int result;
+    uint64_t word = shm_get(&record_of(request)->reply_to);
+    struct route route;
+    bool wanted = remaining(request) != 0;
 
-    if (!route_read(&arena->view, route, &answering.route))
+    if (!route_read(&arena->view, word, &route))
         return tr_fail(TR_ECORRUPT, "reply: where the request came from breaks a rule");
     ASSERT_HELD(&arena->peer, record_of(message));
     if (message != request)
-        shm_put(&record_of(message)->reply_to, route);
+        shm_put(&record_of(message)->reply_to, word);
     message_stamp(message, false);
     /* Once it is out, the requester may be a thread of ours, and use the same object. */
     message_end(message, message_handle(message));
-    result = try_answer(&answering);
-    if (result == -EAGAIN)
-        result = wait_for(&arena->peer, &answering.route.inbox.channel->room, try_answer,
-                          &answering, FULL_NS);
-    if (result == -EPIPE)
+    if (wanted)
+        wanted = request_answer(&arena->peer, &route, message->slot);
+    else
+        slot_free(&arena->peer, message->slot);
+    if (!wanted)
         view_count(&arena->view, COUNT_STALE_REPLIES, 1);
-    if (result == 0 || result == -EPIPE)
-        return 0;
-    message_keep(message);
-    return tr_fail_errno(
-        result, "reply: the inbox of participant %u (pid %u) is full",
-        answering.route.who,
-        shm_get(&view_participant(&arena->view, answering.route.who)->pid));
+    return 0;
 }
 
 int tr_reply(tr_message *asked, tr_message *answered)
@@ -140,11 +128,18 @@ int tr_request_reuse(tr_message *given, const tr_tensor_spec specs[], size_t n)
 {
     struct message *request = NULL;
     int result = check_request(given, "reuse", &request);
+    int64_t deadline;
 
     if (result < 0)
         return result;
+    deadline = deadline_of(request);
     spoil(request);
-    return message_respec(request, specs, n);
+    result = message_respec(request, specs, n);
+    if (deadline) { /* it stays the requester's */
+        message_begin_head(request);
+        shm_put(&record_of(request)->deadline_ns, (uint64_t)deadline);
+    }
+    return result;
 }
 
 static int write_error(struct message *request, int32_t code, const char *text)
@@ -174,6 +169,12 @@ static int answer_error(struct message *request, int32_t code, const char *text)
     int result = write_error(request, code, text);
 
     return result < 0 ? result : answer(request, request);
+}
+
+bool request_refuse(struct message *message, int code)
+{
+    return message_is_request(message) &&
+           answer_error(message, code, "the request arrived damaged") == 0;
 }
 
 int tr_reply_error(tr_message *given, int32_t code, const char *text)

@@ -8,6 +8,7 @@
 #include "ipc/os.h"
 #include "ipc/owned.h"
 #include "ipc/wait.h"
+#include "ipc/wake.h"
 #include "src/error.h"
 #include "src/message.h"
 
@@ -83,14 +84,15 @@ static int check(tr_queue *queue, const tr_message *given)
     return result;
 }
 
+/* INT64_MAX: none. */
 static int64_t deadline_in(int64_t timeout_ns)
 {
     int64_t now;
 
     if (timeout_ns < 0)
-        return 0;
+        return INT64_MAX;
     now = os->now_ns();
-    return timeout_ns > INT64_MAX - now ? 0 : now + timeout_ns;
+    return timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
 }
 
 /* Write the way back, and send. On error the message is as it was, but for the room. */
@@ -99,13 +101,17 @@ static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *given,
                         uint64_t *ticket)
 {
     struct message *message = handle_address(given); /* checked */
+    const struct asking asking = {.slot = message->slot,
+                                  .channel = queue->ring.index,
+                                  .deadline_ns = deadline_ns,
+                                  .async = async};
     struct slot_record *record = view_record(&queue->arena->view, message->slot);
-    int result = pending_open(inbox, async, queue, message->slot, ticket);
+    int result = pending_open(inbox, &asking, ticket);
 
     if (result < 0)
         return result;
     ASSERT_HELD(&queue->arena->peer, record);
-    if (deadline_ns) {
+    if (deadline_ns < INT64_MAX) {
         message_begin_head(message);
         shm_put(&record->deadline_ns, (uint64_t)deadline_ns);
     }
@@ -115,6 +121,8 @@ static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *given,
         ASSERT_HELD(&queue->arena->peer, record);
         shm_put(&record->reply_to, 0);
         pending_close(inbox, *ticket);
+    } else if (async) {
+        pending_sent(inbox, *ticket);
     }
     return result;
 }
@@ -145,6 +153,7 @@ struct replying {
     struct inbox *inbox;
     uint64_t ticket;
     uint32_t slot;
+    struct asking asking; /* of one that was not answered */
 };
 
 static int try_take(void *context)
@@ -154,84 +163,72 @@ static int try_take(void *context)
     return pending_take(replying->inbox, replying->ticket, &replying->slot);
 }
 
+/* -ETIME: the deadline of replying->ticket has come. */
 static int try_take_any(void *context)
 {
     struct replying *replying = context;
+    int result = pending_take_any(replying->inbox, &replying->ticket, &replying->slot);
 
-    return pending_take_any(replying->inbox, &replying->ticket, &replying->slot);
+    if (result != -EAGAIN || !pending_overdue(replying->inbox))
+        return result;
+    return pending_expired(replying->inbox, &replying->ticket, &replying->asking)
+               ? -ETIME
+               : -EAGAIN;
 }
 
-static int await(struct replying *replying, wait_try *attempt, int64_t timeout_ns)
+static int await(struct replying *replying, int64_t timeout_ns)
 {
     struct inbox *inbox = replying->inbox;
-    int result;
 
     arena_pulse(inbox->arena);
-    result = attempt(replying);
-    if (result == -EAGAIN && timeout_ns != 0)
-        result = wait_for(&inbox->arena->peer, &inbox->queue->ring.channel->items,
-                          attempt, replying, timeout_ns);
-    return result;
+    return timeout_ns == 0
+               ? -EAGAIN
+               : wait_for(&inbox->arena->peer, &inbox->queue->ring.channel->items,
+                          try_take, replying, timeout_ns);
 }
 
-/* Who has messages of the queue in hand, and who may be waiting for some. */
-static void explain_serving(const tr_queue *queue)
+static uint64_t route_of(const struct inbox *inbox, uint64_t ticket)
 {
-    const struct view *view = &queue->arena->view;
-    uint32_t held[MAX_PARTICIPANTS] = {0}, shown = 0;
-
-    for (uint32_t i = 0; i < view->geo.slot_count; i++) {
-        struct slot_record *record = view_record(view, i);
-        uint64_t word = shm_get(&record->owner);
-
-        if (SLOT_STATE(word) == SLOT_RECEIVED &&
-            WHERE_CHANNEL(slot_where(record, word)) == queue->ring.index)
-            held[SLOT_WHO(word) % MAX_PARTICIPANTS]++;
-    }
-    tr_fail_more("; %lu wait in queue \"%s\", %s asleep on it",
-                 (unsigned long)tr_queue_depth(queue), queue->name,
-                 shm_get(&queue->ring.channel->items) & 1 ? "a server may be"
-                                                          : "no server is");
-    for (uint32_t i = 0; i < view->geo.participant_count && shown < 8; i++)
-        if (held[i]) {
-            tr_fail_more(", participant %u (pid %u) has %u in hand", i,
-                         shm_get(&view_participant(view, i)->pid), held[i]);
-            shown++;
-        }
-    if (!shown)
-        tr_fail_more(", nobody has any in hand");
+    return route_word(inbox->queue->ring.index, ticket);
 }
 
-/* Give it up. Whether nobody had received it. */
-static bool cancel(struct inbox *inbox, uint64_t ticket, bool *was)
+/* Give it up, and take the request back if nobody has it in hand. */
+static bool cancel(struct inbox *inbox, uint64_t ticket)
 {
-    struct pending *pending = &inbox->pending[ticket % TR_MAX_REQUESTS];
-    uint32_t slot = atomic_load_explicit(&pending->slot, memory_order_relaxed);
-    uint32_t channel = pending->queue ? pending->queue->ring.index : 0;
+    struct asking asking;
+    bool waits = pending_look(inbox, ticket, &asking);
 
-    *was = pending_close(inbox, ticket);
-    return *was && slot < inbox->arena->view.geo.slot_count &&
-           request_retract(&inbox->arena->peer, slot, channel,
-                           route_word(inbox->queue->ring.index, ticket));
+    if (!pending_close(inbox, ticket))
+        return false;
+    if (waits)
+        (void)request_retract(&inbox->arena->view, asking.slot, route_of(inbox, ticket));
+    return true;
 }
 
-static int give_up(struct inbox *inbox, tr_queue *queue, uint64_t ticket, int result,
-                   int64_t timeout_ns)
+/* The ticket has ended without a reply. Say why, and take the request back. */
+static void explain_end(struct inbox *inbox, uint64_t ticket, const struct asking *asking)
 {
-    bool was, untouched = cancel(inbox, ticket, &was);
-    int code = tr_fail_errno(result, "request: no reply within %ld ns; %s",
-                             (long)timeout_ns,
-                             untouched ? "nobody had received it" : "a server has it");
+    request_explain_one(inbox->arena, asking->slot, route_of(inbox, ticket));
+    (void)request_retract(&inbox->arena->view, asking->slot, route_of(inbox, ticket));
+    request_explain_queue(inbox->arena, asking->channel);
+}
 
-    explain_serving(queue);
+static int give_up(struct replying *replying, int result, int64_t timeout_ns)
+{
+    int code;
+
+    (void)pending_look(replying->inbox, replying->ticket, &replying->asking);
+    (void)pending_close(replying->inbox, replying->ticket);
+    code = tr_fail_errno(result, "request: no reply within %ld ns", (long)timeout_ns);
+    explain_end(replying->inbox, replying->ticket, &replying->asking);
     return code;
 }
 
 int tr_request(tr_queue *queue, tr_message *message, int64_t timeout_ns,
                tr_message **reply)
 {
-    struct replying replying;
-    int64_t deadline = 0, left = timeout_ns;
+    struct replying replying = {.ticket = 0};
+    int64_t deadline, left = timeout_ns;
     int result = check(queue, message);
 
     *reply = NULL;
@@ -243,22 +240,22 @@ int tr_request(tr_queue *queue, tr_message *message, int64_t timeout_ns,
     result = send_request(replying.inbox, queue, message, false, timeout_ns, deadline,
                           &replying.ticket);
     if (result == TR_EAGAIN || result == TR_ETIMEDOUT || result == TR_EINTR) {
-        explain_serving(queue);
+        request_explain_queue(queue->arena, queue->ring.index);
         (void)tr_release(message);
     }
     if (result < 0)
         return result;
     result = try_take(&replying); /* before the clock is read */
     if (result == -EAGAIN && timeout_ns > 0) {
-        left = deadline ? deadline - os->now_ns() : timeout_ns;
+        left = deadline < INT64_MAX ? deadline - os->now_ns() : timeout_ns;
         left = left < 0 ? 0 : left;
     }
     if (result == -EAGAIN)
-        result = await(&replying, try_take, left);
+        result = await(&replying, left);
     if (result == -EAGAIN && timeout_ns != 0)
         result = -ETIMEDOUT;
     if (result < 0)
-        return give_up(replying.inbox, queue, replying.ticket, result, timeout_ns);
+        return give_up(&replying, result, timeout_ns);
     return open_reply(replying.inbox, replying.slot, reply);
 }
 
@@ -276,49 +273,123 @@ static int no_ticket(uint64_t ticket)
                    (unsigned long)ticket);
 }
 
+/* How long to wait for the reply to one request; whether that ends it. */
+static bool until_deadline(struct replying *replying, int64_t *timeout_ns)
+{
+    int64_t left;
+
+    if (!pending_look(replying->inbox, replying->ticket, &replying->asking) ||
+        replying->asking.deadline_ns == INT64_MAX)
+        return false;
+    left = replying->asking.deadline_ns - os->now_ns();
+    left = left < 0 ? 0 : left;
+    if (*timeout_ns >= 0 && *timeout_ns < left)
+        return false;
+    *timeout_ns = left;
+    return true;
+}
+
+static int overdue(struct replying *replying)
+{
+    int code = tr_fail(TR_ETIMEDOUT, "the deadline of request 0x%lx has come",
+                       (unsigned long)replying->ticket);
+
+    explain_end(replying->inbox, replying->ticket, &replying->asking);
+    return code;
+}
+
+static int explain_wait(struct replying *replying, int result)
+{
+    struct tr_arena *arena = replying->inbox->arena;
+    int code = tr_fail_errno(result, "no reply to request 0x%lx yet",
+                             (unsigned long)replying->ticket);
+
+    if (result != -ETIMEDOUT ||
+        !pending_look(replying->inbox, replying->ticket, &replying->asking))
+        return code;
+    request_explain_one(arena, replying->asking.slot,
+                        route_of(replying->inbox, replying->ticket));
+    request_explain_service(arena, replying->asking.channel);
+    return code;
+}
+
 int tr_reply_wait(tr_arena *arena, uint64_t ticket, int64_t timeout_ns,
                   tr_message **reply)
 {
     struct replying replying = {.ticket = ticket};
     int result = enter(arena, &replying.inbox);
+    bool last;
 
     *reply = NULL;
     if (result < 0)
         return result;
-    result = await(&replying, try_take, timeout_ns);
+    result = try_take(&replying);
+    if (result == -EAGAIN) {
+        last = until_deadline(&replying, &timeout_ns);
+        result = await(&replying, timeout_ns);
+        if (last && (result == -EAGAIN || result == -ETIMEDOUT) &&
+            pending_close(replying.inbox, ticket))
+            return overdue(&replying);
+    }
     if (result == -ESTALE)
         return no_ticket(ticket);
     if (result < 0)
-        return tr_fail_errno(result, "wait for the reply to request 0x%lx",
-                             (unsigned long)ticket);
+        return explain_wait(&replying, result);
     return open_reply(replying.inbox, replying.slot, reply);
+}
+
+/* Sleep on the inbox, and not beyond the first deadline. */
+struct sleeping {
+    struct sleeper base;
+    struct inbox *inbox;
+    uint32_t seen;
+};
+
+static void announce(struct sleeper *self)
+{
+    struct sleeping *sleeping = (struct sleeping *)self;
+
+    sleeping->seen = wake_announce(&sleeping->inbox->queue->ring.channel->items);
+}
+
+static int sleep_until_due(struct sleeper *self, int64_t until_ns)
+{
+    struct sleeping *sleeping = (struct sleeping *)self;
+    _Atomic uint32_t *word = &sleeping->inbox->queue->ring.channel->items;
+    int64_t due = atomic_load(&sleeping->inbox->soonest_ns);
+
+    return os->futex_wait(word, sleeping->seen, due < until_ns ? due : until_ns);
 }
 
 int tr_reply_next(tr_arena *arena, int64_t timeout_ns, uint64_t *ticket,
                   tr_message **reply)
 {
     struct replying replying = {.ticket = 0};
+    struct sleeping sleeping = {.base = {announce, sleep_until_due, NULL}};
     int result = enter(arena, &replying.inbox);
 
     *reply = NULL;
     *ticket = 0;
     if (result < 0)
         return result;
-    result = await(&replying, try_take_any, timeout_ns);
+    sleeping.inbox = replying.inbox;
+    arena_pulse(arena);
+    result = wait_with(&arena->peer, &sleeping.base, try_take_any, &replying, timeout_ns);
+    if (result == 0 || result == -ETIME)
+        *ticket = replying.ticket;
+    if (result == -ETIME)
+        return overdue(&replying);
     if (result < 0)
-        return tr_fail_errno(result, "wait for the next reply");
-    *ticket = replying.ticket;
+        return tr_fail_errno(result, "no request has ended");
     return open_reply(replying.inbox, replying.slot, reply);
 }
 
 int tr_request_cancel(tr_arena *arena, uint64_t ticket)
 {
     struct inbox *inbox;
-    bool was;
     int result = enter(arena, &inbox);
 
     if (result < 0)
         return result;
-    (void)cancel(inbox, ticket, &was);
-    return was ? 0 : no_ticket(ticket);
+    return cancel(inbox, ticket) ? 0 : no_ticket(ticket);
 }

@@ -9,23 +9,27 @@
 #include "src/message.h"
 #include "src/queue.h"
 
-/* A request in flight. Word: bits 0-1 phase | bit 2 asynchronous | 3-63 generation. */
+/* A request in flight. Word: bits 0-1 phase | 2 asynchronous | 3 being sent | 4-63 generation.
+ * TAKING: a thread is between two stores. */
 enum phase { PENDING_NOT, PENDING, PENDING_TAKING, PENDING_READY };
 
 struct pending {
-    _Atomic uint64_t word; /* local: */
-    _Atomic uint32_t slot; /* local: of the request; when READY, of what came */
-    tr_queue *queue;       /* it was sent to */
+    _Atomic uint64_t word;       /* local: */
+    _Atomic uint32_t slot;       /* local: of the request; when READY, of what came */
+    _Atomic uint32_t channel;    /* local: of the queue it was sent to */
+    _Atomic int64_t deadline_ns; /* local: INT64_MAX: none */
 };
 
 /* Of one participant: a forked child makes its own. */
 struct inbox {
     struct tr_arena *arena;
     tr_queue *queue;
-    struct inbox *older;    /* the parent's, before a fork: kept until the end */
-    uint64_t holder;        /* holder_of() when it was made */
-    _Atomic uint32_t next;  /* local: hint, a pending that is free */
-    _Atomic uint32_t ready; /* local: how many asynchronous ones are READY */
+    struct inbox *older;        /* the parent's, before a fork: kept until the end */
+    uint64_t holder;            /* holder_of() when it was made */
+    _Atomic uint32_t next;      /* local: hint, a pending that is free */
+    _Atomic uint32_t ready;     /* local: how many asynchronous ones are READY */
+    _Atomic int64_t soonest_ns; /* local: no asynchronous one has its deadline before */
+    _Atomic uint64_t *tickets;  /* shared: whether each still waits */
     struct pending pending[TR_MAX_REQUESTS];
 };
 
@@ -33,12 +37,29 @@ struct inbox {
 int inbox_get(struct tr_arena *arena, struct inbox **out);
 void inbox_free(struct inbox *inbox);
 
-/* Make a ticket. 0, TR_ENOSPC. */
-int pending_open(struct inbox *inbox, bool async, tr_queue *queue, uint32_t slot,
-                 uint64_t *ticket);
+/* What a ticket is made for. */
+struct asking {
+    uint32_t slot, channel;
+    int64_t deadline_ns; /* INT64_MAX: none */
+    bool async;
+};
 
-/* End one that still waits. False: it does not any more. */
+/* Make a ticket. It does not run out before pending_sent(). 0, TR_ENOSPC. */
+int pending_open(struct inbox *inbox, const struct asking *asking, uint64_t *ticket);
+void pending_sent(struct inbox *inbox, uint64_t ticket);
+
+/* What one was made for. False: it has ended. */
+bool pending_look(struct inbox *inbox, uint64_t ticket, struct asking *asking);
+
+/* End one that still waits, and drop what came for it. False: it does not any more. */
 bool pending_close(struct inbox *inbox, uint64_t ticket);
+
+/* An asynchronous one whose deadline has come, and for which nothing has: it is ended. False:
+ * there is none. */
+bool pending_expired(struct inbox *inbox, uint64_t *ticket, struct asking *asking);
+
+/* Whether there may be one. */
+bool pending_overdue(const struct inbox *inbox);
 
 /* What came for a ticket, whose slot is now ours. 0; -EAGAIN: nothing yet; -ESTALE: the
  * ticket has ended. */
@@ -47,10 +68,20 @@ int pending_take(struct inbox *inbox, uint64_t ticket, uint32_t *slot);
 /* What came for any asynchronous one. 0, -EAGAIN. */
 int pending_take_any(struct inbox *inbox, uint64_t *ticket, uint32_t *slot);
 
+/* Added to the sentence of an error: who has the request in hand that may be in @p slot; who
+ * serves a queue; and who has how many of its messages, for which all slots are looked at. */
+void request_explain_one(const struct tr_arena *arena, uint32_t slot, uint64_t route);
+void request_explain_service(const struct tr_arena *arena, uint32_t channel);
+void request_explain_queue(const struct tr_arena *arena, uint32_t channel);
+
 /* Whether a message comes from a queue and asks for a reply. */
 bool message_is_request(const struct message *message);
 
 /* For tr_release(): an unanswered request is let go. Whether it is gone. */
 bool request_let_go(struct message *message);
+
+/* What was received, and breaks a rule: if it is a request, its requester is told. Whether it
+ * is gone. */
+bool request_refuse(struct message *message, int code);
 
 #endif

@@ -277,6 +277,19 @@ void waitset_listen(tr_waitset *set)
             notify_listen(&set->arena->peer, set->members[i].what.word);
 }
 
+int64_t waitset_due(const tr_waitset *set)
+{
+    int64_t first = INT64_MAX;
+
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct waitable *what = &set->members[i].what;
+        int64_t due = what->due ? what->due(what->context) : INT64_MAX;
+
+        first = due < first ? due : first;
+    }
+    return first;
+}
+
 /* Those that @p hints speak of, from `next` on. */
 static size_t scan(tr_waitset *set, uint64_t hints, tr_event *events, size_t capacity)
 {
@@ -429,7 +442,12 @@ static int sleep_on_words(struct waiting *waiting, int64_t until_ns)
 static int sleep_in(struct sleeper *self, int64_t until_ns)
 {
     struct waiting *waiting = (struct waiting *)self;
+    int64_t due;
 
+    pthread_mutex_lock(&waiting->set->mutex);
+    due = waitset_due(waiting->set);
+    pthread_mutex_unlock(&waiting->set->mutex);
+    until_ns = due < until_ns ? due : until_ns;
     STEP(waiting->words[waiting->count - 1].at, SHM_SYSTEM);
     if (waiting->bed == BED_POLL)
         return poll_until(waiting->set->epoll, until_ns);

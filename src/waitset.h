@@ -15,6 +15,8 @@ struct waitable {
     _Atomic uint32_t *word; /* items or room of a channel; NULL: a descriptor */
     /* What of TR_READABLE, TR_WRITABLE, TR_HUNGUP holds now: the look of wake.h. */
     uint32_t (*ready)(void *context);
+    /* When it will be ready by the clock alone, INT64_MAX: never. NULL: never. */
+    int64_t (*due)(void *context);
     void *context;
     int fd; /* -1, or the descriptor */
     uint32_t want;
@@ -40,6 +42,7 @@ struct tr_waitset {
     int epoll; /* -1: there is none */
     int kick;  /* eventfd: readable until it is cleared */
     int timer;
+    int64_t timer_at; /* when it will be readable */
     struct bell bell;
     enum bell_kind wish;
     int watch;     /* watch.h's descriptor, if it is in there; -1 */
@@ -59,6 +62,9 @@ void waitset_listen(tr_waitset *set);
 
 /* Look at the members; how many events were written. */
 size_t waitset_look(tr_waitset *set, tr_event *events, size_t capacity);
+
+/* When the first of the members will be ready by the clock alone, or INT64_MAX. */
+int64_t waitset_due(const tr_waitset *set);
 
 /* How often a descriptor is readable for nothing, at most. Tests make it an hour, so that a lost
  * wake-up is one. */

@@ -3,7 +3,8 @@
  *
  *  the bell    readable when the doorbell is rung (bell.h)
  *  the kick    an eventfd of our own: what is ready was not all taken, or members changed
- *  the timer   now and then: a waker may have died before it rang, others may be dead
+ *  the timer   now and then: a waker may have died before it rang, others may be dead; and
+ *              when a member is ready by the clock alone
  *  the watch   pidfds of the others, if this process is the one that looks for the dead
  *  descriptors that the user added
  *
@@ -95,11 +96,13 @@ static int hang_up_another(tr_waitset *set)
 static int set_timer(tr_waitset *set, int64_t ns)
 {
     const struct timespec slice = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    int64_t now = os->now_ns();
     const struct itimerspec slices = {.it_interval = slice, .it_value = slice};
     int saved = errno;
     int result = timerfd_settime(set->timer, 0, &slices, NULL) < 0 ? -errno : 0;
 
     errno = saved;
+    set->timer_at = ns > INT64_MAX - now ? INT64_MAX : now + ns;
     return result;
 }
 
@@ -283,6 +286,17 @@ static void clear(tr_waitset *set)
         set->naps = 0;
 }
 
+/* Not later than a member is ready by the clock. */
+static void hasten(tr_waitset *set)
+{
+    int64_t due = waitset_due(set), left;
+
+    if (due >= set->timer_at)
+        return;
+    left = due - os->now_ns();
+    (void)set_timer(set, left > 0 ? left : 1);
+}
+
 /* 0, or -errno: the bell works no more. */
 static int arm(tr_waitset *set)
 {
@@ -301,6 +315,7 @@ void waitset_fd_arm(tr_waitset *set)
     set->armed = true;
     if (arm(set) < 0 && (hang_up_another(set) < 0 || arm(set) < 0))
         waitset_fd_kick(set); /* better too often than never */
+    hasten(set);
 }
 
 void waitset_fd_kick(tr_waitset *set)

@@ -122,9 +122,17 @@ static uint32_t replies_readable(void *context)
 {
     struct inbox *inbox = context;
 
-    return atomic_load(&inbox->ready) || ring_readable(&inbox->queue->ring) == 0
+    return atomic_load(&inbox->ready) || ring_readable(&inbox->queue->ring) == 0 ||
+                   pending_overdue(inbox)
                ? TR_READABLE
                : 0;
+}
+
+static int64_t replies_due(void *context)
+{
+    struct inbox *inbox = context;
+
+    return atomic_load(&inbox->soonest_ns);
 }
 
 int tr_waitset_add_replies(tr_waitset *set, uint64_t token)
@@ -139,6 +147,7 @@ int tr_waitset_add_replies(tr_waitset *set, uint64_t token)
     return add(set, set->arena,
                (struct waitable){.word = &inbox->queue->ring.channel->items,
                                  .ready = replies_readable,
+                                 .due = replies_due,
                                  .context = inbox},
                token);
 }

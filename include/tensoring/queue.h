@@ -74,8 +74,9 @@ TR_API TR_CHECK int tr_queue_send(tr_queue *queue, tr_message *message,
  * Take the oldest message.
  *
  * @return 0, TR_EAGAIN (TR_NOWAIT and empty), TR_ETIMEDOUT, TR_EINTR, TR_ECLOSED (closed and
- *         empty), TR_ENOMEM, TR_EUSERS, TR_ECORRUPT (what came breaks a rule: it is freed
- *         and counted, the queue goes on).
+ *         empty), TR_ENOMEM, TR_EUSERS, TR_ECORRUPT or TR_ECHECKSUM (what came
+ *         breaks a rule: it is freed, if it is a request its requester gets TR_EREMOTE; the
+ *         queue goes on).
  *
  * Owner:    the caller: tr_release() it, or send it on.
  * Threads:  any. Progress: lock-free while there are messages, else blocks.
@@ -94,6 +95,12 @@ TR_API void tr_queue_shutdown(tr_queue *queue);
 
 /** How many messages are in the queue, about. Threads: any. Progress: wait-free. */
 TR_API uint64_t tr_queue_depth(const tr_queue *queue);
+
+/** How many processes that live receive from it: those that have called tr_queue_receive(), or
+ *  put it into a wait set for TR_READABLE, since they joined. 0: nobody serves it now.
+ *  Threads: any. Progress: wait-free. Syscalls: a few for each of them. Crash: who has died
+ *  does not count, whether or not somebody has reaped. */
+TR_API uint32_t tr_queue_receivers(const tr_queue *queue);
 
 /** How many it can hold. Threads: any. */
 TR_API uint32_t tr_queue_capacity(const tr_queue *queue);

@@ -5,8 +5,8 @@
  *  server: tr_queue_receive - read - tr_reply (or tr_reply_error)
  *
  * Many clients, many servers, one queue. Each request ends in exactly one way: a reply, an
- * error, TR_EPEERDIED, or its deadline. A reply that comes after its request was given up is
- * dropped, never taken for another's. */
+ * error, TR_EPEERDIED, TR_ETIMEDOUT at its deadline, or tr_request_cancel(). A reply that comes
+ * after that is dropped, never taken for another's, and keeps no memory from anybody. */
 #ifndef TENSORING_REQUEST_H
 #define TENSORING_REQUEST_H
 
@@ -24,7 +24,8 @@ TR_BEGIN_DECLS
  * @param message     as for tr_queue_send()
  * @param timeout_ns  for all of it: room in the queue, service, reply
  * @param reply       the answer; it may be the request's own slot. NULL unless 0 is returned
- * @return 0, TR_ETIMEDOUT or TR_EAGAIN (the detail tells who is serving), TR_EINTR,
+ * @return 0, TR_ETIMEDOUT or TR_EAGAIN (the detail tells who serves, who has the request in
+ *         hand, and what that process does), TR_EINTR,
  *         TR_EREMOTE (the server's error: tr_remote_code(), and the detail is its text),
  *         TR_EPEERDIED (a server died with it and it is not to be redelivered), TR_ECLOSED,
  *         TR_EINVAL, TR_EFORK, TR_ENOSPC (TR_MAX_REQUESTS are in flight, or no room for
@@ -36,14 +37,15 @@ TR_BEGIN_DECLS
  * Threads:  any; no other thread may be using @p message.
  * Progress: blocks up to the timeout. Syscalls: as sending and receiving.
  * Crash:    a request that nobody has received is still served; its reply is thrown away.
+ *           One that is in a queue that was shut down is served by who drains that queue.
  */
 TR_API TR_CHECK int tr_request(tr_queue *queue, tr_message *message, int64_t timeout_ns,
                                tr_message **reply);
 
 /**
  * Send a request and go on. End it by tr_reply_wait(), tr_reply_next() or
- * tr_request_cancel().
- * @param timeout_ns  for all of it, as the servers see it; this call waits for room alone
+ * tr_request_cancel(). At its deadline it ends by itself: the first two then say TR_ETIMEDOUT.
+ * @param timeout_ns  for all of it; this call waits for room alone. TR_FOREVER: no deadline
  * @param ticket      stands for the request, in this process
  * @return 0, TR_EAGAIN, TR_ETIMEDOUT, TR_EINTR, TR_ECLOSED, TR_EINVAL, TR_EFORK, TR_ENOSPC,
  *         TR_ENOMEM, TR_EUSERS.
@@ -59,7 +61,7 @@ TR_API TR_CHECK int tr_request_async(tr_queue *queue, tr_message *message,
  * The same, with a time of its own for room, and for processes in which some threads wait by
  * ticket and others take what comes next.
  * @param room_ns     how long this call waits for room
- * @param timeout_ns  for all of it, as the servers see it
+ * @param timeout_ns  from now to the deadline, as in tr_request_async()
  * @param flags       0: as tr_request_async(). TR_BY_TICKET: the end is for tr_reply_wait()
  *                    alone, in whichever thread it arrives.
  * @return as tr_request_async()
@@ -71,9 +73,11 @@ TR_API TR_CHECK int tr_request_begin(tr_queue *queue, tr_message *message,
 
 /**
  * The reply to one request.
- * @return 0, TR_EAGAIN, TR_ETIMEDOUT, TR_EINTR (in these three cases the ticket stays good),
- *         TR_EREMOTE, TR_EPEERDIED, TR_EINVAL (no such ticket: it has ended),
- *         TR_ECHECKSUM, TR_ECORRUPT, TR_ENOMEM, TR_EUSERS, TR_ENOSPC.
+ * @return 0, TR_EAGAIN, TR_EINTR (in these two cases the ticket stays good), TR_ETIMEDOUT (it
+ *         stays good if @p timeout_ns is over; it has ended if the request's deadline has come;
+ *         the detail says which, and who has the request), TR_EREMOTE, TR_EPEERDIED, TR_EINVAL
+ *         (no such ticket: it has ended), TR_ECHECKSUM, TR_ECORRUPT, TR_ENOMEM, TR_EUSERS,
+ *         TR_ENOSPC.
  * Owner: the caller. Threads: any. Progress: blocks up to the timeout.
  * Syscalls: none if it is there. Crash: as tr_request().
  */
@@ -83,8 +87,10 @@ TR_API TR_CHECK int tr_reply_wait(tr_arena *arena, uint64_t ticket, int64_t time
 /**
  * The next end of any asynchronous request of this process, for event loops; not of those
  * begun with TR_BY_TICKET.
- * @param ticket  which one it was; set on 0, TR_EREMOTE and TR_EPEERDIED, else 0
- * @return as tr_reply_wait()
+ * @param ticket  which one it was; 0: none has ended
+ * @return 0, TR_EREMOTE, TR_EPEERDIED, TR_ETIMEDOUT with a ticket (its deadline has come, no
+ *         reply), TR_ETIMEDOUT without one (@p timeout_ns is over), TR_EAGAIN, TR_EINTR,
+ *         TR_ECHECKSUM, TR_ECORRUPT, TR_ENOMEM, TR_EUSERS, TR_ENOSPC.
  * Owner: the caller. Threads: any. Progress: blocks up to the timeout.
  * Syscalls: none if one is there. Crash: as tr_request().
  */
@@ -92,7 +98,8 @@ TR_API TR_CHECK int tr_reply_next(tr_arena *arena, int64_t timeout_ns, uint64_t 
                                   tr_message **reply);
 
 /**
- * Wait for replies in a set, too: TR_READABLE when tr_reply_next() may have something.
+ * Wait for replies in a set, too: TR_READABLE when tr_reply_next() may have something, also
+ * when a deadline has come.
  * @return 0, TR_EINVAL, TR_ENOSPC, TR_ENOMEM, TR_EUSERS.
  * Owner: -. Threads: any. Syscalls: one if somebody waits. Crash: as
  * tr_waitset_add_queue().
@@ -100,10 +107,10 @@ TR_API TR_CHECK int tr_reply_next(tr_arena *arena, int64_t timeout_ns, uint64_t 
 TR_API TR_CHECK int tr_waitset_add_replies(tr_waitset *set, uint64_t token);
 
 /**
- * Give a request up. If nobody has received it yet it is taken back; else its reply will be
- * thrown away.
+ * Give a request up. If nobody has it in hand it is taken back; else its reply is thrown away.
  * @return 0, TR_EINVAL (no such ticket: it has ended).
- * Owner: -. Threads: any. Progress: lock-free. Syscalls: none. Crash: -.
+ * Owner: -. Threads: any. Progress: lock-free. Syscalls: none if nobody sleeps. Crash: a reply
+ * that lies there is freed by the reap.
  */
 TR_API TR_CHECK int tr_request_cancel(tr_arena *arena, uint64_t ticket);
 
@@ -134,9 +141,8 @@ TR_API TR_CHECK int tr_request_reuse(tr_message *request, const tr_tensor_spec s
  *                 @p request: the request itself goes back, with what was written into it. Who
  *                 writes into a request without tr_request_reuse() should serve a queue of
  *                 policy TR_DROP: a second server would get what was written.
- * @return 0 (also if the requester is dead, or has given up: the reply is thrown away),
- *         TR_EINVAL (not a request), TR_EFORK, TR_ETIMEDOUT (its inbox is full, and it takes
- *         nothing out), TR_EUSERS.
+ * @return 0 (also if the requester is dead, has given up, or its deadline has come: the reply is
+ *         thrown away), TR_EINVAL (not a request), TR_EFORK, TR_ECORRUPT, TR_EUSERS.
  * Owner:    both are gone on 0; on any error nothing has changed hands.
  * Threads:  any. Progress: lock-free. Syscalls: none if the requester is not asleep.
  * Crash:    the reply is there or not; in the second case the policy of the queue decides.
@@ -148,7 +154,7 @@ TR_API TR_CHECK int tr_reply(tr_message *request, tr_message *reply);
  * @param code  not 0; of the caller's choice
  * @param text  UTF-8; what does not fit in the request's slot, or in TR_MAX_ERROR_TEXT bytes,
  *              is cut off
- * @return 0, TR_EINVAL, TR_EFORK, TR_ETIMEDOUT, TR_EUSERS.
+ * @return 0, TR_EINVAL, TR_EFORK, TR_ECORRUPT, TR_EUSERS.
  * Owner: the request is gone on 0. Threads, Progress, Syscalls, Crash: as tr_reply().
  */
 TR_API TR_CHECK int tr_reply_error(tr_message *request, int32_t code, const char *text);

@@ -125,6 +125,20 @@ static void act_all(struct stage *stage)
     tr_release(reply);
 }
 
+/* Answered, and nobody waits for it any more: before the answer, and after it. */
+static void act_give_up(struct stage *stage)
+{
+    tr_message *request;
+
+    ask(stage);
+    act_answer_in_place(stage);
+    must("cancel", tr_request_cancel(stage->arena, stage->ticket));
+    ask(stage);
+    must("receive", tr_queue_receive(stage->queue, TR_NOWAIT, &request));
+    must("cancel", tr_request_cancel(stage->arena, stage->ticket));
+    must("reply", tr_reply(request, loan(stage, ANSWER)));
+}
+
 /* A server has died with the survivor's request: the victim reaps it. */
 static void ask_a_mortal(struct stage *stage)
 {
@@ -152,6 +166,7 @@ static const struct scene scenes[] = {
     {"answer anew", ask, act_answer_anew},
     {"forget", ask, act_forget},
     {"all of it", NULL, act_all},
+    {"give up", NULL, act_give_up},
     {"reap a server", ask_a_mortal, act_reap},
 };
 

@@ -13,15 +13,18 @@ enum { ASKED, INBOX, OTHER, CHANNELS };
 static struct ring sights[ACTORS + 1][CHANNELS];
 static struct ring *const own = sights[ACTORS]; /* the auditor's */
 
+static _Atomic uint64_t *tickets; /* of the inbox */
+
 struct attempt {
     struct actor *actor;
     struct ring *ring;
-    struct route route;
     uint32_t slot;
 };
 
 void request_build(const struct scenario *scenario)
 {
+    struct peer client = {.view = &world.view, .who = 0, .inc = 1};
+
     for (uint32_t i = 0; i < world.view.geo.channel_count; i++) {
         char name[CHANNEL_NAME];
 
@@ -34,8 +37,7 @@ void request_build(const struct scenario *scenario)
             if (channel_ring(&world.view, i, &sights[a][name[0] - 'a']) == 0)
                 world_local(&sights[a][name[0] - 'a'].passed);
     }
-    shm_put(&own[INBOX].channel->extra[INBOX_OWNER], 1);
-    shm_put(&view_participant(&world.view, 0)->inbox, own[INBOX].index + 1);
+    tickets = inbox_own(&client, own[INBOX].index, scenario->tickets);
     for (uint32_t i = 0; i < scenario->slots; i++)
         world_watch(&view_record(&world.view, i)->reply_to);
 }
@@ -66,13 +68,6 @@ static int try_take(void *context)
     return ring_take(attempt->ring, &attempt->actor->peer, &attempt->slot);
 }
 
-static int try_answer(void *context)
-{
-    struct attempt *attempt = context;
-
-    return request_answer(&attempt->actor->peer, &attempt->route, attempt->slot);
-}
-
 static int try_borrow(void *context)
 {
     struct attempt *attempt = context;
@@ -96,56 +91,122 @@ static int until(struct actor *me, _Atomic uint32_t *word, wait_try *try,
     return result;
 }
 
-/* What came to the inbox. */
-static void open_reply(struct actor *me, uint32_t slot, uint64_t ticket)
+static _Atomic uint64_t *word_of(uint64_t ticket)
 {
+    return &tickets[ticket % world.scenario->tickets];
+}
+
+/* What came to the inbox is in me->slot: whether it is for @p ticket. It is given back. */
+static bool open_reply(struct actor *me, uint64_t ticket)
+{
+    uint32_t slot = me->slot - 1;
     struct slot_record *record = record_of(slot);
-    uint64_t route = shm_get(&record->reply_to);
+    bool ours = ROUTE_TICKET(shm_get(&record->reply_to)) == ticket;
 
     if (!slot_is(shm_get(&record->owner), SLOT_RECEIVED, &me->peer))
         engine_fail("a reply that another holds");
-    if (ROUTE_TICKET(route) != ticket)
-        engine_fail("a reply to another request");
-    if (WHERE_CHANNEL(where_now(record)) == own[INBOX].index)
+    if (ours && WHERE_CHANNEL(where_now(record)) == own[INBOX].index)
         world.notes.taken[ticket - 1]++;
-    else
+    else if (ours)
         world.notes.maybe[ticket - 1]++; /* no reply: the server died */
+    if (ours)
+        shm_store(word_of(ticket), 0, memory_order_relaxed); /* relaxed: as in inbox.c */
+    slot_free(&me->peer, slot);
+    me->slot = 0;
+    return ours;
+}
+
+static void ask(struct actor *me, const struct op *op, struct attempt *attempt)
+{
+    uint64_t ticket = op->a + 1;
+
+    me->receiving = 1;
+    until(me, &view_live(&world.view)->classes[0].freed, try_loan, attempt, -1);
+    shm_put(&record_of(attempt->slot)->correlation_id, op->a);
+    shm_put(&record_of(attempt->slot)->reply_to, route_word(own[INBOX].index, ticket));
+    /* relaxed: as in inbox.c. */
+    shm_store(word_of(ticket), TICKET_WAITS(ticket), memory_order_relaxed);
+    world.notes.sent[op->a] = 1;
+    until(me, &own[ASKED].channel->room, try_put, attempt, -1);
+    me->slot = 0;
+    world.notes.sent[op->a] = 2;
+    attempt->ring = &sights[me->index][INBOX];
 }
 
 void do_ask(struct actor *me, const struct op *op)
 {
     struct attempt attempt = {.actor = me, .ring = &sights[me->index][ASKED]};
-    uint64_t ticket = op->a + 1;
 
-    me->receiving = 1;
-    until(me, &view_live(&world.view)->classes[0].freed, try_loan, &attempt, -1);
-    shm_put(&record_of(attempt.slot)->correlation_id, op->a);
-    shm_put(&record_of(attempt.slot)->reply_to, route_word(own[INBOX].index, ticket));
-    world.notes.sent[op->a] = 1;
-    until(me, &own[ASKED].channel->room, try_put, &attempt, -1);
-    me->slot = 0;
-    world.notes.sent[op->a] = 2;
+    ask(me, op, &attempt);
     me->receiving = 2; /* waits for a reply */
-    attempt.ring = &sights[me->index][INBOX];
-    until(me, &own[INBOX].channel->items, try_take, &attempt, -1);
-    open_reply(me, attempt.slot, ticket);
+    do
+        until(me, &own[INBOX].channel->items, try_take, &attempt, -1);
+    while (!open_reply(me, op->a + 1));
     me->receiving = 0;
+}
+
+struct giving_up {
+    struct attempt attempt;
+    uint64_t ticket;
+};
+
+static void drain_inbox(void *context)
+{
+    struct giving_up *up = context;
+    struct actor *me = up->attempt.actor;
+
+    while (until(me, &own[INBOX].channel->items, try_take, &up->attempt, 0) == 0)
+        (void)open_reply(me, up->ticket);
+}
+
+/* Ask, and soon have enough of waiting. */
+void do_ask_briefly(struct actor *me, const struct op *op)
+{
+    struct giving_up up = {{.actor = me, .ring = &sights[me->index][ASKED]}, op->a + 1};
+    uint32_t request;
+
+    ask(me, op, &up.attempt);
+    request = up.attempt.slot;
+    me->receiving = 0;
+    while (until(me, &own[INBOX].channel->items, try_take, &up.attempt, 0) == 0)
+        if (open_reply(me, up.ticket))
+            return;
+    ticket_give_up(word_of(up.ticket), drain_inbox, &up);
+    (void)request_retract(&world.view, request, route_word(own[INBOX].index, up.ticket));
+}
+
+/* Somebody who needs memory. */
+void do_need(struct actor *me, const struct op *op)
+{
+    struct attempt attempt = {.actor = me};
+
+    (void)op;
+    me->receiving = 3;
+    until(me, &view_live(&world.view)->classes[0].freed, try_loan, &attempt, -1);
+    me->receiving = 0;
+    shm_put(&record_of(attempt.slot)->reply_to, 0);
     slot_free(&me->peer, attempt.slot);
     me->slot = 0;
 }
 
-/* The request is ours, in the hand; the reply goes into @p slot. */
-static void answer(struct actor *me, uint32_t request, uint32_t slot, uint64_t route)
+/* From here on it is another thread of participant op->a. */
+void do_be_thread(struct actor *me, const struct op *op)
 {
-    struct attempt attempt = {.actor = me, .slot = slot};
+    shm_put(&view_participant(&world.view, me->peer.who)->word,
+            participant_word(PARTICIPANT_FREE, me->peer.inc));
+    me->peer.who = op->a;
+}
 
-    if (!route_read(&world.view, route, &attempt.route))
+/* The request is ours, in the hand; the reply goes into @p slot. */
+static void answer(struct actor *me, uint32_t request, uint32_t slot, uint64_t word)
+{
+    struct route route;
+
+    if (!route_read(&world.view, word, &route))
         engine_fail("where a request came from breaks a rule");
     if (slot != request)
-        shm_put(&record_of(slot)->reply_to, route);
-    if (wait_for(&me->peer, &own[INBOX].channel->room, try_answer, &attempt, 0) ==
-        -EAGAIN)
-        slot_free(&me->peer, slot);
+        shm_put(&record_of(slot)->reply_to, word);
+    (void)request_answer(&me->peer, &route, slot);
     if (slot != request)
         slot_free(&me->peer, request);
     me->slot = 0;
@@ -233,6 +294,17 @@ static bool under_way(uint64_t message)
     return false;
 }
 
+/* A reply, or a notice, that lies in the inbox. */
+static bool lies_there(uint32_t s)
+{
+    uint64_t word = shm_get(&record_of(s)->owner);
+
+    return (SLOT_STATE(word) == SLOT_QUEUED &&
+            WHERE_CHANNEL(where_now(record_of(s))) == own[INBOX].index) ||
+           (SLOT_STATE(word) == SLOT_ORPHAN &&
+            orphan_channel(&world.view, s, word) == own[INBOX].index);
+}
+
 static const char *check_client(const struct actor *client)
 {
     const struct op *op = &client->program[client->pc];
@@ -242,21 +314,30 @@ static const char *check_client(const struct actor *client)
             return "a requester sleeps beside its reply";
         if (!under_way(op->a))
             return "a requester waits for what nobody has";
-    }
-    if (client->status != DEAD)
         return NULL;
+    }
     for (uint32_t s = 0; s < world.view.geo.slot_count; s++) {
-        uint64_t word = shm_get(&record_of(s)->owner);
-
-        if ((SLOT_STATE(word) == SLOT_QUEUED &&
-             WHERE_CHANNEL(where_now(record_of(s))) == own[INBOX].index) ||
-            (SLOT_STATE(word) == SLOT_ORPHAN &&
-             orphan_channel(&world.view, s, word) == own[INBOX].index))
+        if (client->status == DEAD && lies_there(s))
             return "a dead one's reply stays behind";
+        if (client->status == DONE && !world.notes.killed && lies_there(s))
+            return "a reply that nobody waits for stays behind";
     }
     return NULL;
 }
 
+/* Somebody sleeps for a slot, and there is one. */
+static const char *check_needy(void)
+{
+    bool needy = false;
+    uint32_t slot;
+
+    for (uint32_t i = 0; i < world.actor_count; i++)
+        needy |= world.actors[i].status == ASLEEP && world.actors[i].receiving == 3;
+    return needy && slot_loan(&world.auditor, 0, &slot) == 0 ? "a sleeper beside memory"
+                                                             : NULL;
+}
+
+/* What is in the inbox is its owner's, or nobody's. */
 static const char *drain(void)
 {
     uint32_t slot, borrowed = 0, expected = 0;
@@ -264,7 +345,7 @@ static const char *drain(void)
     for (uint32_t m = 4; m < MESSAGES; m++)
         expected += world.notes.sent[m] == 2;
     for (uint32_t c = 0; c < CHANNELS; c++)
-        while (ring_take(&own[c], &world.auditor, &slot) == 0) {
+        while (c != INBOX && ring_take(&own[c], &world.auditor, &slot) == 0) {
             borrowed += c == OTHER && shm_get(&record_of(slot)->correlation_id) >= 4;
             slot_free(&world.auditor, slot);
         }
@@ -278,6 +359,8 @@ const char *request_check(const struct scenario *scenario)
 
     if (!why && engine_something_dead())
         why = "a dead one that nobody reaps";
+    if (!why)
+        why = check_needy();
     if (!why)
         why = drain();
     if (why)

@@ -13,11 +13,26 @@ void do_ask(struct actor *me, const struct op *op);
 void do_serve(struct actor *me, const struct op *op);
 void do_try_serve(struct actor *me, const struct op *op);
 void do_borrow(struct actor *me, const struct op *op);
+void do_ask_briefly(struct actor *me, const struct op *op);
+void do_need(struct actor *me, const struct op *op);
+void do_be_thread(struct actor *me, const struct op *op);
 
 #define ASK(m)         \
     {                  \
         do_ask, (m), 0 \
     } /* ask, and wait for what comes */
+#define ASK_BRIEFLY(m)         \
+    {                          \
+        do_ask_briefly, (m), 0 \
+    } /* ask, look for the reply, give up */
+#define NEED          \
+    {                 \
+        do_need, 0, 0 \
+    } /* loan, waiting, and give back */
+#define BE_THREAD_OF(i)      \
+    {                        \
+        do_be_thread, (i), 0 \
+    } /* act for the participant of actor i */
 #define SERVE          \
     {                  \
         do_serve, 0, 0 \

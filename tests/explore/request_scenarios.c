@@ -5,13 +5,28 @@
 #include "tests/explore/request_ops.h"
 
 /* clang-format off */
-#define ASKING .channels = 3, .capacity = 1, .build = request_build, \
+#define ASKING .channels = 3, .capacity = 1, .tickets = 4, .build = request_build, \
                .killed = request_killed, .check = request_check
 #define END    {0, 0, 0}
 #define LAST   {REAP, REAP, REAP, END}
 #define BIT(i) (1u << (i))
 
 static const struct scenario requests[] = {
+    {.name = "given up", ASKING, .slots = 2, .max_deliveries = 200,
+     .programs = {{ASK_BRIEFLY(0), END}, {SERVE, END}}},
+    {.name = "given up, and asked again", ASKING, .slots = 2, .max_deliveries = 200,
+     .programs = {{ASK_BRIEFLY(0), ASK_BRIEFLY(1), END}, {TRY_SERVE, TRY_SERVE, END}}},
+    {.name = "given up, another needs memory", ASKING, .slots = 1, .max_deliveries = 200,
+     .programs = {{ASK_BRIEFLY(0), END}, {SERVE_OWN, END}, {NEED, END}}},
+    {.name = "given up, kill 1", ASKING, .slots = 1, .max_deliveries = 200, .kills = 1,
+     .last = BIT(2), .immortal = BIT(2),
+     .programs = {{ASK_BRIEFLY(0), END}, {SERVE_OWN, END}, LAST}},
+    {.name = "given up, 2 threads", ASKING, .slots = 1, .max_deliveries = 200,
+     .programs = {{ASK_BRIEFLY(0), END}, {SERVE_OWN, END},
+                  {BE_THREAD_OF(1), BORROW(4), END}}},
+    {.name = "given up, 2 threads serve", ASKING, .slots = 1, .max_deliveries = 200,
+     .programs = {{ASK_BRIEFLY(0), ASK(1), END}, {SERVE_OWN, END},
+                  {BE_THREAD_OF(1), SERVE_OWN, END}}},
     {.name = "1 asks, 1 serves, kill 1", ASKING, .slots = 2, .max_deliveries = 200,
      .kills = 1, .last = BIT(2), .immortal = BIT(2),
      .programs = {{ASK(0), END}, {SERVE, END}, LAST}},

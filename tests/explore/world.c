@@ -108,11 +108,13 @@ static void open_channels(const struct scenario *scenario)
     static const char *names[] = {"a", "b", "c"};
 
     for (uint32_t i = 0; i < scenario->channels; i++) {
-        struct channel_wish wish = {.name = names[i],
-                                    .kind = CHANNEL_QUEUE,
-                                    .capacity = scenario->capacity,
-                                    .policy = scenario->drop >> i & 1,
-                                    .max_deliveries = scenario->max_deliveries};
+        struct channel_wish wish = {
+            .name = names[i],
+            .kind = CHANNEL_QUEUE,
+            .capacity = scenario->capacity,
+            .policy = scenario->drop >> i & 1,
+            .max_deliveries = scenario->max_deliveries,
+            .ring_bytes = UINT64_C(8) * (scenario->capacity + scenario->tickets)};
         const struct broadcast_wish news = {
             .name = names[i], .lag = scenario->capacity - 1, .seats = 2, .keep = 1};
         uint32_t index;
@@ -166,8 +168,9 @@ static void watch_everything(void)
             world_watch(&channel->items_listeners[0]);
             world_watch(&channel->room_listeners[0]);
         }
-        for (uint32_t c = 0;
-             c < world.scenario->capacity && world.scenario->kind != CHANNEL_BOARD; c++)
+        for (uint32_t c = 0; c < world.scenario->capacity + world.scenario->tickets &&
+                             world.scenario->kind != CHANNEL_BOARD;
+             c++)
             world_watch(cells + (size_t)8 * c);
     }
 }

@@ -218,11 +218,6 @@ static void deadlines_travel(void **state)
     assert_true(tr_remaining_ns(request) > 0);
     assert_ok(tr_reply(request, NULL));
     assert_int_equal(answer_to(arena, ticket), 1);
-    assert_ok(tr_request_async(queue, loan_i64(arena, 1, 2), TR_NOWAIT, &ticket));
-    request = take(queue, 2);
-    assert_int_equal(tr_remaining_ns(request), 0);
-    assert_ok(tr_reply(request, NULL));
-    assert_int_equal(answer_to(arena, ticket), 2);
     assert_ok(tr_request_async(queue, loan_i64(arena, 1, 3), TR_FOREVER, &ticket));
     request = take(queue, 3);
     assert_int_equal(tr_remaining_ns(request), TR_FOREVER);

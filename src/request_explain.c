@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* request_explain.c - why there is no reply: who serves, who has what in hand. */
+#include "ipc/receivers.h"
+#include "src/arena.h"
+#include "src/error.h"
+#include "src/request.h"
+#include "src/whois.h"
+
+#define SHOWN 8 /* participants at most, in one sentence */
+
+static void add_participant(const struct tr_arena *arena, uint32_t who)
+{
+    tr_fail_more(", participant %u (pid %u, %s)", who,
+                 shm_get(&view_participant(&arena->view, who)->pid),
+                 whois_state(&arena->view, arena->peer.who, who));
+}
+
+void request_explain_one(const struct tr_arena *arena, uint32_t slot, uint64_t route)
+{
+    struct slot_record *record;
+    uint64_t word;
+
+    if (slot >= arena->view.geo.slot_count)
+        return;
+    record = view_record(&arena->view, slot);
+    word = shm_get(&record->owner);
+    if ((shm_get(&record->reply_to) & ~ROUTE_SPOILT) != route) {
+        tr_fail_more("; a server had it");
+    } else if (SLOT_STATE(word) == SLOT_RECEIVED) {
+        tr_fail_more("; a server has it");
+        add_participant(arena, SLOT_WHO(word) % MAX_PARTICIPANTS);
+    } else if (SLOT_STATE(word) == SLOT_ORPHAN) {
+        tr_fail_more("; its server died, and no other has received it");
+    } else if (SLOT_STATE(word) == SLOT_QUEUED) {
+        tr_fail_more("; nobody had received it");
+    } else {
+        tr_fail_more("; a server had it");
+    }
+}
+
+void request_explain_service(const struct tr_arena *arena, uint32_t channel)
+{
+    char name[CHANNEL_NAME];
+    struct ring ring;
+    uint64_t waiting;
+    uint32_t serve;
+
+    if (channel >= arena->view.geo.channel_count ||
+        channel_ring(&arena->view, channel, &ring) < 0)
+        return;
+    channel_name(&arena->view, channel, name);
+    waiting = ring_depth(&ring);
+    serve = receivers_count(&arena->view, channel);
+    tr_fail_more("; %lu wait%s in queue \"%s\"", (unsigned long)waiting,
+                 waiting == 1 ? "s" : "", name);
+    if (serve == 0)
+        tr_fail_more(", nobody serves it");
+    else
+        tr_fail_more(", %u process%s serve%s it", serve, serve == 1 ? "" : "es",
+                     serve == 1 ? "s" : "");
+    if (shm_get(&ring.channel->closed))
+        tr_fail_more(", it is closed");
+}
+
+void request_explain_queue(const struct tr_arena *arena, uint32_t channel)
+{
+    const struct view *view = &arena->view;
+    uint32_t held[MAX_PARTICIPANTS] = {0}, shown = 0;
+
+    request_explain_service(arena, channel);
+    for (uint32_t i = 0; i < view->geo.slot_count; i++) {
+        struct slot_record *record = view_record(view, i);
+        uint64_t word = shm_get(&record->owner);
+
+        if (SLOT_STATE(word) == SLOT_RECEIVED &&
+            WHERE_CHANNEL(slot_where(record, word)) == channel)
+            held[SLOT_WHO(word) % MAX_PARTICIPANTS]++;
+    }
+    for (uint32_t i = 0; i < view->geo.participant_count && shown < SHOWN; i++)
+        if (held[i]) {
+            add_participant(arena, i);
+            tr_fail_more(" has %u in hand", held[i]);
+            shown++;
+        }
+    if (!shown)
+        tr_fail_more(", nobody has any in hand");
+    for (uint32_t i = 0; i < view->geo.participant_count && shown < SHOWN; i++)
+        if (!held[i] && receivers_has(view, channel, i)) {
+            add_participant(arena, i);
+            tr_fail_more(" has none");
+            shown++;
+        }
+}

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: MIT */
+/* Every request has one end, at its deadline if not before; those that were given up cost
+ * nobody anything; and who waited in vain is told why. */
+#include "support.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "src/arena.h"
+#include "src/request.h"
+#include "src/waitset.h"
+
+#define LONG (INT64_C(30) * 1000 * 1000 * 1000) /* ns: it hangs */
+#define SOON (INT64_C(20) * 1000 * 1000)
+
+static tr_queue *open_queue(tr_arena *arena)
+{
+    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
+    tr_queue *queue;
+
+    options.capacity = 2048;
+    assert_ok(tr_queue_open(arena, "ask", &options, &queue));
+    return queue;
+}
+
+static uint64_t ask_for(tr_queue *queue, int64_t value, int64_t timeout_ns,
+                        uint32_t flags)
+{
+    uint64_t ticket;
+
+    assert_ok(tr_request_begin(queue, loan_i64(tr_queue_arena(queue), 4, value),
+                               TR_NOWAIT, timeout_ns, flags, &ticket));
+    return ticket;
+}
+
+static uint64_t ask(tr_queue *queue, int64_t value)
+{
+    return ask_for(queue, value, TR_FOREVER, 0);
+}
+
+static tr_message *take(tr_queue *queue)
+{
+    tr_message *request;
+
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &request));
+    assert_true(tr_is_request(request));
+    return request;
+}
+
+static void end(tr_arena *arena, tr_queue *queue, uint64_t slots)
+{
+    assert_int_equal(stats_of(arena).slots_free, slots);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
+static void given_up_ones_hold_no_slot(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    tr_queue *queue = open_queue(arena);
+    tr_message *requests[4];
+    uint64_t tickets[4];
+    (void)state;
+
+    for (int i = 0; i < 4; i++)
+        tickets[i] = ask(queue, i);
+    for (int i = 0; i < 4; i++)
+        requests[i] = take(queue);
+    for (int i = 0; i < 2; i++) /* answered, then given up */
+        assert_ok(tr_reply(requests[i], NULL));
+    for (int i = 0; i < 4; i++)
+        assert_ok(tr_request_cancel(arena, tickets[i]));
+    for (int i = 2; i < 4; i++) /* given up, then answered */
+        assert_ok(tr_reply(requests[i], NULL));
+    assert_int_equal(stats_of(arena).stale_replies, 4);
+    end(arena, queue, 4);
+}
+
+/* A reply that nobody waits for, as a requester leaves it that is stopped while it gives up,
+ * or a server that is stopped while it answers. */
+static void put_stale(tr_arena *arena, uint64_t ticket)
+{
+    struct inbox *inbox;
+    uint32_t slot;
+
+    assert_ok(inbox_get(arena, &inbox));
+    assert_int_equal(slot_loan(&arena->peer, 0, &slot), 0);
+    shm_put(&view_record(&arena->view, slot)->reply_to,
+            route_word(inbox->queue->ring.index, ticket));
+    assert_int_equal(ring_put(&inbox->queue->ring, &arena->peer, slot), 0);
+}
+
+static void who_needs_memory_takes_it_from_stale_replies(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    tr_queue *queue = open_queue(arena);
+    uint64_t ticket = ask(queue, 1);
+    tr_message *message;
+    int status;
+    pid_t child;
+    (void)state;
+
+    assert_ok(tr_request_cancel(arena, ticket));
+    for (int i = 0; i < 4; i++)
+        put_stale(arena, ticket);
+    assert_int_equal(stats_of(arena).slots_queued, 4);
+    child = fork();
+    if (child == 0)
+        _exit(tr_loan_bytes(arena, 8, TR_NOWAIT, &message) != 0);
+    status = status_of(child);
+    assert_int_equal(status, 0);
+    assert_ok(tr_loan_bytes(arena, 8, TR_NOWAIT, &message));
+    tr_release(message);
+    assert_ok(tr_arena_reap(arena, NULL));
+    end(arena, queue, 4);
+}
+
+/* Its ring is full: each reply arrives all the same, at once, and so does each refusal. */
+static void a_full_inbox_holds_nobody_up(void **state)
+{
+    enum { SLOTS = TR_MAX_REQUESTS + 8 };
+    tr_arena *arena = make_arena(SLOTS, 0);
+    tr_queue *queue = open_queue(arena);
+    uint64_t stale = ask(queue, 1), answered = ask(queue, 2), released = ask(queue, 3);
+    tr_message *none, *requests[3], *reply;
+    struct inbox *inbox;
+    (void)state;
+
+    for (int i = 0; i < 3; i++)
+        requests[i] = take(queue);
+    assert_ok(tr_request_cancel(arena, stale));
+    tr_release(requests[0]);
+    for (int i = 0; i < TR_MAX_REQUESTS; i++)
+        put_stale(arena, stale);
+    assert_ok(inbox_get(arena, &inbox));
+    assert_false(ring_writable(&inbox->queue->ring));
+
+    assert_ok(tr_reply(requests[1], NULL));
+    tr_release(requests[2]);
+    assert_ok(tr_reply_wait(arena, answered, TR_NOWAIT, &reply));
+    assert_int_equal(first_i64(reply), 2);
+    tr_release(reply);
+    assert_int_equal(tr_reply_wait(arena, released, TR_NOWAIT, &reply), TR_EREMOTE);
+    assert_int_equal(tr_remote_code(), TR_ECANCELED);
+    assert_int_equal(tr_reply_wait(arena, released, TR_NOWAIT, &none), TR_EINVAL);
+    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &stale, &none), TR_EAGAIN);
+    end(arena, queue, SLOTS);
+}
+
+static void asynchronous_ones_end_at_their_deadline(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena);
+    uint64_t first = ask_for(queue, 1, SOON, 0), later = ask_for(queue, 2, LONG, 0),
+             ended;
+    tr_message *reply, *late;
+    (void)state;
+
+    assert_int_equal(tr_reply_next(arena, LONG, &ended, &reply), TR_ETIMEDOUT);
+    assert_int_equal(ended, first);
+    assert_null(reply);
+    assert_detail("nobody had received it");
+    assert_int_equal(tr_reply_wait(arena, first, TR_NOWAIT, &reply), TR_EINVAL);
+    assert_int_equal(first_i64(late = take(queue)), 2); /* the first was taken back */
+    assert_ok(tr_reply(late, NULL));
+    assert_ok(tr_reply_next(arena, TR_NOWAIT, &ended, &reply));
+    assert_int_equal(ended, later);
+    tr_release(reply);
+
+    first = ask_for(queue, 3, TR_NOWAIT, 0); /* its time is over at once */
+    late = take(queue);
+    assert_int_equal(tr_remaining_ns(late), 0);
+    assert_ok(tr_reply(late, NULL));
+    assert_int_equal(stats_of(arena).stale_replies, 1);
+    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ended, &reply), TR_ETIMEDOUT);
+    assert_int_equal(ended, first);
+    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ended, &reply), TR_EAGAIN);
+    assert_int_equal(ended, 0);
+    end(arena, queue, 8);
+}
+
+/* In whatever order they were begun. */
+static void each_ends_at_its_own_deadline(void **state)
+{
+    enum { ASKED = 16 };
+    tr_arena *arena = make_arena(ASKED, 0);
+    tr_queue *queue = open_queue(arena);
+    uint64_t tickets[ASKED], ended;
+    tr_message *reply;
+    (void)state;
+
+    for (int i = 0; i < ASKED; i++)
+        tickets[i] = ask_for(queue, i, SOON * (1 + (7 * i) % ASKED) / ASKED, 0);
+    for (int i = 0; i < ASKED; i++) {
+        int found = 0;
+
+        assert_int_equal(tr_reply_next(arena, LONG, &ended, &reply), TR_ETIMEDOUT);
+        for (int k = 0; k < ASKED; k++)
+            if (tickets[k] == ended) {
+                found++;
+                tickets[k] = 0;
+            }
+        assert_int_equal(found, 1);
+    }
+    end(arena, queue, ASKED);
+}
+
+static void those_by_ticket_end_at_their_deadline(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena);
+    uint64_t ticket = ask_for(queue, 1, LONG, TR_BY_TICKET), other;
+    tr_message *reply;
+    (void)state;
+
+    assert_int_equal(tr_reply_wait(arena, ticket, 1000, &reply), TR_ETIMEDOUT);
+    assert_detail("yet");
+    assert_ok(tr_reply(take(queue), NULL)); /* the ticket stayed good */
+    assert_ok(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply));
+    tr_release(reply);
+
+    ticket = ask_for(queue, 2, SOON, TR_BY_TICKET);
+    assert_int_equal(tr_reply_wait(arena, ticket, LONG, &reply), TR_ETIMEDOUT);
+    assert_detail("the deadline of request");
+    assert_int_equal(tr_reply_wait(arena, ticket, LONG, &reply), TR_EINVAL);
+    ticket = ask_for(queue, 3, TR_NOWAIT, TR_BY_TICKET);
+    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &other, &reply), TR_EAGAIN);
+    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_ETIMEDOUT);
+    assert_int_equal(tr_queue_receive(queue, TR_NOWAIT, &reply), TR_EAGAIN);
+    end(arena, queue, 8);
+}
+
+/* A reply in time is one, whenever it is fetched; and a server that writes into the request
+ * still knows until when. */
+static void replies_in_time_are_kept(void **state)
+{
+    const int64_t two = 2;
+    const tr_tensor_spec spec = {.dtype = {TR_INT, 64, 1}, .ndim = 1, .shape = &two};
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena);
+    uint64_t ticket = ask_for(queue, 1, LONG, 0), ended;
+    tr_message *request = take(queue), *reply;
+    (void)state;
+
+    assert_ok(tr_request_reuse(request, &spec, 1));
+    assert_true(tr_remaining_ns(request) > 0 && tr_remaining_ns(request) <= LONG);
+    assert_ok(tr_reply(request, NULL));
+    assert_ok(tr_reply_next(arena, TR_NOWAIT, &ended, &reply));
+    assert_int_equal(ended, ticket);
+    tr_release(reply);
+    end(arena, queue, 8);
+}
+
+static void wait_sets_wake_for_deadlines(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena);
+    tr_waitset *set;
+    tr_message *reply;
+    uint64_t ticket, ended;
+    tr_event event;
+    size_t count;
+    (void)state;
+
+    assert_ok(tr_waitset_open(arena, &set));
+    assert_ok(tr_waitset_add_replies(set, 5));
+    for (int polled = 0; polled < 2; polled++) {
+        struct pollfd poller = {.events = POLLIN};
+
+        if (polled) {
+            assert_ok(tr_waitset_fd(set, &poller.fd));
+            assert_int_equal(tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count),
+                             TR_EAGAIN);
+        }
+        ticket = ask_for(queue, 1, SOON, 0);
+        while (polled) {
+            assert_int_equal(poll(&poller, 1, 30000), 1);
+            if (tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count) == 0)
+                break;
+        }
+        if (!polled)
+            assert_ok(tr_waitset_wait(set, &event, 1, LONG, &count));
+        assert_int_equal(event.token, 5);
+        assert_int_equal(event.ready, TR_READABLE);
+        assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ended, &reply), TR_ETIMEDOUT);
+        assert_int_equal(ended, ticket);
+    }
+    tr_waitset_close(set);
+    end(arena, queue, 8);
+}
+
+/* A thread sleeps without a deadline when another asks with one. */
+struct listener {
+    tr_arena *arena;
+    uint64_t ended;
+    int code;
+};
+
+static void *follow(void *context)
+{
+    struct listener *listener = context;
+    tr_message *reply;
+
+    listener->code = tr_reply_next(listener->arena, LONG, &listener->ended, &reply);
+    return NULL;
+}
+
+static void sleepers_learn_of_new_deadlines(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena);
+    struct listener listener = {.arena = arena};
+    struct inbox *inbox;
+    pthread_t thread;
+    uint64_t ticket;
+    (void)state;
+
+    assert_ok(inbox_get(arena, &inbox));
+    assert_int_equal(pthread_create(&thread, NULL, follow, &listener), 0);
+    while (!(shm_get(&inbox->queue->ring.channel->items) & 1)) /* it sleeps, or will */
+        sched_yield();
+    ticket = ask_for(queue, 1, SOON, 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(listener.code, TR_ETIMEDOUT);
+    assert_int_equal(listener.ended, ticket);
+    end(arena, queue, 8);
+}
+
+/* A server that says by a pipe that it serves, then does as it is told. */
+static pid_t serve(tr_arena *arena, tr_queue *queue, bool take_one)
+{
+    int said[2];
+    char byte;
+    pid_t child;
+
+    assert_int_equal(pipe(said), 0);
+    child = fork();
+    if (child == 0) {
+        tr_message *request;
+        int code = tr_queue_receive(queue, take_one ? LONG : TR_NOWAIT, &request);
+
+        if (code != (take_one ? 0 : TR_EAGAIN) || write(said[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    close(said[1]);
+    assert_int_equal(read(said[0], &byte, 1), 1);
+    close(said[0]);
+    (void)arena;
+    return child;
+}
+
+static void kill_and_bury(pid_t child)
+{
+    kill(child, SIGKILL);
+    assert_true(WIFSIGNALED(status_of(child)));
+}
+
+static void a_service_knows_its_servers(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena), *other;
+    tr_waitset *set;
+    pid_t one, two;
+    (void)state;
+
+    assert_int_equal(tr_queue_receivers(queue), 0);
+    one = serve(arena, queue, false);
+    two = serve(arena, queue, false);
+    assert_int_equal(tr_queue_receivers(queue), 2);
+    kill_and_bury(one);
+    assert_int_equal(tr_queue_receivers(queue), 1); /* nobody has reaped */
+    assert_ok(tr_arena_reap(arena, NULL));
+    assert_int_equal(tr_queue_receivers(queue), 1);
+    kill_and_bury(two);
+    assert_int_equal(tr_queue_receivers(queue), 0);
+
+    /* who waits for it in a set serves it, too */
+    assert_ok(tr_queue_open(arena, "other", NULL, &other));
+    assert_ok(tr_waitset_open(arena, &set));
+    assert_ok(tr_waitset_add_queue(set, queue, TR_WRITABLE, 1));
+    assert_int_equal(tr_queue_receivers(queue), 0);
+    assert_ok(tr_waitset_add_queue(set, queue, TR_READABLE, 1));
+    assert_int_equal(tr_queue_receivers(queue), 1);
+    assert_int_equal(tr_queue_receivers(other), 0);
+    tr_waitset_close(set);
+    tr_queue_close(other);
+    assert_ok(tr_arena_reap(arena, NULL));
+    end(arena, queue, 8);
+}
+
+static void the_detail_says_who_serves(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena);
+    tr_message *reply;
+    uint64_t ticket;
+    pid_t child;
+    (void)state;
+
+    assert_int_equal(tr_request(queue, loan_i64(arena, 1, 1), 1000000, &reply),
+                     TR_ETIMEDOUT);
+    assert_detail("nobody had received it");
+    assert_detail("nobody serves it");
+
+    ticket = ask_for(queue, 1, LONG, TR_BY_TICKET);
+    child = serve(arena, queue, true);
+    assert_int_equal(kill(child, SIGSTOP), 0);
+    assert_int_equal(waitpid(child, NULL, WUNTRACED), child);
+    assert_int_equal(tr_request(queue, loan_i64(arena, 1, 1), 1000000, &reply),
+                     TR_ETIMEDOUT);
+    assert_detail("1 process serves it");
+    assert_detail("stopped) has 1 in hand");
+    assert_int_equal(tr_reply_wait(arena, ticket, 1000, &reply), TR_ETIMEDOUT);
+    assert_detail("a server has it, participant 1");
+    assert_detail("stopped");
+    kill_and_bury(child);
+    assert_int_equal(tr_reply_wait(arena, ticket, 1000, &reply), TR_ETIMEDOUT);
+    assert_detail("nobody serves it");
+    assert_ok(tr_request_cancel(arena, ticket));
+    assert_ok(tr_arena_reap(arena, NULL)); /* and is not redelivered */
+    assert_int_equal(tr_queue_receive(queue, TR_NOWAIT, &reply), TR_EAGAIN);
+    end(arena, queue, 8);
+}
+
+/* Its server dies, nobody has it in hand: it is taken back from where it waits for another. */
+static void what_waits_for_another_server_is_taken_back(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena);
+    uint64_t ticket = ask(queue, 1);
+    tr_message *request;
+    (void)state;
+
+    kill_and_bury(serve(arena, queue, true));
+    assert_ok(tr_arena_reap(arena, NULL));
+    assert_int_equal(stats_of(arena).redelivered, 1);
+    assert_ok(tr_request_cancel(arena, ticket));
+    assert_int_equal(tr_queue_receive(queue, TR_NOWAIT, &request), TR_EAGAIN);
+    end(arena, queue, 8);
+}
+
+/* A request that arrives damaged is not served, and its requester is told. */
+static void damaged_requests_are_refused(void **state)
+{
+    static const tr_slot_class class = {256, 8};
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_arena *arena;
+    tr_queue *queue;
+    tr_message *message, *reply;
+    uint64_t ticket;
+    int64_t *data;
+    (void)state;
+
+    options.classes = &class;
+    options.class_count = 1;
+    options.flags = TR_ARENA_CRC32C;
+    assert_ok(tr_arena_create(&arena, NULL, &options));
+    queue = open_queue(arena);
+    message = loan_i64(arena, 4, 1);
+    data = tr_message_tensor(message, 0)->data;
+    assert_ok(tr_request_async(queue, message, LONG, &ticket));
+    data[2] = 77;
+    assert_int_equal(tr_queue_receive(queue, TR_NOWAIT, &message), TR_ECHECKSUM);
+    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
+    assert_int_equal(tr_remote_code(), TR_ECHECKSUM);
+    end(arena, queue, 8);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(given_up_ones_hold_no_slot),
+        cmocka_unit_test(who_needs_memory_takes_it_from_stale_replies),
+        cmocka_unit_test(a_full_inbox_holds_nobody_up),
+        cmocka_unit_test(asynchronous_ones_end_at_their_deadline),
+        cmocka_unit_test(each_ends_at_its_own_deadline),
+        cmocka_unit_test(those_by_ticket_end_at_their_deadline),
+        cmocka_unit_test(replies_in_time_are_kept),
+        cmocka_unit_test(wait_sets_wake_for_deadlines),
+        cmocka_unit_test(sleepers_learn_of_new_deadlines),
+        cmocka_unit_test(a_service_knows_its_servers),
+        cmocka_unit_test(the_detail_says_who_serves),
+        cmocka_unit_test(what_waits_for_another_server_is_taken_back),
+        cmocka_unit_test(damaged_requests_are_refused),
+    };
+
+    waitset_slice_ns = INT64_C(3600) * 1000000000;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
