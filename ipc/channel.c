@@ -72,6 +72,7 @@ int channel_ring(const struct view *view, uint32_t index, struct ring *ring)
         .cells = (_Atomic uint64_t *)(void *)cells,
         .index = index,
         .capacity = capacity,
+        .words = bytes / 8,
         .shift = capacity & (capacity - 1) ? -1 : __builtin_ctz(capacity),
         .max_deliveries = shm_get(&channel->max_deliveries),
         .redeliver = shm_get(&channel->policy) == 0,

@@ -27,12 +27,22 @@ bool shm_swapped;
 enum mutant mutant_on;
 #endif
 
-static int64_t now_ns(void)
+static int64_t read_clock(clockid_t clock)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - timens_shift_ns();
+}
+
+static int64_t now_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t os_lately_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC_COARSE);
 }
 
 /* As the kernel takes it here: in the clock of our time namespace. */

@@ -42,6 +42,9 @@ struct os_calls {
     unsigned long (*runnable)(void);
 };
 
+/* The clock as it was at the last tick, at most 10 ms ago: a fraction of the price. */
+int64_t os_lately_ns(void);
+
 extern const struct os_calls os_kernel; /* the real ones */
 extern const struct os_calls *os;       /* in use; changed by tests alone */
 

@@ -25,17 +25,12 @@ static uint64_t owner_of(const struct view *view, uint32_t channel)
 }
 
 /* The words of an inbox's tickets, behind its cells. NULL: a rule is broken. */
-static _Atomic uint64_t *tickets_of(const struct view *view, uint32_t channel,
-                                    uint64_t *count)
+static _Atomic uint64_t *tickets_of(const struct ring *inbox, uint64_t *count)
 {
-    struct channel *entry = view_channel(view, channel);
-    uint64_t cells = UINT64_C(8) * shm_get(&entry->capacity), bytes;
-    uint8_t *at = channel_bytes(view, channel, &bytes);
-
-    *count = shm_get(&entry->extra[INBOX_TICKETS]);
-    if (!at || bytes < cells || *count == 0 || *count > (bytes - cells) / 8)
+    *count = shm_get(&inbox->channel->extra[INBOX_TICKETS]);
+    if (*count == 0 || *count & (*count - 1) || *count > inbox->words - inbox->capacity)
         return NULL;
-    return (_Atomic uint64_t *)(void *)(at + cells);
+    return inbox->cells + inbox->capacity;
 }
 
 bool route_read(const struct view *view, uint64_t word, struct route *route)
@@ -45,26 +40,28 @@ bool route_read(const struct view *view, uint64_t word, struct route *route)
     if (!route_is_request(word) || owner == 0 || owner > view->geo.participant_count ||
         channel_ring(view, ROUTE_CHANNEL(word), &route->inbox) < 0)
         return false;
-    route->ticket = tickets_of(view, ROUTE_CHANNEL(word), &count);
+    route->ticket = tickets_of(&route->inbox, &count);
     if (!route->ticket)
         return false;
     route->who = (uint32_t)owner - 1;
-    route->ticket += ROUTE_TICKET(word) % count;
+    route->ticket += ROUTE_TICKET(word) & (count - 1);
     route->waits = TICKET_WAITS(ROUTE_TICKET(word));
     return true;
 }
 
 _Atomic uint64_t *inbox_own(struct peer *me, uint32_t channel, uint32_t tickets)
 {
-    struct channel *entry = view_channel(me->view, channel);
-    uint64_t count;
     _Atomic uint64_t *words;
+    struct ring ring;
+    uint64_t count;
 
-    shm_put(&entry->extra[INBOX_TICKETS], tickets);
-    words = tickets_of(me->view, channel, &count);
+    if (channel_ring(me->view, channel, &ring) < 0)
+        return NULL;
+    shm_put(&ring.channel->extra[INBOX_TICKETS], tickets);
+    words = tickets_of(&ring, &count);
     if (!words)
         return NULL;
-    shm_put(&entry->extra[INBOX_OWNER], me->who + 1);
+    shm_put(&ring.channel->extra[INBOX_OWNER], me->who + 1);
     shm_put(&view_participant(me->view, me->who)->inbox, channel + 1);
     return words;
 }
@@ -212,7 +209,7 @@ void request_end_all(const struct view *view, uint32_t who)
         owner_of(view, (uint32_t)inbox - 1) != who + 1 ||
         channel_ring(view, (uint32_t)inbox - 1, &ring) < 0)
         return;
-    tickets = tickets_of(view, (uint32_t)inbox - 1, &count);
+    tickets = tickets_of(&ring, &count);
     for (uint64_t i = 0; tickets && i < count; i++)
         shm_store(&tickets[i], 0, E17); /* E17: before the looks below */
     ring_watch(&ring);

@@ -65,8 +65,8 @@ struct route {
 /* False: it is no request, or a rule is broken. */
 bool route_read(const struct view *view, uint64_t word, struct route *route);
 
-/* Make a queue that we opened our inbox, with room for that many tickets behind its cells.
- * Their words; NULL: there is no such room. */
+/* Make a queue that we opened our inbox, with room for that many tickets, a power of two,
+ * behind its cells. Their words; NULL: there is no such room. */
 _Atomic uint64_t *inbox_own(struct peer *me, uint32_t channel, uint32_t tickets);
 
 /* End a ticket of ours that nobody waits for any more; @p drain then takes everything out of

@@ -39,6 +39,7 @@ struct ring {
     _Atomic uint64_t *cells;
     uint32_t index;          /* of the channel */
     uint32_t capacity;       /* at least 1 */
+    uint64_t words;          /* of its memory, cells included */
     int shift;               /* capacity == 1 << shift, or -1 */
     _Atomic uint64_t passed; /* local: what we last saw of the head */
     uint32_t max_deliveries;

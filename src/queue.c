@@ -247,11 +247,14 @@ static int open_received(tr_queue *queue, uint32_t slot, tr_message **out)
     struct slot_record *record = view_record(&arena->view, slot);
     /* relaxed: ours. */
     uint64_t word = shm_load(&record->owner, memory_order_relaxed);
+    uint64_t tensors = shm_get(&record->tensors);
     int result;
 
+    if (tensors & TENSORS_HEAD) /* it lies in another line: a server asks for the deadline */
+        __builtin_prefetch((const void *)&record->deadline_ns);
     message->sequence = ring_sequence(&queue->ring, slot_where(record, word));
     message->deliveries = SLOT_DELIVERIES(word);
-    message->sender = TENSORS_SENDER(shm_get(&record->tensors));
+    message->sender = TENSORS_SENDER(tensors);
     result = message_open(arena, message, slot, arena->view.base, HELD_RECEIVED);
     if (result == 0 && __builtin_expect(arena->view.geo.flags & TR_ARENA_CRC32C, 0))
         result = message_verify(message);

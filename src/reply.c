@@ -9,6 +9,8 @@
 #include "src/message.h"
 #include "src/request.h"
 
+#define TICK_NS INT64_C(20000000) /* more than os_lately_ns() is behind */
+
 static struct slot_record *record_of(const struct message *message)
 {
     return view_record(&message->arena->view, message->slot);
@@ -67,6 +69,15 @@ static int check_request(const tr_message *given, const char *step, struct messa
     return result;
 }
 
+/* Whether its deadline has not come. */
+static bool in_time(const struct message *request)
+{
+    int64_t deadline = deadline_of(request);
+
+    return deadline == 0 || deadline - TICK_NS > os_lately_ns() ||
+           deadline > os->now_ns();
+}
+
 /* Put @p message into the inbox of who sent @p request. 0: it is gone, as it is if nobody
  * wants it any more. */
 static int answer(struct message *request, struct message *message)
@@ -74,7 +85,7 @@ static int answer(struct message *request, struct message *message)
     struct tr_arena *arena = request->arena;
     uint64_t word = shm_get(&record_of(request)->reply_to);
     struct route route;
-    bool wanted = remaining(request) != 0;
+    bool wanted = in_time(request);
 
     if (!route_read(&arena->view, word, &route))
         return tr_fail(TR_ECORRUPT, "reply: where the request came from breaks a rule");
