@@ -250,7 +250,8 @@ static int open_received(tr_queue *queue, uint32_t slot, tr_message **out)
     uint64_t tensors = shm_get(&record->tensors);
     int result;
 
-    if (tensors & TENSORS_HEAD) /* it lies in another line: a server asks for the deadline */
+    if (tensors &
+        TENSORS_HEAD) /* it lies in another line: a server asks for the deadline */
         __builtin_prefetch((const void *)&record->deadline_ns);
     message->sequence = ring_sequence(&queue->ring, slot_where(record, word));
     message->deliveries = SLOT_DELIVERIES(word);

@@ -291,7 +291,7 @@ static bool until_deadline(struct replying *replying, int64_t *timeout_ns)
 
 static int overdue(struct replying *replying)
 {
-    int code = tr_fail(TR_ETIMEDOUT, "the deadline of request 0x%lx has come",
+    int code = tr_fail(TR_ETIMEDOUT, "no reply to request 0x%lx by its deadline",
                        (unsigned long)replying->ticket);
 
     explain_end(replying->inbox, replying->ticket, &replying->asking);

@@ -52,10 +52,13 @@ int get_timeout(PyObject *seconds, int64_t *timeout_ns)
         PyErr_SetString(PyExc_ValueError, "the timeout is not a number");
         return -1;
     }
-    if (value <= 0)
-        *timeout_ns = TR_NOWAIT;
-    else
-        *timeout_ns = value < 9e9 ? (int64_t)(value * 1e9) : TR_FOREVER;
+    if (value < 0) {
+        PyErr_Format(PyExc_ValueError,
+                     "the timeout is %R; it must be 0 or more, or None to wait for ever",
+                     seconds);
+        return -1;
+    }
+    *timeout_ns = value < 9e9 ? (int64_t)(value * 1e9) : TR_FOREVER;
     return 0;
 }
 

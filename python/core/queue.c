@@ -173,6 +173,16 @@ static PyObject *queue_capacity(PyObject *object, void *unused)
                : NULL;
 }
 
+static PyObject *queue_receivers(PyObject *object, void *unused)
+{
+    ChannelObject *self = (ChannelObject *)object;
+
+    (void)unused;
+    return channel_is_open(self)
+               ? PyLong_FromUnsignedLong(tr_queue_receivers(self->handle))
+               : NULL;
+}
+
 static PyObject *queue_name(PyObject *object, void *unused)
 {
     ChannelObject *self = (ChannelObject *)object;
@@ -184,6 +194,8 @@ static PyObject *queue_name(PyObject *object, void *unused)
 
 static PyGetSetDef queue_getset[] = {
     {"capacity", queue_capacity, NULL, "How many messages it can hold.", NULL},
+    {"receivers", queue_receivers, NULL,
+     "How many living processes receive from it; 0: nobody does.", NULL},
     {"name", queue_name, NULL, "Its name in the arena.", NULL},
     {"closed", channel_closed, NULL, "Whether this handle, or its arena, is closed.",
      NULL},

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* request.c - ask over a queue and wait for the answer; answer.
  *
- * A request is sent asynchronously, its reply waited for in slices, and given up when the
- * time is over or a signal handler raises: nothing that is wanted is thrown away between
- * two slices. */
+ * A request is sent asynchronously, its reply waited for in slices, and given up when a signal
+ * handler raises: nothing that is wanted is thrown away between two slices. At its deadline the
+ * library ends it, and says why there was no reply. */
 #include "core.h"
 
 #include <tensoring/request.h>
@@ -33,31 +33,63 @@ static int ask(tr_queue *queue, tr_message *message, int64_t timeout_ns, int64_t
 typedef struct ReplyCall {
     tr_arena *arena;
     uint64_t ticket;
+    int64_t deadline_ns; /* not before the library's; INT64_MAX: none */
     tr_message *reply;
 } ReplyCall;
 
-static int reply_op(void *arg, int64_t timeout_ns)
+/* One slice, without the GIL. The last one goes beyond the deadline, so that the library ends
+ * the request, and says why there was no reply. */
+static int reply_slice(ReplyCall *call, bool *last)
 {
-    ReplyCall *call = arg;
+    int64_t left_ns = call->deadline_ns == INT64_MAX ? INT64_MAX
+                                                     : call->deadline_ns - now_ns();
+    PyThreadState *gil;
+    int code;
 
-    return tr_reply_wait(call->arena, call->ticket, timeout_ns, &call->reply);
+    *last = left_ns < 2 * SLICE_NS;
+    gil = PyEval_SaveThread();
+    code = tr_reply_wait(call->arena, call->ticket,
+                         *last ? (left_ns < 0 ? 0 : left_ns) + SLICE_NS : SLICE_NS,
+                         &call->reply);
+    PyEval_RestoreThread(gil);
+    return code;
 }
 
+static int wait_for_reply(ReplyCall *call)
+{
+    int code = tr_reply_wait(call->arena, call->ticket, TR_NOWAIT, &call->reply);
+    bool last = false;
+
+    if (code != TR_EAGAIN)
+        return code;
+    do {
+        if (PyErr_CheckSignals() < 0)
+            return RAISED;
+        code = reply_slice(call, &last);
+    } while (code == TR_EINTR || (code == TR_ETIMEDOUT && !last));
+    return code;
+}
+
+/* *what is what the error is about. */
 static int call(ChannelObject *self, PyObject *object, int64_t timeout_ns,
-                tr_message **reply)
+                tr_message **reply, const char **what)
 {
     int64_t since_ns = now_ns();
-    ReplyCall wait = {.arena = self->shared->arena};
+    ReplyCall wait = {.arena = self->shared->arena, .deadline_ns = INT64_MAX};
     tr_message *message;
     int code;
 
+    *what = "send";
     code = encode_object(self->state, self->shared, object, timeout_ns, &message);
     if (!code)
         code = ask(self->handle, message, timeout_ns, since_ns, &wait.ticket);
     if (code)
         return code;
-    code = wait_in_slices(reply_op, &wait, time_left(timeout_ns, since_ns));
-    if (code == RAISED || code == TR_EAGAIN || code == TR_ETIMEDOUT) {
+    *what = "call";
+    if (timeout_ns >= 0)
+        wait.deadline_ns = now_ns() + time_left(timeout_ns, since_ns);
+    code = wait_for_reply(&wait);
+    if (code == RAISED) {
         int given_up = tr_request_cancel(wait.arena, wait.ticket);
 
         (void)given_up; /* it has ended by itself: as well */
@@ -72,6 +104,7 @@ PyObject *queue_call(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
     static const char *const names[] = {"object", "timeout", NULL};
     ChannelObject *self = (ChannelObject *)object;
     PyObject *values[2] = {NULL}, *answer;
+    const char *what;
     int64_t timeout_ns;
     tr_message *reply = NULL;
     int code;
@@ -80,9 +113,9 @@ PyObject *queue_call(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
         get_timeout(values[1], &timeout_ns) < 0 || !channel_is_open(self))
         return NULL;
     self->busy++;
-    code = call(self, values[0], timeout_ns, &reply);
+    code = call(self, values[0], timeout_ns, &reply, &what);
     if (code)
-        answer = raise_code(self->state, code, "call");
+        answer = raise_code(self->state, code, what);
     else
         answer = decode_message(self->state, self->shared, reply);
     channel_leave(self);

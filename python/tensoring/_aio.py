@@ -370,9 +370,30 @@ async def _send(
         await hub.ready(queue, WRITABLE)
 
 
-async def _call(queue: ArenaQueue, obj: Any, deadline: float | None) -> Any:
+async def _ask(
+    hub: Hub, queue: ArenaQueue, obj: Any, timeout: float | None
+) -> tuple[int, _Waiter]:
+    """Send a request, in time."""
+    if timeout is None:
+        return await _send(hub, queue, obj, None)
+    if not timeout >= 0:
+        raise ValueError(f"the timeout is {timeout!r}; it must be 0 or more, or None")
+    deadline = asyncio.get_running_loop().time() + timeout
+    try:
+        async with asyncio.timeout_at(deadline) as scope:
+            return await _send(hub, queue, obj, deadline)
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        detail = f"no room in queue {queue.name!r}, or no free slot, within {timeout} s"
+        raise make_error(CODES["TR_ETIMEDOUT"], detail, "send") from None
+
+
+async def call(queue: ArenaQueue, obj: Any, timeout: float | None) -> Any:
+    """Ask, and wait for the answer, or for the request to end at its deadline. A cancelled
+    call is given up."""
     hub = hub_of(queue.arena)
-    ticket, waiter = await _send(hub, queue, obj, deadline)
+    ticket, waiter = await _ask(hub, queue, obj, timeout)
     try:
         failed, outcome = await waiter
     finally:
@@ -383,18 +404,3 @@ async def _call(queue: ArenaQueue, obj: Any, deadline: float | None) -> Any:
         raise outcome
     finally:
         del outcome, waiter  # or its traceback would keep itself alive
-
-
-async def call(queue: ArenaQueue, obj: Any, timeout: float | None) -> Any:
-    """Ask, and wait for the answer. A cancelled call is given up."""
-    if timeout is None:
-        return await _call(queue, obj, None)
-    deadline = asyncio.get_running_loop().time() + timeout
-    try:
-        async with asyncio.timeout_at(deadline) as scope:
-            return await _call(queue, obj, deadline)
-    except TimeoutError:
-        if not scope.expired():
-            raise
-        detail = f"no reply within {timeout} s"
-        raise make_error(CODES["TR_ETIMEDOUT"], detail, "call") from None

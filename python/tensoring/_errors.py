@@ -53,6 +53,10 @@ class PeerDied(Error, ConnectionResetError):
     """The process on the other side died."""
 
 
+class NoServer(PeerDied):
+    """No living process serves it."""
+
+
 class OutOfMemory(Error, MemoryError):
     """Not enough memory; the text says which limit was met."""
 

@@ -34,6 +34,11 @@ SLOTS = (
 _NAME = "queue"
 
 
+def _seconds(timeout: float | None) -> float | None:
+    """As multiprocessing takes it: less than 0 is 0."""
+    return None if timeout is None else max(0.0, timeout)
+
+
 def queue_arena(slots: Iterable[tuple[int, int]] | None) -> Arena:
     """The arena of one queue: any object may go through it, as with multiprocessing."""
     return Arena(
@@ -206,11 +211,11 @@ class Queue(SimpleQueue):
         if self._maxsize == 0:
             self._feeder.put(obj)
         else:
-            queue.send(obj, timeout if block else 0)
+            queue.send(obj, _seconds(timeout) if block else 0)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """The next object; Empty if there is none now, or within `timeout` seconds."""
-        return self._open().receive(timeout if block else 0)
+        return self._open().receive(_seconds(timeout) if block else 0)
 
     def put_nowait(self, obj: Any) -> None:
         """put() without waiting."""

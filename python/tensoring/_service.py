@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tensoring import _aio, _core, serializers
-from tensoring._errors import Closed
+from tensoring._errors import CODES, Closed, NoServer
 
 if TYPE_CHECKING:
     from tensoring._arena import Arena, ArenaQueue
@@ -22,8 +22,8 @@ class Service:
     event loops `await svc.serve_async(fn)` and `await svc.call_async(x)`.
 
     A call ends in exactly one way: a reply, RemoteError if the function raised, PeerDied
-    if every server that tried it died, or a timeout. A late reply is never taken for
-    another's."""
+    if every server that tried it died, or Timeout, which says who serves and who has the
+    request in hand. A late reply is never taken for another's."""
 
     def __init__(self, queue: ArenaQueue) -> None:
         self._queue = queue
@@ -43,13 +43,32 @@ class Service:
         """Its name in the arena."""
         return self._queue.name
 
-    def call(self, obj: Any, timeout: float | None = None) -> Any:
-        """Send `obj`, wait for the answer. The timeout in seconds is for all of it."""
+    @property
+    def servers(self) -> int:
+        """How many living processes serve it: those that have waited for a request. A
+        process that has died does not count, whether or not anybody has noticed."""
+        return self._queue.receivers
+
+    def _check_servers(self, need_server: bool) -> None:
+        if need_server and not self.servers:
+            error = NoServer(f"call: nobody serves {self.name!r}")
+            error.code = CODES["TR_EPEERDIED"]
+            raise error
+
+    def call(
+        self, obj: Any, timeout: float | None = None, need_server: bool = False
+    ) -> Any:
+        """Send `obj`, wait for the answer. The timeout in seconds is for all of it; 0 gives
+        a server no time. With need_server, NoServer at once if nobody serves."""
+        self._check_servers(need_server)
         return self._queue._call(obj, timeout)
 
-    async def call_async(self, obj: Any, timeout: float | None = None) -> Any:
+    async def call_async(
+        self, obj: Any, timeout: float | None = None, need_server: bool = False
+    ) -> Any:
         """Call in an event loop. Any number may be in flight; they wait for room in the
         queue and for slots. A call that is cancelled, or late, is given up."""
+        self._check_servers(need_server)
         return await _aio.call(self._queue, obj, timeout)
 
     def serve(self, function: Callable[[Any], Any], limit: int | None = None) -> int:

@@ -96,8 +96,12 @@ def test_late_replies_are_dropped(loop: str, arena: tr.Arena) -> None:
     before = free(arena)
 
     async def main() -> None:
-        with pytest.raises(tr.Timeout, match="no reply"):
+        with pytest.raises(tr.Timeout, match="no reply.*nobody serves it"):
             await service.call_async(np.zeros(3), timeout=0.01)
+        with pytest.raises(tr.NoServer):
+            await service.call_async(1, need_server=True)
+        with pytest.raises(ValueError, match="timeout is -1"):
+            await service.call_async(1, timeout=-1)
         assert free(arena) == before  # taken back out of the queue
         calls = [asyncio.create_task(service.call_async(i)) for i in range(3)]
         requests = [await service.queue.receive_message_async()]

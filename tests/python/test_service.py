@@ -58,6 +58,54 @@ def test_nobody_serves(arena: tr.Arena) -> None:
         service.serve_one(work, 0.01)
 
 
+def test_timeouts_say_why(arena: tr.Arena) -> None:
+    service = arena.service("model")
+    with pytest.raises(tr.Timeout, match="nobody had received it.*nobody serves it"):
+        service.call(1, timeout=0.05)
+    child = start(service)
+    assert service.call(1, timeout=30) == 2
+    os.kill(child.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+    with pytest.raises(tr.Timeout, match=r"1 process serves it.*stopped\)"):
+        service.call(1, timeout=0.05)
+    os.kill(child.pid, signal.SIGKILL)
+    child.join(30)
+    with pytest.raises(tr.Timeout, match="nobody serves it"):
+        service.call(1, timeout=0.05)
+
+
+def test_no_time(arena: tr.Arena) -> None:
+    service = arena.service("model", capacity=1)
+    before = free(arena)
+    with pytest.raises(tr.Timeout, match="nobody serves it"):
+        service.call(1, timeout=0)
+    assert free(arena) == before
+    service.queue.send(1)
+    with pytest.raises(tr.Full):
+        service.call(1, timeout=0)
+    for call in (service.call, service.queue.send):
+        with pytest.raises(ValueError, match="timeout is -1"):
+            call(1, timeout=-1)
+    with pytest.raises(ValueError, match="timeout is -0.5"):
+        service.queue.receive(-0.5)
+
+
+def test_a_service_knows_its_servers(arena: tr.Arena) -> None:
+    service = arena.service("model")
+    assert service.servers == 0
+    with pytest.raises(tr.NoServer, match="nobody serves 'model'"):
+        service.call(1, need_server=True)
+    child = start(service)
+    assert service.call(1, timeout=30) == 2
+    assert service.servers == 1
+    assert service.call(2, timeout=30, need_server=True) == 4
+    child.kill()
+    child.join(30)
+    assert service.servers == 0
+    with pytest.raises(ConnectionError):
+        service.call(1, need_server=True)
+
+
 def test_death_of_every_server(arena: tr.Arena) -> None:
     service = tr.Service(arena.queue("model", max_deliveries=1))
     child = start(service)
