@@ -84,14 +84,23 @@ void tr_look_close(tr_look *handle)
     free(handle);
 }
 
+static int missing(const char *what)
+{
+    return tr_fail(TR_EINVAL, "look: %s is NULL", what);
+}
+
 int tr_look_stats(const tr_look *handle, tr_stats *stats)
 {
+    if (!handle || !stats)
+        return missing(handle ? "stats" : "the handle");
     return stats_read(&handle->view, stats);
 }
 
 int tr_look_participants(const tr_look *handle, tr_participant_stats *out,
                          size_t capacity, size_t *count)
 {
+    if (!handle || !count || (!out && capacity))
+        return missing(!handle ? "the handle" : count ? "out" : "count");
     stats_participants(&handle->view, out, capacity, count);
     return 0;
 }
@@ -99,16 +108,20 @@ int tr_look_participants(const tr_look *handle, tr_participant_stats *out,
 int tr_look_channels(const tr_look *handle, tr_channel_stats *out, size_t capacity,
                      size_t *count)
 {
+    if (!handle || !count || (!out && capacity))
+        return missing(!handle ? "the handle" : count ? "out" : "count");
     stats_channels(&handle->view, out, capacity, count);
     return 0;
 }
 
 int tr_look_info(const tr_look *handle, tr_arena_info *info)
 {
-    uint32_t size = info->struct_size;
+    uint32_t size = info && handle ? info->struct_size : 0;
     tr_arena_info all = {.struct_size = size, .self = UINT32_MAX, .fd = -1};
     struct stat st;
 
+    if (!handle || !info)
+        return missing(handle ? "info" : "the handle");
     if (size < 8 || size > sizeof(all))
         return tr_fail(TR_EINVAL, "info: struct_size is %u, this library knows %zu", size,
                        sizeof(all));

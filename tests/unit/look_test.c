@@ -221,6 +221,33 @@ static void refuses_nonsense(void **state)
     tr_look_close(NULL);
 }
 
+static void takes_no_null(void **state)
+{
+    tr_stats stats = {.struct_size = sizeof(stats)};
+    tr_arena_info info = {.struct_size = 4};
+    tr_arena *arena = make_arena(4, 0);
+    tr_participant_stats one;
+    tr_look *handle;
+    size_t count = 7;
+    (void)state;
+
+    assert_ok(tr_look_open_fd(&handle, number_of(arena)));
+    assert_int_equal(tr_look_stats(NULL, &stats), TR_EINVAL);
+    assert_int_equal(tr_look_stats(handle, NULL), TR_EINVAL);
+    assert_int_equal(tr_look_info(NULL, &info), TR_EINVAL);
+    assert_int_equal(tr_look_info(handle, NULL), TR_EINVAL);
+    assert_int_equal(tr_look_info(handle, &info), TR_EINVAL); /* its size */
+    assert_int_equal(tr_look_participants(NULL, &one, 1, &count), TR_EINVAL);
+    assert_int_equal(tr_look_participants(handle, NULL, 1, &count), TR_EINVAL);
+    assert_int_equal(tr_look_participants(handle, &one, 1, NULL), TR_EINVAL);
+    assert_int_equal(tr_look_channels(NULL, NULL, 0, &count), TR_EINVAL);
+    assert_int_equal(tr_look_channels(handle, NULL, 1, &count), TR_EINVAL);
+    assert_ok(tr_look_channels(handle, NULL, 0, &count));
+    assert_int_equal(count, 0);
+    tr_look_close(handle);
+    tr_arena_close(arena);
+}
+
 static void leaves_nothing_open(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
@@ -242,6 +269,7 @@ int main(void)
         CASE(the_dead_are_told_from_the_living),
         CASE(believes_nothing),
         CASE(refuses_nonsense),
+        CASE(takes_no_null),
         CASE(leaves_nothing_open),
     };
 
