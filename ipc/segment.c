@@ -79,7 +79,7 @@ static int reserve_piece(int fd, uint64_t at, uint64_t bytes)
 struct reservation {
     int fd;
     bool ask;
-    uint64_t left;
+    uint64_t left, asked; /* asked: how much was left when the limits were asked last */
     struct shortage *shortage;
 };
 
@@ -91,8 +91,11 @@ static int reserve_range(struct reservation *want, uint64_t at, uint64_t bytes)
     while (result == 0 && bytes > 0) {
         uint64_t now = bytes < RESERVE_PIECE ? bytes : RESERVE_PIECE;
 
-        if (want->ask && !limits_memory("", want->left, want->shortage))
-            return -ENOSPC;
+        if (want->ask && want->asked - want->left >= RESERVE_PIECE) {
+            if (!limits_memory("", want->left, want->shortage))
+                return -ENOSPC;
+            want->asked = want->left;
+        }
         result = reserve_piece(want->fd, at, now);
         at += now;
         bytes -= now;
@@ -130,6 +133,7 @@ static int reserve(int fd, const struct segment_wish *wish, const struct control
                                .shortage = shortage};
     int result;
 
+    want.asked = want.left;
     if (!limits_file(fd, wish->name != NULL, want.left, geo->total_bytes,
                      2 * geo->total_bytes, shortage) ||
         (want.ask && !limits_memory("", want.left, shortage)))
@@ -523,9 +527,9 @@ int segment_reserve_slot(const struct view *view, uint32_t slot,
     const struct slot_class *class = &view->geo.classes[view_class_of(view, slot)];
     struct slot_record *record = view_record(view, slot);
     struct reservation want = {.fd = view->lock_fd,
-                               .ask = !(view->geo.flags & SEGMENT_OVERCOMMIT) &&
-                                      class->stride > RESERVE_PIECE,
+                               .ask = !(view->geo.flags & SEGMENT_OVERCOMMIT),
                                .left = class->stride,
+                               .asked = class->stride,
                                .shortage = shortage};
     int result;
 
