@@ -54,7 +54,11 @@ int load_open(struct load *load, bool direct)
     load->align = 1;
     /* A FIFO must not hold us up. */
     load->fd = open(load->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (load->fd < 0 || fstat(load->fd, &st) < 0)
+    if (load->fd < 0 && errno == EWOULDBLOCK) /* not TR_EAGAIN: that is a want of slots */
+        result = tr_fail(
+            TR_EBUSY, "load \"%s\": a process has a lease on it, and was asked to let go",
+            load->path);
+    else if (load->fd < 0 || fstat(load->fd, &st) < 0)
         result = tr_fail_errno(-errno, "load \"%s\": open", load->path);
     else if (!S_ISREG(st.st_mode))
         result = tr_fail(TR_EFORMAT, "load \"%s\": it is no regular file", load->path);

@@ -5,6 +5,11 @@
  *  many        tr_loader_open() - tr_loader_run() ... - tr_loader_close()
  *  the other way  tr_store_npy()
  *
+ * A file that is written while it is read is refused, by its size and its time of change. Not
+ * seen are writes through a mapping (their time is that of the first write to a page), and, on
+ * kernels before 6.13, those within the tick (some ms) of the change before: give files their
+ * name when they are whole, as tr_store_npy() does.
+ *
  * A file is read whole to the start of a slot; the tensor is where the array lies in it. So
  * nothing is copied after the kernel has put it there, and the slot must hold the file with
  * its header (128 bytes, mostly). What NumPy's reader refuses, or would have to evaluate,
@@ -58,7 +63,7 @@ typedef void tr_load_failed(void *context, size_t index, int error, const char *
  *
  * @param timeout_ns  how long to wait for a slot
  * @return 0, TR_EINVAL, TR_ENOENT, TR_EACCES, TR_EIO (also: the file shrank or grew while
- *         it was read), TR_EFORMAT, TR_EOBJECT, TR_ENOTSUP, TR_EOVERFLOW, TR_EMSGSIZE (no
+ *         it was read), TR_EBUSY (another process has a lease on it), TR_EFORMAT, TR_EOBJECT, TR_ENOTSUP, TR_EOVERFLOW, TR_EMSGSIZE (no
  *         slot is as large as the file), TR_ENFILE, and as tr_loan(). The detail names the
  *         file.
  * Owner: the caller. Threads: any. Syscalls: five. Crash: reap frees the slot.

@@ -7,6 +7,7 @@
 #include <liburing.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -324,6 +325,42 @@ static void ends_when_nobody_receives(void **state)
     tr_loader_close(NULL);
 }
 
+/* One that can't be opened now fails alone; it is not a want of slots, which ends a run. */
+static void a_leased_file_holds_nobody_up(void **state)
+{
+    const char *paths[] = {store_i64("l0", 10, 0), store_i64("l1", 10, 1),
+                           store_i64("l2", 10, 2)};
+    struct failures failures = {0};
+    tr_load_report report = {.struct_size = sizeof(report)};
+    tr_message *message;
+    tr_loader *loader;
+    int fd = open(paths[1], O_RDWR | O_CLOEXEC);
+    (void)state;
+
+    signal(SIGIO, SIG_IGN); /* how the kernel asks for it */
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0) {
+        close(fd);
+        skip(); /* a file system that has none */
+    }
+    assert_int_equal(tr_load_npy(arena, paths[1], TR_NOWAIT, &message), TR_EBUSY);
+    assert_detail("lease");
+    assert_ok(tr_loader_open(arena, NULL, &loader));
+    /* The longest time there is, too. */
+    assert_ok(
+        tr_loader_run(loader, paths, 3, queue, INT64_MAX, note, &failures, &report));
+    tr_loader_close(loader);
+    close(fd);
+    assert_int_equal(report.loaded, 2);
+    assert_int_equal(failures.count, 1);
+    assert_int_equal(failures.index[0], 1);
+    assert_int_equal(failures.error[0], TR_EBUSY);
+    for (int64_t i = 0; i <= 2; i += 2) {
+        assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+        expect_i64(message, 10, i);
+        tr_release(message);
+    }
+}
+
 /* ---- the ring ---- */
 
 enum { TAKES, TAKES_NOTHING };
@@ -534,6 +571,7 @@ int main(void)
         SCENE(a_file_that_changes_is_refused),
         SCENE(loads_many),
         SCENE(ends_when_nobody_receives),
+        SCENE(a_leased_file_holds_nobody_up),
         SCENE(reads_are_marked_for_their_device),
         SCENE(a_kernel_that_takes_nothing_is_done_without),
         SCENE(a_fork_does_not_inherit_the_ring),

@@ -244,7 +244,7 @@ static int hold(tr_pool_worker *worker, void *context)
     char what;
 
     (void)context;
-    while (!tr_pool_receive(worker, queue, TR_FOREVER, &message)) {
+    while (!tr_pool_receive(worker, queue, INT64_MAX, &message)) {
         tell('h');
         if (read(gate[0], &what, 1) != 1)
             return 1;
