@@ -15,6 +15,9 @@
  *  3. A driver whose release of its descriptor does not stop the device needs a copy of this
  *     descriptor that it keeps until the device has stopped.
  *
+ * In a TR_ARENA_LAZY arena do not call tr_arena_trim() while memory is registered: a driver keeps
+ * the pages that it has pinned, and the slots get others.
+ *
  * If the process dies, its marked messages wait until the descriptor and all its copies are
  * closed; then they are freed, or delivered again, as if it had died at that time. All else that
  * it held is taken over at once. Its place among the participants is free after that. A forked

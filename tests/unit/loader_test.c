@@ -363,7 +363,7 @@ static void a_leased_file_holds_nobody_up(void **state)
 
 /* ---- the ring ---- */
 
-enum { TAKES, TAKES_NOTHING };
+enum { TAKES, TAKES_NOTHING, KEEPS_NO_FILES };
 static int kernel, handed_over, unmarked;
 
 int __real_io_uring_submit(struct io_uring *ring);
@@ -394,6 +394,18 @@ int __wrap_io_uring_submit(struct io_uring *ring)
     if (kernel == TAKES_NOTHING)
         return -EAGAIN;
     return __real_io_uring_submit(ring);
+}
+
+int __real_io_uring_register_files(struct io_uring *ring, const int *files,
+                                   unsigned count);
+int __wrap_io_uring_register_files(struct io_uring *ring, const int *files,
+                                   unsigned count);
+
+int __wrap_io_uring_register_files(struct io_uring *ring, const int *files,
+                                   unsigned count)
+{
+    return kernel == KEEPS_NO_FILES ? -EPERM
+                                    : __real_io_uring_register_files(ring, files, count);
 }
 
 /* Out of the page cache, so that the ring is needed. */
@@ -462,6 +474,18 @@ static void a_kernel_that_takes_nothing_is_done_without(void **state)
     kernel = TAKES_NOTHING;
     run_uncached(TR_LOADER_DIRECT);
     run_uncached(0);
+    kernel = TAKES;
+}
+
+/* A ring that can't hold the lock would be a device that nobody waits for. */
+static void no_ring_without_its_lock(void **state)
+{
+    (void)state;
+    kernel = KEEPS_NO_FILES;
+    run_uncached(TR_LOADER_DIRECT);
+    assert_int_equal(handed_over, 0);
+    run_uncached(0);
+    assert_int_equal(handed_over, 0);
     kernel = TAKES;
 }
 
@@ -574,6 +598,7 @@ int main(void)
         SCENE(a_leased_file_holds_nobody_up),
         SCENE(reads_are_marked_for_their_device),
         SCENE(a_kernel_that_takes_nothing_is_done_without),
+        SCENE(no_ring_without_its_lock),
         SCENE(a_fork_does_not_inherit_the_ring),
         SCENE(stores_to_one_path_do_not_meet),
     };
