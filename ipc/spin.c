@@ -2,11 +2,10 @@
 #include "ipc/spin.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 
 #include "ipc/clock.h"
 #include "ipc/crowd.h"
+#include "ipc/listen.h"
 #include "ipc/lookout.h"
 #include "ipc/os.h"
 
@@ -97,8 +96,7 @@ static int spin_once(wait_try *attempt, wait_idle *idle, void *context)
  * and sees signals. */
 struct vigil {
     int64_t due_ns, dead_ns;
-    bool listens; /* signals are blocked but for the looks */
-    sigset_t before;
+    struct listening listening;
 };
 
 static struct vigil vigil_at(int64_t now_ns)
@@ -107,45 +105,16 @@ static struct vigil vigil_at(int64_t now_ns)
                           .dead_ns = clock_after(now_ns, LOOKOUT_FIRST_NS)};
 }
 
-/* A handler that has run leaves no trace, unless it runs inside a system call. So signals wait
- * for ours; not those that an instruction of this thread raises. */
-static void begin_to_listen(struct peer *me, struct vigil *vigil)
-{
-    static const int raised[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL,
-                                 SIGTRAP, SIGSYS, SIGABRT};
-    sigset_t all;
-
-    /* relaxed: set by the handle's owner before it waits. */
-    if (vigil->listens || !atomic_load_explicit(&me->interrupt, memory_order_relaxed))
-        return;
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof(raised) / sizeof(raised[0]); i++)
-        sigdelset(&all, raised[i]);
-    vigil->listens = pthread_sigmask(SIG_BLOCK, &all, &vigil->before) == 0;
-}
-
-static void end_vigil(const struct vigil *vigil)
-{
-    if (vigil->listens)
-        pthread_sigmask(SIG_SETMASK, &vigil->before, NULL);
-}
-
 /* -EAGAIN: spin on. -EINTR. */
 static int keep_vigil(struct peer *me, struct vigil *vigil, int64_t now_ns)
 {
-    static const struct timespec at_once = {0, 0};
-    int saved = errno, result = -EAGAIN;
-
     vigil->due_ns = now_ns + SIGNALS_NS;
     if (now_ns >= vigil->dead_ns) {
         lookout_pass(me);
         vigil->dead_ns = now_ns + LOOKOUT_FIRST_NS;
     }
-    begin_to_listen(me, vigil);
-    if (vigil->listens && ppoll(NULL, 0, &at_once, &vigil->before) < 0 && errno == EINTR)
-        result = -EINTR;
-    errno = saved;
-    return result;
+    listen_begin(me, &vigil->listening);
+    return listen_look(&vigil->listening) < 0 ? -EINTR : -EAGAIN;
 }
 
 int spin(struct peer *me, wait_try *attempt, wait_idle *idle, void *context,
@@ -169,7 +138,7 @@ int spin(struct peer *me, wait_try *attempt, wait_idle *idle, void *context,
         if (__builtin_expect(*now_ns >= vigil.due_ns, 0) && *now_ns < until_ns)
             result = keep_vigil(me, &vigil, *now_ns);
     } while (result == -EAGAIN && *now_ns < until_ns);
-    end_vigil(&vigil);
+    listen_end(&vigil.listening);
     if (result == -EAGAIN)
         missed(me, jumped ? JUMP_MISSES : 1);
     return result;

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "ipc/clock.h"
+#include "ipc/listen.h"
 #include "ipc/lookout.h"
 #include "ipc/mutant.h"
 #include "ipc/os.h"
@@ -14,6 +15,19 @@
 static int64_t earlier(int64_t a, int64_t b)
 {
     return a < b ? a : b;
+}
+
+/* A slice is over. The look for the dead may take a while, in which a signal may come. */
+static int end_slice(struct peer *me, uint32_t naps, int64_t *slice)
+{
+    struct listening listening = {0};
+    int result;
+
+    listen_begin(me, &listening);
+    *slice = lookout_tick(me, naps, 0);
+    result = listen_look(&listening);
+    listen_end(&listening);
+    return result;
 }
 
 static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attempt,
@@ -36,14 +50,14 @@ static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attem
             return -ETIMEDOUT;
         view_count(me->view, COUNT_WAITS, 1);
         result = sleeper->sleep(sleeper, earlier(deadline_ns, clock_after(now, slice)));
+        if (result == -ETIMEDOUT)
+            result = end_slice(me, ++naps, &slice);
+        else
+            lookout_pass(me); /* who is often woken must look, too */
         /* relaxed: set by the handle's owner before it waits. */
         if (result == -EINTR &&
             atomic_load_explicit(&me->interrupt, memory_order_relaxed))
             return -EINTR;
-        if (result == -ETIMEDOUT)
-            slice = lookout_tick(me, ++naps, 0);
-        else
-            lookout_pass(me); /* who is often woken must look, too */
         if (!lookout_stands(me))
             return -EOWNERDEAD;
     }

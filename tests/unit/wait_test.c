@@ -262,6 +262,32 @@ static void signals_end_long_spins(void **state)
     assert_false(sigismember(&mask, SIGUSR1));
 }
 
+static bool signals_when_looked_at(const struct view *view, uint32_t i)
+{
+    (void)view, (void)i;
+    if (++looks == 2)
+        raise(SIGUSR1);
+    return false;
+}
+
+/* Between two slices of a sleep, while it looks for the dead. */
+static void signals_end_sleeps_that_look(void **state)
+{
+    struct sigaction action = {.sa_handler = handle, .sa_flags = SA_RESTART};
+    int end[2];
+    pid_t child = make_another(end);
+    (void)state;
+
+    sigaction(SIGUSR1, &action, NULL);
+    fake.dead = signals_when_looked_at;
+    looks = handled = 0;
+    tr_arena_set_interruptible(arena, 1);
+    assert_int_equal(wait_ns(1000 * MS), -EINTR);
+    assert_int_equal(handled, SIGUSR1);
+    kill(child, SIGKILL);
+    status_of(child);
+}
+
 /* The budget of the next wait, had the machine room. */
 static int64_t budget(void)
 {
@@ -350,17 +376,12 @@ int main(void)
 {
 #define SCENE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        SCENE(does_not_wait_if_told),
-        SCENE(ends_at_the_deadline),
-        SCENE(signals_do_not_stretch_it),
-        SCENE(looks_again_after_the_announcement),
-        SCENE(long_timeouts_are_for_ever),
-        SCENE(spins_as_told),
-        SCENE(long_spins_look_for_the_dead),
-        SCENE(signals_end_long_spins),
-        SCENE(gives_up_what_never_pays),
-        SCENE(never_spins_in_a_crowd),
-        SCENE(never_spins_on_the_only_processor),
+        SCENE(does_not_wait_if_told),        SCENE(ends_at_the_deadline),
+        SCENE(signals_do_not_stretch_it),    SCENE(looks_again_after_the_announcement),
+        SCENE(long_timeouts_are_for_ever),   SCENE(spins_as_told),
+        SCENE(long_spins_look_for_the_dead), SCENE(signals_end_long_spins),
+        SCENE(signals_end_sleeps_that_look), SCENE(gives_up_what_never_pays),
+        SCENE(never_spins_in_a_crowd),       SCENE(never_spins_on_the_only_processor),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
