@@ -67,29 +67,39 @@ static void wish_for(const struct peer *me, uint32_t how, bool wanted)
         shm_and(notify, ~how, memory_order_relaxed);
 }
 
-static struct fifo_name fifo_of(const struct peer *me)
+static _Atomic uint64_t *fifo_key(const struct peer *me)
 {
-    uint32_t how = shm_get(&view_participant(me->view, me->who)->notify);
+    return &view_participant(me->view, me->who)->fifo_key;
+}
 
-    return (struct fifo_name){me->who, me->inc, NOTIFY_SERIAL(how)};
+#define KEYS 100 /* that somebody else uses, or a sweep takes away */
+
+/* Another name than the last. From the moment the entry tells it, the reaper looks for it. */
+static int fifo_make_ours(struct peer *me)
+{
+    int fd = -EAGAIN;
+
+    for (int i = 0; i < KEYS && fd == -EAGAIN; i++) {
+        uint64_t key = fifo_new_key();
+
+        shm_put(fifo_key(me), key);
+        wish_for(me, NOTIFY_FIFO, true);
+        fd = fifo_make(me->view, key);
+    }
+    if (fd < 0)
+        wish_for(me, NOTIFY_FIFO, false);
+    return fd;
 }
 
 static int fifo_use(struct peer *me)
 {
     struct notifier *notifier = me->view->notifier;
-    _Atomic uint32_t *notify = &view_participant(me->view, me->who)->notify;
-    uint32_t how = shm_get(notify);
-    int fd;
 
     if (notifier->fifo < 0) {
-        /* Another name than the last; from now on the reaper looks for it. */
-        how = (how & NOTIFY_WISHES) | NOTIFY_FIFO | (NOTIFY_SERIAL(how) + 1) << 8;
-        shm_put(notify, how);
-        fd = fifo_make(me->view, fifo_of(me));
-        if (fd < 0) {
-            wish_for(me, NOTIFY_FIFO, false);
+        int fd = fifo_make_ours(me);
+
+        if (fd < 0)
             return fd;
-        }
         notifier->fifo = fd;
         notifier->fifo_ino = fifo_inode(fd);
     }
@@ -103,7 +113,7 @@ static void fifo_disuse(struct peer *me)
 
     if (--notifier->fifo_users > 0)
         return;
-    fifo_remove(me->view, fifo_of(me));
+    fifo_remove(me->view, shm_get(fifo_key(me)));
     wish_for(me, NOTIFY_FIFO, false);
     fifo_forget(&notifier->fifos, me->who); /* we may have rung ourselves */
     fifo_close(notifier->fifo, notifier->fifo_ino);

@@ -8,31 +8,40 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "ipc/os.h"
 #include "ipc/participant.h"
 
 #define DIRECTORY "/dev/shm"
 #define MARK      "tensoring-bell."
 #define NEW       ".new" /* not open yet */
-#define TRIES     100
 
-static void path_of(unsigned long nonce, struct fifo_name name, char path[FIFO_PATH])
+uint64_t fifo_new_key(void)
 {
-    snprintf(path, FIFO_PATH, DIRECTORY "/" MARK "%016lx.%u.%u.%u", nonce, name.who,
-             name.inc, name.serial);
+    uint64_t key;
+
+    if (getrandom(&key, sizeof(key), GRND_NONBLOCK) != sizeof(key))
+        key = (uint64_t)os->now_ns() * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)getpid();
+    return key;
 }
 
-void fifo_path(const struct view *view, struct fifo_name name, char path[FIFO_PATH])
+static void path_of(unsigned long nonce, unsigned long key, char path[FIFO_PATH])
 {
-    path_of((unsigned long)view->geo.nonce, name, path);
+    snprintf(path, FIFO_PATH, DIRECTORY "/" MARK "%016lx.%016lx", nonce, key);
 }
 
-static void new_path(const struct view *view, struct fifo_name name, char path[FIFO_PATH])
+void fifo_path(const struct view *view, uint64_t key, char path[FIFO_PATH])
 {
-    fifo_path(view, name, path);
+    path_of((unsigned long)view->geo.nonce, (unsigned long)key, path);
+}
+
+static void new_path(const struct view *view, uint64_t key, char path[FIFO_PATH])
+{
+    fifo_path(view, key, path);
     memcpy(path + strlen(path), NEW, sizeof(NEW));
 }
 
@@ -68,64 +77,52 @@ void fifo_permit(const struct view *view, int fd)
     errno = saved;
 }
 
-/* -ENOENT: a sweep came between. */
-static int make_once(const struct view *view, const char *path, const char *made)
+int fifo_make(const struct view *view, uint64_t key)
 {
+    char path[FIFO_PATH], made[FIFO_PATH];
     int fd, result;
 
-    unlink(made);
+    (void)fifo_sweep();
+    fifo_path(view, key, path);
+    new_path(view, key, made);
     if (mkfifo(made, 0600) < 0)
-        return -errno;
+        return errno == EEXIST ? -EAGAIN : -errno;
     /* For writing, too: then it never is at its end, and no ringer ever comes too early. */
     fd = open(made, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     if (fd >= 0) {
         fifo_permit(view, fd);
-        if (rename(made, path) == 0)
+        if (renameat2(AT_FDCWD, made, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
             return fd;
     }
-    result = -errno;
+    result = errno == ENOENT || errno == EEXIST ? -EAGAIN : -errno;
     if (fd >= 0)
         close(fd);
     unlink(made);
     return result;
 }
 
-int fifo_make(const struct view *view, struct fifo_name name)
-{
-    char path[FIFO_PATH], made[FIFO_PATH];
-    int result = -ENOENT;
-
-    (void)fifo_sweep();
-    fifo_path(view, name, path);
-    new_path(view, name, made);
-    for (int i = 0; i < TRIES && result == -ENOENT; i++)
-        result = make_once(view, path, made);
-    return result;
-}
-
-void fifo_remove(const struct view *view, struct fifo_name name)
+void fifo_remove(const struct view *view, uint64_t key)
 {
     char path[FIFO_PATH];
     int saved = errno;
 
-    fifo_path(view, name, path);
+    fifo_path(view, key, path);
     if (unlink(path) < 0) { /* killed while it made it */
-        new_path(view, name, path);
+        new_path(view, key, path);
         unlink(path);
     }
     errno = saved;
 }
 
 /* For reading, too, if we may: writing to a FIFO whose last reader has died is a SIGPIPE. */
-static int open_other(const struct view *view, struct fifo_name name, bool *writer,
-                      uint64_t *ino)
+static int open_other(const struct view *view, uint64_t key, bool *writer, uint64_t *ino)
 {
     const int flags = O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW;
     char path[FIFO_PATH];
     struct stat st;
     int fd;
 
-    fifo_path(view, name, path);
+    fifo_path(view, key, path);
     fd = open(path, O_RDWR | flags);
     *writer = fd < 0 && errno == EACCES;
     if (*writer)
@@ -196,34 +193,33 @@ static bool put_to(int fd, bool writer)
     return fd >= 0 && (writer ? put_byte_quietly(fd) : put_byte(fd));
 }
 
-bool fifo_ring(const struct view *view, struct fifo_cache *cache, struct fifo_name name)
+bool fifo_ring(const struct view *view, struct fifo_cache *cache, uint32_t who,
+               uint64_t key)
 {
-    const uint32_t who = name.who;
     int saved = errno;
     bool rung;
 
-    if (cache->of[who].inc != name.inc || cache->of[who].serial != name.serial ||
+    if (cache->of[who].key != key ||
         !still_open(cache->of[who].fd - 1, cache->of[who].ino))
         fifo_forget(cache, who);
     if (!cache->of[who].fd) {
-        cache->of[who].fd = open_other(view, name, &cache->of[who].writer,
+        cache->of[who].fd = open_other(view, key, &cache->of[who].writer,
                                        &cache->of[who].ino) +
                             1;
-        cache->of[who].inc = name.inc;
-        cache->of[who].serial = name.serial;
+        cache->of[who].key = key;
     }
     rung = put_to(cache->of[who].fd - 1, cache->of[who].writer);
     errno = saved;
     return rung;
 }
 
-bool fifo_ring_once(const struct view *view, struct fifo_name name)
+bool fifo_ring_once(const struct view *view, uint64_t key)
 {
     int saved = errno, fd;
     bool writer = false, rung;
     uint64_t ino;
 
-    fd = open_other(view, name, &writer, &ino);
+    fd = open_other(view, key, &writer, &ino);
     rung = put_to(fd, writer);
     if (fd >= 0)
         close(fd);
@@ -252,14 +248,12 @@ static bool is_name(const char *text)
 {
     char path[FIFO_PATH];
     const char *expected = path + sizeof(DIRECTORY);
-    unsigned long nonce;
-    struct fifo_name name;
+    unsigned long nonce, key;
     size_t length;
 
-    if (sscanf(text, MARK "%16lx.%u.%u.%u", &nonce, &name.who, &name.inc, &name.serial) !=
-        4)
+    if (sscanf(text, MARK "%16lx.%16lx", &nonce, &key) != 2)
         return false;
-    path_of(nonce, name, path);
+    path_of(nonce, key, path);
     length = strlen(expected);
     return strncmp(text, expected, length) == 0 &&
            (text[length] == 0 || strcmp(text + length, NEW) == 0);

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* fifo.h - a FIFO for each participant that wants to be told by descriptor where neither
- * eventfds were inherited nor io_uring is allowed. Made by the listener under a name that
- * says arena, participant, incarnation and serial; opened by who rings, once, and kept open.
+ * eventfds were inherited nor io_uring is allowed. The listener makes it under a name that holds
+ * the arena's nonce and a random key, which its entry tells; a waker opens it once, and keeps it
+ * open. Nobody else can know the name before the file is there: another user who makes files by
+ * the names that come next keeps nobody from listening.
  *
- * Who leaves removes the name, the reaper does it for the dead. Where nobody is left to reap,
+ * A listener that leaves removes the name, the reaper does it for the dead. Where nobody is left to reap,
  * a sweep does it: of names whose FIFO nobody reads, for the kernel closes what a dead one
  * had open, whatever pid namespace it lived in. That is proof, because
  *  - a FIFO is made and opened under another name (".new"), and renamed then: what bears its
  *    name has a reader from the beginning. A sweep may take the ".new" from under a living
  *    maker, which then finds that it can't be renamed, and makes another;
  *  - the name is removed before the FIFO is closed, and not used again: the next FIFO of the
- *    same listener has the next serial, which its entry tells. (So who had the last one open
- *    rings the right one, too.)
+ *    same listener has another key. (So a waker that had the last one open rings the right one,
+ *    too.)
  * A lock or a pid in the name would prove no more, and a pid means nothing elsewhere. */
 #ifndef TR_IPC_FIFO_H
 #define TR_IPC_FIFO_H
@@ -22,22 +24,21 @@
 
 struct fifo_cache {
     struct {
-        uint32_t inc, serial;
+        uint64_t key;
         int fd;       /* + 1, 0: not open */
         uint64_t ino; /* of the FIFO, lest the number has become another file's */
         bool writer;  /* we may not read: writing to one that died is a signal */
     } of[MAX_PARTICIPANTS];
 };
 
-/* The @p serial-th FIFO of a participant. */
-struct fifo_name {
-    uint32_t who, inc, serial;
-};
+/* A key that nobody can guess. */
+uint64_t fifo_new_key(void);
 
-void fifo_path(const struct view *view, struct fifo_name name, char path[FIFO_PATH]);
+void fifo_path(const struct view *view, uint64_t key, char path[FIFO_PATH]);
 
-/* The listener's end of a new FIFO. The descriptor, or -errno. */
-int fifo_make(const struct view *view, struct fifo_name name);
+/* The listener's end of a new FIFO. The descriptor; -EAGAIN: somebody made a file by that name,
+ * or a sweep came between, so try another key; -errno. */
+int fifo_make(const struct view *view, uint64_t key);
 
 /* What tells its file from another that the number may stand for later; 0: none. */
 uint64_t fifo_inode(int fd);
@@ -50,13 +51,14 @@ void fifo_close(int fd, uint64_t ino);
 void fifo_permit(const struct view *view, int fd);
 
 /* Remove the name. Nothing happens if there is none. */
-void fifo_remove(const struct view *view, struct fifo_name name);
+void fifo_remove(const struct view *view, uint64_t key);
 
-/* Make the FIFO of a participant readable. Callers take turns. False: it can't be told. */
-bool fifo_ring(const struct view *view, struct fifo_cache *cache, struct fifo_name name);
+/* Make the FIFO of participant @p who readable. Callers take turns. False: it can't be told. */
+bool fifo_ring(const struct view *view, struct fifo_cache *cache, uint32_t who,
+               uint64_t key);
 
 /* The same without the cache, for whoever can't have it now. */
-bool fifo_ring_once(const struct view *view, struct fifo_name name);
+bool fifo_ring_once(const struct view *view, uint64_t key);
 
 /* Make it unreadable. */
 void fifo_clear(int fd);

@@ -113,8 +113,9 @@ struct participant {
     alignas(LINE) _Atomic uint32_t doorbell; /* who listens to many words: see notify.h */
     _Atomic uint32_t notify;                 /* how it wants to be told, see notify.h */
     _Atomic uint64_t inbox;                  /* channel of its replies, + 1 */
-    _Atomic uint64_t rung; /* hint: by which channels; bit n is index n modulo 64 */
-    _Atomic uint64_t notify_reserved[13];
+    _Atomic uint64_t rung;     /* hint: by which channels; bit n is index n modulo 64 */
+    _Atomic uint64_t fifo_key; /* in the name of its FIFO, see fifo.h */
+    _Atomic uint64_t notify_reserved[12];
     /* What it counted; they stay for the next in the entry. */
     alignas(LINE) _Atomic uint64_t counters[OWN_COUNTERS];
 };

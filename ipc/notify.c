@@ -118,17 +118,15 @@ uint64_t notify_hints(const struct peer *me)
 }
 
 /* In a signal handler, or beside another thread, the cache may be in use; then it does without. */
-static bool ring_fifo(const struct view *view, uint32_t i, uint32_t how)
+static bool ring_fifo(const struct view *view, uint32_t i)
 {
     struct notifier *notifier = view->notifier;
-    /* E4 acquire: pairs with participant_join(). */
-    uint64_t word = shm_load(&view_participant(view, i)->word, E4_LOOK);
-    struct fifo_name name = {i, PARTICIPANT_INC(word), NOTIFY_SERIAL(how)};
+    uint64_t key = shm_get(&view_participant(view, i)->fifo_key);
     bool rung;
 
     if (pthread_mutex_trylock(&notifier->mutex) != 0)
-        return fifo_ring_once(view, name);
-    rung = fifo_ring(view, &notifier->fifos, name);
+        return fifo_ring_once(view, key);
+    rung = fifo_ring(view, &notifier->fifos, i, key);
     pthread_mutex_unlock(&notifier->mutex);
     return rung;
 }
@@ -146,7 +144,7 @@ bool notify_descriptor(const struct view *view, uint32_t i)
     if (how & NOTIFY_EVENTFD && i < notifier->table.count)
         rung = evfd_ring(notifier->table.fds[i]);
     if (how & NOTIFY_FIFO)
-        rung |= ring_fifo(view, i, how);
+        rung |= ring_fifo(view, i);
     uncancel_end(cancel);
     return rung;
 }
@@ -272,11 +270,23 @@ void notify_everybody(const struct view *view)
     }
 }
 
+/* The key is the dead one's if its entry still is REAPING after the key was read: a newcomer
+ * writes its own once the entry is LIVE. */
+static void forget_fifo(const struct view *view, struct participant *entry, uint32_t inc)
+{
+    bool by_fifo = shm_get(&entry->notify) & NOTIFY_FIFO;
+    uint64_t key = shm_get(&entry->fifo_key);
+
+    /* E4 acquire: as in reap.c. */
+    if (by_fifo &&
+        shm_load(&entry->word, E4_LOOK) == participant_word(PARTICIPANT_REAPING, inc))
+        fifo_remove(view, key);
+}
+
 void notify_forget(const struct view *view, uint32_t who, uint32_t inc)
 {
     struct participant *entry = view_participant(view, who);
     uint64_t keep = ~(UINT64_C(1) << who % 64);
-    uint32_t how;
 
     for (uint32_t i = 0; i < view->geo.channel_count; i++) {
         struct channel *channel = view_channel(view, i);
@@ -289,9 +299,7 @@ void notify_forget(const struct view *view, uint32_t who, uint32_t inc)
         if (shm_load(&channel->room_listeners[who / 64], E3) & ~keep)
             shm_and(&channel->room_listeners[who / 64], keep, E3);
     }
-    how = shm_get(&entry->notify);
-    if (how & NOTIFY_FIFO)
-        fifo_remove(view, (struct fifo_name){who, inc, NOTIFY_SERIAL(how)});
+    forget_fifo(view, entry, inc);
     /* The rest is erased by who enters: a reaper that comes late would make a newcomer in the
      * entry deaf for good. */
     if (MUTANT(FORGET_ALL))

@@ -33,11 +33,9 @@
 #include "ipc/wake.h"
 
 /* How a participant wants to be told when its doorbell has bit 1: participant.notify. */
-#define NOTIFY_EVENTFD     UINT32_C(1)
-#define NOTIFY_FIFO        UINT32_C(2)
-#define NOTIFY_KIN         UINT32_C(4) /* not a wish: it has the table of eventfds */
-#define NOTIFY_WISHES      UINT32_C(0xff)
-#define NOTIFY_SERIAL(how) ((how) >> 8) /* of its FIFO, see fifo.h */
+#define NOTIFY_EVENTFD UINT32_C(1)
+#define NOTIFY_FIFO    UINT32_C(2)
+#define NOTIFY_KIN     UINT32_C(4) /* not a wish: it has the table of eventfds */
 
 /* Whether @p word can have listeners: the items and the room of a channel. */
 bool notify_can(const struct view *view, const _Atomic uint32_t *word);

@@ -146,7 +146,7 @@ static int reserve(int fd, const struct segment_wish *wish, const struct control
             result = reserve_range(&want, geo->classes[c].payload_off,
                                    geo->classes[c].count * geo->classes[c].stride);
     if (result == 0 && !wish->name &&
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return -errno;
     return result;
 }

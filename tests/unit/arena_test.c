@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "support.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -40,6 +41,9 @@ static void anonymous_is_sealed(void **state)
     assert_int_equal(ftruncate(info.fd, 0), -1);
     assert_int_equal(fcntl(info.fd, F_GET_SEALS) & (F_SEAL_SHRINK | F_SEAL_GROW),
                      F_SEAL_SHRINK | F_SEAL_GROW);
+    /* Nobody can seal it against writes of those that attach later. */
+    assert_int_equal(fcntl(info.fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+    assert_int_equal(errno, EPERM);
     assert_int_equal(info.resident_bytes, info.total_bytes); /* reserved when promised */
     tr_arena_close(arena);
 }

@@ -53,11 +53,11 @@ static void stop_listening(struct listener *listener)
     tr_arena_close(listener->arena);
 }
 
-/* Of its @p serial-th FIFO. */
-static void path_of(const tr_arena *arena, uint32_t serial, char path[FIFO_PATH])
+/* Of the FIFO that it has, or had last. */
+static void path_of(const tr_arena *arena, char path[FIFO_PATH])
 {
-    fifo_path(&arena->view, (struct fifo_name){arena->peer.who, arena->peer.inc, serial},
-              path);
+    fifo_path(&arena->view,
+              shm_get(&view_participant(&arena->view, arena->peer.who)->fifo_key), path);
 }
 
 /* Says where its FIFO is, and waits to be killed. */
@@ -67,7 +67,7 @@ static _Noreturn void be_one_of_them(tr_arena *arena, int report)
     char path[FIFO_PATH] = {0};
 
     if (listen_by_fifo(arena, &listener) == 0)
-        path_of(arena, 1, path);
+        path_of(arena, path);
     (void)!write(report, path, sizeof(path));
     for (;;)
         pause();
@@ -105,7 +105,7 @@ static void all_are_killed_at_once(void **state)
     if (leader == 0)
         lead_a_group(pipes[1]);
     assert_int_equal(listen_by_fifo(make_arena(4, 0), &here), 0);
-    path_of(here.arena, 1, alive);
+    path_of(here.arena, alive);
     for (int i = 0; i < GROUP; i++) {
         assert_int_equal(read(pipes[0], paths[i], FIFO_PATH), FIFO_PATH);
         assert_int_equal(access(paths[i], F_OK), 0);
@@ -142,18 +142,17 @@ static void a_set_is_opened_again(void **state)
 {
     tr_arena *arena = make_arena(4, 0), *other;
     struct listener listener;
-    char first[FIFO_PATH], second[FIFO_PATH];
+    char paths[2][FIFO_PATH];
     tr_queue *queue;
     tr_message *message;
     (void)state;
 
     assert_ok(tr_arena_attach_fd(&other, arena->view.lock_fd));
     assert_ok(tr_queue_open(other, "q", NULL, &queue));
-    path_of(arena, 1, first);
-    path_of(arena, 2, second);
     for (int round = 0; round < 2; round++) {
         assert_int_equal(listen_by_fifo(arena, &listener), 0);
-        assert_int_equal(access(round ? second : first, F_OK), 0);
+        path_of(arena, paths[round]);
+        assert_int_equal(access(paths[round], F_OK), 0);
         assert_false(is_readable(listener.fd));
         assert_ok(tr_queue_send(queue, loan_i64(other, 1, 7), TR_NOWAIT));
         assert_true(is_readable(listener.fd));
@@ -161,9 +160,9 @@ static void a_set_is_opened_again(void **state)
         tr_release(message);
         tr_waitset_close(listener.set);
         tr_queue_close(listener.queue);
-        assert_int_equal(access(first, F_OK), -1);
+        assert_int_equal(access(paths[round], F_OK), -1);
     }
-    assert_int_equal(access(second, F_OK), -1);
+    assert_string_not_equal(paths[0], paths[1]);
     tr_queue_close(queue);
     tr_arena_close(other);
     tr_arena_close(arena);
@@ -281,10 +280,10 @@ static void nothing_is_written_to_files_of_others(void **state)
     close(pipes[1]);
 }
 
-static void name_it(const char *after, char path[FIFO_PATH])
+static void name_it(unsigned key, const char *after, char path[FIFO_PATH])
 {
-    snprintf(path, FIFO_PATH, "/dev/shm/tensoring-bell.%016x.%s", (unsigned)getpid(),
-             after);
+    snprintf(path, FIFO_PATH, "/dev/shm/tensoring-bell.%016x.%016x%s", (unsigned)getpid(),
+             key, after);
 }
 
 static void only_our_own_names_go(void **state)
@@ -295,10 +294,9 @@ static void only_our_own_names_go(void **state)
     (void)state;
 
     for (int i = 0; i < 6; i++) {
-        const char *const names[] = {"1.1.1",     "2.1.1.new", "3.1.1",
-                                     "4.1.1.old", "5.1.1",     "6.1.1"};
+        static const char *const ends[] = {"", ".new", "", ".old", "", ""};
 
-        name_it(names[i], paths[i]);
+        name_it((unsigned)i, ends[i], paths[i]);
     }
     for (int i = 0; i < 4; i++)
         assert_int_equal(mkfifo(paths[i], 0600), 0);
@@ -316,6 +314,28 @@ static void only_our_own_names_go(void **state)
     assert_int_equal(lstat(paths[2], &st), -1);
     for (int i = 3; i < 6; i++)
         assert_int_equal(unlink(paths[i]), 0);
+}
+
+/* Another user who sees the FIFO can't know the name of the next, and one that was taken is
+ * stepped over. */
+static void a_squatter_is_stepped_over(void **state)
+{
+    struct view view = {.lock_fd = -1};
+    uint64_t key = fifo_new_key();
+    char path[FIFO_PATH];
+    (void)state;
+
+    assert_true(fifo_new_key() != fifo_new_key());
+    view.geo.nonce = (uint64_t)getpid();
+    fifo_path(&view, key, path);
+    close(open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
+    assert_int_equal(fifo_make(&view, key), -EAGAIN);
+    assert_int_equal(access(path, F_OK), 0); /* and not replaced */
+    assert_int_equal(unlink(path), 0);
+    memcpy(path + strlen(path), ".new", sizeof(".new"));
+    close(open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
+    assert_int_equal(fifo_make(&view, key), -EAGAIN);
+    assert_int_equal(unlink(path), 0);
 }
 
 static _Atomic uint32_t done; /* local: */
@@ -337,16 +357,18 @@ static void makers_and_sweepers(void **state)
 
     view.geo.nonce = (uint64_t)getpid();
     assert_int_equal(pthread_create(&sweeper, NULL, sweep_on, NULL), 0);
-    for (uint32_t serial = 1; serial <= ROUNDS; serial++) {
-        const struct fifo_name name = {0, 1, serial};
-        int fd = fifo_make(&view, name);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        uint64_t key = fifo_new_key();
+        int fd = fifo_make(&view, key);
 
+        if (fd == -EAGAIN) /* the sweeper came between */
+            continue;
         assert_true(fd >= 0);
-        fifo_path(&view, name, path);
+        fifo_path(&view, key, path);
         assert_int_equal(access(path, F_OK), 0);
         (void)fifo_sweep();
         assert_int_equal(access(path, F_OK), 0);
-        fifo_remove(&view, name);
+        fifo_remove(&view, key);
         close(fd);
     }
     atomic_store(&done, 1);
@@ -362,6 +384,7 @@ int main(void)
         cmocka_unit_test(nothing_is_written_to_files_of_others),
         cmocka_unit_test(a_set_is_opened_again),
         cmocka_unit_test(only_our_own_names_go),
+        cmocka_unit_test(a_squatter_is_stepped_over),
         cmocka_unit_test(makers_and_sweepers),
     };
 

@@ -4,6 +4,7 @@
 
 #include <poll.h>
 
+#include "ipc/fifo.h"
 #include "ipc/notify.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
@@ -245,6 +246,25 @@ static void only_words_of_channels_have_listeners(void **state)
     assert_int_equal(shm_get(word) & WAKE_POLLED, 0);
 }
 
+/* A reaper that comes late must not remove the FIFO of a newcomer in the entry. */
+static void keeps_its_fifo(const struct view *view, uint32_t who)
+{
+    struct participant *entry = view_participant(view, who);
+    uint64_t key = fifo_new_key();
+    int fd = fifo_make(view, key);
+    char path[FIFO_PATH];
+
+    assert_true(fd >= 0);
+    fifo_path(view, key, path);
+    shm_put(&entry->fifo_key, key);
+    shm_put(&entry->notify, NOTIFY_FIFO);
+    notify_forget(view, who, arenas[2]->peer.inc);
+    assert_int_equal(access(path, F_OK), 0);
+    fifo_remove(view, key);
+    close(fd);
+    shm_put(&entry->notify, NOTIFY_EVENTFD);
+}
+
 static void the_dead_are_forgotten(void **state)
 {
     const struct view *view = &arenas[0]->view;
@@ -259,6 +279,7 @@ static void the_dead_are_forgotten(void **state)
     shm_put(&view_participant(view, who)->notify, NOTIFY_EVENTFD);
     notify_forget(view, who, arenas[2]->peer.inc);
     assert_int_equal(shm_get(&view_participant(view, who)->notify), NOTIFY_EVENTFD);
+    keeps_its_fifo(view, who);
     /* The reaper rings the others, whatever their doorbells say. */
     shm_put(doorbell(1), shm_get(doorbell(1)) & ~WAKE_FLAGS);
     notify_everybody(view);

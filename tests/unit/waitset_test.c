@@ -619,11 +619,8 @@ static void the_killed_leave_nothing(void **state)
     for (who = 0;
          who == arena->peer.who || !shm_get(&view_participant(&arena->view, who)->pid);)
         who++;
-    fifo_path(
-        &arena->view,
-        (struct fifo_name){
-            who, PARTICIPANT_INC(shm_get(&view_participant(&arena->view, who)->word)), 1},
-        path);
+    fifo_path(&arena->view, shm_get(&view_participant(&arena->view, who)->fifo_key),
+              path);
     assert_int_equal(access(path, F_OK), 0);
     kill(child, SIGKILL);
     assert_true(WIFSIGNALED(status_of(child)));
