@@ -46,7 +46,8 @@
     X(REAP_DEAF, "the reaper rings no doorbells")                                   \
     X(FORGET_ALL, "the reaper wipes how the entry wants to be rung")                \
     X(DEVICE_IGNORED, "the reaper frees what a device still writes into")           \
-    X(DRAINED_UNSWEPT, "an entry is free when its device is done, without a sweep")
+    X(DRAINED_UNSWEPT, "an entry is free when its device is done, without a sweep") \
+    X(PIN_STORED, "a thread takes a pin without a look at the other threads")
 
 enum mutant {
     MUTANT_NONE,

@@ -35,7 +35,8 @@ static int take_pin(struct peer *me, uint64_t value, uint32_t *index)
         at = at < count ? at : 0;
         /* relaxed: a guess. E9: before the second look at the cell. */
         if (shm_load(&pins[at], memory_order_relaxed) == 0 &&
-            shm_cas(&pins[at], &none, value, E9)) {
+            (MUTANT(PIN_STORED) ? (shm_store(&pins[at], value, E9), true)
+                                : shm_cas(&pins[at], &none, value, E9))) {
             /* relaxed: local hint. */
             atomic_store_explicit(&me->free_pin, at + 1, memory_order_relaxed);
             *index = at;

@@ -18,6 +18,7 @@ extern const struct family board_family;
 extern const struct family ending_family; /* closes, forwards, counters near their ends */
 extern const struct family request_family;
 extern const struct family device_family;
+extern const struct family thread_family;
 extern const struct family wakeup_family;
 /* Counted with the wake-ups. */
 extern const struct family doorbell_family;

@@ -16,9 +16,8 @@
 #define EDGE_RUNS   10000
 
 static const struct family *const families[] = {
-    &queue_family,  &broadcast_family, &board_family,
-    &ending_family, &request_family,   &device_family,
-    &wakeup_family, &doorbell_family,  &newcomer_family,
+    &queue_family,  &broadcast_family, &board_family,  &ending_family,   &request_family,
+    &device_family, &thread_family,    &wakeup_family, &doorbell_family, &newcomer_family,
 };
 #define FAMILIES (sizeof(families) / sizeof(families[0]))
 enum { WAKEUPS = FAMILIES - 3 }; /* those behind it are counted with it */
@@ -35,7 +34,8 @@ static const struct {
     {MUTANT_SNATCH, MUTANT_FLAG_FIRST, &request_family},
     {MUTANT_FLAG_FIRST, MUTANT_FORGET_ALL, &doorbell_family},
     {MUTANT_FORGET_ALL, MUTANT_DEVICE_IGNORED, &newcomer_family},
-    {MUTANT_DEVICE_IGNORED, MUTANT_COUNT, &device_family},
+    {MUTANT_DEVICE_IGNORED, MUTANT_PIN_STORED, &device_family},
+    {MUTANT_PIN_STORED, MUTANT_COUNT, &thread_family},
 };
 #define TRAPS (sizeof(traps) / sizeof(traps[0]))
 

@@ -157,6 +157,12 @@ static uint32_t read_pinned(struct actor *me, uint32_t slot)
     return (uint32_t)message;
 }
 
+static void unpin(struct actor *me, const struct pin *pin)
+{
+    if (!shared_unpin(&me->peer, pin))
+        engine_fail("a pin was let go by another");
+}
+
 static int try_listen(void *context)
 {
     struct attempt *attempt = context;
@@ -189,7 +195,7 @@ static void hear(struct actor *me, const struct attempt *attempt, int result)
         engine_fail("a message is missing");
     me->note = (me->note & UINT32_MAX) | (position + 1) << 32;
     world.notes.taken[message]++;
-    shared_unpin(&me->peer, &attempt->taken.pin);
+    unpin(me, &attempt->taken.pin);
 }
 
 static void listen(struct actor *me, int64_t timeout_ns)
@@ -263,7 +269,7 @@ static void show(struct actor *me, uint32_t k, const struct board_value *value)
     me->note &= ~(UINT64_C(0xfffff) << shift);
     me->note |= version << shift;
     world.notes.taken[message] = 1;
-    shared_unpin(&me->peer, &value->pin);
+    unpin(me, &value->pin);
 }
 
 void do_get(struct actor *me, const struct op *op)
