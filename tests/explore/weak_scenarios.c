@@ -18,7 +18,7 @@
               .build = board_build, .killed = shared_killed, .check = board_check
 #define MEMBERS .max_deliveries = 200, .lags = 2, .slots = 1, .channels = 1, .capacity = 1, \
                 .killed = member_killed, .check = member_check
-#define ASKING .channels = 3, .capacity = 1, .lags = 2, .build = request_build, \
+#define ASKING .channels = 3, .capacity = 1, .tickets = 4, .lags = 2, .build = request_build, \
                .killed = request_killed, .check = request_check
 #define END    {0, 0, 0}
 #define LAST   {REAP, REAP, REAP, END}
@@ -114,6 +114,15 @@ static const struct scenario boards[] = {
 };
 
 static const struct scenario requests[] = {
+    {.name = "given up", ASKING, .slots = 1, .max_deliveries = 200,
+     .programs = {{ASK_BRIEFLY(0), END}, {SERVE_OWN, END}}},
+    {.name = "given up, and asked again", ASKING, .slots = 2, .max_deliveries = 200,
+     .programs = {{ASK_BRIEFLY(0), ASK_BRIEFLY(1), END}, {TRY_SERVE, TRY_SERVE, END}}},
+    {.name = "given up, another needs memory", ASKING, .slots = 1, .max_deliveries = 200,
+     .programs = {{ASK_BRIEFLY(0), END}, {SERVE_OWN, END}, {NEED, END}}},
+    {.name = "given up, kill 1", ASKING, .slots = 1, .max_deliveries = 200, .kills = 1,
+     .last = BIT(2), .immortal = BIT(2),
+     .programs = {{ASK_BRIEFLY(0), END}, {SERVE_OWN, END}, LAST}},
     {.name = "1 asks, 1 serves", ASKING, .slots = 2, .max_deliveries = 200,
      .programs = {{ASK(0), END}, {SERVE, END}}},
     {.name = "the reply in the request's slot", ASKING, .slots = 1, .max_deliveries = 200,
