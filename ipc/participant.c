@@ -309,11 +309,10 @@ enum admission participant_close_arena(const struct view *view, bool crashed)
     /* E15 acquire: whoever is counted has a live entry, which is seen below. */
     uint64_t seen = shm_load(admission, E15_LOOK);
 
-    if (seen & ADMISSION_IS_CLOSED)
+    /* E15: one more join, and it is another word; a joiner who comes later finds it closed. */
+    if (!(seen & ADMISSION_IS_CLOSED) && unused(view, crashed) &&
+        shm_cas(admission, &seen, seen | ADMISSION_IS_CLOSED, E15_CLOSE))
         return ADMISSION_CLOSED;
-    /* E15: one more join, and it is another word; who comes later finds it closed. */
-    return unused(view, crashed) &&
-                   shm_cas(admission, &seen, seen | ADMISSION_IS_CLOSED, E15_CLOSE)
-               ? ADMISSION_CLOSED
-               : ADMISSION_OPEN;
+    /* Another one may have closed it just now. */
+    return seen & ADMISSION_IS_CLOSED ? ADMISSION_CLOSED : ADMISSION_OPEN;
 }

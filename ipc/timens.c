@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ipc/clock.h"
+
 #define OFFSETS "/proc/self/timens_offsets"
 
 /* local: all threads of a process have the same. */
@@ -28,7 +30,12 @@ int64_t timens_boot_shift_ns(void)
 
 int64_t timens_here(int64_t shared_ns)
 {
-    return shared_ns ? shared_ns + timens_shift_ns() : 0;
+    return shared_ns ? clock_after(shared_ns, timens_shift_ns()) : 0;
+}
+
+int64_t timens_shared(int64_t here_ns)
+{
+    return here_ns ? clock_after(here_ns, -timens_shift_ns()) : 0;
 }
 
 /* The file speaks of the namespace that children get. After unshare(CLONE_NEWTIME) that is not

@@ -19,7 +19,9 @@ int64_t timens_shift_ns(void);
 /* The same of CLOCK_BOOTTIME, in which /proc/PID/stat counts. */
 int64_t timens_boot_shift_ns(void);
 
-/* A time of the user's clock (CLOCK_MONOTONIC here) from one of the arena's; 0 stays 0. */
+/* A time of the user's clock (CLOCK_MONOTONIC here) from one of the arena's, and the other way;
+ * 0 stays 0. */
 int64_t timens_here(int64_t shared_ns);
+int64_t timens_shared(int64_t here_ns);
 
 #endif

@@ -9,6 +9,7 @@
 #include "ipc/os.h"
 #include "ipc/owned.h"
 #include "ipc/slot.h"
+#include "ipc/timens.h"
 #include "src/descriptor.h"
 #include "src/error.h"
 #include "src/options.h"
@@ -226,8 +227,8 @@ static void read_optional(const struct slot_record *record, uint64_t flags,
 
     if (flags & TENSORS_HEAD) {
         out->correlation_id = shm_get(&record->correlation_id);
-        out->deadline_ns = (int64_t)shm_get(&record->deadline_ns);
-        out->published_ns = (int64_t)shm_get(&record->published_ns);
+        out->deadline_ns = timens_here((int64_t)shm_get(&record->deadline_ns));
+        out->published_ns = timens_here((int64_t)shm_get(&record->published_ns));
     }
     if (flags & TENSORS_CRC) {
         out->has_crc = 1;
@@ -315,7 +316,7 @@ int tr_message_set_header(tr_message *handle, const tr_header *given)
     message_begin_head(message);
     shm_put(&record->correlation_id, header.correlation_id);
     if (!message_is_request(message)) /* else it is the requester's */
-        shm_put(&record->deadline_ns, (uint64_t)header.deadline_ns);
+        shm_put(&record->deadline_ns, (uint64_t)timens_shared(header.deadline_ns));
     message_set_content(message, header.content);
     flags = shm_get(&record->tensors) & ~(TENSORS_USER | TENSORS_MIME);
     flags |= write_optional(record->user, header.user,

@@ -40,8 +40,8 @@ typedef struct tr_header {
     uint32_t content;        /**< tr_content */
     uint64_t sequence;       /**< position in its channel; set by sending */
     uint64_t correlation_id; /**< of a request and its reply */
-    int64_t deadline_ns;     /**< CLOCK_MONOTONIC, 0: none */
-    int64_t published_ns;    /**< CLOCK_MONOTONIC; 0 unless the queue stamps */
+    int64_t deadline_ns;     /**< CLOCK_MONOTONIC here, 0: none */
+    int64_t published_ns;    /**< CLOCK_MONOTONIC here; 0 unless stamped */
     uint32_t deliveries;     /**< how often it was handed out before: 0 the first time */
     uint32_t sender;         /**< participant that sent it */
     uint32_t crc32c;         /**< of all payloads in order; see has_crc */

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* namespaces.c - who lives, seen from another pid namespace; and names that the dead left. */
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "tests/e2e/access/checks.h"
 
@@ -215,12 +218,112 @@ static void container_restart(void)
     expect("swept", removed == 1);
 }
 
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
+
+static void set_offsets(const char *text)
+{
+    int fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+
+    if (unshare(CLONE_NEWTIME) < 0 || fd < 0 ||
+        write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+        skip("no time namespace of our own");
+    close(fd);
+}
+
+/* Its clocks are ahead of its client's, or behind. */
+static void serve_in_time(void)
+{
+    tr_header header = {.struct_size = sizeof(header)};
+    tr_reap_report report;
+    tr_message *message;
+    struct timespec now;
+    tr_arena *arena;
+    tr_queue *queue;
+    int64_t left;
+
+    expect_code("attach", tr_arena_attach(&arena, "times"), 0);
+    expect_code("reap", tr_arena_reap(arena, &report), 0);
+    expect("who lives in another time is alive", report.dead == 0);
+    expect_code("open", tr_queue_open(arena, "ask", NULL, &queue), 0);
+    tell('r');
+    expect_code("receive", tr_queue_receive(queue, 60000000000, &message), 0);
+    left = tr_remaining_ns(message);
+    expect("the time left is the client's", left > 0 && left <= 50 * INT64_C(1000000000));
+    expect_code("header", tr_message_header(message, &header), 0);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    left = header.deadline_ns - now.tv_sec * INT64_C(1000000000);
+    expect("so is the deadline, on our clock",
+           left > 0 && left <= 51 * INT64_C(1000000000));
+    expect_code("reply", tr_reply(message, NULL), 0);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
+static void ask_in_time(const char *offsets)
+{
+    tr_arena *arena = create("times");
+    tr_message *message, *reply;
+    tr_reap_report report;
+    tr_queue *queue;
+    pid_t pid;
+
+    expect_code("open", tr_queue_open(arena, "ask", NULL, &queue), 0);
+    set_offsets(offsets); /* of children alone */
+    pid = fork();
+    if (pid == 0) {
+        alarm(60);
+        serve_in_time();
+        _exit(0);
+    }
+    listen_for('r');
+    expect_code("reap", tr_arena_reap(arena, &report), 0);
+    expect("who lives in another time is alive", report.dead == 0);
+    expect_code("loan", tr_loan_bytes(arena, 64, TR_NOWAIT, &message), 0);
+    expect_code("ask", tr_request(queue, message, 50000000000, &reply), 0);
+    tr_release(reply);
+    expect("wait", waitpid(pid, NULL, 0) == pid);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+    expect_code("unlink", tr_arena_unlink("times"), 0);
+}
+
+static void ask_the_future(void)
+{
+    ask_in_time("monotonic 3600 0\nboottime 3600 0\n");
+}
+
+static void ask_the_past(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec < 120)
+        skip("the machine has just begun");
+    ask_in_time("monotonic -100 0\nboottime -100 0\n");
+}
+
+static void time_namespaces(void)
+{
+    int result;
+
+    own_shm();
+    result = in_child(ask_the_future);
+    if (result == SKIPPED)
+        skip("no time namespace of our own");
+    expect("ahead", result == 0);
+    result = in_child(ask_the_past);
+    expect("behind", result == 0 || result == SKIPPED);
+}
+
 int main(void)
 {
     static const struct check checks[] = {
         {"two pid namespaces", pid_namespaces},
         {"leftovers", leftovers},
         {"a container is started again", container_restart},
+        {"two time namespaces", time_namespaces},
     };
 
     return run_checks(checks, sizeof(checks) / sizeof(checks[0]));
