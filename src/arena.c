@@ -301,6 +301,13 @@ int arena_join(struct tr_arena *arena)
     }
 }
 
+void arena_think(struct tr_arena *arena)
+{
+    pthread_testcancel();
+    if (lookout_stands(&arena->peer))
+        lookout_pass(&arena->peer);
+}
+
 /* Equip the handle and join. 0, or a code of the interface; -ESTALE: the arena is closed, or
  * its name was taken away meanwhile. Then nobody has joined. */
 static int open_common(struct tr_arena *arena, const char *name, uint32_t eventfds)

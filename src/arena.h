@@ -44,6 +44,10 @@ static inline int arena_enter(struct tr_arena *arena)
     return arena_join(arena);
 }
 
+/* At the beginning of a call, now and then: end here if the thread was cancelled, find out whether
+ * others took us for dead, and look for the dead. */
+void arena_think(struct tr_arena *arena);
+
 /* On the data path: a busy process looks for the dead now and then, too. */
 static inline void arena_pulse(struct tr_arena *arena)
 {
@@ -52,7 +56,7 @@ static inline void arena_pulse(struct tr_arena *arena)
 
     atomic_store_explicit(&arena->pulses, n, memory_order_relaxed);
     if (__builtin_expect((n & 255) == 0, 0))
-        lookout_pass(&arena->peer);
+        arena_think(arena);
 }
 
 /* Bytes that have memory by now. */

@@ -140,11 +140,11 @@ int tr_board_get_many(tr_board *board, size_t n, const char *const keys[],
 
     if (result < 0)
         return result;
+    arena_pulse(board->arena);
     if (n > SMALL)
         snapshot.items = calloc(n, sizeof(struct item));
     if (!snapshot.items)
         return tr_fail(TR_ENOMEM, "get many: no memory for %zu keys", n);
-    arena_pulse(board->arena);
     result = find(&snapshot, keys);
     if (result == 0) {
         result = hold_all(&snapshot);

@@ -249,6 +249,37 @@ static void no_call_is_left_by_cancellation(void **state)
     tr_arena_close(arena);
 }
 
+static tr_arena *busy_arena;
+
+static void *send_for_ever(void *context)
+{
+    struct sender *sender = context;
+    tr_message *message;
+
+    pthread_cancel(pthread_self());
+    while (tr_loan_bytes(busy_arena, 8, TR_FOREVER, &message) == 0)
+        if (tr_queue_send(sender->queue, message, TR_FOREVER) == 0 &&
+            tr_queue_receive(sender->queue, TR_FOREVER, &message) == 0)
+            (void)!tr_release(message);
+    return NULL;
+}
+
+static void a_busy_thread_can_be_cancelled(void **state)
+{
+    struct sender sender = {0};
+    pthread_t thread;
+    void *ended;
+    (void)state;
+
+    busy_arena = make_arena(4, 0);
+    assert_ok(tr_queue_open(busy_arena, "q", NULL, &sender.queue));
+    assert_int_equal(pthread_create(&thread, NULL, send_for_ever, &sender), 0);
+    assert_int_equal(pthread_join(thread, &ended), 0);
+    assert_ptr_equal(ended, PTHREAD_CANCELED);
+    tr_queue_close(sender.queue);
+    tr_arena_close(busy_arena);
+}
+
 /* Somebody has closed all descriptors, and has a file by the number of ours. */
 static void nothing_is_written_to_files_of_others(void **state)
 {
@@ -381,6 +412,7 @@ int main(void)
         cmocka_unit_test(all_are_killed_at_once),
         cmocka_unit_test(reaping_needs_no_mutex),
         cmocka_unit_test(no_call_is_left_by_cancellation),
+        cmocka_unit_test(a_busy_thread_can_be_cancelled),
         cmocka_unit_test(nothing_is_written_to_files_of_others),
         cmocka_unit_test(a_set_is_opened_again),
         cmocka_unit_test(only_our_own_names_go),
