@@ -201,13 +201,14 @@ static int start(tr_pool *pool, const tr_pool_options *options)
     return err ? err : fill_up(pool);
 }
 
-int tr_pool_start(tr_pool **out, const tr_pool_options *options)
+static int start_new(tr_pool **out, const tr_pool_options *options, int cancel)
 {
     tr_pool *pool = calloc(1, sizeof(*pool));
     int err;
 
     if (!pool)
         return tr_fail(TR_ENOMEM, "pool: no memory for %zu bytes", sizeof(*pool));
+    pool->cancel = cancel;
     pool->master = getpid();
     pool->epoll = pool->timer = pool->ready = -1;
     sigprocmask(SIG_SETMASK, NULL, &pool->mask);
@@ -220,10 +221,22 @@ int tr_pool_start(tr_pool **out, const tr_pool_options *options)
     return 0;
 }
 
+int tr_pool_start(tr_pool **out, const tr_pool_options *options)
+{
+    int cancel = uncancel_begin();
+    int err = start_new(out, options, cancel);
+
+    uncancel_end(cancel);
+    return err;
+}
+
 void tr_pool_close(tr_pool *pool)
 {
+    int cancel;
+
     if (!pool)
         return;
+    cancel = uncancel_begin();
     pool->options.died = NULL;
     if (getpid() == pool->master && pool->page)
         pool_kill_all(pool);
@@ -232,6 +245,7 @@ void tr_pool_close(tr_pool *pool)
         munmap(pool->page, sizeof(*pool->page));
     free(pool->keep);
     free(pool);
+    uncancel_end(cancel);
 }
 
 void pool_drain_child(tr_pool *pool, struct child *child)
@@ -270,7 +284,7 @@ static void rebind(tr_pool *pool)
     }
 }
 
-int tr_pool_resize(tr_pool *pool, uint32_t workers)
+static int resize(tr_pool *pool, uint32_t workers)
 {
     int err = still_running(pool);
 
@@ -285,7 +299,16 @@ int tr_pool_resize(tr_pool *pool, uint32_t workers)
     return fill_up(pool);
 }
 
-int tr_pool_reload(tr_pool *pool)
+int tr_pool_resize(tr_pool *pool, uint32_t workers)
+{
+    int cancel = uncancel_begin();
+    int err = resize(pool, workers);
+
+    uncancel_end(cancel);
+    return err;
+}
+
+static int reload(tr_pool *pool)
 {
     int err = still_running(pool);
 
@@ -304,19 +327,34 @@ int tr_pool_reload(tr_pool *pool)
     return fill_up(pool);
 }
 
+int tr_pool_reload(tr_pool *pool)
+{
+    int cancel = uncancel_begin();
+    int err = reload(pool);
+
+    uncancel_end(cancel);
+    return err;
+}
+
 void tr_pool_signal(tr_pool *pool, int signal)
 {
+    int cancel = uncancel_begin();
+
     for (uint32_t i = 0; i < POOL_CHILDREN; i++)
         if (pool->child[i].state == CHILD_ALIVE)
             pool_signal_child(pool, &pool->child[i], signal);
+    uncancel_end(cancel);
 }
 
 void tr_pool_drain(tr_pool *pool)
 {
+    int cancel = uncancel_begin();
+
     pool->stopping = true;
     for (uint32_t i = 0; i < POOL_CHILDREN; i++)
         pool_drain_child(pool, &pool->child[i]);
     pool_arm(pool);
+    uncancel_end(cancel);
 }
 
 int tr_pool_stop(tr_pool *pool, int64_t timeout_ns)

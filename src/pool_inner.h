@@ -16,6 +16,7 @@
 #include <tensoring/pool.h>
 
 #include "ipc/clock.h"
+#include "ipc/uncancel.h"
 
 enum { POOL_CHILDREN = 2 * TR_MAX_WORKERS }; /* two generations side by side */
 
@@ -57,6 +58,7 @@ struct tr_pool {
     int *keep;               /* those of the program that workers keep */
     int64_t check_ns;        /* when the workers are looked at whatever epoll says */
     sigset_t mask;           /* that workers start with */
+    int cancel;              /* the state of cancellation that they start with */
     uint32_t workers;
     uint32_t generation;
     bool stopping;

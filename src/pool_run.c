@@ -56,7 +56,7 @@ static int loop(tr_pool *pool, int signals)
     }
 }
 
-int tr_pool_run(tr_pool *pool)
+static int run(tr_pool *pool)
 {
     sigset_t set, before;
     int signals, err;
@@ -71,5 +71,14 @@ int tr_pool_run(tr_pool *pool)
     err = loop(pool, signals);
     sigprocmask(SIG_SETMASK, &before, NULL);
     close(signals);
+    return err;
+}
+
+int tr_pool_run(tr_pool *pool)
+{
+    int cancel = uncancel_begin();
+    int err = run(pool);
+
+    uncancel_end(cancel);
     return err;
 }

@@ -95,5 +95,6 @@ _Noreturn void pool_child_main(tr_pool *pool, uint32_t at)
         (void)!tr_worker_enter(&self.plan, self.index, pool->options.enter_flags, NULL);
     if (pool->options.flags & TR_POOL_READY_AT_START)
         tr_pool_ready(&self);
+    uncancel_end(pool->cancel);
     _exit(pool->options.run(&self, pool->options.context) & 0xff);
 }

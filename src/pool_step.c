@@ -239,7 +239,7 @@ static int nothing(const tr_pool *pool, int code)
     return code;
 }
 
-int tr_pool_step(tr_pool *pool, int64_t timeout_ns)
+static int step(tr_pool *pool, int64_t timeout_ns)
 {
     int64_t end_ns = clock_deadline(pool_now_ns(), timeout_ns);
     int timeout_ms = 0; /* first what is there already */
@@ -264,6 +264,15 @@ int tr_pool_step(tr_pool *pool, int64_t timeout_ns)
         /* The timer might be lost, too. */
         timeout_ms = 1 + (int)((left_ns < CHECK_NS ? left_ns : CHECK_NS) / 1000000);
     }
+}
+
+int tr_pool_step(tr_pool *pool, int64_t timeout_ns)
+{
+    int cancel = uncancel_begin();
+    int err = step(pool, timeout_ns);
+
+    uncancel_end(cancel);
+    return err;
 }
 
 void pool_kill_all(tr_pool *pool)

@@ -67,7 +67,7 @@ static void adopt_plan(struct tr_pool_worker *worker)
                                NULL);
 }
 
-int tr_pool_stopping(tr_pool_worker *worker)
+static int stopping(tr_pool_worker *worker)
 {
     if (!atomic_load(&worker->line->ready))
         tr_pool_ready(worker);
@@ -79,6 +79,15 @@ int tr_pool_stopping(tr_pool_worker *worker)
     }
     adopt_plan(worker);
     return 0;
+}
+
+int tr_pool_stopping(tr_pool_worker *worker)
+{
+    int cancel = uncancel_begin();
+    int code = stopping(worker);
+
+    uncancel_end(cancel);
+    return code;
 }
 
 void tr_pool_job_done(tr_pool_worker *worker)

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ipc/uncancel.h"
+
 /* The text of a file that fits into @p room bytes. 0, -errno. */
 static int slurp(const char *path, char *text, size_t room)
 {
@@ -35,18 +37,12 @@ static void copy_name(char *to, size_t room, const char *from, size_t length)
     to[n] = 0;
 }
 
-int process_read(uint32_t pid, struct process *out)
+/* The state, the time and the name out of /proc/PID/stat. */
+static int parse(const char *text, struct process *out)
 {
-    char path[32], text[1024];
-    const char *open_at, *at;
-    int result;
+    const char *open_at = strchr(text, '(');
+    const char *at = strrchr(text, ')'); /* a name may hold anything */
 
-    snprintf(path, sizeof(path), "/proc/%u/stat", pid);
-    result = slurp(path, text, sizeof(text));
-    if (result < 0)
-        return result;
-    open_at = strchr(text, '(');
-    at = strrchr(text, ')'); /* a name may hold anything */
     if (!open_at || !at || at < open_at ||
         sscanf(at + 1,
                " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
@@ -55,6 +51,17 @@ int process_read(uint32_t pid, struct process *out)
         return -EIO;
     copy_name(out->name, sizeof(out->name), open_at + 1, (size_t)(at - open_at - 1));
     return 0;
+}
+
+int process_read(uint32_t pid, struct process *out)
+{
+    char path[32], text[1024];
+    int cancel = uncancel_begin(), result;
+
+    snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+    result = slurp(path, text, sizeof(text));
+    uncancel_end(cancel);
+    return result < 0 ? result : parse(text, out);
 }
 
 const char *process_state_text(char state)

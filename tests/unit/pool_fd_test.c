@@ -2,6 +2,7 @@
 /* Descriptors of a supervisor: those that it loses, those that are not its own, those that
  * its workers inherit. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -434,6 +435,66 @@ static void workers_close_no_number_twice(void **state)
     tr_pool_close(inherited);
 }
 
+/* A thread that is to be cancelled runs through all of a pool's life, and ends where it says so
+ * itself. Workers begin with the state that it began with. */
+static uint32_t finished;
+
+static int expect_to_be_cancelled(tr_pool_worker *worker, void *context)
+{
+    int before;
+
+    (void)context;
+    /* What is pending in the thread that forks is so in the child. */
+    if (pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before) ||
+        before != PTHREAD_CANCEL_ENABLE)
+        return 5;
+    tr_pool_ready(worker);
+    while (!tr_pool_stopping(worker))
+        ;
+    return 0;
+}
+
+static void *supervise_while_cancelled(void *unused)
+{
+    tr_pool_options options = TR_POOL_OPTIONS_INIT;
+    tr_pool *pool;
+
+    options.run = expect_to_be_cancelled;
+    options.workers = 2;
+    options.died = note_death;
+    if (pthread_cancel(pthread_self()) || tr_pool_start(&pool, &options))
+        return unused;
+    while (status_of(pool).ready < 2) {
+        int err = tr_pool_step(pool, 1000000);
+
+        if (err && err != TR_ETIMEDOUT)
+            return unused;
+    }
+    tr_pool_signal(pool, 0);
+    if (tr_pool_resize(pool, 1) || tr_pool_reload(pool) || tr_pool_stop(pool, TR_FOREVER))
+        return unused;
+    tr_pool_close(pool);
+    finished = 1;
+    pthread_testcancel();
+    return unused;
+}
+
+static void no_call_is_cancelled_half_way(void **state)
+{
+    pthread_t thread;
+    void *result;
+
+    (void)state;
+    finished = 0;
+    assert_int_equal(pthread_create(&thread, NULL, supervise_while_cancelled, NULL), 0);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_ptr_equal(result, PTHREAD_CANCELED);
+    assert_int_equal(finished, 1);
+    assert_true(deaths >= 2);
+    for (uint32_t i = 0; i < deaths; i++)
+        assert_int_equal(death[i].exit_code, 0);
+}
+
 static void refuses_lists_without_meaning(void **state)
 {
     tr_pool_options options = TR_POOL_OPTIONS_INIT;
@@ -468,6 +529,7 @@ int main(void)
         CASE(workers_close_what_they_inherit),
         CASE(the_hook_comes_first),
         CASE(workers_close_no_number_twice),
+        CASE(no_call_is_cancelled_half_way),
         CASE(refuses_lists_without_meaning),
     };
 
