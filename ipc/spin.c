@@ -99,10 +99,12 @@ struct vigil {
     struct listening listening;
 };
 
-static struct vigil vigil_at(int64_t now_ns)
+/* Three words: the mask is not touched before there is one. */
+static void begin_vigil(struct vigil *vigil, int64_t now_ns)
 {
-    return (struct vigil){.due_ns = clock_after(now_ns, MOST_NS),
-                          .dead_ns = clock_after(now_ns, LOOKOUT_FIRST_NS)};
+    vigil->due_ns = clock_after(now_ns, MOST_NS);
+    vigil->dead_ns = clock_after(now_ns, LOOKOUT_FIRST_NS);
+    vigil->listening.on = false;
 }
 
 /* -EAGAIN: spin on. -EINTR. */
@@ -120,10 +122,11 @@ static int keep_vigil(struct peer *me, struct vigil *vigil, int64_t now_ns)
 int spin(struct peer *me, wait_try *attempt, wait_idle *idle, void *context,
          int64_t *now_ns, int64_t until_ns)
 {
-    struct vigil vigil = vigil_at(*now_ns);
+    struct vigil vigil;
     bool jumped = false;
     int result;
 
+    begin_vigil(&vigil, *now_ns);
     do {
         int64_t before = *now_ns;
 
