@@ -47,7 +47,7 @@ struct pending {
 
 struct totals {
     uint64_t kills, stops, messages, lost, torn, doubled, leaked, wedged, split,
-        redelivered, freed, heard, looked_up, answered;
+        redelivered, freed, heard, looked_up, answered, told;
     uint64_t wild[WILD_COUNT], created, attached, swept, unlinked;
     uint32_t samples, notices;
     int64_t recovery[SAMPLES], notice[SAMPLES];
@@ -219,6 +219,7 @@ static void set_up(void)
     options.classes = classes;
     options.class_count = 2;
     options.max_participants = 200;
+    options.eventfds = 24;      /* for some of them */
     options.max_channels = 240; /* an inbox each */
     options.ring_bytes = 4 << 20;
     if (storm.wild & 1U << WILD_LAZY && storm_random(&seed) % 2)
@@ -373,6 +374,7 @@ static void count(void)
     totals.heard += atomic_load(&storm.ledger->heard);
     totals.looked_up += atomic_load(&storm.ledger->looked_up);
     totals.answered += atomic_load(&storm.ledger->answered);
+    totals.told += atomic_load(&storm.ledger->told);
     add_wild();
     totals.leaked += count_leaks();
     storm_close(&storm);
@@ -530,7 +532,7 @@ int main(int argc, char **argv)
         one_round(left < ROUND ? left : ROUND);
     printf("notice p50 %.1f p99 %.1f max %.1f ms; recovery p50 %.1f max %.1f ms; "
            "%llu redelivered, %llu slots freed, %llu heard, %llu looked up, "
-           "%llu answered\n",
+           "%llu answered, %llu told by descriptor\n",
            quantile_ms(totals.notice, totals.notices, 500),
            quantile_ms(totals.notice, totals.notices, 990),
            quantile_ms(totals.notice, totals.notices, 1000),
@@ -538,7 +540,7 @@ int main(int argc, char **argv)
            quantile_ms(totals.recovery, totals.samples, 1000),
            (unsigned long long)totals.redelivered, (unsigned long long)totals.freed,
            (unsigned long long)totals.heard, (unsigned long long)totals.looked_up,
-           (unsigned long long)totals.answered);
+           (unsigned long long)totals.answered, (unsigned long long)totals.told);
     report_wild();
     report_victims();
     printf("storm: kills=%llu stops=%llu messages=%llu lost=%llu torn=%llu doubled=%llu "

@@ -59,6 +59,7 @@ struct ledger {
     _Atomic uint32_t next_hand;
     _Atomic uint64_t torn, failed;
     _Atomic uint64_t heard, looked_up, answered; /* of broadcast, board, requests */
+    _Atomic uint64_t told;                       /* by a descriptor */
     _Atomic uint64_t wild[WILD_COUNT];           /* how often */
     struct names_ledger names;
     _Atomic uint32_t
@@ -98,6 +99,8 @@ struct worker {
     bool poor;     /* has little memory */
     uint64_t random;
     tr_subscription *subscription;
+    tr_waitset *set; /* to wait by descriptor; NULL: none */
+    bool set_lent;   /* it is another's: a thread's, or what a child inherited */
 };
 
 /* worker.c: work until the ledger says stop. Never returns. */

@@ -173,6 +173,9 @@ static void close_all(struct worker *worker)
         others[i] = memfd_create("other", MFD_CLOEXEC);
     worker_acts(worker, 20);
     let_go(worker, &held);
+    if (!worker->set_lent)
+        tr_waitset_close(worker->set);
+    worker->set = NULL;
     for (uint32_t i = 0; i < count; i++)
         if (fstat(others[i], &after) || after.st_size != 0 ||
             (i > 0 && after.st_dev != before.st_dev))
@@ -202,6 +205,7 @@ static _Noreturn void cancel_threads(struct worker *worker)
     pthread_t threads[THREADS];
     uint32_t count = 0;
 
+    worker->set_lent = true; /* to them */
     for (; count < THREADS; count++) {
         others[count] = worker_like(worker);
         if (pthread_create(&threads[count], NULL, go_on, &others[count]))

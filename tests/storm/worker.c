@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* worker.c - one of those who send, forward, receive, publish, listen, put and get, and who
  * may be killed or stopped anywhere in it. */
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -34,6 +36,7 @@ struct worker worker_like(struct worker *worker)
     other.random |= 1;
     other.hand = atomic_fetch_add(&worker->ledger->next_hand, 1) % STORM_HANDS;
     other.subscription = NULL;
+    other.set_lent = other.set != NULL;
     return other;
 }
 
@@ -264,6 +267,58 @@ static void serve_one(struct worker *worker)
         tr_release(request);
 }
 
+/* One that waits for what is read here; by which kind of descriptor, the process chooses. */
+static bool open_set(struct worker *worker)
+{
+    int fd, code = tr_waitset_open(worker->storm->arena, &worker->set);
+
+    worker_expect(worker, "open a set", code);
+    if (code)
+        return false;
+    worker->set_lent = false;
+    code = tr_waitset_add_queue(worker->set, worker->storm->back, TR_READABLE, 1);
+    if (code == 0)
+        code = tr_waitset_add_queue(worker->set, worker->storm->service, TR_READABLE, 2);
+    if (code == 0)
+        code = tr_waitset_fd(worker->set, &fd);
+    if (code != TR_ENOTSUP)
+        worker_expect(worker, "descriptor of a set", code);
+    if (code) {
+        tr_waitset_close(worker->set);
+        worker->set = NULL;
+    }
+    return code == 0;
+}
+
+/* As an event loop does: watch the descriptor, then take events until there are none. */
+static void watch_once(struct worker *worker)
+{
+    struct pollfd poller = {.events = POLLIN};
+    tr_event events[4];
+    size_t count;
+    int code;
+
+    if (!worker->set && !open_set(worker))
+        return;
+    code = tr_waitset_fd(worker->set, &poller.fd);
+    worker_expect(worker, "descriptor of a set", code);
+    if (code || poll(&poller, 1, 2) != 1)
+        return;
+    for (int i = 0; i < 3 && code == 0; i++) {
+        code = tr_waitset_wait(worker->set, events, 4, TR_NOWAIT, &count);
+        worker_expect(worker, "wait for many", code);
+        if (code == 0 && events[0].token == 1)
+            receive_one(worker);
+        else if (code == 0)
+            serve_one(worker);
+    }
+    atomic_fetch_add(&worker->ledger->told, 1);
+    if (!worker->set_lent && worker_random(worker, 8) == 0) {
+        tr_waitset_close(worker->set);
+        worker->set = NULL;
+    }
+}
+
 void worker_bury(struct worker *worker, pid_t pid)
 {
     char text[64];
@@ -325,7 +380,7 @@ void storm_close(struct storm *storm)
 
 void worker_act(struct worker *worker)
 {
-    uint32_t dice = worker_random(worker, 249);
+    uint32_t dice = worker_random(worker, 253);
 
     if (dice < 50)
         send_one(worker);
@@ -339,7 +394,9 @@ void worker_act(struct worker *worker)
         listen_once(worker);
     else if (dice < 199)
         use_board(worker);
-    else if (dice < 221)
+    else if (dice < 203)
+        watch_once(worker);
+    else if (dice < 223)
         ask_one(worker);
     else
         serve_one(worker);
@@ -357,7 +414,10 @@ _Noreturn void storm_work(struct storm *storm, uint32_t self, uint64_t seed)
         .storm = storm, .ledger = storm->ledger, .self = self, .random = seed | 1};
     struct worker worker = worker_like(&first);
     struct storm own = *storm;
+    static const char *const kinds[] = {"fifo", "uring", "eventfd"};
 
+    if (worker_random(&worker, 2))
+        setenv("TENSORING_NOTIFY", kinds[worker_random(&worker, 3)], 1);
     /* Some attach by name, as a stranger does; most use what they inherited. */
     if (worker_random(&worker, 4) == 0) {
         worker_expect(&worker, "attach", tr_arena_attach(&own.arena, storm->name));
