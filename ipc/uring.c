@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "ipc/os.h"
 
@@ -15,6 +16,26 @@
 
 #define PROBE_MS 50
 
+/* A program that closes all descriptors, as daemons do, may have a file of its own by our
+ * number. */
+static bool is_ours(const struct uring *uring)
+{
+    struct stat st;
+
+    return fstat(uring->ring.ring_fd, &st) == 0 && st.st_ino == uring->ino &&
+           st.st_dev == uring->dev;
+}
+
+static void remember(struct uring *uring)
+{
+    struct stat st;
+
+    if (fstat(uring->ring.ring_fd, &st) < 0)
+        return;
+    uring->ino = st.st_ino;
+    uring->dev = st.st_dev;
+}
+
 int uring_open(struct uring *uring)
 {
     struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER};
@@ -23,6 +44,8 @@ int uring_open(struct uring *uring)
     memset(uring, 0, sizeof(*uring));
     result = io_uring_queue_init_params(4, &uring->ring, &params);
     uring->open = result == 0;
+    if (uring->open)
+        remember(uring);
     uring->thread = pthread_self();
     errno = saved;
     return result;
@@ -32,6 +55,8 @@ void uring_close(struct uring *uring)
 {
     int saved = errno;
 
+    if (uring->open && !is_ours(uring))
+        uring->ring.ring_fd = -1; /* unmap, and close nothing */
     if (uring->open)
         io_uring_queue_exit(&uring->ring);
     uring->open = false;

@@ -19,7 +19,8 @@ struct uring {
     struct io_uring ring;
     pthread_t thread; /* that made the ring: only it may submit */
     bool open;
-    bool waiting; /* a wait is under way */
+    bool waiting;      /* a wait is under way */
+    uint64_t dev, ino; /* of the descriptor */
 };
 
 /* Whether it works here, proven once per process by a real wake-up. */

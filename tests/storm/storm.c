@@ -30,7 +30,7 @@
 #define WEDGED_NS (30 * SECOND)
 
 /* What works, of WILD_ACTIONS. Sanitizers need all the address space that there is. */
-#define WILD "fork exec cancel namespace names lazy"
+#define WILD "fork exec close cancel namespace names lazy"
 #ifdef TR_INSTRUMENTED
 #define DEFAULT_WILD WILD
 #else

@@ -97,6 +97,7 @@ struct worker {
     uint32_t self;
     uint32_t hand; /* of the ledger's */
     bool poor;     /* has little memory */
+    bool closed;   /* has closed all descriptors: a set has none, may be */
     uint64_t random;
     tr_subscription *subscription;
     tr_waitset *set; /* to wait by descriptor; NULL: none */

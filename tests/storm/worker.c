@@ -267,6 +267,13 @@ static void serve_one(struct worker *worker)
         tr_release(request);
 }
 
+static void expect_descriptor(struct worker *worker, int code)
+{
+    if (code == TR_ENOTSUP || (worker->closed && code == TR_EIO))
+        return;
+    worker_expect(worker, "descriptor of a set", code);
+}
+
 /* One that waits for what is read here; by which kind of descriptor, the process chooses. */
 static bool open_set(struct worker *worker)
 {
@@ -281,8 +288,7 @@ static bool open_set(struct worker *worker)
         code = tr_waitset_add_queue(worker->set, worker->storm->service, TR_READABLE, 2);
     if (code == 0)
         code = tr_waitset_fd(worker->set, &fd);
-    if (code != TR_ENOTSUP)
-        worker_expect(worker, "descriptor of a set", code);
+    expect_descriptor(worker, code);
     if (code) {
         tr_waitset_close(worker->set);
         worker->set = NULL;
@@ -301,7 +307,7 @@ static void watch_once(struct worker *worker)
     if (!worker->set && !open_set(worker))
         return;
     code = tr_waitset_fd(worker->set, &poller.fd);
-    worker_expect(worker, "descriptor of a set", code);
+    expect_descriptor(worker, code);
     if (code || poll(&poller, 1, 2) != 1)
         return;
     for (int i = 0; i < 3 && code == 0; i++) {
