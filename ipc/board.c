@@ -4,30 +4,32 @@
 #include <errno.h>
 #include <string.h>
 
+#include "ipc/hash.h"
+#include "ipc/mutant.h"
 #include "ipc/wake.h"
 
-#define KEY_CLAIMED UINT64_C(1)
-#define KEY_READY   UINT64_C(2)
-#define KEY_HASH(w) ((w) >> 2)
-#define SLOT_MASK   UINT64_C(0x1fffff)
-#define NAMED(cell) ((uint32_t)((cell)&SLOT_MASK)) /* slot + 1 */
-#define MAX_KEYS    (UINT32_C(1) << 20)
-#define GOLDEN      UINT64_C(0x9e3779b97f4a7c15)
+#define KEY_CLAIMED   UINT64_C(1)
+#define KEY_READY     UINT64_C(2)
+#define KEY_HASH      7
+#define SLOT_MASK     UINT64_C(0x1fffff)
+#define NAMED(cell)   ((uint32_t)((cell)&SLOT_MASK)) /* slot + 1 */
+#define VERSION_SHIFT 21
+#define VERSIONS      (UINT64_C(1) << (64 - VERSION_SHIFT))
+#define MAX_KEYS      (UINT32_C(1) << 20)
 
-/* Words are folded by multiplying and turning: a few cycles each, where a hash by bytes
- * would cost more than all the rest of a get. */
 void board_name(const char *key, size_t length, struct board_name *name)
 {
-    uint64_t hash = length;
-
+    name->hash = 0;
     name->used = (uint32_t)(length + 7) / 8;
     name->words[name->used - 1] = 0;
     memcpy(name->words, key, length);
-    for (uint32_t i = 0; i < name->used; i++) {
-        hash = (hash ^ name->words[i]) * GOLDEN;
-        hash ^= hash >> 32;
-    }
-    name->hash = hash >> 2;
+}
+
+uint64_t board_word(const struct board *board, struct board_name *name)
+{
+    name->hash = hash_words(board->view->geo.secret, name->words, name->used) >> KEY_HASH;
+    return name->hash << KEY_HASH | (MUTANT(KEY_MIXED) ? 0 : name->used - 1) << 2 |
+           KEY_CLAIMED;
 }
 
 int board_view(const struct view *view, uint32_t index, struct board *out)
@@ -68,19 +70,16 @@ static bool same_key(const struct board_key *entry, const struct board_name *nam
     return name->used == BOARD_KEY / 8 || shm_get(&entry->key[name->used]) == 0;
 }
 
-static uint64_t word_of(const struct board_name *name)
-{
-    return name->hash << 2 | KEY_CLAIMED;
-}
-
 static struct board_key *probe(const struct board *board, const struct board_name *name,
                                uint32_t i)
 {
     return &board->keys[(name->hash + i) & (board->count - 1)];
 }
 
-struct board_key *board_find(const struct board *board, const struct board_name *name)
+struct board_key *board_find(const struct board *board, struct board_name *name)
 {
+    uint64_t ready = board_word(board, name) | KEY_READY;
+
     for (uint32_t i = 0; i < board->count; i++) {
         struct board_key *entry = probe(board, name, i);
         /* E12 acquire: pairs with finish(); the key is whole. */
@@ -88,17 +87,16 @@ struct board_key *board_find(const struct board *board, const struct board_name 
 
         if (word == 0)
             return NULL;
-        if (word == (word_of(name) | KEY_READY) && same_key(entry, name))
+        if (word == ready && same_key(entry, name))
             return entry;
     }
     return NULL;
 }
 
-/* Write the key of a claimed entry, perhaps together with others. */
-static void finish(struct board_key *entry, const struct board_name *name)
+/* Write the key of an entry that is @p claimed, perhaps together with others. */
+static void finish(struct board_key *entry, const struct board_name *name,
+                   uint64_t claimed)
 {
-    uint64_t claimed = word_of(name);
-
     for (uint32_t i = 0; i < name->used; i++) {
         uint64_t none = 0;
 
@@ -110,7 +108,7 @@ static void finish(struct board_key *entry, const struct board_name *name)
 }
 
 /* The entry's word, ours if it was free. */
-static uint64_t claim_word(struct board_key *entry, const struct board_name *name)
+static uint64_t claim_word(struct board_key *entry, uint64_t claimed)
 {
     /* E12 acquire: pairs with finish(). */
     uint64_t word = shm_load(&entry->word, E12_OPEN);
@@ -118,31 +116,33 @@ static uint64_t claim_word(struct board_key *entry, const struct board_name *nam
     if (word != 0)
         return word;
     /* E12: what is claimed has no key yet. */
-    if (shm_cas(&entry->word, &word, word_of(name), E12_BOTH))
-        return word_of(name);
+    if (shm_cas(&entry->word, &word, claimed, E12_BOTH))
+        return claimed;
     /* E12 acquire: as above. A lost compare-and-swap orders nothing, and its key is read. */
     return shm_load(&entry->word, E12_OPEN);
 }
 
-struct board_key *board_claim(const struct board *board, const struct board_name *name)
+struct board_key *board_claim(const struct board *board, struct board_name *name)
 {
+    uint64_t claimed = board_word(board, name);
+
     for (uint32_t i = 0; i < board->count; i++) {
         struct board_key *entry = probe(board, name, i);
-        uint64_t word = claim_word(entry, name);
+        uint64_t word = claim_word(entry, claimed);
 
-        if (KEY_HASH(word) != name->hash)
+        if ((word & ~KEY_READY) != claimed)
             continue;
         if (!(word & KEY_READY))
-            finish(entry, name);
+            finish(entry, name, claimed);
         if (same_key(entry, name))
             return entry;
     }
     return NULL;
 }
 
-static uint64_t next_cell(uint64_t cell, uint32_t named)
+static uint64_t next_cell(uint64_t version, uint32_t named)
 {
-    return (BOARD_VERSION(cell) + 1) << 21 | named;
+    return (version + 1) << VERSION_SHIFT | named;
 }
 
 _Atomic uint32_t *board_group(const struct board *board, const struct board_key *key)
@@ -156,24 +156,61 @@ static uint64_t look(const struct board_key *key)
     return shm_load(&key->cell, E11_TAKE);
 }
 
-/* Replace the cell if it still is *seen. @p named: slot + 1, or 0. */
-static bool replace(const struct board *board, struct board_key *key, uint64_t *seen,
-                    uint32_t named)
+static uint64_t base_of(const struct board_key *key)
 {
-    uint64_t old = *seen, word = 0;
-    uint32_t slot = NAMED(old) - 1;
-    bool held = NAMED(old) != 0 && slot < board->view->geo.slot_count;
+    /* E11 acquire: pairs with keep_near(), which comes before a put that needs it. */
+    return shm_load(&key->base, E11_TAKE);
+}
 
-    if (held && !shared_settle(board->view, &key->cell, old, slot, &word)) {
-        *seen = look(key);
+static uint64_t version_of(uint64_t cell, uint64_t base)
+{
+    return MUTANT(VERSION_SHORT) ? cell >> VERSION_SHIFT
+                                 : base + ((cell >> VERSION_SHIFT) - base) % VERSIONS;
+}
+
+/* A cell and the base of the same time. */
+struct sight {
+    uint64_t cell, base, version;
+};
+
+static struct sight see(const struct board_key *key)
+{
+    struct sight sight;
+
+    do { /* once, but for one time in 2^40 versions */
+        sight.base = base_of(key);
+        sight.cell = look(key);
+    } while (base_of(key) != sight.base);
+    sight.version = version_of(sight.cell, sight.base);
+    return sight;
+}
+
+/* Before the key gets the version after the one that was seen. Who fails was too late: the
+ * base is nearer already. */
+static void keep_near(struct board_key *key, const struct sight *seen)
+{
+    uint64_t base = seen->base;
+
+    if (seen->version - base >= BOARD_NEAR)
+        shm_cas(&key->base, &base, seen->version, E11_PUT); /* E11 release: as above */
+}
+
+/* Replace the cell if it still is as it was seen. @p named: slot + 1, or 0. */
+static bool replace(const struct board *board, struct board_key *key,
+                    const struct sight *seen, uint32_t named)
+{
+    uint64_t cell = seen->cell, word = 0;
+    uint32_t slot = NAMED(cell) - 1;
+    bool held = NAMED(cell) != 0 && slot < board->view->geo.slot_count;
+
+    if (held && !shared_settle(board->view, &key->cell, cell, slot, &word))
         return false;
-    }
+    keep_near(key, seen);
     /* E11 release: pairs with look(). E9: before the old slot is retired. E3: before the
      * look for sleepers. */
-    if (!shm_cas(&key->cell, seen, next_cell(old, named), E11_PUT)) {
-        *seen = look(key); /* again: a lost compare-and-swap orders nothing */
+    /* Who loses sees the cell again: a lost compare-and-swap orders nothing. */
+    if (!shm_cas(&key->cell, &cell, next_cell(seen->version, named), E11_PUT))
         return false;
-    }
     if (held)
         shared_retire(board->view, slot, word, false);
     wake_all(board->view, board_group(board, key));
@@ -184,18 +221,20 @@ static bool replace(const struct board *board, struct board_key *key, uint64_t *
 int board_put(struct board *board, struct peer *me, struct board_key *key, uint32_t slot,
               uint64_t *version)
 {
-    uint64_t expected = *version, seen = look(key);
+    uint64_t expected = *version;
     struct putting putting;
+    struct sight seen;
 
     shared_begin(me, slot, &putting);
     shared_aim(me, &putting, board->index, (uint64_t)(key - board->keys));
     do {
-        if (expected != BOARD_ANY && BOARD_VERSION(seen) != expected) {
-            *version = BOARD_VERSION(seen);
+        seen = see(key);
+        if (expected != BOARD_ANY && seen.version != expected) {
+            *version = seen.version;
             shared_undo(me, &putting);
             return -ESTALE;
         }
-        *version = BOARD_VERSION(seen) + 1;
+        *version = seen.version + 1;
     } while (!replace(board, key, &seen, slot + 1));
     shared_done(me, &putting);
     return 0;
@@ -203,15 +242,17 @@ int board_put(struct board *board, struct peer *me, struct board_key *key, uint3
 
 int board_delete(struct board *board, struct board_key *key, uint64_t *version)
 {
-    uint64_t expected = *version, seen = look(key);
+    uint64_t expected = *version;
+    struct sight seen;
 
     do {
-        *version = BOARD_VERSION(seen);
-        if (expected != BOARD_ANY && BOARD_VERSION(seen) != expected)
+        seen = see(key);
+        *version = seen.version;
+        if (expected != BOARD_ANY && seen.version != expected)
             return -ESTALE;
-        if (!NAMED(seen))
+        if (!NAMED(seen.cell))
             return -ENOENT;
-        *version = BOARD_VERSION(seen) + 1;
+        *version = seen.version + 1;
     } while (!replace(board, key, &seen, 0));
     return 0;
 }
@@ -223,7 +264,10 @@ int board_get(struct board *board, struct peer *me, struct board_key *key,
 
     (void)board;
     do {
-        value->cell = look(key);
+        struct sight seen = see(key);
+
+        value->cell = seen.cell;
+        value->version = seen.version;
         if (!NAMED(value->cell))
             return -ENOENT;
         result = shared_pin(me, &key->cell, value->cell, NAMED(value->cell) - 1,
@@ -239,10 +283,10 @@ bool board_current(const struct board_key *key, const struct board_value *value)
 
 uint64_t board_key_version(const struct board_key *key, bool *there)
 {
-    uint64_t cell = look(key);
+    struct sight seen = see(key);
 
-    *there = NAMED(cell) != 0;
-    return BOARD_VERSION(cell);
+    *there = NAMED(seen.cell) != 0;
+    return seen.version;
 }
 
 bool board_next(const struct board *board, uint32_t *at, char key[BOARD_KEY],
@@ -250,18 +294,19 @@ bool board_next(const struct board *board, uint32_t *at, char key[BOARD_KEY],
 {
     for (; *at < board->count; ++*at) {
         struct board_key *entry = &board->keys[*at];
-        uint64_t words[BOARD_KEY / 8], cell;
+        uint64_t words[BOARD_KEY / 8];
+        struct sight seen;
 
         /* E12 acquire: pairs with finish(). */
         if (!(shm_load(&entry->word, E12_OPEN) & KEY_READY))
             continue;
-        cell = look(entry);
-        if (!NAMED(cell))
+        seen = see(entry);
+        if (!NAMED(seen.cell))
             continue;
         shm_copy_out(words, entry->key, BOARD_KEY / 8);
         memcpy(key, words, BOARD_KEY);
         key[BOARD_KEY - 1] = 0;
-        *version = BOARD_VERSION(cell);
+        *version = seen.version;
         ++*at;
         return true;
     }

@@ -1,26 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /* board.h - a table of keys; each names a shared slot, and a version that only grows.
  *
- *  word: bit 0 claimed | bit 1 ready | bits 2-63 hash
- *  cell: bits 0-20 slot + 1, 0: no value | bits 21-63 version
+ *  word: bit 0 claimed | bit 1 ready | bits 2-6 words of the key - 1 | bits 7-63 hash
+ *  cell: bits 0-20 slot + 1, 0: no value | bits 21-63 version, modulo 2^43
+ *  base: a version that it had
  *
  *  put   cell: (version, old) -> (version + 1, new); the old slot retires
  *  get   pin what the cell names
  *
  * Keys are probed from their hash on, and never leave. Who needs a new one claims the first
- * entry that is not claimed, with the hash; writes the key, each word by a compare-and-swap
- * from 0; says that it is ready; and looks whether it is its key. So whoever finds a claimed
- * entry of the same hash finishes it, and waits for nobody. Two keys of one hash, written at
- * once, could make a third out of both: then it is nobody's, and both go on to other
- * entries. */
+ * entry that is not claimed, with hash and length; writes the key, each word by a
+ * compare-and-swap from 0; says that it is ready; and looks whether it is its key. So whoever
+ * finds a claimed entry of the same hash and length finishes it, and waits for nobody. Two
+ * keys of one hash and length, written at once, could make a third out of both: then it is
+ * nobody's, and both go on to other entries. The length must be the same, for a shorter key
+ * would be whole before the longer one has written its last words behind it.
+ *
+ * The hash is keyed by a secret of the arena, see hash.h.
+ *
+ * A version has 64 bits. The cell has room for 43 of them; the others follow from the base,
+ * which is never above the version, and never more than 2^40 + 1 below it: who would put a
+ * version that is further away first changes the base, by compare-and-swap, to the version
+ * that it read together with it. One that was stopped meanwhile fails: the base has moved. */
 #ifndef TR_IPC_BOARD_H
 #define TR_IPC_BOARD_H
 
 #include "ipc/channel.h"
 #include "ipc/shared.h"
 
-#define BOARD_VERSION(cell) ((cell) >> 21)
-#define BOARD_ANY           UINT64_MAX /* for board_put(): whatever the version */
+#define BOARD_ANY  UINT64_MAX          /* for board_put(): whatever the version */
+#define BOARD_NEAR (UINT64_C(1) << 40) /* how far the base may be behind */
 
 struct board {
     const struct view *view;
@@ -30,10 +39,10 @@ struct board {
     uint32_t count; /* of keys, a power of 2 */
 };
 
-/* A key with its hash and its length, as the table has it. */
+/* A key as a table has it. */
 struct board_name {
     uint64_t words[BOARD_KEY / 8];
-    uint64_t hash;
+    uint64_t hash; /* in the table that it was looked for last */
     uint32_t used; /* words that are not 0 */
 };
 
@@ -46,11 +55,14 @@ void board_wish(const char *name, uint32_t keys, struct channel_wish *wish);
 /* A checked sight of it. 0, -EBADMSG. */
 int board_view(const struct view *view, uint32_t index, struct board *out);
 
+/* Its word in the table, but for the ready bit. */
+uint64_t board_word(const struct board *board, struct board_name *name);
+
 /* The entry of a key, or NULL: there is none. */
-struct board_key *board_find(const struct board *board, const struct board_name *name);
+struct board_key *board_find(const struct board *board, struct board_name *name);
 
 /* The same, made if it is not there. NULL: the table is full. Lock-free. */
-struct board_key *board_claim(const struct board *board, const struct board_name *name);
+struct board_key *board_claim(const struct board *board, struct board_name *name);
 
 /* Give the key a new value; if @p version is not BOARD_ANY, only if it has that version. 0,
  * with the new version; -ESTALE, with the version that it has, and the slot is held as it
@@ -64,9 +76,10 @@ int board_delete(struct board *board, struct board_key *key, uint64_t *version);
 struct board_value {
     struct pin pin;
     uint64_t cell; /* 0-20: 0 if there is no value, then nothing is pinned */
+    uint64_t version;
 };
 
-/* Pin the value. 0; -ENOENT, with the cell; -ENOBUFS: no pin is left; -EBADMSG. */
+/* Pin the value. 0; -ENOENT, with the version; -ENOBUFS: no pin is left; -EBADMSG. */
 int board_get(struct board *board, struct peer *me, struct board_key *key,
               struct board_value *value);
 

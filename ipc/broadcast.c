@@ -192,12 +192,11 @@ static bool drop(struct broadcast *b, uint64_t at, uint64_t seen, bool now)
         return false;
     /* Twice, for it may be sealed meanwhile. */
     for (int i = 0; i < 2 && holds(b, at, seen); i++) {
-        if (!shared_settle(b->view, cell_at(b, at), seen, slot, &word))
-            seen = look(b, at);
-        /* E9: the cell is replaced before the slot is retired. */
-        else if (shm_cas(cell_at(b, at), &seen, lap_word(b, at) | (seen & CELL_SEALED),
-                         E9))
+        if (shared_settle(b->view, cell_at(b, at), seen, slot, &word) &&
+            /* E9: the cell is replaced before the slot is retired. */
+            shm_cas(cell_at(b, at), &seen, lap_word(b, at) | (seen & CELL_SEALED), E9))
             return shared_retire(b->view, slot, word, now);
+        seen = look(b, at);
     }
     return false;
 }
@@ -381,6 +380,22 @@ static int take_seat(struct broadcast *b, struct peer *me, uint32_t policy,
         }
     }
     return -ENOSPC;
+}
+
+void broadcast_forget(const struct view *view, uint32_t index, uint32_t who, uint32_t inc)
+{
+    struct broadcast b;
+
+    if (broadcast_view(view, index, &b) < 0)
+        return;
+    for (uint32_t i = 0; i < b.seat_count; i++) {
+        /* relaxed: the compare-and-swap decides. */
+        uint64_t word = shm_load(&b.seats[i].word, memory_order_relaxed);
+
+        if (SEAT_STATE(word) != SEAT_FREE && SEAT_WHO(word) == who &&
+            SEAT_INC(word) == inc)
+            shm_cas(&b.seats[i].word, &word, SEAT_FREE, E13); /* E13: as unsubscribing */
+    }
 }
 
 static uint64_t begin_at(const struct broadcast *b, uint64_t tail, uint32_t last)

@@ -26,7 +26,8 @@
  * holds of the lap before stays for others.
  *
  * A subscriber is alive while its participant has the incarnation that registered. The
- * entry of a dead one counts for nobody and is taken by the next: there is nothing to reap. */
+ * entry of a dead one counts for nobody and is taken by the next. Who reaps it frees it all the
+ * same: incarnations come back after 2^32 joins. */
 #ifndef TR_IPC_BROADCAST_H
 #define TR_IPC_BROADCAST_H
 
@@ -85,6 +86,10 @@ int broadcast_subscribe(struct broadcast *b, struct peer *me, uint32_t policy,
                         uint32_t last, struct seat *seat);
 
 void broadcast_unsubscribe(struct broadcast *b, const struct seat *seat);
+
+/* For the reaper: free the seats of a dead one. */
+void broadcast_forget(const struct view *view, uint32_t index, uint32_t who,
+                      uint32_t inc);
 
 /* Living ones, about. */
 uint32_t broadcast_subscribers(const struct broadcast *b);

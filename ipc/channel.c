@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "ipc/hash.h"
+#include "ipc/mutant.h"
 #include "ipc/os.h"
 
 #define HASH_SHIFT 26
@@ -20,14 +22,21 @@ static uint64_t ready(uint64_t kind, uint64_t hash)
     return (uint64_t)CHANNEL_READY | kind << 2 | hash << HASH_SHIFT;
 }
 
-/* FNV-1a, 64 bits (Fowler, Noll, Vo), folded to what the word has room for. */
-static uint64_t hash_name(const char *name)
-{
-    uint64_t hash = UINT64_C(14695981039346656037);
+/* A name as an entry has it. */
+struct channel_name {
+    uint64_t words[CHANNEL_NAME / 8];
+    uint64_t hash;
+};
 
-    for (; *name; name++)
-        hash = (hash ^ (uint8_t)*name) * UINT64_C(1099511628211);
-    return (hash ^ hash >> 38) & ((UINT64_C(1) << (64 - HASH_SHIFT)) - 1);
+static void take_name(const struct view *view, const char *text,
+                      struct channel_name *name)
+{
+    size_t length = strlen(text);
+
+    memset(name->words, 0, sizeof(name->words));
+    memcpy(name->words, text, length);
+    name->hash = hash_words(view->geo.secret, name->words, (uint32_t)(length + 7) / 8) >>
+                 HASH_SHIFT;
 }
 
 uint64_t channel_word(const struct view *view, uint32_t index)
@@ -80,7 +89,40 @@ int channel_ring(const struct view *view, uint32_t index, struct ring *ring)
     return 0;
 }
 
-/* A piece of the region of rings. What a maker that died had taken stays its entry's. */
+static uint64_t bytes_of(const struct channel_wish *wish)
+{
+    uint32_t capacity = wish->capacity ? wish->capacity : wish->fallback;
+
+    return wish->ring_bytes ? wish->ring_bytes : UINT64_C(8) * capacity;
+}
+
+static bool fits(const struct view *view, uint64_t used, uint64_t bytes)
+{
+    return used <= view->geo.rings_bytes && bytes <= view->geo.rings_bytes - used;
+}
+
+static uint64_t whole_lines(uint64_t bytes)
+{
+    return (bytes + LINE - 1) / LINE * LINE;
+}
+
+/* Whether there is room for the ring. Looked at before the entry is claimed, for an entry is
+ * never given back: others have passed it by, and gone on to later ones. So an opening that
+ * finds no room takes nothing. One that loses the last room to another after this look leaves
+ * an entry that only its own name can use: at most one for each opening that runs meanwhile. */
+static bool has_room(const struct view *view, struct channel *channel,
+                     const struct channel_wish *wish)
+{
+    uint64_t bytes = bytes_of(wish);
+
+    /* relaxed: a guess, see allocate(). */
+    return MUTANT(ROOM_UNSEEN) || shm_get(&channel->ring_bytes) >= bytes ||
+           fits(view, shm_load(&view_live(view)->rings_used, memory_order_relaxed),
+                whole_lines(bytes));
+}
+
+/* A piece of the region of rings. What a maker that died had taken stays its entry's, but for
+ * a maker that dies between the two: then the piece is lost. */
 static int allocate(const struct view *view, struct channel *channel, uint64_t bytes)
 {
     _Atomic uint64_t *used = &view_live(view)->rings_used;
@@ -89,9 +131,9 @@ static int allocate(const struct view *view, struct channel *channel, uint64_t b
 
     if (shm_get(&channel->ring_bytes) >= bytes)
         return 0;
-    bytes = (bytes + LINE - 1) / LINE * LINE;
+    bytes = whole_lines(bytes);
     do {
-        if (seen > view->geo.rings_bytes || bytes > view->geo.rings_bytes - seen)
+        if (!fits(view, seen, bytes))
             return -ENOBUFS;
     } while (!shm_cas(used, &seen, seen + bytes,
                       memory_order_relaxed)); /* relaxed: as above */
@@ -102,24 +144,22 @@ static int allocate(const struct view *view, struct channel *channel, uint64_t b
 
 /* The entry is ours to make. */
 static int make(struct peer *me, uint32_t index, const struct channel_wish *wish,
-                uint64_t hash)
+                const struct channel_name *name)
 {
     struct channel *channel = view_channel(me->view, index);
     uint32_t capacity = wish->capacity ? wish->capacity : wish->fallback;
-    uint64_t name[CHANNEL_NAME / 8] = {0}, bytes = 0;
+    uint64_t bytes = 0;
     uint8_t *ring;
-    int result = allocate(me->view, channel,
-                          wish->ring_bytes ? wish->ring_bytes : UINT64_C(8) * capacity);
+    int result = allocate(me->view, channel, bytes_of(wish));
 
     if (result == 0 && !channel_bytes(me->view, index, &bytes))
         result = -EBADMSG;
     if (result < 0) {
         /* relaxed: nothing was written. The hash stays, so that the probe order does. */
-        shm_store(&channel->word, making(me, 0, hash), memory_order_relaxed);
+        shm_store(&channel->word, making(me, 0, name->hash), memory_order_relaxed);
         return result;
     }
-    memcpy(name, wish->name, strlen(wish->name));
-    shm_copy_in(channel->name, name, CHANNEL_NAME / 8);
+    shm_copy_in(channel->name, name->words, CHANNEL_NAME / 8);
     shm_put(&channel->capacity, capacity);
     shm_put(&channel->policy, wish->policy);
     shm_put(&channel->max_deliveries, wish->max_deliveries);
@@ -129,7 +169,7 @@ static int make(struct peer *me, uint32_t index, const struct channel_wish *wish
     if (wish->build)
         wish->build(me->view, channel, ring, capacity);
     /* E5 release: pairs with channel_word(); the entry is whole. */
-    shm_store(&channel->word, ready(wish->kind, hash), E5_READY);
+    shm_store(&channel->word, ready(wish->kind, name->hash), E5_READY);
     return 0;
 }
 
@@ -146,29 +186,60 @@ static bool abandoned(const struct view *view, uint64_t word)
     return (entry >> 2 & 0xfff) != inc || (entry & 3) == 0 || os->dead(view, who);
 }
 
+void channel_abandon(const struct view *view, uint32_t index, uint32_t who, uint32_t inc)
+{
+    uint64_t word = channel_word(view, index);
+
+    if (CHANNEL_STATE(word) == CHANNEL_MAKING && (word >> 5 & 0x1ff) == who &&
+        (word >> 14 & 0xfff) == (inc & 0xfff))
+        /* E5 release: what the dead one took from the rings is passed on. */
+        shm_cas(&view_channel(view, index)->word, &word, word & ~(UINT64_C(7) << 2),
+                E5_READY);
+}
+
+/* Claim an entry that nobody has, or whose maker is gone, and make it. 1; 0: look again. */
+static int claim(struct peer *me, uint32_t index, const struct channel_wish *wish,
+                 const struct channel_name *name, uint64_t word)
+{
+    struct channel *channel = view_channel(me->view, index);
+    int result;
+
+    if (CHANNEL_STATE(word) == CHANNEL_MAKING && !abandoned(me->view, word))
+        return -EAGAIN;
+    if (!has_room(me->view, channel, wish))
+        return -ENOBUFS;
+    /* E5 acquire: what a dead maker took from the rings is read. */
+    if (!shm_cas(&channel->word, &word, making(me, wish->kind, name->hash), E5_OPEN))
+        return 0;
+    result = make(me, index, wish, name);
+    return result < 0 ? result : 1;
+}
+
+static bool same_name(const struct channel *channel, const struct channel_name *name)
+{
+    for (uint32_t i = 0; i < CHANNEL_NAME / 8; i++)
+        if (shm_get(&channel->name[i]) != name->words[i])
+            return false;
+    return true;
+}
+
 /* One entry of the probe. 1: it is the one. 0: look at the next. */
 static int probe(struct peer *me, uint32_t index, const struct channel_wish *wish,
-                 uint64_t hash)
+                 const struct channel_name *name)
 {
     struct channel *channel = view_channel(me->view, index);
     uint64_t word = channel_word(me->view, index);
-    char name[CHANNEL_NAME];
-    int result;
 
-    if (CHANNEL_STATE(word) == CHANNEL_EMPTY ||
-        (CHANNEL_STATE(word) == CHANNEL_MAKING && word >> HASH_SHIFT == hash)) {
-        if (CHANNEL_STATE(word) == CHANNEL_MAKING && !abandoned(me->view, word))
-            return -EAGAIN;
-        /* E5 acquire: what a dead maker took from the rings is read. */
-        if (!shm_cas(&channel->word, &word, making(me, wish->kind, hash), E5_OPEN))
-            return probe(me, index, wish, hash);
-        result = make(me, index, wish, hash);
-        return result < 0 ? result : 1;
+    while (CHANNEL_STATE(word) == CHANNEL_EMPTY ||
+           (CHANNEL_STATE(word) == CHANNEL_MAKING && word >> HASH_SHIFT == name->hash)) {
+        int result = claim(me, index, wish, name, word);
+
+        if (result != 0)
+            return result;
+        word = channel_word(me->view, index);
     }
-    if (word >> HASH_SHIFT != hash || CHANNEL_STATE(word) != CHANNEL_READY)
-        return 0;
-    channel_name(me->view, index, name);
-    if (strcmp(name, wish->name) != 0)
+    if (word >> HASH_SHIFT != name->hash || CHANNEL_STATE(word) != CHANNEL_READY ||
+        !same_name(channel, name))
         return 0;
     return CHANNEL_KIND(word) == wish->kind ? 1 : -EEXIST;
 }
@@ -176,11 +247,12 @@ static int probe(struct peer *me, uint32_t index, const struct channel_wish *wis
 int channel_open(struct peer *me, const struct channel_wish *wish, uint32_t *index)
 {
     uint32_t count = me->view->geo.channel_count;
-    uint64_t hash = hash_name(wish->name);
+    struct channel_name name;
 
+    take_name(me->view, wish->name, &name);
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = (uint32_t)((hash + i) % count);
-        int found = probe(me, at, wish, hash);
+        uint32_t at = (uint32_t)((name.hash + i) % count);
+        int found = probe(me, at, wish, &name);
 
         if (found < 0)
             return found;

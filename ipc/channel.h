@@ -6,7 +6,9 @@
  * Entries are probed from the hash of the name on. One is never given away again, so a name
  * has one place: who makes it claims the first empty entry by a compare-and-swap that says
  * the hash; who comes to an entry of the same hash that is being made waits for it, and takes
- * over if the maker is dead. */
+ * over if the maker is dead. The incarnation in the word is cut off: so that a later one is not
+ * taken for the maker, who reaps a maker marks the entry as abandoned: kind 0. The hash is
+ * keyed by a secret of the arena, see hash.h. */
 #ifndef TR_IPC_CHANNEL_H
 #define TR_IPC_CHANNEL_H
 
@@ -35,6 +37,9 @@ struct channel_wish {
 /* Find or make. 0; -ENOSPC: no entry is left; -ENOBUFS: no room for the ring; -EAGAIN: its
  * maker lives and is not ready; -EEXIST: of another kind; -EBADMSG. */
 int channel_open(struct peer *me, const struct channel_wish *wish, uint32_t *index);
+
+/* For the reaper: if @p who was making it, it is for others to make. */
+void channel_abandon(const struct view *view, uint32_t index, uint32_t who, uint32_t inc);
 
 /* A checked sight of the ring of a queue. 0, -EBADMSG. */
 int channel_ring(const struct view *view, uint32_t index, struct ring *ring);

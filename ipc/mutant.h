@@ -4,49 +4,53 @@
 #ifndef TR_IPC_MUTANT_H
 #define TR_IPC_MUTANT_H
 
-#define MUTANTS(X)                                                                  \
-    X(NO_SECOND_LOOK, "a sleeper does not look again after it announced itself")    \
-    X(CELL_FIRST, "the cell names the slot before the slot is queued")              \
-    X(SAME_GENERATION, "a slot that is queued keeps its generation")                \
-    X(WAKE_FIRST, "the waker looks for sleepers before its change")                 \
-    X(NO_PLACE, "any queued slot that a cell names is taken for its message")       \
-    X(COUNT_FIRST, "the reaper counts an orphan before it marks it")                \
-    X(CLEAR_QUIETLY, "the announcement is taken away without a second wake")        \
-    X(OVERWRITE, "a cell is filled again while its message is there")               \
-    X(WAKE_NOBODY, "the kernel wakes nobody")                                       \
-    X(REAP_FORGETS, "an entry is free before its slots are swept")                  \
-    X(REAP_BELIEVES, "the reaper wakes only where somebody is announced")           \
-    X(REAP_SILENT, "the reaper wakes nobody")                                       \
-    X(ORPHANS_FORGOTTEN, "who finds no orphan clears the mark of a new one")        \
-    X(PIN_BLIND, "a reader does not look at the cell again after its pin")          \
-    X(PINS_IGNORED, "a retired slot is freed without a look at the pins")           \
-    X(UNSETTLED, "a cell is replaced before the putting of its slot is done")       \
-    X(NEVER_NAMED, "the reaper does not look whether a cell names a slot")          \
-    X(TAIL_FIRST, "a subscriber looks for the tail only before it registers")       \
-    X(ONE_PLACE, "a slot has one place, which a forward overwrites")                \
-    X(BACK_ONE, "a send that found no room goes on to the place it was to go to")   \
-    X(TURN_BY_SIZE, "the turns of cells are compared as if they never wrapped")     \
-    X(CLOSE_UNSEALED, "a receiver says closed and empty without a seal")            \
-    X(LAP_BY_SIZE, "the laps of cells are compared as if they never wrapped")       \
-    X(NEWS_UNSEALED, "a subscriber says closed without a seal")                     \
-    X(SNATCH, "the reaper takes an unwanted reply from a living sender's hands")    \
-    X(ANSWER_BLIND, "a server does not look at the ticket again after its put")     \
-    X(DRAIN_FIRST, "who gives up looks into its inbox before it ends the ticket")   \
-    X(TICKETS_KEPT, "the reaper leaves the tickets of the dead as they are")        \
-    X(STALE_KEPT, "who needs memory leaves stale replies to their owner")           \
-    X(FREE_ANY, "a server frees what its process has queued, whoever put it")       \
-    X(FLAG_FIRST, "who listens sets the word's flag before its bit")                \
-    X(FLAG_FORCED, "who finds no listener takes the flag away, whoever came since") \
-    X(RING_SWALLOWED, "a listener that is busy counts as rung")                     \
-    X(RING_ABSENT, "a listener that is armed counts as rung, asleep or not")        \
-    X(RING_ALL, "one message rings all listeners")                                  \
-    X(BIT_LAST, "the ringer looks at the doorbell before it takes the bit")         \
-    X(UNLISTEN_KEEPS, "who listens no more hands on only if its bit was taken")     \
-    X(SELF_SILENT, "threads are not told that members have changed")                \
-    X(REAP_DEAF, "the reaper rings no doorbells")                                   \
-    X(FORGET_ALL, "the reaper wipes how the entry wants to be rung")                \
-    X(DEVICE_IGNORED, "the reaper frees what a device still writes into")           \
-    X(DRAINED_UNSWEPT, "an entry is free when its device is done, without a sweep") \
+#define MUTANTS(X)                                                                   \
+    X(NO_SECOND_LOOK, "a sleeper does not look again after it announced itself")     \
+    X(CELL_FIRST, "the cell names the slot before the slot is queued")               \
+    X(SAME_GENERATION, "a slot that is queued keeps its generation")                 \
+    X(WAKE_FIRST, "the waker looks for sleepers before its change")                  \
+    X(NO_PLACE, "any queued slot that a cell names is taken for its message")        \
+    X(COUNT_FIRST, "the reaper counts an orphan before it marks it")                 \
+    X(CLEAR_QUIETLY, "the announcement is taken away without a second wake")         \
+    X(OVERWRITE, "a cell is filled again while its message is there")                \
+    X(WAKE_NOBODY, "the kernel wakes nobody")                                        \
+    X(REAP_FORGETS, "an entry is free before its slots are swept")                   \
+    X(REAP_BELIEVES, "the reaper wakes only where somebody is announced")            \
+    X(REAP_SILENT, "the reaper wakes nobody")                                        \
+    X(ORPHANS_FORGOTTEN, "who finds no orphan clears the mark of a new one")         \
+    X(PIN_BLIND, "a reader does not look at the cell again after its pin")           \
+    X(PINS_IGNORED, "a retired slot is freed without a look at the pins")            \
+    X(UNSETTLED, "a cell is replaced before the putting of its slot is done")        \
+    X(NEVER_NAMED, "the reaper does not look whether a cell names a slot")           \
+    X(TAIL_FIRST, "a subscriber looks for the tail only before it registers")        \
+    X(ONE_PLACE, "a slot has one place, which a forward overwrites")                 \
+    X(OLD_CHANNEL, "a send that found no room goes on to the place it was to go to") \
+    X(TURN_BY_SIZE, "the turns of cells are compared as if they never wrapped")      \
+    X(CLOSE_UNSEALED, "a receiver says closed and empty without a seal")             \
+    X(LAP_BY_SIZE, "the laps of cells are compared as if they never wrapped")        \
+    X(NEWS_UNSEALED, "a subscriber says closed without a seal")                      \
+    X(VERSION_SHORT, "a key has no more versions than its cell has room for")        \
+    X(KEY_MIXED, "a key may be finished by a shorter one of the same hash")          \
+    X(ROOM_UNSEEN, "a channel's entry is claimed before there is room for it")       \
+    X(MAKER_KEPT, "the reaper leaves what the dead one was making as it is")         \
+    X(SNATCH, "the reaper takes an unwanted reply from a living sender's hands")     \
+    X(ANSWER_BLIND, "a server does not look at the ticket again after its put")      \
+    X(DRAIN_FIRST, "who gives up looks into its inbox before it ends the ticket")    \
+    X(TICKETS_KEPT, "the reaper leaves the tickets of the dead as they are")         \
+    X(STALE_KEPT, "who needs memory leaves stale replies to their owner")            \
+    X(FREE_ANY, "a server frees what its process has queued, whoever put it")        \
+    X(FLAG_FIRST, "who listens sets the word's flag before its bit")                 \
+    X(FLAG_FORCED, "who finds no listener takes the flag away, whoever came since")  \
+    X(RING_SWALLOWED, "a listener that is busy counts as rung")                      \
+    X(RING_ABSENT, "a listener that is armed counts as rung, asleep or not")         \
+    X(RING_ALL, "one message rings all listeners")                                   \
+    X(BIT_LAST, "the ringer looks at the doorbell before it takes the bit")          \
+    X(UNLISTEN_KEEPS, "who listens no more hands on only if its bit was taken")      \
+    X(SELF_SILENT, "threads are not told that members have changed")                 \
+    X(REAP_DEAF, "the reaper rings no doorbells")                                    \
+    X(FORGET_ALL, "the reaper wipes how the entry wants to be rung")                 \
+    X(DEVICE_IGNORED, "the reaper frees what a device still writes into")            \
+    X(DRAINED_UNSWEPT, "an entry is free when its device is done, without a sweep")  \
     X(PIN_STORED, "a thread takes a pin without a look at the other threads")
 
 enum mutant {

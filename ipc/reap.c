@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "ipc/broadcast.h"
 #include "ipc/channel.h"
 #include "ipc/device.h"
 #include "ipc/duty.h"
@@ -221,6 +222,23 @@ static void wake_everybody(const struct view *view)
         notify_everybody(view);
 }
 
+/* Its places in broadcasts, and the channels that it was making. */
+static void sweep_channels(const struct sweep *sweep)
+{
+    const struct view *view = sweep->me->view;
+    uint32_t inc = PARTICIPANT_INC(sweep->entry);
+
+    for (uint32_t i = 0; i < view->geo.channel_count; i++) {
+        uint64_t word = channel_word(view, i);
+
+        if (CHANNEL_STATE(word) == CHANNEL_READY &&
+            CHANNEL_KIND(word) == CHANNEL_BROADCAST)
+            broadcast_forget(view, i, sweep->who, inc);
+        else if (CHANNEL_STATE(word) == CHANNEL_MAKING && !MUTANT(MAKER_KEPT))
+            channel_abandon(view, i, sweep->who, inc);
+    }
+}
+
 static void sweep_entry(struct sweep *sweep)
 {
     const struct view *view = sweep->me->view;
@@ -231,6 +249,7 @@ static void sweep_entry(struct sweep *sweep)
         request_end_all(view, sweep->who);
     if (!MUTANT(REAP_FORGETS))
         sweep_slots(sweep);
+    sweep_channels(sweep);
     notify_forget(view, sweep->who, PARTICIPANT_INC(sweep->entry));
     duty_leave(view, sweep->who);
     receivers_forget(view, sweep->who);

@@ -12,6 +12,8 @@
  *  LOANED, RECEIVED, and marked        stays while the device of the dead one may write: the
  *                                      entry is DRAINING then, and swept again (device.h)
  *  pins of the dead                    are erased
+ *  places in broadcasts, channels      are free; are for others to make
+ *  that it was making
  *  everybody who sleeps on anything    is woken, once: the dead may have owed it
  */
 #ifndef TR_IPC_REAP_H

@@ -252,6 +252,8 @@ int segment_create(const struct segment_wish *wish, struct view *view,
     view->geo.creator_uid = (uint32_t)geteuid();
     if (getrandom(&view->geo.nonce, sizeof(view->geo.nonce), 0) < 0)
         view->geo.nonce = (uint64_t)os->now_ns();
+    if (getrandom(view->geo.secret, sizeof(view->geo.secret), 0) < 0)
+        view->geo.secret[1] = view->geo.nonce; /* no secret, but it hashes */
     result = reserve(fd, wish, &view->geo, &report->shortage);
     if (result < 0) {
         close(fd);

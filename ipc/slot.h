@@ -130,7 +130,7 @@ static inline uint64_t slot_came(uint64_t word)
 static inline uint64_t slot_back(uint64_t held, const struct peer *me)
 {
     return slot_word(SLOT_STATE(held), me->who, me->inc, SLOT_DELIVERIES(held),
-                     SLOT_GENERATION(held) + (MUTANT(BACK_ONE) ? 1 : 2));
+                     SLOT_GENERATION(held) + (MUTANT(OLD_CHANNEL) ? 1 : 2));
 }
 
 /* Channel word orphans: bit 0 = some may be there, bits 1-31 count of marks. */

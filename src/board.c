@@ -83,7 +83,7 @@ int board_enter(tr_board *board, const char *key, struct board_name *name)
     return arena_enter(board->arena);
 }
 
-int board_entry(tr_board *board, const struct board_name *name, struct board_key **entry)
+int board_entry(tr_board *board, struct board_name *name, struct board_key **entry)
 {
     *entry = board_claim(&board->table, name);
     if (*entry)
@@ -168,10 +168,10 @@ int tr_board_get(tr_board *board, const char *key, tr_message **out, uint64_t *v
     result = entry ? board_get(&board->table, &board->arena->peer, entry, &value)
                    : -ENOENT;
     if (version)
-        *version = BOARD_VERSION(value.cell);
+        *version = value.version;
     if (__builtin_expect(result < 0, 0))
         return explain_get(board, key, result);
-    return message_open_pinned(board->arena, &value.pin, BOARD_VERSION(value.cell), out);
+    return message_open_pinned(board->arena, &value.pin, value.version, out);
 }
 
 struct waiting {
@@ -207,9 +207,9 @@ int board_wait_entry(tr_board *board, const char *key, struct board_key *entry,
     if (result < 0)
         return explain_get(board, key, result);
     if (version)
-        *version = BOARD_VERSION(waiting.value.cell);
-    return message_open_pinned(board->arena, &waiting.value.pin,
-                               BOARD_VERSION(waiting.value.cell), out);
+        *version = waiting.value.version;
+    return message_open_pinned(board->arena, &waiting.value.pin, waiting.value.version,
+                               out);
 }
 
 int tr_board_wait(tr_board *board, const char *key, uint64_t newer_than,

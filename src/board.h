@@ -24,7 +24,7 @@ struct tr_board_watch {
 int board_enter(tr_board *board, const char *key, struct board_name *name);
 
 /* Its entry, made if it is not there. 0, TR_ENOSPC. */
-int board_entry(tr_board *board, const struct board_name *name, struct board_key **entry);
+int board_entry(tr_board *board, struct board_name *name, struct board_key **entry);
 
 /* Wait for a value that is newer. 0, or as tr_board_wait(). */
 int board_wait_entry(tr_board *board, const char *key, struct board_key *entry,

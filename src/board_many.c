@@ -115,14 +115,14 @@ static int open_all(struct snapshot *snapshot, tr_message *out[], uint64_t versi
 
         out[i] = NULL;
         if (versions)
-            versions[i] = BOARD_VERSION(item->value.cell);
+            versions[i] = item->value.version;
         if (!item->held)
             continue;
         if (result < 0)
             let_go(snapshot, item);
         else
-            result = message_open_pinned(arena, &item->value.pin,
-                                         BOARD_VERSION(item->value.cell), &out[i]);
+            result = message_open_pinned(arena, &item->value.pin, item->value.version,
+                                         &out[i]);
     }
     for (size_t i = 0; i < snapshot->n && result < 0; i++) {
         (void)tr_release(out[i]);

@@ -4,6 +4,7 @@
 #include "ipc/broadcast.h"
 #include "ipc/channel.h"
 #include "tests/explore/families.h"
+#include "tests/explore/opening_ops.h"
 #include "tests/explore/shared_ops.h"
 
 /* clang-format off */
@@ -11,6 +12,10 @@
               .check = queue_check
 #define NEWS .kind = CHANNEL_BROADCAST, .channels = 1, .capacity = 2, .pins = 2, \
              .build = broadcast_build, .killed = shared_killed, .check = broadcast_check
+#define BOARD .kind = CHANNEL_BOARD, .channels = 1, .capacity = 2, .pins = 2, \
+              .build = board_build, .killed = shared_killed, .check = board_check
+#define OPENING .unopened = 1, .slots = 1, .capacity = 1, .build = opening_build, \
+                .killed = opening_killed, .check = opening_check
 #define END    {0, 0, 0}
 #define LAST   {REAP, REAP, REAP, END}
 #define BIT(i) (1u << (i))
@@ -28,9 +33,22 @@ static const struct scenario endings[] = {
     {.name = "the last turn, cap 1, kill 1", QUEUE, .channels = 1, .slots = 2, .capacity = 1, .late = 1,
      .kills = 1, .last = BIT(2), .immortal = BIT(2),
      .programs = {{TRY_SEND(0, 0), TRY_SEND(0, 1), END}, {TRY_RECEIVE(0), TRY_RECEIVE(0), END}, LAST}},
+    {.name = "2 keys of one hash, kill 1", BOARD, .slots = 2, .alike = 1, .kills = 1, .last = BIT(2),
+     .immortal = BIT(2),
+     .programs = {{PUT(0, 0), END}, {PUT(1, 1), GET(0), END}, LAST}},
     {.name = "the last lap, kill 1", NEWS, .slots = 2, .late = 1, .kills = 1, .last = BIT(2), .immortal = BIT(2),
      .programs = {{TRY_PUBLISH(0), TRY_PUBLISH(1), END},
                   {SUBSCRIBE(LAG_DROP, 1), TRY_LISTEN, TRY_LISTEN, END}, LAST}},
+    {.name = "a channel that does not fit", OPENING, .channels = 2,
+     .programs = {{MAKE(2, 4096), MAKE(3, 4096), END}, {MAKE(0, 1), END}}},
+    {.name = "2 open one name, kill 1", OPENING, .channels = 2, .kills = 1, .last = BIT(2),
+     .immortal = BIT(2),
+     .programs = {{MAKE(0, 1), MAKE(1, 1), END}, {MAKE(1, 1), MAKE(0, 1), END}, LAST}},
+    {.name = "the last version, kill 1", BOARD, .slots = 2, .late = 1, .kills = 1, .last = BIT(2),
+     .immortal = BIT(2),
+     .programs = {{PUT(0, 0), PUT(0, 1), PUT(0, 2), END}, {GET(0), GET(0), END}, LAST}},
+    {.name = "2 keys of one hash, 2 late versions", BOARD, .slots = 3, .alike = 1, .late = 1,
+     .programs = {{PUT(0, 0), PUT(0, 2), END}, {PUT(1, 1), END}, {AWAIT(0), GET(1), END}}},
     {.name = "news, and a close", NEWS, .slots = 2,
      .programs = {{TRY_PUBLISH(0), TRY_PUBLISH(1), END}, {CLOSE_NEWS, END},
                   {SUBSCRIBE(LAG_DROP, 1), LISTEN, LISTEN, END}}},

@@ -67,6 +67,8 @@ struct scenario {
     uint32_t kind;     /* of the channels; 0: queues */
     uint32_t late;     /* counters begin near their ends */
     uint32_t tickets;  /* words behind the cells of each channel */
+    uint32_t unopened; /* there are entries for the channels, and no channels */
+    uint32_t alike;    /* the keys of a board have one hash */
     uint32_t listen;   /* there are listeners: what they touch decides what comes next */
     uint32_t absent;   /* bit set: no participants at the start */
     uint32_t spare;    /* entries of channels that are not made yet */

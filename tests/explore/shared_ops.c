@@ -6,6 +6,7 @@
 #include "ipc/board.h"
 #include "ipc/broadcast.h"
 #include "ipc/channel.h"
+#include "ipc/hash.h"
 #include "ipc/notify.h"
 #include "ipc/wait.h"
 
@@ -13,7 +14,8 @@
 
 static struct broadcast news;
 static struct board board;
-static uint64_t first; /* position of what is published first */
+static uint64_t
+    first; /* position of what is published first, or version of what is put */
 static struct seat seats[ACTORS];
 static struct board_name names[KEYS];
 
@@ -46,19 +48,38 @@ void broadcast_build(const struct scenario *scenario)
     }
 }
 
+/* Who knows the secret can give the second key the hash of the first, with a word more. */
+static void make_alike(const struct board_name *one, struct board_name *two)
+{
+    const uint64_t *secret = world.view.geo.secret;
+
+    two->used = 2;
+    two->words[0] = one->words[0] + 0x100;
+    /* what goes into the last multiplication is the same */
+    two->words[1] = hash_words((uint64_t[2]){secret[0] + 1, secret[1]}, two->words, 1) ^
+                    (secret[0] + 1) ^ one->words[0];
+}
+
 void board_build(const struct scenario *scenario)
 {
-    (void)scenario;
     for (uint32_t i = 0; i < world.view.geo.channel_count; i++)
         if (CHANNEL_STATE(channel_word(&world.view, i)) == CHANNEL_READY &&
             board_view(&world.view, i, &board) == 0)
             break;
     board_name("a", 1, &names[0]);
     board_name("b", 1, &names[1]);
+    if (scenario->alike)
+        make_alike(&names[0], &names[1]);
+    first = scenario->late ? (UINT64_C(1) << 43) - 2 : 0;
     for (uint32_t i = 0; i < board.count; i++) {
         world_watch(&board.keys[i].word);
         world_watch(&board.keys[i].cell);
+        world_watch(&board.keys[i].base);
         world_watch(&board.keys[i].key[0]);
+        world_watch(&board.keys[i].key[1]);
+        shm_put(&board.keys[i].cell, first << 21);
+        /* so that it changes with the second put, and the cell's bits end with the third */
+        shm_put(&board.keys[i].base, first ? first - BOARD_NEAR + 1 : 0);
         world_watch(board_group(&board, &board.keys[i]));
     }
 }
@@ -260,7 +281,7 @@ void do_put(struct actor *me, const struct op *op)
 static void show(struct actor *me, uint32_t k, const struct board_value *value)
 {
     uint32_t message = read_pinned(me, value->pin.slot), shift = 20 * k;
-    uint64_t version = BOARD_VERSION(value->cell);
+    uint64_t version = value->version - first;
 
     if (world.notes.to[message] != k)
         engine_fail("the value of another key");
@@ -293,8 +314,7 @@ static int try_newer(void *context)
 
     if (result == -ENOENT)
         return -EAGAIN;
-    if (result == 0 &&
-        BOARD_VERSION(attempt->value.cell) <= (me->note >> shift & 0xfffff)) {
+    if (result == 0 && attempt->value.version - first <= (me->note >> shift & 0xfffff)) {
         shared_unpin(&me->peer, &attempt->value.pin);
         return -EAGAIN;
     }
@@ -408,6 +428,14 @@ const char *broadcast_check(const struct scenario *scenario)
     return check_slots();
 }
 
+static bool was_put(uint32_t k)
+{
+    for (uint32_t m = 0; m < MESSAGES; m++)
+        if (world.notes.sent[m] == 2 && world.notes.to[m] == k)
+            return true;
+    return false;
+}
+
 const char *board_check(const struct scenario *scenario)
 {
     (void)scenario;
@@ -420,7 +448,8 @@ const char *board_check(const struct scenario *scenario)
         bool there;
 
         if (actor->status == ASLEEP && key &&
-            board_key_version(key, &there) > (actor->note >> 20 * op->a & 0xfffff) &&
+            board_key_version(key, &there) - first >
+                (actor->note >> 20 * op->a & 0xfffff) &&
             there)
             return "a reader sleeps beside a newer version";
     }
@@ -428,10 +457,15 @@ const char *board_check(const struct scenario *scenario)
         struct board_key *key = board_find(&board, &names[k]);
         uint64_t version = BOARD_ANY;
         struct board_value value;
+        bool there;
         int result;
 
+        if (!key && was_put(k))
+            return "a key that was put is not found";
         if (!key)
             continue;
+        if (board_key_version(key, &there) < first)
+            return "a version that went back";
         result = board_get(&board, &world.auditor, key, &value);
         if (result == -EBADMSG)
             return "a cell names a slot that is not shared";

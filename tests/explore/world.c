@@ -107,7 +107,7 @@ static void open_channels(const struct scenario *scenario)
 {
     static const char *names[] = {"a", "b", "c"};
 
-    for (uint32_t i = 0; i < scenario->channels; i++) {
+    for (uint32_t i = 0; i < scenario->channels && !scenario->unopened; i++) {
         struct channel_wish wish = {
             .name = names[i],
             .kind = CHANNEL_QUEUE,
@@ -191,6 +191,8 @@ void world_make(const struct scenario *scenario)
     range_count = 0;
     if (segment_plan(&wish, &view->geo) < 0)
         abort();
+    view->geo.secret[0] = UINT64_C(0x2545f4914f6cdd1d);
+    view->geo.secret[1] = UINT64_C(0x9e3779b97f4a7c15);
     view->base = aligned_alloc(PAGE, view->geo.total_bytes);
     if (!view->base)
         abort();

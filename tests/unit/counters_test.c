@@ -2,6 +2,11 @@
 /* counters_test.c - counters that wrap are set near their ends, and used by public calls. */
 #include "support.h"
 
+#include <signal.h>
+#include <sys/mman.h>
+
+#include "src/arena.h"
+#include "src/board.h"
 #include "src/broadcast.h"
 #include "src/queue.h"
 
@@ -201,6 +206,122 @@ static void a_subscriber_that_slept_for_laps(void **state)
     tr_arena_close(arena);
 }
 
+static void subscribe_and_die(tr_arena *arena, uint32_t *who)
+{
+    tr_broadcast *broadcast;
+    tr_subscription *subscription;
+
+    assert_ok(tr_broadcast_open(arena, "news", NULL, &broadcast));
+    assert_ok(tr_subscribe(broadcast, NULL, &subscription));
+    *who = arena->peer.who;
+    raise(SIGKILL);
+}
+
+/* The incarnation of a dead subscriber comes back: its place must not. */
+static void the_incarnation_of_a_dead_subscriber(void **state)
+{
+    tr_arena *arena = make_arena(256, 0);
+    uint32_t *who = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                         -1, 0);
+    struct participant *entry;
+    tr_broadcast *broadcast;
+    uint64_t word;
+    pid_t child;
+    (void)state;
+
+    assert_ok(tr_broadcast_open(arena, "news", NULL, &broadcast));
+    child = fork();
+    if (child == 0) {
+        subscribe_and_die(arena, who);
+        _exit(1);
+    }
+    (void)status_of(child);
+    entry = view_participant(&arena->view, *who);
+    word = atomic_load(&entry->word);
+    assert_ok(tr_arena_reap(arena, NULL));
+    atomic_store(&entry->word, word); /* 2^32 joins later */
+    assert_int_equal(tr_broadcast_subscribers(broadcast), 0);
+    for (int64_t i = 0; i < 200; i++)
+        assert_ok(tr_broadcast_publish(broadcast, loan_i64(arena, 1, i), TR_NOWAIT));
+    tr_broadcast_close(broadcast);
+    tr_arena_close(arena);
+    munmap(who, 4096);
+}
+
+/* As key "k" is after that many versions, the last of which took its value away. */
+static void set_version(tr_board *board, uint64_t version)
+{
+    struct board_name name;
+    struct board_key *entry;
+
+    board_name("k", 1, &name);
+    entry = board_claim(&board->table, &name);
+    assert_non_null(entry);
+    atomic_store(&entry->base, version < BOARD_NEAR ? 0 : version - BOARD_NEAR + 1);
+    atomic_store(&entry->cell, version << 21);
+}
+
+/* Every call that takes or gives a version. */
+static void put_next(tr_arena *arena, tr_board *board, tr_board_watch *watch,
+                     uint64_t before)
+{
+    const char *const keys[] = {"k"};
+    tr_message *message, *many[1];
+    uint64_t version, versions[1];
+    char key[TR_MAX_KEY + 1];
+    uint32_t cursor = 0;
+
+    message = loan_i64(arena, 1, 5);
+    if (before > UINT64_C(1) << 43)
+        assert_int_equal(
+            tr_board_put_if(board, "k", message, before - (UINT64_C(1) << 43), &version),
+            TR_ESTALE);
+    assert_ok(tr_board_put_if(board, "k", message, before, &version));
+    assert_true(version == before + 1);
+    assert_true(tr_board_version(board, "k") == before + 1);
+    assert_ok(tr_board_get(board, "k", &message, &version));
+    assert_true(version == before + 1);
+    (void)tr_release(message);
+    assert_ok(tr_board_wait(board, "k", before, TR_NOWAIT, &message, &version));
+    assert_true(version == before + 1);
+    (void)tr_release(message);
+    assert_int_equal(tr_board_wait(board, "k", before + 1, TR_NOWAIT, &message, NULL),
+                     TR_EAGAIN);
+    assert_ok(tr_board_watch_next(watch, TR_NOWAIT, &message, &version));
+    assert_true(version == before + 1);
+    (void)tr_release(message);
+    assert_ok(tr_board_get_many(board, 1, keys, many, versions));
+    assert_true(versions[0] == before + 1);
+    (void)tr_release(many[0]);
+    assert_ok(tr_board_next(board, &cursor, key, &version));
+    assert_true(version == before + 1);
+}
+
+static void versions_of_a_key(void **state)
+{
+    static const uint64_t ends[] = {UINT64_C(1) << 40, UINT64_C(1) << 43,
+                                    UINT64_C(3) << 43, UINT64_C(1) << 50};
+    tr_arena *arena = make_arena(16, 0);
+    tr_board *board;
+    (void)state;
+
+    assert_ok(tr_board_open(arena, "b", NULL, &board));
+    for (size_t e = 0; e < sizeof(ends) / sizeof(ends[0]); e++) {
+        tr_board_watch *watch;
+
+        set_version(board, ends[e] - 3);
+        assert_ok(tr_board_watch_key(board, "k", ends[e] - 3, &watch));
+        for (uint64_t before = ends[e] - 3; before < ends[e] + 3; before++)
+            put_next(arena, board, watch, before);
+        assert_int_equal(tr_board_delete(board, "k", ends[e]), TR_ESTALE);
+        assert_ok(tr_board_delete(board, "k", ends[e] + 3));
+        assert_true(tr_board_version(board, "k") == ends[e] + 4);
+        tr_board_unwatch(watch);
+    }
+    tr_board_close(board);
+    tr_arena_close(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +329,8 @@ int main(void)
         cmocka_unit_test(hints_of_the_stopped),
         cmocka_unit_test(laps_of_a_broadcast),
         cmocka_unit_test(a_subscriber_that_slept_for_laps),
+        cmocka_unit_test(the_incarnation_of_a_dead_subscriber),
+        cmocka_unit_test(versions_of_a_key),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,6 +201,33 @@ static void runs_out_of_channels_and_rings(void **state)
     tr_arena_close(arena);
 }
 
+/* Names that fail, and there are many of them, take nothing from those that fit. */
+static void failed_openings_give_back(void **state)
+{
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_queue_options wide = TR_QUEUE_OPTIONS_INIT;
+    tr_queue *queues[4], *queue;
+    tr_arena *arena;
+    char name[32];
+    (void)state;
+
+    options.max_channels = 4;
+    options.ring_bytes = 4096;
+    assert_ok(tr_arena_create(&arena, NULL, &options));
+    wide.capacity = 4096;
+    for (int i = 0; i < 10000; i++) {
+        snprintf(name, sizeof(name), "tenant %d", i);
+        assert_int_equal(tr_queue_open(arena, name, &wide, &queue), TR_ENOSPC);
+    }
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof(name), "tenant %d", i);
+        queues[i] = open_queue(arena, name, 1);
+    }
+    for (int i = 0; i < 4; i++)
+        tr_queue_close(queues[i]);
+    tr_arena_close(arena);
+}
+
 static void times_out(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
@@ -467,6 +494,7 @@ int main(void)
         cmocka_unit_test(closes_for_everybody),
         cmocka_unit_test(refuses_bad_options),
         cmocka_unit_test(runs_out_of_channels_and_rings),
+        cmocka_unit_test(failed_openings_give_back),
         cmocka_unit_test(times_out),
         cmocka_unit_test(wakes_who_sleeps),
         cmocka_unit_test(tells_who_sent_it),
