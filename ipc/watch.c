@@ -104,10 +104,9 @@ static bool all_run(struct watch *watch, const struct peer *me)
         /* E4 acquire: pairs with participant_join(). */
         uint64_t word = shm_load(&view_participant(me->view, i)->word, E4_LOOK);
 
-        if (PARTICIPANT_STATE(word) == PARTICIPANT_FREE)
-            forget(watch, i);
-        else if (PARTICIPANT_STATE(word) == PARTICIPANT_DRAINING && os->busy(me->view, i))
-            continue;
+        if (PARTICIPANT_STATE(word) == PARTICIPANT_FREE ||
+            (PARTICIPANT_STATE(word) == PARTICIPANT_DRAINING && os->busy(me->view, i)))
+            forget(watch, i); /* nobody is left to watch */
         else if (PARTICIPANT_STATE(word) != PARTICIPANT_LIVE)
             return false;
         else if (i != me->who &&

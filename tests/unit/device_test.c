@@ -11,6 +11,7 @@
 #include "ipc/device.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
+#include "ipc/watch.h"
 #include "src/arena.h"
 
 static tr_arena *arena;
@@ -95,6 +96,7 @@ static void marked_slots_wait_for_their_device(void **state)
     int device[2];
     tr_message *message;
     tr_reap_report report;
+    bool quiet;
     char byte;
     pid_t child;
     (void)state;
@@ -106,12 +108,17 @@ static void marked_slots_wait_for_their_device(void **state)
     if (child == 0)
         hold(device);
     assert_int_equal(read(told[0], &byte, 1), 1);
+    watch_looked(&arena->peer);
+    quiet = watch_quiet(&arena->peer); /* else there are no pidfds here */
     kill(child, SIGKILL);
     status_of(child);
     report = reap();
     assert_int_equal(report.dead, 1);
     assert_int_equal(report.freed, 1);
     assert_int_equal(report.redelivered, 1);
+    watch_looked(&arena->peer);
+    /* Nobody has to be looked at while the device goes on. */
+    assert_int_equal(watch_quiet(&arena->peer), quiet);
     assert_int_equal(state_of(1), PARTICIPANT_DRAINING);
     assert_int_equal(stats_of(arena).slots_free, 1);
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
@@ -122,6 +129,7 @@ static void marked_slots_wait_for_their_device(void **state)
     close(device[0]);
     close(device[1]);
     wait_for_device(1);
+    assert_false(watch_quiet(&arena->peer));
     report = reap();
     assert_int_equal(report.dead, 0);
     assert_int_equal(report.freed, 1);
