@@ -204,9 +204,9 @@ void world_make(const struct scenario *scenario)
     fill_slots();
     open_channels(scenario);
     watch_everything();
-    if (scenario->build)
-        scenario->build(scenario);
     fill_entries(scenario);
+    if (scenario->build) /* it may free the entries of threads */
+        scenario->build(scenario);
     keep(view_live(view), sizeof(struct live) - sizeof(struct class_words) * 15);
     keep(view_participant(view, 0),
          sizeof(struct participant) * view->geo.participant_count);
