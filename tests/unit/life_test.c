@@ -131,14 +131,17 @@ static void *live_on(void *context)
     } while (!at || at[2] != 'Z');
     (void)!write(child->told[1], "z", 1);
     stay(child);
-    _exit(0);
+    raise(SIGKILL); /* a checker would miss what the main thread's stack had */
+    return NULL;
 }
 
 static void end_the_main_thread(struct child *child)
 {
+    static struct child kept; /* the stack goes with its thread */
     pthread_t thread;
 
-    if (pthread_create(&thread, NULL, live_on, child) == 0)
+    kept = *child;
+    if (pthread_create(&thread, NULL, live_on, &kept) == 0)
         pthread_exit(NULL);
 }
 
@@ -150,7 +153,7 @@ static void lives_while_a_thread_does(void **state)
     assert_int_equal(heard(&child), 'z');
     assert_int_equal(dead_now(&child), 0);
     close(child.hold[1]);
-    assert_int_equal(status_of(child.pid), 0);
+    assert_int_equal(status_of(child.pid), SIGKILL);
     assert_int_equal(dead_now(&child), 1);
     finish(&child);
 }
@@ -186,11 +189,23 @@ static void share_descriptors_and_die(struct child *child)
     raise(SIGKILL);
 }
 
+/* valgrind ends a process that calls clone() itself, and has no pidfds; nor has qemu. */
+static bool knows_the_kernel(void)
+{
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+    close(fd);
+    return fd >= 0;
+}
+
 static void ends_whoever_shares_its_descriptors(void **state)
 {
-    struct child child = start(share_descriptors_and_die);
+    struct child child;
     (void)state;
 
+    if (!knows_the_kernel())
+        skip();
+    child = start(share_descriptors_and_die);
     assert_int_equal(status_of(child.pid), SIGKILL);
     assert_int_equal(dead_now(&child), 1);
     close(child.hold[1]);
@@ -294,8 +309,13 @@ static int attach_then_use_the_inherited(tr_arena *arena)
     tr_message *message;
     tr_arena *own;
 
-    return tr_arena_attach(&own, NAME) || tr_loan_bytes(arena, 8, TR_NOWAIT, &message) ||
-           tr_loan_bytes(own, 8, TR_NOWAIT, &message);
+    if (tr_arena_attach(&own, NAME))
+        return 1;
+    if (tr_loan_bytes(arena, 8, TR_NOWAIT, &message) ||
+        tr_loan_bytes(own, 8, TR_NOWAIT, &message))
+        return 2;
+    tr_arena_close(own);
+    return 0;
 }
 
 static void a_child_may_attach_first(void **state)
