@@ -398,6 +398,19 @@ void broadcast_forget(const struct view *view, uint32_t index, uint32_t who, uin
     }
 }
 
+/* Let publishers look at the seat. */
+static void use_seat(struct broadcast *b, uint32_t index)
+{
+    _Atomic uint64_t *word = &b->channel->extra[BROADCAST_USED];
+    /* E13: before active. */
+    uint64_t used = shm_load(word, E13);
+
+    /* E13: as above. What a lost compare-and-swap read has no place in that order, so that a
+     * publisher could still miss the seat: load it again. */
+    while (used <= index && !shm_cas(word, &used, index + 1, E13))
+        used = shm_load(word, E13);
+}
+
 static uint64_t begin_at(const struct broadcast *b, uint64_t tail, uint32_t last)
 {
     uint64_t back = last < b->count ? last : b->count - 1;
@@ -409,16 +422,13 @@ int broadcast_subscribe(struct broadcast *b, struct peer *me, uint32_t policy,
                         uint32_t last, struct seat *seat)
 {
     struct subscriber *entry;
-    uint64_t used, at;
+    uint64_t at;
     int result = take_seat(b, me, policy, &seat->index);
 
     if (result < 0)
         return result;
     entry = &b->seats[seat->index];
-    used = shm_load(&b->channel->extra[BROADCAST_USED], E13); /* E13: before active */
-    while (used <= seat->index && !shm_cas(&b->channel->extra[BROADCAST_USED], &used,
-                                           seat->index + 1, E13)) /* E13: as above */
-        ;
+    use_seat(b, seat->index);
     shm_put(&entry->missed, 0);
     /* E13: before active. */
     at = broadcast_tail(b);
