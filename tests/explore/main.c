@@ -63,7 +63,13 @@ static uint64_t most_runs(void)
 {
     const char *soak = getenv("TR_SOAK_SECONDS");
 
-    return soak ? UINT64_C(4000) * (uint64_t)atoi(soak) : UINT64_C(250000);
+    return soak ? UINT64_C(4000) * (uint64_t)atoi(soak) : UINT64_C(100000);
+}
+
+/* Under C11's memory a run costs more. */
+static uint64_t most_weak_runs(void)
+{
+    return getenv("TR_SOAK_SECONDS") ? most_runs() / 10 : UINT64_C(15000);
 }
 
 /* How many runs; 0: a promise was broken. */
@@ -152,7 +158,7 @@ static void explore_weak(struct weak *weak, const char *only, bool verbose)
     weak->litmus = litmus_run();
     for (uint32_t i = 0;
          i < WEAK_FAMILIES && (!only || is(only, "weak") || is(only, "places")); i++) {
-        weak->runs[i] = explore_family(&weak_families[i], most_runs() / 16);
+        weak->runs[i] = explore_family(&weak_families[i], most_weak_runs());
         weak->bad |= weak->runs[i] == 0;
     }
     if (!weak->bad && (!only || edge || is(only, "edges")))
