@@ -26,7 +26,8 @@
 #define SAMPLES     200000
 #define PENDING     64
 #define ROUND       15
-/* How long a process may take to hear that the round is over; it is wedged then. */
+/* How long a process may take to hear that the round is over; it is wedged then. TR_PATIENCE
+ * multiplies it. */
 #define WEDGED_NS (30 * SECOND)
 
 /* What works, of WILD_ACTIONS. Sanitizers need all the address space that there is. */
@@ -414,7 +415,9 @@ static void tell_wedged(pid_t pid)
 static void wait_for_all(void)
 {
     static const struct timespec tick = {.tv_nsec = 1000000};
-    int64_t limit = storm_now() + WEDGED_NS;
+    const char *patience = getenv("TR_PATIENCE");
+    int64_t times = patience ? atoi(patience) : 1;
+    int64_t limit = storm_now() + WEDGED_NS * (times > 0 ? times : 1);
     siginfo_t info = {0};
 
     while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
