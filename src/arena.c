@@ -20,11 +20,15 @@
 #include "ipc/timens.h"
 #include "ipc/uncancel.h"
 #include "src/arena_explain.h"
+#include "src/board.h"
+#include "src/broadcast.h"
 #include "src/error.h"
+#include "src/loader.h"
 #include "src/message_table.h"
 #include "src/options.h"
 #include "src/quota.h"
 #include "src/request.h"
+#include "src/waitset.h"
 
 _Static_assert((int)TR_ARENA_POPULATE == (int)SEGMENT_POPULATE &&
                    (int)TR_ARENA_HUGE == (int)SEGMENT_HUGE &&
@@ -186,7 +190,7 @@ static void unequip(struct tr_arena *arena)
         message_table_put_back(arena->table, message_count_of(&arena->view));
     notify_close(&arena->view);
     segment_detach(&arena->view);
-    free(arena);
+    handle_free(arena);
 }
 
 #define JOIN_TRIES 100 /* of entries that change hands: a second in all */
@@ -330,9 +334,11 @@ static int open_common(struct tr_arena *arena, const char *name, uint32_t eventf
     return 0;
 }
 
-static tr_arena *new_handle(void)
+static struct handle_kind arenas = {.bytes = sizeof(struct tr_arena)};
+
+static struct tr_arena *new_handle(void)
 {
-    tr_arena *arena = calloc(1, sizeof(*arena));
+    struct tr_arena *arena = handle_new(&arenas);
 
     if (arena) {
         arena->view.lock_fd = -1;
@@ -398,7 +404,7 @@ static int create(tr_arena **out, const struct segment_wish *wish,
     if (result < 0)
         unequip(arena);
     else
-        *out = arena;
+        *out = handle_of(arena);
     return result;
 }
 
@@ -453,7 +459,7 @@ static int attach_once(tr_arena **out, const char *name, int fd)
     result = segment_attach(name, fd, &arena->view, &report);
     if (result < 0) {
         result = explain_attach(result, name ? name : "(descriptor)", &report);
-        free(arena);
+        handle_free(arena);
         return result;
     }
     result = open_common(arena, name, 0);
@@ -463,7 +469,7 @@ static int attach_once(tr_arena **out, const char *name, int fd)
     }
     if (name)
         memcpy(arena->name, name, strlen(name) + 1);
-    *out = arena;
+    *out = handle_of(arena);
     return 0;
 }
 
@@ -514,13 +520,25 @@ int tr_arena_attach_fd(tr_arena **out, int fd)
                              : result;
 }
 
-void tr_arena_close(tr_arena *arena)
+/* What was opened in it, and not closed before. */
+static void orphan_all(struct tr_arena *arena)
 {
+    waitset_orphan(arena);
+    loader_orphan(arena);
+    broadcast_orphan(arena);
+    board_orphan(arena);
+    queue_orphan(arena);
+}
+
+void tr_arena_close(tr_arena *given)
+{
+    struct tr_arena *arena = handle_retire(given);
     int cancel;
 
     if (!arena)
         return;
     cancel = uncancel_begin();
+    orphan_all(arena);
     /* A child that never used it has nothing to give back, nor has one that was reaped. */
     if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) == JOINED)
         leave(arena);
@@ -530,11 +548,12 @@ void tr_arena_close(tr_arena *arena)
     uncancel_end(cancel);
 }
 
-int tr_arena_reap(tr_arena *arena, tr_reap_report *out)
+int tr_arena_reap(tr_arena *given, tr_reap_report *out)
 {
     struct reap_report report = {0};
     int saved = errno, cancel; /* a signal handler may call this */
-    int result = arena_enter(arena);
+    struct tr_arena *arena;
+    int result = arena_open(given, "reap", &arena);
 
     if (result < 0)
         return result;
@@ -551,10 +570,11 @@ int tr_arena_reap(tr_arena *arena, tr_reap_report *out)
                       : 0;
 }
 
-int tr_arena_trim(tr_arena *arena, uint64_t *bytes)
+int tr_arena_trim(tr_arena *handle, uint64_t *bytes)
 {
     uint64_t given = 0;
-    int result = arena_enter(arena);
+    struct tr_arena *arena;
+    int result = arena_open(handle, "trim", &arena);
 
     if (result < 0)
         return result;
@@ -578,13 +598,19 @@ uint64_t arena_resident(const struct tr_arena *arena)
     return fstat(arena->view.lock_fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
 }
 
-void tr_arena_set_spin(tr_arena *arena, int64_t spin_ns)
+void tr_arena_set_spin(tr_arena *given, int64_t spin_ns)
 {
-    arena->peer.spin_ns = spin_ns;
+    struct tr_arena *arena = arena_known(given);
+
+    if (arena)
+        arena->peer.spin_ns = spin_ns < 0 ? -1 : spin_ns;
 }
 
-void tr_arena_set_interruptible(tr_arena *arena, int on)
+void tr_arena_set_interruptible(tr_arena *given, int on)
 {
+    struct tr_arena *arena = arena_known(given);
+
     /* relaxed: waits that begin later see it. */
-    atomic_store_explicit(&arena->peer.interrupt, on != 0, memory_order_relaxed);
+    if (arena)
+        atomic_store_explicit(&arena->peer.interrupt, on != 0, memory_order_relaxed);
 }

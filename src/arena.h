@@ -7,6 +7,7 @@
 
 #include "ipc/lookout.h"
 #include "ipc/view.h"
+#include "src/handle.h"
 
 /* On a page that a forked child sees as 0. */
 struct here {
@@ -19,6 +20,7 @@ struct here {
 enum joined { JOINED_NOT, JOINED, JOINING, JOINED_LOST = PEER_LOST };
 
 struct tr_arena {
+    struct handle handle;
     struct view view;
     struct peer peer;
     struct here *here;
@@ -29,6 +31,11 @@ struct tr_arena {
     int huge_error;
     char name[TR_MAX_ARENA_NAME + 1]; /* "" if anonymous */
 };
+
+static inline struct tr_arena *arena_known(const tr_arena *given)
+{
+    return handle_known(given);
+}
 
 /* In a forked child: become a participant. Elsewhere: say why not. */
 int arena_join(struct tr_arena *arena);
@@ -42,6 +49,22 @@ static inline int arena_enter(struct tr_arena *arena)
             1))
         return 0;
     return arena_join(arena);
+}
+
+/* What a user gave, for @p step: into *@p out, which is NULL if it is no good. 0, or why. */
+static inline int arena_open(const tr_arena *given, const char *step,
+                             struct tr_arena **out)
+{
+    *out = arena_known(given);
+    return __builtin_expect(*out != NULL, 1) ? arena_enter(*out)
+                                             : handle_fail(given, step, "arena");
+}
+
+/* Not in a child that has not used it yet, nor in who was taken for dead. */
+static inline bool arena_is_joined(const struct tr_arena *arena)
+{
+    /* acquire: pairs with arena_join(). */
+    return atomic_load_explicit(&arena->here->joined, memory_order_acquire) == JOINED;
 }
 
 /* At the beginning of a call, now and then: end here if the thread was cancelled, find out whether

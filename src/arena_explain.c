@@ -89,61 +89,64 @@ int explain_create(int result, const struct segment_wish *wish,
     }
 }
 
-static int explain_refusal(const char *name, const struct segment_report *r)
+/* @p name: quoted, or which descriptor it is; @p given: as it was given, or NULL. */
+static int explain_refusal(const char *name, const char *given,
+                           const struct segment_report *r)
 {
     unsigned long found = (unsigned long)r->found, expected = (unsigned long)r->expected;
 
     switch (r->refusal) {
     case REFUSED_ABSENT:
         return tr_fail(TR_ENOENT,
-                       "attach \"%s\": there is no " SEGMENT_DIRECTORY "/" SEGMENT_PREFIX
+                       "attach %s: there is no " SEGMENT_DIRECTORY "/" SEGMENT_PREFIX
                        "%s",
-                       name, name);
+                       name, given);
     case REFUSED_KIND:
-        return tr_fail(TR_ECORRUPT, "attach \"%s\": it is not an arena", name);
+        return tr_fail(TR_ECORRUPT, "attach %s: it is not an arena", name);
     case REFUSED_OWNER:
-        return tr_fail(
-            TR_EACCES,
-            "attach \"%s\": it belongs to user %lu, we are %lu and its mode lets "
-            "nobody else in; was it made by somebody else first?",
-            name, found, expected);
+        return tr_fail(TR_EACCES,
+                       "attach %s: it belongs to user %lu, we are %lu and its mode lets "
+                       "nobody else in; was it made by somebody else first?",
+                       name, found, expected);
     case REFUSED_MODE:
-        return tr_fail(
-            TR_EACCES,
-            "attach \"%s\": mode %03lo lets everybody write, and it is not ours", name,
-            found);
+        return tr_fail(TR_EACCES,
+                       "attach %s: mode %03lo lets everybody write, and it is not ours",
+                       name, found);
     case REFUSED_SHORT:
-        return found == 0 ? tr_fail(TR_EAGAIN,
-                                    "attach \"%s\": it is empty, still being made?", name)
-                          : tr_fail(TR_ECORRUPT,
-                                    "attach \"%s\": it has %lu bytes, fewer than %lu",
-                                    name, found, expected);
+        return found == 0
+                   ? tr_fail(TR_EAGAIN, "attach %s: it is empty, still being made?", name)
+                   : tr_fail(TR_ECORRUPT, "attach %s: it has %lu bytes, fewer than %lu",
+                             name, found, expected);
     case REFUSED_UNREADY:
         return tr_fail(TR_EABANDONED,
-                       "attach \"%s\": its creator died before it was ready; "
-                       "tr_arena_unlink() it",
+                       given ? "attach %s: its creator died before it was ready; "
+                               "tr_arena_unlink() removes the name"
+                             : "attach %s: it is no arena, or its creator died before it "
+                               "was ready; close it",
                        name);
     case REFUSED_LAYOUT:
-        return tr_fail(TR_ELAYOUT, "attach \"%s\": layout %lu, this library speaks %lu",
-                       name, found, expected);
-    case REFUSED_FEATURES:
-        return tr_fail(TR_ELAYOUT,
-                       "attach \"%s\": features 0x%lx, this library knows 0x%lx", name,
+        return tr_fail(TR_ELAYOUT, "attach %s: layout %lu, this library speaks %lu", name,
                        found, expected);
+    case REFUSED_FEATURES:
+        return tr_fail(TR_ELAYOUT, "attach %s: features 0x%lx, this library knows 0x%lx",
+                       name, found, expected);
     default:
-        return tr_fail(
-            TR_ECORRUPT,
-            "attach \"%s\": its sizes do not fit together (it says %lu bytes, the "
-            "file has %lu)",
-            name, found, expected);
+        return tr_fail(TR_ECORRUPT,
+                       "attach %s: its sizes do not fit together (it says %lu bytes, the "
+                       "file has %lu)",
+                       name, found, expected);
     }
 }
 
-int explain_attach(int result, const char *name, const struct segment_report *report)
+int explain_attach(int result, const char *given, const struct segment_report *report)
 {
+    bool named = given[0] != '('; /* no arena's name begins so */
+    char name[TR_MAX_ARENA_NAME + 16];
+
+    snprintf(name, sizeof(name), named ? "\"%s\"" : "%s", given);
     if (result == -EACCES && report->refusal == REFUSED_KIND)
-        return tr_fail(TR_EACCES, "attach \"%s\": it is not a regular file", name);
+        return tr_fail(TR_EACCES, "attach %s: it is not a regular file", name);
     if (report->refusal == REFUSED_KERNEL || report->refusal == REFUSED_NOT)
-        return tr_fail_errno(result, "attach \"%s\"", name);
-    return explain_refusal(name, report);
+        return tr_fail_errno(result, "attach %s", name);
+    return explain_refusal(name, named ? given : NULL, report);
 }

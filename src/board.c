@@ -34,12 +34,22 @@ static int open_table(tr_arena *arena, const char *name, uint32_t capacity,
     return 0;
 }
 
-int tr_board_open(tr_arena *arena, const char *name, const tr_board_options *given,
+static struct handle_kind boards = {.bytes = sizeof(struct tr_board)};
+
+void board_orphan(const struct tr_arena *arena)
+{
+    handle_orphan(&boards, arena, NULL);
+    watch_orphan(arena);
+}
+
+int tr_board_open(tr_arena *handle, const char *name, const tr_board_options *given,
                   tr_board **out)
 {
     tr_board_options options = TR_BOARD_OPTIONS_INIT;
-    tr_board *board;
-    int result = options_take(&options, sizeof(options), given, "tr_board_options");
+    struct tr_arena *arena = arena_known(handle);
+    struct tr_board *board;
+    int result = out ? options_take(&options, sizeof(options), given, "tr_board_options")
+                     : null_fail("board open", "out");
 
     if (result == 0)
         result = channel_name_check(name);
@@ -47,34 +57,45 @@ int tr_board_open(tr_arena *arena, const char *name, const tr_board_options *giv
         result = tr_fail(TR_EINVAL, "board \"%s\": capacity %u, the limit is %u", name,
                          options.capacity, TR_MAX_KEYS);
     if (result == 0)
-        result = arena_enter(arena);
+        result = arena ? arena_enter(arena) : handle_fail(handle, "board open", "arena");
     if (result < 0)
         return result;
-    board = calloc(1, sizeof(*board));
+    board = handle_new(&boards);
     if (!board)
         return tr_fail(TR_ENOMEM, "no memory for the handle of a board");
     result = open_table(arena, name, options.capacity, &board->table);
     if (result < 0) {
-        free(board);
+        handle_free(board);
         return result;
     }
-    board->arena = arena;
+    board->handle.arena = board->arena = arena;
     memcpy(board->name, name, strlen(name) + 1);
-    *out = board;
+    *out = handle_of(board);
     return 0;
 }
 
-void tr_board_close(tr_board *board)
+void tr_board_close(tr_board *given)
 {
-    free(board);
+    struct tr_board *board = handle_retire(given);
+
+    if (board)
+        handle_free(board);
 }
 
-int board_enter(tr_board *board, const char *key, struct board_name *name)
+int board_enter(const tr_board *given, const char *step, const char *key,
+                struct tr_board **out, struct board_name *name)
 {
+    struct tr_board *board = *out = board_known(given);
     size_t length = key ? strlen(key) : 0;
 
+    if (__builtin_expect(!board, 0))
+        return handle_fail(given, step, "board");
+    if (__builtin_expect(!key, 0))
+        return null_fail(step, "key");
+
     if (length == 0)
-        return tr_fail(TR_EINVAL, "board \"%s\": a key must not be empty", board->name);
+        return tr_fail(TR_EINVAL, "%s: board \"%s\": a key must not be empty", step,
+                       board->name);
     if (length > TR_MAX_KEY)
         return tr_fail(TR_ENAMETOOLONG,
                        "board \"%s\": key \"%.20s...\" has %zu bytes, the limit is %d",
@@ -93,14 +114,15 @@ int board_entry(tr_board *board, struct board_name *name, struct board_key **ent
                    board->name, board->table.count);
 }
 
-static int put(tr_board *board, const char *key, tr_message *given, uint64_t expected,
+static int put(tr_board *handle, const char *key, tr_message *given, uint64_t expected,
                uint64_t *version)
 {
+    struct tr_board *board;
     struct message *message = NULL;
     struct board_name name;
     struct board_key *entry = NULL;
     uint64_t now = expected;
-    int result = board_enter(board, key, &name);
+    int result = board_enter(handle, "put", key, &board, &name);
 
     if (result == 0)
         result = message_not_asked(given, "put", &message);
@@ -138,29 +160,33 @@ int tr_board_put_if(tr_board *board, const char *key, tr_message *message,
     return put(board, key, message, expected, version);
 }
 
-static int explain_get(tr_board *board, const char *key, int result)
+static int explain(struct tr_board *board, const char *step, const char *key, int result)
 {
     switch (result) {
     case -ENOENT:
-        return tr_fail(TR_ENOENT, "get: board \"%s\" has no \"%s\"", board->name, key);
+        return tr_fail(TR_ENOENT, "%s: board \"%s\" has no \"%s\"", step, board->name,
+                       key);
     case -ENOBUFS:
-        return message_no_pins(board->arena, "get");
+        return message_no_pins(board->arena, step);
     case -EBADMSG:
-        return tr_fail(TR_ECORRUPT, "get: \"%s\" of board \"%s\" breaks a rule", key,
+        return tr_fail(TR_ECORRUPT, "%s: \"%s\" of board \"%s\" breaks a rule", step, key,
                        board->name);
     default:
-        return tr_fail_errno(result, "wait: nothing newer in \"%s\" of board \"%s\"", key,
-                             board->name);
+        return tr_fail_wait(result, "%s: nothing newer in \"%s\" of board \"%s\"", step,
+                            key, board->name);
     }
 }
 
-int tr_board_get(tr_board *board, const char *key, tr_message **out, uint64_t *version)
+int tr_board_get(tr_board *given, const char *key, tr_message **out, uint64_t *version)
 {
+    struct tr_board *board;
     struct board_name name;
     struct board_value value = {.cell = 0};
     struct board_key *entry;
-    int result = board_enter(board, key, &name);
+    int result = board_enter(given, "get", key, &board, &name);
 
+    if (__builtin_expect(result == 0 && !out, 0))
+        result = null_fail("get", "out");
     if (__builtin_expect(result < 0, 0))
         return result;
     arena_pulse(board->arena);
@@ -170,7 +196,7 @@ int tr_board_get(tr_board *board, const char *key, tr_message **out, uint64_t *v
     if (version)
         *version = value.version;
     if (__builtin_expect(result < 0, 0))
-        return explain_get(board, key, result);
+        return explain(board, "get", key, result);
     return message_open_pinned(board->arena, &value.pin, value.version, out);
 }
 
@@ -205,20 +231,23 @@ int board_wait_entry(tr_board *board, const char *key, struct board_key *entry,
     result = wait_for(&board->arena->peer, board_group(&board->table, entry), try_newer,
                       &waiting, timeout_ns);
     if (result < 0)
-        return explain_get(board, key, result);
+        return explain(board, "wait", key, result);
     if (version)
         *version = waiting.value.version;
     return message_open_pinned(board->arena, &waiting.value.pin, waiting.value.version,
                                out);
 }
 
-int tr_board_wait(tr_board *board, const char *key, uint64_t newer_than,
+int tr_board_wait(tr_board *given, const char *key, uint64_t newer_than,
                   int64_t timeout_ns, tr_message **out, uint64_t *version)
 {
+    struct tr_board *board;
     struct board_name name;
     struct board_key *entry = NULL;
-    int result = board_enter(board, key, &name);
+    int result = board_enter(given, "wait", key, &board, &name);
 
+    if (result == 0)
+        result = out ? timeout_check("wait", timeout_ns) : null_fail("wait", "out");
     if (result == 0)
         result = board_entry(board, &name, &entry);
     return result < 0 ? result
@@ -226,12 +255,13 @@ int tr_board_wait(tr_board *board, const char *key, uint64_t newer_than,
                                          version);
 }
 
-int tr_board_delete(tr_board *board, const char *key, uint64_t expected)
+int tr_board_delete(tr_board *given, const char *key, uint64_t expected)
 {
+    struct tr_board *board;
     struct board_name name;
     struct board_key *entry = NULL;
     uint64_t now = expected;
-    int result = board_enter(board, key, &name);
+    int result = board_enter(given, "delete", key, &board, &name);
 
     if (result < 0)
         return result;
@@ -240,27 +270,31 @@ int tr_board_delete(tr_board *board, const char *key, uint64_t expected)
     if (result == -ESTALE)
         return tr_fail(TR_ESTALE, "delete: \"%s\" has version %lu, not %lu", key,
                        (unsigned long)now, (unsigned long)expected);
-    return result < 0 ? explain_get(board, key, result) : 0;
+    return result < 0 ? explain(board, "delete", key, result) : 0;
 }
 
-uint64_t tr_board_version(tr_board *board, const char *key)
+uint64_t tr_board_version(tr_board *given, const char *key)
 {
+    struct tr_board *board;
     struct board_name name;
     struct board_key *entry;
     bool there;
 
-    if (board_enter(board, key, &name) < 0)
+    if (board_enter(given, "version", key, &board, &name) < 0)
         return TR_NO_VERSION;
     entry = board_find(&board->table, &name);
     return entry ? board_key_version(entry, &there) : TR_NO_VERSION;
 }
 
-int tr_board_next(tr_board *board, uint32_t *cursor, char key[TR_MAX_KEY + 1],
+int tr_board_next(tr_board *given, uint32_t *cursor, char key[TR_MAX_KEY + 1],
                   uint64_t *version)
 {
+    struct tr_board *board = board_known(given);
     uint64_t now = 0;
-    int result = arena_enter(board->arena);
+    int result = board ? arena_enter(board->arena) : handle_fail(given, "next", "board");
 
+    if (result == 0 && (!cursor || !key))
+        result = null_fail("next", cursor ? "key" : "cursor");
     if (result < 0)
         return result;
     if (!board_next(&board->table, cursor, key, &now))
@@ -270,17 +304,23 @@ int tr_board_next(tr_board *board, uint32_t *cursor, char key[TR_MAX_KEY + 1],
     return 0;
 }
 
-uint32_t tr_board_capacity(const tr_board *board)
+uint32_t tr_board_capacity(const tr_board *given)
 {
-    return board->table.count;
+    const struct tr_board *board = board_known(given);
+
+    return board ? board->table.count : 0;
 }
 
-const char *tr_board_name(const tr_board *board)
+const char *tr_board_name(const tr_board *given)
 {
-    return board->name;
+    const struct tr_board *board = board_known(given);
+
+    return board ? board->name : NULL;
 }
 
-tr_arena *tr_board_arena(const tr_board *board)
+tr_arena *tr_board_arena(const tr_board *given)
 {
-    return board->arena;
+    const struct tr_board *board = board_known(given);
+
+    return board ? handle_of(board->arena) : NULL;
 }

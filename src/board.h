@@ -6,22 +6,37 @@
 #include <tensoring/board.h>
 
 #include "ipc/board.h"
+#include "src/arena.h"
+#include "src/options.h"
 
 struct tr_board {
+    struct handle handle;
     struct tr_arena *arena;
     struct board table;
     char name[64];
 };
 
 struct tr_board_watch {
-    struct tr_board *board;
+    struct handle handle;
+    struct tr_board board; /* a copy: the user may close his */
     struct board_key *entry;
     _Atomic uint64_t seen; /* local: the version got last */
     char key[TR_MAX_KEY + 1];
 };
 
-/* First thing in every call with a key: its name, and whether the arena can be used. */
-int board_enter(tr_board *board, const char *key, struct board_name *name);
+static inline struct tr_board *board_known(const tr_board *given)
+{
+    return handle_known(given);
+}
+
+/* The arena goes. */
+void board_orphan(const struct tr_arena *arena);
+void watch_orphan(const struct tr_arena *arena);
+
+/* First thing in every call with a key: what the user gave, the key's name, and whether the
+ * arena can be used. */
+int board_enter(const tr_board *given, const char *step, const char *key,
+                struct tr_board **out, struct board_name *name);
 
 /* Its entry, made if it is not there. 0, TR_ENOSPC. */
 int board_entry(tr_board *board, struct board_name *name, struct board_key **entry);

@@ -131,13 +131,17 @@ static int open_all(struct snapshot *snapshot, tr_message *out[], uint64_t versi
     return result;
 }
 
-int tr_board_get_many(tr_board *board, size_t n, const char *const keys[],
+int tr_board_get_many(tr_board *given, size_t n, const char *const keys[],
                       tr_message *out[], uint64_t versions[])
 {
+    struct tr_board *board = board_known(given);
     struct item small[SMALL];
     struct snapshot snapshot = {.board = board, .items = small, .n = n};
-    int result = arena_enter(board->arena);
+    int result = board ? arena_enter(board->arena)
+                       : handle_fail(given, "get many", "board");
 
+    if (result == 0 && n && (!keys || !out))
+        result = null_fail("get many", keys ? "out" : "keys");
     if (result < 0)
         return result;
     arena_pulse(board->arena);

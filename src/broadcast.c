@@ -58,39 +58,55 @@ static int open_ring(tr_arena *arena, const char *name,
     return 0;
 }
 
-int tr_broadcast_open(tr_arena *arena, const char *name,
+static struct handle_kind broadcasts = {.bytes = sizeof(struct tr_broadcast)};
+static struct handle_kind subscriptions = {.bytes = sizeof(struct tr_subscription)};
+
+void broadcast_orphan(const struct tr_arena *arena)
+{
+    handle_orphan(&subscriptions, arena, NULL); /* its seat goes with the participant */
+    handle_orphan(&broadcasts, arena, NULL);
+}
+
+int tr_broadcast_open(tr_arena *handle, const char *name,
                       const tr_broadcast_options *given, tr_broadcast **out)
 {
     tr_broadcast_options options = TR_BROADCAST_OPTIONS_INIT;
-    tr_broadcast *broadcast;
-    int result = options_take(&options, sizeof(options), given, "tr_broadcast_options");
+    struct tr_arena *arena = arena_known(handle);
+    struct tr_broadcast *broadcast;
+    int result = out ? options_take(&options, sizeof(options), given,
+                                    "tr_broadcast_options")
+                     : null_fail("broadcast open", "out");
 
     if (result == 0)
         result = channel_name_check(name);
     if (result == 0)
         result = check_options(name, &options);
     if (result == 0)
-        result = arena_enter(arena);
+        result = arena ? arena_enter(arena)
+                       : handle_fail(handle, "broadcast open", "arena");
     if (result < 0)
         return result;
-    broadcast = calloc(1, sizeof(*broadcast));
+    broadcast = handle_new(&broadcasts);
     if (!broadcast)
         return tr_fail(TR_ENOMEM, "no memory for the handle of a broadcast");
     result = open_ring(arena, name, &options, &broadcast->ring);
     if (result < 0) {
-        free(broadcast);
+        handle_free(broadcast);
         return result;
     }
-    broadcast->arena = arena;
+    broadcast->handle.arena = broadcast->arena = arena;
     broadcast->stamp = shm_get(&broadcast->ring.channel->stamp) != 0;
     memcpy(broadcast->name, name, strlen(name) + 1);
-    *out = broadcast;
+    *out = handle_of(broadcast);
     return 0;
 }
 
-void tr_broadcast_close(tr_broadcast *broadcast)
+void tr_broadcast_close(tr_broadcast *given)
 {
-    free(broadcast);
+    struct tr_broadcast *broadcast = handle_retire(given);
+
+    if (broadcast)
+        handle_free(broadcast);
 }
 
 struct publishing {
@@ -118,7 +134,7 @@ static int explain_publish(const tr_broadcast *broadcast, int result)
     if (result == -ESHUTDOWN)
         return tr_fail(TR_ECLOSED, "publish: broadcast \"%s\" is closed",
                        broadcast->name);
-    result = tr_fail_errno(result, "publish: broadcast \"%s\"", broadcast->name);
+    result = tr_fail_wait(result, "publish: broadcast \"%s\"", broadcast->name);
     if (broadcast_laggard(&broadcast->ring, &laggard))
         tr_fail_more(
             "; participant %u (pid %u), which blocks, is %lu messages behind, the limit "
@@ -129,12 +145,16 @@ static int explain_publish(const tr_broadcast *broadcast, int result)
     return result;
 }
 
-int tr_broadcast_publish(tr_broadcast *broadcast, tr_message *given, int64_t timeout_ns)
+int tr_broadcast_publish(tr_broadcast *handle, tr_message *given, int64_t timeout_ns)
 {
+    struct tr_broadcast *broadcast = broadcast_known(handle);
     struct publishing publishing = {.broadcast = broadcast};
     struct message *message = NULL;
-    int result = arena_enter(broadcast->arena);
+    int result = broadcast ? arena_enter(broadcast->arena)
+                           : handle_fail(handle, "publish", "broadcast");
 
+    if (result == 0)
+        result = timeout_check("publish", timeout_ns);
     if (result == 0)
         result = message_not_asked(given, "publish", &message);
     if (result == 0 && message->arena != broadcast->arena)
@@ -159,78 +179,98 @@ int tr_broadcast_publish(tr_broadcast *broadcast, tr_message *given, int64_t tim
     return 0;
 }
 
-void tr_broadcast_shutdown(tr_broadcast *broadcast)
+void tr_broadcast_shutdown(tr_broadcast *given)
 {
-    if (arena_enter(broadcast->arena) < 0)
-        return;
-    broadcast_close(&broadcast->ring);
+    struct tr_broadcast *broadcast = broadcast_known(given);
+
+    if (broadcast && arena_enter(broadcast->arena) == 0)
+        broadcast_close(&broadcast->ring);
 }
 
-uint32_t tr_broadcast_capacity(const tr_broadcast *broadcast)
+uint32_t tr_broadcast_capacity(const tr_broadcast *given)
 {
-    return broadcast->ring.count - 1;
+    const struct tr_broadcast *broadcast = broadcast_known(given);
+
+    return broadcast ? broadcast->ring.count - 1 : 0;
 }
 
-uint32_t tr_broadcast_subscribers(const tr_broadcast *broadcast)
+uint32_t tr_broadcast_subscribers(const tr_broadcast *given)
 {
-    return broadcast_subscribers(&broadcast->ring);
+    const struct tr_broadcast *broadcast = broadcast_known(given);
+
+    return broadcast ? broadcast_subscribers(&broadcast->ring) : 0;
 }
 
-const char *tr_broadcast_name(const tr_broadcast *broadcast)
+const char *tr_broadcast_name(const tr_broadcast *given)
 {
-    return broadcast->name;
+    const struct tr_broadcast *broadcast = broadcast_known(given);
+
+    return broadcast ? broadcast->name : NULL;
 }
 
-tr_arena *tr_broadcast_arena(const tr_broadcast *broadcast)
+tr_arena *tr_broadcast_arena(const tr_broadcast *given)
 {
-    return broadcast->arena;
+    const struct tr_broadcast *broadcast = broadcast_known(given);
+
+    return broadcast ? handle_of(broadcast->arena) : NULL;
 }
 
-int tr_subscribe(tr_broadcast *broadcast, const tr_subscription_options *given,
+int tr_subscribe(tr_broadcast *handle, const tr_subscription_options *given,
                  tr_subscription **out)
 {
     tr_subscription_options options = TR_SUBSCRIPTION_OPTIONS_INIT;
-    tr_subscription *subscription;
-    int result = options_take(&options, sizeof(options), given,
-                              "tr_subscription_options");
+    struct tr_broadcast *broadcast = broadcast_known(handle);
+    struct tr_subscription *subscription;
+    int result = broadcast ? options_take(&options, sizeof(options), given,
+                                          "tr_subscription_options")
+                           : handle_fail(handle, "subscribe", "broadcast");
 
+    if (result == 0 && !out)
+        result = null_fail("subscribe", "out");
+    if (result == 0 && options.reserved)
+        result = tr_fail(TR_EINVAL, "subscribe: options.reserved is %u, it is to be 0",
+                         options.reserved);
     if (result == 0 && options.lag > TR_LAG_EVICT)
         result = tr_fail(TR_EINVAL, "subscribe: lag %u is not a tr_lag", options.lag);
     if (result == 0)
         result = arena_enter(broadcast->arena);
     if (result < 0)
         return result;
-    subscription = calloc(1, sizeof(*subscription));
+    subscription = handle_new(&subscriptions);
     if (!subscription)
         return tr_fail(TR_ENOMEM, "no memory for the handle of a subscription");
     result = broadcast_subscribe(&broadcast->ring, &broadcast->arena->peer, options.lag,
                                  options.last, &subscription->seat);
     if (result < 0) {
-        free(subscription);
+        handle_free(subscription);
         return tr_fail(TR_ENOSPC,
                        "subscribe: all %u places of broadcast \"%s\" are taken by living "
                        "processes; make it with a larger max_subscribers",
                        broadcast->ring.seat_count, broadcast->name);
     }
-    subscription->broadcast = broadcast;
+    subscription->broadcast = *broadcast;
+    subscription->handle.arena = broadcast->arena;
     subscription->holder = holder_of(&broadcast->arena->peer);
-    *out = subscription;
+    *out = handle_of(subscription);
     return 0;
 }
 
 bool subscription_is_ours(const tr_subscription *subscription)
 {
-    return subscription->holder == holder_of(&subscription->broadcast->arena->peer);
+    return subscription->holder == holder_of(&subscription->broadcast.arena->peer);
 }
 
-void tr_unsubscribe(tr_subscription *subscription)
+void tr_unsubscribe(tr_subscription *given)
 {
+    struct tr_subscription *subscription = handle_retire(given);
+    struct tr_arena *arena;
+
     if (!subscription)
         return;
-    if (arena_enter(subscription->broadcast->arena) == 0 &&
-        subscription_is_ours(subscription))
-        broadcast_unsubscribe(&subscription->broadcast->ring, &subscription->seat);
-    free(subscription);
+    arena = subscription->handle.arena; /* NULL: it was closed */
+    if (arena && arena_is_joined(arena) && subscription_is_ours(subscription))
+        broadcast_unsubscribe(&subscription->broadcast.ring, &subscription->seat);
+    handle_free(subscription);
 }
 
 struct taking {
@@ -241,15 +281,20 @@ struct taking {
 static int try_take(void *context)
 {
     struct taking *taking = context;
-    tr_broadcast *broadcast = taking->subscription->broadcast;
+    struct tr_broadcast *broadcast = &taking->subscription->broadcast;
 
     return broadcast_take(&broadcast->ring, &broadcast->arena->peer,
                           &taking->subscription->seat, &taking->taken);
 }
 
+static uint64_t missed(const struct tr_subscription *subscription)
+{
+    return broadcast_missed(&subscription->broadcast.ring, &subscription->seat);
+}
+
 static int explain_receive(const tr_subscription *subscription, int result)
 {
-    const char *name = subscription->broadcast->name;
+    const char *name = subscription->broadcast.name;
 
     switch (result) {
     case -ESHUTDOWN:
@@ -260,29 +305,32 @@ static int explain_receive(const tr_subscription *subscription, int result)
                        "receive: broadcast \"%s\": %lu messages were missed by now; a "
                        "subscriber may "
                        "be %u behind",
-                       name, (unsigned long)tr_subscription_missed(subscription),
-                       subscription->broadcast->ring.count - 1);
+                       name, (unsigned long)missed(subscription),
+                       subscription->broadcast.ring.count - 1);
     case -ENOTCONN:
         return tr_fail(TR_EEVICTED,
                        "receive: broadcast \"%s\": %lu messages were missed, and the "
                        "subscription was to end then; subscribe again",
-                       name, (unsigned long)tr_subscription_missed(subscription));
+                       name, (unsigned long)missed(subscription));
     case -ENOBUFS:
-        return message_no_pins(subscription->broadcast->arena, "receive");
+        return message_no_pins(subscription->broadcast.arena, "receive");
     case -EBADMSG:
         return tr_fail(TR_ECORRUPT, "receive: broadcast \"%s\" breaks a rule", name);
     default:
-        return tr_fail_errno(result, "receive: nothing new in broadcast \"%s\"", name);
+        return tr_fail_wait(result, "receive: nothing new in broadcast \"%s\"", name);
     }
 }
 
-int tr_subscription_receive(tr_subscription *subscription, int64_t timeout_ns,
-                            tr_message **out)
+int tr_subscription_receive(tr_subscription *given, int64_t timeout_ns, tr_message **out)
 {
+    struct tr_subscription *subscription = subscription_known(given);
     struct taking taking = {.subscription = subscription};
-    tr_broadcast *broadcast = subscription->broadcast;
-    int result = arena_enter(broadcast->arena);
+    struct tr_broadcast *broadcast = subscription ? &subscription->broadcast : NULL;
+    int result = broadcast ? arena_enter(broadcast->arena)
+                           : handle_fail(given, "receive", "subscription");
 
+    if (result == 0)
+        result = out ? timeout_check("receive", timeout_ns) : null_fail("receive", "out");
     if (result == 0 && !subscription_is_ours(subscription))
         result = tr_fail(
             TR_EFORK,
@@ -302,12 +350,14 @@ int tr_subscription_receive(tr_subscription *subscription, int64_t timeout_ns,
                                out);
 }
 
-uint64_t tr_subscription_missed(const tr_subscription *subscription)
+uint64_t tr_subscription_missed(const tr_subscription *given)
 {
-    return broadcast_missed(&subscription->broadcast->ring, &subscription->seat);
+    const struct tr_subscription *subscription = subscription_known(given);
+
+    return subscription ? missed(subscription) : 0;
 }
 
 int subscription_ready(const tr_subscription *subscription)
 {
-    return broadcast_ready(&subscription->broadcast->ring, &subscription->seat);
+    return broadcast_ready(&subscription->broadcast.ring, &subscription->seat);
 }

@@ -6,8 +6,10 @@
 #include <tensoring/broadcast.h>
 
 #include "ipc/broadcast.h"
+#include "src/arena.h"
 
 struct tr_broadcast {
+    struct handle handle;
     struct tr_arena *arena;
     struct broadcast ring;
     bool stamp;
@@ -15,10 +17,24 @@ struct tr_broadcast {
 };
 
 struct tr_subscription {
-    struct tr_broadcast *broadcast;
+    struct handle handle;
+    struct tr_broadcast broadcast; /* a copy: the user may close his */
     struct seat seat;
     uint64_t holder; /* holder_of() when it was taken */
 };
+
+static inline struct tr_broadcast *broadcast_known(const tr_broadcast *given)
+{
+    return handle_known(given);
+}
+
+static inline struct tr_subscription *subscription_known(const tr_subscription *given)
+{
+    return handle_known(given);
+}
+
+/* The arena goes. */
+void broadcast_orphan(const struct tr_arena *arena);
 
 /* Whether tr_subscription_receive() would return a message at once. 0; -EAGAIN; -ESHUTDOWN: there
  * will be none. */

@@ -88,6 +88,20 @@ int tr_fail_errno(int negative_errno, const char *format, ...)
     return translate(negative_errno);
 }
 
+int tr_fail_wait(int negative_errno, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(detail, sizeof(detail), format, args);
+    va_end(args);
+    if (negative_errno == -EINTR)
+        tr_fail_more(", and a signal came");
+    else if (negative_errno != -EAGAIN && negative_errno != -ETIMEDOUT)
+        tr_fail_more(": %s", strerrordesc_np(-negative_errno));
+    return translate(negative_errno);
+}
+
 void tr_fail_more(const char *format, ...)
 {
     size_t used = strlen(detail);

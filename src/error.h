@@ -14,10 +14,15 @@ int tr_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 
 int tr_fail_errno(int negative_errno, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The same for a call that waited: what errno says of the end of a wait is not worth saying. */
+int tr_fail_wait(int negative_errno, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* The analyzer reads one file at a time, and can't know that what these return is negative. */
 #if defined __clang_analyzer__ && !defined TR_SRC_ERROR_C
 #define tr_fail(code, ...)       ((tr_fail)((code), __VA_ARGS__), (code))
 #define tr_fail_errno(code, ...) ((tr_fail_errno)((code), __VA_ARGS__), TR_EINVAL)
+#define tr_fail_wait(code, ...)  ((tr_fail_wait)((code), __VA_ARGS__), TR_EINVAL)
 #endif
 
 /* Add to the sentence that is there. */

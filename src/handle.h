@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* handle.h - what a user has instead of a pointer: the address of an object in its lower 48
- * bits, and above it a tag that changes each time the object is given out again.
+ * bits, and above it a tag that changes each time the object is given out again. Public
+ * functions take handles, and turn them into pointers first thing; all others take pointers.
  *
  * The memory of such objects is never given back, nor used for objects of another kind. So a
  * handle that was closed, released, or copied over a fork and given out again there, can be
@@ -10,6 +11,7 @@
 #ifndef TR_SRC_HANDLE_H
 #define TR_SRC_HANDLE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,5 +52,59 @@ static inline void *handle_address(const void *given)
 {
     return (void *)((uintptr_t)given & HANDLE_ADDRESS);
 }
+
+/* The first member of an object that is opened and closed. Messages have their own. */
+struct handle {
+    _Atomic uint64_t now;  /* local: with which it can be used; 0: it can't */
+    _Atomic uint64_t lent; /* local: with which it can be closed; 0: the object is free */
+    uint64_t last;         /* the one that was given out last; 0: none yet */
+    struct handle *next;   /* of all objects of the kind */
+    struct tr_arena *arena; /* in which it lies, NULL once that was closed */
+};
+
+/* All objects of a kind that there ever were. */
+struct handle_kind {
+    size_t bytes;
+    struct handle
+        *_Atomic all; /* local: grows at its head only: no lock for a fork to copy */
+};
+
+/* A new object, all 0 behind its first member, or NULL. */
+void *handle_new(struct handle_kind *kind);
+
+/* It may be given out again. */
+void handle_free(void *object);
+
+/* The object of a handle that is to be closed, or NULL: it is NULL, or was closed before. Of
+ * two threads that close one handle one gets it. */
+void *handle_retire(const void *given);
+
+/* The arena goes: what lies in it can be closed, and nothing else. @p let_go, which may be
+ * NULL, gives back what the object has of the arena and of the kernel. */
+void handle_orphan(struct handle_kind *kind, const struct tr_arena *arena,
+                   void (*let_go)(void *object));
+
+/* What a handle stands for, or NULL. */
+static inline void *handle_known(const void *given)
+{
+    struct handle *handle = handle_address(given);
+
+    /* relaxed: who has a good handle was given it after this was written. */
+    return __builtin_expect(
+               handle && atomic_load_explicit(&handle->now, memory_order_relaxed) ==
+                             (uint64_t)(uintptr_t)given,
+               1)
+               ? handle
+               : NULL;
+}
+
+/* The handle of an object. */
+static inline void *handle_of(const void *object)
+{
+    return (void *)(uintptr_t)((const struct handle *)object)->last;
+}
+
+/* TR_EINVAL, with why @p given, which handle_known() does not know, is no @p what. */
+int handle_fail(const void *given, const char *step, const char *what);
 
 #endif

@@ -66,7 +66,8 @@ void inbox_free(struct inbox *inbox)
     while (inbox) {
         struct inbox *older = inbox->older;
 
-        tr_queue_close(inbox->queue);
+        if (inbox->queue)
+            handle_free(inbox->queue);
         free(inbox);
         inbox = older;
     }

@@ -19,8 +19,10 @@
 #include "src/error.h"
 #include "src/loader_ring.h"
 #include "src/options.h"
+#include "src/queue.h"
 
 struct tr_loader {
+    struct handle handle;
     struct tr_arena *arena;
     tr_loader_options options;
     struct loader_ring ring;
@@ -30,11 +32,11 @@ struct tr_loader {
 struct run {
     tr_loader *loader;
     const char *const *paths;
-    size_t n, next; /* to be opened */
-    size_t first;   /* in order: to be sent */
-    uint32_t busy;  /* loads that are being read */
-    uint32_t held;  /* loads in use */
-    tr_queue *queue;
+    size_t n, next;  /* to be opened */
+    size_t first;    /* in order: to be sent */
+    uint32_t busy;   /* loads that are being read */
+    uint32_t held;   /* loads in use */
+    tr_queue *queue; /* the user's handle */
     int64_t deadline_ns;
     tr_load_failed *failed;
     void *context;
@@ -56,13 +58,18 @@ static int read_whole(struct load *load)
     return result < 0 ? result : 0;
 }
 
-int tr_load_npy(tr_arena *arena, const char *path, int64_t timeout_ns, tr_message **out)
+int tr_load_npy(tr_arena *given, const char *path, int64_t timeout_ns, tr_message **out)
 {
     struct load load = {.path = path, .fd = -1};
-    int result;
+    struct tr_arena *arena;
+    int result = arena_open(given, "load", &arena);
 
-    if (!arena || !path || !out)
-        return tr_fail(TR_EINVAL, "load: an argument is NULL");
+    if (result == 0)
+        result = timeout_check("load", timeout_ns);
+    if (result == 0 && (!path || !out))
+        result = null_fail("load", path ? "out" : "path");
+    if (result < 0)
+        return result;
     result = load_open(&load, false);
     if (result == 0)
         result = load_loan(&load, arena, timeout_ns);
@@ -78,15 +85,34 @@ int tr_load_npy(tr_arena *arena, const char *path, int64_t timeout_ns, tr_messag
     return result;
 }
 
-int tr_loader_open(tr_arena *arena, const tr_loader_options *given, tr_loader **out)
+static struct handle_kind loaders = {.bytes = sizeof(struct tr_loader)};
+
+/* All but the object itself. */
+static void let_go(void *object)
+{
+    struct tr_loader *loader = object;
+
+    loader_ring_close(&loader->ring);
+    free(loader->loads);
+    loader->loads = NULL;
+}
+
+void loader_orphan(const struct tr_arena *arena)
+{
+    handle_orphan(&loaders, arena, let_go);
+}
+
+int tr_loader_open(tr_arena *handle, const tr_loader_options *given, tr_loader **out)
 {
     tr_loader_options options = TR_LOADER_OPTIONS_INIT;
-    tr_loader *loader;
-    int result;
+    struct tr_loader *loader;
+    struct tr_arena *arena;
+    int result = arena_open(handle, "loader open", &arena);
 
-    if (!arena || !out)
-        return tr_fail(TR_EINVAL, "loader: %s is NULL", arena ? "out" : "arena");
-    result = options_take(&options, sizeof(options), given, "tr_loader_options");
+    if (result == 0 && !out)
+        result = null_fail("loader open", "out");
+    if (result == 0)
+        result = options_take(&options, sizeof(options), given, "tr_loader_options");
     if (result < 0)
         return result;
     if (options.depth < 1 || options.depth > LOADER_DEPTH)
@@ -96,29 +122,29 @@ int tr_loader_open(tr_arena *arena, const tr_loader_options *given, tr_loader **
         ~(uint32_t)(TR_LOADER_UNORDERED | TR_LOADER_DIRECT | TR_LOADER_PREAD))
         return tr_fail(TR_EINVAL, "loader: flags 0x%x have bits that mean nothing",
                        options.flags);
-    result = arena_enter(arena);
-    if (result < 0)
-        return result;
-    loader = calloc(1, sizeof(*loader));
+    loader = handle_new(&loaders);
     if (loader)
         loader->loads = calloc(options.depth, sizeof(*loader->loads));
     if (!loader || !loader->loads) {
-        free(loader);
+        if (loader)
+            handle_free(loader);
         return tr_fail(TR_ENOMEM, "no memory for a loader of depth %u", options.depth);
     }
-    loader->arena = arena;
+    loader->handle.arena = loader->arena = arena;
     loader->options = options;
-    *out = loader;
+    *out = handle_of(loader);
     return 0;
 }
 
-void tr_loader_close(tr_loader *loader)
+void tr_loader_close(tr_loader *given)
 {
+    struct tr_loader *loader = handle_retire(given);
+
     if (!loader)
         return;
-    loader_ring_close(&loader->ring);
-    free(loader->loads);
-    free(loader);
+    if (loader->handle.arena)
+        let_go(loader);
+    handle_free(loader);
 }
 
 static int64_t left_ns(const struct run *run)
@@ -375,10 +401,12 @@ static void abandon(struct run *run)
     }
 }
 
-int tr_loader_run(tr_loader *loader, const char *const paths[], size_t n, tr_queue *queue,
+int tr_loader_run(tr_loader *given, const char *const paths[], size_t n, tr_queue *queue,
                   int64_t timeout_ns, tr_load_failed *failed, void *context,
                   tr_load_report *report)
 {
+    struct tr_loader *loader = handle_known(given);
+    const struct tr_queue *to = queue_known(queue);
     struct run run = {.loader = loader,
                       .paths = paths,
                       .n = n,
@@ -387,9 +415,17 @@ int tr_loader_run(tr_loader *loader, const char *const paths[], size_t n, tr_que
                       .context = context};
     int result;
 
-    if (!loader || (!paths && n) || !queue || tr_queue_arena(queue) != loader->arena)
+    if (!loader || !to)
+        return loader ? handle_fail(queue, "loader run", "queue")
+                      : handle_fail(given, "loader run", "loader");
+    if (!paths && n)
+        return null_fail("loader run", "paths");
+    if (timeout_ns < TR_FOREVER)
+        return timeout_fail("loader run", timeout_ns);
+    if (to->arena != loader->arena)
         return tr_fail(TR_EINVAL,
-                       "loader: run needs paths and a queue of the loader's arena");
+                       "loader run: queue \"%s\" lies in another arena than the loader",
+                       to->name);
     if (report && (report->struct_size < 8 || report->struct_size > sizeof(*report)))
         return tr_fail(TR_EINVAL, "loader: report.struct_size is %u",
                        report->struct_size);

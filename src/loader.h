@@ -24,6 +24,9 @@ struct load {
     tr_message *message;
 };
 
+/* The arena goes. */
+void loader_orphan(const struct tr_arena *arena);
+
 /* Open the file and find out what it is. 0, or a TR_E... whose detail names it. */
 int load_open(struct load *load, bool direct);
 

@@ -83,7 +83,7 @@ int load_loan(struct load *load, struct tr_arena *arena, int64_t timeout_ns)
 {
     const int64_t shape = (int64_t)rounded(load);
     const tr_tensor_spec spec = {.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = &shape};
-    int result = tr_loan(arena, &spec, 1, timeout_ns, &load->message);
+    int result = tr_loan(handle_of(arena), &spec, 1, timeout_ns, &load->message);
 
     if (result < 0)
         load->message = NULL;

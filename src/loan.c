@@ -14,6 +14,7 @@
 #include "src/descriptor.h"
 #include "src/error.h"
 #include "src/message_table.h"
+#include "src/options.h"
 
 /* The smallest class that fits, or class_count. */
 static uint32_t choose_class(const struct view *view, const struct plan *plan)
@@ -58,9 +59,9 @@ static int loan_slowly(struct tr_arena *arena, struct wanted *wanted, int64_t ti
                       attempt, wanted, timeout_ns);
     if (result == 0)
         return 0;
-    result = tr_fail_errno(result, "loan: all %u slots of %lu bytes are in use",
-                           arena->view.geo.classes[wanted->c].count,
-                           (unsigned long)arena->view.geo.classes[wanted->c].slot_bytes);
+    result = tr_fail_wait(result, "loan: all %u slots of %lu bytes are in use",
+                          arena->view.geo.classes[wanted->c].count,
+                          (unsigned long)arena->view.geo.classes[wanted->c].slot_bytes);
     arena_explain_holders(arena, wanted->c);
     return result;
 }
@@ -183,14 +184,19 @@ static int describe_loan(struct tr_arena *arena, uint32_t slot,
     return result;
 }
 
-int tr_loan(tr_arena *arena, const tr_tensor_spec specs[], size_t n, int64_t timeout_ns,
+int tr_loan(tr_arena *given, const tr_tensor_spec specs[], size_t n, int64_t timeout_ns,
             tr_message **out)
 {
+    struct tr_arena *arena;
     struct plan plan = {0};
     uint32_t c, slot;
     bool plain = false;
-    int result = arena_enter(arena);
+    int result = arena_open(given, "loan", &arena);
 
+    if (result == 0)
+        result = timeout_check("loan", timeout_ns);
+    if (__builtin_expect(result == 0 && (!out || (!specs && n)), 0))
+        result = null_fail("loan", out ? "specs" : "out");
     if (result == 0) {
         plain = descriptor_plan_plain(specs, n, &plan);
         if (__builtin_expect(!plain, 0))

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <tensoring/look.h>
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,15 +10,24 @@
 #include "ipc/uncancel.h"
 #include "src/arena_explain.h"
 #include "src/error.h"
+#include "src/handle.h"
 #include "src/stats.h"
 
 struct tr_look {
+    struct handle handle;
     struct view view;
 };
 
+static struct handle_kind looks = {.bytes = sizeof(struct tr_look)};
+
+static const struct tr_look *look_known(const tr_look *given)
+{
+    return handle_known(given);
+}
+
 static int look(tr_look **out, const char *name, int fd, struct segment_report *report)
 {
-    tr_look *handle = calloc(1, sizeof(*handle));
+    struct tr_look *handle = handle_new(&looks);
     int result;
 
     if (!handle) {
@@ -29,10 +37,10 @@ static int look(tr_look **out, const char *name, int fd, struct segment_report *
     timens_settle(); /* ages are told by the arena's clock */
     result = look_open(fd, &handle->view, report);
     if (result < 0) {
-        free(handle);
+        handle_free(handle);
         return explain_attach(result, name, report);
     }
-    *out = handle;
+    *out = handle_of(handle);
     return 0;
 }
 
@@ -76,58 +84,61 @@ int tr_look_open_fd(tr_look **out, int fd)
     return result;
 }
 
-void tr_look_close(tr_look *handle)
+void tr_look_close(tr_look *given)
 {
+    struct tr_look *handle = handle_retire(given);
+
     if (!handle)
         return;
     look_close(&handle->view);
-    free(handle);
+    handle_free(handle);
 }
 
-static int missing(const char *what)
+int tr_look_stats(const tr_look *given, tr_stats *stats)
 {
-    return tr_fail(TR_EINVAL, "look: %s is NULL", what);
+    const struct tr_look *handle = look_known(given);
+
+    return handle ? stats_read(&handle->view, stats)
+                  : handle_fail(given, "stats", "look");
 }
 
-int tr_look_stats(const tr_look *handle, tr_stats *stats)
+int tr_look_participants(const tr_look *given, tr_participant_stats *out, size_t capacity,
+                         size_t *count)
 {
-    if (!handle || !stats)
-        return missing(handle ? "stats" : "the handle");
-    return stats_read(&handle->view, stats);
+    const struct tr_look *handle = look_known(given);
+    int result = handle ? stats_room(out, capacity, count)
+                        : handle_fail(given, "stats", "look");
+
+    if (result == 0)
+        stats_participants(&handle->view, out, capacity, count);
+    return result;
 }
 
-int tr_look_participants(const tr_look *handle, tr_participant_stats *out,
-                         size_t capacity, size_t *count)
-{
-    if (!handle || !count || (!out && capacity))
-        return missing(!handle ? "the handle" : count ? "out" : "count");
-    stats_participants(&handle->view, out, capacity, count);
-    return 0;
-}
-
-int tr_look_channels(const tr_look *handle, tr_channel_stats *out, size_t capacity,
+int tr_look_channels(const tr_look *given, tr_channel_stats *out, size_t capacity,
                      size_t *count)
 {
-    if (!handle || !count || (!out && capacity))
-        return missing(!handle ? "the handle" : count ? "out" : "count");
-    stats_channels(&handle->view, out, capacity, count);
-    return 0;
+    const struct tr_look *handle = look_known(given);
+    int result = handle ? stats_room(out, capacity, count)
+                        : handle_fail(given, "stats", "look");
+
+    if (result == 0)
+        stats_channels(&handle->view, out, capacity, count);
+    return result;
 }
 
-int tr_look_info(const tr_look *handle, tr_arena_info *info)
+int tr_look_info(const tr_look *given, tr_arena_info *info)
 {
-    uint32_t size = info && handle ? info->struct_size : 0;
-    tr_arena_info all = {.struct_size = size, .self = UINT32_MAX, .fd = -1};
+    const struct tr_look *handle = look_known(given);
+    tr_arena_info all = {.self = UINT32_MAX, .fd = -1};
+    int result = handle ? stats_info_size(info) : handle_fail(given, "info", "look");
     struct stat st;
 
-    if (!handle || !info)
-        return missing(handle ? "info" : "the handle");
-    if (size < 8 || size > sizeof(all))
-        return tr_fail(TR_EINVAL, "info: struct_size is %u, this library knows %zu", size,
-                       sizeof(all));
+    if (result < 0)
+        return result;
+    all.struct_size = info->struct_size;
     stats_info(&handle->view, &all);
     if (fstat(handle->view.lock_fd, &st) == 0)
         all.resident_bytes = (uint64_t)st.st_blocks * 512;
-    memcpy(info, &all, size);
+    memcpy(info, &all, info->struct_size);
     return 0;
 }

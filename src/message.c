@@ -193,7 +193,7 @@ tr_arena *tr_message_arena(const tr_message *given)
 {
     const struct message *message = message_known(given);
 
-    return message ? message->arena : NULL;
+    return message ? handle_of(message->arena) : NULL;
 }
 
 void message_set_content(struct message *message, uint32_t content)

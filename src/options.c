@@ -26,3 +26,16 @@ int options_take(void *out, size_t known, const void *given, const char *what)
     memcpy(out, given, size < known ? size : known);
     return 0;
 }
+
+int null_fail(const char *step, const char *what)
+{
+    return tr_fail(TR_EINVAL, "%s: %s is NULL", step, what);
+}
+
+int timeout_fail(const char *step, int64_t timeout_ns)
+{
+    return tr_fail(
+        TR_EINVAL,
+        "%s: the time-out is %ld ns; use TR_FOREVER (-1), TR_NOWAIT (0) or more", step,
+        (long)timeout_ns);
+}

@@ -5,9 +5,21 @@
 #define TR_SRC_OPTIONS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Overlay the @p known bytes at @p out, which hold the defaults, with what the caller gave
  * (NULL: nothing). Fields that we do not know must be 0. 0, TR_EINVAL. */
 int options_take(void *out, size_t known, const void *given, const char *what);
+
+/* TR_EINVAL: an argument that must not be NULL is. */
+int null_fail(const char *step, const char *what);
+
+/* Whether a time-out means something: TR_FOREVER, TR_NOWAIT, or more. 0, TR_EINVAL. */
+int timeout_fail(const char *step, int64_t timeout_ns);
+
+static inline int timeout_check(const char *step, int64_t timeout_ns)
+{
+    return __builtin_expect(timeout_ns >= -1, 1) ? 0 : timeout_fail(step, timeout_ns);
+}
 
 #endif

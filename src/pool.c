@@ -201,9 +201,23 @@ static int start(tr_pool *pool, const tr_pool_options *options)
     return err ? err : fill_up(pool);
 }
 
+static struct handle_kind pools = {.bytes = sizeof(struct tr_pool)};
+
+/* All but the object itself. */
+static void let_go(struct tr_pool *pool)
+{
+    pool->options.died = NULL;
+    if (getpid() == pool->master && pool->page)
+        pool_kill_all(pool);
+    pool_close_own(pool, false);
+    if (pool->page)
+        munmap(pool->page, sizeof(*pool->page));
+    free(pool->keep);
+}
+
 static int start_new(tr_pool **out, const tr_pool_options *options, int cancel)
 {
-    tr_pool *pool = calloc(1, sizeof(*pool));
+    struct tr_pool *pool = handle_new(&pools);
     int err;
 
     if (!pool)
@@ -214,37 +228,36 @@ static int start_new(tr_pool **out, const tr_pool_options *options, int cancel)
     sigprocmask(SIG_SETMASK, NULL, &pool->mask);
     err = start(pool, options);
     if (err) {
-        tr_pool_close(pool);
+        let_go(pool);
+        handle_free(pool);
         return err;
     }
-    *out = pool;
+    *out = handle_of(pool);
     return 0;
 }
 
 int tr_pool_start(tr_pool **out, const tr_pool_options *options)
 {
-    int cancel = uncancel_begin();
-    int err = start_new(out, options, cancel);
+    int cancel, err;
 
+    if (!out || !options)
+        return null_fail("pool start", out ? "options" : "out");
+    cancel = uncancel_begin();
+    err = start_new(out, options, cancel);
     uncancel_end(cancel);
     return err;
 }
 
-void tr_pool_close(tr_pool *pool)
+void tr_pool_close(tr_pool *given)
 {
+    struct tr_pool *pool = handle_retire(given);
     int cancel;
 
     if (!pool)
         return;
     cancel = uncancel_begin();
-    pool->options.died = NULL;
-    if (getpid() == pool->master && pool->page)
-        pool_kill_all(pool);
-    pool_close_own(pool, false);
-    if (pool->page)
-        munmap(pool->page, sizeof(*pool->page));
-    free(pool->keep);
-    free(pool);
+    let_go(pool);
+    handle_free(pool);
     uncancel_end(cancel);
 }
 
@@ -272,7 +285,7 @@ static int still_running(const tr_pool *pool)
 /* Cores at once, from outside; thread counts are the worker's own business. */
 static void rebind(tr_pool *pool)
 {
-    const tr_plan *plan = tr_pool_plan(pool);
+    const tr_plan *plan = pool_plan(pool);
 
     if (!plan || pool->options.enter_flags & TR_ENTER_NO_BIND)
         return;
@@ -299,7 +312,7 @@ static int resize(tr_pool *pool, uint32_t workers)
     return fill_up(pool);
 }
 
-int tr_pool_resize(tr_pool *pool, uint32_t workers)
+int pool_resize(struct tr_pool *pool, uint32_t workers)
 {
     int cancel = uncancel_begin();
     int err = resize(pool, workers);
@@ -327,7 +340,7 @@ static int reload(tr_pool *pool)
     return fill_up(pool);
 }
 
-int tr_pool_reload(tr_pool *pool)
+int pool_reload(struct tr_pool *pool)
 {
     int cancel = uncancel_begin();
     int err = reload(pool);
@@ -336,7 +349,7 @@ int tr_pool_reload(tr_pool *pool)
     return err;
 }
 
-void tr_pool_signal(tr_pool *pool, int signal)
+void pool_signal(struct tr_pool *pool, int signal)
 {
     int cancel = uncancel_begin();
 
@@ -346,7 +359,7 @@ void tr_pool_signal(tr_pool *pool, int signal)
     uncancel_end(cancel);
 }
 
-void tr_pool_drain(tr_pool *pool)
+void pool_drain(struct tr_pool *pool)
 {
     int cancel = uncancel_begin();
 
@@ -357,31 +370,25 @@ void tr_pool_drain(tr_pool *pool)
     uncancel_end(cancel);
 }
 
-int tr_pool_stop(tr_pool *pool, int64_t timeout_ns)
+int pool_stop(struct tr_pool *pool, int64_t timeout_ns)
 {
     int64_t end_ns = clock_deadline(pool_now_ns(), timeout_ns);
     int err = still_running(pool);
 
     if (err == TR_EFORK)
         return err;
-    tr_pool_drain(pool);
+    pool_drain(pool);
     for (;;) {
         int64_t left_ns = end_ns == INT64_MAX ? TR_FOREVER : end_ns - pool_now_ns();
 
-        err = tr_pool_step(pool,
-                           left_ns < 0 && end_ns != INT64_MAX ? TR_NOWAIT : left_ns);
+        err = pool_step(pool, left_ns < 0 && end_ns != INT64_MAX ? TR_NOWAIT : left_ns);
 
         if (err)
             return err == TR_ECLOSED ? 0 : err;
     }
 }
 
-int tr_pool_fd(const tr_pool *pool)
-{
-    return pool->epoll;
-}
-
-void tr_pool_status_read(const tr_pool *pool, tr_pool_status *out)
+void pool_status_read(const struct tr_pool *pool, tr_pool_status *out)
 {
     memset(out, 0, sizeof(*out));
     out->workers = pool->workers;
@@ -404,14 +411,14 @@ void tr_pool_status_read(const tr_pool *pool, tr_pool_status *out)
     }
 }
 
-const tr_plan *tr_pool_plan(const tr_pool *pool)
+const tr_plan *pool_plan(const struct tr_pool *pool)
 {
     if (pool->options.flags & TR_POOL_NO_PLAN)
         return NULL;
     return &pool->page->plan[atomic_load(&pool->page->round) % 2];
 }
 
-int32_t tr_pool_pid(const tr_pool *pool, uint32_t index)
+int32_t pool_pid(const struct tr_pool *pool, uint32_t index)
 {
     const struct child *newest = NULL;
 

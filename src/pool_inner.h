@@ -15,6 +15,8 @@
 
 #include <tensoring/pool.h>
 
+#include "src/handle.h"
+
 #include "ipc/clock.h"
 #include "ipc/uncancel.h"
 
@@ -50,6 +52,7 @@ struct child {
 };
 
 struct tr_pool {
+    struct handle handle;
     tr_pool_options options;
     tr_plan_options plan_options;
     struct pool_page *page; /* shared with the workers */
@@ -75,6 +78,23 @@ struct tr_pool_worker {
     uint32_t index, generation, round;
     tr_plan plan;
 };
+
+static inline struct tr_pool *pool_known(const tr_pool *given)
+{
+    return handle_known(given);
+}
+
+/* What the public functions do, for those who have the pointer. */
+int pool_resize(struct tr_pool *pool, uint32_t workers);
+int pool_reload(struct tr_pool *pool);
+void pool_drain(struct tr_pool *pool);
+void pool_signal(struct tr_pool *pool, int signal);
+int pool_step(struct tr_pool *pool, int64_t timeout_ns);
+const tr_plan *pool_plan(const struct tr_pool *pool);
+int pool_stop(struct tr_pool *pool, int64_t timeout_ns);
+int pool_run(struct tr_pool *pool);
+void pool_status_read(const struct tr_pool *pool, tr_pool_status *out);
+int32_t pool_pid(const struct tr_pool *pool, uint32_t index);
 
 /* epoll's data: the number of a child, or one of these */
 enum { EVENT_TIMER = POOL_CHILDREN, EVENT_READY };

@@ -17,20 +17,20 @@ static void obey(tr_pool *pool, uint32_t signal)
 {
     switch (signal) {
     case SIGHUP:
-        (void)!tr_pool_reload(pool);
+        (void)!pool_reload(pool);
         break;
     case SIGTTIN:
-        (void)!tr_pool_resize(pool, pool->workers + 1);
+        (void)!pool_resize(pool, pool->workers + 1);
         break;
     case SIGTTOU:
         if (pool->workers > 1)
-            (void)!tr_pool_resize(pool, pool->workers - 1);
+            (void)!pool_resize(pool, pool->workers - 1);
         break;
     default:
         if (pool->stopping)
-            tr_pool_signal(pool, SIGKILL);
+            pool_signal(pool, SIGKILL);
         else
-            tr_pool_drain(pool);
+            pool_drain(pool);
     }
 }
 
@@ -41,7 +41,7 @@ static int loop(tr_pool *pool, int signals)
 
     for (;;) {
         struct signalfd_siginfo info;
-        int err = tr_pool_step(pool, TR_NOWAIT);
+        int err = pool_step(pool, TR_NOWAIT);
 
         if (err == TR_ECLOSED)
             return 0;
@@ -74,7 +74,7 @@ static int run(tr_pool *pool)
     return err;
 }
 
-int tr_pool_run(tr_pool *pool)
+int pool_run(struct tr_pool *pool)
 {
     int cancel = uncancel_begin();
     int err = run(pool);

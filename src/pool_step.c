@@ -266,7 +266,7 @@ static int step(tr_pool *pool, int64_t timeout_ns)
     }
 }
 
-int tr_pool_step(tr_pool *pool, int64_t timeout_ns)
+int pool_step(struct tr_pool *pool, int64_t timeout_ns)
 {
     int cancel = uncancel_begin();
     int err = step(pool, timeout_ns);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "src/error.h"
+#include "src/options.h"
 #include "src/pool_inner.h"
 
 enum { LOOK_AT_MEMORY_EVERY = 32 }; /* jobs: it takes two or three system calls */
@@ -17,7 +18,7 @@ void tr_pool_ready(tr_pool_worker *worker)
 {
     uint64_t one = 1;
 
-    if (atomic_exchange(&worker->line->ready, 1))
+    if (!worker || atomic_exchange(&worker->line->ready, 1))
         return;
     /* An eventfd: it fails only if its count is full, and then it is readable anyway. */
     while (write(worker->ready, &one, sizeof(one)) < 0 && errno == EINTR)
@@ -69,6 +70,8 @@ static void adopt_plan(struct tr_pool_worker *worker)
 
 static int stopping(tr_pool_worker *worker)
 {
+    if (!worker)
+        return 0;
     if (!atomic_load(&worker->line->ready))
         tr_pool_ready(worker);
     if (atomic_load(&worker->line->stop) || getppid() != worker->master)
@@ -92,15 +95,18 @@ int tr_pool_stopping(tr_pool_worker *worker)
 
 void tr_pool_job_done(tr_pool_worker *worker)
 {
-    atomic_fetch_add(&worker->line->jobs, 1);
+    if (worker)
+        atomic_fetch_add(&worker->line->jobs, 1);
 }
 
 int tr_pool_receive(tr_pool_worker *worker, tr_queue *queue, int64_t timeout_ns,
                     tr_message **out)
 {
     int64_t end_ns = clock_deadline(pool_now_ns(), timeout_ns);
+    int bad = worker ? timeout_check("pool receive", timeout_ns)
+                     : null_fail("pool receive", "worker");
 
-    for (;;) {
+    while (!bad) {
         int64_t left_ns = end_ns == INT64_MAX ? slice_ns : end_ns - pool_now_ns();
         int err;
 
@@ -118,19 +124,20 @@ int tr_pool_receive(tr_pool_worker *worker, tr_queue *queue, int64_t timeout_ns,
         if (err != TR_ETIMEDOUT)
             return err;
     }
+    return bad;
 }
 
 uint32_t tr_pool_worker_index(const tr_pool_worker *worker)
 {
-    return worker->index;
+    return worker ? worker->index : TR_UNKNOWN;
 }
 
 uint32_t tr_pool_worker_generation(const tr_pool_worker *worker)
 {
-    return worker->generation;
+    return worker ? worker->generation : 0;
 }
 
 const tr_plan *tr_pool_worker_plan(const tr_pool_worker *worker)
 {
-    return &worker->plan;
+    return worker ? &worker->plan : NULL;
 }

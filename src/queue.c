@@ -107,6 +107,13 @@ static int check_same(const tr_queue *queue, const tr_queue_options *options)
     return 0;
 }
 
+static struct handle_kind queues = {.bytes = sizeof(struct tr_queue)};
+
+void queue_orphan(const struct tr_arena *arena)
+{
+    handle_orphan(&queues, arena, NULL);
+}
+
 int queue_open_any(tr_arena *arena, const char *name, const tr_queue_options *options,
                    uint64_t behind, tr_queue **out)
 {
@@ -117,7 +124,7 @@ int queue_open_any(tr_arena *arena, const char *name, const tr_queue_options *op
                                 .policy = options->policy,
                                 .max_deliveries = options->max_deliveries,
                                 .stamp = options->stamp};
-    tr_queue *queue = calloc(1, sizeof(*queue));
+    struct tr_queue *queue = handle_new(&queues);
     uint32_t index;
     int result;
 
@@ -129,37 +136,47 @@ int queue_open_any(tr_arena *arena, const char *name, const tr_queue_options *op
     if (result == 0 && channel_ring(&arena->view, index, &queue->ring) < 0)
         result = explain_open(arena, name, -EBADMSG);
     if (result == 0) {
-        queue->arena = arena;
+        queue->handle.arena = queue->arena = arena;
         queue->stamp = shm_get(&queue->ring.channel->stamp) != 0;
         memcpy(queue->name, name, strlen(name) + 1);
         result = check_same(queue, options);
     }
     if (result < 0) {
-        free(queue);
+        handle_free(queue);
         return result;
     }
     *out = queue;
     return 0;
 }
 
-int tr_queue_open(tr_arena *arena, const char *name, const tr_queue_options *given,
+int tr_queue_open(tr_arena *handle, const char *name, const tr_queue_options *given,
                   tr_queue **out)
 {
     tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
-    int result = options_take(&options, sizeof(options), given, "tr_queue_options");
+    struct tr_arena *arena = arena_known(handle);
+    struct tr_queue *queue = NULL;
+    int result = out ? options_take(&options, sizeof(options), given, "tr_queue_options")
+                     : null_fail("queue open", "out");
 
     if (result == 0)
         result = channel_name_check(name);
     if (result == 0)
         result = check_options(name, &options);
     if (result == 0)
-        result = arena_enter(arena);
-    return result < 0 ? result : queue_open_any(arena, name, &options, 0, out);
+        result = arena ? arena_enter(arena) : handle_fail(handle, "queue open", "arena");
+    if (result == 0)
+        result = queue_open_any(arena, name, &options, 0, &queue);
+    if (result == 0)
+        *out = handle_of(queue);
+    return result;
 }
 
-void tr_queue_close(tr_queue *queue)
+void tr_queue_close(tr_queue *given)
 {
-    free(queue);
+    struct tr_queue *queue = handle_retire(given);
+
+    if (queue)
+        handle_free(queue);
 }
 
 struct sending {
@@ -181,15 +198,16 @@ static int explain_send(const tr_queue *queue, int result)
 {
     if (result == -ESHUTDOWN)
         return tr_fail(TR_ECLOSED, "send: queue \"%s\" is closed", queue->name);
-    return tr_fail_errno(result, "send: queue \"%s\" is full, it holds %u messages",
-                         queue->name, queue->ring.capacity);
+    return tr_fail_wait(result, "send: queue \"%s\" is full, it holds %u messages",
+                        queue->name, queue->ring.capacity);
 }
 
-int tr_queue_send(tr_queue *queue, tr_message *given, int64_t timeout_ns)
+int tr_queue_send(tr_queue *handle, tr_message *given, int64_t timeout_ns)
 {
-    struct sending sending = {.queue = queue};
+    struct sending sending;
     struct message *message = NULL;
-    int result = arena_enter(queue->arena);
+    struct tr_queue *queue;
+    int result = queue_enter(handle, "send", timeout_ns, &queue);
 
     if (result == 0)
         result = message_owned(given, "send", &message);
@@ -201,7 +219,7 @@ int tr_queue_send(tr_queue *queue, tr_message *given, int64_t timeout_ns)
         return result;
     arena_pulse(queue->arena);
     message_stamp(message, queue->stamp);
-    sending.slot = message->slot;
+    sending = (struct sending){.queue = queue, .slot = message->slot};
     /* Once the message is out, a receiver among our threads uses the same object. */
     message_end(message, given);
     result = try_send(&sending);
@@ -281,13 +299,17 @@ void queue_receives(tr_queue *queue)
     atomic_store_explicit(&queue->receiver, me, memory_order_relaxed);
 }
 
-int tr_queue_receive(tr_queue *queue, int64_t timeout_ns, tr_message **out)
+int tr_queue_receive(tr_queue *handle, int64_t timeout_ns, tr_message **out)
 {
-    struct receiving receiving = {.queue = queue};
-    int result = arena_enter(queue->arena);
+    struct receiving receiving;
+    struct tr_queue *queue;
+    int result = queue_enter(handle, "receive", timeout_ns, &queue);
 
+    if (__builtin_expect(result == 0 && !out, 0))
+        result = null_fail("receive", "out");
     if (result < 0)
         return result;
+    receiving.queue = queue;
     arena_pulse(queue->arena);
     queue_receives(queue);
     result = try_receive(&receiving);
@@ -299,73 +321,93 @@ int tr_queue_receive(tr_queue *queue, int64_t timeout_ns, tr_message **out)
     if (result == -ESHUTDOWN)
         return tr_fail(TR_ECLOSED, "receive: queue \"%s\" is closed and empty",
                        queue->name);
-    return tr_fail_errno(result, "receive: queue \"%s\" is empty", queue->name);
+    return tr_fail_wait(result, "receive: queue \"%s\" is empty", queue->name);
 }
 
-void tr_queue_shutdown(tr_queue *queue)
+void tr_queue_shutdown(tr_queue *given)
 {
-    if (arena_enter(queue->arena) < 0)
-        return;
-    ring_close(&queue->ring);
+    struct tr_queue *queue = queue_known(given);
+
+    if (queue && arena_enter(queue->arena) == 0)
+        ring_close(&queue->ring);
 }
 
-uint64_t tr_queue_depth(const tr_queue *queue)
+uint64_t tr_queue_depth(const tr_queue *given)
 {
-    return ring_depth(&queue->ring);
+    const struct tr_queue *queue = queue_known(given);
+
+    return queue ? ring_depth(&queue->ring) : 0;
 }
 
-uint32_t tr_queue_receivers(const tr_queue *queue)
+uint32_t tr_queue_receivers(const tr_queue *given)
 {
-    return receivers_count(&queue->arena->view, queue->ring.index);
+    const struct tr_queue *queue = queue_known(given);
+
+    return queue ? receivers_count(&queue->arena->view, queue->ring.index) : 0;
 }
 
-uint32_t tr_queue_capacity(const tr_queue *queue)
+uint32_t tr_queue_capacity(const tr_queue *given)
 {
-    return queue->ring.capacity;
+    const struct tr_queue *queue = queue_known(given);
+
+    return queue ? queue->ring.capacity : 0;
 }
 
-const char *tr_queue_name(const tr_queue *queue)
+const char *tr_queue_name(const tr_queue *given)
 {
-    return queue->name;
+    const struct tr_queue *queue = queue_known(given);
+
+    return queue ? queue->name : NULL;
 }
 
-tr_arena *tr_queue_arena(const tr_queue *queue)
+tr_arena *tr_queue_arena(const tr_queue *given)
 {
-    return queue->arena;
+    const struct tr_queue *queue = queue_known(given);
+
+    return queue ? handle_of(queue->arena) : NULL;
 }
 
 static uint32_t queue_readable(void *context)
 {
-    tr_queue *queue = context;
-    int result = ring_readable(&queue->ring);
+    struct tr_queue *queue = queue_known(context);
+    int result = queue ? ring_readable(&queue->ring) : -ESHUTDOWN;
 
     return result == 0 ? TR_READABLE : result == -ESHUTDOWN ? TR_HUNGUP : 0;
 }
 
 static uint32_t queue_writable(void *context)
 {
-    tr_queue *queue = context;
+    struct tr_queue *queue = queue_known(context);
 
-    if (ring_is_closed(&queue->ring))
+    if (!queue || ring_is_closed(&queue->ring))
         return TR_HUNGUP;
     return ring_writable(&queue->ring) == 0 ? TR_WRITABLE : 0;
 }
 
-int tr_waitset_add_queue(tr_waitset *set, tr_queue *queue, uint32_t want, uint64_t token)
+int tr_waitset_add_queue(tr_waitset *given, tr_queue *handle, uint32_t want,
+                         uint64_t token)
 {
     struct waitable readable, writable;
+    struct tr_waitset *set = waitset_known(given);
+    struct tr_queue *queue = queue_known(handle);
     int result = 0;
 
-    if (!set || !queue || want == 0 || want & ~(uint32_t)(TR_READABLE | TR_WRITABLE))
-        return tr_fail(TR_EINVAL, "waitset: add a queue, for 0x%x", want);
+    if (!set || !queue)
+        return set ? handle_fail(handle, "waitset add queue", "queue")
+                   : handle_fail(given, "waitset add queue", "wait set");
+    if (want == 0 || want & ~(uint32_t)(TR_READABLE | TR_WRITABLE))
+        return tr_fail(TR_EINVAL,
+                       "waitset add queue: want is 0x%x, not TR_READABLE, TR_WRITABLE or "
+                       "both",
+                       want);
     readable = (struct waitable){.word = &queue->ring.channel->items,
                                  .ready = queue_readable,
-                                 .context = queue,
+                                 .context = handle,
                                  .fd = -1,
                                  .want = TR_READABLE};
     writable = (struct waitable){.word = &queue->ring.channel->room,
                                  .ready = queue_writable,
-                                 .context = queue,
+                                 .context = handle,
                                  .fd = -1,
                                  .want = TR_WRITABLE};
     if (want & TR_READABLE)

@@ -6,14 +6,37 @@
 #include <tensoring/queue.h>
 
 #include "ipc/channel.h"
+#include "src/arena.h"
+#include "src/options.h"
 
 struct tr_queue {
+    struct handle handle;
     struct tr_arena *arena;
     struct ring ring;
     _Atomic uint64_t receiver; /* local: holder_of() who has said that it receives */
     bool stamp;
     char name[TR_MAX_CHANNEL_NAME + 1];
 };
+
+static inline struct tr_queue *queue_known(const tr_queue *given)
+{
+    return handle_known(given);
+}
+
+/* What a user gave, for a call that may wait: 0, or why it is no good. */
+static inline int queue_enter(const tr_queue *given, const char *step, int64_t timeout_ns,
+                              struct tr_queue **out)
+{
+    *out = queue_known(given);
+    if (__builtin_expect(!*out, 0))
+        return handle_fail(given, step, "queue");
+    if (__builtin_expect(timeout_ns < -1, 0))
+        return timeout_fail(step, timeout_ns);
+    return arena_enter((*out)->arena);
+}
+
+/* The arena goes. */
+void queue_orphan(const struct tr_arena *arena);
 
 /* Say that this process receives from the queue; once. */
 void queue_receives(tr_queue *queue);

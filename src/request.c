@@ -70,10 +70,12 @@ static int open_reply(struct inbox *inbox, uint32_t slot, tr_message **reply)
     return 0;
 }
 
-static int check(tr_queue *queue, const tr_message *given)
+static int check(const tr_queue *handle, int64_t timeout_ns, const tr_message *given,
+                 struct tr_queue **out)
 {
     struct message *message = NULL;
-    int result = arena_enter(queue->arena);
+    int result = queue_enter(handle, "request", timeout_ns, out);
+    const struct tr_queue *queue = *out;
 
     if (result == 0)
         result = message_not_asked(given, "request", &message);
@@ -116,7 +118,7 @@ static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *given,
         shm_put(&record->deadline_ns, (uint64_t)deadline_ns);
     }
     shm_put(&record->reply_to, route_word(inbox->queue->ring.index, *ticket));
-    result = tr_queue_send(queue, given, timeout_ns);
+    result = tr_queue_send(handle_of(queue), given, timeout_ns);
     if (result < 0) {
         ASSERT_HELD(&queue->arena->peer, record);
         shm_put(&record->reply_to, 0);
@@ -127,12 +129,16 @@ static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *given,
     return result;
 }
 
-int tr_request_begin(tr_queue *queue, tr_message *message, int64_t room_ns,
+int tr_request_begin(tr_queue *handle, tr_message *message, int64_t room_ns,
                      int64_t timeout_ns, uint32_t flags, uint64_t *ticket)
 {
     struct inbox *inbox;
-    int result = check(queue, message);
+    struct tr_queue *queue;
+    int result = check(handle, timeout_ns, message, &queue);
 
+    if (result == 0)
+        result = ticket ? timeout_check("request", room_ns)
+                        : null_fail("request", "ticket");
     if (result == 0 && flags & ~TR_BY_TICKET)
         result = tr_fail(TR_EINVAL, "request: there are no flags 0x%x", flags);
     if (result == 0)
@@ -219,19 +225,23 @@ static int give_up(struct replying *replying, int result, int64_t timeout_ns)
 
     (void)pending_look(replying->inbox, replying->ticket, &replying->asking);
     (void)pending_close(replying->inbox, replying->ticket);
-    code = tr_fail_errno(result, "request: no reply within %ld ns", (long)timeout_ns);
+    code = tr_fail_wait(result, "request: no reply within %ld ns", (long)timeout_ns);
     explain_end(replying->inbox, replying->ticket, &replying->asking);
     return code;
 }
 
-int tr_request(tr_queue *queue, tr_message *message, int64_t timeout_ns,
+int tr_request(tr_queue *handle, tr_message *message, int64_t timeout_ns,
                tr_message **reply)
 {
     struct replying replying = {.ticket = 0};
     int64_t deadline, left = timeout_ns;
-    int result = check(queue, message);
+    struct tr_queue *queue;
+    int result = check(handle, timeout_ns, message, &queue);
 
-    *reply = NULL;
+    if (result == 0 && !reply)
+        result = null_fail("request", "reply");
+    if (reply)
+        *reply = NULL;
     if (result == 0)
         result = inbox_get(queue->arena, &replying.inbox);
     if (result != 0)
@@ -260,9 +270,14 @@ int tr_request(tr_queue *queue, tr_message *message, int64_t timeout_ns,
 }
 
 /* The inbox of this process, and not its parent's. */
-static int enter(struct tr_arena *arena, struct inbox **inbox)
+static int enter(const tr_arena *given, const char *step, int64_t timeout_ns,
+                 struct inbox **inbox)
 {
-    int result = arena_enter(arena);
+    struct tr_arena *arena;
+    int result = arena_open(given, step, &arena);
+
+    if (result == 0)
+        result = timeout_check(step, timeout_ns);
 
     return result < 0 ? result : inbox_get(arena, inbox);
 }
@@ -301,8 +316,8 @@ static int overdue(struct replying *replying)
 static int explain_wait(struct replying *replying, int result)
 {
     struct tr_arena *arena = replying->inbox->arena;
-    int code = tr_fail_errno(result, "no reply to request 0x%lx yet",
-                             (unsigned long)replying->ticket);
+    int code = tr_fail_wait(result, "no reply to request 0x%lx yet",
+                            (unsigned long)replying->ticket);
 
     if (result != -ETIMEDOUT ||
         !pending_look(replying->inbox, replying->ticket, &replying->asking))
@@ -317,10 +332,13 @@ int tr_reply_wait(tr_arena *arena, uint64_t ticket, int64_t timeout_ns,
                   tr_message **reply)
 {
     struct replying replying = {.ticket = ticket};
-    int result = enter(arena, &replying.inbox);
+    int result = enter(arena, "reply wait", timeout_ns, &replying.inbox);
     bool last;
 
-    *reply = NULL;
+    if (result == 0 && !reply)
+        result = null_fail("reply wait", "reply");
+    if (reply)
+        *reply = NULL;
     if (result < 0)
         return result;
     result = try_take(&replying);
@@ -361,17 +379,23 @@ static int sleep_until_due(struct sleeper *self, int64_t until_ns)
     return os->futex_wait(word, sleeping->seen, due < until_ns ? due : until_ns);
 }
 
-int tr_reply_next(tr_arena *arena, int64_t timeout_ns, uint64_t *ticket,
+int tr_reply_next(tr_arena *given, int64_t timeout_ns, uint64_t *ticket,
                   tr_message **reply)
 {
     struct replying replying = {.ticket = 0};
     struct sleeping sleeping = {.base = {announce, sleep_until_due, NULL}};
-    int result = enter(arena, &replying.inbox);
+    int result = enter(given, "reply next", timeout_ns, &replying.inbox);
+    struct tr_arena *arena;
 
-    *reply = NULL;
-    *ticket = 0;
+    if (result == 0 && (!reply || !ticket))
+        result = null_fail("reply next", reply ? "ticket" : "reply");
+    if (reply)
+        *reply = NULL;
+    if (ticket)
+        *ticket = 0;
     if (result < 0)
         return result;
+    arena = replying.inbox->arena;
     sleeping.inbox = replying.inbox;
     arena_pulse(arena);
     result = wait_with(&arena->peer, &sleeping.base, try_take_any, &replying, timeout_ns);
@@ -380,14 +404,14 @@ int tr_reply_next(tr_arena *arena, int64_t timeout_ns, uint64_t *ticket,
     if (result == -ETIME)
         return overdue(&replying);
     if (result < 0)
-        return tr_fail_errno(result, "no request has ended");
+        return tr_fail_wait(result, "no request has ended");
     return open_reply(replying.inbox, replying.slot, reply);
 }
 
 int tr_request_cancel(tr_arena *arena, uint64_t ticket)
 {
     struct inbox *inbox;
-    int result = enter(arena, &inbox);
+    int result = enter(arena, "cancel", TR_NOWAIT, &inbox);
 
     if (result < 0)
         return result;

@@ -11,6 +11,7 @@
 #include "ipc/wake.h"
 #include "src/arena.h"
 #include "src/error.h"
+#include "src/options.h"
 #include "src/stats.h"
 
 /* What all participants counted, and who had no entry yet. */
@@ -78,9 +79,12 @@ static bool is_live(const struct view *view, uint32_t i)
 
 int stats_read(const struct view *view, tr_stats *stats)
 {
-    uint32_t size = stats->struct_size;
     tr_stats all = {0};
+    uint32_t size;
 
+    if (!stats)
+        return null_fail("stats", "stats");
+    size = stats->struct_size;
     if (size < 8 || size > sizeof(all))
         return tr_fail(TR_EINVAL, "stats: struct_size is %u, this library knows %zu",
                        size, sizeof(all));
@@ -180,23 +184,41 @@ void stats_info(const struct view *view, tr_arena_info *info)
     info->copy_routine = shm_get(&view_live(view)->copy_routine);
 }
 
-int tr_stats_read(tr_arena *arena, tr_stats *stats)
+int stats_room(const void *out, size_t capacity, const size_t *count)
 {
-    return stats_read(&arena->view, stats);
+    return count && (out || capacity == 0) ? 0
+                                           : null_fail("stats", count ? "out" : "count");
 }
 
-int tr_stats_participants(tr_arena *arena, tr_participant_stats *out, size_t capacity,
+int tr_stats_read(tr_arena *given, tr_stats *stats)
+{
+    const struct tr_arena *arena = arena_known(given);
+
+    return arena ? stats_read(&arena->view, stats) : handle_fail(given, "stats", "arena");
+}
+
+int tr_stats_participants(tr_arena *given, tr_participant_stats *out, size_t capacity,
                           size_t *count)
 {
-    stats_participants(&arena->view, out, capacity, count);
-    return 0;
+    const struct tr_arena *arena = arena_known(given);
+    int result = arena ? stats_room(out, capacity, count)
+                       : handle_fail(given, "stats", "arena");
+
+    if (result == 0)
+        stats_participants(&arena->view, out, capacity, count);
+    return result;
 }
 
-int tr_stats_channels(tr_arena *arena, tr_channel_stats *out, size_t capacity,
+int tr_stats_channels(tr_arena *given, tr_channel_stats *out, size_t capacity,
                       size_t *count)
 {
-    stats_channels(&arena->view, out, capacity, count);
-    return 0;
+    const struct tr_arena *arena = arena_known(given);
+    int result = arena ? stats_room(out, capacity, count)
+                       : handle_fail(given, "stats", "arena");
+
+    if (result == 0)
+        stats_channels(&arena->view, out, capacity, count);
+    return result;
 }
 
 /* "ShmemPmdMapped" or "FilePmdMapped" of the mapping at @p base: /proc/self/smaps. */
@@ -220,17 +242,27 @@ static uint64_t huge_bytes(const void *base)
     return found * 1024;
 }
 
-int tr_arena_info_read(tr_arena *arena, tr_arena_info *info)
+int stats_info_size(const tr_arena_info *info)
 {
-    uint32_t size = info->struct_size;
-    tr_arena_info all = {.struct_size = size};
-    int result = arena_enter(arena);
+    if (!info)
+        return null_fail("info", "info");
+    if (info->struct_size < 8 || info->struct_size > sizeof(*info))
+        return tr_fail(TR_EINVAL, "info: struct_size is %u, this library knows %zu",
+                       info->struct_size, sizeof(*info));
+    return 0;
+}
 
+int tr_arena_info_read(tr_arena *given, tr_arena_info *info)
+{
+    tr_arena_info all = {0};
+    struct tr_arena *arena;
+    int result = arena_open(given, "info", &arena);
+
+    if (result == 0)
+        result = stats_info_size(info);
     if (result < 0)
         return result;
-    if (size < 8 || size > sizeof(all))
-        return tr_fail(TR_EINVAL, "info: struct_size is %u, this library knows %zu", size,
-                       sizeof(all));
+    all.struct_size = info->struct_size;
     stats_info(&arena->view, &all);
     all.huge_bytes = huge_bytes(arena->view.base);
     all.resident_bytes = arena_resident(arena);
@@ -239,6 +271,6 @@ int tr_arena_info_read(tr_arena *arena, tr_arena_info *info)
     all.fd = arena->view.lock_fd;
     all.huge_error = arena->huge_error ? tr_fail_errno(arena->huge_error, "large pages")
                                        : 0;
-    memcpy(info, &all, size);
+    memcpy(info, &all, info->struct_size);
     return 0;
 }

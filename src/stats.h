@@ -13,6 +13,10 @@ int stats_read(const struct view *view, tr_stats *stats);
 /* What the control block says of an arena. */
 void stats_info(const struct view *view, tr_arena_info *info);
 
+/* What a user gave: room for an answer. 0, TR_EINVAL. */
+int stats_info_size(const tr_arena_info *info);
+int stats_room(const void *out, size_t capacity, const size_t *count);
+
 void stats_participants(const struct view *view, tr_participant_stats *out,
                         size_t capacity, size_t *count);
 void stats_channels(const struct view *view, tr_channel_stats *out, size_t capacity,

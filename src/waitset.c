@@ -17,6 +17,7 @@
 #include "ipc/wait.h"
 #include "src/error.h"
 #include "src/message.h"
+#include "src/options.h"
 
 #define WANTABLE (TR_READABLE | TR_WRITABLE)
 
@@ -89,23 +90,25 @@ static void unlock(tr_waitset *set, int cancel)
     uncancel_end(cancel);
 }
 
-int tr_waitset_open(tr_arena *arena, tr_waitset **out)
-{
-    tr_waitset *set;
-    int result;
+static struct handle_kind sets = {.bytes = sizeof(struct tr_waitset)};
 
-    if (!arena || !out)
-        return tr_fail(TR_EINVAL, "waitset: %s is NULL", arena ? "out" : "arena");
-    result = arena_enter(arena);
+int tr_waitset_open(tr_arena *given, tr_waitset **out)
+{
+    struct tr_waitset *set;
+    struct tr_arena *arena;
+    int result = arena_open(given, "waitset open", &arena);
+
+    if (result == 0 && !out)
+        result = null_fail("waitset open", "out");
     if (result < 0)
         return result;
-    set = calloc(1, sizeof(*set));
+    set = handle_new(&sets);
     if (!set)
         return tr_fail(TR_ENOMEM, "no memory for a wait set");
-    set->arena = arena;
+    set->handle.arena = set->arena = arena;
     set->epoll = set->kick = set->timer = set->watch = -1;
     set_up(set);
-    *out = set;
+    *out = handle_of(set);
     return 0;
 }
 
@@ -131,30 +134,50 @@ static void forget_word(tr_waitset *set, _Atomic uint32_t *word, bool listened)
     bell_wake_self(&set->arena->peer);
 }
 
-void tr_waitset_close(tr_waitset *set)
+static void leave_members(struct tr_waitset *set)
 {
+    bool listened = listens(set);
+
+    waitset_fd_close(set);
+    while (set->count > 0) {
+        _Atomic uint32_t *word = set->members[--set->count].what.word;
+
+        if (word)
+            forget_word(set, word, listened);
+    }
+}
+
+/* All but the object itself. In a child that never used the set, or its arena, it is the
+ * parent's. */
+static void let_go(void *object)
+{
+    struct tr_waitset *set = object;
+
+    if (arena_is_joined(set->arena) && enter(set) == 0)
+        leave_members(set);
+    else
+        waitset_fd_drop(set);
+    pthread_mutex_destroy(&set->mutex);
+    free(set->members);
+    set->members = NULL;
+}
+
+void waitset_orphan(const struct tr_arena *arena)
+{
+    handle_orphan(&sets, arena, let_go);
+}
+
+void tr_waitset_close(tr_waitset *given)
+{
+    struct tr_waitset *set = handle_retire(given);
     int cancel;
 
     if (!set)
         return;
     cancel = uncancel_begin();
-    /* In a child that never used it, it is the parent's. */
-    if (enter(set) == 0) {
-        bool listened = listens(set);
-
-        waitset_fd_close(set);
-        while (set->count > 0) {
-            _Atomic uint32_t *word = set->members[--set->count].what.word;
-
-            if (word)
-                forget_word(set, word, listened);
-        }
-    } else {
-        waitset_fd_drop(set);
-    }
-    pthread_mutex_destroy(&set->mutex);
-    free(set->members);
-    free(set);
+    if (set->handle.arena)
+        let_go(set);
+    handle_free(set);
     uncancel_end(cancel);
 }
 
@@ -225,18 +248,22 @@ int waitset_add(tr_waitset *set, const struct waitable *what, uint64_t token)
     return result;
 }
 
-int tr_waitset_add_fd(tr_waitset *set, int fd, uint32_t want, uint64_t token)
+int tr_waitset_add_fd(tr_waitset *given, int fd, uint32_t want, uint64_t token)
 {
     const struct waitable what = {.fd = fd, .want = want};
+    struct tr_waitset *set = waitset_known(given);
 
-    if (!set || fd < 0)
-        return tr_fail(TR_EINVAL, "waitset: add descriptor %d", fd);
+    if (!set)
+        return handle_fail(given, "waitset add descriptor", "wait set");
+    if (fd < 0)
+        return tr_fail(TR_EINVAL, "waitset add descriptor: %d is none", fd);
     return waitset_add(set, &what, token);
 }
 
-int tr_waitset_remove(tr_waitset *set, uint64_t token)
+int tr_waitset_remove(tr_waitset *given, uint64_t token)
 {
-    int result = set ? enter(set) : tr_fail(TR_EINVAL, "waitset: it is NULL");
+    struct tr_waitset *set = waitset_known(given);
+    int result = set ? enter(set) : handle_fail(given, "waitset remove", "wait set");
     uint32_t found = 0;
     int cancel;
 
@@ -475,18 +502,25 @@ static int look_and_arm(struct waiting *waiting)
     return waiting->found ? 0 : -EAGAIN;
 }
 
-int tr_waitset_wait(tr_waitset *set, tr_event *events, size_t capacity,
+int tr_waitset_wait(tr_waitset *given, tr_event *events, size_t capacity,
                     int64_t timeout_ns, size_t *count)
 {
+    struct tr_waitset *set = waitset_known(given);
     struct waiting waiting = {.base = {.announce = announce, .sleep = sleep_in},
                               .set = set,
                               .events = events,
                               .capacity = capacity};
     int result;
 
-    if (!set || !events || capacity == 0 || !count)
-        return tr_fail(TR_EINVAL, "waitset: wait needs room for an event and a count");
+    if (!set)
+        return handle_fail(given, "waitset wait", "wait set");
+    if (!events || !count)
+        return null_fail("waitset wait", events ? "count" : "events");
     *count = 0;
+    if (capacity == 0)
+        return tr_fail(TR_EINVAL, "waitset wait: capacity is 0, at least 1 is needed");
+    if (timeout_ns < TR_FOREVER)
+        return timeout_fail("waitset wait", timeout_ns);
     result = enter(set);
     if (result < 0)
         return result;
@@ -496,17 +530,20 @@ int tr_waitset_wait(tr_waitset *set, tr_event *events, size_t capacity,
         result = wait_with(&set->arena->peer, &waiting.base, try_look, &waiting,
                            timeout_ns);
     if (result < 0)
-        return tr_fail_errno(result, "waitset: nothing is ready");
+        return tr_fail_wait(result, "waitset: nothing is ready");
     *count = waiting.found;
     return 0;
 }
 
-int tr_waitset_fd(tr_waitset *set, int *fd)
+int tr_waitset_fd(tr_waitset *given, int *fd)
 {
+    struct tr_waitset *set = waitset_known(given);
     int result, cancel;
 
-    if (!set || !fd)
-        return tr_fail(TR_EINVAL, "waitset: %s is NULL", set ? "fd" : "the set");
+    if (!set)
+        return handle_fail(given, "waitset fd", "wait set");
+    if (!fd)
+        return null_fail("waitset fd", "fd");
     result = enter(set);
     if (result < 0)
         return result;
@@ -517,8 +554,9 @@ int tr_waitset_fd(tr_waitset *set, int *fd)
     return result;
 }
 
-const char *tr_waitset_backend(tr_waitset *set)
+const char *tr_waitset_backend(tr_waitset *given)
 {
+    struct tr_waitset *set = waitset_known(given);
     static const char *const names[] = {"none", "eventfd", "uring", "fifo"};
     const char *name;
     int cancel;

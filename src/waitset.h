@@ -30,6 +30,7 @@ struct member {
 };
 
 struct tr_waitset {
+    struct handle handle;
     struct tr_arena *arena;
     pthread_mutex_t mutex;    /* of all below */
     _Atomic uint64_t owner;   /* local: holder_of() when it was set up: a child differs */
@@ -50,6 +51,14 @@ struct tr_waitset {
     bool armed;    /* unreadable, and rung when something comes */
     uint32_t naps; /* ticks since something came */
 };
+
+static inline struct tr_waitset *waitset_known(const tr_waitset *given)
+{
+    return handle_known(given);
+}
+
+/* The arena goes. */
+void waitset_orphan(const struct tr_arena *arena);
 
 /* Add any kind of channel. 0, TR_EINVAL, TR_ENOSPC, TR_ENOMEM. */
 int waitset_add(tr_waitset *set, const struct waitable *what, uint64_t token);

@@ -12,16 +12,20 @@
 
 static uint32_t subscription_readable(void *context)
 {
-    const struct tr_subscription *subscription = context;
-    int result = subscription_ready(subscription);
+    const struct tr_subscription *subscription = subscription_known(context);
+    int result = subscription ? subscription_ready(subscription) : -ESHUTDOWN;
 
     return result == 0 ? TR_READABLE : result == -ESHUTDOWN ? TR_HUNGUP : 0;
 }
 
 /* A word that tells listeners, as only those of the set's own arena do. */
-static int add(tr_waitset *set, struct tr_arena *arena, struct waitable what,
+static int add(const tr_waitset *given, struct tr_arena *arena, struct waitable what,
                uint64_t token)
 {
+    struct tr_waitset *set = waitset_known(given);
+
+    if (!set)
+        return handle_fail(given, "waitset add", "wait set");
     if (set->arena != arena)
         return tr_fail(TR_EINVAL, "waitset: add what lies in another arena");
     what.fd = -1;
@@ -29,17 +33,17 @@ static int add(tr_waitset *set, struct tr_arena *arena, struct waitable what,
     return waitset_add(set, &what, token);
 }
 
-int tr_waitset_add_subscription(tr_waitset *set, tr_subscription *subscription,
-                                uint64_t token)
+int tr_waitset_add_subscription(tr_waitset *set, tr_subscription *given, uint64_t token)
 {
-    struct tr_broadcast *broadcast = subscription->broadcast;
-    struct waitable what = {.word = &broadcast->ring.channel->items,
-                            .ready = subscription_readable,
-                            .context = subscription};
-    int result = arena_enter(broadcast->arena);
+    struct tr_subscription *subscription = subscription_known(given);
+    struct tr_broadcast *broadcast = subscription ? &subscription->broadcast : NULL;
+    struct waitable what = {.ready = subscription_readable, .context = given};
+    int result = broadcast ? arena_enter(broadcast->arena)
+                           : handle_fail(given, "waitset add", "subscription");
 
     if (result < 0)
         return result;
+    what.word = &broadcast->ring.channel->items;
     if (!subscription_is_ours(subscription))
         return tr_fail(TR_EFORK,
                        "waitset: the place in broadcast \"%s\" belongs to the parent "
@@ -48,44 +52,63 @@ int tr_waitset_add_subscription(tr_waitset *set, tr_subscription *subscription,
     return add(set, broadcast->arena, what, token);
 }
 
-int tr_board_watch_key(tr_board *board, const char *key, uint64_t newer_than,
+static struct handle_kind watches = {.bytes = sizeof(struct tr_board_watch)};
+
+void watch_orphan(const struct tr_arena *arena)
+{
+    handle_orphan(&watches, arena, NULL);
+}
+
+static struct tr_board_watch *watch_known(const tr_board_watch *given)
+{
+    return handle_known(given);
+}
+
+int tr_board_watch_key(tr_board *given, const char *key, uint64_t newer_than,
                        tr_board_watch **out)
 {
     struct board_name name;
     struct board_key *entry = NULL;
-    tr_board_watch *watch;
-    int result = board_enter(board, key, &name);
+    struct tr_board_watch *watch;
+    struct tr_board *board;
+    int result = board_enter(given, "watch", key, &board, &name);
 
+    if (result == 0 && !out)
+        result = null_fail("watch", "out");
     if (result == 0)
         result = board_entry(board, &name, &entry);
     if (result < 0)
         return result;
-    watch = calloc(1, sizeof(*watch));
+    watch = handle_new(&watches);
     if (!watch)
         return tr_fail(TR_ENOMEM, "no memory for the handle of a watch");
-    watch->board = board;
+    watch->board = *board;
     watch->entry = entry;
     atomic_init(&watch->seen, newer_than);
     memcpy(watch->key, key, strlen(key));
-    *out = watch;
+    watch->handle.arena = board->arena;
+    *out = handle_of(watch);
     return 0;
 }
 
-void tr_board_unwatch(tr_board_watch *watch)
+void tr_board_unwatch(tr_board_watch *given)
 {
-    free(watch);
+    struct tr_board_watch *watch = handle_retire(given);
+
+    if (watch)
+        handle_free(watch);
 }
 
-int tr_board_watch_next(tr_board_watch *watch, int64_t timeout_ns, tr_message **out,
-                        uint64_t *version)
+static int watch_next(struct tr_board_watch *watch, int64_t timeout_ns, tr_message **out,
+                      uint64_t *version)
 {
     for (;;) {
         uint64_t seen = atomic_load(&watch->seen), now = 0;
         tr_message *message = NULL;
-        int result = arena_enter(watch->board->arena);
+        int result = arena_enter(watch->board.arena);
 
         if (result == 0)
-            result = board_wait_entry(watch->board, watch->key, watch->entry, seen,
+            result = board_wait_entry(&watch->board, watch->key, watch->entry, seen,
                                       timeout_ns, &message, &now);
         if (result < 0)
             return result;
@@ -99,23 +122,39 @@ int tr_board_watch_next(tr_board_watch *watch, int64_t timeout_ns, tr_message **
     }
 }
 
+int tr_board_watch_next(tr_board_watch *given, int64_t timeout_ns, tr_message **out,
+                        uint64_t *version)
+{
+    struct tr_board_watch *watch = watch_known(given);
+    int result = watch ? timeout_check("watch next", timeout_ns)
+                       : handle_fail(given, "watch next", "watch");
+
+    if (result == 0 && !out)
+        result = null_fail("watch next", "out");
+    return result < 0 ? result : watch_next(watch, timeout_ns, out, version);
+}
+
 static uint32_t watch_readable(void *context)
 {
-    tr_board_watch *watch = context;
+    struct tr_board_watch *watch = watch_known(context);
     bool there;
 
+    if (!watch)
+        return TR_HUNGUP;
     return board_key_version(watch->entry, &there) > atomic_load(&watch->seen) && there
                ? TR_READABLE
                : 0;
 }
 
-int tr_waitset_add_watch(tr_waitset *set, tr_board_watch *watch, uint64_t token)
+int tr_waitset_add_watch(tr_waitset *set, tr_board_watch *given, uint64_t token)
 {
-    struct waitable what = {.word = &watch->board->table.channel->items,
-                            .ready = watch_readable,
-                            .context = watch};
+    struct tr_board_watch *watch = watch_known(given);
+    struct waitable what = {.ready = watch_readable, .context = given};
 
-    return add(set, watch->board->arena, what, token);
+    if (!watch)
+        return handle_fail(given, "waitset add", "watch");
+    what.word = &watch->board.table.channel->items;
+    return add(set, watch->board.arena, what, token);
 }
 
 static uint32_t replies_readable(void *context)
@@ -135,16 +174,18 @@ static int64_t replies_due(void *context)
     return atomic_load(&inbox->soonest_ns);
 }
 
-int tr_waitset_add_replies(tr_waitset *set, uint64_t token)
+int tr_waitset_add_replies(tr_waitset *given, uint64_t token)
 {
+    struct tr_waitset *set = waitset_known(given);
     struct inbox *inbox = NULL;
-    int result = arena_enter(set->arena);
+    int result = set ? arena_enter(set->arena)
+                     : handle_fail(given, "waitset add", "wait set");
 
     if (result == 0)
         result = inbox_get(set->arena, &inbox);
     if (result != 0)
         return result;
-    return add(set, set->arena,
+    return add(given, set->arena,
                (struct waitable){.word = &inbox->queue->ring.channel->items,
                                  .ready = replies_readable,
                                  .due = replies_due,

@@ -10,6 +10,13 @@
  *  Crash     what others see when the caller is killed inside, or right after.
  *  @return   0 or a negative TR_E... code: the complete list of this call.
  *
+ * A handle that was closed (a message: sent or released) is TR_EINVAL and touches nobody, as is
+ * NULL where a handle, a name or a place for a result is asked for and the function does not say
+ * that it may be NULL. Functions without a code return 0 or NULL then, and do nothing; closing
+ * NULL, or what is closed already, does nothing. A closed arena takes the use of what was opened
+ * in it with it: that can still be closed. Time-outs are TR_FOREVER, TR_NOWAIT or more;
+ * flags that have no meaning and reserved fields that are not 0 are TR_EINVAL.
+ *
  * Nothing in the library prints, exits, changes errno on purpose, or installs a signal
  * handler. */
 #ifndef TENSORING_BASE_H

@@ -77,7 +77,7 @@ TR_API TR_CHECK int tr_load_npy(tr_arena *arena, const char *path, int64_t timeo
  * else pread()), and registers the slots with it for TR_LOADER_DIRECT if the
  * limit on locked memory allows.
  * @return 0, TR_EINVAL, TR_ENOMEM, and what joining in a forked child returns.
- * Owner: the caller, until tr_loader_close(); the arena must outlive it.
+ * Owner: the caller, until tr_loader_close().
  * Threads: any. Syscalls: some. Crash: nothing is shared.
  */
 TR_API TR_CHECK int tr_loader_open(tr_arena *arena, const tr_loader_options *options,

@@ -43,7 +43,7 @@ TR_ASSERT_SIZE(tr_event, 16);
  * Make an empty set for channels of @p arena.
  * @return 0, TR_EINVAL, TR_ENOMEM, and what joining in a forked child returns: TR_EUSERS,
  *         TR_ENFILE.
- * Owner: the caller, until tr_waitset_close(); the arena must outlive it.
+ * Owner: the caller, until tr_waitset_close().
  * Threads: any. Syscalls: none. Crash: nothing is shared.
  */
 TR_API TR_CHECK int tr_waitset_open(tr_arena *arena, tr_waitset **out);

@@ -184,7 +184,7 @@ static void audit(struct stage *stage)
 {
     struct audit found;
 
-    audit_arena(&stage->arena->view, &found);
+    audit_arena(&arena_known(stage->arena)->view, &found);
     if (found.fault)
         crash_fail(found.fault, 0);
     if (found.held || found.pins || found.living != 1)

@@ -232,7 +232,7 @@ static void inspect(struct stage *stage)
     /* a second answer, by a server that died between its reply and letting go */
     if (tr_reply_next(stage->arena, TR_NOWAIT, &ticket, &reply) != TR_EAGAIN)
         fail("nothing else", 0);
-    audit_arena(&stage->arena->view, &found);
+    audit_arena(&arena_known(stage->arena)->view, &found);
     if (found.fault)
         fail(found.fault, 0);
     if (found.free != SLOTS || found.living != 1)

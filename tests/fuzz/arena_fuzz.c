@@ -61,7 +61,7 @@ static tr_arena *make_arena(void)
 /* Everything but the payloads matters; they are the user's. */
 static void scribble(tr_arena *arena, struct input *input, uint64_t limit)
 {
-    const struct view *view = &arena->view;
+    const struct view *view = &arena_known(arena)->view;
     uint64_t at = take(input, 3) % limit, bytes = 1 + take(input, 1) % 8;
 
     for (uint64_t i = 0; i < bytes && at + i < limit; i++)
@@ -73,7 +73,7 @@ static void scribble(tr_arena *arena, struct input *input, uint64_t limit)
 /* What a message shows lies where payloads lie. */
 static void inspect(const tr_arena *arena, const tr_message *message)
 {
-    const struct view *view = &arena->view;
+    const struct view *view = &arena_known(arena)->view;
 
     for (size_t i = 0; i < tr_message_count(message); i++) {
         const tr_tensor *tensor = tr_message_tensor(message, i);
@@ -193,7 +193,7 @@ static void command(struct toys *toys, struct input *input)
     uint64_t what = take(input, 1);
 
     if (what < 100) {
-        scribble(toys->arena, input, toys->arena->view.geo.payload_off);
+        scribble(toys->arena, input, arena_known(toys->arena)->view.geo.payload_off);
         return;
     }
     switch (what % 10) {

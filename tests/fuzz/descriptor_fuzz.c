@@ -47,8 +47,9 @@ static uint32_t send_one(void)
 
     HOLDS(tr_loan(arena, specs, 2, TR_NOWAIT, &message) == 0);
     HOLDS(tr_queue_send(queue, message, TR_NOWAIT) == 0);
-    for (uint32_t i = 0; i < arena->view.geo.slot_count; i++)
-        if (SLOT_STATE(shm_get(&view_record(&arena->view, i)->owner)) == SLOT_QUEUED)
+    for (uint32_t i = 0; i < arena_known(arena)->view.geo.slot_count; i++)
+        if (SLOT_STATE(shm_get(&view_record(&arena_known(arena)->view, i)->owner)) ==
+            SLOT_QUEUED)
             return i;
     HOLDS(false && "a sent message is in a slot");
     return 0;
@@ -56,7 +57,7 @@ static uint32_t send_one(void)
 
 static void overwrite(uint32_t slot, const uint8_t *data, size_t size)
 {
-    const struct view *view = &arena->view;
+    const struct view *view = &arena_known(arena)->view;
     const struct slot_class *class = &view->geo.classes[0];
     uint8_t *record = (uint8_t *)view_record(view, slot);
     uint8_t *payload = view->base + view_payload_off(view, slot);
@@ -73,7 +74,7 @@ static void overwrite(uint32_t slot, const uint8_t *data, size_t size)
 
 static void inspect(const tr_message *message, uint32_t slot)
 {
-    const struct view *view = &arena->view;
+    const struct view *view = &arena_known(arena)->view;
     const uint8_t *low = view->base + view_payload_off(view, slot);
     uint64_t room = view->geo.classes[0].stride;
 

@@ -109,7 +109,7 @@ static void start_worker(uint32_t i)
 /* Remember which entry must be dealt with. */
 static void mourn(pid_t pid, int64_t now)
 {
-    const struct view *view = &storm.arena->view;
+    const struct view *view = &arena_known(storm.arena)->view;
 
     for (uint32_t i = 0; i < view->geo.participant_count; i++) {
         struct participant *entry = view_participant(view, i);
@@ -126,7 +126,8 @@ static void watch_recovery(int64_t now)
 {
     for (uint32_t i = 0; i < pending_count; i++) {
         struct pending *one = &pending[i];
-        uint64_t word = shm_get(&view_participant(&storm.arena->view, one->who)->word);
+        uint64_t word = shm_get(
+            &view_participant(&arena_known(storm.arena)->view, one->who)->word);
 
         if (word != one->word && !one->noticed) {
             one->noticed = true;
@@ -354,7 +355,7 @@ static void count(void)
 
     if (code)
         give_up("reap", code);
-    audit_arena(&storm.arena->view, &audit);
+    audit_arena(&arena_known(storm.arena)->view, &audit);
     if (audit.fault)
         give_up(audit.fault, 0);
     fault = names_judge(&storm);

@@ -211,7 +211,7 @@ static int run_processes(uint32_t parties)
 /* A slot's generation wraps after minutes of heavy use: let that happen in this test. */
 static void near_the_wrap(void)
 {
-    const struct view *view = &arena->view;
+    const struct view *view = &arena_known(arena)->view;
 
     for (uint32_t i = 0; i < view->geo.slot_count; i++)
         atomic_store_explicit(&view_record(view, i)->owner,

@@ -447,9 +447,9 @@ static void forwards_what_a_queue_gave(void **state)
     data = tr_message_tensor(message, 0)->data;
     assert_ok(tr_broadcast_publish(broadcast, message, TR_NOWAIT));
     assert_ok(tr_subscription_receive(subscription, TR_NOWAIT, &message));
-    assert_int_equal((const uint8_t *)data - arena->view.base,
+    assert_int_equal((const uint8_t *)data - arena_known(arena)->view.base,
                      (const uint8_t *)tr_message_tensor(message, 0)->data -
-                         arena->view.readonly);
+                         arena_known(arena)->view.readonly);
     assert_int_equal(first_i64(message), 5);
     tr_release(message);
     tr_unsubscribe(subscription);

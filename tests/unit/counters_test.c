@@ -13,7 +13,7 @@
 /* As queue @p queue is after that many turns: empty, slot 0 was there last. */
 static void set_turns(tr_queue *queue, uint64_t turns)
 {
-    struct ring *ring = &queue->ring;
+    struct ring *ring = &queue_known(queue)->ring;
 
     for (uint32_t i = 0; i < ring->capacity; i++)
         atomic_store(&ring->cells[i], turns << 21);
@@ -24,7 +24,7 @@ static void set_turns(tr_queue *queue, uint64_t turns)
 
 static void set_laps(tr_broadcast *broadcast, uint64_t laps)
 {
-    struct broadcast *ring = &broadcast->ring;
+    struct broadcast *ring = &broadcast_known(broadcast)->ring;
 
     for (uint32_t i = 0; i < ring->count; i++)
         atomic_store(&ring->cells[i], laps << 22);
@@ -105,7 +105,7 @@ static void hints_of_the_stopped(void **state)
 
     for (uint32_t capacity = 1; capacity < 4; capacity++) {
         tr_queue *queue = open_queue(arena, capacity);
-        struct channel *channel = queue->ring.channel;
+        struct channel *channel = queue_known(queue)->ring.channel;
 
         for (size_t b = 0; b < sizeof(back) / sizeof(back[0]); b++) {
             uint64_t turns = (UINT64_C(1) << 43) + 1;
@@ -157,7 +157,8 @@ static void laps_of_a_broadcast(void **state)
 
             set_laps(broadcast, ends[e] - 3);
             assert_ok(tr_subscribe(broadcast, NULL, &subscription));
-            for (int64_t i = 0; i < 6 * (int64_t)broadcast->ring.count; i++) {
+            for (int64_t i = 0; i < 6 * (int64_t)broadcast_known(broadcast)->ring.count;
+                 i++) {
                 assert_ok(
                     tr_broadcast_publish(broadcast, loan_i64(arena, 1, i), TR_NOWAIT));
                 assert_ok(tr_subscription_receive(subscription, TR_NOWAIT, &message));

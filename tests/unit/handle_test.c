@@ -324,6 +324,142 @@ static void a_child_has_all_its_pins(void **state)
     tr_arena_close(arena);
 }
 
+/* Every kind of handle in an arena. */
+struct opened {
+    tr_queue *queue;
+    tr_broadcast *broadcast;
+    tr_subscription *subscription;
+    tr_board *board;
+    tr_board_watch *watch;
+    tr_waitset *set;
+    tr_loader *loader;
+};
+
+static struct opened open_all(tr_arena *arena)
+{
+    struct opened o;
+
+    assert_ok(tr_queue_open(arena, "q", NULL, &o.queue));
+    assert_ok(tr_broadcast_open(arena, "b", NULL, &o.broadcast));
+    assert_ok(tr_subscribe(o.broadcast, NULL, &o.subscription));
+    assert_ok(tr_board_open(arena, "t", NULL, &o.board));
+    assert_ok(tr_board_watch_key(o.board, "k", 0, &o.watch));
+    assert_ok(tr_waitset_open(arena, &o.set));
+    assert_ok(tr_loader_open(arena, NULL, &o.loader));
+    return o;
+}
+
+static void close_all(struct opened o)
+{
+    tr_loader_close(o.loader);
+    tr_waitset_close(o.set);
+    tr_board_unwatch(o.watch);
+    tr_board_close(o.board);
+    tr_unsubscribe(o.subscription);
+    tr_broadcast_close(o.broadcast);
+    tr_queue_close(o.queue);
+}
+
+static void assert_unusable(struct opened o, const char *why)
+{
+    tr_message *m;
+    tr_event event;
+    size_t n;
+
+    assert_int_equal(tr_queue_receive(o.queue, TR_NOWAIT, &m), TR_EINVAL);
+    assert_detail(why);
+    assert_int_equal(tr_subscription_receive(o.subscription, TR_NOWAIT, &m), TR_EINVAL);
+    assert_detail(why);
+    assert_int_equal(tr_board_get(o.board, "k", &m, NULL), TR_EINVAL);
+    assert_detail(why);
+    assert_int_equal(tr_board_watch_next(o.watch, TR_NOWAIT, &m, NULL), TR_EINVAL);
+    assert_detail(why);
+    assert_int_equal(tr_waitset_wait(o.set, &event, 1, TR_NOWAIT, &n), TR_EINVAL);
+    assert_detail(why);
+    assert_int_equal(
+        tr_loader_run(o.loader, NULL, 0, o.queue, TR_NOWAIT, NULL, NULL, NULL),
+        TR_EINVAL);
+    assert_detail(why);
+    assert_int_equal(tr_subscribe(o.broadcast, NULL, &o.subscription), TR_EINVAL);
+    assert_detail(why);
+    assert_null(tr_broadcast_name(o.broadcast));
+}
+
+static void what_was_closed_is_told(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    struct opened first = open_all(arena), second;
+    (void)state;
+
+    close_all(first);
+    assert_unusable(first, "was closed");
+    close_all(first); /* again: nothing happens */
+    second = open_all(arena);
+    assert_ptr_not_equal(first.queue, second.queue); /* the same memory */
+    assert_unusable(first, "was closed");
+    close_all(first);
+    assert_string_equal(tr_queue_name(second.queue), "q"); /* nor to the others */
+    assert_ok(tr_broadcast_publish(second.broadcast, loan_i64(arena, 1, 1), TR_NOWAIT));
+    assert_int_equal(tr_broadcast_subscribers(second.broadcast), 1);
+    close_all(second);
+    tr_arena_close(arena);
+    tr_arena_close(arena);
+    assert_int_equal(tr_arena_reap(arena, NULL), TR_EINVAL);
+    assert_detail("the arena was closed");
+}
+
+static void closing_an_arena_comes_before(void **state)
+{
+    int before = descriptors();
+    (void)state;
+
+    for (int i = 0; i < 3; i++) {
+        tr_arena *arena = make_arena(4, 0), *other;
+        struct opened o = open_all(arena), later;
+        int fd;
+
+        assert_ok(tr_waitset_add_queue(o.set, o.queue, TR_READABLE, 1));
+        assert_ok(tr_waitset_fd(o.set, &fd));
+        tr_arena_close(arena);
+        assert_unusable(o, "the arena of the");
+        other = make_arena(4, 0);
+        later = open_all(other);
+        assert_unusable(o, "the arena of the");
+        close_all(o);
+        assert_unusable(o, "was closed");
+        assert_string_equal(tr_queue_name(later.queue), "q");
+        close_all(later);
+        tr_arena_close(other);
+        assert_int_equal(descriptors(), before);
+    }
+}
+
+static void parts_outlive_the_whole(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    struct opened o = open_all(arena);
+    tr_message *m;
+    tr_event event;
+    size_t n;
+    (void)state;
+
+    assert_ok(tr_waitset_add_queue(o.set, o.queue, TR_READABLE, 1));
+    assert_ok(tr_broadcast_publish(o.broadcast, loan_i64(arena, 1, 1), TR_NOWAIT));
+    assert_ok(tr_board_put(o.board, "k", loan_i64(arena, 1, 2), NULL));
+    tr_broadcast_close(o.broadcast);
+    tr_board_close(o.board);
+    assert_ok(tr_subscription_receive(o.subscription, TR_NOWAIT, &m));
+    assert_ok(tr_release(m));
+    assert_ok(tr_board_watch_next(o.watch, TR_NOWAIT, &m, NULL));
+    assert_ok(tr_release(m));
+    tr_queue_close(o.queue); /* while it is in a set */
+    assert_ok(tr_waitset_wait(o.set, &event, 1, TR_NOWAIT, &n));
+    assert_int_equal(event.ready, TR_HUNGUP);
+    assert_ok(tr_waitset_remove(o.set, 1));
+    close_all(o);
+    tr_arena_close(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +470,9 @@ int main(void)
         cmocka_unit_test(handles_outlive_their_arena),
         cmocka_unit_test(a_child_cannot_release_for_its_parent),
         cmocka_unit_test(a_child_has_all_its_pins),
+        cmocka_unit_test(what_was_closed_is_told),
+        cmocka_unit_test(closing_an_arena_comes_before),
+        cmocka_unit_test(parts_outlive_the_whole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,7 +36,7 @@ static int real_os(void **state)
 
 static enum life_state life_of_mine(const tr_arena *arena)
 {
-    return life_of(arena->view.lock_fd, arena->peer.who);
+    return life_of(arena_known(arena)->view.lock_fd, arena_known(arena)->peer.who);
 }
 
 static void no_closing_ends_a_life(void **state)
@@ -46,7 +46,7 @@ static void no_closing_ends_a_life(void **state)
 
     assert_ok(tr_arena_create(&arena, NAME, NULL));
     close(open(PATH, O_RDWR));
-    close(dup(arena->view.lock_fd));
+    close(dup(arena_known(arena)->view.lock_fd));
     assert_int_equal(life_of_mine(arena), LIFE_HELD);
     tr_arena_close(arena);
 }
@@ -57,10 +57,10 @@ static void leaving_ends_it(void **state)
     uint32_t who;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&second, arena->view.lock_fd));
-    who = second->peer.who;
+    assert_ok(tr_arena_attach_fd(&second, arena_known(arena)->view.lock_fd));
+    who = arena_known(second)->peer.who;
     tr_arena_close(second);
-    assert_int_equal(life_of(arena->view.lock_fd, who), LIFE_FREE);
+    assert_int_equal(life_of(arena_known(arena)->view.lock_fd, who), LIFE_FREE);
     assert_int_equal(life_of_mine(arena), LIFE_HELD);
     tr_arena_close(arena);
 }
@@ -161,7 +161,7 @@ static void lives_while_a_thread_does(void **state)
 /* The descriptor of the arena is passed on to the new program. */
 static void become_another_program(struct child *child)
 {
-    fcntl(child->arena->view.lock_fd, F_SETFD, 0);
+    fcntl(arena_known(child->arena)->view.lock_fd, F_SETFD, 0);
     dup2(child->hold[0], 0);
     execl("/bin/cat", "cat", (char *)NULL);
 }
@@ -217,7 +217,7 @@ static void a_leaked_lock_keeps_nobody_alive(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
     tr_reap_report report;
-    int fd = life_open(arena->view.lock_fd);
+    int fd = life_open(arena_known(arena)->view.lock_fd);
     pid_t child = fork();
     (void)state;
 
@@ -250,17 +250,17 @@ static void learns_that_it_was_taken_for_dead(void **state)
     tr_reap_report report;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&other, arena->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
     mine = loan_i64(other, 1, 5);
     fake = os_kernel;
     fake.dead = condemn;
     os = &fake;
-    condemned = other->peer.who + 1;
+    condemned = arena_known(other)->peer.who + 1;
     assert_ok(tr_arena_reap(arena, &report));
     assert_int_equal(report.dead, 1);
     theirs = loan_i64(arena, 1, 6);
     os = &os_kernel;
-    assert_false(lookout_stands(&other->peer));
+    assert_false(lookout_stands(&arena_known(other)->peer));
     assert_int_equal(tr_arena_reap(other, NULL), TR_EABANDONED);
     assert_detail("took this process for dead");
     tr_release(mine); /* is not its own any more */
@@ -280,12 +280,12 @@ static void a_wait_learns_it_too(void **state)
     tr_message *message;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&other, arena->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
     assert_ok(tr_queue_open(other, "q", NULL, &queue));
     fake = os_kernel;
     fake.dead = condemn;
     os = &fake;
-    condemned = other->peer.who + 1;
+    condemned = arena_known(other)->peer.who + 1;
     assert_ok(tr_arena_reap(arena, NULL));
     os = &os_kernel;
     assert_int_equal(tr_queue_receive(queue, TR_FOREVER, &message), TR_EABANDONED);
@@ -352,7 +352,7 @@ static void a_child_may_close_what_it_never_used(void **state)
     tr_arena *arena = make_arena(4, 0);
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&second_handle, arena->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(&second_handle, arena_known(arena)->view.lock_fd));
     assert_int_equal(in_child(arena, close_the_unused), 0);
     tr_arena_close(second_handle);
     tr_arena_close(arena);
@@ -389,7 +389,7 @@ static void attaching_and_closing_leaves_no_descriptor(void **state)
     (void)state;
 
     for (int i = 0; i < 10; i++) {
-        assert_ok(tr_arena_attach_fd(&again, arena->view.lock_fd));
+        assert_ok(tr_arena_attach_fd(&again, arena_known(arena)->view.lock_fd));
         tr_arena_close(again);
     }
     assert_int_equal(descriptors(), before);
@@ -412,7 +412,7 @@ static void a_process_may_have_many_arenas(void **state)
 static void closes_nothing_of_others(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
-    int number = arena->view.lock_fd, file;
+    int number = arena_known(arena)->view.lock_fd, file;
     (void)state;
 
     close(number);

@@ -172,7 +172,7 @@ static void a_file_that_changes_is_refused(void **state)
     (void)state;
 
     assert_ok(load_open(&load, false));
-    assert_ok(load_loan(&load, arena, TR_NOWAIT));
+    assert_ok(load_loan(&load, arena_known(arena), TR_NOWAIT));
     assert_int_equal(pread(load.fd, load_at(&load), load_left(&load), 0), load.bytes);
     assert_int_equal(load_took(&load, (int64_t)load.bytes), 1);
     write_bytes(path, "more", 4, O_APPEND);
@@ -182,7 +182,7 @@ static void a_file_that_changes_is_refused(void **state)
 
     load = (struct load){.path = path, .fd = -1};
     assert_ok(load_open(&load, false));
-    assert_ok(load_loan(&load, arena, TR_NOWAIT));
+    assert_ok(load_loan(&load, arena_known(arena), TR_NOWAIT));
     assert_int_equal(load_took(&load, 100), 0);
     assert_int_equal(load_left(&load), load.bytes - 100);
     assert_int_equal(load_took(&load, -EINTR), 0);

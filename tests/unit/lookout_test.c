@@ -39,9 +39,9 @@ static int set_up(void **state)
 {
     (void)state;
     arena = make_arena(4, 0);
-    peers[0] = arena->peer;
+    peers[0] = arena_known(arena)->peer;
     for (uint32_t i = 1; i < 4; i++) {
-        peers[i] = arena->peer;
+        peers[i] = arena_known(arena)->peer;
         assert_ok(participant_join(&peers[i]));
         assert_int_not_equal(peers[i].who, peers[i - 1].who);
     }
@@ -70,8 +70,8 @@ static void each_has_a_pace(void **state)
     assert_int_equal(lookout_tick(&peers[1], 1, 0), 60 * MS);
     assert_int_equal(lookout_tick(&peers[2], 1, 0), 249 * MS); /* at the same tick */
     assert_int_equal(lookout_tick(&peers[3], 9, 0), 1999 * MS);
-    assert_int_equal(duties_seen(&arena->view).watcher, peers[0].who + 1);
-    assert_int_equal(duties_seen(&arena->view).deputy, peers[1].who + 1);
+    assert_int_equal(duties_seen(&arena_known(arena)->view).watcher, peers[0].who + 1);
+    assert_int_equal(duties_seen(&arena_known(arena)->view).deputy, peers[1].who + 1);
     for (uint32_t naps = 2; naps < 70; naps++) {
         now += 20 * MS;
         assert_int_equal(lookout_tick(&peers[0], naps, 0), (naps > 64 ? 100 : 20) * MS);
@@ -180,9 +180,10 @@ static void deputy_takes_over_from_the_dead(void **state)
     assert_true(lookout_tick(&peers[2], 9, 0) > 20 * MS);
     assert_int_equal(lookout_tick(&peers[1], 2, 0), 20 * MS);
     assert_int_equal(
-        PARTICIPANT_STATE(shm_get(&view_participant(&arena->view, peers[0].who)->word)),
+        PARTICIPANT_STATE(
+            shm_get(&view_participant(&arena_known(arena)->view, peers[0].who)->word)),
         PARTICIPANT_FREE);
-    assert_int_equal(duties_seen(&arena->view).watcher, peers[1].who + 1);
+    assert_int_equal(duties_seen(&arena_known(arena)->view).watcher, peers[1].who + 1);
     assert_int_equal(lookout_tick(&peers[2], 3, 0), 60 * MS); /* the next deputy */
 }
 
@@ -194,7 +195,7 @@ static void the_dead_keep_no_duty(void **state)
     dead = peers[1].who + 1;
     now += 20 * MS;
     lookout_tick(&peers[0], 2, 0);
-    assert_int_equal(duties_seen(&arena->view).deputy, 0);
+    assert_int_equal(duties_seen(&arena_known(arena)->view).deputy, 0);
 }
 
 static void who_wakes_leaves_its_duty(void **state)
@@ -210,7 +211,7 @@ static void who_wakes_leaves_its_duty(void **state)
 /* Stopped, or in somebody else's code for long. Also if the words are nonsense. */
 static void neglect_is_noticed(void **state)
 {
-    struct live *live = view_live(&arena->view);
+    struct live *live = view_live(&arena_known(arena)->view);
 
     (void)state;
     lookout_tick(&peers[0], 1, 0);

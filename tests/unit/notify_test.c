@@ -30,7 +30,9 @@ static int note_wake(_Atomic uint32_t *at, int count)
 
 static _Atomic uint32_t *doorbell(int i)
 {
-    return &view_participant(&arenas[0]->view, arenas[i]->peer.who)->doorbell;
+    return &view_participant(&arena_known(arenas[0])->view,
+                             arena_known(arenas[i])->peer.who)
+                ->doorbell;
 }
 
 /* How often the doorbell of @p i was rung. */
@@ -53,10 +55,10 @@ static int set_up(void **state)
     options.class_count = 1;
     assert_ok(tr_arena_create(&arenas[0], NULL, &options));
     for (int i = 1; i < PARTIES; i++)
-        assert_ok(tr_arena_attach_fd(&arenas[i], arenas[0]->view.lock_fd));
+        assert_ok(tr_arena_attach_fd(&arenas[i], arena_known(arenas[0])->view.lock_fd));
     assert_ok(tr_queue_open(arenas[0], "q", NULL, &queue));
     /* All see the same memory, but each at its own address: wakers use that of 0. */
-    word = &queue->ring.channel->items;
+    word = &queue_known(queue)->ring.channel->items;
     quiet = os_kernel;
     quiet.futex_wake = note_wake;
     os = &quiet;
@@ -77,8 +79,8 @@ static int tear_down(void **state)
 static struct peer *peer(int i)
 {
     /* Seen through the mapping of 0, so that addresses compare. */
-    arenas[i]->peer.view = &arenas[0]->view;
-    return &arenas[i]->peer;
+    arena_known(arenas[i])->peer.view = &arena_known(arenas[0])->view;
+    return &arena_known(arenas[i])->peer;
 }
 
 static void listen_all(uint32_t flags)
@@ -96,7 +98,7 @@ static void one_message_rings_one(void **state)
     for (uint32_t sent = 1; sent <= PARTIES; sent++) {
         uint32_t all = 0;
 
-        wake_one(&arenas[0]->view, word);
+        wake_one(&arena_known(arenas[0])->view, word);
         for (int i = 0; i < PARTIES; i++) {
             all += rings(i);
             assert_true(rings(i) <= 1); /* each is rung before one is rung twice */
@@ -104,7 +106,7 @@ static void one_message_rings_one(void **state)
         assert_int_equal(all, sent);
     }
     /* Nobody listens any more: not even a look at the doorbells. */
-    wake_one(&arenas[0]->view, word);
+    wake_one(&arena_known(arenas[0])->view, word);
     assert_int_equal(shm_get(word) & WAKE_FLAGS, 0);
     assert_int_equal(woken_count, PARTIES);
 }
@@ -113,7 +115,7 @@ static void a_broadcast_rings_all(void **state)
 {
     (void)state;
     listen_all(WAKE_ASLEEP);
-    wake_all(&arenas[0]->view, word);
+    wake_all(&arena_known(arenas[0])->view, word);
     for (int i = 0; i < PARTIES; i++)
         assert_int_equal(rings(i), 1);
 }
@@ -124,7 +126,7 @@ static void turns_go_round(void **state)
     for (int round = 1; round <= 5; round++)
         for (int i = 0; i < PARTIES; i++) {
             listen_all(WAKE_ASLEEP);
-            wake_one(&arenas[0]->view, word);
+            wake_one(&arena_known(arenas[0])->view, word);
             for (int k = 0; k < PARTIES; k++)
                 assert_int_equal(rings(k), round - (k > i));
         }
@@ -136,7 +138,7 @@ static void the_busy_are_passed_by(void **state)
     listen_all(WAKE_ASLEEP);
     for (int i = 0; i < PARTIES - 1; i++) /* they found something else to do */
         shm_put(doorbell(i), shm_get(doorbell(i)) & ~WAKE_FLAGS);
-    wake_one(&arenas[0]->view, word);
+    wake_one(&arena_known(arenas[0])->view, word);
     assert_int_equal(rings(PARTIES - 1), 1);
     assert_int_equal(woken_count, 1);
     /* And listen again when they come back. */
@@ -154,7 +156,7 @@ static void the_absent_do_not_swallow_it(void **state)
     listen_all(WAKE_ASLEEP);
     before = os;
     os = &os_kernel; /* nobody sleeps: the kernel says so, and the next is tried */
-    wake_one(&arenas[0]->view, word);
+    wake_one(&arena_known(arenas[0])->view, word);
     os = before;
     assert_int_equal(shm_get(word) & WAKE_POLLED, 0);
     for (int i = 0; i < PARTIES; i++)
@@ -168,7 +170,7 @@ static void who_leaves_hands_it_on(void **state)
     (void)state;
 
     listen_all(WAKE_ASLEEP);
-    wake_one(&arenas[0]->view, word);
+    wake_one(&arena_known(arenas[0])->view, word);
     for (int i = 0; i < PARTIES; i++)
         rung = rings(i) ? i : rung;
     notify_unlisten(peer(rung), word);
@@ -201,36 +203,36 @@ static void a_ring_goes_round_once(void **state)
     quiet.futex_wake = again;
     notify_arm(peer(1), WAKE_ASLEEP);
     notify_listen(peer(1), word);
-    wake_one(&arenas[0]->view, word);
+    wake_one(&arena_known(arenas[0])->view, word);
     assert_in_range(rings(1), 1, 2);
     assert_true(shm_get(word) & WAKE_POLLED); /* for the next */
 }
 
 static void notices_coalesce(void **state)
 {
-    struct channel *channel = queue->ring.channel;
+    struct channel *channel = queue_known(queue)->ring.channel;
     (void)state;
 
     notify_arm(peer(1), WAKE_ASLEEP);
     notify_listen(peer(1), &channel->items);
     notify_listen(peer(1), &channel->room);
-    wake_one(&arenas[0]->view, &channel->items);
-    wake_one(&arenas[0]->view, &channel->room);
+    wake_one(&arena_known(arenas[0])->view, &channel->items);
+    wake_one(&arena_known(arenas[0])->view, &channel->room);
     assert_int_equal(rings(1), 1);
     assert_int_equal(notify_hints(peer(1)),
-                     notify_hint_of(&arenas[0]->view, &channel->items));
+                     notify_hint_of(&arena_known(arenas[0])->view, &channel->items));
     assert_int_equal(notify_hints(peer(1)), 0);
 }
 
 static void only_words_of_channels_have_listeners(void **state)
 {
-    const struct view *view = &arenas[0]->view;
+    const struct view *view = &arena_known(arenas[0])->view;
     _Atomic uint32_t elsewhere = 0; /* local: */
     (void)state;
 
     assert_true(notify_can(view, word));
-    assert_true(notify_can(view, &queue->ring.channel->room));
-    assert_false(notify_can(view, &queue->ring.channel->closed));
+    assert_true(notify_can(view, &queue_known(queue)->ring.channel->room));
+    assert_false(notify_can(view, &queue_known(queue)->ring.channel->closed));
     assert_false(notify_can(view, &view_live(view)->classes[0].freed));
     assert_false(notify_can(view, &elsewhere));
     /* A scribbler sets the flag where there are none: nothing happens. */
@@ -239,7 +241,7 @@ static void only_words_of_channels_have_listeners(void **state)
     assert_int_equal(woken_count, 0);
     /* Or names participants that can't be. */
     for (int i = 0; i < 4; i++)
-        shm_put(&queue->ring.channel->items_listeners[i], UINT64_MAX);
+        shm_put(&queue_known(queue)->ring.channel->items_listeners[i], UINT64_MAX);
     shm_put(word, WAKE_POLLED);
     wake_all(view, word);
     assert_int_equal(woken_count, 0);
@@ -267,17 +269,18 @@ static void keeps_its_fifo(const struct view *view, uint32_t who)
 
 static void the_dead_are_forgotten(void **state)
 {
-    const struct view *view = &arenas[0]->view;
-    uint32_t who = arenas[2]->peer.who;
+    const struct view *view = &arena_known(arenas[0])->view;
+    uint32_t who = arena_known(arenas[2])->peer.who;
     (void)state;
 
     listen_all(WAKE_POLLED);
-    notify_forget(view, who, arenas[2]->peer.inc);
-    assert_false(shm_get(&queue->ring.channel->items_listeners[who / 64]) >> who % 64 &
+    notify_forget(view, who, arena_known(arenas[2])->peer.inc);
+    assert_false(shm_get(&queue_known(queue)->ring.channel->items_listeners[who / 64]) >>
+                     who % 64 &
                  1);
     /* A reaper that comes late finds a newcomer in the entry: it is not made deaf. */
     shm_put(&view_participant(view, who)->notify, NOTIFY_EVENTFD);
-    notify_forget(view, who, arenas[2]->peer.inc);
+    notify_forget(view, who, arena_known(arenas[2])->peer.inc);
     assert_int_equal(shm_get(&view_participant(view, who)->notify), NOTIFY_EVENTFD);
     keeps_its_fifo(view, who);
     /* The reaper rings the others, whatever their doorbells say. */

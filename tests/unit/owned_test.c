@@ -15,7 +15,7 @@ static struct message *message;
 
 static struct slot_record *record(void)
 {
-    return view_record(&arena->view, message->slot);
+    return view_record(&arena_known(arena)->view, message->slot);
 }
 
 /* Another participant has it, in the same state. */
@@ -31,13 +31,13 @@ static void give_away(void)
 static void do_free(void)
 {
     give_away();
-    slot_free(&arena->peer, message->slot);
+    slot_free(&arena_known(arena)->peer, message->slot);
 }
 
 static void do_put(void)
 {
     give_away();
-    (void)!ring_put(&queue->ring, &arena->peer, message->slot);
+    (void)!ring_put(&queue_known(queue)->ring, &arena_known(arena)->peer, message->slot);
 }
 
 /* It is taken away while we find that there is no room. */
@@ -52,10 +52,11 @@ static void take_away(const char *site, const void *at, enum shm_kind kind)
 
 static void do_step_back(void)
 {
-    while (ring_put(&queue->ring, &arena->peer, message->slot) == 0)
+    while (ring_put(&queue_known(queue)->ring, &arena_known(arena)->peer,
+                    message->slot) == 0)
         message = message_known(loan_i64(arena, 1, 0));
     shm_step_hook = take_away;
-    (void)!ring_put(&queue->ring, &arena->peer, message->slot);
+    (void)!ring_put(&queue_known(queue)->ring, &arena_known(arena)->peer, message->slot);
 }
 
 static void do_share(void)
@@ -63,25 +64,25 @@ static void do_share(void)
     struct putting putting;
 
     give_away();
-    shared_begin(&arena->peer, message->slot, &putting);
+    shared_begin(&arena_known(arena)->peer, message->slot, &putting);
 }
 
 static void do_aim(void)
 {
     struct putting putting;
 
-    shared_begin(&arena->peer, message->slot, &putting);
+    shared_begin(&arena_known(arena)->peer, message->slot, &putting);
     give_away();
-    shared_aim(&arena->peer, &putting, 0, 0);
+    shared_aim(&arena_known(arena)->peer, &putting, 0, 0);
 }
 
 static void do_undo(void)
 {
     struct putting putting;
 
-    shared_begin(&arena->peer, message->slot, &putting);
+    shared_begin(&arena_known(arena)->peer, message->slot, &putting);
     give_away();
-    shared_undo(&arena->peer, &putting);
+    shared_undo(&arena_known(arena)->peer, &putting);
 }
 
 static void do_head(void)
@@ -113,7 +114,7 @@ static void do_describe(void)
 
 static void do_nothing(void)
 {
-    slot_free(&arena->peer, message->slot);
+    slot_free(&arena_known(arena)->peer, message->slot);
     raise(SIGABRT);
 }
 

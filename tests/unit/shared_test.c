@@ -52,7 +52,7 @@ static enum slot_state state_of(const struct view *view, uint32_t slot)
 static void a_pin_keeps_a_retired_slot(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
-    struct peer *me = &arena->peer;
+    struct peer *me = &arena_known(arena)->peer;
     struct putting putting;
     struct pin one, two;
     _Atomic uint64_t cell;
@@ -82,7 +82,7 @@ static void a_pin_keeps_a_retired_slot(void **state)
 static void who_replaces_a_fresh_cell_finishes_its_put(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
-    struct peer *me = &arena->peer;
+    struct peer *me = &arena_known(arena)->peer;
     struct putting putting, other;
     _Atomic uint64_t cell;
     uint64_t word;
@@ -112,9 +112,9 @@ static void half_done_steps_are_finished(void **state)
     tr_arena *arena = make_arena(8, 0);
     tr_broadcast *broadcast = open_broadcast(arena, 3, 0);
     tr_subscription *subscription = subscribe(broadcast, TR_LAG_BLOCK, 0);
-    struct peer *me = &arena->peer;
-    const struct view *view = &arena->view;
-    struct broadcast *ring = &broadcast->ring;
+    struct peer *me = &arena_known(arena)->peer;
+    const struct view *view = &arena_known(arena)->view;
+    struct broadcast *ring = &broadcast_known(broadcast)->ring;
     struct putting putting;
     uint64_t word;
     uint32_t slot;
@@ -144,7 +144,7 @@ static void half_done_steps_are_finished(void **state)
 static void collecting_frees_in_batches(void **state)
 {
     tr_arena *arena = make_arena(200, 0);
-    struct peer *me = &arena->peer;
+    struct peer *me = &arena_known(arena)->peer;
     _Atomic uint64_t cells[200];
     struct pin pins[3];
     (void)state;

@@ -51,8 +51,8 @@ static void nobody_sleeps_no_call(void **state)
     for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
         _Atomic uint32_t word = counts[i] * WAKE_COUNT; /* local: */
 
-        wake_one(&arena->view, &word);
-        wake_all(&arena->view, &word);
+        wake_one(&arena_known(arena)->view, &word);
+        wake_all(&arena_known(arena)->view, &word);
         assert_int_equal(word, counts[i] * WAKE_COUNT);
     }
     assert_int_equal(calls, 0);
@@ -69,14 +69,14 @@ static void a_wake_changes_the_word(void **state)
         assert_true(seen & WAKE_ASLEEP);
         sleepers = 2;
         calls = 0;
-        wake_one(&arena->view, &word);
+        wake_one(&arena_known(arena)->view, &word);
         assert_int_equal(calls, 1);
         assert_int_equal(last_count, 1);
         assert_int_equal(sleepers, 1);
         assert_true(word != seen);       /* who is about to sleep sees it */
         assert_true(word & WAKE_ASLEEP); /* another one sleeps */
         seen = word;
-        wake_all(&arena->view, &word);
+        wake_all(&arena_known(arena)->view, &word);
         assert_int_equal(sleepers, 0);
         assert_true(word != seen);
         assert_false(word & WAKE_ASLEEP);
@@ -90,10 +90,10 @@ static void the_last_waker_takes_the_announcement_away(void **state)
 
     wake_announce(&word);
     sleepers = 0;
-    wake_one(&arena->view, &word);
+    wake_one(&arena_known(arena)->view, &word);
     assert_int_equal(calls, 2); /* nobody woke: once more, for who came between */
     assert_false(word & WAKE_ASLEEP);
-    wake_one(&arena->view, &word);
+    wake_one(&arena_known(arena)->view, &word);
     assert_int_equal(calls, 2);
 }
 
@@ -103,7 +103,7 @@ static void surely_means_always(void **state)
     (void)state;
 
     sleepers = 3;
-    wake_surely(&arena->view, &word);
+    wake_surely(&arena_known(arena)->view, &word);
     assert_int_equal(sleepers, 0);
     assert_int_not_equal(word, 8);
 }
