@@ -39,7 +39,7 @@ TR_ASSERT_SIZE(tr_board_options, 8);
  * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOSPC (no room for another channel or its
  *         table; the detail says which option to raise), TR_EAGAIN (its maker is stopped),
  *         TR_ENOMEM, TR_EUSERS, TR_ECORRUPT.
- * Owner:   the caller, until tr_board_close(). 
+ * Owner:   the caller, until tr_board_close().
  * Threads: any. Syscalls: none. Crash: half-made, it is finished by the next who opens.
  */
 TR_API TR_CHECK int tr_board_open(tr_arena *arena, const char *name,
@@ -124,7 +124,7 @@ TR_API TR_CHECK int tr_board_wait(tr_board *board, const char *key, uint64_t new
  * @param newer_than  the version to begin after; TR_NO_VERSION: also what is there now
  * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOSPC (a new key, and the board is full),
  *         TR_ENOMEM, TR_EUSERS.
- * Owner: the caller, until tr_board_unwatch().  Threads: any.
+ * Owner: the caller, until tr_board_unwatch(). Threads: any.
  * Syscalls: none. Crash: nothing is shared.
  */
 TR_API TR_CHECK int tr_board_watch_key(tr_board *board, const char *key,

@@ -62,7 +62,7 @@ TR_ASSERT_SIZE(tr_subscription_options, 16);
  * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOSPC (no room for another channel or its
  *         ring; the detail says which option to raise), TR_EAGAIN (its maker is stopped),
  *         TR_ENOMEM, TR_EUSERS, TR_ECORRUPT.
- * Owner:   the caller, until tr_broadcast_close(). 
+ * Owner:   the caller, until tr_broadcast_close().
  * Threads: any. Syscalls: none. Crash: half-made, it is finished by the next who opens.
  */
 TR_API TR_CHECK int tr_broadcast_open(tr_arena *arena, const char *name,
@@ -117,7 +117,7 @@ TR_API tr_arena *tr_broadcast_arena(const tr_broadcast *broadcast);
  * @param options  NULL for defaults
  * @return 0, TR_EINVAL, TR_ENOSPC (all places are taken by living processes), TR_ENOMEM,
  *         TR_EUSERS.
- * Owner:   the caller, until tr_unsubscribe(). 
+ * Owner:   the caller, until tr_unsubscribe().
  * Threads: any. Progress: lock-free. Syscalls: none, or one that wakes publishers.
  * Crash:   the dead subscriber holds nobody up, its place is taken by the next.
  */

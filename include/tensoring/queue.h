@@ -41,7 +41,7 @@ TR_ASSERT_SIZE(tr_queue_options, 24);
  * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOSPC (no room for another channel or its
  *         ring; the detail says which option to raise), TR_EAGAIN (its maker is stopped),
  *         TR_ENOMEM, TR_ECORRUPT.
- * Owner:   the caller, until tr_queue_close(). 
+ * Owner:   the caller, until tr_queue_close().
  * Threads: any. Syscalls: none. Crash: a half-made queue is finished by the next who opens.
  */
 TR_API TR_CHECK int tr_queue_open(tr_arena *arena, const char *name,

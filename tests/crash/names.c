@@ -77,7 +77,7 @@ static int enter(tr_arena **arena)
 
 static uint64_t inode_of(const tr_arena *arena)
 {
-    return arena->view.ino;
+    return arena_known(arena)->view.ino;
 }
 
 static uint64_t inode_of_name(void)

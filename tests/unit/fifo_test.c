@@ -190,7 +190,7 @@ static void reaping_needs_no_mutex(void **state)
     pid_t child;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&other, arena->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
     assert_int_equal(listen_by_fifo(other, &listener), 0);
     child = fork();
     if (child == 0) {
@@ -198,9 +198,9 @@ static void reaping_needs_no_mutex(void **state)
         raise(SIGKILL);
     }
     assert_int_equal(status_of(child), SIGKILL);
-    pthread_mutex_lock(&arena->view.notifier->mutex);
+    pthread_mutex_lock(&arena_known(arena)->view.notifier->mutex);
     assert_ok(tr_arena_reap(arena, &report));
-    pthread_mutex_unlock(&arena->view.notifier->mutex);
+    pthread_mutex_unlock(&arena_known(arena)->view.notifier->mutex);
     assert_int_equal(report.freed, 1);
     assert_true(is_readable(listener.fd)); /* it was rung, without the mutex */
     stop_listening(&listener);
@@ -233,7 +233,7 @@ static void no_call_is_left_by_cancellation(void **state)
     void *ended;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&other, arena->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
     assert_int_equal(listen_by_fifo(other, &listener), 0);
     assert_ok(tr_queue_open(arena, "q", NULL, &sender.queue));
     sender.message = loan_i64(arena, 1, 7);
@@ -242,8 +242,8 @@ static void no_call_is_left_by_cancellation(void **state)
     assert_ptr_equal(ended, PTHREAD_CANCELED);
     assert_true(sender.went_on);
     assert_true(is_readable(listener.fd));
-    assert_int_equal(pthread_mutex_trylock(&arena->view.notifier->mutex), 0);
-    pthread_mutex_unlock(&arena->view.notifier->mutex);
+    assert_int_equal(pthread_mutex_trylock(&arena_known(arena)->view.notifier->mutex), 0);
+    pthread_mutex_unlock(&arena_known(arena)->view.notifier->mutex);
     tr_queue_close(sender.queue);
     stop_listening(&listener);
     tr_arena_close(arena);
@@ -289,13 +289,14 @@ static void nothing_is_written_to_files_of_others(void **state)
     tr_queue *queue;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&other, arena->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
     assert_int_equal(listen_by_fifo(other, &listener), 0);
     assert_ok(tr_queue_open(arena, "q", NULL, &queue));
     assert_int_equal(pipe(pipes), 0);
     fcntl(pipes[0], F_SETFL, O_NONBLOCK);
     assert_ok(tr_queue_send(queue, loan_i64(arena, 1, 7), TR_NOWAIT));
-    number = arena->view.notifier->fifos.of[other->peer.who].fd - 1;
+    number =
+        arena_known(arena)->view.notifier->fifos.of[arena_known(other)->peer.who].fd - 1;
     assert_true(number >= 0);
     assert_int_equal(dup2(pipes[1], number), number);
     assert_int_equal(look(&listener), 0);
