@@ -5,14 +5,15 @@
 #include "ipc/device.h"
 #include "src/error.h"
 #include "src/message.h"
+#include "src/options.h"
 
-int tr_arena_device_fd(tr_arena *arena, int *fd)
+int tr_arena_device_fd(tr_arena *given, int *fd)
 {
-    int result;
+    struct tr_arena *arena;
+    int result = arena_open(given, "device", &arena);
 
-    if (!arena || !fd)
-        return tr_fail(TR_EINVAL, "device: %s is NULL", arena ? "fd" : "arena");
-    result = arena_enter(arena);
+    if (result == 0 && !fd)
+        result = null_fail("device", "fd");
     if (result < 0)
         return result;
     result = device_lock_last(&arena->view, arena->peer.who);

@@ -73,7 +73,8 @@ static _Noreturn void hold(int device[2])
 
 static enum participant_state state_of(uint32_t who)
 {
-    return PARTICIPANT_STATE(shm_get(&view_participant(&arena->view, who)->word));
+    return PARTICIPANT_STATE(
+        shm_get(&view_participant(&arena_known(arena)->view, who)->word));
 }
 
 static tr_reap_report reap(void)
@@ -87,7 +88,7 @@ static tr_reap_report reap(void)
 /* The device's last reference goes asynchronously with the process that has it. */
 static void wait_for_device(uint32_t who)
 {
-    while (device_busy(&arena->view, who))
+    while (device_busy(&arena_known(arena)->view, who))
         continue;
 }
 
@@ -158,7 +159,7 @@ static void who_waits_is_served_then(void **state)
         ready_and_wait();
     }
     assert_int_equal(read(told[0], &byte, 1), 1);
-    fd[0] = device_lock(&arena->view, 1);
+    fd[0] = device_lock(&arena_known(arena)->view, 1);
     assert_true(fd[0] >= 0);
     kill(child, SIGKILL);
     status_of(child);
@@ -227,8 +228,9 @@ static void it_goes_last(void **state)
 
             prctl(PR_SET_PDEATHSIG, SIGKILL);
             for (int i = 0; i < OTHERS; i++)
-                if (i == OTHERS / 2 ? tr_arena_device_fd(arena, &fd)
-                                    : device_lock(&arena->view, 2 + (uint32_t)i % 4) < 0)
+                if (i == OTHERS / 2
+                        ? tr_arena_device_fd(arena, &fd)
+                        : device_lock(&arena_known(arena)->view, 2 + (uint32_t)i % 4) < 0)
                     _exit(1);
             ready_and_wait();
         }
@@ -236,7 +238,7 @@ static void it_goes_last(void **state)
         kill(child, SIGKILL);
         wait_for_device(1);
         for (uint32_t who = 2; who < 6; who++)
-            assert_false(device_busy(&arena->view, who));
+            assert_false(device_busy(&arena_known(arena)->view, who));
         status_of(child);
         (void)reap();
     }

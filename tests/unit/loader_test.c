@@ -372,19 +372,19 @@ int __wrap_io_uring_submit(struct io_uring *ring);
 /* Whatever the kernel is about to read into is marked, and the ring holds the lock. */
 static void look_at_marks(const struct io_uring *ring)
 {
-    const struct view *view = &arena->view;
+    const struct view *view = &arena_known(arena)->view;
     unsigned loaned = 0, marked = 0;
 
     for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
         uint64_t word = shm_get(&view_record(view, slot)->owner);
 
-        loaned += slot_is(word, SLOT_LOANED, &arena->peer);
-        marked += slot_is(word, SLOT_LOANED, &arena->peer) &&
+        loaned += slot_is(word, SLOT_LOANED, &arena_known(arena)->peer);
+        marked += slot_is(word, SLOT_LOANED, &arena_known(arena)->peer) &&
                   device_marked(view, slot, word);
     }
     handed_over++;
     unmarked += marked < io_uring_sq_ready(ring) || marked > loaned ||
-                !device_busy(view, arena->peer.who);
+                !device_busy(view, arena_known(arena)->peer.who);
 }
 
 int __wrap_io_uring_submit(struct io_uring *ring)
@@ -421,7 +421,7 @@ static void forget(const char *path)
 /* The kernel ends a ring that was closed in its own time. */
 static void wait_for_the_ring(void)
 {
-    while (device_busy(&arena->view, arena->peer.who))
+    while (device_busy(&arena_known(arena)->view, arena_known(arena)->peer.who))
         sched_yield();
 }
 
@@ -452,9 +452,10 @@ static void run_uncached(uint32_t flags)
     assert_int_equal(status_of(child), 0);
     tr_loader_close(loader);
     assert_int_equal(unmarked, 0);
-    for (uint32_t slot = 0; slot < arena->view.geo.slot_count; slot++)
-        assert_false(device_marked(&arena->view, slot,
-                                   shm_get(&view_record(&arena->view, slot)->owner)));
+    for (uint32_t slot = 0; slot < arena_known(arena)->view.geo.slot_count; slot++)
+        assert_false(
+            device_marked(&arena_known(arena)->view, slot,
+                          shm_get(&view_record(&arena_known(arena)->view, slot)->owner)));
     wait_for_the_ring();
 }
 

@@ -87,11 +87,11 @@ static void put_stale(tr_arena *arena, uint64_t ticket)
     struct inbox *inbox;
     uint32_t slot;
 
-    assert_ok(inbox_get(arena, &inbox));
-    assert_int_equal(slot_loan(&arena->peer, 0, &slot), 0);
-    shm_put(&view_record(&arena->view, slot)->reply_to,
+    assert_ok(inbox_get(arena_known(arena), &inbox));
+    assert_int_equal(slot_loan(&arena_known(arena)->peer, 0, &slot), 0);
+    shm_put(&view_record(&arena_known(arena)->view, slot)->reply_to,
             route_word(inbox->queue->ring.index, ticket));
-    assert_int_equal(ring_put(&inbox->queue->ring, &arena->peer, slot), 0);
+    assert_int_equal(ring_put(&inbox->queue->ring, &arena_known(arena)->peer, slot), 0);
 }
 
 static void who_needs_memory_takes_it_from_stale_replies(void **state)
@@ -136,7 +136,7 @@ static void a_full_inbox_holds_nobody_up(void **state)
     tr_release(requests[0]);
     for (int i = 0; i < TR_MAX_REQUESTS; i++)
         put_stale(arena, stale);
-    assert_ok(inbox_get(arena, &inbox));
+    assert_ok(inbox_get(arena_known(arena), &inbox));
     assert_int_equal(ring_writable(&inbox->queue->ring), -EAGAIN);
 
     assert_ok(tr_reply(requests[1], NULL));
@@ -319,7 +319,7 @@ static void sleepers_learn_of_new_deadlines(void **state)
     uint64_t ticket;
     (void)state;
 
-    assert_ok(inbox_get(arena, &inbox));
+    assert_ok(inbox_get(arena_known(arena), &inbox));
     assert_int_equal(pthread_create(&thread, NULL, follow, &listener), 0);
     while (!(shm_get(&inbox->queue->ring.channel->items) & 1)) /* it sleeps, or will */
         sched_yield();
