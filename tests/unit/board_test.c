@@ -163,8 +163,8 @@ static void forwards_what_others_gave(void **state)
     assert_ok(tr_board_put(board, "k", message, NULL));
     assert_ok(tr_board_get(board, "k", &message, NULL));
     assert_int_equal((const uint8_t *)tr_message_tensor(message, 0)->data -
-                         arena->view.readonly,
-                     data - arena->view.base);
+                         arena_known(arena)->view.readonly,
+                     data - arena_known(arena)->view.base);
     assert_int_equal(tr_queue_send(queue, message, TR_NOWAIT), TR_EINVAL);
     assert_detail("copy it");
     tr_release(message);
@@ -269,10 +269,12 @@ static void half_made_keys_are_finished(void **state)
         uint64_t word;
 
         board_name(keys[i], strlen(keys[i]), &name);
-        word = board_word(&board->table, &name);
-        entry = &board->table.keys[name.hash & (board->table.count - 1)];
+        word = board_word(&board_known(board)->table, &name);
+        entry = &board_known(board)
+                     ->table.keys[name.hash & (board_known(board)->table.count - 1)];
         while (entry->word)
-            entry = &board->table.keys[(entry - board->table.keys + 1) % 4];
+            entry = &board_known(board)
+                         ->table.keys[(entry - board_known(board)->table.keys + 1) % 4];
         entry->word = word;
         if (i)
             entry->key[0] = name.words[0];
@@ -283,9 +285,10 @@ static void half_made_keys_are_finished(void **state)
     /* two keys of one hash, mixed: nobody's */
     board_name("half and half", 13, &name);
     for (uint32_t i = 0; i < 4; i++)
-        if (!board->table.keys[i].word) {
-            board->table.keys[i].word = board_word(&board->table, &name);
-            board->table.keys[i].key[0] = 0x6161616161616161;
+        if (!board_known(board)->table.keys[i].word) {
+            board_known(board)->table.keys[i].word = board_word(
+                &board_known(board)->table, &name);
+            board_known(board)->table.keys[i].key[0] = 0x6161616161616161;
         }
     assert_int_equal(tr_board_put(board, "half and half", loan_i64(arena, 1, 0), NULL),
                      TR_ENOSPC);

@@ -30,13 +30,13 @@ static void make_world(struct world *world, const char *kind)
     options.class_count = 1;
     options.eventfds = 4;
     assert_ok(tr_arena_create(&world->arena, NULL, &options));
-    assert_ok(tr_arena_attach_fd(&world->other, world->arena->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(&world->other, arena_known(world->arena)->view.lock_fd));
     assert_ok(tr_queue_open(world->arena, "q", NULL, &world->queue));
     assert_ok(tr_waitset_open(world->arena, &world->set));
     assert_ok(tr_waitset_add_queue(world->set, world->queue, TR_READABLE, 1));
     fd = tr_waitset_fd(world->set, &fd); /* that kind may not work here */
     assert_true(fd == 0 || fd == TR_ENOTSUP);
-    (void)!watch_quiet(&world->arena->peer);
+    (void)!watch_quiet(&arena_known(world->arena)->peer);
 }
 
 static void take_the_numbers(void)
@@ -66,7 +66,7 @@ static void use(struct world *world)
     assert_ok(tr_queue_send(world->queue, loan_i64(world->arena, 1, 1), TR_NOWAIT));
     assert_ok(tr_queue_receive(world->queue, TR_NOWAIT, &message));
     assert_ok(tr_release(message));
-    (void)!watch_quiet(&world->arena->peer);
+    (void)!watch_quiet(&arena_known(world->arena)->peer);
 }
 
 static void end_world(struct world *world)

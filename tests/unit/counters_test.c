@@ -214,7 +214,7 @@ static void subscribe_and_die(tr_arena *arena, uint32_t *who)
 
     assert_ok(tr_broadcast_open(arena, "news", NULL, &broadcast));
     assert_ok(tr_subscribe(broadcast, NULL, &subscription));
-    *who = arena->peer.who;
+    *who = arena_known(arena)->peer.who;
     raise(SIGKILL);
 }
 
@@ -237,7 +237,7 @@ static void the_incarnation_of_a_dead_subscriber(void **state)
         _exit(1);
     }
     (void)status_of(child);
-    entry = view_participant(&arena->view, *who);
+    entry = view_participant(&arena_known(arena)->view, *who);
     word = atomic_load(&entry->word);
     assert_ok(tr_arena_reap(arena, NULL));
     atomic_store(&entry->word, word); /* 2^32 joins later */
@@ -256,7 +256,7 @@ static void set_version(tr_board *board, uint64_t version)
     struct board_key *entry;
 
     board_name("k", 1, &name);
-    entry = board_claim(&board->table, &name);
+    entry = board_claim(&board_known(board)->table, &name);
     assert_non_null(entry);
     atomic_store(&entry->base, version < BOARD_NEAR ? 0 : version - BOARD_NEAR + 1);
     atomic_store(&entry->cell, version << 21);

@@ -109,17 +109,17 @@ static void marked_slots_wait_for_their_device(void **state)
     if (child == 0)
         hold(device);
     assert_int_equal(read(told[0], &byte, 1), 1);
-    watch_looked(&arena->peer);
-    quiet = watch_quiet(&arena->peer); /* else there are no pidfds here */
+    watch_looked(&arena_known(arena)->peer);
+    quiet = watch_quiet(&arena_known(arena)->peer); /* else there are no pidfds here */
     kill(child, SIGKILL);
     status_of(child);
     report = reap();
     assert_int_equal(report.dead, 1);
     assert_int_equal(report.freed, 1);
     assert_int_equal(report.redelivered, 1);
-    watch_looked(&arena->peer);
+    watch_looked(&arena_known(arena)->peer);
     /* Nobody has to be looked at while the device goes on. */
-    assert_int_equal(watch_quiet(&arena->peer), quiet);
+    assert_int_equal(watch_quiet(&arena_known(arena)->peer), quiet);
     assert_int_equal(state_of(1), PARTICIPANT_DRAINING);
     assert_int_equal(stats_of(arena).slots_free, 1);
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
@@ -130,7 +130,7 @@ static void marked_slots_wait_for_their_device(void **state)
     close(device[0]);
     close(device[1]);
     wait_for_device(1);
-    assert_false(watch_quiet(&arena->peer));
+    assert_false(watch_quiet(&arena_known(arena)->peer));
     report = reap();
     assert_int_equal(report.dead, 0);
     assert_int_equal(report.freed, 1);

@@ -56,8 +56,11 @@ static void stop_listening(struct listener *listener)
 /* Of the FIFO that it has, or had last. */
 static void path_of(const tr_arena *arena, char path[FIFO_PATH])
 {
-    fifo_path(&arena->view,
-              shm_get(&view_participant(&arena->view, arena->peer.who)->fifo_key), path);
+    fifo_path(
+        &arena_known(arena)->view,
+        shm_get(&view_participant(&arena_known(arena)->view, arena_known(arena)->peer.who)
+                     ->fifo_key),
+        path);
 }
 
 /* Says where its FIFO is, and waits to be killed. */
@@ -147,7 +150,7 @@ static void a_set_is_opened_again(void **state)
     tr_message *message;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&other, arena->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
     assert_ok(tr_queue_open(other, "q", NULL, &queue));
     for (int round = 0; round < 2; round++) {
         assert_int_equal(listen_by_fifo(arena, &listener), 0);

@@ -564,7 +564,7 @@ static void a_death_rings(void **state)
     assert_ok(tr_waitset_open(arena, &set));
     assert_ok(tr_waitset_add_queue(set, queue, TR_READABLE, 1));
     assert_ok(tr_waitset_fd(set, &poller.fd));
-    while (set->watch < 0) { /* the first tick */
+    while (waitset_known(set)->watch < 0) { /* the first tick */
         assert_int_equal(tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count), TR_EAGAIN);
         assert_int_equal(poll(&poller, 1, -1), 1);
     }
@@ -616,11 +616,11 @@ static void the_killed_leave_nothing(void **state)
             pause();
     }
     assert_int_equal(read(pipes[0], &byte, 1), 1);
-    for (who = 0;
-         who == arena->peer.who || !shm_get(&view_participant(&arena->view, who)->pid);)
+    for (who = 0; who == arena_known(arena)->peer.who ||
+                  !shm_get(&view_participant(&arena_known(arena)->view, who)->pid);)
         who++;
-    fifo_path(&arena->view, shm_get(&view_participant(&arena->view, who)->fifo_key),
-              path);
+    fifo_path(&arena_known(arena)->view,
+              shm_get(&view_participant(&arena_known(arena)->view, who)->fifo_key), path);
     assert_int_equal(access(path, F_OK), 0);
     kill(child, SIGKILL);
     assert_true(WIFSIGNALED(status_of(child)));
