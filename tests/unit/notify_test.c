@@ -260,7 +260,7 @@ static void keeps_its_fifo(const struct view *view, uint32_t who)
     fifo_path(view, key, path);
     shm_put(&entry->fifo_key, key);
     shm_put(&entry->notify, NOTIFY_FIFO);
-    notify_forget(view, who, arenas[2]->peer.inc);
+    notify_forget(view, who, arena_known(arenas[2])->peer.inc);
     assert_int_equal(access(path, F_OK), 0);
     fifo_remove(view, key);
     close(fd);
