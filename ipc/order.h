@@ -95,12 +95,15 @@
 #define E10_SCAN  memory_order_seq_cst
 #endif
 
-/* E11: slot record and payload written -> read by who pins the shared slot. seq_cst because
- * the put also is the change, and the look the look, of E3, E9 and E13. */
+/* E11: slot record and payload written -> read by who pins the shared slot. The slot's word
+ * is filled with release; the cell is put and looked at with seq_cst because that also is the
+ * change, and the look, of E3, E9 and E13. */
 #ifdef TR_WEAKEN_E11
+#define E11_FILL memory_order_relaxed
 #define E11_PUT  memory_order_relaxed
 #define E11_TAKE memory_order_relaxed
 #else
+#define E11_FILL memory_order_release
 #define E11_PUT  memory_order_seq_cst
 #define E11_TAKE memory_order_seq_cst
 #endif

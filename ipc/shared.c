@@ -113,7 +113,7 @@ void shared_begin(struct peer *me, uint32_t slot, struct putting *putting)
     shm_store(slot_place(record, SLOT_GENERATION(putting->word)),
               WHERE_NONE | putting->came, memory_order_relaxed);
     /* E11 release: pairs with shared_pin(); publishes record and payload. */
-    shm_store(&record->owner, putting->word, E11_PUT);
+    shm_store(&record->owner, putting->word, E11_FILL);
 }
 
 void shared_aim(struct peer *me, const struct putting *putting, uint32_t channel,

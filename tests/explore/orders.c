@@ -20,10 +20,10 @@ static const struct {
     {"E17", WEAK_REQUEST},
 };
 static const char *const ends[] = {
-    "E1_PUT",    "E1_TAKE",  "E2_FREE",  "E2_LOAN",   "E4_LOOK",   "E5_READY", "E5_OPEN",
-    "E6_CLAIM",  "E6_REAP",  "E6_LOOK",  "E7_SWEPT",  "E7_JOIN",   "E8_PUT",   "E8_LOOK",
-    "E10_UNPIN", "E10_SCAN", "E11_PUT",  "E11_TAKE",  "E12_BOTH",  "E12_OPEN", "E14_PASS",
-    "E14_LOOK",  "E15_JOIN", "E15_LOOK", "E15_CLOSE", "E16_NAMED",
+    "E1_PUT",    "E1_TAKE",  "E2_FREE",  "E2_LOAN",  "E4_LOOK",   "E5_READY",  "E5_OPEN",
+    "E6_CLAIM",  "E6_REAP",  "E6_LOOK",  "E7_SWEPT", "E7_JOIN",   "E8_PUT",    "E8_LOOK",
+    "E10_UNPIN", "E10_SCAN", "E11_FILL", "E11_PUT",  "E11_TAKE",  "E12_BOTH",  "E12_OPEN",
+    "E14_PASS",  "E14_LOOK", "E15_JOIN", "E15_LOOK", "E15_CLOSE", "E16_NAMED",
 };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
