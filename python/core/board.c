@@ -36,14 +36,15 @@ static PyObject *board_put(PyObject *object, PyObject *args)
 {
     ChannelObject *self = (ChannelObject *)object;
     const char *key;
-    PyObject *value, *expected = Py_None;
+    PyObject *value, *expected = Py_None, *timeout = Py_None;
     unsigned long long wanted = 0;
+    int64_t timeout_ns;
     tr_message *message;
     uint64_t version = 0;
     int code;
 
-    if (!PyArg_ParseTuple(args, "sO|O:put", &key, &value, &expected) ||
-        !channel_is_open(self))
+    if (!PyArg_ParseTuple(args, "sO|OO:put", &key, &value, &expected, &timeout) ||
+        get_timeout(timeout, &timeout_ns) < 0 || !channel_is_open(self))
         return NULL;
     if (expected != Py_None) {
         wanted = PyLong_AsUnsignedLongLong(expected);
@@ -51,7 +52,7 @@ static PyObject *board_put(PyObject *object, PyObject *args)
             return NULL;
     }
     self->busy++;
-    code = encode_object(self->state, self->shared, value, TR_FOREVER, &message);
+    code = encode_object(self->state, self->shared, value, timeout_ns, &message);
     if (!code) {
         code = expected == Py_None
                    ? tr_board_put(self->handle, key, message, &version)
@@ -230,7 +231,7 @@ static PyObject *board_keys(PyObject *object, PyObject *unused)
         return NULL;
     keys = PyList_New(0);
     while (keys && (code = tr_board_next(self->handle, &cursor, key, NULL)) == 0) {
-        PyObject *name = PyUnicode_FromString(key);
+        PyObject *name = text_from(key);
 
         if (!name || PyList_Append(keys, name) < 0)
             Py_CLEAR(keys);

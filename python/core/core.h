@@ -210,6 +210,9 @@ int loan_described(State *state, Shared *shared, PyObject *list, int64_t timeout
 int loan_sliced(tr_arena *arena, const tr_tensor_spec *specs, size_t n,
                 int64_t timeout_ns, tr_message **out);
 
+/* Of a text that another process may have written: what is not UTF-8 is escaped. */
+PyObject *text_from(const char *text);
+
 /* indices.c */
 PyObject *private_indices(PyObject *module, PyObject *args);
 

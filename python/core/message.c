@@ -67,7 +67,7 @@ static PyObject *message_name(PyObject *self, PyObject *index)
 {
     const tr_tensor *tensor = tensor_at(self, index);
 
-    return tensor ? PyUnicode_FromString(tensor->name) : NULL;
+    return tensor ? text_from(tensor->name) : NULL;
 }
 
 static PyObject *message_header(PyObject *self, PyObject *unused)
@@ -83,13 +83,13 @@ static PyObject *message_header(PyObject *self, PyObject *unused)
     if (code)
         return raise_code(((MessageObject *)self)->state, code, "header");
     return Py_BuildValue(
-        "{sI sK sK sL sL sI sI sO sy# ss}", "content", header.content, "sequence",
+        "{sI sK sK sL sL sI sI sO sy# sN}", "content", header.content, "sequence",
         (unsigned long long)header.sequence, "correlation_id",
         (unsigned long long)header.correlation_id, "deadline_ns",
         (long long)header.deadline_ns, "published_ns", (long long)header.published_ns,
         "deliveries", header.deliveries, "sender", header.sender, "has_crc",
         header.has_crc ? Py_True : Py_False, "user", (const char *)header.user,
-        (Py_ssize_t)sizeof(header.user), "content_type", header.content_type);
+        (Py_ssize_t)sizeof(header.user), "content_type", text_from(header.content_type));
 }
 
 /* The header of a living message, for @p what. False with an exception. */
@@ -113,7 +113,7 @@ static PyObject *message_content(PyObject *self, void *unused)
 
     (void)unused;
     return read_header(self, "content", &header)
-               ? Py_BuildValue("(Is)", header.content, header.content_type)
+               ? Py_BuildValue("(IN)", header.content, text_from(header.content_type))
                : NULL;
 }
 

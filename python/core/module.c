@@ -18,6 +18,11 @@ State *state_of(PyTypeObject *type)
 }
 
 /* Set the exception of @p code, unless one is set. Returns NULL. */
+PyObject *text_from(const char *text)
+{
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
+}
+
 PyObject *raise_code(State *state, int code, const char *what)
 {
     PyObject *error;
@@ -28,7 +33,8 @@ PyObject *raise_code(State *state, int code, const char *what)
         PyErr_Format(PyExc_RuntimeError, "%s: %s", what, tr_strerror(code));
         return NULL;
     }
-    error = PyObject_CallFunction(state->error, "iss", code, tr_error_detail(), what);
+    error = PyObject_CallFunction(state->error, "iNs", code, text_from(tr_error_detail()),
+                                  what);
     if (error) {
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);
         Py_DECREF(error);

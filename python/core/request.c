@@ -243,7 +243,9 @@ PyObject *message_reply(PyObject *object, PyObject *value)
         return NULL;
     if (Py_TYPE(value) == self->state->message_type)
         return reply_message(object, value);
-    code = encode_object(self->state, slot->shared, value, TR_FOREVER, &reply);
+    /* After its deadline nobody wants the reply: no need to wait longer for a slot. */
+    code = encode_object(self->state, slot->shared, value, tr_remaining_ns(slot->message),
+                         &reply);
     if (code)
         return raise_code(self->state, code, "reply");
     slot = request_slot(object, true); /* encoding may have run code */

@@ -44,7 +44,7 @@ static PyObject *participant(const tr_participant_stats *one)
     char state[2] = {(char)one->state, 0};
 
     return Py_BuildValue(
-        "{sI sI sI sI sO sI sI sI sK sK sK sK sK sK sO ss sN ss}", "index", one->index,
+        "{sI sI sI sI sO sI sI sI sK sK sK sK sK sK sO ss sN sN}", "index", one->index,
         "incarnation", one->incarnation, "pid", one->pid, "uid", one->uid, "alive",
         one->alive ? Py_True : Py_False, "loaned", one->loaned, "received", one->received,
         "pinned", one->pinned, "held_bytes", (unsigned long long)one->held_bytes,
@@ -52,8 +52,8 @@ static PyObject *participant(const tr_participant_stats *one)
         (unsigned long long)one->pinned_bytes, "pid_ns", (unsigned long long)one->pid_ns,
         "joined_ns", (unsigned long long)one->joined_ns, "oldest_ns",
         (unsigned long long)one->oldest_ns, "foreign", one->foreign ? Py_True : Py_False,
-        "state", state, "command", PyUnicode_DecodeFSDefault(one->command), "channel",
-        one->channel);
+        "state", state, "command", text_from(one->command), "channel",
+        text_from(one->channel));
 }
 
 static PyObject *channel(const tr_channel_stats *one)
@@ -61,7 +61,7 @@ static PyObject *channel(const tr_channel_stats *one)
     static const char *const kinds[] = {"none", "queue", "broadcast", "board"};
 
     return Py_BuildValue(
-        "{ss ss sI sK sK sK sI sO sO}", "name", one->name, "kind",
+        "{sN ss sI sK sK sK sI sO sO}", "name", text_from(one->name), "kind",
         one->kind < 4 ? kinds[one->kind] : "unknown", "capacity", one->capacity, "depth",
         (unsigned long long)one->depth, "sent", (unsigned long long)one->sent, "received",
         (unsigned long long)one->received, "orphans", one->orphans, "sleeping_receivers",

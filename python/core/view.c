@@ -140,8 +140,7 @@ static PyObject *view_dtype_name(PyObject *self, void *unused)
     (void)unused;
     if (!tensor)
         return NULL;
-    return PyUnicode_FromString(*tensor->descr ? tensor->descr
-                                               : tr_dtype_name(tensor->dtype));
+    return text_from(*tensor->descr ? tensor->descr : tr_dtype_name(tensor->dtype));
 }
 
 static PyObject *view_message(PyObject *self, void *unused)

@@ -186,10 +186,17 @@ class Board(_core.Board, Mapping[str, Any]):
     __hash__ = object.__hash__
     __eq__ = object.__eq__
 
-    def put(self, key: str, value: Any, expected: int | None = None) -> int:
+    def put(
+        self,
+        key: str,
+        value: Any,
+        expected: int | None = None,
+        timeout: float | None = None,
+    ) -> int:
         """Make `value` the newest of `key`; its version. With `expected`, only if that is
-        the version now (0: never put); Stale if not."""
-        return self._put(key, value, expected)
+        the version now (0: never put); Stale if not. Waits `timeout` seconds for a free
+        slot, None for ever; SendTimeout then."""
+        return self._put(key, value, expected, timeout)
 
     def versioned(self, key: str) -> Versioned:
         """The value and its version."""

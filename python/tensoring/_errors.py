@@ -156,12 +156,11 @@ _CLASSES: dict[str, type[Error]] = {
 _AGAIN = CODES["TR_EAGAIN"]
 _TIMED_OUT = CODES["TR_ETIMEDOUT"]
 # What a call was doing decides which of the standard exceptions fits.
-_AGAIN_IN: dict[str, type[Error]] = {"receive": Empty, "send": Full, "loan": Full}
-_TIMED_OUT_IN: dict[str, type[Error]] = {
-    "receive": ReceiveTimeout,
-    "send": SendTimeout,
-    "loan": SendTimeout,
-}
+_NEED_ROOM = ("send", "loan", "publish", "put", "reply")
+_AGAIN_IN: dict[str, type[Error]] = {"receive": Empty} | dict.fromkeys(_NEED_ROOM, Full)
+_TIMED_OUT_IN: dict[str, type[Error]] = {"receive": ReceiveTimeout} | dict.fromkeys(
+    _NEED_ROOM, SendTimeout
+)
 
 
 def make_error(code: int, detail: str, what: str) -> Error:

@@ -96,7 +96,7 @@ def test_late_replies_are_dropped(loop: str, arena: tr.Arena) -> None:
     before = free(arena)
 
     async def main() -> None:
-        with pytest.raises(tr.Timeout, match="no reply.*nobody serves it"):
+        with pytest.raises(tr.Timeout, match=r"no reply.*nobody serves it"):
             await service.call_async(np.zeros(3), timeout=0.01)
         with pytest.raises(tr.NoServer):
             await service.call_async(1, need_server=True)

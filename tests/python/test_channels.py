@@ -243,3 +243,34 @@ def test_closed_with_their_arena() -> None:
         board["x"] = 1
     with pytest.raises(ValueError, match="closed"):
         subscriber.receive(0)
+
+
+def test_a_put_waits_no_longer_than_it_may() -> None:
+    with tr.Arena([(4096, 2)]) as arena:
+        board, queue = arena.board("b"), arena.queue("q")
+        board["k"] = np.zeros(4)
+        queue.send(np.zeros(4))  # the last slot
+        for timeout in (0, 0.01):
+            with pytest.raises(tr.Full):
+                board.put("k", np.ones(4), timeout=timeout)
+        assert board["k"].tolist() == [0, 0, 0, 0]
+
+
+def test_a_reply_waits_no_longer_than_its_request() -> None:
+    """The requester has given up by then; a server must not wait for a slot for ever."""
+    with tr.Arena([(4096, 2)]) as arena:
+        service = arena.service("s")
+        caller = threading.Thread(target=lambda: _give_up(service))
+        caller.start()
+        request = service.queue.receive_message(30)
+        kept = arena._encode(np.zeros(4))  # the last slot
+        caller.join()
+        with pytest.raises(tr.Full):
+            request.reply(np.ones(4))
+        kept.release()
+        request.release()
+
+
+def _give_up(service: tr.Service) -> None:
+    with pytest.raises(tr.Timeout):
+        service.call(np.zeros(4), timeout=0.2)

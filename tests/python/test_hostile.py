@@ -67,6 +67,37 @@ def test_broken_messages(name: str, tmp_path: Path) -> None:
     assert "broken messages" in found.stdout
 
 
+def test_a_scribbler_ends_nobody() -> None:
+    """Two victims go on while another participant writes to every shared word."""
+    program = Path(hostile.__file__).with_name("scribbler.py")
+    seconds = os.environ.get("TR_SCRIBBLE_SECONDS", "5")
+    found = subprocess.run(
+        [sys.executable, str(program), seconds],
+        capture_output=True,
+        text=True,
+        timeout=120 + 3 * float(seconds),
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_texts_of_others_need_not_be_utf8(queue: tr.ArenaQueue) -> None:
+    """Names and content types come from shared memory: what is not UTF-8 is escaped."""
+    message = queue.arena._encode(b"x")
+    message.set(content=(200, "application/x-odd"))
+    queue.send_message(message)
+    memory = queue.arena.fd
+    whole = os.pread(memory, queue.arena.info()["total_bytes"], 0)
+    for text in (b"application/x-odd", b"q"):
+        at = whole.index(text + b"\0")
+        os.pwrite(memory, b"\xff", at)
+    names = [channel["name"] for channel in queue.arena.stats()["channels"]]
+    assert "\\xff" in names
+    found = queue.receive_message(1.0)
+    assert found.content == (200, "\\xffpplication/x-odd")
+    assert found.header()["content_type"] == "\\xffpplication/x-odd"
+
+
 def head(*what: Any) -> bytes:
     return json.dumps(list(what)).encode()
 

@@ -60,7 +60,7 @@ def test_nobody_serves(arena: tr.Arena) -> None:
 
 def test_timeouts_say_why(arena: tr.Arena) -> None:
     service = arena.service("model")
-    with pytest.raises(tr.Timeout, match="nobody had received it.*nobody serves it"):
+    with pytest.raises(tr.Timeout, match=r"nobody had received it.*nobody serves it"):
         service.call(1, timeout=0.05)
     child = start(service)
     assert service.call(1, timeout=30) == 2
@@ -86,7 +86,7 @@ def test_no_time(arena: tr.Arena) -> None:
     for call in (service.call, service.queue.send):
         with pytest.raises(ValueError, match="timeout is -1"):
             call(1, timeout=-1)
-    with pytest.raises(ValueError, match="timeout is -0.5"):
+    with pytest.raises(ValueError, match=r"timeout is -0\.5"):
         service.queue.receive(-0.5)
 
 
