@@ -517,10 +517,21 @@ void segment_detach(struct view *view)
 
 static int punch(const struct view *view, uint32_t slot, uint64_t bytes)
 {
-    int result = fallocate(view->lock_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                           (off_t)view_payload_off(view, slot), (off_t)bytes);
+    uint64_t off = view_payload_off(view, slot);
+    int fd = segment_fd(view);
+    int result = fd < 0 ? madvise(view->base + off, bytes, MADV_REMOVE)
+                        : fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                    (off_t)off, (off_t)bytes);
 
     return result < 0 ? -errno : 0;
+}
+
+/* The program has closed the descriptor, and may have a file of its own by that number. */
+static int populate(const struct view *view, uint64_t off, uint64_t bytes)
+{
+    if (madvise(view->base + off, bytes, MADV_POPULATE_WRITE) == 0)
+        return 0;
+    return errno == EFAULT ? -ENOSPC : -errno;
 }
 
 int segment_reserve_slot(const struct view *view, uint32_t slot,
@@ -528,7 +539,7 @@ int segment_reserve_slot(const struct view *view, uint32_t slot,
 {
     const struct slot_class *class = &view->geo.classes[view_class_of(view, slot)];
     struct slot_record *record = view_record(view, slot);
-    struct reservation want = {.fd = view->lock_fd,
+    struct reservation want = {.fd = segment_fd(view),
                                .ask = !(view->geo.flags & SEGMENT_OVERCOMMIT),
                                .left = class->stride,
                                .asked = class->stride,
@@ -539,7 +550,9 @@ int segment_reserve_slot(const struct view *view, uint32_t slot,
         return 0;
     if (!(view->geo.flags & SEGMENT_OVERCOMMIT) && !limits_spend(class->stride, shortage))
         return -ENOSPC;
-    result = reserve_range(&want, view_payload_off(view, slot), class->stride);
+    result = want.fd < 0
+                 ? populate(view, view_payload_off(view, slot), class->stride)
+                 : reserve_range(&want, view_payload_off(view, slot), class->stride);
     if (result < 0) {
         (void)punch(view, slot, class->stride);
         return result;

@@ -22,13 +22,14 @@ struct world {
 static void make_world(struct world *world, const char *kind)
 {
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
-    tr_slot_class class = {256, 8};
+    tr_slot_class class = {8192, 8};
     int fd;
 
     setenv("TENSORING_NOTIFY", kind, 1);
     options.classes = &class;
     options.class_count = 1;
     options.eventfds = 4;
+    options.flags = TR_ARENA_LAZY;
     assert_ok(tr_arena_create(&world->arena, NULL, &options));
     assert_ok(tr_arena_attach_fd(&world->other, arena_known(world->arena)->view.lock_fd));
     assert_ok(tr_queue_open(world->arena, "q", NULL, &world->queue));
@@ -66,6 +67,7 @@ static void use(struct world *world)
     assert_ok(tr_queue_send(world->queue, loan_i64(world->arena, 1, 1), TR_NOWAIT));
     assert_ok(tr_queue_receive(world->queue, TR_NOWAIT, &message));
     assert_ok(tr_release(message));
+    assert_ok(tr_arena_trim(world->arena, NULL));
     (void)!watch_quiet(&arena_known(world->arena)->peer);
 }
 
