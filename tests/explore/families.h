@@ -27,6 +27,8 @@ extern const struct family newcomer_family;
 /* How many small programs there are, and of how many the outcomes are as they must be. */
 uint32_t litmus_count(void);
 uint32_t litmus_run(void);
+/* The model itself broken on purpose (memory.h): how many ways the small programs notice. */
+uint32_t litmus_flaws(bool verbose);
 
 enum weak_family {
     WEAK_QUEUE,

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "tests/explore/families.h"
+#include "tests/explore/memory.h"
 #include "tests/explore/orders.h"
 
 #define MUTANT_RUNS 250000
@@ -142,7 +143,7 @@ static bool catch_mutant(enum mutant mutant, bool verbose)
 /* Under C11's memory. */
 struct weak {
     uint64_t runs[WEAK_FAMILIES];
-    uint32_t litmus, edges;
+    uint32_t litmus, flaws, edges;
     bool bad;
 };
 
@@ -156,6 +157,7 @@ static void explore_weak(struct weak *weak, const char *only, bool verbose)
     bool edge = only && only[0] == 'E' && only[1] >= '0' && only[1] <= '9';
 
     weak->litmus = litmus_run();
+    weak->flaws = litmus_flaws(verbose);
     for (uint32_t i = 0;
          i < WEAK_FAMILIES && (!only || is(only, "weak") || is(only, "places")); i++) {
         weak->runs[i] = explore_family(&weak_families[i], most_weak_runs());
@@ -167,7 +169,7 @@ static void explore_weak(struct weak *weak, const char *only, bool verbose)
         orders_ends(EDGE_RUNS, edge ? only : NULL, verbose);
     if (is(only, "places"))
         orders_places(EDGE_RUNS / 5);
-    weak->bad |= weak->litmus != litmus_count() ||
+    weak->bad |= weak->litmus != litmus_count() || weak->flaws != FLAW_COUNT - 1 ||
                  (!only && weak->edges != orders_edges());
 }
 
@@ -176,8 +178,8 @@ static void print_weak(const struct weak *weak)
     printf("weak:");
     for (uint32_t i = 0; i < WEAK_FAMILIES; i++)
         printf(" %s=%llu", weak_families[i].name, (unsigned long long)weak->runs[i]);
-    printf("; litmus: %u/%u; edges caught: %u/%u\n", weak->litmus, litmus_count(),
-           weak->edges, orders_edges());
+    printf("; litmus: %u/%u, flaws noticed: %u/%u; edges caught: %u/%u\n", weak->litmus,
+           litmus_count(), weak->flaws, FLAW_COUNT - 1, weak->edges, orders_edges());
 }
 
 int main(int argc, char **argv)

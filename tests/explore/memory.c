@@ -37,6 +37,9 @@ static uint16_t table[TABLE]; /* of words by address and reader, + 1 */
 static struct sight views[ACTORS], orders[ACTORS];
 static uint32_t thread_count;
 
+enum flaw memory_flaw;
+#define FLAWED(name) __builtin_expect(memory_flaw == FLAW_##name, 0)
+
 static void join(struct sight *to, const struct sight *from)
 {
     for (uint32_t i = 0; i < span; i++)
@@ -166,7 +169,7 @@ static bool pass_on(const struct sight *before, uint32_t w, uint32_t i, struct s
 {
     bool more = false;
 
-    if (to->at[w] < i)
+    if (to->at[w] < i || FLAWED(S_PASSES))
         return false;
     for (uint32_t k = 0; k < span; k++)
         if (before->at[k] > to->at[k]) {
@@ -195,7 +198,7 @@ static void order_later(uint32_t w, uint32_t i, const struct sight *before)
 {
     bool more = false;
 
-    for (; i < words[w].count; i++)
+    for (; i < words[w].count && !FLAWED(S_LATER); i++)
         if (store_at(w, i)->ordered) {
             join(&store_at(w, i)->before, before);
             more = true;
@@ -226,7 +229,8 @@ static struct sight before_of(const struct access *access, uint32_t w,
     for (uint32_t i = 0; i < option->wrote; i++) {
         const struct store *store = store_at(w, i);
 
-        join(&before, &store->readers);
+        if (!FLAWED(S_READERS))
+            join(&before, &store->readers);
         if (store->ordered)
             join(&before, &store->before);
     }
@@ -238,7 +242,8 @@ static bool in_order(const struct access *access, uint32_t w, const struct optio
 {
     struct sight before;
 
-    if (access->order != memory_order_seq_cst)
+    if (access->order != memory_order_seq_cst ||
+        (option->wrote ? FLAWED(S_STORES) : FLAWED(S_LOADS)))
         return true;
     before = before_of(access, w, option);
     return option->wrote ? before.at[w] < option->wrote : before.at[w] <= option->read;
@@ -248,7 +253,7 @@ static bool in_order(const struct access *access, uint32_t w, const struct optio
  * it read. */
 static bool gap(uint32_t w, uint32_t i)
 {
-    return i == words[w].count || !store_at(w, i)->change;
+    return i == words[w].count || !store_at(w, i)->change || FLAWED(GAP);
 }
 
 static bool would_swap(const struct access *access, uint32_t w, uint32_t i)
@@ -266,15 +271,21 @@ static bool consider(struct access *access, uint32_t w, uint32_t i, struct optio
     else if (access->shm->kind == SHM_RMW && would_swap(access, w, i))
         option->wrote = i + 1;
     else /* relaxed: of a compare-and-swap that fails */
-        access->order = access->shm->kind == SHM_RMW ? memory_order_relaxed
-                                                     : access->order;
+        access->order = access->shm->kind == SHM_RMW && !FLAWED(FAILED)
+                            ? memory_order_relaxed
+                            : access->order;
     return (!option->wrote || gap(w, option->wrote)) && in_order(access, w, option);
 }
 
 static uint32_t collect(const struct access *access, uint32_t w, struct option *options)
 {
     uint32_t count = 0, oldest = views[access->thread].at[w];
+    bool store = access->shm->kind == SHM_STORE;
 
+    if (store ? FLAWED(PAST) : FLAWED(BACK))
+        oldest = 0;
+    if (store ? FLAWED(AT_END) : FLAWED(NEWEST))
+        oldest = words[w].count - 1;
     for (uint32_t i = words[w].count; i-- > oldest && count < PICKS;) {
         struct access tried = *access;
 
@@ -318,14 +329,16 @@ static void write_it(const struct access *access, uint32_t w, const struct optio
     views[t].at[w] = (uint8_t)i;
     if (store->ordered)
         orders[t].at[w] = (uint8_t)i;
-    if (change && from->releases) { /* goes on with the release sequence */
+    if ((change || FLAWED(CHAIN_ON)) && from->releases &&
+        !FLAWED(CHAIN)) { /* goes on with the release sequence */
         store->carries = from->carries;
         store->before = from->before;
         store->releases = true;
     }
-    if (releases(access->order)) {
+    if ((releases(access->order) && !FLAWED(RELEASE)) || FLAWED(RELAXED)) {
         join(&store->carries, &views[t]);
-        join(&store->before, &orders[t]);
+        if (!FLAWED(S_HAPPENS) || store->ordered)
+            join(&store->before, &orders[t]);
         store->releases = true;
     }
     if (i + 1 == words[w].count)
@@ -341,9 +354,9 @@ static void do_it(const struct access *access, uint32_t w, const struct option *
     if (ordered)
         orders[t] = before_of(access, w, option);
     if (access->shm->kind != SHM_STORE) {
-        if (views[t].at[w] < option->read)
+        if (views[t].at[w] < option->read && !FLAWED(UNREAD))
             views[t].at[w] = (uint8_t)option->read;
-        if (acquires(access->order) && from->releases) {
+        if (acquires(access->order) && from->releases && !FLAWED(ACQUIRE)) {
             join(&views[t], &from->carries);
             join(&orders[t], &from->before);
         }
@@ -381,7 +394,7 @@ const char *memory_touch(uint32_t thread, const void *at, bool write)
     uint32_t w = word_of(at, 0), mine = word_of(at, thread + 1);
 
     words[w].contents = words[mine].contents = true;
-    if (views[thread].at[w] != words[w].count)
+    if (views[thread].at[w] != words[w].count && !FLAWED(LOOKS))
         return write ? "a race: two write the contents"
                      : "a race: contents are read while "
                        "they are written";
@@ -393,7 +406,7 @@ const char *memory_touch(uint32_t thread, const void *at, bool write)
         uint32_t reads = word_of(at, t + 1);
 
         words[reads].contents = true;
-        if (views[thread].at[reads] != words[reads].count)
+        if (views[thread].at[reads] != words[reads].count && !FLAWED(FILLS))
             return "a race: contents are written while they are read";
     }
     views[thread].at[w] = (uint8_t)++words[w].count;
@@ -402,6 +415,8 @@ const char *memory_touch(uint32_t thread, const void *at, bool write)
 
 void memory_join(uint32_t to, uint32_t from)
 {
+    if (FLAWED(DEATH))
+        return;
     join(&views[to], &views[from]);
     join(&orders[to], &orders[from]);
 }

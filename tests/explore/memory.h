@@ -54,6 +54,39 @@ struct answer {
 /* Which of @p count possibilities: 0 is the newest. */
 typedef uint32_t memory_pick(uint32_t count);
 
+/* The model broken on purpose, one way at a time: a litmus test must notice each. */
+#define FLAWS(X)                                                             \
+    X(NEWEST, "a load reads the newest store only")                          \
+    X(AT_END, "a store goes to the end only")                                \
+    X(BACK, "a load may read what its actor has seen replaced")              \
+    X(PAST, "a store may go before one that its actor has seen")             \
+    X(UNREAD, "what was read is not remembered")                             \
+    X(ACQUIRE, "an acquire load learns nothing")                             \
+    X(RELEASE, "a release store tells nothing")                              \
+    X(RELAXED, "a relaxed store tells what a release store tells")           \
+    X(CHAIN, "a read-modify-write ends a release sequence")                  \
+    X(CHAIN_ON, "a store goes on with a release sequence")                   \
+    X(GAP, "a store may come between a change and what that read")           \
+    X(FAILED, "a compare-and-swap that fails acquires")                      \
+    X(S_LOADS, "seq_cst loads are not in S")                                 \
+    X(S_STORES, "seq_cst stores are not in S")                               \
+    X(S_HAPPENS, "S does not contain happens-before")                        \
+    X(S_READERS, "S does not put a load before the stores that replace it")  \
+    X(S_LATER, "S does not put what comes in between before what was there") \
+    X(S_PASSES, "S is not transitive")                                       \
+    X(LOOKS, "looks at contents do not race")                                \
+    X(FILLS, "writes of contents do not race with looks")                    \
+    X(DEATH, "nothing is learnt from the dead")
+
+enum flaw {
+    FLAW_NONE,
+#define FLAW_NAME(name, what) FLAW_##name,
+    FLAWS(FLAW_NAME)
+#undef FLAW_NAME
+        FLAW_COUNT
+};
+extern enum flaw memory_flaw;
+
 void memory_start(uint32_t threads);
 void memory_access(const struct access *access, memory_pick *pick, struct answer *answer);
 

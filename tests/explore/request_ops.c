@@ -2,6 +2,7 @@
 #include "tests/explore/request_ops.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "ipc/participant.h"
 #include "ipc/request.h"
@@ -38,6 +39,8 @@ void request_build(const struct scenario *scenario)
                 world_local(&sights[a][name[0] - 'a'].passed);
     }
     tickets = inbox_own(&client, own[INBOX].index, scenario->tickets);
+    if (!tickets) /* a scenario without tickets */
+        abort();
     for (uint32_t i = 0; i < scenario->slots; i++)
         world_watch(&view_record(&world.view, i)->reply_to);
 }
