@@ -18,10 +18,9 @@ from tensoring._structure import broken, head_of, integers
 from tensoring.serializers import Array, Unsupported, register
 
 
-def _is(obj: Any, module: str, *names: str) -> bool:
-    found = sys.modules.get(module)
-    kinds = tuple(getattr(found, name) for name in names if hasattr(found, name))
-    return bool(kinds) and isinstance(obj, kinds)
+def _is(obj: Any, module: str, name: str) -> bool:
+    kind = getattr(sys.modules.get(module), name, None)
+    return isinstance(kind, type) and isinstance(obj, kind)
 
 
 # ---- torch
