@@ -390,8 +390,8 @@ async def _ask(
 
 
 async def call(queue: ArenaQueue, obj: Any, timeout: float | None) -> Any:
-    """Ask, and wait for the answer, or for the request to end at its deadline. A cancelled
-    call is given up."""
+    """Ask, and wait for the answer, or for the request to end at its deadline. A
+    cancelled call is given up."""
     hub = hub_of(queue.arena)
     ticket, waiter = await _ask(hub, queue, obj, timeout)
     try:

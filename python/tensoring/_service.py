@@ -58,8 +58,8 @@ class Service:
     def call(
         self, obj: Any, timeout: float | None = None, need_server: bool = False
     ) -> Any:
-        """Send `obj`, wait for the answer. The timeout in seconds is for all of it; 0 gives
-        a server no time. With need_server, NoServer at once if nobody serves."""
+        """Send `obj`, wait for the answer. The timeout in seconds is for all of it; 0
+        gives a server no time. With need_server, NoServer at once if nobody serves."""
         self._check_servers(need_server)
         return self._queue._call(obj, timeout)
 

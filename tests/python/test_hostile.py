@@ -23,7 +23,7 @@ import tensoring as tr
 from conftest import NAME
 from tensoring import serializers
 
-SECONDS = os.environ.get("TR_FUZZ_SECONDS", "2")
+SECONDS = os.environ.get("TR_FUZZ_SECONDS", "1")
 NEEDS = {
     "sparse": "scipy.sparse",
     "pandas": "pandas",
