@@ -85,8 +85,8 @@ static inline void arena_pulse(struct tr_arena *arena)
 /* Bytes that have memory by now. */
 uint64_t arena_resident(const struct tr_arena *arena);
 
-/* "participant 3 (pid 4711) holds 12, participant 5 (pid 4712) holds 4; 8 are queued": who
- * has the slots of class @p c. Appended to the error detail. */
-void arena_explain_holders(struct tr_arena *arena, uint32_t c);
+/* "; 8 queued, 0 shared, participant 3 (pid 4711, stopped) holds 12": which processes have the
+ * slots of class @p c, with their @p states or without. Appended to the error detail. */
+void arena_explain_holders(struct tr_arena *arena, uint32_t c, bool states);
 
 #endif

@@ -15,6 +15,7 @@
 #include "src/error.h"
 #include "src/message_table.h"
 #include "src/options.h"
+#include "src/whois.h"
 
 /* The smallest class that fits, or class_count. */
 static uint32_t choose_class(const struct view *view, const struct plan *plan)
@@ -62,7 +63,7 @@ static int loan_slowly(struct tr_arena *arena, struct wanted *wanted, int64_t ti
     result = tr_fail_wait(result, "loan: all %u slots of %lu bytes are in use",
                           arena->view.geo.classes[wanted->c].count,
                           (unsigned long)arena->view.geo.classes[wanted->c].slot_bytes);
-    arena_explain_holders(arena, wanted->c);
+    arena_explain_holders(arena, wanted->c, result == TR_ETIMEDOUT);
     return result;
 }
 
@@ -274,7 +275,15 @@ int message_describe(struct message *message, const tr_tensor_spec *spec, uint64
     return descriptor_read(message, view->base);
 }
 
-void arena_explain_holders(struct tr_arena *arena, uint32_t c)
+/* What it does costs some system calls: not for one that did not wait. */
+static void add_holder(const struct tr_arena *arena, uint32_t who, bool state)
+{
+    tr_fail_more(", participant %u (pid %u%s%s)", who,
+                 shm_get(&view_participant(&arena->view, who)->pid), state ? ", " : "",
+                 state ? whois_state(&arena->view, arena->peer.who, who) : "");
+}
+
+void arena_explain_holders(struct tr_arena *arena, uint32_t c, bool states)
 {
     const struct view *view = &arena->view;
     const struct slot_class *class = &view->geo.classes[c];
@@ -297,8 +306,8 @@ void arena_explain_holders(struct tr_arena *arena, uint32_t c)
 
         if (!held[i] && !reads)
             continue;
-        tr_fail_more(", participant %u (pid %u) holds %u", i,
-                     shm_get(&view_participant(view, i)->pid), held[i]);
+        add_holder(arena, i, states);
+        tr_fail_more(" holds %u", held[i]);
         if (reads)
             tr_fail_more(" and reads %u", reads);
         shown++;

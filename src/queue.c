@@ -196,10 +196,15 @@ static int try_send(void *context)
 
 static int explain_send(const tr_queue *queue, int result)
 {
+    int code;
+
     if (result == -ESHUTDOWN)
         return tr_fail(TR_ECLOSED, "send: queue \"%s\" is closed", queue->name);
-    return tr_fail_wait(result, "send: queue \"%s\" is full, it holds %u messages",
+    code = tr_fail_wait(result, "send: queue \"%s\" is full, it holds %u messages",
                         queue->name, queue->ring.capacity);
+    if (code == TR_ETIMEDOUT) /* to look costs a pass over the slots */
+        request_explain_queue(queue->arena, queue->ring.index);
+    return code;
 }
 
 int tr_queue_send(tr_queue *handle, tr_message *given, int64_t timeout_ns)

@@ -250,7 +250,8 @@ int tr_request(tr_queue *handle, tr_message *message, int64_t timeout_ns,
     result = send_request(replying.inbox, queue, message, false, timeout_ns, deadline,
                           &replying.ticket);
     if (result == TR_EAGAIN || result == TR_ETIMEDOUT || result == TR_EINTR) {
-        request_explain_queue(queue->arena, queue->ring.index);
+        if (result != TR_ETIMEDOUT) /* which the send has explained */
+            request_explain_queue(queue->arena, queue->ring.index);
         (void)tr_release(message);
     }
     if (result < 0)

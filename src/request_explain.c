@@ -38,56 +38,93 @@ void request_explain_one(const struct tr_arena *arena, uint32_t slot, uint64_t r
     }
 }
 
-void request_explain_service(const struct tr_arena *arena, uint32_t channel)
+/* What is in the queue and of it, by the slots: what was taken back leaves its cell behind. */
+struct contents {
+    uint32_t waiting;
+    uint32_t held[MAX_PARTICIPANTS];
+};
+
+static void count_contents(const struct view *view, uint32_t channel,
+                           struct contents *contents)
+{
+    for (uint32_t i = 0; i < view->geo.slot_count; i++) {
+        struct slot_record *record = view_record(view, i);
+        /* relaxed: a report, not a decision. */
+        uint64_t word = shm_get(&record->owner);
+        enum slot_state state = SLOT_STATE(word);
+
+        if (WHERE_CHANNEL(slot_where(record, word)) != channel)
+            continue;
+        contents->waiting += state == SLOT_QUEUED || state == SLOT_ORPHAN;
+        if (state == SLOT_RECEIVED)
+            contents->held[SLOT_WHO(word) % MAX_PARTICIPANTS]++;
+    }
+}
+
+static void explain_service(const struct tr_arena *arena, uint32_t channel,
+                            const struct contents *contents)
 {
     char name[CHANNEL_NAME];
-    struct ring ring;
-    uint64_t waiting;
-    uint32_t serve;
+    uint32_t serve = receivers_count(&arena->view, channel);
 
-    if (channel >= arena->view.geo.channel_count ||
-        channel_ring(&arena->view, channel, &ring) < 0)
-        return;
     channel_name(&arena->view, channel, name);
-    waiting = ring_depth(&ring);
-    serve = receivers_count(&arena->view, channel);
-    tr_fail_more("; %lu wait%s in queue \"%s\"", (unsigned long)waiting,
-                 waiting == 1 ? "s" : "", name);
+    tr_fail_more("; %u wait%s in queue \"%s\"", contents->waiting,
+                 contents->waiting == 1 ? "s" : "", name);
     if (serve == 0)
         tr_fail_more(", nobody serves it");
     else
         tr_fail_more(", %u process%s serve%s it", serve, serve == 1 ? "" : "es",
                      serve == 1 ? "s" : "");
-    if (shm_get(&ring.channel->closed))
+    if (shm_get(&view_channel(&arena->view, channel)->closed))
         tr_fail_more(", it is closed");
 }
 
-void request_explain_queue(const struct tr_arena *arena, uint32_t channel)
+static void explain_hands(const struct tr_arena *arena, uint32_t channel,
+                          const struct contents *contents)
 {
     const struct view *view = &arena->view;
-    uint32_t held[MAX_PARTICIPANTS] = {0}, shown = 0;
+    uint32_t shown = 0;
 
-    request_explain_service(arena, channel);
-    for (uint32_t i = 0; i < view->geo.slot_count; i++) {
-        struct slot_record *record = view_record(view, i);
-        uint64_t word = shm_get(&record->owner);
-
-        if (SLOT_STATE(word) == SLOT_RECEIVED &&
-            WHERE_CHANNEL(slot_where(record, word)) == channel)
-            held[SLOT_WHO(word) % MAX_PARTICIPANTS]++;
-    }
     for (uint32_t i = 0; i < view->geo.participant_count && shown < SHOWN; i++)
-        if (held[i]) {
+        if (contents->held[i]) {
             add_participant(arena, i);
-            tr_fail_more(" has %u in hand", held[i]);
+            tr_fail_more(" has %u in hand", contents->held[i]);
             shown++;
         }
     if (!shown)
         tr_fail_more(", nobody has any in hand");
     for (uint32_t i = 0; i < view->geo.participant_count && shown < SHOWN; i++)
-        if (!held[i] && receivers_has(view, channel, i)) {
+        if (!contents->held[i] && receivers_has(view, channel, i)) {
             add_participant(arena, i);
             tr_fail_more(" has none");
             shown++;
         }
+}
+
+static bool is_queue(const struct view *view, uint32_t channel)
+{
+    struct ring ring;
+
+    return channel < view->geo.channel_count && channel_ring(view, channel, &ring) == 0;
+}
+
+void request_explain_service(const struct tr_arena *arena, uint32_t channel)
+{
+    struct contents contents = {0};
+
+    if (!is_queue(&arena->view, channel))
+        return;
+    count_contents(&arena->view, channel, &contents);
+    explain_service(arena, channel, &contents);
+}
+
+void request_explain_queue(const struct tr_arena *arena, uint32_t channel)
+{
+    struct contents contents = {0};
+
+    if (!is_queue(&arena->view, channel))
+        return;
+    count_contents(&arena->view, channel, &contents);
+    explain_service(arena, channel, &contents);
+    explain_hands(arena, channel, &contents);
 }

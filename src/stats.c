@@ -7,6 +7,7 @@
 #include "ipc/board.h"
 #include "ipc/channel.h"
 #include "ipc/participant.h"
+#include "ipc/receivers.h"
 #include "ipc/shared.h"
 #include "ipc/wake.h"
 #include "src/arena.h"
@@ -154,6 +155,8 @@ static void read_channel(const struct view *view, uint32_t i, const struct tally
     out->sent = shm_get(&channel->tail);
     out->received = shm_get(&channel->head);
     out->orphans = tally->orphans;
+    if (out->kind == CHANNEL_QUEUE)
+        out->receivers = receivers_count(view, i);
     out->depth = out->kind == CHANNEL_QUEUE ? tally->queued + tally->orphans
                                             : tally->shared;
 }

@@ -57,13 +57,15 @@ TR_API void tr_queue_close(tr_queue *queue);
  * @param message     loaned, or received and now forwarded without a copy; of the queue's
  *                    own arena
  * @param timeout_ns  how long to wait for room
- * @return 0, TR_EAGAIN (TR_NOWAIT and full), TR_ETIMEDOUT, TR_EINTR, TR_ECLOSED, TR_EINVAL
+ * @return 0, TR_EAGAIN (TR_NOWAIT and full), TR_ETIMEDOUT (the detail tells which processes
+ *         receive from the queue, and what they have in hand), TR_EINTR, TR_ECLOSED, TR_EINVAL
  *         (another arena, or a shared message), TR_EFORK, TR_ECORRUPT
  *
  * Owner:    the queue on 0; on any error nothing has changed hands.
  * Threads:  any; no other thread may be using @p message.
  * Progress: lock-free when there is room, else blocks up to the timeout.
- * Syscalls: none when there is room and nobody sleeps; one wake if somebody does.
+ * Syscalls: none when there is room and nobody sleeps; one wake if somebody does; some for
+ *           the detail of TR_ETIMEDOUT.
  * Crash:    killed inside, the message is delivered whole or not at all: reap finishes a send
  *           that had begun, and frees the slot of one that had not.
  */

@@ -91,7 +91,7 @@ typedef struct tr_channel_stats {
     uint32_t sleeping_senders;
     uint32_t
         orphans; /**< queue: messages of dead receivers, in their slots, not in the ring */
-    uint32_t reserved;
+    uint32_t receivers; /**< queue: as tr_queue_receivers() */
 } tr_channel_stats;
 TR_ASSERT_SIZE(tr_channel_stats, 112);
 
@@ -108,7 +108,8 @@ TR_API TR_CHECK int tr_stats_participants(tr_arena *arena, tr_participant_stats 
 /** The channels there are, at most @p capacity of them: a pass over all slots, and over the
  *  keys of boards.
  *  @param count  how many were written
- *  @return 0. Threads: any. Syscalls: none. Crash: -. */
+ *  @return 0. Threads: any. Syscalls: a few for each process that receives from a queue.
+ *  Crash: -. */
 TR_API TR_CHECK int tr_stats_channels(tr_arena *arena, tr_channel_stats *out,
                                       size_t capacity, size_t *count);
 

@@ -60,13 +60,14 @@ static PyObject *channel(const tr_channel_stats *one)
 {
     static const char *const kinds[] = {"none", "queue", "broadcast", "board"};
 
-    return Py_BuildValue(
-        "{sN ss sI sK sK sK sI sO sO}", "name", text_from(one->name), "kind",
-        one->kind < 4 ? kinds[one->kind] : "unknown", "capacity", one->capacity, "depth",
-        (unsigned long long)one->depth, "sent", (unsigned long long)one->sent, "received",
-        (unsigned long long)one->received, "orphans", one->orphans, "sleeping_receivers",
-        one->sleeping_receivers ? Py_True : Py_False, "sleeping_senders",
-        one->sleeping_senders ? Py_True : Py_False);
+    return Py_BuildValue("{sN ss sI sK sK sK sI sI sO sO}", "name", text_from(one->name),
+                         "kind", one->kind < 4 ? kinds[one->kind] : "unknown", "capacity",
+                         one->capacity, "depth", (unsigned long long)one->depth, "sent",
+                         (unsigned long long)one->sent, "received",
+                         (unsigned long long)one->received, "orphans", one->orphans,
+                         "receivers", one->receivers, "sleeping_receivers",
+                         one->sleeping_receivers ? Py_True : Py_False, "sleeping_senders",
+                         one->sleeping_senders ? Py_True : Py_False);
 }
 
 static int append(PyObject *list, PyObject *item)

@@ -1,24 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /* What arenas are doing: ls, stat, who. They look, and join nothing. */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "arena_args.h"
+#include "blocked.h"
 #include "cli.h"
 #include "find.h"
+#include "text.h"
 
 static void print_row(const struct place *place, void *unused)
 {
-    char people[16] = "?";
+    char people[16] = "?", name[PATH_MAX];
     int alive;
     const char *state = place_condition(place->name, &alive);
 
     (void)unused;
     if (alive >= 0)
         snprintf(people, sizeof(people), "%d", alive);
-    printf("%-32s %10" PRIu64 " KiB  %04o  uid %-6u %3s participants  %s\n", place->name,
+    printf("%-32s %10" PRIu64 " KiB  %04o  uid %-6u %3s participants  %s\n",
+           printable(place->name, name, sizeof(name)),
            (uint64_t)place->file.st_size / 1024, place->file.st_mode & 07777,
            place->file.st_uid, people, state);
 }
@@ -26,12 +30,12 @@ static void print_row(const struct place *place, void *unused)
 static void add_row(const struct place *place, void *list)
 {
     cJSON *json = cJSON_CreateObject();
-    char mode[8];
+    char mode[8], name[PATH_MAX];
     int alive;
     const char *state = place_condition(place->name, &alive);
 
     snprintf(mode, sizeof(mode), "%04o", place->file.st_mode & 07777);
-    cJSON_AddStringToObject(json, "name", place->name);
+    cJSON_AddStringToObject(json, "name", printable(place->name, name, sizeof(name)));
     cJSON_AddBoolToObject(json, "anonymous", strchr(place->name, '/') != NULL);
     cJSON_AddNumberToObject(json, "bytes", (double)place->file.st_size);
     cJSON_AddStringToObject(json, "mode", mode);
@@ -79,9 +83,10 @@ static void print_channel(const tr_channel_stats *one)
            one->sleeping_senders ? ", senders wait" : "");
 }
 
-static void print_stats(const tr_stats *stats, const tr_channel_stats *channel,
-                        size_t count)
+static void print_stats(const struct findings *found)
 {
+    const tr_stats *stats = &found->stats;
+
     printf("%u participants, %u channels, %u slots: %u free, %u loaned, %u queued, "
            "%u orphaned, %u received, %u kept, %u on boards, %u pinned, %u retired\n",
            stats->participants, stats->channels, stats->slots, stats->slots_free,
@@ -91,8 +96,9 @@ static void print_stats(const tr_stats *stats, const tr_channel_stats *channel,
 #define PRINT(name, text) printf("  %-14s %12" PRIu64 "  %s\n", #name, stats->name, text);
     TR_COUNTERS(PRINT)
 #undef PRINT
-    for (size_t i = 0; i < count; i++)
-        print_channel(&channel[i]);
+    for (size_t i = 0; i < found->channels; i++)
+        print_channel(&found->channel[i]);
+    print_blocked(found);
 }
 
 static void add_count(cJSON *json, const char *name, bool known, uint64_t value)
@@ -113,14 +119,15 @@ static cJSON *channel_json(const tr_channel_stats *one)
     add_count(json, "received", one->kind != BOARD, one->received);
     add_count(json, "changes", one->kind == BOARD, one->sent);
     add_count(json, "orphans", one->kind == QUEUE, one->orphans);
+    add_count(json, "receivers", one->kind == QUEUE, one->receivers);
     cJSON_AddBoolToObject(json, "receivers_wait", one->sleeping_receivers != 0);
     cJSON_AddBoolToObject(json, "senders_wait", one->sleeping_senders != 0);
     return json;
 }
 
-static cJSON *stats_json(const tr_stats *stats, const tr_channel_stats *channel,
-                         size_t count)
+static cJSON *stats_json(const struct findings *found)
 {
+    const tr_stats *stats = &found->stats;
     cJSON *json = cJSON_CreateObject();
     cJSON *list;
 
@@ -140,8 +147,9 @@ static cJSON *stats_json(const tr_stats *stats, const tr_channel_stats *channel,
     TR_COUNTERS(ADD)
 #undef ADD
     list = cJSON_AddArrayToObject(json, "channel");
-    for (size_t i = 0; i < count; i++)
-        cJSON_AddItemToArray(list, channel_json(&channel[i]));
+    for (size_t i = 0; i < found->channels; i++)
+        cJSON_AddItemToArray(list, channel_json(&found->channel[i]));
+    cJSON_AddItemToObject(json, "blocked", blocked_json(found));
     return json;
 }
 
@@ -161,45 +169,51 @@ static void show(struct report *report, cJSON *json)
         report->code |= print_json(json);
 }
 
-static void stat_one(const struct place *place, void *context)
+static int find_all(const tr_look *look, struct findings *found)
 {
-    static tr_channel_stats channel[TR_MAX_CHANNELS];
-    struct report *report = context;
-    tr_stats stats = {.struct_size = sizeof(stats)};
-    size_t count = 0;
-    tr_look *look;
-    int err = look_at(place->name, &look);
+    int err;
 
-    report->count++;
+    found->stats.struct_size = sizeof(found->stats);
+    err = tr_look_stats(look, &found->stats);
+    if (!err)
+        err = tr_look_channels(look, found->channel, TR_MAX_CHANNELS, &found->channels);
+    if (!err)
+        err = tr_look_participants(look, found->person, TR_MAX_PARTICIPANTS,
+                                   &found->people);
+    for (size_t i = 0; !err && i < found->channels; i++)
+        make_printable(found->channel[i].name);
+    for (size_t i = 0; !err && i < found->people; i++) {
+        make_printable(found->person[i].command);
+        make_printable(found->person[i].channel);
+    }
+    return err;
+}
+
+static int look_for(const char *name, struct findings *found)
+{
+    tr_look *look;
+    int err = look_at(name, &look);
+
     if (!err) {
-        err = tr_look_stats(look, &stats);
-        if (!err)
-            err = tr_look_channels(look, channel, TR_MAX_CHANNELS, &count);
+        err = find_all(look, found);
         tr_look_close(look);
     }
+    return err;
+}
+
+static void stat_one(const struct place *place, void *context)
+{
+    static struct findings found;
+    struct report *report = context;
+    int err = look_for(place->name, &found);
+
+    report->count++;
     if (err)
         report->code |= complain(place->name, err);
     else if (report->args->json)
-        show(report, stats_json(&stats, channel, count));
+        show(report, stats_json(&found));
     else
-        print_stats(&stats, channel, count);
-}
-
-/* Whether it stands still is what an operator asks first. */
-static const char *condition_of(const tr_participant_stats *one)
-{
-    if (!one->alive)
-        return "dead";
-    switch (one->state) {
-    case 'T':
-        return "stopped";
-    case 't':
-        return "traced";
-    case 'Z':
-        return "zombie";
-    default:
-        return "alive";
-    }
+        print_stats(&found);
 }
 
 /* "12 s", "n/a" */
@@ -266,40 +280,37 @@ static cJSON *person_json(const tr_participant_stats *one)
     return json;
 }
 
-static cJSON *people_json(const tr_participant_stats *list, size_t count)
+static cJSON *people_json(const struct findings *found)
 {
     cJSON *json = cJSON_CreateArray();
 
-    for (size_t i = 0; i < count; i++)
-        cJSON_AddItemToArray(json, person_json(&list[i]));
+    for (size_t i = 0; i < found->people; i++)
+        cJSON_AddItemToArray(json, person_json(&found->person[i]));
     return json;
 }
 
 static void who_one(const struct place *place, void *context)
 {
-    static tr_participant_stats list[TR_MAX_PARTICIPANTS];
+    static struct findings found;
     struct report *report = context;
-    size_t count = 0;
-    tr_look *look;
-    int err = look_at(place->name, &look);
+    int err = look_for(place->name, &found);
 
     report->count++;
-    if (!err) {
-        err = tr_look_participants(look, list, TR_MAX_PARTICIPANTS, &count);
-        tr_look_close(look);
-    }
     if (err)
         report->code |= complain(place->name, err);
     else if (report->args->json)
-        show(report, people_json(list, count));
+        show(report, people_json(&found));
     else
-        for (size_t i = 0; i < count; i++)
-            print_person(&list[i]);
+        for (size_t i = 0; i < found.people; i++)
+            print_person(&found.person[i]);
 }
 
 static void title(const struct place *place)
 {
-    printf("%s (%s)\n", place->name, place->alias);
+    char name[PATH_MAX], alias[PATH_MAX];
+
+    printf("%s (%s)\n", printable(place->name, name, sizeof(name)),
+           printable(place->alias, alias, sizeof(alias)));
 }
 
 static void stat_titled(const struct place *place, void *context)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <argp.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <tensoring/version.h>
 
 #include "cli.h"
+#include "text.h"
 
 static const struct command {
     const char *name;
@@ -30,10 +32,11 @@ enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 int complain(const char *what, int err)
 {
-    const char *detail = tr_error_detail();
+    char detail[1024], about[PATH_MAX];
 
-    fprintf(stderr, "tensoring: %s: %s%s%s\n", what, tr_strerror(err),
-            *detail ? ": " : "", detail);
+    printable(tr_error_detail(), detail, sizeof(detail));
+    fprintf(stderr, "tensoring: %s: %s%s%s\n", printable(what, about, sizeof(about)),
+            tr_strerror(err), *detail ? ": " : "", detail);
     return 1;
 }
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What is done about the dead: reap, gc. */
+#include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "arena_args.h"
 #include "cli.h"
 #include "find.h"
+#include "text.h"
 
 /* Whether somebody is dead there, and the counters so far. A TR_E... code. */
 static int look_for_dead(const char *name, bool *dead, tr_stats *stats)
@@ -85,14 +87,16 @@ struct gc {
 static void count_dead(const struct place *place, void *context)
 {
     struct gc *gc = context;
+    char name[PATH_MAX];
 
     if (place->file.st_uid != geteuid() || !place_is_dead(place))
         return;
     gc->count++;
+    printable(place->name, name, sizeof(name));
     if (gc->json)
-        cJSON_AddItemToArray(gc->list, cJSON_CreateString(place->name));
+        cJSON_AddItemToArray(gc->list, cJSON_CreateString(name));
     else
-        printf("%s\n", place->name);
+        puts(name);
 }
 
 int cmd_gc(int argc, char **argv)

@@ -428,6 +428,39 @@ static void the_detail_says_who_serves(void **state)
     end(arena, queue, 8);
 }
 
+static void a_full_queue_says_which_processes_have_its_messages(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
+    tr_queue *queue;
+    tr_message *message, *none;
+    pid_t child;
+    (void)state;
+
+    options.capacity = 2;
+    assert_ok(tr_queue_open(arena, "few", &options, &queue));
+    assert_ok(tr_queue_send(queue, loan_i64(arena, 1, 1), TR_NOWAIT));
+    child = serve(arena, queue, true);
+    assert_int_equal(kill(child, SIGSTOP), 0);
+    assert_int_equal(waitpid(child, NULL, WUNTRACED), child);
+    for (int i = 0; i < 2; i++)
+        assert_ok(tr_queue_send(queue, loan_i64(arena, 1, i), TR_NOWAIT));
+    message = loan_i64(arena, 1, 2);
+    assert_int_equal(tr_queue_send(queue, message, 1000), TR_ETIMEDOUT);
+    assert_detail("is full, it holds 2 messages; 2 wait in queue");
+    assert_detail("1 process serves it, participant 1");
+    assert_detail("stopped) has 1 in hand");
+    for (int i = 0; i < 4; i++)
+        (void)loan_i64(arena, 1, i);
+    assert_int_equal(tr_loan_bytes(arena, 8, 1000, &none), TR_ETIMEDOUT);
+    assert_detail("stopped) holds 1");
+    kill_and_bury(child);
+    assert_int_equal(tr_queue_send(queue, message, 1000), TR_ETIMEDOUT);
+    assert_detail("nobody serves it");
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
 /* Its server dies, nobody has it in hand: it is taken back from where it waits for another. */
 static void what_waits_for_another_server_is_taken_back(void **state)
 {
@@ -486,6 +519,7 @@ int main(void)
         cmocka_unit_test(sleepers_learn_of_new_deadlines),
         cmocka_unit_test(a_service_knows_its_servers),
         cmocka_unit_test(the_detail_says_who_serves),
+        cmocka_unit_test(a_full_queue_says_which_processes_have_its_messages),
         cmocka_unit_test(what_waits_for_another_server_is_taken_back),
         cmocka_unit_test(damaged_requests_are_refused),
     };

@@ -178,6 +178,7 @@ static void nobody_serves(void **state)
                      TR_ETIMEDOUT);
     assert_null(reply);
     assert_detail("nobody had received it");
+    assert_detail("; 0 wait in queue \"ask\""); /* it was taken back */
     assert_detail("nobody has any in hand");
     for (int i = 0; i < 8; i++)
         assert_ok(tr_queue_send(queue, loan_i64(arena, 1, i), TR_NOWAIT));

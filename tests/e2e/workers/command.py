@@ -270,6 +270,19 @@ class Options(ctypes.Structure):
     )
 
 
+class QueueOptions(ctypes.Structure):
+    """tr_queue_options."""
+
+    _fields_ = (
+        ("struct_size", ctypes.c_uint32),
+        ("capacity", ctypes.c_uint32),
+        ("policy", ctypes.c_uint32),
+        ("max_deliveries", ctypes.c_uint32),
+        ("stamp", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+    )
+
+
 class Arenas(unittest.TestCase):
     """One living and one dead participant, of a named arena."""
 
@@ -452,6 +465,69 @@ class Arenas(unittest.TestCase):
         self.assertIn("1 of dead receivers", tensoring("stat", self.name))
         os.close(reader)
         os.close(writer)
+
+    def hold_and_stop(self, held: int) -> int:
+        """A child that has received so many messages and is stopped."""
+        reader, writer = os.pipe()
+
+        def stop() -> None:
+            for _ in range(held):
+                self.receive()
+            os.write(writer, b"x")
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+        pid = self.fork_and(stop)
+        os.read(reader, 1)
+        os.waitpid(pid, os.WUNTRACED)
+        os.close(reader)
+        os.close(writer)
+        return pid
+
+    def test_what_blocks(self) -> None:
+        queue = ctypes.c_void_p()
+        options = QueueOptions(ctypes.sizeof(QueueOptions), 3, 0, 3, 0, 0)
+        err = self.library.tr_queue_open(
+            self.arena, b"jobs", ctypes.byref(options), ctypes.byref(queue)
+        )
+        self.assertEqual(err, 0)
+        self.send()
+        self.send()
+        self.assertNotIn("blocked", tensoring("stat", self.name))
+        pid = self.hold_and_stop(2)
+        self.assertEqual(self.channel("jobs")["receivers"], 1)
+        for _ in range(self.channel("jobs")["capacity"]):
+            self.send()
+        blocked = self.counters()["blocked"]
+        self.assertEqual(
+            [(b["queue"], [(x["pid"], x["state"], x["has"]) for x in b["by"]]) for b in blocked],
+            [("jobs", [(pid, "stopped", 2)])],
+        )
+        text = next(x for x in tensoring("stat", self.name).splitlines() if "blocked" in x)
+        self.assertIn("full queue jobs, which 1 process receives from", text)
+        self.assertIn(f"process {pid} ", text)
+        self.assertIn("(stopped) has 2 of its messages in hand", text)
+        self.end(pid)
+        text = tensoring("stat", self.name)
+        self.assertIn("which 0 processes receive from", text)
+
+    def test_texts_of_others_are_escaped(self) -> None:
+        queue = ctypes.c_void_p()
+        name = b"a\x1b[2J\xc2\x9b\xff\xe2\x82\xac"
+        err = self.library.tr_queue_open(self.arena, name, None, ctypes.byref(queue))
+        self.assertEqual(err, 0)
+
+        def rename() -> None:
+            Path("/proc/self/comm").write_bytes(b"\x1b]0;x\xff")
+            self.receive(timeout_ns=-1)
+
+        pid = self.fork_and(rename)
+        while pid not in {p["pid"] for p in json.loads(tensoring("who", self.name, "--json"))}:
+            pass
+        self.assertEqual(self.channel("a?[2J???€")["kind"], "queue")
+        for command in ("stat", "who"):
+            self.assertNotIn("\x1b", tensoring(command, self.name))
+        people = {p["pid"]: p for p in json.loads(tensoring("who", self.name, "--json"))}
+        self.assertEqual(people[pid]["command"], "?]0;x?")
 
     def test_parts_add_up(self) -> None:
         self.send()

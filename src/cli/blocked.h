@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* blocked.h - what stands still in an arena, and which processes have what it waits for. */
+#ifndef TR_CLI_BLOCKED_H
+#define TR_CLI_BLOCKED_H
+
+#include <tensoring/stats.h>
+
+#include "cli.h"
+
+/* What one look has found. */
+struct findings {
+    tr_stats stats;
+    tr_channel_stats channel[TR_MAX_CHANNELS];
+    size_t channels;
+    tr_participant_stats person[TR_MAX_PARTICIPANTS];
+    size_t people;
+};
+
+/* "alive", "stopped", "dead", ... */
+const char *condition_of(const tr_participant_stats *one);
+
+/* A line for each queue that is full, and one if no slot can be had. */
+void print_blocked(const struct findings *found);
+
+/* The same as a list. */
+cJSON *blocked_json(const struct findings *found);
+
+#endif
