@@ -36,7 +36,7 @@ static uint64_t time_attach(const char *name, uint64_t *sum)
     tr_arena_info info = {.struct_size = sizeof info};
     const uint64_t start = clock_ns();
 
-    if (tr_arena_attach(&arena, name) != 0)
+    if (tr_arena_attach(&arena, name, NULL) != 0)
         die("tr_arena_attach: %s", tr_error_detail());
     const uint64_t attached = clock_ns();
     if (tr_arena_info_read(arena, &info) != 0)

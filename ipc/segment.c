@@ -293,19 +293,46 @@ static bool in_group(gid_t gid)
     return gid == getegid();
 }
 
-/* Whose file we believe in: our own, root's, and what one of our groups shares. Not that of
- * whoever came first with the name, even if root could open it. */
-static int check_file(const struct stat *st, struct segment_report *report)
+/* What one of our groups may write, but not everybody. */
+static bool shared_by_group(const struct stat *st)
+{
+    return (st->st_mode & 062) == 060 && in_group(st->st_gid);
+}
+
+/* Whether the kernel lets us open for writing a file that is not ours. */
+static bool open_to_us(const struct stat *st)
+{
+    mode_t bits = in_group(st->st_gid) ? 060 : 006;
+
+    return geteuid() == 0 || (st->st_mode & bits) == bits;
+}
+
+/* Whose file we believe in: our own, root's, and that of whom the caller names. Not that of the
+ * user who came first with the name, even if we could open it. */
+static int check_owner(const struct stat *st, struct segment_trust trust,
+                       struct segment_report *report)
 {
     uint32_t me = (uint32_t)geteuid();
 
-    if (!S_ISREG(st->st_mode))
-        return refuse(report, REFUSED_KIND, st->st_mode, S_IFREG, -EACCES);
-    if (st->st_uid != me && st->st_uid != 0 &&
-        !((st->st_mode & 060) == 060 && in_group(st->st_gid)))
-        return refuse(report, REFUSED_OWNER, st->st_uid, me, -EACCES);
-    if (st->st_mode & 0002 && st->st_uid != me && st->st_uid != 0)
-        return refuse(report, REFUSED_MODE, st->st_mode & 0777, 0600, -EACCES);
+    if (st->st_uid == me || st->st_uid == 0 || st->st_uid == trust.owner ||
+        (trust.group && shared_by_group(st)))
+        return 0;
+    report->mode = st->st_mode & 07777;
+    report->gid = st->st_gid;
+    report->owner_would = open_to_us(st);
+    report->group_would = shared_by_group(st);
+    return refuse(report, REFUSED_OWNER, st->st_uid, me, -EACCES);
+}
+
+static int check_kind(const struct stat *st, struct segment_report *report)
+{
+    return S_ISREG(st->st_mode)
+               ? 0
+               : refuse(report, REFUSED_KIND, st->st_mode, S_IFREG, -EACCES);
+}
+
+static int check_size(const struct stat *st, struct segment_report *report)
+{
     if ((uint64_t)st->st_size < sizeof(struct control))
         return refuse(report, REFUSED_SHORT, (uint64_t)st->st_size,
                       sizeof(struct control), st->st_size == 0 ? -EAGAIN : -EBADMSG);
@@ -360,6 +387,15 @@ static int open_path(const char *name, struct segment_report *report)
     return fd;
 }
 
+/* Of a name: a descriptor has its giver's word. */
+static int check_file(const struct stat *st, struct segment_trust trust,
+                      struct segment_report *report)
+{
+    int result = check_kind(st, report);
+
+    return result == 0 ? check_owner(st, trust, report) : result;
+}
+
 static int attach_file(struct view *view, int fd, struct segment_report *report)
 {
     struct stat st;
@@ -369,7 +405,9 @@ static int attach_file(struct view *view, int fd, struct segment_report *report)
         return -errno;
     view->dev = st.st_dev;
     view->ino = st.st_ino;
-    result = check_file(&st, report);
+    result = check_kind(&st, report);
+    if (result == 0)
+        result = check_size(&st, report);
     if (result == 0)
         result = read_control(fd, (uint64_t)st.st_size, &view->geo, report);
     if (result < 0)
@@ -385,7 +423,8 @@ static int attach_file(struct view *view, int fd, struct segment_report *report)
 
 /* The file behind the name, looked at and then opened for reading and writing. The descriptor,
  * or -errno with a refusal. */
-static int open_name(const char *name, struct segment_report *report)
+static int open_name(const char *name, struct segment_trust trust,
+                     struct segment_report *report)
 {
     int path_fd = open_path(name, report), fd;
     struct stat st;
@@ -393,7 +432,7 @@ static int open_name(const char *name, struct segment_report *report)
     if (path_fd < 0)
         return path_fd;
     fd = fstat(path_fd, &st) < 0 ? refuse(report, REFUSED_KERNEL, 0, 0, -errno)
-                                 : check_file(&st, report);
+                                 : check_file(&st, trust, report);
     if (fd == 0) {
         fd = life_open(path_fd);
         if (fd < 0)
@@ -403,12 +442,12 @@ static int open_name(const char *name, struct segment_report *report)
     return fd;
 }
 
-int segment_attach(const char *name, int fd, struct view *view,
-                   struct segment_report *report)
+int segment_attach(const char *name, int fd, struct segment_trust trust,
+                   struct view *view, struct segment_report *report)
 {
     int result;
 
-    view->lock_fd = name ? open_name(name, report) : fd;
+    view->lock_fd = name ? open_name(name, trust, report) : fd;
     if (view->lock_fd < 0)
         return view->lock_fd;
     result = attach_file(view, view->lock_fd, report);
@@ -429,7 +468,7 @@ static int peek(struct view *view, struct segment_report *report)
         return refuse(report, REFUSED_KERNEL, 0, 0, -errno);
     view->dev = st.st_dev;
     view->ino = st.st_ino;
-    result = check_file(&st, report);
+    result = check_size(&st, report);
     if (result == 0)
         result = read_control(view->lock_fd, (uint64_t)st.st_size, &view->geo, report);
     if (result < 0)
@@ -445,7 +484,7 @@ static int peek(struct view *view, struct segment_report *report)
 int segment_peek(const char *name, struct view *view, struct segment_report *report)
 {
     view->base = NULL;
-    view->lock_fd = open_name(name, report);
+    view->lock_fd = open_name(name, TRUST_OWN, report);
     return view->lock_fd < 0 ? view->lock_fd : peek(view, report);
 }
 

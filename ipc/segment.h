@@ -36,13 +36,19 @@ struct segment_wish {
     uint32_t mode, uid, gid; /* uid, gid: UINT32_MAX as it is */
 };
 
+/* Whose files an attach by name believes in, besides our own and root's. */
+struct segment_trust {
+    uint32_t owner; /* that user's, too; UINT32_MAX: nobody else's */
+    bool group;     /* what one of our groups may write, and not everybody */
+};
+#define TRUST_OWN ((struct segment_trust){.owner = UINT32_MAX})
+
 /* Why an attach was refused, for the sentence that explains it. */
 enum segment_refusal {
     REFUSED_NOT,
     REFUSED_ABSENT,
     REFUSED_KIND,
     REFUSED_OWNER,
-    REFUSED_MODE,
     REFUSED_SHORT,
     REFUSED_UNREADY,
     REFUSED_LAYOUT,
@@ -54,8 +60,10 @@ enum segment_refusal {
 struct segment_report {
     struct shortage shortage;
     enum segment_refusal refusal;
-    uint64_t found, expected; /* owner, mode, layout, size: whatever was refused */
-    int huge_error;           /* 0 or -errno of asking for large pages */
+    uint64_t found, expected;      /* owner, mode, layout, size: whatever was refused */
+    uint32_t mode, gid;            /* of a file whose owner is not trusted */
+    bool owner_would, group_would; /* which trust would let us into it */
+    int huge_error;                /* 0 or -errno of asking for large pages */
 };
 
 /* Offsets of a wish. 0, -EOVERFLOW. */
@@ -66,12 +74,13 @@ int segment_create(const struct segment_wish *wish, struct view *view,
                    struct segment_report *report);
 
 /* Attach by name, or by a descriptor that is taken over, and closed if it fails. 0, or -errno
- * with a refusal. */
-int segment_attach(const char *name, int fd, struct view *view,
-                   struct segment_report *report);
+ * with a refusal. @p trust: for a name, which anybody may have taken. Where a descriptor comes
+ * from, its giver answers for. */
+int segment_attach(const char *name, int fd, struct segment_trust trust,
+                   struct view *view, struct segment_report *report);
 
-/* See who uses a named arena: only what comes before its channels is mapped. 0, or -errno with
- * a refusal; lock_fd is then -1, or that of the refused file. */
+/* See who uses a named arena of our own or of root's: only what comes before its channels is
+ * mapped. 0, or -errno with a refusal; lock_fd is then -1, or that of the refused file. */
 int segment_peek(const char *name, struct view *view, struct segment_report *report);
 void segment_peek_end(struct view *view);
 

@@ -445,7 +445,8 @@ int tr_arena_create(tr_arena **out, const char *name, const tr_arena_options *gi
 }
 
 /* One try; -ESTALE: the name led to an arena that is on its way out. */
-static int attach_once(tr_arena **out, const char *name, int fd)
+static int attach_once(tr_arena **out, const char *name, int fd,
+                       struct segment_trust trust)
 {
     struct segment_report report = {0};
     tr_arena *arena = new_handle();
@@ -456,7 +457,7 @@ static int attach_once(tr_arena **out, const char *name, int fd)
             close(fd);
         return tr_fail(TR_ENOMEM, "no memory for the handle of an arena");
     }
-    result = segment_attach(name, fd, &arena->view, &report);
+    result = segment_attach(name, fd, trust, &arena->view, &report);
     if (result < 0) {
         result = explain_attach(result, name ? name : "(descriptor)", &report);
         handle_free(arena);
@@ -474,33 +475,51 @@ static int attach_once(tr_arena **out, const char *name, int fd)
 }
 
 /* Where a closed arena has the name, its name is taken away, and the next is looked for. */
-static int attach(tr_arena **out, const char *name)
+static int attach(tr_arena **out, const char *name, struct segment_trust trust)
 {
-    int result = attach_once(out, name, -1);
+    int result = attach_once(out, name, -1, trust);
 
     for (int i = 0; i < NAME_TRIES && result == -ESTALE; i++) {
         uint32_t pid;
 
         if (name_sweep(name, true, &pid) == -EBUSY)
             arena_pause();
-        result = attach_once(out, name, -1);
+        result = attach_once(out, name, -1, trust);
     }
     return result == -ESTALE
                ? tr_fail(TR_ENOENT, "attach \"%s\": it was removed meanwhile", name)
                : result;
 }
 
-int tr_arena_attach(tr_arena **out, const char *name)
+static int take_trust(struct segment_trust *trust, const tr_attach_options *given)
 {
+    tr_attach_options options = TR_ATTACH_OPTIONS_INIT;
+    int result = options_take(&options, sizeof(options), given, "tr_attach_options");
+
+    if (result == 0 && options.flags & ~(uint32_t)TR_ATTACH_GROUP)
+        return tr_fail(TR_EINVAL, "attach: flags 0x%x has bits that mean nothing",
+                       options.flags);
+    if (result == 0 && options.reserved)
+        return tr_fail(TR_EINVAL, "attach: reserved is %u, it must be 0",
+                       options.reserved);
+    *trust = (struct segment_trust){options.owner, options.flags & TR_ATTACH_GROUP};
+    return result;
+}
+
+int tr_arena_attach(tr_arena **out, const char *name, const tr_attach_options *options)
+{
+    struct segment_trust trust;
     int result, cancel;
 
     if (!out || !name)
         return tr_fail(TR_EINVAL, "attach: %s is NULL", out ? "name" : "out");
     result = check_name(name);
+    if (result == 0)
+        result = take_trust(&trust, options);
     if (result < 0)
         return result;
     cancel = uncancel_begin();
-    result = attach(out, name);
+    result = attach(out, name, trust);
     uncancel_end(cancel);
     return result;
 }
@@ -514,7 +533,7 @@ int tr_arena_attach_fd(tr_arena **out, int fd)
     cancel = uncancel_begin();
     copy = fcntl_dup(fd);
     result = copy < 0 ? tr_fail_errno(copy, "attach: duplicate descriptor %d", fd)
-                      : attach_once(out, NULL, copy);
+                      : attach_once(out, NULL, copy, TRUST_OWN);
     uncancel_end(cancel);
     return result == -ESTALE ? tr_fail(TR_ENOENT, "attach: the arena was removed")
                              : result;

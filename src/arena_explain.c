@@ -89,6 +89,24 @@ int explain_create(int result, const struct segment_wish *wish,
     }
 }
 
+/* Whose it is, and what would let us in. */
+static int explain_owner(const char *name, const struct segment_report *r)
+{
+    tr_fail(
+        TR_EACCES,
+        "attach %s: it belongs to user %lu (group %u, mode %04o), and we are user %lu; "
+        "was it made by somebody else first? ",
+        name, (unsigned long)r->found, r->gid, r->mode, (unsigned long)r->expected);
+    if (r->owner_would)
+        tr_fail_more("To trust that user, attach with owner = %lu",
+                     (unsigned long)r->found);
+    else
+        tr_fail_more("Its mode does not let us in");
+    if (r->group_would)
+        tr_fail_more("; to trust all of that group, with TR_ATTACH_GROUP (group=True)");
+    return TR_EACCES;
+}
+
 /* @p name: quoted, or which descriptor it is; @p given: as it was given, or NULL. */
 static int explain_refusal(const char *name, const char *given,
                            const struct segment_report *r)
@@ -104,14 +122,7 @@ static int explain_refusal(const char *name, const char *given,
     case REFUSED_KIND:
         return tr_fail(TR_ECORRUPT, "attach %s: it is not an arena", name);
     case REFUSED_OWNER:
-        return tr_fail(TR_EACCES,
-                       "attach %s: it belongs to user %lu, we are %lu and its mode lets "
-                       "nobody else in; was it made by somebody else first?",
-                       name, found, expected);
-    case REFUSED_MODE:
-        return tr_fail(TR_EACCES,
-                       "attach %s: mode %03lo lets everybody write, and it is not ours",
-                       name, found);
+        return explain_owner(name, r);
     case REFUSED_SHORT:
         return found == 0
                    ? tr_fail(TR_EAGAIN, "attach %s: it is empty, still being made?", name)

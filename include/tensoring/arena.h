@@ -68,6 +68,27 @@ TR_ASSERT_SIZE(tr_arena_options, 64);
                                UINT64_C(4) << 20, -1, 0, 64, UINT32_MAX, UINT32_MAX}
 /* clang-format on */
 
+enum {
+    /** Trust a file that one of our groups may write and not everybody, whoever owns it. Every
+     *  member of the group can make one, and take the name first. */
+    TR_ATTACH_GROUP = 1u << 0
+};
+
+/** Whose arenas to trust, besides those of the caller's own effective user and of root. Whoever
+ *  takes a name first would else get what is sent to it. Start from TR_ATTACH_OPTIONS_INIT. */
+typedef struct tr_attach_options {
+    uint32_t struct_size; /**< sizeof(tr_attach_options) of the caller */
+    uint32_t flags;       /**< TR_ATTACH_... */
+    uint32_t owner;       /**< a user whose arenas are trusted, whatever their mode;
+                               UINT32_MAX: nobody else */
+    uint32_t reserved;    /**< 0 */
+} tr_attach_options;
+TR_ASSERT_SIZE(tr_attach_options, 16);
+#define TR_ATTACH_OPTIONS_INIT                      \
+    {                                               \
+        sizeof(tr_attach_options), 0, UINT32_MAX, 0 \
+    }
+
 /** What an arena turned out to be. */
 typedef struct tr_arena_info {
     uint32_t struct_size; /**< in: sizeof(tr_arena_info) of the caller */
@@ -126,20 +147,26 @@ TR_API TR_CHECK int tr_arena_create(tr_arena **out, const char *name_or_null,
 
 /**
  * Attach to a named arena and join it. Owner, mode, size and every offset are checked
- * before anything in it is believed; symbolic links are not followed.
+ * before anything in it is believed; symbolic links are not followed. Arenas of the caller's
+ * own effective user and of root are trusted, those of others on request alone.
  *
- * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT (also: it was just removed), TR_EACCES,
+ * @param options  NULL for defaults
+ * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT (also: it was just removed), TR_EACCES (the
+ *         mode lets us not in, or its owner is not trusted: the detail says who it is, and
+ *         which option would trust it),
  *         TR_EAGAIN (still being made), TR_EABANDONED, TR_ELAYOUT, TR_ECORRUPT, TR_EUSERS,
  *         TR_ENFILE, TR_ENOMEM.
  * Owner:   the caller, until tr_arena_close(). Threads: any. Progress: waits a second at most
  *          for entries and names that change hands. Syscalls: some dozens.
  * Crash:   the entry taken is reaped by the others.
  */
-TR_API TR_CHECK int tr_arena_attach(tr_arena **out, const char *name);
+TR_API TR_CHECK int tr_arena_attach(tr_arena **out, const char *name,
+                                    const tr_attach_options *options);
 
 /**
  * Attach by a descriptor of the arena that was inherited or received (SCM_RIGHTS). The
- * descriptor is duplicated; the caller keeps its own.
+ * descriptor is duplicated; the caller keeps its own. Its owner and mode are not asked: a name
+ * can be taken by anybody, a descriptor comes from whom the caller has it from.
  * @return as tr_arena_attach().
  * Owner: the caller. Threads: any. Progress, Syscalls, Crash: as tr_arena_attach().
  */

@@ -136,19 +136,42 @@ static PyObject *arena_create(PyObject *type, PyObject *args)
     return arena_new((PyTypeObject *)type, arena, consent);
 }
 
+/* A user's number, or None. */
+static int owner_from(PyObject *object, uint32_t *owner)
+{
+    unsigned long number;
+
+    if (object == Py_None)
+        return 0;
+    number = PyLong_AsUnsignedLong(object);
+    if (PyErr_Occurred())
+        return -1;
+    if (number >= UINT32_MAX) {
+        PyErr_Format(PyExc_ValueError, "owner is %lu, users have numbers below %lu",
+                     number, (unsigned long)UINT32_MAX);
+        return -1;
+    }
+    *owner = (uint32_t)number;
+    return 0;
+}
+
 static PyObject *arena_attach(PyObject *type, PyObject *args)
 {
+    tr_attach_options options = TR_ATTACH_OPTIONS_INIT;
     struct consent consent;
     const char *name;
+    PyObject *owner;
     tr_arena *arena;
     PyThreadState *gil;
-    int code;
+    int group, code;
 
-    if (!PyArg_ParseTuple(args, "spI:_attach", &name, &consent.pickle,
-                          &consent.max_expansion))
+    if (!PyArg_ParseTuple(args, "spIpO:_attach", &name, &consent.pickle,
+                          &consent.max_expansion, &group, &owner) ||
+        owner_from(owner, &options.owner) < 0)
         return NULL;
+    options.flags = group ? TR_ATTACH_GROUP : 0;
     gil = PyEval_SaveThread();
-    code = tr_arena_attach(&arena, name);
+    code = tr_arena_attach(&arena, name, &options);
     PyEval_RestoreThread(gil);
     if (code)
         return raise_code(state_of((PyTypeObject *)type), code, "attach");

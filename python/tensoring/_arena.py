@@ -100,6 +100,9 @@ class Loan:
         return f"<tensoring.Loan of {len(self._rows)} arrays, {state}>"
 
 
+# Of an attach by name: group, owner.
+Trust: TypeAlias = tuple[bool, int | None]
+
 # By device, inode, and what the handle allows.
 Key: TypeAlias = tuple[int, int, bool, int]
 _known: weakref.WeakValueDictionary[Key, Arena] = weakref.WeakValueDictionary()
@@ -119,8 +122,13 @@ def _rebuild(cls: type[Arena], key: Key, held: Any) -> Arena:
     return arena
 
 
-def _attach_again(cls: type[Arena], name: str, pickle: bool, expansion: int) -> Arena:
-    return cls.attach(name, allow_pickle=pickle, max_expansion=expansion)
+def _attach_again(
+    cls: type[Arena], name: str, pickle: bool, expansion: int, trust: Trust
+) -> Arena:
+    group, owner = trust
+    return cls.attach(
+        name, group=group, owner=owner, allow_pickle=pickle, max_expansion=expansion
+    )
 
 
 class Arena(_core.Arena):
@@ -180,6 +188,7 @@ class Arena(_core.Arena):
         return arena
 
     _name: str | None = None
+    _trust: Trust = (False, None)
     _open_handles: weakref.WeakSet[Any] | None = None
     _hubs: _aio.Hubs | None = None  # of event loops
 
@@ -208,18 +217,26 @@ class Arena(_core.Arena):
         cls,
         name: str,
         *,
+        group: bool = False,
+        owner: int | None = None,
         allow_pickle: bool = False,
         max_expansion: int = MAX_EXPANSION,
     ) -> Arena:
         """Attach to a named arena.
+
+        Arenas of the own user and of root are trusted. A name is anybody's who takes it first, with what is
+        sent to it, so arenas of others are trusted on request alone: `owner` is the
+        number of another user; `group` trusts what one of our groups may write, and not
+        everybody.
 
         With `allow_pickle` arbitrary objects may be sent and received by this handle, if
         the arena was made for them. A pickle runs code, so this lets everybody that can
         write to the arena run code in this process. What the arena itself says is never
         enough. A message may take `max_expansion` times its own size (at least 1 MiB)
         when it is decoded."""
-        arena = cls._attach(name, allow_pickle, max_expansion)
+        arena = cls._attach(name, allow_pickle, max_expansion, group, owner)
         arena._name = name
+        arena._trust = (group, owner)
         return arena
 
     @classmethod
@@ -232,7 +249,7 @@ class Arena(_core.Arena):
     ) -> Arena:
         """Attach by an inherited or received descriptor, which stays the caller's. Do not
         close it while the arena is open: that would drop this process's lock. Options as
-        in attach()."""
+        in attach(). The owner is not asked: the descriptor's giver answers for it."""
         return cls._attach_fd(fd, allow_pickle, max_expansion)
 
     @staticmethod
@@ -336,7 +353,7 @@ class Arena(_core.Arena):
     def __reduce__(self) -> Any:
         if self._name is not None:
             consent = (self.allow_pickle, self.max_expansion)
-            return (_attach_again, (type(self), self._name, *consent))
+            return (_attach_again, (type(self), self._name, *consent, self._trust))
         return (_rebuild, (type(self), self._key(), reduction.DupFd(self.fd)))
 
     def __enter__(self) -> Arena:

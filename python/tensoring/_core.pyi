@@ -106,7 +106,15 @@ class Arena:
     @classmethod
     def _create(cls, *args: Any) -> Self: ...
     @classmethod
-    def _attach(cls, name: str, allow_pickle: bool, max_expansion: int, /) -> Self: ...
+    def _attach(
+        cls,
+        name: str,
+        allow_pickle: bool,
+        max_expansion: int,
+        group: bool,
+        owner: int | None,
+        /,
+    ) -> Self: ...
     @classmethod
     def _attach_fd(cls, fd: int, allow_pickle: bool, max_expansion: int, /) -> Self: ...
     @property

@@ -34,7 +34,7 @@ static int look_for_dead(const char *name, bool *dead, tr_stats *stats)
 static int reap(const char *name, const tr_stats *before, tr_stats *after)
 {
     tr_arena *arena;
-    int err = tr_arena_attach(&arena, name);
+    int err = tr_arena_attach(&arena, name, NULL);
 
     if (err)
         return err;

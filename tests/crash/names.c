@@ -70,7 +70,7 @@ static int enter(tr_arena **arena)
     do {
         code = create(arena);
         if (code == TR_EEXIST)
-            code = tr_arena_attach(arena, name);
+            code = tr_arena_attach(arena, name, NULL);
     } while (code == TR_ENOENT && !alone);
     return code;
 }
@@ -129,7 +129,7 @@ static void act_attach(void)
 {
     tr_arena *arena;
 
-    if (tr_arena_attach(&arena, name) == 0)
+    if (tr_arena_attach(&arena, name, NULL) == 0)
         tr_arena_close(arena);
 }
 

@@ -8,6 +8,7 @@ import io
 import json
 import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
 import types
@@ -380,3 +381,19 @@ def test_handed_over_handles_carry_the_consent(name: str | None, consent: bool) 
         finally:
             if name:
                 tr.Arena.unlink(name)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_an_attach_trusts_others_on_request_and_hands_that_on() -> None:
+    name = f"{NAME}-owner"
+    with tr.Arena.create(name, [(4096, 8)]):
+        try:
+            os.chown(f"/dev/shm/tensoring.{name}", 64001, 64003)
+            with pytest.raises(PermissionError, match="owner = 64001"):
+                tr.Arena.attach(name)
+            with pytest.raises(ValueError, match="owner is 4294967295"):
+                tr.Arena.attach(name, owner=0xFFFFFFFF)
+            with tr.Arena.attach(name, owner=64001) as handle:
+                pickle.loads(pickle.dumps(handle)).close()
+        finally:
+            tr.Arena.unlink(name)

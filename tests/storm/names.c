@@ -70,7 +70,7 @@ static void attach_one(struct namer *namer, uint32_t i)
     int code;
 
     name_of(namer->worker.storm, i, name);
-    code = tr_arena_attach(&namer->arena[i], name);
+    code = tr_arena_attach(&namer->arena[i], name, NULL);
     if (code == 0)
         atomic_fetch_add(&namer->worker.ledger->names.attached, 1);
     else if (code != TR_ENOENT && code != TR_EUSERS && code != TR_EBUSY)

@@ -151,7 +151,7 @@ int wild_executed(int argc, char **argv)
         return 1;
     }
     snprintf(storm.name, sizeof(storm.name), "%s", argv[3]);
-    if (tr_arena_attach(&storm.arena, storm.name) || storm_open(&storm)) {
+    if (tr_arena_attach(&storm.arena, storm.name, NULL) || storm_open(&storm)) {
         fprintf(stderr, "storm: attach after exec: %s\n", tr_error_detail());
         return 1;
     }
@@ -257,7 +257,7 @@ static _Noreturn void live_apart(struct worker *worker)
     struct held held;
 
     if (worker_random(worker, 2)) {
-        worker_expect(worker, "attach", tr_arena_attach(&own.arena, own.name));
+        worker_expect(worker, "attach", tr_arena_attach(&own.arena, own.name, NULL));
         worker_expect(worker, "open", storm_open(&own));
         worker->storm = &own;
     }
@@ -353,7 +353,7 @@ static _Noreturn void be_poor(struct worker *worker)
     else
         limit_address_space(worker);
     if (worker_random(worker, 2) == 0) {
-        if (tr_arena_attach(&own.arena, own.name) || storm_open(&own))
+        if (tr_arena_attach(&own.arena, own.name, NULL) || storm_open(&own))
             _exit(0);
         worker->storm = &own;
     }

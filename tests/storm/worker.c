@@ -426,7 +426,7 @@ _Noreturn void storm_work(struct storm *storm, uint32_t self, uint64_t seed)
         setenv("TENSORING_NOTIFY", kinds[worker_random(&worker, 3)], 1);
     /* Some attach by name, as a stranger does; most use what they inherited. */
     if (worker_random(&worker, 4) == 0) {
-        worker_expect(&worker, "attach", tr_arena_attach(&own.arena, storm->name));
+        worker_expect(&worker, "attach", tr_arena_attach(&own.arena, storm->name, NULL));
         worker_expect(&worker, "open", storm_open(&own));
         worker.storm = &own;
     }

@@ -262,7 +262,7 @@ static void attach_arena(void)
 
     shown = atomic_load_explicit(&made, memory_order_relaxed);
     expect(segment_attach(NULL, dup(atomic_load_explicit(&made_fd, memory_order_relaxed)),
-                          &other, &report) == 0);
+                          TRUST_OWN, &other, &report) == 0);
     shown = NULL;
     segment_detach(&other);
 }

@@ -77,7 +77,7 @@ static void refuses_bad_arguments(void **state)
     options = (tr_arena_options)TR_ARENA_OPTIONS_INIT;
     options.flags = 1u << 31;
     assert_int_equal(tr_arena_create(&arena, NULL, &options), TR_EINVAL);
-    assert_int_equal(tr_arena_attach(&arena, NULL), TR_EINVAL);
+    assert_int_equal(tr_arena_attach(&arena, NULL, NULL), TR_EINVAL);
     assert_int_equal(tr_arena_unlink("a/b"), TR_EINVAL);
     assert_int_equal(tr_arena_sweep(NULL, NULL), TR_EINVAL);
 }
@@ -161,7 +161,7 @@ static void named_is_private_and_exclusive(void **state)
     assert_int_equal(tr_arena_create(&again, NAME, NULL), TR_EEXIST); /* left in order */
     assert_ok(tr_arena_unlink(NAME));
     assert_int_equal(tr_arena_unlink(NAME), TR_ENOENT);
-    assert_int_equal(tr_arena_attach(&again, NAME), TR_ENOENT);
+    assert_int_equal(tr_arena_attach(&again, NAME, NULL), TR_ENOENT);
 }
 
 static void attaches_by_name_and_descriptor(void **state)
@@ -173,7 +173,7 @@ static void attaches_by_name_and_descriptor(void **state)
     (void)state;
 
     assert_ok(tr_arena_create(&arena, NAME, NULL));
-    assert_ok(tr_arena_attach(&named, NAME));
+    assert_ok(tr_arena_attach(&named, NAME, NULL));
     assert_ok(tr_arena_info_read(arena, &info));
     assert_ok(tr_arena_attach_fd(&inherited, info.fd));
     assert_int_equal(stats_of(arena).participants, 3); /* each handle is one */
@@ -210,25 +210,25 @@ static void refuses_what_is_no_arena(void **state)
     (void)state;
 
     write_file("", 0, 0600);
-    assert_int_equal(tr_arena_attach(&arena, NAME), TR_EAGAIN);
+    assert_int_equal(tr_arena_attach(&arena, NAME, NULL), TR_EAGAIN);
     write_file("hello", 5, 0600);
-    assert_int_equal(tr_arena_attach(&arena, NAME), TR_ECORRUPT);
+    assert_int_equal(tr_arena_attach(&arena, NAME, NULL), TR_ECORRUPT);
     write_file(block, sizeof(block), 0600);
-    assert_int_equal(tr_arena_attach(&arena, NAME), TR_EABANDONED);
+    assert_int_equal(tr_arena_attach(&arena, NAME, NULL), TR_EABANDONED);
     block[0] = UINT64_C(0x31474e49524f5354);
     block[1] = 77;
     write_file(block, sizeof(block), 0600);
-    assert_int_equal(tr_arena_attach(&arena, NAME), TR_ELAYOUT);
+    assert_int_equal(tr_arena_attach(&arena, NAME, NULL), TR_ELAYOUT);
     assert_detail("layout 77");
     block[1] = 2;
     write_file(block, sizeof(block), 0600);
-    assert_int_equal(tr_arena_attach(&arena, NAME), TR_ECORRUPT);
+    assert_int_equal(tr_arena_attach(&arena, NAME, NULL), TR_ECORRUPT);
     unlink(PATH);
     assert_int_equal(symlink("/etc/passwd", PATH), 0);
-    assert_int_equal(tr_arena_attach(&arena, NAME), TR_EACCES);
+    assert_int_equal(tr_arena_attach(&arena, NAME, NULL), TR_EACCES);
     unlink(PATH);
     assert_int_equal(mkfifo(PATH, 0600), 0);
-    assert_int_equal(tr_arena_attach(&arena, NAME), TR_EACCES);
+    assert_int_equal(tr_arena_attach(&arena, NAME, NULL), TR_EACCES);
     unlink(PATH);
 }
 
@@ -247,7 +247,7 @@ static void sweeps_only_the_dead(void **state)
     }
     assert_int_equal(status_of(child), SIGKILL);
     assert_int_equal(access(PATH, F_OK), 0);
-    assert_ok(tr_arena_attach(&again, NAME)); /* we live: it must stay */
+    assert_ok(tr_arena_attach(&again, NAME, NULL)); /* we live: it must stay */
     assert_ok(tr_arena_sweep(NAME, &removed));
     assert_int_equal(removed, 0);
     tr_arena_close(again);
@@ -406,11 +406,11 @@ static void is_full_when_all_entries_are_taken(void **state)
 
     options.max_participants = 2;
     assert_ok(tr_arena_create(&arena, NAME, &options));
-    assert_ok(tr_arena_attach(&second, NAME));
-    assert_int_equal(tr_arena_attach(&third, NAME), TR_EUSERS);
+    assert_ok(tr_arena_attach(&second, NAME, NULL));
+    assert_int_equal(tr_arena_attach(&third, NAME, NULL), TR_EUSERS);
     assert_detail("max_participants");
     tr_arena_close(second);
-    assert_ok(tr_arena_attach(&third, NAME));
+    assert_ok(tr_arena_attach(&third, NAME, NULL));
     tr_arena_close(third);
     tr_arena_close(arena);
     assert_ok(tr_arena_unlink(NAME));
@@ -422,7 +422,7 @@ static void closing_gives_everything_back(void **state)
     (void)state;
 
     assert_ok(tr_arena_create(&arena, NAME, NULL));
-    assert_ok(tr_arena_attach(&second, NAME));
+    assert_ok(tr_arena_attach(&second, NAME, NULL));
     (void)loan_i64(second, 4, 1);
     (void)loan_i64(second, 4, 2);
     assert_int_equal(stats_of(arena).slots_loaned, 2);

@@ -309,7 +309,7 @@ static int attach_then_use_the_inherited(tr_arena *arena)
     tr_message *message;
     tr_arena *own;
 
-    if (tr_arena_attach(&own, NAME))
+    if (tr_arena_attach(&own, NAME, NULL))
         return 1;
     if (tr_loan_bytes(arena, 8, TR_NOWAIT, &message) ||
         tr_loan_bytes(own, 8, TR_NOWAIT, &message))

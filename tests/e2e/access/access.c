@@ -2,6 +2,7 @@
 /* access.c - who is not let in, and what is not believed to be an arena. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -44,7 +45,7 @@ static void attach_refused(void)
 {
     tr_arena *arena;
 
-    expect_code("attach", tr_arena_attach(&arena, NAME), TR_EACCES);
+    expect_code("attach", tr_arena_attach(&arena, NAME, NULL), TR_EACCES);
 }
 
 static void nobody_attaches(void)
@@ -97,6 +98,114 @@ static void made_by_another(void)
     }
 }
 
+/* Two users that share a group, and nothing else. */
+enum { MAKER = 64001, TAKER, SHARED };
+
+static void become(uid_t user)
+{
+    gid_t group = SHARED;
+
+    if (geteuid() != 0 || setgroups(1, &group) < 0 || setgid(NOBODY) < 0 ||
+        setuid(user) < 0)
+        skip("only root can become another");
+}
+
+static void maker_creates(void)
+{
+    tr_arena *arena;
+
+    become(MAKER);
+    expect_code("create", create(&arena, foreign_mode), 0);
+    expect("share", chown(PATH, (uid_t)-1, SHARED) == 0);
+    tr_arena_close(arena);
+}
+
+static int attach_as(uint32_t flags, uint32_t owner)
+{
+    tr_attach_options options = TR_ATTACH_OPTIONS_INIT;
+    tr_arena *arena;
+    int code;
+
+    options.flags = flags;
+    options.owner = owner;
+    code = tr_arena_attach(&arena, NAME, &options);
+    if (code == 0)
+        tr_arena_close(arena);
+    return code;
+}
+
+static void says(const char *text)
+{
+    expect(text, strstr(tr_error_detail(), text) != NULL);
+}
+
+static void taker_meets_0660(void)
+{
+    become(TAKER);
+    attach_refused();
+    says("belongs to user 64001 (group 64003, mode 0660), and we are user 64002");
+    says("owner = 64001");
+    says("TR_ATTACH_GROUP");
+    expect_code("the wrong owner", attach_as(0, NOBODY), TR_EACCES);
+    expect_code("the owner", attach_as(0, MAKER), 0);
+    expect_code("the group", attach_as(TR_ATTACH_GROUP, UINT32_MAX), 0);
+    expect_code("no such flag", attach_as(2, UINT32_MAX), TR_EINVAL);
+}
+
+static void taker_meets_0666(void)
+{
+    become(TAKER);
+    attach_refused();
+    says("owner = 64001");
+    expect("the group would not do", !strstr(tr_error_detail(), "TR_ATTACH_GROUP"));
+    expect_code("more than the group may write", attach_as(TR_ATTACH_GROUP, UINT32_MAX),
+                TR_EACCES);
+    expect_code("the owner", attach_as(0, MAKER), 0);
+}
+
+static void taker_meets_0600(void)
+{
+    become(TAKER);
+    attach_refused();
+    says("Its mode does not let us in");
+    expect_code("the owner", attach_as(0, MAKER), TR_EACCES);
+}
+
+static void attach_by_a_descriptor(void)
+{
+    int fd = open(PATH, O_RDWR);
+    tr_arena *arena;
+
+    expect("open", fd >= 0);
+    become(TAKER);
+    expect_code("who gave the descriptor answers for it", tr_arena_attach_fd(&arena, fd),
+                0);
+}
+
+/* A group is not trusted because we are in it. */
+static void made_in_our_group(void)
+{
+    static const struct {
+        uint32_t mode;
+        void (*meet)(void);
+    } cases[] = {
+        {0660, taker_meets_0660},
+        {0666, taker_meets_0666},
+        {0600, taker_meets_0600},
+        {0600, attach_by_a_descriptor},
+    };
+
+    own_shm();
+    if (geteuid() != 0)
+        skip("only root can become another");
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        foreign_mode = cases[i].mode;
+        expect("another user creates", in_child(maker_creates) == 0);
+        expect("it is met", in_child(cases[i].meet) == 0);
+        expect("unlink", unlink(PATH) == 0);
+    }
+}
+
 static void a_link(void)
 {
     tr_arena *arena;
@@ -104,14 +213,14 @@ static void a_link(void)
 
     own_shm();
     expect("symlink", symlink("/dev/shm/target", PATH) == 0);
-    expect("a link is not followed", tr_arena_attach(&arena, NAME) < 0);
+    expect("a link is not followed", tr_arena_attach(&arena, NAME, NULL) < 0);
     expect_code("create in its place", create(&arena, 0600), TR_EEXIST);
     expect("nothing was made behind it", stat("/dev/shm/target", &st) < 0);
     expect_code("unlink", tr_arena_unlink(NAME), 0);
     expect_code("create", create(&arena, 0600), 0);
     expect("rename", rename(PATH, "/dev/shm/target") == 0);
     expect("symlink", symlink("/dev/shm/target", PATH) == 0);
-    expect("a link to an arena is not followed", tr_arena_attach(&arena, NAME) < 0);
+    expect("a link to an arena is not followed", tr_arena_attach(&arena, NAME, NULL) < 0);
 }
 
 static void write_file(const void *bytes, size_t size)
@@ -130,7 +239,7 @@ static void other_things(void)
     own_shm();
     for (size_t i = 0; i < sizeof(noise); i++)
         noise[i] = (uint8_t)(i * 7 + 1);
-    expect_code("no such name", tr_arena_attach(&arena, NAME), TR_ENOENT);
+    expect_code("no such name", tr_arena_attach(&arena, NAME, NULL), TR_ENOENT);
     expect("fifo", mkfifo(PATH, 0600) == 0);
     attach_refused();
     expect("unlink", unlink(PATH) == 0);
@@ -138,14 +247,14 @@ static void other_things(void)
     attach_refused();
     expect("rmdir", rmdir(PATH) == 0);
     write_file(noise, 0);
-    expect_code("empty", tr_arena_attach(&arena, NAME), TR_EAGAIN);
+    expect_code("empty", tr_arena_attach(&arena, NAME, NULL), TR_EAGAIN);
     write_file(noise, 100);
-    expect_code("short", tr_arena_attach(&arena, NAME), TR_ECORRUPT);
+    expect_code("short", tr_arena_attach(&arena, NAME, NULL), TR_ECORRUPT);
     write_file(noise, sizeof(noise));
-    expect_code("noise", tr_arena_attach(&arena, NAME), TR_ECORRUPT);
+    expect_code("noise", tr_arena_attach(&arena, NAME, NULL), TR_ECORRUPT);
     memset(noise, 0, sizeof(noise));
     write_file(noise, sizeof(noise));
-    expect_code("never made ready", tr_arena_attach(&arena, NAME), TR_EABANDONED);
+    expect_code("never made ready", tr_arena_attach(&arena, NAME, NULL), TR_EABANDONED);
 }
 
 /* An arena with eight bytes of its control block changed. */
@@ -157,7 +266,7 @@ static int attach_changed(off_t at, uint64_t value)
 
     expect("open",
            fd >= 0 && pread(fd, &old, 8, at) == 8 && pwrite(fd, &value, 8, at) == 8);
-    code = tr_arena_attach(&arena, NAME);
+    code = tr_arena_attach(&arena, NAME, NULL);
     expect("restore", pwrite(fd, &old, 8, at) == 8);
     close(fd);
     return code;
@@ -183,10 +292,10 @@ static void changed_arenas(void)
     expect_code("another size", attach_changed(24, 1 << 20), TR_ECORRUPT);
     for (off_t at = 40; at < 128; at += 8)
         expect("an offset or count", attach_changed(at, UINT64_MAX / 2) != TR_EABANDONED);
-    expect_code("as it was", tr_arena_attach(&arena, NAME), 0);
+    expect_code("as it was", tr_arena_attach(&arena, NAME, NULL), 0);
     tr_arena_close(arena);
     expect("stat", stat(PATH, &st) == 0 && truncate(PATH, st.st_size / 2) == 0);
-    expect_code("truncated", tr_arena_attach(&arena, NAME), TR_ECORRUPT);
+    expect_code("truncated", tr_arena_attach(&arena, NAME, NULL), TR_ECORRUPT);
 }
 
 /* Inherited by a worker that then gives up its rights: everything still works. */
@@ -231,6 +340,7 @@ int main(void)
     static const struct check checks[] = {
         {"another user", another_user},
         {"made by another", made_by_another},
+        {"made in our group", made_in_our_group},
         {"a symbolic link", a_link},
         {"other things than arenas", other_things},
         {"arenas that were changed", changed_arenas},

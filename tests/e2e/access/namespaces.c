@@ -80,7 +80,7 @@ static void hold_inside(void)
     tr_arena *arena;
     tr_queue *queue;
 
-    expect_code("attach", tr_arena_attach(&arena, "spaces"), 0);
+    expect_code("attach", tr_arena_attach(&arena, "spaces", NULL), 0);
     expect_code("reap", tr_arena_reap(arena, &report), 0);
     expect("who lives outside is alive", report.dead == 0);
     expect_code("open", tr_queue_open(arena, "queue", NULL, &queue), 0);
@@ -165,7 +165,8 @@ static void newcomer(void)
     tr_message *message;
 
     /* Process 1 of its namespace again, as was the one that made it. */
-    expect_code("attach to what is left", tr_arena_attach(&arena, "left.container"), 0);
+    expect_code("attach to what is left", tr_arena_attach(&arena, "left.container", NULL),
+                0);
     expect_code("reap", tr_arena_reap(arena, NULL), 0);
     for (int i = 0; i < 4; i++)
         expect_code("loan", tr_loan_bytes(arena, 64, TR_NOWAIT, &message), 0);
@@ -243,7 +244,7 @@ static void serve_in_time(void)
     tr_queue *queue;
     int64_t left;
 
-    expect_code("attach", tr_arena_attach(&arena, "times"), 0);
+    expect_code("attach", tr_arena_attach(&arena, "times", NULL), 0);
     expect_code("reap", tr_arena_reap(arena, &report), 0);
     expect("who lives in another time is alive", report.dead == 0);
     expect_code("open", tr_queue_open(arena, "ask", NULL, &queue), 0);

@@ -160,10 +160,10 @@ static void attach_without_descriptors(void)
     small_shm("size=8m");
     expect_code("create", create(&arena, "few", 4096, 8, 0), 0);
     limit(RLIMIT_NOFILE, 3);
-    code = tr_arena_attach(&again, "few");
+    code = tr_arena_attach(&again, "few", NULL);
     expect_code("attach without descriptors", code, TR_ENFILE);
     limit(RLIMIT_NOFILE, 64);
-    expect_code("attach", tr_arena_attach(&again, "few"), 0);
+    expect_code("attach", tr_arena_attach(&again, "few", NULL), 0);
     tr_arena_close(again);
     tr_arena_close(arena);
 }

@@ -254,7 +254,7 @@ static int attached(char **argv, struct party child)
     if (argv[4][0])
         CHECK(forbid_uring() == 0);
     child.backend = argv[4][0] ? "fifo" : argv[3];
-    CHECK(tr_arena_attach(&child.arena, argv[2]) == 0);
+    CHECK(tr_arena_attach(&child.arena, argv[2], NULL) == 0);
     play(&child);
     tr_arena_close(child.arena);
     return 0;

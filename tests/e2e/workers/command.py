@@ -577,7 +577,7 @@ class Arenas(unittest.TestCase):
     def test_pids_of_another_namespace_are_marked(self) -> None:
         script = (
             "import ctypes, sys; library = ctypes.CDLL(sys.argv[1]); arena = ctypes.c_void_p();"
-            "print(library.tr_arena_attach(ctypes.byref(arena), sys.argv[2].encode()),"
+            "print(library.tr_arena_attach(ctypes.byref(arena), sys.argv[2].encode(), None),"
             "flush=True); sys.stdin.read()"
         )
         inside = subprocess.Popen(
