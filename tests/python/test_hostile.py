@@ -359,10 +359,11 @@ def _tell_consent(arena: tr.Arena, answers: Any) -> None:
     answers.send((arena.allow_pickle, arena.max_expansion))
 
 
-@pytest.mark.parametrize("name", [None, f"{NAME}-carry"])
+@pytest.mark.parametrize("named", [False, True])
 @pytest.mark.parametrize("consent", [False, True])
-def test_handed_over_handles_carry_the_consent(name: str | None, consent: bool) -> None:
+def test_handed_over_handles_carry_the_consent(named: bool, consent: bool) -> None:
     """A spawned worker gets the handle, with what its parent allowed."""
+    name = f"{NAME}-carry{consent}" if named else None
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
     options: Any = {"allow_pickle": True, "max_expansion": 99}
