@@ -2,10 +2,13 @@
 /* crash.c - for each operation and each of its steps in shared memory: a process is killed
  * right before that step; the others go on, reap, and the whole arena is audited.
  *
- *   crash kill|stop [SCENE]
+ *   crash kill|stop|fork [SCENE]
  *
  * With stop it gets SIGSTOP there instead: nothing may be taken from it, the others go on,
- * and after SIGCONT it ends its operation as if nothing had been. */
+ * and after SIGCONT it ends its operation as if nothing had been.
+ *
+ * With fork it forks there, as another thread of it could: the child does everything
+ * (child.c), or dies with a loan, and then the operation goes on as if nothing had been. */
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,22 +20,45 @@
 
 #include "src/arena.h"
 #include "tests/crash/audit.h"
+#include "tests/crash/child.h"
 #include "tests/crash/scenes.h"
 
 #define MANY_STEPS 5000
 
 static _Atomic uint32_t *steps; /* of the victim and its children, one after the other */
 static uint32_t fatal;
-static int deadly;
+static int deadly; /* 0: it forks */
+static struct stage *on_stage;
 static const char *last_site; /* in the victim */
+
+static void fork_here(void)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        shm_step_hook = NULL;
+        alarm(60);
+        crash_child(on_stage, fatal % 2);
+        _exit(0);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
+        fprintf(stderr, "a child forked before %s\n", last_site);
+        crash_fail("a child lives on", 0);
+    }
+}
 
 static void step(const char *site, const void *at, enum shm_kind kind)
 {
     (void)at;
     (void)kind;
     last_site = site;
-    if (++*steps == fatal)
+    if (++*steps != fatal)
+        return;
+    if (deadly)
         raise(deadly);
+    else
+        fork_here();
 }
 
 static void must(const char *what, int code)
@@ -53,7 +79,7 @@ static void set_up(struct stage *stage, const struct scene *scene)
     options.classes = &class;
     options.class_count = 1;
     options.max_participants = 8;
-    options.max_channels = 12;
+    options.max_channels = 16;
     options.ring_bytes = 1 << 20;
     options.pins = 4;
     options.spin_ns = 0;
@@ -69,12 +95,18 @@ static void set_up(struct stage *stage, const struct scene *scene)
          tr_broadcast_open(stage->arena, "broadcast", &broadcast, &stage->broadcast));
     must("open", tr_board_open(stage->arena, "board", &board, &stage->board));
     must("subscribe", tr_subscribe(stage->broadcast, NULL, &stage->subscription));
+    if (!deadly) {
+        must("wait set", tr_waitset_open(stage->arena, &stage->set));
+        must("add",
+             tr_waitset_add_queue(stage->set, stage->spare, TR_READABLE, CRASH_TOKEN));
+    }
     if (scene->prepare)
         scene->prepare(stage);
 }
 
 static void tear_down(struct stage *stage)
 {
+    tr_waitset_close(stage->set);
     tr_unsubscribe(stage->subscription);
     tr_board_close(stage->board);
     tr_broadcast_close(stage->broadcast);
@@ -93,6 +125,7 @@ static _Noreturn void be_the_victim(struct stage *stage, const struct scene *sce
         scene->enter(stage);
     *steps = 0;
     fatal = at;
+    on_stage = stage;
     shm_step_hook = step;
     scene->act(stage);
     shm_step_hook = NULL;
@@ -151,6 +184,21 @@ static void one_round(struct stage *stage, tr_queue *queue)
     tr_release(message);
 }
 
+/* The wait set is the survivor's, whatever a child did with its copy. */
+static void hear_spare(struct stage *stage)
+{
+    tr_message *message;
+    tr_event event;
+    size_t n;
+
+    must("send", tr_queue_send(stage->spare, crash_loan(stage, 24), TR_NOWAIT));
+    must("wait", tr_waitset_wait(stage->set, &event, 1, TR_FOREVER, &n));
+    if (n != 1 || event.token != CRASH_TOKEN)
+        crash_fail("a wait set finds a message", 0);
+    must("receive", tr_queue_receive(stage->spare, TR_NOWAIT, &message));
+    tr_release(message);
+}
+
 /* Everything still works for those who live. */
 static void serve(struct stage *stage)
 {
@@ -174,6 +222,8 @@ static void serve(struct stage *stage)
     crash_inspect(message);
     tr_release(message);
     must("delete", tr_board_delete(stage->board, "key", TR_ANY_VERSION));
+    if (stage->set)
+        hear_spare(stage);
     for (uint32_t i = 0; i < CRASH_SLOTS; i++)
         all[i] = crash_loan(stage, 23);
     for (uint32_t i = 0; i < CRASH_SLOTS; i++)
@@ -265,6 +315,13 @@ static bool try_point(const struct scene *scene, uint32_t at, bool stop)
         tear_down(&stage);
         return true;
     }
+    if (!deadly) {
+        if (!WIFEXITED(status) || (WEXITSTATUS(status) != 3 && WEXITSTATUS(status) != 0))
+            crash_fail("the operation itself", 0);
+        inspect(&stage, scene, false);
+        tear_down(&stage);
+        return WEXITSTATUS(status) == 3;
+    }
     /* 3: it was its child that died there */
     killed = WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL
                                  : scene->forks && WEXITSTATUS(status) == 3;
@@ -278,10 +335,11 @@ static bool try_point(const struct scene *scene, uint32_t at, bool stop)
 int main(int argc, char **argv)
 {
     bool stop = argc > 1 && strcmp(argv[1], "stop") == 0;
+    bool forks = argc > 1 && strcmp(argv[1], "fork") == 0;
     const char *only = argc > 2 ? argv[2] : NULL;
     uint32_t points = 0;
 
-    deadly = stop ? SIGSTOP : SIGKILL;
+    deadly = forks ? 0 : stop ? SIGSTOP : SIGKILL;
     steps = mmap(NULL, sizeof(*steps), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
                  -1, 0);
     if (steps == MAP_FAILED)
@@ -312,6 +370,10 @@ int main(int argc, char **argv)
         fprintf(stderr, " %u points\n", at - 1);
         points += at - 1;
     }
-    printf("%s points: %u/%u survived\n", stop ? "pause" : "crash", points, points);
+    printf("%s points: %u/%u survived\n",
+           forks  ? "fork"
+           : stop ? "pause"
+                  : "crash",
+           points, points);
     return points == 0;
 }

@@ -105,6 +105,21 @@ static void act_wait(struct stage *stage)
         crash_fail("receive from an empty queue", code);
 }
 
+static void act_wait_set(struct stage *stage)
+{
+    tr_waitset *set;
+    tr_event event;
+    size_t n;
+    int code;
+
+    must("open", tr_waitset_open(stage->arena, &set));
+    must("add", tr_waitset_add_queue(set, stage->second, TR_READABLE, 1));
+    code = tr_waitset_wait(set, &event, 1, INT64_C(1000000), &n);
+    if (code != TR_ETIMEDOUT)
+        crash_fail("wait for an empty queue", code);
+    tr_waitset_close(set);
+}
+
 static void act_release(struct stage *stage)
 {
     tr_release(stage->held[0]);
@@ -380,6 +395,7 @@ const struct scene scenes[] = {
      .most = 1,
      .done = 1},
     {.name = "receive in vain", .act = act_wait},
+    {.name = "wait set in vain", .act = act_wait_set},
     {.name = "release",
      .prepare = fill_first,
      .enter = hold_received,

@@ -9,6 +9,7 @@
 
 #define CRASH_CAPACITY 2
 #define CRASH_SLOTS    6
+#define CRASH_TOKEN    7 /* of the spare queue in the wait set */
 
 struct stage {
     tr_arena *arena;
@@ -17,6 +18,7 @@ struct stage {
     tr_broadcast *broadcast;
     tr_subscription *subscription; /* the survivor's */
     tr_board *board;
+    tr_waitset *set;     /* the survivor's, of the spare queue; NULL: it has none */
     tr_message *held[2]; /* the victim's, from before the operation */
     tr_message *kept[3]; /* the survivor's, which the victim inherits */
 };
