@@ -121,10 +121,17 @@ static int check_options(tr_arena_options *options)
     if (options->flags & ~(uint32_t)ALL_FLAGS)
         return tr_fail(TR_EINVAL, "create: flags 0x%x has bits that mean nothing",
                        options->flags);
+    if (!options->classes && options->class_count)
+        return tr_fail(TR_EINVAL, "create: class_count is %u, and classes is NULL",
+                       options->class_count);
     if (!options->classes) {
         options->classes = default_classes;
         options->class_count = 2;
     }
+    if (options->spin_ns < -1)
+        return tr_fail(TR_EINVAL,
+                       "create: spin_ns is %ld; use -1 (adapts), 0 (never spins) or more",
+                       (long)options->spin_ns);
     result = check_range("class_count", options->class_count, 1, TR_MAX_CLASSES);
     if (result == 0)
         result = check_range("max_participants", options->max_participants, 1,
@@ -499,9 +506,8 @@ static int take_trust(struct segment_trust *trust, const tr_attach_options *give
     if (result == 0 && options.flags & ~(uint32_t)TR_ATTACH_GROUP)
         return tr_fail(TR_EINVAL, "attach: flags 0x%x has bits that mean nothing",
                        options.flags);
-    if (result == 0 && options.reserved)
-        return tr_fail(TR_EINVAL, "attach: reserved is %u, it must be 0",
-                       options.reserved);
+    if (result == 0)
+        result = reserved_check("attach", options.reserved);
     *trust = (struct segment_trust){options.owner, options.flags & TR_ATTACH_GROUP};
     return result;
 }
@@ -621,8 +627,8 @@ void tr_arena_set_spin(tr_arena *given, int64_t spin_ns)
 {
     struct tr_arena *arena = arena_known(given);
 
-    if (arena)
-        arena->peer.spin_ns = spin_ns < 0 ? -1 : spin_ns;
+    if (arena && spin_ns >= -1)
+        arena->peer.spin_ns = spin_ns;
 }
 
 void tr_arena_set_interruptible(tr_arena *given, int on)

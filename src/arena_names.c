@@ -101,11 +101,14 @@ static uint32_t sweep_all(DIR *directory, const char *prefix)
 
 int tr_arena_sweep(const char *prefix, uint32_t *removed)
 {
-    int cancel = uncancel_begin();
-    DIR *directory = prefix ? opendir(SEGMENT_DIRECTORY) : NULL;
     uint32_t count = 0;
-    int result = 0;
+    int result = 0, cancel;
+    DIR *directory;
 
+    if (!prefix)
+        return tr_fail(TR_EINVAL, "sweep: prefix is NULL; \"\" stands for all");
+    cancel = uncancel_begin();
+    directory = opendir(SEGMENT_DIRECTORY);
     if (directory) {
         count = sweep_all(directory, prefix);
         closedir(directory);
@@ -113,9 +116,7 @@ int tr_arena_sweep(const char *prefix, uint32_t *removed)
         if (removed)
             *removed = count;
     } else {
-        result = prefix
-                     ? tr_fail_errno(-EIO, "sweep: open " SEGMENT_DIRECTORY)
-                     : tr_fail(TR_EINVAL, "sweep: prefix is NULL; \"\" stands for all");
+        result = tr_fail_errno(-EIO, "sweep: open " SEGMENT_DIRECTORY);
     }
     uncancel_end(cancel);
     return result;

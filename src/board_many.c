@@ -142,6 +142,9 @@ int tr_board_get_many(tr_board *given, size_t n, const char *const keys[],
 
     if (result == 0 && n && (!keys || !out))
         result = null_fail("get many", keys ? "out" : "keys");
+    for (size_t i = 0; i < n && result == 0; i++)
+        if (!keys[i])
+            result = tr_fail(TR_EINVAL, "get many: keys[%zu] is NULL", i);
     if (result < 0)
         return result;
     arena_pulse(board->arena);

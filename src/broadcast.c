@@ -29,7 +29,10 @@ static int check_options(const char *name, const tr_broadcast_options *options)
         return tr_fail(TR_EINVAL,
                        "broadcast \"%s\": max_subscribers %u, allowed are 1 to %d", name,
                        options->max_subscribers, TR_MAX_SUBSCRIBERS);
-    return 0;
+    if (options->stamp > 1)
+        return tr_fail(TR_EINVAL, "broadcast \"%s\": stamp is %u, allowed are 0 and 1",
+                       name, options->stamp);
+    return reserved_check("broadcast open", options->reserved);
 }
 
 static int open_ring(tr_arena *arena, const char *name,
@@ -227,9 +230,8 @@ int tr_subscribe(tr_broadcast *handle, const tr_subscription_options *given,
 
     if (result == 0 && !out)
         result = null_fail("subscribe", "out");
-    if (result == 0 && options.reserved)
-        result = tr_fail(TR_EINVAL, "subscribe: options.reserved is %u, it is to be 0",
-                         options.reserved);
+    if (result == 0)
+        result = reserved_check("subscribe", options.reserved);
     if (result == 0 && options.lag > TR_LAG_EVICT)
         result = tr_fail(TR_EINVAL, "subscribe: lag %u is not a tr_lag", options.lag);
     if (result == 0)

@@ -11,6 +11,7 @@
 
 #include "src/enter_bind.h"
 #include "src/error.h"
+#include "src/options.h"
 #include "src/plan_inner.h"
 #include "src/pools.h"
 
@@ -202,13 +203,14 @@ int tr_worker_enter(const tr_plan *plan, uint32_t index, uint32_t flags,
         return tr_fail(TR_EINVAL, "enter: worker %u of a plan for %u", index,
                        plan->workers);
     if (flags & ~known)
-        return tr_fail(TR_EINVAL, "enter: unknown flags %#x", flags);
-    if (report && report->struct_size < sizeof(report->struct_size))
-        return tr_fail(TR_EINVAL, "enter: report.struct_size is %u", report->struct_size);
+        return tr_fail(TR_EINVAL, "enter: there are no flags 0x%x", flags & ~known);
+    if (report)
+        err = result_size_check(report, sizeof(full), "enter", "report");
+    if (err)
+        return err;
     err = enter(plan, index, flags, &full);
     if (report) { /* as much of it as the caller's header knows */
-        if (report->struct_size < full.struct_size)
-            full.struct_size = report->struct_size;
+        full.struct_size = report->struct_size;
         memcpy(report, &full, full.struct_size);
     }
     return err;
@@ -301,14 +303,16 @@ int tr_prefork(uint32_t *paused)
 int tr_thread_pools(tr_thread_pool *out, size_t capacity, size_t *count)
 {
     struct pools pools;
-    int err = pools_find(&pools);
+    int err;
 
+    if (!count || (!out && capacity))
+        return null_fail("thread pools", count ? "out" : "count");
+    err = pools_find(&pools);
     if (err)
         return err;
     for (size_t i = 0; i < pools.count && i < capacity; i++)
         describe(&out[i], &pools.pool[i], pool_get(&pools.pool[i]));
-    if (count)
-        *count = pools.count;
+    *count = pools.count;
     pools_free(&pools);
     return 0;
 }
@@ -323,7 +327,9 @@ int tr_worker_bind_memory(const tr_plan *plan, uint32_t index, void *address,
 
     if (err)
         return err;
-    if (index >= plan->workers || !address || !bytes)
+    if (!address)
+        return null_fail("bind memory", "address");
+    if (index >= plan->workers || !bytes)
         return tr_fail(TR_EINVAL, "bind memory: worker %u of %u, %zu bytes", index,
                        plan->workers, bytes);
     nodes = plan->worker[index].nodes;

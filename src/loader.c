@@ -426,10 +426,13 @@ int tr_loader_run(tr_loader *given, const char *const paths[], size_t n, tr_queu
         return tr_fail(TR_EINVAL,
                        "loader run: queue \"%s\" lies in another arena than the loader",
                        to->name);
-    if (report && (report->struct_size < 8 || report->struct_size > sizeof(*report)))
-        return tr_fail(TR_EINVAL, "loader: report.struct_size is %u",
-                       report->struct_size);
-    result = arena_enter(loader->arena);
+    for (size_t i = 0; i < n; i++)
+        if (!paths[i])
+            return tr_fail(TR_EINVAL, "loader run: paths[%zu] is NULL", i);
+    result = report ? result_size_check(report, sizeof(*report), "loader run", "report")
+                    : 0;
+    if (result == 0)
+        result = arena_enter(loader->arena);
     if (result < 0)
         return result;
     run.deadline_ns = timeout_ns == 0 ? 0 : clock_deadline(os->now_ns(), timeout_ns);

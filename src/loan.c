@@ -222,7 +222,7 @@ int tr_loan_bytes(tr_arena *arena, uint64_t nbytes, int64_t timeout_ns, tr_messa
         .dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = shape, .flags = 0};
     int result;
 
-    if (nbytes > (uint64_t)INT64_MAX)
+    if (__builtin_expect(nbytes > (uint64_t)INT64_MAX, 0))
         return tr_fail(TR_EOVERFLOW, "%lu bytes are more than 2^63",
                        (unsigned long)nbytes);
     result = tr_loan(arena, &spec, 1, timeout_ns, out);

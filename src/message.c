@@ -251,13 +251,12 @@ int tr_message_header(const tr_message *given, tr_header *header)
     struct slot_record *record;
     tr_header out = {0};
     uint64_t flags;
+    int result;
 
-    if (!message || !header)
-        return message ? tr_fail(TR_EINVAL, "header: header is NULL")
-                       : message_stale(given, "header");
-    if (header->struct_size < 8 || header->struct_size > sizeof(out))
-        return tr_fail(TR_EINVAL, "header: struct_size is %u, this library knows %zu",
-                       header->struct_size, sizeof(out));
+    result = message ? result_size_check(header, sizeof(out), "message header", "header")
+                     : message_stale(given, "message header");
+    if (result < 0)
+        return result;
     record = record_of(message);
     flags = shm_get(&record->tensors);
     out.struct_size = header->struct_size;

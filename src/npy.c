@@ -10,6 +10,7 @@
 
 #include "src/error.h"
 #include "src/npy_descr.h"
+#include "src/options.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -182,8 +183,12 @@ int tr_npy_decode(const void *head, size_t head_bytes, uint64_t file_bytes,
     uint64_t there;
     int err;
 
-    if (!head || !npy || head_bytes > file_bytes)
-        return tr_fail(TR_EINVAL, "tr_npy_decode: NULL, or more bytes than the file has");
+    if (!head || !npy)
+        return null_fail("npy decode", head ? "npy" : "head");
+    if (head_bytes > file_bytes)
+        return tr_fail(TR_EINVAL,
+                       "npy decode: head_bytes is %zu, the file has %" PRIu64 " bytes",
+                       head_bytes, file_bytes);
     *npy = (tr_npy){0};
     err = find_header(head, head_bytes, file_bytes,
                       header_limit ? header_limit : TR_NPY_HEADER_LIMIT, npy, &text);
@@ -209,7 +214,7 @@ int tr_npy_dtype(const char *descr, tr_dtype *dtype, uint32_t *flags)
     int err;
 
     if (!descr || !dtype || !flags)
-        return tr_fail(TR_EINVAL, "tr_npy_dtype: an argument is NULL");
+        return null_fail("npy dtype", !descr ? "descr" : dtype ? "flags" : "dtype");
     err = descr_parse_text(descr, &parsed);
     if (err)
         return err;

@@ -3,6 +3,7 @@
 #include "src/error.h"
 #include "src/npy.h"
 #include "src/npy_descr.h"
+#include "src/options.h"
 #include "src/tensor.h"
 
 #include <inttypes.h>
@@ -185,7 +186,7 @@ int tr_npy_encode(const tr_tensor_spec *spec, void *buffer, size_t capacity,
     int err;
 
     if (!spec || !header_bytes)
-        return tr_fail(TR_EINVAL, "tr_npy_encode: an argument is NULL");
+        return null_fail("npy encode", spec ? "header_bytes" : "spec");
     err = tr_tensor_nbytes(spec->dtype, spec->ndim, spec->shape, &nbytes);
     if (!err)
         err = print_header(spec, &header);

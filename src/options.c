@@ -1,10 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 #include "src/options.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "src/error.h"
+
+/* struct_size and a field at least; all fields are made of 4 bytes. */
+static bool is_a_size(uint32_t size)
+{
+    return size >= 8 && size % 4 == 0;
+}
+
+int result_size_check(const void *given, size_t known, const char *step, const char *what)
+{
+    uint32_t size;
+
+    if (!given)
+        return null_fail(step, what);
+    memcpy(&size, given, sizeof(size));
+    if (!is_a_size(size) || size > known)
+        return tr_fail(TR_EINVAL,
+                       "%s: %s: struct_size is %u; set it to the size of the struct, of "
+                       "which this library knows %zu bytes",
+                       step, what, size, known);
+    return 0;
+}
 
 int options_take(void *out, size_t known, const void *given, const char *what)
 {
@@ -13,7 +35,7 @@ int options_take(void *out, size_t known, const void *given, const char *what)
     if (!given)
         return 0;
     memcpy(&size, given, sizeof(size));
-    if (size < sizeof(size))
+    if (!is_a_size(size))
         return tr_fail(TR_EINVAL, "%s: struct_size is %u; start from the _INIT macro",
                        what, size);
     for (size_t i = known; i < size; i++)
@@ -30,6 +52,15 @@ int options_take(void *out, size_t known, const void *given, const char *what)
 int null_fail(const char *step, const char *what)
 {
     return tr_fail(TR_EINVAL, "%s: %s is NULL", step, what);
+}
+
+int reserved_check(const char *step, uint32_t reserved)
+{
+    return reserved == 0 ? 0
+                         : tr_fail(TR_EINVAL,
+                                   "%s: options.reserved is %u, it must be 0; start from "
+                                   "the _INIT macro",
+                                   step, reserved);
 }
 
 int timeout_fail(const char *step, int64_t timeout_ns)

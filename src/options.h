@@ -11,8 +11,16 @@
  * (NULL: nothing). Fields that we do not know must be 0. 0, TR_EINVAL. */
 int options_take(void *out, size_t known, const void *given, const char *what);
 
+/* Whether a struct for results, of which we know @p known bytes, has a size that a header
+ * can have given it. NULL has none. 0, TR_EINVAL. */
+int result_size_check(const void *given, size_t known, const char *step,
+                      const char *what);
+
 /* TR_EINVAL: an argument that must not be NULL is. */
 int null_fail(const char *step, const char *what);
+
+/* A reserved field of the options must be 0. 0, TR_EINVAL. */
+int reserved_check(const char *step, uint32_t reserved);
 
 /* Whether a time-out means something: TR_FOREVER, TR_NOWAIT, or more. 0, TR_EINVAL. */
 int timeout_fail(const char *step, int64_t timeout_ns);

@@ -6,6 +6,7 @@
  * order of the target's bytes, but for a transposition, which goes tile by tile. */
 #include "ipc/copy.h"
 #include "src/error.h"
+#include "src/options.h"
 #include "src/tensor.h"
 
 #include <inttypes.h>
@@ -195,7 +196,7 @@ int tr_tensor_fill(const tr_tensor *to, const void *from, const int64_t *strides
     struct walk walk;
 
     if (!to)
-        return tr_fail(TR_EINVAL, "fill: no tensor");
+        return null_fail("fill", "to");
     if (to->flags & TR_TENSOR_READ_ONLY)
         return tr_fail(TR_EINVAL,
                        "fill: tensor \"%s\" is read-only, others may be reading "
@@ -204,8 +205,7 @@ int tr_tensor_fill(const tr_tensor *to, const void *from, const int64_t *strides
     if (to->nbytes == 0)
         return 0;
     if (!from)
-        return tr_fail(TR_EINVAL, "fill: NULL as source of %" PRIu64 " bytes",
-                       to->nbytes);
+        return null_fail("fill", "from");
     if (!strides_bytes || to->ndim == 0) {
         copy_bytes(to->data, from, to->nbytes);
         return 0;

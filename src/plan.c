@@ -18,15 +18,17 @@ static int take_options(tr_plan_options *to, const tr_plan_options *from)
     if (to->policy > TR_PLAN_BANDWIDTH)
         return tr_fail(TR_EINVAL, "plan: policy %u, there are 0 to %d", to->policy,
                        TR_PLAN_BANDWIDTH);
-    if (to->flags & ~(uint32_t)(TR_PLAN_FAST_ONLY | TR_PLAN_NO_QUOTA) || to->reserved)
-        return tr_fail(TR_EINVAL, "plan: unknown flags %#x", to->flags);
-    return 0;
+    if (to->flags & ~(uint32_t)(TR_PLAN_FAST_ONLY | TR_PLAN_NO_QUOTA))
+        return tr_fail(TR_EINVAL, "plan: there are no flags 0x%x", to->flags);
+    return reserved_check("plan", to->reserved);
 }
 
 /* It may come out of an arena that somebody has scribbled over. */
 int plan_check(const tr_plan *plan)
 {
-    if (!plan || plan->magic != TR_PLAN_MAGIC || plan->size != sizeof(*plan) ||
+    if (!plan)
+        return null_fail("plan", "plan");
+    if (plan->magic != TR_PLAN_MAGIC || plan->size != sizeof(*plan) ||
         plan->workers == 0 || plan->workers > TR_MAX_WORKERS ||
         plan->cores > TR_MAX_CPUS ||
         !memchr(plan->quota_source, 0, sizeof(plan->quota_source)))
@@ -112,7 +114,7 @@ int tr_plan_create(tr_plan *plan, uint32_t workers, const tr_plan_options *optio
     int err;
 
     if (!plan)
-        return tr_fail(TR_EINVAL, "plan: no place to put it");
+        return null_fail("plan create", "plan");
     err = plan_topology(&topology);
     if (err)
         return err;

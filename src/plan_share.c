@@ -6,6 +6,7 @@
 #include <tensoring/workers.h>
 
 #include "src/error.h"
+#include "src/options.h"
 #include "src/plan_inner.h"
 
 static const char board_name[] = "tensoring.plan";
@@ -45,7 +46,7 @@ int tr_plan_get(tr_arena *arena, tr_plan *plan)
     const tr_tensor *tensor;
     tr_message *message;
     tr_board *board;
-    int err = open_board(arena, &board);
+    int err = plan ? open_board(arena, &board) : null_fail("plan get", "plan");
 
     if (err)
         return err;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "src/error.h"
+#include "src/options.h"
 #include "src/plan_inner.h"
 
 extern char **environ;
@@ -135,8 +136,10 @@ int tr_plan_svg(const tr_plan *plan, const char *path)
 
     if (err)
         return err;
-    if (!path || !*path)
-        return tr_fail(TR_EINVAL, "plan: no file to draw into");
+    if (!path)
+        return null_fail("plan svg", "path");
+    if (!*path)
+        return tr_fail(TR_EINVAL, "plan svg: path is empty");
     svg = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (svg < 0)
         return tr_fail(TR_EIO, "plan: cannot write %s: %s", path, strerrordesc_np(errno));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "src/error.h"
+#include "src/options.h"
 #include "src/plan_inner.h"
 
 /* Text that goes on being counted when the room is used up. */
@@ -30,9 +31,11 @@ __attribute__((format(printf, 2, 3))) static void put(struct text *text,
 
 size_t tr_cpuset_text(const tr_cpuset *set, char *buffer, size_t capacity)
 {
-    struct text text = {buffer, capacity, 0};
+    struct text text = {buffer, buffer ? capacity : 0, 0};
 
     put(&text, "%s", "");
+    if (!set)
+        return 0;
     for (uint32_t first = 0; first < TR_MAX_CPUS; first++) {
         uint32_t last = first;
 
@@ -52,7 +55,7 @@ uint32_t tr_cpuset_count(const tr_cpuset *set)
 {
     int count = 0;
 
-    for (size_t i = 0; i < TR_MAX_CPUS / 64; i++)
+    for (size_t i = 0; set && i < TR_MAX_CPUS / 64; i++)
         count += __builtin_popcountll(set->bits[i]);
     return (uint32_t)count;
 }
@@ -162,6 +165,8 @@ int tr_plan_text(const tr_plan *plan, char *buffer, size_t capacity, size_t *nee
     struct text text = {buffer, capacity, 0};
     int err = plan_check(plan);
 
+    if (!err && !buffer && capacity)
+        err = null_fail("plan text", "buffer");
     if (err)
         return err;
     put(&text, "%u worker%s on %u core%s (%u CPU%s), %s", plan->workers,

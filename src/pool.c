@@ -62,7 +62,9 @@ static int take_options(tr_pool *pool, const tr_pool_options *given)
             "to %lld ns",
             options->flags, options->restart, options->workers, TR_MAX_WORKERS,
             (long long)options->backoff_ns, (long long)options->backoff_max_ns);
-    err = take_keep(pool);
+    err = reserved_check("pool", options->reserved);
+    if (!err)
+        err = take_keep(pool);
     if (err)
         return err;
     pool->plan_options = (tr_plan_options)TR_PLAN_OPTIONS_INIT;

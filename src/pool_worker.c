@@ -9,6 +9,7 @@
 #include "src/error.h"
 #include "src/options.h"
 #include "src/pool_inner.h"
+#include "src/queue.h"
 
 enum { LOOK_AT_MEMORY_EVERY = 32 }; /* jobs: it takes two or three system calls */
 
@@ -106,6 +107,10 @@ int tr_pool_receive(tr_pool_worker *worker, tr_queue *queue, int64_t timeout_ns,
     int bad = worker ? timeout_check("pool receive", timeout_ns)
                      : null_fail("pool receive", "worker");
 
+    if (!bad)
+        bad = queue_known(queue) ? 0 : handle_fail(queue, "pool receive", "queue");
+    if (!bad && !out)
+        bad = null_fail("pool receive", "out");
     while (!bad) {
         int64_t left_ns = end_ns == INT64_MAX ? slice_ns : end_ns - pool_now_ns();
         int err;

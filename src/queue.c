@@ -24,8 +24,10 @@ int channel_name_check(const char *name)
 {
     size_t length = name ? strlen(name) : 0;
 
+    if (!name)
+        return null_fail("channel open", "name");
     if (length == 0)
-        return tr_fail(TR_EINVAL, "a channel needs a name");
+        return tr_fail(TR_EINVAL, "channel open: the name is empty");
     if (length > TR_MAX_CHANNEL_NAME)
         return tr_fail(TR_ENAMETOOLONG,
                        "channel \"%.20s...\": the name has %zu bytes, the "
@@ -92,7 +94,10 @@ static int check_options(const char *name, const tr_queue_options *options)
     if (options->max_deliveries < 1 || options->max_deliveries > 255)
         return tr_fail(TR_EINVAL, "queue \"%s\": max_deliveries %u, allowed are 1 to 255",
                        name, options->max_deliveries);
-    return 0;
+    if (options->stamp > 1)
+        return tr_fail(TR_EINVAL, "queue \"%s\": stamp is %u, allowed are 0 and 1", name,
+                       options->stamp);
+    return reserved_check("queue open", options->reserved);
 }
 
 /* Whether the queue that is there is what the caller asked for. */

@@ -7,6 +7,7 @@
 #include "src/descriptor.h"
 #include "src/error.h"
 #include "src/message.h"
+#include "src/options.h"
 #include "src/request.h"
 
 #define TICK_NS INT64_C(20000000) /* more than os_lately_ns() is behind */
@@ -141,6 +142,8 @@ int tr_request_reuse(tr_message *given, const tr_tensor_spec specs[], size_t n)
     int result = check_request(given, "reuse", &request);
     int64_t deadline;
 
+    if (result == 0 && !specs && n)
+        result = null_fail("reuse", "specs");
     if (result < 0)
         return result;
     deadline = deadline_of(request);
@@ -193,8 +196,10 @@ int tr_reply_error(tr_message *given, int32_t code, const char *text)
     struct message *request = NULL;
     int result = check_request(given, "reply error", &request);
 
-    if (result == 0 && (code == 0 || !text))
-        result = tr_fail(TR_EINVAL, "reply error: %s", text ? "code is 0" : "no text");
+    if (result == 0 && !text)
+        result = null_fail("reply error", "text");
+    if (result == 0 && code == 0)
+        result = tr_fail(TR_EINVAL, "reply error: code is 0, it must be another number");
     return result < 0 ? result : answer_error(request, code, text);
 }
 

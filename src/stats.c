@@ -82,13 +82,12 @@ int stats_read(const struct view *view, tr_stats *stats)
 {
     tr_stats all = {0};
     uint32_t size;
+    int result;
 
-    if (!stats)
-        return null_fail("stats", "stats");
+    result = result_size_check(stats, sizeof(all), "stats", "stats");
+    if (result < 0)
+        return result;
     size = stats->struct_size;
-    if (size < 8 || size > sizeof(all))
-        return tr_fail(TR_EINVAL, "stats: struct_size is %u, this library knows %zu",
-                       size, sizeof(all));
     all.struct_size = size;
     all.slots = view->geo.slot_count;
     for (uint32_t i = 0; i < view->geo.participant_count; i++)
@@ -247,12 +246,7 @@ static uint64_t huge_bytes(const void *base)
 
 int stats_info_size(const tr_arena_info *info)
 {
-    if (!info)
-        return null_fail("info", "info");
-    if (info->struct_size < 8 || info->struct_size > sizeof(*info))
-        return tr_fail(TR_EINVAL, "info: struct_size is %u, this library knows %zu",
-                       info->struct_size, sizeof(*info));
-    return 0;
+    return result_size_check(info, sizeof(*info), "info", "info");
 }
 
 int tr_arena_info_read(tr_arena *given, tr_arena_info *info)

@@ -15,6 +15,8 @@
 #include <tensoring/npy.h>
 
 #include "src/error.h"
+#include "src/message.h"
+#include "src/options.h"
 
 /* All of it, whatever the pieces. 0, -errno. */
 static int write_all(int fd, struct iovec *parts, int count)
@@ -97,14 +99,20 @@ static int encode(const tr_tensor *tensor, void **header, size_t *bytes)
 
 int tr_store_npy(const tr_message *message, size_t index, const char *path)
 {
-    const tr_tensor *tensor = message ? tr_message_tensor(message, index) : NULL;
+    const tr_tensor *tensor = tr_message_tensor(message, index);
     struct iovec parts[2];
     void *header = NULL;
     size_t bytes = 0;
     int saved = errno, result;
 
-    if (!tensor || !path)
-        return tr_fail(TR_EINVAL, "store: there is no tensor %zu, or no path", index);
+    if (!message_known(message))
+        return message_stale(message, "store");
+    if (!path)
+        return null_fail("store", "path");
+    if (!tensor)
+        return tr_fail(TR_EINVAL,
+                       "store \"%s\": there is no tensor %zu, the message has %zu", path,
+                       index, tr_message_count(message));
     result = encode(tensor, &header, &bytes);
     if (result == 0) {
         parts[0] = (struct iovec){header, bytes};

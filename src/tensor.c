@@ -2,6 +2,7 @@
 #include "src/tensor.h"
 
 #include "src/error.h"
+#include "src/options.h"
 
 #include <inttypes.h>
 
@@ -120,7 +121,7 @@ static int count_elements(uint32_t ndim, const int64_t *shape, int64_t *elements
                        "shape: %" PRIu32 " dimensions, the limit is %d; reshape", ndim,
                        TR_MAX_NDIM);
     if (ndim > 0 && !shape)
-        return tr_fail(TR_EINVAL, "shape: NULL for %" PRIu32 " dimensions", ndim);
+        return tr_fail(TR_EINVAL, "shape is NULL for %" PRIu32 " dimensions", ndim);
     for (uint32_t i = 0; i < ndim; i++) {
         if (shape[i] < 0)
             return tr_fail(TR_EINVAL,
@@ -147,7 +148,7 @@ int tr_tensor_nbytes(tr_dtype dtype, uint32_t ndim, const int64_t *shape,
     int err;
 
     if (!nbytes)
-        return tr_fail(TR_EINVAL, "tr_tensor_nbytes: no place for the result");
+        return null_fail("tensor nbytes", "nbytes");
     if (!dtype_is_valid(dtype))
         return tr_fail(TR_EINVAL,
                        "dtype: DLPack has no type {code %u, bits %u, lanes %u}; see "

@@ -256,7 +256,7 @@ int tr_waitset_add_fd(tr_waitset *given, int fd, uint32_t want, uint64_t token)
     if (!set)
         return handle_fail(given, "waitset add descriptor", "wait set");
     if (fd < 0)
-        return tr_fail(TR_EINVAL, "waitset add descriptor: %d is none", fd);
+        return tr_fail(TR_EINVAL, "waitset add descriptor: fd is %d", fd);
     return waitset_add(set, &what, token);
 }
 

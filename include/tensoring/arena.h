@@ -222,7 +222,7 @@ TR_API TR_CHECK int tr_arena_trim(tr_arena *arena, uint64_t *bytes);
 TR_API TR_CHECK int tr_arena_info_read(tr_arena *arena, tr_arena_info *info);
 
 /** Change how long waits of this handle may spin: -1 adapts, 0 never, else nanoseconds.
- *  Threads: any. */
+ *  Less than -1 changes nothing. Threads: any. */
 TR_API void tr_arena_set_spin(tr_arena *arena, int64_t spin_ns);
 
 /** Whether waits of this handle end with TR_EINTR when a signal handler has run (1), or go on

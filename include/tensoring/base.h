@@ -15,7 +15,9 @@
  * that it may be NULL. Functions without a code return 0 or NULL then, and do nothing; closing
  * NULL, or what is closed already, does nothing. A closed arena takes the use of what was opened
  * in it with it: that can still be closed. Time-outs are TR_FOREVER, TR_NOWAIT or more;
- * flags that have no meaning and reserved fields that are not 0 are TR_EINVAL.
+ * flags that have no meaning and reserved fields that are not 0 are TR_EINVAL. So is a
+ * struct_size under 8 or not a multiple of 4; one that is larger than this library knows is
+ * TR_EINVAL for a struct that the call fills, and for options if a byte beyond is not 0.
  *
  * Nothing in the library prints, exits, changes errno on purpose, or installs a signal
  * handler. */

@@ -77,7 +77,7 @@ TR_API TR_CHECK int tr_prefork(uint32_t *paused);
  * @param flags   TR_ENTER_...
  * @param report  may be NULL
  * @return 0, also if the kernel refused to bind (report.bind_error); TR_EINVAL (not a plan,
- *         no such worker, struct_size), TR_ENOMEM.
+ *         no such worker, flags, struct_size), TR_ENOMEM.
  *
  * Owner:    -
  * Threads:  one: it changes the environment, so no other thread may read it meanwhile.
@@ -121,7 +121,7 @@ TR_API TR_CHECK int tr_worker_bind_memory(const tr_plan *plan, uint32_t index,
  * The thread pools that are loaded now, at most @p capacity of them; before and after are
  * both what they tell.
  * @param count  how many there are
- * @return 0, TR_ENOMEM. Threads: any. Syscalls: none. Crash: -.
+ * @return 0, TR_EINVAL (NULL), TR_ENOMEM. Threads: any. Syscalls: none. Crash: -.
  */
 TR_API TR_CHECK int tr_thread_pools(tr_thread_pool *out, size_t capacity, size_t *count);
 

@@ -45,4 +45,10 @@ for code in $(grep -ohE '\bTR_E[A-Z0-9]+\b' -r include | sort -u); do
     grep -qx "$name" <<<"$table" || [ "$code" = TR_ERRORS ] || [ "$code" = TR_END ] ||
         { echo "$code is not in the table of error.h"; status=1; }
 done
+
+# every exported function has a row in the test of the one rule for arguments
+for name in $(grep -oE '^ +tr_[a-z0-9_]+;' src/tensoring.map | tr -d ' ;'); do
+    grep -qE "^ROW\($name," tests/unit/rules/rows_*.h ||
+        { echo "$name has no row in tests/unit/rules: call it with wrong arguments, too"; status=1; }
+done
 exit $status

@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: MIT */
+/* The one rule for arguments (base.h), over every public call: each row of rules/rows_*.h is
+ * called with one argument that is wrong and all others right.
+ *
+ *  ROW(function, what it returns then, "argument:kind ...", the call)
+ *
+ * A kind that ends in "?" may be NULL. tests/lint/contract.sh wants a row for each function
+ * that src/tensoring.map exports. */
+#include "support.h"
+
+#include <stdbool.h>
+
+#include "src/error.h"
+
+#define MAX_ARGS 8
+#define SCRATCH  (512 * 1024) /* more than a tr_plan */
+#define UNKNOWN  (UINT64_C(1) << 31)
+
+union arg {
+    void *p;
+    int64_t i;
+    uint64_t u;
+};
+
+enum returns {
+    CODE,      /* TR_EINVAL, and why */
+    ZERO,      /* 0 or NULL */
+    MINUS_ONE, /* a descriptor, or TR_UNKNOWN */
+    NOTHING,   /* void */
+    ANY        /* it has no wrong argument, or says so in words of its own */
+};
+
+#define P(n) a[n].p
+#define I(n) a[n].i
+#define U(n) a[n].u
+#define ROW(function, returns, args, call)              \
+    static int64_t call_##function(const union arg a[]) \
+    {                                                   \
+        (void)a;                                        \
+        return call;                                    \
+    }
+#include "rules/rows_arena.h"
+#include "rules/rows_channels.h"
+#include "rules/rows_message.h"
+#include "rules/rows_workers.h"
+#undef ROW
+
+struct row {
+    const char *name;
+    enum returns returns;
+    const char *args;
+    int64_t (*call)(const union arg a[]);
+};
+
+static const struct row rows[] = {
+#define ROW(function, returns, args, call) {#function, returns, args, call_##function},
+#include "rules/rows_arena.h"
+#include "rules/rows_channels.h"
+#include "rules/rows_message.h"
+#include "rules/rows_workers.h"
+#undef ROW
+};
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+/* ---- what the arguments are taken from ---- */
+
+struct things {
+    tr_arena *arena;
+    tr_queue *queue;
+    tr_broadcast *broadcast;
+    tr_subscription *subscription;
+    tr_board *board;
+    tr_board_watch *watch;
+    tr_waitset *set;
+    tr_loader *loader;
+    tr_look *look;
+    tr_pool *pool;
+    tr_message *message, *request;
+};
+
+static struct things good;
+static struct things stale;  /* each was closed */
+static struct things orphan; /* their arena was closed */
+static tr_plan plan;
+static unsigned char scratch[MAX_ARGS][SCRATCH];
+
+/* In a worker of the pool: the calls that only a worker can make. Its result is its exit code. */
+static int work(tr_pool_worker *worker, void *context)
+{
+    tr_message *message;
+
+    (void)context;
+    if (tr_pool_receive(worker, NULL, TR_NOWAIT, &message) != TR_EINVAL)
+        return 1;
+    if (tr_pool_receive(worker, stale.queue, TR_NOWAIT, &message) != TR_EINVAL)
+        return 2;
+    if (tr_pool_receive(worker, good.queue, TR_NOWAIT, NULL) != TR_EINVAL)
+        return 3;
+    if (tr_pool_receive(worker, good.queue, -2, &message) != TR_EINVAL)
+        return 4;
+    while (tr_pool_receive(worker, good.queue, TR_FOREVER, &message) == 0)
+        tr_release(message);
+    return 0;
+}
+
+static void died(const tr_pool_death *death, void *context)
+{
+    int *worst = context;
+
+    if (death->exit_code)
+        *worst = death->exit_code;
+}
+
+static int worst_exit;
+
+static tr_pool *start_pool(void)
+{
+    tr_pool_options options = TR_POOL_OPTIONS_INIT;
+    tr_pool *pool;
+
+    options.workers = 1;
+    options.flags = TR_POOL_NO_PLAN;
+    options.restart = TR_RESTART_NEVER;
+    options.run = work;
+    options.died = died;
+    options.context = &worst_exit;
+    assert_ok(tr_pool_start(&pool, &options));
+    return pool;
+}
+
+static tr_message *take_request(struct things *things)
+{
+    tr_message *request;
+    uint64_t ticket;
+
+    assert_ok(tr_request_async(things->queue, loan_i64(things->arena, 1, 1), TR_NOWAIT,
+                               &ticket));
+    assert_ok(tr_queue_receive(things->queue, TR_NOWAIT, &request));
+    return request;
+}
+
+static void open_things(struct things *things)
+{
+    tr_arena *arena = things->arena = make_arena(16, 1);
+    tr_arena_info info = {.struct_size = sizeof(info)};
+
+    assert_ok(tr_queue_open(arena, "queue", NULL, &things->queue));
+    assert_ok(tr_broadcast_open(arena, "broadcast", NULL, &things->broadcast));
+    assert_ok(tr_subscribe(things->broadcast, NULL, &things->subscription));
+    assert_ok(tr_board_open(arena, "board", NULL, &things->board));
+    assert_ok(tr_board_watch_key(things->board, "key", TR_NO_VERSION, &things->watch));
+    assert_ok(tr_waitset_open(arena, &things->set));
+    assert_ok(tr_loader_open(arena, NULL, &things->loader));
+    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_look_open_fd(&things->look, info.fd));
+    things->message = loan_i64(arena, 1, 1);
+    things->request = take_request(things);
+}
+
+static void close_opened(struct things *things)
+{
+    tr_look_close(things->look);
+    tr_loader_close(things->loader);
+    tr_waitset_close(things->set);
+    tr_board_unwatch(things->watch);
+    tr_board_close(things->board);
+    tr_unsubscribe(things->subscription);
+    tr_broadcast_close(things->broadcast);
+    tr_queue_close(things->queue);
+}
+
+static void make_plan(void)
+{
+    plan.magic = TR_PLAN_MAGIC;
+    plan.size = sizeof(plan);
+    plan.workers = 1;
+    plan.worker[0].threads = 1;
+}
+
+static int open_all(void **state)
+{
+    (void)state;
+    make_plan();
+    open_things(&stale);
+    tr_release(stale.message);
+    tr_release(stale.request);
+    close_opened(&stale);
+    tr_arena_close(stale.arena);
+    stale.pool = start_pool();
+    tr_pool_close(stale.pool);
+    open_things(&orphan);
+    tr_arena_close(orphan.arena);
+    open_things(&good);
+    good.pool = start_pool();
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    close_opened(&orphan);
+    assert_ok(tr_pool_stop(good.pool, TR_FOREVER));
+    tr_pool_close(good.pool);
+    tr_release(good.message);
+    tr_release(good.request);
+    close_opened(&good);
+    tr_arena_close(good.arena);
+    return 0;
+}
+
+/* ---- the kinds of arguments ---- */
+
+static const struct handle_kind {
+    const char *kind;
+    size_t at;
+} handle_kinds[] = {
+#define HANDLE(member)                           \
+    {                                            \
+#member, offsetof(struct things, member) \
+    }
+    HANDLE(arena), HANDLE(queue), HANDLE(broadcast), HANDLE(subscription),
+    HANDLE(board), HANDLE(watch), HANDLE(set),       HANDLE(loader),
+    HANDLE(look),  HANDLE(pool),  HANDLE(message),   HANDLE(request),
+#undef HANDLE
+};
+
+static bool find_handle(const char *kind, const struct things *things, void **value)
+{
+    for (size_t i = 0; i < sizeof(handle_kinds) / sizeof(handle_kinds[0]); i++)
+        if (strcmp(handle_kinds[i].kind, kind) == 0) {
+            memcpy(value, (const char *)things + handle_kinds[i].at, sizeof(*value));
+            return true;
+        }
+    return false;
+}
+
+#define NO_FIELD SIZE_MAX
+#define RESULT   NO_FIELD, NO_FIELD, true
+
+/* A struct with a size: with its defaults, and where it must be 0. */
+static const struct sized {
+    const char *kind;
+    size_t size;
+    size_t flags, reserved; /* offsets */
+    bool result;            /* the library writes it */
+    const void *defaults;
+} structs[] = {
+#define FLAGS(type)    offsetof(type, flags)
+#define RESERVED(type) offsetof(type, reserved)
+    {"arena_options", sizeof(tr_arena_options), FLAGS(tr_arena_options), NO_FIELD, false,
+     &(const tr_arena_options)TR_ARENA_OPTIONS_INIT},
+    {"attach_options", sizeof(tr_attach_options), FLAGS(tr_attach_options),
+     RESERVED(tr_attach_options), false,
+     &(const tr_attach_options)TR_ATTACH_OPTIONS_INIT},
+    {"queue_options", sizeof(tr_queue_options), offsetof(tr_queue_options, stamp),
+     RESERVED(tr_queue_options), false, &(const tr_queue_options)TR_QUEUE_OPTIONS_INIT},
+    {"broadcast_options", sizeof(tr_broadcast_options),
+     offsetof(tr_broadcast_options, stamp), RESERVED(tr_broadcast_options), false,
+     &(const tr_broadcast_options)TR_BROADCAST_OPTIONS_INIT},
+    {"subscription_options", sizeof(tr_subscription_options),
+     offsetof(tr_subscription_options, lag), RESERVED(tr_subscription_options), false,
+     &(const tr_subscription_options)TR_SUBSCRIPTION_OPTIONS_INIT},
+    {"board_options", sizeof(tr_board_options), NO_FIELD, NO_FIELD, false,
+     &(const tr_board_options)TR_BOARD_OPTIONS_INIT},
+    {"loader_options", sizeof(tr_loader_options), FLAGS(tr_loader_options), NO_FIELD,
+     false, &(const tr_loader_options)TR_LOADER_OPTIONS_INIT},
+    {"plan_options", sizeof(tr_plan_options), FLAGS(tr_plan_options),
+     RESERVED(tr_plan_options), false, &(const tr_plan_options)TR_PLAN_OPTIONS_INIT},
+    {"pool_options", sizeof(tr_pool_options), FLAGS(tr_pool_options),
+     RESERVED(tr_pool_options), false,
+     &(const tr_pool_options){.struct_size = sizeof(tr_pool_options),
+                              .workers = 1,
+                              .flags = TR_POOL_NO_PLAN,
+                              .run = work}},
+    {"header", sizeof(tr_header), NO_FIELD, NO_FIELD, false,
+     &(const tr_header){.struct_size = sizeof(tr_header)}},
+    {"header_out", sizeof(tr_header), RESULT,
+     &(const tr_header){.struct_size = sizeof(tr_header)}},
+    {"stats", sizeof(tr_stats), RESULT,
+     &(const tr_stats){.struct_size = sizeof(tr_stats)}},
+    {"arena_info", sizeof(tr_arena_info), RESULT,
+     &(const tr_arena_info){.struct_size = sizeof(tr_arena_info)}},
+    {"load_report", sizeof(tr_load_report), RESULT,
+     &(const tr_load_report){.struct_size = sizeof(tr_load_report)}},
+    {"worker_report", sizeof(tr_worker_report), RESULT,
+     &(const tr_worker_report){.struct_size = sizeof(tr_worker_report)}},
+};
+
+static const struct sized *find_struct(const char *kind)
+{
+    for (size_t i = 0; i < sizeof(structs) / sizeof(structs[0]); i++)
+        if (strcmp(structs[i].kind, kind) == 0)
+            return &structs[i];
+    return NULL;
+}
+
+static const int64_t shape[1] = {1};
+static const tr_tensor_spec spec = {.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = shape};
+static const char *const names[1] = {"rules"};
+
+/* Kinds that are one value. */
+static const struct value {
+    const char *kind;
+    const void *p;
+    int64_t i;
+} values[] = {
+    {"zero", NULL, 0},       {"one", NULL, 1},
+    {"number", NULL, 0},     {"timeout", NULL, TR_NOWAIT},
+    {"flags", NULL, 0},      {"want", NULL, TR_READABLE},
+    {"bad_fd", NULL, -1},    {"worker", NULL, 0},
+    {"name", "rules", 0},    {"path", "/dev/null", 0},
+    {"descr", "<M8[ns]", 0}, {"names", names, 0},
+    {"paths", names, 0},     {"shape", shape, 0},
+    {"specs", &spec, 0},     {"plan", &plan, 0},
+};
+
+struct argument {
+    char name[32], kind[32];
+    bool optional, pointer;
+};
+
+static bool is_kind(const struct argument *arg, const char *kind)
+{
+    return strcmp(arg->kind, kind) == 0;
+}
+
+/* A good value, in @p place if it needs one. */
+static union arg good_value(struct argument *arg, unsigned char *place)
+{
+    const struct sized *sized = find_struct(arg->kind);
+    union arg value = {.p = place};
+
+    arg->pointer = true;
+    memset(place, 0, SCRATCH);
+    if (sized)
+        memcpy(place, sized->defaults, sized->size);
+    else if (is_kind(arg, "tensor"))
+        value.p = (void *)(uintptr_t)tr_message_tensor(good.message, 0);
+    else if (!is_kind(arg, "out") && !find_handle(arg->kind, &good, &value.p)) {
+        size_t i = 0;
+
+        while (i < sizeof(values) / sizeof(values[0]) && !is_kind(arg, values[i].kind))
+            i++;
+        assert_true(i < sizeof(values) / sizeof(values[0]));
+        arg->pointer = values[i].p || is_kind(arg, "worker");
+        if (values[i].p)
+            value.p = (void *)(uintptr_t)values[i].p;
+        else
+            value.i = values[i].i;
+    }
+    return value;
+}
+
+static size_t parse(const char *text, struct argument args[], union arg given[])
+{
+    size_t n = 0;
+    int used;
+
+    while (sscanf(text, " %31[^:]:%31[a-z_]%n", args[n].name, args[n].kind, &used) == 2) {
+        text += used;
+        args[n].optional = *text == '?';
+        text += args[n].optional;
+        given[n] = good_value(&args[n], scratch[n]);
+        n++;
+    }
+    assert_int_equal(*text, 0);
+    return n;
+}
+
+/* ---- one call ---- */
+
+/* What nothing of this may change. */
+struct counts {
+    tr_stats stats;
+    int descriptors;
+};
+
+static struct counts count(void)
+{
+    struct counts counts = {.stats = stats_of(good.arena), .descriptors = descriptors()};
+
+    return counts;
+}
+
+static void assert_same(const struct row *row, const char *what,
+                        const struct counts *before)
+{
+    struct counts after = count();
+
+    if (after.descriptors != before->descriptors)
+        fail_msg("%s(%s): %d descriptors, %d before", row->name, what, after.descriptors,
+                 before->descriptors);
+    if (memcmp(&after.stats, &before->stats, offsetof(tr_stats, waits)) != 0)
+        fail_msg("%s(%s): slots have changed hands", row->name, what);
+}
+
+static unsigned faults;
+
+#define FAULT(...)                                             \
+    do {                                                       \
+        faults++;                                              \
+        print_error(__VA_ARGS__);                              \
+        print_error(" (detail: \"%s\")\n", tr_error_detail()); \
+    } while (0)
+
+/* Call it, and look at what it says. @p part: of the sentence; NULL: any will do. */
+static void try(const struct row *row, const union arg given[], const char *what,
+                const char *name, const char *part)
+{
+    struct counts before = count();
+    int64_t result;
+
+    tr_fail(0, "%s", "");
+    result = row->call(given);
+    switch (row->returns) {
+    case CODE:
+        if (result != TR_EINVAL)
+            FAULT("%s(%s) returns %s", row->name, what,
+                  result ? tr_error_name((int)result) : "0");
+        else if (!strstr(tr_error_detail(), name) || !strstr(tr_error_detail(), part))
+            FAULT("%s(%s) does not say \"%s\" and \"%s\"", row->name, what, name, part);
+        break;
+    case ZERO:
+        if (result != 0)
+            FAULT("%s(%s) returns %ld", row->name, what, (long)result);
+        break;
+    case MINUS_ONE:
+        if (result != -1)
+            FAULT("%s(%s) returns %ld", row->name, what, (long)result);
+        break;
+    default:
+        break;
+    }
+    assert_same(row, what, &before);
+}
+
+static void each(void (*check)(const struct row *row, const struct argument *arg,
+                               union arg given[], size_t i))
+{
+    faults = 0;
+    for (size_t r = 0; r < ROWS; r++) {
+        struct argument args[MAX_ARGS];
+        union arg given[MAX_ARGS], now[MAX_ARGS];
+        size_t n = parse(rows[r].args, args, given);
+        bool in_worker = n && is_kind(&args[0], "worker");
+
+        for (size_t i = 0; i < n; i++) {
+            memcpy(now, given, sizeof(now));
+            if (i == 0 || !in_worker) /* see work() */
+                check(&rows[r], &args[i], now, i);
+        }
+    }
+    assert_int_equal(faults, 0);
+}
+
+static const char *word_of(const struct argument *arg)
+{
+    return is_kind(arg, "set")                                  ? "wait set"
+           : is_kind(arg, "request") || is_kind(arg, "message") ? "message"
+                                                                : arg->name;
+}
+
+static void check_null(const struct row *row, const struct argument *arg,
+                       union arg given[], size_t i)
+{
+    char what[64];
+
+    if (!arg->pointer || arg->optional)
+        return;
+    snprintf(what, sizeof(what), "%s: NULL", arg->name);
+    given[i].p = NULL;
+    try(row, given, what, word_of(arg), "NULL");
+}
+
+static void check_stale(const struct row *row, const struct argument *arg,
+                        union arg given[], size_t i)
+{
+    char what[64];
+
+    if (!find_handle(arg->kind, &stale, &given[i].p))
+        return;
+    snprintf(what, sizeof(what), "%s: closed", arg->name);
+    try(row, given, what, word_of(arg), "closed");
+    if (!find_handle(arg->kind, &orphan, &given[i].p) || is_kind(arg, "look") ||
+        is_kind(arg, "pool"))
+        return;
+    if (row->returns == NOTHING && strstr(row->name, "close"))
+        return; /* it can still be closed */
+    if (strcmp(row->name, "tr_unsubscribe") == 0 ||
+        strcmp(row->name, "tr_board_unwatch") == 0)
+        return;
+    snprintf(what, sizeof(what), "%s: its arena was closed", arg->name);
+    try(row, given, what, word_of(arg), "closed");
+}
+
+static void check_timeout(const struct row *row, const struct argument *arg,
+                          union arg given[], size_t i)
+{
+    if (!is_kind(arg, "timeout"))
+        return;
+    given[i].i = -2;
+    try(row, given, "time-out -2", "time-out", "-2");
+    given[i].i = INT64_MIN;
+    try(row, given, "time-out INT64_MIN", "time-out", "-9223372036854775808");
+}
+
+static void check_flags(const struct row *row, const struct argument *arg,
+                        union arg given[], size_t i)
+{
+    if (!is_kind(arg, "flags") && !is_kind(arg, "want"))
+        return;
+    given[i].u = UNKNOWN;
+    try(row, given, "unknown flag", arg->name, "0x80000000");
+}
+
+static void put32(void *at, size_t offset, uint32_t value)
+{
+    memcpy((char *)at + offset, &value, sizeof(value));
+}
+
+static void check_sizes(const struct row *row, const struct sized *sized,
+                        union arg given[], size_t i)
+{
+    static const uint32_t wrong[] = {0, 1, 4, 7, 9};
+    char what[64];
+
+    for (size_t k = 0; k < sizeof(wrong) / sizeof(wrong[0]); k++) {
+        snprintf(what, sizeof(what), "struct_size is %u", wrong[k]);
+        put32(given[i].p, 0, wrong[k]);
+        try(row, given, what, what, "");
+    }
+    put32(given[i].p, 0, (uint32_t)sized->size + 8);
+    put32(given[i].p, sized->size + 4, 1);
+    snprintf(what, sizeof(what), "struct_size is %zu", sized->size + 8);
+    try(row, given, what, what, "");
+    put32(given[i].p, 0, UINT32_MAX);
+    if (sized->result)
+        try(row, given, "struct_size UINT32_MAX", "struct_size", "");
+    put32(given[i].p, sized->size + 4, 0);
+    put32(given[i].p, 0, (uint32_t)sized->size);
+}
+
+static void check_struct(const struct row *row, const struct argument *arg,
+                         union arg given[], size_t i)
+{
+    const struct sized *sized = find_struct(arg->kind);
+
+    if (!sized)
+        return;
+    check_sizes(row, sized, given, i);
+    if (sized->flags != NO_FIELD) {
+        memcpy(given[i].p, sized->defaults, sized->size);
+        put32(given[i].p, sized->flags, UNKNOWN);
+        try(row, given, "unknown flags", "", "");
+    }
+    if (sized->reserved != NO_FIELD) {
+        memcpy(given[i].p, sized->defaults, sized->size);
+        put32(given[i].p, sized->reserved, 1);
+        try(row, given, "reserved", "reserved", "");
+    }
+}
+
+static void null_is_refused(void **state)
+{
+    (void)state;
+    each(check_null);
+}
+
+static void closed_handles_are_refused(void **state)
+{
+    (void)state;
+    each(check_stale);
+}
+
+static void times_mean_something(void **state)
+{
+    (void)state;
+    each(check_timeout);
+}
+
+static void flags_mean_something(void **state)
+{
+    (void)state;
+    each(check_flags);
+}
+
+static void structs_are_of_a_known_kind(void **state)
+{
+    (void)state;
+    each(check_struct);
+}
+
+static void so_it_is_in_workers(void **state)
+{
+    (void)state;
+    assert_ok(tr_pool_stop(good.pool, TR_FOREVER));
+    assert_int_equal(worst_exit, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(null_is_refused),
+        cmocka_unit_test(closed_handles_are_refused),
+        cmocka_unit_test(times_mean_something),
+        cmocka_unit_test(flags_mean_something),
+        cmocka_unit_test(structs_are_of_a_known_kind),
+        cmocka_unit_test(so_it_is_in_workers),
+    };
+
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
