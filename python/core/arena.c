@@ -347,7 +347,7 @@ static PyGetSetDef arena_getset[] = {
     {"allow_pickle", arena_pickle, NULL,
      "Whether arbitrary objects may be sent and received by this handle: the arena was "
      "made "
-     "for it and whoever opened the handle agreed.",
+     "for it and the opener of the handle agreed.",
      NULL},
     {"max_expansion", arena_max_expansion, NULL,
      "How many times its own size a message may take when it is decoded.", NULL},

@@ -115,6 +115,7 @@ Shared *shared_of(PyObject *arena);
 extern PyMethodDef plan_methods[];
 
 /* stats.c */
+PyObject *core_look(PyObject *module, PyObject *args);
 PyObject *arena_stats(PyObject *arena, PyObject *unused);
 PyObject *arena_participants(PyObject *arena, PyObject *unused);
 PyObject *arena_channels(PyObject *arena, PyObject *unused);

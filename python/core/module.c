@@ -180,6 +180,10 @@ static PyMethodDef core_methods[] = {
     {"sweep", core_sweep, METH_VARARGS,
      "sweep($module, /, *args)\n--\n\nRemove named arenas whose participants are all "
      "dead."},
+    {"look", core_look, METH_VARARGS,
+     "look($module, /, *args)\n--\n\nTotals, participants and channels of an arena that "
+     "is "
+     "not joined."},
     {"private_indices", private_indices, METH_VARARGS,
      "private_indices($module, part, itemsize, /)\n--\n\nA copy of integers; the "
      "largest, "

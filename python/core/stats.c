@@ -11,23 +11,13 @@ static int put(PyObject *dict, const char *name, unsigned long long value)
     return code;
 }
 
-PyObject *arena_stats(PyObject *object, PyObject *unused)
+static PyObject *totals(const tr_stats *stats)
 {
-    Shared *shared = shared_of(object);
-    tr_stats stats = {.struct_size = sizeof(stats)};
-    PyObject *dict;
-    int code;
+    PyObject *dict = PyDict_New();
 
-    (void)unused;
-    if (!shared)
-        return NULL;
-    code = tr_stats_read(shared->arena, &stats);
-    if (code)
-        return raise_code(((ArenaObject *)object)->state, code, "stats");
-    dict = PyDict_New();
     if (!dict)
         return NULL;
-#define PUT(name)          put(dict, #name, stats.name) < 0
+#define PUT(name)          put(dict, #name, stats->name) < 0
 #define OR_PUT(name, text) || PUT(name)
     if (PUT(participants) || PUT(channels) || PUT(slots) || PUT(slots_free) ||
         PUT(slots_loaned) || PUT(slots_queued) || PUT(slots_received) ||
@@ -37,6 +27,21 @@ PyObject *arena_stats(PyObject *object, PyObject *unused)
 #undef OR_PUT
 #undef PUT
     return dict;
+}
+
+PyObject *arena_stats(PyObject *object, PyObject *unused)
+{
+    Shared *shared = shared_of(object);
+    tr_stats stats = {.struct_size = sizeof(stats)};
+    int code;
+
+    (void)unused;
+    if (!shared)
+        return NULL;
+    code = tr_stats_read(shared->arena, &stats);
+    if (code)
+        return raise_code(((ArenaObject *)object)->state, code, "stats");
+    return totals(&stats);
 }
 
 static PyObject *participant(const tr_participant_stats *one)
@@ -78,6 +83,26 @@ static int append(PyObject *list, PyObject *item)
     return code;
 }
 
+static PyObject *participant_list(const tr_participant_stats *found, size_t n)
+{
+    PyObject *list = PyList_New(0);
+
+    for (size_t i = 0; list && i < n; i++)
+        if (append(list, participant(&found[i])) < 0)
+            Py_CLEAR(list);
+    return list;
+}
+
+static PyObject *channel_list(const tr_channel_stats *found, size_t n)
+{
+    PyObject *list = PyList_New(0);
+
+    for (size_t i = 0; list && i < n; i++)
+        if (append(list, channel(&found[i])) < 0)
+            Py_CLEAR(list);
+    return list;
+}
+
 PyObject *arena_participants(PyObject *object, PyObject *unused)
 {
     Shared *shared = shared_of(object);
@@ -94,10 +119,7 @@ PyObject *arena_participants(PyObject *object, PyObject *unused)
         return PyErr_NoMemory();
     code = tr_stats_participants(shared->arena, found, TR_MAX_PARTICIPANTS, &n);
     list = code ? raise_code(((ArenaObject *)object)->state, code, "stats")
-                : PyList_New(0);
-    for (size_t i = 0; list && i < n; i++)
-        if (append(list, participant(&found[i])) < 0)
-            Py_CLEAR(list);
+                : participant_list(found, n);
     PyMem_Free(found);
     return list;
 }
@@ -118,10 +140,59 @@ PyObject *arena_channels(PyObject *object, PyObject *unused)
         return PyErr_NoMemory();
     code = tr_stats_channels(shared->arena, found, TR_MAX_CHANNELS, &n);
     list = code ? raise_code(((ArenaObject *)object)->state, code, "stats")
-                : PyList_New(0);
-    for (size_t i = 0; list && i < n; i++)
-        if (append(list, channel(&found[i])) < 0)
-            Py_CLEAR(list);
+                : channel_list(found, n);
     PyMem_Free(found);
     return list;
+}
+
+/* Room for all that a look finds: too large for the stack. */
+struct found {
+    tr_stats stats;
+    tr_participant_stats person[TR_MAX_PARTICIPANTS];
+    tr_channel_stats channel[TR_MAX_CHANNELS];
+    size_t people, channels;
+};
+
+static int look_at(const char *name, int fd, struct found *found)
+{
+    tr_look *look;
+    int code = name ? tr_look_open(&look, name) : tr_look_open_fd(&look, fd);
+
+    if (code)
+        return code;
+    found->stats.struct_size = sizeof(found->stats);
+    code = tr_look_stats(look, &found->stats);
+    if (!code)
+        code = tr_look_participants(look, found->person, TR_MAX_PARTICIPANTS,
+                                    &found->people);
+    if (!code)
+        code = tr_look_channels(look, found->channel, TR_MAX_CHANNELS, &found->channels);
+    tr_look_close(look);
+    return code;
+}
+
+PyObject *core_look(PyObject *module, PyObject *args)
+{
+    struct found *found;
+    const char *name;
+    PyThreadState *gil;
+    PyObject *result = NULL;
+    int fd, code;
+
+    if (!PyArg_ParseTuple(args, "zi:look", &name, &fd))
+        return NULL;
+    found = PyMem_Calloc(1, sizeof(*found));
+    if (!found)
+        return PyErr_NoMemory();
+    gil = PyEval_SaveThread();
+    code = look_at(name, fd, found);
+    PyEval_RestoreThread(gil);
+    if (code)
+        raise_code(PyModule_GetState(module), code, "look");
+    else
+        result = Py_BuildValue("(NNN)", totals(&found->stats),
+                               participant_list(found->person, found->people),
+                               channel_list(found->channel, found->channels));
+    PyMem_Free(found);
+    return result;
 }

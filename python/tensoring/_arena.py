@@ -33,6 +33,12 @@ class Stats(TypedDict):
     channels: list[dict[str, Any]]
 
 
+def _expansion(value: int) -> int:
+    if not 1 <= value < 1 << 32:
+        raise ValueError(f"max_expansion is {value}, allowed are 1 to {(1 << 32) - 1}")
+    return value
+
+
 def _row(name: str | None, shape: Shape, dtype: Any, order: str) -> Row:
     code, bits, lanes, descr, flags = describe(as_dtype(dtype))
     if order not in ("C", "F"):
@@ -43,7 +49,7 @@ def _row(name: str | None, shape: Shape, dtype: Any, order: str) -> Row:
     return (name, (code, bits, lanes, descr, flags), extents)
 
 
-# Who loans in a loop asks for the same again and again.
+# A loop of loans asks for the same again and again.
 _row_again = functools.lru_cache(maxsize=256)(_row)
 
 
@@ -106,8 +112,8 @@ Trust: TypeAlias = tuple[bool, int | None]
 # By device, inode, and what the handle allows.
 Key: TypeAlias = tuple[int, int, bool, int]
 _known: weakref.WeakValueDictionary[Key, Arena] = weakref.WeakValueDictionary()
-# Closing a descriptor of an arena drops this process's lock on it: the proof of life. So
-# a descriptor that came with a pickled arena stays open.
+# Where this process may not open the arena's file again, closing any descriptor of it drops
+# the lock that proves life. So a descriptor that came with a pickled arena stays open.
 _kept: dict[tuple[int, int], int] = {}
 
 
@@ -181,7 +187,7 @@ class Arena(_core.Arena):
             -1 if spin is None else int(spin * 1e9),
             eventfds,
             pins,
-            max_expansion,
+            _expansion(max_expansion),
         )
         arena._name = name
         _known[arena._key()] = arena
@@ -234,7 +240,7 @@ class Arena(_core.Arena):
         write to the arena run code in this process. What the arena itself says is never
         enough. A message may take `max_expansion` times its own size (at least 1 MiB)
         when it is decoded."""
-        arena = cls._attach(name, allow_pickle, max_expansion, group, owner)
+        arena = cls._attach(name, allow_pickle, _expansion(max_expansion), group, owner)
         arena._name = name
         arena._trust = (group, owner)
         return arena
@@ -247,14 +253,15 @@ class Arena(_core.Arena):
         allow_pickle: bool = False,
         max_expansion: int = MAX_EXPANSION,
     ) -> Arena:
-        """Attach by an inherited or received descriptor, which stays the caller's. Do not
-        close it while the arena is open: that would drop this process's lock. Options as
-        in attach(). The owner is not asked: the descriptor's giver answers for it."""
-        return cls._attach_fd(fd, allow_pickle, max_expansion)
+        """Attach by an inherited or received descriptor, which stays the caller's. It may be
+        closed, unless this process may not open the arena's file itself (it has changed
+        its user, or there is no /proc). Options as in attach(). The owner is
+        not asked: the process that gave the descriptor answers for it."""
+        return cls._attach_fd(fd, allow_pickle, _expansion(max_expansion))
 
     @staticmethod
     def unlink(name: str) -> None:
-        """Remove the name of an arena; who is attached goes on."""
+        """Remove the name of an arena; processes that are attached go on."""
         _core.unlink(name)
 
     @staticmethod
@@ -264,6 +271,16 @@ class Arena(_core.Arena):
         FIFOs that killed processes of anonymous arenas left in /dev/shm go, too.
         """
         return _core.sweep(prefix)
+
+    @staticmethod
+    def look(arena: str | int) -> Stats:
+        """stats() of a named arena, or of the one behind a descriptor, without joining it:
+        that takes no entry, wakes nobody, and works on an arena that is full."""
+        if isinstance(arena, str):
+            found = _core.look(arena, -1)
+        else:
+            found = _core.look(None, arena)
+        return {"totals": found[0], "participants": found[1], "channels": found[2]}
 
     @property
     def name(self) -> str | None:
@@ -280,7 +297,7 @@ class Arena(_core.Arena):
         return self._info()
 
     def stats(self) -> Stats:
-        """Counters, who holds what, and how deep each channel is."""
+        """Counters, which process holds what, and how deep each channel is."""
         return {
             "totals": self._stats(),
             "participants": self._participants(),
@@ -334,9 +351,18 @@ class Arena(_core.Arena):
         self._handles().add(found)
         return found
 
-    def service(self, name: str, capacity: int = 0) -> Service:
+    def service(
+        self,
+        name: str,
+        capacity: int = 0,
+        *,
+        policy: str = "redeliver",
+        max_deliveries: int = 3,
+    ) -> Service:
         """Open the service `name`: a queue of requests that are answered."""
-        return Service(self.queue(name, capacity))
+        return Service(
+            self.queue(name, capacity, policy=policy, max_deliveries=max_deliveries)
+        )
 
     def wait_set(self) -> WaitSet:
         """An empty wait set, for queues of this arena and descriptors."""

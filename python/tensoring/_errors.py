@@ -6,6 +6,7 @@ Each is also the standard exception that people already catch for the same thing
 from __future__ import annotations
 
 import queue
+import re
 
 from tensoring import _core
 
@@ -163,6 +164,18 @@ _TIMED_OUT_IN: dict[str, type[Error]] = {"receive": ReceiveTimeout} | dict.fromk
 )
 
 
+# The library's sentences name what a C program would use.
+_IN_PYTHON = {
+    "tr_arena_unlink()": "Arena.unlink()",
+    "tr_arena_trim()": "Arena.trim()",
+    "TR_ARENA_LAZY": "lazy=True",
+    "TR_ARENA_OVERCOMMIT": "overcommit=True",
+    "max_participants": "participants",
+    "max_channels": "channels",
+}
+_IN_C = re.compile("|".join(map(re.escape, _IN_PYTHON)))
+
+
 def make_error(code: int, detail: str, what: str) -> Error:
     """The exception for `code`, met in the call `what`. Called by the extension."""
     if code == _AGAIN:
@@ -174,7 +187,7 @@ def make_error(code: int, detail: str, what: str) -> Error:
     text = TEXTS.get(code, "unknown error")
     # The sentence of an earlier failure may still be there for these two.
     if detail and code != _AGAIN and (code != _TIMED_OUT or what != "receive"):
-        text = f"{text}: {detail}"
+        text = f"{text}: {_IN_C.sub(lambda found: _IN_PYTHON[found[0]], detail)}"
     error = kind(f"{what}: {text}")
     error.code = code
     if isinstance(error, RemoteError):

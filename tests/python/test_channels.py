@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tensoring as tr
-from conftest import free
+from conftest import NAME, free
 
 
 def test_everybody_gets_it_read_only(arena: tr.Arena) -> None:
@@ -274,3 +274,47 @@ def test_a_reply_waits_no_longer_than_its_request() -> None:
 def _give_up(service: tr.Service) -> None:
     with pytest.raises(tr.Timeout):
         service.call(np.zeros(4), timeout=0.2)
+
+
+def test_a_look_joins_nothing() -> None:
+    name = f"{NAME}-look"
+    with tr.Arena.create(name, [(4096, 4)], participants=1) as arena:
+        try:
+            queue = arena.queue("jobs", 2)
+            queue.send(np.ones(3))
+            joins = arena.stats()["totals"]["joins"]
+            for found in (tr.Arena.look(name), tr.Arena.look(arena.fd)):
+                assert found["totals"]["slots_queued"] == 1
+                assert [one["pid"] for one in found["participants"]] == [os.getpid()]
+                jobs = found["channels"][0]
+                assert (jobs["name"], jobs["depth"], jobs["receivers"]) == ("jobs", 1, 0)
+            queue.receive()
+            assert tr.Arena.look(name)["channels"][0]["receivers"] == 1
+            assert arena.stats()["totals"]["joins"] == joins
+            with pytest.raises(tr.Exists, match=r"or Arena\.unlink\(\) it"):
+                tr.Arena.create(name, [(4096, 4)])
+        finally:
+            tr.Arena.unlink(name)
+    with pytest.raises(tr.NotFound):
+        tr.Arena.look(name)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1 << 32])
+def test_an_expansion_out_of_range_is_refused(arena: tr.Arena, value: int) -> None:
+    with pytest.raises(ValueError, match=f"max_expansion is {value}, allowed are 1 to"):
+        tr.Arena(max_expansion=value)
+    with pytest.raises(ValueError, match=f"max_expansion is {value}"):
+        tr.Arena.attach_fd(arena.fd, max_expansion=value)
+
+
+def test_a_full_queue_tells_which_process_has_its_messages(arena: tr.Arena) -> None:
+    queue = arena.queue("few", 1)
+    queue.send(np.ones(3))
+    held = queue.receive()
+    queue.send(np.ones(3))
+    with pytest.raises(
+        tr.SendTimeout, match=rf"is full.*pid {os.getpid()}, running\) has 1 in hand"
+    ):
+        queue.send(np.ones(3), timeout=0.001)
+    del held
+    queue.receive()
