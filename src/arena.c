@@ -229,8 +229,8 @@ static int explain_join(const struct tr_arena *arena, int result)
             "arena with a larger max_participants (twice the workers and some)",
             arena->view.geo.participant_count);
     if (result == -ESTALE)
-        return tr_fail(TR_ENOENT,
-                       "the arena was removed: all who had joined it were dead or gone");
+        return tr_fail(TR_ENOENT, "the arena was removed: all that had joined it were "
+                                  "dead or gone; attach again, or create it");
     return tr_fail_errno(result, "take a participant entry");
 }
 

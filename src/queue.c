@@ -55,7 +55,9 @@ static int explain_open(struct tr_arena *arena, const char *name, int result)
             "arena with a larger ring_bytes",
             name, (unsigned long)arena->view.geo.rings_bytes);
     case -EAGAIN:
-        return tr_fail(TR_EAGAIN, "channel \"%s\": who makes it is alive and not ready",
+        return tr_fail(TR_EAGAIN,
+                       "channel \"%s\": the process that makes it lives and is not ready "
+                       "after 1 s; is it stopped?",
                        name);
     case -EEXIST:
         return tr_fail(TR_EINVAL, "channel \"%s\" is of another kind", name);

@@ -33,7 +33,7 @@ enum {
     TR_ARENA_ALLOW_PICKLE = 1u << 3, /**< Python may send arbitrary objects */
     TR_ARENA_CRC32C = 1u << 4,       /**< senders checksum payloads, receivers verify */
     TR_ARENA_OVERCOMMIT = 1u << 5,   /**< do not ask whether the machine and the memory
-                                          cgroups have what is reserved: where they have
+                                          cgroups have what is reserved: where they do
                                           not, the kernel kills some process */
     /** Core dumps of the arena's users hold it, twice; else none does. */
     TR_ARENA_DUMP = 1u << 6,
@@ -103,7 +103,7 @@ typedef struct tr_arena_info {
     uint32_t layout;       /**< version of the shared layout */
     uint32_t self;         /**< index of this process among the participants */
     uint32_t copy_routine; /**< for large copies: 0 memcpy, 1 rep movsb */
-    const void *base;      /**< the arena here, for those who register memory */
+    const void *base;      /**< the arena here, for programs that register its memory */
     int fd;                /**< its descriptor; stays the arena's */
     int huge_error;        /**< 0 or the TR_E... with which large pages were refused */
 } tr_arena_info;
@@ -127,7 +127,7 @@ TR_ASSERT_SIZE(tr_reap_report, 16);
  *                      or '_'; the arena appears as /dev/shm/tensoring.NAME.
  * @param options       NULL for defaults
  * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_EOVERFLOW, TR_EEXIST (somebody uses the arena of
- *         that name, or it was left in order), TR_EBUSY (another process has been removing the
+ *         that name, or its users left it without a crash), TR_EBUSY (another process has been removing the
  *         name for a second: it is stopped), TR_EACCES, TR_EPERM, TR_ENFILE, TR_ENOMEM,
  *         TR_ENOSPC (the detail says how much was asked for, how much there is, which limit it
  *         met and what to do). On error nothing is left behind.
@@ -178,7 +178,7 @@ TR_API TR_CHECK int tr_arena_attach_fd(tr_arena **out, int fd);
 TR_API void tr_arena_close(tr_arena *arena);
 
 /**
- * Remove the name of an arena. Those who are attached go on.
+ * Remove the name of an arena. Processes that are attached go on.
  * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT, TR_EACCES, TR_EPERM, TR_EBUSY (another
  *         process has been removing it for a second: it is stopped).
  * Threads: any. Progress: waits a second at most. Syscalls: a dozen. Crash: done or not done.

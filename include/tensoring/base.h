@@ -2,10 +2,10 @@
 /* base.h - what every header of tensoring uses, and the words in which functions are
  * documented.
  *
- *  Owner     who must give the thing back, and who has it after an error.
+ *  Owner     which side must give the thing back, and which has it after an error.
  *  Threads   "any": many threads at once; "one": the caller keeps others away.
  *  Progress  "wait-free": a bounded number of own steps; "lock-free": somebody always
- *            gets on, whoever is stopped or killed; "blocks": up to the timeout, no longer.
+ *            gets on, also when others are stopped or killed; "blocks": up to the timeout, no longer.
  *  Syscalls  what the common case costs.
  *  Crash     what others see when the caller is killed inside, or right after.
  *  @return   0 or a negative TR_E... code: the complete list of this call.

@@ -20,7 +20,7 @@ TR_BEGIN_DECLS
 typedef struct tr_board tr_board;             /**< many keys. Threads: any */
 typedef struct tr_board_watch tr_board_watch; /**< follows one key. Threads: any */
 
-/** Start from TR_BOARD_OPTIONS_INIT. Whoever opens an existing board gets its options. */
+/** Start from TR_BOARD_OPTIONS_INIT. To open an existing board is to get its options. */
 typedef struct tr_board_options {
     uint32_t struct_size;
     uint32_t
@@ -40,7 +40,7 @@ TR_ASSERT_SIZE(tr_board_options, 8);
  *         table; the detail says which option to raise), TR_EAGAIN (its maker is stopped),
  *         TR_ENOMEM, TR_EUSERS, TR_ECORRUPT.
  * Owner:   the caller, until tr_board_close().
- * Threads: any. Syscalls: none. Crash: half-made, it is finished by the next who opens.
+ * Threads: any. Syscalls: none. Crash: half-made, it is finished by the next process that opens it.
  */
 TR_API TR_CHECK int tr_board_open(tr_arena *arena, const char *name,
                                   const tr_board_options *options, tr_board **out);
@@ -49,8 +49,8 @@ TR_API TR_CHECK int tr_board_open(tr_arena *arena, const char *name,
 TR_API void tr_board_close(tr_board *board);
 
 /**
- * Make @p message the value of @p key. All that was written to it before is visible to who
- * gets it (edge E11 in docs/memory-model.md).
+ * Make @p message the value of @p key. All that was written to it before is visible to those
+ * that get it (edge E11 in docs/memory-model.md).
  *
  * @param key      1 to TR_MAX_KEY bytes
  * @param message  loaned, or received from a queue and now forwarded without a copy; of the

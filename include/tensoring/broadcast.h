@@ -2,8 +2,8 @@
 /* broadcast.h - each message to every subscriber, one copy for all of them.
  *
  * Subscribers come and go while it runs, and read the payload where it lies, through a
- * read-only mapping. Each lags alone, and says at subscription what its lagging means. Who
- * holds a message holds one slot and stalls nobody as long as slots remain. */
+ * read-only mapping. Each lags alone, and says at subscription what its lagging means. A
+ * subscriber that holds a message holds one slot and stalls nobody as long as slots remain. */
 #ifndef TENSORING_BROADCAST_H
 #define TENSORING_BROADCAST_H
 
@@ -23,7 +23,7 @@ typedef enum tr_lag {
     TR_LAG_EVICT = 2        /**< it must subscribe again */
 } tr_lag;
 
-/** Start from TR_BROADCAST_OPTIONS_INIT. Whoever opens an existing broadcast gets its
+/** Start from TR_BROADCAST_OPTIONS_INIT. To open an existing broadcast is to get its
  *  options; a capacity that differs after rounding is TR_EINVAL unless it is 0. */
 typedef struct tr_broadcast_options {
     uint32_t struct_size;
@@ -63,7 +63,7 @@ TR_ASSERT_SIZE(tr_subscription_options, 16);
  *         ring; the detail says which option to raise), TR_EAGAIN (its maker is stopped),
  *         TR_ENOMEM, TR_EUSERS, TR_ECORRUPT.
  * Owner:   the caller, until tr_broadcast_close().
- * Threads: any. Syscalls: none. Crash: half-made, it is finished by the next who opens.
+ * Threads: any. Syscalls: none. Crash: half-made, it is finished by the next process that opens it.
  */
 TR_API TR_CHECK int tr_broadcast_open(tr_arena *arena, const char *name,
                                       const tr_broadcast_options *options,
@@ -73,20 +73,20 @@ TR_API TR_CHECK int tr_broadcast_open(tr_arena *arena, const char *name,
 TR_API void tr_broadcast_close(tr_broadcast *broadcast);
 
 /**
- * Give @p message to every subscriber there is, and to those who will ask for the last ones.
+ * Give @p message to every subscriber there is, and to those that will ask for the last ones.
  * All that was written to it before is visible to them (edge E11 in docs/memory-model.md).
  *
  * @param message     loaned, or received from a queue and now forwarded without a copy; of
  *                    the broadcast's own arena
  * @param timeout_ns  how long to wait for subscribers that block
- * @return 0, TR_EAGAIN (TR_NOWAIT and somebody blocks), TR_ETIMEDOUT (the detail names who
+ * @return 0, TR_EAGAIN (TR_NOWAIT and somebody blocks), TR_ETIMEDOUT (the detail names the subscriber that
  *         is behind), TR_EINTR, TR_ECLOSED, TR_EINVAL (another arena, or a message that is
  *         shared already), TR_EFORK, TR_EUSERS, TR_ECORRUPT.
  *
  * Owner:    the broadcast on 0; on any error nothing has changed hands.
  * Threads:  any; no other thread may be using @p message.
  * Progress: lock-free unless a subscriber blocks, then blocks up to the timeout.
- * Syscalls: none when nobody sleeps; one wakes all who do.
+ * Syscalls: none when nobody sleeps; one wakes all that do.
  * Crash:    killed inside, the message is there for every subscriber or for none; in the
  *           second case reap frees its slot, or hands a forwarded one on by the policy of
  *           the queue it came from.

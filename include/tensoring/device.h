@@ -3,8 +3,8 @@
  *
  * When a process ends, the kernel does not wait for what a device has still to do for it. The
  * slots that the dead process held go to others, and what the device writes then lands in their
- * messages. Whoever registers the memory of an arena with a driver (tr_arena_info.base) keeps to
- * three rules:
+ * messages. A program that registers the memory of an arena with a driver (tr_arena_info.base) keeps
+ * to three rules:
  *
  *  1. Open tr_arena_device_fd(), keep it open as long as the driver may use the memory, and close
  *     it after the driver's own descriptors. At the end of the process the kernel does the same:

@@ -17,7 +17,7 @@ TR_BEGIN_DECLS
 #define TR_USER_BYTES       64
 #define TR_MAX_CONTENT_TYPE 63 /**< bytes of a free content type, without the 0 */
 
-/** What the payload is, for those who serialize. TR_CONTENT_OTHER has a string beside it. */
+/** What the payload is, for programs that serialize. TR_CONTENT_OTHER has a string beside it. */
 typedef enum tr_content {
     TR_CONTENT_TENSORS = 0, /**< raw arrays, described by their tensors */
     TR_CONTENT_OCTETS = 1,  /**< application/octet-stream */
@@ -56,7 +56,7 @@ TR_ASSERT_SIZE(tr_header, 184);
  * tr_message_tensor()->data, or by tr_tensor_fill().
  *
  * @return 0, TR_EINVAL, TR_EOVERFLOW, TR_EMSGSIZE (the detail names the size needed and the
- *         largest class), TR_EAGAIN or TR_ETIMEDOUT (the detail names who holds the slots),
+ *         largest class), TR_EAGAIN or TR_ETIMEDOUT (the detail names the holders),
  *         TR_EINTR, TR_ENOSPC (lazy arena and no memory), TR_ENOMEM, TR_EUSERS, TR_ECORRUPT.
  *
  * Owner:    the caller: send, publish, put or tr_release() it.

@@ -27,7 +27,7 @@ typedef struct tr_pool tr_pool; /**< the supervisor. Threads: one */
 typedef struct tr_pool_worker
     tr_pool_worker; /**< this process as a worker. Threads: one */
 
-/** Who is started again. A worker that recycles itself always is. */
+/** Which workers are started again. A worker that recycles itself always is. */
 typedef enum tr_restart {
     TR_RESTART_ON_FAILURE = 0, /**< killed, or ended with another code than 0 */
     TR_RESTART_ALWAYS = 1,
@@ -80,11 +80,12 @@ typedef struct tr_pool_options {
     tr_arena *arena;             /**< reaped at each death; NULL for none */
     uint64_t max_jobs;           /**< a worker recycles itself after so many; 0: never */
     uint64_t max_private_bytes; /**< or with more memory of its own than that; 0: never */
-    int64_t backoff_ns;     /**< before the restart after a failure, doubled in a row */
-    int64_t backoff_max_ns; /**< at most so long; who lived longer starts anew */
-    int64_t drain_ns;       /**< from the wish to stop to SIGKILL; -1: never */
+    int64_t backoff_ns; /**< before the restart after a failure, doubled in a row */
+    int64_t
+        backoff_max_ns; /**< at most so long; a worker that lived longer starts at backoff_ns again */
+    int64_t drain_ns; /**< from the wish to stop to SIGKILL; -1: never */
     int32_t
-        stop_signal; /**< also sent to who is to stop; 0: it notices at its next job */
+        stop_signal; /**< also sent to a worker that is to stop; 0: it notices at its next job */
     uint32_t enter_flags; /**< TR_ENTER_... */
     /** The first thing in a new worker, before it is placed, closes anything or takes a
      *  signal: to close or reset what it is not to inherit. NULL for none. */
@@ -126,8 +127,8 @@ TR_ASSERT_SIZE(tr_pool_status, 48);
 TR_API TR_CHECK int tr_pool_start(tr_pool **out, const tr_pool_options *options);
 
 /**
- * Do what is to be done: see who has died, reap what it held, tell options.died, start
- * successors when their time has come, kill who does not stop.
+ * Do what is to be done: see which workers have died, reap what they held, tell options.died, start
+ * successors when their time has come, kill workers that do not stop.
  *
  * A worker whose pidfd the program has closed by mistake is found by a look every second, for
  * which the timer behind tr_pool_fd() wakes.
@@ -154,8 +155,8 @@ TR_API int tr_pool_fd(const tr_pool *pool);
 TR_API TR_CHECK int tr_pool_run(tr_pool *pool);
 
 /**
- * Change the number of workers. Those who stay get their new cores at once and their new
- * thread count at their next job; who is too much is drained.
+ * Change the number of workers. Those that stay get their new cores at once and their new
+ * thread count at their next job; those that are too many are drained.
  * @return 0, TR_EINVAL, TR_ENOMEM, TR_ENFILE, TR_EAGAIN, TR_ECLOSED (it is stopping).
  * Threads: one. Syscalls: some dozens a worker. Crash: as tr_pool_start().
  */
@@ -183,7 +184,7 @@ TR_API void tr_pool_drain(tr_pool *pool);
  */
 TR_API TR_CHECK int tr_pool_stop(tr_pool *pool, int64_t timeout_ns);
 
-/** Kill who is left, and free the pool. Never fails; NULL is allowed. In a worker it frees
+/** Kill the workers that are left, and free the pool. Never fails; NULL is allowed. In a worker it frees
  *  this process's copy alone. Threads: one. */
 TR_API void tr_pool_close(tr_pool *pool);
 

@@ -20,7 +20,7 @@ typedef enum tr_policy {
     TR_DROP = 1 /**< it is given up, and counted; a requester is told */
 } tr_policy;
 
-/** Start from TR_QUEUE_OPTIONS_INIT. Whoever opens an existing queue gets its options;
+/** Start from TR_QUEUE_OPTIONS_INIT. To open an existing queue is to get its options;
  *  a capacity or policy that differs is TR_EINVAL unless it is 0 or the default. */
 typedef struct tr_queue_options {
     uint32_t struct_size;
@@ -42,7 +42,7 @@ TR_ASSERT_SIZE(tr_queue_options, 24);
  *         ring; the detail says which option to raise), TR_EAGAIN (its maker is stopped),
  *         TR_ENOMEM, TR_ECORRUPT.
  * Owner:   the caller, until tr_queue_close().
- * Threads: any. Syscalls: none. Crash: a half-made queue is finished by the next who opens.
+ * Threads: any. Syscalls: none. Crash: a half-made queue is finished by the next process that opens it.
  */
 TR_API TR_CHECK int tr_queue_open(tr_arena *arena, const char *name,
                                   const tr_queue_options *options, tr_queue **out);
@@ -100,7 +100,7 @@ TR_API uint64_t tr_queue_depth(const tr_queue *queue);
 
 /** How many processes that live receive from it: those that have called tr_queue_receive(), or
  *  put it into a wait set for TR_READABLE, since they joined. 0: nobody serves it now.
- *  Threads: any. Progress: wait-free. Syscalls: a few for each of them. Crash: who has died
+ *  Threads: any. Progress: wait-free. Syscalls: a few for each of them. Crash: a process that has died
  *  does not count, whether or not somebody has reaped. */
 TR_API uint32_t tr_queue_receivers(const tr_queue *queue);
 

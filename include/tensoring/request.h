@@ -24,8 +24,8 @@ TR_BEGIN_DECLS
  * @param message     as for tr_queue_send()
  * @param timeout_ns  for all of it: room in the queue, service, reply
  * @param reply       the answer; it may be the request's own slot. NULL unless 0 is returned
- * @return 0, TR_ETIMEDOUT or TR_EAGAIN (the detail tells who serves, who has the request in
- *         hand, and what that process does), TR_EINTR,
+ * @return 0, TR_ETIMEDOUT or TR_EAGAIN (the detail tells how many serve, which process has the
+ *         request in hand, and what it does), TR_EINTR,
  *         TR_EREMOTE (the server's error: tr_remote_code(), and the detail is its text),
  *         TR_EPEERDIED (a server died with it and it is not to be redelivered), TR_ECLOSED,
  *         TR_EINVAL, TR_EFORK, TR_ENOSPC (TR_MAX_REQUESTS are in flight, or no room for
@@ -37,7 +37,7 @@ TR_BEGIN_DECLS
  * Threads:  any; no other thread may be using @p message.
  * Progress: blocks up to the timeout. Syscalls: as sending and receiving.
  * Crash:    a request that nobody has received is still served; its reply is thrown away.
- *           One that is in a queue that was shut down is served by who drains that queue.
+ *           One that is in a queue that was shut down is served by a process that drains that queue.
  */
 TR_API TR_CHECK int tr_request(tr_queue *queue, tr_message *message, int64_t timeout_ns,
                                tr_message **reply);
@@ -75,7 +75,7 @@ TR_API TR_CHECK int tr_request_begin(tr_queue *queue, tr_message *message,
  * The reply to one request.
  * @return 0, TR_EAGAIN, TR_EINTR (in these two cases the ticket stays good), TR_ETIMEDOUT (it
  *         stays good if @p timeout_ns is over; it has ended if the request's deadline has come;
- *         the detail says which, and who has the request), TR_EREMOTE, TR_EPEERDIED, TR_EINVAL
+ *         the detail says which, and which process has the request), TR_EREMOTE, TR_EPEERDIED, TR_EINVAL
  *         (no such ticket: it has ended), TR_ECHECKSUM, TR_ECORRUPT, TR_ENOMEM, TR_EUSERS,
  *         TR_ENOSPC.
  * Owner: the caller. Threads: any. Progress: blocks up to the timeout.
@@ -138,8 +138,8 @@ TR_API TR_CHECK int tr_request_reuse(tr_message *request, const tr_tensor_spec s
  * Answer.
  * @param request  received from a queue
  * @param reply    loaned, or received and now passed on; of the same arena. NULL or
- *                 @p request: the request itself goes back, with what was written into it. Who
- *                 writes into a request without tr_request_reuse() should serve a queue of
+ *                 @p request: the request itself goes back, with what was written into it. A
+ *                 server that writes into a request without tr_request_reuse() should serve a queue of
  *                 policy TR_DROP: a second server would get what was written.
  * @return 0 (also if the requester is dead, has given up, or its deadline has come: the reply is
  *         thrown away), TR_EINVAL (not a request), TR_EFORK, TR_ECORRUPT, TR_EUSERS.

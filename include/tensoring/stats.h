@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* stats.h - what an arena is doing: counters, who holds what, how deep each channel is.
+/* stats.h - what an arena is doing: counters, which process holds what, how deep each channel is.
  *
  * The counters lie in the arena, so that they can be read from outside and after death. */
 #ifndef TENSORING_STATS_H

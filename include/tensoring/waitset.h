@@ -60,8 +60,8 @@ TR_API void tr_waitset_close(tr_waitset *set);
  * @param want   TR_READABLE, TR_WRITABLE, or both
  * @param token  comes back in the events, and removes
  * @return 0, TR_EINVAL, TR_ENOSPC (TR_MAX_WAITABLE), TR_ENOMEM.
- * Owner: -. Threads: any. Syscalls: one if somebody waits. Crash: reap erases us from those
- * who listen.
+ * Owner: -. Threads: any. Syscalls: one if somebody waits. Crash: reap erases us from the
+ * listeners.
  */
 TR_API TR_CHECK int tr_waitset_add_queue(tr_waitset *set, tr_queue *queue, uint32_t want,
                                          uint64_t token);
@@ -97,7 +97,7 @@ TR_API TR_CHECK int tr_waitset_remove(tr_waitset *set, uint64_t token);
  * Threads:  any, also on one set: each event may go to several.
  * Progress: blocks up to the timeout.
  * Syscalls: none if something is ready; else one to sleep.
- * Crash:    the others go on; who was woken instead of them may be 2 s late.
+ * Crash:    the others go on; a process that was woken instead of them may be 2 s late.
  */
 TR_API TR_CHECK int tr_waitset_wait(tr_waitset *set, tr_event *events, size_t capacity,
                                     int64_t timeout_ns, size_t *count);

@@ -10,7 +10,7 @@
 TR_BEGIN_DECLS
 
 /**
- * Keep @p plan in @p arena, for all who attach: they need no discovery of their own, and see
+ * Keep @p plan in @p arena, for all that attach: they need no discovery of their own, and see
  * what their siblings have. It replaces the one that was there. It takes a slot of
  * sizeof(tr_plan) bytes, and one channel, the board "tensoring.plan".
  *
