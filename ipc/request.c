@@ -129,9 +129,9 @@ bool request_answer(struct peer *me, struct route *route, uint32_t slot)
         if (!slot_is(word, SLOT_QUEUED, me))
             return false;
     }
-    /* The very word that we put: the slot may have gone on, and be another thread's. */
-    slot_free_from(me->view, slot, word);
-    return false;
+    /* The very word that we put: the slot may have gone on, and be another thread's. Then the
+     * requester has the reply, or has thrown it away itself. */
+    return !slot_free_from(me->view, slot, word);
 }
 
 bool slot_is_placed(const struct view *view, uint32_t slot, uint64_t word)

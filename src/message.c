@@ -132,16 +132,19 @@ static int let_go(struct message *message, const tr_message *given)
 {
     struct tr_arena *arena = message->arena;
 
-    message_end(message, given);
-    /* acquire, local: pairs with arena_join(). */
-    return atomic_load_explicit(&arena->here->joined, memory_order_acquire) == JOINED &&
+    /* Who was slower must not let go of a later pin on the same value.
+     * acquire, local: pairs with arena_join(). */
+    return message_claim(message, given) &&
+                   atomic_load_explicit(&arena->here->joined, memory_order_acquire) ==
+                       JOINED &&
                    shared_unpin(&arena->peer, &message->pin)
                ? 0
                : message_stale(given, "release");
 }
 
 /* The word is read before the handle is looked at: if it is that of a later handle, we see
- * that there is one. So of two threads that release one handle, one finds another word. */
+ * that there is one. So of two threads that release one handle, one finds another word. Who
+ * writes into a request, or has but a pin, claims the handle first. */
 int tr_release(tr_message *given)
 {
     struct message *message = handle_address(given);
@@ -157,8 +160,12 @@ int tr_release(tr_message *given)
         return not_ours("release");
     if (message->held == HELD_SHARED)
         return let_go(message, given);
-    if (__builtin_expect(message_is_request(message), 0) && request_let_go(message))
-        return 0;
+    if (__builtin_expect(message_is_request(message), 0)) {
+        if (!message_claim(message, given))
+            return message_stale(given, "release");
+        if (request_let_go(message))
+            return 0;
+    }
     message_end(message, given);
     return slot_free_held(&message->arena->peer, message->slot, message->class, word)
                ? 0

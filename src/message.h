@@ -71,6 +71,14 @@ static inline struct message *message_known(const tr_message *given)
                : NULL;
 }
 
+/* What the user gets. */
+static inline tr_message *message_handle(struct message *message)
+{
+    /* relaxed: local. */
+    return (tr_message *)(uintptr_t)atomic_load_explicit(&message->now,
+                                                         memory_order_relaxed);
+}
+
 /* Before it may become another's: its handle is no good any more. */
 static inline void message_end(struct message *message, const tr_message *given)
 {
@@ -79,16 +87,22 @@ static inline void message_end(struct message *message, const tr_message *given)
                           memory_order_relaxed);
 }
 
+/* The same where several threads may end one handle at once, which is their user's error: of
+ * them, one does. False: another was faster. */
+static inline bool message_claim(struct message *message, const tr_message *given)
+{
+    /* relaxed: local, here and below. Read before the handle is looked at. */
+    uint64_t ended = atomic_load_explicit(&message->ended, memory_order_relaxed);
+
+    /* The last look: `ended` may have been taken back to what it was. */
+    return message_known(given) &&
+           shm_cas(&message->ended, &ended, (uint64_t)(uintptr_t)given,
+                   memory_order_relaxed) && /* relaxed: as above */
+           message_handle(message) == given;
+}
+
 /* The call that was to hand it on has failed: it is ours, under another word. */
 void message_keep(struct message *message);
-
-/* What the user gets. */
-static inline tr_message *message_handle(struct message *message)
-{
-    /* relaxed: local. */
-    return (tr_message *)(uintptr_t)atomic_load_explicit(&message->now,
-                                                         memory_order_relaxed);
-}
 
 /* TR_EINVAL: what @p given, which message_known() does not know, is not good for. */
 int message_stale(const tr_message *given, const char *step);

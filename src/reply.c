@@ -105,6 +105,21 @@ static int answer(struct message *request, struct message *message)
     return 0;
 }
 
+/* Of threads that answer, or let go of, one request at once, one does. On error it is as it
+ * was. */
+static int answer_alone(struct message *request, const tr_message *asked,
+                        struct message *reply)
+{
+    int result;
+
+    if (!message_claim(request, asked))
+        return message_stale(asked, "reply");
+    result = answer(request, reply);
+    if (result < 0)
+        message_keep(request);
+    return result;
+}
+
 int tr_reply(tr_message *asked, tr_message *answered)
 {
     struct message *request = NULL, *reply = NULL;
@@ -113,16 +128,15 @@ int tr_reply(tr_message *asked, tr_message *answered)
     if (result < 0)
         return result;
     if (!answered || answered == asked)
-        return answer(request, request);
-    result = message_owned(answered, "reply", &reply);
+        return answer_alone(request, asked, request);
+    result = message_not_asked(answered, "reply", &reply);
     if (result == 0 && reply->arena != request->arena)
         result = tr_fail(TR_EINVAL,
                          "reply: the message lies in another arena than the request");
     if (result == 0)
-        result = answer(request, reply);
+        result = answer_alone(request, asked, reply);
     if (result < 0)
         return result;
-    message_end(request, asked);
     slot_free(&request->arena->peer, request->slot);
     return 0;
 }
@@ -200,7 +214,14 @@ int tr_reply_error(tr_message *given, int32_t code, const char *text)
         result = null_fail("reply error", "text");
     if (result == 0 && code == 0)
         result = tr_fail(TR_EINVAL, "reply error: code is 0, it must be another number");
-    return result < 0 ? result : answer_error(request, code, text);
+    if (result == 0 && !message_claim(request, given))
+        result = message_stale(given, "reply error");
+    if (result < 0)
+        return result;
+    result = answer_error(request, code, text);
+    if (result < 0)
+        message_keep(request);
+    return result;
 }
 
 bool request_let_go(struct message *message)

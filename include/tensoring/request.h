@@ -142,7 +142,8 @@ TR_API TR_CHECK int tr_request_reuse(tr_message *request, const tr_tensor_spec s
  *                 server that writes into a request without tr_request_reuse() should serve a queue of
  *                 policy TR_DROP: a second server would get what was written.
  * @return 0 (also if the requester is dead, has given up, or its deadline has come: the reply is
- *         thrown away), TR_EINVAL (not a request), TR_EFORK, TR_ECORRUPT, TR_EUSERS.
+ *         thrown away), TR_EINVAL (not a request; or @p reply is one, which somebody waits for),
+ *         TR_EFORK, TR_ECORRUPT, TR_EUSERS.
  * Owner:    both are gone on 0; on any error nothing has changed hands.
  * Threads:  any. Progress: lock-free. Syscalls: none if the requester is not asleep.
  * Crash:    the reply is there or not; in the second case the policy of the queue decides.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Handles that are no good any more: sent, released, closed, copied over a fork. */
+#include "interrupted.h"
 #include "support.h"
 
 #include <pthread.h>
@@ -178,6 +179,90 @@ static void of_two_threads_one_releases(void **state)
     assert_int_equal(stats_of(arena).slots_free, 1);
     tr_board_close(board);
     tr_arena_close(arena);
+}
+
+/* What two threads release at once, and what came meanwhile to who had it first. */
+static struct {
+    tr_board *board;
+    tr_arena *arena;
+    tr_message *message, *later;
+    uint64_t ticket;
+    int released;
+} twice;
+
+static void release_and_get_again(void)
+{
+    twice.released += tr_release(twice.message) == 0;
+    assert_ok(tr_board_get(twice.board, "k", &twice.later, NULL));
+}
+
+/* The second must not let go of the next pin, which is of the same value. */
+static void a_pin_is_let_go_once(void **state)
+{
+    bool more = true;
+    (void)state;
+
+    twice.arena = make_arena(2, 0);
+    twice.board = board_with(twice.arena, "k", 1);
+    for (uint32_t step = 1; more; step++) {
+        twice.later = NULL;
+        twice.released = 0;
+        assert_ok(tr_board_get(twice.board, "k", &twice.message, NULL));
+        more = INTERRUPTED(step, release_and_get_again,
+                           twice.released += tr_release(twice.message) == 0);
+        assert_int_equal(twice.released, 1);
+        if (more)
+            assert_ok(tr_release(twice.later));
+    }
+    tr_board_close(twice.board);
+    tr_arena_close(twice.arena);
+}
+
+/* If it is there, and was not read before. */
+static void read_the_refusal(void)
+{
+    tr_message *reply;
+    int code = tr_reply_wait(twice.arena, twice.ticket, TR_NOWAIT, &reply);
+
+    assert_true(code == TR_EREMOTE || code == TR_EAGAIN || code == TR_EINVAL);
+}
+
+static void release_and_loan_again(void)
+{
+    twice.released += tr_release(twice.message) == 0;
+    read_the_refusal();
+    if (tr_loan_bytes(twice.arena, 8, TR_NOWAIT, &twice.later) == 0)
+        memset(tr_message_tensor(twice.later, 0)->data, 7, 8);
+}
+
+/* The second must not answer in what was the request's slot. */
+static void a_request_is_let_go_once(void **state)
+{
+    static const uint8_t sevens[8] = {7, 7, 7, 7, 7, 7, 7, 7};
+    tr_queue *queue;
+    bool more = true;
+    (void)state;
+
+    twice.arena = make_arena(1, 0);
+    queue = open_queue(twice.arena, "q");
+    for (uint32_t step = 1; more; step++) {
+        twice.later = NULL;
+        twice.released = 0;
+        assert_ok(tr_request_async(queue, loan_i64(twice.arena, 1, 1), TR_FOREVER,
+                                   &twice.ticket));
+        twice.message = receive(queue);
+        more = INTERRUPTED(step, release_and_loan_again,
+                           twice.released += tr_release(twice.message) == 0);
+        assert_int_equal(twice.released, 1);
+        read_the_refusal();
+        if (twice.later) {
+            assert_memory_equal(tr_message_tensor(twice.later, 0)->data, sevens, 8);
+            assert_ok(tr_release(twice.later));
+        }
+        assert_int_equal(stats_of(twice.arena).slots_free, 1);
+    }
+    tr_queue_close(queue);
+    tr_arena_close(twice.arena);
 }
 
 static size_t mappings(void)
@@ -467,6 +552,8 @@ int main(void)
         cmocka_unit_test(a_refused_message_is_still_held),
         cmocka_unit_test(a_release_is_for_one_look),
         cmocka_unit_test(of_two_threads_one_releases),
+        cmocka_unit_test(a_pin_is_let_go_once),
+        cmocka_unit_test(a_request_is_let_go_once),
         cmocka_unit_test(handles_outlive_their_arena),
         cmocka_unit_test(a_child_cannot_release_for_its_parent),
         cmocka_unit_test(a_child_has_all_its_pins),

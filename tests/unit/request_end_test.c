@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every request has one end, at its deadline if not before; those that were given up cost
  * nobody anything; and who waited in vain is told why. */
+#include "interrupted.h"
 #include "support.h"
 
 #include <errno.h>
@@ -505,6 +506,88 @@ static void damaged_requests_are_refused(void **state)
     end(arena, queue, 8);
 }
 
+static tr_arena *asking;
+static uint64_t asked;
+static bool answered;
+
+static void take_the_reply(void)
+{
+    tr_message *reply;
+    int code = tr_reply_wait(asking, asked, TR_NOWAIT, &reply);
+
+    assert_true(code == 0 || code == TR_EAGAIN);
+    answered = code == 0;
+    if (answered)
+        assert_ok(tr_release(reply));
+}
+
+/* The requester has it before the server's last look at the ticket. */
+static void a_reply_that_is_taken_at_once_is_not_stale(void **state)
+{
+    tr_queue *queue;
+    tr_message *request;
+    uint32_t taken = 0;
+    bool more = true;
+    int code;
+    (void)state;
+
+    asking = make_arena(4, 0);
+    queue = open_queue(asking);
+    for (uint32_t step = 1; more; step++) {
+        asked = ask(queue, step);
+        request = take(queue);
+        answered = false;
+        more = INTERRUPTED(step, take_the_reply, code = tr_reply(request, NULL));
+        assert_ok(code);
+        taken += answered;
+        if (!answered)
+            take_the_reply();
+    }
+    assert_true(taken > 0);
+    assert_int_equal(stats_of(asking).stale_replies, 0);
+    end(asking, queue, 4);
+}
+
+/* What the sender has written into the header is no deadline of a request without one. */
+static void who_waits_for_ever_gets_a_late_reply(void **state)
+{
+    tr_header header = {.struct_size = sizeof(header), .deadline_ns = 1};
+    tr_arena *arena = make_arena(4, 0);
+    tr_queue *queue = open_queue(arena);
+    tr_message *message = loan_i64(arena, 4, 1), *reply;
+    uint64_t ticket;
+    (void)state;
+
+    assert_ok(tr_message_set_header(message, &header));
+    assert_ok(tr_request_async(queue, message, TR_FOREVER, &ticket));
+    message = take(queue);
+    assert_int_equal(tr_remaining_ns(message), TR_FOREVER);
+    assert_ok(tr_reply(message, NULL));
+    assert_ok(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply));
+    assert_ok(tr_release(reply));
+    end(arena, queue, 4);
+}
+
+/* Else its own requester would wait for ever. */
+static void a_request_answers_no_other(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    tr_queue *queue = open_queue(arena);
+    uint64_t tickets[2] = {ask(queue, 1), ask(queue, 2)};
+    tr_message *first = take(queue), *second = take(queue), *reply;
+    (void)state;
+
+    assert_int_equal(tr_reply(first, second), TR_EINVAL);
+    assert_ok(tr_reply(second, NULL));
+    assert_ok(tr_reply(first, NULL));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(tr_reply_wait(arena, tickets[i], TR_NOWAIT, &reply));
+        assert_int_equal(first_i64(reply), i + 1);
+        assert_ok(tr_release(reply));
+    }
+    end(arena, queue, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -522,6 +605,9 @@ int main(void)
         cmocka_unit_test(a_full_queue_says_which_processes_have_its_messages),
         cmocka_unit_test(what_waits_for_another_server_is_taken_back),
         cmocka_unit_test(damaged_requests_are_refused),
+        cmocka_unit_test(a_reply_that_is_taken_at_once_is_not_stale),
+        cmocka_unit_test(who_waits_for_ever_gets_a_late_reply),
+        cmocka_unit_test(a_request_answers_no_other),
     };
 
     waitset_slice_ns = INT64_C(3600) * 1000000000;
