@@ -5,6 +5,7 @@
 
 #include "ipc/mutant.h"
 #include "ipc/owned.h"
+#include "ipc/path.h"
 #include "ipc/request.h"
 #include "ipc/wake.h"
 
@@ -34,9 +35,9 @@ struct place {
     uint32_t index;
 };
 
-static struct place place_of(const struct ring *ring, uint64_t position)
+PATH struct place place_of(const struct ring *ring, uint64_t position)
 {
-    if (ring->shift >= 0)
+    if (LIKELY(ring->shift >= 0))
         return (struct place){(position >> ring->shift) + 1,
                               (uint32_t)(position & (ring->capacity - 1))};
     return (struct place){position / ring->capacity + 1,
@@ -70,7 +71,7 @@ static uint64_t patience(const struct ring *ring)
 }
 
 /* Whether position @p at is not beyond a hole: the one before has been filled. */
-static bool follows(const struct ring *ring, uint64_t at)
+PATH bool follows(const struct ring *ring, uint64_t at)
 {
     struct place before = place_of(ring, at - 1);
 
@@ -105,7 +106,7 @@ bool ring_is_closed(const struct ring *ring)
 
 /* The cell that is filled next was @p seen: whether nothing will ever come there. 0: something
  * came. */
-static int ended(const struct ring *ring, uint32_t index, uint64_t seen)
+static ASIDE int ended(const struct ring *ring, uint32_t index, uint64_t seen)
 {
     if (seen & CELL_SEALED)
         return -ESHUTDOWN;
@@ -118,17 +119,21 @@ static int ended(const struct ring *ring, uint32_t index, uint64_t seen)
                : 0;
 }
 
+static RARE bool no_slot(const struct ring *ring)
+{
+    view_count(ring->view, COUNT_CORRUPT, 1);
+    return false;
+}
+
 /* The slot that the cell of position @p at names is still queued there. */
-static bool unclaimed(const struct ring *ring, uint64_t at, uint64_t cell, uint64_t *word)
+PATH bool unclaimed(const struct ring *ring, uint64_t at, uint64_t cell, uint64_t *word)
 {
     uint32_t slot = CELL_SLOT(cell);
     struct slot_record *record;
     uint64_t other;
 
-    if (slot >= ring->view->geo.slot_count) {
-        view_count(ring->view, COUNT_CORRUPT, 1);
-        return false;
-    }
+    if (UNLIKELY(slot >= ring->view->geo.slot_count))
+        return no_slot(ring);
     record = view_record(ring->view, slot);
     /* E1 acquire: pairs with ring_put(). Without it the receiver could read record and
      * payload as they were before the sender wrote them, and a place that the slot had in a
@@ -143,60 +148,60 @@ static bool unclaimed(const struct ring *ring, uint64_t at, uint64_t cell, uint6
 
 /* Whether the head says that the message before position @p at was claimed. One that is far
  * off is wrong by whole TURNS, see ring.h, and says nothing. */
-static bool behind(const struct ring *ring, uint64_t head, uint64_t at)
+PATH bool behind(const struct ring *ring, uint64_t head, uint64_t at)
 {
     return at - head < ring->capacity;
 }
 
-/* Whether the message in the cell that position @p at is to fill has been claimed. */
-static bool passed(struct ring *ring, uint64_t at, uint64_t cell)
+static ASIDE bool passed_by_now(struct ring *ring, uint64_t at, uint64_t cell)
 {
-    uint64_t word;
-
-    if (cell == 0 && at < ring->capacity)
-        return true;
-    /* relaxed: local, and only ever behind. */
-    if (behind(ring, atomic_load_explicit(&ring->passed, memory_order_relaxed), at))
-        return true;
     /* E14 acquire: pairs with the receiver's store: all before the head were claimed. */
-    word = shm_load(&ring->channel->head, E14_LOOK);
-    atomic_store_explicit(&ring->passed, word,
-                          memory_order_relaxed); /* relaxed: as above */
+    uint64_t word = shm_load(&ring->channel->head, E14_LOOK);
+
+    /* relaxed: local, and only ever behind. */
+    atomic_store_explicit(&ring->passed, word, memory_order_relaxed);
     return behind(ring, word, at) || !unclaimed(ring, at - ring->capacity, cell, &word);
+}
+
+/* Whether the message in the cell that position @p at is to fill has been claimed. */
+PATH bool passed(struct ring *ring, uint64_t at, uint64_t cell)
+{
+    /* relaxed: local, and only ever behind. */
+    return LIKELY(behind(ring, atomic_load_explicit(&ring->passed, memory_order_relaxed),
+                         at)) ||
+           (cell == 0 && at < ring->capacity) || passed_by_now(ring, at, cell);
 }
 
 /* What is to be put. */
 struct coming {
-    struct slot_record *record;
-    uint32_t slot, generation;
-    uint64_t came; /* see WHERE_FROM */
+    _Atomic uint64_t *place; /* of the life that it will have */
+    uint64_t came;           /* see WHERE_FROM */
+    uint32_t slot;
 };
 
-static void aim(const struct ring *ring, const struct coming *coming, uint64_t position)
+PATH void aim(const struct ring *ring, const struct coming *coming, uint64_t position)
 {
     /* relaxed: ordered before the word, or the cell, that says that it is there. */
-    shm_store(slot_place(coming->record, coming->generation),
-              WHERE(ring->index, position) | coming->came, memory_order_relaxed);
+    shm_store(coming->place, WHERE(ring->index, position) | coming->came,
+              memory_order_relaxed);
 }
 
 /* One look at position *at. 1: put there. 0: go on at *at. -EAGAIN: full. -ESHUTDOWN. */
-static int put_at(struct ring *ring, const struct coming *coming, uint64_t *at)
+PATH int put_at(struct ring *ring, const struct coming *coming, uint64_t *at)
 {
     struct place place = place_of(ring, *at);
     uint64_t seen = look(ring, place.index);
     int64_t ahead = ahead_of(seen, place.turn);
 
-    if (ahead >= 0) {
-        *at = moved(ring, *at, ahead) + 1;
-    } else if (ahead < -1) { /* the hint was past it */
-        *at = moved(ring, *at, ahead + 1);
-    } else if (!follows(ring, *at)) {
+    if (UNLIKELY(ahead != -1)) /* filled already; or the hint was past it */
+        *at = ahead >= 0 ? moved(ring, *at, ahead) + 1 : moved(ring, *at, ahead + 1);
+    else if (UNLIKELY(!follows(ring, *at)))
         --*at;
-    } else if (seen & CELL_SEALED) {
+    else if (UNLIKELY(seen & CELL_SEALED))
         return -ESHUTDOWN;
-    } else {
-        if (!MUTANT(OVERWRITE) && !passed(ring, *at, seen))
-            return -EAGAIN;
+    else if (!MUTANT(OVERWRITE) && !passed(ring, *at, seen))
+        return -EAGAIN;
+    else {
         aim(ring, coming, WHERE_AT(*at));
         /* E8 release: pairs with look(). E3: before the look for sleeping receivers. */
         return shm_cas(&ring->cells[place.index], &seen,
@@ -205,9 +210,16 @@ static int put_at(struct ring *ring, const struct coming *coming, uint64_t *at)
     return 0;
 }
 
-static uint64_t queued(const struct peer *me, uint32_t generation)
+/* From position *at on, until it is put or there is no room. As put_at(). */
+static ASIDE int put_beyond(struct ring *ring, const struct coming *coming, uint64_t *at)
 {
-    return slot_word(SLOT_QUEUED, me->who, me->inc, 0, generation);
+    for (uint64_t i = patience(ring); i > 0; i--) {
+        int result = put_at(ring, coming, at);
+
+        if (result != 0)
+            return result;
+    }
+    return -EAGAIN;
 }
 
 int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
@@ -216,12 +228,12 @@ int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
     /* relaxed: the slot is ours; the tail is a hint. */
     uint64_t mine = shm_load(&record->owner, memory_order_relaxed);
     uint64_t at = shm_load(&ring->channel->tail, memory_order_relaxed);
-    struct coming coming = {.record = record,
-                            .slot = slot,
-                            .generation = SLOT_GENERATION(mine) +
-                                          !MUTANT(SAME_GENERATION),
-                            .came = slot_came(mine)};
-    int result = -EAGAIN;
+    uint64_t queued = MUTANT(SAME_GENERATION) ? slot_held(mine, SLOT_QUEUED, me)
+                                              : slot_queued(mine, me);
+    struct coming coming = {.place = slot_place(record, SLOT_GENERATION(queued)),
+                            .came = slot_came(mine),
+                            .slot = slot};
+    int result;
 
     ASSERT_HELD(me, record);
     /* Should we die before a cell names the slot, the reaper finishes: it knows the channel. */
@@ -229,16 +241,17 @@ int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
     /* E1 release: pairs with unclaimed(); publishes record and payload. A forwarded message
      * is delivered for the first time in its new channel. */
     if (!MUTANT(CELL_FIRST))
-        shm_store(&record->owner, queued(me, coming.generation), E1_PUT);
-    for (uint64_t i = patience(ring); i > 0; i--) {
-        result = put_at(ring, &coming, &at);
-        if (result != 0)
-            break;
-        result = -EAGAIN;
+        shm_store(&record->owner, queued, E1_PUT);
+    result = put_at(ring, &coming, &at);
+    if (UNLIKELY(result == 0)) {
+        uint64_t from = at;
+
+        result = put_beyond(ring, &coming, &from);
+        at = from;
     }
-    if (result == 1) {
+    if (LIKELY(result == 1)) {
         if (MUTANT(CELL_FIRST)) /* E1: too late */
-            shm_store(&record->owner, queued(me, coming.generation), E1_PUT);
+            shm_store(&record->owner, queued, E1_PUT);
         /* relaxed: a hint. */
         shm_store(&ring->channel->tail, at + 1, memory_order_relaxed);
         wake_one(ring->view, &ring->channel->items);
@@ -254,26 +267,23 @@ int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
  * for them. The reaper marks the slot, then the channel; who dies between is swept again by
  * the next, who marks again. Each mark makes another word, so that who found nothing takes
  * away only the mark it saw. */
-static int take_orphan(struct ring *ring, struct peer *me, uint32_t *slot)
+static RARE int find_orphan(struct ring *ring, struct peer *me, uint32_t seen,
+                            struct ring_taken *taken)
 {
-    /* E3: the reaper's mark, or our look comes first and its wake finds us. */
-    uint32_t seen = shm_load(&ring->channel->orphans, E3);
-
-    if (!(seen & ORPHANS_THERE))
-        return -EAGAIN;
     for (uint32_t i = 0; i < ring->view->geo.slot_count; i++) {
         struct slot_record *record = view_record(ring->view, i);
         /* E6 acquire: pairs with the reaper's mark. Without it the slot's place could be
          * that of a former life, and the message another channel's. */
-        uint64_t word = shm_load(&record->owner, E6_LOOK);
+        uint64_t word = shm_load(&record->owner, E6_LOOK), want;
 
         if (SLOT_STATE(word) != SLOT_ORPHAN ||
             orphan_channel(ring->view, i, word) != ring->index)
             continue;
+        want = slot_held(word, SLOT_RECEIVED, me);
         /* E6: pairs with the reaper's mark. */
-        if (shm_cas(&record->owner, &word, slot_held(word, SLOT_RECEIVED, me),
-                    E6_CLAIM)) {
-            *slot = i;
+        if (shm_cas(&record->owner, &word, want, E6_CLAIM)) {
+            *taken = (struct ring_taken){i, want,
+                                         ring_sequence(ring, slot_where(record, want))};
             return 0;
         }
     }
@@ -281,6 +291,14 @@ static int take_orphan(struct ring *ring, struct peer *me, uint32_t *slot)
     shm_cas(&ring->channel->orphans, &seen,
             MUTANT(ORPHANS_FORGOTTEN) ? 0 : seen & ~ORPHANS_THERE, E3);
     return -EAGAIN;
+}
+
+PATH int take_orphan(struct ring *ring, struct peer *me, struct ring_taken *taken)
+{
+    /* E3: the reaper's mark, or our look comes first and its wake finds us. */
+    uint32_t seen = shm_load(&ring->channel->orphans, E3);
+
+    return UNLIKELY(seen & ORPHANS_THERE) ? find_orphan(ring, me, seen, taken) : -EAGAIN;
 }
 
 /* A slot that we shall claim, read, give back and most likely fill again: fetch its lines,
@@ -297,7 +315,7 @@ static void fetch(const struct ring *ring, uint32_t slot)
 }
 
 /* What is received soon: its lines come while there is other work. */
-static void fetch_ahead(const struct ring *ring, uint64_t at)
+PATH void fetch_ahead(const struct ring *ring, uint64_t at)
 {
     struct place place = place_of(ring, at);
     /* relaxed: only a guess. */
@@ -307,33 +325,35 @@ static void fetch_ahead(const struct ring *ring, uint64_t at)
         fetch(ring, CELL_SLOT(cell));
 }
 
-/* Position *at is full: claim it. 1: ours. 0: somebody else's, look further. */
-static int claim(struct ring *ring, struct peer *me, uint64_t at, uint64_t cell)
+/* Position @p at is full: claim it. 1: ours. 0: somebody else's, look further. */
+PATH int claim(struct ring *ring, struct peer *me, uint64_t at, uint64_t cell,
+               struct ring_taken *taken)
 {
-    uint64_t word;
+    uint32_t slot = CELL_SLOT(cell);
+    uint64_t word, want;
 
-    fetch(ring, CELL_SLOT(cell));
+    fetch(ring, slot);
+    if (!unclaimed(ring, at, cell, &word))
+        return 0;
+    want = slot_held(word, SLOT_RECEIVED, me);
     /* E6 release: pairs with the reaper's mark, should we die with it. E3: before the look
      * for sleeping senders. */
-    return unclaimed(ring, at, cell, &word) &&
-           shm_cas(&view_record(ring->view, CELL_SLOT(cell))->owner, &word,
-                   slot_held(word, SLOT_RECEIVED, me), E6_CLAIM);
+    if (!shm_cas(&view_record(ring->view, slot)->owner, &word, want, E6_CLAIM))
+        return 0;
+    *taken = (struct ring_taken){slot, want, at};
+    return 1;
 }
 
 /* One look at position *at. 1: taken. 0: go on at *at. -EAGAIN: empty. -ESHUTDOWN. */
-static int take_at(struct ring *ring, struct peer *me, uint64_t *at, uint32_t *slot)
+PATH int take_at(struct ring *ring, struct peer *me, uint64_t *at,
+                 struct ring_taken *taken)
 {
     struct place place = place_of(ring, *at);
     uint64_t seen = look(ring, place.index);
     int64_t ahead = ahead_of(seen, place.turn);
 
-    if (ahead == 0) {
-        int won = claim(ring, me, *at, seen);
-
-        *slot = CELL_SLOT(seen);
-        ++*at;
-        return won;
-    }
+    if (LIKELY(ahead == 0))
+        return claim(ring, me, (*at)++, seen, taken);
     if (ahead !=
         -1) /* filled again: all before that were claimed. Or the head is far off. */
         *at = moved(ring, *at, ahead - 1) + 1;
@@ -344,19 +364,33 @@ static int take_at(struct ring *ring, struct peer *me, uint64_t *at, uint32_t *s
     return 0;
 }
 
-int ring_take(struct ring *ring, struct peer *me, uint32_t *slot)
+/* From position *at on, until one is taken or none is there. As take_at(). */
+static ASIDE int take_beyond(struct ring *ring, struct peer *me, uint64_t *at,
+                             struct ring_taken *taken)
+{
+    for (uint64_t i = patience(ring); i > 0; i--) {
+        int result = take_at(ring, me, at, taken);
+
+        if (result != 0)
+            return result;
+    }
+    return -EAGAIN;
+}
+
+int ring_receive(struct ring *ring, struct peer *me, struct ring_taken *taken)
 {
     /* relaxed: a hint. */
     uint64_t start = shm_load(&ring->channel->head, memory_order_relaxed), at = start;
-    int result = take_orphan(ring, me, slot);
+    int result = take_orphan(ring, me, taken);
 
-    if (result == 0)
+    if (UNLIKELY(result == 0))
         return 0;
-    for (uint64_t i = patience(ring); i > 0; i--) {
-        result = take_at(ring, me, &at, slot);
-        if (result != 0)
-            break;
-        result = -EAGAIN;
+    result = take_at(ring, me, &at, taken);
+    if (UNLIKELY(result == 0)) {
+        uint64_t from = at;
+
+        result = take_beyond(ring, me, &from, taken);
+        at = from;
     }
     /* E14 release: pairs with passed(); what we claimed or saw claimed comes first. */
     if (at != start)
@@ -366,6 +400,16 @@ int ring_take(struct ring *ring, struct peer *me, uint32_t *slot)
     wake_one(ring->view, &ring->channel->room);
     fetch_ahead(ring, at + AHEAD - 1);
     return 0;
+}
+
+int ring_take(struct ring *ring, struct peer *me, uint32_t *slot)
+{
+    struct ring_taken taken = {.slot = 0};
+    int result = ring_receive(ring, me, &taken);
+
+    if (result == 0)
+        *slot = taken.slot;
+    return result;
 }
 
 /* As take_at(), but nothing is taken. 1: there is something. */

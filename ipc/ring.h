@@ -50,11 +50,21 @@ struct ring {
  * the slot is held as it was. Lock-free. */
 int ring_put(struct ring *ring, struct peer *me, uint32_t slot);
 
+/* What was taken: a slot, its word, and the number of the message in its channel. */
+struct ring_taken {
+    uint32_t slot;
+    uint64_t word;
+    uint64_t sequence;
+};
+
 /* Take the oldest. 0. -EAGAIN: nothing there. -ESHUTDOWN: nor will there ever be. Lock-free. */
+int ring_receive(struct ring *ring, struct peer *me, struct ring_taken *taken);
+
+/* The same for who wants to know no more than the slot. */
 int ring_take(struct ring *ring, struct peer *me, uint32_t *slot);
 
 /* For those who wait for several channels: whether a take would find something. 0: it would.
- * -EAGAIN, -ESHUTDOWN as ring_take(). */
+ * -EAGAIN, -ESHUTDOWN as ring_receive(). */
 int ring_readable(struct ring *ring);
 
 /* Whether a put would find room. 0: it would. -EAGAIN, -ESHUTDOWN as ring_put(). */

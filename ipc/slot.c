@@ -5,6 +5,7 @@
 
 #include "ipc/mutant.h"
 #include "ipc/owned.h"
+#include "ipc/path.h"
 #include "ipc/request.h"
 #include "ipc/segment.h"
 #include "ipc/shared.h"
@@ -23,7 +24,7 @@ static bool warm(const struct view *view, uint32_t c)
            view->geo.flags & SEGMENT_LAZY;
 }
 
-bool slot_loan_this(struct peer *me, uint32_t slot)
+PATH bool take_this(struct peer *me, uint32_t slot)
 {
     struct slot_record *record = view_record(me->view, slot);
     /* E3: also the look after a loaner's announcement. */
@@ -33,6 +34,11 @@ bool slot_loan_this(struct peer *me, uint32_t slot)
      * by the former holder, who is still reading. */
     return SLOT_STATE(seen) == SLOT_FREE &&
            shm_cas(&record->owner, &seen, slot_held(seen, SLOT_LOANED, me), E2_LOAN);
+}
+
+bool slot_loan_this(struct peer *me, uint32_t slot)
+{
+    return take_this(me, slot);
 }
 
 /* Slots are freed in the order in which they went out, mostly: what is loaned soon lies in
@@ -59,7 +65,7 @@ static int scan(struct peer *me, uint32_t c, uint32_t *slot)
 
         fetch_ahead(me->view, class, at);
         at = at + 1 < class->count ? at + 1 : 0;
-        if (slot_loan_this(me, candidate)) {
+        if (take_this(me, candidate)) {
             atomic_store_explicit(&me->cursor[c], at, memory_order_relaxed);
             *slot = candidate;
             return 0;
@@ -68,19 +74,11 @@ static int scan(struct peer *me, uint32_t c, uint32_t *slot)
     return -EAGAIN;
 }
 
-int slot_loan(struct peer *me, uint32_t c, uint32_t *slot)
+/* Any slot of the class but the one that we freed last. */
+static ASIDE int loan_other(struct peer *me, uint32_t c, uint32_t *slot)
 {
     const struct slot_class *class = &me->view->geo.classes[c];
-    /* relaxed: local hint. */
-    uint32_t hot = atomic_load_explicit(&me->hot[c], memory_order_relaxed);
 
-    if (hot) {
-        atomic_store_explicit(&me->hot[c], 0, memory_order_relaxed);
-        if (slot_loan_this(me, hot - 1)) {
-            *slot = hot - 1;
-            return 0;
-        }
-    }
     if (warm(me->view, c)) {
         /* relaxed: a hint. */
         uint32_t last = shm_get(&view_live(me->view)->classes[c].last) - 1;
@@ -95,6 +93,21 @@ int slot_loan(struct peer *me, uint32_t c, uint32_t *slot)
         return 0;
     return shared_collect(me->view, c) || request_collect(me->view, c) ? scan(me, c, slot)
                                                                        : -EAGAIN;
+}
+
+int slot_loan(struct peer *me, uint32_t c, uint32_t *slot)
+{
+    /* relaxed: local hint. */
+    uint32_t hot = atomic_load_explicit(&me->hot[c], memory_order_relaxed);
+
+    if (hot) {
+        atomic_store_explicit(&me->hot[c], 0, memory_order_relaxed);
+        if (take_this(me, hot - 1)) {
+            *slot = hot - 1;
+            return 0;
+        }
+    }
+    return loan_other(me, c, slot);
 }
 
 static void freed(const struct view *view, uint32_t slot, uint32_t c)

@@ -45,6 +45,7 @@ enum slot_state {
 #define SLOT_INC(word)        ((uint32_t)((word) >> 12 & 0xfff))
 #define SLOT_DELIVERIES(word) ((uint32_t)((word) >> 24 & 0xff))
 #define SLOT_GENERATION(word) ((uint32_t)((word) >> 32))
+#define SLOT_LIFE             (~UINT64_C(0xffffff)) /* deliveries and generation */
 #define SLOT_NOBODY           0x1ffu
 
 static inline uint64_t slot_word(enum slot_state state, uint32_t who, uint32_t inc,
@@ -59,8 +60,7 @@ static inline uint64_t slot_word(enum slot_state state, uint32_t who, uint32_t i
 static inline uint64_t slot_held(uint64_t word, enum slot_state state,
                                  const struct peer *me)
 {
-    return slot_word(state, me->who, me->inc, SLOT_DELIVERIES(word),
-                     SLOT_GENERATION(word));
+    return slot_word(state, me->who, me->inc, 0, 0) | (word & SLOT_LIFE);
 }
 
 /* The word that ring_put() gives a slot whose word is @p mine. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ipc/owned.h"
+#include "ipc/path.h"
 #include "src/error.h"
 #include "src/tensor.h"
 
@@ -63,11 +64,9 @@ int descriptor_plan(const tr_tensor_spec specs[], size_t n, struct plan *plan)
 
 bool descriptor_plan_plain(const tr_tensor_spec specs[], size_t n, struct plan *plan)
 {
-    int64_t strides[TR_MAX_NDIM];
-
     plan->table_bytes = 0;
     return n == 1 && !specs->name && !specs->descr && specs->shape &&
-           tensor_quick(specs->dtype, specs->ndim, specs->shape, false, strides,
+           tensor_quick(specs->dtype, specs->ndim, specs->shape, false, NULL,
                         &plan->data_bytes);
 }
 
@@ -268,14 +267,15 @@ static bool grow(void **room, uint32_t *has, uint64_t wants, size_t unit)
     return true;
 }
 
-static int corrupt(const struct message *message, const char *what)
+static RARE int corrupt(const struct message *message, const char *what)
 {
     view_count(&message->arena->view, COUNT_CORRUPT, 1);
     return tr_fail(TR_ECORRUPT, "slot %u: %s of the message does not fit in the slot",
                    message->slot, what);
 }
 
-static int read_small_texts(struct message *message, const struct slot_record *record)
+static ASIDE int read_small_texts(struct message *message,
+                                  const struct slot_record *record)
 {
     uint64_t words[2][SMALL_TEXT / 8];
     void *text = message->text;
@@ -329,9 +329,11 @@ static int read_texts(struct message *message, const struct tensor_words *entrie
     return 0;
 }
 
-static int read_table(struct message *message, const struct slot_record *record,
-                      struct span payload, bool read_only)
+static ASIDE int read_table(struct message *message, const struct slot_record *record,
+                            const uint8_t *base)
 {
+    struct span payload = {base + message->payload_off, message->payload_bytes};
+    bool read_only = message->held == HELD_SHARED;
     uint64_t off = shm_get(&record->first.offset), bytes = shm_get(&record->first.nbytes);
     uint64_t entries_bytes = (uint64_t)message->count * sizeof(struct tensor_words);
     const struct tensor_words *entries;
@@ -370,8 +372,8 @@ static bool read_again(const struct message *message, const struct slot_record *
     return true;
 }
 
-static int read_first(struct message *message, const struct slot_record *record,
-                      const uint8_t *base, uint64_t offset)
+static ASIDE int read_first(struct message *message, const struct slot_record *record,
+                            const uint8_t *base, uint64_t offset)
 {
     struct span payload = {base + message->payload_off, message->payload_bytes};
 
@@ -388,14 +390,13 @@ int descriptor_read(struct message *message, const uint8_t *base)
 {
     const struct slot_record *record = view_record(&message->arena->view, message->slot);
     uint64_t tensors = shm_get(&record->tensors);
-    struct span payload = {base + message->payload_off, message->payload_bytes};
     uint64_t offset = tensors & TENSORS_MOVED ? shm_get(&record->first.offset) : 0;
     int result = 0;
 
     message->count = TENSORS_COUNT(tensors);
     message->tensors = &message->first;
     if (tensors & TENSORS_TABLE)
-        return read_table(message, record, payload, message->held == HELD_SHARED);
+        return read_table(message, record, base);
     if (message->count > 1)
         return corrupt(message, "the number of tensors");
     if (message->count == 0)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ipc/owned.h"
+#include "ipc/path.h"
 #include "ipc/segment.h"
 #include "ipc/shared.h"
 #include "ipc/slot.h"
@@ -27,7 +28,7 @@ static uint32_t choose_class(const struct view *view, const struct plan *plan)
     return c;
 }
 
-static int too_large(const struct view *view, const struct plan *plan)
+static RARE int too_large(const struct view *view, const struct plan *plan)
 {
     return tr_fail(
         TR_EMSGSIZE,
@@ -50,25 +51,28 @@ static int attempt(void *context)
 }
 
 /* No slot is free: perhaps the dead hold some; else wait. */
-static int loan_slowly(struct tr_arena *arena, struct wanted *wanted, int64_t timeout_ns)
+static ASIDE int loan_slowly(struct tr_arena *arena, uint32_t c, int64_t timeout_ns,
+                             uint32_t *slot)
 {
+    struct wanted wanted = {.me = &arena->peer, .c = c};
     int result;
 
     view_count(&arena->view, COUNT_LOAN_WAITS, 1);
     lookout_pass(&arena->peer);
-    result = wait_for(&arena->peer, &view_live(&arena->view)->classes[wanted->c].freed,
-                      attempt, wanted, timeout_ns);
+    result = wait_for(&arena->peer, &view_live(&arena->view)->classes[c].freed, attempt,
+                      &wanted, timeout_ns);
+    *slot = wanted.slot;
     if (result == 0)
         return 0;
     result = tr_fail_wait(result, "loan: all %u slots of %lu bytes are in use",
-                          arena->view.geo.classes[wanted->c].count,
-                          (unsigned long)arena->view.geo.classes[wanted->c].slot_bytes);
-    arena_explain_holders(arena, wanted->c, result == TR_ETIMEDOUT);
+                          arena->view.geo.classes[c].count,
+                          (unsigned long)arena->view.geo.classes[c].slot_bytes);
+    arena_explain_holders(arena, c, result == TR_ETIMEDOUT);
     return result;
 }
 
 /* A slot of a lazy arena has its memory from its first loan on. On error it goes back. */
-static int reserve_slot(struct tr_arena *arena, uint32_t c, uint32_t slot)
+static ASIDE int reserve_slot(struct tr_arena *arena, uint32_t c, uint32_t slot)
 {
     unsigned long bytes = (unsigned long)arena->view.geo.classes[c].slot_bytes;
     struct shortage shortage = {.limit = SHORTAGE_NONE};
@@ -93,17 +97,12 @@ static int reserve_slot(struct tr_arena *arena, uint32_t c, uint32_t slot)
 static int take_slot(struct tr_arena *arena, uint32_t c, int64_t timeout_ns,
                      uint32_t *slot)
 {
-    struct wanted wanted = {.me = &arena->peer, .c = c};
-    int result = attempt(&wanted);
+    int result = slot_loan(&arena->peer, c, slot);
 
-    if (__builtin_expect(result < 0, 0))
-        result = loan_slowly(arena, &wanted, timeout_ns);
-    if (result < 0)
-        return result;
-    *slot = wanted.slot;
-    if (__builtin_expect(arena->view.geo.flags & TR_ARENA_LAZY, 0)) {
+    if (UNLIKELY(result < 0))
+        result = loan_slowly(arena, c, timeout_ns, slot);
+    if (UNLIKELY(result == 0 && arena->view.geo.flags & TR_ARENA_LAZY))
         result = reserve_slot(arena, c, *slot);
-    }
     return result;
 }
 
@@ -133,20 +132,17 @@ void message_introduce(struct tr_arena *arena, struct message *message, uint32_t
 
 /* The object of a slot that has just become ours, with a new handle. */
 static inline void take(struct tr_arena *arena, struct message *message, uint32_t slot,
-                        enum held held)
+                        uint64_t word, enum held held)
 {
-    /* relaxed: it is ours. */
-    uint64_t word = shm_get(&view_record(&arena->view, slot)->owner);
-
     if (__builtin_expect(message->arena != arena, 0))
         message_introduce(arena, message, slot);
     message_take(arena, message, held, word);
 }
 
 int message_open(struct tr_arena *arena, struct message *message, uint32_t slot,
-                 const uint8_t *base, enum held held)
+                 uint64_t word, const uint8_t *base, enum held held)
 {
-    take(arena, message, slot, held);
+    take(arena, message, slot, word, held);
     return descriptor_read(message, base);
 }
 
@@ -163,6 +159,8 @@ static int describe_loan(struct tr_arena *arena, uint32_t slot,
                          bool plain, tr_message **out)
 {
     struct message *message = message_of(arena, slot);
+    /* relaxed: it is ours. */
+    uint64_t word = shm_get(&view_record(&arena->view, slot)->owner);
     int result = 0;
 
     clear_header(&arena->peer, view_record(&arena->view, slot));
@@ -171,13 +169,13 @@ static int describe_loan(struct tr_arena *arena, uint32_t slot,
     message->deliveries = 0;
     message->sender = arena->peer.who;
     if (__builtin_expect(plain, 1)) {
-        take(arena, message, slot, HELD_LOAN);
+        take(arena, message, slot, word, HELD_LOAN);
         descriptor_write_plain(message, specs, plan);
         *out = message_handle(message);
         return 0;
     }
     descriptor_write(&arena->view, slot, specs, n, plan);
-    result = message_open(arena, message, slot, arena->view.base, HELD_LOAN);
+    result = message_open(arena, message, slot, word, arena->view.base, HELD_LOAN);
     if (result < 0)
         slot_free(&arena->peer, slot);
     else

@@ -394,17 +394,12 @@ int tr_message_verify(const tr_message *given)
     return message ? message_verify(message) : message_stale(given, "verify");
 }
 
-void message_stamp(struct message *message, bool with_time)
+void message_stamp_more(struct message *message, bool with_time)
 {
-    struct slot_record *record = record_of(message);
-    uint64_t rest = shm_get(&record->tensors) & ~(UINT64_C(0xff) << 24);
-
-    ASSERT_HELD(&message->arena->peer, record);
-    shm_put(&record->tensors, rest | (uint64_t)(message->arena->peer.who & 0xff) << 24);
-    if (__builtin_expect(with_time, 0)) {
+    if (with_time) {
         message_begin_head(message);
         shm_put(&record_of(message)->published_ns, (uint64_t)os->now_ns());
     }
-    if (__builtin_expect(message->arena->view.geo.flags & TR_ARENA_CRC32C, 0))
+    if (message->arena->view.geo.flags & TR_ARENA_CRC32C)
         keep_checksum(message);
 }

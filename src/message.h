@@ -10,6 +10,8 @@
 
 #include <tensoring/message.h>
 
+#include "ipc/owned.h"
+#include "ipc/path.h"
 #include "ipc/shared.h"
 #include "src/arena.h"
 #include "src/handle.h"
@@ -124,11 +126,11 @@ static inline void message_take(struct tr_arena *arena, struct message *message,
     atomic_store_explicit(&message->word, word, memory_order_release);
 }
 
-/* The object of a slot that has just become ours, its descriptors read and checked. The
- * payload is seen through @p base (of the view: writable or not). 0, TR_ECORRUPT,
+/* The object of a slot that has just become ours under @p word, its descriptors read and
+ * checked. The payload is seen through @p base (of the view: writable or not). 0, TR_ECORRUPT,
  * TR_ENOMEM; on error the slot still is the caller's. */
 int message_open(struct tr_arena *arena, struct message *message, uint32_t slot,
-                 const uint8_t *base, enum held held);
+                 uint64_t word, const uint8_t *base, enum held held);
 
 /* The object for @p slot of the table. */
 struct message *message_of(struct tr_arena *arena, uint32_t slot);
@@ -178,8 +180,20 @@ int message_not_asked(const tr_message *given, const char *step, struct message 
 /* Compare the payloads with the checksum in the header. 0, TR_ECHECKSUM. */
 int message_verify(const struct message *message);
 
-/* What sending owes the header: time and checksum. */
-void message_stamp(struct message *message, bool with_time);
+/* What sending owes the header: sender, time and checksum. */
+void message_stamp_more(struct message *message, bool with_time);
+
+static inline void message_stamp(struct message *message, bool with_time)
+{
+    const struct tr_arena *arena = message->arena;
+    struct slot_record *record = view_record(&arena->view, message->slot);
+    uint64_t rest = shm_get(&record->tensors) & ~(UINT64_C(0xff) << 24);
+
+    ASSERT_HELD(&arena->peer, record);
+    shm_put(&record->tensors, rest | (uint64_t)(arena->peer.who & 0xff) << 24);
+    if (UNLIKELY(with_time | !!(arena->view.geo.flags & TR_ARENA_CRC32C)))
+        message_stamp_more(message, with_time);
+}
 
 /* Say that the only tensor begins @p offset bytes into the payload, and has this type and
  * shape: for files that were read into the slot as they are. 0, or as tr_loan(). */

@@ -247,7 +247,7 @@ int tr_queue_send(tr_queue *handle, tr_message *given, int64_t timeout_ns)
 
 struct receiving {
     tr_queue *queue;
-    uint32_t slot;
+    struct ring_taken taken;
     struct ring_sight sight; /* when nothing was there */
 };
 
@@ -262,7 +262,7 @@ static int try_receive(void *context)
 {
     struct receiving *receiving = context;
     tr_queue *queue = receiving->queue;
-    int result = ring_take(&queue->ring, &queue->arena->peer, &receiving->slot);
+    int result = ring_receive(&queue->ring, &queue->arena->peer, &receiving->taken);
 
     if (result == -EAGAIN)
         receiving->sight = ring_look_ahead(&queue->ring);
@@ -270,28 +270,28 @@ static int try_receive(void *context)
 }
 
 /* The slot is ours: read it. What breaks a rule goes back at once. */
-static int open_received(tr_queue *queue, uint32_t slot, tr_message **out)
+static int open_received(tr_queue *queue, const struct ring_taken *taken,
+                         tr_message **out)
 {
     struct tr_arena *arena = queue->arena;
-    struct message *message = message_of(arena, slot);
-    struct slot_record *record = view_record(&arena->view, slot);
-    /* relaxed: ours. */
-    uint64_t word = shm_load(&record->owner, memory_order_relaxed);
+    struct message *message = message_of(arena, taken->slot);
+    struct slot_record *record = view_record(&arena->view, taken->slot);
     uint64_t tensors = shm_get(&record->tensors);
     int result;
 
     if (tensors &
         TENSORS_HEAD) /* it lies in another line: a server asks for the deadline */
         __builtin_prefetch((const void *)&record->deadline_ns);
-    message->sequence = ring_sequence(&queue->ring, slot_where(record, word));
-    message->deliveries = SLOT_DELIVERIES(word);
+    message->sequence = taken->sequence;
+    message->deliveries = SLOT_DELIVERIES(taken->word);
     message->sender = TENSORS_SENDER(tensors);
-    result = message_open(arena, message, slot, arena->view.base, HELD_RECEIVED);
+    result = message_open(arena, message, taken->slot, taken->word, arena->view.base,
+                          HELD_RECEIVED);
     if (result == 0 && __builtin_expect(arena->view.geo.flags & TR_ARENA_CRC32C, 0))
         result = message_verify(message);
     if (result < 0) {
         if (!request_refuse(message, result))
-            slot_free(&arena->peer, slot);
+            slot_free(&arena->peer, taken->slot);
         return result;
     }
     *out = message_handle(message);
@@ -300,7 +300,8 @@ static int open_received(tr_queue *queue, uint32_t slot, tr_message **out)
 
 void queue_receives(tr_queue *queue)
 {
-    uint64_t me = holder_of(&queue->arena->peer);
+    /* relaxed: local. */
+    uint64_t me = atomic_load_explicit(&queue->arena->here->holder, memory_order_relaxed);
 
     /* relaxed: local; to say it twice does no harm. */
     if (__builtin_expect(
@@ -329,7 +330,7 @@ int tr_queue_receive(tr_queue *handle, int64_t timeout_ns, tr_message **out)
         result = wait_for_idle(&queue->arena->peer, &queue->ring.channel->items,
                                try_receive, still_nothing, &receiving, timeout_ns);
     if (result == 0)
-        return open_received(queue, receiving.slot, out);
+        return open_received(queue, &receiving.taken, out);
     if (result == -ESHUTDOWN)
         return tr_fail(TR_ECLOSED, "receive: queue \"%s\" is closed and empty",
                        queue->name);

@@ -57,7 +57,7 @@ static int open_reply(struct inbox *inbox, uint32_t slot, tr_message **reply)
     shm_put(&record->reply_to, 0); /* it is no request any more */
     message->sequence = ring_sequence(&inbox->queue->ring, where);
     message->deliveries = SLOT_DELIVERIES(word);
-    result = message_open(arena, message, slot, arena->view.base, HELD_RECEIVED);
+    result = message_open(arena, message, slot, word, arena->view.base, HELD_RECEIVED);
     if (result == 0 && (arena->view.geo.flags & TR_ARENA_CRC32C))
         result = message_verify(message);
     if (result < 0) {

@@ -22,8 +22,8 @@ int dtype_opaque(uint64_t bytes, tr_dtype *dtype);
  * @p shape has passed tr_tensor_nbytes(): nothing here can overflow. */
 void packed_strides(uint32_t ndim, const int64_t *shape, bool f_order, int64_t *strides);
 
-/* Bytes and packed strides of an array in one pass, for the types that nearly every message
- * has. False: something is unusual or wrong, tr_tensor_nbytes() says what. */
+/* Bytes, and unless it is NULL packed strides, of an array in one pass, for the types that
+ * nearly every message has. False: something is unusual or wrong, tr_tensor_nbytes() says what. */
 static inline bool tensor_quick(tr_dtype dtype, uint32_t ndim, const int64_t *shape,
                                 bool f_order, int64_t *strides, uint64_t *nbytes)
 {
@@ -45,7 +45,8 @@ static inline bool tensor_quick(tr_dtype dtype, uint32_t ndim, const int64_t *sh
 
         if (shape[d] < 0)
             return false;
-        strides[d] = step;
+        if (strides)
+            strides[d] = step;
         empty |= shape[d] == 0;
         if (__builtin_mul_overflow(step, shape[d] ? shape[d] : 1, &step))
             return false;

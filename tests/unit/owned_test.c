@@ -159,7 +159,7 @@ static void it_ends_before_it_writes(void **state)
         {do_free, "ipc/slot.c:"},       {do_put, "ipc/ring.c:"},
         {do_step_back, "ipc/ring.c:"},  {do_share, "ipc/shared.c:"},
         {do_aim, "ipc/shared.c:"},      {do_undo, "ipc/shared.c:"},
-        {do_head, "src/message.c:"},    {do_stamp, "src/message.c:"},
+        {do_head, "src/message.c:"},    {do_stamp, "src/message.h:"},
         {do_content, "src/message.c:"}, {do_describe, "src/loan.c:"},
     };
 

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* path.h - what the compiler cannot know of the data path: what each message goes through,
+ * and what few do. A function that is rare and inlined makes the common one save registers
+ * and spread over more lines of code. */
+#ifndef TR_IPC_PATH_H
+#define TR_IPC_PATH_H
+
+#define LIKELY(x)   __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* A part of a function of the data path. */
+#define PATH static inline __attribute__((always_inline))
+
+/* What the data path calls now and then. */
+#define ASIDE __attribute__((noinline))
+
+/* What it hardly ever calls. */
+#define RARE __attribute__((noinline, cold))
+
+#endif
