@@ -297,6 +297,27 @@ static PyObject *message_max_expansion(PyObject *self, void *unused)
     return PyLong_FromUnsignedLong(slot ? slot->shared->max_expansion : 0);
 }
 
+/* From the first byte of a tensor to the last of any: they may lie over each other. */
+static PyObject *message_nbytes(PyObject *self, void *unused)
+{
+    tr_message *message = live(self);
+    uintptr_t low = UINTPTR_MAX, high = 0;
+
+    (void)unused;
+    if (!message)
+        return NULL;
+    for (size_t i = 0; i < tr_message_count(message); i++) {
+        const tr_tensor *tensor = tr_message_tensor(message, i);
+        uintptr_t at = (uintptr_t)tensor->data;
+
+        if (!tensor->nbytes)
+            continue;
+        low = at < low ? at : low;
+        high = at + tensor->nbytes > high ? at + tensor->nbytes : high;
+    }
+    return PyLong_FromUnsignedLongLong(high > low ? high - low : 0);
+}
+
 static PyObject *message_repr(PyObject *self)
 {
     Slot *slot = ((MessageObject *)self)->slot;
@@ -330,6 +351,7 @@ static PyGetSetDef message_getset[] = {
     {"remaining", message_remaining, NULL,
      "Seconds that the requester still waits; None: for ever.", NULL},
     {"pickle", message_pickle, NULL, "Whether it may be read as a pickle here.", NULL},
+    {"nbytes", message_nbytes, NULL, "Bytes of the payload.", NULL},
     {"max_expansion", message_max_expansion, NULL,
      "How many times its size decoding it may take.", NULL},
     {NULL, NULL, NULL, NULL, NULL},

@@ -87,9 +87,9 @@ static PyObject *dtype_of(State *state, const tr_tensor *tensor)
         Py_INCREF(*cached);
         return *cached;
     }
-    dtype = PyObject_CallFunction(state->dtype_for, "iiis", (int)tensor->dtype.code,
+    dtype = PyObject_CallFunction(state->dtype_for, "iiiN", (int)tensor->dtype.code,
                                   (int)tensor->dtype.bits, (int)tensor->dtype.lanes,
-                                  tensor->descr);
+                                  text_from(tensor->descr));
     if (dtype && cached) {
         Py_INCREF(dtype);
         *cached = dtype;

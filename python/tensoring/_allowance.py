@@ -16,16 +16,21 @@ from tensoring._errors import FormatError
 MAX_EXPANSION = 16  # of a handle that does not say otherwise
 _SMALL = 1 << 20  # a small message may always take this much
 OBJECT_BYTES = 112  # what a small array or container takes, about
+_TEXTS = 8  # JSON and CSV may take this many times as much, all of a message together
+# What objects take that begin with such a byte in a text, about; 28 for each quote.
+_JSON = ((b"[", 96), (b"{", 72), (b":", 120), (b",", 40), (b'"', 28))
+_CSV = ((b"\n", 72), (b"\r", 72), (b",", 57))
 
 
 class Allowance:
     """What is left of it for the message that is being decoded."""
 
-    __slots__ = ("limit", "spent", "trusted")
+    __slots__ = ("limit", "read", "spent", "trusted")
 
     def __init__(self, limit: int, trusted: bool = False) -> None:
         self.limit = limit
         self.spent = 0
+        self.read = 0  # of the objects that texts were made into
         self.trusted = trusted  # the reader lets the sender run code anyway
 
     def spend(self, nbytes: int, what: str) -> None:
@@ -37,6 +42,24 @@ class Allowance:
                 f" {self.limit} that this message may take; open the arena with a larger"
                 " max_expansion if the sender is trusted"
             )
+
+    def _read(self, text: bytes, costs: tuple[tuple[bytes, int], ...], kind: str) -> None:
+        self.read += len(text) + sum(text.count(byte) * cost for byte, cost in costs)
+        if self.read > _TEXTS * self.limit:
+            raise FormatError(
+                f"the {kind} would take {self.read} bytes of memory, more than the"
+                f" {_TEXTS * self.limit} that texts of this message may take; open the"
+                " arena with a larger max_expansion if the sender is trusted"
+            )
+
+    def read_json(self, text: bytes) -> None:
+        """Count the objects that this makes. A text may be in a message many times over:
+        compressed, or as a part that a tree names again and again."""
+        self._read(text, _JSON, "JSON")
+
+    def read_csv(self, text: bytes) -> None:
+        """The same for CSV."""
+        self._read(text, _CSV, "CSV")
 
     def left(self) -> int:
         """How many bytes may still be taken."""

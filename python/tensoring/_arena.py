@@ -15,7 +15,7 @@ from tensoring import _aio, _core, serializers
 from tensoring._allowance import MAX_EXPANSION
 from tensoring._channels import Board, Broadcast, Subscription, WaitSet
 from tensoring._dtypes import Described, as_dtype, describe
-from tensoring._errors import Closed, Empty, Full
+from tensoring._errors import Closed, Empty, Error, Full
 from tensoring._service import Service
 from tensoring.serializers import Array
 
@@ -427,7 +427,13 @@ class ArenaQueue(_core.Queue, _aio.Receiver):
 
     def receive_as(self, content_type: str, timeout: float | None = None) -> Any:
         """Receive, but refuse a message of another content type: the error names both."""
-        return serializers.decode_as(self.receive_message(timeout), content_type)
+        message = self.receive_message(timeout)
+        try:
+            return serializers.decode_as(message, content_type)
+        except Error:
+            if not message.views:  # the exception keeps this frame
+                message.release()
+            raise
 
     def send_many(self, objects: Iterable[Any], timeout: float | None = None) -> int:
         """Send each; how many went before the queue was full (all, without a timeout)."""

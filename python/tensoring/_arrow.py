@@ -40,6 +40,10 @@ def _dump(obj: Any) -> list[Any]:
 # Fields of the tables in an Arrow message's metadata, which are flatbuffers
 # (format/Message.fbs and format/Schema.fbs of Apache Arrow).
 _MESSAGE_HEADER, _DICTIONARY_DATA, _BATCH_COMPRESSION = 2, 1, 3
+# The key of the metadata by which Arrow 0.17 said the same, which readers still know.
+_COMPRESSED_BEFORE = b"ARROW:experimental_compression"
+
+_VIEW = 16  # bytes of polars' place of a text, and of a decimal
 
 
 def _field(buffer: memoryview, table: int, number: int) -> int:
@@ -61,6 +65,8 @@ def _follow(buffer: memoryview, at: int) -> int:
 def _compressed(message: Any) -> bool:
     """Whether the buffers of a record batch or dictionary are compressed."""
     buffer = memoryview(message.metadata)
+    if _COMPRESSED_BEFORE in bytes(buffer):
+        return True
     header = _field(buffer, _follow(buffer, 0), _MESSAGE_HEADER)
     table = _follow(buffer, header) if header else 0
     if table and message.type == "dictionary":
@@ -79,6 +85,49 @@ def _refuse_compressed(private: bytes) -> None:
             raise FormatError("an Arrow stream with compressed buffers: send it plain")
 
 
+def _dictionary_expands(array: Any, types: Any) -> int:
+    """polars makes categories of texts, and puts any other value into each row."""
+    values, rows = array.dictionary, len(array)
+    kind = values.type
+    once: int = values.nbytes + _expands(values)
+    if types.is_primitive(kind) or types.is_string(kind) or types.is_large_string(kind):
+        return once + 8 * rows
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_decimal(kind):
+        return once + _VIEW * rows
+    return once + rows * once
+
+
+def _expands(array: Any) -> int:
+    """How much memory others may take for an array beside its buffers, about: columns may
+    lie over each other, have rows without buffers, and name a value in many rows."""
+    import pyarrow
+
+    types, rows, kind = pyarrow.types, len(array), array.type
+    if isinstance(array, pyarrow.ExtensionArray):
+        return _expands(array.storage)
+    if types.is_dictionary(kind):
+        return _dictionary_expands(array, types)
+    if types.is_struct(kind):
+        inside = sum(_expands(array.field(i)) for i in range(kind.num_fields))
+        return rows // 8 + inside
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_map(kind):
+        return 8 * rows + _expands(array.values)
+    if types.is_fixed_size_list(kind):
+        return rows // 8 + _expands(array.values)
+    if types.is_boolean(kind) or types.is_null(kind):
+        return rows // 8
+    numbers = types.is_integer(kind) or types.is_floating(kind) or types.is_temporal(kind)
+    return (8 if numbers else _VIEW) * rows
+
+
+def _spend(table: Any) -> None:
+    """What the table, and one that polars makes of it, may take."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        size = sum(chunk.nbytes + _expands(chunk) for chunk in column.chunks)
+        allowance().spend(size, f"column {name!a} of the Arrow table")
+    allowance().spend(table.num_rows // 8, "the Arrow table")
+
+
 def _checked(private: bytes) -> Any:
     import pyarrow
 
@@ -87,8 +136,8 @@ def _checked(private: bytes) -> Any:
             _refuse_compressed(private)
         with pyarrow.ipc.open_stream(pyarrow.py_buffer(private)) as reader:
             table = reader.read_all()
-        # Columns that have no buffers still have rows, which others expand.
-        allowance().spend(table.num_rows // 8 * table.num_columns, "the Arrow table")
+        table.validate()
+        _spend(table)
         table.validate(full=True)
     except (pyarrow.ArrowException, struct.error, ValueError) as error:
         if isinstance(error, FormatError):
@@ -116,7 +165,10 @@ def _load(parts: list[Array]) -> Any:
         import polars
     except ImportError:
         return table
-    return polars.from_arrow(table)
+    try:
+        return polars.from_arrow(table)
+    except polars.exceptions.PanicException as error:  # no Exception
+        raise FormatError(f"polars cannot read the Arrow stream: {error}") from None
 
 
 register(

@@ -46,7 +46,9 @@ def _rows_of(data: bytes) -> tuple[list[Any], int]:
     begin = 8 + int.from_bytes(data[:8], "little")
     if begin > len(data):
         raise FormatError(f"a table of {begin} bytes in {len(data)}")
-    head = json.loads(data[8:begin])
+    text = data[8:begin]
+    allowance().read_json(text)
+    head = json.loads(text)
     if type(head) is not list or len(head) != 3 or type(head[2]) is not list:
         raise FormatError("the table of the arrays has another form")
     return head, begin
@@ -81,9 +83,12 @@ def _expand_zstd(module: Any, data: bytes) -> bytes:
     said = module.get_frame_parameters(data).content_size
     if said != module.CONTENTSIZE_UNKNOWN:
         allowance().spend(said, "the zstd frame")
-    found: bytes = module.ZstdDecompressor(max_window_size=1 << 27).decompress(
+    window = 1 << max(10, min(27, left.bit_length()))
+    found: bytes = module.ZstdDecompressor(max_window_size=window).decompress(
         data, max_output_size=left
     )
+    if said == module.CONTENTSIZE_UNKNOWN:
+        allowance().spend(len(found), "the zstd frame")
     return found
 
 
@@ -91,8 +96,7 @@ def _expand_lz4(module: Any, data: bytes) -> bytes:
     left = allowance().left()
     decompressor = module.LZ4FrameDecompressor()
     found: bytes = decompressor.decompress(data, max_length=left)
-    if not decompressor.eof:
-        allowance().spend(left + 1, "the lz4 frame")
+    allowance().spend(len(found) if decompressor.eof else left + 1, "the lz4 frame")
     return found
 
 

@@ -41,6 +41,7 @@ _ML_DTYPES = {
 }
 _ML_NAMES = {triple: name for name, triple in _ML_DTYPES.items()}
 _MAX_LANES = 65535
+_MAX_INNER = 16  # dimensions of an element: NumPy has 32 or 64, a tensor 16
 
 _described: dict[np.dtype[Any], Described] = {}
 
@@ -104,9 +105,10 @@ def _parse(descr: str) -> np.dtype[Any]:
     try:
         literal: Any = ast.literal_eval(descr) if descr.startswith(("[", "(")) else descr
         dtype = np.lib.format.descr_to_dtype(literal)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+    except Exception as error:
         raise FormatError(f"not a NumPy descr: {descr[:80]!r}") from error
-    if not isinstance(dtype, np.dtype):
+    # An array has the dimensions of its elements, too.
+    if not isinstance(dtype, np.dtype) or len(dtype.shape) > _MAX_INNER:
         raise FormatError(f"not a NumPy descr: {descr[:80]!r}")
     # Bytes from another process must never be taken for pointers.
     if dtype.hasobject:

@@ -66,8 +66,10 @@ def _plain(obj: Any) -> Any:
 
 
 def _load_json(parts: list[Array]) -> Any:
+    text = bytes_of(parts)
+    allowance().read_json(text)
     try:
-        return json.loads(bytes_of(parts))
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {error}") from None
 
@@ -89,6 +91,7 @@ def _json_lines(obj: Any) -> list[Any]:
 
 
 def _load_json_lines(parts: list[Array]) -> Any:
+    allowance().read_json(bytes_of(parts).replace(b"\n", b","))
     try:
         return [json.loads(line) for line in text_of(parts).splitlines() if line]
     except (ValueError, RecursionError) as error:
@@ -121,6 +124,7 @@ def _dump_csv(obj: Any) -> list[Any]:
 
 
 def _load_csv(parts: list[Array]) -> list[list[str]]:
+    allowance().read_csv(bytes_of(parts))
     try:
         return list(csv.reader(io.StringIO(text_of(parts))))
     except csv.Error as error:
@@ -141,6 +145,9 @@ def _dump_npy(obj: Any) -> list[Any]:
 
 
 _MAX_HEADER = 10_000  # NumPy's own limit
+_MEMBER_BYTES = 800  # of what zipfile keeps of a file in an archive
+# The others take memory for what they say that they need, or more for each file.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
 
 
@@ -204,6 +211,8 @@ def _dump_npz(obj: Any) -> list[Any]:
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
     """One file of the archive, not a byte more than it says."""
+    if info.compress_type not in _METHODS:
+        raise FormatError(f"{info.filename!r} is compressed in another way than NumPy's")
     with archive.open(info) as stream:
         data = stream.read(info.file_size + 1)
     if len(data) != info.file_size:
@@ -215,7 +224,7 @@ def _load_npz(parts: list[Array]) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(io.BytesIO(bytes_of(parts))) as archive:
             members = archive.infolist()
-            whole = sum(info.file_size for info in members)
+            whole = sum(info.file_size + _MEMBER_BYTES for info in members)
             allowance().spend(whole, f"an archive of {len(members)} files")
             return {
                 info.filename.removesuffix(".npy"): _member(archive, info)

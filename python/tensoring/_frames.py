@@ -127,8 +127,9 @@ class _Columns:
             broken(f"a column of kind {kind!r}")
         if kind == "raw":
             column: Any = self.part()
-            if column.ndim != 1:
-                broken(f"a column of shape {column.shape}")
+            # pandas makes objects of others, one for each row.
+            if column.ndim != 1 or column.dtype.kind not in "biufcmM":
+                broken(f"a column of shape {column.shape} and type {column.dtype}")
         else:
             column = _load_texts(self.part(), self.part())
         self.count(len(column))
@@ -175,7 +176,11 @@ def _load_frame(parts: list[Array]) -> Any:
         index: Any = pandas.RangeIndex(*rows[1:], name=index_name)
         columns.count(len(index))
     else:
-        index = pandas.Index(columns.next(rows[0]), name=index_name)
+        # pandas counts matches in an index, makes room, and writes them without a look at
+        # the bounds: nobody may change it meanwhile.
+        private = columns.next(rows[0])
+        private = private.copy() if rows[0] == "raw" else private
+        index = pandas.Index(private, name=index_name)
     found = dict(enumerate(columns.next(kind) for _, kind in names))
     frame = pandas.DataFrame(found, index=index, copy=False)
     frame.columns = [name for name, _ in names]

@@ -4,17 +4,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tensoring import _aio, _core, serializers
-from tensoring._errors import CODES, Closed, NoServer
+from tensoring._errors import CODES, Closed, Corrupt, Error, NoServer
 
 if TYPE_CHECKING:
     from tensoring._arena import Arena, ArenaQueue
 
 FAILED = 1  # the code of a server function that raised
+_DAMAGED = 64  # so many damaged requests in a row are more than a bad requester
+
+
+def _refuse(request: _core.Message, error: BaseException) -> None:
+    """Answer with an error. Its text may quote the request, and be none that can be sent;
+    the request may say that it came from nowhere. Serving goes on."""
+    try:
+        said = f"{type(error).__name__}: {error}"
+    except Exception:  # it has no text
+        said = type(error).__name__
+    said = said.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    with contextlib.suppress(Error):
+        request.reply_error(FAILED, said)
 
 
 class Service:
@@ -74,15 +88,20 @@ class Service:
     def serve(self, function: Callable[[Any], Any], limit: int | None = None) -> int:
         """Answer requests with function(object) until the service is shut down, or
         `limit` are answered. An exception goes to the requester, and serving goes on."""
-        done = 0
+        done = damaged = 0
         while limit is None or done < limit:
             try:
                 request = self._queue.receive_message()
             except Closed:
                 break
+            except Corrupt:  # its requester has been told
+                damaged += 1
+                if damaged > _DAMAGED:
+                    raise
+                continue
             self._answer(request, function)
             del request
-            done += 1
+            done, damaged = done + 1, 0
         return done
 
     def serve_one(
@@ -97,15 +116,20 @@ class Service:
         """Serve in an event loop, one request at a time; several tasks may do so. The
         function may be a coroutine function. Cancelled, it answers what it had in hand
         with an error."""
-        done = 0
+        done = damaged = 0
         while limit is None or done < limit:
             try:
                 request = await self._queue.receive_message_async()
             except Closed:
                 break
+            except Corrupt:  # its requester has been told
+                damaged += 1
+                if damaged > _DAMAGED:
+                    raise
+                continue
             await self._answer_async(request, function)
             del request
-            done += 1
+            done, damaged = done + 1, 0
         return done
 
     async def _answer_async(
@@ -123,7 +147,7 @@ class Service:
         except (Exception, asyncio.CancelledError) as error:
             if request.released:
                 raise
-            request.reply_error(FAILED, f"{type(error).__name__}: {error}")
+            _refuse(request, error)
             if isinstance(error, asyncio.CancelledError):
                 raise
 
@@ -137,7 +161,7 @@ class Service:
         except Exception as error:
             if request.released:
                 raise
-            request.reply_error(FAILED, f"{type(error).__name__}: {error}")
+            _refuse(request, error)
 
     def shutdown(self) -> None:
         """No more requests: servers end when they have answered what is there."""

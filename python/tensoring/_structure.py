@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from tensoring import _core
+from tensoring._allowance import allowance
 from tensoring._errors import FormatError
 from tensoring.serializers import Array
 
@@ -28,8 +29,10 @@ def head_of(parts: list[Array]) -> Any:
     """The JSON in the first part."""
     if not parts:
         broken("it has no parts")
+    text = parts[0].tobytes()
+    allowance().read_json(text)
     try:
-        return json.loads(parts[0].tobytes())
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FormatError(
             f"the message is broken: its head is no JSON: {error}"

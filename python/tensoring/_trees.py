@@ -13,6 +13,7 @@ The last part is JSON that says where each part belongs:
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import sys
@@ -31,6 +32,7 @@ from tensoring.serializers import Array, Unsupported, register
 
 CONTENT_TYPE = "application/x-tensor-tree"
 _MAX_DEPTH = 100
+_MOST_ALIKE = 64  # keys of a dict that have the same hash
 _ROWS = (INT, UINT, FLOAT, COMPLEX, BOOL)
 _SCALARS = (bool, int, float, str)
 
@@ -64,10 +66,13 @@ def _find_class(name: Any) -> type:
     for step in path.split("."):
         space = found.__dict__ if type(found) in (ModuleType, type, ABCMeta) else {}
         found = space.get(step)
-    if not issubclass(type(found), type):  # isinstance() would ask the object
+    # isinstance() would ask the object. What a class does when an object of it goes is
+    # code that works on values of the sender.
+    if not issubclass(type(found), type) or _has(found, "__del__"):
         raise FormatError(
-            f"the message holds a {module_name}.{path}, which is not loaded here: import"
-            " its module, or tell tensoring.register_class() of it"
+            f"the message holds a {module_name!a}.{path!a}, which is not loaded"
+            " here, or has __del__(): import its module, or tell"
+            " tensoring.register_class() of it"
         )
     return cast(type, found)
 
@@ -184,6 +189,7 @@ class _Reader:
         part = self.part(index)
         if part.ndim != 0:
             broken(f"a scalar of shape {part.shape}")
+        self.spend(OBJECT_BYTES + part.nbytes, "a scalar")
         return part[()]
 
     def other(self, content_type: Any, first: Any, count: Any) -> Any:
@@ -196,7 +202,21 @@ class _Reader:
         if count:
             self.part(first)
             self.part(first + count - 1)
-        return one.deserialize(self.parts[first : first + count])
+        parts = self.parts[first : first + count]
+        # A tree may name the same parts again and again, and be one of them.
+        size = OBJECT_BYTES + sum(part.nbytes for part in parts)
+        self.spend(size, f"the {content_type!a} inside")
+        return one.deserialize(parts)
+
+    def table(self, pairs: Any) -> dict[Any, Any]:
+        """A dict. Everybody can make up numbers of the same hash, and a dict that has
+        many takes time by their square."""
+        found = [(self.node(key), self.node(value)) for key, value in pairs]
+        if not all(type(key) is str for key, _ in found):
+            hashes = collections.Counter(hash(key) for key, _ in found)
+            if hashes and max(hashes.values()) > _MOST_ALIKE:
+                broken("too many keys of a dict have the same hash")
+        return dict(found)
 
     def each(self, nodes: Any) -> list[Any]:
         return [self.node(node) for node in nodes]
@@ -216,7 +236,7 @@ class _Reader:
         if tag == "u":
             return tuple(self.each(rest[0]))
         if tag == "d":
-            return {self.node(key): self.node(value) for key, value in rest[0]}
+            return self.table(rest[0])
         if tag == "x":
             return self.other(*rest)
         return self.instance(tag, *rest)
@@ -248,8 +268,10 @@ def _dump(obj: Any) -> list[Any]:
 def _load(parts: list[Array]) -> Any:
     if not parts:
         raise FormatError("a tree without parts")
+    text = parts[-1].tobytes()
+    allowance().read_json(text)
     try:
-        return _Reader(parts[:-1]).node(json.loads(parts[-1].tobytes()))
+        return _Reader(parts[:-1]).node(json.loads(text))
     except FormatError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

@@ -218,8 +218,8 @@ def _decode_checked(one: Serializer, message: _core.Message) -> Any:
     parts = _parts(message)
     failure: Error
     try:
-        nbytes = sum(array.nbytes for array in parts)
-        with allowing(nbytes, message.max_expansion, message.pickle):
+        # Not the sum of the parts: they may lie over each other.
+        with allowing(message.nbytes, message.max_expansion, message.pickle):
             return one.deserialize(parts)
     except Error as error:
         failure = error

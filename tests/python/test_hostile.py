@@ -9,10 +9,13 @@ import json
 import multiprocessing
 import os
 import pickle
+import struct
 import subprocess
 import sys
+import threading
 import types
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ import pytest
 import hostile
 import tensoring as tr
 from conftest import NAME
-from tensoring import serializers
+from tensoring import _arrow, serializers
 
 SECONDS = os.environ.get("TR_FUZZ_SECONDS", "1")
 NEEDS = {
@@ -50,7 +53,7 @@ def refused(queue: tr.ArenaQueue, content_type: str, *parts: Any, match: str) ->
     del caught
 
 
-@pytest.mark.parametrize("name", list(hostile.DECODERS))
+@pytest.mark.parametrize("name", [*hostile.DECODERS, "records"])
 def test_broken_messages(name: str, tmp_path: Path) -> None:
     """In a process of its own: a decoder that follows a bad offset crashes."""
     pytest.importorskip(NEEDS.get(name, "tensoring"))
@@ -64,7 +67,8 @@ def test_broken_messages(name: str, tmp_path: Path) -> None:
         check=False,
     )
     said = found.stdout + found.stderr[-3000:]
-    assert found.returncode == 0, f"{said}\nthe last message: {last.read_bytes()!r}"
+    message = last.read_bytes() if last.exists() else b""
+    assert found.returncode == 0, f"{said}\nthe last message: {message!r}"
     assert "broken messages" in found.stdout
 
 
@@ -232,6 +236,233 @@ def test_rows_without_bytes(queue: tr.ArenaQueue) -> None:
         tree,
         match="max_expansion",
     )
+
+
+def test_a_tree_that_names_parts_again(queue: tr.ArenaQueue) -> None:
+    """Each name is a copy of the part, or another tree that does the same."""
+    kind = "application/x-tensor-tree"
+    copies = head("l", [["x", "application/octet-stream", 0, 1]] * 100)
+    refused(queue, kind, b"a" * (1 << 19), copies, match="max_expansion")
+    scalars = head("l", [["s", 0]] * 100)
+    refused(queue, kind, np.zeros((), "V65000"), scalars, match="max_expansion")
+    parts = [head("v", "x" * 1000)]
+    parts += [head("l", [["x", kind, 0, i]] * 2) for i in range(1, 12)]
+    refused(queue, kind, *parts, match="max_expansion")
+
+
+def test_texts_in_a_tree(queue: tr.ArenaQueue) -> None:
+    """Objects take more than their text; a text that is read again, even more."""
+    again = head("l", [["x", "text/csv", 0, 1]] * 15)
+    kind = "application/x-tensor-tree"
+    refused(queue, kind, b"\n" * (1 << 18), again, match="CSV would take")
+    again = head("l", [["x", "application/json", 0, 1]] * 15)
+    lists = b"[" + b"[]," * (1 << 17) + b"1]"
+    refused(queue, kind, lists, again, match="JSON would take")
+    send(queue, "text/csv", b"1\n" * (1 << 18))
+    assert len(queue.receive(1.0)) == 1 << 18
+
+
+def test_keys_of_the_same_hash(queue: tr.ArenaQueue) -> None:
+    prime = sys.hash_info.modulus
+    pairs = [[["v", i * prime], ["v", 0]] for i in range(200)]
+    refused(queue, "application/x-tensor-tree", head("d", pairs), match="same hash")
+    queue.send({i: i for i in range(-500, 500)})
+    assert len(queue.receive(1.0)) == 1000
+
+
+class _Trap:
+    pass
+
+
+@dataclasses.dataclass
+class Burglar:
+    x: Any
+
+    def __del__(self) -> None:
+        _Trap.sprung = self.x  # type: ignore[attr-defined]
+
+
+def test_a_destructor_does_not_run(queue: tr.ArenaQueue) -> None:
+    name = f"{__name__}:Burglar"
+    tree = head("c", name, [["x", ["v", 1]]])
+    refused(queue, "application/x-tensor-tree", tree, match="__del__")
+    assert not hasattr(_Trap, "sprung")
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_compressed_inside_compressed(queue: tr.ArenaQueue, codec: str) -> None:
+    """What each layer takes adds up, also if a frame does not say its size."""
+    module = pytest.importorskip({"zstd": "zstandard", "lz4": "lz4.frame"}[codec])
+    known = {one.id for one in serializers.registered()}
+    kind = tr.compressed(codec)
+    zstd = codec == "zstd"
+    made = module.ZstdCompressor(write_content_size=False) if zstd else module
+    blob = made.compress(b"")
+    for _ in range(20):
+        table = json.dumps([255, kind, [["", 1, 8, 1, "", [len(blob)]]]]).encode()
+        layer = len(table).to_bytes(8, "little") + table + blob
+        blob = made.compress(layer + bytes((1 << 19) - len(layer)))
+    try:
+        refused(queue, kind, blob, match="max_expansion|did not decompress")
+    finally:
+        if codec.upper() not in known:
+            serializers.unregister(codec.upper())
+
+
+def test_archive_methods(queue: tr.ArenaQueue) -> None:
+    """LZMA takes the memory that a file says."""
+    for method in (zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", method) as archive:
+            archive.writestr("x", b"\0" * 1000)
+        refused(queue, "application/x-npz", stream.getvalue(), match="another way")
+
+
+def arrow_stream(table: Any, **options: Any) -> bytes:
+    arrow = pytest.importorskip("pyarrow")
+    stream = io.BytesIO()
+    chosen = arrow.ipc.IpcWriteOptions(**options)
+    with arrow.ipc.new_stream(stream, table.schema, options=chosen) as writer:
+        batch = table.to_batches()[0]
+        note = {"ARROW:experimental_compression": "zstd"} if options else None
+        writer.write_batch(batch, custom_metadata=note)
+    return stream.getvalue()
+
+
+def test_arrow_values_in_many_rows(queue: tr.ArenaQueue) -> None:
+    """A value of a dictionary, or columns that lie over each other, are expanded."""
+    arrow = pytest.importorskip("pyarrow")
+    kind = "application/vnd.apache.arrow.stream"
+    index = arrow.array(np.zeros(1000, "i1"))
+    values = arrow.array([list(range(1000))])
+    many = arrow.table({"d": arrow.DictionaryArray.from_arrays(index, values)})
+    refused(queue, kind, arrow_stream(many), match="max_expansion")
+    nulls = arrow.nulls(2_000_000)
+    fields = [str(i) for i in range(100)]
+    inside = arrow.StructArray.from_arrays([nulls] * 100, fields)
+    refused(queue, kind, arrow_stream(arrow.table({"s": inside})), match="max_expansion")
+
+
+def test_arrow_compressed_as_of_old(queue: tr.ArenaQueue) -> None:
+    """Metadata of a batch says so, its header does not."""
+    arrow = pytest.importorskip("pyarrow")
+    old = arrow.ipc.MetadataVersion.V4
+    raw = bytearray(
+        arrow_stream(
+            arrow.table({"x": np.zeros(1 << 20)}),
+            compression="zstd",
+            metadata_version=old,
+        )
+    )
+    at = 0
+    while True:  # the second message has the batch
+        (size,) = struct.unpack_from("<I", raw, at + 4)
+        meta = memoryview(raw)[at + 8 : at + 8 + size]
+        root = _arrow._follow(meta, 0)
+        batch = _arrow._follow(meta, _arrow._field(meta, root, 2))
+        if meta[_arrow._field(meta, root, 1)] == 3:
+            break
+        at += 8 + size
+    (back,) = struct.unpack_from("<i", meta, batch)
+    struct.pack_into("<H", meta, batch - back + 4 + 2 * 3, 0)
+    kind = "application/vnd.apache.arrow.stream"
+    refused(queue, kind, bytes(raw), match="compressed")
+
+
+def test_polars_panics(queue: tr.ArenaQueue) -> None:
+    """Which is not an Exception."""
+    pytest.importorskip("polars")
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table({"x": arrow.array([1], arrow.decimal256(76, 3))})
+    kind = "application/vnd.apache.arrow.stream"
+    refused(queue, kind, arrow_stream(table), match="polars|primitive")
+
+
+def test_frames_of_other_types(queue: tr.ArenaQueue) -> None:
+    """pandas makes an object of each byte of these; the index is no view."""
+    pandas = pytest.importorskip("pandas")
+    kind = "application/x-pandas"
+    text = {"columns": [["t", "raw"]], "index": ["range", 0, 3, 1], "index_name": None}
+    for dtype in ("S1", "U1", "V3"):
+        shape = json.dumps(text).encode()
+        refused(queue, kind, shape, np.zeros(3, dtype), match="column of shape")
+    queue.send(pandas.DataFrame({"a": [1, 2]}, index=[5, 6]))
+    message = queue.receive_message(1.0)
+    found = serializers.decode(message)
+    for i in range(1, len(message)):
+        message.array(i)[...] = 77
+    assert found.index.tolist() == [5, 6]
+    assert found.a.tolist() == [77, 77]
+
+
+def test_parts_that_lie_over_each_other(queue: tr.ArenaQueue) -> None:
+    """The size of a message is that of its payload, not the sum of its parts."""
+    queue._send_parts((0, "", [serializers.part(np.zeros(1000))] * 3), 1.0)
+    message = queue.receive_message(1.0)
+    assert 24_000 <= message.nbytes < 26_000
+    whole = os.pread(queue.arena.fd, queue.arena.info()["total_bytes"], 0)
+    for i in (1, 2):  # their offsets
+        words = struct.pack("<2Q", 8000, 1000)
+        at = 0
+        for _ in range(i + 1):
+            at = whole.index(words, at + 1)
+        os.pwrite(queue.arena.fd, bytes(8), at + 8 + 16 * 8)
+    queue.send_message(message)
+    message = queue.receive_message(1.0)
+    places = {message.array(i).ctypes.data for i in range(3)}
+    assert len(places) == 1
+    assert message.nbytes == 8000
+
+
+def test_a_descr_that_is_no_text(queue: tr.ArenaQueue) -> None:
+    queue.send(np.zeros(3, "M8[s]"))
+    before = hostile.free_slots(queue.arena)
+    whole = os.pread(queue.arena.fd, queue.arena.info()["total_bytes"], 0)
+    os.pwrite(queue.arena.fd, b"\xff", whole.index(b"<M8[s]\0"))
+    with pytest.raises(tr.FormatError, match="descr"):
+        queue.receive(1.0)
+    assert hostile.free_slots(queue.arena) == before + 1
+
+
+def test_another_type_gives_the_slot_back(queue: tr.ArenaQueue) -> None:
+    before = hostile.free_slots(queue.arena)
+    queue.send(b"x")
+    with pytest.raises(tr.ContentTypeError) as caught:
+        queue.receive_as("text/plain", 1.0)
+    assert hostile.free_slots(queue.arena) == before
+    del caught
+
+
+class _Speechless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (lambda: ValueError("\ud800 and \0"), r"ValueError: \\ud800 and \\0$"),
+        (_Speechless, "_Speechless$"),
+    ],
+)
+def test_a_server_can_say_any_error(
+    queue: tr.ArenaQueue, error: Callable[[], Exception], said: str
+) -> None:
+    """A text that quotes the request need not be one that can be sent."""
+
+    def fail(obj: Any) -> Any:
+        raise error()
+
+    service = queue.arena.service("quotes")
+    served: list[int] = []
+    server = threading.Thread(target=lambda: served.append(service.serve(fail)))
+    server.start()
+    for _ in range(2):
+        with pytest.raises(tr.RemoteError, match=said):
+            service.call(b"x", timeout=20)
+    service.shutdown()
+    server.join()
+    assert served == [2]
 
 
 class _Lazy(types.ModuleType):
