@@ -61,6 +61,14 @@ static void step(const char *site, const void *at, enum shm_kind kind)
         fork_here();
 }
 
+/* What is read and written without an order, headers and such, is a step, too. */
+static bool bare_step(const struct shm_access *access)
+{
+    if (access->bare && shm_step_hook)
+        step(access->site, access->at, access->kind);
+    return false;
+}
+
 static void must(const char *what, int code)
 {
     if (code)
@@ -127,6 +135,7 @@ static _Noreturn void be_the_victim(struct stage *stage, const struct scene *sce
     fatal = at;
     on_stage = stage;
     shm_step_hook = step;
+    shm_memory_hook = bare_step;
     scene->act(stage);
     shm_step_hook = NULL;
     _exit(*steps < at ? 0 : 3);

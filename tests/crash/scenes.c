@@ -107,17 +107,20 @@ static void act_wait(struct stage *stage)
 
 static void act_wait_set(struct stage *stage)
 {
-    tr_waitset *set;
+    tr_waitset *set = stage->set;
     tr_event event;
     size_t n;
     int code;
 
-    must("open", tr_waitset_open(stage->arena, &set));
-    must("add", tr_waitset_add_queue(set, stage->second, TR_READABLE, 1));
+    if (!set) {
+        must("open", tr_waitset_open(stage->arena, &set));
+        must("add", tr_waitset_add_queue(set, stage->spare, TR_READABLE, 1));
+    }
     code = tr_waitset_wait(set, &event, 1, INT64_C(1000000), &n);
     if (code != TR_ETIMEDOUT)
         crash_fail("wait for an empty queue", code);
-    tr_waitset_close(set);
+    if (!stage->set)
+        tr_waitset_close(set);
 }
 
 static void act_release(struct stage *stage)

@@ -13,8 +13,11 @@
 #include "tests/explore/memory.h"
 #include "tests/explore/orders.h"
 
-#define MUTANT_RUNS 250000
-#define EDGE_RUNS   10000
+#define EDGE_RUNS 10000
+
+/* A mutant is looked for in all scenarios briefly, then longer. */
+static const uint64_t mutant_runs[] = {2000, 20000, 250000};
+#define PASSES (sizeof(mutant_runs) / sizeof(mutant_runs[0]))
 
 static const struct family *const families[] = {
     &queue_family,  &broadcast_family, &board_family,  &ending_family,   &request_family,
@@ -40,6 +43,22 @@ static const struct {
 };
 #define TRAPS (sizeof(traps) / sizeof(traps[0]))
 
+/* Those that are found late are looked for first where they are found. */
+static const struct {
+    enum mutant mutant;
+    const char *scenario;
+} late[] = {
+    {MUTANT_REAP_BELIEVES, "a waker dies, a sleeper stays"},
+    {MUTANT_ORPHANS_FORGOTTEN, "an old mark, kill 1"},
+    {MUTANT_PINS_IGNORED, "1 writer, 1 reader"},
+    {MUTANT_TAIL_FIRST, "1 publisher, 1 that blocks"},
+    {MUTANT_SNATCH, "who asked dies, the slot goes on"},
+    {MUTANT_FREE_ANY, "given up, 2 threads"},
+    {MUTANT_BIT_LAST, "a listener, 3 messages"},
+    {MUTANT_FORGET_ALL, "a slow reaper, a newcomer listens"},
+};
+#define LATE (sizeof(late) / sizeof(late[0]))
+
 static const char *const mutant_names[] = {"none",
 #define MUTANT_TEXT(name, what) #name,
                                            MUTANTS(MUTANT_TEXT)
@@ -64,13 +83,13 @@ static uint64_t most_runs(void)
 {
     const char *soak = getenv("TR_SOAK_SECONDS");
 
-    return soak ? UINT64_C(4000) * (uint64_t)atoi(soak) : UINT64_C(100000);
+    return soak ? UINT64_C(4000) * (uint64_t)atoi(soak) : UINT64_C(40000);
 }
 
 /* Under C11's memory a run costs more. */
 static uint64_t most_weak_runs(void)
 {
-    return getenv("TR_SOAK_SECONDS") ? most_runs() / 10 : UINT64_C(15000);
+    return getenv("TR_SOAK_SECONDS") ? most_runs() / 10 : UINT64_C(10000);
 }
 
 /* How many runs; 0: a promise was broken. */
@@ -102,42 +121,72 @@ static uint64_t explore_family(const struct family *family, uint64_t most)
     return runs;
 }
 
+/* The scenario of @p family that catches the mutant that is on, or NULL. Only the one that is
+ * called @p name, if that is not NULL. */
+static const struct scenario *catch_in(const struct family *family, const char *name,
+                                       uint64_t most, struct outcome *outcome,
+                                       uint64_t *runs)
+{
+    for (uint32_t i = 0; i < family->count; i++) {
+        if (name && strcmp(name, family->scenarios[i].name) != 0)
+            continue;
+        engine_explore(&family->scenarios[i], most, outcome);
+        *runs += outcome->runs + outcome->random;
+        if (outcome->failure)
+            return &family->scenarios[i];
+    }
+    return NULL;
+}
+
+static const struct scenario *catch_where(enum mutant mutant, const char *name,
+                                          uint64_t most, struct outcome *outcome,
+                                          uint64_t *runs)
+{
+    const struct scenario *scenario = NULL;
+
+    for (uint32_t f = 0; f < TRAPS && !scenario; f++)
+        if (mutant >= traps[f].from && mutant < traps[f].to)
+            scenario = catch_in(traps[f].family, name, most, outcome, runs);
+    return scenario;
+}
+
+static const struct scenario *catch_anywhere(enum mutant mutant, struct outcome *outcome,
+                                             uint64_t *runs)
+{
+    const struct scenario *scenario = NULL;
+
+    for (uint32_t i = 0; i < LATE; i++)
+        if (late[i].mutant == mutant)
+            scenario = catch_where(mutant, late[i].scenario, mutant_runs[PASSES - 1],
+                                   outcome, runs);
+    for (uint32_t pass = 0; pass < PASSES && !scenario; pass++)
+        scenario = catch_where(mutant, NULL, mutant_runs[pass], outcome, runs);
+    return scenario;
+}
+
 /* Which scenario catches the mutant. */
 static bool catch_mutant(enum mutant mutant, bool verbose)
 {
-    bool caught = false;
+    const struct scenario *scenario;
+    struct outcome outcome;
     uint64_t runs = 0;
 
     mutant_on = mutant;
-    for (uint32_t f = 0; f < TRAPS && !caught; f++) {
-        const struct family *family = traps[f].family;
-
-        if (mutant < traps[f].from || mutant >= traps[f].to)
-            continue;
-        for (uint32_t i = 0; i < family->count && !caught; i++) {
-            const struct scenario *scenario = &family->scenarios[i];
-            struct outcome outcome;
-
-            engine_explore(scenario, MUTANT_RUNS, &outcome);
-            runs += outcome.runs;
-            caught = outcome.failure != NULL;
-            if (!caught)
-                continue;
-            printf("mutant    %-17s caught after %6llu runs in \"%s\": %s (%s)\n",
-                   mutant_names[mutant], (unsigned long long)runs, scenario->name,
-                   outcome.failure, mutant_texts[mutant]);
-            if (verbose)
-                engine_explain(stdout, scenario);
-            else
-                world_free();
-        }
-    }
-    if (!caught)
+    scenario = catch_anywhere(mutant, &outcome, &runs);
+    if (scenario)
+        printf("mutant    %-17s caught after %6llu runs in \"%s\": %s (%s)\n",
+               mutant_names[mutant], (unsigned long long)runs, scenario->name,
+               outcome.failure, mutant_texts[mutant]);
+    else
         printf("mutant    %-17s NOT CAUGHT (%s)\n", mutant_names[mutant],
                mutant_texts[mutant]);
+    if (scenario && verbose)
+        engine_explain(stdout, scenario);
+    else if (scenario)
+        world_free();
     fflush(stdout);
     mutant_on = MUTANT_NONE;
-    return caught;
+    return scenario != NULL;
 }
 
 /* Under C11's memory. */
@@ -158,8 +207,10 @@ static void explore_weak(struct weak *weak, const char *only, bool verbose)
 
     weak->litmus = litmus_run();
     weak->flaws = litmus_flaws(verbose);
-    for (uint32_t i = 0;
-         i < WEAK_FAMILIES && (!only || is(only, "weak") || is(only, "places")); i++) {
+    for (uint32_t i = 0; i < WEAK_FAMILIES; i++) {
+        if (only && !is(only, "weak") && !is(only, "places") &&
+            !is(only, weak_families[i].name))
+            continue;
         weak->runs[i] = explore_family(&weak_families[i], most_weak_runs());
         weak->bad |= weak->runs[i] == 0;
     }

@@ -28,23 +28,32 @@ static const char *const ends[] = {
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The scenario that fails with the weakening that is set, or NULL. */
+static const struct scenario *catch_in(const struct family *family, uint64_t most,
+                                       struct outcome *outcome, uint64_t *runs)
+{
+    const struct scenario *found = NULL;
+
+    for (uint32_t i = 0; i < family->count && !found; i++) {
+        engine_explore(&family->scenarios[i], most, outcome);
+        *runs += outcome->runs + outcome->random;
+        if (outcome->failure)
+            found = &family->scenarios[i];
+    }
+    return found;
+}
+
+/* Briefly in each scenario, then longer. */
 static const struct scenario *catch (enum weak_family first, uint64_t most,
                                      struct outcome *outcome, uint64_t *runs)
 {
+    const struct scenario *found = NULL;
+
     *runs = 0;
-    for (uint32_t f = 0; f < WEAK_FAMILIES; f++) {
-        const struct family *family = &weak_families[(first + f) % WEAK_FAMILIES];
-
-        for (uint32_t i = 0; i < family->count; i++) {
-            const struct scenario *scenario = &family->scenarios[i];
-
-            engine_explore(scenario, most, outcome);
-            *runs += outcome->runs + outcome->random;
-            if (outcome->failure)
-                return scenario;
-        }
-    }
-    return NULL;
+    for (uint64_t bound = most / 10; bound <= most && !found; bound += most - most / 10)
+        for (uint32_t f = 0; f < WEAK_FAMILIES && !found; f++)
+            found = catch_in(&weak_families[(first + f) % WEAK_FAMILIES], bound, outcome,
+                             runs);
+    return found;
 }
 
 static bool weaken(const struct weakening *weakening, enum weak_family first,
