@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -71,6 +72,38 @@ static bool register_slots(struct loader_ring *ring, const struct view *view)
     return registered;
 }
 
+/* A program that closes all descriptors, as daemons do, may have a file of its own by the number
+ * of a ring. What is mapped keeps the ring. */
+static bool is_ours(const struct loader_ring *ring)
+{
+    struct stat st;
+
+    return fstat(ring->ring.ring_fd, &st) == 0 && st.st_dev == ring->dev &&
+           st.st_ino == ring->ino;
+}
+
+static void remember(struct loader_ring *ring)
+{
+    struct stat st = {0};
+
+    (void)fstat(ring->ring.ring_fd, &st);
+    ring->dev = st.st_dev;
+    ring->ino = st.st_ino;
+}
+
+static void close_number(const struct loader_ring *ring)
+{
+    if (is_ours(ring))
+        close(ring->ring.ring_fd);
+}
+
+static void let_go(struct loader_ring *ring)
+{
+    if (!is_ours(ring))
+        ring->ring.ring_fd = -1; /* unmap, and close nothing */
+    io_uring_queue_exit(&ring->ring);
+}
+
 /* All rings that are open in this process. A child inherits their descriptors, and a ring lasts
  * as long as one of those: the device lock of a dead parent would stay as long as the child
  * lives. So the child closes them at once. */
@@ -91,7 +124,7 @@ static void unlock_rings(void)
 static void drop_inherited(void)
 {
     for (struct loader_ring *ring = rings; ring; ring = ring->next) {
-        close(ring->ring.ring_fd);
+        close_number(ring);
         ring->open = ring->registered = false;
     }
     rings = NULL;
@@ -103,18 +136,21 @@ static void guard_forks(void)
     (void)pthread_atfork(lock_rings, unlock_rings, drop_inherited);
 }
 
-static void enlist(struct loader_ring *ring)
+static void watch_forks(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
     pthread_once(&once, guard_forks);
-    lock_rings();
+}
+
+/* With the mutex locked. */
+static void enlist(struct loader_ring *ring)
+{
     ring->previous = NULL;
     ring->next = rings;
     if (rings)
         rings->previous = ring;
     rings = ring;
-    unlock_rings();
 }
 
 static void strike_off(struct loader_ring *ring)
@@ -148,10 +184,23 @@ static bool set_up(struct loader_ring *ring, const struct peer *me, uint32_t dep
 {
     if (io_uring_queue_init(depth, &ring->ring, 0) < 0)
         return false;
+    remember(ring);
     if (become_device(ring, me))
         return true;
     io_uring_queue_exit(&ring->ring);
     return false;
+}
+
+/* A child that another thread forks has the ring's descriptor, and the lock's, or neither: it
+ * could not close what it does not know of. */
+static void open_unforked(struct loader_ring *ring, const struct peer *me, uint32_t depth)
+{
+    watch_forks();
+    lock_rings();
+    ring->open = set_up(ring, me, depth);
+    if (ring->open)
+        enlist(ring);
+    unlock_rings();
 }
 
 void loader_ring_open(struct loader_ring *ring, const struct peer *me, uint32_t depth,
@@ -159,10 +208,10 @@ void loader_ring_open(struct loader_ring *ring, const struct peer *me, uint32_t 
 {
     int saved = errno;
 
-    if (ring->open && (ring->owner != getpid() || ring->who != me->who))
+    if (ring->open && (ring->owner != getpid() || ring->who != me->who || !is_ours(ring)))
         loader_ring_close(ring);
     if (!ring->open && !ring->refused) {
-        ring->open = set_up(ring, me, depth);
+        open_unforked(ring, me, depth);
         ring->refused = !ring->open;
         ring->owner = getpid();
         ring->who = me->who;
@@ -171,8 +220,6 @@ void loader_ring_open(struct loader_ring *ring, const struct peer *me, uint32_t 
         ring->unsubmitted = ring->flying = 0;
         ring->batch = 1;
         ring->registered = ring->open && fixed && register_slots(ring, me->view);
-        if (ring->open)
-            enlist(ring);
     }
     errno = saved;
 }
@@ -187,10 +234,10 @@ void loader_ring_close(struct loader_ring *ring)
         while (ring->flying > 0 && loader_ring_next(ring, true, &load, &got) == RING_READ)
             continue;
         strike_off(ring);
-        io_uring_queue_exit(&ring->ring);
+        let_go(ring);
     } else if (ring->open) { /* of a fork that did not tell us; the memory is not ours */
         strike_off(ring);
-        close(ring->ring.ring_fd);
+        close_number(ring);
     }
     ring->open = ring->registered = false;
     errno = saved;

@@ -11,8 +11,9 @@
 struct loader_ring {
     struct loader_ring *next, *previous; /* of all in this process that are open */
     struct io_uring ring;
-    pid_t owner;  /* a forked child makes its own */
-    uint32_t who; /* the participant whose device it is */
+    uint64_t dev, ino; /* of its file, lest the number has become another's */
+    pid_t owner;       /* a forked child makes its own */
+    uint32_t who;      /* the participant whose device it is */
     const struct view *view;
     bool open;
     bool refused;    /* do not try again */

@@ -7,8 +7,10 @@
 #include <liburing.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "ipc/device.h"
@@ -363,8 +365,9 @@ static void a_leased_file_holds_nobody_up(void **state)
 
 /* ---- the ring ---- */
 
-enum { TAKES, TAKES_NOTHING, KEEPS_NO_FILES };
+enum { TAKES, TAKES_NOTHING, KEEPS_NO_FILES, SEES_FORKS };
 static int kernel, handed_over, unmarked;
+static sem_t half_made; /* a ring, when forks are seen */
 
 int __real_io_uring_submit(struct io_uring *ring);
 int __wrap_io_uring_submit(struct io_uring *ring);
@@ -404,6 +407,8 @@ int __wrap_io_uring_register_files(struct io_uring *ring, const int *files,
 int __wrap_io_uring_register_files(struct io_uring *ring, const int *files,
                                    unsigned count)
 {
+    if (kernel == SEES_FORKS)
+        sem_post(&half_made);
     return kernel == KEEPS_NO_FILES ? -EPERM
                                     : __real_io_uring_register_files(ring, files, count);
 }
@@ -520,6 +525,115 @@ static void a_fork_does_not_inherit_the_ring(void **state)
     tr_release(message);
 }
 
+/* How many rings this process has open. */
+static int rings_open(void)
+{
+    char link[64], to[64];
+    int count = 0;
+
+    for (int fd = 3; fd < 1024; fd++) {
+        ssize_t length;
+
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        length = readlink(link, to, sizeof(to) - 1);
+        to[length > 0 ? length : 0] = 0;
+        count += strstr(to, "[io_uring]") != NULL;
+    }
+    return count;
+}
+
+static void *fork_meanwhile(void *status)
+{
+    pid_t child;
+
+    sem_wait(&half_made);
+    child = fork();
+    if (child == 0)
+        _exit(rings_open());
+    *(int *)status = status_of(child);
+    return NULL;
+}
+
+/* Nor one that another thread is about to make. */
+static void a_fork_meets_no_half_made_ring(void **state)
+{
+    const char *path = store_i64("meanwhile", 100, 0);
+    (void)state;
+
+    assert_int_equal(sem_init(&half_made, 0, 0), 0);
+    kernel = SEES_FORKS;
+    for (int i = 0; i < 50; i++) {
+        pthread_t thread;
+        tr_message *message;
+        tr_loader *loader;
+        int status = -1;
+
+        assert_int_equal(pthread_create(&thread, NULL, fork_meanwhile, &status), 0);
+        assert_ok(tr_loader_open(arena, NULL, &loader));
+        assert_ok(tr_loader_run(loader, &path, 1, queue, TR_NOWAIT, NULL, NULL, NULL));
+        if (!rings_open())
+            sem_post(&half_made); /* there is no io_uring */
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(status, 0);
+        tr_loader_close(loader);
+        assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+        tr_release(message);
+    }
+    kernel = TAKES;
+    sem_destroy(&half_made);
+}
+
+enum { FIRST = 3, LAST = 40 };
+
+static int numbers_lost(void)
+{
+    int lost = 0;
+
+    for (int fd = FIRST; fd <= LAST; fd++)
+        lost += fcntl(fd, F_GETFD) < 0;
+    return lost;
+}
+
+/* The program has closed all descriptors, and has files of its own by their numbers. */
+static void run_among_others(tr_loader *loader, const char *path)
+{
+    tr_message *message;
+    pid_t child;
+
+    if (close_range(FIRST, ~0U, 0) < 0)
+        _exit(77);
+    for (int fd = FIRST; fd <= LAST; fd++)
+        assert_int_equal(memfd_create("mine", MFD_CLOEXEC), fd);
+    child = fork();
+    if (child == 0)
+        _exit(numbers_lost());
+    assert_int_equal(status_of(child), 0);
+    assert_ok(tr_loader_run(loader, &path, 1, queue, TR_NOWAIT, NULL, NULL, NULL));
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+    tr_release(message);
+    tr_loader_close(loader);
+    _exit(numbers_lost());
+}
+
+static void a_ring_that_was_closed_closes_no_other_file(void **state)
+{
+    const char *path = store_i64("among", 100, 0);
+    pid_t child = fork();
+    (void)state;
+
+    if (child == 0) {
+        tr_message *message;
+        tr_loader *loader;
+
+        assert_ok(tr_loader_open(arena, NULL, &loader));
+        assert_ok(tr_loader_run(loader, &path, 1, queue, TR_NOWAIT, NULL, NULL, NULL));
+        assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+        tr_release(message);
+        run_among_others(loader, path);
+    }
+    assert_int_equal(status_of(child), 0);
+}
+
 enum { STORERS = 4, STORES = 150 };
 
 static unsigned files_in(const char *path)
@@ -601,6 +715,8 @@ int main(void)
         SCENE(a_kernel_that_takes_nothing_is_done_without),
         SCENE(no_ring_without_its_lock),
         SCENE(a_fork_does_not_inherit_the_ring),
+        SCENE(a_fork_meets_no_half_made_ring),
+        SCENE(a_ring_that_was_closed_closes_no_other_file),
         SCENE(stores_to_one_path_do_not_meet),
     };
 
