@@ -21,13 +21,18 @@ void evfd_table_close(struct evfd_table *table);
 /* A new one, readable by nobody yet; or -errno. */
 int evfd_open(void);
 
-/* An epoll instance; or -errno. */
+/* An epoll instance, a timer; or -errno. */
 int evfd_epoll(void);
+int evfd_timer(void);
 
-/* Close it, or another file without a place (a timer, an epoll instance), if it is one still. */
+/* Whether the number still stands for one that was made here: the program may have closed it,
+ * and have another file by that number. */
+bool evfd_ours(int fd);
+
+/* Close one of them, if it still is ours. */
 void evfd_close(int fd);
 
-/* Make it readable. False: the descriptor is no eventfd (somebody closed it). */
+/* Make it readable. False: somebody closed it. */
 bool evfd_ring(int fd);
 
 /* Make it unreadable. */

@@ -15,17 +15,28 @@
 
 static _Atomic uint32_t taken; /* local: pidfds of this process, of all arenas */
 
-static uint64_t inode_of(int fd)
+/* The program may have closed it, and have another file by the number. */
+static bool is_it(int fd, uint64_t dev, uint64_t ino)
 {
     struct stat st;
 
-    return fstat(fd, &st) == 0 ? st.st_ino : 0;
+    return fstat(fd, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+}
+
+static void remember(struct watch *watch, uint32_t i, int fd)
+{
+    struct stat st = {0};
+
+    if (fd >= 0)
+        (void)fstat(fd, &st);
+    watch->of[i].dev = st.st_dev;
+    watch->of[i].ino = st.st_ino;
 }
 
 static void forget(struct watch *watch, uint32_t i)
 {
     if (watch->of[i].fd) {
-        if (inode_of(watch->of[i].fd - 1) == watch->of[i].ino)
+        if (is_it(watch->of[i].fd - 1, watch->of[i].dev, watch->of[i].ino))
             close(watch->of[i].fd - 1); /* leaves the epoll instance with it */
         atomic_fetch_sub_explicit(&taken, 1, memory_order_relaxed); /* relaxed: local */
     }
@@ -88,7 +99,7 @@ static bool begin(struct watch *watch, const struct peer *me, uint32_t i, uint32
         watch->scarce_ns = os->now_ns() + WATCH_SCARCE_NS;
     watch->of[i].fd = fd + 1;
     watch->of[i].inc = inc;
-    watch->of[i].ino = inode_of(fd);
+    remember(watch, i, fd);
     if (fd < 0)
         atomic_fetch_sub_explicit(&taken, 1, memory_order_relaxed); /* relaxed: local */
     else if (epoll_ctl(watch->epoll - 1, EPOLL_CTL_ADD, fd, &event) < 0)
@@ -127,6 +138,8 @@ bool watch_quiet(const struct peer *me)
     if (!notifier || os->dead != participant_dead ||
         pthread_mutex_trylock(&notifier->mutex) != 0)
         return false;
+    if (notifier->watch.epoll && !evfd_ours(notifier->watch.epoll - 1))
+        watch_end(&notifier->watch); /* the program closed it, and may have the number */
     quiet = !scarce(&notifier->watch) && os->now_ns() < notifier->watch.whole_ns &&
             all_run(&notifier->watch, me);
     (void)scarce(&notifier->watch); /* since a moment ago */
@@ -154,6 +167,8 @@ int watch_fd(const struct peer *me)
         return -1;
     pthread_mutex_lock(&notifier->mutex);
     fd = notifier->watch.epoll - 1;
+    if (!evfd_ours(fd))
+        fd = -1;
     pthread_mutex_unlock(&notifier->mutex);
     return fd;
 }

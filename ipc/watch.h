@@ -26,8 +26,8 @@ struct watch {
     int64_t whole_ns;  /* when everybody is to be looked at again */
     struct {
         uint32_t inc;
-        int fd;       /* + 1, 0: none */
-        uint64_t ino; /* of it, lest the number has become another file's */
+        int fd;            /* + 1, 0: none */
+        uint64_t dev, ino; /* of it, lest the number has become another file's */
     } of[MAX_PARTICIPANTS];
 };
 

@@ -24,13 +24,21 @@
 
 #define EVENTS 64
 
+/* A program that closes all descriptors may have files of its own by our numbers. */
+static bool lost(const tr_waitset *set)
+{
+    return set->epoll >= 0 && !evfd_ours(set->epoll);
+}
+
 int64_t waitset_slice_ns = 250000000;
 
 static int put_in(tr_waitset *set, int fd, uint32_t events, uint64_t data)
 {
     struct epoll_event event = {.events = events, .data.u64 = data};
     int saved = errno;
-    int result = epoll_ctl(set->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+    int result = lost(set)                                              ? -EBADF
+                 : epoll_ctl(set->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno
+                                                                        : 0;
 
     errno = saved;
     return result;
@@ -40,7 +48,8 @@ static void take_out(tr_waitset *set, int fd)
 {
     int saved = errno;
 
-    epoll_ctl(set->epoll, EPOLL_CTL_DEL, fd, NULL);
+    if (!lost(set))
+        epoll_ctl(set->epoll, EPOLL_CTL_DEL, fd, NULL);
     errno = saved;
 }
 
@@ -99,7 +108,9 @@ static int set_timer(tr_waitset *set, int64_t ns)
     int64_t now = os->now_ns();
     const struct itimerspec slices = {.it_interval = slice, .it_value = slice};
     int saved = errno;
-    int result = timerfd_settime(set->timer, 0, &slices, NULL) < 0 ? -errno : 0;
+    int result = !evfd_ours(set->timer)                              ? -EBADF
+                 : timerfd_settime(set->timer, 0, &slices, NULL) < 0 ? -errno
+                                                                     : 0;
 
     errno = saved;
     set->timer_at = ns > INT64_MAX - now ? INT64_MAX : now + ns;
@@ -112,11 +123,9 @@ static int make(tr_waitset *set)
 
     set->epoll = evfd_epoll();
     set->kick = set->epoll < 0 ? -1 : evfd_open();
-    set->timer = set->kick < 0
-                     ? -1
-                     : timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    set->timer = set->kick < 0 ? -1 : evfd_timer();
     if (set->timer < 0)
-        result = set->kick < 0 && set->epoll >= 0 ? set->kick : -errno;
+        result = set->epoll < 0 ? set->epoll : set->kick < 0 ? set->kick : set->timer;
     errno = saved;
     if (result == 0)
         result = set_timer(set, waitset_slice_ns);
@@ -150,6 +159,8 @@ int waitset_fd_open(tr_waitset *set)
 {
     int result;
 
+    if (lost(set))
+        waitset_fd_close(set);
     if (set->epoll >= 0)
         return 0;
     if (bell_wish(&set->wish) < 0)
@@ -201,7 +212,7 @@ static struct member *member_of(tr_waitset *set, int fd)
 
 static int ask(tr_waitset *set, struct epoll_event *events)
 {
-    int saved = errno, got = epoll_wait(set->epoll, events, EVENTS, 0);
+    int saved = errno, got = lost(set) ? 0 : epoll_wait(set->epoll, events, EVENTS, 0);
 
     errno = saved;
     return got;

@@ -3,10 +3,17 @@
  * numbers then: the library neither closes nor writes them, whatever it had there. */
 #include "support.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
 
+#include "ipc/notifier.h"
 #include "ipc/watch.h"
 #include "src/arena.h"
 
@@ -40,22 +47,66 @@ static void make_world(struct world *world, const char *kind)
     (void)!watch_quiet(&arena_known(world->arena)->peer);
 }
 
-static void take_the_numbers(void)
+/* What the program has by those numbers: things that the library has, too. */
+enum mine { FILES, EVENTFDS, EPOLLS, TIMERS, MINES };
+
+static int make_mine(enum mine mine)
 {
-    assert_int_equal(close_range(FIRST, ~0U, 0), 0);
-    for (int fd = FIRST; fd <= LAST; fd++)
-        assert_int_equal(memfd_create("mine", MFD_CLOEXEC), fd);
+    switch (mine) {
+    case EVENTFDS:
+        return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    case EPOLLS:
+        return epoll_create1(EPOLL_CLOEXEC);
+    case TIMERS:
+        return timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    default:
+        return memfd_create("mine", MFD_CLOEXEC);
+    }
 }
 
-static void check_the_numbers(void)
+static int ends[2]; /* of a pipe that holds a byte */
+
+static void take_the_numbers(enum mine mine)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT};
+
+    assert_int_equal(close_range(FIRST, ~0U, 0), 0);
+    for (int fd = FIRST; fd <= LAST; fd++)
+        assert_int_equal(make_mine(mine), fd);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    for (int fd = FIRST; fd <= LAST && mine == EPOLLS; fd++)
+        assert_int_equal(epoll_ctl(fd, EPOLL_CTL_ADD, ends[0], &event), 0);
+}
+
+static bool untouched(enum mine mine, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT}, events[4];
+    struct itimerspec timer;
+    struct stat st;
+    uint64_t count;
+
+    switch (mine) {
+    case EVENTFDS:
+        return read(fd, &count, sizeof(count)) < 0 && errno == EAGAIN;
+    case EPOLLS: /* the one event, which nobody has taken, and no other */
+        return epoll_wait(fd, events, 4, 0) == 1 &&
+               epoll_ctl(fd, EPOLL_CTL_MOD, ends[0], &event) == 0;
+    case TIMERS:
+        return timerfd_gettime(fd, &timer) == 0 && timer.it_value.tv_sec == 0 &&
+               timer.it_value.tv_nsec == 0;
+    default:
+        return fstat(fd, &st) == 0 && st.st_size == 0;
+    }
+}
+
+static void check_the_numbers(enum mine mine)
 {
     for (int fd = FIRST; fd <= LAST; fd++) {
-        struct stat st;
-
-        if (fstat(fd, &st) != 0)
+        if (fcntl(fd, F_GETFD) < 0)
             fail_msg("descriptor %d was closed", fd);
-        if (st.st_size != 0)
-            fail_msg("descriptor %d was written", fd);
+        if (!untouched(mine, fd))
+            fail_msg("descriptor %d, of kind %d, was used", fd, mine);
     }
 }
 
@@ -63,12 +114,16 @@ static void check_the_numbers(void)
 static void use(struct world *world)
 {
     tr_message *message;
+    tr_event event;
+    size_t count;
 
     assert_ok(tr_queue_send(world->queue, loan_i64(world->arena, 1, 1), TR_NOWAIT));
     assert_ok(tr_queue_receive(world->queue, TR_NOWAIT, &message));
     assert_ok(tr_release(message));
     assert_ok(tr_arena_trim(world->arena, NULL));
     (void)!watch_quiet(&arena_known(world->arena)->peer);
+    assert_int_equal(tr_waitset_wait(world->set, &event, 1, TR_NOWAIT, &count),
+                     TR_EAGAIN);
 }
 
 static void end_world(struct world *world)
@@ -79,28 +134,28 @@ static void end_world(struct world *world)
     tr_arena_close(world->arena);
 }
 
-static void play(const char *kind, bool forks)
+static void play(const char *kind, bool forks, enum mine mine)
 {
     struct world world;
     pid_t child;
 
     make_world(&world, kind);
-    take_the_numbers();
+    take_the_numbers(mine);
     use(&world);
-    check_the_numbers();
+    check_the_numbers(mine);
     child = forks ? fork() : 0;
     if (forks && child == 0) { /* it can't join any more, and closes what it inherited */
         tr_message *message;
 
         assert_true(tr_loan_bytes(world.arena, 8, TR_NOWAIT, &message) < 0);
         end_world(&world);
-        check_the_numbers();
+        check_the_numbers(mine);
         _exit(0);
     }
     if (forks)
         assert_int_equal(status_of(child), 0);
     end_world(&world);
-    check_the_numbers();
+    check_the_numbers(mine);
 }
 
 /* In a process of its own, whose descriptors nobody misses. */
@@ -109,20 +164,56 @@ static void numbers_are_others(void **state)
     static const char *const kinds[] = {"eventfd", "uring", "fifo"};
 
     (void)state;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 6 * MINES; i++) {
         pid_t child = fork();
 
         if (child == 0) {
-            play(kinds[i / 2], i % 2);
+            play(kinds[i / 2 % 3], i % 2, (enum mine)(i / 6));
             _exit(0);
         }
         assert_int_equal(status_of(child), 0);
     }
 }
 
+/* One handle's numbers may be those of another one by now. */
+static void play_again(void)
+{
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_arena *before, *after;
+    tr_waitset *set;
+    int fd;
+
+    setenv("TENSORING_NOTIFY", "eventfd", 1);
+    options.eventfds = 4;
+    assert_ok(tr_arena_create(&before, NULL, &options));
+    assert_int_equal(close_range(FIRST, ~0U, 0), 0);
+    assert_ok(tr_arena_create(&after, NULL, &options));
+    assert_ok(tr_waitset_open(after, &set));
+    assert_ok(tr_waitset_fd(set, &fd));
+    tr_arena_close(before);
+    for (uint32_t i = 0; i < 4; i++)
+        if (fcntl(arena_known(after)->view.notifier->table.fds[i], F_GETFD) < 0)
+            fail_msg("the other arena has lost eventfd %u", i);
+    tr_waitset_close(set);
+    tr_arena_close(after);
+}
+
+static void numbers_are_our_own(void **state)
+{
+    pid_t child = fork();
+    (void)state;
+
+    if (child == 0) {
+        play_again();
+        _exit(0);
+    }
+    assert_int_equal(status_of(child), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(numbers_are_others)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(numbers_are_others),
+                                       cmocka_unit_test(numbers_are_our_own)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
