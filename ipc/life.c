@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ipc/layout.h"
@@ -23,14 +24,43 @@ static int set_lock(int fd, int command, short type, uint32_t byte)
     return errno == EACCES ? -EAGAIN : -errno;
 }
 
-int life_open(int fd)
+static int open_again(int fd, int access)
 {
     char path[32];
     int own;
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    own = open(path, O_RDWR | O_CLOEXEC);
+    own = open(path, access | O_CLOEXEC);
     return own < 0 ? -errno : own;
+}
+
+int life_open(int fd)
+{
+    return open_again(fd, O_RDWR);
+}
+
+static bool same_file(int a, int b)
+{
+    struct stat one, other;
+
+    return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
+/* What was looked at by @p fd is a regular file. What came in its place may be a FIFO. */
+int life_open_path(int fd, const char *path, int access)
+{
+    int own = open_again(fd, access);
+
+    if (own != -ENOENT)
+        return own;
+    own = open(path, access | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (own < 0)
+        return -errno;
+    if (same_file(fd, own))
+        return own;
+    close(own);
+    return -ENOENT;
 }
 
 /* The page keeps the description. The lock comes last: a child that another thread forks on the

@@ -37,6 +37,10 @@ enum life_state { LIFE_FREE, LIFE_HELD, LIFE_UNKNOWN };
  * writing. The descriptor, or -errno. */
 int life_open(int fd);
 
+/* The same by the path that @p fd was opened by, for @p access (O_RDWR, O_RDONLY), and without
+ * /proc, too. -ENOENT also: the path leads elsewhere by now. */
+int life_open_path(int fd, const char *path, int access);
+
 /* Take the byte. 0, -EAGAIN: somebody has it, or -errno. */
 int life_take(struct life *life, int fd, uint32_t byte);
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ipc/channel.h"
+#include "ipc/life.h"
 
 static int refuse(struct segment_report *report, enum segment_refusal refusal,
                   uint64_t found, uint64_t expected, int code)
@@ -27,8 +28,8 @@ static int refuse_kernel(struct segment_report *report, int code)
 /* A device or FIFO must not even be opened. */
 int look_file(const char *name, struct segment_report *report)
 {
-    char path[SEGMENT_PATH], self[32];
-    int result = segment_path(name, path), path_fd, fd;
+    char path[SEGMENT_PATH];
+    int result = segment_path(name, path), path_fd;
     struct stat st;
 
     if (result < 0)
@@ -41,9 +42,7 @@ int look_file(const char *name, struct segment_report *report)
         close(path_fd);
         return refuse(report, REFUSED_KIND, 0, 0, -EACCES);
     }
-    snprintf(self, sizeof(self), "/proc/self/fd/%d", path_fd);
-    fd = open(self, O_RDONLY | O_CLOEXEC);
-    result = fd < 0 ? -errno : fd;
+    result = life_open_path(path_fd, path, O_RDONLY);
     close(path_fd);
     return result < 0 ? refuse_kernel(report, result) : result;
 }

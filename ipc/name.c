@@ -115,7 +115,7 @@ static int open_file(const char *path)
     if (path_fd < 0)
         return -errno;
     if (fstat(path_fd, &st) == 0 && S_ISREG(st.st_mode))
-        fd = life_open(path_fd);
+        fd = life_open_path(path_fd, path, O_RDWR);
     close(path_fd);
     return fd;
 }
@@ -157,6 +157,12 @@ static bool left(const struct view *view, int peeked, const struct segment_repor
     return participant_close_arena(view, crashed) == ADMISSION_CLOSED;
 }
 
+/* It is we who lack something: that says nothing of the arena. */
+static bool out_of_means(int result)
+{
+    return result == -EMFILE || result == -ENFILE || result == -ENOMEM;
+}
+
 int name_sweep(const char *name, bool crashed, uint32_t *pid)
 {
     struct segment_report report = {0};
@@ -170,8 +176,12 @@ int name_sweep(const char *name, bool crashed, uint32_t *pid)
     peeked = segment_peek(name, &view, &report);
     if (report.refusal == REFUSED_ABSENT)
         return -ENOENT;
-    result = left(&view, peeked, &report, crashed) ? remove_name(view.lock_fd, path, pid)
-                                                   : -EEXIST;
+    if (out_of_means(peeked))
+        result = peeked;
+    else
+        result = left(&view, peeked, &report, crashed)
+                     ? remove_name(view.lock_fd, path, pid)
+                     : -EEXIST;
     segment_peek_end(&view);
     return result;
 }

@@ -120,6 +120,14 @@ static bool same_namespace(const struct person *person)
     return person->pid_ns && person->pid_ns == pid_namespace();
 }
 
+/* Without /proc nobody knows their own: then it may be the same one. */
+static bool strange_namespace(const struct person *person)
+{
+    uint64_t ours = pid_namespace();
+
+    return person->pid_ns && ours && person->pid_ns != ours;
+}
+
 static bool no_such_process(uint32_t pid)
 {
     return kill((pid_t)pid, 0) < 0 && errno == ESRCH;
@@ -156,7 +164,8 @@ static bool gone(const struct view *view, uint32_t i, enum life_kind kind,
 
     switch (fd < 0 ? LIFE_UNKNOWN : life_of(fd, i)) {
     case LIFE_FREE:
-        return kind == LIFE_MAPPED || process_gone(person) || !same_namespace(person);
+        return kind == LIFE_MAPPED || strange_namespace(person) ||
+               no_such_process(person->pid) || process_gone(person);
     case LIFE_HELD:
         return lock_leaked(person);
     default:

@@ -427,14 +427,15 @@ static int open_name(const char *name, struct segment_trust trust,
                      struct segment_report *report)
 {
     int path_fd = open_path(name, report), fd;
+    char path[SEGMENT_PATH];
     struct stat st;
 
     if (path_fd < 0)
         return path_fd;
     fd = fstat(path_fd, &st) < 0 ? refuse(report, REFUSED_KERNEL, 0, 0, -errno)
                                  : check_file(&st, trust, report);
-    if (fd == 0) {
-        fd = life_open(path_fd);
+    if (fd == 0 && segment_path(name, path) == 0) {
+        fd = life_open_path(path_fd, path, O_RDWR);
         if (fd < 0)
             refuse(report, REFUSED_KERNEL, 0, 0, fd);
     }

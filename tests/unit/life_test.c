@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -472,6 +473,92 @@ static void joins_after_giving_up_its_rights(void **state)
     tr_arena_close(arena);
 }
 
+/* In a mount namespace of its own. False: that is not allowed here. */
+static bool lose_proc(void)
+{
+    return unshare(CLONE_NEWNS) == 0 &&
+           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           umount2("/proc", MNT_DETACH) == 0 && access("/proc/self", F_OK) < 0;
+}
+
+static int attach_and_die(tr_arena *arena)
+{
+    tr_arena *second;
+    tr_message *message;
+    (void)arena;
+
+    return tr_arena_attach(&second, NAME, NULL) ||
+           tr_loan_bytes(second, 8, TR_NOWAIT, &message);
+}
+
+/* The creator looks at its own name, which drops its lock, and is not dead for that. */
+static int attach_and_reap(tr_arena *arena)
+{
+    tr_arena *second;
+    tr_reap_report report;
+    (void)arena;
+
+    return tr_arena_attach(&second, NAME, NULL) || tr_arena_reap(second, &report) ||
+           report.dead;
+}
+
+static void live_without_proc(void)
+{
+    tr_arena *arena;
+    tr_reap_report report;
+    uint32_t removed;
+
+    assert_ok(tr_arena_create(&arena, NAME, NULL));
+    assert_int_equal(in_child(arena, attach_and_die), 0);
+    assert_ok(tr_arena_reap(arena, &report));
+    assert_int_equal(report.freed, 1);
+    assert_ok(tr_arena_sweep(NAME, &removed));
+    assert_int_equal(removed, 0);
+    assert_int_equal(in_child(arena, attach_and_reap), 0);
+    tr_arena_close(arena);
+    assert_ok(tr_arena_sweep(NAME, &removed));
+    assert_int_equal(removed, 1);
+    assert_ok(tr_arena_create(&arena, NAME, NULL));
+    assert_ok(tr_arena_unlink(NAME));
+    assert_int_equal(access(PATH, F_OK), -1);
+    tr_arena_close(arena);
+}
+
+static void needs_no_proc(void **state)
+{
+    pid_t child = fork();
+    int status;
+    (void)state;
+
+    if (child == 0) {
+        if (!lose_proc())
+            _exit(77);
+        live_without_proc();
+        _exit(0);
+    }
+    status = status_of(child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(status, 0);
+}
+
+static int create_without_descriptors(tr_arena *arena)
+{
+    int next = dup(0);
+    const struct rlimit none = {(rlim_t)next, (rlim_t)next};
+
+    close(next);
+    return setrlimit(RLIMIT_NOFILE, &none) ||
+           tr_arena_create(&arena, NAME, NULL) != TR_ENFILE;
+}
+
+/* It is we who lack something: nobody is said to have the name. */
+static void says_that_descriptors_are_lacking(void **state)
+{
+    (void)state;
+    assert_int_equal(in_child(NULL, create_without_descriptors), 0);
+}
+
 #define named_test(name) cmocka_unit_test_setup_teardown(name, unlink_name, unlink_name)
 #define os_test(name)    cmocka_unit_test_teardown(name, real_os)
 
@@ -494,6 +581,8 @@ int main(void)
         cmocka_unit_test(closes_nothing_of_others),
         cmocka_unit_test(writes_nothing_to_others),
         named_test(joins_after_giving_up_its_rights),
+        named_test(needs_no_proc),
+        named_test(says_that_descriptors_are_lacking),
     };
 
     alarm(120);
