@@ -275,27 +275,34 @@ static int join_child(struct tr_arena *arena)
     return result < 0 ? explain_join(arena, result) : 0;
 }
 
+/* We are the joiner. */
 static int join_first(struct tr_arena *arena)
 {
-    int cancel = uncancel_begin(), result;
+    int cancel = uncancel_begin(), result = 0;
 
-    /* local: */
-    atomic_store_explicit(&arena->here->joiner, (uint32_t)gettid(), memory_order_relaxed);
-    result = join_child(arena);
-    atomic_store_explicit(&arena->here->joiner, 0, memory_order_relaxed); /* local */
-    atomic_store_explicit(&arena->here->joined, result == 0 ? JOINED : JOINED_NOT,
-                          memory_order_release); /* pairs with arena_enter() */
+    /* acquire: another thread may have joined just before. */
+    if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) == JOINED_NOT) {
+        result = join_child(arena);
+        if (result == 0)
+            atomic_store_explicit(&arena->here->joined, JOINED,
+                                  memory_order_release); /* pairs with arena_enter() */
+    }
+    atomic_store(&arena->here->joiner, 0);
     uncancel_end(cancel);
     return result;
 }
 
+/* Who joins is told apart by one word: a signal handler that comes before it is written is the
+ * joiner, and one that comes after it sees that it can't be. */
 int arena_join(struct tr_arena *arena)
 {
-    for (;;) {
-        uint32_t seen = JOINED_NOT;
+    const uint32_t self = (uint32_t)gettid();
 
-        if (atomic_compare_exchange_strong(&arena->here->joined, &seen, JOINING))
-            return join_first(arena);
+    for (;;) {
+        uint32_t joiner = 0;
+        /* acquire: as in arena_enter(). */
+        uint32_t seen = atomic_load_explicit(&arena->here->joined, memory_order_acquire);
+
         if (seen == JOINED)
             return 0;
         if (seen == JOINED_LOST)
@@ -303,12 +310,17 @@ int arena_join(struct tr_arena *arena)
                 TR_EABANDONED,
                 "others took this process for dead and gave away what it held; "
                 "close the arena and attach again");
-        /* local: */
-        if (atomic_load_explicit(&arena->here->joiner, memory_order_relaxed) ==
-            (uint32_t)gettid())
+        if (atomic_compare_exchange_strong(&arena->here->joiner, &joiner, self)) {
+            int result = join_first(arena);
+
+            if (result < 0)
+                return result;
+        } else if (joiner == self) {
             return tr_fail(TR_EAGAIN,
                            "a signal handler has interrupted the joining of the arena");
-        sched_yield(); /* another thread of this child is joining */
+        } else {
+            sched_yield(); /* another thread of this child is joining */
+        }
     }
 }
 

@@ -12,12 +12,12 @@
 /* On a page that a forked child sees as 0. */
 struct here {
     _Atomic uint32_t joined; /* local: enum joined */
-    _Atomic uint32_t joiner; /* local: thread that joins */
+    _Atomic uint32_t joiner; /* local: the thread that joins, 0: none does */
     _Atomic uint64_t holder; /* local: holder_of() the participant; 0: none */
 };
 
 /* JOINED_LOST: others took this process for dead, and what it held. */
-enum joined { JOINED_NOT, JOINED, JOINING, JOINED_LOST = PEER_LOST };
+enum joined { JOINED_NOT, JOINED, JOINED_LOST = PEER_LOST };
 
 struct tr_arena {
     struct handle handle;

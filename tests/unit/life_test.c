@@ -559,6 +559,81 @@ static void says_that_descriptors_are_lacking(void **state)
     assert_int_equal(in_child(NULL, create_without_descriptors), 0);
 }
 
+pid_t __real_gettid(void);
+pid_t __wrap_gettid(void);
+int __real_madvise(void *memory, size_t bytes, int advice);
+int __wrap_madvise(void *memory, size_t bytes, int advice);
+
+enum stage { NEVER, BEFORE, AMID };
+static enum stage stage; /* of the joining, at which a signal comes */
+static tr_arena *interrupted;
+static int reaped, reaps;
+
+static void reap_in_handler(int signal)
+{
+    (void)signal;
+    reaps++;
+    reaped = tr_arena_reap(interrupted, NULL);
+}
+
+static void interrupt_at(enum stage here)
+{
+    bool now = stage == here;
+
+    if (now)
+        stage = NEVER;
+    if (now)
+        raise(SIGUSR1);
+}
+
+/* Joining asks for its thread's number, and then asks for a page. */
+pid_t __wrap_gettid(void)
+{
+    interrupt_at(BEFORE);
+    return __real_gettid();
+}
+
+int __wrap_madvise(void *memory, size_t bytes, int advice)
+{
+    interrupt_at(AMID);
+    return __real_madvise(memory, bytes, advice);
+}
+
+/* The first use in a child is interrupted by a handler that reaps: before the joining has begun,
+ * which the handler then does, or in the midst of it, where it must not wait. */
+static int join_interrupted(tr_arena *arena, enum stage at, int expected)
+{
+    tr_message *message;
+
+    alarm(20);
+    signal(SIGUSR1, reap_in_handler);
+    interrupted = arena;
+    stage = at;
+    if (tr_loan_bytes(arena, 8, TR_NOWAIT, &message) || tr_release(message))
+        return 1;
+    return reaps == 1 && reaped == expected ? 0 : 2;
+}
+
+static int join_interrupted_before(tr_arena *arena)
+{
+    return join_interrupted(arena, BEFORE, 0);
+}
+
+static int join_interrupted_amid(tr_arena *arena)
+{
+    return join_interrupted(arena, AMID, TR_EAGAIN);
+}
+
+static void a_handler_may_interrupt_the_joining(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    (void)state;
+
+    assert_int_equal(in_child(arena, join_interrupted_before), 0);
+    assert_int_equal(in_child(arena, join_interrupted_amid), 0);
+    tr_arena_close(arena);
+}
+
 #define named_test(name) cmocka_unit_test_setup_teardown(name, unlink_name, unlink_name)
 #define os_test(name)    cmocka_unit_test_teardown(name, real_os)
 
@@ -582,6 +657,7 @@ int main(void)
         cmocka_unit_test(writes_nothing_to_others),
         named_test(joins_after_giving_up_its_rights),
         named_test(needs_no_proc),
+        cmocka_unit_test(a_handler_may_interrupt_the_joining),
         named_test(says_that_descriptors_are_lacking),
     };
 
