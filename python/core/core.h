@@ -89,7 +89,7 @@ typedef struct ViewObject {
     PyObject head;
     State *state;
     Slot *slot;
-    const tr_tensor *tensor;
+    size_t index; /* of its tensor: what the message has of it is asked for each time */
 } ViewObject;
 
 /* module.c */

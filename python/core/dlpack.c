@@ -66,9 +66,8 @@ static void describe(DLTensor *to, const tr_tensor *tensor, Export *export)
                      .byte_offset = 0};
 }
 
-static PyObject *make_capsule(ViewObject *view, bool versioned)
+static PyObject *make_capsule(ViewObject *view, const tr_tensor *tensor, bool versioned)
 {
-    const tr_tensor *tensor = view->tensor;
     Export *export = PyMem_Malloc(sizeof(*export));
     PyObject *capsule;
 
@@ -115,12 +114,10 @@ static int version_asked(PyObject *max_version)
     return major >= DLPACK_MAJOR;
 }
 
-static int check_request(ViewObject *view, PyObject *device, PyObject *copy)
+static int check_request(const tr_tensor *tensor, PyObject *device, PyObject *copy)
 {
     int type, id;
 
-    if (!view_tensor((PyObject *)view))
-        return -1;
     if (copy == Py_True) {
         PyErr_SetString(PyExc_BufferError,
                         "a view shares memory; copy the array instead");
@@ -138,8 +135,8 @@ static int check_request(ViewObject *view, PyObject *device, PyObject *copy)
             return -1;
         }
     }
-    if (*view->tensor->descr || view->tensor->dtype.code == TR_OPAQUE) {
-        PyErr_Format(PyExc_BufferError, "DLPack has no type for %s", view->tensor->descr);
+    if (*tensor->descr || tensor->dtype.code == TR_OPAQUE) {
+        PyErr_Format(PyExc_BufferError, "DLPack has no type for %s", tensor->descr);
         return -1;
     }
     return 0;
@@ -150,7 +147,7 @@ PyObject *view_dlpack(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 {
     static const char *const names[] = {"stream", "max_version", "dl_device", "copy",
                                         NULL};
-    ViewObject *view = (ViewObject *)self;
+    const tr_tensor *tensor = view_tensor(self);
     PyObject *values[4] = {NULL};
     int versioned;
 
@@ -158,13 +155,13 @@ PyObject *view_dlpack(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
         PyErr_SetString(PyExc_TypeError, "__dlpack__ takes keyword arguments only");
         return NULL;
     }
-    if (parse("__dlpack__", args, nargs, kwnames, names, 0, values) < 0 ||
-        check_request(view, values[2], values[3]) < 0)
+    if (!tensor || parse("__dlpack__", args, nargs, kwnames, names, 0, values) < 0 ||
+        check_request(tensor, values[2], values[3]) < 0)
         return NULL;
     versioned = version_asked(values[1]);
     if (versioned < 0)
         return NULL;
-    return make_capsule(view, versioned);
+    return make_capsule((ViewObject *)self, tensor, versioned);
 }
 
 PyObject *view_dlpack_device(PyObject *self, PyObject *unused)

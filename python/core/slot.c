@@ -38,7 +38,7 @@ PyObject *view_new(State *state, Slot *slot, const tr_tensor *tensor)
         return NULL;
     view->state = state;
     view->slot = slot;
-    view->tensor = tensor;
+    view->index = (size_t)(tensor - tr_message_tensor(slot->message, 0));
     slot->users++;
     slot->views++;
     return (PyObject *)view;

@@ -51,15 +51,23 @@ static Py_ssize_t *geometry_of(const tr_tensor *tensor)
     return geometry;
 }
 
-/* The tensor, while its message is in hand. */
+/* The tensor while its message is in hand, or NULL. In a forked child the library may have
+ * given the place of what the parent held to another message: then the handle is stale. */
+static const tr_tensor *tensor_of(const ViewObject *view)
+{
+    return tr_message_tensor(view->slot->message, view->index);
+}
+
+/* The same, with an exception. */
 const tr_tensor *view_tensor(PyObject *self)
 {
-    ViewObject *view = (ViewObject *)self;
+    const tr_tensor *tensor = tensor_of((ViewObject *)self);
 
-    if (view->slot->message)
-        return view->tensor;
-    PyErr_SetString(PyExc_ValueError, "the message of this view was sent");
-    return NULL;
+    if (!tensor)
+        PyErr_SetString(PyExc_ValueError,
+                        "the message of this view was sent, released, or taken before a "
+                        "fork by the parent");
+    return tensor;
 }
 
 static int view_getbuffer(PyObject *self, Py_buffer *buffer, int flags)
@@ -114,10 +122,10 @@ static void view_releasebuffer(PyObject *self, Py_buffer *buffer)
 
 static PyObject *view_repr(PyObject *self)
 {
-    const tr_tensor *tensor = ((ViewObject *)self)->tensor;
+    const tr_tensor *tensor = tensor_of((ViewObject *)self);
 
-    if (!((ViewObject *)self)->slot->message)
-        return PyUnicode_FromString("<tensoring.View, sent>");
+    if (!tensor)
+        return PyUnicode_FromString("<tensoring.View, sent or released>");
     return PyUnicode_FromFormat("<tensoring.View '%s' %s, %llu bytes%s>", tensor->name,
                                 *tensor->descr ? tensor->descr
                                                : tr_dtype_name(tensor->dtype),

@@ -184,6 +184,36 @@ def test_views_of_the_parent_stay_the_parents(
     assert free(arena) == before + 1
 
 
+def test_a_child_never_sees_another_message_through_a_view(arena: tr.Arena) -> None:
+    board = arena.board("b")
+    board["mine"] = np.arange(10)
+    board["other"] = np.zeros(3, dtype=np.float32)
+    held = [board["mine"]]
+    view = held[0].base
+
+    def child() -> None:
+        others = [board["other"] for _ in range(64)]  # all pins, the parent's, too
+        for ask in (memoryview, np.from_dlpack, lambda view: view.nbytes):
+            with pytest.raises(ValueError, match="sent, released, or taken before a fork"):
+                ask(view)
+        assert "View" in repr(view)
+        assert held[0].tolist() == list(range(10))  # the slot is still the parent's
+        assert all(other.tolist() == [0.0, 0.0, 0.0] for other in others)
+        held.clear()
+        others.clear()
+        queue = arena.queue("q")  # it uses all of the library
+        for n in range(100):
+            queue.send(np.full(4, n))
+            assert queue.receive(0)[0] == n
+            board["other"] = np.full(3, n)
+            assert board["other"][0] == n
+
+    assert in_child(child) == 0
+    assert memoryview(view).tolist() == list(range(10))
+    assert held[0].sum() == 45
+    assert board["other"].tolist() == [99, 99, 99]
+
+
 def test_what_a_killed_child_held_comes_back(arena: tr.Arena) -> None:
     queue = arena.queue("jobs")
     queue.send("job")
