@@ -134,8 +134,11 @@ void message_introduce(struct tr_arena *arena, struct message *message, uint32_t
 static inline void take(struct tr_arena *arena, struct message *message, uint32_t slot,
                         uint64_t word, enum held held)
 {
-    if (__builtin_expect(message->arena != arena, 0))
+    /* In a forked child a thread of the parent may have been writing the object. */
+    if (__builtin_expect(message->arena != arena || !message_is_ours(message), 0)) {
         message_introduce(arena, message, slot);
+        message->base = NULL;
+    }
     message_take(arena, message, held, word);
 }
 

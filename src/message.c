@@ -42,10 +42,11 @@ int message_no_pins(struct tr_arena *arena, const char *step)
         step, arena->view.geo.pin_count);
 }
 
-/* Of a message that was read by this pin the last time, too, the descriptors are known. */
+/* Of a message that was read by this pin the last time, too, the descriptors are known. Not in
+ * a forked child: a thread of the parent may have been reading them. */
 static bool is_known(const struct message *message, const struct pin *pin)
 {
-    return message->arena && message->pin.slot == pin->slot &&
+    return message->arena && message_is_ours(message) && message->pin.slot == pin->slot &&
            message->pin.generation == pin->generation;
 }
 

@@ -48,7 +48,8 @@ typedef struct tr_subscription_options {
     uint32_t lag; /**< tr_lag; default TR_LAG_DROP_OLDEST */
     uint32_t
         last; /**< begin with this many of the last messages, as far as they are still
-                        there; default 0: only new ones */
+                        there; default 0: only new ones. Of these, one that goes before it
+                        is read is not counted as missed */
     uint32_t reserved;
 } tr_subscription_options;
 TR_ASSERT_SIZE(tr_subscription_options, 16);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
+#include "src/message.h"
+
 static tr_queue *open_queue(tr_arena *arena, const char *name)
 {
     tr_queue *queue;
@@ -263,6 +265,59 @@ static void a_request_is_let_go_once(void **state)
     }
     tr_queue_close(queue);
     tr_arena_close(twice.arena);
+}
+
+/* A process that forks while another of its threads is reading the first tensor of "b". */
+static struct {
+    tr_board *board;
+    const void *at;
+    int status;
+} forking;
+
+static bool fork_while_reading(const struct shm_access *access)
+{
+    tr_message *message;
+    pid_t child;
+
+    if (access->at != forking.at)
+        return false;
+    shm_memory_hook = NULL;
+    child = fork();
+    if (child == 0)
+        _exit(tr_board_get(forking.board, "b", &message, NULL) != 0 ||
+              tr_message_tensor(message, 0)->nbytes != 800 || first_i64(message) != 2);
+    forking.status = status_of(child);
+    return false;
+}
+
+/* The child reads for itself. */
+static void what_a_thread_was_reading_is_not_known_in_a_child(void **state)
+{
+    static const tr_slot_class class = {4096, 4};
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_arena *arena;
+    tr_message *message;
+    (void)state;
+
+    options.classes = &class;
+    options.class_count = 1;
+    options.pins = 1; /* so that the child has the same */
+    assert_ok(tr_arena_create(&arena, NULL, &options));
+    forking.board = board_with(arena, "a", 1);
+    message = loan_i64(arena, 100, 2);
+    forking.at = &view_record(&arena_known(arena)->view, message_known(message)->slot)
+                      ->tensors;
+    assert_ok(tr_board_put(forking.board, "b", message, NULL));
+    assert_ok(tr_board_get(forking.board, "a", &message, NULL));
+    assert_ok(tr_release(message));
+    shm_memory_hook = fork_while_reading;
+    assert_ok(tr_board_get(forking.board, "b", &message, NULL));
+    assert_null(shm_memory_hook);
+    assert_int_equal(forking.status, 0);
+    assert_int_equal(first_i64(message), 2);
+    assert_ok(tr_release(message));
+    tr_board_close(forking.board);
+    tr_arena_close(arena);
 }
 
 static size_t mappings(void)
@@ -553,6 +608,7 @@ int main(void)
         cmocka_unit_test(a_release_is_for_one_look),
         cmocka_unit_test(of_two_threads_one_releases),
         cmocka_unit_test(a_pin_is_let_go_once),
+        cmocka_unit_test(what_a_thread_was_reading_is_not_known_in_a_child),
         cmocka_unit_test(a_request_is_let_go_once),
         cmocka_unit_test(handles_outlive_their_arena),
         cmocka_unit_test(a_child_cannot_release_for_its_parent),
