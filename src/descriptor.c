@@ -252,18 +252,23 @@ static bool read_tensor(tr_tensor *to, const struct tensor_words *from, uint64_t
     return true;
 }
 
-/* Room that is kept from message to message, so that a warm handle allocates nothing. */
-static bool grow(void **room, uint32_t *has, uint64_t wants, size_t unit)
+/* Room that is kept from message to message, so that a warm handle allocates nothing. @p kept:
+ * where its pointer is. A child that is forked at any point has the old room or the new, and
+ * never more room than there is. What was in it is lost. */
+static bool grow(void *kept, uint32_t *has, uint64_t wants, size_t unit)
 {
-    void *more;
+    void *old, *more;
 
     if (wants <= *has)
         return true;
-    more = realloc(*room, wants * unit);
+    more = malloc(wants * unit);
     if (!more)
         return false;
-    *room = more;
+    memcpy(&old, kept, sizeof(old));
+    memcpy(kept, &more, sizeof(more));
+    atomic_signal_fence(memory_order_seq_cst);
     *has = (uint32_t)wants;
+    free(old);
     return true;
 }
 
@@ -278,11 +283,9 @@ static ASIDE int read_small_texts(struct message *message,
                                   const struct slot_record *record)
 {
     uint64_t words[2][SMALL_TEXT / 8];
-    void *text = message->text;
 
-    if (!grow(&text, &message->text_room, sizeof(words), 1))
+    if (!grow(&message->text, &message->text_room, sizeof(words), 1))
         return tr_fail(TR_ENOMEM, "no memory for the name of a tensor");
-    message->text = text;
     shm_copy_out(words[0], record->name, SMALL_TEXT / 8);
     shm_copy_out(words[1], record->descr, SMALL_TEXT / 8);
     memcpy(message->text, words, sizeof(words));
@@ -307,13 +310,12 @@ static int read_texts(struct message *message, const struct tensor_words *entrie
                       struct span texts)
 {
     uint64_t room = texts.bytes + 2 * (uint64_t)message->count;
-    void *text = message->text;
     char *to;
 
-    if (!grow(&text, &message->text_room, room, 1))
+    if (!grow(&message->text, &message->text_room, room, 1))
         return tr_fail(TR_ENOMEM, "no memory for the names of %u tensors",
                        message->count);
-    message->text = to = text;
+    to = message->text;
     for (uint32_t i = 0; i < message->count; i++) {
         uint64_t words = shm_get(&entries[i].text);
         uint64_t at = words & UINT32_MAX, name = words >> 32 & 0xffff,
@@ -337,16 +339,15 @@ static ASIDE int read_table(struct message *message, const struct slot_record *r
     uint64_t off = shm_get(&record->first.offset), bytes = shm_get(&record->first.nbytes);
     uint64_t entries_bytes = (uint64_t)message->count * sizeof(struct tensor_words);
     const struct tensor_words *entries;
-    void *more = message->more;
     uint64_t type;
     struct span texts;
 
     if (off % 8 || off > payload.bytes || bytes > payload.bytes - off ||
         message->count > TR_MAX_TENSORS || entries_bytes > bytes)
         return corrupt(message, "the table");
-    if (!grow(&more, &message->room, message->count, sizeof(tr_tensor)))
+    if (!grow(&message->more, &message->room, message->count, sizeof(tr_tensor)))
         return tr_fail(TR_ENOMEM, "no memory for %u tensors", message->count);
-    message->tensors = message->more = more;
+    message->tensors = message->more;
     entries = (const struct tensor_words *)(const void *)(payload.start + off);
     for (uint32_t i = 0; i < message->count; i++)
         if (!read_tensor(&message->tensors[i], &entries[i], shm_get(&entries[i].offset),

@@ -181,21 +181,28 @@ void tr_waitset_close(tr_waitset *given)
     uncancel_end(cancel);
 }
 
+/* Here and where members come and go: the process may fork at any point, and what its child
+ * then has must be whole. It may hold a member twice, and must lack none. */
 static int grow(tr_waitset *set)
 {
     uint32_t room = set->room ? 2 * set->room : 16;
-    struct member *members;
+    struct member *members, *old = set->members;
 
     if (set->count < set->room)
         return 0;
     if (set->count == TR_MAX_WAITABLE)
         return tr_fail(TR_ENOSPC, "waitset: it holds %u things, which is the limit",
                        set->count);
-    members = realloc(set->members, room * sizeof(*members));
+    members = malloc(room * sizeof(*members));
     if (!members)
         return tr_fail(TR_ENOMEM, "no memory for a wait set of %u things", room);
+    if (set->count)
+        memcpy(members, old, set->count * sizeof(*members));
+    atomic_signal_fence(memory_order_seq_cst);
     set->members = members;
+    atomic_signal_fence(memory_order_seq_cst);
     set->room = room;
+    free(old);
     return 0;
 }
 
@@ -221,10 +228,12 @@ static int add_locked(tr_waitset *set, const struct waitable *what, uint64_t tok
         result = waitset_fd_watch(set, what);
     if (result < 0)
         return result;
-    set->members[set->count++] = (struct member){
+    set->members[set->count] = (struct member){
         .what = *what,
         .token = token,
         .hint = what->word ? notify_hint_of(&set->arena->view, what->word) : UINT64_MAX};
+    atomic_signal_fence(memory_order_seq_cst);
+    set->count++;
     set->descriptors += !what->word;
     tell(set);
     return 0;
@@ -278,8 +287,9 @@ int tr_waitset_remove(tr_waitset *given, uint64_t token)
             i++;
             continue;
         }
-        memmove(&set->members[i], &set->members[i + 1],
-                (--set->count - i) * sizeof(*set->members));
+        set->members[i] = set->members[set->count - 1];
+        atomic_signal_fence(memory_order_seq_cst);
+        set->count--;
         found++;
         if (!gone.word) {
             set->descriptors--;
