@@ -30,7 +30,8 @@ static int open_again(int fd, int access)
     int own;
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    own = open(path, access | O_CLOEXEC);
+    /* The file's owner may hold a lease (F_SETLEASE), for which an open would wait. */
+    own = open(path, access | O_NONBLOCK | O_CLOEXEC);
     return own < 0 ? -errno : own;
 }
 

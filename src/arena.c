@@ -60,6 +60,11 @@ static int check_name(const char *name)
         return tr_fail(
             TR_EINVAL,
             "arena name \"%s\" must begin with a letter, digit or _ and hold no /", name);
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
+            return tr_fail(TR_EINVAL,
+                           "arena name \"%s\" holds the control character 0x%02x", name,
+                           (unsigned char)name[i]);
     return 0;
 }
 

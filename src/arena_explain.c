@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <tensoring/arena.h>
 
@@ -61,8 +63,23 @@ static int explain_space(const struct segment_wish *wish, const struct shortage 
     return explain_shortage(what, s);
 }
 
+static int explain_squatted(const char *name, const struct stat *st)
+{
+    return tr_fail(
+        TR_EEXIST,
+        "create \"%s\": the name is taken by a file of user %u (mode %04o), and "
+        "we are user %u; was it made by somebody else first? That user (sudo "
+        "-u '#%u') or root can remove it, by tensoring gc or rm",
+        name, st->st_uid, st->st_mode & 07777, (unsigned)geteuid(), st->st_uid);
+}
+
 int explain_taken(const char *name)
 {
+    char path[SEGMENT_PATH];
+    struct stat st;
+
+    if (segment_path(name, path) == 0 && lstat(path, &st) == 0 && st.st_uid != geteuid())
+        return explain_squatted(name, &st);
     return tr_fail(TR_EEXIST,
                    "create \"%s\": the name is taken by an arena that is in use or was "
                    "left in order; attach to it, or tr_arena_unlink() it",

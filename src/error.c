@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/text/text.h"
+
 /* 0 at the end whatever was written; no allocation, so that a failure cannot fail. */
 static _Thread_local char detail[1024];
 
@@ -36,8 +38,10 @@ const char *tr_error_name(int err)
     }
 }
 
+/* Names in it may come from files and shared memory. */
 const char *tr_error_detail(void)
 {
+    make_printable(detail);
     return detail;
 }
 

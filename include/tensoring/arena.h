@@ -123,8 +123,8 @@ TR_ASSERT_SIZE(tr_reap_report, 16);
  * dying is taken over.
  *
  * @param name_or_null  NULL: anonymous, inherited over fork. Else up to
- *                      TR_MAX_ARENA_NAME bytes without '/', beginning with a letter, digit
- *                      or '_'; the arena appears as /dev/shm/tensoring.NAME.
+ *                      TR_MAX_ARENA_NAME bytes without '/' and control characters, beginning with a
+ *                      letter, digit or '_'; the arena appears as /dev/shm/tensoring.NAME.
  * @param options       NULL for defaults
  * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_EOVERFLOW, TR_EEXIST (somebody uses the arena of
  *         that name, or its users left it without a crash), TR_EBUSY (another process has been removing the

@@ -17,20 +17,71 @@
 #define PREFIX    "tensoring."
 #define ANONYMOUS "/memfd:tensoring"
 
+static int complain_folder(void)
+{
+    fprintf(stderr, "tensoring: %s: %s\n", FOLDER, strerrordesc_np(errno));
+    return 1;
+}
+
+int file_of(const char *name, struct stat *file)
+{
+    char path[PLACE];
+
+    if (snprintf(path, sizeof(path), FOLDER "/" PREFIX "%s", name) >= PLACE)
+        return -1;
+    return lstat(path, file);
+}
+
+/* What tr_arena_create() refuses is no arena's name. */
+static bool is_name(const char *name)
+{
+    for (const char *at = name; *at; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            return false;
+    return strlen(name) <= TR_MAX_ARENA_NAME &&
+           ((*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') ||
+            (*name >= '0' && *name <= '9') || *name == '_');
+}
+
+static void add_owner(struct owners *owners, const struct stat *file)
+{
+    for (size_t i = 0; i < owners->count; i++)
+        if (owners->file[i].st_uid == file->st_uid)
+            return;
+    if (owners->count < sizeof(owners->file) / sizeof(owners->file[0]))
+        owners->file[owners->count++] = *file;
+}
+
+int find_owners(struct owners *owners)
+{
+    DIR *folder = opendir(FOLDER);
+    struct dirent *entry;
+    struct stat file;
+
+    owners->count = 0;
+    if (!folder)
+        return complain_folder();
+    while ((entry = readdir(folder)))
+        if (strncmp(entry->d_name, "tensoring", strlen("tensoring")) == 0 &&
+            fstatat(dirfd(folder), entry->d_name, &file, AT_SYMLINK_NOFOLLOW) == 0 &&
+            (S_ISREG(file.st_mode) || S_ISFIFO(file.st_mode)))
+            add_owner(owners, &file);
+    closedir(folder);
+    return 0;
+}
+
 int each_named(const char *prefix, place_visitor *visit, void *context)
 {
     DIR *folder = opendir(FOLDER);
     struct dirent *entry;
 
-    if (!folder) {
-        fprintf(stderr, "tensoring: %s: %s\n", FOLDER, strerrordesc_np(errno));
-        return 1;
-    }
+    if (!folder)
+        return complain_folder();
     while ((entry = readdir(folder))) {
         struct place place = {.name = entry->d_name + strlen(PREFIX)};
 
         if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) != 0 ||
-            strncmp(place.name, prefix, strlen(prefix)) != 0)
+            strncmp(place.name, prefix, strlen(prefix)) != 0 || !is_name(place.name))
             continue;
         place.alias = place.name;
         if (fstatat(dirfd(folder), entry->d_name, &place.file, AT_SYMLINK_NOFOLLOW) ==

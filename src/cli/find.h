@@ -22,6 +22,18 @@ typedef void place_visitor(const struct place *place, void *context);
 /* Those with a name that begins with @p prefix. 0, or 1 after a complaint. */
 int each_named(const char *prefix, place_visitor *visit, void *context);
 
+/* The file of a named arena itself, not of what a link leads to. 0, or -1: there is none. */
+int file_of(const char *name, struct stat *file);
+
+/* One file of each user who has an arena or a FIFO in /dev/shm. */
+struct owners {
+    struct stat file[256];
+    size_t count;
+};
+
+/* 0, or 1 after a complaint. */
+int find_owners(struct owners *owners);
+
 /* Those without a name, each once. Processes that we may not look into are passed by. */
 void each_anonymous(place_visitor *visit, void *context);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What is done about the dead: reap, gc. */
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include "arena_args.h"
 #include "cli.h"
 #include "find.h"
+#include "owner.h"
 #include "text.h"
 
 /* Whether somebody is dead there, and the counters so far. A TR_E... code. */
@@ -49,20 +51,19 @@ static int reap(const char *name, const tr_stats *before, tr_stats *after)
     return err;
 }
 
-int cmd_reap(int argc, char **argv)
+static int reap_and_say(void *context)
 {
-    struct arena_args args = take_arena_args(
-        argc, argv, WANTS_A_NAME, "Take over what dead participants of an arena held.");
+    const struct arena_args *args = context;
     tr_stats before = {.struct_size = sizeof(before)};
     tr_stats done = {.struct_size = sizeof(done)};
     bool dead = false;
-    int err = look_for_dead(args.name, &dead, &before);
+    int err = look_for_dead(args->name, &dead, &before);
 
     if (!err && dead)
-        err = reap(args.name, &before, &done);
+        err = reap(args->name, &before, &done);
     if (err)
-        return complain(args.name, err);
-    if (args.json) {
+        return complain(args->name, err);
+    if (args->json) {
         cJSON *json = cJSON_CreateObject();
 
         cJSON_AddNumberToObject(json, "dead", (double)done.deaths);
@@ -77,19 +78,30 @@ int cmd_reap(int argc, char **argv)
     return 0;
 }
 
+int cmd_reap(int argc, char **argv)
+{
+    struct arena_args args = take_arena_args(
+        argc, argv, WANTS_A_NAME, "Take over what dead participants of an arena held.");
+    struct stat file;
+
+    if (file_of(args.name, &file) == 0 && is_of_another(&file))
+        return as_owner(&file, reap_and_say, &args) != 0;
+    return reap_and_say(&args);
+}
+
 struct gc {
     bool json;
     uint32_t count;
     cJSON *list;
 };
 
-/* A sweep leaves alone what belongs to others. */
+/* A sweep leaves alone what belongs to others; root acts for each of them. */
 static void count_dead(const struct place *place, void *context)
 {
     struct gc *gc = context;
     char name[PATH_MAX];
 
-    if (place->file.st_uid != geteuid() || !place_is_dead(place))
+    if ((place->file.st_uid != geteuid() && geteuid() != 0) || !place_is_dead(place))
         return;
     gc->count++;
     printable(place->name, name, sizeof(name));
@@ -97,6 +109,51 @@ static void count_dead(const struct place *place, void *context)
         cJSON_AddItemToArray(gc->list, cJSON_CreateString(name));
     else
         puts(name);
+}
+
+/* A sweep in a child, whose count comes by a pipe. */
+struct sweep {
+    const char *prefix;
+    int pipe[2];
+};
+
+static int sweep_and_tell(void *context)
+{
+    struct sweep *sweep = context;
+    uint32_t count = 0;
+    int err = tr_arena_sweep(sweep->prefix, &count);
+
+    if (err)
+        return complain("gc", err);
+    return write(sweep->pipe[1], &count, sizeof(count)) != sizeof(count);
+}
+
+static int sweep_as(const struct stat *file, const char *prefix, uint32_t *count)
+{
+    struct sweep sweep = {.prefix = prefix};
+    uint32_t removed = 0;
+    int code;
+
+    if (pipe2(sweep.pipe, O_CLOEXEC) < 0)
+        return complain("gc: pipe", TR_ENFILE);
+    code = as_owner(file, sweep_and_tell, &sweep);
+    close(sweep.pipe[1]);
+    if (code == 0 && read(sweep.pipe[0], &removed, sizeof(removed)) == sizeof(removed))
+        *count += removed;
+    close(sweep.pipe[0]);
+    return code != 0;
+}
+
+/* What is our own; for root, that of each user who has an arena or a FIFO there. */
+static int sweep_all(const char *prefix, uint32_t *count)
+{
+    static struct owners owners;
+    int code = find_owners(&owners);
+
+    for (size_t i = 0; i < owners.count; i++)
+        if (owners.file[i].st_uid == geteuid() || is_of_another(&owners.file[i]))
+            code |= sweep_as(&owners.file[i], prefix, count);
+    return code;
 }
 
 int cmd_gc(int argc, char **argv)
@@ -115,9 +172,7 @@ int cmd_gc(int argc, char **argv)
             gc.list = cJSON_AddArrayToObject(json, "names");
         err = each_named(prefix, count_dead, &gc);
     } else {
-        err = tr_arena_sweep(prefix, &gc.count);
-        if (err)
-            complain("gc", err);
+        err = sweep_all(prefix, &gc.count);
     }
     if (json) {
         cJSON_AddNumberToObject(json, args.dry_run ? "would_remove" : "removed",

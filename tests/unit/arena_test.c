@@ -77,6 +77,9 @@ static void refuses_bad_arguments(void **state)
     options = (tr_arena_options)TR_ARENA_OPTIONS_INIT;
     options.flags = 1u << 31;
     assert_int_equal(tr_arena_create(&arena, NULL, &options), TR_EINVAL);
+    assert_int_equal(tr_arena_create(&arena, "a\x1b[2J", NULL), TR_EINVAL);
+    assert_detail("control character 0x1b");
+    assert_int_equal(tr_arena_attach(&arena, "a\nb", NULL), TR_EINVAL);
     assert_int_equal(tr_arena_attach(&arena, NULL, NULL), TR_EINVAL);
     assert_int_equal(tr_arena_unlink("a/b"), TR_EINVAL);
     assert_int_equal(tr_arena_sweep(NULL, NULL), TR_EINVAL);

@@ -117,6 +117,13 @@ static void a_long_detail_is_cut_and_ends(void **state)
     assert_int_equal(strlen(tr_error_detail()), kept);
 }
 
+static void a_detail_has_no_bytes_that_a_terminal_obeys(void **state)
+{
+    (void)state;
+    (void)tr_fail(TR_EINVAL, "queue \"%s\"", "a\x1b[2J\xc2\x9b\xff\n\xe2\x82\xac");
+    assert_string_equal(tr_error_detail(), "queue \"a?[2J????\xe2\x82\xac\"");
+}
+
 static void *fail_elsewhere(void *seen)
 {
     const char *before = tr_error_detail();
@@ -158,6 +165,7 @@ int main(void)
         cmocka_unit_test(a_failure_keeps_its_detail),
         cmocka_unit_test(errno_is_translated_and_explained),
         cmocka_unit_test(a_long_detail_is_cut_and_ends),
+        cmocka_unit_test(a_detail_has_no_bytes_that_a_terminal_obeys),
         cmocka_unit_test(each_thread_has_its_own_detail),
         cmocka_unit_test(failing_leaves_errno_alone),
     };

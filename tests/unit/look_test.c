@@ -2,6 +2,9 @@
 /* A look from outside: no entry, nobody woken, nothing mapped, nothing believed. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -259,6 +262,64 @@ static void leaves_nothing_open(void **state)
     tr_arena_close(arena);
 }
 
+/* The owner of the file has a lease: an open for it would wait, for 45 s by default. */
+static void waits_for_no_lease(void **state)
+{
+    static const char name[] = "unit.look.lease";
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_arena *arena;
+    tr_look *handle;
+    int fd;
+    (void)state;
+
+    (void)!tr_arena_unlink(name); /* of a run that failed */
+    assert_ok(tr_arena_create(&arena, name, &options));
+    tr_arena_close(arena);
+    fd = open("/dev/shm/tensoring.unit.look.lease", O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    signal(SIGIO, SIG_IGN);
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0) { /* not every kernel has them for tmpfs */
+        assert_int_equal(tr_look_open(&handle, name), TR_EAGAIN);
+        assert_int_equal(tr_arena_attach(&arena, name, NULL), TR_EAGAIN);
+    }
+    close(fd);
+    signal(SIGIO, SIG_DFL);
+    assert_ok(tr_arena_unlink(name));
+}
+
+/* What no mapping holds, nobody can truncate under us. */
+static void maps_nothing_and_populates_nothing(void **state)
+{
+    static const tr_slot_class class = {1 << 20, 64};
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    struct stat before, after;
+    tr_arena *arena;
+    tr_look *handle;
+    char line[512], inode[32];
+    FILE *maps;
+    int number;
+    (void)state;
+
+    options.flags = TR_ARENA_LAZY;
+    options.classes = &class;
+    options.class_count = 1;
+    assert_ok(tr_arena_create(&arena, NULL, &options));
+    number = open_again(number_of(arena));
+    tr_arena_close(arena);
+    assert_int_equal(fstat(number, &before), 0);
+    assert_ok(tr_look_open_fd(&handle, number));
+    snprintf(inode, sizeof(inode), " %lu ", (unsigned long)before.st_ino);
+    maps = fopen("/proc/self/maps", "re");
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps))
+        assert_null(strstr(line, inode));
+    (void)fclose(maps);
+    tr_look_close(handle);
+    assert_int_equal(fstat(number, &after), 0);
+    assert_int_equal(after.st_blocks, before.st_blocks);
+    close(number);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -271,6 +332,8 @@ int main(void)
         CASE(refuses_nonsense),
         CASE(takes_no_null),
         CASE(leaves_nothing_open),
+        CASE(waits_for_no_lease),
+        CASE(maps_nothing_and_populates_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,6 +48,11 @@ static void attach_refused(void)
     expect_code("attach", tr_arena_attach(&arena, NAME, NULL), TR_EACCES);
 }
 
+static void says(const char *text)
+{
+    expect(text, strstr(tr_error_detail(), text) != NULL);
+}
+
 static void nobody_attaches(void)
 {
     become_nobody();
@@ -94,6 +99,8 @@ static void made_by_another(void)
         expect("nobody can create", result == 0);
         attach_refused();
         expect_code("create", create(&arena, 0600), TR_EEXIST);
+        says("taken by a file of user 65534");
+        says("sudo -u '#65534'");
         expect("unlink", unlink(PATH) == 0);
     }
 }
@@ -132,11 +139,6 @@ static int attach_as(uint32_t flags, uint32_t owner)
     if (code == 0)
         tr_arena_close(arena);
     return code;
-}
-
-static void says(const char *text)
-{
-    expect(text, strstr(tr_error_detail(), text) != NULL);
 }
 
 static void taker_meets_0660(void)

@@ -510,6 +510,91 @@ class Arenas(unittest.TestCase):
         text = tensoring("stat", self.name)
         self.assertIn("which 0 processes receive from", text)
 
+    def as_user(self, work: Callable[[], object], user: int = 64001) -> int:
+        """In a child of another user, which then dies as if killed."""
+        if os.geteuid() != 0:
+            self.skipTest("only root can become another")
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setgroups([])
+                os.setgid(user)
+                os.setuid(user)
+                work()
+                os.kill(os.getpid(), signal.SIGKILL)
+            finally:
+                os._exit(1)
+        return os.waitpid(pid, 0)[1]
+
+    def test_root_acts_for_the_user_of_a_service(self) -> None:
+        other = ctypes.c_void_p()
+        name = f"{self.name}-service"
+
+        def serve() -> None:
+            err = self.library.tr_arena_create(ctypes.byref(other), name.encode(), None)
+            message = ctypes.c_void_p()
+            err = err or self.library.tr_loan_bytes(
+                other, ctypes.c_uint64(100), ctypes.c_int64(0), ctypes.byref(message)
+            )
+            if err:
+                os._exit(1)
+
+        self.assertEqual(self.as_user(serve), signal.SIGKILL)
+        path = Path(f"/dev/shm/tensoring.{name}")
+        try:
+            self.assertIn("1 loaned", tensoring("stat", name))
+            done = json.loads(tensoring("reap", name, "--json"))
+            self.assertEqual((done["dead"], done["freed"]), (1, 1))
+            self.assertIn("0 loaned", tensoring("stat", name))
+            path.unlink()
+            self.assertEqual(self.as_user(serve), signal.SIGKILL)
+            dry = json.loads(tensoring("gc", "--dry-run", "--json", name))
+            self.assertEqual(dry["names"], [name])
+            self.assertIn("1 removed", tensoring("gc", name))
+            self.assertFalse(path.exists())
+        finally:
+            path.unlink(missing_ok=True)
+
+    def test_looks_survive_an_arena_that_is_truncated(self) -> None:
+        path = Path(f"/dev/shm/tensoring.{self.name}-trunc")
+        other = ctypes.c_void_p()
+        err = self.library.tr_arena_create(
+            ctypes.byref(other), f"{self.name}-trunc".encode(), None
+        )
+        self.assertEqual(err, 0)
+        self.library.tr_arena_close(other)
+        bytes_ = path.stat().st_size
+        head = path.read_bytes()[:8192]
+
+        def flap() -> None:
+            with path.open("r+b") as file:
+                number = file.fileno()
+                while True:
+                    for size in (8192, bytes_):
+                        os.ftruncate(number, size)
+                        for _ in range(50):  # so that a look begins, and goes on
+                            os.pwrite(number, head, 0)
+
+        self.fork_and(flap)
+        name = path.name.partition(".")[2]
+        try:
+            for args in ("stat", name), ("who", name), ("ls",), ("doctor",):
+                for _ in range(3 if args == ("doctor",) else 40):
+                    done = subprocess.run([TENSORING, *args], capture_output=True, timeout=100)
+                    self.assertIn(done.returncode, (0, 1), args)
+        finally:
+            path.unlink()
+
+    def test_names_that_are_no_arenas_are_not_shown(self) -> None:
+        path = Path(f"/dev/shm/tensoring.{self.name}\x1b[31m\nforged row")
+        path.touch()
+        try:
+            self.assertNotIn("forged", tensoring("ls"))
+            names = [row["name"] for row in json.loads(tensoring("ls", "--json"))]
+            self.assertFalse([n for n in names if "forged" in n])
+        finally:
+            path.unlink()
+
     def test_texts_of_others_are_escaped(self) -> None:
         queue = ctypes.c_void_p()
         name = b"a\x1b[2J\xc2\x9b\xff\xe2\x82\xac"

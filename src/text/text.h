@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* text.h - texts of other processes: names of channels, commands and arenas hold any bytes. */
-#ifndef TR_CLI_TEXT_H
-#define TR_CLI_TEXT_H
+#ifndef TR_TEXT_H
+#define TR_TEXT_H
 
 #include <stddef.h>
 
