@@ -234,13 +234,31 @@ int each_of_process(uint32_t pid, place_visitor *visit, void *context)
     return 1;
 }
 
+/* What /proc said to be a memfd may be a device by now, which must not even be opened. */
+static int open_regular(const char *path)
+{
+    int path_fd = open(path, O_PATH | O_CLOEXEC), fd = -1;
+    char self[32];
+    struct stat st;
+
+    if (path_fd < 0)
+        return -1;
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", path_fd);
+    if (fstat(path_fd, &st) == 0 && S_ISREG(st.st_mode))
+        fd = open(self, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    else
+        errno = EACCES;
+    close(path_fd);
+    return fd;
+}
+
 int look_at(const char *place, tr_look **out)
 {
     int fd, err;
 
     if (!strchr(place, '/'))
         return tr_look_open(out, place);
-    fd = open(place, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    fd = open_regular(place);
     if (fd < 0)
         return errno == ENOENT ? TR_ENOENT : errno == EACCES ? TR_EACCES : TR_EIO;
     err = tr_look_open_fd(out, fd);

@@ -585,6 +585,19 @@ class Arenas(unittest.TestCase):
         finally:
             path.unlink()
 
+    def test_what_is_no_file_is_not_even_opened(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        in_open, nonblock = 0x20, os.O_NONBLOCK | os.O_CLOEXEC
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/fifo"
+            os.mkfifo(path)
+            watch = libc.inotify_init1(nonblock)
+            self.assertGreaterEqual(libc.inotify_add_watch(watch, path.encode(), in_open), 0)
+            tensoring("stat", path, code=1)
+            with self.assertRaises(BlockingIOError):
+                os.read(watch, 4096)
+            os.close(watch)
+
     def test_names_that_are_no_arenas_are_not_shown(self) -> None:
         path = Path(f"/dev/shm/tensoring.{self.name}\x1b[31m\nforged row")
         path.touch()
