@@ -138,6 +138,9 @@ struct place_met {
 extern struct place_met engine_places[PLACES];
 extern uint32_t engine_place_count;
 
+/* Accesses of ipc/ without an order are steps, too: others come, or a death, between them. */
+extern bool engine_bare;
+
 /* Print the last failing schedule, step by step. */
 void engine_explain(FILE *to, const struct scenario *scenario);
 

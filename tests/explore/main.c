@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* main.c - explore every scenario, then every mutant until a scenario catches it.
  *
- *   explore [-v] [FAMILY | MUTANT | litmus | weak | edges | ends | places | EDGE]
+ *   explore [-v] [FAMILY | MUTANT | litmus | weak | edges | ends | places | bare |
+ *               EDGE]
  *
  * TR_SOAK_SECONDS: how long in all, about; then a scenario ends at its bound of runs. */
 #include <stdio.h>
@@ -224,6 +225,24 @@ static void explore_weak(struct weak *weak, const char *only, bool verbose)
                  (!only && weak->edges != orders_edges());
 }
 
+/* All families once more, with a step before each access without an order. */
+static bool explore_bare(void)
+{
+    uint64_t runs = 0;
+
+    engine_bare = true;
+    for (uint32_t i = 0; i < FAMILIES; i++) {
+        uint64_t more = explore_family(families[i], most_runs() / 10);
+
+        if (more == 0)
+            return false;
+        runs += more;
+    }
+    engine_bare = false;
+    printf("bare: %llu runs\n", (unsigned long long)runs);
+    return true;
+}
+
 static void print_weak(const struct weak *weak)
 {
     printf("weak:");
@@ -252,6 +271,8 @@ int main(int argc, char **argv)
     }
     explore_weak(&weak, only, verbose);
     bad |= weak.bad;
+    if (!bad && (!only || is(only, "bare")))
+        bad = !explore_bare();
     for (uint32_t m = 1; m < MUTANT_COUNT && !bad; m++) {
         if (only && strcmp(only, mutant_names[m]) != 0)
             continue;
