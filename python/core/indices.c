@@ -3,28 +3,31 @@
  * made: the sender may write to the slot at any time. */
 #include "core.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O3") /* -O2 makes no vectors of these loops */
+#endif
+
 #define BLOCK 4096 /* bytes that are looked at while they are in the nearest cache */
 
 /* Of what was copied. */
 struct found {
-    int64_t most;
-    bool negative;
-    bool falls; /* one is smaller than the one before it */
+    bool outside; /* one is negative, or not below the bound */
+    bool falls;   /* one is smaller than the one before it */
 };
 
+/* A number is outside if it or the way from it to the last that is allowed is negative; both
+ * fit, as the last is not negative. Sums of unsigned numbers, so that compilers make vectors
+ * of them on any machine. */
 /* clang-format off */
 #define LOOKS(bits)                                                                       \
-    static void bounds##bits(const int##bits##_t *numbers, size_t count,                  \
-                             struct found *found)                                         \
+    static void bounds##bits(const uint##bits##_t *numbers, size_t count,                 \
+                             uint##bits##_t last, struct found *found)                    \
     {                                                                                     \
-        int##bits##_t most = 0, any = 0;                                                  \
+        uint##bits##_t any = 0;                                                           \
                                                                                           \
-        for (size_t i = 0; i < count; i++) {                                              \
-            most = numbers[i] > most ? numbers[i] : most;                                 \
-            any |= numbers[i];                                                            \
-        }                                                                                 \
-        found->most = most > found->most ? most : found->most;                            \
-        found->negative |= any < 0;                                                       \
+        for (size_t i = 0; i < count; i++)                                                \
+            any |= numbers[i] | (last - numbers[i]);                                      \
+        found->outside |= any >> (bits - 1) != 0;                                         \
     }                                                                                     \
                                                                                           \
     static void order##bits(const int##bits##_t *numbers, size_t count,                   \
@@ -41,20 +44,27 @@ struct found {
 LOOKS(32)
 LOOKS(64)
 
-static struct found copy_and_look(void *to, const char *from, size_t bytes, size_t size,
-                                  bool order)
+static void look(const void *at, size_t bytes, size_t size, int64_t last,
+                 struct found *found)
 {
-    struct found found = {0, false, false};
+    if (size == 8)
+        bounds64(at, bytes / 8, (uint64_t)last, found);
+    else
+        bounds32(at, bytes / 4, (uint32_t)(last < INT32_MAX ? last : INT32_MAX), found);
+}
+
+static struct found copy_and_look(void *to, const char *from, size_t bytes, size_t size,
+                                  int64_t bound, bool order)
+{
+    struct found found = {bound <= 0 && bytes, false};
     char *at = to;
 
     for (size_t left = bytes; left > 0;) {
         size_t piece = left < BLOCK ? left : BLOCK;
 
         memcpy(at, from, piece);
-        if (size == 4)
-            bounds32((const int32_t *)(const void *)at, piece / 4, &found);
-        else
-            bounds64((const int64_t *)(const void *)at, piece / 8, &found);
+        if (bound > 0)
+            look(at, piece, size, bound - 1, &found);
         at += piece;
         from += piece;
         left -= piece;
@@ -66,17 +76,18 @@ static struct found copy_and_look(void *to, const char *from, size_t bytes, size
     return found;
 }
 
-/* private_indices(part, itemsize, order) -> (bytearray, the largest, whether one is smaller than
- * the one before it, if that is asked for). What is negative counts as large. */
+/* private_indices(part, itemsize, bound, order) -> (bytearray, whether one is not in
+ * range(bound), whether one is smaller than the one before it, if that is asked for). */
 PyObject *private_indices(PyObject *module, PyObject *args)
 {
     PyObject *part, *copy, *result = NULL;
     Py_buffer buffer;
     struct found found;
+    long long bound;
     int size, order;
 
     (void)module;
-    if (!PyArg_ParseTuple(args, "Oip:private_indices", &part, &size, &order) ||
+    if (!PyArg_ParseTuple(args, "OiLp:private_indices", &part, &size, &bound, &order) ||
         PyObject_GetBuffer(part, &buffer, PyBUF_SIMPLE) < 0)
         return NULL;
     if ((size != 4 && size != 8) || buffer.len % size) {
@@ -87,10 +98,9 @@ PyObject *private_indices(PyObject *module, PyObject *args)
     copy = PyByteArray_FromStringAndSize(NULL, buffer.len);
     if (copy) {
         found = copy_and_look(PyByteArray_AsString(copy), buffer.buf, (size_t)buffer.len,
-                              (size_t)size, order);
-        result = Py_BuildValue(
-            "(NKO)", copy, found.negative ? UINT64_MAX : (unsigned long long)found.most,
-            found.falls ? Py_True : Py_False);
+                              (size_t)size, bound, order);
+        result = Py_BuildValue("(NOO)", copy, found.outside ? Py_True : Py_False,
+                               found.falls ? Py_True : Py_False);
     }
     PyBuffer_Release(&buffer);
     return result;

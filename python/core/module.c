@@ -185,9 +185,9 @@ static PyMethodDef core_methods[] = {
      "is "
      "not joined."},
     {"private_indices", private_indices, METH_VARARGS,
-     "private_indices($module, part, itemsize, /)\n--\n\nA copy of integers; the "
-     "largest, "
-     "without sign; whether they fall."},
+     "private_indices($module, part, itemsize, bound, order, /)\n--\n\nA copy of "
+     "integers; whether one is not in range(bound), whether one is smaller than the one "
+     "before it."},
     {NULL, NULL, 0, NULL},
 };
 

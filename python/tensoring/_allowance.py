@@ -7,9 +7,7 @@ expands anything."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 from tensoring._errors import FormatError
 
@@ -19,6 +17,8 @@ OBJECT_BYTES = 112  # what a small array or container takes, about
 _TEXTS = 8  # JSON and CSV may take this many times as much, all of a message together
 # What objects take that begin with such a byte in a text, about; 28 for each quote.
 _JSON = ((b"[", 96), (b"{", 72), (b":", 120), (b",", 40), (b'"', 28))
+_MOST = 72  # the largest of a byte, if others are around it
+_SHORT = 1 << 10  # not worth counting
 _CSV = ((b"\n", 72), (b"\r", 72), (b",", 57))
 
 
@@ -44,7 +44,10 @@ class Allowance:
             )
 
     def _read(self, text: bytes, costs: tuple[tuple[bytes, int], ...], kind: str) -> None:
-        self.read += len(text) + sum(text.count(byte) * cost for byte, cost in costs)
+        if len(text) < _SHORT:
+            self.read += _MOST * len(text)
+        else:
+            self.read += len(text) + sum(text.count(byte) * cost for byte, cost in costs)
         if self.read > _TEXTS * self.limit:
             raise FormatError(
                 f"the {kind} would take {self.read} bytes of memory, more than the"
@@ -74,12 +77,11 @@ def allowance() -> Allowance:
     return _current.get() or Allowance(_SMALL)
 
 
-@contextmanager
-def allowing(nbytes: int, max_expansion: int, trusted: bool) -> Iterator[None]:
-    """Decode a message of `nbytes` inside this block."""
-    limit = max(_SMALL, nbytes * max_expansion)
-    token = _current.set(Allowance(limit, trusted))
-    try:
-        yield
-    finally:
-        _current.reset(token)
+def allow(nbytes: int, max_expansion: int, trusted: bool) -> Token[Allowance | None]:
+    """Begin to decode a message of `nbytes`; to be ended by end()."""
+    return _current.set(Allowance(max(_SMALL, nbytes * max_expansion), trusted))
+
+
+def end(token: Token[Allowance | None]) -> None:
+    """What follows is not that message's any more."""
+    _current.reset(token)

@@ -66,9 +66,9 @@ def _dump_texts(values: Any) -> list[Any]:
 
 def _load_texts(ends: Array, data: Array) -> list[str]:
     raw = data.tobytes()
-    private = integers(ends, "ends of texts", order=True)
+    private = integers(ends, "ends of texts", bound=len(raw) + 1, order=True)
     bounds = [0, *private.array.tolist()]
-    if private.fall or private.most > len(raw) or bounds[-1] != len(raw):
+    if private.fall or private.outside or bounds[-1] != len(raw):
         broken(f"the ends of its texts go down, or do not end at {len(raw)}")
     allowance().spend(OBJECT_BYTES * len(bounds), f"a column of {len(bounds)} texts")
     return [raw[a:b].decode() for a, b in itertools.pairwise(bounds)]
@@ -130,6 +130,8 @@ class _Columns:
             # pandas makes objects of others, one for each row.
             if column.ndim != 1 or column.dtype.kind not in "biufcmM":
                 broken(f"a column of shape {column.shape} and type {column.dtype}")
+            if not column.dtype.isnative:  # pandas fails at some of them
+                column = column.astype(column.dtype.newbyteorder("="))
         else:
             column = _load_texts(self.part(), self.part())
         self.count(len(column))

@@ -42,9 +42,9 @@ def _dump(obj: Any) -> list[Any]:
 
 def _compressed(data: Array, parts: list[Array], rows: int, columns: int) -> list[Array]:
     """csr, or csc with rows and columns exchanged, or bsr in blocks."""
-    indices = integers(parts[0], "indices")
+    indices = within(parts[0], columns, "indices")
     indptr = integers(parts[1], "indptr", order=True)
-    count, ends = len(indices.array), indptr.array
+    count, ends = len(indices), indptr.array
     if len(ends) != rows + 1 or ends[0] != 0 or not ends[-1] == count == len(data):
         broken(
             f"indptr has {len(ends)} entries for {rows} rows and ends at {ends[-1:]};"
@@ -52,7 +52,7 @@ def _compressed(data: Array, parts: list[Array], rows: int, columns: int) -> lis
         )
     if indptr.fall:
         broken("indptr goes down")
-    return [within(indices, columns, "indices"), ends]
+    return [indices, ends]
 
 
 def _csr(data: Array, parts: list[Array], shape: tuple[int, int]) -> list[Array]:
@@ -81,7 +81,7 @@ def _coo(data: Array, parts: list[Array], shape: tuple[int, int]) -> list[Array]
         broken("the values are not a vector")
     found = []
     for part, bound in zip(parts, shape, strict=True):
-        found.append(within(integers(part, "coordinates"), bound, "coordinates"))
+        found.append(within(part, bound, "coordinates"))
         if found[-1].size != data.size:
             broken("there are not as many coordinates as values")
     return found

@@ -17,6 +17,7 @@ from tensoring._allowance import allowance
 from tensoring._errors import FormatError
 from tensoring.serializers import Array
 
+_ANY = (1 << 63) - 1
 _SIGNED = (np.dtype(np.int32), np.dtype(np.int64))
 
 
@@ -43,22 +44,25 @@ class Indices(NamedTuple):
     """A private copy of integers, and what they are."""
 
     array: Array
-    most: int  # the largest; what is negative counts as large
+    outside: bool  # one is not in range(bound)
     fall: bool  # one is smaller than the one before it, if order was asked for
 
 
-def integers(part: Array, what: str, *, order: bool = False) -> Indices:
+def integers(
+    part: Array, what: str, *, bound: int = _ANY, order: bool = False
+) -> Indices:
     """A private copy of a vector of int32 or int64."""
     if part.ndim != 1 or part.dtype not in _SIGNED:
         broken(f"{what} of type {part.dtype} and shape {part.shape}")
-    copy, most, fall = _core.private_indices(part, part.itemsize, order)
-    return Indices(np.frombuffer(copy, part.dtype), most, fall)
+    bound = min(bound, _ANY)
+    copy, outside, fall = _core.private_indices(part, part.itemsize, bound, order)
+    return Indices(np.frombuffer(copy, part.dtype), outside, fall)
 
 
-def within(indices: Indices, bound: int, what: str) -> Array:
-    """The indices, if all of them are in range(bound)."""
-    array = indices.array
-    if indices.most >= bound and array.size:
+def within(part: Array, bound: int, what: str) -> Array:
+    """A private copy of indices, all of them in range(bound)."""
+    array, outside, _ = integers(part, what, bound=bound)
+    if outside:
         broken(
             f"{what} from {array.min()} to {array.max()}, allowed are 0 to {bound - 1}"
         )

@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tensoring import _core
-from tensoring._allowance import allowing
+from tensoring._allowance import allow, end
 from tensoring._dtypes import Described, describe
 from tensoring._errors import ContentTypeError, Error, FormatError
 
@@ -219,8 +219,11 @@ def _decode_checked(one: Serializer, message: _core.Message) -> Any:
     failure: Error
     try:
         # Not the sum of the parts: they may lie over each other.
-        with allowing(message.nbytes, message.max_expansion, message.pickle):
+        token = allow(message.nbytes, message.max_expansion, message.pickle)
+        try:
             return one.deserialize(parts)
+        finally:
+            end(token)
     except Error as error:
         failure = error
     except ImportError as error:

@@ -386,6 +386,8 @@ def test_frames_of_other_types(queue: tr.ArenaQueue) -> None:
     for dtype in ("S1", "U1", "V3"):
         shape = json.dumps(text).encode()
         refused(queue, kind, shape, np.zeros(3, dtype), match="column of shape")
+    send(queue, kind, json.dumps(text).encode(), np.arange(3, dtype=">i4"))
+    assert queue.receive(1.0).sum().tolist() == [3]
     queue.send(pandas.DataFrame({"a": [1, 2]}, index=[5, 6]))
     message = queue.receive_message(1.0)
     found = serializers.decode(message)
