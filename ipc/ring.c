@@ -303,15 +303,19 @@ PATH int take_orphan(struct ring *ring, struct peer *me, struct ring_taken *take
 
 /* A slot that we shall claim, read, give back and most likely fill again: fetch its lines,
  * at once and to be written, instead of one after the other and each of them twice. */
-static void fetch(const struct ring *ring, uint32_t slot)
+PATH void fetch_record(const struct ring *ring, uint32_t slot)
 {
-    const uint8_t *record;
+    const struct slot_record *record = view_record(ring->view, slot);
 
-    if (slot >= ring->view->geo.slot_count)
-        return;
-    record = (const uint8_t *)view_record(ring->view, slot);
-    __builtin_prefetch(record, 1);
-    __builtin_prefetch(ring->view->base + view_payload_off(ring->view, slot), 1);
+    fetch_to_write(record); /* whatever is there: a fetch alone does no harm */
+    if (UNLIKELY(ring->is_inbox))
+        __builtin_prefetch((const void *)&record->where_even);
+}
+
+PATH void fetch(const struct ring *ring, uint32_t slot)
+{
+    fetch_record(ring, slot);
+    fetch_to_write(ring->view->base + view_payload_off(ring->view, slot));
 }
 
 /* What is received soon: its lines come while there is other work. */
@@ -332,7 +336,7 @@ PATH int claim(struct ring *ring, struct peer *me, uint64_t at, uint64_t cell,
     uint32_t slot = CELL_SLOT(cell);
     uint64_t word, want;
 
-    fetch(ring, slot);
+    fetch_record(ring, slot);
     if (!unclaimed(ring, at, cell, &word))
         return 0;
     want = slot_held(word, SLOT_RECEIVED, me);

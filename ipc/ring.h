@@ -44,6 +44,7 @@ struct ring {
     _Atomic uint64_t passed; /* local: what we last saw of the head */
     uint32_t max_deliveries;
     bool redeliver;
+    bool is_inbox; /* its messages lie in slots that were sent on: in their even place */
 };
 
 /* Queue a slot that @p me loaned or received. 0. -EAGAIN: no room; -ESHUTDOWN: sealed; then

@@ -42,15 +42,16 @@ bool slot_loan_this(struct peer *me, uint32_t slot)
 }
 
 /* Slots are freed in the order in which they went out, mostly: what is loaned soon lies in
- * the cache of who freed it. Fetch it, to be written, while there is other work. */
+ * the cache of who freed it. Fetch it while there is other work; to be read, as its holder may
+ * not be done with it. */
 static void fetch_ahead(const struct view *view, const struct slot_class *class,
                         uint32_t at)
 {
     uint32_t ahead = at + AHEAD < class->count ? at + AHEAD : 0;
     const uint8_t *record = (const uint8_t *)view_record(view, class->first_slot + ahead);
 
-    __builtin_prefetch(record, 1);
-    __builtin_prefetch(view->base + class->payload_off + ahead * class->stride, 1);
+    __builtin_prefetch(record);
+    __builtin_prefetch(view->base + class->payload_off + ahead * class->stride);
 }
 
 /* From the cursor on, once round. A hint that is wrong costs time, never correctness. */

@@ -166,8 +166,8 @@ static bool same_shape(const tr_tensor *tensor, const int64_t *shape)
     return true;
 }
 
-void descriptor_write_plain(struct message *message, const tr_tensor_spec *spec,
-                            const struct plan *plan)
+PATH void write_plain(struct message *message, const tr_tensor_spec *spec,
+                      const struct plan *plan)
 {
     const struct view *view = &message->arena->view;
     struct slot_record *record = view_record(view, message->slot);
@@ -198,6 +198,19 @@ void descriptor_write_plain(struct message *message, const tr_tensor_spec *spec,
     message->base = view->base;
     message->first_type = type;
     message->first_offset = 0;
+}
+
+void descriptor_write_plain(struct message *message, const tr_tensor_spec *spec,
+                            const struct plan *plan)
+{
+    write_plain(message, spec, plan);
+}
+
+int descriptor_write_again(struct message *message, const tr_tensor_spec *spec,
+                           const struct plan *plan)
+{
+    write_plain(message, spec, plan);
+    return 0;
 }
 
 void descriptor_move_first(const struct view *view, uint32_t slot, uint64_t offset)

@@ -22,6 +22,10 @@ bool descriptor_plan_plain(const tr_tensor_spec specs[], size_t n, struct plan *
 void descriptor_write_plain(struct message *message, const tr_tensor_spec *spec,
                             const struct plan *plan);
 
+/* The same for a message that had others: apart, so that the one of a loan is inlined. */
+int descriptor_write_again(struct message *message, const tr_tensor_spec *spec,
+                           const struct plan *plan);
+
 /* Whether the plan fits slots of that class. */
 bool descriptor_fits(const struct slot_class *class, const struct plan *plan);
 

@@ -97,6 +97,7 @@ static int inbox_make(struct tr_arena *arena, struct inbox **out)
         inbox_free(inbox);
         return result;
     }
+    inbox->queue->ring.is_inbox = true;
     *out = inbox;
     return 0;
 }

@@ -243,11 +243,12 @@ int message_respec(struct message *message, const tr_tensor_spec specs[], size_t
 {
     const struct view *view = &message->arena->view;
     struct plan plan = {0};
-    int result = descriptor_plan(specs, n, &plan);
+    bool plain = specs && descriptor_plan_plain(specs, n, &plan);
+    int result = plain ? 0 : descriptor_plan(specs, n, &plan);
 
     if (result < 0)
         return result;
-    if (!descriptor_fits(&view->geo.classes[view_class_of(view, message->slot)], &plan))
+    if (!descriptor_fits(&view->geo.classes[message->class], &plan))
         return tr_fail(TR_EMSGSIZE,
                        "describe: %lu bytes of payload and %lu of descriptors do not fit "
                        "in a slot of %lu; loan another message",
@@ -255,6 +256,8 @@ int message_respec(struct message *message, const tr_tensor_spec specs[], size_t
                        (unsigned long)message_capacity(message));
     ASSERT_HELD(&message->arena->peer, view_record(view, message->slot));
     scrub(view, message->slot, &plan);
+    if (plain)
+        return descriptor_write_again(message, specs, &plan);
     descriptor_write(view, message->slot, specs, n, &plan);
     return descriptor_read(message, view->base);
 }

@@ -213,18 +213,32 @@ void message_set_content(struct message *message, uint32_t content)
     shm_put(&record->tensors, rest | (uint64_t)content << 16);
 }
 
-void message_begin_head(struct message *message)
+/* These words lie in a line of their own. To write what is there already would take it from
+ * who has read it. */
+static void put_other(_Atomic uint64_t *word, uint64_t value)
+{
+    if (shm_get(word) != value)
+        shm_put(word, value);
+}
+
+void message_set_deadline(struct message *message, int64_t deadline_ns)
 {
     struct slot_record *record = record_of(message);
     uint64_t flags = shm_get(&record->tensors);
 
     ASSERT_HELD(&message->arena->peer, record);
+    put_other(&record->deadline_ns, (uint64_t)deadline_ns);
     if (flags & TENSORS_HEAD)
         return;
-    shm_put(&record->correlation_id, 0);
-    shm_put(&record->deadline_ns, 0);
-    shm_put(&record->published_ns, 0);
+    put_other(&record->correlation_id, 0);
+    put_other(&record->published_ns, 0);
     shm_put(&record->tensors, flags | TENSORS_HEAD);
+}
+
+void message_begin_head(struct message *message)
+{
+    if (!(shm_get(&record_of(message)->tensors) & TENSORS_HEAD))
+        message_set_deadline(message, 0);
 }
 
 /* The parts that are there only if a flag says so. */

@@ -30,7 +30,6 @@ struct message {
     uint64_t sequence;   /* position in its channel */
     uint32_t deliveries; /* before this one */
     uint32_t sender;
-    struct pin pin; /* of a shared message */
     uint32_t count;
     uint32_t class;         /* of the slot; fixed, as are the next two */
     uint64_t payload_off;   /* from the start of the arena */
@@ -38,11 +37,12 @@ struct message {
     const uint8_t *base;    /* through which `first` was checked; NULL: it was not */
     uint64_t first_type, first_offset; /* the words from which `first` was made */
     tr_tensor *tensors;                /* &first, or more */
-    uint32_t room;                     /* of more */
-    uint32_t text_room;
+    tr_tensor first; /* up to its shape, the last that most messages touch */
     tr_tensor *more; /* kept for the next message of this slot */
     char *text;      /* names and descrs, likewise */
-    tr_tensor first;
+    uint32_t room;   /* of more */
+    uint32_t text_room;
+    struct pin pin; /* of a shared message */
 };
 
 static inline uint64_t holder_of(const struct peer *me)
@@ -173,6 +173,9 @@ void message_set_content(struct message *message, uint32_t content);
 /* Correlation id, deadline and time of a message that is ours are about to be written: what
  * an earlier user of the slot left there goes. */
 void message_begin_head(struct message *message);
+
+/* The same, and its deadline; 0: none. */
+void message_set_deadline(struct message *message, int64_t deadline_ns);
 
 /* The same for what would keep its requester from ever getting a reply. */
 int message_not_asked(const tr_message *given, const char *step, struct message **out);

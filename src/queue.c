@@ -276,12 +276,13 @@ static int open_received(tr_queue *queue, const struct ring_taken *taken,
     struct tr_arena *arena = queue->arena;
     struct message *message = message_of(arena, taken->slot);
     struct slot_record *record = view_record(&arena->view, taken->slot);
-    uint64_t tensors = shm_get(&record->tensors);
+    uint64_t tensors = shm_get(&record->tensors), route = shm_get(&record->reply_to);
     int result;
 
-    if (tensors &
-        TENSORS_HEAD) /* it lies in another line: a server asks for the deadline */
-        __builtin_prefetch((const void *)&record->deadline_ns);
+    if (UNLIKELY(route_is_request(route))) {
+        route_fetch(&arena->view, route);
+        fetch_to_write(&record->where_even); /* and deadline_ns: a reply goes there */
+    }
     message->sequence = taken->sequence;
     message->deliveries = SLOT_DELIVERIES(taken->word);
     message->sender = TENSORS_SENDER(tensors);

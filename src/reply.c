@@ -4,6 +4,7 @@
 
 #include "ipc/os.h"
 #include "ipc/owned.h"
+#include "ipc/path.h"
 #include "src/descriptor.h"
 #include "src/error.h"
 #include "src/message.h"
@@ -58,7 +59,8 @@ int64_t tr_remaining_ns(const tr_message *given)
     return message ? remaining(message) : 0;
 }
 
-static int check_request(const tr_message *given, const char *step, struct message **out)
+static RARE int no_request(const tr_message *given, const char *step,
+                           struct message **out)
 {
     const struct message *message = message_known(given);
     int result = message ? arena_enter(message->arena) : 0;
@@ -68,6 +70,18 @@ static int check_request(const tr_message *given, const char *step, struct messa
     if (result == 0 && !message_is_request(*out))
         result = tr_fail(TR_EINVAL, "%s: nobody waits for a reply to this message", step);
     return result;
+}
+
+static inline int check_request(const tr_message *given, const char *step,
+                                struct message **out)
+{
+    struct message *message = message_known(given);
+
+    *out = message;
+    return LIKELY(message && arena_is_joined(message->arena) &&
+                  message_is_ours(message) && message_is_request(message))
+               ? 0
+               : no_request(given, step, out);
 }
 
 /* Whether its deadline has not come. */
@@ -163,10 +177,8 @@ int tr_request_reuse(tr_message *given, const tr_tensor_spec specs[], size_t n)
     deadline = deadline_of(request);
     spoil(request);
     result = message_respec(request, specs, n);
-    if (deadline) { /* it stays the requester's */
-        message_begin_head(request);
-        shm_put(&record_of(request)->deadline_ns, (uint64_t)deadline);
-    }
+    if (deadline) /* it stays the requester's */
+        message_set_deadline(request, deadline);
     return result;
 }
 

@@ -113,12 +113,10 @@ static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *given,
     if (result < 0)
         return result;
     ASSERT_HELD(&queue->arena->peer, record);
-    if (deadline_ns < INT64_MAX) {
-        message_begin_head(message);
-        shm_put(&record->deadline_ns, (uint64_t)deadline_ns);
-    } else if (shm_get(&record->tensors) & TENSORS_HEAD) {
-        shm_put(&record->deadline_ns, 0); /* the sender's own: servers would go by it */
-    }
+    if (deadline_ns < INT64_MAX)
+        message_set_deadline(message, deadline_ns);
+    else if (shm_get(&record->tensors) & TENSORS_HEAD)
+        message_set_deadline(message, 0); /* the sender's own: servers would go by it */
     shm_put(&record->reply_to, route_word(inbox->queue->ring.index, *ticket));
     result = tr_queue_send(handle_of(queue), given, timeout_ns);
     if (result < 0) {
