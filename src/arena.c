@@ -225,14 +225,39 @@ static int take_entry(struct tr_arena *arena, bool patient)
     return result;
 }
 
+/* Entries that wait for what drives a device of a dead process: ipc/device.h. */
+static uint32_t draining(const struct view *view)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < view->geo.participant_count; i++)
+        /* E4 acquire: as in participant.c. */
+        count += PARTICIPANT_STATE(shm_load(&view_participant(view, i)->word, E4_LOOK)) ==
+                 PARTICIPANT_DRAINING;
+    return count;
+}
+
+static int explain_full(const struct view *view)
+{
+    uint32_t waiting = draining(view), all = view->geo.participant_count;
+
+    if (waiting)
+        return tr_fail(
+            TR_EUSERS,
+            "of %u participant entries %u are taken by living processes, and %u wait for "
+            "devices of dead ones: somebody has a descriptor of theirs "
+            "(tr_arena_device_fd()) open",
+            all, all - waiting, waiting);
+    return tr_fail(TR_EUSERS,
+                   "all %u participant entries are taken by living processes; create the "
+                   "arena with a larger max_participants (twice the workers and some)",
+                   all);
+}
+
 static int explain_join(const struct tr_arena *arena, int result)
 {
     if (result == -EUSERS || result == -EBUSY)
-        return tr_fail(
-            TR_EUSERS,
-            "all %u participant entries are taken by living processes; create the "
-            "arena with a larger max_participants (twice the workers and some)",
-            arena->view.geo.participant_count);
+        return explain_full(&arena->view);
     if (result == -ESTALE)
         return tr_fail(TR_ENOENT, "the arena was removed: all that had joined it were "
                                   "dead or gone; attach again, or create it");

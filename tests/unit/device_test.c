@@ -92,6 +92,21 @@ static void wait_for_device(uint32_t who)
         continue;
 }
 
+/* Those who want to join are told that it is not the living alone. */
+static void says_who_keeps_the_entries(void)
+{
+    const struct view *view = &arena_known(arena)->view;
+    tr_arena *others[MAX_PARTICIPANTS], *one_more;
+    uint32_t count = 0;
+
+    while (count + 2 < view->geo.participant_count)
+        assert_ok(tr_arena_attach_fd(&others[count++], view->lock_fd));
+    assert_int_equal(tr_arena_attach_fd(&one_more, view->lock_fd), TR_EUSERS);
+    assert_detail("1 wait for devices of dead ones");
+    while (count > 0)
+        tr_arena_close(others[--count]);
+}
+
 static void marked_slots_wait_for_their_device(void **state)
 {
     int device[2];
@@ -121,6 +136,7 @@ static void marked_slots_wait_for_their_device(void **state)
     /* Nobody has to be looked at while the device goes on. */
     assert_int_equal(watch_quiet(&arena_known(arena)->peer), quiet);
     assert_int_equal(state_of(1), PARTICIPANT_DRAINING);
+    says_who_keeps_the_entries();
     assert_int_equal(stats_of(arena).slots_free, 1);
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
     assert_int_equal(first_i64(message), 11);
