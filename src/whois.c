@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ipc/os.h"
+#include "ipc/participant.h"
 
 /* Field 3 of /proc/PID/stat (proc(5)); 0 if it can't be read. */
 static char state_of(uint32_t pid)
@@ -34,9 +35,14 @@ const char *whois_state(const struct view *view, uint32_t me, uint32_t who)
 {
     struct participant *entry;
 
-    if (who >= view->geo.participant_count || os->dead(view, who))
+    if (who >= view->geo.participant_count)
         return "dead";
     entry = view_participant(view, who);
+    /* E4 acquire: as in participant.c. */
+    if (PARTICIPANT_STATE(shm_load(&entry->word, E4_LOOK)) == PARTICIPANT_DRAINING)
+        return "dead, but its device has not stopped";
+    if (os->dead(view, who))
+        return "dead";
     if (shm_get(&entry->pid_ns) != shm_get(&view_participant(view, me)->pid_ns))
         return "in another pid namespace";
     switch (state_of(shm_get(&entry->pid))) {

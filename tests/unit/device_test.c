@@ -13,6 +13,7 @@
 #include "ipc/participant.h"
 #include "ipc/watch.h"
 #include "src/arena.h"
+#include "src/whois.h"
 
 static tr_arena *arena;
 static tr_queue *queue;
@@ -137,6 +138,8 @@ static void marked_slots_wait_for_their_device(void **state)
     assert_int_equal(watch_quiet(&arena_known(arena)->peer), quiet);
     assert_int_equal(state_of(1), PARTICIPANT_DRAINING);
     says_who_keeps_the_entries();
+    assert_string_equal(whois_state(&arena_known(arena)->view, 0, 1),
+                        "dead, but its device has not stopped");
     assert_int_equal(stats_of(arena).slots_free, 1);
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
     assert_int_equal(first_i64(message), 11);
