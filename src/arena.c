@@ -508,7 +508,7 @@ static int attach_once(tr_arena **out, const char *name, int fd,
     }
     result = segment_attach(name, fd, trust, &arena->view, &report);
     if (result < 0) {
-        result = explain_attach(result, name ? name : "(descriptor)", &report);
+        result = explain_attach("attach", result, name ? name : "(descriptor)", &report);
         handle_free(arena);
         return result;
     }

@@ -109,11 +109,10 @@ int explain_create(int result, const struct segment_wish *wish,
 /* Whose it is, and what would let us in. */
 static int explain_owner(const char *name, const struct segment_report *r)
 {
-    tr_fail(
-        TR_EACCES,
-        "attach %s: it belongs to user %lu (group %u, mode %04o), and we are user %lu; "
-        "was it made by somebody else first? ",
-        name, (unsigned long)r->found, r->gid, r->mode, (unsigned long)r->expected);
+    tr_fail(TR_EACCES,
+            "%s: it belongs to user %lu (group %u, mode %04o), and we are user %lu; "
+            "was it made by somebody else first? ",
+            name, (unsigned long)r->found, r->gid, r->mode, (unsigned long)r->expected);
     if (r->owner_would)
         tr_fail_more("To trust that user, attach with owner = %lu",
                      (unsigned long)r->found);
@@ -124,7 +123,8 @@ static int explain_owner(const char *name, const struct segment_report *r)
     return TR_EACCES;
 }
 
-/* @p name: quoted, or which descriptor it is; @p given: as it was given, or NULL. */
+/* @p name: the step, and the name quoted or which descriptor it is; @p given: as it was given,
+ * or NULL. */
 static int explain_refusal(const char *name, const char *given,
                            const struct segment_report *r)
 {
@@ -133,48 +133,47 @@ static int explain_refusal(const char *name, const char *given,
     switch (r->refusal) {
     case REFUSED_ABSENT:
         return tr_fail(TR_ENOENT,
-                       "attach %s: there is no " SEGMENT_DIRECTORY "/" SEGMENT_PREFIX
-                       "%s",
-                       name, given);
+                       "%s: there is no " SEGMENT_DIRECTORY "/" SEGMENT_PREFIX "%s", name,
+                       given);
     case REFUSED_KIND:
-        return tr_fail(TR_ECORRUPT, "attach %s: it is not an arena", name);
+        return tr_fail(TR_ECORRUPT, "%s: it is not an arena", name);
     case REFUSED_OWNER:
         return explain_owner(name, r);
     case REFUSED_SHORT:
-        return found == 0
-                   ? tr_fail(TR_EAGAIN, "attach %s: it is empty, still being made?", name)
-                   : tr_fail(TR_ECORRUPT, "attach %s: it has %lu bytes, fewer than %lu",
-                             name, found, expected);
+        return found == 0 ? tr_fail(TR_EAGAIN, "%s: it is empty, still being made?", name)
+                          : tr_fail(TR_ECORRUPT, "%s: it has %lu bytes, fewer than %lu",
+                                    name, found, expected);
     case REFUSED_UNREADY:
         return tr_fail(TR_EABANDONED,
-                       given ? "attach %s: its creator died before it was ready; "
+                       given ? "%s: its creator died before it was ready; "
                                "tr_arena_unlink() removes the name"
-                             : "attach %s: it is no arena, or its creator died before it "
+                             : "%s: it is no arena, or its creator died before it "
                                "was ready; close it",
                        name);
     case REFUSED_LAYOUT:
-        return tr_fail(TR_ELAYOUT, "attach %s: layout %lu, this library speaks %lu", name,
-                       found, expected);
+        return tr_fail(TR_ELAYOUT, "%s: layout %lu, this library speaks %lu", name, found,
+                       expected);
     case REFUSED_FEATURES:
-        return tr_fail(TR_ELAYOUT, "attach %s: features 0x%lx, this library knows 0x%lx",
-                       name, found, expected);
+        return tr_fail(TR_ELAYOUT, "%s: features 0x%lx, this library knows 0x%lx", name,
+                       found, expected);
     default:
         return tr_fail(TR_ECORRUPT,
-                       "attach %s: its sizes do not fit together (it says %lu bytes, the "
+                       "%s: its sizes do not fit together (it says %lu bytes, the "
                        "file has %lu)",
                        name, found, expected);
     }
 }
 
-int explain_attach(int result, const char *given, const struct segment_report *report)
+int explain_attach(const char *step, int result, const char *given,
+                   const struct segment_report *report)
 {
     bool named = given[0] != '('; /* no arena's name begins so */
-    char name[TR_MAX_ARENA_NAME + 16];
+    char name[TR_MAX_ARENA_NAME + 32];
 
-    snprintf(name, sizeof(name), named ? "\"%s\"" : "%s", given);
+    snprintf(name, sizeof(name), named ? "%s \"%s\"" : "%s %s", step, given);
     if (result == -EACCES && report->refusal == REFUSED_KIND)
-        return tr_fail(TR_EACCES, "attach %s: it is not a regular file", name);
+        return tr_fail(TR_EACCES, "%s: it is not a regular file", name);
     if (report->refusal == REFUSED_KERNEL || report->refusal == REFUSED_NOT)
-        return tr_fail_errno(result, "attach %s", name);
+        return tr_fail_errno(result, "%s", name);
     return explain_refusal(name, named ? given : NULL, report);
 }

@@ -8,7 +8,9 @@
 /* The code of the interface, with its reason, for a result of ipc/. */
 int explain_create(int result, const struct segment_wish *wish,
                    const struct segment_report *report);
-int explain_attach(int result, const char *given, const struct segment_report *report);
+/* @p step: "attach", "look at". */
+int explain_attach(const char *step, int result, const char *given,
+                   const struct segment_report *report);
 
 /* TR_ENOSPC, and which limit leaves how much for @p what, and what to do. */
 int explain_shortage(const char *what, const struct shortage *shortage);

@@ -38,7 +38,7 @@ static int look(tr_look **out, const char *name, int fd, struct segment_report *
     result = look_open(fd, &handle->view, report);
     if (result < 0) {
         handle_free(handle);
-        return explain_attach(result, name, report);
+        return explain_attach("look at", result, name, report);
     }
     *out = handle_of(handle);
     return 0;
@@ -49,7 +49,8 @@ static int look_by_name(tr_look **out, const char *name)
     struct segment_report report = {0};
     int fd = look_file(name, &report);
 
-    return fd < 0 ? explain_attach(fd, name, &report) : look(out, name, fd, &report);
+    return fd < 0 ? explain_attach("look at", fd, name, &report)
+                  : look(out, name, fd, &report);
 }
 
 int tr_look_open(tr_look **out, const char *name)
@@ -62,7 +63,11 @@ int tr_look_open(tr_look **out, const char *name)
         return tr_fail(TR_ENAMETOOLONG, "arena name has %zu bytes, the limit is %d",
                        strlen(name), TR_MAX_ARENA_NAME);
     if (!*name || strchr(name, '/'))
-        return tr_fail(TR_EINVAL, "look: the name \"%s\" is empty or holds a /", name);
+        return tr_fail(
+            TR_EINVAL,
+            "look: the name \"%s\" is empty or holds a /; tr_look_open_fd() takes "
+            "what lies elsewhere",
+            name);
     cancel = uncancel_begin();
     result = look_by_name(out, name);
     uncancel_end(cancel);

@@ -12,7 +12,9 @@ enum { KEY_JSON = 0x200, KEY_DRY_RUN };
 
 static const struct argp_option json_option[] = {JSON, {0}};
 static const struct argp_option arena_options[] = {
-    JSON, {"pid", 'p', "PID", 0, "All arenas that this process has", 0}, {0}};
+    JSON,
+    {"pid", 'p', "PID", 0, "Instead of an arena: all that process PID has", 0},
+    {0}};
 static const struct argp_option gc_options[] = {
     JSON, {"dry-run", KEY_DRY_RUN, NULL, 0, "Say what would be removed", 0}, {0}};
 

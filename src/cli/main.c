@@ -22,7 +22,7 @@ static const struct command {
     {"plan", cmd_plan, "show which cores n workers would get"},
     {"run", cmd_run, "start n copies of a command, each on cores of its own"},
     {"doctor", cmd_doctor, "say what this machine and container allow"},
-    {"ls", cmd_ls, "list the named arenas"},
+    {"ls", cmd_ls, "list the arenas, named or not"},
     {"stat", cmd_stat, "counters and channels of an arena"},
     {"who", cmd_who, "participants of an arena"},
     {"reap", cmd_reap, "take over what dead participants of an arena held"},

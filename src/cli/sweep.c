@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "arena_args.h"
@@ -84,6 +86,12 @@ int cmd_reap(int argc, char **argv)
         argc, argv, WANTS_A_NAME, "Take over what dead participants of an arena held.");
     struct stat file;
 
+    if (strchr(args.name, '/')) {
+        fprintf(stderr,
+                "tensoring reap: a path is no name. An arena without a name is reaped by "
+                "the processes that have it\n");
+        return EX_USAGE;
+    }
     if (file_of(args.name, &file) == 0 && is_of_another(&file))
         return as_owner(&file, reap_and_say, &args) != 0;
     return reap_and_say(&args);

@@ -650,6 +650,7 @@ class Arenas(unittest.TestCase):
         self.assertEqual(len(json.loads(tensoring("stat", "-p", str(os.getpid()), "--json"))), 2)
         text = tensoring("stat", "-p", str(os.getpid()))
         self.assertIn("memfd:tensoring", text)
+        tensoring("reap", mine[0]["name"], code=64)
         self.assertIn(f"({self.name})", text)
         self.library.tr_arena_close(other)
         tensoring("who", self.name, "--pid", "1", code=64)
