@@ -74,8 +74,8 @@ enum {
     TR_ATTACH_GROUP = 1u << 0
 };
 
-/** Whose arenas to trust, besides those of the caller's own effective user and of root. Whoever
- *  takes a name first would else get what is sent to it. Start from TR_ATTACH_OPTIONS_INIT. */
+/** Whose arenas to trust, besides those of the caller's own effective user and of root. Any user
+ *  can be the first to take a name, and would get what is sent to it. Start from TR_ATTACH_OPTIONS_INIT. */
 typedef struct tr_attach_options {
     uint32_t struct_size; /**< sizeof(tr_attach_options) of the caller */
     uint32_t flags;       /**< TR_ATTACH_... */
@@ -151,8 +151,8 @@ TR_API TR_CHECK int tr_arena_create(tr_arena **out, const char *name_or_null,
  * own effective user and of root are trusted, those of others on request alone.
  *
  * @param options  NULL for defaults
- * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT (also: it was just removed), TR_EACCES (the
- *         mode lets us not in, or its owner is not trusted: the detail says who it is, and
+ * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT (also: it was just removed), TR_EACCES (its
+ *         mode does not let us in, or its owner is not trusted: the detail says who it is, and
  *         which option would trust it),
  *         TR_EAGAIN (still being made), TR_EABANDONED, TR_ELAYOUT, TR_ECORRUPT, TR_EUSERS,
  *         TR_ENFILE, TR_ENOMEM.
@@ -166,7 +166,7 @@ TR_API TR_CHECK int tr_arena_attach(tr_arena **out, const char *name,
 /**
  * Attach by a descriptor of the arena that was inherited or received (SCM_RIGHTS). The
  * descriptor is duplicated; the caller keeps its own. Its owner and mode are not asked: a name
- * can be taken by anybody, a descriptor comes from whom the caller has it from.
+ * can be taken by anybody, the process that gave the descriptor answers for it.
  * @return as tr_arena_attach().
  * Owner: the caller. Threads: any. Progress, Syscalls, Crash: as tr_arena_attach().
  */

@@ -230,10 +230,10 @@ class Arena(_core.Arena):
     ) -> Arena:
         """Attach to a named arena.
 
-        Arenas of the own user and of root are trusted. A name is anybody's who takes it first, with what is
-        sent to it, so arenas of others are trusted on request alone: `owner` is the
-        number of another user; `group` trusts what one of our groups may write, and not
-        everybody.
+        Arenas of this process's own user and of root are trusted. Any user can be the
+        first to take a name, and would get what is sent to it, so arenas of others are
+        trusted on request alone: `owner` is the number of another user; `group` trusts
+        an arena that one of our groups may write, and not everybody.
 
         With `allow_pickle` arbitrary objects may be sent and received by this handle, if
         the arena was made for them. A pickle runs code, so this lets everybody that can
@@ -255,8 +255,8 @@ class Arena(_core.Arena):
     ) -> Arena:
         """Attach by an inherited or received descriptor, which stays the caller's. It may be
         closed, unless this process may not open the arena's file itself (it has changed
-        its user, or there is no /proc). Options as in attach(). The owner is
-        not asked: the process that gave the descriptor answers for it."""
+        its user, or there is no /proc). Options as in attach(), but no
+        owner is asked for: the process that gave the descriptor answers for it."""
         return cls._attach_fd(fd, allow_pickle, _expansion(max_expansion))
 
     @staticmethod
