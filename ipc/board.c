@@ -185,7 +185,7 @@ static struct sight see(const struct board_key *key)
     return sight;
 }
 
-/* Before the key gets the version after the one that was seen. Who fails was too late: the
+/* Before the key gets the version after the one that was seen. A failure came too late: the
  * base is nearer already. */
 static void keep_near(struct board_key *key, const struct sight *seen)
 {
@@ -208,7 +208,7 @@ static bool replace(const struct board *board, struct board_key *key,
     keep_near(key, seen);
     /* E11 release: pairs with look(). E9: before the old slot is retired. E3: before the
      * look for sleepers. */
-    /* Who loses sees the cell again: a lost compare-and-swap orders nothing. */
+    /* A loser sees the cell again: a lost compare-and-swap orders nothing. */
     if (!shm_cas(&key->cell, &cell, next_cell(seen->version, named), E11_PUT))
         return false;
     if (held)

@@ -10,7 +10,7 @@
  *
  * Keys are probed from their hash on, and never leave. Who needs a new one claims the first
  * entry that is not claimed, with hash and length; writes the key, each word by a
- * compare-and-swap from 0; says that it is ready; and looks whether it is its key. So whoever
+ * compare-and-swap from 0; says that it is ready; and looks whether it is its key. So a process that
  * finds a claimed entry of the same hash and length finishes it, and waits for nobody. Two
  * keys of one hash and length, written at once, could make a third out of both: then it is
  * nobody's, and both go on to other entries. The length must be the same, for a shorter key
@@ -19,7 +19,7 @@
  * The hash is keyed by a secret of the arena, see hash.h.
  *
  * A version has 64 bits. The cell has room for 43 of them; the others follow from the base,
- * which is never above the version, and never more than 2^40 + 1 below it: who would put a
+ * which is never above the version, and never more than 2^40 + 1 below it: a process that would put a
  * version that is further away first changes the base, by compare-and-swap, to the version
  * that it read together with it. One that was stopped meanwhile fails: the base has moved. */
 #ifndef TR_IPC_BOARD_H

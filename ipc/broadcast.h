@@ -26,7 +26,7 @@
  * holds of the lap before stays for others.
  *
  * A subscriber is alive while its participant has the incarnation that registered. The
- * entry of a dead one counts for nobody and is taken by the next. Who reaps it frees it all the
+ * entry of a dead one counts for nobody and is taken by the next. A reaper frees it all the
  * same: incarnations come back after 2^32 joins. */
 #ifndef TR_IPC_BROADCAST_H
 #define TR_IPC_BROADCAST_H

@@ -7,7 +7,7 @@
  * has one place: who makes it claims the first empty entry by a compare-and-swap that says
  * the hash; who comes to an entry of the same hash that is being made waits for it, and takes
  * over if the maker is dead. The incarnation in the word is cut off: so that a later one is not
- * taken for the maker, who reaps a maker marks the entry as abandoned: kind 0. The hash is
+ * taken for the maker, a reaper of a maker marks the entry as abandoned: kind 0. The hash is
  * keyed by a secret of the arena, see hash.h. */
 #ifndef TR_IPC_CHANNEL_H
 #define TR_IPC_CHANNEL_H
@@ -38,7 +38,7 @@ struct channel_wish {
  * maker lives and is not ready; -EEXIST: of another kind; -EBADMSG. */
 int channel_open(struct peer *me, const struct channel_wish *wish, uint32_t *index);
 
-/* For the reaper: if @p who was making it, it is for others to make. */
+/* For the reaper: if participant @p who was making it, others may make it. */
 void channel_abandon(const struct view *view, uint32_t index, uint32_t who, uint32_t inc);
 
 /* A checked sight of the ring of a queue. 0, -EBADMSG. */

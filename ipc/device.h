@@ -33,7 +33,7 @@ int device_lock_last(const struct view *view, uint32_t who);
 /* Whether anybody holds that lock. True also if it can't be known. */
 bool device_busy(const struct view *view, uint32_t who);
 
-/* relaxed: who asks has seen the end of who marked it, or is it. */
+/* relaxed: the asker has seen the end of the one that marked it, or is that one. */
 static inline bool device_marked(const struct view *view, uint32_t slot, uint64_t word)
 {
     uint64_t memory = shm_get(&view_record(view, slot)->memory);
@@ -41,7 +41,7 @@ static inline bool device_marked(const struct view *view, uint32_t slot, uint64_
     return memory & MEMORY_DEVICE && memory >> 32 == SLOT_GENERATION(word);
 }
 
-/* By who holds the slot. The mark names the slot's generation: it ends when the slot is queued
+/* By the slot's holder. The mark names the slot's generation: it ends when the slot is queued
  * or freed, by itself. */
 static inline void device_mark(const struct view *view, uint32_t slot)
 {
@@ -60,7 +60,7 @@ static inline void device_unmark(const struct view *view, uint32_t slot)
     shm_put(&record->memory, shm_get(&record->memory) & MEMORY_RESIDENT);
 }
 
-/* Whether who holds the slot has marked it. */
+/* Whether the slot's holder has marked it. */
 static inline bool device_marked_here(const struct view *view, uint32_t slot)
 {
     return device_marked(view, slot, shm_get(&view_record(view, slot)->owner));

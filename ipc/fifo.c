@@ -171,7 +171,7 @@ uint64_t fifo_inode(int fd)
     return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) ? st.st_ino : 0;
 }
 
-/* Who closes all descriptors, as daemons do, may have another file by the number. */
+/* A process that closes all descriptors may have another file by the number. */
 static bool still_open(int fd, uint64_t ino)
 {
     return fd >= 0 && ino != 0 && fifo_inode(fd) == ino;

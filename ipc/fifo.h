@@ -26,7 +26,7 @@ struct fifo_cache {
     struct {
         uint64_t key;
         int fd;       /* + 1, 0: not open */
-        uint64_t ino; /* of the FIFO, lest the number has become another file's */
+        uint64_t ino; /* of the FIFO, in case the number is another file's by now */
         bool writer;  /* we may not read: writing to one that died is a signal */
     } of[MAX_PARTICIPANTS];
 };
@@ -57,7 +57,7 @@ void fifo_remove(const struct view *view, uint64_t key);
 bool fifo_ring(const struct view *view, struct fifo_cache *cache, uint32_t who,
                uint64_t key);
 
-/* The same without the cache, for whoever can't have it now. */
+/* The same without the cache, for callers that can't have it now. */
 bool fifo_ring_once(const struct view *view, uint64_t key);
 
 /* Make it unreadable. */

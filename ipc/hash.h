@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* hash.h - a hash of words with a secret of the arena: who may choose names and keys, but does
+/* hash.h - a hash of words with a secret of the arena: one that may choose names and keys, but does
  * not know the secret, can't choose two of one hash.
  *
  * The words are folded by multiplying with half of the secret and adding the halves of the

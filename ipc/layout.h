@@ -171,7 +171,7 @@ struct slot_record {
     _Atomic uint64_t content_type[SMALL_TEXT / 8];
     _Atomic uint64_t name[SMALL_TEXT / 8];  /* of the first tensor */
     _Atomic uint64_t descr[SMALL_TEXT / 8]; /* of the first tensor */
-    _Atomic uint64_t memory;                /* MEMORY_..., by who holds the slot */
+    _Atomic uint64_t memory;                /* MEMORY_..., by the slot's holder */
     _Atomic uint64_t reply_code;            /* with TENSORS_ERROR: what the server said */
     _Atomic uint64_t reserved[1];
 };

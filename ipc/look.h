@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* look.h - a private copy of an arena's tables, for those who only look.
+/* look.h - a private copy of an arena's tables, for callers that only look.
  *
  * The copy is read, not mapped: what a stranger truncates under us is a short read and no
  * SIGBUS, and nothing in it can change between a check and its use. Its view is good for

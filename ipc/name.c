@@ -46,7 +46,7 @@ bool name_leads_to(const struct view *view, const char *name)
            leads_to(path, &st);
 }
 
-/* Who holds the lock says so in the arena, for those who can't have it. A file that is no arena is
+/* The holder of the lock says so in the arena, for those that can't have it. A file that is no arena is
  * left as it is. */
 #define NAMER_AT (sizeof(struct control) + offsetof(struct live, namer))
 

@@ -3,12 +3,12 @@
  *
  * A name and the file behind it are two things: what was true of the file when it was looked at
  * need not be true of the file that has the name a moment later. Three rules keep them together:
- *  - who creates an arena has joined it before it gets its name, which linkat() gives only if
+ *  - a creator of an arena has joined it before it gets its name, which linkat() gives only if
  *    it is free. So a named arena that nobody uses is one that was left;
- *  - who removes the name of a file holds a lock of that very file (LOCK_NAME) and has seen
+ *  - a process that removes the name of a file holds a lock of that very file (LOCK_NAME) and has seen
  *    that the name still leads to it. As nobody else may change the name meanwhile, it is
  *    the right one that goes;
- *  - an arena is closed to newcomers (participant.h) before its name is taken away unasked. Who
+ *  - an arena is closed to newcomers (participant.h) before its name is taken away unasked. One that
  *    meets a closed arena removes its name in place of one that was killed on the way.
  *
  * Nobody waits for the lock without an end: one that was stopped with it keeps the name, and

@@ -95,7 +95,7 @@
 #define E10_SCAN  memory_order_seq_cst
 #endif
 
-/* E11: slot record and payload written -> read by who pins the shared slot. The slot's word
+/* E11: slot record and payload written -> read by the process that pins the shared slot. The slot's word
  * is filled with release; the cell is put and looked at with seq_cst because that also is the
  * change, and the look, of E3, E9 and E13. */
 #ifdef TR_WEAKEN_E11
@@ -120,7 +120,7 @@
 #define E14_PASS memory_order_release
 #define E14_LOOK memory_order_acquire
 
-/* E15: entry made live -> seen by who closes the arena to newcomers; or else the newcomer sees
+/* E15: entry made live -> seen by the process that closes the arena to newcomers; or else the newcomer sees
  * it closed. Atomics on both ends: no TSan mutant. */
 #define E15_JOIN  memory_order_acq_rel
 #define E15_LOOK  memory_order_acquire

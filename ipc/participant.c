@@ -294,7 +294,7 @@ void participant_renew(const struct peer *me)
         life_renew(&me->life, me->view->lock_fd);
 }
 
-/* Whether nobody who uses it may live. */
+/* Whether none of its users may live. */
 static bool unused(const struct view *view, bool crashed)
 {
     bool dead = false;
@@ -315,10 +315,10 @@ static bool unused(const struct view *view, bool crashed)
 enum admission participant_close_arena(const struct view *view, bool crashed)
 {
     _Atomic uint64_t *admission = &view_live(view)->admission;
-    /* E15 acquire: whoever is counted has a live entry, which is seen below. */
+    /* E15 acquire: each that is counted has a live entry, which is seen below. */
     uint64_t seen = shm_load(admission, E15_LOOK);
 
-    /* E15: one more join, and it is another word; a joiner who comes later finds it closed. */
+    /* E15: one more join, and it is another word; a joiner that comes later finds it closed. */
     if (!(seen & ADMISSION_IS_CLOSED) && unused(view, crashed) &&
         shm_cas(admission, &seen, seen | ADMISSION_IS_CLOSED, E15_CLOSE))
         return ADMISSION_CLOSED;

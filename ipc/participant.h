@@ -16,7 +16,7 @@
  * leaked into a child. For a lock of the lesser kind both must be so.
  *
  * Admission: a word of the arena, {closed, joins}. To join is to make the entry LIVE and then to
- * count oneself there, which fails once the arena is closed. Who closes it has read the count
+ * count oneself there, which fails once the arena is closed. The one that closes it has read the count
  * before it found every entry free or dead, and changes that count and no other: so nobody
  * comes in unseen, and nobody waits for anybody. Closed is for ever: then the name goes. */
 #ifndef TR_IPC_PARTICIPANT_H
@@ -49,7 +49,7 @@ int participant_join(struct peer *me);
  * False: it has changed hands. */
 bool participant_enter(struct peer *me, uint32_t i, uint64_t word);
 
-/* After that: counted among those who joined. False: the arena is closed, so leave again. */
+/* After that: counted among those that joined. False: the arena is closed, so leave again. */
 bool participant_admitted(const struct view *view);
 
 /* Give the lock back, once the entry has been swept. */
@@ -67,7 +67,7 @@ bool participant_dead(const struct view *view, uint32_t i);
 /* What closing the arena came to. */
 enum admission { ADMISSION_OPEN, ADMISSION_CLOSED };
 
-/* Close the arena if nobody who uses it lives; @p crashed: only if somebody left without saying
+/* Close the arena if none of its users lives; @p crashed: only if somebody left without saying
  * so. ADMISSION_CLOSED also if it was closed before. */
 enum admission participant_close_arena(const struct view *view, bool crashed);
 

@@ -287,7 +287,7 @@ static void reap_one(struct peer *me, uint32_t who, uint64_t word,
     sweep_entry(&sweep);
 }
 
-/* Of a claimed entry. That a device is done is final: who could begin anything is dead. */
+/* Of a claimed entry. That a device is done is final: the process that could begin anything is dead. */
 static bool due(const struct view *view, uint32_t i, uint64_t word)
 {
     return PARTICIPANT_STATE(word) == PARTICIPANT_DRAINING ? !os->busy(view, i)

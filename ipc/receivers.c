@@ -26,7 +26,7 @@ void receivers_forget(const struct view *view, uint32_t who)
     for (uint32_t i = 0; i < view->geo.channel_count; i++)
         if (CHANNEL_KIND(shm_get(&view_channel(view, i)->word)) == CHANNEL_QUEUE &&
             shm_get(word_of(view, i, who)) & bit_of(who))
-            /* relaxed: who enters next comes after, by E7. */
+            /* relaxed: the next in this entry comes after, by E7. */
             shm_and(word_of(view, i, who), ~bit_of(who), memory_order_relaxed);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* receivers.h - who receives from a queue: one bit for each participant, set when it first
+/* receivers.h - which participants receive from a queue: one bit for each, set when it first
  * asks for a message, taken away when it leaves or has been reaped. For reports: nothing that
  * the queue does depends on it. */
 #ifndef TR_IPC_RECEIVERS_H

@@ -22,7 +22,7 @@
  * Either the server's look finds that the ticket has ended, or the put came before the end,
  * and the requester's look finds the reply. The reaper does for the dead what a requester does
  * that gives up. A requester that is stopped between its steps leaves a reply that nobody
- * waits for, and so does a server, or a request that two servers have answered: anybody who
+ * waits for, and so does a server, or a request that two servers have answered: any process that
  * needs memory frees it. All of them change the whole word that they saw or put, so none can
  * take what has gone on to be another's.
  *
@@ -109,7 +109,7 @@ bool request_collect(const struct view *view, uint32_t c);
 bool request_is_good(const struct view *view, uint32_t slot);
 
 /* For the reaper. @p word is RECEIVED by a dead one, and not to be redelivered: tell the
- * requester. False: there is none who waits, or the word has changed. */
+ * requester. False: there is none that waits, or the word has changed. */
 bool request_bounce(const struct view *view, uint32_t slot, uint64_t word);
 
 /* For the reaper, before it sweeps the slots: all tickets of @p who end, and what was put into

@@ -307,7 +307,7 @@ static bool open_to_us(const struct stat *st)
     return geteuid() == 0 || (st->st_mode & bits) == bits;
 }
 
-/* Whose file we believe in: our own, root's, and that of whom the caller names. Not that of the
+/* Whose file we believe in: our own, root's, and that of the user that the caller names. Not that of the
  * user who came first with the name, even if we could open it. */
 static int check_owner(const struct stat *st, struct segment_trust trust,
                        struct segment_report *report)
@@ -549,7 +549,7 @@ void segment_detach(struct view *view)
     }
     view->base = NULL;
     view->readonly = NULL;
-    /* Who closes all descriptors, as daemons do, may have another file by that number. */
+    /* A process that closes all descriptors may have another file by that number. */
     if (segment_fd(view) >= 0)
         close(view->lock_fd);
     view->lock_fd = -1;

@@ -138,7 +138,7 @@ void shared_done(struct peer *me, const struct putting *putting)
     uint64_t seen = putting->word;
 
     /* E16 release: pairs with sweep_slots(). Without it a reaper could see SHARED and a cell
-     * that does not name the slot yet. Who replaced the cell meanwhile has done this for
+     * that does not name the slot yet. The one that replaced the cell meanwhile has done this for
      * us. */
     shm_cas(&view_record(me->view, putting->slot)->owner, &seen,
             shared_word(SLOT_SHARED, seen), E16_NAMED);

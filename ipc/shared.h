@@ -42,7 +42,7 @@ struct pin {
 int shared_pin(struct peer *me, _Atomic uint64_t *cell, uint64_t seen, uint32_t slot,
                struct pin *pin);
 
-/* Let go. Wakes who waits for memory. False: the pin was let go before. Lock-free. */
+/* Let go. Wakes those that wait for memory. False: the pin was let go before. Lock-free. */
 bool shared_unpin(struct peer *me, const struct pin *pin);
 
 /* A slot on its way into a cell. */

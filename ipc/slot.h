@@ -18,8 +18,8 @@
  *
  * Where the slot is, or came from, is a second word, and both must change in one step. So
  * there are two places, and the generation says which one counts: the odd one or the even
- * one. Who moves a slot writes the place that does not count, then the word with the next
- * generation. Who finds no room goes back by the generation after that: its place is the old
+ * one. A process that moves a slot writes the place that does not count, then the word with the next
+ * generation. One that finds no room goes back by the generation after that: its place is the old
  * one, untouched. A slot becomes free with an even generation, so that a plain send writes
  * the odd place, which lies in the line of the word. */
 #ifndef TR_IPC_SLOT_H
@@ -126,7 +126,7 @@ static inline uint64_t slot_came(uint64_t word)
     return SLOT_STATE(word) == SLOT_LOANED ? 0 : WHERE_CAME(SLOT_DELIVERIES(word));
 }
 
-/* The word of a slot that goes back to who held it as @p held says: two generations on. */
+/* The word of a slot that goes back to its holder, as @p held says: two generations on. */
 static inline uint64_t slot_back(uint64_t held, const struct peer *me)
 {
     return slot_word(SLOT_STATE(held), me->who, me->inc, SLOT_DELIVERIES(held),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* timens.h - one clock for all who share an arena: CLOCK_MONOTONIC of the initial time namespace.
+/* timens.h - one clock for all that share an arena: CLOCK_MONOTONIC of the initial time namespace.
  *
  * In another time namespace (unshare --time, a restored container) the clocks of a process are
  * shifted. Times in shared memory are those of the initial one: os.h adds and takes away the

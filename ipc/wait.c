@@ -53,7 +53,7 @@ static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attem
         if (result == -ETIMEDOUT)
             result = end_slice(me, ++naps, &slice);
         else
-            lookout_pass(me); /* who is often woken must look, too */
+            lookout_pass(me); /* one that is often woken must look, too */
         /* relaxed: set by the handle's owner before it waits. */
         if (result == -EINTR &&
             atomic_load_explicit(&me->interrupt, memory_order_relaxed))

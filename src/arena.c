@@ -104,8 +104,8 @@ static int take_classes(const tr_arena_options *options, struct segment_class *c
     return result;
 }
 
-/* A user who may read and not write could hold locks that keep others out, and everybody
- * who takes part has to write. */
+/* A user that may read and not write could hold locks that keep others out, and all that take
+ * part have to write. */
 static int check_mode(uint32_t mode)
 {
     uint32_t read = mode & 0444, write = mode & 0222;

@@ -60,7 +60,7 @@ static inline int arena_open(const tr_arena *given, const char *step,
                                              : handle_fail(given, step, "arena");
 }
 
-/* Not in a child that has not used it yet, nor in who was taken for dead. */
+/* Not in a child that has not used it yet, nor in one that was taken for dead. */
 static inline bool arena_is_joined(const struct tr_arena *arena)
 {
     /* acquire: pairs with arena_join(). */

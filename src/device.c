@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* device.c - for those who let devices write into slots. */
+/* device.c - for programs that let devices write into slots. */
 #include <tensoring/device.h>
 
 #include "ipc/device.h"

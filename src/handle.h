@@ -89,7 +89,7 @@ static inline void *handle_known(const void *given)
 {
     struct handle *handle = handle_address(given);
 
-    /* relaxed: who has a good handle was given it after this was written. */
+    /* relaxed: the owner of a good handle was given it after this was written. */
     return __builtin_expect(
                handle && atomic_load_explicit(&handle->now, memory_order_relaxed) ==
                              (uint64_t)(uintptr_t)given,

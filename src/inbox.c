@@ -241,10 +241,10 @@ static bool seize(struct inbox *inbox, uint64_t ticket, uint64_t *word)
                                           word_with(*word, PENDING_TAKING));
 }
 
-/* What came is here: whoever answers it once more is too late. */
+/* What came is here: another answer to it is too late. */
 static void answered(struct inbox *inbox, uint64_t ticket)
 {
-    /* relaxed: such an answer may be left to who needs memory. */
+    /* relaxed: such an answer may be left to a loan that needs memory. */
     shm_store(shared_word(inbox, ticket), 0, memory_order_relaxed);
 }
 
@@ -444,7 +444,7 @@ bool pending_expired(struct inbox *inbox, uint64_t *ticket, struct asking *askin
 
     if (now < atomic_load(&inbox->soonest_ns))
         return false;
-    /* Deadlines that come from here on are remembered anew, those from before are seen. */
+    /* Deadlines that come from here on are remembered again, those from before are seen. */
     atomic_store(&inbox->soonest_ns, INT64_MAX);
     for (uint32_t i = 0; i < TR_MAX_REQUESTS; i++) {
         uint64_t word = atomic_load(&inbox->pending[i].word), one;
@@ -459,7 +459,7 @@ bool pending_expired(struct inbox *inbox, uint64_t *ticket, struct asking *askin
             (void)remember(inbox, what.deadline_ns);
         }
     }
-    /* Who went to sleep meanwhile knew of none. */
+    /* A thread that went to sleep meanwhile knew of none. */
     if (atomic_load(&inbox->soonest_ns) < INT64_MAX)
         tell(inbox);
     return found;

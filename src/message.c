@@ -128,7 +128,7 @@ int message_not_asked(const tr_message *given, const char *step, struct message 
     return result;
 }
 
-/* The pins of who was taken for dead may be another's by now. */
+/* The pins of one that was taken for dead may be another's by now. */
 static int let_go(struct message *message, const tr_message *given)
 {
     struct tr_arena *arena = message->arena;

@@ -63,7 +63,7 @@ static inline struct message *message_known(const tr_message *given)
     struct message *message = handle_address(given);
     uint64_t handle = (uint64_t)(uintptr_t)given;
 
-    /* relaxed: local. Who has a good handle was given it after both were written. */
+    /* relaxed: local. The owner of a good handle was given it after both were written. */
     return __builtin_expect(
                message &&
                    atomic_load_explicit(&message->now, memory_order_relaxed) == handle &&
@@ -116,7 +116,7 @@ void message_introduce(struct tr_arena *arena, struct message *message, uint32_t
 static inline void message_take(struct tr_arena *arena, struct message *message,
                                 enum held held, uint64_t word)
 {
-    /* relaxed: local; who takes a slot or pin is alone. */
+    /* relaxed: local; the one that takes a slot or pin is alone. */
     uint64_t now = atomic_load_explicit(&message->now, memory_order_relaxed);
 
     message->held = held;

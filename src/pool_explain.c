@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pool_explain.c - whom the supervisor waits for, and why, as the detail of an error. */
+/* pool_explain.c - which worker the supervisor waits for, and why, as the detail of an error. */
 #include "src/error.h"
 #include "src/pool_inner.h"
 #include "src/process.h"

@@ -84,7 +84,7 @@ static inline struct tr_pool *pool_known(const tr_pool *given)
     return handle_known(given);
 }
 
-/* What the public functions do, for those who have the pointer. */
+/* What the public functions do, for callers that have the pointer. */
 int pool_resize(struct tr_pool *pool, uint32_t workers);
 int pool_reload(struct tr_pool *pool);
 void pool_drain(struct tr_pool *pool);
@@ -132,7 +132,7 @@ void pool_signal_child(tr_pool *pool, struct child *child, int signal);
  * that what will have these numbers is not closed by tr_pool_close(). A worker keeps ready. */
 void pool_close_own(tr_pool *pool, bool in_worker);
 
-/* Add to the error detail whom the pool waits for. */
+/* Add to the error detail which worker the pool waits for. */
 void pool_explain(const tr_pool *pool);
 
 /* In a worker: close the supervisor's own descriptors. */

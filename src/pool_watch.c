@@ -4,7 +4,7 @@
  * A number may be lost: the program closes a descriptor that it takes for its own, and opens
  * another file under it. So a pidfd is used only after epoll has said that the number still
  * is the file that was registered; else it is opened again from the pid. That is good until
- * we have waited for the child, who is ours alone. As long as there is no descriptor to be
+ * we have waited for the child, which is ours alone. As long as there is no descriptor to be
  * had, the pid itself stands for it, and the look that comes every second finds the death. */
 #include <errno.h>
 #include <signal.h>

@@ -13,7 +13,7 @@ struct tr_queue {
     struct handle handle;
     struct tr_arena *arena;
     struct ring ring;
-    _Atomic uint64_t receiver; /* local: holder_of() who has said that it receives */
+    _Atomic uint64_t receiver; /* local: holder_of() of one that says that it receives */
     bool stamp;
     char name[TR_MAX_CHANNEL_NAME + 1];
 };

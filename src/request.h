@@ -68,8 +68,8 @@ int pending_take(struct inbox *inbox, uint64_t ticket, uint32_t *slot);
 /* What came for any asynchronous one. 0, -EAGAIN. */
 int pending_take_any(struct inbox *inbox, uint64_t *ticket, uint32_t *slot);
 
-/* Added to the sentence of an error: who has the request in hand that may be in @p slot; who
- * serves a queue; and who has how many of its messages, for which all slots are looked at. */
+/* Added to the sentence of an error: which process has the request in hand that may be in @p slot;
+ * how many serve a queue; and which have how many of its messages, for which all slots are looked at. */
 void request_explain_one(const struct tr_arena *arena, uint32_t slot, uint64_t route);
 void request_explain_service(const struct tr_arena *arena, uint32_t channel);
 void request_explain_queue(const struct tr_arena *arena, uint32_t channel);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* request_explain.c - why there is no reply: who serves, who has what in hand. */
+/* request_explain.c - why there is no reply or room: how many serve, which process has what in hand. */
 #include "ipc/receivers.h"
 #include "src/arena.h"
 #include "src/error.h"

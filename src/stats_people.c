@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* stats_people.c - who holds what: the entries of participants, and what /proc knows of them. */
+/* stats_people.c - which process holds what: entries of participants, and what /proc knows. */
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -27,7 +27,7 @@ Shared *shared_of(PyObject *arena)
     return NULL;
 }
 
-/* What whoever opens a handle lets messages do. Nothing in shared memory can add to it. */
+/* What the opener of a handle lets messages do. Nothing in shared memory can add to it. */
 struct consent {
     int pickle;
     unsigned int max_expansion;

@@ -50,7 +50,7 @@ typedef struct Shared {
     tr_arena *arena;
     size_t users;
     bool closed;
-    bool pickle;                /* the arena and who opened this handle allow it */
+    bool pickle;                /* the arena and this handle's opener allow it */
     unsigned int max_expansion; /* of a message that is decoded, times its size */
 } Shared;
 

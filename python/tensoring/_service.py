@@ -36,8 +36,8 @@ class Service:
     event loops `await svc.serve_async(fn)` and `await svc.call_async(x)`.
 
     A call ends in exactly one way: a reply, RemoteError if the function raised, PeerDied
-    if every server that tried it died, or Timeout, which says how many serve and which has the
-    request in hand. A late reply is never taken for another's."""
+    if every server that tried it died, or Timeout, which says how many serve and which
+    process has the request in hand. A late reply is never taken for another's."""
 
     def __init__(self, queue: ArenaQueue) -> None:
         self._queue = queue

@@ -40,11 +40,11 @@ void each_anonymous(place_visitor *visit, void *context);
 /* All that process @p pid has. 0, or 1 after a complaint: it can't be looked into. */
 int each_of_process(uint32_t pid, place_visitor *visit, void *context);
 
-/* How it is with an arena: "alive", "dead" (nobody who lives is in it), or why it can't be
+/* How it is with an arena: "alive", "dead" (no living process is in it), or why it can't be
  * said; then *alive is -1. */
 const char *place_condition(const char *place, int *alive);
 
-/* Whether nobody who lives is in it. */
+/* Whether no living process is in it. */
 bool place_is_dead(const struct place *place);
 
 /* Look at it. A TR_E... code. */

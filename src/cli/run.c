@@ -152,7 +152,7 @@ static void note_death(const tr_pool_death *death, void *context)
     }
     if (!run->quiet && (death->signal || death->exit_code != 0))
         tell(death);
-    if (death->restart_ns < 0 && !run->draining) { /* the worst of those who stay away */
+    if (death->restart_ns < 0 && !run->draining) { /* the worst of those that stay away */
         int code = death->signal ? 128 + death->signal : death->exit_code;
 
         run->exit_code = code > run->exit_code ? code : run->exit_code;
