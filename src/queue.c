@@ -60,7 +60,10 @@ static int explain_open(struct tr_arena *arena, const char *name, int result)
                        "after 1 s; is it stopped?",
                        name);
     case -EEXIST:
-        return tr_fail(TR_EINVAL, "channel \"%s\" is of another kind", name);
+        return tr_fail(TR_EINVAL,
+                       "channel \"%s\" is of another kind (queue, broadcast or "
+                       "board); choose another name",
+                       name);
     default:
         return tr_fail(TR_ECORRUPT, "channel \"%s\": its entry breaks a rule", name);
     }
