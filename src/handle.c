@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define TR_SRC_HANDLE_C
 #include "src/handle.h"
 
 #include <string.h>

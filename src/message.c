@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define TR_SRC_MESSAGE_C
 /* message.c - what a user does with a message that it has. */
 #include "src/message.h"
 

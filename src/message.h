@@ -154,6 +154,11 @@ static inline bool message_is_ours(const struct message *message)
 /* What message_owned() has to say against it. */
 int message_disowned(const tr_message *given, const char *step);
 
+/* As in error.h: the analyzer can't know that it fails. */
+#if defined __clang_analyzer__ && !defined TR_SRC_MESSAGE_C
+#define message_disowned(...) ((message_disowned)(__VA_ARGS__), TR_EINVAL)
+#endif
+
 /* What @p given stands for, if this process may send or change it: 0, TR_EFORK, TR_EINVAL. */
 static inline int message_owned(const tr_message *given, const char *step,
                                 struct message **out)

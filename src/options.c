@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define TR_SRC_OPTIONS_C
 #include "src/options.h"
 
 #include <stdbool.h>

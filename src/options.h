@@ -19,6 +19,11 @@ int result_size_check(const void *given, size_t known, const char *step,
 /* TR_EINVAL: an argument that must not be NULL is. */
 int null_fail(const char *step, const char *what);
 
+/* As in error.h: the analyzer can't know that it fails. */
+#if defined __clang_analyzer__ && !defined TR_SRC_OPTIONS_C
+#define null_fail(...) ((null_fail)(__VA_ARGS__), TR_EINVAL)
+#endif
+
 /* A reserved field of the options must be 0. 0, TR_EINVAL. */
 int reserved_check(const char *step, uint32_t reserved);
 

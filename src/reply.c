@@ -139,7 +139,7 @@ int tr_reply(tr_message *asked, tr_message *answered)
     struct message *request = NULL, *reply = NULL;
     int result = check_request(asked, "reply", &request);
 
-    if (result < 0)
+    if (result != 0)
         return result;
     if (!answered || answered == asked)
         return answer_alone(request, asked, request);
@@ -172,7 +172,7 @@ int tr_request_reuse(tr_message *given, const tr_tensor_spec specs[], size_t n)
 
     if (result == 0 && !specs && n)
         result = null_fail("reuse", "specs");
-    if (result < 0)
+    if (result != 0)
         return result;
     deadline = deadline_of(request);
     spoil(request);
@@ -228,7 +228,7 @@ int tr_reply_error(tr_message *given, int32_t code, const char *text)
         result = tr_fail(TR_EINVAL, "reply error: code is 0, it must be another number");
     if (result == 0 && !message_claim(request, given))
         result = message_stale(given, "reply error");
-    if (result < 0)
+    if (result != 0)
         return result;
     result = answer_error(request, code, text);
     if (result < 0)

@@ -340,7 +340,7 @@ int tr_reply_wait(tr_arena *arena, uint64_t ticket, int64_t timeout_ns,
         result = null_fail("reply wait", "reply");
     if (reply)
         *reply = NULL;
-    if (result < 0)
+    if (result != 0)
         return result;
     result = try_take(&replying);
     if (result == -EAGAIN) {
@@ -394,7 +394,7 @@ int tr_reply_next(tr_arena *given, int64_t timeout_ns, uint64_t *ticket,
         *reply = NULL;
     if (ticket)
         *ticket = 0;
-    if (result < 0)
+    if (result != 0)
         return result;
     arena = replying.inbox->arena;
     sleeping.inbox = replying.inbox;
