@@ -28,6 +28,7 @@
 #include "src/options.h"
 #include "src/quota.h"
 #include "src/request.h"
+#include "src/text.h"
 #include "src/waitset.h"
 
 _Static_assert((int)TR_ARENA_POPULATE == (int)SEGMENT_POPULATE &&
@@ -60,12 +61,7 @@ static int check_name(const char *name)
         return tr_fail(
             TR_EINVAL,
             "arena name \"%s\" must begin with a letter, digit or _ and hold no /", name);
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-            return tr_fail(TR_EINVAL,
-                           "arena name \"%s\" holds the control character 0x%02x", name,
-                           (unsigned char)name[i]);
-    return 0;
+    return text_check("arena", "the name", name);
 }
 
 static int check_range(const char *what, uint64_t value, uint64_t low, uint64_t high)

@@ -10,6 +10,7 @@
 #include "src/message.h"
 #include "src/options.h"
 #include "src/queue.h"
+#include "src/text.h"
 
 #define FALLBACK_CAPACITY 1024
 
@@ -104,8 +105,17 @@ int board_enter(const tr_board *given, const char *step, const char *key,
     return arena_enter(board->arena);
 }
 
-int board_entry(tr_board *board, struct board_name *name, struct board_key **entry)
+int board_entry(tr_board *board, const char *key, struct board_name *name,
+                struct board_key **entry)
 {
+    int result;
+
+    *entry = board_find(&board->table, name);
+    if (__builtin_expect(*entry != NULL, 1))
+        return 0;
+    result = text_check("board", "the key", key);
+    if (result < 0)
+        return result;
     *entry = board_claim(&board->table, name);
     if (*entry)
         return 0;
@@ -131,7 +141,7 @@ static int put(tr_board *handle, const char *key, tr_message *given, uint64_t ex
                          "put: the message lies in another arena than board \"%s\"",
                          board->name);
     if (result == 0)
-        result = board_entry(board, &name, &entry);
+        result = board_entry(board, key, &name, &entry);
     if (result < 0)
         return result;
     arena_pulse(board->arena);
@@ -249,7 +259,7 @@ int tr_board_wait(tr_board *given, const char *key, uint64_t newer_than,
     if (result == 0)
         result = out ? timeout_check("wait", timeout_ns) : null_fail("wait", "out");
     if (result == 0)
-        result = board_entry(board, &name, &entry);
+        result = board_entry(board, key, &name, &entry);
     return result < 0 ? result
                       : board_wait_entry(board, key, entry, newer_than, timeout_ns, out,
                                          version);

@@ -39,7 +39,8 @@ int board_enter(const tr_board *given, const char *step, const char *key,
                 struct tr_board **out, struct board_name *name);
 
 /* Its entry, made if it is not there. 0, TR_ENOSPC. */
-int board_entry(tr_board *board, struct board_name *name, struct board_key **entry);
+int board_entry(tr_board *board, const char *key, struct board_name *name,
+                struct board_key **entry);
 
 /* Wait for a value that is newer. 0, or as tr_board_wait(). */
 int board_wait_entry(tr_board *board, const char *key, struct board_key *entry,

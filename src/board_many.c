@@ -50,6 +50,7 @@ static int find(struct snapshot *snapshot, const char *const keys[])
     for (size_t i = 0; i < snapshot->n; i++) {
         size_t length = keys[i] ? strlen(keys[i]) : 0;
         struct board_name name;
+        int result;
 
         if (length == 0 || length > TR_MAX_KEY)
             return tr_fail(length ? TR_ENAMETOOLONG : TR_EINVAL,
@@ -57,13 +58,10 @@ static int find(struct snapshot *snapshot, const char *const keys[])
                            board->name, i, length, TR_MAX_KEY);
         board_name(keys[i], length, &name);
         /* One that is not there is made: it could be put before the others are held. */
-        snapshot->items[i].entry = board_claim(&board->table, &name);
+        result = board_entry(board, keys[i], &name, &snapshot->items[i].entry);
         snapshot->items[i].held = false;
-        if (!snapshot->items[i].entry)
-            return tr_fail(TR_ENOSPC,
-                           "board \"%s\": all %u keys were used; make it with a larger "
-                           "capacity",
-                           board->name, board->table.count);
+        if (result < 0)
+            return result;
     }
     return 0;
 }

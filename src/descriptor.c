@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "src/descriptor.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ipc/owned.h"
 #include "ipc/path.h"
 #include "src/error.h"
+#include "src/npy_descr.h"
 #include "src/tensor.h"
+#include "src/text.h"
 
 #define TYPE_FLAGS (TR_TENSOR_F_ORDER | TR_TENSOR_BYTESWAPPED)
 #define SMALL      (SMALL_TEXT - 1) /* longest string in the record */
@@ -15,6 +18,31 @@
 static size_t length_of(const char *text)
 {
     return text ? strlen(text) : 0;
+}
+
+/* The descr is NumPy's, whatever it says of the type. */
+static int check_descr(const char *descr, const char *step)
+{
+    char text[TR_MAX_DESCR + 1], why[256];
+    struct descr parsed = {.text = text};
+
+    if (descr_parse_text(descr, &parsed) == 0)
+        return 0;
+    snprintf(why, sizeof(why), "%.255s", tr_error_detail());
+    return tr_fail(TR_EINVAL, "%s: its descr is none of NumPy's: %s", step, why);
+}
+
+static int check_letters(const tr_tensor_spec *spec, size_t i)
+{
+    char step[32];
+    int result = 0;
+
+    snprintf(step, sizeof(step), "tensor %zu", i);
+    if (spec->name)
+        result = text_check(step, "its name", spec->name);
+    if (result == 0 && spec->descr && *spec->descr)
+        result = check_descr(spec->descr, step);
+    return result;
 }
 
 static int check_texts(const tr_tensor_spec *spec, size_t i)
@@ -29,6 +57,43 @@ static int check_texts(const tr_tensor_spec *spec, size_t i)
         return tr_fail(TR_ENAMETOOLONG,
                        "tensor %zu: its descr has %zu bytes, the limit is %d", i, descr,
                        TR_MAX_DESCR);
+    return name || descr ? check_letters(spec, i) : 0;
+}
+
+/* FNV-1a. */
+static size_t hash_name(const char *name)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
+    return (size_t)(hash ^ hash >> 32);
+}
+
+#define NAME_CELLS 8192
+_Static_assert(NAME_CELLS >= 2 * TR_MAX_TENSORS, "half of them stay free");
+
+/* Two tensors of one name: only the first could be found by it. Cells have 1 + an index. */
+static int check_names(const tr_tensor_spec specs[], size_t n)
+{
+    uint16_t cells[NAME_CELLS];
+    size_t mask = 15;
+
+    while (mask + 1 < 2 * n)
+        mask = 2 * mask + 1;
+    memset(cells, 0, (mask + 1) * sizeof(cells[0]));
+    for (size_t i = 0; i < n; i++) {
+        size_t at;
+
+        if (length_of(specs[i].name) == 0)
+            continue;
+        at = hash_name(specs[i].name) & mask;
+        for (; cells[at]; at = (at + 1) & mask)
+            if (strcmp(specs[cells[at] - 1].name, specs[i].name) == 0)
+                return tr_fail(TR_EINVAL, "tensors %d and %zu both have the name \"%s\"",
+                               cells[at] - 1, i, specs[i].name);
+        cells[at] = (uint16_t)(i + 1);
+    }
     return 0;
 }
 
@@ -45,6 +110,8 @@ int descriptor_plan(const tr_tensor_spec specs[], size_t n, struct plan *plan)
                                       &nbytes);
 
         if (result == 0)
+            result = spec_check("tensor", &specs[i]);
+        if (result == 0)
             result = check_texts(&specs[i], i);
         if (result < 0)
             return result;
@@ -53,6 +120,12 @@ int descriptor_plan(const tr_tensor_spec specs[], size_t n, struct plan *plan)
             return tr_fail(TR_EOVERFLOW,
                            "the tensors together need more than 2^63 bytes");
         texts += length_of(specs[i].name) + length_of(specs[i].descr);
+    }
+    if (texts && n > 1) {
+        int result = check_names(specs, n);
+
+        if (result < 0)
+            return result;
     }
     plan->data_bytes = at;
     plan->table_bytes = 0;
@@ -66,6 +139,7 @@ bool descriptor_plan_plain(const tr_tensor_spec specs[], size_t n, struct plan *
 {
     plan->table_bytes = 0;
     return n == 1 && !specs->name && !specs->descr && specs->shape &&
+           !((specs->flags & ~(uint32_t)TYPE_FLAGS) | specs->reserved) &&
            tensor_quick(specs->dtype, specs->ndim, specs->shape, false, NULL,
                         &plan->data_bytes);
 }

@@ -187,6 +187,9 @@ int tr_npy_encode(const tr_tensor_spec *spec, void *buffer, size_t capacity,
 
     if (!spec || !header_bytes)
         return null_fail("npy encode", spec ? "header_bytes" : "spec");
+    err = spec_check("npy encode", spec);
+    if (err)
+        return err;
     err = tr_tensor_nbytes(spec->dtype, spec->ndim, spec->shape, &nbytes);
     if (!err)
         err = print_header(spec, &header);

@@ -2,6 +2,7 @@
 #include "src/npy_literal.h"
 
 #include "src/error.h"
+#include "src/text.h"
 
 #include <string.h>
 
@@ -73,29 +74,6 @@ int literal_next(struct literal *in, char close, bool *more)
     }
     expected[sizeof(expected) - 3] = close;
     return literal_take(in, close) ? 0 : literal_fail(in, expected);
-}
-
-/* Bytes of the well-formed UTF-8 sequence at @p at, 0 if there is none. */
-static size_t utf8_length(const unsigned char *at, const unsigned char *end)
-{
-    size_t n;
-    uint32_t code, least;
-
-    if (*at < 0x80)
-        return 1;
-    if (*at < 0xc2 || *at > 0xf4)
-        return 0;
-    n = *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : 4;
-    least = n == 2 ? 0x80 : n == 3 ? 0x800 : 0x10000;
-    if ((size_t)(end - at) < n)
-        return 0;
-    code = *at & (0x7fu >> n);
-    for (size_t i = 1; i < n; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (at[i] & 0x3f);
-    }
-    return code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ? 0 : n;
 }
 
 /* Past the backslash at in->at. Only what repr() of Python writes. */

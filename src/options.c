@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "src/error.h"
@@ -62,6 +63,12 @@ int reserved_check(const char *step, uint32_t reserved)
                                    "%s: options.reserved is %u, it must be 0; start from "
                                    "the _INIT macro",
                                    step, reserved);
+}
+
+const char *time_text(int64_t ns, char text[TIME_TEXT])
+{
+    snprintf(text, TIME_TEXT, "%.9g s", (double)ns / 1e9);
+    return text;
 }
 
 int timeout_fail(const char *step, int64_t timeout_ns)

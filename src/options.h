@@ -27,6 +27,11 @@ int null_fail(const char *step, const char *what);
 /* A reserved field of the options must be 0. 0, TR_EINVAL. */
 int reserved_check(const char *step, uint32_t reserved);
 
+#define TIME_TEXT 32
+
+/* "0.3 s": how errors tell times. */
+const char *time_text(int64_t ns, char text[TIME_TEXT]);
+
 /* Whether a time-out means something: TR_FOREVER, TR_NOWAIT, or more. 0, TR_EINVAL. */
 int timeout_fail(const char *step, int64_t timeout_ns);
 

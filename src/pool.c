@@ -44,6 +44,7 @@ static int take_options(tr_pool *pool, const tr_pool_options *given)
     const uint32_t known = TR_POOL_NO_PLAN | TR_POOL_DIE_WITH_MASTER |
                            TR_POOL_READY_AT_START | TR_POOL_CLOSE_INHERITED;
     tr_pool_options *options = &pool->options;
+    char least[TIME_TEXT], most[TIME_TEXT];
     int err;
 
     *options = (tr_pool_options)TR_POOL_OPTIONS_INIT;
@@ -58,10 +59,10 @@ static int take_options(tr_pool *pool, const tr_pool_options *given)
         options->workers > TR_MAX_WORKERS)
         return tr_fail(
             TR_EINVAL,
-            "pool: flags %#x, restart %u, %u workers (at most %d), back-off %lld "
-            "to %lld ns",
+            "pool: flags %#x, restart %u, %u workers (at most %d), back-off %s to %s",
             options->flags, options->restart, options->workers, TR_MAX_WORKERS,
-            (long long)options->backoff_ns, (long long)options->backoff_max_ns);
+            time_text(options->backoff_ns, least),
+            time_text(options->backoff_max_ns, most));
     err = reserved_check("pool", options->reserved);
     if (!err)
         err = take_keep(pool);

@@ -15,6 +15,7 @@
 #include "src/options.h"
 #include "src/queue.h"
 #include "src/request.h"
+#include "src/text.h"
 #include "src/waitset.h"
 
 #define FALLBACK_CAPACITY 256
@@ -33,10 +34,7 @@ int channel_name_check(const char *name)
                        "channel \"%.20s...\": the name has %zu bytes, the "
                        "limit is %d",
                        name, length, TR_MAX_CHANNEL_NAME);
-    if ((unsigned char)name[0] < ' ')
-        return tr_fail(TR_EINVAL,
-                       "a channel's name must not begin with a control character");
-    return 0;
+    return text_check("channel open", "the name", name);
 }
 
 static int explain_open(struct tr_arena *arena, const char *name, int result)

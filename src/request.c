@@ -11,6 +11,7 @@
 #include "ipc/wake.h"
 #include "src/error.h"
 #include "src/message.h"
+#include "src/options.h"
 
 static _Thread_local int32_t remote_code;
 
@@ -221,11 +222,13 @@ static void explain_end(struct inbox *inbox, uint64_t ticket, const struct askin
 
 static int give_up(struct replying *replying, int result, int64_t timeout_ns)
 {
+    char text[TIME_TEXT];
     int code;
 
     (void)pending_look(replying->inbox, replying->ticket, &replying->asking);
     (void)pending_close(replying->inbox, replying->ticket);
-    code = tr_fail_wait(result, "request: no reply within %ld ns", (long)timeout_ns);
+    code = tr_fail_wait(result, "request: no reply within %s",
+                        time_text(timeout_ns, text));
     explain_end(replying->inbox, replying->ticket, &replying->asking);
     return code;
 }

@@ -169,6 +169,18 @@ int tr_tensor_nbytes(tr_dtype dtype, uint32_t ndim, const int64_t *shape,
     return 0;
 }
 
+int spec_check(const char *step, const tr_tensor_spec *spec)
+{
+    if (spec->flags & ~(uint32_t)(TR_TENSOR_F_ORDER | TR_TENSOR_BYTESWAPPED))
+        return tr_fail(TR_EINVAL,
+                       "%s: spec.flags is 0x%x; it can have "
+                       "TR_TENSOR_F_ORDER and TR_TENSOR_BYTESWAPPED",
+                       step, spec->flags);
+    return spec->reserved ? tr_fail(TR_EINVAL, "%s: spec.reserved is %u, it must be 0",
+                                    step, spec->reserved)
+                          : 0;
+}
+
 void packed_strides(uint32_t ndim, const int64_t *shape, bool f_order, int64_t *strides)
 {
     int64_t step = 1;

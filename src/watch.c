@@ -76,7 +76,7 @@ int tr_board_watch_key(tr_board *given, const char *key, uint64_t newer_than,
     if (result == 0 && !out)
         result = null_fail("watch", "out");
     if (result == 0)
-        result = board_entry(board, &name, &entry);
+        result = board_entry(board, key, &name, &entry);
     if (result < 0)
         return result;
     watch = handle_new(&watches);

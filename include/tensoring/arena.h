@@ -16,7 +16,7 @@ TR_BEGIN_DECLS
 #define TR_MAX_CHANNELS     1024
 #define TR_MAX_SLOTS        (1u << 20) /**< of all classes together */
 #define TR_MAX_CLASSES      16
-#define TR_MAX_ARENA_NAME   200 /**< bytes, without the 0 */
+#define TR_MAX_ARENA_NAME   200 /**< bytes, without the 0: UTF-8, no control characters */
 
 /** Slots of one size. A loan takes the smallest class that fits; it waits if
  *  that one has no free slot. */

@@ -12,7 +12,7 @@
 
 TR_BEGIN_DECLS
 
-#define TR_MAX_KEY     255         /**< bytes, without the 0 */
+#define TR_MAX_KEY     255 /**< bytes, without the 0: UTF-8, no control characters */
 #define TR_MAX_KEYS    (1u << 20)  /**< of one board */
 #define TR_ANY_VERSION UINT64_MAX  /**< for deletes that do not care */
 #define TR_NO_VERSION  UINT64_C(0) /**< of a key that was never put; versions begin at 1 */

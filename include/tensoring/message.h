@@ -53,7 +53,8 @@ TR_ASSERT_SIZE(tr_header, 184);
 
 /**
  * Take a free slot for @p n tensors. Their payloads are to be filled in place through
- * tr_message_tensor()->data, or by tr_tensor_fill().
+ * tr_message_tensor()->data, or by tr_tensor_fill(). No two of them have the same name; with
+ * @p n 0 the message is its header alone.
  *
  * @return 0, TR_EINVAL, TR_EOVERFLOW, TR_EMSGSIZE (the detail names the size needed and the
  *         largest class), TR_EAGAIN or TR_ETIMEDOUT (the detail names the holders),

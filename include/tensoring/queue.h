@@ -10,7 +10,7 @@
 
 TR_BEGIN_DECLS
 
-#define TR_MAX_CHANNEL_NAME 63    /**< bytes, without the 0 */
+#define TR_MAX_CHANNEL_NAME 63 /**< bytes, without the 0: UTF-8, no control characters */
 #define TR_MAX_CAPACITY     65536 /**< messages in one queue */
 
 /** What becomes of a message whose receiver died with it. */

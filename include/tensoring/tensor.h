@@ -59,10 +59,11 @@ typedef struct tr_tensor_spec {
     tr_dtype dtype;
     uint32_t ndim;        /**< 0 to TR_MAX_NDIM; 0 is a scalar of one element */
     const int64_t *shape; /**< ndim extents, each 0 or more; may be NULL if ndim is 0 */
-    const char *name;     /**< UTF-8, at most TR_MAX_NAME bytes; NULL for none */
-    const char *descr;    /**< NumPy descr, at most TR_MAX_DESCR bytes; NULL for none */
-    uint32_t flags;       /**< TR_TENSOR_F_ORDER, TR_TENSOR_BYTESWAPPED */
-    uint32_t reserved;    /**< 0 */
+    const char *name;  /**< UTF-8 without control characters, at most TR_MAX_NAME bytes;
+                               NULL or "" for none */
+    const char *descr; /**< NumPy descr, at most TR_MAX_DESCR bytes; NULL for none */
+    uint32_t flags;    /**< TR_TENSOR_F_ORDER, TR_TENSOR_BYTESWAPPED */
+    uint32_t reserved; /**< 0 */
 } tr_tensor_spec;
 TR_ASSERT_SIZE(tr_tensor_spec, 40);
 

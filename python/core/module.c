@@ -17,12 +17,39 @@ State *state_of(PyTypeObject *type)
     return NULL;
 }
 
-/* Set the exception of @p code, unless one is set. Returns NULL. */
 PyObject *text_from(const char *text)
 {
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
 }
 
+/* Calls that errors name as ways out, as Python has them. */
+static const struct call {
+    const char *c, *python;
+} calls[] = {
+    {"tr_arena_unlink()", "Arena.unlink()"},
+    {"tr_arena_trim()", "Arena.trim()"},
+    {"tr_worker_enter()", "Plan.enter()"},
+    {"TR_ARENA_LAZY", "lazy=True"},
+};
+
+/* Why the last call failed, for a reader of Python. */
+static PyObject *detail(void)
+{
+    PyObject *text = text_from(tr_error_detail());
+
+    for (size_t i = 0; text && i < sizeof(calls) / sizeof(calls[0]); i++) {
+        PyObject *better;
+
+        if (!strstr(tr_error_detail(), calls[i].c))
+            continue;
+        better = PyObject_CallMethod(text, "replace", "ss", calls[i].c, calls[i].python);
+        Py_DECREF(text);
+        text = better;
+    }
+    return text;
+}
+
+/* Set the exception of @p code, unless one is set. Returns NULL. */
 PyObject *raise_code(State *state, int code, const char *what)
 {
     PyObject *error;
@@ -33,8 +60,7 @@ PyObject *raise_code(State *state, int code, const char *what)
         PyErr_Format(PyExc_RuntimeError, "%s: %s", what, tr_strerror(code));
         return NULL;
     }
-    error = PyObject_CallFunction(state->error, "iNs", code, text_from(tr_error_detail()),
-                                  what);
+    error = PyObject_CallFunction(state->error, "iNs", code, detail(), what);
     if (error) {
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);
         Py_DECREF(error);

@@ -306,6 +306,9 @@ class Arena(_core.Arena):
 
     def set_spin(self, seconds: float | None) -> None:
         """How long waits may spin before they sleep; None adapts, 0 never spins."""
+        if seconds is not None and not seconds >= 0:
+            msg = f"seconds is {seconds}; it must be 0 or more, or None to adapt"
+            raise ValueError(msg)
         self._set_spin(-1 if seconds is None else int(seconds * 1e9))
 
     def queue(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import tensoring as tr
-from conftest import free
+from conftest import NAME, SLOTS, free
 
 WAIT = """
 import sys, tensoring as tr
@@ -182,6 +182,17 @@ def test_views_of_the_parent_stay_the_parents(
     assert held[0].sum() == 45
     held.clear()
     assert free(arena) == before + 1
+
+
+def test_errors_name_what_python_has() -> None:
+    name = f"{NAME}taken"
+    with tr.Arena(SLOTS, name=name) as arena:
+        with pytest.raises(tr.Error, match=r"or Arena\.unlink\(\) it") as caught:
+            tr.Arena(SLOTS, name=name)
+        assert "tr_" not in str(caught.value)
+        with pytest.raises(ValueError, match="seconds is -2"):
+            arena.set_spin(-2)
+        tr.Arena.unlink(name)
 
 
 def test_a_child_never_sees_another_message_through_a_view(arena: tr.Arena) -> None:

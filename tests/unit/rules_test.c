@@ -590,6 +590,88 @@ static void structs_are_of_a_known_kind(void **state)
     each(check_struct);
 }
 
+/* What is no text: not UTF-8 (cut, too long, a surrogate, beyond the last), or not printable. */
+static const char *const no_texts[] = {
+    "a\xc3", "a\xc0\xaf", "a\xed\xa0\x80", "a\xf4\x90\x80\x80", "a\xff",
+    "a\n",   "a\x01",     "a\x7f",         "a\xc2\x9b" /* CSI */};
+
+#define assert_refused(call, part)           \
+    do {                                     \
+        tr_fail(0, "%s", "");                \
+        assert_int_equal((call), TR_EINVAL); \
+        assert_detail(part);                 \
+    } while (0)
+
+static void names_are_text(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(no_texts) / sizeof(no_texts[0]); i++) {
+        const char *name = no_texts[i];
+        tr_tensor_spec named = {.dtype = {TR_UINT, 8, 1}, .name = name};
+        const char *const keys[] = {"key", name};
+        tr_message *out[2], *loan;
+        tr_broadcast *broadcast;
+        tr_board_watch *watch;
+        tr_arena *arena;
+        tr_board *board;
+        tr_queue *queue;
+
+        assert_refused(tr_arena_create(&arena, name, NULL), "name");
+        assert_refused(tr_queue_open(good.arena, name, NULL, &queue), "name");
+        assert_refused(tr_board_open(good.arena, name, NULL, &board), "name");
+        assert_refused(tr_broadcast_open(good.arena, name, NULL, &broadcast), "name");
+        assert_refused(tr_board_put(good.board, name, good.message, NULL), "key");
+        assert_refused(tr_board_wait(good.board, name, 0, TR_NOWAIT, out, NULL), "key");
+        assert_refused(tr_board_watch_key(good.board, name, 0, &watch), "key");
+        assert_refused(tr_board_get_many(good.board, 2, keys, out, NULL), "key");
+        assert_refused(tr_loan(good.arena, &named, 1, TR_NOWAIT, &loan), "name");
+    }
+}
+
+static void specs_mean_something(void **state)
+{
+    tr_tensor_spec twice[3] = {{.dtype = {TR_UINT, 8, 1}, .name = "twice"},
+                               {.dtype = {TR_UINT, 8, 1}},
+                               {.dtype = {TR_UINT, 8, 1}, .name = "twice"}};
+    tr_tensor_spec odd = spec;
+    tr_message *loan;
+    size_t bytes;
+    (void)state;
+
+    assert_refused(tr_loan(good.arena, twice, 3, TR_NOWAIT, &loan), "\"twice\"");
+    twice[2].name = "";
+    assert_ok(tr_loan(good.arena, twice, 3, TR_NOWAIT, &loan)); /* "" is no name */
+    tr_release(loan);
+    assert_ok(tr_loan(good.arena, NULL, 0, TR_NOWAIT, &loan)); /* its header alone */
+    tr_release(loan);
+    odd.flags = TR_TENSOR_READ_ONLY;
+    assert_refused(tr_loan(good.arena, &odd, 1, TR_NOWAIT, &loan), "flags is 0x2");
+    assert_refused(tr_request_reuse(good.request, &odd, 1), "flags is 0x2");
+    assert_refused(tr_npy_encode(&odd, NULL, 0, &bytes), "flags is 0x2");
+    odd.flags = 0;
+    odd.reserved = 1;
+    assert_refused(tr_loan(good.arena, &odd, 1, TR_NOWAIT, &loan), "reserved is 1");
+    assert_refused(tr_npy_encode(&odd, NULL, 0, &bytes), "reserved is 1");
+    odd.reserved = 0;
+    odd.descr = "no descr";
+    assert_refused(tr_loan(good.arena, &odd, 1, TR_NOWAIT, &loan), "descr");
+    odd.descr = "[('a\xff', '<i4')]";
+    assert_refused(tr_loan(good.arena, &odd, 1, TR_NOWAIT, &loan), "descr");
+}
+
+static void arena_options_mean_something(void **state)
+{
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_arena *arena;
+    (void)state;
+
+    options.class_count = 1;
+    assert_refused(tr_arena_create(&arena, NULL, &options), "classes is NULL");
+    options.class_count = 0;
+    options.spin_ns = -2;
+    assert_refused(tr_arena_create(&arena, NULL, &options), "spin_ns is -2");
+}
+
 static void so_it_is_in_workers(void **state)
 {
     (void)state;
@@ -605,6 +687,9 @@ int main(void)
         cmocka_unit_test(times_mean_something),
         cmocka_unit_test(flags_mean_something),
         cmocka_unit_test(structs_are_of_a_known_kind),
+        cmocka_unit_test(names_are_text),
+        cmocka_unit_test(specs_mean_something),
+        cmocka_unit_test(arena_options_mean_something),
         cmocka_unit_test(so_it_is_in_workers),
     };
 
