@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Waiting in an event loop, by the pollable descriptor of a wait set: no thread.
 
-A task that waits is only told that there may be something; it takes it itself, and returns it
-without another await. So a cancelled receive has taken nothing."""
+A task that waits is only told that there may be something; it takes it itself, and
+returns it without another await. So a cancelled receive has taken nothing."""
 
 from __future__ import annotations
 

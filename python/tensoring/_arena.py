@@ -112,8 +112,8 @@ Trust: TypeAlias = tuple[bool, int | None]
 # By device, inode, and what the handle allows.
 Key: TypeAlias = tuple[int, int, bool, int]
 _known: weakref.WeakValueDictionary[Key, Arena] = weakref.WeakValueDictionary()
-# Where this process may not open the arena's file again, closing any descriptor of it drops
-# the lock that proves life. So a descriptor that came with a pickled arena stays open.
+# Where this process may not open the arena's file again, closing any descriptor of it
+# drops the lock that proves life. So one that came with a pickled arena stays open.
 _kept: dict[tuple[int, int], int] = {}
 
 
@@ -253,10 +253,10 @@ class Arena(_core.Arena):
         allow_pickle: bool = False,
         max_expansion: int = MAX_EXPANSION,
     ) -> Arena:
-        """Attach by an inherited or received descriptor, which stays the caller's. It may be
-        closed, unless this process may not open the arena's file itself (it has changed
-        its user, or there is no /proc). Options as in attach(), but no
-        owner is asked for: the process that gave the descriptor answers for it."""
+        """Attach by an inherited or received descriptor, which stays the caller's. It may
+        be closed, unless this process may not open the arena's file itself (it has
+        changed its user, or there is no /proc). Options as in attach(), but no owner is
+        asked for: the process that gave the descriptor answers for it."""
         return cls._attach_fd(fd, allow_pickle, _expansion(max_expansion))
 
     @staticmethod
@@ -274,8 +274,8 @@ class Arena(_core.Arena):
 
     @staticmethod
     def look(arena: str | int) -> Stats:
-        """stats() of a named arena, or of the one behind a descriptor, without joining it:
-        that takes no entry, wakes nobody, and works on an arena that is full."""
+        """stats() of a named arena, or of the one behind a descriptor, without joining
+        it: that takes no entry, wakes nobody, and works on an arena that is full."""
         if isinstance(arena, str):
             found = _core.look(arena, -1)
         else:

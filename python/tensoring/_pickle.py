@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Any object, by pickle 5, with the bytes of arrays out of band in the slot.
 
-Used only in arenas that were created with allow_pickle: a process that can write to such an
-arena can run code in its readers. These serializers are the last to be asked."""
+Used only in arenas that were created with allow_pickle: a process that can write to such
+an arena can run code in its readers. These serializers are the last to be asked."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def test_a_child_never_sees_another_message_through_a_view(arena: tr.Arena) -> N
     def child() -> None:
         others = [board["other"] for _ in range(64)]  # all pins, the parent's, too
         for ask in (memoryview, np.from_dlpack, lambda view: view.nbytes):
-            with pytest.raises(ValueError, match="sent, released, or taken before a fork"):
+            with pytest.raises(ValueError, match="taken before a fork"):
                 ask(view)
         assert "View" in repr(view)
         assert held[0].tolist() == list(range(10))  # the slot is still the parent's
