@@ -334,7 +334,7 @@ PATH int claim(struct ring *ring, struct peer *me, uint64_t at, uint64_t cell,
                struct ring_taken *taken)
 {
     uint32_t slot = CELL_SLOT(cell);
-    uint64_t word, want;
+    uint64_t word = 0, want;
 
     fetch_record(ring, slot);
     if (!unclaimed(ring, at, cell, &word))

@@ -454,7 +454,8 @@ static uint64_t hash_word(uint32_t w, const struct sight *oldest)
         const struct store *store = store_at(w, i);
 
         hash = engine_mix(hash, store->value);
-        hash = engine_mix(hash, store->change | store->ordered << 1);
+        hash = engine_mix(hash, (uint64_t)(store->change ? 1 : 0) |
+                                    (uint64_t)(store->ordered ? 2 : 0));
         hash = engine_mix(hash, hash_sight(&store->carries, oldest));
         hash = engine_mix(hash, hash_sight(&store->before, oldest));
         hash = engine_mix(hash, hash_sight(&store->readers, oldest));
