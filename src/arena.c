@@ -552,7 +552,7 @@ static int take_trust(struct segment_trust *trust, const tr_attach_options *give
 
 int tr_arena_attach(tr_arena **out, const char *name, const tr_attach_options *options)
 {
-    struct segment_trust trust;
+    struct segment_trust trust = {0};
     int result, cancel;
 
     if (!out || !name)

@@ -142,7 +142,7 @@ static int put(tr_board *handle, const char *key, tr_message *given, uint64_t ex
                          board->name);
     if (result == 0)
         result = board_entry(board, key, &name, &entry);
-    if (result < 0)
+    if (result != 0)
         return result;
     arena_pulse(board->arena);
     message_stamp(message, true);

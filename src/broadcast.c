@@ -164,7 +164,7 @@ int tr_broadcast_publish(tr_broadcast *handle, tr_message *given, int64_t timeou
         result = tr_fail(
             TR_EINVAL, "publish: the message lies in another arena than broadcast \"%s\"",
             broadcast->name);
-    if (result < 0)
+    if (result != 0)
         return result;
     arena_pulse(broadcast->arena);
     message_stamp(message, broadcast->stamp);

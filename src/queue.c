@@ -228,7 +228,7 @@ int tr_queue_send(tr_queue *handle, tr_message *given, int64_t timeout_ns)
         result = tr_fail(TR_EINVAL,
                          "send: the message lies in another arena than queue \"%s\"",
                          queue->name);
-    if (result < 0)
+    if (result != 0)
         return result;
     arena_pulse(queue->arena);
     message_stamp(message, queue->stamp);
