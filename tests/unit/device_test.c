@@ -113,7 +113,6 @@ static void marked_slots_wait_for_their_device(void **state)
     int device[2];
     tr_message *message;
     tr_reap_report report;
-    bool quiet;
     char byte;
     pid_t child;
     (void)state;
@@ -126,7 +125,7 @@ static void marked_slots_wait_for_their_device(void **state)
         hold(device);
     assert_int_equal(read(told[0], &byte, 1), 1);
     watch_looked(&arena_known(arena)->peer);
-    quiet = watch_quiet(&arena_known(arena)->peer); /* else there are no pidfds here */
+    (void)watch_quiet(&arena_known(arena)->peer); /* pidfds, where there are any */
     kill(child, SIGKILL);
     status_of(child);
     report = reap();
@@ -135,7 +134,7 @@ static void marked_slots_wait_for_their_device(void **state)
     assert_int_equal(report.redelivered, 1);
     watch_looked(&arena_known(arena)->peer);
     /* Nobody has to be looked at while the device goes on. */
-    assert_int_equal(watch_quiet(&arena_known(arena)->peer), quiet);
+    assert_true(watch_quiet(&arena_known(arena)->peer));
     assert_int_equal(state_of(1), PARTICIPANT_DRAINING);
     says_who_keeps_the_entries();
     assert_string_equal(whois_state(&arena_known(arena)->view, 0, 1),
