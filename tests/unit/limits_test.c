@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "ipc/limits.h"
@@ -302,16 +303,31 @@ static int mappings(const char *flag)
     return count;
 }
 
+/* Whether an advice about dumps can be seen here: an emulator may not pass it on. */
+static bool advice_is_seen(void)
+{
+    int fd = memfd_create("tensoring", MFD_CLOEXEC);
+    void *page = MAP_FAILED;
+    bool seen = false;
+
+    if (fd >= 0 && ftruncate(fd, 4096) == 0)
+        page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    if (page != MAP_FAILED) {
+        seen = madvise(page, 4096, MADV_DONTDUMP) == 0 && mappings(" dd") == 1;
+        munmap(page, 4096);
+    }
+    close(fd);
+    return seen;
+}
+
 static void cores_do_not_hold_the_arena(void **state)
 {
     tr_arena *arena;
     (void)state;
 
+    if (!advice_is_seen())
+        skip();
     assert_ok(create(&arena, TR_ARENA_LAZY));
-    if (!mappings(" rd")) {
-        tr_arena_close(arena);
-        skip(); /* an emulator */
-    }
     assert_int_equal(mappings(" dd"), 2);
     tr_arena_close(arena);
     assert_ok(create(&arena, TR_ARENA_LAZY | TR_ARENA_DUMP));
