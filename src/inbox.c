@@ -230,15 +230,18 @@ bool pending_look(struct inbox *inbox, uint64_t ticket, struct asking *asking)
            atomic_load(&pending->word) == word;
 }
 
-/* PENDING -> TAKING: nobody but this thread ends the ticket. */
+/* PENDING -> TAKING: nobody but this thread ends the ticket. The thread that sent the request may
+ * be taking SENDING away meanwhile: then again, or the reply that came would be dropped. */
 static bool seize(struct inbox *inbox, uint64_t ticket, uint64_t *word)
 {
     struct pending *pending = pending_of(inbox, ticket);
 
     *word = atomic_load(&pending->word);
-    return is_for(*word, ticket) && (*word & PHASE_MASK) == PENDING &&
-           atomic_compare_exchange_strong(&pending->word, word,
-                                          word_with(*word, PENDING_TAKING));
+    while (is_for(*word, ticket) && (*word & PHASE_MASK) == PENDING)
+        if (atomic_compare_exchange_strong(&pending->word, word,
+                                           word_with(*word, PENDING_TAKING)))
+            return true;
+    return false;
 }
 
 /* What came is here: another answer to it is too late. */
