@@ -146,11 +146,29 @@ static void end_the_main_thread(struct child *child)
         pthread_exit(NULL);
 }
 
+/* valgrind ends a process that calls clone() itself, and has no pidfds. */
+static bool knows_the_kernel(void)
+{
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+    close(fd);
+    return fd >= 0;
+}
+
+#ifdef TR_EMULATED
+#define EMULATED true /* qemu does not let a main thread end before the others */
+#else
+#define EMULATED false
+#endif
+
 static void lives_while_a_thread_does(void **state)
 {
-    struct child child = start(end_the_main_thread);
+    struct child child;
     (void)state;
 
+    if (EMULATED)
+        skip();
+    child = start(end_the_main_thread);
     assert_int_equal(heard(&child), 'z');
     assert_int_equal(dead_now(&child), 0);
     close(child.hold[1]);
@@ -188,15 +206,6 @@ static void share_descriptors_and_die(struct child *child)
         _exit(0);
     }
     raise(SIGKILL);
-}
-
-/* valgrind ends a process that calls clone() itself, and has no pidfds; nor has qemu. */
-static bool knows_the_kernel(void)
-{
-    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-
-    close(fd);
-    return fd >= 0;
 }
 
 static void ends_whoever_shares_its_descriptors(void **state)
