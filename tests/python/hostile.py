@@ -87,13 +87,10 @@ def _use_sparse(found: Any) -> None:
     found.toarray()
     _ = found @ np.ones(found.shape[1])
     _ = np.ones(found.shape[0]) @ found
-    found.T.tocsr().sum()
-    try:
-        found.tocoo().tocsc()
-    except ValueError as error:
-        # scipy looks at the coordinates itself here, and refuses by name.
-        if "exceeds matrix dimension" not in str(error):
-            raise
+    # A copy: scipy's sum() merges duplicates in the index arrays that .T shares with
+    # found, and leaves found itself with the old indices and the new indptr.
+    found.T.tocsr(copy=True).sum()
+    found.tocoo().tocsc()
     if found.format in ("csr", "csc"):
         found[: found.shape[0] // 2].toarray()
         found.copy().sort_indices()
