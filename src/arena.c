@@ -28,7 +28,7 @@
 #include "src/options.h"
 #include "src/quota.h"
 #include "src/request.h"
-#include "src/text.h"
+#include "src/text_check.h"
 #include "src/waitset.h"
 
 _Static_assert((int)TR_ARENA_POPULATE == (int)SEGMENT_POPULATE &&

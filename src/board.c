@@ -10,7 +10,7 @@
 #include "src/message.h"
 #include "src/options.h"
 #include "src/queue.h"
-#include "src/text.h"
+#include "src/text_check.h"
 
 #define FALLBACK_CAPACITY 1024
 

@@ -10,7 +10,7 @@
 #include "src/error.h"
 #include "src/npy_descr.h"
 #include "src/tensor.h"
-#include "src/text.h"
+#include "src/text_check.h"
 
 #define TYPE_FLAGS (TR_TENSOR_F_ORDER | TR_TENSOR_BYTESWAPPED)
 #define SMALL      (SMALL_TEXT - 1) /* longest string in the record */

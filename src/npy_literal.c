@@ -2,7 +2,7 @@
 #include "src/npy_literal.h"
 
 #include "src/error.h"
-#include "src/text.h"
+#include "src/text/text.h"
 
 #include <string.h>
 

@@ -15,7 +15,7 @@
 #include "src/options.h"
 #include "src/queue.h"
 #include "src/request.h"
-#include "src/text.h"
+#include "src/text_check.h"
 #include "src/waitset.h"
 
 #define FALLBACK_CAPACITY 256

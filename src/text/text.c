@@ -3,49 +3,46 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
-/* How many bytes follow the first one of a character; -1: none begins so. */
-static int bytes_after(unsigned char first)
+size_t utf8_length(const unsigned char *at, const unsigned char *end)
 {
-    if (first < 0x80)
-        return 0;
-    if (first >= 0xc2 && first < 0xe0)
+    size_t n;
+    uint32_t code, least;
+
+    if (*at < 0x80)
         return 1;
-    if (first >= 0xe0 && first < 0xf0)
-        return 2;
-    return first >= 0xf0 && first < 0xf5 ? 3 : -1;
+    if (*at < 0xc2 || *at > 0xf4)
+        return 0;
+    n = *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : 4;
+    least = n == 2 ? 0x80 : n == 3 ? 0x800 : 0x10000;
+    if ((size_t)(end - at) < n)
+        return 0;
+    code = *at & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++) {
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (at[i] & 0x3f);
+    }
+    return code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ? 0 : n;
 }
 
-/* The length of the character at @p text, 0: it is none that may be shown. */
-static size_t shown_length(const unsigned char *text)
+bool control_character(const unsigned char *at)
 {
-    static const uint32_t least[] = {0x20, 0xa0, 0x800, 0x10000};
-    int after = bytes_after(*text);
-    uint32_t code;
-
-    if (after < 0)
-        return 0;
-    code = after == 0 ? *text : *text & (0x3fu >> after);
-    for (int i = 1; i <= after; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (text[i] & 0x3fu);
-    }
-    if (code < least[after] || code == 0x7f || code > 0x10ffff ||
-        (code >= 0xd800 && code < 0xe000))
-        return 0;
-    return (size_t)after + 1;
+    return *at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] < 0xa0);
 }
 
 void make_printable(char *text)
 {
-    while (*text) {
-        size_t length = shown_length((const unsigned char *)text);
+    unsigned char *at = (unsigned char *)text, *end = at + strlen(text);
 
-        if (length == 0)
-            *text++ = '?';
+    while (at < end) {
+        size_t length = utf8_length(at, end);
+
+        if (length == 0 || control_character(at))
+            *at++ = '?';
         else
-            text += length;
+            at += length;
     }
 }
 
