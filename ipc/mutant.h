@@ -17,7 +17,7 @@
     X(REAP_FORGETS, "an entry is free before its slots are swept")                   \
     X(REAP_BELIEVES, "the reaper wakes only where somebody is announced")            \
     X(REAP_SILENT, "the reaper wakes nobody")                                        \
-    X(ORPHANS_FORGOTTEN, "who finds no orphan clears the mark of a new one")         \
+    X(ORPHANS_FORGOTTEN, "a process that finds no orphan clears a new mark")         \
     X(PIN_BLIND, "a reader does not look at the cell again after its pin")           \
     X(PINS_IGNORED, "a retired slot is freed without a look at the pins")            \
     X(UNSETTLED, "a cell is replaced before the putting of its slot is done")        \
@@ -35,12 +35,12 @@
     X(MAKER_KEPT, "the reaper leaves what the dead one was making as it is")         \
     X(SNATCH, "the reaper takes an unwanted reply from a living sender's hands")     \
     X(ANSWER_BLIND, "a server does not look at the ticket again after its put")      \
-    X(DRAIN_FIRST, "who gives up looks into its inbox before it ends the ticket")    \
+    X(DRAIN_FIRST, "a requester that gives up drains before it ends")                \
     X(TICKETS_KEPT, "the reaper leaves the tickets of the dead as they are")         \
-    X(STALE_KEPT, "who needs memory leaves stale replies to their owner")            \
+    X(STALE_KEPT, "a process in need of memory leaves stale replies")                \
     X(FREE_ANY, "a server frees what its process has queued, whoever put it")        \
-    X(FLAG_FIRST, "who listens sets the word's flag before its bit")                 \
-    X(FLAG_FORCED, "who finds no listener takes the flag away, whoever came since")  \
+    X(FLAG_FIRST, "a listener sets the flag of the word before its bit")             \
+    X(FLAG_FORCED, "a ringer without listeners clears a newer flag")                 \
     X(RING_SWALLOWED, "a listener that is busy counts as rung")                      \
     X(RING_ABSENT, "a listener that is armed counts as rung, asleep or not")         \
     X(RING_ALL, "one message rings all listeners")                                   \

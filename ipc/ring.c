@@ -264,9 +264,9 @@ int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
 }
 
 /* Messages of dead receivers wait in their slots, not in the ring: nobody had to find room
- * for them. The reaper marks the slot, then the channel; who dies between is swept again by
- * the next, who marks again. Each mark makes another word, so that who found nothing takes
- * away only the mark it saw. */
+ * for them. The reaper marks the slot, then the channel; if it dies between, the next reaper
+ * marks again. Each mark makes another word, so that a process that found nothing takes away
+ * only the mark it saw. */
 static RARE int find_orphan(struct ring *ring, struct peer *me, uint32_t seen,
                             struct ring_taken *taken)
 {

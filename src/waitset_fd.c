@@ -8,9 +8,9 @@
  *  the watch   pidfds of the others, if this process is the one that looks for the dead
  *  descriptors that the user added
  *
- * Armed means: unreadable, and whoever changes something rings. Who finds something in an
- * armed set and sees that nobody has rung for it kicks, so that readiness is level-triggered;
- * who finds nothing clears what was readable, arms, and looks again. */
+ * Armed means: unreadable, and whoever changes something rings. A thread that finds
+ * something in an armed set and sees that nobody has rung for it kicks, so that readiness is
+ * level-triggered; one that finds nothing clears what was readable, arms, and looks again. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* doorbell_scenarios.c - who listens by a doorbell, who rings it, and who dies between. */
+/* doorbell_scenarios.c - processes that listen by a doorbell, ring it, and die between. */
 #include "ipc/broadcast.h"
 #include "ipc/channel.h"
 #include "tests/explore/doorbell_ops.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* request_scenarios.c - who asks, who serves, and who dies of it. */
+/* request_scenarios.c - processes that ask, serve, and die of it. */
 #include "tests/explore/families.h"
 #include "tests/explore/queue_ops.h"
 #include "tests/explore/request_ops.h"

@@ -122,7 +122,7 @@ static void loan_again(void)
     *payload(slot) = 2;
 }
 
-/* E4: who reaps sees the whole entry. */
+/* E4: the reaper sees the whole entry. */
 static void join_one(void)
 {
     witness = 1;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Which limit leaves how much, on systems of the test's own; and a kernel that is interrupted,
  * or runs out, while it reserves. */
-#include "support.h"
+#include "own_system.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -15,47 +14,6 @@
 #include "ipc/limits.h"
 
 #define MIB (UINT64_C(1) << 20)
-
-static char root[64];
-
-static int make_root(void **state)
-{
-    (void)state;
-    snprintf(root, sizeof(root), "/tmp/tensoring-limits-XXXXXX");
-    return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *info, int type,
-                      struct FTW *where)
-{
-    (void)info;
-    (void)type;
-    (void)where;
-    return remove(path);
-}
-
-static int remove_root(void **state)
-{
-    (void)state;
-    return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void put(const char *path, const char *text)
-{
-    char full[PATH_MAX];
-    FILE *file;
-
-    snprintf(full, sizeof(full), "%s%s", root, path);
-    for (char *at = full + strlen(root) + 1; (at = strchr(at, '/')); at++) {
-        *at = 0;
-        mkdir(full, 0700);
-        *at = '/';
-    }
-    file = fopen(full, "we");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-}
 
 /* What is left of @p bytes after the part that is kept. */
 static uint64_t kept_from(uint64_t bytes)
