@@ -1,76 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptors of a supervisor: those that it loses, those that are not its own, those that
  * its workers inherit. */
-#include <fcntl.h>
+#include "pool_scene.h"
+
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include <tensoring/tensoring.h>
-
-enum { DEATHS = 64, PATIENCE_S = 100, TOP = 1024 };
-
-static tr_arena *arena;
-static tr_queue *queue;
-static tr_pool_death death[DEATHS];
-static uint32_t deaths;
-static int gate[2], told[2]; /* master writes gate and reads told */
-
-/* In coverage builds alone; _exit(), by which children end, does not write the counts. */
-extern void __gcov_dump(void) __attribute__((weak));
-
-static int (*the_run)(tr_pool_worker *, void *);
-
-static int run_and_count(tr_pool_worker *worker, void *context)
-{
-    int code = the_run(worker, context);
-
-    if (__gcov_dump)
-        __gcov_dump();
-    return code;
-}
-
-static void note_death(const tr_pool_death *one, void *context)
-{
-    (void)context;
-    if (deaths < DEATHS)
-        death[deaths] = *one;
-    deaths++;
-}
+enum { TOP = 1024 };
 
 static int set_up(void **state)
 {
     (void)state;
-    deaths = 0;
-    alarm(PATIENCE_S);
-    return pipe2(gate, O_CLOEXEC) || pipe2(told, O_CLOEXEC) ||
-           tr_arena_create(&arena, NULL, NULL) ||
-           tr_queue_open(arena, "jobs", NULL, &queue);
+    return scene_open(NULL);
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    tr_queue_close(queue);
-    tr_arena_close(arena);
-    close(gate[0]);
-    close(gate[1]);
-    close(told[0]);
-    close(told[1]);
-    return waitpid(-1, NULL, WNOHANG) == -1 ? 0 : -1; /* no child, alive or dead */
+    scene_close();
+    return childless() ? 0 : -1;
 }
 
 static void send_job(void)
@@ -81,76 +33,21 @@ static void send_job(void)
     assert_int_equal(tr_queue_send(queue, message, TR_FOREVER), 0);
 }
 
-static void tell(char what)
-{
-    if (write(told[1], &what, 1) != 1)
-        _exit(99);
-}
-
-static char hear(void)
-{
-    char what = 0;
-
-    assert_int_equal(read(told[0], &what, 1), 1);
-    return what;
-}
-
 static void let_go(void)
 {
     assert_int_equal(write(gate[1], "g", 1), 1);
 }
 
-static tr_pool *start(int (*run)(tr_pool_worker *, void *), uint32_t workers,
-                      void (*change)(tr_pool_options *))
-{
-    tr_pool_options options = TR_POOL_OPTIONS_INIT;
-    tr_pool *pool;
-
-    the_run = run;
-    options.workers = workers;
-    options.run = run_and_count;
-    options.died = note_death;
-    options.arena = arena;
-    options.backoff_ns = 1000000;
-    if (change)
-        change(&options);
-    assert_int_equal(tr_pool_start(&pool, &options), 0);
-    return pool;
-}
-
-static tr_pool_status status_of(const tr_pool *pool)
-{
-    tr_pool_status status;
-
-    tr_pool_status_read(pool, &status);
-    return status;
-}
-
-/* One event, or none within a millisecond: the loop of a master that looks at other things
- * too. */
-static void turn(tr_pool *pool)
-{
-    int err = tr_pool_step(pool, 1000000);
-
-    assert_true(err == 0 || err == TR_ETIMEDOUT);
-}
-
-static void wait_for_deaths(tr_pool *pool, uint32_t count)
-{
-    while (deaths < count)
-        turn(pool);
-}
-
 static void wait_for_ready(tr_pool *pool, uint32_t count)
 {
-    while (status_of(pool).ready < count)
+    while (pool_status(pool).ready < count)
         turn(pool);
 }
 
 static void stop(tr_pool *pool)
 {
     assert_int_equal(tr_pool_stop(pool, TR_FOREVER), 0);
-    assert_int_equal(status_of(pool).alive, 0);
+    assert_int_equal(pool_status(pool).alive, 0);
     tr_pool_close(pool);
 }
 
@@ -315,7 +212,7 @@ static void says_whom_it_waits_for(void **state)
     assert_int_equal(hear(), 'h');
     /* Whichever has the job; the other one stops when it is asked to. */
     tr_pool_drain(pool);
-    while (status_of(pool).alive > 1)
+    while (pool_status(pool).alive > 1)
         turn(pool);
     stopped = pids[1 - death[0].worker];
     assert_int_equal(kill(stopped, SIGSTOP), 0);
@@ -464,7 +361,7 @@ static void *supervise_while_cancelled(void *unused)
     options.died = note_death;
     if (pthread_cancel(pthread_self()) || tr_pool_start(&pool, &options))
         return unused;
-    while (status_of(pool).ready < 2) {
+    while (pool_status(pool).ready < 2) {
         int err = tr_pool_step(pool, 1000000);
 
         if (err && err != TR_ETIMEDOUT)

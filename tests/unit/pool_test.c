@@ -1,28 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include <dirent.h>
-#include <fcntl.h>
+#include "pool_scene.h"
+
 #include <poll.h>
 #include <sched.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include <tensoring/tensoring.h>
-
-enum { JOBS = 120, DEATHS = 64, PATIENCE_S = 100 };
+enum { JOBS = 120 };
 
 /* What workers and master tell one another beside the pool; workers inherit it. */
 static struct shared {
@@ -31,46 +19,6 @@ static struct shared {
     _Atomic uint32_t threads;    /* local */
     _Atomic uint32_t held;       /* local: jobs of a generation that is not to be ready */
 } * shared;
-
-static tr_arena *arena;
-static tr_queue *queue;
-static tr_pool_death death[DEATHS];
-static uint32_t deaths;
-static int gate[2], told[2]; /* master writes gate and reads told */
-
-/* In coverage builds alone; _exit(), by which children end, does not write the counts. */
-extern void __gcov_dump(void) __attribute__((weak));
-
-static int (*the_run)(tr_pool_worker *, void *);
-
-static int run_and_count(tr_pool_worker *worker, void *context)
-{
-    int code = the_run(worker, context);
-
-    if (__gcov_dump)
-        __gcov_dump();
-    return code;
-}
-
-static void note_death(const tr_pool_death *one, void *context)
-{
-    (void)context;
-    if (deaths < DEATHS)
-        death[deaths] = *one;
-    deaths++;
-}
-
-static int descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    int count = 0;
-
-    while (folder && readdir(folder))
-        count++;
-    if (folder)
-        closedir(folder);
-    return count;
-}
 
 static int set_up(void **state)
 {
@@ -83,25 +31,16 @@ static int set_up(void **state)
     options.max_participants = 128;
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    deaths = 0;
-    alarm(PATIENCE_S);
-    return shared == MAP_FAILED || pipe2(gate, O_CLOEXEC) || pipe2(told, O_CLOEXEC) ||
-           tr_arena_create(&arena, NULL, &options) ||
-           tr_queue_open(arena, "jobs", NULL, &queue);
+    return shared == MAP_FAILED || scene_open(&options);
 }
 
 static int tear_down(void **state)
 {
-    tr_queue_close(queue);
-    tr_arena_close(arena);
+    scene_close();
     munmap(shared, sizeof(*shared));
-    close(gate[0]);
-    close(gate[1]);
-    close(told[0]);
-    close(told[1]);
     if (descriptors() != (int)(intptr_t)*state)
         return -1;
-    return waitpid(-1, NULL, WNOHANG) == -1 ? 0 : -1; /* no child, alive or dead */
+    return childless() ? 0 : -1;
 }
 
 static void send_job(uint32_t number)
@@ -121,65 +60,10 @@ static uint32_t job_number(tr_message *message)
     return number;
 }
 
-static void tell(char what)
-{
-    if (write(told[1], &what, 1) != 1)
-        _exit(99);
-}
-
-static char hear(void)
-{
-    char what = 0;
-
-    assert_int_equal(read(told[0], &what, 1), 1);
-    return what;
-}
-
-static tr_pool *start(int (*run)(tr_pool_worker *, void *), uint32_t workers,
-                      void (*change)(tr_pool_options *))
-{
-    tr_pool_options options = TR_POOL_OPTIONS_INIT;
-    tr_pool *pool;
-
-    the_run = run;
-    options.workers = workers;
-    options.run = run_and_count;
-    options.died = note_death;
-    options.arena = arena;
-    options.backoff_ns = 1000000;
-    if (change)
-        change(&options);
-    assert_int_equal(tr_pool_start(&pool, &options), 0);
-    return pool;
-}
-
-static tr_pool_status status_of(const tr_pool *pool)
-{
-    tr_pool_status status;
-
-    tr_pool_status_read(pool, &status);
-    return status;
-}
-
-/* One event, or none within a millisecond: the loop of a master that looks at other things
- * too. */
-static void turn(tr_pool *pool)
-{
-    int err = tr_pool_step(pool, 1000000);
-
-    assert_true(err == 0 || err == TR_ETIMEDOUT);
-}
-
-static void wait_for_deaths(tr_pool *pool, uint32_t count)
-{
-    while (deaths < count)
-        turn(pool);
-}
-
 static void stop(tr_pool *pool)
 {
     assert_int_equal(tr_pool_stop(pool, TR_FOREVER), 0);
-    assert_int_equal(status_of(pool).alive, 0);
+    assert_int_equal(pool_status(pool).alive, 0);
     assert_int_equal(tr_pool_step(pool, TR_FOREVER), TR_ECLOSED);
     tr_pool_close(pool);
 }
@@ -286,9 +170,9 @@ static void works_and_stops(void **state)
     assert_int_equal(tr_pool_plan(pool)->workers, 3);
     for (uint32_t i = 0; i < JOBS; i++)
         send_job(i);
-    while (status_of(pool).jobs < JOBS || status_of(pool).ready < 3)
+    while (pool_status(pool).jobs < JOBS || pool_status(pool).ready < 3)
         turn(pool);
-    assert_int_equal(status_of(pool).alive, 3);
+    assert_int_equal(pool_status(pool).alive, 3);
     stop(pool);
     for (uint32_t i = 0; i < JOBS; i++)
         assert_int_equal(atomic_load(&shared->done[i]), 1);
@@ -400,9 +284,9 @@ static void recycles_after_jobs(void **state)
         assert_int_equal(death[i].expected, 1);
         assert_int_equal(death[i].restart_ns, 0);
     }
-    while (status_of(pool).jobs < 35)
+    while (pool_status(pool).jobs < 35)
         turn(pool);
-    assert_int_equal(status_of(pool).deaths, 0); /* that nobody had asked for */
+    assert_int_equal(pool_status(pool).deaths, 0); /* that nobody had asked for */
     stop(pool);
 }
 
@@ -441,14 +325,14 @@ static void changes_size(void **state)
     assert_int_equal(hear(), 't');
     assert_int_equal(atomic_load(&shared->threads) / 1000, 1);
     assert_int_equal(tr_pool_resize(pool, 2), 0);
-    assert_int_equal(status_of(pool).workers, 2);
+    assert_int_equal(pool_status(pool).workers, 2);
     for (uint32_t i = 0; i < 2;
          i++) { /* the old one moved, the new one enters by itself */
         do {
             mask = mask_of(tr_pool_pid(pool, i));
         } while (memcmp(&mask, &tr_pool_plan(pool)->worker[i].cpus, sizeof(mask)));
     }
-    while (status_of(pool).ready < 2)
+    while (pool_status(pool).ready < 2)
         turn(pool);
     for (uint32_t i = 0; i < 8; i++) { /* whoever takes it works by the new plan */
         send_job(i);
@@ -471,7 +355,7 @@ static void two_generations_side_by_side(void **state)
     int32_t old;
 
     (void)state;
-    while (status_of(pool).ready < 2)
+    while (pool_status(pool).ready < 2)
         turn(pool);
     old = tr_pool_pid(pool, 0);
     atomic_store(&shared->held, 1);
@@ -485,9 +369,9 @@ static void two_generations_side_by_side(void **state)
     while (!atomic_load(&shared->done[3]))
         turn(pool);
     atomic_store(&shared->held, 0);
-    while (status_of(pool).ready < 2 || status_of(pool).alive > 2)
+    while (pool_status(pool).ready < 2 || pool_status(pool).alive > 2)
         turn(pool);
-    assert_int_equal(status_of(pool).generation, 1);
+    assert_int_equal(pool_status(pool).generation, 1);
     assert_int_not_equal(tr_pool_pid(pool, 0), old);
     assert_int_equal(kill(old, 0), -1);
     stop(pool);
@@ -503,7 +387,7 @@ static void a_job_in_hand_is_finished(void **state)
     tr_pool_drain(pool);
     assert_int_equal(tr_pool_resize(pool, 2), TR_ECLOSED);
     assert_int_equal(tr_pool_reload(pool), TR_ECLOSED);
-    assert_int_equal(status_of(pool).draining, 1);
+    assert_int_equal(pool_status(pool).draining, 1);
     assert_int_equal(write(gate[1], "g", 1), 1);
     stop(pool);
     assert_int_equal(atomic_load(&shared->done[5]), 1);
@@ -567,7 +451,7 @@ static void backs_off_for_ever(void **state)
         assert_int_equal(tr_pool_step(pool, INT64_MAX), 0);
     assert_int_equal(death[0].restart_ns, INT64_MAX);
     assert_int_equal(tr_pool_step(pool, TR_NOWAIT), TR_EAGAIN); /* not yet */
-    assert_int_equal(status_of(pool).started, 1);
+    assert_int_equal(pool_status(pool).started, 1);
     stop(pool);
 }
 
