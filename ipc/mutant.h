@@ -45,7 +45,7 @@
     X(RING_ABSENT, "a listener that is armed counts as rung, asleep or not")         \
     X(RING_ALL, "one message rings all listeners")                                   \
     X(BIT_LAST, "the ringer looks at the doorbell before it takes the bit")          \
-    X(UNLISTEN_KEEPS, "who listens no more hands on only if its bit was taken")      \
+    X(UNLISTEN_KEEPS, "an ending listener hands on only if its bit was taken")       \
     X(SELF_SILENT, "threads are not told that members have changed")                 \
     X(REAP_DEAF, "the reaper rings no doorbells")                                    \
     X(FORGET_ALL, "the reaper wipes how the entry wants to be rung")                 \

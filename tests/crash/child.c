@@ -119,19 +119,6 @@ static void use_all(struct stage *stage)
     tr_waitset_close(set);
 }
 
-static void close_all(struct stage *stage)
-{
-    tr_waitset_close(stage->set);
-    tr_unsubscribe(stage->subscription);
-    tr_board_close(stage->board);
-    tr_broadcast_close(stage->broadcast);
-    tr_queue_close(stage->spare);
-    tr_queue_close(stage->second);
-    tr_queue_close(stage->first);
-    tr_queue_close(stage->third);
-    tr_arena_close(stage->arena);
-}
-
 void crash_child(struct stage *stage, bool dies)
 {
     tr_arena_info info = {.struct_size = sizeof(info)};
@@ -148,6 +135,6 @@ void crash_child(struct stage *stage, bool dies)
             return;
         }
     }
-    close_all(stage);
+    stage_close(stage);
     let_go(stage);
 }

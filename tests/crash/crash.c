@@ -112,7 +112,7 @@ static void set_up(struct stage *stage, const struct scene *scene)
         scene->prepare(stage);
 }
 
-static void tear_down(struct stage *stage)
+void stage_close(struct stage *stage)
 {
     tr_waitset_close(stage->set);
     tr_unsubscribe(stage->subscription);
@@ -321,14 +321,14 @@ static bool try_point(const struct scene *scene, uint32_t at, bool stop)
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 3)
             crash_fail("it goes on where it was stopped", 0);
         inspect(&stage, scene, false);
-        tear_down(&stage);
+        stage_close(&stage);
         return true;
     }
     if (!deadly) {
         if (!WIFEXITED(status) || (WEXITSTATUS(status) != 3 && WEXITSTATUS(status) != 0))
             crash_fail("the operation itself", 0);
         inspect(&stage, scene, false);
-        tear_down(&stage);
+        stage_close(&stage);
         return WEXITSTATUS(status) == 3;
     }
     /* 3: it was its child that died there */
@@ -337,7 +337,7 @@ static bool try_point(const struct scene *scene, uint32_t at, bool stop)
     if (!killed && !(WIFEXITED(status) && WEXITSTATUS(status) == 0))
         crash_fail("the operation itself", 0);
     inspect(&stage, scene, killed);
-    tear_down(&stage);
+    stage_close(&stage);
     return killed;
 }
 

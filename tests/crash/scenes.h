@@ -50,5 +50,7 @@ _Noreturn void crash_fail(const char *what, int code);
 /* A message that proves itself, by the number. */
 tr_message *crash_loan(struct stage *stage, uint32_t number);
 void crash_inspect(const tr_message *message);
+/* Close what @p stage has opened. */
+void stage_close(struct stage *stage);
 
 #endif

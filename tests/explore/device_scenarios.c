@@ -7,6 +7,7 @@
 #include "ipc/slot.h"
 #include "tests/explore/families.h"
 #include "tests/explore/queue_ops.h"
+#include "tests/explore/scenario_words.h"
 
 static void device_build(const struct scenario *scenario)
 {
@@ -125,15 +126,6 @@ static const char *device_queue_check(const struct scenario *scenario)
     return why ? why : queue_check(scenario);
 }
 
-#define END     \
-    {           \
-        0, 0, 0 \
-    }
-#define LAST                  \
-    {                         \
-        REAP, REAP, REAP, END \
-    }
-#define BIT(i) (1u << (i))
 #define DO(what)   \
     {              \
         what, 0, 0 \

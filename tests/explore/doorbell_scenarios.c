@@ -4,6 +4,7 @@
 #include "ipc/channel.h"
 #include "tests/explore/doorbell_ops.h"
 #include "tests/explore/families.h"
+#include "tests/explore/scenario_words.h"
 #include "tests/explore/shared_ops.h"
 
 /* clang-format off */
@@ -13,11 +14,6 @@
 #define SET    SET_OF(1, 2, 2, doorbell_check)
 #define HERD   SET_OF(1, 2, 2, doorbell_check_herd)
 #define SETS   SET_OF(2, 2, 2, doorbell_check)
-#define NEWS .listen = 1, .kind = CHANNEL_BROADCAST, .channels = 1, .capacity = 2, .pins = 2, \
-             .build = broadcast_build, .killed = shared_killed, .check = broadcast_check
-#define END    {0, 0, 0}
-#define LAST   {REAP, REAP, REAP, END}
-#define BIT(i) (1u << (i))
 
 /* The small ones first: mutants are looked for in this order. */
 static const struct scenario doorbells[] = {
@@ -94,11 +90,11 @@ static const struct scenario doorbells[] = {
      .programs = {{SEND(0, 0), RING_SEND(0, 1), END},
                   {RING_SEND(0, 2), END},
                   {RECEIVE(0), RECEIVE(0), RECEIVE(0), END}}},
-    {.name = "a broadcast rings all", NEWS, .slots = 2,
+    {.name = "a broadcast rings all", .listen = 1, NEWS, .slots = 2,
      .programs = {{PUBLISH(0), END},
                   {SUBSCRIBE(LAG_DROP, 0), RING_LISTEN(BY_FUTEX), END},
                   {SUBSCRIBE(LAG_DROP, 0), RING_LISTEN(BY_EVENTFD), END}}},
-    {.name = "a publisher dies", NEWS, .slots = 2, .kills = 1, .last = BIT(3),
+    {.name = "a publisher dies", .listen = 1, NEWS, .slots = 2, .kills = 1, .last = BIT(3),
      .immortal = BIT(1) | BIT(2) | BIT(3),
      .programs = {{PUBLISH(0), END},
                   {SUBSCRIBE(LAG_DROP, 0), RING_LISTEN(BY_FUTEX), END},

@@ -5,20 +5,14 @@
 #include "ipc/channel.h"
 #include "tests/explore/families.h"
 #include "tests/explore/opening_ops.h"
+#include "tests/explore/scenario_words.h"
 #include "tests/explore/shared_ops.h"
 
 /* clang-format off */
 #define QUEUE .max_deliveries = 200, .build = queue_build, .killed = queue_killed, \
               .check = queue_check
-#define NEWS .kind = CHANNEL_BROADCAST, .channels = 1, .capacity = 2, .pins = 2, \
-             .build = broadcast_build, .killed = shared_killed, .check = broadcast_check
-#define BOARD .kind = CHANNEL_BOARD, .channels = 1, .capacity = 2, .pins = 2, \
-              .build = board_build, .killed = shared_killed, .check = board_check
 #define OPENING .unopened = 1, .slots = 1, .capacity = 1, .build = opening_build, \
                 .killed = opening_killed, .check = opening_check
-#define END    {0, 0, 0}
-#define LAST   {REAP, REAP, REAP, END}
-#define BIT(i) (1u << (i))
 
 static const struct scenario endings[] = {
     {.name = "a close of what is forwarded to, kill 1", QUEUE, .channels = 2, .slots = 1, .capacity = 1,

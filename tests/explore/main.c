@@ -53,7 +53,7 @@ static const struct {
     {MUTANT_ORPHANS_FORGOTTEN, "an old mark, kill 1"},
     {MUTANT_PINS_IGNORED, "1 writer, 1 reader"},
     {MUTANT_TAIL_FIRST, "1 publisher, 1 that blocks"},
-    {MUTANT_SNATCH, "who asked dies, the slot goes on"},
+    {MUTANT_SNATCH, "the requester dies, the slot goes on"},
     {MUTANT_FREE_ANY, "given up, 2 threads"},
     {MUTANT_BIT_LAST, "a listener, 3 messages"},
     {MUTANT_FORGET_ALL, "a slow reaper, a newcomer listens"},

@@ -3,19 +3,11 @@
  * reaps when nobody else goes on. */
 #include "tests/explore/families.h"
 #include "tests/explore/queue_ops.h"
+#include "tests/explore/scenario_words.h"
 
 #define QUEUE                                                            \
     .max_deliveries = 200, .build = queue_build, .killed = queue_killed, \
     .check = queue_check
-#define END     \
-    {           \
-        0, 0, 0 \
-    }
-#define LAST                  \
-    {                         \
-        REAP, REAP, REAP, END \
-    }
-#define BIT(i) (1u << (i))
 
 /* Small enough to be explored whole; what is broken on purpose is looked for here. */
 static const struct scenario traps[] = {

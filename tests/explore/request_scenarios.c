@@ -3,13 +3,9 @@
 #include "tests/explore/families.h"
 #include "tests/explore/queue_ops.h"
 #include "tests/explore/request_ops.h"
+#include "tests/explore/scenario_words.h"
 
 /* clang-format off */
-#define ASKING .channels = 3, .capacity = 1, .tickets = 4, .build = request_build, \
-               .killed = request_killed, .check = request_check
-#define END    {0, 0, 0}
-#define LAST   {REAP, REAP, REAP, END}
-#define BIT(i) (1u << (i))
 
 static const struct scenario requests[] = {
     {.name = "given up", ASKING, .slots = 2, .max_deliveries = 200,
@@ -30,7 +26,7 @@ static const struct scenario requests[] = {
     {.name = "1 asks, 1 serves, kill 1", ASKING, .slots = 2, .max_deliveries = 200,
      .kills = 1, .last = BIT(2), .immortal = BIT(2),
      .programs = {{ASK(0), END}, {SERVE, END}, LAST}},
-    {.name = "who asked dies, the slot goes on", ASKING, .slots = 2,
+    {.name = "the requester dies, the slot goes on", ASKING, .slots = 2,
      .max_deliveries = 200, .kills = 1, .last = BIT(3), .immortal = BIT(1) | BIT(2) | BIT(3),
      .programs = {{ASK(0), END}, {SERVE, END}, {REAP, BORROW(4), END}, LAST}},
     {.name = "2 serve, kill 1", ASKING, .slots = 2, .max_deliveries = 200, .kills = 1,

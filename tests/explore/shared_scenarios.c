@@ -3,16 +3,10 @@
 #include "ipc/broadcast.h"
 #include "ipc/channel.h"
 #include "tests/explore/families.h"
+#include "tests/explore/scenario_words.h"
 #include "tests/explore/shared_ops.h"
 
 /* clang-format off */
-#define NEWS .kind = CHANNEL_BROADCAST, .channels = 1, .capacity = 2, .pins = 2, \
-             .build = broadcast_build, .killed = shared_killed, .check = broadcast_check
-#define BOARD .kind = CHANNEL_BOARD, .channels = 1, .capacity = 2, .pins = 2, \
-              .build = board_build, .killed = shared_killed, .check = board_check
-#define END    {0, 0, 0}
-#define LAST   {REAP, REAP, REAP, END}
-#define BIT(i) (1u << (i))
 
 static const struct scenario broadcasts[] = {
     {.name = "1 publisher, 1 reader", NEWS, .slots = 2,
