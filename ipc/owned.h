@@ -10,7 +10,7 @@
 
 #ifdef TR_ASSERTS
 
-/* Takes what was found instead of the end of the process; NULL: it is printed, then abort(). */
+/* Takes what was found; NULL: it is printed and the process aborts. */
 extern void (*owned_hook)(const char *sentence);
 
 /* @p me has it in hand: loaned or received. */

@@ -14,6 +14,7 @@
 #include "ipc/life.h"
 #include "ipc/os.h"
 #include "ipc/slot.h"
+#include "ipc/trust.h"
 
 #define RESERVE_PIECE (UINT64_C(64) << 20)
 
@@ -282,46 +283,16 @@ static int refuse(struct segment_report *report, enum segment_refusal refusal,
     return code;
 }
 
-static bool in_group(gid_t gid)
-{
-    gid_t groups[256];
-    int count = getgroups(256, groups);
-
-    for (int i = 0; i < count; i++)
-        if (groups[i] == gid)
-            return true;
-    return gid == getegid();
-}
-
-/* What one of our groups may write, but not everybody. */
-static bool shared_by_group(const struct stat *st)
-{
-    return (st->st_mode & 062) == 060 && in_group(st->st_gid);
-}
-
-/* Whether the kernel lets us open for writing a file that is not ours. */
-static bool open_to_us(const struct stat *st)
-{
-    mode_t bits = in_group(st->st_gid) ? 060 : 006;
-
-    return geteuid() == 0 || (st->st_mode & bits) == bits;
-}
-
-/* Whose file we believe in: our own, root's, and that of the user that the caller names. Not that of the
- * user who came first with the name, even if we could open it. */
 static int check_owner(const struct stat *st, struct segment_trust trust,
                        struct segment_report *report)
 {
-    uint32_t me = (uint32_t)geteuid();
-
-    if (st->st_uid == me || st->st_uid == 0 || st->st_uid == trust.owner ||
-        (trust.group && shared_by_group(st)))
+    if (trusted(st, trust))
         return 0;
     report->mode = st->st_mode & 07777;
     report->gid = st->st_gid;
-    report->owner_would = open_to_us(st);
-    report->group_would = shared_by_group(st);
-    return refuse(report, REFUSED_OWNER, st->st_uid, me, -EACCES);
+    report->owner_would = trusted_by_owner(st);
+    report->group_would = trusted_by_group(st);
+    return refuse(report, REFUSED_OWNER, st->st_uid, geteuid(), -EACCES);
 }
 
 static int check_kind(const struct stat *st, struct segment_report *report)

@@ -8,6 +8,7 @@
 #define TR_IPC_SEGMENT_H
 
 #include "ipc/limits.h"
+#include "ipc/trust.h"
 #include "ipc/view.h"
 
 #define SEGMENT_DIRECTORY "/dev/shm"
@@ -35,13 +36,6 @@ struct segment_wish {
     uint64_t rings_bytes;
     uint32_t mode, uid, gid; /* uid, gid: UINT32_MAX as it is */
 };
-
-/* Whose files an attach by name believes in, besides our own and root's. */
-struct segment_trust {
-    uint32_t owner; /* that user's, too; UINT32_MAX: nobody else's */
-    bool group;     /* what one of our groups may write, and not everybody */
-};
-#define TRUST_OWN ((struct segment_trust){.owner = UINT32_MAX})
 
 /* Why an attach was refused, for the sentence that explains it. */
 enum segment_refusal {

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -20,6 +19,7 @@
 #include "ipc/timens.h"
 #include "ipc/uncancel.h"
 #include "src/arena_explain.h"
+#include "src/arena_options.h"
 #include "src/board.h"
 #include "src/broadcast.h"
 #include "src/error.h"
@@ -28,125 +28,7 @@
 #include "src/options.h"
 #include "src/quota.h"
 #include "src/request.h"
-#include "src/text_check.h"
 #include "src/waitset.h"
-
-_Static_assert((int)TR_ARENA_POPULATE == (int)SEGMENT_POPULATE &&
-                   (int)TR_ARENA_HUGE == (int)SEGMENT_HUGE &&
-                   (int)TR_ARENA_LAZY == (int)SEGMENT_LAZY &&
-                   (int)TR_ARENA_OVERCOMMIT == (int)SEGMENT_OVERCOMMIT &&
-                   (int)TR_ARENA_DUMP == (int)SEGMENT_DUMP,
-               "one set of flags");
-_Static_assert(TR_MAX_PARTICIPANTS == MAX_PARTICIPANTS &&
-                   TR_MAX_CHANNELS == MAX_CHANNELS && TR_MAX_SLOTS == MAX_SLOTS &&
-                   TR_MAX_CLASSES == MAX_CLASSES,
-               "one set of limits");
-
-#define ALL_FLAGS                                                                \
-    (TR_ARENA_POPULATE | TR_ARENA_HUGE | TR_ARENA_LAZY | TR_ARENA_ALLOW_PICKLE | \
-     TR_ARENA_CRC32C | TR_ARENA_OVERCOMMIT | TR_ARENA_DUMP | TR_ARENA_SCRUB)
-
-static const tr_slot_class default_classes[] = {{4096, 256}, {1 << 20, 64}};
-
-static int check_name(const char *name)
-{
-    size_t length = strlen(name);
-
-    if (length > TR_MAX_ARENA_NAME)
-        return tr_fail(TR_ENAMETOOLONG, "arena name has %zu bytes, the limit is %d",
-                       length, TR_MAX_ARENA_NAME);
-    if (!((name[0] >= 'a' && name[0] <= 'z') || (name[0] >= 'A' && name[0] <= 'Z') ||
-          (name[0] >= '0' && name[0] <= '9') || name[0] == '_') ||
-        strchr(name, '/'))
-        return tr_fail(
-            TR_EINVAL,
-            "arena name \"%s\" must begin with a letter, digit or _ and hold no /", name);
-    return text_check("arena", "the name", name);
-}
-
-static int check_range(const char *what, uint64_t value, uint64_t low, uint64_t high)
-{
-    if (value >= low && value <= high)
-        return 0;
-    return tr_fail(TR_EINVAL, "create: %s is %lu, allowed are %lu to %lu", what,
-                   (unsigned long)value, (unsigned long)low, (unsigned long)high);
-}
-
-static int by_size(const void *a, const void *b)
-{
-    const struct segment_class *x = a, *y = b;
-
-    return x->slot_bytes < y->slot_bytes ? -1 : x->slot_bytes > y->slot_bytes;
-}
-
-/* The classes of the caller, smallest first. */
-static int take_classes(const tr_arena_options *options, struct segment_class *classes)
-{
-    uint64_t slots = 0;
-    int result = 0;
-
-    for (uint32_t i = 0; i < options->class_count && result == 0; i++) {
-        classes[i].slot_bytes = options->classes[i].slot_bytes;
-        classes[i].count = options->classes[i].count;
-        result = check_range("slot_bytes", classes[i].slot_bytes, 1, UINT64_C(1) << 46);
-        if (result == 0)
-            result = check_range("count of a class", classes[i].count, 1, TR_MAX_SLOTS);
-        slots += classes[i].count;
-    }
-    if (result == 0)
-        result = check_range("slots of all classes", slots, 1, TR_MAX_SLOTS);
-    if (result == 0)
-        qsort(classes, options->class_count, sizeof(*classes), by_size);
-    return result;
-}
-
-/* A user that may read and not write could hold locks that keep others out, and all that take
- * part have to write. */
-static int check_mode(uint32_t mode)
-{
-    uint32_t read = mode & 0444, write = mode & 0222;
-
-    if (mode <= 0777 && read >> 1 == write && (mode & 0600) == 0600)
-        return 0;
-    return tr_fail(
-        TR_EINVAL,
-        "create: mode %03o: give each of owner, group and others both read and "
-        "write or neither, and the owner both: 600, 660, 666",
-        mode);
-}
-
-static int check_options(tr_arena_options *options)
-{
-    int result = 0;
-
-    if (options->flags & ~(uint32_t)ALL_FLAGS)
-        return tr_fail(TR_EINVAL, "create: flags 0x%x has bits that mean nothing",
-                       options->flags);
-    if (!options->classes && options->class_count)
-        return tr_fail(TR_EINVAL, "create: class_count is %u, and classes is NULL",
-                       options->class_count);
-    if (!options->classes) {
-        options->classes = default_classes;
-        options->class_count = 2;
-    }
-    if (options->spin_ns < -1)
-        return tr_fail(TR_EINVAL,
-                       "create: spin_ns is %ld; use -1 (adapts), 0 (never spins) or more",
-                       (long)options->spin_ns);
-    result = check_range("class_count", options->class_count, 1, TR_MAX_CLASSES);
-    if (result == 0)
-        result = check_range("max_participants", options->max_participants, 1,
-                             TR_MAX_PARTICIPANTS);
-    if (result == 0)
-        result = check_range("max_channels", options->max_channels, 1, TR_MAX_CHANNELS);
-    if (result == 0)
-        result = check_range("ring_bytes", options->ring_bytes, 0, UINT64_C(1) << 40);
-    if (result == 0)
-        result = check_range("pins", options->pins, 1, 4096);
-    if (result == 0)
-        result = check_range("eventfds", options->eventfds, 0, options->max_participants);
-    return result < 0 ? result : check_mode(options->mode);
-}
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int64_t granted;
@@ -464,11 +346,11 @@ int tr_arena_create(tr_arena **out, const char *name, const tr_arena_options *gi
         return tr_fail(TR_EINVAL, "create: out is NULL");
     result = options_take(&options, sizeof(options), given, "tr_arena_options");
     if (result == 0 && name)
-        result = check_name(name);
+        result = arena_check_name(name);
     if (result == 0)
-        result = check_options(&options);
+        result = arena_check_options(&options);
     if (result == 0)
-        result = take_classes(&options, classes);
+        result = arena_take_classes(&options, classes);
     if (result < 0)
         return result;
     wish = (struct segment_wish){.name = name,
@@ -557,7 +439,7 @@ int tr_arena_attach(tr_arena **out, const char *name, const tr_attach_options *o
 
     if (!out || !name)
         return tr_fail(TR_EINVAL, "attach: %s is NULL", out ? "name" : "out");
-    result = check_name(name);
+    result = arena_check_name(name);
     if (result == 0)
         result = take_trust(&trust, options);
     if (result < 0)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Small rules that grep can hold up. Run from the root.
 set -u
+shopt -s lastpipe # complain() runs in this shell, so that its verdict is kept
 bad=0
 complain() { # complain REASON, with the offenders on standard input
     local found

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* trust.h - whose files a process believes in. */
+#ifndef TR_IPC_TRUST_H
+#define TR_IPC_TRUST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+/* Whose files an attach by name believes in, besides our own and root's. */
+struct segment_trust {
+    uint32_t owner; /* that user's, too; UINT32_MAX: nobody else's */
+    bool group;     /* what one of our groups may write, and not everybody */
+};
+#define TRUST_OWN ((struct segment_trust){.owner = UINT32_MAX})
+
+/* Our own file, root's, and what @p trust names. Not that of the user who came first with the
+ * name, even if we could open it. */
+bool trusted(const struct stat *st, struct segment_trust trust);
+
+/* Whether we could use a file that is not trusted, if its owner or its group were. */
+bool trusted_by_owner(const struct stat *st);
+bool trusted_by_group(const struct stat *st);
+
+#endif
