@@ -8,20 +8,21 @@
  *  put   cell: (version, old) -> (version + 1, new); the old slot retires
  *  get   pin what the cell names
  *
- * Keys are probed from their hash on, and never leave. Who needs a new one claims the first
- * entry that is not claimed, with hash and length; writes the key, each word by a
- * compare-and-swap from 0; says that it is ready; and looks whether it is its key. So a process that
- * finds a claimed entry of the same hash and length finishes it, and waits for nobody. Two
- * keys of one hash and length, written at once, could make a third out of both: then it is
- * nobody's, and both go on to other entries. The length must be the same, for a shorter key
- * would be whole before the longer one has written its last words behind it.
+ * Keys are probed from their hash on, and never leave. A writer that needs a new one claims
+ * the first entry that is not claimed, with hash and length; writes the key, each word by a
+ * compare-and-swap from 0; says that it is ready; and looks whether it is its key. So a
+ * process that finds a claimed entry of the same hash and length finishes it, and waits for
+ * nobody. Two keys of one hash and length, written at once, could make a third out of both:
+ * then it is nobody's, and both go on to other entries. The length must be the same, for a
+ * shorter key would be whole before the longer one has written its last words behind it.
  *
  * The hash is keyed by a secret of the arena, see hash.h.
  *
  * A version has 64 bits. The cell has room for 43 of them; the others follow from the base,
- * which is never above the version, and never more than 2^40 + 1 below it: a process that would put a
- * version that is further away first changes the base, by compare-and-swap, to the version
- * that it read together with it. One that was stopped meanwhile fails: the base has moved. */
+ * which is never above the version, and never more than 2^40 + 1 below it: a process that
+ * would put a version that is further away first changes the base, by compare-and-swap, to
+ * the version that it read together with it. One that was stopped meanwhile fails: the base
+ * has moved. */
 #ifndef TR_IPC_BOARD_H
 #define TR_IPC_BOARD_H
 

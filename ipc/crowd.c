@@ -7,8 +7,8 @@
 #include "ipc/os.h"
 #include "ipc/participant.h"
 
-/* Whether all participants together may use one processor only. The kernel is asked: who
- * never waits could not keep a word about itself up to date. */
+/* Whether all participants together may use one processor only. The kernel is asked: a
+ * process that never waits could not keep a word about itself up to date. */
 static bool one_processor(const struct peer *me)
 {
     uint64_t ours = shm_get(&view_participant(me->view, me->who)->pid_ns),

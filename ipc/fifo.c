@@ -260,7 +260,7 @@ static bool is_name(const char *text)
            (text[length] == 0 || strcmp(text + length, NEW) == 0);
 }
 
-/* Our own, and nobody reads: who made it is gone. */
+/* Our own, and nobody reads: its maker is gone. */
 static bool deserted(int directory, const char *name)
 {
     struct stat st;

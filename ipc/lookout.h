@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* lookout.h - how often who looks for the dead, so that they are found soon and many who
- * wait for long cost little. Paced by the clock, decided by the kernel's word (reap.h).
+/* lookout.h - how often a process looks for the dead, so that they are found soon and many
+ * that wait for long cost little. Paced by the clock, decided by the kernel's word
+ * (reap.h).
  *
- *  passing by    who is woken, has just begun to wait, runs out of slots, or calls often: if
- *                nobody has looked for 20 ms
+ *  passing by    one that is woken, has just begun to wait, runs out of slots, or calls
+ *                often: if nobody has looked for 20 ms
  *  the watcher   of those asleep: every 20 ms; when it has slept for long, every 100 ms
  *  the deputy    every 60 ms, then every 250 ms, at the watcher
  *  the others    every 250 ms, later every 2 s, all at the same tick, whether anybody does
@@ -22,11 +23,12 @@
 void lookout_pass(struct peer *me);
 
 /* The @p naps-th slice of a sleep is over, in which nothing came: how long the next may be; no
- * less than @p least_ns, for who is told of deaths by watch_fd(). */
+ * less than @p least_ns, for a process that is told of deaths by watch_fd(). */
 int64_t lookout_tick(struct peer *me, uint32_t naps, int64_t least_ns);
 
-/* Whether our entry is still ours. Where it is not, others took this process for dead: the handle
- * is told (peer.standing becomes PEER_LOST), nothing that it held is touched any more. */
+/* Whether our entry is still ours. Where it is not, others took this process for dead: the
+ * handle is told (peer.standing becomes PEER_LOST), nothing that it held is touched any
+ * more. */
 bool lookout_stands(struct peer *me);
 
 /* The caller sleeps no longer. */

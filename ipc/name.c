@@ -46,8 +46,8 @@ bool name_leads_to(const struct view *view, const char *name)
            leads_to(path, &st);
 }
 
-/* The holder of the lock says so in the arena, for those that can't have it. A file that is no arena is
- * left as it is. */
+/* The holder of the lock says so in the arena, for those that can't have it. A file that is
+ * no arena is left as it is. */
 #define NAMER_AT (sizeof(struct control) + offsetof(struct live, namer))
 
 static bool is_arena(int fd, const struct stat *file)
@@ -157,7 +157,7 @@ static bool left(const struct view *view, int peeked, const struct segment_repor
     return participant_close_arena(view, crashed) == ADMISSION_CLOSED;
 }
 
-/* It is we who lack something: that says nothing of the arena. */
+/* It is this process that lacks something: that says nothing of the arena. */
 static bool out_of_means(int result)
 {
     return result == -EMFILE || result == -ENFILE || result == -ENOMEM;

@@ -15,10 +15,10 @@
  * No wake-up is lost. Every access of this argument is seq_cst. The listener arms, listens,
  * looks; the waker changes, loads the word, takes the bit, loads the doorbell. The waker
  * misses the bit or the armed doorbell only if it loaded before the listener stored, hence
- * changed before the listener looked. Who is found listening but not armed is busy: its bit
+ * changed before the listener looked. A listener that is not armed is busy: its bit
  * is gone, so it listens again, and looks, before it sleeps. WAKE_POLLED is taken away only
  * by a compare-and-swap of the whole word with what it was before the listeners were found
- * to be none; who begins to listen changes the count.
+ * to be none; a beginning listener changes the count.
  *
  * One message rings one listener, which must look at the word or hand the ring on
  * (notify_unlisten()). A ringer goes once round: who listens again behind it looks after its

@@ -15,7 +15,7 @@
 #define E0_LOOK  memory_order_acquire
 #endif
 
-/* E1: slot record and payload written -> read by who claims the slot. */
+/* E1: slot record and payload written -> read by the claimer of the slot. */
 #ifdef TR_WEAKEN_E1
 #define E1_PUT  memory_order_relaxed
 #define E1_TAKE memory_order_relaxed
@@ -37,7 +37,7 @@
 /* E3: one order of announce, look, change and the waker's load: all seq_cst. */
 #define E3 memory_order_seq_cst
 
-/* E4: participant entry written -> entry read by who may reap it. The releasing end is
+/* E4: participant entry written -> entry read by its reaper. The releasing end is
  * E7_JOIN, the one compare-and-swap that makes an entry live. */
 #ifdef TR_WEAKEN_E4
 #define E4_LOOK memory_order_relaxed
@@ -54,8 +54,8 @@
 #define E5_OPEN  memory_order_acquire
 #endif
 
-/* E6: what a holder saw and wrote of a slot -> whoever takes it over from the dead, and
- * from the reaper to the next receiver. */
+/* E6: what a holder saw and wrote of a slot -> the process that takes it over from the
+ * dead, and from the reaper to the next receiver. */
 #ifdef TR_WEAKEN_E6
 #define E6_CLAIM memory_order_relaxed
 #define E6_REAP  memory_order_relaxed
@@ -67,7 +67,7 @@
 #endif
 
 /* E7: sweep of a dead participant -> its entry claimed by a new one. The join is seq_cst
- * because E9 asks that who looks for pins either sees the newcomer or came before its looks. */
+ * because E9 asks that a scanner of pins either sees the newcomer or came before its looks. */
 #ifdef TR_WEAKEN_E7
 #define E7_SWEPT memory_order_relaxed
 #define E7_JOIN  memory_order_relaxed
@@ -85,7 +85,7 @@
  * scanned: all seq_cst. */
 #define E9 memory_order_seq_cst
 
-/* E10: last access of a reader of a shared slot -> slot freed by who scans the pins. The
+/* E10: last access of a reader of a shared slot -> slot freed by the scanner of pins. The
  * unpinning is seq_cst because it also is a change that E3 speaks of, the scan of E9. */
 #ifdef TR_WEAKEN_E10
 #define E10_UNPIN memory_order_relaxed
@@ -95,9 +95,9 @@
 #define E10_SCAN  memory_order_seq_cst
 #endif
 
-/* E11: slot record and payload written -> read by the process that pins the shared slot. The slot's word
- * is filled with release; the cell is put and looked at with seq_cst because that also is the
- * change, and the look, of E3, E9 and E13. */
+/* E11: slot record and payload written -> read by the process that pins the shared slot.
+ * The slot's word is filled with release; the cell is put and looked at with seq_cst
+ * because that also is the change, and the look, of E3, E9 and E13. */
 #ifdef TR_WEAKEN_E11
 #define E11_FILL memory_order_relaxed
 #define E11_PUT  memory_order_relaxed
@@ -120,8 +120,8 @@
 #define E14_PASS memory_order_release
 #define E14_LOOK memory_order_acquire
 
-/* E15: entry made live -> seen by the process that closes the arena to newcomers; or else the newcomer sees
- * it closed. Atomics on both ends: no TSan mutant. */
+/* E15: entry made live -> seen by the process that closes the arena to newcomers; or else
+ * the newcomer sees it closed. Atomics on both ends: no TSan mutant. */
 #define E15_JOIN  memory_order_acq_rel
 #define E15_LOOK  memory_order_acquire
 #define E15_CLOSE memory_order_acq_rel

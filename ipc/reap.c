@@ -179,7 +179,7 @@ static void sweep_slots(struct sweep *sweep)
                 orphan_announce(view, view_channel(view, index));
             continue;
         }
-        /* Whoever put or replaced it may be the dead one. */
+        /* The process that put or replaced it may be the dead one. */
         if (SLOT_STATE(word) == SLOT_SHARED || SLOT_STATE(word) == SLOT_RETIRED)
             (void)shared_sweep(view, slot, word);
         mine = SLOT_WHO(word) == sweep->who && SLOT_INC(word) == inc;
@@ -256,7 +256,7 @@ static void sweep_entry(struct sweep *sweep)
     if (!MUTANT(REAP_SILENT))
         wake_everybody(view);
     /* E7 release: pairs with participant_join(): the sweep comes before the next owner.
-     * Its pins are erased by who enters, and count for nobody while the entry is FREE. */
+     * Its pins are erased by the next holder, and count for nobody while the entry is FREE. */
     shm_cas(&entry->word, &word,
             participant_word(sweep->kept ? PARTICIPANT_DRAINING : PARTICIPANT_FREE,
                              PARTICIPANT_INC(sweep->entry)),
@@ -287,7 +287,8 @@ static void reap_one(struct peer *me, uint32_t who, uint64_t word,
     sweep_entry(&sweep);
 }
 
-/* Of a claimed entry. That a device is done is final: the process that could begin anything is dead. */
+/* Of a claimed entry. That a device is done is final: the process that could begin anything
+ * is dead. */
 static bool due(const struct view *view, uint32_t i, uint64_t word)
 {
     return PARTICIPANT_STATE(word) == PARTICIPANT_DRAINING ? !os->busy(view, i)

@@ -236,7 +236,8 @@ int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
     int result;
 
     ASSERT_HELD(me, record);
-    /* Should we die before a cell names the slot, the reaper finishes: it knows the channel. */
+    /* Should we die before a cell names the slot, the reaper finishes: it knows the
+     * channel. */
     aim(ring, &coming, WHERE_NOWHERE);
     /* E1 release: pairs with unclaimed(); publishes record and payload. A forwarded message
      * is delivered for the first time in its new channel. */
@@ -500,7 +501,7 @@ bool ring_still(const struct ring *ring, const struct ring_sight *sight)
 
     if (!sight->cell)
         return false;
-    /* relaxed: who sees a change looks again. */
+    /* relaxed: a process that sees a change looks again. */
     cell = shm_get(sight->cell);
     if (cell == sight->seen)
         return true;

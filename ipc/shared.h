@@ -12,16 +12,16 @@
  * each other, and a dead reader's pins vanish with its entry.
  *
  * No slot is freed under a reader (E9, all seq_cst): either the reader's second look at the
- * cell comes before the cell is replaced, then so does its pin, and who scans after the
+ * cell comes before the cell is replaced, then so does its pin, and a scan after the
  * retiring sees it; or it comes after, then the reader sees a changed cell and lets go. A
  * cell carries a version or a lap, so that it never comes back.
  *
  * Half-done steps of the dead:
  *  PUTTING(dead), its cell names it      -> SHARED: it was published
  *  PUTTING(dead), its cell does not      nobody ever saw it: as if it were still held.
- *                                        For who replaces a cell that names a PUTTING slot
+ *                                        For a writer that replaces a cell of a PUTTING slot
  *                                        makes it SHARED first.
- *  SHARED, its cell does not name it     who replaced it died before retiring -> RETIRED.
+ *  SHARED, its cell does not name it     its replacer died before retiring -> RETIRED.
  *                                        A slot is SHARED only once a cell has named it.
  *  RETIRED                               freed by anybody who needs memory. */
 #ifndef TR_IPC_SHARED_H

@@ -29,8 +29,8 @@
 #define shm_cas(at, seen, want, order) \
     (atomic_compare_exchange_strong_explicit(at, seen, want, order, memory_order_relaxed))
 
-/* relaxed: the owner's edge ordered the contents; who breaks the protocol can only make a
- * check fail. Loaded once, so that what was checked is what is used. */
+/* relaxed: the owner's edge ordered the contents; a process that breaks the protocol can
+ * only make a check fail. Loaded once, so that what was checked is what is used. */
 #define shm_get(at)        atomic_load_explicit(at, memory_order_relaxed)
 #define shm_put(at, value) atomic_store_explicit(at, value, memory_order_relaxed)
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* uring.h - a futex that epoll can wait for: an io_uring whose descriptor becomes readable
- * when a shared futex is woken (Linux 6.7). No descriptor changes hands, and who wakes need
+ * when a shared futex is woken (Linux 6.7). No descriptor changes hands, and a waker need
  * not know. Debian 12's liburing has no helper for it, so the entry is filled by hand.
  *
  * IORING_SETUP_SINGLE_ISSUER: a forked child that submits by mistake is refused, instead of
- * posting into its parent's ring. Not DEFER_TASKRUN: such a ring does not wake who polls its
+ * posting into its parent's ring. Not DEFER_TASKRUN: such a ring does not wake a poller of its
  * descriptor. Not COOP_TASKRUN: with it, a thread that arms and then computes would keep the
  * notice from another thread that polls. */
 #ifndef TR_IPC_URING_H

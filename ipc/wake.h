@@ -12,10 +12,10 @@
  * before both, and the look finds it.
  *
  * One message wakes one sleeper: the bit stays while others may sleep. A waker that woke
- * nobody takes the bit away, by changing the word once more: who slept on the old word
- * between that wake and this change is woken by the last call, who comes later gets
- * EAGAIN. So the first send after the last sleeper has gone costs two system calls, the
- * ones after it none.
+ * nobody takes the bit away, by changing the word once more: a process that slept on the
+ * old word between that wake and this change is woken by the last call, one that comes
+ * later gets EAGAIN. So the first send after the last sleeper has gone costs two system
+ * calls, the ones after it none.
  *
  * Shared futex, not FUTEX_PRIVATE: the waker is another process. Spurious returns come
  * from signals and from every other waker of the word: callers loop.
@@ -39,7 +39,7 @@ static inline uint32_t wake_announce(_Atomic uint32_t *word)
     return shm_or(word, WAKE_ASLEEP, E3) | WAKE_ASLEEP; /* E3: before the look */
 }
 
-/* Wake whoever sleeps, whatever the word says: another waker may have taken the announcement
+/* Wake all sleepers, whatever the word says: another waker may have taken the announcement
  * away and died before its call. */
 void wake_surely(const struct view *view, _Atomic uint32_t *word);
 

@@ -85,8 +85,8 @@ static void unequip(struct tr_arena *arena)
 
 #define JOIN_TRIES 100 /* of entries that change hands: a second in all */
 
-/* Take an entry; if all are taken, sweep the dead first. @p patient: wait, for a second at most,
- * for entries that others are leaving or taking. */
+/* Take an entry; if all are taken, sweep the dead first. @p patient: wait, for a second at
+ * most, for entries that others are leaving or taking. */
 static int take_entry(struct tr_arena *arena, bool patient)
 {
     struct reap_report report = {0};
@@ -200,7 +200,7 @@ static int join_first(struct tr_arena *arena)
     return result;
 }
 
-/* Who joins is told apart by one word: a signal handler that comes before it is written is the
+/* The joiner is told by one word: a signal handler that comes before it is written is the
  * joiner, and one that comes after it sees that it can't be. */
 int arena_join(struct tr_arena *arena)
 {

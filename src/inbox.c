@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* inbox.c - tickets, and who gets what out of the inbox.
+/* inbox.c - tickets, and which requester gets what out of the inbox.
  *
- * The threads of a process share one inbox. Whoever takes a message out of it delivers it: to
- * itself, if it waits for that ticket, else into the pending request, and wakes the others,
- * who sleep on the inbox's word, too. */
+ * The threads of a process share one inbox. The thread that takes a message out of it
+ * delivers it: to itself, if it waits for that ticket, else into the pending request, and
+ * wakes the others, who sleep on the inbox's word, too. */
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -230,8 +230,9 @@ bool pending_look(struct inbox *inbox, uint64_t ticket, struct asking *asking)
            atomic_load(&pending->word) == word;
 }
 
-/* PENDING -> TAKING: nobody but this thread ends the ticket. The thread that sent the request may
- * be taking SENDING away meanwhile: then again, or the reply that came would be dropped. */
+/* PENDING -> TAKING: nobody but this thread ends the ticket. The thread that sent the
+ * request may be taking SENDING away meanwhile: then again, or the reply that came would be
+ * dropped. */
 static bool seize(struct inbox *inbox, uint64_t ticket, uint64_t *word)
 {
     struct pending *pending = pending_of(inbox, ticket);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* loader_file.c - one file: opened, measured, read by whoever, judged. */
+/* loader_file.c - one file: opened, measured, read, judged. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -134,7 +134,7 @@ static int let_go(struct message *message, const tr_message *given)
 {
     struct tr_arena *arena = message->arena;
 
-    /* Who was slower must not let go of a later pin on the same value.
+    /* The slower thread must not let go of a later pin on the same value.
      * acquire, local: pairs with arena_join(). */
     return message_claim(message, given) &&
                    atomic_load_explicit(&arena->here->joined, memory_order_acquire) ==
@@ -145,8 +145,8 @@ static int let_go(struct message *message, const tr_message *given)
 }
 
 /* The word is read before the handle is looked at: if it is that of a later handle, we see
- * that there is one. So of two threads that release one handle, one finds another word. Who
- * writes into a request, or has but a pin, claims the handle first. */
+ * that there is one. So of two threads that release one handle, one finds another word. A
+ * thread that writes into a request, or has but a pin, claims the handle first. */
 int tr_release(tr_message *given)
 {
     struct message *message = handle_address(given);
@@ -215,7 +215,7 @@ void message_set_content(struct message *message, uint32_t content)
 }
 
 /* These words lie in a line of their own. To write what is there already would take it from
- * who has read it. */
+ * a reader of it. */
 static void put_other(_Atomic uint64_t *word, uint64_t value)
 {
     if (shm_get(word) != value)

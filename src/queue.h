@@ -44,7 +44,7 @@ void queue_receives(tr_queue *queue);
 /* Names that a user may give. 0, TR_EINVAL, TR_ENAMETOOLONG. */
 int channel_name_check(const char *name);
 
-/* channel_open(), waiting a moment for who is making it; says why not. */
+/* channel_open(), waiting a moment for its maker; says why not. */
 int channel_open_waiting(struct tr_arena *arena, const struct channel_wish *wish,
                          uint32_t *index);
 

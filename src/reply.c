@@ -93,7 +93,7 @@ static bool in_time(const struct message *request)
            deadline > os->now_ns();
 }
 
-/* Put @p message into the inbox of who sent @p request. 0: it is gone, as it is if nobody
+/* Put @p message into the inbox of the sender of @p request. 0: it is gone, as it is if nobody
  * wants it any more. */
 static int answer(struct message *request, struct message *message)
 {

@@ -206,10 +206,10 @@ static int grow(tr_waitset *set)
     return 0;
 }
 
-/* Members have changed: who sleeps looks again. */
+/* Members have changed: sleepers look again. */
 static void tell(tr_waitset *set)
 {
-    /* local: seq_cst, before the wake; who is about to sleep sees another value. */
+    /* local: seq_cst, before the wake; a thread about to sleep sees another value. */
     atomic_fetch_add(&set->changed, 1);
     os->futex_wake(&set->changed, INT32_MAX);
     if (set->epoll >= 0)
@@ -359,7 +359,8 @@ size_t waitset_look(tr_waitset *set, tr_event *events, size_t capacity)
 
     if (set->descriptors)
         waitset_fd_look(set);
-    /* Who rang is looked at first. It rings again only after everybody was looked at. */
+    /* The member that rang is looked at first. It rings again only after everybody was
+     * looked at. */
     if (hints)
         found = scan(set, hints, events, capacity);
     return found ? found : scan(set, UINT64_MAX, events, capacity);

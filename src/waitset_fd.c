@@ -8,7 +8,7 @@
  *  the watch   pidfds of the others, if this process is the one that looks for the dead
  *  descriptors that the user added
  *
- * Armed means: unreadable, and whoever changes something rings. A thread that finds
+ * Armed means: unreadable, and a process that changes something rings. A thread that finds
  * something in an armed set and sees that nobody has rung for it kicks, so that readiness is
  * level-triggered; one that finds nothing clears what was readable, arms, and looks again. */
 #include <errno.h>
@@ -236,7 +236,7 @@ void waitset_fd_look(tr_waitset *set)
     }
 }
 
-/* Who watches is told of deaths by its pidfds, and need not tick for them. */
+/* A watcher is told of deaths by its pidfds, and need not tick for them. */
 static void watch(tr_waitset *set)
 {
     int fd = watch_fd(&set->arena->peer);
