@@ -6,6 +6,7 @@
 
 #include <argp.h>
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 int cmd_plan(int argc, char **argv);
@@ -22,6 +23,9 @@ int complain(const char *what, int err);
 
 /* From here on the program ends with 1 and a sentence if output was lost. */
 void guard_output(void);
+
+/* Write what stdout still holds. True, and a sentence: not all of the output arrived. */
+bool output_lost(void);
 
 /* A child parser for -h; argp has --help, --usage, --version and -V itself. */
 extern const struct argp help_argp;

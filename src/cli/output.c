@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -24,23 +25,62 @@ static void fill_gap(int fd)
         close(got);
 }
 
-/* A reader that has seen enough (EPIPE, where SIGPIPE is ignored) needs no sentence. */
-static void close_output(void)
-{
-    bool lost = fflush(stdout) != 0;
-    int cause = lost ? errno : 0; /* of what was lost before, it is not known any more */
+static int cause; /* of the first write that failed; 0: none did */
 
-    if (!lost && !ferror(stdout))
+/* stdio forgets why a write failed that it does before the end. */
+static ssize_t write_all(void *cookie, const char *text, size_t size)
+{
+    size_t done = 0;
+
+    (void)cookie;
+    while (done < size) {
+        ssize_t put = write(STDOUT_FILENO, text + done, size - done);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0) {
+            cause = cause ? cause : errno;
+            return 0;
+        }
+        done += (size_t)put;
+    }
+    return (ssize_t)done;
+}
+
+/* Standard output by write_all(). Without memory for it the reasons of early failures stay
+ * unknown. */
+static void remember_causes(void)
+{
+    FILE *file = fopencookie(NULL, "w", (cookie_io_functions_t){.write = write_all});
+
+    if (!file)
         return;
+    if (isatty(STDOUT_FILENO))
+        setvbuf(file, NULL, _IOLBF, 0);
+    stdout = file;
+}
+
+/* A reader that has seen enough (EPIPE, where SIGPIPE is ignored) needs no sentence. */
+bool output_lost(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return false;
     if (cause != EPIPE)
         fprintf(stderr, "tensoring: the output is lost%s%s\n", cause ? ": " : "",
                 cause ? strerrordesc_np(cause) : "");
-    _exit(1);
+    return true;
+}
+
+static void close_output(void)
+{
+    if (output_lost())
+        _exit(1);
 }
 
 void guard_output(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         fill_gap(fd);
+    remember_causes();
     atexit(close_output);
 }

@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli.h"
+
 bool is_of_another(const struct stat *file)
 {
     return geteuid() == 0 && file->st_uid != 0;
@@ -40,7 +42,7 @@ static _Noreturn void child(const struct stat *file, int (*work)(void *context),
         _exit(255);
     }
     code = work(context);
-    _exit(fflush(stdout) == 0 ? code : 1);
+    _exit(output_lost() ? 1 : code);
 }
 
 /* The owner may stop or kill it; it must not keep us waiting. */

@@ -205,6 +205,7 @@ class Words(unittest.TestCase):
             ("gc", "--dry-run", "there-is-none"),
             ("plan", "-n2"),
             ("plan", "-n2", "--json"),
+            ("plan", "-n64", "--json"),  # more than one buffer: a write before the end
             ("doctor",),
             ("doctor", "--json"),
             *((command, "--help") for command in self.COMMANDS),
