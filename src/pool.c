@@ -55,14 +55,11 @@ static int take_options(tr_pool *pool, const tr_pool_options *given)
         return tr_fail(TR_EINVAL,
                        "pool: options.run says what a worker does; it is NULL");
     if (options->flags & ~known || options->restart > TR_RESTART_NEVER ||
-        options->backoff_ns < 0 || options->backoff_max_ns < 0 ||
-        options->workers > TR_MAX_WORKERS)
-        return tr_fail(
-            TR_EINVAL,
-            "pool: flags %#x, restart %u, %u workers (at most %d), back-off %s to %s",
-            options->flags, options->restart, options->workers, TR_MAX_WORKERS,
-            time_text(options->backoff_ns, least),
-            time_text(options->backoff_max_ns, most));
+        options->backoff_ns < 0 || options->backoff_max_ns < 0)
+        return tr_fail(TR_EINVAL, "pool: flags %#x, restart %u, back-off %s to %s",
+                       options->flags, options->restart,
+                       time_text(options->backoff_ns, least),
+                       time_text(options->backoff_max_ns, most));
     err = reserved_check("pool", options->reserved);
     if (!err)
         err = take_keep(pool);
@@ -97,6 +94,9 @@ static int make_plan(tr_pool *pool, uint32_t workers)
     tr_plan *plan = &pool->page->plan[round % 2];
     int err = 0;
 
+    if (workers > TR_MAX_WORKERS)
+        return tr_fail(TR_EINVAL, "pool: %u workers, there may be at most %d", workers,
+                       TR_MAX_WORKERS);
     if (workers == 0)
         err = count_cores(pool, plan, &workers);
     if (!err && !(pool->options.flags & TR_POOL_NO_PLAN))

@@ -157,6 +157,7 @@ TR_API TR_CHECK int tr_pool_run(tr_pool *pool);
 /**
  * Change the number of workers. Those that stay get their new cores at once and their new
  * thread count at their next job; those that are too many are drained.
+ * @param workers  at most TR_MAX_WORKERS; 0: one for each core there is
  * @return 0, TR_EINVAL, TR_ENOMEM, TR_ENFILE, TR_EAGAIN, TR_ECLOSED (it is stopping).
  * Threads: one. Syscalls: some dozens a worker. Crash: as tr_pool_start().
  */

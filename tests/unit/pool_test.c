@@ -349,6 +349,23 @@ static void changes_size(void **state)
     stop(pool);
 }
 
+static void without_plan(tr_pool_options *options)
+{
+    options->flags = TR_POOL_NO_PLAN;
+}
+
+static void has_a_limit_without_a_plan_too(void **state)
+{
+    tr_pool *pool = start(work, 1, without_plan);
+
+    (void)state;
+    assert_int_equal(tr_pool_resize(pool, TR_MAX_WORKERS + 1), TR_EINVAL);
+    assert_non_null(strstr(tr_error_detail(), "257 workers"));
+    assert_int_equal(pool_status(pool).workers, 1);
+    assert_int_equal(tr_pool_resize(pool, 2), 0);
+    stop(pool);
+}
+
 static void two_generations_side_by_side(void **state)
 {
     tr_pool *pool = start(break_when_new, 2, NULL);
@@ -681,6 +698,7 @@ int main(void)
         CASE(recycles_after_jobs),
         CASE(recycles_after_memory),
         CASE(changes_size),
+        CASE(has_a_limit_without_a_plan_too),
         CASE(two_generations_side_by_side),
         CASE(a_job_in_hand_is_finished),
         CASE(who_does_not_stop_is_killed),
