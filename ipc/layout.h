@@ -120,6 +120,13 @@ struct participant {
     alignas(LINE) _Atomic uint64_t counters[OWN_COUNTERS];
 };
 
+/* A pin: bits 0-20 slot + 1, 21-31 incarnation of the reader's entry, 32-63 generation of the slot;
+ * 0: free. The incarnation tells it from a pin of another owner of the entry. */
+#define PIN_SLOT(pin)    (((uint32_t)(pin)&0x1fffff) - 1)
+#define PIN_INC(inc)     ((uint64_t)((inc)&0x7ff) << 21)
+#define PIN_OF_SLOT(pin) ((pin) & ~PIN_INC(0x7ff))
+_Static_assert(MAX_SLOTS < 1 << 21, "a pin names every slot");
+
 /* A channel. The first line is written by its maker, then read-mostly. */
 struct channel {
     alignas(LINE) _Atomic uint64_t word; /* state, kind, hash: see channel.h */

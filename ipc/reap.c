@@ -21,19 +21,32 @@ struct sweep {
     struct peer *me;
     uint32_t who;
     uint64_t entry; /* its word, REAPING */
+    bool late;      /* it is we; others have swept our entry before */
     struct reap_report *report;
     bool asked,
         busy; /* whether a device still writes for it: asked at the first marked slot */
     uint32_t kept; /* slots that wait for that device */
 };
 
+/* Words have 12 bits of an incarnation. */
+static bool same_in_words(uint64_t entry, uint64_t other)
+{
+    return ((PARTICIPANT_INC(entry) ^ PARTICIPANT_INC(other)) & 0xfff) == 0;
+}
+
 /* Whether the entry is still the one that we sweep. Loaded after a slot word and before its
- * compare-and-swap: a new owner of the entry can't have written that word then. */
+ * compare-and-swap: a new owner of the entry can't have written that word then. Nor can one whose
+ * words are not like ours. */
 static bool still(const struct sweep *sweep)
 {
     /* E4 acquire, of E7's release: pairs with sweep_entry() of another reaper. */
-    return shm_load(&view_participant(sweep->me->view, sweep->who)->word, E4_LOOK) ==
-           sweep->entry;
+    uint64_t word = shm_load(&view_participant(sweep->me->view, sweep->who)->word,
+                             E4_LOOK);
+
+    if (!sweep->late)
+        return word == sweep->entry;
+    return PARTICIPANT_STATE(word) != PARTICIPANT_LIVE ||
+           !same_in_words(word, sweep->entry);
 }
 
 static void counted(const struct sweep *sweep, uint32_t *what, enum counter counter)
@@ -311,6 +324,15 @@ int reap_all(struct peer *me, struct reap_report *report)
     return 0;
 }
 
+/* What we took after others had swept our entry, which may be another's by now. */
+static void sweep_late(struct sweep *sweep)
+{
+    sweep->late = true;
+    sweep_slots(sweep);
+    sweep_channels(sweep);
+    shared_unpin_all(sweep->me);
+}
+
 void reap_self(struct peer *me)
 {
     struct reap_report report = {0};
@@ -321,4 +343,6 @@ void reap_self(struct peer *me)
     /* E7: as in reap_one(). */
     if (shm_cas(&view_participant(me->view, me->who)->word, &word, sweep.entry, E7_SWEPT))
         sweep_entry(&sweep);
+    else
+        sweep_late(&sweep);
 }

@@ -15,6 +15,10 @@
  *  places in broadcasts, channels      are free; are for others to make
  *  that it was making
  *  everybody who sleeps on anything    is woken, once: the dead may have owed it
+ *
+ * A process that was taken for dead and lives may go on for some calls before it finds out. The words
+ * of what it takes then name its incarnation, which no reaper sweeps any more: it gives that
+ * back itself when it leaves.
  */
 #ifndef TR_IPC_REAP_H
 #define TR_IPC_REAP_H
@@ -28,7 +32,8 @@ struct reap_report {
 /* Look at every entry and sweep those that are dead. 0, -EBADMSG. */
 int reap_all(struct peer *me, struct reap_report *report);
 
-/* Sweep what @p me holds itself, and free its entry: the last step of leaving. */
+/* Sweep what @p me holds itself, and free its entry, if it has it still: the last step of
+ * leaving. */
 void reap_self(struct peer *me);
 
 #endif

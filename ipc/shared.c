@@ -16,9 +16,15 @@
 #define EAGER_BYTES 16384
 #define BATCH       64
 
-static uint64_t pin_word(uint32_t slot, uint32_t generation)
+/* What all pins of a slot have in common. */
+static uint64_t pin_of_slot(uint32_t slot, uint32_t generation)
 {
     return (uint64_t)generation << 32 | (slot + 1);
+}
+
+static uint64_t pin_word(const struct peer *me, uint32_t slot, uint32_t generation)
+{
+    return pin_of_slot(slot, generation) | PIN_INC(me->inc);
 }
 
 /* A free pin of ours takes @p value. The threads of a process compete for them. */
@@ -61,7 +67,7 @@ int shared_pin(struct peer *me, _Atomic uint64_t *cell, uint64_t seen, uint32_t 
     pin->slot = slot;
     pin->generation = SLOT_GENERATION(word);
     pin->sender = SLOT_WHO(word);
-    result = take_pin(me, pin_word(slot, pin->generation), &pin->index);
+    result = take_pin(me, pin_word(me, slot, pin->generation), &pin->index);
     if (result < 0)
         return result;
     /* E9: after the pin. */
@@ -79,7 +85,7 @@ bool shared_unpin(struct peer *me, const struct pin *given)
     const struct view *view = me->view;
     struct pin pin =
         *given; /* once it is free, another thread may take it, and write there */
-    uint64_t word = pin_word(pin.slot, pin.generation);
+    uint64_t word = pin_word(me, pin.slot, pin.generation);
 
     /* E10 release: pairs with read_pins(). Without it our last reads could see what the next
      * owner of the slot writes. E3: before the look for sleepers. */
@@ -199,7 +205,8 @@ struct batch {
 static void strike(struct batch *batch, uint64_t pin)
 {
     for (uint32_t i = 0; i < batch->count; i++)
-        if (pin_word(batch->slot[i], SLOT_GENERATION(batch->word[i])) == pin) {
+        if (pin_of_slot(batch->slot[i], SLOT_GENERATION(batch->word[i])) ==
+            PIN_OF_SLOT(pin)) {
             batch->count--;
             batch->slot[i] = batch->slot[batch->count];
             batch->word[i] = batch->word[batch->count];
@@ -303,7 +310,7 @@ uint32_t shared_pinned(const struct view *view, uint32_t who, uint32_t c)
     uint32_t count = 0;
 
     for (uint32_t p = 0; p < view->geo.pin_count; p++) {
-        uint32_t slot = (uint32_t)shm_get(&pins[p]) - 1;
+        uint32_t slot = PIN_SLOT(shm_get(&pins[p]));
 
         count += slot < view->geo.slot_count && view_class_of(view, slot) == c;
     }
@@ -333,6 +340,21 @@ static bool named(const struct view *view, uint32_t slot, uint64_t owner)
         return broadcast_names(view, index, WHERE_POSITION(at), slot);
     return CHANNEL_KIND(word) == CHANNEL_BOARD &&
            board_names(view, index, WHERE_POSITION(at), slot);
+}
+
+void shared_unpin_all(struct peer *me)
+{
+    _Atomic uint64_t *pins = view_pins(me->view, me->who);
+
+    for (uint32_t p = 0; p < me->view->geo.pin_count; p++) {
+        uint64_t word = shm_get(&pins[p]);
+        struct pin pin = {
+            .index = p, .slot = PIN_SLOT(word), .generation = (uint32_t)(word >> 32)};
+
+        if (word == pin_word(me, pin.slot, pin.generation) &&
+            pin.slot < me->view->geo.slot_count)
+            (void)shared_unpin(me, &pin);
+    }
 }
 
 bool shared_sweep(const struct view *view, uint32_t slot, uint64_t word)

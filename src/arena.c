@@ -484,11 +484,9 @@ void tr_arena_close(tr_arena *given)
         return;
     cancel = uncancel_begin();
     orphan_all(arena);
-    /* A child that never used it has nothing to give back, nor has one that was reaped. */
-    if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) == JOINED)
+    /* A child that never used it has nothing to give back. */
+    if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) != JOINED_NOT)
         leave(arena);
-    else if (arena->here->joined == JOINED_LOST)
-        participant_leave(&arena->peer);
     unequip(arena);
     uncancel_end(cancel);
 }

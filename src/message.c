@@ -129,17 +129,11 @@ int message_not_asked(const tr_message *given, const char *step, struct message 
     return result;
 }
 
-/* The pins of one that was taken for dead may be another's by now. */
+/* The slower thread must not let go of a later pin on the same value. */
 static int let_go(struct message *message, const tr_message *given)
 {
-    struct tr_arena *arena = message->arena;
-
-    /* The slower thread must not let go of a later pin on the same value.
-     * acquire, local: pairs with arena_join(). */
     return message_claim(message, given) &&
-                   atomic_load_explicit(&arena->here->joined, memory_order_acquire) ==
-                       JOINED &&
-                   shared_unpin(&arena->peer, &message->pin)
+                   shared_unpin(&message->arena->peer, &message->pin)
                ? 0
                : message_stale(given, "release");
 }

@@ -83,7 +83,7 @@ static void count_pins(struct person *person)
 
     for (uint32_t p = 0; p < view->geo.pin_count; p++) {
         uint64_t pin = shm_get(&pins[p]);
-        uint32_t slot = (uint32_t)pin - 1;
+        uint32_t slot = PIN_SLOT(pin);
 
         if (!pin || slot >= view->geo.slot_count)
             continue;
