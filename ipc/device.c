@@ -8,18 +8,21 @@
 #include <unistd.h>
 
 #include "ipc/segment.h"
+#include "ipc/unforked.h"
 
-static struct flock byte_of(uint32_t who, short type)
+/* One for each incarnation: a descriptor that an earlier owner of the entry has left open is no
+ * matter to a later one. */
+static struct flock byte_of(uint32_t who, uint32_t inc, short type)
 {
     return (struct flock){.l_type = type,
                           .l_whence = SEEK_SET,
-                          .l_start = LOCK_DEVICE + (off_t)who,
+                          .l_start = LOCK_DEVICE + (off_t)inc * MAX_PARTICIPANTS + who,
                           .l_len = 1};
 }
 
-int device_lock(const struct view *view, uint32_t who)
+int device_lock(const struct view *view, uint32_t who, uint32_t inc)
 {
-    struct flock lock = byte_of(who, F_RDLCK);
+    struct flock lock = byte_of(who, inc, F_RDLCK);
     int arena = segment_fd(view), fd = arena < 0 ? -EBADF : life_open(arena), result;
 
     if (fd < 0 || fcntl(fd, F_OFD_SETLK, &lock) == 0)
@@ -49,9 +52,9 @@ static int put_into(int socket, int fd)
     return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -errno;
 }
 
-int device_lock_last(const struct view *view, uint32_t who)
+static int lock_last(const struct view *view, uint32_t who, uint32_t inc)
 {
-    int ends[2], result, fd = device_lock(view, who);
+    int ends[2], result, fd = device_lock(view, who, inc);
 
     if (fd < 0)
         return fd;
@@ -66,9 +69,19 @@ int device_lock_last(const struct view *view, uint32_t who)
     return result < 0 ? result : ends[1];
 }
 
-bool device_busy(const struct view *view, uint32_t who)
+int device_lock_last(const struct view *view, uint32_t who, uint32_t inc)
 {
-    struct flock lock = byte_of(who, F_WRLCK);
+    int result;
+
+    unforked_begin();
+    result = lock_last(view, who, inc);
+    unforked_end();
+    return result;
+}
+
+bool device_busy(const struct view *view, uint32_t who, uint32_t inc)
+{
+    struct flock lock = byte_of(who, inc, F_WRLCK);
     int saved = errno;
     bool busy = fcntl(segment_fd(view), F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
 

@@ -18,20 +18,22 @@
 #include "ipc/slot.h"
 #include "ipc/view.h"
 
-/* The locks of the devices, byte by participant. */
+/* The locks of the devices: a byte for each incarnation of each participant. */
 #define LOCK_DEVICE (2 * MAX_PARTICIPANTS)
 
-/* A descriptor of its own that holds the device lock of participant @p who, until it and all
- * its copies are closed. Or -errno. */
-int device_lock(const struct view *view, uint32_t who);
+/* A descriptor of its own that holds the device lock of participant @p who in incarnation
+ * @p inc, until it and all its copies are closed. Or -errno. Between unforked_begin() and its
+ * end, if the process may fork. */
+int device_lock(const struct view *view, uint32_t who, uint32_t inc);
 
 /* The same lock for the owner of a device's descriptor: closed last. At the end of a process
  * descriptors go in no order that one could rely on (Linux releases the highest first); one
- * that lies in a socket goes when all that the process had open are gone. Or -errno. */
-int device_lock_last(const struct view *view, uint32_t who);
+ * that lies in a socket goes when all that the process had open are gone. A child that another thread forks
+ * meanwhile gets no copy of it. Or -errno. */
+int device_lock_last(const struct view *view, uint32_t who, uint32_t inc);
 
 /* Whether anybody holds that lock. True also if it can't be known. */
-bool device_busy(const struct view *view, uint32_t who);
+bool device_busy(const struct view *view, uint32_t who, uint32_t inc);
 
 /* relaxed: the asker has seen the end of the one that marked it, or is that one. */
 static inline bool device_marked(const struct view *view, uint32_t slot, uint64_t word)

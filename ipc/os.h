@@ -33,8 +33,8 @@ struct os_calls {
     bool (*ring)(const struct view *view, uint32_t participant);
     /* Of a claimed entry. True: certainly dead. False: maybe alive. */
     bool (*dead)(const struct view *view, uint32_t participant);
-    /* Of a dead one's entry. Whether a device may still write for it; see device.h. */
-    bool (*busy)(const struct view *view, uint32_t participant);
+    /* Of a dead one. Whether a device may still write for it; see device.h. */
+    bool (*busy)(const struct view *view, uint32_t participant, uint32_t incarnation);
     /* Processors that a process (0: the calling thread) may use, folded into 64 bits: bit n
      * stands for n, n + 64, ... All of them if the kernel won't say. */
     uint64_t (*processors)(uint32_t pid);

@@ -164,7 +164,8 @@ static bool keep_for_device(struct sweep *sweep, uint32_t slot, uint64_t word)
     if (!device_marked(sweep->me->view, slot, word) || MUTANT(DEVICE_IGNORED))
         return false;
     if (!sweep->asked)
-        sweep->busy = os->busy(sweep->me->view, sweep->who);
+        sweep->busy = os->busy(sweep->me->view, sweep->who,
+                               PARTICIPANT_INC(sweep->entry));
     sweep->asked = true;
     sweep->kept += sweep->busy;
     return sweep->busy;
@@ -304,8 +305,9 @@ static void reap_one(struct peer *me, uint32_t who, uint64_t word,
  * is dead. */
 static bool due(const struct view *view, uint32_t i, uint64_t word)
 {
-    return PARTICIPANT_STATE(word) == PARTICIPANT_DRAINING ? !os->busy(view, i)
-                                                           : os->dead(view, i);
+    return PARTICIPANT_STATE(word) == PARTICIPANT_DRAINING
+               ? !os->busy(view, i, PARTICIPANT_INC(word))
+               : os->dead(view, i);
 }
 
 int reap_all(struct peer *me, struct reap_report *report)

@@ -116,7 +116,8 @@ static bool all_run(struct watch *watch, const struct peer *me)
         uint64_t word = shm_load(&view_participant(me->view, i)->word, E4_LOOK);
 
         if (PARTICIPANT_STATE(word) == PARTICIPANT_FREE ||
-            (PARTICIPANT_STATE(word) == PARTICIPANT_DRAINING && os->busy(me->view, i)))
+            (PARTICIPANT_STATE(word) == PARTICIPANT_DRAINING &&
+             os->busy(me->view, i, PARTICIPANT_INC(word))))
             forget(watch, i); /* nobody is left to watch */
         else if (PARTICIPANT_STATE(word) != PARTICIPANT_LIVE)
             return false;

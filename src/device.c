@@ -3,6 +3,7 @@
 #include <tensoring/device.h>
 
 #include "ipc/device.h"
+#include "ipc/uncancel.h"
 #include "src/error.h"
 #include "src/message.h"
 #include "src/options.h"
@@ -10,13 +11,15 @@
 int tr_arena_device_fd(tr_arena *given, int *fd)
 {
     struct tr_arena *arena;
-    int result = arena_open(given, "device", &arena);
+    int result = arena_open(given, "device", &arena), cancel;
 
     if (result == 0 && !fd)
         result = null_fail("device", "fd");
     if (result < 0)
         return result;
-    result = device_lock_last(&arena->view, arena->peer.who);
+    cancel = uncancel_begin();
+    result = device_lock_last(&arena->view, arena->peer.who, arena->peer.inc);
+    uncancel_end(cancel);
     if (result < 0)
         return tr_fail_errno(result, "device: lock the place of this process's devices");
     *fd = result;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "ipc/device.h"
+#include "ipc/unforked.h"
 
 #define BATCH_MOST  16
 #define BUFFER_MOST (UINT64_C(1) << 30) /* of one registered buffer */
@@ -108,17 +109,6 @@ static void let_go(struct loader_ring *ring)
  * as long as one of those: the device lock of a dead parent would stay as long as the child
  * lives. So the child closes them at once. */
 static struct loader_ring *rings;
-static pthread_mutex_t rings_mutex = PTHREAD_MUTEX_INITIALIZER;
-
-static void lock_rings(void)
-{
-    pthread_mutex_lock(&rings_mutex);
-}
-
-static void unlock_rings(void)
-{
-    pthread_mutex_unlock(&rings_mutex);
-}
 
 /* The memory of a ring is not inherited. */
 static void drop_inherited(void)
@@ -128,12 +118,11 @@ static void drop_inherited(void)
         ring->open = ring->registered = false;
     }
     rings = NULL;
-    unlock_rings();
 }
 
 static void guard_forks(void)
 {
-    (void)pthread_atfork(lock_rings, unlock_rings, drop_inherited);
+    unforked_tell(drop_inherited);
 }
 
 static void watch_forks(void)
@@ -143,7 +132,7 @@ static void watch_forks(void)
     pthread_once(&once, guard_forks);
 }
 
-/* With the mutex locked. */
+/* Between unforked_begin() and its end. */
 static void enlist(struct loader_ring *ring)
 {
     ring->previous = NULL;
@@ -155,21 +144,21 @@ static void enlist(struct loader_ring *ring)
 
 static void strike_off(struct loader_ring *ring)
 {
-    lock_rings();
+    unforked_begin();
     if (ring->previous)
         ring->previous->next = ring->next;
     else
         rings = ring->next;
     if (ring->next)
         ring->next->previous = ring->previous;
-    unlock_rings();
+    unforked_end();
 }
 
 /* The ring keeps the lock of the device until its last read has ended, whatever becomes of this
  * process: what it has registered is closed after that. */
 static bool become_device(struct loader_ring *ring, const struct peer *me)
 {
-    int fd = device_lock(me->view, me->who);
+    int fd = device_lock(me->view, me->who, me->inc);
     bool done;
 
     if (fd < 0)
@@ -196,11 +185,11 @@ static bool set_up(struct loader_ring *ring, const struct peer *me, uint32_t dep
 static void open_unforked(struct loader_ring *ring, const struct peer *me, uint32_t depth)
 {
     watch_forks();
-    lock_rings();
+    unforked_begin();
     ring->open = set_up(ring, me, depth);
     if (ring->open)
         enlist(ring);
-    unlock_rings();
+    unforked_end();
 }
 
 void loader_ring_open(struct loader_ring *ring, const struct peer *me, uint32_t depth,

@@ -423,11 +423,11 @@ static bool model_dead(const struct view *view, uint32_t i)
 }
 
 /* The device of a dead one, until it says otherwise. */
-static bool model_busy(const struct view *view, uint32_t i)
+static bool model_busy(const struct view *view, uint32_t i, uint32_t inc)
 {
     bool busy = !world.notes.device_done;
 
-    (void)view, (void)i;
+    (void)view, (void)i, (void)inc;
     if (running)
         engine_note(running, busy);
     return busy;

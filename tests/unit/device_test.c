@@ -4,9 +4,12 @@
 #include "support.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "ipc/device.h"
 #include "ipc/os.h"
@@ -78,6 +81,12 @@ static enum participant_state state_of(uint32_t who)
         shm_get(&view_participant(&arena_known(arena)->view, who)->word));
 }
 
+static uint32_t inc_of(uint32_t who)
+{
+    return PARTICIPANT_INC(
+        shm_get(&view_participant(&arena_known(arena)->view, who)->word));
+}
+
 static tr_reap_report reap(void)
 {
     tr_reap_report report;
@@ -89,7 +98,7 @@ static tr_reap_report reap(void)
 /* The device's last reference goes asynchronously with the process that has it. */
 static void wait_for_device(uint32_t who)
 {
-    while (device_busy(&arena_known(arena)->view, who))
+    while (device_busy(&arena_known(arena)->view, who, inc_of(who)))
         continue;
 }
 
@@ -177,7 +186,7 @@ static void who_waits_is_served_then(void **state)
         ready_and_wait();
     }
     assert_int_equal(read(told[0], &byte, 1), 1);
-    fd[0] = device_lock(&arena_known(arena)->view, 1);
+    fd[0] = device_lock(&arena_known(arena)->view, 1, inc_of(1));
     assert_true(fd[0] >= 0);
     kill(child, SIGKILL);
     status_of(child);
@@ -231,6 +240,122 @@ static void marks_are_of_one_holding(void **state)
     assert_int_equal(tr_arena_device_fd(arena, NULL), TR_EINVAL);
 }
 
+/* It was that of an earlier owner of the entry, who left it open when it went. */
+static void a_device_descriptor_is_of_one_owner(void **state)
+{
+    tr_arena *other;
+    int fd;
+    char byte;
+    pid_t child;
+    (void)state;
+
+    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
+    assert_int_equal(arena_known(other)->peer.who, 1);
+    assert_ok(tr_arena_device_fd(other, &fd));
+    tr_arena_close(other);
+    child = fork();
+    if (child == 0) {
+        tr_message *message;
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (tr_loan_bytes(arena, 8, TR_NOWAIT, &message) ||
+            tr_message_device_begin(message) || arena_known(arena)->peer.who != 1)
+            _exit(1);
+        ready_and_wait();
+    }
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    kill(child, SIGKILL);
+    status_of(child);
+    assert_int_equal(reap().freed, 1);
+    assert_int_equal(state_of(1), PARTICIPANT_FREE);
+    close(fd);
+}
+
+/* ---- another thread forks while the descriptor is made ---- */
+
+static sem_t half_made;
+static _Atomic pid_t forker; /* the thread; 0: none forks */
+static _Atomic bool forked;
+static int before; /* descriptors of the arena's file */
+
+static int count_of_the_file(void)
+{
+    struct stat arenas, st;
+    int count = 0;
+
+    if (fstat(arena_known(arena)->view.lock_fd, &arenas) < 0)
+        return -1;
+    for (int fd = 0; fd < 1024; fd++)
+        count += fstat(fd, &st) == 0 && st.st_dev == arenas.st_dev &&
+                 st.st_ino == arenas.st_ino;
+    return count;
+}
+
+static void *fork_meanwhile(void *status)
+{
+    pid_t child;
+
+    atomic_store(&forker, gettid());
+    sem_wait(&half_made);
+    child = fork();
+    if (child == 0)
+        _exit(count_of_the_file() - before);
+    atomic_store(&forked, true);
+    *(int *)status = status_of(child);
+    return NULL;
+}
+
+/* It waits for us to be done. */
+static bool forker_sleeps(void)
+{
+    char path[64], text[256] = "";
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)forker);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (read(fd, text, sizeof(text) - 1) <= 0)
+        text[0] = 0;
+    close(fd);
+    return strstr(text, ") S ") != NULL;
+}
+
+int __real_socketpair(int domain, int type, int protocol, int ends[2]);
+int __wrap_socketpair(int domain, int type, int protocol, int ends[2]);
+
+int __wrap_socketpair(int domain, int type, int protocol, int ends[2])
+{
+    int value;
+
+    if (forker) {
+        sem_post(&half_made);
+        do
+            sem_getvalue(&half_made, &value);
+        while (value > 0);
+        while (!atomic_load(&forked) && !forker_sleeps())
+            continue;
+    }
+    return __real_socketpair(domain, type, protocol, ends);
+}
+
+static void a_fork_meets_no_half_made_descriptor(void **state)
+{
+    pthread_t thread;
+    int status = -1, fd;
+    (void)state;
+
+    before = count_of_the_file();
+    assert_int_equal(sem_init(&half_made, 0, 0), 0);
+    assert_int_equal(pthread_create(&thread, NULL, fork_meanwhile, &status), 0);
+    while (!atomic_load(&forker))
+        continue;
+    assert_ok(tr_arena_device_fd(arena, &fd));
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(status, 0);
+    forker = 0;
+    sem_destroy(&half_made);
+    close(fd);
+}
+
 /* The descriptor goes after all others of its process, whatever their numbers. */
 static void it_goes_last(void **state)
 {
@@ -246,9 +371,9 @@ static void it_goes_last(void **state)
 
             prctl(PR_SET_PDEATHSIG, SIGKILL);
             for (int i = 0; i < OTHERS; i++)
-                if (i == OTHERS / 2
-                        ? tr_arena_device_fd(arena, &fd)
-                        : device_lock(&arena_known(arena)->view, 2 + (uint32_t)i % 4) < 0)
+                if (i == OTHERS / 2 ? tr_arena_device_fd(arena, &fd)
+                                    : device_lock(&arena_known(arena)->view,
+                                                  2 + (uint32_t)i % 4, 0) < 0)
                     _exit(1);
             ready_and_wait();
         }
@@ -256,7 +381,7 @@ static void it_goes_last(void **state)
         kill(child, SIGKILL);
         wait_for_device(1);
         for (uint32_t who = 2; who < 6; who++)
-            assert_false(device_busy(&arena_known(arena)->view, who));
+            assert_false(device_busy(&arena_known(arena)->view, who, 0));
         status_of(child);
         (void)reap();
     }
@@ -272,6 +397,8 @@ int main(void)
         SCENE(marks_alone_hold_nothing_up),
         SCENE(marks_are_of_one_holding),
         SCENE(it_goes_last),
+        SCENE(a_device_descriptor_is_of_one_owner),
+        SCENE(a_fork_meets_no_half_made_descriptor),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

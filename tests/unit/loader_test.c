@@ -387,7 +387,8 @@ static void look_at_marks(const struct io_uring *ring)
     }
     handed_over++;
     unmarked += marked < io_uring_sq_ready(ring) || marked > loaned ||
-                !device_busy(view, arena_known(arena)->peer.who);
+                !device_busy(view, arena_known(arena)->peer.who,
+                             arena_known(arena)->peer.inc);
 }
 
 int __wrap_io_uring_submit(struct io_uring *ring)
@@ -426,7 +427,8 @@ static void forget(const char *path)
 /* The kernel ends a ring that was closed in its own time. */
 static void wait_for_the_ring(void)
 {
-    while (device_busy(&arena_known(arena)->view, arena_known(arena)->peer.who))
+    while (device_busy(&arena_known(arena)->view, arena_known(arena)->peer.who,
+                       arena_known(arena)->peer.inc))
         sched_yield();
 }
 
