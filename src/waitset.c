@@ -2,8 +2,10 @@
 /* waitset.c - many words, one sleep.
  *
  * Up to OS_WORDS - 1 members: futex_waitv() on their words, and on one of our own that
- * changes when members come or go. More, or no such call: the doorbell of notify.h. With
- * descriptors: the pollable descriptor of waitset_fd.c, by ppoll(). */
+ * changes when members come or go. More, or no such call: the doorbell of notify.h. Where a
+ * signal must end the wait, too: the kernel restarts a futex_waitv() after a handler with
+ * SA_RESTART, and never a FUTEX_WAIT with a time. With descriptors: the pollable descriptor of
+ * waitset_fd.c, by ppoll(). */
 #include "src/waitset.h"
 
 #include <poll.h>
@@ -29,9 +31,15 @@ static bool has_waitv(void)
     return atomic_load_explicit(&without_waitv, memory_order_relaxed) == 0;
 }
 
+static bool interruptible(const tr_waitset *set)
+{
+    /* relaxed: set by the handle's owner before it waits. */
+    return atomic_load_explicit(&set->arena->peer.interrupt, memory_order_relaxed);
+}
+
 bool waitset_by_doorbell(const tr_waitset *set)
 {
-    return set->count + 1 > OS_WORDS || !has_waitv();
+    return set->count + 1 > OS_WORDS || !has_waitv() || interruptible(set);
 }
 
 static void set_up(tr_waitset *set)
@@ -214,7 +222,7 @@ static void tell(tr_waitset *set)
     os->futex_wake(&set->changed, INT32_MAX);
     if (set->epoll >= 0)
         waitset_fd_kick(set);
-    if (waitset_by_doorbell(set))
+    if (set->rung)
         bell_wake_self(&set->arena->peer);
 }
 
@@ -407,6 +415,7 @@ static void announce(struct sleeper *self)
         waitset_fd_arm(set);
     } else if (waitset_by_doorbell(set)) {
         waiting->bed = BED_DOORBELL;
+        set->rung = true;
         waiting->words[waiting->count++] = (struct os_word){
             &view_participant(me->view, me->who)->doorbell, notify_arm(me, WAKE_ASLEEP)};
         waitset_listen(set);
@@ -489,7 +498,7 @@ static int sleep_in(struct sleeper *self, int64_t until_ns)
     STEP(waiting->words[waiting->count - 1].at, SHM_SYSTEM);
     if (waiting->bed == BED_POLL)
         return poll_until(waiting->set->epoll, until_ns);
-    if (!has_waitv()) /* changes of the members ring the doorbell, too */
+    if (waiting->bed == BED_DOORBELL) /* changes of the members ring it, too */
         return os->futex_wait(waiting->words[1].at, waiting->words[1].seen, until_ns);
     return sleep_on_words(waiting, until_ns);
 }

@@ -39,6 +39,7 @@ struct tr_waitset {
     uint32_t count, room;
     uint32_t next;        /* where to begin, so that all get their turn */
     uint32_t descriptors; /* members that are descriptors */
+    bool rung;            /* a thread has slept by the doorbell: changes ring it */
     /* The pollable descriptor, see waitset_fd.c. */
     int epoll; /* -1: there is none */
     int kick;  /* eventfd: readable until it is cleared */

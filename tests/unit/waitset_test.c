@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 
 #include "ipc/fifo.h"
 #include "ipc/os.h"
@@ -299,6 +300,90 @@ static void waits_for_many(void **state)
         wait_for_many(counts[c], 1);
         wait_for_many(counts[c], 3);
     }
+}
+
+static void note_signal(int number)
+{
+    (void)number;
+}
+
+/* SIGALRM comes while the thread is in the kernel, and at no other time: what ends the wait can
+ * only be what the kernel said. */
+static int alarmed(int slept, const sigset_t *before)
+{
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+    return slept;
+}
+
+static void let_alarms_in(sigset_t *before)
+{
+    sigset_t alarms;
+
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    pthread_sigmask(SIG_UNBLOCK, &alarms, before);
+}
+
+static int alarmed_wait(const _Atomic uint32_t *word, uint32_t seen, int64_t until_ns)
+{
+    sigset_t before;
+
+    let_alarms_in(&before);
+    return alarmed(os_kernel.futex_wait(word, seen, until_ns), &before);
+}
+
+static int alarmed_waitv(const struct os_word *words, uint32_t count, int64_t until_ns)
+{
+    sigset_t before;
+
+    let_alarms_in(&before);
+    return alarmed(os_kernel.futex_waitv(words, count, until_ns), &before);
+}
+
+/* The kernel restarts some sleeps after a handler with SA_RESTART. */
+static void interrupt_wait_of(int count)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_waitset *set;
+    tr_event event;
+    size_t found;
+
+    assert_ok(tr_waitset_open(arena, &set));
+    for (int i = 0; i < count; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "q%d", i);
+        assert_ok(tr_waitset_add_queue(set, open_queue(arena, name, 2), TR_READABLE, 1));
+    }
+    tr_arena_set_interruptible(arena, 1);
+    assert_int_equal(tr_waitset_wait(set, &event, 1, INT64_C(2000000000), &found),
+                     TR_EINTR);
+    tr_waitset_close(set);
+    tr_arena_close(arena);
+}
+
+static void signals_end_waits(void **state)
+{
+    const struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART}, old;
+    sigset_t alarms, before;
+    (void)state;
+
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    pthread_sigmask(SIG_BLOCK, &alarms, &before);
+    sigaction(SIGALRM, &action, &old);
+    patient.futex_wait = alarmed_wait;
+    patient.futex_waitv = alarmed_waitv;
+    setitimer(ITIMER_REAL, &often, NULL);
+    interrupt_wait_of(1);
+    interrupt_wait_of(OS_WORDS + 4);
+    setitimer(ITIMER_REAL, &never, NULL);
+    patient.futex_wait = wait_for_ever;
+    patient.futex_waitv = waitv_for_ever;
+    signal(SIGALRM, SIG_IGN); /* the last one may be pending */
+    sigaction(SIGALRM, &old, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* Last in the list: it stays so for the process. */
@@ -684,6 +769,7 @@ int main(void)
         cmocka_unit_test(a_death_rings),
         cmocka_unit_test(the_killed_leave_nothing),
         cmocka_unit_test(sends_without_system_calls),
+        cmocka_unit_test(signals_end_waits),
         cmocka_unit_test(waits_without_futex_waitv),
     };
 
