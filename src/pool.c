@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -20,9 +21,6 @@ static int take_keep(tr_pool *pool)
     const tr_pool_options *options = &pool->options;
     size_t bytes = options->keep_count * sizeof(*options->keep);
 
-    if (options->reserved)
-        return tr_fail(TR_EINVAL, "pool: options.reserved is %u, it is to be 0",
-                       options->reserved);
     if (options->keep_count == 0)
         return 0;
     if (!options->keep || !(options->flags & TR_POOL_CLOSE_INHERITED))
@@ -39,27 +37,62 @@ static int take_keep(tr_pool *pool)
     return 0;
 }
 
-static int take_options(tr_pool *pool, const tr_pool_options *given)
+static int check_count(uint32_t workers)
+{
+    if (workers > TR_MAX_WORKERS)
+        return tr_fail(TR_EINVAL, "pool: %u workers, there may be at most %d", workers,
+                       TR_MAX_WORKERS);
+    return 0;
+}
+
+static int check_time(const char *what, int64_t ns, int64_t least)
+{
+    if (ns < least)
+        return tr_fail(TR_EINVAL, "pool: options.%s is %lld ns; use %s", what,
+                       (long long)ns,
+                       least < 0 ? "-1 (for ever), 0 or more" : "0 or more");
+    return 0;
+}
+
+static int check_options(const tr_pool_options *options)
 {
     const uint32_t known = TR_POOL_NO_PLAN | TR_POOL_DIE_WITH_MASTER |
                            TR_POOL_READY_AT_START | TR_POOL_CLOSE_INHERITED;
+    int err;
+
+    if (!options->run)
+        return tr_fail(TR_EINVAL,
+                       "pool: options.run says what a worker does; it is NULL");
+    if (options->flags & ~known)
+        return tr_fail(TR_EINVAL, "pool: options.flags 0x%x has bits that mean nothing",
+                       options->flags);
+    if (options->restart > TR_RESTART_NEVER)
+        return tr_fail(TR_EINVAL, "pool: options.restart %u is not a tr_restart",
+                       options->restart);
+    if (options->stop_signal < 0 || options->stop_signal > SIGRTMAX)
+        return tr_fail(
+            TR_EINVAL,
+            "pool: options.stop_signal is %d; use a signal's number, or 0 for none",
+            options->stop_signal);
+    err = check_count(options->workers);
+    if (!err)
+        err = check_time("backoff_ns", options->backoff_ns, 0);
+    if (!err)
+        err = check_time("backoff_max_ns", options->backoff_max_ns, 0);
+    return err ? err : check_time("drain_ns", options->drain_ns, -1);
+}
+
+static int take_options(tr_pool *pool, const tr_pool_options *given)
+{
     tr_pool_options *options = &pool->options;
-    char least[TIME_TEXT], most[TIME_TEXT];
     int err;
 
     *options = (tr_pool_options)TR_POOL_OPTIONS_INIT;
     err = options_take(options, sizeof(*options), given, "pool options");
+    if (!err)
+        err = check_options(options);
     if (err)
         return err;
-    if (!options->run)
-        return tr_fail(TR_EINVAL,
-                       "pool: options.run says what a worker does; it is NULL");
-    if (options->flags & ~known || options->restart > TR_RESTART_NEVER ||
-        options->backoff_ns < 0 || options->backoff_max_ns < 0)
-        return tr_fail(TR_EINVAL, "pool: flags %#x, restart %u, back-off %s to %s",
-                       options->flags, options->restart,
-                       time_text(options->backoff_ns, least),
-                       time_text(options->backoff_max_ns, most));
     err = reserved_check("pool", options->reserved);
     if (!err)
         err = take_keep(pool);
@@ -92,12 +125,9 @@ static int make_plan(tr_pool *pool, uint32_t workers)
 {
     uint32_t round = atomic_load(&pool->page->round) + 1;
     tr_plan *plan = &pool->page->plan[round % 2];
-    int err = 0;
+    int err = check_count(workers);
 
-    if (workers > TR_MAX_WORKERS)
-        return tr_fail(TR_EINVAL, "pool: %u workers, there may be at most %d", workers,
-                       TR_MAX_WORKERS);
-    if (workers == 0)
+    if (!err && workers == 0)
         err = count_cores(pool, plan, &workers);
     if (!err && !(pool->options.flags & TR_POOL_NO_PLAN))
         err = tr_plan_create(plan, workers, &pool->plan_options);
