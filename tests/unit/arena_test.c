@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "own_name.h"
 #include "support.h"
 
 #include <errno.h>
@@ -8,9 +9,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-
-#define NAME "tr_arena_test"
-#define PATH "/dev/shm/tensoring." NAME
 
 static int unlink_name(void **state)
 {

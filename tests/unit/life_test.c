@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Who lives, and how that is known: whatever happens to descriptors, threads and programs. */
+#include "own_name.h"
 #include "support.h"
 
 #include <fcntl.h>
@@ -17,9 +18,6 @@
 #include "ipc/os.h"
 #include "ipc/participant.h"
 #include "src/arena.h"
-
-#define NAME "tr_life_test"
-#define PATH "/dev/shm/tensoring." NAME
 
 static int unlink_name(void **state)
 {
