@@ -20,14 +20,14 @@ static size_t length_of(const char *text)
     return text ? strlen(text) : 0;
 }
 
-/* The descr is NumPy's, whatever it says of the type. */
-static int check_descr(const char *descr, const char *step)
+/* The descr is NumPy's, and says what the spec says. */
+static int check_descr(const tr_tensor_spec *spec, const char *step)
 {
     char text[TR_MAX_DESCR + 1], why[256];
     struct descr parsed = {.text = text};
 
-    if (descr_parse_text(descr, &parsed) == 0)
-        return 0;
+    if (descr_parse_text(spec->descr, &parsed) == 0)
+        return descr_check(step, spec, &parsed);
     snprintf(why, sizeof(why), "%.255s", tr_error_detail());
     return tr_fail(TR_EINVAL, "%s: its descr is none of NumPy's: %s", step, why);
 }
@@ -41,7 +41,7 @@ static int check_letters(const tr_tensor_spec *spec, size_t i)
     if (spec->name)
         result = text_check(step, "its name", spec->name);
     if (result == 0 && spec->descr && *spec->descr)
-        result = check_descr(spec->descr, step);
+        result = check_descr(spec, step);
     return result;
 }
 
@@ -139,7 +139,7 @@ bool descriptor_plan_plain(const tr_tensor_spec specs[], size_t n, struct plan *
 {
     plan->table_bytes = 0;
     return n == 1 && !specs->name && !specs->descr && specs->shape &&
-           !((specs->flags & ~(uint32_t)TYPE_FLAGS) | specs->reserved) &&
+           !((specs->flags & ~(uint32_t)TR_TENSOR_F_ORDER) | specs->reserved) &&
            tensor_quick(specs->dtype, specs->ndim, specs->shape, false, NULL,
                         &plan->data_bytes);
 }

@@ -6,6 +6,7 @@
 #include "src/error.h"
 #include "src/tensor.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -265,4 +266,44 @@ int descr_parse_text(const char *text, struct descr *out)
     if (!err)
         err = emit(out, text, bytes);
     return err ? err : finish_simple(out, &simple);
+}
+
+/* Bytes that only the descr explains may have any lanes. */
+static bool same_type(tr_dtype dtype, tr_dtype parsed)
+{
+    return dtype.code == parsed.code &&
+           (parsed.code == TR_OPAQUE ||
+            (dtype.bits == parsed.bits && dtype.lanes == parsed.lanes));
+}
+
+static int check_size(const char *step, const tr_tensor_spec *spec,
+                      const struct descr *parsed)
+{
+    uint64_t said = tr_dtype_bytes(parsed->dtype), bytes = tr_dtype_bytes(spec->dtype);
+
+    return said == bytes ? 0
+                         : tr_fail(TR_EINVAL,
+                                   "%s: the descr is of elements of %" PRIu64
+                                   " bytes, the dtype of %" PRIu64,
+                                   step, said, bytes);
+}
+
+int descr_check(const char *step, const tr_tensor_spec *spec, const struct descr *parsed)
+{
+    bool swapped = spec->flags & TR_TENSOR_BYTESWAPPED;
+
+    if (!same_type(spec->dtype, parsed->dtype))
+        return tr_fail(TR_EINVAL,
+                       "%s: the descr \"%.64s\" is %s%s, the dtype has code %u, %u bits "
+                       "and %u lanes; tr_npy_dtype() tells the dtype of a descr",
+                       step, spec->descr, tr_dtype_name(parsed->dtype),
+                       parsed->dtype.code == TR_OPAQUE ? " (TR_OPAQUE)" : "",
+                       spec->dtype.code, spec->dtype.bits, spec->dtype.lanes);
+    if (swapped != (parsed->flags != 0))
+        return tr_fail(TR_EINVAL,
+                       "%s: the descr \"%.64s\" is %s-endian, and flags %s "
+                       "TR_TENSOR_BYTESWAPPED; tr_npy_dtype() tells the flags of a descr",
+                       step, spec->descr, swapped ? "not big" : "big",
+                       swapped ? "has" : "lacks");
+    return check_size(step, spec, parsed);
 }

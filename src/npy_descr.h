@@ -24,6 +24,10 @@ int descr_parse(struct literal *in, struct descr *out);
 /* On its own, as it travels beside a tensor. */
 int descr_parse_text(const char *text, struct descr *out);
 
+/* Whether @p spec has the type and the byte order of its descr. 0, TR_EINVAL; @p step begins the
+ * detail. */
+int descr_check(const char *step, const tr_tensor_spec *spec, const struct descr *parsed);
+
 /* One type without its quotes: '<f4'. */
 struct descr_simple {
     tr_dtype dtype; /* not set if only_bytes */

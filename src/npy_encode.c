@@ -67,22 +67,10 @@ static int find_descr(const tr_tensor_spec *spec, struct descr *out)
 {
     int err;
 
-    if (!spec->descr || !spec->descr[0]) {
-        if (spec->flags & TR_TENSOR_BYTESWAPPED)
-            return tr_fail(TR_EINVAL,
-                           "npy: bytes are swapped but there is no descr to say "
-                           "of what; one like >f4 is needed");
+    if (!spec->descr || !spec->descr[0])
         return descr_of_dtype(spec->dtype, out);
-    }
     err = descr_parse_text(spec->descr, out);
-    if (err)
-        return err;
-    if (tr_dtype_bytes(out->dtype) != tr_dtype_bytes(spec->dtype))
-        return tr_fail(TR_EINVAL,
-                       "npy: the descr is of elements of %" PRIu64 " bytes, the dtype of "
-                       "%" PRIu64,
-                       tr_dtype_bytes(out->dtype), tr_dtype_bytes(spec->dtype));
-    return 0;
+    return err ? err : descr_check("npy encode", spec, out);
 }
 
 /* An array that is packed in both orders is called C-ordered by NumPy. */

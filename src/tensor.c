@@ -176,6 +176,11 @@ int spec_check(const char *step, const tr_tensor_spec *spec)
                        "%s: spec.flags is 0x%x; it can have "
                        "TR_TENSOR_F_ORDER and TR_TENSOR_BYTESWAPPED",
                        step, spec->flags);
+    if (spec->flags & TR_TENSOR_BYTESWAPPED && (!spec->descr || !*spec->descr))
+        return tr_fail(TR_EINVAL,
+                       "%s: flags has TR_TENSOR_BYTESWAPPED, and no descr says of what; "
+                       "one like \">f4\" is needed",
+                       step);
     return spec->reserved ? tr_fail(TR_EINVAL, "%s: spec.reserved is %u, it must be 0",
                                     step, spec->reserved)
                           : 0;

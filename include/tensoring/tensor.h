@@ -61,8 +61,10 @@ typedef struct tr_tensor_spec {
     const int64_t *shape; /**< ndim extents, each 0 or more; may be NULL if ndim is 0 */
     const char *name;  /**< UTF-8 without control characters, at most TR_MAX_NAME bytes;
                                NULL or "" for none */
-    const char *descr; /**< NumPy descr, at most TR_MAX_DESCR bytes; NULL for none */
-    uint32_t flags;    /**< TR_TENSOR_F_ORDER, TR_TENSOR_BYTESWAPPED */
+    const char *descr; /**< NumPy descr, at most TR_MAX_DESCR bytes; NULL or "" for none.
+                               dtype and flags are then those of tr_npy_dtype(); bytes of
+                               TR_OPAQUE may have other lanes */
+    uint32_t flags;    /**< TR_TENSOR_F_ORDER; TR_TENSOR_BYTESWAPPED with a descr alone */
     uint32_t reserved; /**< 0 */
 } tr_tensor_spec;
 TR_ASSERT_SIZE(tr_tensor_spec, 40);

@@ -41,6 +41,7 @@ _ML_DTYPES = {
 }
 _ML_NAMES = {triple: name for name, triple in _ML_DTYPES.items()}
 _MAX_LANES = 65535
+_MAX_LANE_BYTES = 31
 _MAX_INNER = 16  # dimensions of an element: NumPy has 32 or 64, a tensor 16
 
 _described: dict[np.dtype[Any], Described] = {}
@@ -66,7 +67,11 @@ def _opaque(dtype: np.dtype[Any]) -> Described:
         )
     descr = np.lib.format.dtype_to_descr(dtype)
     text = descr if isinstance(descr, str) else repr(descr)
-    return (OPAQUE, 8, dtype.itemsize, text, 0)
+    swapped = isinstance(descr, str) and descr.startswith(">")
+    flags = _core.TENSOR_BYTESWAPPED if swapped else 0
+    if dtype.itemsize <= _MAX_LANE_BYTES:
+        return (OPAQUE, 8 * dtype.itemsize, 1, text, flags)
+    return (OPAQUE, 8, dtype.itemsize, text, flags)
 
 
 def _describe(dtype: np.dtype[Any]) -> Described:

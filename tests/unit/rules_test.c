@@ -669,6 +669,56 @@ static void specs_mean_something(void **state)
     assert_refused(tr_loan(good.arena, &odd, 1, TR_NOWAIT, &loan), "descr");
 }
 
+/* What a descr says of the type is what the dtype and the flags say. */
+static void descrs_agree_with_their_dtypes(void **state)
+{
+    static const struct {
+        tr_dtype dtype;
+        const char *descr;
+        uint32_t flags;
+        const char *why; /* NULL: it is taken */
+    } cases[] = {
+        {{TR_FLOAT, 64, 1}, "<f8", 0, NULL},
+        {{TR_FLOAT, 64, 1}, ">f8", TR_TENSOR_BYTESWAPPED, NULL},
+        {{TR_INT, 64, 1}, "<M8[ns]", 0, NULL},
+        {{TR_INT, 64, 1}, ">m8[s]", TR_TENSOR_BYTESWAPPED | TR_TENSOR_F_ORDER, NULL},
+        {{TR_OPAQUE, 64, 1}, "[('a', '>f8')]", 0, NULL},
+        {{TR_OPAQUE, 8, 8}, "[('a', '<f8')]", 0, NULL}, /* lanes are the user's affair */
+        {{TR_OPAQUE, 32, 1}, ">U1", TR_TENSOR_BYTESWAPPED, NULL},
+        {{TR_FLOAT, 32, 1}, "<f8", 0, "\"<f8\" is float64"},
+        {{TR_INT, 64, 1}, "<f8", 0, "\"<f8\" is float64"},
+        {{TR_FLOAT, 64, 1}, "<M8[ns]", 0, "is int64"},
+        {{TR_FLOAT, 32, 2}, "<f8", 0, "is float64"},
+        {{TR_UINT, 8, 4}, "|S4", 0, "is opaque"},
+        {{TR_OPAQUE, 32, 1}, "|S5", 0, "elements of 5 bytes, the dtype of 4"},
+        {{TR_OPAQUE, 64, 1}, "<f8", 0, "is float64"},
+        {{TR_FLOAT, 64, 1}, ">f8", 0, "TR_TENSOR_BYTESWAPPED"},
+        {{TR_FLOAT, 64, 1}, "<f8", TR_TENSOR_BYTESWAPPED, "TR_TENSOR_BYTESWAPPED"},
+        {{TR_FLOAT, 64, 1}, NULL, TR_TENSOR_BYTESWAPPED, "TR_TENSOR_BYTESWAPPED"},
+        {{TR_FLOAT, 64, 1}, "", TR_TENSOR_BYTESWAPPED, "TR_TENSOR_BYTESWAPPED"},
+    };
+    tr_message *loan;
+    size_t bytes;
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const tr_tensor_spec one = {.dtype = cases[i].dtype,
+                                    .ndim = 1,
+                                    .shape = shape,
+                                    .descr = cases[i].descr,
+                                    .flags = cases[i].flags};
+
+        if (cases[i].why) {
+            assert_refused(tr_loan(good.arena, &one, 1, TR_NOWAIT, &loan), cases[i].why);
+            assert_refused(tr_npy_encode(&one, NULL, 0, &bytes), cases[i].why);
+        } else {
+            assert_ok(tr_loan(good.arena, &one, 1, TR_NOWAIT, &loan));
+            tr_release(loan);
+            assert_ok(tr_npy_encode(&one, NULL, 0, &bytes));
+        }
+    }
+}
+
 static void arena_options_mean_something(void **state)
 {
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
@@ -699,6 +749,7 @@ int main(void)
         cmocka_unit_test(structs_are_of_a_known_kind),
         cmocka_unit_test(names_are_text),
         cmocka_unit_test(specs_mean_something),
+        cmocka_unit_test(descrs_agree_with_their_dtypes),
         cmocka_unit_test(arena_options_mean_something),
         cmocka_unit_test(so_it_is_in_workers),
     };
