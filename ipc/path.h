@@ -11,6 +11,10 @@
 /* A part of a function of the data path. */
 #define PATH static inline __attribute__((always_inline))
 
+/* The same for one that another file calls: link-time optimisation makes it a part of its
+ * callers, so it should have few. */
+#define PATH_ACROSS inline __attribute__((always_inline))
+
 /* What the data path calls now and then. */
 #define ASIDE __attribute__((noinline))
 

@@ -222,7 +222,7 @@ static ASIDE int put_beyond(struct ring *ring, const struct coming *coming, uint
     return -EAGAIN;
 }
 
-int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
+PATH_ACROSS int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
 {
     struct slot_record *record = view_record(ring->view, slot);
     /* relaxed: the slot is ours; the tail is a hint. */
@@ -382,7 +382,7 @@ static ASIDE int take_beyond(struct ring *ring, struct peer *me, uint64_t *at,
     return -EAGAIN;
 }
 
-int ring_receive(struct ring *ring, struct peer *me, struct ring_taken *taken)
+PATH_ACROSS int ring_receive(struct ring *ring, struct peer *me, struct ring_taken *taken)
 {
     /* relaxed: a hint. */
     uint64_t start = shm_load(&ring->channel->head, memory_order_relaxed), at = start;

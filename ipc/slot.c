@@ -96,7 +96,7 @@ static ASIDE int loan_other(struct peer *me, uint32_t c, uint32_t *slot)
                                                                        : -EAGAIN;
 }
 
-int slot_loan(struct peer *me, uint32_t c, uint32_t *slot)
+PATH_ACROSS int slot_loan(struct peer *me, uint32_t c, uint32_t *slot)
 {
     /* relaxed: local hint. */
     uint32_t hot = atomic_load_explicit(&me->hot[c], memory_order_relaxed);
@@ -130,7 +130,7 @@ void slot_free(struct peer *me, uint32_t slot)
                          shm_load(&record->owner, memory_order_relaxed));
 }
 
-bool slot_free_held(struct peer *me, uint32_t slot, uint32_t c, uint64_t held)
+PATH_ACROSS bool slot_free_held(struct peer *me, uint32_t slot, uint32_t c, uint64_t held)
 {
     if (MUTANT(WAKE_FIRST))
         freed(me->view, slot, c);

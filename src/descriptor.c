@@ -12,8 +12,9 @@
 #include "src/tensor.h"
 #include "src/text_check.h"
 
-#define TYPE_FLAGS (TR_TENSOR_F_ORDER | TR_TENSOR_BYTESWAPPED)
-#define SMALL      (SMALL_TEXT - 1) /* longest string in the record */
+#define TYPE_FLAGS      (TR_TENSOR_F_ORDER | TR_TENSOR_BYTESWAPPED)
+#define TENSORS_UNUSUAL (TENSORS_TABLE | TENSORS_MOVED | TENSORS_TEXT)
+#define SMALL           (SMALL_TEXT - 1) /* longest string in the record */
 
 static size_t length_of(const char *text)
 {
@@ -240,26 +241,13 @@ static bool same_shape(const tr_tensor *tensor, const int64_t *shape)
     return true;
 }
 
-PATH void write_plain(struct message *message, const tr_tensor_spec *spec,
-                      const struct plan *plan)
+/* The handle's first tensor is another than it was. */
+static ASIDE void remember_plain(struct message *message, const tr_tensor_spec *spec,
+                                 const struct plan *plan)
 {
     const struct view *view = &message->arena->view;
-    struct slot_record *record = view_record(view, message->slot);
     tr_tensor *tensor = &message->first;
-    uint64_t type = type_word(spec);
 
-    ASSERT_HELD(&message->arena->peer, record);
-    shm_put(&record->tensors, 1);
-    shm_put(&record->first.type, type);
-    shm_put(&record->first.nbytes, plan->data_bytes);
-    for (uint32_t d = 0; d < spec->ndim; d++)
-        shm_put(&record->first.shape[d], (uint64_t)spec->shape[d]);
-    message->tensors = tensor;
-    message->count = 1;
-    tensor->name = tensor->descr = "";
-    if (is_known(message, view->base, type, 0, plan->data_bytes) &&
-        same_shape(tensor, spec->shape))
-        return;
     tensor->dtype = spec->dtype;
     tensor->ndim = spec->ndim;
     tensor->flags = spec->flags & TYPE_FLAGS;
@@ -270,20 +258,44 @@ PATH void write_plain(struct message *message, const tr_tensor_spec *spec,
                    tensor->strides);
     tensor->data = plan->data_bytes ? view->base + message->payload_off : NULL;
     message->base = view->base;
-    message->first_type = type;
+    message->first_type = type_word(spec);
     message->first_offset = 0;
 }
 
-void descriptor_write_plain(struct message *message, const tr_tensor_spec *spec,
-                            const struct plan *plan)
+PATH void write_plain(struct message *message, struct slot_record *record,
+                      const tr_tensor_spec *spec, const struct plan *plan)
 {
-    write_plain(message, spec, plan);
+    uint64_t type = type_word(spec), bytes = plan->data_bytes;
+    const uint8_t *base = message->arena->view.base;
+    const int64_t *shape = spec->shape;
+    uint32_t ndim = spec->ndim;
+
+    ASSERT_HELD(&message->arena->peer, record);
+    shm_put(&record->tensors, 1);
+    shm_put(&record->first.type, type);
+    shm_put(&record->first.nbytes, bytes);
+    for (uint32_t d = 0; d < ndim; d++)
+        shm_put(&record->first.shape[d], (uint64_t)shape[d]);
+    message->tensors = &message->first;
+    message->count = 1;
+    message->first.name = message->first.descr = "";
+    if (UNLIKELY(!is_known(message, base, type, 0, bytes) ||
+                 !same_shape(&message->first, shape)))
+        remember_plain(message, spec, plan);
+}
+
+PATH_ACROSS void descriptor_write_plain(struct message *message,
+                                        struct slot_record *record,
+                                        const tr_tensor_spec *spec,
+                                        const struct plan *plan)
+{
+    write_plain(message, record, spec, plan);
 }
 
 int descriptor_write_again(struct message *message, const tr_tensor_spec *spec,
                            const struct plan *plan)
 {
-    write_plain(message, spec, plan);
+    write_plain(message, view_record(&message->arena->view, message->slot), spec, plan);
     return 0;
 }
 
@@ -474,15 +486,13 @@ static ASIDE int read_first(struct message *message, const struct slot_record *r
     return 0;
 }
 
-int descriptor_read(struct message *message, const uint8_t *base)
+/* What is not one plain tensor, or another than last time. */
+static ASIDE int read_any(struct message *message, const struct slot_record *record,
+                          const uint8_t *base, uint64_t tensors)
 {
-    const struct slot_record *record = view_record(&message->arena->view, message->slot);
-    uint64_t tensors = shm_get(&record->tensors);
     uint64_t offset = tensors & TENSORS_MOVED ? shm_get(&record->first.offset) : 0;
     int result = 0;
 
-    message->count = TENSORS_COUNT(tensors);
-    message->tensors = &message->first;
     if (tensors & TENSORS_TABLE)
         return read_table(message, record, base);
     if (message->count > 1)
@@ -492,7 +502,21 @@ int descriptor_read(struct message *message, const uint8_t *base)
     if (!read_again(message, record, base, offset))
         result = read_first(message, record, base, offset);
     message->first.name = message->first.descr = "";
-    if (result == 0 && __builtin_expect(tensors & TENSORS_TEXT, 0))
+    if (result == 0 && tensors & TENSORS_TEXT)
         result = read_small_texts(message, record);
     return result;
+}
+
+PATH_ACROSS int descriptor_read(struct message *message, const struct slot_record *record,
+                                const uint8_t *base)
+{
+    uint64_t tensors = shm_get(&record->tensors);
+
+    message->count = TENSORS_COUNT(tensors);
+    message->tensors = &message->first;
+    if (UNLIKELY(message->count != 1 || tensors & TENSORS_UNUSUAL ||
+                 !read_again(message, record, base, 0)))
+        return read_any(message, record, base, tensors);
+    message->first.name = message->first.descr = "";
+    return 0;
 }

@@ -19,8 +19,8 @@ int descriptor_plan(const tr_tensor_spec specs[], size_t n, struct plan *plan);
 bool descriptor_plan_plain(const tr_tensor_spec specs[], size_t n, struct plan *plan);
 
 /* Write that one, and fill the handle without reading it back. */
-void descriptor_write_plain(struct message *message, const tr_tensor_spec *spec,
-                            const struct plan *plan);
+void descriptor_write_plain(struct message *message, struct slot_record *record,
+                            const tr_tensor_spec *spec, const struct plan *plan);
 
 /* The same for a message that had others: apart, so that the one of a loan is inlined. */
 int descriptor_write_again(struct message *message, const tr_tensor_spec *spec,
@@ -37,6 +37,7 @@ void descriptor_write(const struct view *view, uint32_t slot,
 void descriptor_move_first(const struct view *view, uint32_t slot, uint64_t offset);
 
 /* Read and check them into the handle. 0, TR_ECORRUPT, TR_ENOMEM. */
-int descriptor_read(struct message *message, const uint8_t *base);
+int descriptor_read(struct message *message, const struct slot_record *record,
+                    const uint8_t *base);
 
 #endif

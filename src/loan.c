@@ -94,8 +94,7 @@ static ASIDE int reserve_slot(struct tr_arena *arena, uint32_t c, uint32_t slot)
     return explain_shortage(what, &shortage);
 }
 
-static int take_slot(struct tr_arena *arena, uint32_t c, int64_t timeout_ns,
-                     uint32_t *slot)
+PATH int take_slot(struct tr_arena *arena, uint32_t c, int64_t timeout_ns, uint32_t *slot)
 {
     int result = slot_loan(&arena->peer, c, slot);
 
@@ -131,22 +130,26 @@ void message_introduce(struct tr_arena *arena, struct message *message, uint32_t
 }
 
 /* The object of a slot that has just become ours, with a new handle. */
-static inline void take(struct tr_arena *arena, struct message *message, uint32_t slot,
-                        uint64_t word, enum held held)
+PATH tr_message *take(struct tr_arena *arena, struct message *message, uint32_t slot,
+                      uint64_t word, enum held held)
 {
     /* In a forked child a thread of the parent may have been writing the object. */
     if (__builtin_expect(message->arena != arena || !message_is_ours(message), 0)) {
         message_introduce(arena, message, slot);
         message->base = NULL;
     }
-    message_take(arena, message, held, word);
+    return message_take(arena, message, held, word);
 }
 
 int message_open(struct tr_arena *arena, struct message *message, uint32_t slot,
-                 uint64_t word, const uint8_t *base, enum held held)
+                 uint64_t word, const uint8_t *base, enum held held, tr_message **out)
 {
-    take(arena, message, slot, word, held);
-    return descriptor_read(message, base);
+    tr_message *handle = take(arena, message, slot, word, held);
+    int result = descriptor_read(message, view_record(&arena->view, slot), base);
+
+    if (LIKELY(result == 0))
+        *out = handle;
+    return result;
 }
 
 /* What the last user of the slot left in its payload. */
@@ -156,64 +159,93 @@ static void scrub(const struct view *view, uint32_t slot, const struct plan *pla
         memset(view->base + view_payload_off(view, slot), 0, plan->data_bytes);
 }
 
-/* The slot is ours: describe what will be in it. On error it goes back. */
-static int describe_loan(struct tr_arena *arena, uint32_t slot,
-                         const tr_tensor_spec specs[], size_t n, const struct plan *plan,
-                         bool plain, tr_message **out)
+/* The slot is ours: what its last user left goes. */
+PATH struct message *begin_loan(struct tr_arena *arena, uint32_t slot,
+                                struct slot_record *record, const struct plan *plan)
 {
     struct message *message = message_of(arena, slot);
-    /* relaxed: it is ours. */
-    uint64_t word = shm_get(&view_record(&arena->view, slot)->owner);
-    int result = 0;
 
-    clear_header(&arena->peer, view_record(&arena->view, slot));
+    clear_header(&arena->peer, record);
     scrub(&arena->view, slot, plan);
     message->sequence = 0;
     message->deliveries = 0;
     message->sender = arena->peer.who;
-    if (__builtin_expect(plain, 1)) {
-        take(arena, message, slot, word, HELD_LOAN);
-        descriptor_write_plain(message, specs, plan);
-        *out = message_handle(message);
-        return 0;
-    }
+    return message;
+}
+
+/* Describe what will be in a slot that is ours. On error it goes back. */
+static int describe_loan(struct tr_arena *arena, uint32_t slot,
+                         const tr_tensor_spec specs[], size_t n, const struct plan *plan,
+                         tr_message **out)
+{
+    struct slot_record *record = view_record(&arena->view, slot);
+    struct message *message = begin_loan(arena, slot, record, plan);
+    int result;
+
     descriptor_write(&arena->view, slot, specs, n, plan);
-    result = message_open(arena, message, slot, word, arena->view.base, HELD_LOAN);
+    /* relaxed: the slot is ours. */
+    result = message_open(arena, message, slot, shm_get(&record->owner), arena->view.base,
+                          HELD_LOAN, out);
     if (result < 0)
         slot_free(&arena->peer, slot);
-    else
-        *out = message_handle(message);
     return result;
 }
 
-int tr_loan(tr_arena *given, const tr_tensor_spec specs[], size_t n, int64_t timeout_ns,
-            tr_message **out)
+/* A slot for what was planned. */
+PATH int find_slot(struct tr_arena *arena, const struct plan *plan, int64_t timeout_ns,
+                   uint32_t *slot)
+{
+    uint32_t c = choose_class(&arena->view, plan);
+
+    if (UNLIKELY(c == arena->view.geo.class_count))
+        return too_large(&arena->view, plan);
+    arena_pulse(arena);
+    return take_slot(arena, c, timeout_ns, slot);
+}
+
+/* Anything that a user may ask for, or why it is no good. */
+static ASIDE int loan_any(const tr_arena *given, const tr_tensor_spec specs[], size_t n,
+                          int64_t timeout_ns, tr_message **out)
 {
     struct tr_arena *arena;
     struct plan plan = {0};
-    uint32_t c, slot;
-    bool plain = false;
+    uint32_t slot;
     int result = arena_open(given, "loan", &arena);
 
     if (result == 0)
         result = timeout_check("loan", timeout_ns);
-    if (__builtin_expect(result == 0 && (!out || (!specs && n)), 0))
+    if (result == 0 && (!out || (!specs && n)))
         result = null_fail("loan", out ? "specs" : "out");
-    if (result == 0) {
-        plain = descriptor_plan_plain(specs, n, &plan);
-        if (__builtin_expect(!plain, 0))
-            result = descriptor_plan(specs, n, &plan);
-    }
-    if (result < 0)
-        return result;
-    c = choose_class(&arena->view, &plan);
-    if (c == arena->view.geo.class_count)
-        return too_large(&arena->view, &plan);
-    arena_pulse(arena);
-    result = take_slot(arena, c, timeout_ns, &slot);
     if (result == 0)
-        result = describe_loan(arena, slot, specs, n, &plan, plain, out);
-    return result;
+        result = descriptor_plan(specs, n, &plan);
+    if (result == 0)
+        result = find_slot(arena, &plan, timeout_ns, &slot);
+    return result < 0 ? result : describe_loan(arena, slot, specs, n, &plan, out);
+}
+
+/* What nearly every loan is: one plain tensor, of an arena that is in use. */
+int tr_loan(tr_arena *given, const tr_tensor_spec specs[], size_t n, int64_t timeout_ns,
+            tr_message **out)
+{
+    struct tr_arena *arena = arena_known(given);
+    struct slot_record *record;
+    struct message *message;
+    struct plan plan;
+    uint32_t slot;
+    int result;
+
+    if (UNLIKELY(!arena || !arena_is_joined(arena) || timeout_ns < -1 || !out || !specs ||
+                 !descriptor_plan_plain(specs, n, &plan)))
+        return loan_any(given, specs, n, timeout_ns, out);
+    result = find_slot(arena, &plan, timeout_ns, &slot);
+    if (UNLIKELY(result < 0))
+        return result;
+    record = view_record(&arena->view, slot);
+    message = begin_loan(arena, slot, record, &plan);
+    /* relaxed: the slot is ours. */
+    *out = take(arena, message, slot, shm_get(&record->owner), HELD_LOAN);
+    descriptor_write_plain(message, record, specs, &plan);
+    return 0;
 }
 
 int tr_loan_bytes(tr_arena *arena, uint64_t nbytes, int64_t timeout_ns, tr_message **out)
@@ -259,7 +291,7 @@ int message_respec(struct message *message, const tr_tensor_spec specs[], size_t
     if (plain)
         return descriptor_write_again(message, specs, &plan);
     descriptor_write(view, message->slot, specs, n, &plan);
-    return descriptor_read(message, view->base);
+    return descriptor_read(message, view_record(view, message->slot), view->base);
 }
 
 int message_describe(struct message *message, const tr_tensor_spec *spec, uint64_t offset)
@@ -276,7 +308,7 @@ int message_describe(struct message *message, const tr_tensor_spec *spec, uint64
     ASSERT_HELD(&message->arena->peer, view_record(view, message->slot));
     descriptor_write(view, message->slot, spec, 1, &plan);
     descriptor_move_first(view, message->slot, offset);
-    return descriptor_read(message, view->base);
+    return descriptor_read(message, view_record(view, message->slot), view->base);
 }
 
 /* What it does costs some system calls: not for one that did not wait. */

@@ -16,6 +16,11 @@
 #include "src/options.h"
 #include "src/request.h"
 
+static struct slot_record *record_of(const struct message *message)
+{
+    return view_record(&message->arena->view, message->slot);
+}
+
 struct message *message_of(struct tr_arena *arena, uint32_t slot)
 {
     return &arena->messages[slot];
@@ -57,6 +62,7 @@ int message_open_pinned(struct tr_arena *arena, const struct pin *pin, uint64_t 
 {
     struct message *message = message_of(arena, arena->view.geo.slot_count + pin->index);
     bool known = is_known(message, pin);
+    tr_message *handle;
     int result = 0;
 
     if (!known)
@@ -64,9 +70,9 @@ int message_open_pinned(struct tr_arena *arena, const struct pin *pin, uint64_t 
     message->pin = *pin;
     if (!known)
         message_introduce(arena, message, pin->slot);
-    message_take(arena, message, HELD_SHARED, 0);
+    handle = message_take(arena, message, HELD_SHARED, 0);
     if (!known)
-        result = descriptor_read(message, arena->view.readonly);
+        result = descriptor_read(message, record_of(message), arena->view.readonly);
     if (result == 0 && !known && (arena->view.geo.flags & TR_ARENA_CRC32C))
         result = message_verify(message);
     message->sequence = sequence;
@@ -76,14 +82,9 @@ int message_open_pinned(struct tr_arena *arena, const struct pin *pin, uint64_t 
         message->arena = NULL; /* what was read is no good another time */
         shared_unpin(&arena->peer, pin);
     } else {
-        *out = message_handle(message);
+        *out = handle;
     }
     return result;
-}
-
-static struct slot_record *record_of(const struct message *message)
-{
-    return view_record(&message->arena->view, message->slot);
 }
 
 int message_stale(const tr_message *given, const char *step)

@@ -16,7 +16,8 @@
 #include "src/arena.h"
 #include "src/handle.h"
 
-enum held { HELD_LOAN = 1, HELD_RECEIVED, HELD_SHARED };
+/* A request is a message of a queue that asks for a reply. */
+enum held { HELD_LOAN = 1, HELD_RECEIVED, HELD_REQUEST, HELD_SHARED };
 
 struct message {
     _Atomic uint64_t now; /* local: the handle that was given out last; 0: none yet */
@@ -113,24 +114,25 @@ int message_stale(const tr_message *given, const char *step);
 void message_introduce(struct tr_arena *arena, struct message *message, uint32_t slot);
 
 /* The slot or pin has just become ours, a slot under @p word: a new handle for it. */
-static inline void message_take(struct tr_arena *arena, struct message *message,
-                                enum held held, uint64_t word)
+static inline tr_message *message_take(struct tr_arena *arena, struct message *message,
+                                       enum held held, uint64_t word)
 {
     /* relaxed: local; the one that takes a slot or pin is alone. */
-    uint64_t now = atomic_load_explicit(&message->now, memory_order_relaxed);
+    uint64_t now = handle_next(atomic_load_explicit(&message->now, memory_order_relaxed));
 
     message->held = held;
     message->holder = atomic_load_explicit(&arena->here->holder, memory_order_relaxed);
-    atomic_store_explicit(&message->now, handle_next(now), memory_order_relaxed);
+    atomic_store_explicit(&message->now, now, memory_order_relaxed);
     /* release, local: pairs with tr_release(). */
     atomic_store_explicit(&message->word, word, memory_order_release);
+    return (tr_message *)(uintptr_t)now;
 }
 
 /* The object of a slot that has just become ours under @p word, its descriptors read and
- * checked. The payload is seen through @p base (of the view: writable or not). 0, TR_ECORRUPT,
- * TR_ENOMEM; on error the slot still is the caller's. */
+ * checked. The payload is seen through @p base (of the view: writable or not). 0, with its
+ * handle; TR_ECORRUPT, TR_ENOMEM; on error the slot still is the caller's. */
 int message_open(struct tr_arena *arena, struct message *message, uint32_t slot,
-                 uint64_t word, const uint8_t *base, enum held held);
+                 uint64_t word, const uint8_t *base, enum held held, tr_message **out);
 
 /* The object for @p slot of the table. */
 struct message *message_of(struct tr_arena *arena, uint32_t slot);
@@ -149,6 +151,12 @@ static inline bool message_is_ours(const struct message *message)
     /* relaxed: the thread that has the handle knows that its process has joined. */
     return message->holder ==
            atomic_load_explicit(&message->arena->here->holder, memory_order_relaxed);
+}
+
+/* Whether it comes from a queue and asks for a reply. */
+static inline bool message_is_request(const struct message *message)
+{
+    return message->held == HELD_REQUEST;
 }
 
 /* What message_owned() has to say against it. */

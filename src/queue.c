@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "ipc/channel.h"
+#include "ipc/path.h"
 #include "ipc/receivers.h"
 #include "ipc/wait.h"
 #include "ipc/wake.h"
@@ -187,6 +188,14 @@ void tr_queue_close(tr_queue *given)
         handle_free(queue);
 }
 
+PATH int send_once(tr_queue *queue, uint32_t slot)
+{
+    /* Soon after the shutdown; what was not seen here the seal in the ring settles. */
+    if (UNLIKELY(ring_is_closed(&queue->ring)))
+        return -ESHUTDOWN;
+    return ring_put(&queue->ring, &queue->arena->peer, slot);
+}
+
 struct sending {
     tr_queue *queue;
     uint32_t slot;
@@ -196,10 +205,7 @@ static int try_send(void *context)
 {
     struct sending *sending = context;
 
-    /* Soon after the shutdown; what was not seen here the seal in the ring settles. */
-    if (ring_is_closed(&sending->queue->ring))
-        return -ESHUTDOWN;
-    return ring_put(&sending->queue->ring, &sending->queue->arena->peer, sending->slot);
+    return send_once(sending->queue, sending->slot);
 }
 
 static int explain_send(const tr_queue *queue, int result)
@@ -215,9 +221,23 @@ static int explain_send(const tr_queue *queue, int result)
     return code;
 }
 
+/* It was not sent, as @p result says: wait for room, if that helps. */
+static ASIDE int send_slowly(tr_queue *queue, struct message *message, int64_t timeout_ns,
+                             int result)
+{
+    struct sending sending = {.queue = queue, .slot = message->slot};
+
+    if (result == -EAGAIN && timeout_ns != 0)
+        result = wait_for(&queue->arena->peer, &queue->ring.channel->room, try_send,
+                          &sending, timeout_ns);
+    if (result == 0)
+        return 0;
+    message_keep(message);
+    return explain_send(queue, result);
+}
+
 int tr_queue_send(tr_queue *handle, tr_message *given, int64_t timeout_ns)
 {
-    struct sending sending;
     struct message *message = NULL;
     struct tr_queue *queue;
     int result = queue_enter(handle, "send", timeout_ns, &queue);
@@ -232,18 +252,10 @@ int tr_queue_send(tr_queue *handle, tr_message *given, int64_t timeout_ns)
         return result;
     arena_pulse(queue->arena);
     message_stamp(message, queue->stamp);
-    sending = (struct sending){.queue = queue, .slot = message->slot};
     /* Once the message is out, a receiver among our threads uses the same object. */
     message_end(message, given);
-    result = try_send(&sending);
-    if (result == -EAGAIN && timeout_ns != 0)
-        result = wait_for(&queue->arena->peer, &queue->ring.channel->room, try_send,
-                          &sending, timeout_ns);
-    if (result < 0) {
-        message_keep(message);
-        return explain_send(queue, result);
-    }
-    return 0;
+    result = send_once(queue, message->slot);
+    return LIKELY(result == 0) ? 0 : send_slowly(queue, message, timeout_ns, result);
 }
 
 struct receiving {
@@ -270,17 +282,47 @@ static int try_receive(void *context)
     return result;
 }
 
-/* The slot is ours: read it. What breaks a rule goes back at once. */
-static int open_received(tr_queue *queue, const struct ring_taken *taken,
-                         tr_message **out)
+/* Nothing was there: wait for it. */
+static ASIDE int receive_slowly(tr_queue *queue, int64_t timeout_ns, int result,
+                                struct ring_taken *taken)
+{
+    struct receiving receiving = {.queue = queue};
+
+    if (result == -EAGAIN && timeout_ns != 0) {
+        receiving.sight = ring_look_ahead(&queue->ring);
+        result = wait_for_idle(&queue->arena->peer, &queue->ring.channel->items,
+                               try_receive, still_nothing, &receiving, timeout_ns);
+    }
+    *taken = receiving.taken;
+    if (result == -ESHUTDOWN)
+        return tr_fail(TR_ECLOSED, "receive: queue \"%s\" is closed and empty",
+                       queue->name);
+    return result == 0
+               ? 0
+               : tr_fail_wait(result, "receive: queue \"%s\" is empty", queue->name);
+}
+
+/* What has just come breaks a rule: it goes back at once. */
+static RARE int refuse(struct message *message, int result)
+{
+    if (!request_refuse(message, result))
+        slot_free(&message->arena->peer, message->slot);
+    return result;
+}
+
+/* The slot is ours: read it. */
+PATH int open_received(tr_queue *queue, const struct ring_taken *taken, tr_message **out)
 {
     struct tr_arena *arena = queue->arena;
     struct message *message = message_of(arena, taken->slot);
     struct slot_record *record = view_record(&arena->view, taken->slot);
     uint64_t tensors = shm_get(&record->tensors), route = shm_get(&record->reply_to);
+    enum held held = HELD_RECEIVED;
+    tr_message *handle;
     int result;
 
     if (UNLIKELY(route_is_request(route))) {
+        held = HELD_REQUEST;
         route_fetch(&arena->view, route);
         fetch_to_write(&record->where_even); /* and deadline_ns: a reply goes there */
     }
@@ -288,15 +330,12 @@ static int open_received(tr_queue *queue, const struct ring_taken *taken,
     message->deliveries = SLOT_DELIVERIES(taken->word);
     message->sender = TENSORS_SENDER(tensors);
     result = message_open(arena, message, taken->slot, taken->word, arena->view.base,
-                          HELD_RECEIVED);
+                          held, &handle);
     if (result == 0 && __builtin_expect(arena->view.geo.flags & TR_ARENA_CRC32C, 0))
         result = message_verify(message);
-    if (result < 0) {
-        if (!request_refuse(message, result))
-            slot_free(&arena->peer, taken->slot);
-        return result;
-    }
-    *out = message_handle(message);
+    if (UNLIKELY(result < 0))
+        return refuse(message, result);
+    *out = handle;
     return 0;
 }
 
@@ -316,7 +355,7 @@ void queue_receives(tr_queue *queue)
 
 int tr_queue_receive(tr_queue *handle, int64_t timeout_ns, tr_message **out)
 {
-    struct receiving receiving;
+    struct ring_taken taken;
     struct tr_queue *queue;
     int result = queue_enter(handle, "receive", timeout_ns, &queue);
 
@@ -324,19 +363,12 @@ int tr_queue_receive(tr_queue *handle, int64_t timeout_ns, tr_message **out)
         result = null_fail("receive", "out");
     if (result < 0)
         return result;
-    receiving.queue = queue;
     arena_pulse(queue->arena);
     queue_receives(queue);
-    result = try_receive(&receiving);
-    if (result == -EAGAIN && timeout_ns != 0)
-        result = wait_for_idle(&queue->arena->peer, &queue->ring.channel->items,
-                               try_receive, still_nothing, &receiving, timeout_ns);
-    if (result == 0)
-        return open_received(queue, &receiving.taken, out);
-    if (result == -ESHUTDOWN)
-        return tr_fail(TR_ECLOSED, "receive: queue \"%s\" is closed and empty",
-                       queue->name);
-    return tr_fail_wait(result, "receive: queue \"%s\" is empty", queue->name);
+    result = ring_receive(&queue->ring, &queue->arena->peer, &taken);
+    if (UNLIKELY(result < 0))
+        result = receive_slowly(queue, timeout_ns, result, &taken);
+    return LIKELY(result == 0) ? open_received(queue, &taken, out) : result;
 }
 
 void tr_queue_shutdown(tr_queue *given)

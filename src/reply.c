@@ -18,12 +18,6 @@ static struct slot_record *record_of(const struct message *message)
     return view_record(&message->arena->view, message->slot);
 }
 
-bool message_is_request(const struct message *message)
-{
-    return message->held == HELD_RECEIVED &&
-           route_is_request(shm_get(&record_of(message)->reply_to));
-}
-
 int tr_is_request(const tr_message *given)
 {
     const struct message *message = message_known(given);

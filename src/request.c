@@ -50,6 +50,7 @@ static int open_reply(struct inbox *inbox, uint32_t slot, tr_message **reply)
     /* relaxed: ours. */
     uint64_t word = shm_load(&record->owner, memory_order_relaxed);
     uint64_t where = slot_where(record, word);
+    tr_message *handle;
     int result;
 
     if (WHERE_CHANNEL(where) != inbox->queue->ring.index)
@@ -58,7 +59,8 @@ static int open_reply(struct inbox *inbox, uint32_t slot, tr_message **reply)
     shm_put(&record->reply_to, 0); /* it is no request any more */
     message->sequence = ring_sequence(&inbox->queue->ring, where);
     message->deliveries = SLOT_DELIVERIES(word);
-    result = message_open(arena, message, slot, word, arena->view.base, HELD_RECEIVED);
+    result = message_open(arena, message, slot, word, arena->view.base, HELD_RECEIVED,
+                          &handle);
     if (result == 0 && (arena->view.geo.flags & TR_ARENA_CRC32C))
         result = message_verify(message);
     if (result < 0) {
@@ -67,7 +69,7 @@ static int open_reply(struct inbox *inbox, uint32_t slot, tr_message **reply)
     }
     if (shm_get(&record->tensors) & TENSORS_ERROR)
         return open_error(message, (int32_t)shm_get(&record->reply_code));
-    *reply = message_handle(message);
+    *reply = handle;
     return 0;
 }
 

@@ -74,9 +74,6 @@ void request_explain_one(const struct tr_arena *arena, uint32_t slot, uint64_t r
 void request_explain_service(const struct tr_arena *arena, uint32_t channel);
 void request_explain_queue(const struct tr_arena *arena, uint32_t channel);
 
-/* Whether a message comes from a queue and asks for a reply. */
-bool message_is_request(const struct message *message);
-
 /* For tr_release(): an unanswered request is let go. Whether it is gone. */
 bool request_let_go(struct message *message);
 
