@@ -193,27 +193,53 @@ struct child *pool_find(tr_pool *pool, uint32_t index, uint32_t generation)
     return NULL;
 }
 
-/* Every worker of the newest generation has a process, or one to come. */
-static int fill_up(tr_pool *pool)
+/* Workers of @p generation that have no process, and none to come. */
+static uint32_t missing(tr_pool *pool, uint32_t workers, uint32_t generation)
 {
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < workers; i++)
+        count += !pool_find(pool, i, generation);
+    return count;
+}
+
+/* Before anything is changed: whether there are lines for those that would be missing. */
+static int check_lines(tr_pool *pool, uint32_t workers, uint32_t generation)
+{
+    uint32_t free = 0;
+
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++)
+        free += pool->child[i].state == CHILD_NONE;
+    if (missing(pool, workers, generation) <= free)
+        return 0;
+    return tr_fail(TR_EAGAIN,
+                   "pool: %d processes are there, the old ones among them; wait until "
+                   "those have stopped",
+                   POOL_CHILDREN);
+}
+
+/* Every worker of the newest generation has a process, or one to come. @p later: one that
+ * can't be started now is tried again when its time comes; else the first failure ends it. */
+static int fill_up(tr_pool *pool, bool later)
+{
+    int result = 0;
+
     for (uint32_t i = 0; i < pool->workers; i++) {
         int at, err;
 
         if (pool_find(pool, i, pool->generation))
             continue;
-        at = pool_free_line(pool);
-        if (at < 0)
-            return tr_fail(TR_EAGAIN,
-                           "pool: %d processes are there, the old ones among "
-                           "them; wait until those have stopped",
-                           POOL_CHILDREN);
+        at = pool_free_line(pool); /* checked before */
         pool->child[at].in_a_row = 0;
         err = pool_spawn(pool, (uint32_t)at, i, pool->generation);
-        if (err)
+        if (err && !later)
             return err;
+        if (err)
+            pool_postpone(pool, &pool->child[at]);
+        result = result ? result : err;
     }
     pool_arm(pool);
-    return 0;
+    return result;
 }
 
 static int start(tr_pool *pool, const tr_pool_options *options)
@@ -231,7 +257,7 @@ static int start(tr_pool *pool, const tr_pool_options *options)
     err = open_descriptors(pool);
     if (!err)
         err = make_plan(pool, pool->options.workers);
-    return err ? err : fill_up(pool);
+    return err ? err : fill_up(pool, false);
 }
 
 static struct handle_kind pools = {.bytes = sizeof(struct tr_pool)};
@@ -332,8 +358,11 @@ static void rebind(tr_pool *pool)
 
 static int resize(tr_pool *pool, uint32_t workers)
 {
+    uint32_t most = workers - 1 < TR_MAX_WORKERS ? workers : TR_MAX_WORKERS; /* 0 */
     int err = still_running(pool);
 
+    if (!err)
+        err = check_lines(pool, most, pool->generation);
     if (!err)
         err = make_plan(pool, workers);
     if (err)
@@ -342,7 +371,7 @@ static int resize(tr_pool *pool, uint32_t workers)
         if (pool->child[i].state != CHILD_NONE && pool->child[i].worker >= pool->workers)
             pool_drain_child(pool, &pool->child[i]);
     rebind(pool);
-    return fill_up(pool);
+    return fill_up(pool, true);
 }
 
 int pool_resize(struct tr_pool *pool, uint32_t workers)
@@ -365,12 +394,15 @@ static int reload(tr_pool *pool)
             pool->child[i].generation != pool->generation)
             return tr_fail(TR_EBUSY, "pool: the last reload still waits for worker %u",
                            pool->child[i].worker);
+    err = check_lines(pool, pool->workers, pool->generation + 1);
+    if (err)
+        return err;
     pool->generation++;
     /* A worker that waits for its restart has nothing to hand over. */
     for (uint32_t i = 0; i < POOL_CHILDREN; i++)
         if (pool->child[i].state == CHILD_WAITING)
             pool->child[i].state = CHILD_NONE;
-    return fill_up(pool);
+    return fill_up(pool, true);
 }
 
 int pool_reload(struct tr_pool *pool)

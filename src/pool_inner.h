@@ -104,6 +104,9 @@ int64_t pool_now_ns(void);
 /* Start worker @p worker on line @p at. 0, TR_EAGAIN, TR_ENFILE, TR_ENOTSUP. */
 int pool_spawn(tr_pool *pool, uint32_t at, uint32_t worker, uint32_t generation);
 
+/* No process or descriptor is to be had for it now: later. */
+void pool_postpone(tr_pool *pool, struct child *child);
+
 /* A line that nobody uses, or -1. */
 int pool_free_line(const tr_pool *pool);
 

@@ -147,14 +147,21 @@ static uint32_t check_all(tr_pool *pool, int64_t now_ns)
     return count;
 }
 
+/* A back-off may be endless; what the machine lacks now it may have soon. */
+void pool_postpone(tr_pool *pool, struct child *child)
+{
+    int64_t most_ns = pool->options.backoff_max_ns;
+
+    child->state = CHILD_WAITING;
+    child->start_ns = pool_now_ns() + (most_ns < CHECK_NS ? most_ns : CHECK_NS);
+}
+
 static void start_waiting(tr_pool *pool, uint32_t at)
 {
     struct child *child = &pool->child[at];
 
-    if (!pool_spawn(pool, at, child->worker, child->generation))
-        return;
-    child->state = CHILD_WAITING; /* no process or descriptor to be had: later */
-    child->start_ns = clock_after(pool_now_ns(), pool->options.backoff_max_ns);
+    if (pool_spawn(pool, at, child->worker, child->generation))
+        pool_postpone(pool, child);
 }
 
 /* Predecessors go when their successor is ready. */

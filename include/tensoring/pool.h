@@ -158,7 +158,9 @@ TR_API TR_CHECK int tr_pool_run(tr_pool *pool);
  * Change the number of workers. Those that stay get their new cores at once and their new
  * thread count at their next job; those that are too many are drained.
  * @param workers  at most TR_MAX_WORKERS; 0: one for each core there is
- * @return 0, TR_EINVAL, TR_ENOMEM, TR_ENFILE, TR_EAGAIN, TR_ECLOSED (it is stopping).
+ * @return 0, TR_EINVAL, TR_ENOMEM, TR_ENFILE, TR_EAGAIN, TR_EFORK, TR_ECLOSED (it is stopping). TR_EAGAIN
+ *         and TR_ENOMEM also if the number has changed, but some processes can't be made now:
+ *         tr_pool_step() tries again within a second (tr_pool_status.waiting counts them).
  * Threads: one. Syscalls: some dozens a worker. Crash: as tr_pool_start().
  */
 TR_API TR_CHECK int tr_pool_resize(tr_pool *pool, uint32_t workers);
@@ -166,8 +168,10 @@ TR_API TR_CHECK int tr_pool_resize(tr_pool *pool, uint32_t workers);
 /**
  * Start a new generation beside the old. Each old worker is drained when its successor is
  * ready; as long as none gets ready, the old ones work on.
- * @return 0, TR_ENFILE, TR_EAGAIN, TR_ECLOSED (it is stopping), TR_EBUSY (the last reload is
- *         not through).
+ * @return 0, TR_EAGAIN (too many processes are there, old ones among them), TR_ECLOSED (it is
+ *         stopping), TR_EBUSY (the last reload is not through), TR_EFORK: nothing has changed.
+ *         TR_EAGAIN and TR_ENOMEM also if the new generation has begun, but some of its
+ *         processes can't be made now: as tr_pool_resize().
  * Threads: one. Crash: as tr_pool_start().
  */
 TR_API TR_CHECK int tr_pool_reload(tr_pool *pool);

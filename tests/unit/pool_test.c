@@ -394,6 +394,66 @@ static void two_generations_side_by_side(void **state)
     stop(pool);
 }
 
+/* ---- a machine that has no process to give ---- */
+
+static void endless_backoff(tr_pool_options *options)
+{
+    options->backoff_ns = INT64_MAX;
+    options->backoff_max_ns = INT64_MAX;
+}
+
+static uint32_t forks_left = UINT32_MAX; /* before they fail */
+
+pid_t __real_fork(void);
+pid_t __wrap_fork(void);
+
+pid_t __wrap_fork(void)
+{
+    if (forks_left == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    forks_left -= forks_left < UINT32_MAX;
+    return __real_fork();
+}
+
+static void wait_for_all(tr_pool *pool, uint32_t count)
+{
+    while (pool_status(pool).ready < count || pool_status(pool).alive > count)
+        turn(pool);
+}
+
+static void a_reload_goes_on_when_forks_fail(void **state)
+{
+    tr_pool *pool = start(work, 4, NULL);
+
+    (void)state;
+    wait_for_all(pool, 4);
+    forks_left = 2;
+    assert_int_equal(tr_pool_reload(pool), TR_EAGAIN);
+    assert_int_equal(pool_status(pool).waiting, 2);
+    forks_left = UINT32_MAX;
+    wait_for_all(pool, 4);
+    assert_int_equal(pool_status(pool).generation, 1);
+    assert_int_equal(tr_pool_reload(pool), 0); /* the last one is through */
+    wait_for_all(pool, 4);
+    stop(pool);
+}
+
+static void more_workers_come_when_forks_fail(void **state)
+{
+    tr_pool *pool = start(work, 1, endless_backoff);
+
+    (void)state;
+    wait_for_all(pool, 1);
+    forks_left = 0;
+    assert_int_equal(tr_pool_resize(pool, 3), TR_EAGAIN);
+    assert_int_equal(pool_status(pool).waiting, 2);
+    forks_left = UINT32_MAX;
+    wait_for_all(pool, 3);
+    stop(pool);
+}
+
 static void a_job_in_hand_is_finished(void **state)
 {
     tr_pool *pool = start(hold, 1, NULL);
@@ -450,12 +510,6 @@ static void patience_may_be_endless(void **state)
     tr_pool_close(pool);
     assert_int_equal(death[0].signal, 0);
     assert_int_equal(death[0].exit_code, 0);
-}
-
-static void endless_backoff(tr_pool_options *options)
-{
-    options->backoff_ns = INT64_MAX;
-    options->backoff_max_ns = INT64_MAX;
 }
 
 /* A restart that is that far away is not one that is overdue. */
@@ -712,6 +766,8 @@ int main(void)
         CASE(changes_size),
         CASE(has_a_limit_without_a_plan_too),
         CASE(two_generations_side_by_side),
+        CASE(a_reload_goes_on_when_forks_fail),
+        CASE(more_workers_come_when_forks_fail),
         CASE(a_job_in_hand_is_finished),
         CASE(who_does_not_stop_is_killed),
         CASE(patience_may_be_endless),
