@@ -130,7 +130,8 @@ TR_ASSERT_SIZE(tr_reap_report, 16);
  *         that name, or its users left it without a crash), TR_EBUSY (another process has been removing the
  *         name for a second: it is stopped), TR_EACCES, TR_EPERM, TR_ENFILE, TR_ENOMEM,
  *         TR_ENOSPC (the detail says how much was asked for, how much there is, which limit it
- *         met and what to do). On error nothing is left behind.
+ *         met and what to do), TR_EIO (the kernel can't give what else is needed, a lock for
+ *         one: the detail says what). On error nothing is left behind.
  *
  * What is reserved now (all of it, unless TR_ARENA_LAZY) is compared with what the machine
  * has (MemAvailable and SwapFree) and with every memory cgroup above the process, before and
@@ -155,7 +156,7 @@ TR_API TR_CHECK int tr_arena_create(tr_arena **out, const char *name_or_null,
  *         mode does not let us in, or its owner is not trusted: the detail says who it is, and
  *         which option would trust it),
  *         TR_EAGAIN (still being made), TR_EABANDONED, TR_ELAYOUT, TR_ECORRUPT, TR_EUSERS,
- *         TR_ENFILE, TR_ENOMEM.
+ *         TR_ENFILE, TR_ENOMEM, TR_EIO (as tr_arena_create()).
  * Owner:   the caller, until tr_arena_close(). Threads: any. Progress: waits a second at most
  *          for entries and names that change hands. Syscalls: some dozens.
  * Crash:   the entry taken is reaped by the others.
@@ -180,7 +181,7 @@ TR_API void tr_arena_close(tr_arena *arena);
 /**
  * Remove the name of an arena. Processes that are attached go on.
  * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT, TR_EACCES, TR_EPERM, TR_EBUSY (another
- *         process has been removing it for a second: it is stopped).
+ *         process has been removing it for a second: it is stopped), TR_ENFILE, TR_EIO.
  * Threads: any. Progress: waits a second at most. Syscalls: a dozen. Crash: done or not done.
  */
 TR_API TR_CHECK int tr_arena_unlink(const char *name);

@@ -113,7 +113,7 @@ TR_API TR_CHECK int tr_loader_run(tr_loader *loader, const char *const paths[], 
  * its name when it is whole, taking the place of one that is there. Any number of threads and
  * processes may store to one path: each file that appears is whole.
  *
- * @return 0, TR_EINVAL, TR_ENOENT, TR_EACCES, TR_ENOSPC, TR_EIO, TR_ENFILE,
+ * @return 0, TR_EINVAL, TR_ENOENT, TR_EACCES, TR_ENOSPC, TR_EIO, TR_ENFILE, TR_ENOMEM,
  *         TR_ENAMETOOLONG, and as tr_npy_encode(). The detail names the file.
  * Owner: -. Threads: one for the message. Syscalls: five. Crash: a file
  * ".tensoring-NUMBER.tmp" may be left in the same folder.
