@@ -9,7 +9,6 @@
 #include "src/waitset.h"
 
 #include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -40,47 +39,6 @@ static bool interruptible(const tr_waitset *set)
 bool waitset_by_doorbell(const tr_waitset *set)
 {
     return set->count + 1 > OS_WORDS || !has_waitv() || interruptible(set);
-}
-
-static void set_up(tr_waitset *set)
-{
-    pthread_mutex_init(&set->mutex, NULL);
-    atomic_store_explicit(&set->owner, holder_of(&set->arena->peer),
-                          memory_order_release); /* local: pairs with enter() */
-}
-
-#define REVIVING (UINT64_C(1) << 63)
-
-/* In a child that has just joined: make the set its own. One thread does. What the parent did
- * when it forked is no matter: its mark is not ours. */
-static void revive(tr_waitset *set, uint64_t me)
-{
-    /* local: pairs with set_up(). */
-    uint64_t seen = atomic_load_explicit(&set->owner, memory_order_acquire);
-
-    while (seen != me) {
-        if (seen == (me | REVIVING)) {
-            sched_yield();
-            seen = atomic_load_explicit(&set->owner, memory_order_acquire); /* local */
-        } else if (atomic_compare_exchange_strong(&set->owner, &seen, me | REVIVING)) {
-            waitset_fd_drop(set);
-            set_up(set);
-            return;
-        }
-    }
-}
-
-/* Join, if we are in a child; and make the set the child's own. */
-static int enter(tr_waitset *set)
-{
-    int result = arena_enter(set->arena), cancel;
-
-    if (result < 0)
-        return result;
-    cancel = uncancel_begin();
-    revive(set, holder_of(&set->arena->peer));
-    uncancel_end(cancel);
-    return 0;
 }
 
 /* The mutex, and no cancellation until it is free again: what we call has points of it. */
@@ -115,7 +73,7 @@ int tr_waitset_open(tr_arena *given, tr_waitset **out)
         return tr_fail(TR_ENOMEM, "no memory for a wait set");
     set->handle.arena = set->arena = arena;
     set->epoll = set->kick = set->timer = set->watch = -1;
-    set_up(set);
+    waitset_set_up(set);
     *out = handle_of(set);
     return 0;
 }
@@ -161,7 +119,7 @@ static void let_go(void *object)
 {
     struct tr_waitset *set = object;
 
-    if (arena_is_joined(set->arena) && enter(set) == 0)
+    if (arena_is_joined(set->arena) && waitset_enter(set) == 0)
         leave_members(set);
     else
         waitset_fd_drop(set);
@@ -237,9 +195,7 @@ static int add_locked(tr_waitset *set, const struct waitable *what, uint64_t tok
     if (result < 0)
         return result;
     set->members[set->count] = (struct member){
-        .what = *what,
-        .token = token,
-        .hint = what->word ? notify_hint_of(&set->arena->view, what->word) : UINT64_MAX};
+        .what = *what, .token = token, .hint = waitset_hint_of(set, what)};
     atomic_signal_fence(memory_order_seq_cst);
     set->count++;
     set->descriptors += !what->word;
@@ -249,7 +205,7 @@ static int add_locked(tr_waitset *set, const struct waitable *what, uint64_t tok
 
 int waitset_add(tr_waitset *set, const struct waitable *what, uint64_t token)
 {
-    int result = enter(set), cancel;
+    int result = waitset_enter(set), cancel;
 
     if (result < 0)
         return result;
@@ -280,7 +236,8 @@ int tr_waitset_add_fd(tr_waitset *given, int fd, uint32_t want, uint64_t token)
 int tr_waitset_remove(tr_waitset *given, uint64_t token)
 {
     struct tr_waitset *set = waitset_known(given);
-    int result = set ? enter(set) : handle_fail(given, "waitset remove", "wait set");
+    int result = set ? waitset_enter(set)
+                     : handle_fail(given, "waitset remove", "wait set");
     uint32_t found = 0;
     int cancel;
 
@@ -541,7 +498,7 @@ int tr_waitset_wait(tr_waitset *given, tr_event *events, size_t capacity,
         return tr_fail(TR_EINVAL, "waitset wait: capacity is 0, at least 1 is needed");
     if (timeout_ns < TR_FOREVER)
         return timeout_fail("waitset wait", timeout_ns);
-    result = enter(set);
+    result = waitset_enter(set);
     if (result < 0)
         return result;
     if (timeout_ns == 0)
@@ -564,7 +521,7 @@ int tr_waitset_fd(tr_waitset *given, int *fd)
         return handle_fail(given, "waitset fd", "wait set");
     if (!fd)
         return null_fail("waitset fd", "fd");
-    result = enter(set);
+    result = waitset_enter(set);
     if (result < 0)
         return result;
     cancel = lock(set);
@@ -581,7 +538,7 @@ const char *tr_waitset_backend(tr_waitset *given)
     const char *name;
     int cancel;
 
-    if (!set || enter(set) < 0)
+    if (!set || waitset_enter(set) < 0)
         return names[BELL_NONE];
     cancel = lock(set);
     name = names[set->bell.kind];

@@ -17,6 +17,9 @@ struct waitable {
     uint32_t (*ready)(void *context);
     /* When it will be ready by the clock alone, INT64_MAX: never. NULL: never. */
     int64_t (*due)(void *context);
+    /* In a forked child, of what belongs to one process: word and context become those of the
+     * child's own. 0, or why there is none. NULL: it belongs to all. */
+    int (*renew)(struct waitable *what);
     void *context;
     int fd; /* -1, or the descriptor */
     uint32_t want;
@@ -60,6 +63,15 @@ static inline struct tr_waitset *waitset_known(const tr_waitset *given)
 
 /* The arena goes. */
 void waitset_orphan(const struct tr_arena *arena);
+
+/* A new set is this process's. */
+void waitset_set_up(tr_waitset *set);
+
+/* Join, if we are in a child; and make the set the child's own. 0, or why it can't be. */
+int waitset_enter(tr_waitset *set);
+
+/* Which rings are for what is waited for. */
+uint64_t waitset_hint_of(const tr_waitset *set, const struct waitable *what);
 
 /* Add any kind of channel. 0, TR_EINVAL, TR_ENOSPC, TR_ENOMEM. */
 int waitset_add(tr_waitset *set, const struct waitable *what, uint64_t token);

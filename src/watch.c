@@ -167,6 +167,25 @@ static uint32_t replies_readable(void *context)
                : 0;
 }
 
+static _Atomic uint32_t *word_of(const struct inbox *inbox)
+{
+    return &inbox->queue->ring.channel->items;
+}
+
+/* A child's replies come into an inbox of its own. */
+static int replies_renew(struct waitable *what)
+{
+    const struct inbox *parents = what->context;
+    struct inbox *own;
+    int result = inbox_get(parents->arena, &own);
+
+    if (result == 0) {
+        what->context = own;
+        what->word = word_of(own);
+    }
+    return result;
+}
+
 static int64_t replies_due(void *context)
 {
     struct inbox *inbox = context;
@@ -186,9 +205,10 @@ int tr_waitset_add_replies(tr_waitset *given, uint64_t token)
     if (result != 0)
         return result;
     return add(given, set->arena,
-               (struct waitable){.word = &inbox->queue->ring.channel->items,
+               (struct waitable){.word = word_of(inbox),
                                  .ready = replies_readable,
                                  .due = replies_due,
+                                 .renew = replies_renew,
                                  .context = inbox},
                token);
 }

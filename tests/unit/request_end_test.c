@@ -294,6 +294,55 @@ static void wait_sets_wake_for_deadlines(void **state)
     end(arena, queue, 8);
 }
 
+/* In a child that inherits the set; a reply for the parent lies there. 0: all is well. */
+static int waits_for_its_own(tr_arena *arena, tr_queue *queue, tr_waitset *set)
+{
+    tr_message *reply;
+    tr_event event;
+    uint64_t ticket, ended;
+    size_t count;
+
+    if (tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count) != TR_EAGAIN)
+        return 1;
+    ticket = ask(queue, 2);
+    if (tr_reply(take(queue), NULL) != 0)
+        return 2;
+    if (tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count) != 0 || event.token != 5)
+        return 3;
+    if (tr_reply_next(arena, TR_NOWAIT, &ended, &reply) != 0 || ended != ticket)
+        return 4;
+    tr_release(reply);
+    tr_waitset_close(set);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+    return 0;
+}
+
+static void a_childs_set_waits_for_its_own_replies(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena);
+    tr_waitset *set;
+    tr_message *reply;
+    uint64_t ticket, ended;
+    pid_t child;
+    (void)state;
+
+    assert_ok(tr_waitset_open(arena, &set));
+    assert_ok(tr_waitset_add_replies(set, 5));
+    ticket = ask(queue, 1);
+    assert_ok(tr_reply(take(queue), NULL));
+    child = fork();
+    if (child == 0)
+        _exit(waits_for_its_own(arena, queue, set));
+    assert_int_equal(WEXITSTATUS(status_of(child)), 0);
+    assert_ok(tr_reply_next(arena, TR_NOWAIT, &ended, &reply));
+    assert_int_equal(ended, ticket);
+    tr_release(reply);
+    tr_waitset_close(set);
+    end(arena, queue, 8);
+}
+
 /* A thread sleeps without a deadline when another asks with one. */
 struct listener {
     tr_arena *arena;
@@ -599,6 +648,7 @@ int main(void)
         cmocka_unit_test(those_by_ticket_end_at_their_deadline),
         cmocka_unit_test(replies_in_time_are_kept),
         cmocka_unit_test(wait_sets_wake_for_deadlines),
+        cmocka_unit_test(a_childs_set_waits_for_its_own_replies),
         cmocka_unit_test(sleepers_learn_of_new_deadlines),
         cmocka_unit_test(a_service_knows_its_servers),
         cmocka_unit_test(the_detail_says_who_serves),
