@@ -133,7 +133,7 @@ bool segment_valid(const struct control *geo, uint64_t file_bytes)
         geo->class_count > MAX_CLASSES || geo->participant_count < 1 ||
         geo->participant_count > MAX_PARTICIPANTS || geo->channel_count < 1 ||
         geo->channel_count > MAX_CHANNELS || geo->pin_count < 1 ||
-        geo->pin_stride != pin_stride(geo->pin_count))
+        geo->pin_count > MAX_PINS || geo->pin_stride != pin_stride(geo->pin_count))
         return false;
     return region(sizeof(struct control) + sizeof(struct live), geo->participants_off,
                   geo->participant_count, sizeof(struct participant), geo->pins_off) &&

@@ -34,6 +34,7 @@
 #define MAX_CHANNELS     1024
 #define MAX_SLOTS        (UINT32_C(1) << 20)
 #define MAX_NDIM         16
+#define MAX_PINS         4096
 #define MAX_COUNTERS     64
 #define OWN_COUNTERS     16
 #define CHANNEL_NAME     64

@@ -47,11 +47,23 @@ int look_file(const char *name, struct segment_report *report)
     return result < 0 ? refuse_kernel(report, result) : result;
 }
 
-/* Bytes @p from to @p to of the file, to where they are in the copy. */
+/* Where the next byte lies that may not be 0, or the next hole (@p what), from @p from on; at
+ * most @p to. A file can be long and have no memory; a look at it has none for that, either. */
+static uint64_t next_of(const struct view *view, uint64_t from, uint64_t to, int what)
+{
+    off_t at = lseek(view->lock_fd, (off_t)from, what);
+
+    if (at < 0)
+        return what == SEEK_DATA && errno != ENXIO ? from : to;
+    return (uint64_t)at < to ? (uint64_t)at : to;
+}
+
+/* Bytes @p from to @p to of the file, to where they are in the copy, which is all 0. */
 static int read_part(const struct view *view, uint64_t from, uint64_t to)
 {
-    while (from < to) {
-        ssize_t got = pread(view->lock_fd, view->base + from, to - from, (off_t)from);
+    while ((from = next_of(view, from, to, SEEK_DATA)) < to) {
+        uint64_t end = next_of(view, from, to, SEEK_HOLE);
+        ssize_t got = pread(view->lock_fd, view->base + from, end - from, (off_t)from);
 
         if (got < 0 && errno == EINTR)
             continue;
@@ -118,7 +130,10 @@ static int look_at(struct view *view, struct segment_report *report)
         return refuse_kernel(report, -EIO);
     result = segment_judge(shm_get(&geo->magic), geo, (uint64_t)st.st_size, report);
     if (result == 0) {
+        off_t at = lseek(view->lock_fd, 0, SEEK_CUR); /* the giver's, too */
+
         result = read_tables(view);
+        (void)lseek(view->lock_fd, at, SEEK_SET);
         if (result < 0)
             refuse_kernel(report, result);
     }

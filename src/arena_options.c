@@ -117,7 +117,7 @@ int arena_check_options(tr_arena_options *options)
     if (result == 0)
         result = check_range("ring_bytes", options->ring_bytes, 0, UINT64_C(1) << 40);
     if (result == 0)
-        result = check_range("pins", options->pins, 1, 4096);
+        result = check_range("pins", options->pins, 1, MAX_PINS);
     if (result == 0)
         result = check_range("eventfds", options->eventfds, 0, options->max_participants);
     return result < 0 ? result : check_mode(options->mode);

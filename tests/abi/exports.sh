@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # exports.sh ROOT LIBRARY: what the library exports, what src/tensoring.map lists and what
-# include/ declares with TR_API are the same names.
+# include/ declares with TR_API are the same names; and none of them can be taken from the library
+# itself by a program, or another copy of it, that has the same name.
 set -eu
 root=$1 library=$2
 dir=$(mktemp -d)
@@ -25,5 +26,10 @@ compare() { # compare A B: the two lists agree
 }
 compare declared listed
 compare listed exported
+readelf --relocs --wide "$library" | grep -oE '\btr_[a-z_0-9]+' | LC_ALL=C sort -u >"$dir/found"
+if LC_ALL=C comm -12 "$dir/found" "$dir/listed" | grep .; then
+    echo "the library calls these of its own functions by what the program has by the name"
+    bad=1
+fi
 [ -s "$dir/declared" ] || { echo "found no TR_API name at all"; bad=1; }
 exit $bad

@@ -6,9 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "support.h"
+
+#include "ipc/channel.h"
+#include "ipc/segment.h"
 
 /* The number of the arena's descriptor, in this process. */
 static int number_of(tr_arena *arena)
@@ -199,6 +203,77 @@ static void believes_nothing(void **state)
     tr_arena_close(arena);
 }
 
+/* The most memory that this process had so far. */
+static uint64_t peak_bytes(void)
+{
+    struct rusage usage;
+
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return (uint64_t)usage.ru_maxrss * 1024;
+}
+
+/* A file as long as its rings, of which it says that they are one board; and has no memory. */
+static int empty_board(uint64_t ring_bytes)
+{
+    const struct segment_class class = {64, 1};
+    const struct segment_wish wish = {.classes = &class,
+                                      .class_count = 1,
+                                      .participant_count = 1,
+                                      .channel_count = 1,
+                                      .pin_count = 1,
+                                      .rings_bytes = ring_bytes};
+    struct channel channel;
+    struct control geo;
+    int fd = memfd_create("tensoring", MFD_CLOEXEC);
+
+    memset(&channel, 0, sizeof(channel));
+    assert_int_equal(segment_plan(&wish, &geo), 0);
+    atomic_init(&geo.magic, ARENA_MAGIC);
+    atomic_init(&channel.word, (uint64_t)CHANNEL_READY | CHANNEL_BOARD << 2);
+    atomic_init(&channel.ring_off, geo.rings_off);
+    atomic_init(&channel.ring_bytes, ring_bytes);
+    assert_int_equal(ftruncate(fd, (off_t)geo.total_bytes), 0);
+    assert_int_equal(pwrite(fd, &geo, sizeof(geo), 0), sizeof(geo));
+    assert_int_equal(pwrite(fd, &channel, sizeof(channel), (off_t)geo.channels_off),
+                     sizeof(channel));
+    return fd;
+}
+
+/* Everybody can make a file of any length that takes no memory, and root looks at all. */
+static void holes_take_no_memory(void **state)
+{
+    const uint64_t bytes = UINT64_C(128) << 20;
+    int fd = empty_board(bytes);
+    uint64_t before = peak_bytes();
+    tr_look *handle;
+    (void)state;
+
+    assert_int_equal(lseek(fd, 7, SEEK_SET), 7);
+    assert_ok(tr_look_open_fd(&handle, fd));
+    assert_true(peak_bytes() - before < bytes / 4);
+    assert_int_equal(lseek(fd, 0, SEEK_CUR), 7); /* it is the same description */
+    tr_look_close(handle);
+    close(fd);
+}
+
+static void believes_in_no_more_pins_than_there_can_be(void **state)
+{
+    const struct segment_class class = {64, 1};
+    struct segment_wish wish = {.classes = &class,
+                                .class_count = 1,
+                                .participant_count = 1,
+                                .channel_count = 1,
+                                .pin_count = MAX_PINS};
+    struct control geo;
+    (void)state;
+
+    assert_int_equal(segment_plan(&wish, &geo), 0);
+    assert_true(segment_valid(&geo, geo.total_bytes));
+    wish.pin_count++;
+    assert_int_equal(segment_plan(&wish, &geo), 0);
+    assert_false(segment_valid(&geo, geo.total_bytes));
+}
+
 static void refuses_nonsense(void **state)
 {
     char path[128], name[64], longest[TR_MAX_ARENA_NAME + 2];
@@ -329,6 +404,8 @@ int main(void)
         CASE(sees_what_participants_see),
         CASE(the_dead_are_told_from_the_living),
         CASE(believes_nothing),
+        CASE(holes_take_no_memory),
+        CASE(believes_in_no_more_pins_than_there_can_be),
         CASE(refuses_nonsense),
         CASE(takes_no_null),
         CASE(leaves_nothing_open),
