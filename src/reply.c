@@ -158,22 +158,27 @@ static void spoil(struct message *request)
     shm_put(&record->reply_to, shm_get(&record->reply_to) | ROUTE_SPOILT);
 }
 
+/* Other tensors in it; the deadline stays the requester's. */
+static int respec(struct message *request, const tr_tensor_spec specs[], size_t n)
+{
+    int64_t deadline = deadline_of(request);
+    int result;
+
+    spoil(request);
+    result = message_respec(request, specs, n);
+    if (deadline)
+        message_set_deadline(request, deadline);
+    return result;
+}
+
 int tr_request_reuse(tr_message *given, const tr_tensor_spec specs[], size_t n)
 {
     struct message *request = NULL;
     int result = check_request(given, "reuse", &request);
-    int64_t deadline;
 
     if (result == 0 && !specs && n)
         result = null_fail("reuse", "specs");
-    if (result != 0)
-        return result;
-    deadline = deadline_of(request);
-    spoil(request);
-    result = message_respec(request, specs, n);
-    if (deadline) /* it stays the requester's */
-        message_set_deadline(request, deadline);
-    return result;
+    return result == 0 ? respec(request, specs, n) : result;
 }
 
 static int write_error(struct message *request, int32_t code, const char *text)
@@ -186,8 +191,7 @@ static int write_error(struct message *request, int32_t code, const char *text)
 
     if ((uint64_t)length > room)
         length = (int64_t)room;
-    spoil(request);
-    result = message_respec(request, &spec, 1);
+    result = respec(request, &spec, 1);
     if (result < 0)
         return result;
     if (length)

@@ -167,6 +167,37 @@ static void late_replies_are_dropped(void **state)
     end(arena, queue, 8);
 }
 
+/* A request whose deadline has come, in the hand of its server. */
+static tr_message *overdue(tr_queue *queue, uint64_t *ticket)
+{
+    tr_message *request;
+
+    assert_ok(tr_request_async(queue, loan_i64(tr_queue_arena(queue), 4, 1), 1, ticket));
+    request = take(queue, 1);
+    while (tr_remaining_ns(request) > 0)
+        ;
+    return request;
+}
+
+/* An error is a reply, too, and so is letting go. */
+static void late_errors_are_dropped(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_message *reply;
+    uint64_t ticket, ended;
+    (void)state;
+
+    assert_ok(tr_reply_error(overdue(queue, &ticket), 7, "too late"));
+    assert_int_equal(tr_reply_next(arena, LONG, &ended, &reply), TR_ETIMEDOUT);
+    assert_true(ended == ticket);
+    tr_release(overdue(queue, &ticket));
+    assert_int_equal(tr_reply_next(arena, LONG, &ended, &reply), TR_ETIMEDOUT);
+    assert_true(ended == ticket);
+    assert_int_equal(stats_of(arena).stale_replies, 2);
+    end(arena, queue, 8);
+}
+
 static void nobody_serves(void **state)
 {
     tr_arena *arena = make_arena(16, 0);
@@ -579,6 +610,7 @@ int main(void)
         cmocka_unit_test(replies_come_in_any_order),
         cmocka_unit_test(errors_carry_code_and_text),
         cmocka_unit_test(late_replies_are_dropped),
+        cmocka_unit_test(late_errors_are_dropped),
         cmocka_unit_test(nobody_serves),
         cmocka_unit_test(deadlines_travel),
         cmocka_unit_test(begun_by_ticket),
