@@ -89,13 +89,6 @@ int channel_ring(const struct view *view, uint32_t index, struct ring *ring)
     return 0;
 }
 
-static uint64_t bytes_of(const struct channel_wish *wish)
-{
-    uint32_t capacity = wish->capacity ? wish->capacity : wish->fallback;
-
-    return wish->ring_bytes ? wish->ring_bytes : UINT64_C(8) * capacity;
-}
-
 static bool fits(const struct view *view, uint64_t used, uint64_t bytes)
 {
     return used <= view->geo.rings_bytes && bytes <= view->geo.rings_bytes - used;
@@ -106,6 +99,13 @@ static uint64_t whole_lines(uint64_t bytes)
     return (bytes + LINE - 1) / LINE * LINE;
 }
 
+uint64_t channel_needs(const struct channel_wish *wish)
+{
+    uint32_t capacity = wish->capacity ? wish->capacity : wish->fallback;
+
+    return whole_lines(wish->ring_bytes ? wish->ring_bytes : UINT64_C(8) * capacity);
+}
+
 /* Whether there is room for the ring. Looked at before the entry is claimed, for an entry is
  * never given back: others have passed it by, and gone on to later ones. So an opening that
  * finds no room takes nothing. One that loses the last room to another after this look leaves
@@ -113,12 +113,12 @@ static uint64_t whole_lines(uint64_t bytes)
 static bool has_room(const struct view *view, struct channel *channel,
                      const struct channel_wish *wish)
 {
-    uint64_t bytes = bytes_of(wish);
+    uint64_t bytes = channel_needs(wish);
 
     /* relaxed: a guess, see allocate(). */
     return MUTANT(ROOM_UNSEEN) || shm_get(&channel->ring_bytes) >= bytes ||
            fits(view, shm_load(&view_live(view)->rings_used, memory_order_relaxed),
-                whole_lines(bytes));
+                bytes);
 }
 
 /* A piece of the region of rings. What a maker that died had taken stays its entry's, but for
@@ -131,7 +131,6 @@ static int allocate(const struct view *view, struct channel *channel, uint64_t b
 
     if (shm_get(&channel->ring_bytes) >= bytes)
         return 0;
-    bytes = whole_lines(bytes);
     do {
         if (!fits(view, seen, bytes))
             return -ENOBUFS;
@@ -150,7 +149,7 @@ static int make(struct peer *me, uint32_t index, const struct channel_wish *wish
     uint32_t capacity = wish->capacity ? wish->capacity : wish->fallback;
     uint64_t bytes = 0;
     uint8_t *ring;
-    int result = allocate(me->view, channel, bytes_of(wish));
+    int result = allocate(me->view, channel, channel_needs(wish));
 
     if (result == 0 && !channel_bytes(me->view, index, &bytes))
         result = -EBADMSG;

@@ -38,6 +38,9 @@ struct channel_wish {
  * maker lives and is not ready; -EEXIST: of another kind; -EBADMSG. */
 int channel_open(struct peer *me, const struct channel_wish *wish, uint32_t *index);
 
+/* What a new one needs of the region of rings. */
+uint64_t channel_needs(const struct channel_wish *wish);
+
 /* For the reaper: if participant @p who was making it, others may make it. */
 void channel_abandon(const struct view *view, uint32_t index, uint32_t who, uint32_t inc);
 

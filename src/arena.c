@@ -458,7 +458,7 @@ int tr_arena_attach_fd(tr_arena **out, int fd)
         return tr_fail(TR_EINVAL, "attach: out is NULL");
     cancel = uncancel_begin();
     copy = fcntl_dup(fd);
-    result = copy < 0 ? tr_fail_errno(copy, "attach: duplicate descriptor %d", fd)
+    result = copy < 0 ? tr_fail_descriptor(copy, "attach", fd)
                       : attach_once(out, NULL, copy, TRUST_OWN);
     uncancel_end(cancel);
     return result == -ESTALE ? tr_fail(TR_ENOENT, "attach: the arena was removed")

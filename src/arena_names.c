@@ -65,6 +65,9 @@ static int unlink_name(const char *name)
     }
     if (result == -EBUSY)
         return explain_busy("unlink", name, pid);
+    if (result == -ENOENT)
+        return tr_fail(TR_ENOENT, "unlink \"%s\": there is no /dev/shm/tensoring.%s",
+                       name, name);
     return result < 0 ? tr_fail_errno(result, "unlink \"%s\"", name) : 0;
 }
 
@@ -78,7 +81,8 @@ int tr_arena_unlink(const char *name)
     if (strchr(name, '/'))
         return tr_fail(TR_EINVAL, "unlink: the name \"%s\" holds a /", name);
     if (segment_path(name, path) < 0)
-        return tr_fail(TR_ENAMETOOLONG, "unlink: the name has %zu bytes", strlen(name));
+        return tr_fail(TR_ENAMETOOLONG, "unlink: the name has %zu bytes, the limit is %d",
+                       strlen(name), TR_MAX_ARENA_NAME);
     cancel = uncancel_begin();
     result = unlink_name(name);
     uncancel_end(cancel);

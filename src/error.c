@@ -106,6 +106,13 @@ int tr_fail_wait(int negative_errno, const char *format, ...)
     return translate(negative_errno);
 }
 
+int tr_fail_descriptor(int negative_errno, const char *step, int fd)
+{
+    if (negative_errno == -EBADF)
+        return tr_fail(TR_EINVAL, "%s: descriptor %d is not open", step, fd);
+    return tr_fail_errno(negative_errno, "%s: descriptor %d", step, fd);
+}
+
 void tr_fail_more(const char *format, ...)
 {
     size_t used = strlen(detail);

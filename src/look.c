@@ -83,7 +83,7 @@ int tr_look_open_fd(tr_look **out, int fd)
         return tr_fail(TR_EINVAL, "look: out is NULL");
     cancel = uncancel_begin();
     copy = fcntl_dup(fd);
-    result = copy < 0 ? tr_fail_errno(copy, "look: duplicate descriptor %d", fd)
+    result = copy < 0 ? tr_fail_descriptor(copy, "look", fd)
                       : look(out, "(descriptor)", copy, &report);
     uncancel_end(cancel);
     return result;

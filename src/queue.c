@@ -38,6 +38,20 @@ int channel_name_check(const char *name)
     return text_check("channel open", "the name", name);
 }
 
+static int explain_room(const struct view *view, const struct channel_wish *wish)
+{
+    uint64_t all = view->geo.rings_bytes;
+    /* relaxed: a report. */
+    uint64_t used = shm_load(&view_live(view)->rings_used, memory_order_relaxed);
+
+    return tr_fail(
+        TR_ENOSPC,
+        "channel \"%s\" needs %llu of the %llu bytes for rings and tables, %llu "
+        "are left; create the arena with a larger ring_bytes",
+        wish->name, (unsigned long long)channel_needs(wish), (unsigned long long)all,
+        (unsigned long long)(used < all ? all - used : 0));
+}
+
 static int explain_open(struct tr_arena *arena, const char *name, int result)
 {
     switch (result) {
@@ -47,12 +61,6 @@ static int explain_open(struct tr_arena *arena, const char *name, int result)
             "channel \"%s\": all %u channels are taken; create the arena with a "
             "larger max_channels",
             name, arena->view.geo.channel_count);
-    case -ENOBUFS:
-        return tr_fail(
-            TR_ENOSPC,
-            "channel \"%s\": no room for it in the %lu bytes for rings; create the "
-            "arena with a larger ring_bytes",
-            name, (unsigned long)arena->view.geo.rings_bytes);
     case -EAGAIN:
         return tr_fail(TR_EAGAIN,
                        "channel \"%s\": the process that makes it lives and is not ready "
@@ -83,6 +91,8 @@ int channel_open_waiting(struct tr_arena *arena, const struct channel_wish *wish
         clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
         waited += pause.tv_nsec;
     }
+    if (result == -ENOBUFS)
+        return explain_room(&arena->view, wish);
     return result < 0 ? explain_open(arena, wish->name, result) : 0;
 }
 

@@ -12,6 +12,7 @@
  * something in an armed set and sees that nobody has rung for it kicks, so that readiness is
  * level-triggered; one that finds nothing clears what was readable, arms, and looks again. */
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -164,7 +165,9 @@ int waitset_fd_open(tr_waitset *set)
     if (set->epoll >= 0)
         return 0;
     if (bell_wish(&set->wish) < 0)
-        return tr_fail(TR_EINVAL, "TENSORING_NOTIFY is none of eventfd, uring and fifo");
+        return tr_fail(TR_EINVAL,
+                       "TENSORING_NOTIFY is \"%s\"; it can be eventfd, uring and fifo",
+                       secure_getenv("TENSORING_NOTIFY"));
     result = make(set);
     if (result == 0)
         result = hang_up(set);
@@ -185,8 +188,20 @@ int waitset_fd_watch(tr_waitset *set, const struct waitable *what)
                       (what->want & TR_WRITABLE ? EPOLLOUT : 0u);
     int result = put_in(set, what->fd, events, (uint32_t)what->fd);
 
-    return result < 0 ? tr_fail_errno(result, "waitset: watch descriptor %d", what->fd)
-                      : 0;
+    switch (result) {
+    case -EPERM:
+        return tr_fail(
+            TR_EPERM,
+            "waitset: descriptor %d is of a kind that epoll can't wait for, as "
+            "a regular file, which is always ready; read it without waiting",
+            what->fd);
+    case -EEXIST:
+        return tr_fail(TR_EEXIST,
+                       "waitset: descriptor %d is in the set already; remove it first",
+                       what->fd);
+    default:
+        return result < 0 ? tr_fail_descriptor(result, "waitset", what->fd) : 0;
+    }
 }
 
 void waitset_fd_unwatch(tr_waitset *set, int fd)

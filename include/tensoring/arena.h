@@ -168,7 +168,7 @@ TR_API TR_CHECK int tr_arena_attach(tr_arena **out, const char *name,
  * Attach by a descriptor of the arena that was inherited or received (SCM_RIGHTS). The
  * descriptor is duplicated; the caller keeps its own. Its owner and mode are not asked: a name
  * can be taken by anybody, the process that gave the descriptor answers for it.
- * @return as tr_arena_attach().
+ * @return as tr_arena_attach(); a number that is not open is TR_EINVAL.
  * Owner: the caller. Threads: any. Progress, Syscalls, Crash: as tr_arena_attach().
  */
 TR_API TR_CHECK int tr_arena_attach_fd(tr_arena **out, int fd);

@@ -95,7 +95,9 @@ TR_API TR_CHECK int tr_queue_receive(tr_queue *queue, int64_t timeout_ns,
  *  Threads: any. Progress: wait-free. */
 TR_API void tr_queue_shutdown(tr_queue *queue);
 
-/** How many messages are in the queue, about. Threads: any. Progress: wait-free. */
+/** How many places of the queue are taken, about: messages, and requests that were given up, whose
+ *  places are free when receivers or senders come to them. Messages that a dead receiver held are
+ *  not in it: tr_stats_channels() counts exactly. Threads: any. Progress: wait-free. */
 TR_API uint64_t tr_queue_depth(const tr_queue *queue);
 
 /** How many processes that live receive from it: those that have called tr_queue_receive(), or

@@ -169,6 +169,14 @@ static void show(struct report *report, cJSON *json)
         report->code |= print_json(json);
 }
 
+/* Inboxes of replies begin with a byte that no name of a user's may hold. */
+static void make_readable(char name[64])
+{
+    if (*name == 1)
+        memmove(name, name + 1, strlen(name));
+    make_printable(name);
+}
+
 static int find_all(const tr_look *look, struct findings *found)
 {
     int err;
@@ -181,10 +189,10 @@ static int find_all(const tr_look *look, struct findings *found)
         err = tr_look_participants(look, found->person, TR_MAX_PARTICIPANTS,
                                    &found->people);
     for (size_t i = 0; !err && i < found->channels; i++)
-        make_printable(found->channel[i].name);
+        make_readable(found->channel[i].name);
     for (size_t i = 0; !err && i < found->people; i++) {
         make_printable(found->person[i].command);
-        make_printable(found->person[i].channel);
+        make_readable(found->person[i].channel);
     }
     return err;
 }
@@ -209,7 +217,7 @@ static void stat_one(const struct place *place, void *context)
 
     report->count++;
     if (err)
-        report->code |= complain(place->name, err);
+        report->code |= complain_look(place->name, err);
     else if (report->args->json)
         show(report, stats_json(&found));
     else
@@ -297,7 +305,7 @@ static void who_one(const struct place *place, void *context)
 
     report->count++;
     if (err)
-        report->code |= complain(place->name, err);
+        report->code |= complain_look(place->name, err);
     else if (report->args->json)
         show(report, people_json(&found));
     else

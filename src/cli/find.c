@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "text.h"
 
 #define FOLDER    "/dev/shm"
 #define PREFIX    "tensoring."
@@ -247,20 +249,43 @@ static int open_regular(const char *path)
     if (fstat(path_fd, &st) == 0 && S_ISREG(st.st_mode))
         fd = open(self, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     else
-        errno = EACCES;
+        errno = ENOTSUP;
     close(path_fd);
     return fd;
+}
+
+static char problem[64]; /* of look_at(), where the library has not seen it; "": it has */
+
+static int fail_open(void)
+{
+    bool other = errno == ENOTSUP;
+
+    snprintf(problem, sizeof(problem), "%s",
+             other ? "it is not a regular file, so no arena" : strerrordesc_np(errno));
+    return errno == ENOENT ? TR_ENOENT : errno == EACCES || other ? TR_EACCES : TR_EIO;
+}
+
+int complain_look(const char *place, int err)
+{
+    char about[PATH_MAX];
+
+    if (!*problem)
+        return complain(place, err);
+    fprintf(stderr, "tensoring: %s: %s\n", printable(place, about, sizeof(about)),
+            problem);
+    return 1;
 }
 
 int look_at(const char *place, tr_look **out)
 {
     int fd, err;
 
+    *problem = 0;
     if (!strchr(place, '/'))
         return tr_look_open(out, place);
     fd = open_regular(place);
     if (fd < 0)
-        return errno == ENOENT ? TR_ENOENT : errno == EACCES ? TR_EACCES : TR_EIO;
+        return fail_open();
     err = tr_look_open_fd(out, fd);
     close(fd);
     return err;

@@ -176,6 +176,8 @@ static void attaches_by_name_and_descriptor(void **state)
     assert_ok(tr_arena_create(&arena, NAME, NULL));
     assert_ok(tr_arena_attach(&named, NAME, NULL));
     assert_ok(tr_arena_info_read(arena, &info));
+    assert_int_equal(tr_arena_attach_fd(&inherited, 100000), TR_EINVAL);
+    assert_detail("descriptor 100000 is not open");
     assert_ok(tr_arena_attach_fd(&inherited, info.fd));
     assert_int_equal(stats_of(arena).participants, 3); /* each handle is one */
     assert_ok(tr_queue_open(named, "q", NULL, &in));

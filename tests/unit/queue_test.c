@@ -191,6 +191,7 @@ static void runs_out_of_channels_and_rings(void **state)
     assert_ok(tr_arena_create(&arena, NULL, &options));
     wide.capacity = 1000;
     assert_int_equal(tr_queue_open(arena, "wide", &wide, &queue), TR_ENOSPC);
+    assert_detail("needs 8064 of the 4096 bytes for rings and tables, 4096 are left");
     assert_detail("ring_bytes");
     queues[0] = open_queue(arena, "wide", 8); /* the name is not lost */
     queues[1] = open_queue(arena, "b", 8);

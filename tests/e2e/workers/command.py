@@ -28,6 +28,13 @@ def tensoring(*args: str, code: int = 0) -> str:
     return done.stdout
 
 
+def complaint(*args: str) -> str:
+    done = subprocess.run([TENSORING, *args], capture_output=True, text=True, timeout=100)
+    if done.returncode != 1:
+        raise AssertionError(f"{args}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stderr
+
+
 class Plan(unittest.TestCase):
     def test_json_names_every_cpu_once(self) -> None:
         plan = json.loads(tensoring("plan", "-n", "2", "--json"))
@@ -510,6 +517,27 @@ class Arenas(unittest.TestCase):
         self.end(pid)
         text = tensoring("stat", self.name)
         self.assertIn("which 0 processes receive from", text)
+
+    def test_the_inbox_of_replies_has_a_name(self) -> None:
+        queue, ticket = ctypes.c_void_p(), ctypes.c_uint64()
+        message = ctypes.c_void_p()
+        err = self.library.tr_queue_open(self.arena, b"ask", None, ctypes.byref(queue))
+        err = err or self.library.tr_loan_bytes(
+            self.arena, ctypes.c_uint64(8), ctypes.c_int64(0), ctypes.byref(message)
+        )
+        err = err or self.library.tr_request_async(
+            queue, message, ctypes.c_int64(-1), ctypes.byref(ticket)
+        )
+        self.assertEqual(err, 0)
+        self.assertEqual(self.channel("inbox/0")["kind"], "queue")
+        self.assertNotIn("?", tensoring("stat", self.name))
+
+    def test_a_path_that_is_no_arena(self) -> None:
+        for command in ("stat", "who"):
+            text = complaint(command, "/dev/null")
+            self.assertIn("/dev/null: it is not a regular file, so no arena", text)
+            text = complaint(command, "/nowhere/at/all")
+            self.assertIn("/nowhere/at/all: No such file or directory", text)
 
     def as_user(self, work: Callable[[], object], user: int = 64001) -> int:
         """In a child of another user, which then dies as if killed."""
