@@ -51,7 +51,16 @@
     X(FORGET_ALL, "the reaper wipes how the entry wants to be rung")                 \
     X(DEVICE_IGNORED, "the reaper frees what a device still writes into")            \
     X(DRAINED_UNSWEPT, "an entry is free when its device is done, without a sweep")  \
-    X(PIN_STORED, "a thread takes a pin without a look at the other threads")
+    X(PIN_STORED, "a thread takes a pin without a look at the other threads")        \
+    X(NAME_BLIND, "a name is removed without a look at where it leads")              \
+    X(NAME_UNLOCKED, "the remover of a name does not lock the file")                 \
+    X(NAME_FIRST, "a creator gives the name before it has joined")                   \
+    X(NAME_SEIZED, "a creator takes the name from the file that has it")             \
+    X(NAME_UNSEEN, "an attach does not look at the name again after its join")       \
+    X(ADMISSION_OPEN, "a sweep does not close the arena before the name goes")       \
+    X(ADMISSION_BLIND, "one that joins does not look whether the arena is closed")   \
+    X(CENSUS_FIRST, "joins are counted after the look at who is there")              \
+    X(CLOSED_LEFT, "a closed arena is left to the process that closed it")
 
 enum mutant {
     MUTANT_NONE,

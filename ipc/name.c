@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ipc/mutant.h"
 #include "ipc/participant.h"
 #include "ipc/segment.h"
 
@@ -22,6 +23,8 @@ int name_give(const struct view *view, const char *name)
         return result;
     snprintf(self, sizeof(self), "/proc/self/fd/%d", view->lock_fd);
     NAME_STEP(view->base);
+    if (MUTANT(NAME_SEIZED))
+        unlink(path);
     if (linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ||
         (errno == ENOENT &&
          linkat(view->lock_fd, "", AT_FDCWD, path, AT_EMPTY_PATH) == 0))
@@ -78,7 +81,7 @@ static uint32_t signature(int fd, const struct stat *file)
 static int remove_locked(const char *path, const struct stat *file)
 {
     NAME_STEP(path);
-    if (!leads_to(path, file))
+    if (!MUTANT(NAME_BLIND) && !leads_to(path, file))
         return -ENOENT;
     NAME_STEP(path);
     return unlink(path) < 0 ? -errno : 0;
@@ -93,7 +96,7 @@ static int remove_name(int fd, const char *path, uint32_t *pid)
     if (fstat(fd, &file) < 0)
         return -errno;
     NAME_STEP(path);
-    result = life_lock(fd, LOCK_NAME);
+    result = MUTANT(NAME_UNLOCKED) ? 0 : life_lock(fd, LOCK_NAME);
     if (result < 0) {
         *pid = signature(fd, &file);
         return result == -EAGAIN ? -EBUSY : result;

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ipc/mutant.h"
 #include "ipc/os.h"
 #include "ipc/reap.h"
 #include "ipc/segment.h"
@@ -225,7 +226,7 @@ bool participant_admitted(const struct view *view)
     _Atomic uint64_t *admission = &view_live(view)->admission;
     uint64_t seen = shm_load(admission, E15_LOOK); /* E15: as below */
 
-    while (!(seen & ADMISSION_IS_CLOSED))
+    while (!(seen & ADMISSION_IS_CLOSED) || MUTANT(ADMISSION_BLIND))
         /* E15 release: our entry is live; pairs with participant_close_arena(). */
         if (shm_cas(admission, &seen, seen + ADMISSION_JOIN, E15_JOIN))
             return true;
@@ -318,10 +319,17 @@ enum admission participant_close_arena(const struct view *view, bool crashed)
     /* E15 acquire: each that is counted has a live entry, which is seen below. */
     uint64_t seen = shm_load(admission, E15_LOOK);
 
-    /* E15: one more join, and it is another word; a joiner that comes later finds it closed. */
-    if (!(seen & ADMISSION_IS_CLOSED) && unused(view, crashed) &&
-        shm_cas(admission, &seen, seen | ADMISSION_IS_CLOSED, E15_CLOSE))
-        return ADMISSION_CLOSED;
+    if (seen & ADMISSION_IS_CLOSED && MUTANT(CLOSED_LEFT))
+        return ADMISSION_OPEN;
+    if (!(seen & ADMISSION_IS_CLOSED) && unused(view, crashed)) {
+        if (MUTANT(CENSUS_FIRST))
+            seen = shm_load(admission, E15_LOOK); /* E15: too late */
+        /* E15: one more join, and it is another word; a joiner that comes later finds it
+         * closed. */
+        if (MUTANT(ADMISSION_OPEN) ||
+            shm_cas(admission, &seen, seen | ADMISSION_IS_CLOSED, E15_CLOSE))
+            return ADMISSION_CLOSED;
+    }
     /* Another one may have closed it just now. */
     return seen & ADMISSION_IS_CLOSED ? ADMISSION_CLOSED : ADMISSION_OPEN;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ipc/copy.h"
+#include "ipc/mutant.h"
 #include "ipc/name.h"
 #include "ipc/notify.h"
 #include "ipc/participant.h"
@@ -252,7 +253,7 @@ static int open_common(struct tr_arena *arena, const char *name, uint32_t eventf
         return result;
     if (result < 0)
         return explain_join(arena, result);
-    if (name && !name_leads_to(&arena->view, name)) {
+    if (name && !MUTANT(NAME_UNSEEN) && !name_leads_to(&arena->view, name)) {
         leave(arena);
         return -ESTALE;
     }
@@ -306,8 +307,10 @@ static int make(struct tr_arena *arena, const struct segment_wish *wish,
     }
     arena->peer.spin_ns = options->spin_ns;
     arena->huge_error = report.huge_error;
+    if (MUTANT(NAME_FIRST) && wish->name)
+        (void)name_give(&arena->view, wish->name);
     result = open_common(arena, NULL, options->eventfds);
-    if (result == 0 && wish->name) {
+    if (result == 0 && wish->name && !MUTANT(NAME_FIRST)) {
         result = give_name(arena, wish->name);
         if (result < 0)
             leave(arena);

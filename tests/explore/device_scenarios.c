@@ -186,5 +186,4 @@ static const struct scenario devices[] = {
                   {DO(do_device_stops), REAP, REAP, END}}},
 };
 
-const struct family device_family = {"devices", devices,
-                                     sizeof(devices) / sizeof(devices[0])};
+const struct family device_family = {FAMILY("devices", devices)};

@@ -72,5 +72,4 @@ static const struct scenario endings[] = {
 };
 /* clang-format on */
 
-const struct family ending_family = {"endings", endings,
-                                     sizeof(endings) / sizeof(endings[0])};
+const struct family ending_family = {FAMILY("endings", endings)};

@@ -10,6 +10,8 @@
 #include "ipc/owned.h"
 #include "ipc/participant.h"
 #include "tests/explore/memory.h"
+#include "tests/explore/states.h"
+#include "tests/explore/weakening.h"
 
 #define DEPTH  4096
 #define KILL   8  /* option: kill actor option - KILL */
@@ -19,12 +21,6 @@
 struct choice {
     uint8_t count, taken;
     uint8_t options[2 * ACTORS + 1];
-};
-
-/* Hashes of the states that were seen. */
-struct states {
-    uint64_t *table;
-    uint64_t room, count;
 };
 
 struct world world;
@@ -41,50 +37,14 @@ static struct choice path[DEPTH];
 static uint32_t path_length, kills;
 static uint32_t depth, given; /* where we are on the path, and how much of it is */
 static uint32_t lags;         /* old values that may still be read */
-static struct states states;
+static struct states seen_states;
 static const char *failure;
 static FILE *trace;
 static uint64_t steps;
-static uint64_t dice; /* 0: systematic */
+static uint64_t changes; /* calls of engine_changed() in this run */
+static uint64_t dice;    /* 0: systematic */
 
-struct weakening engine_weakening;
 bool engine_bare;
-struct place_met engine_places[PLACES];
-uint32_t engine_place_count;
-
-static bool states_add(uint64_t hash);
-
-static void states_grow(void)
-{
-    struct states old = states;
-
-    states.room = old.room ? 2 * old.room : UINT64_C(1) << 16;
-    states.table = calloc(states.room, sizeof(*states.table));
-    states.count = 0;
-    if (!states.table)
-        abort();
-    for (uint64_t i = 0; i < old.room; i++)
-        if (old.table[i])
-            states_add(old.table[i]);
-    free(old.table);
-}
-
-/* False: it is there already. */
-static bool states_add(uint64_t hash)
-{
-    uint64_t at;
-
-    hash += hash == 0;
-    if (2 * states.count >= states.room)
-        states_grow();
-    for (at = hash & (states.room - 1); states.table[at];
-         at = (at + 1) & (states.room - 1))
-        if (states.table[at] == hash)
-            return false;
-    states.table[at] = hash;
-    states.count++;
-    return true;
-}
 
 static void pause_here(void)
 {
@@ -124,11 +84,19 @@ static const char *kind_text(enum shm_kind kind)
                                : "system";
 }
 
+/* Where no schedule matters. */
+static bool no_step(const void *at)
+{
+    const struct elsewhere *elsewhere = world.scenario->elsewhere;
+
+    return elsewhere ? !elsewhere->matters(at) : world_constant(at);
+}
+
 static void step(const char *site, const void *at, enum shm_kind kind)
 {
     struct actor *me = running;
 
-    if (!me || world_constant(at))
+    if (!me || no_step(at))
         return;
     me->site = site;
     me->at = at;
@@ -141,6 +109,48 @@ static void step(const char *site, const void *at, enum shm_kind kind)
     if (trace && (kind == SHM_SYSTEM || !world.scenario->lags))
         fprintf(trace, "  %u %s %s %llx\n", me->index, short_site(site), kind_text(kind),
                 (unsigned long long)raw(at));
+}
+
+struct actor *engine_elsewhere(void)
+{
+    return world.scenario && world.scenario->elsewhere ? running : NULL;
+}
+
+void engine_call(const char *name, bool seen)
+{
+    struct actor *me = running;
+    int saved = errno; /* of the actor: they are one thread */
+
+    me->site = name;
+    me->at = name;
+    engine_note(me, (uintptr_t)name);
+    if (!seen && !engine_bare)
+        return;
+    steps++;
+    pause_here();
+    errno = saved;
+}
+
+long engine_answer(long result)
+{
+    engine_note(running, (uint64_t)result);
+    if (trace)
+        fprintf(trace, "  %u %s: %ld\n", running->index, running->site, result);
+    if (result < 0)
+        errno = (int)-result;
+    return result < 0 ? -1 : result;
+}
+
+void engine_nap(void)
+{
+    running->nap = changes;
+    running->status = NAPPING;
+    pause_here();
+}
+
+void engine_changed(void)
+{
+    changes++;
 }
 
 _Noreturn void engine_fail(const char *why)
@@ -186,44 +196,6 @@ static uint32_t pick(uint32_t count)
     return choice->taken;
 }
 
-static bool weakened_here(const struct shm_access *shm)
-{
-    const struct weakening *weakening = &engine_weakening;
-    size_t length;
-
-    if (weakening->site)
-        return strcmp(shm->site, weakening->site) == 0;
-    if (!weakening->edge)
-        return false;
-    length = strlen(weakening->edge);
-    return strncmp(shm->edge, weakening->edge, length) == 0 &&
-           (shm->edge[length] == 0 || shm->edge[length] == '_');
-}
-
-static memory_order order_of(const struct shm_access *shm)
-{
-    memory_order to = engine_weakening.to;
-
-    if (!weakened_here(shm) ||
-        (to != memory_order_relaxed && shm->order != memory_order_seq_cst))
-        return shm->order;
-    if (to == memory_order_acq_rel && shm->kind != SHM_RMW)
-        return shm->kind == SHM_LOAD ? memory_order_acquire : memory_order_release;
-    return to;
-}
-
-static void meet(const struct shm_access *shm)
-{
-    if (shm->order != memory_order_seq_cst)
-        return;
-    for (uint32_t i = 0; i < engine_place_count; i++)
-        if (strcmp(engine_places[i].site, shm->site) == 0)
-            return;
-    if (engine_place_count < PLACES)
-        engine_places[engine_place_count++] = (struct place_met){shm->site, shm->edge,
-                                                                 shm->kind};
-}
-
 static void tell(const struct shm_access *shm, const struct answer *answer)
 {
     fprintf(trace, "  %u %s %s %s %llx", running->index, short_site(shm->site),
@@ -252,7 +224,9 @@ static bool remember(const struct shm_access *shm)
     struct access access = {.shm = &mine, .lags = lags};
     const char *why;
 
-    if (!running || world_constant(shm->at) || !world_shared(shm->at))
+    if (!running)
+        return false;
+    if (!world.scenario->elsewhere && (world_constant(shm->at) || !world_shared(shm->at)))
         return false;
     if (!world.scenario->lags) {
         if (engine_bare && shm->bare && !strstr(shm->site, "tests/explore/"))
@@ -269,9 +243,9 @@ static bool remember(const struct shm_access *shm)
         step(shm->site, shm->at, shm->kind);
     if (world_pid(shm->at) && shm->kind == SHM_STORE)
         mine.operand = next_incarnation(shm->at);
-    meet(shm);
+    weakening_meet(shm);
     access.thread = running->index;
-    access.order = order_of(shm);
+    access.order = weakening_order(shm);
     memory_access(&access, pick, &answer);
     lags -= answer.lagged;
     engine_note(running, answer.value);
@@ -489,12 +463,15 @@ static void life(void)
 
 static void start(const struct scenario *scenario)
 {
+    if (scenario->elsewhere)
+        scenario->elsewhere->start();
     world_reset();
     memset(&world.notes, 0, sizeof(world.notes));
     memory_start(world.actor_count);
     lags = dice ? LUCK : scenario->lags;
     bed_count = 0;
     kills = 0;
+    changes = 0;
     failure = NULL;
     for (uint32_t i = 0; i < world.actor_count; i++) {
         struct actor *actor = &world.actors[i];
@@ -528,6 +505,13 @@ static void die_alone(struct actor *actor)
         world.scenario->killed(actor);
 }
 
+_Noreturn void engine_die(void)
+{
+    die_alone(running);
+    for (;;)
+        pause_here();
+}
+
 /* All threads of a process. */
 static void die(uint32_t process)
 {
@@ -542,7 +526,8 @@ static bool busy(uint32_t process)
 {
     for (uint32_t i = 0; i < world.actor_count; i++)
         if (world_process(&world.actors[i]) == process &&
-            (world.actors[i].status == READY || world.actors[i].status == ASLEEP))
+            (world.actors[i].status == READY || world.actors[i].status == ASLEEP ||
+             world.actors[i].status == NAPPING))
             return true;
     return false;
 }
@@ -550,7 +535,27 @@ static bool busy(uint32_t process)
 static bool enabled(const struct actor *actor)
 {
     return actor->status == READY ||
-           (actor->status == WATCHING && engine_something_dead());
+           (actor->status == WATCHING && engine_something_dead()) ||
+           (actor->status == NAPPING && actor->nap != changes);
+}
+
+/* Naps are long enough for whatever others do. */
+static void let_nappers(struct choice *choice)
+{
+    for (uint32_t i = 0; i < world.actor_count && !choice->count; i++)
+        if (world.actors[i].status == NAPPING)
+            choice->options[choice->count++] = (uint8_t)i;
+}
+
+/* What comes before all else. False: it is over. */
+static bool collect_first(struct choice *choice)
+{
+    const struct actor *actor = &world.actors[0];
+
+    if (actor->pc >= world.scenario->first || actor->status != READY)
+        return false;
+    choice->options[choice->count++] = 0;
+    return true;
 }
 
 static void collect(struct choice *choice)
@@ -559,12 +564,13 @@ static void collect(struct choice *choice)
 
     choice->count = 0;
     choice->taken = 0;
-    for (uint32_t i = 0; i < world.actor_count; i++) {
-        if (enabled(&world.actors[i]) && !world.actors[i].last) {
+    if (collect_first(choice))
+        return;
+    for (uint32_t i = 0; i < world.actor_count; i++)
+        if (enabled(&world.actors[i]) && !world.actors[i].last)
             choice->options[choice->count++] = (uint8_t)i;
-            last = false;
-        }
-    }
+    let_nappers(choice);
+    last = !choice->count;
     for (uint32_t i = 0; last && i < world.actor_count; i++)
         if (enabled(&world.actors[i]))
             choice->options[choice->count++] = (uint8_t)i;
@@ -592,6 +598,8 @@ static uint64_t state_now(void)
                       (uint64_t)actor->hand << 36 | (uint64_t)actor->giving << 42 |
                       (uint64_t)actor->receiving << 46 | (uint64_t)actor->readable << 48);
         hash = engine_mix(hash, actor->note);
+        if (actor->status == NAPPING)
+            hash = engine_mix(hash, actor->nap == changes);
         hash = engine_mix(hash, (uint64_t)(uintptr_t)actor->at);
         /* relaxed: one thread. */
         hash = engine_mix(
@@ -612,6 +620,8 @@ static uint64_t state_now(void)
             living |= (uint32_t)(world.actors[i].status < DONE) << i;
         hash = memory_hash(engine_mix(hash, lags), living);
     }
+    if (world.scenario->elsewhere)
+        hash = world.scenario->elsewhere->hash(hash);
     memcpy(words, &world.notes, sizeof(world.notes));
     for (size_t i = 0; i < sizeof(words) / 8; i++)
         hash = engine_mix(hash, words[i]);
@@ -657,7 +667,7 @@ static void run(const struct scenario *scenario, uint32_t known)
             path_length = depth;
             if (dice)
                 throw_dice(choice);
-            else if (choice->count > 1 && !states_add(state_now()))
+            else if (choice->count > 1 && !states_add(&seen_states, state_now()))
                 return;
             path_length = depth + 1;
         }
@@ -714,7 +724,7 @@ void engine_explore(const struct scenario *scenario, uint64_t most,
         world.actor_count++;
     }
     running = NULL;
-    os = &model;
+    os = scenario->elsewhere ? scenario->elsewhere->os : &model;
     shm_step_hook = step;
 #ifdef TR_ASSERTS
     owned_hook = not_its_own;
@@ -741,10 +751,9 @@ void engine_explore(const struct scenario *scenario, uint64_t most,
         outcome->failure = failure;
     }
     dice = 0;
-    outcome->states = states.count;
+    outcome->states = seen_states.count;
     outcome->steps = steps;
-    free(states.table);
-    states = (struct states){0};
+    states_forget(&seen_states);
     if (!failure)
         world_free();
 }
@@ -754,7 +763,6 @@ void engine_explain(FILE *to, const struct scenario *scenario)
     trace = to;
     run(scenario, path_length);
     trace = NULL;
-    free(states.table);
-    states = (struct states){0};
+    states_forget(&seen_states);
     world_free();
 }

@@ -18,6 +18,7 @@
 #include <stdio.h>
 
 #include "ipc/mutant.h"
+#include "ipc/os.h"
 #include "ipc/view.h"
 #include "tests/explore/coroutine.h"
 
@@ -33,7 +34,7 @@ struct op {
     uint32_t a, b;
 };
 
-enum actor_status { READY, ASLEEP, WATCHING, DONE, DEAD };
+enum actor_status { READY, ASLEEP, WATCHING, NAPPING, DONE, DEAD };
 
 struct actor {
     struct coroutine coroutine;
@@ -47,11 +48,20 @@ struct actor {
     bool joined; /* holds the lock byte of peer.who */
     bool last;   /* runs when nobody else can */
     bool mortal;
+    uint64_t nap; /* engine_changed() was called so often when it began to nap */
     /* The scenario's notes. */
     uint8_t hand, giving, receiving;
     uint8_t readable; /* its descriptor */
     uint32_t slot;    /* held, + 1 */
     uint64_t note;
+};
+
+/* Of scenarios whose actors are in arenas of their own making. */
+struct elsewhere {
+    const struct os_calls *os;
+    void (*start)(void);               /* before each run */
+    bool (*matters)(const void *word); /* accesses to it are steps */
+    uint64_t (*hash)(uint64_t hash);   /* of what decides what comes next */
 };
 
 /* One of the schedules to be explored: a start, actors, and what must hold in the end. */
@@ -73,8 +83,10 @@ struct scenario {
     uint32_t absent;   /* bit set: no participants at the start */
     uint32_t spare;    /* entries of channels that are not made yet */
     uint8_t thread_of
-        [ACTORS];  /* the actor whose process it is a thread of, + 1; 0: its own */
-    uint32_t lags; /* not 0: memory is C11's, see memory.h; old values in a run */
+        [ACTORS];   /* the actor whose process it is a thread of, + 1; 0: its own */
+    uint32_t lags;  /* not 0: memory is C11's, see memory.h; old values in a run */
+    uint32_t first; /* the first actor does so many operations before all others begin */
+    const struct elsewhere *elsewhere; /* NULL: all are in one arena, world.view */
     struct op programs[ACTORS][OPS];
     void (*build)(const struct scenario *scenario); /* after the channels are open */
     void (*killed)(struct actor *actor);
@@ -121,23 +133,6 @@ extern struct world world;
 void engine_explore(const struct scenario *scenario, uint64_t most,
                     struct outcome *outcome);
 
-/* Under C11's memory: an order weaker than the source has, at one end of an edge ("E1_PUT"),
- * at all ends of it ("E1"), or at one place ("file:line"). NULL: none. */
-struct weakening {
-    const char *edge, *site;
-    memory_order to;
-};
-extern struct weakening engine_weakening;
-
-/* Each place with a seq_cst access that was met, and its order as the source spells it. */
-struct place_met {
-    const char *site, *edge;
-    enum shm_kind kind;
-};
-#define PLACES 256
-extern struct place_met engine_places[PLACES];
-extern uint32_t engine_place_count;
-
 /* Accesses of ipc/ without an order are steps, too: others come, or a death, between them. */
 extern bool engine_bare;
 
@@ -156,6 +151,23 @@ void engine_poll(struct actor *me);
 /* As an io_uring does: make the descriptor readable when @p word is woken, or is not
  * @p seen any more. One wait at a time. */
 void engine_submit(struct actor *me, const _Atomic uint32_t *word, uint32_t seen);
+
+/* Of scenarios elsewhere: who runs, NULL outside of operations. */
+struct actor *engine_elsewhere(void);
+
+/* Before a call to the model of the kernel. @p seen: others see what it does, so that it is a
+ * step. One that nobody sees is a step where engine_bare says so: it comes to the same whenever
+ * it is done, and a death before it leaves what a death behind it leaves. */
+void engine_call(const char *name, bool seen);
+/* What it came to: it decides what comes next. Sets errno if @p result is -errno. */
+long engine_answer(long result);
+
+/* Wait for a while: until something has changed, or nobody else can go on. */
+void engine_nap(void);
+void engine_changed(void);
+
+/* Die, by no choice of the engine's. */
+_Noreturn void engine_die(void);
 
 /* A local value that decides what comes next. */
 void engine_note(struct actor *me, uint64_t value);

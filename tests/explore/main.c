@@ -4,7 +4,8 @@
  *   explore [-v] [FAMILY | MUTANT | litmus | weak | edges | ends | places | bare |
  *               EDGE]
  *
- * TR_SOAK_SECONDS: how long in all, about; then a scenario ends at its bound of runs. */
+ * TR_SOAK_SECONDS: how long in all, about; then a scenario ends at its bound of runs.
+ * TR_SOAK=1: the bounds of a long run. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +22,9 @@ static const uint64_t mutant_runs[] = {2000, 20000, 250000};
 #define PASSES (sizeof(mutant_runs) / sizeof(mutant_runs[0]))
 
 static const struct family *const families[] = {
-    &queue_family,  &broadcast_family, &board_family,  &ending_family,   &request_family,
-    &device_family, &thread_family,    &wakeup_family, &doorbell_family, &newcomer_family,
+    &queue_family,   &broadcast_family, &board_family,    &ending_family,
+    &request_family, &device_family,    &thread_family,   &names_family,
+    &wakeup_family,  &doorbell_family,  &newcomer_family,
 };
 #define FAMILIES (sizeof(families) / sizeof(families[0]))
 enum { WAKEUPS = FAMILIES - 3 }; /* those behind it are counted with it */
@@ -40,7 +42,8 @@ static const struct {
     {MUTANT_FLAG_FIRST, MUTANT_FORGET_ALL, &doorbell_family},
     {MUTANT_FORGET_ALL, MUTANT_DEVICE_IGNORED, &newcomer_family},
     {MUTANT_DEVICE_IGNORED, MUTANT_PIN_STORED, &device_family},
-    {MUTANT_PIN_STORED, MUTANT_COUNT, &thread_family},
+    {MUTANT_PIN_STORED, MUTANT_NAME_BLIND, &thread_family},
+    {MUTANT_NAME_BLIND, MUTANT_COUNT, &names_family},
 };
 #define TRAPS (sizeof(traps) / sizeof(traps[0]))
 
@@ -80,17 +83,30 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+static bool soaking(void)
+{
+    const char *soak = getenv("TR_SOAK");
+
+    return soak && strcmp(soak, "1") == 0;
+}
+
 static uint64_t most_runs(void)
 {
     const char *soak = getenv("TR_SOAK_SECONDS");
 
-    return soak ? UINT64_C(4000) * (uint64_t)atoi(soak) : UINT64_C(40000);
+    return soak        ? UINT64_C(4000) * (uint64_t)atoi(soak)
+           : soaking() ? UINT64_C(100000)
+                       : UINT64_C(40000);
 }
 
-/* Under C11's memory a run costs more. */
-static uint64_t most_weak_runs(void)
+/* Under C11's memory a run costs more. Of the scenarios of members most come to their ends. */
+static uint64_t most_weak_runs(enum weak_family i)
 {
-    return getenv("TR_SOAK_SECONDS") ? most_runs() / 10 : UINT64_C(10000);
+    if (getenv("TR_SOAK_SECONDS"))
+        return most_runs() / 10;
+    if (soaking())
+        return i == WEAK_MEMBERS ? 100000 : 20000;
+    return 10000;
 }
 
 /* How many runs; 0: a promise was broken. */
@@ -98,8 +114,9 @@ static uint64_t explore_family(const struct family *family, uint64_t most)
 {
     uint64_t runs = 0;
 
+    most /= family->part ? family->part : 1;
     for (uint32_t i = 0; i < family->count; i++) {
-        const struct scenario *scenario = &family->scenarios[i];
+        const struct scenario *scenario = family_scenario(family, i);
         struct outcome outcome;
         double begun = seconds();
 
@@ -129,12 +146,14 @@ static const struct scenario *catch_in(const struct family *family, const char *
                                        uint64_t *runs)
 {
     for (uint32_t i = 0; i < family->count; i++) {
-        if (name && strcmp(name, family->scenarios[i].name) != 0)
+        const struct scenario *scenario = family_scenario(family, i);
+
+        if (name && strcmp(name, scenario->name) != 0)
             continue;
-        engine_explore(&family->scenarios[i], most, outcome);
+        engine_explore(scenario, most, outcome);
         *runs += outcome->runs + outcome->random;
         if (outcome->failure)
-            return &family->scenarios[i];
+            return scenario;
     }
     return NULL;
 }
@@ -210,9 +229,10 @@ static void explore_weak(struct weak *weak, const char *only, bool verbose)
     weak->flaws = litmus_flaws(verbose);
     for (uint32_t i = 0; i < WEAK_FAMILIES; i++) {
         if (only && !is(only, "weak") && !is(only, "places") &&
-            !is(only, weak_families[i].name))
+            !is(only, weak_families[i]->name))
             continue;
-        weak->runs[i] = explore_family(&weak_families[i], most_weak_runs());
+        weak->runs[i] = explore_family(weak_families[i],
+                                       most_weak_runs((enum weak_family)i));
         weak->bad |= weak->runs[i] == 0;
     }
     if (!weak->bad && (!only || edge || is(only, "edges")))
@@ -247,7 +267,7 @@ static void print_weak(const struct weak *weak)
 {
     printf("weak:");
     for (uint32_t i = 0; i < WEAK_FAMILIES; i++)
-        printf(" %s=%llu", weak_families[i].name, (unsigned long long)weak->runs[i]);
+        printf(" %s=%llu", weak_families[i]->name, (unsigned long long)weak->runs[i]);
     printf("; litmus: %u/%u, flaws noticed: %u/%u; edges caught: %u/%u\n", weak->litmus,
            litmus_count(), weak->flaws, FLAW_COUNT - 1, weak->edges, orders_edges());
 }
@@ -265,8 +285,7 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < FAMILIES; i++) {
         if (only && strcmp(only, families[i]->name) != 0)
             continue;
-        /* Of the doorbells there are many. */
-        runs[i] = explore_family(families[i], most_runs() / (i > WAKEUPS ? 2 : 1));
+        runs[i] = explore_family(families[i], most_runs());
         bad |= runs[i] == 0;
     }
     explore_weak(&weak, only, verbose);

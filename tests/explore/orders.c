@@ -3,21 +3,35 @@
  * be missed by a scenario under C11's memory. */
 #include "tests/explore/orders.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/explore/families.h"
+#include "tests/explore/weakening.h"
 
 /* Each edge, and where it is looked for first. */
 static const struct {
     const char *name;
     enum weak_family first;
+    const char *file; /* NULL: wherever it is */
 } edges[] = {
-    {"E1", WEAK_QUEUE},      {"E2", WEAK_QUEUE},      {"E3", WEAK_QUEUE},
-    {"E4", WEAK_MEMBERS},    {"E5", WEAK_MEMBERS},    {"E6", WEAK_QUEUE},
-    {"E7", WEAK_MEMBERS},    {"E8", WEAK_QUEUE},      {"E9", WEAK_BROADCAST},
-    {"E10", WEAK_BROADCAST}, {"E11", WEAK_BROADCAST}, {"E12", WEAK_BOARD},
-    {"E13", WEAK_BROADCAST}, {"E15", WEAK_MEMBERS},   {"E16", WEAK_BOARD},
-    {"E17", WEAK_REQUEST},
+    {"E1", WEAK_QUEUE, NULL},
+    {"E2", WEAK_QUEUE, NULL},
+    {"E3", WEAK_QUEUE, NULL},
+    {"E4", WEAK_MEMBERS, NULL},
+    {"E5", WEAK_MEMBERS, NULL},
+    {"E6", WEAK_QUEUE, NULL},
+    {"E7", WEAK_MEMBERS, NULL},
+    {"E8", WEAK_QUEUE, NULL},
+    {"E9", WEAK_BROADCAST, NULL},
+    {"E10", WEAK_BROADCAST, NULL},
+    {"E11", WEAK_BROADCAST, NULL},
+    {"E12", WEAK_BOARD, NULL},
+    {"E13", WEAK_BROADCAST, NULL},
+    {"E15", WEAK_MEMBERS, NULL},
+    {"E16", WEAK_BOARD, NULL},
+    {"E17", WEAK_REQUEST, NULL},
+    {"E3", WEAK_DOORBELLS, "ipc/notify.c"},
 };
 static const char *const ends[] = {
     "E1_PUT",    "E1_TAKE",  "E2_FREE",  "E2_LOAN",  "E4_LOOK",   "E5_READY",  "E5_OPEN",
@@ -34,10 +48,12 @@ static const struct scenario *catch_in(const struct family *family, uint64_t mos
     const struct scenario *found = NULL;
 
     for (uint32_t i = 0; i < family->count && !found; i++) {
-        engine_explore(&family->scenarios[i], most, outcome);
+        const struct scenario *scenario = family_scenario(family, i);
+
+        engine_explore(scenario, most, outcome);
         *runs += outcome->runs + outcome->random;
         if (outcome->failure)
-            found = &family->scenarios[i];
+            found = scenario;
     }
     return found;
 }
@@ -51,7 +67,7 @@ static const struct scenario *catch (enum weak_family first, uint64_t most,
     *runs = 0;
     for (uint64_t bound = most / 10; bound <= most && !found; bound += most - most / 10)
         for (uint32_t f = 0; f < WEAK_FAMILIES && !found; f++)
-            found = catch_in(&weak_families[(first + f) % WEAK_FAMILIES], bound, outcome,
+            found = catch_in(weak_families[(first + f) % WEAK_FAMILIES], bound, outcome,
                              runs);
     return found;
 }
@@ -90,10 +106,14 @@ uint32_t orders_caught(uint64_t most, const char *only, bool verbose)
     uint32_t caught = 0;
 
     for (uint32_t i = 0; i < COUNT(edges); i++) {
-        struct weakening weakening = {.edge = edges[i].name, .to = memory_order_relaxed};
+        struct weakening weakening = {
+            .edge = edges[i].name, .file = edges[i].file, .to = memory_order_relaxed};
+        char what[64];
 
+        snprintf(what, sizeof(what), "%s%s%s", edges[i].name, edges[i].file ? " in " : "",
+                 edges[i].file ? edges[i].file : "");
         if (!only || strcmp(only, edges[i].name) == 0)
-            caught += weaken(&weakening, edges[i].first, most, edges[i].name, verbose);
+            caught += weaken(&weakening, edges[i].first, most, what, verbose);
     }
     return caught;
 }

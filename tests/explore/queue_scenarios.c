@@ -323,7 +323,6 @@ static const struct scenario wakeups[] = {
          {{SEND(0, 0), END}, {SEND(0, 1), END}, {RECEIVE(0), RECEIVE(0), END}, LAST}},
 };
 
-const struct family trap_family = {"traps", traps, sizeof(traps) / sizeof(traps[0])};
-const struct family queue_family = {"queue", queue, sizeof(queue) / sizeof(queue[0])};
-const struct family wakeup_family = {"wakeups", wakeups,
-                                     sizeof(wakeups) / sizeof(wakeups[0])};
+const struct family trap_family = {FAMILY("traps", traps)};
+const struct family queue_family = {FAMILY("queue", queue)};
+const struct family wakeup_family = {FAMILY("wakeups", wakeups)};

@@ -51,5 +51,4 @@ static const struct scenario requests[] = {
 };
 /* clang-format on */
 
-const struct family request_family = {"request", requests,
-                                      sizeof(requests) / sizeof(requests[0])};
+const struct family request_family = {FAMILY("request", requests)};

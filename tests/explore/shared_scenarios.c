@@ -64,6 +64,5 @@ static const struct scenario boards[] = {
 };
 /* clang-format on */
 
-const struct family broadcast_family = {"broadcast", broadcasts,
-                                        sizeof(broadcasts) / sizeof(broadcasts[0])};
-const struct family board_family = {"board", boards, sizeof(boards) / sizeof(boards[0])};
+const struct family broadcast_family = {FAMILY("broadcast", broadcasts)};
+const struct family board_family = {FAMILY("board", boards)};

@@ -43,5 +43,4 @@ static const struct scenario threads[] = {
 };
 /* clang-format on */
 
-const struct family thread_family = {"threads", threads,
-                                     sizeof(threads) / sizeof(threads[0])};
+const struct family thread_family = {FAMILY("threads", threads)};

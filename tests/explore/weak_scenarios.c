@@ -155,11 +155,24 @@ static const struct scenario members[] = {
 };
 /* clang-format on */
 
-#define FAMILY(title, scenarios)                                   \
-    {                                                              \
-        title, scenarios, sizeof(scenarios) / sizeof(scenarios[0]) \
+#define WEAK_FAMILY(title, scenarios) \
+    &(const struct family)            \
+    {                                 \
+        FAMILY(title, scenarios)      \
     }
-const struct family weak_families[WEAK_FAMILIES] = {
-    FAMILY("queue", queues),     FAMILY("broadcast", broadcasts), FAMILY("board", boards),
-    FAMILY("request", requests), FAMILY("members", members),
+const struct family *const weak_families[WEAK_FAMILIES] = {
+    WEAK_FAMILY("queue", queues),    WEAK_FAMILY("broadcast", broadcasts),
+    WEAK_FAMILY("board", boards),    WEAK_FAMILY("request", requests),
+    WEAK_FAMILY("members", members), &weak_doorbell_family,
 };
+
+const struct scenario *family_scenario(const struct family *family, uint32_t i)
+{
+    static struct scenario weak;
+
+    if (!family->lags)
+        return &family->scenarios[i];
+    weak = family->scenarios[i];
+    weak.lags = family->lags;
+    return &weak;
+}
