@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,17 +234,38 @@ bool participant_admitted(const struct view *view)
     return false;
 }
 
+/* A record lock is one for all threads of a process, and keeps them not from one another: they
+ * enter one at a time. Else the one that is later would erase the pins of the one that has the
+ * entry. The word is the pid, so that a child that is forked meanwhile does not wait. */
+static bool enter_alone(struct peer *me, uint32_t i, uint64_t word)
+{
+    static _Atomic uint32_t entering; /* local: */
+    uint32_t self = (uint32_t)getpid(), seen = atomic_load(&entering);
+    bool entered;
+
+    while (seen == self || !atomic_compare_exchange_strong(&entering, &seen, self)) {
+        sched_yield();
+        seen = atomic_load(&entering);
+    }
+    /* E4, E7 acquire: as in participant_enter(). */
+    entered = shm_load(&view_participant(me->view, i)->word, E4_LOOK) == word &&
+              participant_enter(me, i, word);
+    atomic_store(&entering, 0);
+    return entered;
+}
+
 static int try_entry(struct peer *me, uint32_t i, uint64_t word)
 {
     int result = life_take(&me->life, me->view->lock_fd, i);
 
     if (result < 0)
         return result;
+    if (me->life.kind ==
+        LIFE_RECORD) /* the lock may be that of another thread: it stays */
+        return enter_alone(me, i, word) ? 0 : -EAGAIN;
     if (participant_enter(me, i, word))
         return 0;
-    /* A record lock is one for all threads: another one may have won the entry by it. */
-    if (me->life.kind == LIFE_MAPPED)
-        life_end(&me->life, me->view->lock_fd);
+    life_end(&me->life, me->view->lock_fd);
     return -EAGAIN;
 }
 

@@ -29,7 +29,7 @@ int tr_arena_device_fd(tr_arena *given, int *fd)
 int tr_message_device_begin(tr_message *given)
 {
     struct message *message;
-    int result = message_owned(given, "device begin", &message);
+    int result = message_writable(given, "device begin", &message);
 
     if (result < 0)
         return result;
@@ -42,7 +42,7 @@ int tr_message_device_begin(tr_message *given)
 int tr_message_device_end(tr_message *given)
 {
     struct message *message;
-    int result = message_owned(given, "device end", &message);
+    int result = message_writable(given, "device end", &message);
 
     if (result < 0)
         return result;

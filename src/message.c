@@ -118,6 +118,13 @@ int message_disowned(const tr_message *given, const char *step)
     return not_ours(step);
 }
 
+int message_writable(const tr_message *given, const char *step, struct message **out)
+{
+    int result = message_owned(given, step, out);
+
+    return result == 0 ? arena_enter((*out)->arena) : result;
+}
+
 int message_not_asked(const tr_message *given, const char *step, struct message **out)
 {
     int result = message_owned(given, step, out);
@@ -158,7 +165,8 @@ int tr_release(tr_message *given)
     if (message->held == HELD_SHARED)
         return let_go(message, given);
     if (__builtin_expect(message_is_request(message), 0)) {
-        if (!message_claim(message, given))
+        /* Of one that was taken for dead another server has it: nothing is written. */
+        if (!arena_is_joined(message->arena) || !message_claim(message, given))
             return message_stale(given, "release");
         if (request_let_go(message))
             return 0;
@@ -314,7 +322,7 @@ int tr_message_set_header(tr_message *handle, const tr_header *given)
     struct slot_record *record;
     tr_header header = {0};
     uint64_t flags;
-    int result = message_owned(handle, "set header", &message);
+    int result = message_writable(handle, "set header", &message);
 
     if (result == 0 && !given)
         result = tr_fail(TR_EINVAL, "set header: header is NULL");
@@ -377,7 +385,7 @@ static void keep_checksum(struct message *message)
 int tr_message_seal(tr_message *given)
 {
     struct message *message = NULL;
-    int result = message_owned(given, "seal", &message);
+    int result = message_writable(given, "seal", &message);
 
     if (result == 0)
         keep_checksum(message);

@@ -180,6 +180,10 @@ static inline int message_owned(const tr_message *given, const char *step,
                : message_disowned(given, step);
 }
 
+/* The same, for calls that do nothing but write: what a process had that was taken for dead is
+ * another's. Also TR_EABANDONED. */
+int message_writable(const tr_message *given, const char *step, struct message **out);
+
 /* The kind of content, of a message that is ours. */
 void message_set_content(struct message *message, uint32_t content);
 

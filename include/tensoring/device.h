@@ -47,13 +47,13 @@ TR_API TR_CHECK int tr_arena_device_fd(tr_arena *arena, int *fd);
  * A device may write into the message from now on. It must be owned by this process: loaned, or
  * received from a queue. Messages that are shared with other readers need no mark: no device may
  * write into them.
- * @return 0, TR_EINVAL (not owned, or marked already), TR_EFORK.
+ * @return 0, TR_EINVAL (not owned, or marked already), TR_EFORK, TR_EABANDONED (as tr_arena_reap()).
  * Threads: one. Progress: wait-free. Syscalls: none. Crash: see above.
  */
 TR_API TR_CHECK int tr_message_device_begin(tr_message *message);
 
 /** The device is done with the message.
- *  @return 0, TR_EINVAL (not owned, or not marked), TR_EFORK.
+ *  @return 0, TR_EINVAL (not owned, or not marked), TR_EFORK, TR_EABANDONED (as tr_arena_reap()).
  *  Threads: one. Progress: wait-free. Syscalls: none. Crash: see above. */
 TR_API TR_CHECK int tr_message_device_end(tr_message *message);
 

@@ -100,12 +100,14 @@ TR_API TR_CHECK int tr_message_header(const tr_message *message, tr_header *head
 
 /** Change content type, correlation id, deadline and user bytes of a message that this
  *  process owns (loaned, or received from a queue); the other fields are ignored.
- *  @return 0, TR_EINVAL (read-only message, or an unterminated content type).
+ *  @return 0, TR_EINVAL (read-only message, or an unterminated content type), TR_EFORK,
+ *          TR_EABANDONED (as tr_arena_reap()).
  *  Threads: one. Syscalls: none. Crash: -. */
 TR_API TR_CHECK int tr_message_set_header(tr_message *message, const tr_header *header);
 
 /** Compute CRC32C (RFC 3720, appendix B.4) over the payloads and keep it in the header.
- *  @return 0, TR_EINVAL (read-only). Threads: one. Syscalls: none. Crash: -. */
+ *  @return 0, TR_EINVAL (read-only), TR_EFORK, TR_EABANDONED (as tr_arena_reap()).
+ *  Threads: one. Syscalls: none. Crash: -. */
 TR_API TR_CHECK int tr_message_seal(tr_message *message);
 
 /** Compare the payloads with the checksum in the header.

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* A process that others took for dead, and that knows it: what it held is another's by now. */
+#include "support.h"
+
+#include <tensoring/device.h>
+
+#include "ipc/os.h"
+#include "src/arena.h"
+
+enum { SLOTS = 2 };
+
+static tr_arena *arena, *lost;
+static tr_queue *queue, *lost_queue;
+
+static bool condemn(const struct view *view, uint32_t i)
+{
+    (void)view;
+    return i == arena_known(lost)->peer.who;
+}
+
+/* It is reaped, although it lives, and finds out. */
+static void lose(void)
+{
+    static struct os_calls fake;
+    tr_reap_report report;
+
+    fake = os_kernel;
+    fake.dead = condemn;
+    os = &fake;
+    assert_ok(tr_arena_reap(arena, &report));
+    os = &os_kernel;
+    assert_int_equal(report.dead, 1);
+    assert_int_equal(tr_arena_reap(lost, NULL), TR_EABANDONED);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    arena = make_arena(SLOTS, 0);
+    return tr_arena_attach_fd(&lost, arena_known(arena)->view.lock_fd) ||
+           tr_queue_open(arena, "work", NULL, &queue) ||
+           tr_queue_open(lost, "work", NULL, &lost_queue);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    os = &os_kernel;
+    tr_arena_close(lost);
+    tr_arena_close(arena);
+    return 0;
+}
+
+static void leaves_a_request_to_the_next_server(void **state)
+{
+    tr_message *had, *has, *reply;
+    uint64_t ticket;
+    (void)state;
+
+    assert_ok(tr_request_async(queue, loan_i64(arena, 4, 1), TR_FOREVER, &ticket));
+    assert_ok(tr_queue_receive(lost_queue, TR_NOWAIT, &had));
+    lose();
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &has));
+    assert_int_not_equal(tr_release(had), 0);
+    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EAGAIN);
+    assert_int_equal(first_i64(has), 1);
+    assert_ok(tr_reply(has, NULL));
+    assert_ok(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply));
+    assert_int_equal(first_i64(reply), 1);
+    assert_ok(tr_release(reply));
+}
+
+static void writes_into_no_header(void **state)
+{
+    tr_header header = {.struct_size = sizeof(header)};
+    tr_message *had = loan_i64(lost, 4, 1), *all[SLOTS];
+    (void)state;
+
+    lose();
+    for (int i = 0; i < SLOTS; i++) {
+        all[i] = loan_i64(arena, 4, 2);
+        header.correlation_id = 7;
+        assert_ok(tr_message_set_header(all[i], &header));
+    }
+    header.correlation_id = 9;
+    assert_int_equal(tr_message_set_header(had, &header), TR_EABANDONED);
+    assert_int_equal(tr_message_seal(had), TR_EABANDONED);
+    assert_int_equal(tr_message_device_begin(had), TR_EABANDONED);
+    assert_int_equal(tr_message_device_end(had), TR_EABANDONED);
+    assert_int_not_equal(tr_release(had), 0);
+    for (int i = 0; i < SLOTS; i++) {
+        assert_ok(tr_message_header(all[i], &header));
+        assert_int_equal(header.correlation_id, 7);
+        assert_int_equal(header.has_crc, 0);
+        assert_int_equal(tr_message_device_end(all[i]), TR_EINVAL); /* not marked */
+        assert_ok(tr_release(all[i]));
+    }
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(leaves_a_request_to_the_next_server),
+        CASE(writes_into_no_header),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
