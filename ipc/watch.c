@@ -58,11 +58,14 @@ static bool take(void)
 
 void watch_end(struct watch *watch)
 {
+    uint32_t serial = watch->serial;
+
     for (uint32_t i = 0; i < MAX_PARTICIPANTS; i++)
         forget(watch, i);
     if (watch->epoll)
         evfd_close(watch->epoll - 1);
     memset(watch, 0, sizeof(*watch));
+    watch->serial = serial;
 }
 
 /* The program needs its descriptors more than we do. */
@@ -87,8 +90,10 @@ static bool begin(struct watch *watch, const struct peer *me, uint32_t i, uint32
     int fd;
 
     forget(watch, i);
-    if (!watch->epoll && (fd = evfd_epoll()) >= 0)
+    if (!watch->epoll && (fd = evfd_epoll()) >= 0) {
         watch->epoll = fd + 1;
+        watch->serial++;
+    }
     if (!watch->epoll || !shm_get(&entry->pid_ns) ||
         shm_get(&entry->pid_ns) != shm_get(&mine->pid_ns))
         return false;
@@ -159,7 +164,7 @@ void watch_looked(const struct peer *me)
     pthread_mutex_unlock(&notifier->mutex);
 }
 
-int watch_fd(const struct peer *me)
+int watch_fd(const struct peer *me, uint32_t *serial)
 {
     struct notifier *notifier = me->view->notifier;
     int fd;
@@ -168,6 +173,7 @@ int watch_fd(const struct peer *me)
         return -1;
     pthread_mutex_lock(&notifier->mutex);
     fd = notifier->watch.epoll - 1;
+    *serial = notifier->watch.serial;
     if (!evfd_ours(fd))
         fd = -1;
     pthread_mutex_unlock(&notifier->mutex);

@@ -22,6 +22,7 @@
 
 struct watch {
     int epoll;         /* + 1, 0: not begun */
+    uint32_t serial;   /* of that instance: a later one may have its number */
     int64_t scarce_ns; /* until when descriptors are left to the program */
     int64_t whole_ns;  /* when everybody is to be looked at again */
     struct {
@@ -37,8 +38,9 @@ bool watch_quiet(const struct peer *me);
 /* Everybody was looked at. */
 void watch_looked(const struct peer *me);
 
-/* Readable when one of those has ended; belongs to the watch. -1: there is none. */
-int watch_fd(const struct peer *me);
+/* Readable when one of those has ended; belongs to the watch. -1: there is none. *@p serial is
+ * another one for each instance. */
+int watch_fd(const struct peer *me, uint32_t *serial);
 
 void watch_end(struct watch *watch);
 

@@ -50,10 +50,11 @@ struct tr_waitset {
     int64_t timer_at; /* when it will be readable */
     struct bell bell;
     enum bell_kind wish;
-    int watch;     /* watch.h's descriptor, if it is in there; -1 */
-    bool deaf;     /* it could not be put in there */
-    bool armed;    /* unreadable, and rung when something comes */
-    uint32_t naps; /* ticks since something came */
+    int watch;             /* watch.h's descriptor, if it is in there; -1 */
+    uint32_t watch_serial; /* which one of that number */
+    bool deaf;             /* it could not be put in there */
+    bool armed;            /* unreadable, and rung when something comes */
+    uint32_t naps;         /* ticks since something came */
 };
 
 static inline struct tr_waitset *waitset_known(const tr_waitset *given)

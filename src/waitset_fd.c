@@ -254,14 +254,30 @@ void waitset_fd_look(tr_waitset *set)
 /* A watcher is told of deaths by its pidfds, and need not tick for them. */
 static void watch(tr_waitset *set)
 {
-    int fd = watch_fd(&set->arena->peer);
+    uint32_t serial;
+    int fd = watch_fd(&set->arena->peer, &serial);
 
-    if (fd < 0 || fd == set->watch)
+    if (fd < 0 || (fd == set->watch && serial == set->watch_serial))
         return;
     /* The kernel lets only so many instances wait for one. */
     set->deaf = put_in(set, fd, EPOLLIN, (uint32_t)fd) < 0;
-    if (!set->deaf)
-        set->watch = fd;
+    if (set->deaf)
+        return;
+    set->watch = fd;
+    set->watch_serial = serial;
+}
+
+/* A watch that was given up left the set, and its number may be a file's of the program. */
+static bool is_watch(tr_waitset *set, int fd)
+{
+    uint32_t serial;
+
+    if (fd != set->watch)
+        return false;
+    if (watch_fd(&set->arena->peer, &serial) == fd && serial == set->watch_serial)
+        return true;
+    set->watch = -1;
+    return false;
 }
 
 static void tick(tr_waitset *set)
@@ -296,15 +312,19 @@ static void clear(tr_waitset *set)
     for (int i = 0; i < got; i++) {
         int fd = (int)events[i].data.u64;
 
-        if (fd == set->timer)
+        if (fd == set->timer) {
             tick(set);
-        else if (fd == set->watch)
+            continue;
+        }
+        if (is_watch(set, fd)) {
             alarm_rings(set);
-        else if (fd == set->kick)
+            continue;
+        }
+        busy = true;
+        if (fd == set->kick)
             evfd_clear(set->kick);
         else if (fd == bell_fd(me, &set->bell))
             bell_clear(me, &set->bell);
-        busy |= fd != set->timer && fd != set->watch;
     }
     if (busy && set->naps > 0)
         (void)set_timer(set, waitset_slice_ns);

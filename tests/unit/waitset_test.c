@@ -613,67 +613,6 @@ static void another_thread_may_poll(void **state)
 }
 
 /* A listener is killed, armed: its FIFO goes, and it stands in nobody's way. */
-/* The child that has the message, until it is killed. */
-static _Noreturn void hold(tr_queue *queue, int told)
-{
-    tr_message *message;
-
-    if (tr_queue_receive(queue, TR_FOREVER, &message) == 0)
-        (void)!write(told, "", 1);
-    for (;;)
-        pause();
-}
-
-/* Who watches in an event loop is told by pidfds: no tick needed. */
-static void a_death_rings(void **state)
-{
-    tr_arena *arena;
-    tr_queue *queue;
-    tr_waitset *set;
-    tr_event event;
-    size_t count;
-    struct pollfd poller = {.events = POLLIN};
-    int pipes[2], fd;
-    char byte;
-    pid_t child;
-    (void)state;
-
-    fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-    if (fd < 0)
-        skip(); /* valgrind 3.19, qemu */
-    close(fd);
-    arena = make_arena(8, 0);
-    queue = open_queue(arena, "q", 8);
-    assert_int_equal(pipe(pipes), 0);
-    give(arena, queue, 7);
-    child = fork();
-    if (child == 0)
-        hold(queue, pipes[1]);
-    assert_int_equal(read(pipes[0], &byte, 1), 1);
-    waitset_slice_ns = 1000000;
-    assert_ok(tr_waitset_open(arena, &set));
-    assert_ok(tr_waitset_add_queue(set, queue, TR_READABLE, 1));
-    assert_ok(tr_waitset_fd(set, &poller.fd));
-    while (waitset_known(set)->watch < 0) { /* the first tick */
-        assert_int_equal(tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count), TR_EAGAIN);
-        assert_int_equal(poll(&poller, 1, -1), 1);
-    }
-    waitset_slice_ns = INT64_C(3600) * 1000000000;
-    do
-        assert_int_equal(tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count), TR_EAGAIN);
-    while (poll(&poller, 1, 50) >
-           0); /* until the next one has set the timer to an hour */
-    kill(child, SIGKILL);
-    while (tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count) == TR_EAGAIN)
-        assert_int_equal(poll(&poller, 1, 60000), 1);
-    assert_int_equal(take(queue), 7);
-    assert_true(WIFSIGNALED(status_of(child)));
-    tr_waitset_close(set);
-    tr_queue_close(queue);
-    tr_arena_close(arena);
-    close(pipes[0]), close(pipes[1]);
-}
-
 static void the_killed_leave_nothing(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
@@ -771,7 +710,6 @@ int main(void)
         cmocka_unit_test(waits_for_descriptors),
         cmocka_unit_test(descriptor_is_level_triggered),
         cmocka_unit_test(another_thread_may_poll),
-        cmocka_unit_test(a_death_rings),
         cmocka_unit_test(the_killed_leave_nothing),
         cmocka_unit_test(sends_without_system_calls),
         cmocka_unit_test(signals_end_waits),

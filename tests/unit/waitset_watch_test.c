@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* Which descriptor of a wait set tells of deaths: the watch of the dead. */
+#include "support.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+
+#include "ipc/notifier.h"
+#include "ipc/os.h"
+#include "ipc/watch.h"
+#include "src/waitset.h"
+
+static struct os_calls patient;
+
+static int be_patient(void **state)
+{
+    (void)state;
+    patient = os_kernel;
+    os = &patient;
+    waitset_slice_ns = INT64_C(3600) * 1000000000;
+    unsetenv("TENSORING_NOTIFY");
+    return 0;
+}
+
+static tr_queue *open_queue(tr_arena *arena, const char *name, uint32_t capacity)
+{
+    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
+    tr_queue *queue;
+
+    options.capacity = capacity;
+    assert_ok(tr_queue_open(arena, name, &options, &queue));
+    return queue;
+}
+
+static void give(tr_arena *arena, tr_queue *queue, int64_t value)
+{
+    tr_message *message;
+
+    assert_ok(tr_loan_bytes(arena, sizeof(value), TR_FOREVER, &message));
+    memcpy(tr_message_tensor(message, 0)->data, &value, sizeof(value));
+    assert_ok(tr_queue_send(queue, message, TR_FOREVER));
+}
+
+static int64_t take(tr_queue *queue)
+{
+    tr_message *message;
+    int64_t value;
+
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+    value = first_i64(message);
+    tr_release(message);
+    return value;
+}
+
+/* The child that has the message, until it is killed. */
+static _Noreturn void hold(tr_queue *queue, int told)
+{
+    tr_message *message;
+
+    if (tr_queue_receive(queue, TR_FOREVER, &message) == 0)
+        (void)!write(told, "", 1);
+    for (;;)
+        pause();
+}
+
+/* The watch is given up, and begins again: its new instance has the number of the old one. */
+static void watch_anew(const tr_arena *arena)
+{
+    const struct peer *me = &arena_known(arena)->peer;
+    uint32_t serial, later;
+    int fd = watch_fd(me, &serial);
+
+    watch_end(&me->view->notifier->watch);
+    watch_looked(me);
+    assert_true(watch_quiet(me));
+    assert_int_equal(watch_fd(me, &later), fd);
+    assert_int_not_equal(later, serial);
+}
+
+/* A process that watches in an event loop is told by pidfds: no tick needed. */
+static void expect_a_death_to_ring(bool anew)
+{
+    tr_arena *arena;
+    tr_queue *queue;
+    tr_waitset *set;
+    tr_event event;
+    size_t count;
+    struct pollfd poller = {.events = POLLIN};
+    int pipes[2], fd;
+    char byte;
+    pid_t child;
+
+    fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    if (fd < 0)
+        skip(); /* valgrind 3.19, qemu */
+    close(fd);
+    arena = make_arena(8, 0);
+    queue = open_queue(arena, "q", 8);
+    assert_int_equal(pipe(pipes), 0);
+    give(arena, queue, 7);
+    child = fork();
+    if (child == 0)
+        hold(queue, pipes[1]);
+    assert_int_equal(read(pipes[0], &byte, 1), 1);
+    waitset_slice_ns = 1000000;
+    assert_ok(tr_waitset_open(arena, &set));
+    assert_ok(tr_waitset_add_queue(set, queue, TR_READABLE, 1));
+    assert_ok(tr_waitset_fd(set, &poller.fd));
+    while (waitset_known(set)->watch < 0) { /* the first tick */
+        assert_int_equal(tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count), TR_EAGAIN);
+        assert_int_equal(poll(&poller, 1, -1), 1);
+    }
+    if (anew)
+        watch_anew(arena);
+    waitset_slice_ns = INT64_C(3600) * 1000000000;
+    do
+        assert_int_equal(tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count), TR_EAGAIN);
+    while (poll(&poller, 1, 50) >
+           0); /* until the next one has set the timer to an hour */
+    kill(child, SIGKILL);
+    while (tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count) == TR_EAGAIN)
+        assert_int_equal(poll(&poller, 1, 60000), 1);
+    assert_int_equal(take(queue), 7);
+    assert_true(WIFSIGNALED(status_of(child)));
+    tr_waitset_close(set);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+    close(pipes[0]), close(pipes[1]);
+}
+
+static void a_death_rings(void **state)
+{
+    (void)state;
+    expect_a_death_to_ring(false);
+}
+
+static void a_death_rings_by_a_watch_made_anew(void **state)
+{
+    (void)state;
+    expect_a_death_to_ring(true);
+}
+
+/* Not by the kernel's word, so that no watch is quiet. */
+static bool all_live(const struct view *view, uint32_t i)
+{
+    (void)view, (void)i;
+    return false;
+}
+
+/* What comes between a look and the arming of a set. */
+static void expect_to_stay(tr_waitset *set, int fd)
+{
+    const uint64_t one = 1;
+    tr_event event;
+    size_t count;
+
+    assert_ok(tr_waitset_add_fd(set, fd, TR_READABLE, 2));
+    assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+    waitset_fd_arm(waitset_known(set));
+    assert_ok(tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count));
+    assert_int_equal(event.token, 2);
+}
+
+/* The watch was given up, and a file of the program has its number. */
+static void a_file_is_not_taken_for_the_watch(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    const struct peer *me = &arena_known(arena)->peer;
+    tr_arena *other;
+    tr_waitset *set;
+    uint32_t serial;
+    int fd, watch;
+    (void)state;
+
+    assert_ok(tr_arena_attach_fd(&other, me->view->lock_fd));
+    assert_ok(tr_waitset_open(arena, &set));
+    assert_ok(tr_waitset_fd(set, &fd));
+    watch_looked(me);
+    (void)watch_quiet(me);
+    watch = watch_fd(me, &serial);
+    if (watch < 0)
+        skip(); /* valgrind and qemu have no pidfds */
+    waitset_known(set)->watch = watch;
+    waitset_known(set)->watch_serial = serial;
+    watch_end(&me->view->notifier->watch);
+    fd = eventfd(0, EFD_CLOEXEC);
+    assert_int_equal(fd, watch);
+    patient.dead = all_live;
+    expect_to_stay(set, fd);
+    patient.dead = os_kernel.dead;
+    tr_waitset_close(set);
+    close(fd);
+    tr_arena_close(other);
+    tr_arena_close(arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_death_rings),
+        cmocka_unit_test(a_death_rings_by_a_watch_made_anew),
+        cmocka_unit_test(a_file_is_not_taken_for_the_watch),
+    };
+
+    return cmocka_run_group_tests(tests, be_patient, NULL);
+}
