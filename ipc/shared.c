@@ -9,6 +9,7 @@
 #include "ipc/mutant.h"
 #include "ipc/owned.h"
 #include "ipc/participant.h"
+#include "ipc/path.h"
 #include "ipc/wake.h"
 
 /* Retired slots of at least this size are looked after at once, so that the next loan finds
@@ -103,7 +104,7 @@ bool shared_unpin(struct peer *me, const struct pin *given)
     return true;
 }
 
-void shared_begin(struct peer *me, uint32_t slot, struct putting *putting)
+PATH_ACROSS void shared_begin(struct peer *me, uint32_t slot, struct putting *putting)
 {
     struct slot_record *record = view_record(me->view, slot);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/path.h"
 #include "ipc/wait.h"
 #include "src/error.h"
 #include "src/message.h"
@@ -105,15 +106,12 @@ int board_enter(const tr_board *given, const char *step, const char *key,
     return arena_enter(board->arena);
 }
 
-int board_entry(tr_board *board, const char *key, struct board_name *name,
-                struct board_key **entry)
+/* It is not there: make it. */
+static ASIDE int make_entry(tr_board *board, const char *key, struct board_name *name,
+                            struct board_key **entry)
 {
-    int result;
+    int result = text_check("board", "the key", key);
 
-    *entry = board_find(&board->table, name);
-    if (__builtin_expect(*entry != NULL, 1))
-        return 0;
-    result = text_check("board", "the key", key);
     if (result < 0)
         return result;
     *entry = board_claim(&board->table, name);
@@ -122,6 +120,13 @@ int board_entry(tr_board *board, const char *key, struct board_name *name,
     return tr_fail(TR_ENOSPC,
                    "board \"%s\": all %u keys were used; make it with a larger capacity",
                    board->name, board->table.count);
+}
+
+PATH_ACROSS int board_entry(tr_board *board, const char *key, struct board_name *name,
+                            struct board_key **entry)
+{
+    *entry = board_find(&board->table, name);
+    return LIKELY(*entry != NULL) ? 0 : make_entry(board, key, name, entry);
 }
 
 static int put(tr_board *handle, const char *key, tr_message *given, uint64_t expected,

@@ -487,8 +487,8 @@ static ASIDE int read_first(struct message *message, const struct slot_record *r
 }
 
 /* What is not one plain tensor, or another than last time. */
-static ASIDE int read_any(struct message *message, const struct slot_record *record,
-                          const uint8_t *base, uint64_t tensors)
+PATH int read_any(struct message *message, const struct slot_record *record,
+                  const uint8_t *base, uint64_t tensors)
 {
     uint64_t offset = tensors & TENSORS_MOVED ? shm_get(&record->first.offset) : 0;
     int result = 0;
@@ -507,6 +507,23 @@ static ASIDE int read_any(struct message *message, const struct slot_record *rec
     return result;
 }
 
+static ASIDE int read_aside(struct message *message, const struct slot_record *record,
+                            const uint8_t *base, uint64_t tensors)
+{
+    return read_any(message, record, base, tensors);
+}
+
+int descriptor_read_new(struct message *message, const struct slot_record *record,
+                        const uint8_t *base)
+{
+    uint64_t tensors = shm_get(&record->tensors);
+
+    message->base = NULL; /* what it knows is not of this slot */
+    message->count = TENSORS_COUNT(tensors);
+    message->tensors = &message->first;
+    return read_any(message, record, base, tensors);
+}
+
 PATH_ACROSS int descriptor_read(struct message *message, const struct slot_record *record,
                                 const uint8_t *base)
 {
@@ -516,7 +533,7 @@ PATH_ACROSS int descriptor_read(struct message *message, const struct slot_recor
     message->tensors = &message->first;
     if (UNLIKELY(message->count != 1 || tensors & TENSORS_UNUSUAL ||
                  !read_again(message, record, base, 0)))
-        return read_any(message, record, base, tensors);
+        return read_aside(message, record, base, tensors);
     message->first.name = message->first.descr = "";
     return 0;
 }

@@ -40,4 +40,8 @@ void descriptor_move_first(const struct view *view, uint32_t slot, uint64_t offs
 int descriptor_read(struct message *message, const struct slot_record *record,
                     const uint8_t *base);
 
+/* The same for an object that had another slot. */
+int descriptor_read_new(struct message *message, const struct slot_record *record,
+                        const uint8_t *base);
+
 #endif

@@ -65,14 +65,12 @@ int message_open_pinned(struct tr_arena *arena, const struct pin *pin, uint64_t 
     tr_message *handle;
     int result = 0;
 
-    if (!known)
-        message->base = NULL; /* the pin was of another slot, or life */
     message->pin = *pin;
     if (!known)
         message_introduce(arena, message, pin->slot);
     handle = message_take(arena, message, HELD_SHARED, 0);
     if (!known)
-        result = descriptor_read(message, record_of(message), arena->view.readonly);
+        result = descriptor_read_new(message, record_of(message), arena->view.readonly);
     if (result == 0 && !known && (arena->view.geo.flags & TR_ARENA_CRC32C))
         result = message_verify(message);
     message->sequence = sequence;
@@ -125,16 +123,12 @@ int message_writable(const tr_message *given, const char *step, struct message *
     return result == 0 ? arena_enter((*out)->arena) : result;
 }
 
-int message_not_asked(const tr_message *given, const char *step, struct message **out)
+int message_asked(const char *step)
 {
-    int result = message_owned(given, step, out);
-
-    if (result == 0 && message_is_request(*out))
-        return tr_fail(TR_EINVAL,
-                       "%s: somebody waits for a reply to this message; answer it, or "
-                       "send it on over a queue",
-                       step);
-    return result;
+    return tr_fail(TR_EINVAL,
+                   "%s: somebody waits for a reply to this message; answer it, or "
+                   "send it on over a queue",
+                   step);
 }
 
 /* The slower thread must not let go of a later pin on the same value. */

@@ -194,8 +194,24 @@ void message_begin_head(struct message *message);
 /* The same, and its deadline; 0: none. */
 void message_set_deadline(struct message *message, int64_t deadline_ns);
 
-/* The same for what would keep its requester from ever getting a reply. */
-int message_not_asked(const tr_message *given, const char *step, struct message **out);
+/* TR_EINVAL: it is a request, and its requester would never get a reply. */
+int message_asked(const char *step);
+
+/* As above. */
+#if defined __clang_analyzer__ && !defined TR_SRC_MESSAGE_C
+#define message_asked(...) ((message_asked)(__VA_ARGS__), TR_EINVAL)
+#endif
+
+/* The same as message_owned() where that would be so. */
+static inline int message_not_asked(const tr_message *given, const char *step,
+                                    struct message **out)
+{
+    int result = message_owned(given, step, out);
+
+    return __builtin_expect(result == 0 && message_is_request(*out), 0)
+               ? message_asked(step)
+               : result;
+}
 
 /* Compare the payloads with the checksum in the header. 0, TR_ECHECKSUM. */
 int message_verify(const struct message *message);

@@ -246,6 +246,24 @@ static ASIDE int send_slowly(tr_queue *queue, struct message *message, int64_t t
     return explain_send(queue, result);
 }
 
+PATH int send_checked(struct tr_queue *queue, struct message *message,
+                      const tr_message *given, int64_t timeout_ns)
+{
+    int result;
+
+    arena_pulse(queue->arena);
+    message_stamp(message, queue->stamp);
+    /* Once the message is out, a receiver among our threads uses the same object. */
+    message_end(message, given);
+    result = send_once(queue, message->slot);
+    return LIKELY(result == 0) ? 0 : send_slowly(queue, message, timeout_ns, result);
+}
+
+int queue_send(struct tr_queue *queue, const tr_message *given, int64_t timeout_ns)
+{
+    return send_checked(queue, handle_address(given), given, timeout_ns);
+}
+
 int tr_queue_send(tr_queue *handle, tr_message *given, int64_t timeout_ns)
 {
     struct message *message = NULL;
@@ -258,14 +276,7 @@ int tr_queue_send(tr_queue *handle, tr_message *given, int64_t timeout_ns)
         result = tr_fail(TR_EINVAL,
                          "send: the message lies in another arena than queue \"%s\"",
                          queue->name);
-    if (result != 0)
-        return result;
-    arena_pulse(queue->arena);
-    message_stamp(message, queue->stamp);
-    /* Once the message is out, a receiver among our threads uses the same object. */
-    message_end(message, given);
-    result = send_once(queue, message->slot);
-    return LIKELY(result == 0) ? 0 : send_slowly(queue, message, timeout_ns, result);
+    return LIKELY(result == 0) ? send_checked(queue, message, given, timeout_ns) : result;
 }
 
 struct receiving {

@@ -38,6 +38,9 @@ static inline int queue_enter(const tr_queue *given, const char *step, int64_t t
 /* The arena goes. */
 void queue_orphan(const struct tr_arena *arena);
 
+/* tr_queue_send() of what has been checked. */
+int queue_send(struct tr_queue *queue, const tr_message *given, int64_t timeout_ns);
+
 /* Say that this process receives from the queue; once. */
 void queue_receives(tr_queue *queue);
 

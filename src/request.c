@@ -121,7 +121,7 @@ static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *given,
     else if (shm_get(&record->tensors) & TENSORS_HEAD)
         message_set_deadline(message, 0); /* the sender's own: servers would go by it */
     shm_put(&record->reply_to, route_word(inbox->queue->ring.index, *ticket));
-    result = tr_queue_send(handle_of(queue), given, timeout_ns);
+    result = queue_send(queue, given, timeout_ns);
     if (result < 0) {
         ASSERT_HELD(&queue->arena->peer, record);
         shm_put(&record->reply_to, 0);
