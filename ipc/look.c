@@ -74,11 +74,16 @@ static int read_part(const struct view *view, uint64_t from, uint64_t to)
     return 0;
 }
 
-/* Of the region of rings only the keys of boards are asked about; together they are no more
- * than the region has, whatever a stranger's channels say. */
-static int read_boards(const struct view *view)
+/* It is not walked either. */
+static void forget_board(const struct view *view, uint32_t index)
 {
-    uint64_t left = view->geo.rings_bytes;
+    shm_put(&view_channel(view, index)->ring_off, 0);
+}
+
+/* Of the region of rings only the keys of boards are asked about; together they are no more
+ * than @p left, whatever a stranger's channels say: they could all name one place. */
+static int read_boards(const struct view *view, uint64_t left)
+{
     int result = 0;
 
     for (uint32_t i = 0; i < view->geo.channel_count && result == 0; i++) {
@@ -86,8 +91,12 @@ static int read_boards(const struct view *view)
         uint8_t *at = channel_bytes(view, i, &bytes);
 
         if (CHANNEL_STATE(word) != CHANNEL_READY || CHANNEL_KIND(word) != CHANNEL_BOARD ||
-            !at || bytes > left)
+            !at)
             continue;
+        if (bytes > left) {
+            forget_board(view, i);
+            continue;
+        }
         off = (uint64_t)(at - view->base);
         left -= bytes;
         result = read_part(view, off, off + bytes);
@@ -95,7 +104,8 @@ static int read_boards(const struct view *view)
     return result;
 }
 
-static int read_tables(struct view *view)
+/* @p memory: of the file. A creator reserves that of all rings. */
+static int read_tables(struct view *view, uint64_t memory)
 {
     void *base = mmap(NULL, view->geo.payload_off, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -108,7 +118,7 @@ static int read_tables(struct view *view)
     result = read_part(view, 0, view->geo.rings_off);
     if (result == 0)
         result = read_part(view, view->geo.records_off, view->geo.payload_off);
-    return result < 0 ? result : read_boards(view);
+    return result < 0 ? result : read_boards(view, memory);
 }
 
 static int look_at(struct view *view, struct segment_report *report)
@@ -132,7 +142,7 @@ static int look_at(struct view *view, struct segment_report *report)
     if (result == 0) {
         off_t at = lseek(view->lock_fd, 0, SEEK_CUR); /* the giver's, too */
 
-        result = read_tables(view);
+        result = read_tables(view, (uint64_t)st.st_blocks * 512);
         (void)lseek(view->lock_fd, at, SEEK_SET);
         if (result < 0)
             refuse_kernel(report, result);

@@ -274,6 +274,43 @@ static void believes_in_no_more_pins_than_there_can_be(void **state)
     assert_false(segment_valid(&geo, geo.total_bytes));
 }
 
+/* Boards that all name the whole region of rings: it is read and walked no more often than the
+ * file has memory. */
+static void boards_over_each_other_are_no_boards(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    tr_arena_info info = {.struct_size = sizeof(info)};
+    struct channel *channels;
+    tr_board *board[6];
+    char name[8];
+    uint64_t keys = 0;
+    (void)state;
+
+    assert_ok(tr_arena_info_read(arena, &info));
+    channels = (void *)((uint8_t *)info.base +
+                        ((struct control *)info.base)->channels_off);
+    for (int i = 0; i < 6; i++) {
+        snprintf(name, sizeof(name), "b%d", i);
+        assert_ok(tr_board_open(arena, name, NULL, &board[i]));
+    }
+    assert_ok(tr_board_put(board[0], "key", loan_i64(arena, 1, 1), NULL));
+    look(NULL, arena);
+    assert_int_equal(seen->channel_count, 6);
+    for (uint32_t i = 0; i < info.max_channels; i++)
+        if (channels[i].word) {
+            channels[i].ring_off = ((struct control *)info.base)->rings_off;
+            channels[i].ring_bytes = ((struct control *)info.base)->rings_bytes;
+        }
+    look(NULL, arena);
+    assert_int_equal(seen->err, 0);
+    for (size_t i = 0; i < seen->channel_count; i++)
+        keys += seen->channels[i].depth;
+    assert_int_equal(keys, 1);
+    for (int i = 0; i < 6; i++)
+        tr_board_close(board[i]);
+    tr_arena_close(arena);
+}
+
 static void refuses_nonsense(void **state)
 {
     char path[128], name[64], longest[TR_MAX_ARENA_NAME + 2];
@@ -406,6 +443,7 @@ int main(void)
         CASE(believes_nothing),
         CASE(holes_take_no_memory),
         CASE(believes_in_no_more_pins_than_there_can_be),
+        CASE(boards_over_each_other_are_no_boards),
         CASE(refuses_nonsense),
         CASE(takes_no_null),
         CASE(leaves_nothing_open),
