@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ipc/beyond.h"
 #include "ipc/segment.h"
 #include "ipc/unforked.h"
 
@@ -66,7 +67,10 @@ static int lock_last(const struct view *view, uint32_t who, uint32_t inc)
             close(ends[1]);
     }
     close(fd);
-    return result < 0 ? result : ends[1];
+    if (result < 0)
+        return result;
+    fd = beyond_standard(ends[1]);
+    return fd < 0 ? -errno : fd;
 }
 
 int device_lock_last(const struct view *view, uint32_t who, uint32_t inc)

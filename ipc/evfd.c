@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ipc/evfd.h"
 
+#include "ipc/beyond.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -49,8 +50,9 @@ bool evfd_ours(int fd)
     return ours;
 }
 
-static int adopt(int fd)
+static int adopt(int given)
 {
+    int fd = beyond_standard(given);
     struct stat st;
 
     if (fd < 0)

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ipc/beyond.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
 #include "ipc/segment.h"
@@ -89,7 +90,7 @@ int fifo_make(const struct view *view, uint64_t key)
     if (mkfifo(made, 0600) < 0)
         return errno == EEXIST ? -EAGAIN : -errno;
     /* For writing, too: then it never is at its end, and no ringer ever comes too early. */
-    fd = open(made, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    fd = beyond_standard(open(made, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
     if (fd >= 0) {
         fifo_permit(view, fd);
         if (renameat2(AT_FDCWD, made, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
@@ -124,10 +125,10 @@ static int open_other(const struct view *view, uint64_t key, bool *writer, uint6
     int fd;
 
     fifo_path(view, key, path);
-    fd = open(path, O_RDWR | flags);
+    fd = beyond_standard(open(path, O_RDWR | flags));
     *writer = fd < 0 && errno == EACCES;
     if (*writer)
-        fd = open(path, O_WRONLY | flags);
+        fd = beyond_standard(open(path, O_WRONLY | flags));
     if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode))) {
         close(fd);
         return -1;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ipc/beyond.h"
 #include "ipc/layout.h"
 
 static int set_lock(int fd, int command, short type, uint32_t byte)
@@ -31,7 +32,7 @@ static int open_again(int fd, int access)
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     /* The file's owner may hold a lease (F_SETLEASE), for which an open would wait. */
-    own = open(path, access | O_NONBLOCK | O_CLOEXEC);
+    own = beyond_standard(open(path, access | O_NONBLOCK | O_CLOEXEC));
     return own < 0 ? -errno : own;
 }
 
@@ -55,7 +56,8 @@ int life_open_path(int fd, const char *path, int access)
 
     if (own != -ENOENT)
         return own;
-    own = open(path, access | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    own = beyond_standard(
+        open(path, access | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (own < 0)
         return -errno;
     if (same_file(fd, own))

@@ -121,33 +121,36 @@ static int read_tables(struct view *view, uint64_t memory)
     return result < 0 ? result : read_boards(view, memory);
 }
 
-static int look_at(struct view *view, struct segment_report *report)
+int look_control(struct view *view, struct stat *st, struct segment_report *report)
 {
     struct control *geo = &view->geo;
-    struct stat st;
-    int result;
 
-    if (fstat(view->lock_fd, &st) < 0)
+    if (fstat(view->lock_fd, st) < 0)
         return refuse_kernel(report, -errno);
-    if (!S_ISREG(st.st_mode))
+    if (!S_ISREG(st->st_mode))
         return refuse(report, REFUSED_KIND, 0, 0, -EACCES);
-    view->dev = st.st_dev;
-    view->ino = st.st_ino;
-    if ((uint64_t)st.st_size < sizeof(*geo))
-        return refuse(report, REFUSED_SHORT, (uint64_t)st.st_size, sizeof(*geo),
-                      st.st_size == 0 ? -EAGAIN : -EBADMSG);
+    view->dev = st->st_dev;
+    view->ino = st->st_ino;
+    if ((uint64_t)st->st_size < sizeof(*geo))
+        return refuse(report, REFUSED_SHORT, (uint64_t)st->st_size, sizeof(*geo),
+                      st->st_size == 0 ? -EAGAIN : -EBADMSG);
     if (pread(view->lock_fd, geo, sizeof(*geo), 0) != (ssize_t)sizeof(*geo))
         return refuse_kernel(report, -EIO);
-    result = segment_judge(shm_get(&geo->magic), geo, (uint64_t)st.st_size, report);
-    if (result == 0) {
-        off_t at = lseek(view->lock_fd, 0, SEEK_CUR); /* the giver's, too */
+    return segment_judge(shm_get(&geo->magic), geo, (uint64_t)st->st_size, report);
+}
 
-        result = read_tables(view, (uint64_t)st.st_blocks * 512);
-        (void)lseek(view->lock_fd, at, SEEK_SET);
-        if (result < 0)
-            refuse_kernel(report, result);
-    }
-    return result;
+static int look_at(struct view *view, struct segment_report *report)
+{
+    struct stat st;
+    int result = look_control(view, &st, report);
+    off_t at;
+
+    if (result < 0)
+        return result;
+    at = lseek(view->lock_fd, 0, SEEK_CUR); /* the giver's, too */
+    result = read_tables(view, (uint64_t)st.st_blocks * 512);
+    (void)lseek(view->lock_fd, at, SEEK_SET);
+    return result < 0 ? refuse_kernel(report, result) : 0;
 }
 
 int look_open(int fd, struct view *view, struct segment_report *report)

@@ -8,8 +8,7 @@
 #include <unistd.h>
 
 #include "ipc/mutant.h"
-#include "ipc/participant.h"
-#include "ipc/segment.h"
+#include "ipc/peek.h"
 
 /* For tests that kill at each step. */
 #define NAME_STEP(at) STEP(at, SHM_SYSTEM)
@@ -151,40 +150,42 @@ static bool unfinished(const struct view *view, const struct segment_report *rep
     return report->refusal == REFUSED_UNREADY;
 }
 
-static bool left(const struct view *view, int peeked, const struct segment_report *report,
-                 bool crashed)
-{
-    if (peeked < 0)
-        return crashed && view->lock_fd >= 0 && unfinished(view, report);
-    NAME_STEP(view->base);
-    return participant_close_arena(view, crashed) == ADMISSION_CLOSED;
-}
-
 /* It is this process that lacks something: that says nothing of the arena. */
 static bool out_of_means(int result)
 {
     return result == -EMFILE || result == -ENFILE || result == -ENOMEM;
 }
 
+/* Whether it may go: 0, -EEXIST, or what this process lacks. */
+static int judge(const struct peek *peek, int peeked, const struct segment_report *report,
+                 bool crashed)
+{
+    if (out_of_means(peeked))
+        return peeked;
+    if (peeked < 0)
+        return crashed && peek->view.lock_fd >= 0 && unfinished(&peek->view, report)
+                   ? 0
+                   : -EEXIST;
+    NAME_STEP(peek);
+    return peek_close_arena(peek, crashed);
+}
+
 int name_sweep(const char *name, bool crashed, uint32_t *pid)
 {
     struct segment_report report = {0};
-    struct view view = {.lock_fd = -1};
+    struct peek peek = {.view.lock_fd = -1};
     char path[SEGMENT_PATH];
     int result = segment_path(name, path), peeked;
 
     *pid = 0;
     if (result < 0)
         return result;
-    peeked = segment_peek(name, &view, &report);
+    peeked = peek_open(name, &peek, &report);
     if (report.refusal == REFUSED_ABSENT)
         return -ENOENT;
-    if (out_of_means(peeked))
-        result = peeked;
-    else
-        result = left(&view, peeked, &report, crashed)
-                     ? remove_name(view.lock_fd, path, pid)
-                     : -EEXIST;
-    segment_peek_end(&view);
+    result = judge(&peek, peeked, &report, crashed);
+    if (result == 0)
+        result = remove_name(peek.view.lock_fd, path, pid);
+    peek_end(&peek);
     return result;
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ipc/beyond.h"
 #include "ipc/copy.h"
 #include "ipc/life.h"
 #include "ipc/os.h"
@@ -38,10 +39,10 @@ static int open_nameless(const struct segment_wish *wish)
     int fd;
 
     if (!wish->name) {
-        fd = memfd_create("tensoring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        fd = beyond_standard(memfd_create("tensoring", MFD_CLOEXEC | MFD_ALLOW_SEALING));
         return fd < 0 ? -errno : fd;
     }
-    fd = open(SEGMENT_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    fd = beyond_standard(open(SEGMENT_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
     if (fd < 0)
         return -errno;
     if (fchmod(fd, wish->mode & 0777) < 0 ||
@@ -283,16 +284,19 @@ static int refuse(struct segment_report *report, enum segment_refusal refusal,
     return code;
 }
 
-static int check_owner(const struct stat *st, struct segment_trust trust,
-                       struct segment_report *report)
+static int refuse_owner(const struct stat *st, struct segment_report *report)
 {
-    if (trusted(st, trust))
-        return 0;
     report->mode = st->st_mode & 07777;
     report->gid = st->st_gid;
     report->owner_would = trusted_by_owner(st);
     report->group_would = trusted_by_group(st);
     return refuse(report, REFUSED_OWNER, st->st_uid, geteuid(), -EACCES);
+}
+
+static int check_owner(const struct stat *st, struct segment_trust trust,
+                       struct segment_report *report)
+{
+    return trusted(st, trust) ? 0 : refuse_owner(st, report);
 }
 
 static int check_kind(const struct stat *st, struct segment_report *report)
@@ -392,10 +396,22 @@ static int attach_file(struct view *view, int fd, struct segment_report *report)
     return result < 0 ? refuse(report, REFUSED_KERNEL, 0, 0, result) : 0;
 }
 
-/* The file behind the name, looked at and then opened for reading and writing. The descriptor,
- * or -errno with a refusal. */
-static int open_name(const char *name, struct segment_trust trust,
-                     struct segment_report *report)
+/* For reading and writing what was looked at. */
+static int open_trusted(int path_fd, const char *path, const struct stat *st,
+                        struct segment_trust trust, struct segment_report *report)
+{
+    int fd = life_open_path(path_fd, path, O_RDWR);
+
+    if (fd < 0)
+        return refuse(report, REFUSED_KERNEL, 0, 0, fd);
+    if (trust_stands(fd, st, trust))
+        return fd;
+    close(fd);
+    return refuse_owner(st, report);
+}
+
+int segment_open(const char *name, struct segment_trust trust,
+                 struct segment_report *report)
 {
     int path_fd = open_path(name, report), fd;
     char path[SEGMENT_PATH];
@@ -405,11 +421,8 @@ static int open_name(const char *name, struct segment_trust trust,
         return path_fd;
     fd = fstat(path_fd, &st) < 0 ? refuse(report, REFUSED_KERNEL, 0, 0, -errno)
                                  : check_file(&st, trust, report);
-    if (fd == 0 && segment_path(name, path) == 0) {
-        fd = life_open_path(path_fd, path, O_RDWR);
-        if (fd < 0)
-            refuse(report, REFUSED_KERNEL, 0, 0, fd);
-    }
+    if (fd == 0 && segment_path(name, path) == 0)
+        fd = open_trusted(path_fd, path, &st, trust, report);
     close(path_fd);
     return fd;
 }
@@ -419,7 +432,7 @@ int segment_attach(const char *name, int fd, struct segment_trust trust,
 {
     int result;
 
-    view->lock_fd = name ? open_name(name, trust, report) : fd;
+    view->lock_fd = name ? segment_open(name, trust, report) : fd;
     if (view->lock_fd < 0)
         return view->lock_fd;
     result = attach_file(view, view->lock_fd, report);
@@ -428,46 +441,6 @@ int segment_attach(const char *name, int fd, struct segment_trust trust,
         view->lock_fd = -1;
     }
     return result;
-}
-
-static int peek(struct view *view, struct segment_report *report)
-{
-    struct stat st;
-    void *base;
-    int result;
-
-    if (fstat(view->lock_fd, &st) < 0)
-        return refuse(report, REFUSED_KERNEL, 0, 0, -errno);
-    view->dev = st.st_dev;
-    view->ino = st.st_ino;
-    result = check_size(&st, report);
-    if (result == 0)
-        result = read_control(view->lock_fd, (uint64_t)st.st_size, &view->geo, report);
-    if (result < 0)
-        return result;
-    base = mmap(NULL, view->geo.channels_off, PROT_READ | PROT_WRITE, MAP_SHARED,
-                view->lock_fd, 0);
-    if (base == MAP_FAILED)
-        return refuse(report, REFUSED_KERNEL, 0, 0, -errno);
-    view->base = base;
-    return 0;
-}
-
-int segment_peek(const char *name, struct view *view, struct segment_report *report)
-{
-    view->base = NULL;
-    view->lock_fd = open_name(name, TRUST_OWN, report);
-    return view->lock_fd < 0 ? view->lock_fd : peek(view, report);
-}
-
-void segment_peek_end(struct view *view)
-{
-    if (view->base)
-        munmap(view->base, view->geo.channels_off);
-    if (view->lock_fd >= 0)
-        close(view->lock_fd);
-    view->base = NULL;
-    view->lock_fd = -1;
 }
 
 int segment_fd(const struct view *view)
@@ -482,7 +455,7 @@ int segment_fd(const struct view *view)
 
 static int open_if_ours(const struct view *view, const char *path)
 {
-    int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = beyond_standard(open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     struct view other = *view;
 
     other.lock_fd = fd;

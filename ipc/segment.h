@@ -73,11 +73,10 @@ int segment_create(const struct segment_wish *wish, struct view *view,
 int segment_attach(const char *name, int fd, struct segment_trust trust,
                    struct view *view, struct segment_report *report);
 
-/* See which processes use a named arena of our own or of root's: only what comes before its
- * channels is mapped. 0, or -errno with a refusal; lock_fd is then -1, or that of the
- * refused file. */
-int segment_peek(const char *name, struct view *view, struct segment_report *report);
-void segment_peek_end(struct view *view);
+/* The file behind the name, looked at and then opened for reading and writing. The descriptor,
+ * or -errno with a refusal. */
+int segment_open(const char *name, struct segment_trust trust,
+                 struct segment_report *report);
 
 /* The descriptor of the arena's file, if the number still stands for it; or -1. */
 int segment_fd(const struct view *view);

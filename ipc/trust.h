@@ -18,6 +18,10 @@ struct segment_trust {
  * name, even if we could open it. */
 bool trusted(const struct stat *st, struct segment_trust trust);
 
+/* Whether a trusted file that was opened is what its owner's number says. A user namespace shows all
+ * users that it does not have by one number, which may be ours, too. */
+bool trust_stands(int fd, const struct stat *st, struct segment_trust trust);
+
 /* Whether we could use a file that is not trusted, if its owner or its group were. */
 bool trusted_by_owner(const struct stat *st);
 bool trusted_by_group(const struct stat *st);

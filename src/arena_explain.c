@@ -13,7 +13,7 @@
 
 int fcntl_dup(int fd)
 {
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1); /* see ipc/beyond.h */
 
     return copy < 0 ? -errno : copy;
 }

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ipc/beyond.h"
 #include "src/error.h"
 #include "src/options.h"
 #include "src/plan_inner.h"
@@ -59,7 +60,7 @@ static int marked_xml(const tr_plan *plan)
         return -1;
     mark(topology, plan);
     if (!hwloc_topology_export_xmlbuffer(topology, &xml, &length, 0)) {
-        fd = memfd_create("tensoring-plan", MFD_CLOEXEC);
+        fd = beyond_standard(memfd_create("tensoring-plan", MFD_CLOEXEC));
         if (fd >= 0 && write(fd, xml, (size_t)length - 1) != length - 1) {
             close(fd);
             fd = -1;
@@ -140,7 +141,7 @@ int tr_plan_svg(const tr_plan *plan, const char *path)
         return null_fail("plan svg", "path");
     if (!*path)
         return tr_fail(TR_EINVAL, "plan svg: path is empty");
-    svg = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    svg = beyond_standard(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
     if (svg < 0)
         return tr_fail(TR_EIO, "plan: cannot write %s: %s", path, strerrordesc_np(errno));
     err = draw_into(plan, svg);

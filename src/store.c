@@ -14,6 +14,7 @@
 #include <tensoring/loader.h>
 #include <tensoring/npy.h>
 
+#include "ipc/beyond.h"
 #include "src/error.h"
 #include "src/message.h"
 #include "src/options.h"
@@ -57,7 +58,8 @@ static int open_temporary(const char *path, char temporary[PATH_MAX])
         if (snprintf(temporary, PATH_MAX, "%.*s.tensoring-%016" PRIx64 ".tmp", folder,
                      path, name) >= PATH_MAX)
             return -ENAMETOOLONG;
-        fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        fd = beyond_standard(
+            open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
     } while (fd < 0 && errno == EEXIST);
     return fd < 0 ? -errno : fd;
 }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import weakref
@@ -117,12 +118,21 @@ _known: weakref.WeakValueDictionary[Key, Arena] = weakref.WeakValueDictionary()
 _kept: dict[tuple[int, int], int] = {}
 
 
+def _beyond_standard(fd: int) -> int:
+    """The same file by a number that nobody prints to, see ipc/beyond.h."""
+    if fd > 2:
+        return fd
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(fd)
+    return high
+
+
 def _rebuild(cls: type[Arena], key: Key, held: Any) -> Arena:
     known = _known.get(key)
     if known is not None and not known.closed:
         return known
     if key[:2] not in _kept:
-        _kept[key[:2]] = held.detach()
+        _kept[key[:2]] = _beyond_standard(held.detach())
     arena = cls._attach_fd(_kept[key[:2]], *key[2:])
     _known[key] = arena
     return arena

@@ -3,12 +3,17 @@
  * sweeps or unlinks a named arena. Whoever comes then gets into one and the same arena, with
  * bounded patience; nobody loses the name of an arena that he uses; nothing is left behind.
  *
- *   crash_names kill|stop|crowd */
+ * Or, where the mode lets others write: one of them truncates the file before each step of a sweep
+ * or of a create in its place, and the process goes on.
+ *
+ *   crash_names kill|stop|crowd|truncate */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +28,7 @@
 static char name[64], path[128];
 static uint32_t steps, fatal;
 static int deadly;
+static uint32_t mode = 0600;
 static bool sweeping; /* newcomers sweep first */
 static bool alone; /* nobody is killed: what create says is taken is there to attach to */
 
@@ -59,6 +65,7 @@ static int create(tr_arena **arena)
     options.max_channels = 1;
     options.ring_bytes = 4096;
     options.pins = 1;
+    options.mode = mode;
     return tr_arena_create(arena, name, &options);
 }
 
@@ -379,6 +386,67 @@ static int crowd(void)
     return 0;
 }
 
+static int truncated;         /* a descriptor of the file */
+static uint32_t *steps_taken; /* by the victim and its children */
+
+static void truncate_it(const char *site, const void *at, enum shm_kind kind)
+{
+    (void)site;
+    (void)at;
+    (void)kind;
+    if (++*steps_taken == fatal)
+        must("truncate", ftruncate(truncated, 0) == 0);
+}
+
+/* Whether the act has that many steps. */
+static bool truncate_before(void (*act)(void), uint32_t at)
+{
+    pid_t victim;
+    int status;
+
+    leave_by_dying();
+    truncated = open(path, O_RDWR | O_CLOEXEC);
+    must("open", truncated >= 0);
+    *steps_taken = 0;
+    victim = fork();
+    if (victim == 0) {
+        alarm(60);
+        fatal = at;
+        shm_step_hook = truncate_it;
+        act();
+        _exit(0);
+    }
+    must("wait", waitpid(victim, &status, 0) == victim);
+    must("the victim goes on", status == 0);
+    close(truncated);
+    (void)!tr_arena_unlink(name);
+    return *steps_taken >= at;
+}
+
+static void act_create(void)
+{
+    tr_arena *arena;
+    int code = create(&arena);
+
+    must("the victim creates, or is told why not", code == 0 || code == TR_EEXIST);
+}
+
+static int truncate_at_each_step(void)
+{
+    uint32_t sweep = 0, over = 0;
+
+    steps_taken = mmap(NULL, sizeof(*steps_taken), PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    must("mmap", steps_taken != MAP_FAILED);
+    mode = 0660;
+    while (truncate_before(act_sweep, sweep + 1))
+        sweep++;
+    while (truncate_before(act_create, over + 1))
+        over++;
+    printf("truncations: %u in a sweep, %u in a create, all survived\n", sweep, over);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     uint32_t points = 0;
@@ -388,6 +456,8 @@ int main(int argc, char **argv)
     alarm(500);
     if (argc == 2 && strcmp(argv[1], "crowd") == 0)
         return crowd();
+    if (argc == 2 && strcmp(argv[1], "truncate") == 0)
+        return truncate_at_each_step();
     deadly = argc == 2 && strcmp(argv[1], "stop") == 0 ? SIGSTOP : SIGKILL;
     for (size_t i = 0; i < 2 * sizeof(scenes) / sizeof(scenes[0]); i++) {
         uint32_t here;

@@ -291,3 +291,37 @@ def test_full_says_who_holds_the_slots(arena: tr.Arena, queue: tr.ArenaQueue) ->
     assert isinstance(caught.value, TimeoutError)
     held.pop()
     queue.send(np.zeros(3), 0)
+
+
+DAEMON = """
+import os
+import tensoring as tr
+from tensoring import _arena
+
+class Sent:
+    def __init__(self, fd):
+        self.fd = fd
+
+    def detach(self):
+        return self.fd  # as a number that nobody has
+
+with tr.Arena([(4096, 4)]) as arena:
+    own = os.fstat(arena.fd)
+    other = os.dup(arena.fd)
+    os.close(0)
+    assert os.dup(other) == 0
+    again = _arena._rebuild(tr.Arena, (own.st_dev, own.st_ino, False, 99), Sent(0))
+    assert again.max_expansion == 99
+    try:
+        os.write(0, b"what a daemon prints")
+    except OSError:
+        again.queue("q").send(b"sound", 0)
+        print(arena.queue("q").receive(0))
+"""
+
+
+def test_an_arena_that_was_sent_is_not_standard_output() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DAEMON], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == ("b'sound'\n", 0), done.stderr

@@ -210,10 +210,65 @@ static void numbers_are_our_own(void **state)
     assert_int_equal(status_of(child), 0);
 }
 
+/* A daemon has closed its standard descriptors: whatever it prints must not get into the arena. */
+static void none_is_standard_output(const char *kind)
+{
+    tr_arena *looked, *named;
+    struct world world;
+    tr_message *message;
+    uint8_t before[4096];
+    char name[64];
+    tr_look *look;
+    int lock;
+
+    assert_int_equal(close_range(0, 2, 0), 0);
+    make_world(&world, kind);
+    snprintf(name, sizeof(name), "unit-closed-%d", (int)getpid());
+    assert_ok(tr_arena_create(&looked, name, NULL));
+    assert_ok(tr_arena_attach(&named, name, NULL));
+    assert_ok(tr_arena_unlink(name));
+    assert_ok(tr_look_open_fd(&look, arena_known(named)->view.lock_fd));
+    assert_ok(tr_arena_device_fd(named, &lock));
+    memcpy(before, arena_known(named)->view.base, sizeof(before));
+    for (int fd = 0; fd <= 2; fd++) {
+        assert_int_equal(write(fd, "what a daemon prints", 20), -1);
+        assert_true(errno == EBADF || errno == EINVAL); /* an io_uring takes none */
+    }
+    assert_memory_equal(before, arena_known(named)->view.base, sizeof(before));
+    assert_ok(tr_loan_bytes(named, 8, TR_NOWAIT, &message));
+    tr_release(message);
+    tr_look_close(look);
+    tr_arena_close(named);
+    tr_arena_close(looked);
+    close(lock);
+    tr_waitset_close(world.set);
+    tr_queue_close(world.queue);
+    tr_arena_close(world.other);
+    tr_arena_close(world.arena);
+}
+
+/* cmocka says on standard error what went wrong: a code does here. */
+static void no_descriptor_is_standard_output(void **state)
+{
+    static const char *const kinds[] = {"eventfd", "fifo", "uring"};
+    (void)state;
+
+    for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+        pid_t child = fork();
+
+        if (child == 0) {
+            none_is_standard_output(kinds[k]);
+            _exit(0);
+        }
+        assert_int_equal(status_of(child), 0);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(numbers_are_others),
-                                       cmocka_unit_test(numbers_are_our_own)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_are_others), cmocka_unit_test(numbers_are_our_own),
+        cmocka_unit_test(no_descriptor_is_standard_output)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

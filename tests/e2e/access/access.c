@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "tests/e2e/access/checks.h"
@@ -23,7 +24,7 @@ static void own_shm(void)
         skip("no tmpfs of our own");
 }
 
-static int create(tr_arena **arena, uint32_t mode)
+static int create_by_name(tr_arena **arena, const char *name, uint32_t mode)
 {
     static const tr_slot_class class = {4096, 4};
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
@@ -32,7 +33,12 @@ static int create(tr_arena **arena, uint32_t mode)
     options.class_count = 1;
     options.mode = mode;
     options.ring_bytes = 65536;
-    return tr_arena_create(arena, NAME, &options);
+    return tr_arena_create(arena, name, &options);
+}
+
+static int create(tr_arena **arena, uint32_t mode)
+{
+    return create_by_name(arena, NAME, mode);
 }
 
 static void become_nobody(void)
@@ -108,13 +114,18 @@ static void made_by_another(void)
 /* Two users that share a group, and nothing else. */
 enum { MAKER = 64001, TAKER, SHARED };
 
+static void become_in(uid_t user, const gid_t *groups, size_t count)
+{
+    if (geteuid() != 0 || setgroups(count, groups) < 0 || setgid(NOBODY) < 0 ||
+        setuid(user) < 0)
+        skip("only root can become another");
+}
+
 static void become(uid_t user)
 {
     gid_t group = SHARED;
 
-    if (geteuid() != 0 || setgroups(1, &group) < 0 || setgid(NOBODY) < 0 ||
-        setuid(user) < 0)
-        skip("only root can become another");
+    become_in(user, &group, 1);
 }
 
 static void maker_creates(void)
@@ -173,6 +184,51 @@ static void taker_meets_0600(void)
     expect_code("the owner", attach_as(0, MAKER), TR_EACCES);
 }
 
+/* The kernel sorts them: ours comes last. */
+static void taker_in_many_groups_meets_0660(void)
+{
+    gid_t groups[300];
+
+    for (unsigned i = 0; i < 299; i++)
+        groups[i] = 50000 + i;
+    groups[299] = SHARED;
+    become_in(TAKER, groups, 300);
+    expect_code("the last of 300 groups", attach_as(TR_ATTACH_GROUP, UINT32_MAX), 0);
+}
+
+/* In a user namespace whose only user is nobody: users that it does not have look like it. */
+static void become_the_unknown(void)
+{
+    static const char map[] = "65534 64002 1";
+    int fd;
+
+    become(TAKER);
+    prctl(PR_SET_DUMPABLE, 1);
+    if (unshare(CLONE_NEWUSER) < 0)
+        skip("no user namespace of our own");
+    fd = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
+    expect("map", fd >= 0 && write(fd, map, sizeof(map) - 1) == sizeof(map) - 1);
+    close(fd);
+}
+
+static void the_unknown_meets_0666(void)
+{
+    tr_arena *arena, *again;
+    uint32_t removed = 1;
+    struct stat st;
+
+    become_the_unknown();
+    expect("it looks like ours", stat(PATH, &st) == 0 && st.st_uid == geteuid());
+    attach_refused();
+    expect_code("sweep", tr_arena_sweep(NAME, &removed), 0);
+    expect("what is not ours is not swept", removed == 0);
+    expect_code("create", create_by_name(&arena, "ours", 0600), 0);
+    expect_code("our own", tr_arena_attach(&again, "ours", NULL), 0);
+    tr_arena_close(again);
+    tr_arena_close(arena);
+    expect_code("unlink", tr_arena_unlink("ours"), 0);
+}
+
 static void attach_by_a_descriptor(void)
 {
     int fd = open(PATH, O_RDWR);
@@ -191,9 +247,8 @@ static void made_in_our_group(void)
         uint32_t mode;
         void (*meet)(void);
     } cases[] = {
-        {0660, taker_meets_0660},
-        {0666, taker_meets_0666},
-        {0600, taker_meets_0600},
+        {0660, taker_meets_0660},       {0660, taker_in_many_groups_meets_0660},
+        {0666, taker_meets_0666},       {0600, taker_meets_0600},
         {0600, attach_by_a_descriptor},
     };
 
@@ -206,6 +261,22 @@ static void made_in_our_group(void)
         expect("it is met", in_child(cases[i].meet) == 0);
         expect("unlink", unlink(PATH) == 0);
     }
+}
+
+/* A user whom our user namespace does not have, and ours, which has no other name in it. */
+static void made_by_an_unknown_user(void)
+{
+    int result;
+
+    own_shm();
+    if (geteuid() != 0)
+        skip("only root can become another");
+    foreign_mode = 0666;
+    expect("another user creates", in_child(maker_creates) == 0);
+    result = in_child(the_unknown_meets_0666);
+    if (result == SKIPPED)
+        skip("no user namespace of our own");
+    expect("it is met", result == 0);
 }
 
 static void a_link(void)
@@ -343,6 +414,7 @@ int main(void)
         {"another user", another_user},
         {"made by another", made_by_another},
         {"made in our group", made_in_our_group},
+        {"made by an unknown user", made_by_an_unknown_user},
         {"a symbolic link", a_link},
         {"other things than arenas", other_things},
         {"arenas that were changed", changed_arenas},
