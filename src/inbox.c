@@ -102,6 +102,15 @@ static int inbox_make(struct tr_arena *arena, struct inbox **out)
     return 0;
 }
 
+struct inbox *inbox_there(const struct tr_arena *arena)
+{
+    /* local: pairs with the exchange below. */
+    struct inbox *inbox = atomic_load_explicit(&arena->inbox,
+                                               memory_order_acquire); /* local: */
+
+    return inbox && inbox->holder == holder_of(&arena->peer) ? inbox : NULL;
+}
+
 int inbox_get(struct tr_arena *arena, struct inbox **out)
 {
     /* local: pairs with the exchange below. */

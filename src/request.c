@@ -414,12 +414,14 @@ int tr_reply_next(tr_arena *given, int64_t timeout_ns, uint64_t *ticket,
     return open_reply(replying.inbox, replying.slot, reply);
 }
 
-int tr_request_cancel(tr_arena *arena, uint64_t ticket)
+int tr_request_cancel(tr_arena *given, uint64_t ticket)
 {
+    struct tr_arena *arena;
     struct inbox *inbox;
-    int result = enter(arena, "cancel", TR_NOWAIT, &inbox);
+    int result = arena_open(given, "cancel", &arena);
 
     if (result < 0)
         return result;
-    return cancel(inbox, ticket) ? 0 : no_ticket(ticket);
+    inbox = inbox_there(arena);
+    return inbox && cancel(inbox, ticket) ? 0 : no_ticket(ticket);
 }

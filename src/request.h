@@ -37,6 +37,9 @@ struct inbox {
 int inbox_get(struct tr_arena *arena, struct inbox **out);
 void inbox_free(struct inbox *inbox);
 
+/* The same, if there is one: NULL, and this participant has asked nothing yet. */
+struct inbox *inbox_there(const struct tr_arena *arena);
+
 /* What a ticket is made for. */
 struct asking {
     uint32_t slot, channel;

@@ -294,6 +294,16 @@ static void wait_sets_wake_for_deadlines(void **state)
     end(arena, queue, 8);
 }
 
+static void to_cancel_nothing_takes_nothing(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    (void)state;
+
+    assert_int_equal(tr_request_cancel(arena, 7), TR_EINVAL);
+    assert_int_equal(stats_of(arena).channels, 0); /* no inbox for that */
+    tr_arena_close(arena);
+}
+
 /* In a child that inherits the set; a reply for the parent lies there. 0: all is well. */
 static int waits_for_its_own(tr_arena *arena, tr_queue *queue, tr_waitset *set)
 {
@@ -649,6 +659,7 @@ int main(void)
         cmocka_unit_test(replies_in_time_are_kept),
         cmocka_unit_test(wait_sets_wake_for_deadlines),
         cmocka_unit_test(a_childs_set_waits_for_its_own_replies),
+        cmocka_unit_test(to_cancel_nothing_takes_nothing),
         cmocka_unit_test(sleepers_learn_of_new_deadlines),
         cmocka_unit_test(a_service_knows_its_servers),
         cmocka_unit_test(the_detail_says_who_serves),
