@@ -2,6 +2,8 @@
 /* device.c - for programs that let devices write into slots. */
 #include <tensoring/device.h>
 
+#include <errno.h>
+
 #include "ipc/device.h"
 #include "ipc/uncancel.h"
 #include "src/error.h"
@@ -20,6 +22,10 @@ int tr_arena_device_fd(tr_arena *given, int *fd)
     cancel = uncancel_begin();
     result = device_lock_last(&arena->view, arena->peer.who, arena->peer.inc);
     uncancel_end(cancel);
+    if (result == -ENOENT)
+        return tr_fail(TR_ENOTSUP,
+                       "device: the arena's file can't be opened again without "
+                       "/proc: mount it");
     if (result < 0)
         return tr_fail_errno(result, "device: lock the place of this process's devices");
     *fd = result;

@@ -36,7 +36,7 @@ TR_BEGIN_DECLS
  * A descriptor that stands for the devices that use the arena for this process. Any number of
  * them may be open at a time.
  * @return 0, TR_EINVAL, TR_ENFILE, TR_EACCES (the process has given up the rights to the arena's
- *         file), TR_ENOTSUP, TR_EIO (the program has closed the arena's descriptor, or the kernel
+ *         file), TR_ENOTSUP (there is no /proc), TR_EIO (the program has closed the arena's descriptor, or the kernel
  *         has no lock to give), and what joining in a forked child returns.
  * Owner:   the caller: close(). Threads: any. Syscalls: some.
  * Crash:   see above.

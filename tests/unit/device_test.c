@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a device may still write into when its process is dead stays nobody's. The device is a
  * copy of its descriptor, which outlives the process. */
+#include "no_proc.h"
 #include "support.h"
 
 #include <fcntl.h>
@@ -387,6 +388,21 @@ static void it_goes_last(void **state)
     }
 }
 
+/* Without /proc no second description of the arena's file is to be had. */
+static void says_that_it_needs_proc(void **state)
+{
+    pid_t child = fork();
+    int status, fd;
+    (void)state;
+
+    if (child == 0)
+        _exit(lose_proc() ? -tr_arena_device_fd(arena, &fd) : 77);
+    status = status_of(child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), -TR_ENOTSUP);
+}
+
 #define SCENE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -399,6 +415,7 @@ int main(void)
         SCENE(it_goes_last),
         SCENE(a_device_descriptor_is_of_one_owner),
         SCENE(a_fork_meets_no_half_made_descriptor),
+        SCENE(says_that_it_needs_proc),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

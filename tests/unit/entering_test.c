@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Threads of one process that become participants at once, where the file can't be opened again:
  * the record lock of an entry is one for all of them, and keeps them not from one another. */
+#include "no_proc.h"
 #include "support.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <semaphore.h>
-#include <sys/mount.h>
 
 #include "src/arena.h"
 
@@ -81,14 +80,6 @@ static int enter_beside_another(void)
     tr_arena_close(slow_one);
     tr_arena_close(arena);
     return 0;
-}
-
-/* In a mount namespace of its own. False: that is not allowed here. */
-static bool lose_proc(void)
-{
-    return unshare(CLONE_NEWNS) == 0 &&
-           mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
-           umount2("/proc", MNT_DETACH) == 0 && access("/proc/self", F_OK) < 0;
 }
 
 static void threads_enter_one_at_a_time(void **state)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Who lives, and how that is known: whatever happens to descriptors, threads and programs. */
+#include "no_proc.h"
 #include "own_name.h"
 #include "support.h"
 
@@ -9,7 +10,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -573,14 +573,6 @@ static void joins_after_giving_up_its_rights(void **state)
     assert_int_equal(report.freed, geteuid() == 0 ? 1 : report.freed);
     assert_int_equal(stats_of(arena).slots_loaned, 0);
     tr_arena_close(arena);
-}
-
-/* In a mount namespace of its own. False: that is not allowed here. */
-static bool lose_proc(void)
-{
-    return unshare(CLONE_NEWNS) == 0 &&
-           mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
-           umount2("/proc", MNT_DETACH) == 0 && access("/proc/self", F_OK) < 0;
 }
 
 static int attach_and_die(tr_arena *arena)
