@@ -21,11 +21,15 @@ uint64_t waitset_hint_of(const tr_waitset *set, const struct waitable *what)
     return what->word ? notify_hint_of(&set->arena->view, what->word) : UINT64_MAX;
 }
 
-/* What was the parent's alone becomes the child's own. */
+/* What was the parent's alone becomes the child's own. A thread of the parent may have been
+ * between a member and the count of the descriptors. */
 static int renew(tr_waitset *set)
 {
     int result = 0;
 
+    set->descriptors = 0;
+    for (uint32_t i = 0; i < set->count; i++)
+        set->descriptors += !set->members[i].what.word;
     for (uint32_t i = 0; i < set->count && result == 0; i++) {
         struct waitable *what = &set->members[i].what;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which descriptor of a wait set tells of deaths: the watch of the dead. */
+/* What a wait set knows of its descriptors: the watch of the dead, and a child's own. */
 #include "support.h"
 
 #include <poll.h>
@@ -197,12 +197,47 @@ static void a_file_is_not_taken_for_the_watch(void **state)
     tr_arena_close(arena);
 }
 
+static int wait_in_child(tr_waitset *set)
+{
+    tr_event event;
+    size_t count;
+
+    if (tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count) || event.token != 2)
+        return 1;
+    return tr_waitset_remove(set, 2) || waitset_known(set)->descriptors != 0;
+}
+
+/* Another thread is adding or removing one when the process forks: its count is a step behind. */
+static void a_child_counts_descriptors_itself(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    tr_waitset *set;
+    int fd = eventfd(1, EFD_CLOEXEC);
+    (void)state;
+
+    assert_ok(tr_waitset_open(arena, &set));
+    assert_ok(tr_waitset_add_fd(set, fd, TR_READABLE, 2));
+    for (uint32_t behind = 0; behind < 3; behind++) {
+        pid_t child;
+
+        waitset_known(set)->descriptors = behind;
+        child = fork();
+        if (child == 0)
+            _exit(wait_in_child(set));
+        assert_int_equal(status_of(child), 0);
+    }
+    tr_waitset_close(set);
+    close(fd);
+    tr_arena_close(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_death_rings),
         cmocka_unit_test(a_death_rings_by_a_watch_made_anew),
         cmocka_unit_test(a_file_is_not_taken_for_the_watch),
+        cmocka_unit_test(a_child_counts_descriptors_itself),
     };
 
     return cmocka_run_group_tests(tests, be_patient, NULL);
