@@ -80,6 +80,10 @@ int uring_arm(struct uring *uring, const _Atomic uint32_t *word, uint32_t seen)
 
     if (uring->waiting)
         return 0; /* it still is in the futex's queue: the next wake finds it */
+    if (!is_ours(uring)) {
+        errno = saved;
+        return -EBADF;
+    }
     sqe = io_uring_get_sqe(&uring->ring);
     if (!sqe)
         return -EBUSY;

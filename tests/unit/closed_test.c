@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "ipc/notifier.h"
+#include "ipc/uring.h"
 #include "ipc/watch.h"
 #include "src/arena.h"
 
@@ -264,11 +265,41 @@ static void no_descriptor_is_standard_output(void **state)
     }
 }
 
+/* A request that the program has put into its ring, and submits when it thinks fit. */
+static void put_by(struct io_uring *ring)
+{
+    io_uring_prep_nop(io_uring_get_sqe(ring));
+    ring->sq.array[0] = 0;
+    atomic_thread_fence(memory_order_seq_cst);
+    *ring->sq.ktail = 1;
+}
+
+/* The program has a ring by the number of ours. */
+static void a_ring_of_the_program_is_not_submitted(void **state)
+{
+    _Atomic uint32_t word = 0;
+    struct io_uring theirs;
+    struct uring ours;
+    (void)state;
+
+    if (uring_open(&ours) < 0)
+        skip(); /* it may be forbidden */
+    assert_int_equal(close(uring_fd(&ours)), 0);
+    assert_int_equal(io_uring_queue_init(4, &theirs, 0), 0);
+    assert_int_equal(theirs.ring_fd, uring_fd(&ours));
+    put_by(&theirs);
+    assert_int_equal(uring_arm(&ours, &word, 0), -EBADF);
+    assert_int_equal(io_uring_cq_ready(&theirs), 0);
+    uring_close(&ours);
+    io_uring_queue_exit(&theirs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_others), cmocka_unit_test(numbers_are_our_own),
-        cmocka_unit_test(no_descriptor_is_standard_output)};
+        cmocka_unit_test(no_descriptor_is_standard_output),
+        cmocka_unit_test(a_ring_of_the_program_is_not_submitted)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
