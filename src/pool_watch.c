@@ -4,7 +4,8 @@
  * A number may be lost: the program closes a descriptor that it takes for its own, and opens
  * another file under it. So a pidfd is used only after epoll has said that the number still
  * is the file that was registered; else it is opened again from the pid. That is good until
- * we have waited for the child, which is ours alone. As long as there is no descriptor to be
+ * we have waited for the child, which is ours alone. Where the file is a pidfd again, of a
+ * later child, that child has the number from then on. As long as there is no descriptor to be
  * had, the pid itself stands for it, and the look that comes every second finds the death. */
 #include <errno.h>
 #include <signal.h>
@@ -64,12 +65,26 @@ static bool is_ours(int type, pid_t id)
     return waitid((idtype_t)type, (id_t)id, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
+/* What had the number before has lost it: epoll would take the new file for that. */
+static void take_number(tr_pool *pool, int fd)
+{
+    for (uint32_t i = 0; i < POOL_CHILDREN; i++)
+        if (pool->child[i].pidfd == fd)
+            pool->child[i].pidfd = -1;
+    if (pool->timer == fd)
+        pool->timer = -1;
+    if (pool->ready == fd)
+        pool->ready = -1;
+}
+
 int pool_watch(tr_pool *pool, struct child *child)
 {
     int fd = (int)syscall(SYS_pidfd_open, child->pid, 0);
     int result = fd < 0 ? -errno : 0;
 
     child->pidfd = -1;
+    if (result == 0)
+        take_number(pool, fd);
     if (result == 0 && !is_ours(P_PIDFD, fd))
         result = -ECHILD;
     if (result == 0)

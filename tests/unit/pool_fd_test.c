@@ -126,6 +126,50 @@ static void survives_lost_pidfds(void **state)
         assert_int_equal(death[i].exit_code, 0);
 }
 
+static int numbers[2], count_numbers;
+
+static void note_number(int fd)
+{
+    if (count_numbers < 2)
+        numbers[count_numbers] = fd;
+    count_numbers++;
+}
+
+static void wait_a_while(tr_pool_options *options)
+{
+    options->backoff_ns = 100000000; /* before a restart */
+}
+
+/* The number of one that was lost goes to the pidfd of another worker, which then dies. */
+static void a_lost_number_is_anothers(void **state)
+{
+    tr_pool *pool = start(hold, 2, wait_a_while);
+    pid_t stays = tr_pool_pid(pool, 1), dies;
+    int taken;
+
+    (void)state;
+    wait_for_ready(pool, 2);
+    count_numbers = 0;
+    assert_int_equal(each_descriptor(pidfds, note_number), 2); /* in the workers' order */
+    close(numbers[1]);
+    assert_int_equal(kill(tr_pool_pid(pool, 0), SIGKILL), 0);
+    wait_for_deaths(pool, 1);
+    taken = dup(0); /* the lowest that is free: the dead one's */
+    wait_for_ready(pool, 2);
+    count_numbers = 0;
+    assert_int_equal(each_descriptor(pidfds, note_number), 1);
+    assert_int_equal(numbers[0], numbers[1]);
+    dies = tr_pool_pid(pool, 0);
+    tr_pool_signal(pool, SIGCONT); /* for which each pidfd is looked at */
+    assert_int_equal(kill(dies, SIGKILL), 0);
+    wait_for_deaths(pool, 2);
+    assert_int_equal(death[1].worker, 0);
+    assert_int_equal(death[1].pid, dies);
+    assert_int_equal(tr_pool_pid(pool, 1), stays);
+    close(taken);
+    stop(pool);
+}
+
 static uint32_t count_pipes(void)
 {
     struct stat one, other;
@@ -419,6 +463,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(survives_lost_pidfds),
+        CASE(a_lost_number_is_anothers),
         CASE(leaves_alone_what_has_the_number_of_a_pidfd),
         CASE(closing_kills_without_pidfds),
         CASE(needs_no_pidfds),
