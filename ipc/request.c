@@ -66,12 +66,17 @@ _Atomic uint64_t *inbox_own(struct peer *me, uint32_t channel, uint32_t tickets)
     return words;
 }
 
+static uint64_t ended(uint64_t word)
+{
+    return word ? word | TICKET_ENDED : 0;
+}
+
 void ticket_give_up(_Atomic uint64_t *ticket, void (*drain)(void *context), void *context)
 {
     if (MUTANT(DRAIN_FIRST))
         drain(context);
     /* E17: before the look into the inbox. */
-    shm_store(ticket, 0, E17);
+    shm_store(ticket, ended(shm_get(ticket)), E17);
     if (!MUTANT(DRAIN_FIRST))
         drain(context);
 }
@@ -206,7 +211,8 @@ void request_end_all(const struct view *view, uint32_t who)
         return;
     tickets = tickets_of(&ring, &count);
     for (uint64_t i = 0; tickets && i < count; i++)
-        shm_store(&tickets[i], 0, E17); /* E17: before the looks below */
+        /* E17: before the looks below. */
+        shm_store(&tickets[i], ended(shm_get(&tickets[i])), E17);
     ring_watch(&ring);
 }
 

@@ -37,8 +37,12 @@
 /* channel.extra of an inbox: index of its owner, + 1; 0: a plain queue. How many tickets. */
 enum { INBOX_OWNER = 0, INBOX_TICKETS = 1 };
 
-/* The word of a ticket that still waits; 0 if it does not. */
+/* The word of a ticket that still waits, and of one that does no more; 0: none was given out. The
+ * last one stays: the next owner of the inbox goes on from there. */
+#define TICKET_ENDED         (UINT64_C(1) << 63)
 #define TICKET_WAITS(ticket) ((ticket) + 1)
+#define TICKET_OVER(ticket)  (TICKET_WAITS(ticket) | TICKET_ENDED)
+#define TICKET_LAST(word)    (((word) & ~TICKET_ENDED) - 1)
 
 #define ROUTE_REQUEST       (UINT64_C(1) << 62)
 #define ROUTE_SPOILT        (UINT64_C(1) << 63)

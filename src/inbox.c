@@ -20,6 +20,7 @@
 #define SENDING     UINT64_C(8)
 #define GENERATION  UINT64_C(16)
 #define TICKET_MASK ((UINT64_C(1) << 50) - 1)
+#define GENERATIONS (TICKET_MASK / TR_MAX_REQUESTS)
 
 _Static_assert((TR_MAX_REQUESTS & (TR_MAX_REQUESTS - 1)) == 0, "tickets are masked");
 
@@ -44,21 +45,37 @@ static uint64_t word_with(uint64_t word, enum phase phase)
     return (word & ~PHASE_MASK) | phase;
 }
 
-/* Generations begin at the time, so that a late reply to an earlier owner of the same inbox
- * meets no ticket of ours. */
 static struct inbox *inbox_new(struct tr_arena *arena)
 {
     struct inbox *inbox = calloc(1, sizeof(*inbox));
-    uint64_t start = (uint64_t)os->now_ns() / 1000;
 
     if (!inbox)
         return NULL;
     inbox->arena = arena;
     inbox->holder = holder_of(&arena->peer);
     atomic_init(&inbox->soonest_ns, INT64_MAX);
-    for (uint32_t i = 0; i < TR_MAX_REQUESTS; i++)
-        atomic_init(&inbox->pending[i].word, start * GENERATION);
     return inbox;
+}
+
+/* The later one of two generations, of which tickets have 40 bits. */
+static uint64_t later(uint64_t one, uint64_t other)
+{
+    return ((one - other) & GENERATIONS) <= GENERATIONS / 2 ? one : other;
+}
+
+/* Generations begin at the time, or where an earlier owner of the same inbox stopped who was ahead
+ * of it: so a late reply to that one meets no ticket of ours. The time is for what an owner does
+ * that was taken for dead, and does not know it yet. */
+static void begin_generations(struct inbox *inbox)
+{
+    uint64_t now = (uint64_t)os->now_ns() / 1000;
+
+    for (uint32_t i = 0; i < TR_MAX_REQUESTS; i++) {
+        uint64_t last = shm_get(&inbox->tickets[i]);
+        uint64_t start = last ? later(now, TICKET_LAST(last) / TR_MAX_REQUESTS) : now;
+
+        atomic_init(&inbox->pending[i].word, start * GENERATION);
+    }
 }
 
 void inbox_free(struct inbox *inbox)
@@ -97,6 +114,7 @@ static int inbox_make(struct tr_arena *arena, struct inbox **out)
         inbox_free(inbox);
         return result;
     }
+    begin_generations(inbox);
     inbox->queue->ring.is_inbox = true;
     *out = inbox;
     return 0;
@@ -258,7 +276,7 @@ static bool seize(struct inbox *inbox, uint64_t ticket, uint64_t *word)
 static void answered(struct inbox *inbox, uint64_t ticket)
 {
     /* relaxed: such an answer may be left to a loan that needs memory. */
-    shm_store(shared_word(inbox, ticket), 0, memory_order_relaxed);
+    shm_store(shared_word(inbox, ticket), TICKET_OVER(ticket), memory_order_relaxed);
 }
 
 /* A message that came, and that nobody waits for. */

@@ -113,7 +113,8 @@ static bool open_reply(struct actor *me, uint64_t ticket)
     else if (ours)
         world.notes.maybe[ticket - 1]++; /* no reply: the server died */
     if (ours)
-        shm_store(word_of(ticket), 0, memory_order_relaxed); /* relaxed: as in inbox.c */
+        /* relaxed: as in inbox.c. */
+        shm_store(word_of(ticket), TICKET_OVER(ticket), memory_order_relaxed);
     slot_free(&me->peer, slot);
     me->slot = 0;
     return ours;

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "ipc/os.h"
 #include "src/arena.h"
 #include "src/request.h"
 #include "src/waitset.h"
@@ -647,6 +648,56 @@ static void a_request_answers_no_other(void **state)
     end(arena, queue, 4);
 }
 
+static int64_t stopped_ns;
+
+static int64_t stopped_clock(void)
+{
+    return stopped_ns;
+}
+
+static uint64_t ask_and_give_up(tr_arena *arena)
+{
+    tr_queue *queue = open_queue(arena);
+    uint64_t ticket = 0;
+
+    for (int i = 0; i < 5; i++) {
+        ticket = ask(queue, i);
+        assert_ok(tr_request_cancel(arena, ticket));
+    }
+    tr_queue_close(queue);
+    return ticket;
+}
+
+/* An owner of the entry that comes later, and that had more requests than the clock has
+ * microseconds. */
+static void tickets_go_on_from_owner_to_owner(void **state)
+{
+    static struct os_calls fake;
+    tr_arena *arena = make_arena(8, 0), *other;
+    const int fd = arena_known(arena)->view.lock_fd;
+    uint64_t last = 0;
+    (void)state;
+
+    fake = os_kernel;
+    fake.now_ns = stopped_clock;
+    stopped_ns = os_kernel.now_ns();
+    for (int owner = 0; owner < 3; owner++) {
+        uint64_t ticket;
+
+        os = &fake;
+        assert_ok(tr_arena_attach_fd(&other, fd));
+        assert_int_equal(arena_known(other)->peer.who, 1);
+        ticket = ask_and_give_up(other);
+        tr_arena_close(other);
+        os = &os_kernel;
+        if (owner > 0) /* tickets have 50 bits, and come again after the last */
+            assert_in_range((ticket - last) & ((UINT64_C(1) << 50) - 1), 1,
+                            UINT64_C(1) << 49);
+        last = ticket;
+    }
+    tr_arena_close(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -669,6 +720,7 @@ int main(void)
         cmocka_unit_test(a_reply_that_is_taken_at_once_is_not_stale),
         cmocka_unit_test(who_waits_for_ever_gets_a_late_reply),
         cmocka_unit_test(a_request_answers_no_other),
+        cmocka_unit_test(tickets_go_on_from_owner_to_owner),
     };
 
     waitset_slice_ns = INT64_C(3600) * 1000000000;
