@@ -11,6 +11,29 @@ void (*owned_hook)(const char *sentence);
 static const char *const states[] = {"free",     "loaned", "queued",  "received",
                                      "orphaned", "shared", "retired", "on its way"};
 
+static void tell(const char *sentence)
+{
+    if (owned_hook) {
+        owned_hook(sentence);
+        return;
+    }
+    fprintf(stderr, "tensoring: %s\n", sentence);
+    abort();
+}
+
+void owned_once(bool once, uint32_t slot, const char *site)
+{
+    char sentence[256];
+
+    if (once)
+        return;
+    snprintf(sentence, sizeof(sentence),
+             "%s: slot %u is handed on by another thread, too: no other may be using a "
+             "message that is sent, published or put",
+             site, slot);
+    tell(sentence);
+}
+
 static void broken(const struct peer *me, const struct slot_record *record, uint64_t word,
                    const char *site)
 {
@@ -21,12 +44,7 @@ static void broken(const struct peer *me, const struct slot_record *record, uint
              "(incarnation %u) would write into what is not its own",
              site, (long)(record - view_record(me->view, 0)), states[SLOT_STATE(word)],
              SLOT_WHO(word), SLOT_INC(word), me->who, me->inc & 0xfff);
-    if (owned_hook) {
-        owned_hook(sentence);
-        return;
-    }
-    fprintf(stderr, "tensoring: %s\n", sentence);
-    abort();
+    tell(sentence);
 }
 
 void owned_held(const struct peer *me, const struct slot_record *record, const char *site)

@@ -21,12 +21,16 @@ void owned_held(const struct peer *me, const struct slot_record *record,
 void owned_mine(const struct peer *me, const struct slot_record *record,
                 enum slot_state state, const char *site);
 
+/* Of threads that hand on a slot this one is the only one. */
+void owned_once(bool once, uint32_t slot, const char *site);
+
 #define OWNED_TEXT_(x) #x
 #define OWNED_TEXT(x)  OWNED_TEXT_(x)
 #define OWNED_SITE     __FILE__ ":" OWNED_TEXT(__LINE__)
 
 #define ASSERT_HELD(me, record)        owned_held(me, record, OWNED_SITE)
 #define ASSERT_MINE(me, record, state) owned_mine(me, record, state, OWNED_SITE)
+#define ASSERT_ONCE(once, slot)        owned_once(once, slot, OWNED_SITE)
 
 #else
 

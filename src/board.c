@@ -152,7 +152,7 @@ static int put(tr_board *handle, const char *key, tr_message *given, uint64_t ex
     arena_pulse(board->arena);
     message_stamp(message, true);
     /* Once the message is out, its slot may be loaned again by another thread at once. */
-    message_end(message, given);
+    message_hand_on(message, given);
     result = board_put(&board->table, &board->arena->peer, entry, message->slot, &now);
     if (version)
         *version = now;

@@ -170,7 +170,7 @@ int tr_broadcast_publish(tr_broadcast *handle, tr_message *given, int64_t timeou
     message_stamp(message, broadcast->stamp);
     publishing.slot = message->slot;
     /* Once the message is out, its slot may be loaned again by another thread at once. */
-    message_end(message, given);
+    message_hand_on(message, given);
     result = try_publish(&publishing);
     if (result == -EAGAIN && timeout_ns != 0)
         result = wait_for(&broadcast->arena->peer, &broadcast->ring.channel->room,

@@ -104,6 +104,15 @@ static inline bool message_claim(struct message *message, const tr_message *give
            message_handle(message) == given;
 }
 
+/* Before it is sent, published or put. Two threads that do this at once are their user's error:
+ * test builds end the process by it, a release has no time to look. */
+#ifdef TR_ASSERTS
+#define message_hand_on(message, given) \
+    ASSERT_ONCE(message_claim(message, given), (message)->slot)
+#else
+#define message_hand_on(message, given) message_end(message, given)
+#endif
+
 /* The call that was to hand it on has failed: it is ours, under another word. */
 void message_keep(struct message *message);
 

@@ -254,7 +254,7 @@ PATH int send_checked(struct tr_queue *queue, struct message *message,
     arena_pulse(queue->arena);
     message_stamp(message, queue->stamp);
     /* Once the message is out, a receiver among our threads uses the same object. */
-    message_end(message, given);
+    message_hand_on(message, given);
     result = send_once(queue, message->slot);
     return LIKELY(result == 0) ? 0 : send_slowly(queue, message, timeout_ns, result);
 }

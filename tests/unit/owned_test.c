@@ -112,6 +112,29 @@ static void do_describe(void)
     (void)!message_respec(message, &spec, 1);
 }
 
+static void send(void)
+{
+    (void)!queue_send(queue_known(queue), message_handle(message), TR_NOWAIT);
+}
+
+/* Another thread, which has looked at the handle before, sends the message while we do. */
+static void send_too(const char *site, const void *at, enum shm_kind kind)
+{
+    (void)site;
+    (void)at;
+    (void)kind;
+    if (message_known(message_handle(message)))
+        return;
+    shm_step_hook = NULL;
+    send();
+}
+
+static void do_send_twice(void)
+{
+    shm_step_hook = send_too;
+    send();
+}
+
 static void do_nothing(void)
 {
     slot_free(&arena_known(arena)->peer, message->slot);
@@ -169,6 +192,7 @@ static void it_ends_before_it_writes(void **state)
     expect_end(do_free, "slot 0 is loaned, by participant 1 (incarnation 1): "
                         "participant 0 (incarnation 1) would write into what is not "
                         "its own");
+    expect_end(do_send_twice, "slot 0 is handed on by another thread, too");
     expect_end(do_nothing, "");
 }
 
