@@ -78,8 +78,9 @@ void do_vanish(struct actor *me, const struct op *op)
 void do_quit(struct actor *me, const struct op *op)
 {
     do_vanish(me, op);
-    shm_put(&view_participant(&world.view, me->peer.who)->word,
-            participant_word(PARTICIPANT_FREE, me->peer.inc));
+    /* release: as E7, of the process that sweeps it. */
+    shm_store(&view_participant(&world.view, me->peer.who)->word,
+              participant_word(PARTICIPANT_FREE, me->peer.inc), memory_order_release);
 }
 
 void do_add(struct actor *me, const struct op *op)

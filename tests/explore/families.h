@@ -33,6 +33,7 @@ extern const struct family wakeup_family;
 extern const struct family doorbell_family;
 extern const struct family newcomer_family;
 extern const struct family weak_doorbell_family;
+extern const struct family weak_newcomer_family;
 /* Under C11's memory. */
 /* How many small programs there are, and of how many the outcomes are as they must be. */
 uint32_t litmus_count(void);
@@ -47,6 +48,7 @@ enum weak_family {
     WEAK_REQUEST,
     WEAK_MEMBERS,
     WEAK_DOORBELLS,
+    WEAK_NEWCOMERS,
     WEAK_FAMILIES
 };
 extern const struct family *const weak_families[WEAK_FAMILIES];

@@ -9,8 +9,7 @@
 #include "tests/explore/folder.h"
 #include "tests/explore/folder_calls.h"
 
-#define ENTRIES 4
-#define TRIES   6 /* of one that enters */
+#define TRIES 6 /* of one that enters */
 
 static tr_arena *arenas[ACTORS];
 
@@ -103,7 +102,7 @@ static int create(struct actor *me)
 
     options.classes = &class;
     options.class_count = 1;
-    options.max_participants = ENTRIES;
+    options.max_participants = world.scenario->capacity;
     options.max_channels = 1;
     options.ring_bytes = 4096;
     options.pins = 1;

@@ -6,8 +6,9 @@
 #include "tests/explore/scenario_words.h"
 
 /* clang-format off */
-#define NAMES   .slots = 1, .channels = 1, .capacity = 1, .elsewhere = &names_elsewhere, \
-                .killed = names_killed, .check = names_check
+#define NAMES_OF(entries) .slots = 1, .channels = 1, .capacity = (entries), \
+                .elsewhere = &names_elsewhere, .killed = names_killed, .check = names_check
+#define NAMES   NAMES_OF(4)
 #define CRASHED {CREATE, DIE}, /* before all else: an arena whose only user has died */
 #define LEFT    {CREATE, CLOSE_OWN, END}, /* or has left it in order */
 #define OWNED   {CREATE, CLOSE_OWN, END}, /* or leaves it meanwhile */
@@ -64,6 +65,11 @@ static const struct scenario names[] = {
     {.name = "create, unlink, create; attach, kill 1", NAMES, .kills = 1, .last = BIT(2),
      .immortal = BIT(2),
      .programs = {{CREATE, UNLINK, CLOSE_OWN, CREATE, END}, {ATTACH, END}, AFTER}},
+    {.name = "entries of the dead, attach and sweep", NAMES_OF(1), .first = 2, .last = BIT(3),
+     .programs = {CRASHED {ATTACH, CLOSE_OWN, END}, {SWEEP, END}, AFTER}},
+    {.name = "entries of the dead, 2 attach, kill 1", NAMES_OF(2), .first = 2, .kills = 1,
+     .last = BIT(3), .immortal = BIT(3),
+     .programs = {CRASHED {ATTACH, CLOSE_OWN, END}, {ATTACH, CLOSE_OWN, END}, AFTER}},
 };
 /* clang-format on */
 

@@ -164,6 +164,7 @@ const struct family *const weak_families[WEAK_FAMILIES] = {
     WEAK_FAMILY("queue", queues),    WEAK_FAMILY("broadcast", broadcasts),
     WEAK_FAMILY("board", boards),    WEAK_FAMILY("request", requests),
     WEAK_FAMILY("members", members), &weak_doorbell_family,
+    &weak_newcomer_family,
 };
 
 const struct scenario *family_scenario(const struct family *family, uint32_t i)
