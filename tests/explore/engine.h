@@ -83,8 +83,9 @@ struct scenario {
     uint32_t absent;   /* bit set: no participants at the start */
     uint32_t spare;    /* entries of channels that are not made yet */
     uint8_t thread_of
-        [ACTORS];   /* the actor whose process it is a thread of, + 1; 0: its own */
-    uint32_t lags;  /* not 0: memory is C11's, see memory.h; old values in a run */
+        [ACTORS];     /* the actor whose process it is a thread of, + 1; 0: its own */
+    uint32_t lags;    /* not 0: memory is C11's, see memory.h; old values in a run */
+    uint32_t no_proc; /* bit set: they have no /proc, hence the lesser lock of life.h */
     uint32_t first; /* the first actor does so many operations before all others begin */
     const struct elsewhere *elsewhere; /* NULL: all are in one arena, world.view */
     struct op programs[ACTORS][OPS];

@@ -17,7 +17,7 @@
 #define LOCKS        24
 #define HEAPS        16 /* private pages of all */
 #define FD_BASE      1000
-#define PID_BASE     5000
+#define PID_MOST     (1 << 22)
 #define NAME_PATH    SEGMENT_DIRECTORY "/" SEGMENT_PREFIX FOLDER_NAME
 
 struct file {
@@ -26,10 +26,11 @@ struct file {
     bool there;
 };
 
-/* Of these 0 is none. */
+/* Of these 0 is none. The owner is a description, or a process. */
 struct lock {
-    uint32_t description, byte;
+    uint32_t owner, file, byte;
 };
+#define OWNER_PROCESS (DESCRIPTIONS + 1)
 struct mapping {
     uint8_t description;
     bool page; /* one that nobody looks into */
@@ -55,6 +56,9 @@ static uint8_t bytes[FOLDER_FILES][FILE_BYTES] __attribute__((aligned(PAGE)));
 static uint8_t pages[ACTORS][MAPS][8]; /* addresses of mappings of one page */
 static uint8_t heaps[HEAPS][PAGE] __attribute__((aligned(PAGE)));
 
+/* Pids are others in each run: what a process has in variables of its own stays from the last. */
+static uint32_t pid_base;
+
 static struct actor *actor(void)
 {
     return engine_elsewhere();
@@ -68,6 +72,7 @@ static struct process *process(void)
 void folder_start(void)
 {
     memset(&folder, 0, sizeof(folder));
+    pid_base = (pid_base + ACTORS) % PID_MOST + ACTORS;
 }
 
 /* -- files and descriptions ------------------------------------------------------------- */
@@ -111,13 +116,34 @@ static bool used(uint8_t description)
     return so;
 }
 
-static void unlock_all(uint8_t description)
+/* @p file: 0 stands for all. */
+static bool is_of(const struct lock *lock, uint32_t owner, uint32_t file)
+{
+    return lock->owner == owner && (!file || lock->file == file);
+}
+
+static void unlock_all(uint32_t owner, uint32_t file)
 {
     for (uint32_t i = 0; i < LOCKS; i++)
-        if (folder.locks[i].description == description) {
+        if (is_of(&folder.locks[i], owner, file)) {
             folder.locks[i] = (struct lock){0};
             engine_changed();
         }
+}
+
+/* Whether others see that it goes. */
+static bool has_locks(uint32_t owner, uint32_t file)
+{
+    bool so = false;
+
+    for (uint32_t i = 0; i < LOCKS; i++)
+        so |= is_of(&folder.locks[i], owner, file);
+    return so;
+}
+
+static uint32_t owner_of(const struct actor *who)
+{
+    return OWNER_PROCESS + who->index;
 }
 
 /* A descriptor or a mapping of it is gone. */
@@ -127,19 +153,9 @@ static void let_go(uint8_t description)
 
     if (used(description))
         return;
-    unlock_all(description);
+    unlock_all(description, 0);
     folder.file_of[description - 1] = 0;
     drop_if_gone(file);
-}
-
-/* Whether others see that it goes. */
-static bool has_locks(uint8_t description)
-{
-    bool so = false;
-
-    for (uint32_t i = 0; i < LOCKS; i++)
-        so |= folder.locks[i].description == description;
-    return so;
 }
 
 static int add_fd(uint32_t file)
@@ -191,7 +207,7 @@ int folder_open(const char *path, int flags)
 {
     static const char self[] = "/proc/self/fd/";
 
-    if (strncmp(path, self, sizeof(self) - 1) == 0)
+    if (strncmp(path, self, sizeof(self) - 1) == 0 && folder_proc())
         return add_fd(file_of(atoi(path + sizeof(self) - 1)));
     if ((flags & O_TMPFILE) == O_TMPFILE)
         return new_file();
@@ -201,8 +217,10 @@ int folder_open(const char *path, int flags)
 int folder_close(int fd)
 {
     uint8_t description = description_of(fd);
+    uint32_t file = folder.file_of[description - 1], owner = owner_of(actor());
 
-    engine_call("close", has_locks(description));
+    engine_call("close", has_locks(description, 0) || has_locks(owner, file));
+    unlock_all(owner, file);
     process()->fds[fd - FD_BASE] = 0;
     let_go(description);
     return 0;
@@ -354,9 +372,9 @@ static struct lock *find_lock(uint32_t file, uint32_t byte)
     for (uint32_t i = 0; i < LOCKS; i++) {
         struct lock *lock = &folder.locks[i];
 
-        if (!lock->description)
+        if (!lock->owner)
             spare = spare ? spare : lock;
-        else if (lock->byte == byte && folder.file_of[lock->description - 1] == file + 1)
+        else if (lock->byte == byte && lock->file == file + 1)
             return lock;
     }
     if (!spare)
@@ -364,18 +382,18 @@ static struct lock *find_lock(uint32_t file, uint32_t byte)
     return spare;
 }
 
-int folder_lock(int fd, short type, uint32_t byte)
+int folder_lock(int fd, short type, uint32_t byte, bool record)
 {
-    uint8_t description = description_of(fd);
+    uint32_t owner = record ? owner_of(actor()) : description_of(fd);
     struct lock *lock = find_lock(file_of(fd), byte);
 
-    if (lock->description && lock->description != description)
+    if (lock->owner && lock->owner != owner)
         return type == F_UNLCK ? 0 : -EAGAIN;
     if (type == F_UNLCK) {
         *lock = (struct lock){0};
         engine_changed();
     } else {
-        *lock = (struct lock){description, byte};
+        *lock = (struct lock){owner, file_of(fd) + 1, byte};
     }
     return 0;
 }
@@ -384,7 +402,7 @@ bool folder_locked(int fd, uint32_t byte)
 {
     const struct lock *lock = find_lock(file_of(fd), byte);
 
-    return lock->description && lock->description != description_of(fd);
+    return lock->owner && lock->owner != description_of(fd);
 }
 
 /* -- memory ----------------------------------------------------------------------------- */
@@ -445,7 +463,7 @@ int folder_unmap(void *at)
     }
     map = mapping_at(at);
     description = map->description;
-    engine_call("munmap", has_locks(description));
+    engine_call("munmap", has_locks(description, 0));
     *map = (struct mapping){0};
     let_go(description);
     return 0;
@@ -478,14 +496,19 @@ long folder_write(int fd, const void *from, uint64_t size, uint64_t at)
 
 /* -- processes -------------------------------------------------------------------------- */
 
+bool folder_proc(void)
+{
+    return !(world.scenario->no_proc >> actor()->index & 1);
+}
+
 int folder_pid(const struct actor *who)
 {
-    return PID_BASE + (int)who->index;
+    return (int)(pid_base + who->index);
 }
 
 bool folder_lives(int pid)
 {
-    uint32_t i = (uint32_t)(pid - PID_BASE);
+    uint32_t i = (uint32_t)pid - pid_base;
 
     return i < world.actor_count && world.actors[i].status != DEAD;
 }
@@ -496,6 +519,7 @@ void folder_killed(struct actor *who)
     struct process last = *dead;
 
     *dead = (struct process){0};
+    unlock_all(owner_of(who), 0);
     for (uint32_t i = 0; i < FDS; i++)
         if (last.fds[i] && folder.file_of[last.fds[i] - 1])
             let_go(last.fds[i]);
@@ -543,9 +567,14 @@ static uint64_t hash_file(uint64_t hash, uint32_t file)
     /* relaxed: one thread. */
     hash = engine_mix(hash, atomic_load_explicit(&control->magic, memory_order_relaxed));
     hash = engine_mix(hash, word_at(bytes[file] + ADMISSION_AT));
-    for (uint32_t i = 0; i < control->participant_count; i++)
-        for (uint32_t w = 0; w < 2; w++) /* its word, its pid */
-            hash = engine_mix(hash, word_at((const uint8_t *)entry_of(file, i) + 8 * w));
+    for (uint32_t i = 0; i < control->participant_count; i++) {
+        const struct participant *entry = entry_of(file, i);
+
+        hash = engine_mix(hash, word_at(entry));
+        /* relaxed: one thread. */
+        hash = engine_mix(hash, atomic_load_explicit(&entry->pid, memory_order_relaxed) -
+                                    pid_base);
+    }
     return hash;
 }
 

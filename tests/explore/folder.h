@@ -38,6 +38,9 @@ struct past folder_past(uint32_t file);
 #define HAND_ABSENT  2u
 void folder_look(struct actor *me); /* it begins */
 
+/* Whether the actor that runs has a /proc. */
+bool folder_proc(void);
+
 /* The calls, of the actor that runs. -errno on failure. */
 bool folder_owns(int fd);
 bool folder_maps(const void *at);
@@ -48,8 +51,9 @@ int folder_stat_path(const char *path, struct stat *st);
 int folder_resize(int fd, uint64_t bytes);
 int folder_link(int fd);
 int folder_unlink(const char *path);
-int folder_lock(int fd, short type, uint32_t byte);
-bool folder_locked(int fd, uint32_t byte); /* by somebody else */
+/* @p record: a lock of the process, which any close of the file drops; not one of the description. */
+int folder_lock(int fd, short type, uint32_t byte, bool record);
+bool folder_locked(int fd, uint32_t byte); /* by another description, or by a process */
 void *folder_map(int fd, bool page);       /* NULL: no room */
 void *folder_map_private(void);
 int folder_unmap(void *at);

@@ -93,15 +93,20 @@ WRAP(int, stat, const char *path, struct stat *st)
     if (!modelled())
         return __real_stat(path, st);
     *st = (struct stat){.st_ino = 1};
-    return 0;
+    return folder_proc() ? 0 : -1;
 }
 
 WRAP(int, linkat, int from_fd, const char *from, int to_fd, const char *to, int flags)
 {
     if (!modelled())
         return __real_linkat(from_fd, from, to_fd, to, flags);
+    if (*from && !folder_proc()) {
+        errno = ENOENT;
+        return -1;
+    }
     engine_call("linkat", true);
-    return (int)engine_answer(folder_link(atoi(from + strlen("/proc/self/fd/"))));
+    return (int)engine_answer(
+        folder_link(*from ? atoi(from + strlen("/proc/self/fd/")) : from_fd));
 }
 
 WRAP(int, unlink, const char *path)
@@ -124,9 +129,10 @@ int __wrap_fcntl(int fd, int command, ...)
     va_end(more);
     if (!modelled())
         return __real_fcntl(fd, command, lock);
-    if (command == F_OFD_SETLK) {
+    if (command == F_OFD_SETLK || command == F_SETLK) {
         engine_call(lock->l_type == F_UNLCK ? "unlock" : "lock", true);
-        return (int)engine_answer(folder_lock(fd, lock->l_type, (uint32_t)lock->l_start));
+        return (int)engine_answer(
+            folder_lock(fd, lock->l_type, (uint32_t)lock->l_start, command == F_SETLK));
     }
     if (command != F_OFD_GETLK)
         engine_fail("a call of fcntl() that the model does not know");

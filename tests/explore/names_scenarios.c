@@ -70,6 +70,17 @@ static const struct scenario names[] = {
     {.name = "entries of the dead, 2 attach, kill 1", NAMES_OF(2), .first = 2, .kills = 1,
      .last = BIT(3), .immortal = BIT(3),
      .programs = {CRASHED {ATTACH, CLOSE_OWN, END}, {ATTACH, CLOSE_OWN, END}, AFTER}},
+    {.name = "no /proc: 2 creators", NAMES, .no_proc = BIT(0) | BIT(1), .last = BIT(2),
+     .programs = {{CREATE, END}, {CREATE, END}, AFTER}},
+    {.name = "no /proc: crashed, attach and sweep, kill 1", NAMES, .no_proc = 15, .first = 2,
+     .kills = 1, .last = BIT(3), .immortal = BIT(3),
+     .programs = {CRASHED {ATTACH, END}, {SWEEP, END}, AFTER}},
+    {.name = "no /proc: enter, leave and sweep, 2 of them", NAMES, .no_proc = BIT(0),
+     .last = BIT(2),
+     .programs = {{ENTER, SWEEP, CLOSE_OWN, END}, {ENTER, SWEEP, CLOSE_OWN, END}, AFTER}},
+    {.name = "no /proc: unlink, sweep and create", NAMES, .no_proc = 15, .first = 2,
+     .last = BIT(4),
+     .programs = {LEFT {UNLINK, END}, {SWEEP, END}, {CREATE, END}, AFTER}},
 };
 /* clang-format on */
 
