@@ -131,6 +131,18 @@ def test_sparse_indices(
     refused(queue, kind, head(layout, f"{layout}_array", [2, 2]), *arrays, match=match)
 
 
+@pytest.mark.parametrize("dtype", ["i4", "i8"])
+def test_order_is_looked_at_across_blocks(queue: tr.ArenaQueue, dtype: str) -> None:
+    """Indices are copied and looked at in blocks of 4096 bytes."""
+    pytest.importorskip("scipy.sparse")
+    kind, shape = "application/x-sparse", head("csr", "csr_matrix", [3000, 1])
+    for at in (511, 512, 513, 1023, 1024, 1025):
+        ends = np.zeros(3001, dtype)
+        ends[at - 1] = ends[-1] = 1
+        parts = np.ones(1), np.zeros(1, dtype), ends
+        refused(queue, kind, shape, *parts, match="indptr goes down")
+
+
 def test_bsr_blocks(queue: tr.ArenaQueue) -> None:
     pytest.importorskip("scipy.sparse")
     data = np.ones((1, 2, 2))
