@@ -61,6 +61,13 @@ static bool limit_of(__rlimit_resource_t what, uint64_t *limit)
     return true;
 }
 
+bool limits_may_write(uint64_t end)
+{
+    uint64_t limit;
+
+    return !limit_of(RLIMIT_FSIZE, &limit) || end <= limit;
+}
+
 bool limits_file(int fd, bool named, uint64_t bytes, uint64_t file_bytes,
                  uint64_t mapped_bytes, struct shortage *shortage)
 {

@@ -28,6 +28,10 @@ struct shortage {
 bool limits_file(int fd, bool named, uint64_t bytes, uint64_t file_bytes,
                  uint64_t mapped_bytes, struct shortage *shortage);
 
+/* Whether a file may be written up to @p end. Beyond the limit that is a signal, also where the
+ * file is long enough. */
+bool limits_may_write(uint64_t end);
+
 /* Whether the machine and the memory cgroups have @p bytes. What they would give up at once
  * (page cache) counts as free. @p root is put before every path, "" for the real system. */
 bool limits_memory(const char *root, uint64_t bytes, struct shortage *shortage);

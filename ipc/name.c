@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ipc/limits.h"
 #include "ipc/mutant.h"
 #include "ipc/peek.h"
 
@@ -62,7 +63,7 @@ static bool is_arena(int fd, const struct stat *file)
 
 static void sign(int fd, const struct stat *file, uint64_t pid)
 {
-    if (is_arena(fd, file))
+    if (is_arena(fd, file) && limits_may_write(NAMER_AT + sizeof(pid)))
         (void)!pwrite(fd, &pid, sizeof(pid), (off_t)NAMER_AT);
 }
 

@@ -69,6 +69,8 @@ static int translate(int code)
     case -ELOOP:
     case -EROFS:
         return TR_EACCES;
+    case -EBADMSG: /* a peer has written nonsense */
+        return TR_ECORRUPT;
     case -EOWNERDEAD: /* our own entry: others took us for dead */
         return TR_EABANDONED;
     case -EFBIG:

@@ -304,11 +304,13 @@ static void deliver(struct inbox *inbox, uint64_t ticket, uint32_t slot)
     tell(inbox);
 }
 
-/* One message out of the inbox. 0, -EAGAIN. */
+/* One message out of the inbox. 0, -EAGAIN, -EBADMSG: somebody has closed it, which no call does. */
 static int pull(struct inbox *inbox, uint32_t *slot, uint64_t *ticket)
 {
     int result = ring_take(&inbox->queue->ring, &inbox->arena->peer, slot);
 
+    if (result == -ESHUTDOWN)
+        return -EBADMSG;
     if (result == 0)
         *ticket = ROUTE_TICKET(
             shm_get(&view_record(&inbox->arena->view, *slot)->reply_to));

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ipc/beyond.h"
+#include "ipc/limits.h"
 #include "src/error.h"
 #include "src/options.h"
 #include "src/plan_inner.h"
@@ -61,7 +62,8 @@ static int marked_xml(const tr_plan *plan)
     mark(topology, plan);
     if (!hwloc_topology_export_xmlbuffer(topology, &xml, &length, 0)) {
         fd = beyond_standard(memfd_create("tensoring-plan", MFD_CLOEXEC));
-        if (fd >= 0 && write(fd, xml, (size_t)length - 1) != length - 1) {
+        if (fd >= 0 && (!limits_may_write((uint64_t)length) ||
+                        write(fd, xml, (size_t)length - 1) != length - 1)) {
             close(fd);
             fd = -1;
         }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import itertools
 import os
 import threading
@@ -18,7 +19,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, Self
 
 from tensoring import _core
-from tensoring._errors import CODES, Closed, Full, Lagged, make_error
+from tensoring._errors import CODES, Closed, Error, Full, Lagged, make_error
 
 if TYPE_CHECKING:
     from tensoring._arena import Arena, ArenaQueue
@@ -149,7 +150,8 @@ class Hub(_core.WaitSet):
         self.idle.discard(door)
         if self.doors.pop(door.token, None):
             del self.of[door.what, door.want]
-            self._remove(door.token)
+            with contextlib.suppress(Error):  # the next look tells
+                self._remove(door.token)
 
     def drop(self, what: Any) -> None:
         """It was closed: whoever waits for it finds that out."""
@@ -166,6 +168,21 @@ class Hub(_core.WaitSet):
         if self.closed:
             self.close()
             return
+        told: list[tuple[_Waiter, Any]] = []
+        try:
+            self.see(told)
+        except Error as error:
+            for waiter, result in told:
+                waiter.set_result(result)
+            self.end(error)
+            return
+        for waiter, result in told[:-1]:
+            waiter.set_result(result)
+        if told:
+            told[-1][0].go_on(told[-1][1])
+
+    def see(self, told: list[tuple[_Waiter, Any]]) -> None:
+        """Who is to go on, and with what."""
         if len(self.idle) == len(self.doors) and not self.poor:
             self.rest()
             return
@@ -173,7 +190,6 @@ class Hub(_core.WaitSet):
             self.shut(next(iter(self.idle)))
         events = self._wait(0)
         self.armed = not events
-        told: list[tuple[_Waiter, Any]] = []
         for token, _ in events:
             door = self.doors[token]
             if door.what is None:
@@ -184,10 +200,6 @@ class Hub(_core.WaitSet):
                 self.idle.add(door)
         told += [(waiter, None) for waiter in self.poor if not waiter.done()]
         self.poor.clear()
-        for waiter, result in told[:-1]:
-            waiter.set_result(result)
-        if told:
-            told[-1][0].go_on(told[-1][1])
 
     def rest(self) -> None:
         """Nobody waits. Unless it is armed, senders pass us by."""
@@ -206,23 +218,30 @@ class Hub(_core.WaitSet):
         elif loop is not asyncio._get_running_loop() and loop.is_running():
             loop.call_soon_threadsafe(self.close)
         else:
-            waiters = [waiter for door in self.doors.values() for waiter in door.waiters]
-            self.rest()
-            for waiter in [*waiters, *self.poor]:
-                if not waiter.done():
+            self.end(None)
+
+    def end(self, error: Error | None) -> None:
+        """In the loop's thread. Whoever waits is told why: the arena is being closed, or
+        it has come to harm, or was taken for dead. Who waits next gets another hub."""
+        waiters = [waiter for door in self.doors.values() for waiter in door.waiters]
+        self.rest()
+        for waiter in [*waiters, *self.poor]:
+            if not waiter.done():
+                if error is None:
                     waiter.set_result(None)
-            ended = (
-                True,
-                make_error(CODES["TR_ECLOSED"], "the arena was closed", "call"),
-            )
-            for call in self.calls.values():
-                if not call.done():
-                    call.set_result(ended)
-            super().close()
-            # Waiters know their loop: it must not live as long as the arena object does.
-            for known in (self.doors, self.of, self.idle, self.calls, self.poor):
-                known.clear()
-            self.hubs.pop(loop, None)
+                else:
+                    waiter.set_exception(copy.copy(error))  # each has a traceback
+        why = error or make_error(CODES["TR_ECLOSED"], "the arena was closed", "call")
+        for call in self.calls.values():
+            if not call.done():
+                call.set_result((True, copy.copy(why)))
+        super().close()
+        # Waiters know their loop: it must not live as long as the arena object does.
+        for known in (self.doors, self.of, self.idle, self.calls, self.poor):
+            known.clear()
+        loop = self.loop()
+        if loop is not None and self.hubs.get(loop) is self:
+            del self.hubs[loop]
 
     # ---- calls
 
@@ -245,7 +264,8 @@ class Hub(_core.WaitSet):
         with _lock:
             if self.calls.pop(ticket, None) is not None and not self.closed:
                 self.late = True
-                self._cancel(ticket)
+                with contextlib.suppress(Error):  # the next look tells
+                    self._cancel(ticket)
 
     def take_replies(self, told: list[tuple[_Waiter, Any]]) -> None:
         with _lock:

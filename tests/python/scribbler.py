@@ -3,13 +3,14 @@
 
     python scribbler.py SECONDS [SEED]
 
-Each round has an arena, two victims and a scribbler. A victim uses queues, broadcasts,
-boards, services, statistics and reaps, each call with a time limit. It gets values or an
-error of the library; it is not ended by a signal, and no call takes much longer than its
+Each round has an arena, two victims and a scribbler; one victim has an event loop. It
+uses queues, broadcasts, boards, services, statistics and reaps, each call with a time
+limit. It gets values or an error of the library; it is not ended by a signal, and no call takes much longer than its
 time. Anything else is a finding, and the exit code is 1."""
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import contextlib
 import itertools
@@ -118,13 +119,70 @@ class Victim:
                 self.one(name, limit, call)
 
 
-def victim(arena: tr.Arena, end: float, seed: int, report: int) -> None:
+class LoopVictim(Victim):
+    """Does some of it in an event loop, many things at once."""
+
+    def __init__(self, arena: tr.Arena, seed: int) -> None:
+        super().__init__(arena, seed)
+        self.complaints: collections.Counter[str] = collections.Counter()
+
+    def complain(self, loop: object, context: dict[str, Any]) -> None:
+        self.complaints[f"{context['message']}: {context.get('exception')!r}"] += 1
+
+    async def within(self, name: str, limit: float, call: Callable[[], Any]) -> None:
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(limit):
+                await call()
+            self.done[name] += 1
+        except (tr.Error, MemoryError, TimeoutError) as error:
+            self.failed[f"{name}: {type(error).__name__}"] += 1
+        took = time.monotonic() - begun
+        if took > limit + LATE:
+            raise RuntimeError(f"{name} took {took:.1f} s of {limit} s")
+
+    async def again(self, end: float, *what: Any) -> None:
+        while time.monotonic() < end:
+            await self.within(*what)
+            await asyncio.sleep(0)
+
+    async def others(self, end: float) -> None:
+        """What has no form for loops."""
+        while time.monotonic() < end:
+            for name, limit, call in self.calls():
+                if name not in ("receive", "follow", "wait", "call"):
+                    self.one(name, limit, call)
+                await asyncio.sleep(0)
+
+    async def main(self, end: float) -> None:
+        asyncio.get_running_loop().set_exception_handler(self.complain)
+        x, service = np.arange(100.0), self.service
+        things = [
+            ("receive async", 0.1, self.queue.receive_async),
+            ("follow async", 0.1, self.reader.receive_async),
+            ("call async", 0.3, lambda: service.call_async(x, timeout=0.2)),
+            ("call dict", 0.3, lambda: service.call_async({"a": x}, timeout=0.1)),
+            ("call tree", 0.3, lambda: service.call_async([1, {"z": x}], timeout=0.1)),
+            ("serve async", 0.2, lambda: service.serve_async(lambda found: found)),
+        ]
+        tasks = [self.again(end, *thing) for thing in things]
+        await asyncio.gather(self.others(end), *tasks)
+
+    def live(self, end: float) -> None:
+        asyncio.run(self.main(end))
+        if self.complaints:
+            raise RuntimeError(f"the loop complains: {self.complaints.most_common(3)}")
+
+
+def victim(
+    kind: type[Victim], arena: tr.Arena, end: float, seed: int, report: int
+) -> None:
     """In a process of its own: says what it did, or what broke."""
     found: Victim | None = None
     said = "nothing could be opened"
     try:
         with contextlib.suppress(tr.Error):
-            found = Victim(arena, seed)
+            found = kind(arena, seed)
         if found:
             found.live(end)
             said = f"done {dict(found.done)} failed {dict(found.failed.most_common(6))}"
@@ -147,7 +205,8 @@ def start(arena: tr.Arena, end: float, seed: int) -> dict[int, tuple[str, int]]:
                 select.select([], [], [], 0.2)
                 scribble(fd, total, end, seed)
                 os._exit(0)
-            victim(arena, end, seed + int(name[-1]), theirs)
+            kind = LoopVictim if name == "victim 1" else Victim
+            victim(kind, arena, end, seed + int(name[-1]), theirs)
         os.close(theirs)
         people[pid] = (name, mine)
     return people

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 
 #include "src/arena.h"
+#include "src/request.h"
 
-#define LONG (INT64_C(30) * 1000 * 1000 * 1000) /* ns: it hangs */
+#define SHORT 1000000                            /* ns */
+#define LONG  (INT64_C(30) * 1000 * 1000 * 1000) /* ns: it hangs */
 
 static tr_queue *open_queue(tr_arena *arena, tr_policy policy)
 {
@@ -396,6 +398,28 @@ static void a_dead_servers_request_is_redelivered(void **state)
     end(arena, queue, 8);
 }
 
+/* No call closes an inbox: somebody has written into memory that is not its own. */
+static void a_closed_inbox_is_an_error_that_has_a_code(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_queue *queue = open_queue(arena, TR_DROP);
+    tr_message *reply;
+    uint64_t ticket, ended;
+    (void)state;
+
+    assert_ok(tr_request_async(queue, loan_i64(arena, 1, 1), LONG, &ticket));
+    tr_queue_shutdown(handle_of(atomic_load(&arena_known(arena)->inbox)->queue));
+    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_ECORRUPT);
+    assert_int_equal(tr_reply_wait(arena, ticket, SHORT, &reply), TR_ECORRUPT);
+    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ended, &reply), TR_ECORRUPT);
+    assert_int_equal(tr_reply_next(arena, SHORT, &ended, &reply), TR_ECORRUPT);
+    assert_int_equal(ended, 0);
+    assert_int_equal(tr_request(queue, loan_i64(arena, 1, 1), SHORT, &reply),
+                     TR_ECORRUPT);
+    assert_ok(tr_request_cancel(arena, ticket));
+    end(arena, queue, 8);
+}
+
 static void requesters_are_told_of_a_death(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
@@ -617,6 +641,7 @@ int main(void)
         cmocka_unit_test(reuses_the_slot),
         cmocka_unit_test(only_requests_are_answered),
         cmocka_unit_test(a_dead_servers_request_is_redelivered),
+        cmocka_unit_test(a_closed_inbox_is_an_error_that_has_a_code),
         cmocka_unit_test(requesters_are_told_of_a_death),
         cmocka_unit_test(spoilt_requests_are_not_redelivered),
         cmocka_unit_test(replies_to_the_dead_are_thrown_away),

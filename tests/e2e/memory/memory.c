@@ -336,6 +336,26 @@ static void file_size_limit_of_a_lazy_one(void)
     expect("the limit is named", strstr(tr_error_detail(), "RLIMIT_FSIZE") != NULL);
 }
 
+/* A process that may write no file at all can take names away all the same. */
+static void no_file_at_all(void)
+{
+    tr_arena *arena;
+    uint32_t removed = 0;
+    tr_plan plan;
+
+    small_shm("size=8m");
+    expect_code("create", create(&arena, "one", 4096, 8, 0), 0);
+    tr_arena_close(arena);
+    expect_code("create", create(&arena, "two", 4096, 8, 0), 0);
+    tr_arena_close(arena);
+    expect_code("plan", tr_plan_create(&plan, 1, NULL), 0);
+    limit(RLIMIT_FSIZE, 0);
+    expect_code("sweep", tr_arena_sweep("one", &removed), 0);
+    expect("it is swept", removed == 1);
+    expect_code("unlink", tr_arena_unlink("two"), 0);
+    expect("a picture is no signal", tr_plan_svg(&plan, "/dev/shm/plan.svg") == TR_EIO);
+}
+
 int main(void)
 {
     static const struct check checks[] = {
@@ -347,6 +367,7 @@ int main(void)
         {"RLIMIT_MEMLOCK", locked_memory_limit},
         {"RLIMIT_AS", address_space_limit},
         {"a lazy arena under RLIMIT_FSIZE", file_size_limit_of_a_lazy_one},
+        {"RLIMIT_FSIZE of nothing", no_file_at_all},
         {"a memory cgroup", memory_cgroup},
         {"a lazy arena in a memory cgroup", lazy_in_a_memory_cgroup},
         {"a page cache that fills the memory cgroup", page_cache_is_no_obstacle},
