@@ -111,24 +111,18 @@ int tr_look_participants(const tr_look *given, tr_participant_stats *out, size_t
                          size_t *count)
 {
     const struct tr_look *handle = look_known(given);
-    int result = handle ? stats_room(out, capacity, count)
-                        : handle_fail(given, "stats", "look");
 
-    if (result == 0)
-        stats_participants(&handle->view, out, capacity, count);
-    return result;
+    return handle ? stats_participants(&handle->view, out, capacity, count)
+                  : handle_fail(given, "stats", "look");
 }
 
 int tr_look_channels(const tr_look *given, tr_channel_stats *out, size_t capacity,
                      size_t *count)
 {
     const struct tr_look *handle = look_known(given);
-    int result = handle ? stats_room(out, capacity, count)
-                        : handle_fail(given, "stats", "look");
 
-    if (result == 0)
-        stats_channels(&handle->view, out, capacity, count);
-    return result;
+    return handle ? stats_channels(&handle->view, out, capacity, count)
+                  : handle_fail(given, "stats", "look");
 }
 
 int tr_look_info(const tr_look *given, tr_arena_info *info)

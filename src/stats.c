@@ -160,16 +160,26 @@ static void read_channel(const struct view *view, uint32_t i, const struct tally
                                             : tally->shared;
 }
 
-void stats_channels(const struct view *view, tr_channel_stats *out, size_t capacity,
-                    size_t *count)
+int stats_room(const void *out, size_t capacity, const size_t *count)
+{
+    return count && (out || capacity == 0) ? 0
+                                           : null_fail("stats", count ? "out" : "count");
+}
+
+int stats_channels(const struct view *view, tr_channel_stats *out, size_t capacity,
+                   size_t *count)
 {
     struct tally tally[MAX_CHANNELS] = {{0}};
+    int result = stats_room(out, capacity, count);
 
+    if (result < 0)
+        return result;
     count_by_channel(view, tally);
     *count = 0;
     for (uint32_t i = 0; i < view->geo.channel_count && *count < capacity; i++)
         if (CHANNEL_STATE(channel_word(view, i)) == CHANNEL_READY)
             read_channel(view, i, &tally[i], &out[(*count)++]);
+    return 0;
 }
 
 void stats_info(const struct view *view, tr_arena_info *info)
@@ -186,12 +196,6 @@ void stats_info(const struct view *view, tr_arena_info *info)
     info->copy_routine = shm_get(&view_live(view)->copy_routine);
 }
 
-int stats_room(const void *out, size_t capacity, const size_t *count)
-{
-    return count && (out || capacity == 0) ? 0
-                                           : null_fail("stats", count ? "out" : "count");
-}
-
 int tr_stats_read(tr_arena *given, tr_stats *stats)
 {
     const struct tr_arena *arena = arena_known(given);
@@ -203,24 +207,18 @@ int tr_stats_participants(tr_arena *given, tr_participant_stats *out, size_t cap
                           size_t *count)
 {
     const struct tr_arena *arena = arena_known(given);
-    int result = arena ? stats_room(out, capacity, count)
-                       : handle_fail(given, "stats", "arena");
 
-    if (result == 0)
-        stats_participants(&arena->view, out, capacity, count);
-    return result;
+    return arena ? stats_participants(&arena->view, out, capacity, count)
+                 : handle_fail(given, "stats", "arena");
 }
 
 int tr_stats_channels(tr_arena *given, tr_channel_stats *out, size_t capacity,
                       size_t *count)
 {
     const struct tr_arena *arena = arena_known(given);
-    int result = arena ? stats_room(out, capacity, count)
-                       : handle_fail(given, "stats", "arena");
 
-    if (result == 0)
-        stats_channels(&arena->view, out, capacity, count);
-    return result;
+    return arena ? stats_channels(&arena->view, out, capacity, count)
+                 : handle_fail(given, "stats", "arena");
 }
 
 /* "ShmemPmdMapped" or "FilePmdMapped" of the mapping at @p base: /proc/self/smaps. */

@@ -17,10 +17,11 @@ void stats_info(const struct view *view, tr_arena_info *info);
 int stats_info_size(const tr_arena_info *info);
 int stats_room(const void *out, size_t capacity, const size_t *count);
 
-void stats_participants(const struct view *view, tr_participant_stats *out,
-                        size_t capacity, size_t *count);
-void stats_channels(const struct view *view, tr_channel_stats *out, size_t capacity,
-                    size_t *count);
+/* 0, TR_EINVAL. */
+int stats_participants(const struct view *view, tr_participant_stats *out,
+                       size_t capacity, size_t *count);
+int stats_channels(const struct view *view, tr_channel_stats *out, size_t capacity,
+                   size_t *count);
 
 /* The channel that a queued, orphaned or received slot lies in or came from, or that has a
  * shared one; geo.channel_count or more: none. */

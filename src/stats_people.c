@@ -160,11 +160,14 @@ static void read_participant(const struct view *view, uint32_t i,
     ask_proc(out);
 }
 
-void stats_participants(const struct view *view, tr_participant_stats *out,
-                        size_t capacity, size_t *count)
+int stats_participants(const struct view *view, tr_participant_stats *out,
+                       size_t capacity, size_t *count)
 {
-    int cancel = uncancel_begin();
+    int result = stats_room(out, capacity, count), cancel;
 
+    if (result < 0)
+        return result;
+    cancel = uncancel_begin();
     *count = 0;
     for (uint32_t i = 0; i < view->geo.participant_count && *count < capacity; i++)
         /* E4 acquire: as above. */
@@ -172,4 +175,5 @@ void stats_participants(const struct view *view, tr_participant_stats *out,
             PARTICIPANT_FREE)
             read_participant(view, i, &out[(*count)++]);
     uncancel_end(cancel);
+    return 0;
 }

@@ -211,7 +211,9 @@ TR_API TR_CHECK int tr_arena_sweep(const char *prefix, uint32_t *removed);
  */
 TR_API TR_CHECK int tr_arena_reap(tr_arena *arena, tr_reap_report *report);
 
-/** Give idle memory of a TR_ARENA_LAZY arena back to the system: slots that are free now.
+/** Give idle memory of a TR_ARENA_LAZY arena back to the system: slots that are free now. It has each
+ *  of them for a moment, one at a time: a tr_loan() with TR_NOWAIT that finds no other free then says
+ *  TR_EAGAIN, one with a timeout gets it.
  *  @param bytes how much; may be NULL
  *  @return 0, TR_ENOTSUP (not lazy).
  *  Threads: any. Syscalls: one a free slot. Crash: nothing is lost. */

@@ -209,19 +209,27 @@ static int look_for(const char *name, struct findings *found)
     return err;
 }
 
-static void stat_one(const struct place *place, void *context)
+/* One more arena of the report. NULL: nothing could be found, and that was said. */
+static const struct findings *find_for(struct report *report, const struct place *place)
 {
     static struct findings found;
-    struct report *report = context;
     int err = look_for(place->name, &found);
 
     report->count++;
     if (err)
         report->code |= complain_look(place->name, err);
-    else if (report->args->json)
-        show(report, stats_json(&found));
-    else
-        print_stats(&found);
+    return err ? NULL : &found;
+}
+
+static void stat_one(const struct place *place, void *context)
+{
+    struct report *report = context;
+    const struct findings *found = find_for(report, place);
+
+    if (found && report->args->json)
+        show(report, stats_json(found));
+    else if (found)
+        print_stats(found);
 }
 
 /* "12 s", "n/a" */
@@ -299,18 +307,13 @@ static cJSON *people_json(const struct findings *found)
 
 static void who_one(const struct place *place, void *context)
 {
-    static struct findings found;
     struct report *report = context;
-    int err = look_for(place->name, &found);
+    const struct findings *found = find_for(report, place);
 
-    report->count++;
-    if (err)
-        report->code |= complain_look(place->name, err);
-    else if (report->args->json)
-        show(report, people_json(&found));
-    else
-        for (size_t i = 0; i < found.people; i++)
-            print_person(&found.person[i]);
+    if (found && report->args->json)
+        show(report, people_json(found));
+    for (size_t i = 0; found && !report->args->json && i < found->people; i++)
+        print_person(&found->person[i]);
 }
 
 static void title(const struct place *place)

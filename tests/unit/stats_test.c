@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "support.h"
 
+/* One message each, from 0 on. */
+static void send_values(tr_queue *queue, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        assert_ok(tr_queue_send(queue, loan_i64(tr_queue_arena(queue), 1, i), TR_NOWAIT));
+}
+
 static void counts_slots_by_state(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
@@ -11,8 +18,7 @@ static void counts_slots_by_state(void **state)
 
     assert_ok(tr_queue_open(arena, "q", NULL, &queue));
     held = loan_i64(arena, 1, 1);
-    for (int64_t i = 0; i < 3; i++)
-        assert_ok(tr_queue_send(queue, loan_i64(arena, 1, i), TR_NOWAIT));
+    send_values(queue, 3);
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &received));
     stats = stats_of(arena);
     assert_int_equal(stats.slots, 8);
@@ -61,8 +67,7 @@ static void tells_how_deep_channels_are(void **state)
     (void)state;
 
     assert_ok(tr_queue_open(arena, "jobs", NULL, &queue));
-    for (int64_t i = 0; i < 5; i++)
-        assert_ok(tr_queue_send(queue, loan_i64(arena, 1, i), TR_NOWAIT));
+    send_values(queue, 5);
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
     tr_release(message);
     assert_ok(tr_stats_channels(arena, channels, 4, &count));
@@ -144,8 +149,7 @@ static void every_slot_is_somewhere(void **state)
     board = open_board(arena);
     assert_ok(tr_broadcast_open(arena, "news", NULL, &broadcast));
     held = loan_i64(arena, 1, 1);
-    for (int64_t i = 0; i < 3; i++)
-        assert_ok(tr_queue_send(queue, loan_i64(arena, 1, i), TR_NOWAIT));
+    send_values(queue, 3);
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &received));
     put(arena, board, "one");
     put(arena, board, "two");
@@ -207,8 +211,7 @@ static void orphans_are_depth(void **state)
     (void)state;
 
     assert_ok(tr_queue_open(arena, "q", NULL, &queue));
-    for (int64_t i = 0; i < 5; i++)
-        assert_ok(tr_queue_send(queue, loan_i64(arena, 1, i), TR_NOWAIT));
+    send_values(queue, 5);
     pid = fork();
     if (pid == 0) {
         for (int i = 0; i < 3; i++)
