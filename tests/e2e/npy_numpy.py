@@ -142,7 +142,7 @@ def check(
     else:  # bytes between the fields are not copied by NumPy
         assert np.array_equal(view, array), where
     if version is None:
-        line = f"encode {code} {bits} {lanes} {flags & F_ORDER} {ndim} "
+        line = f"encode {code} {bits} {lanes} {flags} {ndim} "
         line += "".join(f"{n} " for n in shape) + descr
         answer = driver.ask(line)
         assert answer[0] == "ok", f"{where}: {answer}"
