@@ -87,14 +87,15 @@ static int classes_from(PyObject *list, tr_slot_class classes[TR_MAX_CLASSES])
         return -1;
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        unsigned long long bytes, count;
+        uint64_t bytes, count;
         PyObject *pair = PyList_GetItem(list, i);
 
         if (!PyTuple_Check(pair)) {
             PyErr_SetString(PyExc_TypeError, "a slot class is (bytes, count)");
             return -1;
         }
-        if (!PyArg_ParseTuple(pair, "KK;a slot class is (bytes, count)", &bytes, &count))
+        if (!PyArg_ParseTuple(pair, "O&O&;a slot class is (bytes, count)", to_u64, &bytes,
+                              to_u64, &count))
             return -1;
         classes[i] = (tr_slot_class){bytes, count};
     }
@@ -109,16 +110,17 @@ static PyObject *arena_create(PyObject *type, PyObject *args)
     const char *name;
     PyObject *list;
     long long spin_ns;
-    unsigned long long ring_bytes;
     tr_arena *arena;
     struct consent consent;
     PyThreadState *gil;
     int n, code;
 
-    if (!PyArg_ParseTuple(args, "zO!IIIIKLIII:_create", &name, &PyList_Type, &list,
-                          &options.flags, &options.max_participants,
-                          &options.max_channels, &options.mode, &ring_bytes, &spin_ns,
-                          &options.eventfds, &options.pins, &consent.max_expansion))
+    if (!PyArg_ParseTuple(args, "zO!IO&O&O&O&LO&O&O&O&I:_create", &name, &PyList_Type,
+                          &list, &options.flags, to_u32, &options.max_participants,
+                          to_u32, &options.max_channels, to_u32, &options.mode, to_u64,
+                          &options.ring_bytes, &spin_ns, to_u32, &options.eventfds,
+                          to_u32, &options.pins, to_u32, &options.uid, to_u32,
+                          &options.gid, &consent.max_expansion))
         return NULL;
     consent.pickle = options.flags & TR_ARENA_ALLOW_PICKLE;
     n = classes_from(list, classes);
@@ -126,7 +128,6 @@ static PyObject *arena_create(PyObject *type, PyObject *args)
         return NULL;
     options.classes = n ? classes : NULL;
     options.class_count = (uint32_t)n;
-    options.ring_bytes = ring_bytes;
     options.spin_ns = spin_ns;
     gil = PyEval_SaveThread();
     code = tr_arena_create(&arena, name, &options);
@@ -292,6 +293,20 @@ static PyObject *arena_trim(PyObject *object, PyObject *unused)
     return PyLong_FromUnsignedLongLong(bytes);
 }
 
+static PyObject *arena_device_fd(PyObject *object, PyObject *unused)
+{
+    Shared *shared = shared_of(object);
+    int fd, code;
+
+    (void)unused;
+    if (!shared)
+        return NULL;
+    code = tr_arena_device_fd(shared->arena, &fd);
+    if (code)
+        return raise_code(((ArenaObject *)object)->state, code, "device_fd");
+    return PyLong_FromLong(fd);
+}
+
 static PyObject *arena_info(PyObject *object, PyObject *unused)
 {
     Shared *shared = shared_of(object);
@@ -373,6 +388,11 @@ static PyMethodDef arena_methods[] = {
      "reap($self, /)\n--\n\nTake over what dead participants held; says what was found."},
     {"trim", arena_trim, METH_NOARGS,
      "trim($self, /)\n--\n\nGive idle memory of a lazy arena back; how many bytes."},
+    {"device_fd", arena_device_fd, METH_NOARGS,
+     "device_fd($self, /)\n--\n\n"
+     "A new descriptor that stands for the devices that use the arena's memory for this "
+     "process. Keep it open as long as a driver may use the memory, and os.close() it "
+     "after the driver's own descriptors; at the end of the process the kernel does."},
     {"_set_spin", arena_set_spin, METH_O, NULL},
     {"close", arena_close, METH_NOARGS,
      "close($self, /)\n--\n\nLeave the arena. Views that live keep the memory mapped."},

@@ -19,7 +19,7 @@ static PyObject *board_open(PyObject *type, PyObject *args)
     tr_board *board;
     int code;
 
-    if (!PyArg_ParseTuple(args, "O!sI:_open", state->arena_type, &arena, &name,
+    if (!PyArg_ParseTuple(args, "O!sO&:_open", state->arena_type, &arena, &name, to_u32,
                           &options.capacity))
         return NULL;
     shared = shared_of(arena);
@@ -37,7 +37,7 @@ static PyObject *board_put(PyObject *object, PyObject *args)
     ChannelObject *self = (ChannelObject *)object;
     const char *key;
     PyObject *value, *expected = Py_None, *timeout = Py_None;
-    unsigned long long wanted = 0;
+    uint64_t wanted = 0;
     int64_t timeout_ns;
     tr_message *message;
     uint64_t version = 0;
@@ -46,11 +46,8 @@ static PyObject *board_put(PyObject *object, PyObject *args)
     if (!PyArg_ParseTuple(args, "sO|OO:put", &key, &value, &expected, &timeout) ||
         get_timeout(timeout, &timeout_ns) < 0 || !channel_is_open(self))
         return NULL;
-    if (expected != Py_None) {
-        wanted = PyLong_AsUnsignedLongLong(expected);
-        if (PyErr_Occurred())
-            return NULL;
-    }
+    if (expected != Py_None && !to_u64(expected, &wanted))
+        return NULL;
     self->busy++;
     code = encode_object(self->state, self->shared, value, timeout_ns, &message);
     if (!code) {
@@ -171,16 +168,15 @@ static PyObject *board_wait(PyObject *object, PyObject *args)
 {
     ChannelObject *self = (ChannelObject *)object;
     PyObject *timeout = Py_None, *value = NULL;
-    unsigned long long newer_than = 0;
     WaitCall call = {.board = NULL};
     int64_t timeout_ns;
     int code;
 
-    if (!PyArg_ParseTuple(args, "s|KO:wait", &call.key, &newer_than, &timeout) ||
+    if (!PyArg_ParseTuple(args, "s|O&O:wait", &call.key, to_u64, &call.newer_than,
+                          &timeout) ||
         get_timeout(timeout, &timeout_ns) < 0 || !channel_is_open(self))
         return NULL;
     call.board = self->handle;
-    call.newer_than = newer_than;
     self->busy++;
     code = wait_in_slices(wait_op_of_board, &call, timeout_ns);
     if (code)
@@ -195,10 +191,11 @@ static PyObject *board_delete(PyObject *object, PyObject *args)
 {
     ChannelObject *self = (ChannelObject *)object;
     const char *key;
-    unsigned long long expected = TR_ANY_VERSION;
+    uint64_t expected = TR_ANY_VERSION;
     int code;
 
-    if (!PyArg_ParseTuple(args, "s|K:delete", &key, &expected) || !channel_is_open(self))
+    if (!PyArg_ParseTuple(args, "s|O&:delete", &key, to_u64, &expected) ||
+        !channel_is_open(self))
         return NULL;
     code = tr_board_delete(self->handle, key, expected);
     if (code)

@@ -34,9 +34,9 @@ static PyObject *broadcast_open(PyObject *type, PyObject *args)
     tr_broadcast *broadcast;
     int code;
 
-    if (!PyArg_ParseTuple(args, "O!sIIII:_open", state->arena_type, &arena, &name,
-                          &options.capacity, &options.keep, &options.max_subscribers,
-                          &options.stamp))
+    if (!PyArg_ParseTuple(args, "O!sO&O&O&I:_open", state->arena_type, &arena, &name,
+                          to_u32, &options.capacity, to_u32, &options.keep, to_u32,
+                          &options.max_subscribers, &options.stamp))
         return NULL;
     shared = shared_of(arena);
     if (!shared)
@@ -109,8 +109,8 @@ static PyObject *subscription_open(PyObject *type, PyObject *args)
     tr_subscription *subscription;
     int code;
 
-    if (!PyArg_ParseTuple(args, "O!II:_open", state->broadcast_type, &object,
-                          &options.lag, &options.last))
+    if (!PyArg_ParseTuple(args, "O!IO&:_open", state->broadcast_type, &object,
+                          &options.lag, to_u32, &options.last))
         return NULL;
     broadcast = (ChannelObject *)object;
     if (!channel_is_open(broadcast))

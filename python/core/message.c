@@ -151,7 +151,7 @@ static PyObject *message_tree(PyObject *self, PyObject *const *args, Py_ssize_t 
 
 static int apply_content(PyObject *content, tr_header *header)
 {
-    unsigned int number;
+    uint32_t number;
     const char *type;
 
     if (!content || content == Py_None)
@@ -160,7 +160,7 @@ static int apply_content(PyObject *content, tr_header *header)
         PyErr_SetString(PyExc_TypeError, "content is (number, type)");
         return -1;
     }
-    if (!PyArg_ParseTuple(content, "Is", &number, &type))
+    if (!PyArg_ParseTuple(content, "O&s", to_u32, &number, &type))
         return -1;
     if (strlen(type) > TR_MAX_CONTENT_TYPE) {
         PyErr_Format(PyExc_ValueError, "a content type has at most %d bytes",
@@ -263,6 +263,31 @@ static PyObject *message_verify(PyObject *self, PyObject *unused)
     if (code)
         return raise_code(((MessageObject *)self)->state, code, "verify");
     Py_RETURN_NONE;
+}
+
+static PyObject *mark(PyObject *self, int (*change)(tr_message *message),
+                      const char *what)
+{
+    tr_message *message = live(self);
+    int code = message ? change(message) : 0;
+
+    if (!message)
+        return NULL;
+    if (code)
+        return raise_code(((MessageObject *)self)->state, code, what);
+    Py_RETURN_NONE;
+}
+
+static PyObject *message_device_begin(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return mark(self, tr_message_device_begin, "device_begin");
+}
+
+static PyObject *message_device_end(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return mark(self, tr_message_device_end, "device_end");
 }
 
 static PyObject *message_released(PyObject *self, void *unused)
@@ -379,6 +404,11 @@ static PyMethodDef message_methods[] = {
     {"seal", message_seal, METH_NOARGS, "seal($self, /)\n--\n\nAdd a checksum."},
     {"verify", message_verify, METH_NOARGS,
      "verify($self, /)\n--\n\nCheck the checksum."},
+    {"device_begin", message_device_begin, METH_NOARGS,
+     "device_begin($self, /)\n--\n\n"
+     "From now on a device may write into the message. Needs Arena.device_fd()."},
+    {"device_end", message_device_end, METH_NOARGS,
+     "device_end($self, /)\n--\n\nThe device is done with the message."},
     {"release", message_release, METH_NOARGS,
      "release($self, /)\n--\n\nGive the slot back. BufferError if arrays look into it."},
     {"__enter__", message_enter, METH_NOARGS, "__enter__($self, /)\n--\n\n"},

@@ -22,33 +22,6 @@ PyObject *text_from(const char *text)
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
 }
 
-/* Calls that errors name as ways out, as Python has them. */
-static const struct call {
-    const char *c, *python;
-} calls[] = {
-    {"tr_arena_unlink()", "Arena.unlink()"},
-    {"tr_arena_trim()", "Arena.trim()"},
-    {"tr_worker_enter()", "Plan.enter()"},
-    {"TR_ARENA_LAZY", "lazy=True"},
-};
-
-/* Why the last call failed, for a reader of Python. */
-static PyObject *detail(void)
-{
-    PyObject *text = text_from(tr_error_detail());
-
-    for (size_t i = 0; text && i < sizeof(calls) / sizeof(calls[0]); i++) {
-        PyObject *better;
-
-        if (!strstr(tr_error_detail(), calls[i].c))
-            continue;
-        better = PyObject_CallMethod(text, "replace", "ss", calls[i].c, calls[i].python);
-        Py_DECREF(text);
-        text = better;
-    }
-    return text;
-}
-
 /* Set the exception of @p code, unless one is set. Returns NULL. */
 PyObject *raise_code(State *state, int code, const char *what)
 {
@@ -60,7 +33,8 @@ PyObject *raise_code(State *state, int code, const char *what)
         PyErr_Format(PyExc_RuntimeError, "%s: %s", what, tr_strerror(code));
         return NULL;
     }
-    error = PyObject_CallFunction(state->error, "iNs", code, detail(), what);
+    error = PyObject_CallFunction(state->error, "iNs", code, text_from(tr_error_detail()),
+                                  what);
     if (error) {
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);
         Py_DECREF(error);
@@ -92,6 +66,45 @@ int get_timeout(PyObject *seconds, int64_t *timeout_ns)
     }
     *timeout_ns = value < 9e9 ? (int64_t)(value * 1e9) : TR_FOREVER;
     return 0;
+}
+
+/* Unlike "I" and "K", which cut off what does not fit. */
+static int to_number(PyObject *number, unsigned long long most, unsigned long long *out)
+{
+    PyObject *whole = PyNumber_Index(number);
+
+    if (!whole)
+        return 0;
+    *out = PyLong_AsUnsignedLongLong(whole);
+    Py_DECREF(whole);
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError))
+        return 0;
+    if (PyErr_Occurred() || *out > most) {
+        PyErr_Clear();
+        PyErr_Format(PyExc_ValueError, "%S is not from 0 to %llu", number, most);
+        return 0;
+    }
+    return 1;
+}
+
+int to_u32(PyObject *number, void *out)
+{
+    unsigned long long value;
+
+    if (!to_number(number, UINT32_MAX, &value))
+        return 0;
+    *(uint32_t *)out = (uint32_t)value;
+    return 1;
+}
+
+int to_u64(PyObject *number, void *out)
+{
+    unsigned long long value;
+
+    if (!to_number(number, UINT64_MAX, &value))
+        return 0;
+    *(uint64_t *)out = value;
+    return 1;
 }
 
 static int find_name(PyObject *name, const char *const names[])

@@ -12,8 +12,9 @@ static PyObject *make_plan(PyObject *module, PyObject *args)
     PyThreadState *gil;
     int code;
 
-    if (!PyArg_ParseTuple(args, "IIIII:plan", &workers, &options.policy, &options.flags,
-                          &options.reserve_cores, &options.cores_per_worker))
+    if (!PyArg_ParseTuple(args, "O&IIO&O&:plan", to_u32, &workers, &options.policy,
+                          &options.flags, to_u32, &options.reserve_cores, to_u32,
+                          &options.cores_per_worker))
         return NULL;
     bytes = PyBytes_FromStringAndSize(NULL, sizeof(tr_plan));
     if (!bytes)
@@ -134,7 +135,7 @@ static PyObject *worker_enter(PyObject *module, PyObject *args)
     unsigned int index, flags;
     int code;
 
-    if (!PyArg_ParseTuple(args, "OII:worker_enter", &bytes, &index, &flags))
+    if (!PyArg_ParseTuple(args, "OO&I:worker_enter", &bytes, to_u32, &index, &flags))
         return NULL;
     plan = plan_from(bytes);
     if (!plan)

@@ -27,9 +27,9 @@ static PyObject *queue_open(PyObject *type, PyObject *args)
     tr_queue *queue;
     int code;
 
-    if (!PyArg_ParseTuple(args, "O!sIIII:_open", state->arena_type, &arena, &name,
-                          &options.capacity, &options.policy, &options.max_deliveries,
-                          &options.stamp))
+    if (!PyArg_ParseTuple(args, "O!sO&IO&I:_open", state->arena_type, &arena, &name,
+                          to_u32, &options.capacity, &options.policy, to_u32,
+                          &options.max_deliveries, &options.stamp))
         return NULL;
     shared = shared_of(arena);
     if (!shared)

@@ -4,7 +4,8 @@
  * The first try keeps the GIL: giving it up and taking it again costs as much as a whole
  * message. After that the GIL is free while waiting, and the wait is cut into slices, so
  * that a signal whose system call was restarted, or that came to another thread, is acted
- * upon within one slice. */
+ * upon within one slice. Handlers run before a slice, never after the last one: what they do
+ * must not replace the detail of the failure. */
 #include "core.h"
 
 #include <time.h>
@@ -42,10 +43,10 @@ int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns)
 
         if (left_ns <= 0)
             return TR_ETIMEDOUT;
+        if (PyErr_CheckSignals() < 0)
+            return RAISED;
         code = slice(op, arg, left_ns < SLICE_NS ? left_ns : SLICE_NS);
         if (code != TR_ETIMEDOUT && code != TR_EINTR && code != TR_EAGAIN)
             return code;
-        if (PyErr_CheckSignals() < 0)
-            return RAISED;
     }
 }

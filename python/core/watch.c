@@ -12,14 +12,14 @@ static void forget(void *handle)
 static PyObject *watch_open(PyObject *type, PyObject *args)
 {
     State *state = state_of((PyTypeObject *)type);
-    unsigned long long newer_than;
+    uint64_t newer_than;
     tr_board_watch *watch;
     ChannelObject *board;
     PyObject *object;
     const char *key;
     int code;
 
-    if (!PyArg_ParseTuple(args, "O!sK:_open", state->board_type, &object, &key,
+    if (!PyArg_ParseTuple(args, "O!sO&:_open", state->board_type, &object, &key, to_u64,
                           &newer_than))
         return NULL;
     board = (ChannelObject *)object;

@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
+import grp
 import os
+import pwd
 import weakref
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from multiprocessing import reduction
 from types import TracebackType
 from typing import Any, TypeAlias, TypedDict
 
 from tensoring import _aio, _core, serializers
 from tensoring._allowance import MAX_EXPANSION
-from tensoring._channels import Board, Broadcast, Subscription, WaitSet
+from tensoring._channels import Board, Broadcast, Drain, Subscription, WaitSet
 from tensoring._dtypes import Described, as_dtype, describe
 from tensoring._errors import Closed, Empty, Error, Full
 from tensoring._service import Service
@@ -38,6 +41,47 @@ def _expansion(value: int) -> int:
     if not 1 <= value < 1 << 32:
         raise ValueError(f"max_expansion is {value}, allowed are 1 to {(1 << 32) - 1}")
     return value
+
+
+def _classes(slots: Iterable[tuple[int, int]] | None) -> list[tuple[int, int]]:
+    """For the extension, where an empty list stands for the default."""
+    if slots is None:
+        return []
+    classes = [(int(size), int(count)) for size, count in slots]
+    if not classes:
+        raise ValueError("slots is empty; give [(bytes, count), ...], or None")
+    return classes
+
+
+def _spin_ns(seconds: float | None) -> int:
+    if seconds is None:
+        return -1
+    if not seconds >= 0:
+        raise ValueError(f"spin is {seconds}; it must be 0 or more, or None to adapt")
+    return int(seconds * 1e9)
+
+
+_NOBODY = (1 << 32) - 1  # the caller's own
+
+
+def _id_of(what: str, value: int | str, look_up: Callable[[str], int]) -> int:
+    if isinstance(value, str):
+        try:
+            return look_up(value)
+        except KeyError:
+            raise ValueError(f"there is no {what} {value!r}") from None
+    if not 0 <= value < _NOBODY:
+        raise ValueError(f"{what} {value} is not from 0 to {_NOBODY - 1}")
+    return value
+
+
+def user_id(user: int | str) -> int:
+    """A user by number or name."""
+    return _id_of("user", user, lambda name: pwd.getpwnam(name).pw_uid)
+
+
+def _group_id(group: int | str) -> int:
+    return _id_of("group", group, lambda name: grp.getgrnam(name).gr_gid)
 
 
 def _row(name: str | None, shape: Shape, dtype: Any, order: str) -> Row:
@@ -88,6 +132,18 @@ class Loan:
             return array
         self._arrays = [message.array(i) for i in range(len(message))]
         return dict(zip((row[0] for row in self._rows), self._arrays, strict=True))
+
+    @contextlib.contextmanager
+    def device(self) -> Iterator[None]:
+        """Inside `with loan as x, loan.device():` a device may write into the slot, which
+        waits for the device should this process die. Open Arena.device_fd() first."""
+        if self._message is None:
+            raise ValueError("the loan is not open: with loan as x, loan.device(): ...")
+        self._message.device_begin()
+        try:
+            yield
+        finally:
+            self._message.device_end()
 
     def __exit__(
         self,
@@ -156,7 +212,7 @@ class Arena(_core.Arena):
 
     def __new__(
         cls,
-        slots: Iterable[tuple[int, int]] = (),
+        slots: Iterable[tuple[int, int]] | None = None,
         *,
         name: str | None = None,
         populate: bool = False,
@@ -174,8 +230,12 @@ class Arena(_core.Arena):
         spin: float | None = None,
         eventfds: int = 0,
         pins: int = 64,
+        uid: int | str | None = None,
+        gid: int | str | None = None,
         max_expansion: int = MAX_EXPANSION,
     ) -> Arena:
+        if name is None and (uid is not None or gid is not None):
+            raise ValueError("uid and gid are of named arenas: Arena.create(name, ...)")
         flags = (
             populate * _core.ARENA_POPULATE
             | huge * _core.ARENA_HUGE
@@ -188,15 +248,17 @@ class Arena(_core.Arena):
         )
         arena = cls._create(
             name,
-            [(int(size), int(count)) for size, count in slots],
+            _classes(slots),
             flags,
             participants,
             channels,
             mode,
             ring_bytes,
-            -1 if spin is None else int(spin * 1e9),
+            _spin_ns(spin),
             eventfds,
             pins,
+            _NOBODY if uid is None else user_id(uid),
+            _NOBODY if gid is None else _group_id(gid),
             _expansion(max_expansion),
         )
         arena._name = name
@@ -223,9 +285,14 @@ class Arena(_core.Arena):
 
     @classmethod
     def create(
-        cls, name: str, slots: Iterable[tuple[int, int]] = (), **options: Any
+        cls,
+        name: str,
+        slots: Iterable[tuple[int, int]] | None = None,
+        **options: Any,
     ) -> Arena:
         """A named arena, /dev/shm/tensoring.NAME, which stays until it is unlinked."""
+        if not isinstance(name, str):
+            raise TypeError(f"an arena's name is a str, not {name!r}; Arena() has none")
         return cls(slots, name=name, **options)
 
     @classmethod
@@ -234,7 +301,7 @@ class Arena(_core.Arena):
         name: str,
         *,
         group: bool = False,
-        owner: int | None = None,
+        owner: int | str | None = None,
         allow_pickle: bool = False,
         max_expansion: int = MAX_EXPANSION,
     ) -> Arena:
@@ -242,17 +309,18 @@ class Arena(_core.Arena):
 
         Arenas of this process's own user and of root are trusted. Any user can be the
         first to take a name, and would get what is sent to it, so arenas of others are
-        trusted on request alone: `owner` is the number of another user; `group` trusts
-        an arena that one of our groups may write, and not everybody.
+        trusted on request alone: `owner` is another user, by number or name; `group`
+        trusts an arena that one of our groups may write, and not everybody.
 
         With `allow_pickle` arbitrary objects may be sent and received by this handle, if
         the arena was made for them. A pickle runs code, so this lets everybody that can
         write to the arena run code in this process. What the arena itself says is never
         enough. A message may take `max_expansion` times its own size (at least 1 MiB)
         when it is decoded."""
-        arena = cls._attach(name, allow_pickle, _expansion(max_expansion), group, owner)
+        whose = None if owner is None else user_id(owner)
+        arena = cls._attach(name, allow_pickle, _expansion(max_expansion), group, whose)
         arena._name = name
-        arena._trust = (group, owner)
+        arena._trust = (group, whose)
         return arena
 
     @classmethod
@@ -316,10 +384,7 @@ class Arena(_core.Arena):
 
     def set_spin(self, seconds: float | None) -> None:
         """How long waits may spin before they sleep; None adapts, 0 never spins."""
-        if seconds is not None and not seconds >= 0:
-            msg = f"seconds is {seconds}; it must be 0 or more, or None to adapt"
-            raise ValueError(msg)
-        self._set_spin(-1 if seconds is None else int(seconds * 1e9))
+        self._set_spin(_spin_ns(seconds))
 
     def queue(
         self,
@@ -472,13 +537,7 @@ class ArenaQueue(_core.Queue, _aio.Receiver):
         return found
 
     def __iter__(self) -> Iterator[Any]:
-        while True:
-            try:
-                item = self.receive()
-            except Closed:
-                return
-            yield item
-            del item  # the slot is not kept while the next one is waited for
+        return Drain(self.receive)
 
     def receive_message_async(self) -> Coroutine[Any, Any, _core.Message]:
         """Receive undecoded in an event loop."""

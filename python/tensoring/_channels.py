@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tensoring import _aio, _core
@@ -13,6 +13,23 @@ if TYPE_CHECKING:
     from tensoring._arena import Arena, ArenaQueue
 
 _LAG = {"block": 0, "drop_oldest": 1, "evict": 2}
+
+
+class Drain(Iterator[Any]):
+    """What a channel receives, until it is shut down. An error that is of one message, or
+    of a signal's handler, does not end it: the next call goes on."""
+
+    def __init__(self, receive: Callable[[], Any]) -> None:
+        self._receive = receive
+
+    def __next__(self) -> Any:
+        while True:
+            try:
+                return self._receive()
+            except Lagged:
+                continue
+            except Closed:
+                raise StopIteration from None
 
 
 class Broadcast(_core.Broadcast):
@@ -64,15 +81,7 @@ class Subscription(_core.Subscription, _aio.Receiver):
         return self._arena
 
     def __iter__(self) -> Iterator[Any]:
-        while True:
-            try:
-                item = self.receive()
-            except Lagged:
-                continue
-            except Closed:
-                return
-            yield item
-            del item  # the slot is not kept while the next one is waited for
+        return Drain(self.receive)
 
     def receive_message_async(self) -> Coroutine[Any, Any, _core.Message]:
         """Receive undecoded in an event loop."""
@@ -127,10 +136,7 @@ class Watch(_core.Watch, _aio.Receiver):
         return found if found is default else Versioned(*found)
 
     def __iter__(self) -> Iterator[Versioned]:
-        while True:
-            item = self.receive()
-            yield item
-            del item  # the slot is not kept while the next one is waited for
+        return Drain(self.receive)
 
     def close(self) -> None:
         """Follow it no more."""

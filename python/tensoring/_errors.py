@@ -154,6 +154,8 @@ _CLASSES: dict[str, type[Error]] = {
     "TR_ECHECKSUM": Corrupt,
 }
 
+_STEP = re.compile("[a-z ]+: ")
+_REMOTE = CODES["TR_EREMOTE"]
 _AGAIN = CODES["TR_EAGAIN"]
 _TIMED_OUT = CODES["TR_ETIMEDOUT"]
 # What a call was doing decides which of the standard exceptions fits.
@@ -170,10 +172,29 @@ _IN_PYTHON = {
     "tr_arena_trim()": "Arena.trim()",
     "TR_ARENA_LAZY": "lazy=True",
     "TR_ARENA_OVERCOMMIT": "overcommit=True",
+    "TR_ATTACH_GROUP (group=True)": "group=True",
+    "tr_attach_options.owner (owner=)": "owner=",
+    "tr_arena_device_fd()": "Arena.device_fd()",
+    "tr_arena_info.fd": "Arena.fd",
+    "tr_look_open_fd()": "Arena.look(descriptor)",
+    "tr_worker_enter()": "Plan.enter()",
+    "TR_REDELIVER": "redeliver",
+    "TR_DROP": "drop",
     "max_participants": "participants",
     "max_channels": "channels",
 }
 _IN_C = re.compile("|".join(map(re.escape, _IN_PYTHON)))
+
+
+def _sentence(code: int, detail: str, what: str) -> str:
+    """The library's sentence, which mostly begins with its step, or the code's text. What
+    a server says must not look like ours."""
+    if not detail or code == _REMOTE:
+        text = TEXTS.get(code, "unknown error")
+        return f"{what}: {text}: {detail}" if detail else f"{what}: {text}"
+    detail = _IN_C.sub(lambda found: _IN_PYTHON[found[0]], detail)
+    named = _STEP.match(detail) or detail.startswith(f"{what} ")
+    return detail if named else f"{what}: {detail}"
 
 
 def make_error(code: int, detail: str, what: str) -> Error:
@@ -184,11 +205,7 @@ def make_error(code: int, detail: str, what: str) -> Error:
         kind = _TIMED_OUT_IN.get(what, Timeout)
     else:
         kind = _CLASSES.get(NAMES.get(code, ""), Error)
-    text = TEXTS.get(code, "unknown error")
-    # The sentence of an earlier failure may still be there for these two.
-    if detail and code != _AGAIN and (code != _TIMED_OUT or what != "receive"):
-        text = f"{text}: {_IN_C.sub(lambda found: _IN_PYTHON[found[0]], detail)}"
-    error = kind(f"{what}: {text}")
+    error = kind(_sentence(code, detail, what))
     error.code = code
     if isinstance(error, RemoteError):
         error.remote_code = _core.remote_code()

@@ -23,7 +23,7 @@ import numpy as np
 from tensoring import _core
 from tensoring._allowance import allow, end
 from tensoring._dtypes import Described, describe
-from tensoring._errors import ContentTypeError, Error, FormatError
+from tensoring._errors import CODES, ContentTypeError, Error, FormatError
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 # (object, name, dtype), as the extension takes it
@@ -49,8 +49,10 @@ TYPES: dict[int, str] = {number: name for name, number in NUMBERS.items()}
 TENSORS_TYPE = "application/x-tensors"
 
 
-class Unsupported(TypeError):
+class Unsupported(Error, TypeError):
     """No serializer takes the object, or one gave it up for the next to try."""
+
+    code = CODES["TR_EOBJECT"]
 
 
 @dataclass(frozen=True)
