@@ -75,14 +75,15 @@ static int read_part(const struct view *view, uint64_t from, uint64_t to)
 }
 
 /* It is not walked either. */
-static void forget_board(const struct view *view, uint32_t index)
+static void forget_ring(const struct view *view, uint32_t index)
 {
     shm_put(&view_channel(view, index)->ring_off, 0);
 }
 
-/* Of the region of rings only the keys of boards are asked about; together they are no more
- * than @p left, whatever a stranger's channels say: they could all name one place. */
-static int read_boards(const struct view *view, uint64_t left)
+/* Of the region of rings only the keys of boards and the seats of broadcasts are asked about;
+ * together they are no more than @p left, whatever a stranger's channels say: they could all
+ * name one place. */
+static int read_shared(const struct view *view, uint64_t left)
 {
     int result = 0;
 
@@ -90,11 +91,11 @@ static int read_boards(const struct view *view, uint64_t left)
         uint64_t word = channel_word(view, i), bytes, off;
         uint8_t *at = channel_bytes(view, i, &bytes);
 
-        if (CHANNEL_STATE(word) != CHANNEL_READY || CHANNEL_KIND(word) != CHANNEL_BOARD ||
+        if (CHANNEL_STATE(word) != CHANNEL_READY || CHANNEL_KIND(word) == CHANNEL_QUEUE ||
             !at)
             continue;
         if (bytes > left) {
-            forget_board(view, i);
+            forget_ring(view, i);
             continue;
         }
         off = (uint64_t)(at - view->base);
@@ -118,7 +119,7 @@ static int read_tables(struct view *view, uint64_t memory)
     result = read_part(view, 0, view->geo.rings_off);
     if (result == 0)
         result = read_part(view, view->geo.records_off, view->geo.payload_off);
-    return result < 0 ? result : read_boards(view, memory);
+    return result < 0 ? result : read_shared(view, memory);
 }
 
 int look_control(struct view *view, struct stat *st, struct segment_report *report)

@@ -125,6 +125,18 @@ int tr_look_channels(const tr_look *given, tr_channel_stats *out, size_t capacit
                   : handle_fail(given, "stats", "look");
 }
 
+int tr_look_classes(const tr_look *given, tr_class_stats *out, size_t capacity,
+                    size_t *count)
+{
+    const struct tr_look *handle = look_known(given);
+    int result = handle ? stats_room(out, capacity, count)
+                        : handle_fail(given, "stats", "look");
+
+    if (result == 0)
+        stats_classes(&handle->view, out, capacity, count);
+    return result;
+}
+
 int tr_look_info(const tr_look *given, tr_arena_info *info)
 {
     const struct tr_look *handle = look_known(given);

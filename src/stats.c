@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ipc/board.h"
+#include "ipc/broadcast.h"
 #include "ipc/channel.h"
 #include "ipc/participant.h"
 #include "ipc/receivers.h"
@@ -136,6 +137,19 @@ static void read_board(const struct view *view, uint32_t index, tr_channel_stats
     }
 }
 
+/* The subscriber that publishers wait for first. */
+static void read_broadcast(const struct view *view, uint32_t index, tr_channel_stats *out)
+{
+    struct broadcast broadcast;
+    struct laggard laggard;
+
+    if (broadcast_view(view, index, &broadcast) < 0 ||
+        !broadcast_laggard(&broadcast, &laggard))
+        return;
+    out->behind = laggard.behind;
+    out->laggard = laggard.who;
+}
+
 static void read_channel(const struct view *view, uint32_t i, const struct tally *tally,
                          tr_channel_stats *out)
 {
@@ -156,6 +170,8 @@ static void read_channel(const struct view *view, uint32_t i, const struct tally
     out->orphans = tally->orphans;
     if (out->kind == CHANNEL_QUEUE)
         out->receivers = receivers_count(view, i);
+    if (out->kind == CHANNEL_BROADCAST)
+        read_broadcast(view, i, out);
     out->depth = out->kind == CHANNEL_QUEUE ? tally->queued + tally->orphans
                                             : tally->shared;
 }
@@ -180,6 +196,41 @@ int stats_channels(const struct view *view, tr_channel_stats *out, size_t capaci
         if (CHANNEL_STATE(channel_word(view, i)) == CHANNEL_READY)
             read_channel(view, i, &tally[i], &out[(*count)++]);
     return 0;
+}
+
+/* Also where a loan would wait: it sleeps on the word of its class. */
+static tr_class_stats class_of(const struct view *view, uint32_t c, const tr_stats *tally)
+{
+    return (tr_class_stats){
+        .slot_bytes = view->geo.classes[c].slot_bytes,
+        .slots = tally->slots,
+        .waiting = shm_get(&view_live(view)->classes[c].freed) & WAKE_ASLEEP,
+        .free = tally->slots_free,
+        .loaned = tally->slots_loaned,
+        .queued = tally->slots_queued,
+        .received = tally->slots_received,
+        .orphaned = tally->slots_orphaned,
+        .kept = tally->slots_kept,
+        .board = tally->slots_board,
+        .pinned = tally->slots_pinned,
+        .retired = tally->slots_retired,
+    };
+}
+
+void stats_classes(const struct view *view, tr_class_stats *out, size_t capacity,
+                   size_t *count)
+{
+    tr_stats tally[MAX_CLASSES] = {0};
+
+    for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
+        uint32_t c = view_class_of(view, slot);
+
+        count_slot(view, slot, &tally[c]);
+        tally[c].slots++;
+    }
+    *count = 0;
+    for (uint32_t c = 0; c < view->geo.class_count && c < capacity; c++)
+        out[(*count)++] = class_of(view, c, &tally[c]);
 }
 
 void stats_info(const struct view *view, tr_arena_info *info)
@@ -219,6 +270,17 @@ int tr_stats_channels(tr_arena *given, tr_channel_stats *out, size_t capacity,
 
     return arena ? stats_channels(&arena->view, out, capacity, count)
                  : handle_fail(given, "stats", "arena");
+}
+
+int tr_stats_classes(tr_arena *given, tr_class_stats *out, size_t capacity, size_t *count)
+{
+    const struct tr_arena *arena = arena_known(given);
+    int result = arena ? stats_room(out, capacity, count)
+                       : handle_fail(given, "stats", "arena");
+
+    if (result == 0)
+        stats_classes(&arena->view, out, capacity, count);
+    return result;
 }
 
 /* "ShmemPmdMapped" or "FilePmdMapped" of the mapping at @p base: /proc/self/smaps. */

@@ -23,6 +23,9 @@ int stats_participants(const struct view *view, tr_participant_stats *out,
 int stats_channels(const struct view *view, tr_channel_stats *out, size_t capacity,
                    size_t *count);
 
+void stats_classes(const struct view *view, tr_class_stats *out, size_t capacity,
+                   size_t *count);
+
 /* The channel that a queued, orphaned or received slot lies in or came from, or that has a
  * shared one; geo.channel_count or more: none. */
 uint32_t stats_channel_of(const struct view *view, uint32_t slot, uint64_t word);

@@ -51,6 +51,11 @@ TR_API TR_CHECK int tr_look_participants(const tr_look *look, tr_participant_sta
 TR_API TR_CHECK int tr_look_channels(const tr_look *look, tr_channel_stats *out,
                                      size_t capacity, size_t *count);
 
+/** As tr_stats_classes().
+ *  @return 0, TR_EINVAL (NULL). Threads: one. Syscalls: none. Crash: -. */
+TR_API TR_CHECK int tr_look_classes(const tr_look *look, tr_class_stats *out,
+                                    size_t capacity, size_t *count);
+
 /** What the arena is. There is no mapping: base is NULL, fd -1, self UINT32_MAX, huge_bytes 0.
  *  @return 0, TR_EINVAL (struct_size, NULL). Threads: one. Syscalls: one. Crash: -. */
 TR_API TR_CHECK int tr_look_info(const tr_look *look, tr_arena_info *info);

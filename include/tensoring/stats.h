@@ -92,8 +92,30 @@ typedef struct tr_channel_stats {
     uint32_t
         orphans; /**< queue: messages of dead receivers, in their slots, not in the ring */
     uint32_t receivers; /**< queue: as tr_queue_receivers() */
+    uint64_t behind;  /**< broadcast: of those that live and block, how many messages the
+                             last one is behind; capacity or more: publishers wait for it */
+    uint32_t laggard; /**< which participant that is, if behind is not 0 */
+    uint32_t reserved;
 } tr_channel_stats;
-TR_ASSERT_SIZE(tr_channel_stats, 112);
+TR_ASSERT_SIZE(tr_channel_stats, 128);
+
+/** The slots of one size; the sum of the counts from free to retired is slots. */
+typedef struct tr_class_stats {
+    uint64_t slot_bytes;
+    uint32_t slots;
+    uint32_t waiting; /**< 1 if somebody may be asleep for one */
+    uint32_t free;
+    uint32_t loaned; /**< from here on as in tr_stats */
+    uint32_t queued;
+    uint32_t received;
+    uint32_t orphaned;
+    uint32_t kept;
+    uint32_t board;
+    uint32_t pinned;
+    uint32_t retired;
+    uint32_t reserved;
+} tr_class_stats;
+TR_ASSERT_SIZE(tr_class_stats, 56);
 
 /** Totals: a pass over all slots.
  *  @return 0, TR_EINVAL (struct_size). Threads: any. Syscalls: none. Crash: -. */
@@ -112,6 +134,13 @@ TR_API TR_CHECK int tr_stats_participants(tr_arena *arena, tr_participant_stats 
  *  Crash: -. */
 TR_API TR_CHECK int tr_stats_channels(tr_arena *arena, tr_channel_stats *out,
                                       size_t capacity, size_t *count);
+
+/** The sizes of slots there are, at most @p capacity of them, TR_MAX_CLASSES in all: a pass over
+ *  all slots.
+ *  @param count  how many were written
+ *  @return 0. Threads: any. Syscalls: none. Crash: -. */
+TR_API TR_CHECK int tr_stats_classes(tr_arena *arena, tr_class_stats *out,
+                                     size_t capacity, size_t *count);
 
 TR_END_DECLS
 #endif

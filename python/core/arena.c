@@ -383,6 +383,7 @@ static PyMethodDef arena_methods[] = {
     {"_info", arena_info, METH_NOARGS, NULL},
     {"_stats", arena_stats, METH_NOARGS, NULL},
     {"_participants", arena_participants, METH_NOARGS, NULL},
+    {"_sizes", arena_sizes, METH_NOARGS, NULL},
     {"_channels", arena_channels, METH_NOARGS, NULL},
     {"reap", arena_reap, METH_NOARGS,
      "reap($self, /)\n--\n\nTake over what dead participants held; says what was found."},

@@ -122,6 +122,7 @@ PyObject *core_look(PyObject *module, PyObject *args);
 PyObject *arena_stats(PyObject *arena, PyObject *unused);
 PyObject *arena_participants(PyObject *arena, PyObject *unused);
 PyObject *arena_channels(PyObject *arena, PyObject *unused);
+PyObject *arena_sizes(PyObject *arena, PyObject *unused);
 
 /* slot.c */
 Slot *slot_new(Shared *shared, tr_message *message);

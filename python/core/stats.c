@@ -61,18 +61,40 @@ static PyObject *participant(const tr_participant_stats *one)
         text_from(one->channel));
 }
 
+/* The number of a participant, or None. */
+static PyObject *laggard(void *channel)
+{
+    const tr_channel_stats *one = channel;
+
+    if (one->behind)
+        return PyLong_FromUnsignedLong(one->laggard);
+    Py_RETURN_NONE;
+}
+
+static PyObject *size(const tr_class_stats *one)
+{
+    return Py_BuildValue("{sK sI sO sI sI sI sI sI sI sI sI sI}", "slot_bytes",
+                         (unsigned long long)one->slot_bytes, "slots", one->slots,
+                         "waiting", one->waiting ? Py_True : Py_False, "free", one->free,
+                         "loaned", one->loaned, "queued", one->queued, "received",
+                         one->received, "orphaned", one->orphaned, "kept", one->kept,
+                         "board", one->board, "pinned", one->pinned, "retired",
+                         one->retired);
+}
+
 static PyObject *channel(const tr_channel_stats *one)
 {
     static const char *const kinds[] = {"none", "queue", "broadcast", "board"};
 
-    return Py_BuildValue("{sN ss sI sK sK sK sI sI sO sO}", "name", text_from(one->name),
-                         "kind", one->kind < 4 ? kinds[one->kind] : "unknown", "capacity",
-                         one->capacity, "depth", (unsigned long long)one->depth, "sent",
-                         (unsigned long long)one->sent, "received",
-                         (unsigned long long)one->received, "orphans", one->orphans,
-                         "receivers", one->receivers, "sleeping_receivers",
-                         one->sleeping_receivers ? Py_True : Py_False, "sleeping_senders",
-                         one->sleeping_senders ? Py_True : Py_False);
+    return Py_BuildValue(
+        "{sN ss sI sK sK sK sI sI sO sO sK sO&}", "name", text_from(one->name), "kind",
+        one->kind < 4 ? kinds[one->kind] : "unknown", "capacity", one->capacity, "depth",
+        (unsigned long long)one->depth, "sent", (unsigned long long)one->sent, "received",
+        (unsigned long long)one->received, "orphans", one->orphans, "receivers",
+        one->receivers, "sleeping_receivers",
+        one->sleeping_receivers ? Py_True : Py_False, "sleeping_senders",
+        one->sleeping_senders ? Py_True : Py_False, "behind",
+        (unsigned long long)one->behind, "laggard", laggard, one);
 }
 
 static int append(PyObject *list, PyObject *item)
@@ -101,6 +123,31 @@ static PyObject *channel_list(const tr_channel_stats *found, size_t n)
         if (append(list, channel(&found[i])) < 0)
             Py_CLEAR(list);
     return list;
+}
+
+static PyObject *size_list(const tr_class_stats *found, size_t n)
+{
+    PyObject *list = PyList_New(0);
+
+    for (size_t i = 0; list && i < n; i++)
+        if (append(list, size(&found[i])) < 0)
+            Py_CLEAR(list);
+    return list;
+}
+
+PyObject *arena_sizes(PyObject *object, PyObject *unused)
+{
+    Shared *shared = shared_of(object);
+    tr_class_stats found[TR_MAX_CLASSES];
+    size_t n = 0;
+    int code;
+
+    (void)unused;
+    if (!shared)
+        return NULL;
+    code = tr_stats_classes(shared->arena, found, TR_MAX_CLASSES, &n);
+    return code ? raise_code(((ArenaObject *)object)->state, code, "stats")
+                : size_list(found, n);
 }
 
 PyObject *arena_participants(PyObject *object, PyObject *unused)
@@ -150,7 +197,8 @@ struct found {
     tr_stats stats;
     tr_participant_stats person[TR_MAX_PARTICIPANTS];
     tr_channel_stats channel[TR_MAX_CHANNELS];
-    size_t people, channels;
+    tr_class_stats size[TR_MAX_CLASSES];
+    size_t people, channels, sizes;
 };
 
 static int look_at(const char *name, int fd, struct found *found)
@@ -167,6 +215,8 @@ static int look_at(const char *name, int fd, struct found *found)
                                     &found->people);
     if (!code)
         code = tr_look_channels(look, found->channel, TR_MAX_CHANNELS, &found->channels);
+    if (!code)
+        code = tr_look_classes(look, found->size, TR_MAX_CLASSES, &found->sizes);
     tr_look_close(look);
     return code;
 }
@@ -190,9 +240,10 @@ PyObject *core_look(PyObject *module, PyObject *args)
     if (code)
         raise_code(PyModule_GetState(module), code, "look");
     else
-        result = Py_BuildValue("(NNN)", totals(&found->stats),
+        result = Py_BuildValue("(NNNN)", totals(&found->stats),
                                participant_list(found->person, found->people),
-                               channel_list(found->channel, found->channels));
+                               channel_list(found->channel, found->channels),
+                               size_list(found->size, found->sizes));
     PyMem_Free(found);
     return result;
 }

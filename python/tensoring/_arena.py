@@ -30,11 +30,12 @@ _POLICIES = {"redeliver": 0, "drop": 1}
 
 
 class Stats(TypedDict):
-    """Totals of an arena, its participants and its channels."""
+    """Totals of an arena, its participants, its channels and its sizes of slots."""
 
     totals: dict[str, int]
     participants: list[dict[str, Any]]
     channels: list[dict[str, Any]]
+    sizes: list[dict[str, Any]]
 
 
 def _expansion(value: int) -> int:
@@ -53,11 +54,11 @@ def _classes(slots: Iterable[tuple[int, int]] | None) -> list[tuple[int, int]]:
     return classes
 
 
-def _spin_ns(seconds: float | None) -> int:
+def _spin_ns(seconds: float | None, what: str) -> int:
     if seconds is None:
         return -1
     if not seconds >= 0:
-        raise ValueError(f"spin is {seconds}; it must be 0 or more, or None to adapt")
+        raise ValueError(f"{what} is {seconds}; it must be 0 or more, or None to adapt")
     return int(seconds * 1e9)
 
 
@@ -254,7 +255,7 @@ class Arena(_core.Arena):
             channels,
             mode,
             ring_bytes,
-            _spin_ns(spin),
+            _spin_ns(spin, "spin"),
             eventfds,
             pins,
             _NOBODY if uid is None else user_id(uid),
@@ -358,7 +359,12 @@ class Arena(_core.Arena):
             found = _core.look(arena, -1)
         else:
             found = _core.look(None, arena)
-        return {"totals": found[0], "participants": found[1], "channels": found[2]}
+        return {
+            "totals": found[0],
+            "participants": found[1],
+            "channels": found[2],
+            "sizes": found[3],
+        }
 
     @property
     def name(self) -> str | None:
@@ -375,16 +381,18 @@ class Arena(_core.Arena):
         return self._info()
 
     def stats(self) -> Stats:
-        """Counters, which process holds what, and how deep each channel is."""
+        """Counters, which process holds what, how deep each channel is, and where the
+        slots of each size are."""
         return {
             "totals": self._stats(),
             "participants": self._participants(),
             "channels": self._channels(),
+            "sizes": self._sizes(),
         }
 
     def set_spin(self, seconds: float | None) -> None:
         """How long waits may spin before they sleep; None adapts, 0 never spins."""
-        self._set_spin(_spin_ns(seconds))
+        self._set_spin(_spin_ns(seconds, "seconds"))
 
     def queue(
         self,

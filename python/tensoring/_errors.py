@@ -173,7 +173,6 @@ _IN_PYTHON = {
     "TR_ARENA_LAZY": "lazy=True",
     "TR_ARENA_OVERCOMMIT": "overcommit=True",
     "TR_ATTACH_GROUP (group=True)": "group=True",
-    "tr_attach_options.owner (owner=)": "owner=",
     "tr_arena_device_fd()": "Arena.device_fd()",
     "tr_arena_info.fd": "Arena.fd",
     "tr_look_open_fd()": "Arena.look(descriptor)",

@@ -188,6 +188,8 @@ static int find_all(const tr_look *look, struct findings *found)
     if (!err)
         err = tr_look_participants(look, found->person, TR_MAX_PARTICIPANTS,
                                    &found->people);
+    if (!err)
+        err = tr_look_classes(look, found->size, TR_MAX_CLASSES, &found->sizes);
     for (size_t i = 0; !err && i < found->channels; i++)
         make_readable(found->channel[i].name);
     for (size_t i = 0; !err && i < found->people; i++) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "blocked.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { QUEUE = 1 };
+enum { QUEUE = 1, BROADCAST };
 
 /* Whether it stands still is what an operator asks first. */
 const char *condition_of(const tr_participant_stats *one)
@@ -30,10 +31,26 @@ static bool is_full(const tr_channel_stats *one)
     return one->kind == QUEUE && one->depth >= (uint64_t)one->orphans + one->capacity;
 }
 
-/* What a broadcast keeps, and what is nobody's, a loan would take. */
-static bool no_slot(const tr_stats *stats)
+static bool is_held_up(const tr_channel_stats *one)
 {
-    return stats->slots_free + stats->slots_kept + stats->slots_retired == 0;
+    return one->kind == BROADCAST && one->behind && one->behind >= one->capacity;
+}
+
+/* What a broadcast keeps, and what is nobody's, a loan would take. */
+static bool no_slot(const struct findings *found, const tr_class_stats *one)
+{
+    const tr_stats *all = &found->stats;
+
+    return one->free + one->kept + one->retired == 0 &&
+           (one->waiting || all->slots_free + all->slots_kept + all->slots_retired == 0);
+}
+
+static const tr_participant_stats *person_of(const struct findings *found, uint32_t index)
+{
+    for (size_t i = 0; i < found->people; i++)
+        if (found->person[i].index == index)
+            return &found->person[i];
+    return NULL;
 }
 
 /* How many of the things that are waited for it has; @p queue NULL: slots. */
@@ -55,9 +72,10 @@ static void print_culprits(const struct findings *found, const tr_channel_stats 
             continue;
         printf("%s process %u %s (%s) has %u%s", any ? "," : "", one->pid,
                *one->command ? one->command : "n/a", condition_of(one), has(one, queue),
-               any     ? ""
-               : queue ? " of its messages in hand"
-                       : " slots");
+               any                ? ""
+               : queue            ? " of its messages in hand"
+               : found->sizes > 1 ? " slots of any size"
+                                  : " slots");
         any = true;
     }
     puts(any     ? ""
@@ -65,44 +83,90 @@ static void print_culprits(const struct findings *found, const tr_channel_stats 
                  : " messages wait");
 }
 
+static void print_full(const struct findings *found, const tr_channel_stats *one)
+{
+    printf("blocked by full queue %s, which %u process%s receive%s from:", one->name,
+           one->receivers, one->receivers == 1 ? "" : "es",
+           one->receivers == 1 ? "s" : "");
+    print_culprits(found, one);
+}
+
+static void print_held_up(const struct findings *found, const tr_channel_stats *one)
+{
+    const tr_participant_stats *laggard = person_of(found, one->laggard);
+
+    printf("blocked by broadcast %s, whose publishers wait for", one->name);
+    if (laggard)
+        printf(" process %u %s (%s)", laggard->pid,
+               *laggard->command ? laggard->command : "n/a", condition_of(laggard));
+    else
+        printf(" participant %u", one->laggard);
+    printf(", which is %" PRIu64 " messages behind\n", one->behind);
+}
+
 void print_blocked(const struct findings *found)
 {
     for (size_t i = 0; i < found->channels; i++)
-        if (is_full(&found->channel[i])) {
-            printf("blocked by full queue %s, which %u process%s receive%s from:",
-                   found->channel[i].name, found->channel[i].receivers,
-                   found->channel[i].receivers == 1 ? "" : "es",
-                   found->channel[i].receivers == 1 ? "s" : "");
-            print_culprits(found, &found->channel[i]);
+        if (is_full(&found->channel[i]))
+            print_full(found, &found->channel[i]);
+        else if (is_held_up(&found->channel[i]))
+            print_held_up(found, &found->channel[i]);
+    for (size_t i = 0; i < found->sizes; i++)
+        if (no_slot(found, &found->size[i])) {
+            printf("blocked by no free slot of %" PRIu64 " bytes, %u are queued:",
+                   found->size[i].slot_bytes,
+                   found->size[i].queued + found->size[i].orphaned);
+            print_culprits(found, NULL);
         }
-    if (no_slot(&found->stats)) {
-        printf("blocked by no free slot, %u are queued:",
-               found->stats.slots_queued + found->stats.slots_orphaned);
-        print_culprits(found, NULL);
+}
+
+static cJSON *culprit_json(const tr_participant_stats *one, uint64_t count)
+{
+    cJSON *row = cJSON_CreateObject();
+
+    cJSON_AddNumberToObject(row, "index", one->index);
+    cJSON_AddNumberToObject(row, "pid", one->pid);
+    cJSON_AddStringToObject(row, "state", condition_of(one));
+    cJSON_AddNumberToObject(row, "has", (double)count);
+    return row;
+}
+
+static void add_culprits(const struct findings *found, const tr_channel_stats *channel,
+                         cJSON *list)
+{
+    bool lags = channel && channel->kind == BROADCAST;
+
+    for (size_t i = 0; i < found->people; i++) {
+        const tr_participant_stats *one = &found->person[i];
+
+        if (lags && one->index == channel->laggard)
+            cJSON_AddItemToArray(list, culprit_json(one, channel->behind));
+        else if (!lags && has(one, channel))
+            cJSON_AddItemToArray(list, culprit_json(one, has(one, channel)));
     }
 }
 
-static cJSON *culprits_json(const struct findings *found, const tr_channel_stats *queue)
+static void add_name(cJSON *json, const char *key, const tr_channel_stats *one,
+                     uint32_t kind)
+{
+    bool is = one && one->kind == kind;
+
+    cJSON_AddItemToObject(json, key,
+                          is ? cJSON_CreateString(one->name) : cJSON_CreateNull());
+}
+
+/* One of @p channel and @p size is NULL. */
+static cJSON *reason_json(const struct findings *found, const tr_channel_stats *channel,
+                          const tr_class_stats *size)
 {
     cJSON *json = cJSON_CreateObject();
-    cJSON *list;
 
-    cJSON_AddItemToObject(json, "queue",
-                          queue ? cJSON_CreateString(queue->name) : cJSON_CreateNull());
-    list = cJSON_AddArrayToObject(json, "by");
-    for (size_t i = 0; i < found->people; i++) {
-        const tr_participant_stats *one = &found->person[i];
-        cJSON *row;
-
-        if (!has(one, queue))
-            continue;
-        row = cJSON_CreateObject();
-        cJSON_AddNumberToObject(row, "index", one->index);
-        cJSON_AddNumberToObject(row, "pid", one->pid);
-        cJSON_AddStringToObject(row, "state", condition_of(one));
-        cJSON_AddNumberToObject(row, "has", has(one, queue));
-        cJSON_AddItemToArray(list, row);
-    }
+    add_name(json, "queue", channel, QUEUE);
+    add_name(json, "broadcast", channel, BROADCAST);
+    cJSON_AddItemToObject(json, "slot_bytes",
+                          size ? cJSON_CreateNumber((double)size->slot_bytes)
+                               : cJSON_CreateNull());
+    add_culprits(found, channel, cJSON_AddArrayToObject(json, "by"));
     return json;
 }
 
@@ -111,9 +175,10 @@ cJSON *blocked_json(const struct findings *found)
     cJSON *list = cJSON_CreateArray();
 
     for (size_t i = 0; i < found->channels; i++)
-        if (is_full(&found->channel[i]))
-            cJSON_AddItemToArray(list, culprits_json(found, &found->channel[i]));
-    if (no_slot(&found->stats))
-        cJSON_AddItemToArray(list, culprits_json(found, NULL));
+        if (is_full(&found->channel[i]) || is_held_up(&found->channel[i]))
+            cJSON_AddItemToArray(list, reason_json(found, &found->channel[i], NULL));
+    for (size_t i = 0; i < found->sizes; i++)
+        if (no_slot(found, &found->size[i]))
+            cJSON_AddItemToArray(list, reason_json(found, NULL, &found->size[i]));
     return list;
 }

@@ -14,12 +14,15 @@ struct findings {
     size_t channels;
     tr_participant_stats person[TR_MAX_PARTICIPANTS];
     size_t people;
+    tr_class_stats size[TR_MAX_CLASSES];
+    size_t sizes;
 };
 
 /* "alive", "stopped", "dead", ... */
 const char *condition_of(const tr_participant_stats *one);
 
-/* A line for each queue that is full, and one if no slot can be had. */
+/* A line for each queue and broadcast that is full, and for each size of which no slot can be
+ * had and somebody waits for one. */
 void print_blocked(const struct findings *found);
 
 /* The same as a list. */

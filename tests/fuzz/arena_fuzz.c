@@ -149,6 +149,7 @@ static void look_from_outside(tr_arena *arena)
     tr_stats stats = {.struct_size = sizeof(stats)};
     tr_participant_stats participants[4];
     tr_channel_stats channels[4];
+    tr_class_stats sizes[4];
     tr_look *look;
     size_t count;
 
@@ -158,6 +159,7 @@ static void look_from_outside(tr_arena *arena)
     HOLDS(tr_look_info(look, &info) == 0);
     HOLDS(tr_look_participants(look, participants, 4, &count) == 0);
     HOLDS(tr_look_channels(look, channels, 4, &count) == 0);
+    HOLDS(tr_look_classes(look, sizes, 4, &count) == 0);
     tr_look_close(look);
 }
 
@@ -166,11 +168,13 @@ static void look_around(struct toys *toys)
     tr_stats stats = {.struct_size = sizeof(stats)};
     tr_participant_stats participants[4];
     tr_channel_stats channels[4];
+    tr_class_stats sizes[4];
     size_t count;
 
     HOLDS(tr_stats_read(toys->arena, &stats) == 0);
     HOLDS(tr_stats_participants(toys->arena, participants, 4, &count) == 0);
     HOLDS(tr_stats_channels(toys->arena, channels, 4, &count) == 0);
+    HOLDS(tr_stats_classes(toys->arena, sizes, 4, &count) == 0);
 }
 
 static void forward(struct toys *toys)

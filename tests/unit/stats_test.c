@@ -82,6 +82,89 @@ static void tells_how_deep_channels_are(void **state)
     tr_arena_close(arena);
 }
 
+static tr_channel_stats channel_of(tr_arena *arena, const char *name)
+{
+    tr_channel_stats channels[16];
+    size_t count;
+
+    assert_ok(tr_stats_channels(arena, channels, 16, &count));
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(channels[i].name, name))
+            return channels[i];
+    fail_msg("there is no channel %s", name);
+    return channels[0];
+}
+
+/* The loans of one size wait, whatever is free of another. */
+static void tells_of_each_size(void **state)
+{
+    tr_arena *arena = make_arena(3, 2);
+    tr_class_stats sizes[4];
+    tr_message *large[2], *small, *none;
+    size_t count;
+    (void)state;
+
+    for (int i = 0; i < 2; i++)
+        assert_ok(tr_loan_bytes(arena, 1000, TR_NOWAIT, &large[i]));
+    assert_ok(tr_loan_bytes(arena, 10, TR_NOWAIT, &small));
+    assert_ok(tr_stats_classes(arena, sizes, 4, &count));
+    assert_int_equal(count, 2);
+    assert_int_equal(sizes[0].slot_bytes, 256);
+    assert_int_equal(sizes[0].slots, 3);
+    assert_int_equal(sizes[0].free, 2);
+    assert_int_equal(sizes[0].loaned, 1);
+    assert_int_equal(sizes[1].slot_bytes, 65536);
+    assert_int_equal(sizes[1].slots, 2);
+    assert_int_equal(sizes[1].free, 0);
+    assert_int_equal(sizes[1].loaned, 2);
+    assert_int_equal(sizes[1].waiting, 0);
+    tr_arena_set_spin(arena, 0);
+    assert_int_equal(tr_loan_bytes(arena, 1000, 1000, &none), TR_ETIMEDOUT);
+    assert_ok(tr_stats_classes(arena, sizes, 1, &count));
+    assert_int_equal(count, 1);
+    assert_ok(tr_stats_classes(arena, sizes, 4, &count));
+    assert_int_equal(sizes[0].waiting, 0);
+    assert_int_equal(sizes[1].waiting, 1);
+    tr_release(small);
+    tr_release(large[0]);
+    tr_release(large[1]);
+    tr_arena_close(arena);
+}
+
+static void tells_who_holds_up_a_broadcast(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    tr_broadcast_options options = TR_BROADCAST_OPTIONS_INIT;
+    tr_subscription_options blocks = TR_SUBSCRIPTION_OPTIONS_INIT;
+    tr_subscription *first, *second;
+    tr_broadcast *broadcast;
+    tr_channel_stats stats;
+    tr_message *message;
+    (void)state;
+
+    options.capacity = 3;
+    blocks.lag = TR_LAG_BLOCK;
+    assert_ok(tr_broadcast_open(arena, "news", &options, &broadcast));
+    assert_ok(tr_subscribe(broadcast, NULL, &first)); /* it waits for nobody */
+    assert_ok(tr_subscribe(broadcast, &blocks, &second));
+    assert_int_equal(channel_of(arena, "news").behind, 0);
+    for (int64_t i = 0; i < 4; i++)
+        assert_ok(tr_broadcast_publish(broadcast, loan_i64(arena, 1, i), TR_NOWAIT));
+    message = loan_i64(arena, 1, 4);
+    assert_int_equal(tr_broadcast_publish(broadcast, message, TR_NOWAIT), TR_EAGAIN);
+    tr_release(message);
+    stats = channel_of(arena, "news");
+    assert_int_equal(stats.behind, stats.capacity);
+    assert_int_equal(stats.laggard, 0);
+    assert_ok(tr_subscription_receive(second, TR_NOWAIT, &message));
+    tr_release(message);
+    assert_int_equal(channel_of(arena, "news").behind, stats.capacity - 1);
+    tr_unsubscribe(first);
+    tr_unsubscribe(second);
+    tr_broadcast_close(broadcast);
+    tr_arena_close(arena);
+}
+
 static void takes_structs_of_other_versions(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
@@ -97,19 +180,6 @@ static void takes_structs_of_other_versions(void **state)
     assert_int_equal(tr_stats_read(arena, &stats), TR_EINVAL);
     assert_int_equal(tr_arena_info_read(arena, &info), TR_EINVAL);
     tr_arena_close(arena);
-}
-
-static tr_channel_stats channel_of(tr_arena *arena, const char *name)
-{
-    tr_channel_stats channels[16];
-    size_t count;
-
-    assert_ok(tr_stats_channels(arena, channels, 16, &count));
-    for (size_t i = 0; i < count; i++)
-        if (!strcmp(channels[i].name, name))
-            return channels[i];
-    fail_msg("there is no channel %s", name);
-    return channels[0];
 }
 
 static uint32_t sum_of(const tr_stats *stats)
@@ -289,6 +359,8 @@ int main(void)
         cmocka_unit_test(counts_slots_by_state),
         cmocka_unit_test(tells_who_holds_what),
         cmocka_unit_test(tells_how_deep_channels_are),
+        cmocka_unit_test(tells_of_each_size),
+        cmocka_unit_test(tells_who_holds_up_a_broadcast),
         cmocka_unit_test(takes_structs_of_other_versions),
         cmocka_unit_test(every_slot_is_somewhere),
         cmocka_unit_test(boards_count_keys),

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import select
@@ -517,6 +518,48 @@ class Arenas(unittest.TestCase):
         self.end(pid)
         text = tensoring("stat", self.name)
         self.assertIn("which 0 processes receive from", text)
+
+    def loan(self, size: int, timeout_ns: int = 0) -> tuple[int, ctypes.c_void_p]:
+        message = ctypes.c_void_p()
+        err = self.library.tr_loan_bytes(
+            self.arena,
+            ctypes.c_uint64(size),
+            ctypes.c_int64(timeout_ns),
+            ctypes.byref(message),
+        )
+        return err, message
+
+    def test_no_slot_of_one_size(self) -> None:
+        errors = [self.loan(1 << 20, 1000)[0] for _ in range(65)]
+        self.assertEqual(errors, 64 * [0] + [-errno.ETIMEDOUT])
+        text = tensoring("stat", self.name)
+        self.assertIn("blocked by no free slot of 1048576 bytes, 0 are queued:", text)
+        self.assertIn(f"process {os.getpid()} ", text)
+        self.assertIn("has 64 slots of any size", text)
+        self.assertNotIn("of 4096 bytes", text)
+        (reason,) = self.counters()["blocked"]
+        self.assertEqual((reason["queue"], reason["slot_bytes"]), (None, 1 << 20))
+        self.assertEqual([(x["pid"], x["has"]) for x in reason["by"]], [(os.getpid(), 64)])
+
+    def test_who_holds_up_a_broadcast(self) -> None:
+        news, place = ctypes.c_void_p(), ctypes.c_void_p()
+        blocks = (ctypes.c_uint32 * 4)(16, 0, 0, 0)
+        err = self.library.tr_broadcast_open(self.arena, b"news", None, ctypes.byref(news))
+        err = err or self.library.tr_subscribe(news, blocks, ctypes.byref(place))
+        self.assertEqual(err, 0)
+        for _ in range(64):
+            self.assertNotIn("blocked", tensoring("stat", self.name))
+            err, message = self.loan(8)
+            err = err or self.library.tr_broadcast_publish(
+                news, message, ctypes.c_int64(0)
+            )
+            self.assertEqual(err, 0)
+        text = tensoring("stat", self.name)
+        self.assertIn("blocked by broadcast news, whose publishers wait for process", text)
+        self.assertIn("which is 64 messages behind", text)
+        (reason,) = self.counters()["blocked"]
+        self.assertEqual((reason["queue"], reason["broadcast"]), (None, "news"))
+        self.assertEqual([(x["pid"], x["has"]) for x in reason["by"]], [(os.getpid(), 64)])
 
     def test_the_inbox_of_replies_has_a_name(self) -> None:
         queue, ticket = ctypes.c_void_p(), ctypes.c_uint64()

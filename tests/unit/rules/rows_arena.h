@@ -33,6 +33,8 @@ ROW(tr_look_participants, CODE, "look:look out:out capacity:one count:out",
     tr_look_participants(P(0), P(1), U(2), P(3)))
 ROW(tr_look_channels, CODE, "look:look out:out capacity:one count:out",
     tr_look_channels(P(0), P(1), U(2), P(3)))
+ROW(tr_look_classes, CODE, "look:look out:out capacity:one count:out",
+    tr_look_classes(P(0), P(1), U(2), P(3)))
 ROW(tr_look_info, CODE, "look:look info:arena_info", tr_look_info(P(0), P(1)))
 
 ROW(tr_stats_read, CODE, "arena:arena stats:stats", tr_stats_read(P(0), P(1)))
@@ -40,3 +42,5 @@ ROW(tr_stats_participants, CODE, "arena:arena out:out capacity:one count:out",
     tr_stats_participants(P(0), P(1), U(2), P(3)))
 ROW(tr_stats_channels, CODE, "arena:arena out:out capacity:one count:out",
     tr_stats_channels(P(0), P(1), U(2), P(3)))
+ROW(tr_stats_classes, CODE, "arena:arena out:out capacity:one count:out",
+    tr_stats_classes(P(0), P(1), U(2), P(3)))
