@@ -216,7 +216,8 @@ def _use_arrays(found: Any) -> None:
     if isinstance(found, np.ndarray):
         if 0 < found.nbytes < 1 << 24:
             found.tobytes()
-            repr(found.ravel()[:10])
+            with contextlib.suppress(ValueError):  # NumPy cannot print times of no unit
+                repr(found.ravel()[:10])
     elif isinstance(found, dict):
         for key, value in found.items():
             _use_arrays(key)
