@@ -44,6 +44,7 @@ void faults_of(const struct transport *transport, size_t bytes, enum mode mode,
 void bars_request(const struct options *options);
 void bars_board(const struct options *options);
 void bars_broadcast(const struct options *options);
+void cycle_scrub(double seconds);
 struct ratio cycle_ratio(unsigned rounds, double seconds);
 struct ratio attach_ratio(size_t bytes, unsigned rounds);
 

@@ -129,4 +129,5 @@ void case_cycle(const struct options *options)
 {
     if (cycle_ratio(7, options->seconds).rounds == 0)
         die("the cycle could not be measured");
+    cycle_scrub(options->seconds);
 }
