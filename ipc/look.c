@@ -10,6 +10,7 @@
 
 #include "ipc/channel.h"
 #include "ipc/life.h"
+#include "ipc/number.h"
 
 static int refuse(struct segment_report *report, enum segment_refusal refusal,
                   uint64_t found, uint64_t expected, int code)
@@ -160,6 +161,7 @@ int look_open(int fd, struct view *view, struct segment_report *report)
 
     view->base = NULL;
     view->lock_fd = fd;
+    view->taken = number_take(fd);
     result = look_at(view, report);
     if (result < 0)
         look_close(view);
@@ -170,8 +172,6 @@ void look_close(struct view *view)
 {
     if (view->base)
         munmap(view->base, view->geo.payload_off);
-    if (view->lock_fd >= 0)
-        close(view->lock_fd);
     view->base = NULL;
-    view->lock_fd = -1;
+    segment_close(view);
 }

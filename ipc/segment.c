@@ -13,6 +13,7 @@
 #include "ipc/beyond.h"
 #include "ipc/copy.h"
 #include "ipc/life.h"
+#include "ipc/number.h"
 #include "ipc/os.h"
 #include "ipc/slot.h"
 #include "ipc/trust.h"
@@ -262,6 +263,7 @@ int segment_create(const struct segment_wish *wish, struct view *view,
         return result;
     }
     view->lock_fd = fd;
+    view->taken = number_take(fd);
     result = identify(view);
     if (result == 0)
         result = map(view, view->geo.total_bytes, 0);
@@ -439,6 +441,8 @@ int segment_attach(const char *name, int fd, struct segment_trust trust,
     if (result < 0) {
         close(view->lock_fd);
         view->lock_fd = -1;
+    } else {
+        view->taken = number_take(view->lock_fd);
     }
     return result;
 }
@@ -475,6 +479,7 @@ int segment_recover(struct view *view, const char *name)
         return 0;
     if (*name && segment_path(name, path) == 0)
         fd = open_if_ours(view, path);
+    view->taken = number_take(fd);
     view->lock_fd = fd < 0 ? -1 : fd;
     return fd < 0 ? fd : 0;
 }
@@ -485,6 +490,15 @@ void segment_warm(const struct view *view)
         madvise(view->base, view->geo.total_bytes, MADV_POPULATE_WRITE);
 }
 
+/* A process that closes all descriptors may have another file by that number, or this one by
+ * another handle. */
+void segment_close(struct view *view)
+{
+    if (number_is_ours(view->lock_fd, view->taken) && segment_fd(view) >= 0)
+        close(view->lock_fd);
+    view->lock_fd = -1;
+}
+
 void segment_detach(struct view *view)
 {
     if (view->base) {
@@ -493,10 +507,7 @@ void segment_detach(struct view *view)
     }
     view->base = NULL;
     view->readonly = NULL;
-    /* A process that closes all descriptors may have another file by that number. */
-    if (segment_fd(view) >= 0)
-        close(view->lock_fd);
-    view->lock_fd = -1;
+    segment_close(view);
 }
 
 static int punch(const struct view *view, uint32_t slot, uint64_t bytes)

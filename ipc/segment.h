@@ -90,6 +90,9 @@ void segment_warm(const struct view *view);
 
 void segment_detach(struct view *view);
 
+/* The descriptor alone. */
+void segment_close(struct view *view);
+
 /* /dev/shm/tensoring.NAME. 0, -ENAMETOOLONG. */
 int segment_path(const char *name, char path[SEGMENT_PATH]);
 

@@ -20,6 +20,7 @@ struct view {
     _Atomic uint64_t *counters; /* of our entry; NULL before we have one */
     int lock_fd;       /* of the arena's file, by which locks are looked at; -1 none */
     uint64_t dev, ino; /* of that file */
+    uint64_t taken;    /* see number.h */
     struct notifier
         *notifier; /* how to ring others, see notify.h; NULL: by futex alone */
 };

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ipc/notifier.h"
+#include "ipc/number.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
 
@@ -29,6 +30,7 @@ static void remember(struct watch *watch, uint32_t i, int fd)
 
     if (fd >= 0)
         (void)fstat(fd, &st);
+    watch->of[i].taken = number_take(fd);
     watch->of[i].dev = st.st_dev;
     watch->of[i].ino = st.st_ino;
 }
@@ -36,7 +38,8 @@ static void remember(struct watch *watch, uint32_t i, int fd)
 static void forget(struct watch *watch, uint32_t i)
 {
     if (watch->of[i].fd) {
-        if (is_it(watch->of[i].fd - 1, watch->of[i].dev, watch->of[i].ino))
+        if (number_is_ours(watch->of[i].fd - 1, watch->of[i].taken) &&
+            is_it(watch->of[i].fd - 1, watch->of[i].dev, watch->of[i].ino))
             close(watch->of[i].fd - 1); /* leaves the epoll instance with it */
         atomic_fetch_sub_explicit(&taken, 1, memory_order_relaxed); /* relaxed: local */
     }

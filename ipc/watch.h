@@ -29,6 +29,7 @@ struct watch {
         uint32_t inc;
         int fd;            /* + 1, 0: none */
         uint64_t dev, ino; /* of it, lest the number has become another file's */
+        uint64_t taken;    /* see number.h: another arena may watch the same process */
     } of[MAX_PARTICIPANTS];
 };
 

@@ -294,12 +294,60 @@ static void a_ring_of_the_program_is_not_submitted(void **state)
     io_uring_queue_exit(&theirs);
 }
 
+/* The program closes all descriptors, and attaches again: two handles have one number. */
+static void the_last_of_two_closes_a_number(void **state)
+{
+    tr_arena *first, *second;
+    int keep, fd;
+    pid_t child;
+    (void)state;
+
+    assert_ok(tr_arena_create(&first, NULL, NULL));
+    keep = fcntl(arena_known(first)->view.lock_fd, F_DUPFD_CLOEXEC, LAST);
+    assert_true(keep >= LAST);
+    assert_int_equal(close_range(FIRST, LAST - 1, 0), 0);
+    while ((fd = dup(0)) < arena_known(first)->view.lock_fd)
+        assert_true(fd >= 0); /* so that the next one has its number */
+    close(fd);
+    assert_ok(tr_arena_attach_fd(&second, keep));
+    assert_int_equal(arena_known(second)->view.lock_fd, arena_known(first)->view.lock_fd);
+    close(keep);
+    tr_arena_close(first);
+    child = fork(); /* a child needs it to join */
+    if (child == 0) {
+        tr_message *message;
+
+        _exit(-tr_loan_bytes(second, 8, TR_NOWAIT, &message));
+    }
+    assert_int_equal(status_of(child), 0);
+    keep = arena_known(second)->view.lock_fd;
+    tr_arena_close(second);
+    assert_int_equal(fcntl(keep, F_GETFD), -1);
+}
+
+/* A look has a descriptor, too. */
+static void a_look_closes_nothing_of_others(void **state)
+{
+    tr_arena *arena = make_arena(4, 0);
+    tr_look *look;
+    (void)state;
+
+    assert_ok(tr_look_open_fd(&look, arena_known(arena)->view.lock_fd));
+    take_the_numbers(FILES);
+    tr_look_close(look);
+    tr_arena_close(arena);
+    check_the_numbers(FILES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers_are_others), cmocka_unit_test(numbers_are_our_own),
+        cmocka_unit_test(numbers_are_others),
+        cmocka_unit_test(numbers_are_our_own),
         cmocka_unit_test(no_descriptor_is_standard_output),
-        cmocka_unit_test(a_ring_of_the_program_is_not_submitted)};
+        cmocka_unit_test(a_ring_of_the_program_is_not_submitted),
+        cmocka_unit_test(the_last_of_two_closes_a_number),
+        cmocka_unit_test(a_look_closes_nothing_of_others)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

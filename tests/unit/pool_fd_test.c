@@ -135,26 +135,35 @@ static void note_number(int fd)
     count_numbers++;
 }
 
-static void wait_a_while(tr_pool_options *options)
+static int taken;
+
+/* The number of a dead one's pidfd, before its successor can have it. */
+static void take_its_number(const tr_pool_death *one, void *context)
 {
-    options->backoff_ns = 100000000; /* before a restart */
+    note_death(one, context);
+    if (taken < 0)
+        taken = dup(0);
+}
+
+static void take_the_first(tr_pool_options *options)
+{
+    options->died = take_its_number;
 }
 
 /* The number of one that was lost goes to the pidfd of another worker, which then dies. */
 static void a_lost_number_is_anothers(void **state)
 {
-    tr_pool *pool = start(hold, 2, wait_a_while);
+    tr_pool *pool = start(hold, 2, take_the_first);
     pid_t stays = tr_pool_pid(pool, 1), dies;
-    int taken;
 
     (void)state;
+    taken = -1;
     wait_for_ready(pool, 2);
     count_numbers = 0;
     assert_int_equal(each_descriptor(pidfds, note_number), 2); /* in the workers' order */
     close(numbers[1]);
     assert_int_equal(kill(tr_pool_pid(pool, 0), SIGKILL), 0);
     wait_for_deaths(pool, 1);
-    taken = dup(0); /* the lowest that is free: the dead one's */
     wait_for_ready(pool, 2);
     count_numbers = 0;
     assert_int_equal(each_descriptor(pidfds, note_number), 1);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* number.h - which handle has a descriptor's number.
+ *
+ * A program that closes all descriptors, as daemons do, leaves handles with numbers that are nobody's.
+ * What a later handle opens has one of them, and may be the same file: the number is the later one's
+ * then, and the earlier one must not close it. */
+#ifndef TR_IPC_NUMBER_H
+#define TR_IPC_NUMBER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A descriptor has just been opened: the number is the caller's, whoever had it before. What
+ * number_is_ours() is to be asked with. */
+uint64_t number_take(int fd);
+
+/* Whether nobody has taken the number since. */
+bool number_is_ours(int fd, uint64_t taken);
+
+#endif
