@@ -569,11 +569,11 @@ static uint64_t hash_file(uint64_t hash, uint32_t file)
     hash = engine_mix(hash, word_at(bytes[file] + ADMISSION_AT));
     for (uint32_t i = 0; i < control->participant_count; i++) {
         const struct participant *entry = entry_of(file, i);
+        /* relaxed: one thread. */
+        uint32_t pid = atomic_load_explicit(&entry->pid, memory_order_relaxed);
 
         hash = engine_mix(hash, word_at(entry));
-        /* relaxed: one thread. */
-        hash = engine_mix(hash, atomic_load_explicit(&entry->pid, memory_order_relaxed) -
-                                    pid_base);
+        hash = engine_mix(hash, pid ? pid - pid_base + 1 : 0);
     }
     return hash;
 }
