@@ -6,7 +6,7 @@
 Each round has an arena, two victims and a scribbler; one victim has an event loop. It
 uses queues, broadcasts, boards, services, statistics and reaps, each call with a time
 limit. It gets values or an error of the library; it is not ended by a signal, and no
-call takes much longer than its time. Anything else is a finding, and the exit code is 1."""
+call takes much longer than its time. Anything else is a finding: the exit code is 1."""
 
 from __future__ import annotations
 
