@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -215,15 +216,27 @@ static bool nobody_left(const tr_pool *pool)
     return true;
 }
 
+/* By poll(), which the kernel goes on with after work of its own in this thread, an io_uring's
+ * for one: epoll_wait() ends then as if a signal had come. */
+static int await(const tr_pool *pool, struct epoll_event *event, int most, int timeout_ms)
+{
+    struct pollfd poller = {.fd = pool->epoll, .events = POLLIN};
+    int count = timeout_ms ? poll(&poller, 1, timeout_ms) : 0;
+
+    if (count >= 0)
+        count = epoll_wait(pool->epoll, event, most, 0);
+    return count < 0 ? -errno : count;
+}
+
 /* Returns how much was done, or -errno. */
 static int look(tr_pool *pool, int timeout_ms)
 {
     struct epoll_event event[64];
     uint64_t ticks;
-    int done = 0, count = epoll_wait(pool->epoll, event, 64, timeout_ms);
+    int done = 0, count = await(pool, event, 64, timeout_ms);
 
     if (count < 0)
-        return -errno;
+        return count;
     for (int i = 0; i < count; i++) {
         uint32_t what = event[i].data.u32;
 

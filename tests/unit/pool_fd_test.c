@@ -5,10 +5,13 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+
+#include "src/pool_inner.h"
 
 enum { TOP = 1024 };
 
@@ -126,6 +129,57 @@ static void survives_lost_pidfds(void **state)
         assert_int_equal(death[i].exit_code, 0);
 }
 
+/* Sends a message when it is let. */
+static int ring(tr_pool_worker *worker, void *context)
+{
+    char what;
+
+    (void)worker;
+    (void)context;
+    while (read(gate[0], &what, 1) == 1 && what == 'g')
+        send_job();
+    return 0;
+}
+
+static void ready_at_start(tr_pool_options *options)
+{
+    options->flags = TR_POOL_READY_AT_START;
+}
+
+/* The io_uring of a wait set interrupts what its thread does, and no signal has come. */
+static void a_notice_is_no_signal(void **state)
+{
+    tr_pool *pool = start(ring, 1, ready_at_start);
+    tr_waitset *set;
+    tr_message *message;
+    tr_event event;
+    size_t count;
+    int fd, made, interrupted = 0;
+
+    (void)state;
+    setenv("TENSORING_NOTIFY", "uring", 1);
+    assert_int_equal(tr_waitset_open(arena, &set), 0);
+    assert_int_equal(tr_waitset_add_queue(set, queue, TR_READABLE, 1), 0);
+    made = tr_waitset_fd(set, &fd);
+    while (pool_status(pool).ready < 1)
+        turn(pool);
+    for (int i = 0; made == 0 && i < 20; i++) {
+        while (tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count) == 0)
+            if (tr_queue_receive(queue, TR_NOWAIT, &message) == 0)
+                tr_release(message);
+        let_go();
+        interrupted += tr_pool_step(pool, 20000000) != TR_ETIMEDOUT;
+    }
+    unsetenv("TENSORING_NOTIFY");
+    tr_waitset_close(set);
+    assert_int_equal(write(gate[1], "e", 1), 1);
+    stop(pool);
+    if (made == TR_ENOTSUP)
+        skip();
+    assert_int_equal(made, 0);
+    assert_int_equal(interrupted, 0);
+}
+
 static int numbers[2], count_numbers;
 
 static void note_number(int fd)
@@ -150,6 +204,12 @@ static void take_the_first(tr_pool_options *options)
     options->died = take_its_number;
 }
 
+/* However slow the machine is: no look of every second meanwhile. */
+static void look_never(tr_pool *pool)
+{
+    pool_known(pool)->check_ns = INT64_MAX;
+}
+
 /* The number of one that was lost goes to the pidfd of another worker, which then dies. */
 static void a_lost_number_is_anothers(void **state)
 {
@@ -159,6 +219,7 @@ static void a_lost_number_is_anothers(void **state)
     (void)state;
     taken = -1;
     wait_for_ready(pool, 2);
+    look_never(pool);
     count_numbers = 0;
     assert_int_equal(each_descriptor(pidfds, note_number), 2); /* in the workers' order */
     close(numbers[1]);
@@ -473,6 +534,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(survives_lost_pidfds),
         CASE(a_lost_number_is_anothers),
+        CASE(a_notice_is_no_signal),
         CASE(leaves_alone_what_has_the_number_of_a_pidfd),
         CASE(closing_kills_without_pidfds),
         CASE(needs_no_pidfds),
