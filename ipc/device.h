@@ -51,15 +51,15 @@ static inline void device_mark(const struct view *view, uint32_t slot)
     /* relaxed: ours. */
     uint64_t generation = SLOT_GENERATION(shm_get(&record->owner));
 
-    shm_put(&record->memory, (shm_get(&record->memory) & MEMORY_RESIDENT) |
-                                 MEMORY_DEVICE | generation << 32);
+    shm_put(&record->memory,
+            (shm_get(&record->memory) & MEMORY_THERE) | MEMORY_DEVICE | generation << 32);
 }
 
 static inline void device_unmark(const struct view *view, uint32_t slot)
 {
     struct slot_record *record = view_record(view, slot);
 
-    shm_put(&record->memory, shm_get(&record->memory) & MEMORY_RESIDENT);
+    shm_put(&record->memory, shm_get(&record->memory) & MEMORY_THERE);
 }
 
 /* Whether the slot's holder has marked it. */

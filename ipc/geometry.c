@@ -21,11 +21,13 @@ static bool add_region(uint64_t *at, uint64_t align, uint64_t bytes, uint64_t *s
 }
 
 /* Small slots are packed to lines, so that they do not all fall into the same cache sets;
- * from 4096 bytes on they begin at pages. */
-static bool plan_class(const struct segment_class *wish, struct slot_class *class,
-                       uint32_t *slots, uint64_t *at)
+ * from 4096 bytes on they begin at pages. Those of an elastic arena do, whatever their size:
+ * their memory comes and goes by the page. */
+static bool plan_class(const struct segment_class *wish, bool elastic,
+                       struct slot_class *class, uint32_t *slots, uint64_t *at)
 {
-    uint64_t unit = wish->slot_bytes >= LARGE_SLOT ? PAGE : LINE / 2, rounded, bytes;
+    uint64_t unit = elastic || wish->slot_bytes >= LARGE_SLOT ? PAGE : LINE / 2;
+    uint64_t rounded, bytes;
 
     if (wish->slot_bytes == 0 || wish->count == 0 || wish->count > MAX_SLOTS - *slots ||
         __builtin_add_overflow(wish->slot_bytes, unit - 1, &rounded))
@@ -64,6 +66,7 @@ static bool plan_tables(const struct segment_wish *wish, struct control *geo,
 int segment_plan(const struct segment_wish *wish, struct control *geo)
 {
     uint64_t at = sizeof(struct control), records = 0, end;
+    bool elastic = wish->flags & SEGMENT_ELASTIC;
     uint32_t slots = 0;
 
     memset(geo, 0, sizeof(*geo));
@@ -77,12 +80,12 @@ int segment_plan(const struct segment_wish *wish, struct control *geo)
         return -EOVERFLOW;
     at = geo->payload_off;
     for (uint32_t i = 0; i < wish->class_count; i++)
-        if (!plan_class(&wish->classes[i], &geo->classes[i], &slots, &at))
+        if (!plan_class(&wish->classes[i], elastic, &geo->classes[i], &slots, &at))
             return -EOVERFLOW;
     if (!add_region(&at, PAGE, 0, &end) || end > (uint64_t)INT64_MAX)
         return -EOVERFLOW;
     geo->layout = ARENA_LAYOUT;
-    geo->features = ARENA_FEATURES;
+    geo->features = elastic ? FEATURE_ELASTIC : 0;
     geo->total_bytes = end;
     geo->rings_bytes = wish->rings_bytes;
     geo->flags = wish->flags;

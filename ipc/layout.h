@@ -12,7 +12,8 @@
  *  records_off       struct slot_record   who owns slot i, its header, its first tensor
  *  payload_off       payloads             class by class, page-aligned
  *
- * A slot's payload: data from byte 0; a table of descriptors, if there is one, at the end.
+ * A slot's payload: data from byte 0; a table of descriptors, if there is one, at the end, or
+ * in an elastic arena right behind the data.
  *
  *  data of tensor 0 | pad to 64 | data of tensor 1 | ... | table | strings
  */
@@ -26,7 +27,8 @@
 
 #define ARENA_LAYOUT     2
 #define ARENA_MAGIC      UINT64_C(0x31474e49524f5354) /* "TSORING1", little-endian */
-#define ARENA_FEATURES   UINT64_C(0)                  /* bits that this code knows */
+#define FEATURE_ELASTIC  UINT64_C(1)                  /* slots have the pages they need */
+#define ARENA_FEATURES   FEATURE_ELASTIC              /* bits that this code knows */
 #define LINE             128 /* two cache lines: the x86 prefetcher fetches pairs */
 #define PAGE             4096
 #define MAX_CLASSES      16
@@ -241,6 +243,12 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the arena is little-e
 #define MEMORY_RESIDENT UINT64_C(1) /* lazy arenas: it is reserved */
 #define MEMORY_DEVICE \
     UINT64_C(2) /* a device may write into it, as long as its generation is 32-63 */
+/* Elastic arenas: so many pages from the start of the payload are reserved; without
+ * MEMORY_RESIDENT some of them may be. */
+#define MEMORY_MOST_PAGES  UINT64_C(0x3fffffff)
+#define MEMORY_PAGES(word) ((word) >> 2 & MEMORY_MOST_PAGES)
+#define MEMORY_OF(pages)   ((pages) << 2)
+#define MEMORY_THERE       (MEMORY_RESIDENT | MEMORY_OF(MEMORY_MOST_PAGES))
 
 /* Parts of slot_record.tensors. */
 #define TENSORS_COUNT(word)   ((uint32_t)((word)&0xffff))

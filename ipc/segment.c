@@ -15,10 +15,9 @@
 #include "ipc/life.h"
 #include "ipc/number.h"
 #include "ipc/os.h"
+#include "ipc/reserve.h"
 #include "ipc/slot.h"
 #include "ipc/trust.h"
-
-#define RESERVE_PIECE (UINT64_C(64) << 20)
 
 #ifndef MADV_COLLAPSE /* linux 6.1, newer than Debian 12's libc */
 #define MADV_COLLAPSE 25
@@ -55,58 +54,6 @@ static int open_nameless(const struct segment_wish *wish)
         return result;
     }
     return fd;
-}
-
-/* Kernels before 6.10 undo a fallocate() that a signal interrupts, whatever it is for: less
- * at a time then, or a timer could keep it from ever coming to an end. */
-static int reserve_piece(int fd, uint64_t at, uint64_t bytes)
-{
-    uint64_t step = bytes;
-
-    while (bytes > 0) {
-        uint64_t now = bytes < step ? bytes : step;
-
-        if (fallocate(fd, 0, (off_t)at, (off_t)now) == 0) {
-            at += now;
-            bytes -= now;
-        } else if (errno == EINTR) {
-            step = now / 2 > PAGE ? now / 2 : PAGE;
-        } else {
-            return -errno;
-        }
-    }
-    return 0;
-}
-
-/* What is still to be reserved, and whether to ask for it. */
-struct reservation {
-    int fd;
-    bool ask;
-    uint64_t left, asked; /* asked: how much was left when the limits were asked last */
-    struct shortage *shortage;
-};
-
-/* In pieces: others take memory at the same time, perhaps for another large arena. */
-static int reserve_range(struct reservation *want, uint64_t at, uint64_t bytes)
-{
-    int result = 0;
-
-    while (result == 0 && bytes > 0) {
-        uint64_t now = bytes < RESERVE_PIECE ? bytes : RESERVE_PIECE;
-
-        if (want->ask && want->asked - want->left >= RESERVE_PIECE) {
-            if (!limits_memory("", want->left, want->shortage))
-                return -ENOSPC;
-            want->asked = want->left;
-        }
-        result = reserve_piece(want->fd, at, now);
-        at += now;
-        bytes -= now;
-        want->left -= now;
-    }
-    if (result < 0)
-        want->shortage->limit = SHORTAGE_KERNEL;
-    return result;
 }
 
 /* Slots that share pages can't be reserved one by one, when they are loaned. */
@@ -508,68 +455,4 @@ void segment_detach(struct view *view)
     view->base = NULL;
     view->readonly = NULL;
     segment_close(view);
-}
-
-static int punch(const struct view *view, uint32_t slot, uint64_t bytes)
-{
-    uint64_t off = view_payload_off(view, slot);
-    int fd = segment_fd(view);
-    int result = fd < 0 ? madvise(view->base + off, bytes, MADV_REMOVE)
-                        : fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                    (off_t)off, (off_t)bytes);
-
-    return result < 0 ? -errno : 0;
-}
-
-/* The program has closed the descriptor, and may have a file of its own by that number. */
-static int populate(const struct view *view, uint64_t off, uint64_t bytes)
-{
-    if (madvise(view->base + off, bytes, MADV_POPULATE_WRITE) == 0)
-        return 0;
-    return errno == EFAULT ? -ENOSPC : -errno;
-}
-
-int segment_reserve_slot(const struct view *view, uint32_t slot,
-                         struct shortage *shortage)
-{
-    const struct slot_class *class = &view->geo.classes[view_class_of(view, slot)];
-    struct slot_record *record = view_record(view, slot);
-    struct reservation want = {.fd = segment_fd(view),
-                               .ask = !(view->geo.flags & SEGMENT_OVERCOMMIT),
-                               .left = class->stride,
-                               .asked = class->stride,
-                               .shortage = shortage};
-    int result;
-
-    if (shm_get(&record->memory) & MEMORY_RESIDENT || class->stride % PAGE)
-        return 0;
-    if (!(view->geo.flags & SEGMENT_OVERCOMMIT) && !limits_spend(class->stride, shortage))
-        return -ENOSPC;
-    result = want.fd < 0
-                 ? populate(view, view_payload_off(view, slot), class->stride)
-                 : reserve_range(&want, view_payload_off(view, slot), class->stride);
-    if (result < 0) {
-        (void)punch(view, slot, class->stride);
-        return result;
-    }
-    shm_put(&record->memory, shm_get(&record->memory) | MEMORY_RESIDENT);
-    return 0;
-}
-
-int segment_trim_slot(const struct view *view, uint32_t slot, uint64_t *bytes)
-{
-    const struct slot_class *class = &view->geo.classes[view_class_of(view, slot)];
-    struct slot_record *record = view_record(view, slot);
-
-    uint64_t memory = shm_get(&record->memory);
-    int result;
-
-    if (!(memory & MEMORY_RESIDENT))
-        return 0;
-    /* First the word: a slot of which it says so has its memory, also after a kill here. */
-    shm_put(&record->memory, memory & ~MEMORY_RESIDENT);
-    result = punch(view, slot, class->stride);
-    if (result == 0)
-        *bytes += class->stride;
-    return result;
 }

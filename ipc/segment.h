@@ -20,7 +20,8 @@ enum segment_flag {
     SEGMENT_HUGE = 1u << 1,
     SEGMENT_LAZY = 1u << 2,
     SEGMENT_OVERCOMMIT = 1u << 5, /* limits of memory are not asked */
-    SEGMENT_DUMP = 1u << 6        /* cores hold the arena */
+    SEGMENT_DUMP = 1u << 6,       /* cores hold the arena */
+    SEGMENT_ELASTIC = 1u << 8     /* lazy, and by the page */
 };
 
 struct segment_class {
@@ -102,10 +103,5 @@ bool segment_valid(const struct control *geo, uint64_t file_bytes);
 /* Whether a control block is one that we understand. 0, or -errno with a refusal. */
 int segment_judge(uint64_t magic, const struct control *geo, uint64_t file_bytes,
                   struct segment_report *report);
-
-/* Reserve, or give back, the memory of one slot of a lazy arena. 0, -errno. */
-int segment_reserve_slot(const struct view *view, uint32_t slot,
-                         struct shortage *shortage);
-int segment_trim_slot(const struct view *view, uint32_t slot, uint64_t *bytes);
 
 #endif

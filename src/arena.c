@@ -13,6 +13,7 @@
 #include "ipc/mutant.h"
 #include "ipc/name.h"
 #include "ipc/notify.h"
+#include "ipc/pages.h"
 #include "ipc/participant.h"
 #include "ipc/reap.h"
 #include "ipc/segment.h"
@@ -529,7 +530,7 @@ int tr_arena_trim(tr_arena *handle, uint64_t *bytes)
     for (uint32_t slot = 0; slot < arena->view.geo.slot_count; slot++) {
         if (!slot_loan_this(&arena->peer, slot))
             continue;
-        (void)segment_trim_slot(&arena->view, slot, &given);
+        (void)pages_trim(&arena->view, slot, &given);
         slot_free(&arena->peer, slot);
     }
     if (bytes)

@@ -11,7 +11,8 @@ _Static_assert((int)TR_ARENA_POPULATE == (int)SEGMENT_POPULATE &&
                    (int)TR_ARENA_HUGE == (int)SEGMENT_HUGE &&
                    (int)TR_ARENA_LAZY == (int)SEGMENT_LAZY &&
                    (int)TR_ARENA_OVERCOMMIT == (int)SEGMENT_OVERCOMMIT &&
-                   (int)TR_ARENA_DUMP == (int)SEGMENT_DUMP,
+                   (int)TR_ARENA_DUMP == (int)SEGMENT_DUMP &&
+                   (int)TR_ARENA_ELASTIC == (int)SEGMENT_ELASTIC,
                "one set of flags");
 _Static_assert(TR_MAX_PARTICIPANTS == MAX_PARTICIPANTS &&
                    TR_MAX_CHANNELS == MAX_CHANNELS && TR_MAX_SLOTS == MAX_SLOTS &&
@@ -20,7 +21,13 @@ _Static_assert(TR_MAX_PARTICIPANTS == MAX_PARTICIPANTS &&
 
 #define ALL_FLAGS                                                                \
     (TR_ARENA_POPULATE | TR_ARENA_HUGE | TR_ARENA_LAZY | TR_ARENA_ALLOW_PICKLE | \
-     TR_ARENA_CRC32C | TR_ARENA_OVERCOMMIT | TR_ARENA_DUMP | TR_ARENA_SCRUB)
+     TR_ARENA_CRC32C | TR_ARENA_OVERCOMMIT | TR_ARENA_DUMP | TR_ARENA_SCRUB |    \
+     TR_ARENA_ELASTIC)
+
+/* What fits in a record's count of pages. */
+#define MOST_SLOT_BYTES(flags) \
+    ((flags)&TR_ARENA_ELASTIC ? UINT64_C(1) << 41 : UINT64_C(1) << 46)
+_Static_assert((UINT64_C(1) << 41) / PAGE < MEMORY_MOST_PAGES, "a page for descriptors");
 
 static const tr_slot_class default_classes[] = {{4096, 256}, {1 << 20, 64}};
 
@@ -63,7 +70,8 @@ int arena_take_classes(const tr_arena_options *options, struct segment_class *cl
     for (uint32_t i = 0; i < options->class_count && result == 0; i++) {
         classes[i].slot_bytes = options->classes[i].slot_bytes;
         classes[i].count = options->classes[i].count;
-        result = check_range("slot_bytes", classes[i].slot_bytes, 1, UINT64_C(1) << 46);
+        result = check_range("slot_bytes", classes[i].slot_bytes, 1,
+                             MOST_SLOT_BYTES(options->flags));
         if (result == 0)
             result = check_range("count of a class", classes[i].count, 1, TR_MAX_SLOTS);
         slots += classes[i].count;
@@ -104,6 +112,8 @@ int arena_check_options(tr_arena_options *options)
         options->classes = default_classes;
         options->class_count = 2;
     }
+    if (options->flags & TR_ARENA_ELASTIC)
+        options->flags |= TR_ARENA_LAZY;
     if (options->spin_ns < -1)
         return tr_fail(TR_EINVAL,
                        "create: spin_ns is %ld; use -1 (adapts), 0 (never spins) or more",

@@ -145,12 +145,21 @@ bool descriptor_plan_plain(const tr_tensor_spec specs[], size_t n, struct plan *
                         &plan->data_bytes);
 }
 
+/* Where a table begins that lies right behind the data. */
+static uint64_t behind(const struct plan *plan)
+{
+    return (plan->data_bytes + 7) / 8 * 8;
+}
+
+uint64_t descriptor_bytes(const struct plan *plan)
+{
+    return plan->table_bytes ? behind(plan) + plan->table_bytes : plan->data_bytes;
+}
+
 bool descriptor_fits(const struct slot_class *class, const struct plan *plan)
 {
-    uint64_t data = (plan->data_bytes + 7) / 8 * 8;
-
     return plan->data_bytes <= class->slot_bytes && plan->table_bytes <= class->stride &&
-           data <= class->stride - plan->table_bytes;
+           behind(plan) <= class->stride - plan->table_bytes;
 }
 
 static uint64_t type_word(const tr_tensor_spec *spec)
@@ -200,6 +209,14 @@ static void write_table(uint8_t *table, const tr_tensor_spec specs[], size_t n)
     }
 }
 
+static uint64_t table_place(const struct view *view, uint32_t slot,
+                            const struct plan *plan)
+{
+    if (view->geo.flags & TR_ARENA_ELASTIC)
+        return behind(plan);
+    return view->geo.classes[view_class_of(view, slot)].stride - plan->table_bytes;
+}
+
 void descriptor_write(const struct view *view, uint32_t slot,
                       const tr_tensor_spec specs[], size_t n, const struct plan *plan)
 {
@@ -207,8 +224,7 @@ void descriptor_write(const struct view *view, uint32_t slot,
     uint64_t tensors = n;
 
     if (plan->table_bytes) {
-        uint64_t off = view->geo.classes[view_class_of(view, slot)].stride -
-                       plan->table_bytes;
+        uint64_t off = table_place(view, slot, plan);
 
         write_table(view->base + view_payload_off(view, slot) + off, specs, n);
         shm_put(&record->first.offset, off);

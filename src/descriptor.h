@@ -26,6 +26,9 @@ void descriptor_write_plain(struct message *message, struct slot_record *record,
 int descriptor_write_again(struct message *message, const tr_tensor_spec *spec,
                            const struct plan *plan);
 
+/* How much of a slot's payload it takes, where the table lies right behind the data. */
+uint64_t descriptor_bytes(const struct plan *plan);
+
 /* Whether the plan fits slots of that class. */
 bool descriptor_fits(const struct slot_class *class, const struct plan *plan);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ipc/owned.h"
+#include "ipc/pages.h"
 #include "ipc/path.h"
 #include "ipc/segment.h"
 #include "ipc/shared.h"
@@ -71,17 +72,17 @@ static ASIDE int loan_slowly(struct tr_arena *arena, uint32_t c, int64_t timeout
     return result;
 }
 
-/* A slot of a lazy arena has its memory from its first loan on. On error it goes back. */
-static ASIDE int reserve_slot(struct tr_arena *arena, uint32_t c, uint32_t slot)
+/* A slot of a lazy arena has its memory from its first loan on, one of an elastic arena what its
+ * messages needed. */
+static ASIDE int reserve(const struct view *view, uint32_t slot, const struct plan *plan)
 {
-    unsigned long bytes = (unsigned long)arena->view.geo.classes[c].slot_bytes;
+    unsigned long bytes = view->geo.classes[view_class_of(view, slot)].slot_bytes;
     struct shortage shortage = {.limit = SHORTAGE_NONE};
-    int result = segment_reserve_slot(&arena->view, slot, &shortage);
+    int result = pages_reserve(view, slot, descriptor_bytes(plan), &shortage);
     char what[128];
 
     if (result == 0)
         return 0;
-    slot_free(&arena->peer, slot);
     if (result != -ENOSPC || shortage.limit == SHORTAGE_KERNEL)
         return tr_fail_errno(result,
                              "loan: no memory for a slot of %lu bytes (lazy arena); "
@@ -94,14 +95,32 @@ static ASIDE int reserve_slot(struct tr_arena *arena, uint32_t c, uint32_t slot)
     return explain_shortage(what, &shortage);
 }
 
-PATH int take_slot(struct tr_arena *arena, uint32_t c, int64_t timeout_ns, uint32_t *slot)
+/* On error the slot goes back. */
+static ASIDE int reserve_slot(struct tr_arena *arena, uint32_t slot,
+                              const struct plan *plan)
+{
+    int result = reserve(&arena->view, slot, plan);
+
+    if (result < 0)
+        slot_free(&arena->peer, slot);
+    return result;
+}
+
+/* A message that is ours becomes larger. */
+static int reserve_again(const struct view *view, uint32_t slot, const struct plan *plan)
+{
+    return view->geo.flags & TR_ARENA_ELASTIC ? reserve(view, slot, plan) : 0;
+}
+
+PATH int take_slot(struct tr_arena *arena, uint32_t c, const struct plan *plan,
+                   int64_t timeout_ns, uint32_t *slot)
 {
     int result = slot_loan(&arena->peer, c, slot);
 
     if (UNLIKELY(result < 0))
         result = loan_slowly(arena, c, timeout_ns, slot);
     if (UNLIKELY(result == 0 && arena->view.geo.flags & TR_ARENA_LAZY))
-        result = reserve_slot(arena, c, *slot);
+        result = reserve_slot(arena, *slot, plan);
     return result;
 }
 
@@ -200,7 +219,7 @@ PATH int find_slot(struct tr_arena *arena, const struct plan *plan, int64_t time
     if (UNLIKELY(c == arena->view.geo.class_count))
         return too_large(&arena->view, plan);
     arena_pulse(arena);
-    return take_slot(arena, c, timeout_ns, slot);
+    return take_slot(arena, c, plan, timeout_ns, slot);
 }
 
 /* Anything that a user may ask for, or why it is no good. */
@@ -287,6 +306,9 @@ int message_respec(struct message *message, const tr_tensor_spec specs[], size_t
                        (unsigned long)plan.data_bytes, (unsigned long)plan.table_bytes,
                        (unsigned long)message_capacity(message));
     ASSERT_HELD(&message->arena->peer, view_record(view, message->slot));
+    result = reserve_again(view, message->slot, &plan);
+    if (result < 0)
+        return result;
     scrub(view, message->slot, &plan);
     if (plain)
         return descriptor_write_again(message, specs, &plan);
@@ -306,7 +328,11 @@ int message_describe(struct message *message, const tr_tensor_spec *spec, uint64
     if (!descriptor_fits(&view->geo.classes[view_class_of(view, message->slot)], &whole))
         return too_large(view, &whole);
     ASSERT_HELD(&message->arena->peer, view_record(view, message->slot));
-    descriptor_write(view, message->slot, spec, 1, &plan);
+    result = reserve_again(view, message->slot, &whole);
+    if (result < 0)
+        return result;
+    /* A table goes behind all that was read. */
+    descriptor_write(view, message->slot, spec, 1, plan.table_bytes ? &whole : &plan);
     descriptor_move_first(view, message->slot, offset);
     return descriptor_read(message, view_record(view, message->slot), view->base);
 }

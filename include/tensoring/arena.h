@@ -39,7 +39,10 @@ enum {
     TR_ARENA_DUMP = 1u << 6,
     /** A loan is filled with zeros, and so is a request that is reused for its reply. Else it
      *  shows what the slot's last user left there, as malloc() does. */
-    TR_ARENA_SCRUB = 1u << 7
+    TR_ARENA_SCRUB = 1u << 7,
+    /** A slot has only the memory that its messages need, by the page: many slots with room for
+     *  large messages cost what is in them. Implies TR_ARENA_LAZY. */
+    TR_ARENA_ELASTIC = 1u << 8
 };
 
 /** What to create. Fields are only ever added at the end; what the caller's header lacks

@@ -84,6 +84,7 @@ static void set_up(struct stage *stage, const struct scene *scene)
     tr_broadcast_options broadcast = TR_BROADCAST_OPTIONS_INIT;
 
     memset(stage, 0, sizeof(*stage));
+    options.flags = scene->flags;
     options.classes = &class;
     options.class_count = 1;
     options.max_participants = 8;

@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "src/arena.h"
+
 #define BYTES 192
 
 _Noreturn void crash_fail(const char *what, int code)
@@ -95,6 +97,27 @@ static void act_forward_full(struct stage *stage)
 static void act_receive(struct stage *stage)
 {
     must("receive", tr_queue_receive(stage->first, TR_NOWAIT, &stage->held[0]));
+}
+
+static void act_trim(struct stage *stage)
+{
+    must("trim", tr_arena_trim(stage->arena, NULL));
+}
+
+static void leave_memory(struct stage *stage)
+{
+    tr_release(crash_loan(stage, 3));
+}
+
+/* Whatever has memory is given back: somebody knows of all of it. */
+static void no_memory_stays(struct stage *stage)
+{
+    tr_arena_info info = {.struct_size = sizeof(info)};
+
+    must("trim", tr_arena_trim(stage->arena, NULL));
+    must("info", tr_arena_info_read(stage->arena, &info));
+    if (info.resident_bytes != arena_known(stage->arena)->view.geo.payload_off)
+        crash_fail("no slot has memory", 0);
 }
 
 static void act_wait(struct stage *stage)
@@ -390,6 +413,15 @@ static void is_closed(struct stage *stage)
 
 const struct scene scenes[] = {
     {.name = "loan", .act = act_loan},
+    {.name = "elastic loan",
+     .flags = TR_ARENA_ELASTIC,
+     .act = act_loan,
+     .after = no_memory_stays},
+    {.name = "elastic trim",
+     .flags = TR_ARENA_ELASTIC,
+     .prepare = leave_memory,
+     .act = act_trim,
+     .after = no_memory_stays},
     {.name = "send", .enter = hold_loan, .act = act_send, .most = 1, .done = 1},
     {.name = "receive",
      .prepare = fill_first,

@@ -25,6 +25,7 @@ struct stage {
 
 struct scene {
     const char *name;
+    uint32_t flags; /* TR_ARENA_... */
     /* The survivor, before the fork; the victim, before the steps count. May be NULL. */
     void (*prepare)(struct stage *stage);
     void (*enter)(struct stage *stage);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "ipc/pages.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "ipc/reserve.h"
+#include "ipc/segment.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+static int punch(const struct view *view, uint64_t off, uint64_t bytes)
+{
+    int fd = segment_fd(view);
+    int result = fd < 0 ? madvise(view->base + off, bytes, MADV_REMOVE)
+                        : fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                    (off_t)off, (off_t)bytes);
+
+    return result < 0 ? -errno : 0;
+}
+
+/* The program has closed the descriptor, and may have a file of its own by that number. */
+static int populate(const struct view *view, uint64_t off, uint64_t bytes)
+{
+    if (madvise(view->base + off, bytes, MADV_POPULATE_WRITE) == 0)
+        return 0;
+    return errno == EFAULT ? -ENOSPC : -errno;
+}
+
+static bool elastic(const struct view *view)
+{
+    return view->geo.flags & SEGMENT_ELASTIC;
+}
+
+/* Bytes of a slot that may have memory, and that surely have, as word @p memory says. */
+static uint64_t perhaps(const struct view *view, uint32_t slot, uint64_t memory)
+{
+    if (elastic(view))
+        return MEMORY_PAGES(memory) * PAGE;
+    return memory & MEMORY_RESIDENT ? view->geo.classes[view_class_of(view, slot)].stride
+                                    : 0;
+}
+
+static uint64_t surely(const struct view *view, uint32_t slot, uint64_t memory)
+{
+    return memory & MEMORY_RESIDENT ? perhaps(view, slot, memory) : 0;
+}
+
+/* Say so of a slot that is ours, and leave alone what device.h says. */
+static void note(const struct view *view, uint32_t slot, uint64_t bytes, bool sure)
+{
+    _Atomic uint64_t *memory = &view_record(view, slot)->memory;
+    uint64_t there = sure ? MEMORY_RESIDENT : 0;
+
+    if (elastic(view))
+        there |= MEMORY_OF(bytes / PAGE);
+    shm_put(memory, (shm_get(memory) & ~MEMORY_THERE) | there);
+}
+
+/* From byte @p from of the slot on. First the word: of memory that nobody knows of nothing would
+ * ever come back, were we killed here. On error it is as it was. */
+static int reserve_more(const struct view *view, uint32_t slot, uint64_t from,
+                        uint64_t bytes, struct shortage *shortage)
+{
+    struct reservation want = {.fd = segment_fd(view),
+                               .ask = !(view->geo.flags & SEGMENT_OVERCOMMIT),
+                               .left = bytes,
+                               .asked = bytes,
+                               .shortage = shortage};
+    uint64_t off = view_payload_off(view, slot) + from;
+    int result;
+
+    if (want.ask && !limits_spend(bytes, shortage))
+        return -ENOSPC;
+    if (elastic(view))
+        note(view, slot, from + bytes, false);
+    result = want.fd < 0 ? populate(view, off, bytes) : reserve_range(&want, off, bytes);
+    if (result == 0) {
+        note(view, slot, from + bytes, true);
+        return 0;
+    }
+    (void)punch(view, off, bytes);
+    note(view, slot, from, from > 0);
+    return result;
+}
+
+/* A slot of which somebody was killed who gave it memory, or took it away, has none. */
+static int settle(const struct view *view, uint32_t slot)
+{
+    uint64_t memory = shm_get(&view_record(view, slot)->memory), ignored;
+
+    return perhaps(view, slot, memory) == surely(view, slot, memory)
+               ? 0
+               : pages_trim(view, slot, &ignored);
+}
+
+int pages_reserve(const struct view *view, uint32_t slot, uint64_t bytes,
+                  struct shortage *shortage)
+{
+    const struct slot_class *class = &view->geo.classes[view_class_of(view, slot)];
+    uint64_t want = elastic(view) ? (bytes + PAGE - 1) / PAGE * PAGE : class->stride;
+    uint64_t there = surely(view, slot, shm_get(&view_record(view, slot)->memory));
+    int result;
+
+    if (there >= want || class->stride % PAGE)
+        return 0;
+    result = settle(view, slot);
+    return result < 0 ? result : reserve_more(view, slot, there, want - there, shortage);
+}
+
+int pages_trim(const struct view *view, uint32_t slot, uint64_t *bytes)
+{
+    uint64_t there = perhaps(view, slot, shm_get(&view_record(view, slot)->memory));
+    int result;
+
+    if (there == 0)
+        return 0;
+    /* First the word: a slot of which it says so has its memory, also after a kill here. */
+    note(view, slot, there, false);
+    result = punch(view, view_payload_off(view, slot), there);
+    if (result < 0)
+        return result;
+    note(view, slot, 0, false);
+    *bytes += there;
+    return 0;
+}
