@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ipc/slot.h"
 #include "src/arena.h"
 
 #define BYTES 192
@@ -109,15 +110,26 @@ static void leave_memory(struct stage *stage)
     tr_release(crash_loan(stage, 3));
 }
 
-/* Whatever has memory is given back: somebody knows of all of it. */
-static void no_memory_stays(struct stage *stage)
+/* Somebody knows of all memory; what is free gives it back, what the board or the broadcast has
+ * retired need not be. */
+static void memory_is_known(struct stage *stage)
 {
+    const struct view *view = &arena_known(stage->arena)->view;
     tr_arena_info info = {.struct_size = sizeof(info)};
+    uint64_t known = view->geo.payload_off;
 
     must("trim", tr_arena_trim(stage->arena, NULL));
     must("info", tr_arena_info_read(stage->arena, &info));
-    if (info.resident_bytes != arena_known(stage->arena)->view.geo.payload_off)
-        crash_fail("no slot has memory", 0);
+    for (uint32_t i = 0; i < view->geo.slot_count; i++) {
+        const struct slot_record *record = view_record(view, i);
+        uint64_t bytes = MEMORY_PAGES(shm_get(&record->memory)) * PAGE;
+
+        if (bytes && SLOT_STATE(shm_get(&record->owner)) == SLOT_FREE)
+            crash_fail("a free slot has no memory", 0);
+        known += bytes;
+    }
+    if (info.resident_bytes != known)
+        crash_fail("all memory is known", 0);
 }
 
 static void act_wait(struct stage *stage)
@@ -416,12 +428,12 @@ const struct scene scenes[] = {
     {.name = "elastic loan",
      .flags = TR_ARENA_ELASTIC,
      .act = act_loan,
-     .after = no_memory_stays},
+     .after = memory_is_known},
     {.name = "elastic trim",
      .flags = TR_ARENA_ELASTIC,
      .prepare = leave_memory,
      .act = act_trim,
-     .after = no_memory_stays},
+     .after = memory_is_known},
     {.name = "send", .enter = hold_loan, .act = act_send, .most = 1, .done = 1},
     {.name = "receive",
      .prepare = fill_first,
