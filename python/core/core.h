@@ -22,6 +22,7 @@
 #pragma GCC diagnostic ignored "-Wpedantic"
 
 #define RAISED      INT32_MIN /* beside the TR_E... codes: a Python exception is set */
+#define NO_WORD     1         /* beside them, too: the object has no such form */
 #define SLICE_NS    INT64_C(100000000)
 #define COPY_NO_GIL 65536 /* bytes; a longer copy lets other threads run */
 #define DTYPE_CODES 18
@@ -193,6 +194,7 @@ typedef struct Source {
 } Source;
 
 int source_open(State *state, PyObject *from, Source *source);
+int too_many_dimensions(long long ndim);
 int source_plain_array(State *state, PyObject *array, Source *source);
 int source_dlpack(State *state, PyObject *from, Source *source);
 int source_rows(State *state, PyObject *list, Source *source);
@@ -205,9 +207,7 @@ int encode_object(State *state, Shared *shared, PyObject *object, int64_t timeou
                   tr_message **out);
 int encode_parts(State *state, Shared *shared, PyObject *encoded, int64_t timeout_ns,
                  tr_message **out);
-int encode_tree(State *state, Shared *shared, PyObject *object, PyObject *dump,
-                uint64_t correlation_id, int64_t timeout_ns, tr_message **out);
-PyObject *decode_tree(State *state, Slot *slot, PyObject *load, bool copy);
+int encode_one(Shared *shared, Source *source, int64_t timeout_ns, tr_message **out);
 int loan_and_fill(Shared *shared, const Source *sources, size_t n, int64_t timeout_ns,
                   tr_message **out);
 int loan_described(State *state, Shared *shared, PyObject *list, int64_t timeout_ns,
@@ -217,6 +217,18 @@ int loan_sliced(tr_arena *arena, const tr_tensor_spec *specs, size_t n,
 
 /* Of a text that another process may have written: what is not UTF-8 is escaped. */
 PyObject *text_from(const char *text);
+
+/* tree.c and untree.c: NO_WORD if the tree cannot hold all of @p object. */
+int encode_tree(State *state, Shared *shared, PyObject *object, int64_t timeout_ns,
+                tr_message **out);
+PyObject *decode_tree(State *state, Slot *slot, bool copy);
+
+/* carry.c */
+int encode_carried(State *state, Shared *shared, PyObject *object, PyObject *dump,
+                   uint64_t id, int64_t timeout_ns, tr_message **out);
+PyObject *decode_carried(State *state, Slot *slot, PyObject *load, bool copy);
+PyObject *array_or_copy(State *state, Slot *slot, const tr_tensor *tensor, bool copy);
+bool is_tree(const tr_header *header);
 
 /* indices.c */
 PyObject *private_indices(PyObject *module, PyObject *args);

@@ -69,8 +69,7 @@ static int set_content(tr_message *message, uint32_t content, const char *type)
     return tr_message_set_header(message, &header);
 }
 
-static int encode_one(Shared *shared, Source *source, int64_t timeout_ns,
-                      tr_message **out)
+int encode_one(Shared *shared, Source *source, int64_t timeout_ns, tr_message **out)
 {
     int code;
 
@@ -139,6 +138,8 @@ static int open_part(State *state, PyObject *part, Source *source)
     needs = source_open(state, from, source);
     if (needs < 0)
         return -1;
+    if (source->spec.ndim > TR_MAX_NDIM)
+        return too_many_dimensions(source->spec.ndim);
     source->spec.name = name && *name ? name : NULL;
     if (dtype != Py_None)
         return apply_dtype(dtype, source);

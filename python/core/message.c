@@ -137,16 +137,16 @@ static PyObject *message_correlation_id(PyObject *self, void *unused)
                : NULL;
 }
 
-static PyObject *message_tree(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+static PyObject *message_open(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *kwnames)
 {
     static const char *const names[] = {"load", "copy", NULL};
     MessageObject *message = (MessageObject *)self;
     PyObject *values[2] = {NULL};
 
-    if (!live(self) || parse("_tree", args, nargs, kwnames, names, 1, values) < 0)
+    if (!live(self) || parse("_open", args, nargs, kwnames, names, 1, values) < 0)
         return NULL;
-    return decode_tree(message->state, message->slot, values[0], values[1] == Py_True);
+    return decode_carried(message->state, message->slot, values[0], values[1] == Py_True);
 }
 
 static int apply_content(PyObject *content, tr_header *header)
@@ -394,7 +394,7 @@ static PyMethodDef message_methods[] = {
     {"set", (PyCFunction)(void (*)(void))message_set, METH_FASTCALL | METH_KEYWORDS,
      "set($self, /, content=None, user=None, correlation_id=None)\n--\n\n"
      "Change the header of a message that is not shared."},
-    {"_tree", (PyCFunction)(void (*)(void))message_tree, METH_FASTCALL | METH_KEYWORDS,
+    {"_open", (PyCFunction)(void (*)(void))message_open, METH_FASTCALL | METH_KEYWORDS,
      NULL},
     {"reply", message_reply, METH_O,
      "reply($self, value, /)\n--\n\nAnswer a request: with an object, or a loaned "

@@ -120,8 +120,8 @@ static PyObject *queue_send_parts(PyObject *object, PyObject *const *args,
     return send_encoded(self, &call, code, timeout_ns, since_ns);
 }
 
-static PyObject *queue_send_tree(PyObject *object, PyObject *const *args,
-                                 Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *queue_send_carried(PyObject *object, PyObject *const *args,
+                                    Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"object", "dump", "correlation_id", "timeout",
                                         NULL};
@@ -132,7 +132,7 @@ static PyObject *queue_send_tree(PyObject *object, PyObject *const *args,
     uint64_t id;
     int code;
 
-    if (parse("_send_tree", args, nargs, kwnames, names, 3, values) < 0 ||
+    if (parse("_send_carried", args, nargs, kwnames, names, 3, values) < 0 ||
         get_timeout(values[3], &timeout_ns) < 0 || !channel_is_open(self))
         return NULL;
     id = PyLong_AsUnsignedLongLong(values[2]);
@@ -140,8 +140,8 @@ static PyObject *queue_send_tree(PyObject *object, PyObject *const *args,
         return NULL;
     since_ns = timeout_ns > 0 ? now_ns() : 0;
     self->busy++;
-    code = encode_tree(self->state, self->shared, values[0], values[1], id, timeout_ns,
-                       &call.message);
+    code = encode_carried(self->state, self->shared, values[0], values[1], id, timeout_ns,
+                          &call.message);
     return send_encoded(self, &call, code, timeout_ns, since_ns);
 }
 
@@ -213,7 +213,7 @@ static PyMethodDef queue_methods[] = {
      "of them is gone."},
     {"_send_parts", (PyCFunction)(void (*)(void))queue_send_parts,
      METH_FASTCALL | METH_KEYWORDS, NULL},
-    {"_send_tree", (PyCFunction)(void (*)(void))queue_send_tree,
+    {"_send_carried", (PyCFunction)(void (*)(void))queue_send_carried,
      METH_FASTCALL | METH_KEYWORDS, NULL},
     {"send_message", (PyCFunction)(void (*)(void))queue_send_message,
      METH_FASTCALL | METH_KEYWORDS,

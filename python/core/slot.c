@@ -167,6 +167,10 @@ PyObject *decode_message(State *state, Shared *shared, tr_message *message)
         raise_code(state, code, "receive");
     } else if (header.content == TR_CONTENT_TENSORS && only && !*only->name) {
         object = array_of(state, slot, only);
+    } else if (shared->pickle && is_tree(&header)) {
+        object = decode_tree(state, slot, false);
+        if (!object)
+            give_up(slot);
     } else {
         wrapped = message_new(state, slot);
         object = wrapped ? PyObject_CallFunctionObjArgs(state->decode, wrapped, NULL)

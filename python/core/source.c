@@ -51,7 +51,7 @@ static int plain_dtype(const ArrayInterface *array, tr_dtype *dtype)
     }
 }
 
-static int too_many_dimensions(long long ndim)
+int too_many_dimensions(long long ndim)
 {
     PyErr_Format(PyExc_ValueError,
                  "the array has %lld dimensions; a tensor has at most %d", ndim,
@@ -59,7 +59,8 @@ static int too_many_dimensions(long long ndim)
     return -1;
 }
 
-/* 0, -1 with an exception, or 1: an array whose type needs a description. */
+/* 0, -1 with an exception, or 1: an array whose type needs a description, or that has more
+ * than TR_MAX_NDIM dimensions, of which the spec then says how many. */
 int source_plain_array(State *state, PyObject *array, Source *source)
 {
     PyObject *capsule = PyObject_GetAttr(array, state->array_struct);
@@ -69,9 +70,7 @@ int source_plain_array(State *state, PyObject *array, Source *source)
     if (!capsule)
         return -1;
     from = PyCapsule_GetPointer(capsule, NULL);
-    if (!from || from->nd > TR_MAX_NDIM) {
-        if (from)
-            too_many_dimensions(from->nd);
+    if (!from) {
         Py_DECREF(capsule);
         return -1;
     }
@@ -82,6 +81,8 @@ int source_plain_array(State *state, PyObject *array, Source *source)
     memset(&source->spec, 0, sizeof(source->spec));
     needs = plain_dtype(from, &source->spec.dtype) < 0;
     source->spec.ndim = (uint32_t)from->nd;
+    if (from->nd > TR_MAX_NDIM)
+        return 1;
     source->strided = !(from->flags & C_ORDER);
     if (source->strided && from->flags & F_ORDER) {
         source->spec.flags = TR_TENSOR_F_ORDER;

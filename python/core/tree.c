@@ -2,19 +2,20 @@
 /* tree.c - nested lists, tuples and dicts of arrays and plain values become the parts of
  * one message.
  *
- * Part 0 is the tree: the number of arrays (8 bytes), then nodes, each a letter and what
- * tree.h says. Part 1 and on are the arrays in the order of their nodes; what the tree has
- * no word for goes to the caller's `dump` in one list, whose parts follow. An object that
- * others may hold, too, gets a number, so that it is sent once and stays one object. */
+ * Part 0 is the tree: nodes, each a letter and what tree.h says. Part 1 and on are the
+ * arrays in the order of their nodes. An object that others may hold, too, gets a number,
+ * so that it is sent once and stays one object. An object with anything in it that the tree
+ * has no word for is not cut in two, which would make two of what both sides hold: it has
+ * no tree. */
 #include "tree.h"
 
 #include "core.h"
 
 enum {
     MAX_DEPTH = TREE_DEPTH / 2 - 1, /* a number's mark is a node, too */
-    MAX_ARRAYS = 2048,              /* so many more are left for what is dumped */
+    MAX_ARRAYS = TR_MAX_TENSORS - 1,
     LEAST_ROWS = 4,
-    LONG_BYTES = 1024,
+    LONG_TEXT = 1024,
 };
 
 typedef struct Writer {
@@ -23,12 +24,12 @@ typedef struct Writer {
     size_t used, room;
     Source *sources; /* the first is the tree itself */
     size_t count, sources_room;
-    PyObject *numbers; /* {address: number} */
+    PyObject *numbers; /* {address: number, or None while a tuple is being written} */
     uint64_t numbered;
-    PyObject *rest; /* what goes to `dump` */
     int depth;
 } Writer;
 
+/* 0, -1 with an exception, or NO_WORD. */
 typedef int write_one(Writer *to, PyObject *object);
 
 static write_one write_node;
@@ -95,28 +96,20 @@ static Source *next_source(Writer *to)
     return &to->sources[to->count];
 }
 
-static int write_rest(Writer *to, PyObject *object)
-{
-    if (PyList_Append(to->rest, object) < 0)
-        return -1;
-    return put_letter(to, TREE_REST);
-}
-
-/* 0, -1, or 1: no source of plain bytes, so that @p object goes to the rest. */
 static int add_source(Writer *to, PyObject *object, char letter)
 {
-    Source *source = to->count < MAX_ARRAYS ? next_source(to) : NULL;
+    Source *source = to->count <= MAX_ARRAYS ? next_source(to) : NULL;
     int needs;
 
     if (!source)
-        return PyErr_Occurred() ? -1 : 1;
+        return PyErr_Occurred() ? -1 : NO_WORD;
     source_raw(source, NULL, 0);
-    needs = letter == TREE_ROWS         ? source_rows(to->state, object, source)
+    needs = letter == TREE_ARRAY        ? source_plain_array(to->state, object, source)
             : letter == TREE_LONG_BYTES ? source_bytes(object, source)
-                                        : source_plain_array(to->state, object, source);
+                                        : source_rows(to->state, object, source);
     if (needs) {
         source_close(source);
-        return needs;
+        return needs < 0 ? -1 : NO_WORD;
     }
     to->count++;
     return put_letter(to, letter);
@@ -124,9 +117,7 @@ static int add_source(Writer *to, PyObject *object, char letter)
 
 static int write_array(Writer *to, PyObject *array)
 {
-    int needs = add_source(to, array, TREE_ARRAY);
-
-    return needs == 1 ? write_rest(to, array) : needs;
+    return add_source(to, array, TREE_ARRAY);
 }
 
 static int write_int(Writer *to, PyObject *number)
@@ -135,7 +126,7 @@ static int write_int(Writer *to, PyObject *number)
     long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
 
     if (overflow)
-        return write_rest(to, number);
+        return NO_WORD;
     return put_number(to, TREE_INT, (uint64_t)value);
 }
 
@@ -155,8 +146,10 @@ static int write_str(Writer *to, PyObject *text)
 
     if (bytes)
         return put_text(to, TREE_STR, bytes, length);
+    if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError))
+        return -1;
     PyErr_Clear(); /* lone surrogates */
-    return write_rest(to, text);
+    return NO_WORD;
 }
 
 static int write_bytes(Writer *to, PyObject *bytes)
@@ -166,12 +159,10 @@ static int write_bytes(Writer *to, PyObject *bytes)
 
 static int write_long_bytes(Writer *to, PyObject *bytes)
 {
-    int needs = add_source(to, bytes, TREE_LONG_BYTES);
-
-    return needs == 1 ? write_rest(to, bytes) : needs;
+    return add_source(to, bytes, TREE_LONG_BYTES);
 }
 
-/* 0, -1, or 1: not a list of floats only. */
+/* NO_WORD: not a list of floats only. */
 static int write_floats(Writer *to, PyObject *list, Py_ssize_t n)
 {
     size_t before = to->used;
@@ -187,7 +178,7 @@ static int write_floats(Writer *to, PyObject *list, Py_ssize_t n)
 
         if (Py_TYPE(item) != &PyFloat_Type) {
             to->used = before;
-            return 1;
+            return NO_WORD;
         }
         value = PyFloat_AsDouble(item);
         memcpy(at, &value, sizeof(value));
@@ -200,23 +191,91 @@ static int write_items(Writer *to, PyObject *list, Py_ssize_t n)
 {
     if (put_number(to, TREE_LIST, (uint64_t)n) < 0)
         return -1;
-    for (Py_ssize_t i = 0; i < n; i++)
-        if (write_node(to, PyList_GetItem(list, i)) < 0)
-            return -1;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        int code = write_node(to, PyList_GetItem(list, i));
+
+        if (code)
+            return code;
+    }
     return 0;
+}
+
+/* Whether somebody else holds one of the arrays, so that a row needs a number. */
+static bool rows_are_held(PyObject *list, Py_ssize_t n)
+{
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (Py_REFCNT(PyList_GetItem(list, i)) > 1)
+            return true;
+    return false;
+}
+
+static int give_number(Writer *to, PyObject *address);
+
+/* 0, -1, or 1: it has a number already, so that its bytes need not go again. */
+static int number_row(Writer *to, PyObject *row)
+{
+    PyObject *address = PyLong_FromVoidPtr(row);
+    int code = address ? PyDict_Contains(to->numbers, address) : -1;
+
+    if (!code)
+        code = give_number(to, address);
+    Py_XDECREF(address);
+    return code;
+}
+
+/* Rows that were numbered and will not be rows. */
+static int forget_rows(Writer *to, PyObject *list, Py_ssize_t n)
+{
+    to->numbered -= (uint64_t)n;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *address = PyLong_FromVoidPtr(PyList_GetItem(list, i));
+        int code = address ? PyDict_DelItem(to->numbers, address) : -1;
+
+        Py_XDECREF(address);
+        if (code < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* 0, -1, or 1: one of them came before, or twice. */
+static int number_rows(Writer *to, PyObject *list, Py_ssize_t n)
+{
+    for (Py_ssize_t i = 0; i < n; i++) {
+        int code = number_row(to, PyList_GetItem(list, i));
+
+        if (code)
+            return code < 0 || forget_rows(to, list, i) < 0 ? -1 : 1;
+    }
+    return 0;
+}
+
+static int write_rows(Writer *to, PyObject *list, Py_ssize_t n)
+{
+    int code = add_source(to, list, rows_are_held(list, n) ? TREE_SAME_ROWS : TREE_ROWS);
+
+    if (code || to->bytes[to->used - 1] == TREE_ROWS)
+        return code;
+    code = number_rows(to, list, n);
+    if (code == 1) {
+        to->used--; /* the letter */
+        source_close(&to->sources[--to->count]);
+        return NO_WORD;
+    }
+    return code;
 }
 
 static int write_list(Writer *to, PyObject *list)
 {
     Py_ssize_t n = PyList_Size(list);
     PyTypeObject *first = n ? Py_TYPE(PyList_GetItem(list, 0)) : NULL;
-    int needs = 1;
+    int needs = NO_WORD;
 
     if (first == &PyFloat_Type)
         needs = write_floats(to, list, n);
     else if ((PyObject *)first == to->state->ndarray && n >= LEAST_ROWS)
-        needs = add_source(to, list, TREE_ROWS);
-    return needs == 1 ? write_items(to, list, n) : needs;
+        needs = write_rows(to, list, n);
+    return needs > 0 ? write_items(to, list, n) : needs;
 }
 
 static int write_tuple(Writer *to, PyObject *tuple)
@@ -225,9 +284,12 @@ static int write_tuple(Writer *to, PyObject *tuple)
 
     if (put_number(to, TREE_TUPLE, (uint64_t)n) < 0)
         return -1;
-    for (Py_ssize_t i = 0; i < n; i++)
-        if (write_node(to, PyTuple_GetItem(tuple, i)) < 0)
-            return -1;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        int code = write_node(to, PyTuple_GetItem(tuple, i));
+
+        if (code)
+            return code;
+    }
     return 0;
 }
 
@@ -238,20 +300,31 @@ static int write_dict(Writer *to, PyObject *dict)
 
     if (put_number(to, TREE_DICT, (uint64_t)PyDict_Size(dict)) < 0)
         return -1;
-    while (PyDict_Next(dict, &at, &key, &value))
-        if (write_node(to, key) < 0 || write_node(to, value) < 0)
-            return -1;
+    while (PyDict_Next(dict, &at, &key, &value)) {
+        int code = write_node(to, key);
+
+        if (!code)
+            code = write_node(to, value);
+        if (code)
+            return code;
+    }
     return 0;
 }
 
-/* 1: it came before and its number is written; 0: it is new; or -1. */
+enum { CAME_BEFORE = 1 + NO_WORD };
+
+/* 0: it is new; NO_WORD: a tuple that holds itself; or CAME_BEFORE, and its number is
+ * written. */
 static int write_same(Writer *to, PyObject *address)
 {
     PyObject *known = PyDict_GetItemWithError(to->numbers, address);
 
     if (!known)
         return PyErr_Occurred() ? -1 : 0;
-    return put_number(to, TREE_SAME, PyLong_AsUnsignedLongLong(known)) < 0 ? -1 : 1;
+    if (known == Py_None)
+        return NO_WORD;
+    return put_number(to, TREE_SAME, PyLong_AsUnsignedLongLong(known)) < 0 ? -1
+                                                                           : CAME_BEFORE;
 }
 
 static int give_number(Writer *to, PyObject *address)
@@ -263,25 +336,32 @@ static int give_number(Writer *to, PyObject *address)
     return code;
 }
 
-/* An object that others hold, too. Lists and dicts have their number before their
- * contents, which may hold them; a reader can make nothing else before its contents. */
+/* Lists and dicts have their number before their contents, which may hold them; a reader
+ * can make nothing else before its contents. */
+static int write_new(Writer *to, PyObject *object, PyObject *address, write_one *write)
+{
+    bool early = write == write_list || write == write_dict;
+    int code = put_letter(to, TREE_NUMBERED);
+
+    if (!code && early)
+        code = give_number(to, address);
+    if (!code && write == write_tuple)
+        code = PyDict_SetItem(to->numbers, address, Py_None);
+    if (!code)
+        code = write(to, object);
+    return code || early ? code : give_number(to, address);
+}
+
+/* An object that others hold, too. */
 static int write_shared(Writer *to, PyObject *object, write_one *write)
 {
     PyObject *address = PyLong_FromVoidPtr(object);
-    bool early = write == write_list || write == write_dict;
     int code = address ? write_same(to, address) : -1;
 
-    if (code == 0) {
-        code = put_letter(to, TREE_NUMBERED);
-        if (!code && early)
-            code = give_number(to, address);
-        if (!code)
-            code = write(to, object);
-        if (!code && !early)
-            code = give_number(to, address);
-    }
+    if (!code)
+        code = write_new(to, object, address, write);
     Py_XDECREF(address);
-    return code < 0 ? -1 : 0;
+    return code == CAME_BEFORE ? 0 : code;
 }
 
 /* What holds others, or is so large that sending it twice would matter. */
@@ -291,7 +371,7 @@ static int write_object(Writer *to, PyObject *object, write_one *write)
     int code;
 
     if (to->depth == MAX_DEPTH)
-        return write_rest(to, object);
+        return NO_WORD;
     shared = Py_REFCNT(object) > 1;
     Py_INCREF(object); /* taking rows may start a collection, which may run anything */
     to->depth++;
@@ -312,12 +392,14 @@ static int write_node(Writer *to, PyObject *object)
     if (type == &PyFloat_Type)
         return write_float(to, object);
     if (type == &PyUnicode_Type)
-        return write_str(to, object);
+        return PyUnicode_GetLength(object) < LONG_TEXT
+                   ? write_str(to, object)
+                   : write_object(to, object, write_str);
     if (object == Py_None)
         return put_letter(to, TREE_NONE);
     if (type == &PyBool_Type)
         return put_letter(to, object == Py_True ? TREE_TRUE : TREE_FALSE);
-    if (type == &PyBytes_Type && PyBytes_Size(object) < LONG_BYTES)
+    if (type == &PyBytes_Type && PyBytes_Size(object) < LONG_TEXT)
         return write_bytes(to, object);
     if (type == &PyBytes_Type)
         return write_object(to, object, write_long_bytes);
@@ -329,81 +411,38 @@ static int write_node(Writer *to, PyObject *object)
         return write_object(to, object, write_dict);
     if ((PyObject *)type == to->state->ndarray)
         return write_object(to, object, write_array);
-    return write_rest(to, object);
+    return NO_WORD;
 }
 
-/* The parts that `dump` makes of the rest. */
-static int add_dumped(Writer *to, PyObject *dump)
+static int write_tree(Writer *to, PyObject *object)
 {
-    PyObject *dumped = PyObject_CallFunctionObjArgs(dump, to->rest, NULL);
-    PyObject *parts = dumped ? PySequence_List(dumped) : NULL;
-    Py_ssize_t n = parts ? PyList_Size(parts) : -1;
-    int code = n < 0 ? -1 : 0;
-
-    for (Py_ssize_t i = 0; i < n && !code; i++) {
-        Source *source = next_source(to);
-
-        code = source ? source_bytes(PyList_GetItem(parts, i), source) : -1;
-        if (!code)
-            to->count++;
-    }
-    Py_XDECREF(parts);
-    Py_XDECREF(dumped);
-    return code;
-}
-
-static int write_tree(Writer *to, PyObject *object, PyObject *dump)
-{
-    uint64_t arrays = 0;
+    int code;
 
     to->numbers = PyDict_New();
-    to->rest = PyList_New(0);
-    if (!to->numbers || !to->rest || !next_source(to) ||
-        put(to, &arrays, sizeof(arrays)) < 0)
+    if (!to->numbers || !next_source(to))
         return -1;
     source_raw(to->sources, NULL, 0);
     to->count = 1;
-    if (write_node(to, object) < 0)
-        return -1;
-    arrays = to->count - 1;
-    memcpy(to->bytes, &arrays, sizeof(arrays));
-    if (PyList_Size(to->rest) && add_dumped(to, dump) < 0)
-        return -1;
-    source_raw(to->sources, to->bytes, to->used);
-    return 0;
+    code = write_node(to, object);
+    if (!code)
+        source_raw(to->sources, to->bytes, to->used);
+    return code;
 }
 
-static int set_header(tr_message *message, uint64_t correlation_id)
-{
-    tr_header header = {.struct_size = sizeof(header)};
-    int code = tr_message_header(message, &header);
-
-    if (code)
-        return code;
-    header.content = TR_CONTENT_OTHER;
-    header.correlation_id = correlation_id;
-    memcpy(header.content_type, TREE_TYPE, sizeof(TREE_TYPE));
-    return tr_message_set_header(message, &header);
-}
-
-int encode_tree(State *state, Shared *shared, PyObject *object, PyObject *dump,
-                uint64_t correlation_id, int64_t timeout_ns, tr_message **out)
+int encode_tree(State *state, Shared *shared, PyObject *object, int64_t timeout_ns,
+                tr_message **out)
 {
     Writer to = {.state = state};
-    int code = RAISED;
+    int code = write_tree(&to, object);
 
-    if (write_tree(&to, object, dump) == 0)
+    if (code)
+        code = code < 0 ? RAISED : NO_WORD;
+    else
         code = loan_and_fill(shared, to.sources, to.count, timeout_ns, out);
     for (size_t i = 0; i < to.count; i++)
         source_close(&to.sources[i]);
     PyMem_Free(to.sources);
     PyMem_Free(to.bytes);
     Py_XDECREF(to.numbers);
-    Py_XDECREF(to.rest);
-    if (code)
-        return code;
-    code = set_header(*out, correlation_id);
-    if (code)
-        tr_release(*out);
     return code;
 }

@@ -16,16 +16,16 @@ enum {
     TREE_LONG_BYTES = 'B', /* the next part */
     TREE_ARRAY = 'a',      /* the next part */
     TREE_ROWS = 'r',       /* the next part: a list of its rows */
+    TREE_SAME_ROWS = 'R',  /* the same; each row gets a number */
     TREE_FLOATS = 'D',     /* n, n times 8 bytes: a list of floats */
     TREE_LIST = 'l',       /* n, n nodes */
     TREE_TUPLE = 'u',      /* n, n nodes */
     TREE_DICT = 'm',       /* n, n times key and value */
-    TREE_REST = 'x',       /* the next of what was dumped */
     TREE_NUMBERED = '#',   /* the node that follows gets the next number */
     TREE_SAME = '=',       /* n: the object of that number */
 };
 
 #define TREE_TYPE  "application/x-tensoring-objects"
-#define TREE_DEPTH 256 /* what a reader follows; a writer dumps what lies deeper */
+#define TREE_DEPTH 256 /* what a reader follows */
 
 #endif

@@ -8,12 +8,9 @@ typedef struct Reader {
     State *state;
     Slot *slot;
     const char *at, *end;
-    size_t part, parts; /* the next part, and where those of `load` begin */
+    size_t part;        /* the next */
     PyObject *numbered; /* a list of the objects with a number, or NULL */
-    PyObject *rest;     /* what `load` gave: a list; or NULL */
-    Py_ssize_t next;    /* in that list */
-    PyObject *load;
-    bool copy; /* nothing may look into the slot */
+    bool copy;          /* nothing may look into the slot */
     int depth;
 } Reader;
 
@@ -90,9 +87,7 @@ static PyObject *read_bytes(Reader *from)
 
 static const tr_tensor *next_part(Reader *from)
 {
-    const tr_tensor *tensor = from->part < from->parts
-                                  ? tr_message_tensor(from->slot->message, from->part)
-                                  : NULL;
+    const tr_tensor *tensor = tr_message_tensor(from->slot->message, from->part);
 
     if (!tensor)
         broken("it has too few arrays");
@@ -112,14 +107,26 @@ static PyObject *read_long_bytes(Reader *from)
 static PyObject *read_array(Reader *from)
 {
     const tr_tensor *tensor = next_part(from);
-    PyObject *array = tensor ? array_of(from->state, from->slot, tensor) : NULL;
-    PyObject *copy;
 
-    if (!array || !from->copy)
-        return array;
-    copy = PyObject_CallMethod(array, "copy", "s", "K");
-    Py_DECREF(array);
-    return copy;
+    return tensor ? array_or_copy(from->state, from->slot, tensor, from->copy) : NULL;
+}
+
+/* Numbered before its contents are read, as the writer does. */
+static int number(Reader *from, PyObject *object)
+{
+    if (!from->numbered)
+        from->numbered = PyList_New(0);
+    return from->numbered ? PyList_Append(from->numbered, object) : -1;
+}
+
+static int number_rows(Reader *from, PyObject *rows)
+{
+    Py_ssize_t n = PyList_Size(rows);
+
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (number(from, PyList_GetItem(rows, i)) < 0)
+            return -1;
+    return 0;
 }
 
 static PyObject *read_rows(Reader *from)
@@ -131,12 +138,13 @@ static PyObject *read_rows(Reader *from)
     return rows;
 }
 
-/* Numbered before its contents are read, as the writer does. */
-static int number(Reader *from, PyObject *object)
+static PyObject *read_same_rows(Reader *from, bool numbered)
 {
-    if (!from->numbered)
-        from->numbered = PyList_New(0);
-    return from->numbered ? PyList_Append(from->numbered, object) : -1;
+    PyObject *rows = read_rows(from);
+
+    if (rows && ((numbered && number(from, rows) < 0) || number_rows(from, rows) < 0))
+        Py_CLEAR(rows);
+    return rows;
 }
 
 static PyObject *read_list(Reader *from, bool numbered)
@@ -226,53 +234,48 @@ static PyObject *read_same(Reader *from)
     return object;
 }
 
+static PyObject *read_numbered_list(Reader *from)
+{
+    return read_list(from, true);
+}
+
+static PyObject *read_numbered_dict(Reader *from)
+{
+    return read_dict(from, true);
+}
+
+static PyObject *read_numbered_rows(Reader *from)
+{
+    return read_same_rows(from, true);
+}
+
+/* Those that hold others have their number before these. */
+static read_one *reader_of_holder(char letter)
+{
+    switch (letter) {
+    case TREE_LIST:
+        return read_numbered_list;
+    case TREE_DICT:
+        return read_numbered_dict;
+    case TREE_SAME_ROWS:
+        return read_numbered_rows;
+    default:
+        return NULL;
+    }
+}
+
 static PyObject *read_numbered(Reader *from)
 {
-    char letter = from->at < from->end ? *from->at : 0;
+    read_one *read = reader_of_holder(from->at < from->end ? *from->at : 0);
     PyObject *object;
 
-    if (letter == TREE_LIST || letter == TREE_DICT) {
+    if (read) {
         from->at++;
-        return letter == TREE_LIST ? read_list(from, true) : read_dict(from, true);
+        return read(from);
     }
     object = read_node(from);
     if (object && number(from, object) < 0)
         Py_CLEAR(object);
-    return object;
-}
-
-/* The parts after the arrays, as `load` wants them. */
-static int load_rest(Reader *from)
-{
-    size_t all = tr_message_count(from->slot->message);
-    PyObject *parts = PyList_New((Py_ssize_t)(all - from->parts));
-    PyObject *loaded;
-
-    for (size_t i = from->parts; parts && i < all; i++) {
-        PyObject *array = array_of(from->state, from->slot,
-                                   tr_message_tensor(from->slot->message, i));
-
-        if (!array || PyList_SetItem(parts, (Py_ssize_t)(i - from->parts), array) < 0)
-            Py_CLEAR(parts);
-    }
-    loaded = parts ? PyObject_CallFunctionObjArgs(from->load, parts, NULL) : NULL;
-    from->rest = loaded ? PySequence_List(loaded) : NULL;
-    Py_XDECREF(loaded);
-    Py_XDECREF(parts);
-    return from->rest ? 0 : -1;
-}
-
-static PyObject *read_rest(Reader *from)
-{
-    PyObject *object = NULL;
-
-    if (!from->rest && load_rest(from) < 0)
-        return NULL;
-    if (from->next < PyList_Size(from->rest))
-        object = PyList_GetItem(from->rest, from->next++);
-    if (!object)
-        return broken("it has too few other objects");
-    Py_INCREF(object);
     return object;
 }
 
@@ -305,6 +308,8 @@ static PyObject *read_letter(Reader *from, char letter)
         return read_array(from);
     case TREE_ROWS:
         return read_rows(from);
+    case TREE_SAME_ROWS:
+        return read_same_rows(from, false);
     case TREE_FLOATS:
         return read_floats(from);
     case TREE_LIST:
@@ -317,8 +322,6 @@ static PyObject *read_letter(Reader *from, char letter)
         return read_numbered(from);
     case TREE_SAME:
         return read_same(from);
-    case TREE_REST:
-        return read_rest(from);
     default:
         return broken("an unknown node");
     }
@@ -339,24 +342,17 @@ static PyObject *read_node(Reader *from)
     return object;
 }
 
-PyObject *decode_tree(State *state, Slot *slot, PyObject *load, bool copy)
+PyObject *decode_tree(State *state, Slot *slot, bool copy)
 {
     const tr_tensor *tree = tr_message_tensor(slot->message, 0);
-    Reader from = {.state = state, .slot = slot, .part = 1, .load = load, .copy = copy};
-    uint64_t arrays;
+    Reader from = {.state = state, .slot = slot, .part = 1, .copy = copy};
     PyObject *object;
 
     if (!tree || !tree->data)
         return broken("there is none");
     from.at = tree->data;
     from.end = from.at + tree->nbytes;
-    if (take(&from, &arrays, sizeof(arrays)) < 0)
-        return NULL;
-    if (arrays >= tr_message_count(slot->message))
-        return broken("it has too few arrays");
-    from.parts = 1 + (size_t)arrays;
     object = read_node(&from);
     Py_XDECREF(from.numbered);
-    Py_XDECREF(from.rest);
     return object;
 }

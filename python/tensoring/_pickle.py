@@ -10,13 +10,15 @@ import copyreg
 import importlib.util
 import io
 import pickle
+import sys
 from collections import ChainMap
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import numpy as np
 
 from tensoring import _arrow as _arrow  # registered before these
-from tensoring import _core
+from tensoring import _core, _torch
 from tensoring import _formats as _formats
 from tensoring import _frames as _frames
 from tensoring import _sparse as _sparse
@@ -24,6 +26,7 @@ from tensoring import _trees as _trees
 from tensoring.serializers import Array, Unsupported, register
 
 _MOST_BUFFERS = _core.MAX_TENSORS // 4
+_LEAST_BUFFER = 256  # bytes; a tensor of its own takes as many
 NOT_PICKLABLE = (pickle.PicklingError, AttributeError, TypeError)
 
 
@@ -34,17 +37,59 @@ def _reduce_array(array: Array) -> Any:
     return array.__reduce_ex__(5)
 
 
-_table: Any = ChainMap({np.ndarray: _reduce_array}, copyreg.dispatch_table)
+def _reducers() -> dict[type, Any]:
+    """How the pickler takes objects apart: multiprocessing's ways (sockets, connections),
+    copyreg's, and ours. Whoever adds one is heard at the next pickle."""
+    table: dict[type, Any] = {
+        **copyreg.dispatch_table,
+        **ForkingPickler._extra_reducers,  # type: ignore[attr-defined]
+        np.ndarray: _reduce_array,
+    }
+    if "torch" in sys.modules:
+        _torch.add_reducers(table)
+    return table
+
+
+class _Buffers(list[Any]):
+    """The buffers of a pickle that stay outside of its stream."""
+
+    def keep(self, buffer: pickle.PickleBuffer) -> bool:
+        """Whether the buffer goes into the stream."""
+        raw = buffer.raw()
+        if raw.nbytes < _LEAST_BUFFER or len(self) == _MOST_BUFFERS:
+            return True
+        self.append(raw)
+        return False
 
 
 def _dump(obj: Any) -> list[Any]:
     stream = io.BytesIO()
-    buffers: list[pickle.PickleBuffer] = []
-    # The callback keeps a buffer outside by returning something false.
-    pickler = pickle.Pickler(stream, 5, buffer_callback=buffers.append)
-    pickler.dispatch_table = _table
+    buffers = _Buffers()
+    pickler = pickle.Pickler(stream, 5, buffer_callback=buffers.keep)
+    pickler.dispatch_table = _reducers()
     pickler.dump(obj)
-    return [stream.getbuffer(), *(buffer.raw() for buffer in buffers)]
+    return [stream.getbuffer(), *buffers]
+
+
+def _cloud_dump(obj: Any) -> list[Any]:
+    import cloudpickle
+
+    stream = io.BytesIO()
+    buffers = _Buffers()
+    pickler = cloudpickle.Pickler(stream, 5, buffer_callback=buffers.keep)
+    pickler.dispatch_table = ChainMap(_reducers(), cloudpickle.Pickler.dispatch_table)
+    pickler.dump(obj)
+    return [stream.getbuffer(), *buffers]
+
+
+def dump_any(obj: Any) -> list[Any]:
+    """A pickle of `obj`, then its buffers. By cloudpickle if that is all that helps."""
+    try:
+        return _dump(obj)
+    except NOT_PICKLABLE:
+        if importlib.util.find_spec("cloudpickle") is None:
+            raise
+        return _cloud_dump(obj)
 
 
 def _dump_or_give_up(obj: Any) -> list[Any]:
@@ -65,29 +110,6 @@ def load(parts: list[Any]) -> Any:
 def load_copies(parts: list[Any]) -> Any:
     """The same, but with memory of its own."""
     return pickle.loads(parts[0], buffers=[bytearray(part) for part in parts[1:]])
-
-
-def _cloud_dump(obj: Any) -> list[Any]:
-    import cloudpickle
-
-    buffers: list[pickle.PickleBuffer] = []
-    stream = cloudpickle.dumps(obj, 5, buffer_callback=buffers.append)
-    return [stream, *(buffer.raw() for buffer in buffers)]
-
-
-def dump_any(obj: Any) -> list[Any]:
-    """By pickle, or by cloudpickle if that is all that helps. Strided arrays inside go
-    into the stream: making a pickler that avoids it costs more than small jobs take."""
-    buffers: list[pickle.PickleBuffer] = []
-    try:
-        stream = pickle.dumps(obj, 5, buffer_callback=buffers.append)
-    except NOT_PICKLABLE:
-        if importlib.util.find_spec("cloudpickle") is None:
-            raise
-        return _cloud_dump(obj)
-    if len(buffers) > _MOST_BUFFERS:
-        return [pickle.dumps(obj, 5)]
-    return [stream, *(buffer.raw() for buffer in buffers)]
 
 
 register(

@@ -16,11 +16,10 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
-from tensoring import _jobs
+from tensoring import _jobs, _objects
 from tensoring._arena import Arena
 from tensoring._calls import APPLY, EACH, STAR, Call, call
 from tensoring._errors import CODES, Closed, Empty, PeerDied
-from tensoring._pickle import load, load_copies
 from tensoring._results import AsyncResult, One, Results
 from tensoring._worker_main import BROKEN, DIED, DONE, FAILED, LEFT, Setup, main, restore
 from tensoring._workers import Plan
@@ -136,7 +135,6 @@ class Pool:
             threads if isinstance(threads, int) else None,
         )
         self._copy = copy
-        self._load = load_copies if copy else load
         self._numbers = itertools.count(1)
         self._waiting: dict[int, tuple[Any, int]] = {}
         self._lazy: weakref.WeakSet[Results] = weakref.WeakSet()  # not all is sent
@@ -214,7 +212,7 @@ class Pool:
             return False
         number = message.correlation_id
         try:
-            kind, values = message._tree(self._load, self._copy)
+            kind, values = _objects.open(message, self._copy)
         except Exception as error:  # what it holds cannot be made here
             kind, values = FAILED, [(error, "".join(traceback.format_exception(error)))]
         del message

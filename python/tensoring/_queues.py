@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from multiprocessing import util
 from typing import Any
 
-from tensoring import _core
+from tensoring import _core, _objects
 from tensoring._arena import Arena, ArenaQueue
 from tensoring._errors import Closed, Empty, Full
 
@@ -62,7 +62,7 @@ class _Feeder:
         with self.condition:
             if not self.pending:
                 try:
-                    self.queue.send(obj, 0)
+                    _objects.send(self.queue, obj, 0)
                     return
                 except Full:
                     pass
@@ -95,7 +95,7 @@ class _Feeder:
                     self.condition.wait()
                 obj = self.pending[0]
             try:
-                self.queue.send(obj)
+                _objects.send(self.queue, obj)
             except Closed:
                 return
             except Exception:
@@ -211,7 +211,7 @@ class Queue(SimpleQueue):
         if self._maxsize == 0:
             self._feeder.put(obj)
         else:
-            queue.send(obj, _seconds(timeout) if block else 0)
+            _objects.send(queue, obj, _seconds(timeout) if block else 0)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """The next object; Empty if there is none now, or within `timeout` seconds."""

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tensoring import _jobs
+from tensoring import _jobs, _objects
 from tensoring._arena import ArenaQueue
 from tensoring._calls import Known, run
 from tensoring._core import Message
 from tensoring._errors import Closed
-from tensoring._pickle import load
 from tensoring._workers import Plan, limit_threads
 
 DONE, FAILED, DIED, BROKEN, LEFT = range(5)
@@ -68,7 +67,7 @@ def _run(setup: Setup, message: Message, known: Known) -> None:
         _jobs.send(setup.results, number, (DIED, []))
         return
     try:
-        (kind, pickled, by_name, names), values = message._tree(load)
+        (kind, pickled, by_name, names), values = _objects.open(message)
         found = run(kind, known.function(pickled, by_name), names, values)
         _jobs.send(setup.results, number, (DONE, found))
     except Closed:

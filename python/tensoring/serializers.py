@@ -47,6 +47,11 @@ NUMBERS: dict[str, int] = {
 }
 TYPES: dict[int, str] = {number: name for name, number in NUMBERS.items()}
 TENSORS_TYPE = "application/x-tensors"
+_OBJECTS = "application/x-tensoring-objects"  # made and read by the extension
+_NO_CONSENT = (
+    "a message is {}: to read it, this process has to open the arena with"
+    " allow_pickle=True, which lets every sender run code here"
+)
 
 
 class Unsupported(Error, TypeError):
@@ -244,14 +249,14 @@ def decode(message: _core.Message) -> Any:
     expanded, up to `max_expansion` times the message (an option of the handle)."""
     if message.content == (TENSORS, ""):
         return _decode_tensors(message)
-    one = by_content_type(content_type(message))
+    wanted = content_type(message)
+    if wanted == _OBJECTS and not message.pickle:
+        raise FormatError(_NO_CONSENT.format("an object of a stand-in"))
+    one = by_content_type(wanted)
     if not one.pickle:
         return _decode_checked(one, message)
     if not message.pickle:
-        raise FormatError(
-            f"a message is {one.name}: to read it, this process has to open the arena"
-            " with allow_pickle=True, which lets every sender run code here"
-        )
+        raise FormatError(_NO_CONSENT.format(one.name))
     return one.deserialize(_parts(message))
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue as standard
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 import tensoring as tr
 from conftest import NAME
+from tensoring._pickle import dump_any
 
 SLOTS = [(4096, 16), (1 << 20, 4)]
 METHODS = ["fork", "spawn", "forkserver"]
@@ -170,3 +172,45 @@ def test_arenas_and_their_queues_travel(method: str, named: bool) -> None:
 def test_absent_arena() -> None:
     with pytest.raises(FileNotFoundError):
         tr.Arena.attach(f"{NAME}-absent")
+
+
+def test_sockets_and_connections(one: tr.Queue) -> None:
+    """By the ways that multiprocessing has for them."""
+    ours, theirs = socket.socketpair()
+    receiver, sender = multiprocessing.Pipe(False)
+    with ours, theirs, receiver, sender:
+        one.put([theirs, sender])
+        end, connection = one.get(timeout=30)
+        with end, connection:
+            end.send(b"hello")
+            assert ours.recv(5) == b"hello"
+            connection.send("there")
+            assert receiver.recv() == "there"
+
+
+def test_torch_tensors_leave_their_bytes_outside(one: tr.Queue) -> None:
+    torch = pytest.importorskip("torch")
+    base = torch.arange(24.0).reshape(2, 3, 4).repeat(20, 1, 1)
+    sent = {
+        "plain": base,
+        "strided": base[::2, :, 1:],
+        "channels last": base.permute(2, 0, 1),
+        "bfloat16": base.to(torch.bfloat16),
+        "complex": base.to(torch.complex64).conj(),
+        "gradient": base.clone().requires_grad_(),
+        "none": torch.zeros(0, 3, dtype=torch.int16),
+        "scalar": torch.tensor(True),
+        "parameter": torch.nn.Parameter(base),
+        "sparse": base[:, 0].to_sparse(),
+    }
+    stream, *buffers = dump_any([sent["plain"], sent["strided"], sent["bfloat16"]])
+    assert len(buffers) == 3
+    assert len(stream) < base.nbytes // 2
+    one.put(sent)
+    got = one.get(timeout=30)
+    for name, tensor in sent.items():
+        assert type(got[name]) is type(tensor), name
+        assert got[name].dtype == tensor.dtype, name
+        assert got[name].requires_grad == tensor.requires_grad, name
+        assert torch.equal(got[name].to_dense(), tensor.to_dense()), name
+    assert got["channels last"].stride() == sent["channels last"].stride()

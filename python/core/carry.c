@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* carry.c - what a stand-in carries: any object, as one message.
+ *
+ * An array or bytes go raw; else the object goes as a tree, if the tree has a word for all of
+ * it; else the whole goes as what the caller's `dump` makes of it, a pickle and its buffers.
+ * Only arenas that allow pickle carry objects. */
+#include "tree.h"
+
+#include "core.h"
+
+typedef struct Content {
+    uint32_t number;
+    const char *type;
+} Content;
+
+static const Content tensors = {TR_CONTENT_TENSORS, ""};
+static const Content octets = {TR_CONTENT_OCTETS, ""};
+static const Content tree = {TR_CONTENT_OTHER, TREE_TYPE};
+static const Content pickle = {TR_CONTENT_PICKLE, ""};
+
+enum { LEAST_OCTETS = 1024 }; /* fewer are a tree, which is read sooner */
+
+static int encode_array(State *state, Shared *shared, PyObject *array, int64_t timeout_ns,
+                        tr_message **out)
+{
+    Source source;
+    int needs = source_plain_array(state, array, &source);
+    int code = needs < 0 ? RAISED : NO_WORD;
+
+    if (needs < 0)
+        return RAISED;
+    if (!needs)
+        code = encode_one(shared, &source, timeout_ns, out);
+    source_close(&source);
+    return code;
+}
+
+static int encode_octets(Shared *shared, PyObject *bytes, int64_t timeout_ns,
+                         tr_message **out)
+{
+    Source source;
+
+    source_raw(&source, PyBytes_AsString(bytes), (size_t)PyBytes_Size(bytes));
+    return encode_one(shared, &source, timeout_ns, out);
+}
+
+/* One message of what has the buffer protocol. */
+static int encode_buffers(Shared *shared, PyObject *buffers, int64_t timeout_ns,
+                          tr_message **out)
+{
+    Py_ssize_t n = PyList_Size(buffers), opened = 0;
+    Source *sources = n < 0 ? NULL : PyMem_Malloc((size_t)(n ? n : 1) * sizeof(*sources));
+    int code = RAISED;
+
+    if (!sources) {
+        if (n >= 0)
+            PyErr_NoMemory();
+        return RAISED;
+    }
+    while (opened < n &&
+           source_bytes(PyList_GetItem(buffers, opened), &sources[opened]) == 0)
+        opened++;
+    if (opened == n)
+        code = loan_and_fill(shared, sources, (size_t)n, timeout_ns, out);
+    for (Py_ssize_t i = 0; i < opened; i++)
+        source_close(&sources[i]);
+    PyMem_Free(sources);
+    return code;
+}
+
+static int encode_dumped(Shared *shared, PyObject *object, PyObject *dump,
+                         int64_t timeout_ns, tr_message **out)
+{
+    PyObject *dumped = PyObject_CallFunctionObjArgs(dump, object, NULL);
+    PyObject *buffers = dumped ? PySequence_List(dumped) : NULL;
+    int code = buffers ? encode_buffers(shared, buffers, timeout_ns, out) : RAISED;
+
+    Py_XDECREF(buffers);
+    Py_XDECREF(dumped);
+    return code;
+}
+
+static int set_header(tr_message *message, const Content *content, uint64_t id)
+{
+    tr_header header = {.struct_size = sizeof(header)};
+    int code;
+
+    if (content->number == TR_CONTENT_TENSORS && !id)
+        return 0;
+    code = tr_message_header(message, &header);
+    if (code)
+        return code;
+    header.content = content->number;
+    header.correlation_id = id;
+    memset(header.content_type, 0, sizeof(header.content_type));
+    memcpy(header.content_type, content->type, strlen(content->type));
+    return tr_message_set_header(message, &header);
+}
+
+int encode_carried(State *state, Shared *shared, PyObject *object, PyObject *dump,
+                   uint64_t id, int64_t timeout_ns, tr_message **out)
+{
+    const Content *content = &tree;
+    int code = NO_WORD;
+
+    if ((PyObject *)Py_TYPE(object) == state->ndarray) {
+        content = &tensors;
+        code = encode_array(state, shared, object, timeout_ns, out);
+    } else if (PyBytes_CheckExact(object) && PyBytes_Size(object) >= LEAST_OCTETS) {
+        content = &octets;
+        code = encode_octets(shared, object, timeout_ns, out);
+    } else {
+        code = encode_tree(state, shared, object, timeout_ns, out);
+    }
+    if (code == NO_WORD) {
+        content = &pickle;
+        code = encode_dumped(shared, object, dump, timeout_ns, out);
+    }
+    if (code)
+        return code;
+    code = set_header(*out, content, id);
+    if (code)
+        tr_release(*out);
+    return code;
+}
+
+PyObject *array_or_copy(State *state, Slot *slot, const tr_tensor *tensor, bool copy)
+{
+    PyObject *array = array_of(state, slot, tensor);
+    PyObject *own;
+
+    if (!array || !copy)
+        return array;
+    own = PyObject_CallMethod(array, "copy", "s", "K");
+    Py_DECREF(array);
+    return own;
+}
+
+static PyObject *load_parts(State *state, Slot *slot, PyObject *load)
+{
+    Py_ssize_t n = (Py_ssize_t)tr_message_count(slot->message);
+    PyObject *parts = PyList_New(n), *object;
+
+    for (Py_ssize_t i = 0; parts && i < n; i++) {
+        PyObject *array = array_of(state, slot,
+                                   tr_message_tensor(slot->message, (size_t)i));
+
+        if (!array || PyList_SetItem(parts, i, array) < 0)
+            Py_CLEAR(parts);
+    }
+    object = parts ? PyObject_CallFunctionObjArgs(load, parts, NULL) : NULL;
+    Py_XDECREF(parts);
+    return object;
+}
+
+static bool is(const tr_header *header, const Content *content)
+{
+    return header->content == content->number &&
+           strcmp(header->content_type, content->type) == 0;
+}
+
+bool is_tree(const tr_header *header)
+{
+    return is(header, &tree);
+}
+
+PyObject *decode_carried(State *state, Slot *slot, PyObject *load, bool copy)
+{
+    tr_header header = {.struct_size = sizeof(header)};
+    const tr_tensor *first = tr_message_tensor(slot->message, 0);
+    int code = tr_message_header(slot->message, &header);
+
+    if (code)
+        return raise_code(state, code, "receive");
+    if (is(&header, &tree))
+        return decode_tree(state, slot, copy);
+    if (is(&header, &pickle))
+        return load_parts(state, slot, load);
+    if (first && is(&header, &octets))
+        return PyBytes_FromStringAndSize(first->data, (Py_ssize_t)first->nbytes);
+    if (first && is(&header, &tensors))
+        return array_or_copy(state, slot, first, copy);
+    PyErr_SetString(PyExc_ValueError, "the message comes from no stand-in");
+    return NULL;
+}
