@@ -13,6 +13,7 @@ void shared_drop(Shared *shared)
     if (--shared->users)
         return;
     tr_arena_close(shared->arena);
+    keeping_end(shared);
     PyMem_Free(shared);
 }
 

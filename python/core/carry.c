@@ -129,7 +129,7 @@ PyObject *array_or_copy(State *state, Slot *slot, const tr_tensor *tensor, bool 
     PyObject *array = array_of(state, slot, tensor);
     PyObject *own;
 
-    if (!array || !copy)
+    if (!array || !copy || slot->copy)
         return array;
     own = PyObject_CallMethod(array, "copy", "s", "K");
     Py_DECREF(array);

@@ -217,8 +217,10 @@ static PyObject *wrap_message(ChannelObject *self, tr_message *message)
     Slot *slot = slot_new(self->shared, message);
     PyObject *wrapped = slot ? message_new(self->state, slot) : NULL;
 
-    if (slot)
+    if (slot) {
+        keeping_received(slot);
         slot_drop(slot);
+    }
     return wrapped;
 }
 

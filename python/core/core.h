@@ -53,6 +53,7 @@ typedef struct Shared {
     bool closed;
     bool pickle;                /* the arena and this handle's opener allow it */
     unsigned int max_expansion; /* of a message that is decoded, times its size */
+    struct Keeping *keeping;    /* NULL: what is received is never copied */
 } Shared;
 
 typedef struct Slot {
@@ -60,6 +61,8 @@ typedef struct Slot {
     Shared *shared;
     size_t users; /* Views, and one for the Message or for who is making them */
     size_t views;
+    bool copy;          /* nothing may look into it */
+    unsigned char kept; /* 1 + the class that it counts in, see keep.c */
 } Slot;
 
 typedef struct ArenaObject {
@@ -133,6 +136,13 @@ PyObject *view_new(State *state, Slot *slot, const tr_tensor *tensor);
 PyObject *array_of(State *state, Slot *slot, const tr_tensor *tensor);
 PyObject *decode_message(State *state, Shared *shared, tr_message *message);
 Slot *slot_to_send(State *state, PyObject *message, Shared *shared, bool even_if_viewed);
+
+/* keep.c */
+void keeping_received(Slot *slot);
+void keeping_let_go(const Slot *slot);
+void keeping_end(Shared *shared);
+PyObject *queue_keeps(PyObject *queue, PyObject *unused);
+PyObject *queue_copy_if_kept(PyObject *queue, PyObject *unused);
 
 /* channel.c: what the handles have in common. */
 PyObject *channel_new(PyTypeObject *type, State *state, Shared *shared, void *handle,

@@ -222,6 +222,8 @@ static PyMethodDef queue_methods[] = {
     {"receive_message", (PyCFunction)(void (*)(void))queue_receive_message,
      METH_FASTCALL | METH_KEYWORDS,
      "receive_message($self, timeout=None)\n--\n\nTake the oldest message undecoded."},
+    {"_copy_if_kept", queue_copy_if_kept, METH_NOARGS, NULL},
+    {"_keeps", queue_keeps, METH_NOARGS, NULL},
     {"_take", queue_take, METH_O, NULL},
     {"_take_message", queue_take_message, METH_O, NULL},
     {"_begin", queue_begin, METH_VARARGS, NULL},

@@ -17,7 +17,7 @@ Slot *slot_new(Shared *shared, tr_message *message)
         PyErr_NoMemory();
         return NULL;
     }
-    *slot = (Slot){message, shared_take(shared), 1, 0};
+    *slot = (Slot){.message = message, .shared = shared_take(shared), .users = 1};
     return slot;
 }
 
@@ -26,6 +26,7 @@ void slot_drop(Slot *slot)
     if (--slot->users)
         return;
     tr_release(slot->message);
+    keeping_let_go(slot);
     shared_drop(slot->shared);
     PyMem_Free(slot);
 }
@@ -127,6 +128,16 @@ static PyObject *call_ndarray(State *state, const tr_tensor *tensor, PyObject *s
     return array;
 }
 
+/* Takes @p array over. */
+static PyObject *copy_of(PyObject *array)
+{
+    PyObject *copy = PyObject_CallMethod(array, "copy", "s", "K");
+
+    Py_DECREF(array);
+    return copy;
+}
+
+/* A view of the tensor; a copy where nothing may look into the slot. */
 PyObject *array_of(State *state, Slot *slot, const tr_tensor *tensor)
 {
     PyObject *dtype = dtype_of(state, tensor);
@@ -137,7 +148,7 @@ PyObject *array_of(State *state, Slot *slot, const tr_tensor *tensor)
     Py_XDECREF(view);
     Py_XDECREF(shape);
     Py_XDECREF(dtype);
-    return array;
+    return array && slot->copy ? copy_of(array) : array;
 }
 
 /* A message that could not be decoded goes back at once, whatever the exception keeps, unless
@@ -161,6 +172,7 @@ PyObject *decode_message(State *state, Shared *shared, tr_message *message)
 
     if (!slot)
         return NULL;
+    keeping_received(slot);
     code = tr_message_header(message, &header);
     only = tr_message_count(message) == 1 ? tr_message_tensor(message, 0) : NULL;
     if (code) {

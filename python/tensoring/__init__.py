@@ -61,6 +61,7 @@ from tensoring._pool import Pool, WorkerDied
 from tensoring._queues import JoinableQueue, Queue, SimpleQueue
 from tensoring._results import AsyncResult
 from tensoring._service import Service
+from tensoring._stuck import StuckWarning
 from tensoring._trees import register_class
 from tensoring._workers import Plan, prefork, thread_enter
 from tensoring.serializers import As, Serializer, Unsupported, register
@@ -114,6 +115,7 @@ __all__ = [
     "SimpleQueue",
     "Stale",
     "Stats",
+    "StuckWarning",
     "Subscription",
     "SystemFailure",
     "Timeout",

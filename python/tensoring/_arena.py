@@ -492,6 +492,7 @@ class ArenaQueue(_core.Queue, _aio.Receiver):
 
     _arena: Arena
     _options: tuple[int, str, int, bool]
+    _told = False  # that something waits, see _stuck.py
 
     @property
     def arena(self) -> Arena:

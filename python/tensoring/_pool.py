@@ -135,6 +135,7 @@ class Pool:
             threads if isinstance(threads, int) else None,
         )
         self._copy = copy
+        self._results._copy_if_kept()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, tuple[Any, int]] = {}
         self._lazy: weakref.WeakSet[Results] = weakref.WeakSet()  # not all is sent

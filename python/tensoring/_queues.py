@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from multiprocessing import util
 from typing import Any
 
-from tensoring import _core, _objects
+from tensoring import _core, _objects, _stuck
 from tensoring._arena import Arena, ArenaQueue
 from tensoring._errors import Closed, Empty, Full
 
@@ -95,7 +95,7 @@ class _Feeder:
                     self.condition.wait()
                 obj = self.pending[0]
             try:
-                _objects.send(self.queue, obj)
+                _stuck.send(self.queue, obj, "what was put", backlog=True)
             except Closed:
                 return
             except Exception:
@@ -133,10 +133,12 @@ class SimpleQueue:
         self, *, slots: Iterable[tuple[int, int]] | None = None, _maxsize: int = 0
     ) -> None:
         arena = queue_arena(slots)
-        queue = arena.queue(_NAME, _maxsize or _core.MAX_CAPACITY // 2)
+        # What was got is got, also if its process ends while it looks into the slot.
+        queue = arena.queue(_NAME, _maxsize or _core.MAX_CAPACITY // 2, policy="drop")
         self._set(queue, _maxsize, True)
 
     def _set(self, queue: ArenaQueue, maxsize: int, owner: bool) -> None:
+        queue._copy_if_kept()
         self._queue = queue
         self._owner = owner
         self._maxsize = maxsize
@@ -167,7 +169,7 @@ class SimpleQueue:
 
     def get(self) -> Any:
         """The next object; waits for it."""
-        return self._open().receive()
+        return _stuck.receive(self._open(), "get()")
 
     def empty(self) -> bool:
         """Whether there is nothing to get."""
@@ -210,11 +212,15 @@ class Queue(SimpleQueue):
         queue = self._open()
         if self._maxsize == 0:
             self._feeder.put(obj)
+        elif block and timeout is None:
+            _stuck.send(queue, obj, "put()")
         else:
             _objects.send(queue, obj, _seconds(timeout) if block else 0)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """The next object; Empty if there is none now, or within `timeout` seconds."""
+        if block and timeout is None:
+            return _stuck.receive(self._open(), "get()")
         return self._open().receive(_seconds(timeout) if block else 0)
 
     def put_nowait(self, obj: Any) -> None:

@@ -93,6 +93,7 @@ def main(setup: Setup, index: int) -> None:
     """Receive, run, send, until the queue of jobs is shut down."""
     done = 0
     known = Known()
+    setup.jobs._copy_if_kept()
     try:
         _enter(setup, index)
     except Exception as error:
@@ -102,7 +103,7 @@ def main(setup: Setup, index: int) -> None:
         while setup.max_tasks is None or done < setup.max_tasks:
             # The message is held until the result is sent: if this process dies before,
             # another gets it.
-            message = setup.jobs.receive_message()
+            message = _jobs.receive(setup.jobs)
             _run(setup, message, known)
             del message
             done += 1

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* keep.c - who keeps what was received must not stop the others.
+ *
+ * In an arena where this is asked for, messages that are received are decoded to views as long
+ * as less than half of the slots of their size are in the hands of receivers, and to copies
+ * from then on. So there is always a slot that comes back.
+ *
+ * Looking where all slots are is a pass over them. So each look allows this process to keep
+ * some more without looking again: its part of what is left of that half. */
+#include "core.h"
+
+#define COPIES_UNSEEN 16 /* after a look that found too much kept */
+
+struct Keeping {
+    size_t classes;
+    uint64_t bytes[TR_MAX_CLASSES];
+    uint32_t kept[TR_MAX_CLASSES];    /* messages in this process's hands */
+    uint32_t allowed[TR_MAX_CLASSES]; /* that many may be kept without a look */
+    uint32_t unseen[TR_MAX_CLASSES];  /* copies to be made without a look */
+};
+
+/* From now on. */
+static int keeping_start(State *state, Shared *shared)
+{
+    tr_class_stats found[TR_MAX_CLASSES];
+    struct Keeping *keeping;
+    size_t n = 0;
+    int code;
+
+    if (shared->keeping)
+        return 0;
+    code = tr_stats_classes(shared->arena, found, TR_MAX_CLASSES, &n);
+    if (code) {
+        raise_code(state, code, "stats");
+        return -1;
+    }
+    keeping = PyMem_Calloc(1, sizeof(*keeping));
+    if (!keeping) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    keeping->classes = n;
+    for (size_t i = 0; i < n; i++)
+        keeping->bytes[i] = found[i].slot_bytes;
+    shared->keeping = keeping;
+    return 0;
+}
+
+/* The smallest class that has room for the message: that is where a loan looks first. */
+static size_t class_of(const struct Keeping *keeping, tr_message *message)
+{
+    size_t count = tr_message_count(message), i = 0;
+    uint64_t bytes = 0;
+
+    for (size_t k = 0; k < count; k++)
+        bytes += tr_message_tensor(message, k)->nbytes;
+    while (i + 1 < keeping->classes && keeping->bytes[i] < bytes)
+        i++;
+    return i;
+}
+
+/* How many more of a class all receivers together may keep: half of it, less what they keep. */
+static int64_t room_in(tr_arena *arena, size_t at)
+{
+    tr_class_stats found[TR_MAX_CLASSES];
+    size_t n = 0;
+
+    if (tr_stats_classes(arena, found, TR_MAX_CLASSES, &n) || at >= n)
+        return 0;
+    return (int64_t)(found[at].slots / 2) - (int64_t)found[at].received;
+}
+
+static uint32_t people_in(tr_arena *arena)
+{
+    tr_stats stats = {.struct_size = sizeof(stats)};
+
+    return tr_stats_read(arena, &stats) || !stats.participants ? UINT32_MAX
+                                                               : stats.participants;
+}
+
+/* Whether all of them keep too much: the one that was just received counts. */
+static bool look(Shared *shared, size_t at)
+{
+    struct Keeping *keeping = shared->keeping;
+    int64_t room = room_in(shared->arena, at);
+
+    if (room < 0) {
+        keeping->unseen[at] = COPIES_UNSEEN;
+        return true;
+    }
+    keeping->allowed[at] = keeping->kept[at] + (uint32_t)room / people_in(shared->arena);
+    return false;
+}
+
+/* A message was received into @p slot: whether it is to be copied. */
+void keeping_received(Slot *slot)
+{
+    struct Keeping *keeping = slot->shared->keeping;
+    size_t at;
+
+    if (!keeping || !slot->message)
+        return;
+    at = class_of(keeping, slot->message);
+    slot->kept = (unsigned char)(at + 1);
+    if (++keeping->kept[at] <= keeping->allowed[at])
+        return;
+    if (keeping->unseen[at]) {
+        keeping->unseen[at]--;
+        slot->copy = true;
+    } else {
+        slot->copy = look(slot->shared, at);
+    }
+}
+
+/* The slot is gone. */
+void keeping_let_go(const Slot *slot)
+{
+    if (slot->kept)
+        slot->shared->keeping->kept[slot->kept - 1]--;
+}
+
+void keeping_end(Shared *shared)
+{
+    PyMem_Free(shared->keeping);
+}
+
+/* How many messages of the arena this process keeps, for those who wait. */
+PyObject *queue_keeps(PyObject *object, PyObject *unused)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    unsigned long kept = 0;
+
+    (void)unused;
+    if (!channel_is_open(self))
+        return NULL;
+    for (size_t i = 0; self->shared->keeping && i < self->shared->keeping->classes; i++)
+        kept += self->shared->keeping->kept[i];
+    return PyLong_FromUnsignedLong(kept);
+}
+
+PyObject *queue_copy_if_kept(PyObject *object, PyObject *unused)
+{
+    ChannelObject *self = (ChannelObject *)object;
+
+    (void)unused;
+    if (!channel_is_open(self) || keeping_start(self->state, self->shared) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""Calls without a timeout that wait for memory say so, once for each queue."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from tensoring import _objects
+from tensoring._errors import Empty, Full
+
+if TYPE_CHECKING:
+    from tensoring._arena import ArenaQueue
+
+PATIENCE = 10.0  # seconds without a word
+_CYCLES = 1.0  # seconds until objects in cycles are looked for
+_NOTHING = object()
+
+
+class StuckWarning(RuntimeWarning):
+    """A call without a timeout has waited for long, for memory that others keep."""
+
+
+def _kept(person: dict[str, Any]) -> str:
+    who = ", this process" if person["pid"] == os.getpid() else ""
+    held = person["received"] + person["loaned"]
+    mebibytes = person["held_bytes"] / (1 << 20)
+    name = f"pid {person['pid']} ({person['command']}{who})"
+    return f"{name} holds {held}, {mebibytes:.1f} MiB"
+
+
+def _used_up(size: dict[str, Any]) -> str:
+    return (
+        f"all {size['slots']} slots of {size['slot_bytes']} bytes are taken"
+        f" ({size['received']} received, {size['queued']} queued,"
+        f" {size['loaned']} loaned)"
+    )
+
+
+def explain(queue: ArenaQueue, what: str, waited: float) -> str:
+    """What is full, who holds it, and the way out."""
+    stats = queue.arena.stats()
+    full = [_used_up(size) for size in stats["sizes"] if not size["free"]]
+    people = [one for one in stats["participants"] if one["received"] + one["loaned"]]
+    people.sort(key=lambda one: -int(one["held_bytes"]))
+    held = [_kept(one) for one in people[:8]] or ["no process holds any"]
+    return (
+        f"{what} has waited {waited:.0f} s for memory: "
+        + "; ".join(full or ["no slot is free that is large enough"])
+        + "; "
+        + "; ".join(held)
+        + ". Let go of what was received, copy what is to be kept, receive what is"
+        " queued, or give more memory: slots=[(bytes, count), ...]"
+    )
+
+
+def tell(queue: ArenaQueue, what: str, waited: float, depth: int = 4) -> None:
+    """Warn, unless that was done for this queue. `depth` frames up is the caller."""
+    if not queue._told:
+        queue._told = True
+        warnings.warn(explain(queue, what, waited), StuckWarning, stacklevel=depth)
+
+
+class Patience:
+    """Of one call that waits without a timeout, in steps; `since` so many seconds."""
+
+    def __init__(self, queue: ArenaQueue, what: str, since: float = 0) -> None:
+        self.queue = queue
+        self.what = what
+        self.since = time.monotonic() - since
+        self.collected = False
+
+    def step(self) -> float | None:
+        """How long to wait now; None: for ever."""
+        if self.queue._told and self.collected:
+            return None
+        return PATIENCE if self.collected else min(_CYCLES, PATIENCE)
+
+    def idle(self) -> float | None:
+        """The same where there is nothing to say, but cycles to collect."""
+        return None if self.collected else min(_CYCLES, PATIENCE)
+
+    def over(self) -> bool:
+        """A step is over: whether it is time for a word. Arrays in cycles keep slots."""
+        if not self.collected:
+            self.collected = True
+            if self.queue._keeps():
+                gc.collect()
+        return time.monotonic() - self.since >= PATIENCE
+
+    def waited(self, depth: int = 5) -> None:
+        """The call has waited a step for memory."""
+        if self.over():
+            tell(self.queue, self.what, time.monotonic() - self.since, depth)
+
+
+def send(queue: ArenaQueue, obj: Any, what: str, backlog: bool = False) -> None:
+    """Send without a timeout. A queue that is as full as it may be is not worth a word;
+    nor, where a `backlog` is no wonder, one that nobody receives from."""
+    patience = None
+    while True:
+        try:
+            step = patience.step() if patience else min(_CYCLES, PATIENCE)
+            _objects.send(queue, obj, step)
+            return
+        except Full:
+            patience = patience or Patience(queue, what, min(_CYCLES, PATIENCE))
+            if len(queue) < (1 if backlog else queue.capacity):
+                patience.waited()
+
+
+def receive(queue: ArenaQueue, what: str) -> Any:
+    """Receive without a timeout. There is a word if nothing can be sent."""
+    found = queue._take(_NOTHING)
+    if found is not _NOTHING:
+        return found
+    patience = Patience(queue, what)
+    while True:
+        try:
+            return queue.receive(patience.step())
+        except Empty:
+            if patience.over() and nothing_can_come(queue):
+                tell(queue, what, time.monotonic() - patience.since, 4)
+
+
+def nothing_can_come(queue: ArenaQueue) -> bool:
+    """Whether nothing is there, and somebody who sends may be waiting for memory."""
+    sizes = queue.arena._sizes()
+    return len(queue) == 0 and any(one["waiting"] and not one["free"] for one in sizes)
