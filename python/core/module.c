@@ -275,6 +275,7 @@ static int add_constants(PyObject *module)
         {"ARENA_OVERCOMMIT", TR_ARENA_OVERCOMMIT},
         {"ARENA_DUMP", TR_ARENA_DUMP},
         {"ARENA_SCRUB", TR_ARENA_SCRUB},
+        {"ARENA_ELASTIC", TR_ARENA_ELASTIC},
         {"TENSOR_F_ORDER", TR_TENSOR_F_ORDER},
         {"TENSOR_BYTESWAPPED", TR_TENSOR_BYTESWAPPED},
         {"MAX_NDIM", TR_MAX_NDIM},

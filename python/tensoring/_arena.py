@@ -224,6 +224,7 @@ class Arena(_core.Arena):
         overcommit: bool = False,
         dump: bool = False,
         scrub: bool = False,
+        elastic: bool = False,
         participants: int = 64,
         channels: int = 64,
         mode: int = 0o600,
@@ -246,6 +247,7 @@ class Arena(_core.Arena):
             | overcommit * _core.ARENA_OVERCOMMIT
             | dump * _core.ARENA_DUMP
             | scrub * _core.ARENA_SCRUB
+            | elastic * _core.ARENA_ELASTIC
         )
         arena = cls._create(
             name,

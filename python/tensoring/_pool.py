@@ -20,20 +20,12 @@ from tensoring import _jobs, _objects
 from tensoring._arena import Arena
 from tensoring._calls import APPLY, EACH, STAR, Call, call
 from tensoring._errors import CODES, Closed, Empty, PeerDied
+from tensoring._memory import standin_arena
 from tensoring._results import AsyncResult, One, Results
 from tensoring._worker_main import BROKEN, DIED, DONE, FAILED, LEFT, Setup, main, restore
 from tensoring._workers import Plan
 
-_TREE = 4 << 10  # room for the tree of a job beside an array of a round size
-_TREE = 4 << 10  # room for the tree of a job beside an array of a round size
-SLOTS = (
-    (8 << 10, 1024),
-    ((64 << 10) + _TREE, 256),
-    ((1 << 20) + _TREE, 128),
-    ((16 << 20) + _TREE, 32),
-    ((256 << 20) + _TREE, 4),
-    ((1 << 30) + _TREE, 2),
-)
+SLOTS = [(64 << 10, 1024), (16 << 20, 256), (1 << 30, 32)]
 _LOOK_AT_WORKERS = 0.02  # seconds between looks for dead workers, while waiting
 _AHEAD = 32  # pieces a worker that imap() sends before their values are taken
 _ENDED = "the pool is closed"
@@ -154,8 +146,12 @@ class Pool:
 
     @staticmethod
     def _arena(classes: list[tuple[int, int]], count: int) -> Arena:
-        return Arena(
-            classes, lazy=True, allow_pickle=True, participants=min(256, 64 + count)
+        return standin_arena(
+            None if classes == SLOTS else classes,
+            SLOTS,
+            arenas=2,
+            participants=min(256, 64 + count),
+            capacity=16384,
         )
 
     # ---- sending

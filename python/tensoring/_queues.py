@@ -21,17 +21,12 @@ from typing import Any
 from tensoring import _core, _objects, _stuck
 from tensoring._arena import Arena, ArenaQueue
 from tensoring._errors import Closed, Empty, Full
+from tensoring._memory import standin_arena
 
-# Address space, not memory: a slot's memory is reserved when it is first used.
-SLOTS = (
-    (4 << 10, 4096),
-    (64 << 10, 1024),
-    (1 << 20, 256),
-    (16 << 20, 64),
-    (256 << 20, 8),
-    (1 << 30, 4),
-)
+# Windows of the address space: a slot has the memory that its message needs.
+SLOTS = [(64 << 10, 1024), (16 << 20, 256), (1 << 30, 32)]
 _NAME = "queue"
+_UNBOUNDED = 4096  # more than there are slots
 
 
 def _seconds(timeout: float | None) -> float | None:
@@ -39,11 +34,12 @@ def _seconds(timeout: float | None) -> float | None:
     return None if timeout is None else max(0.0, timeout)
 
 
-def queue_arena(slots: Iterable[tuple[int, int]] | None) -> Arena:
+def queue_arena(slots: Iterable[tuple[int, int]] | None, maxsize: int) -> Arena:
     """The arena of one queue: any object may go through it, as with multiprocessing."""
-    return Arena(
-        SLOTS if slots is None else slots, lazy=True, allow_pickle=True, participants=256
-    )
+    (small, count), *large = SLOTS
+    # So many objects have to fit in, if they are small.
+    default = [(small, max(count, maxsize)), *large]
+    return standin_arena(slots, default, capacity=maxsize or _UNBOUNDED)
 
 
 class _Feeder:
@@ -132,9 +128,9 @@ class SimpleQueue:
     def __init__(
         self, *, slots: Iterable[tuple[int, int]] | None = None, _maxsize: int = 0
     ) -> None:
-        arena = queue_arena(slots)
+        arena = queue_arena(slots, _maxsize)
         # What was got is got, also if its process ends while it looks into the slot.
-        queue = arena.queue(_NAME, _maxsize or _core.MAX_CAPACITY // 2, policy="drop")
+        queue = arena.queue(_NAME, _maxsize or _UNBOUNDED, policy="drop")
         self._set(queue, _maxsize, True)
 
     def _set(self, queue: ArenaQueue, maxsize: int, owner: bool) -> None:

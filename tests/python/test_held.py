@@ -6,6 +6,8 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -16,7 +18,7 @@ import numpy as np
 import pytest
 
 import tensoring as tr
-from tensoring import _stuck
+from tensoring import _memory, _stuck
 
 SLOTS = [(4096, 8), (1 << 20, 4)]
 METHODS = ["fork", "spawn", "forkserver"]
@@ -209,4 +211,54 @@ def test_full_queue_is_not_worth_a_word() -> None:
     thread.start()
     assert said_by(lambda: queue.put(1), lambda: None) == []
     thread.join()
+    queue.close()
+
+
+def test_windows_follow_the_limit_of_the_address_space() -> None:
+    default = [(64 << 10, 1024), (16 << 20, 256), (1 << 30, 32)]
+    assert _memory.fit(default, 1 << 40) == default
+    for limit in (256 << 20, 1 << 30, 16 << 30):
+        slots = _memory.fit(default, limit)
+        total = sum(size * count for size, count in slots)
+        assert limit // 4 < total <= limit
+        assert all(count >= 4 for _, count in slots)
+    assert _memory.fit([(1 << 20, 4)], 1) == [(1 << 20, 4)]
+
+
+LIMITED = """
+import resource, sys
+import numpy as np, tensoring as tr
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+queue = tr.Queue()
+queue.put(np.ones(1 << 20))
+assert queue.get(timeout=60).sum() == 1 << 20
+with tr.Pool(2) as pool:
+    assert pool.map(abs, [-1, -2]) == [1, 2]
+"""
+
+
+def test_stand_ins_within_a_limited_address_space() -> None:
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", LIMITED], env=env, check=True, timeout=120)
+
+
+def test_memory_is_in_proportion() -> None:
+    queue = tr.Queue()
+    held = queue._queue.arena.info
+    idle = held()["resident_bytes"]
+    assert idle < 1 << 20
+    array = np.ones(17 << 17)
+    for _ in range(5):
+        queue.put(array)
+        assert held()["resident_bytes"] - idle < 1.05 * array.nbytes
+        queue.get(timeout=60)
+    queue.close()
+
+
+def test_bounded_queue_holds_what_it_may() -> None:
+    queue = tr.Queue(6000)
+    for i in range(6000):
+        queue.put_nowait(i)
+    assert queue.full()
+    assert queue.get_many(6000) == list(range(6000))
     queue.close()

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""The memory of a stand-in: room for large objects that costs what is in it.
+
+Its arenas are elastic: a slot is a window in the address space, and has the pages that
+its message needs. So there are few sizes with large windows."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterable
+
+from tensoring._arena import Arena
+
+Slots = list[tuple[int, int]]
+
+PARTICIPANTS = 256
+_PART = 8  # windows take at most this part of RLIMIT_AS; they are mapped twice
+_LEAST = 1 << 20
+_BEHIND = 4 << 10  # what else there is of a queue
+
+
+def _windows(slots: Slots) -> int:
+    return sum(size * count for size, count in slots)
+
+
+def fit(slots: Slots, limit: int) -> Slots:
+    """The same with smaller windows, and fewer of the large ones, until all together
+    take at most `limit` bytes of the address space."""
+    found = sorted(slots)
+    while _windows(found) > limit:
+        size, count = max(found, key=lambda one: one[0] * one[1])
+        if count > 4:
+            changed = (size, count // 2)
+        elif size > _LEAST:
+            changed = (size // 2, count)
+        else:
+            break
+        found[found.index((size, count))] = changed
+    return merge(found)
+
+
+def merge(slots: Slots) -> Slots:
+    """One entry for each size."""
+    counts: dict[int, int] = {}
+    for size, count in slots:
+        counts[size] = counts.get(size, 0) + count
+    return sorted(counts.items())
+
+
+def address_space(arenas: int) -> int | None:
+    """What the windows of each of so many arenas may take; None: there is no limit."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit // _PART // arenas
+
+
+def standin_arena(
+    slots: Iterable[tuple[int, int]] | None,
+    default: Slots,
+    *,
+    arenas: int = 1,
+    participants: int = PARTICIPANTS,
+    capacity: int,
+) -> Arena:
+    """An arena of a stand-in that has `arenas` of them: any object may go through it.
+    It has room for one queue of `capacity` messages."""
+    limit = address_space(arenas)
+    if slots is None:
+        slots = default if limit is None else fit(default, limit)
+    return Arena(
+        slots,
+        elastic=True,
+        allow_pickle=True,
+        participants=participants,
+        pins=1,
+        channels=2,
+        ring_bytes=8 * capacity + _BEHIND,
+    )
