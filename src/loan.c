@@ -228,7 +228,7 @@ static ASIDE int loan_any(const tr_arena *given, const tr_tensor_spec specs[], s
 {
     struct tr_arena *arena;
     struct plan plan = {0};
-    uint32_t slot;
+    uint32_t slot = 0;
     int result = arena_open(given, "loan", &arena);
 
     if (result == 0)

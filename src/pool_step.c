@@ -225,7 +225,7 @@ static int await(const tr_pool *pool, struct epoll_event *event, int most, int t
 
     if (count >= 0)
         count = epoll_wait(pool->epoll, event, most, 0);
-    return count < 0 ? -errno : count;
+    return count;
 }
 
 /* Returns how much was done, or -errno. */
@@ -236,7 +236,7 @@ static int look(tr_pool *pool, int timeout_ms)
     int done = 0, count = await(pool, event, 64, timeout_ms);
 
     if (count < 0)
-        return count;
+        return -errno;
     for (int i = 0; i < count; i++) {
         uint32_t what = event[i].data.u32;
 
