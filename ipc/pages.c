@@ -90,7 +90,7 @@ static int reserve_more(const struct view *view, uint32_t slot, uint64_t from,
 /* A slot of which somebody was killed who gave it memory, or took it away, has none. */
 static int settle(const struct view *view, uint32_t slot)
 {
-    uint64_t memory = shm_get(&view_record(view, slot)->memory), ignored;
+    uint64_t memory = shm_get(&view_record(view, slot)->memory), ignored = 0;
 
     return perhaps(view, slot, memory) == surely(view, slot, memory)
                ? 0
