@@ -97,6 +97,21 @@ static int set_header(tr_message *message, const Content *content, uint64_t id)
     return tr_message_set_header(message, &header);
 }
 
+static int finish(int code, const Content *content, uint64_t id, tr_message **made)
+{
+    if (code)
+        return code;
+    code = set_header(*made, content, id);
+    if (code)
+        tr_release(*made);
+    return code;
+}
+
+int encode_kept(Shared *shared, PyObject *kept, int64_t timeout_ns, tr_message **out)
+{
+    return finish(loan_tree(shared, kept, timeout_ns, out), &tree, 0, out);
+}
+
 int encode_carried(State *state, Shared *shared, PyObject *object, PyObject *dump,
                    uint64_t id, int64_t timeout_ns, tr_message **out)
 {
@@ -116,12 +131,7 @@ int encode_carried(State *state, Shared *shared, PyObject *object, PyObject *dum
         content = &pickle;
         code = encode_dumped(shared, object, dump, timeout_ns, out);
     }
-    if (code)
-        return code;
-    code = set_header(*out, content, id);
-    if (code)
-        tr_release(*out);
-    return code;
+    return finish(code, content, id, out);
 }
 
 PyObject *array_or_copy(State *state, Slot *slot, const tr_tensor *tensor, bool copy)

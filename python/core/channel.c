@@ -212,6 +212,23 @@ static int receive_op(void *arg, int64_t timeout_ns)
     return call->take(call->handle, timeout_ns, &call->message);
 }
 
+/* wait_in_slices(), but for a nap where that pays. */
+static int receive_next(ReceiveCall *call, int64_t timeout_ns)
+{
+    Naps *naps = &call->channel->naps;
+
+    if (naps->allowed && timeout_ns != TR_NOWAIT) {
+        int code = receive_op(call, TR_NOWAIT);
+
+        naps->taken += code == 0;
+        if (code != TR_EAGAIN)
+            return code;
+        if (nap(naps) && PyErr_CheckSignals() < 0)
+            return RAISED;
+    }
+    return wait_in_slices(receive_op, call, timeout_ns);
+}
+
 static PyObject *wrap_message(ChannelObject *self, tr_message *message)
 {
     Slot *slot = slot_new(self->shared, message);
@@ -239,7 +256,7 @@ PyObject *channel_receive(PyObject *object, PyObject *const *args, Py_ssize_t na
         return NULL;
     call.handle = self->handle;
     self->busy++;
-    code = wait_in_slices(receive_op, &call, timeout_ns);
+    code = receive_next(&call, timeout_ns);
     if (code)
         received = raise_code(self->state, code, "receive");
     else if (decoded)
@@ -265,6 +282,7 @@ PyObject *channel_take(PyObject *object, PyObject *otherwise, take_next *take,
     code = take(self->handle, TR_NOWAIT, &message);
     if (code == TR_EAGAIN)
         return Py_NewRef(otherwise);
+    self->naps.taken++;
     if (code)
         return raise_code(self->state, code, "receive");
     self->busy++;

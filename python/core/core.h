@@ -71,6 +71,15 @@ typedef struct ArenaObject {
     Shared *shared; /* NULL: closed */
 } ArenaObject;
 
+/* Of a receiver that may nap, see nap.c. */
+typedef struct Naps {
+    bool allowed;
+    bool napped;     /* at the last wait */
+    uint32_t taken;  /* messages since then */
+    uint32_t misses; /* naps that were not worth it, one after the other */
+    uint32_t rest;   /* waits until it is tried again */
+} Naps;
+
 /* A handle in an arena: a queue, a broadcast, a subscription, a board or a wait set. */
 typedef struct ChannelObject {
     PyObject head;
@@ -81,6 +90,7 @@ typedef struct ChannelObject {
     PyObject *needs;      /* the holds of the channels that the handle uses, or NULL */
     size_t busy;          /* calls that wait without the GIL, and holds */
     _Atomic bool closing; /* read by calls that wait without the GIL */
+    Naps naps;
 } ChannelObject;
 
 typedef struct MessageObject {
@@ -111,6 +121,9 @@ int parse(const char *what, PyObject *const *args, Py_ssize_t nargs, PyObject *k
 typedef int wait_op(void *arg, int64_t timeout_ns);
 int64_t now_ns(void);
 int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns);
+
+/* nap.c: instead of the next wait; false: it would not pay. */
+bool nap(Naps *naps);
 
 /* arena.c */
 extern PyType_Spec arena_spec;
@@ -232,10 +245,14 @@ PyObject *text_from(const char *text);
 int encode_tree(State *state, Shared *shared, PyObject *object, int64_t timeout_ns,
                 tr_message **out);
 PyObject *decode_tree(State *state, Slot *slot, bool copy);
+/* A tree that is sent later, or None: a snapshot, but for its arrays, which are kept. */
+PyObject *tree_of(State *state, PyObject *object);
+int loan_tree(Shared *shared, PyObject *tree, int64_t timeout_ns, tr_message **out);
 
 /* carry.c */
 int encode_carried(State *state, Shared *shared, PyObject *object, PyObject *dump,
                    uint64_t id, int64_t timeout_ns, tr_message **out);
+int encode_kept(Shared *shared, PyObject *tree, int64_t timeout_ns, tr_message **out);
 PyObject *decode_carried(State *state, Slot *slot, PyObject *load, bool copy);
 PyObject *array_or_copy(State *state, Slot *slot, const tr_tensor *tensor, bool copy);
 bool is_tree(const tr_header *header);

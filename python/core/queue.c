@@ -145,6 +145,47 @@ static PyObject *queue_send_carried(PyObject *object, PyObject *const *args,
     return send_encoded(self, &call, code, timeout_ns, since_ns);
 }
 
+static PyObject *queue_keep(PyObject *object, PyObject *value)
+{
+    ChannelObject *self = (ChannelObject *)object;
+
+    return tree_of(self->state, value);
+}
+
+/* _send_kept(tree, timeout) -> whether there was a slot and room: to raise Full costs more
+ * than to send. */
+static PyObject *queue_send_kept(PyObject *object, PyObject *args)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    HandCall call = {.message = NULL};
+    PyObject *tree, *timeout;
+    int64_t timeout_ns;
+    int code;
+
+    if (!PyArg_ParseTuple(args, "OO:_send_kept", &tree, &timeout) ||
+        get_timeout(timeout, &timeout_ns) < 0 || !channel_is_open(self))
+        return NULL;
+    call.queue = self->handle;
+    self->busy++;
+    code = encode_kept(self->shared, tree, timeout_ns, &call.message);
+    if (!code) {
+        code = wait_in_slices(hand_op, &call, timeout_ns);
+        if (code)
+            tr_release(call.message);
+    }
+    channel_leave(self);
+    if (code && code != TR_EAGAIN && code != TR_ETIMEDOUT)
+        return raise_code(self->state, code, "send");
+    return PyBool_FromLong(!code);
+}
+
+static PyObject *queue_may_nap(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    ((ChannelObject *)object)->naps.allowed = true;
+    Py_RETURN_NONE;
+}
+
 static PyObject *queue_shutdown(PyObject *object, PyObject *unused)
 {
     ChannelObject *self = (ChannelObject *)object;
@@ -215,6 +256,9 @@ static PyMethodDef queue_methods[] = {
      METH_FASTCALL | METH_KEYWORDS, NULL},
     {"_send_carried", (PyCFunction)(void (*)(void))queue_send_carried,
      METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"_may_nap", queue_may_nap, METH_NOARGS, NULL},
+    {"_keep", queue_keep, METH_O, NULL},
+    {"_send_kept", queue_send_kept, METH_VARARGS, NULL},
     {"send_message", (PyCFunction)(void (*)(void))queue_send_message,
      METH_FASTCALL | METH_KEYWORDS,
      "send_message($self, message, timeout=None, even_if_viewed=False)\n--\n\n"

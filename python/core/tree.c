@@ -18,6 +18,8 @@ enum {
     LONG_TEXT = 1024,
 };
 
+#define TREE "tensoring.tree" /* a Writer that is done */
+
 typedef struct Writer {
     State *state;
     char *bytes;
@@ -429,6 +431,15 @@ static int write_tree(Writer *to, PyObject *object)
     return code;
 }
 
+static void writer_end(Writer *to)
+{
+    for (size_t i = 0; i < to->count; i++)
+        source_close(&to->sources[i]);
+    PyMem_Free(to->sources);
+    PyMem_Free(to->bytes);
+    Py_XDECREF(to->numbers);
+}
+
 int encode_tree(State *state, Shared *shared, PyObject *object, int64_t timeout_ns,
                 tr_message **out)
 {
@@ -439,10 +450,54 @@ int encode_tree(State *state, Shared *shared, PyObject *object, int64_t timeout_
         code = code < 0 ? RAISED : NO_WORD;
     else
         code = loan_and_fill(shared, to.sources, to.count, timeout_ns, out);
-    for (size_t i = 0; i < to.count; i++)
-        source_close(&to.sources[i]);
-    PyMem_Free(to.sources);
-    PyMem_Free(to.bytes);
-    Py_XDECREF(to.numbers);
+    writer_end(&to);
     return code;
+}
+
+static void forget(PyObject *capsule)
+{
+    Writer *to = PyCapsule_GetPointer(capsule, TREE);
+
+    writer_end(to);
+    PyMem_Free(to);
+}
+
+/* Many may wait. */
+static void shrink(Writer *to)
+{
+    void *bytes = PyMem_Realloc(to->bytes, to->used);
+    void *sources = PyMem_Realloc(to->sources, to->count * sizeof(*to->sources));
+
+    to->bytes = bytes ? bytes : to->bytes;
+    to->sources = sources ? sources : to->sources;
+    source_raw(to->sources, to->bytes, to->used);
+    Py_CLEAR(to->numbers);
+}
+
+PyObject *tree_of(State *state, PyObject *object)
+{
+    Writer *to = PyMem_Calloc(1, sizeof(*to));
+    PyObject *capsule = to ? PyCapsule_New(to, TREE, forget) : PyErr_NoMemory();
+    int code;
+
+    if (!capsule) {
+        PyMem_Free(to);
+        return NULL;
+    }
+    to->state = state;
+    code = write_tree(to, object);
+    if (!code) {
+        shrink(to);
+        return capsule;
+    }
+    Py_DECREF(capsule);
+    return code < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+int loan_tree(Shared *shared, PyObject *capsule, int64_t timeout_ns, tr_message **out)
+{
+    const Writer *from = PyCapsule_GetPointer(capsule, TREE);
+
+    return from ? loan_and_fill(shared, from->sources, from->count, timeout_ns, out)
+                : RAISED;
 }

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
 import time
-import traceback
+import types
 import weakref
-from collections import deque
 from collections.abc import Iterable
-from multiprocessing import util
 from typing import Any
 
 from tensoring import _core, _objects, _stuck
 from tensoring._arena import Arena, ArenaQueue
-from tensoring._errors import Closed, Empty, Full
+from tensoring._errors import Empty, Full
+from tensoring._feeder import Feeder
 from tensoring._memory import standin_arena
 
 # Windows of the address space: a slot has the memory that its message needs.
@@ -42,120 +40,89 @@ def queue_arena(slots: Iterable[tuple[int, int]] | None, maxsize: int) -> Arena:
     return standin_arena(slots, default, capacity=maxsize or _UNBOUNDED)
 
 
-class _Feeder:
-    """What put() could not send at once, and the thread that sends it, in order."""
-
-    def __init__(self, queue: ArenaQueue, owner: bool) -> None:
-        self.queue = queue
-        self.owner = owner  # a copy that came by pickle shares the arena with others
-        self.condition = threading.Condition()
-        self.pending: deque[Any] = deque()
-        self.thread: threading.Thread | None = None
-        self.closed = False
-        self.finalizer: Any = None
-
-    def put(self, obj: Any) -> None:
-        with self.condition:
-            if not self.pending:
-                try:
-                    _objects.send(self.queue, obj, 0)
-                    return
-                except Full:
-                    pass
-            self.pending.append(obj)
-            if self.thread is None:
-                self.start()
-            self.condition.notify()
-
-    def start(self) -> None:
-        self.finalizer = util.Finalize(None, self.finish, exitpriority=-5)
-        self.thread = threading.Thread(
-            target=self.run, name="tensoring-feeder", daemon=True
-        )
-        self.thread.start()
-
-    def run(self) -> None:
-        try:
-            self.send_all()
-        finally:
-            self.cancel()  # it would keep the arena
-            if self.closed:
-                self.leave()
-
-    def send_all(self) -> None:
-        while True:
-            with self.condition:
-                while not self.pending:
-                    if self.closed:
-                        return
-                    self.condition.wait()
-                obj = self.pending[0]
-            try:
-                _stuck.send(self.queue, obj, "what was put", backlog=True)
-            except Closed:
-                return
-            except Exception:
-                traceback.print_exc()  # as multiprocessing's feeder does
-            del obj
-            with self.condition:
-                self.pending.popleft()
-
-    def close(self) -> None:
-        with self.condition:
-            self.closed = True
-            self.condition.notify()
-            if self.thread is None:
-                self.leave()
-
-    def leave(self) -> None:
-        self.queue.close()
-        if self.owner:
-            self.queue.arena.close()
-
-    def finish(self) -> None:
-        self.close()
-        if self.thread is not None:
-            self.thread.join()
-
-    def cancel(self) -> None:
-        if self.finalizer is not None:
-            self.finalizer.cancel()
-
-
-class SimpleQueue:
-    """Stands in for multiprocessing.SimpleQueue."""
+class _Base:
+    """What all have in common: an arena, a queue in it, and what is not sent yet."""
 
     def __init__(
-        self, *, slots: Iterable[tuple[int, int]] | None = None, _maxsize: int = 0
+        self,
+        maxsize: int,
+        slots: Iterable[tuple[int, int]] | None,
+        ctx: Any,
     ) -> None:
-        arena = queue_arena(slots, _maxsize)
+        counted = maxsize > _core.MAX_CAPACITY
+        arena = queue_arena(slots, 0 if counted else maxsize)
         # What was got is got, also if its process ends while it looks into the slot.
-        queue = arena.queue(_NAME, _maxsize or _UNBOUNDED, policy="drop")
-        self._set(queue, _maxsize, True)
+        capacity = maxsize if maxsize and not counted else _UNBOUNDED
+        queue = arena.queue(_NAME, capacity, policy="drop")
+        room = (ctx or multiprocessing).BoundedSemaphore(maxsize) if counted else None
+        self._set(queue, maxsize, room, True)
 
-    def _set(self, queue: ArenaQueue, maxsize: int, owner: bool) -> None:
+    def _set(self, queue: ArenaQueue, maxsize: int, room: Any, owner: bool) -> None:
         queue._copy_if_kept()
+        queue._may_nap()
         self._queue = queue
         self._owner = owner
         self._maxsize = maxsize
+        self._room = room  # of a queue that may hold more than a ring can
         self._closed = False
+        self._left = 0  # how many there were when it was closed
         self._reset()
         _queues.add(self)
 
     def _reset(self) -> None:
-        self._feeder = _Feeder(self._queue, self._owner)
+        self._feeder = Feeder(self._queue, self._owner)
         weakref.finalize(self, self._feeder.close).atexit = False
 
     def __getstate__(self) -> Any:
-        return (self._queue, self._maxsize)
+        return (self._queue, self._maxsize, self._room)
 
     def __setstate__(self, state: Any) -> None:
-        queue, maxsize = state
-        self._set(queue, maxsize, False)
+        queue, maxsize, room = state
+        self._set(queue, maxsize, room, False)
+
+    def close(self) -> None:
+        """No more put() and get() from this process; the others go on."""
+        if not self._closed:
+            self._left = self._count()
+            self._closed = True
+        self._feeder.close()
+
+    def _count(self) -> int:
+        if self._closed or self._queue.closed:
+            return self._left
+        return len(self._queue) + len(self._feeder.pending)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{self._count()} inside"
+        return f"<tensoring.{type(self).__name__}, {state}>"
+
+    __class_getitem__: Any = classmethod(types.GenericAlias)
+
+
+_queues: weakref.WeakSet[_Base] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # What the parent has not sent yet stays the parent's, as does its thread.
+    for queue in list(_queues):
+        queue._reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class SimpleQueue(_Base):
+    """Stands in for multiprocessing.SimpleQueue. `ctx` is taken as the original takes it,
+    and not needed."""
+
+    def __init__(
+        self, *, ctx: Any = None, slots: Iterable[tuple[int, int]] | None = None
+    ) -> None:
+        super().__init__(0, slots, ctx)
 
     def _open(self) -> ArenaQueue:
         if self._closed:
-            raise ValueError(f"{self!r} is closed")
+            raise OSError(f"{self!r}: handle is closed")
         return self._queue
 
     def put(self, obj: Any) -> None:
@@ -171,53 +138,58 @@ class SimpleQueue:
         """Whether there is nothing to get."""
         return len(self._open()) == 0
 
-    def close(self) -> None:
-        """No more put() and get() from this process; the others go on."""
-        self._closed = True
-        self._feeder.close()
 
-    def __repr__(self) -> str:
-        state = "closed" if self._closed else f"{len(self._queue)} inside"
-        return f"<tensoring.{type(self).__name__}, {state}>"
-
-
-_queues: weakref.WeakSet[SimpleQueue] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    # What the parent has not sent yet stays the parent's, as does its thread.
-    for queue in list(_queues):
-        queue._reset()
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-class Queue(SimpleQueue):
-    """Stands in for multiprocessing.Queue."""
+class Queue(_Base):
+    """Stands in for multiprocessing.Queue. `ctx` is the context of the processes that it
+    is for; only a `maxsize` of more than 65536 needs it, for a semaphore."""
 
     def __init__(
-        self, maxsize: int = 0, *, slots: Iterable[tuple[int, int]] | None = None
+        self,
+        maxsize: int = 0,
+        *,
+        ctx: Any = None,
+        slots: Iterable[tuple[int, int]] | None = None,
     ) -> None:
-        if maxsize > _core.MAX_CAPACITY:
-            raise ValueError(f"maxsize is at most {_core.MAX_CAPACITY}, not {maxsize}")
-        super().__init__(slots=slots, _maxsize=max(maxsize, 0))
+        super().__init__(max(maxsize, 0), slots, ctx)
+
+    def _open(self) -> ArenaQueue:
+        if self._closed:
+            raise ValueError(f"Queue {self!r} is closed")
+        return self._queue
 
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
         """Send `obj`; Full if there is no room at once, or within `timeout` seconds."""
-        queue = self._open()
+        if self._closed:
+            self._open()
+        self._feeder.used = True
         if self._maxsize == 0:
             self._feeder.put(obj)
+        elif self._room is not None:
+            self._put_counted(obj, block, timeout)
         elif block and timeout is None:
-            _stuck.send(queue, obj, "put()")
+            _stuck.send(self._queue, obj, "put()")
         else:
-            _objects.send(queue, obj, _seconds(timeout) if block else 0)
+            _objects.send(self._queue, obj, _seconds(timeout) if block else 0)
+
+    def _put_counted(self, obj: Any, block: bool, timeout: float | None) -> None:
+        if not self._room.acquire(block, timeout):
+            raise Full
+        try:
+            self._feeder.put(obj)
+        except BaseException:
+            self._room.release()
+            raise
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """The next object; Empty if there is none now, or within `timeout` seconds."""
+        queue = self._open() if self._closed else self._queue
         if block and timeout is None:
-            return _stuck.receive(self._open(), "get()")
-        return self._open().receive(_seconds(timeout) if block else 0)
+            found = _stuck.receive(queue, "get()")
+        else:
+            found = queue.receive(_seconds(timeout) if block else 0)
+        if self._room is not None:
+            self._room.release()
+        return found
 
     def put_nowait(self, obj: Any) -> None:
         """put() without waiting."""
@@ -250,21 +222,30 @@ class Queue(SimpleQueue):
         return found
 
     def qsize(self) -> int:
-        """About how many objects are inside."""
-        return len(self._queue) + len(self._feeder.pending)
+        """About how many objects are inside. After close(): how many there were then."""
+        return self._count()
+
+    def empty(self) -> bool:
+        """Whether there is nothing to get. OSError after close(), if put() was used."""
+        if not self._closed:
+            return len(self._queue) == 0
+        if self._feeder.used:
+            raise OSError(f"{self!r}: handle is closed")
+        return self._left == 0
 
     def full(self) -> bool:
-        """Whether put() would have to wait."""
-        return 0 < self._maxsize <= len(self._open())
+        """Whether put() would have to wait. After close(): whether it would have."""
+        return 0 < self._maxsize <= self._count()
 
     def join_thread(self) -> None:
         """Wait until everything that was put is sent. Only after close()."""
         if not self._closed:
-            raise ValueError(f"{self!r} is not closed")
-        self._feeder.finish()
+            raise AssertionError(f"Queue {self!r} not closed")
+        if not self._feeder.cancelled:
+            self._feeder.finish()
 
     def cancel_join_thread(self) -> None:
-        """Do not wait at exit for what is not sent yet."""
+        """Do not wait at exit for what is not sent yet, nor for what is put later."""
         self._feeder.cancel()
 
 
@@ -276,24 +257,25 @@ class JoinableQueue(Queue):
         self,
         maxsize: int = 0,
         *,
+        ctx: Any = None,
         slots: Iterable[tuple[int, int]] | None = None,
-        ctx: Any = multiprocessing,
     ) -> None:
-        super().__init__(maxsize, slots=slots)
-        self._unfinished = ctx.Semaphore(0)
-        self._finished = ctx.Condition()
+        super().__init__(maxsize, ctx=ctx, slots=slots)
+        self._unfinished_tasks = (ctx or multiprocessing).Semaphore(0)
+        self._cond = (ctx or multiprocessing).Condition()
 
     def __getstate__(self) -> Any:
-        return (super().__getstate__(), self._unfinished, self._finished)
+        return (super().__getstate__(), self._unfinished_tasks, self._cond)
 
     def __setstate__(self, state: Any) -> None:
-        inner, self._unfinished, self._finished = state
+        inner, self._unfinished_tasks, self._cond = state
         super().__setstate__(inner)
 
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
         """Send `obj`, which one task_done() must follow."""
+        self._open()
         # Counted first: the receiver may be done before put() returns.
-        self._unfinished.release()
+        self._unfinished_tasks.release()
         try:
             super().put(obj, block, timeout)
         except BaseException:
@@ -302,14 +284,14 @@ class JoinableQueue(Queue):
 
     def task_done(self) -> None:
         """Say that an object that was got is dealt with."""
-        with self._finished:
-            if not self._unfinished.acquire(False):
+        with self._cond:
+            if not self._unfinished_tasks.acquire(False):
                 raise ValueError("task_done() called too many times")
-            if self._unfinished._semlock._is_zero():
-                self._finished.notify_all()
+            if self._unfinished_tasks._semlock._is_zero():
+                self._cond.notify_all()
 
     def join(self) -> None:
         """Wait until every object that was put is dealt with."""
-        with self._finished:
-            if not self._unfinished._semlock._is_zero():
-                self._finished.wait()
+        with self._cond:
+            if not self._unfinished_tasks._semlock._is_zero():
+                self._cond.wait()

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing
 import os
 import queue as standard
 import socket
+import threading
 from collections.abc import Iterator
+from multiprocessing import queues
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ import pytest
 
 import tensoring as tr
 from conftest import NAME
+from tensoring import _core
 from tensoring._pickle import dump_any
 
 SLOTS = [(4096, 16), (1 << 20, 4)]
@@ -108,7 +112,7 @@ def test_same_exceptions(one: tr.Queue) -> None:
 
 
 def test_join_thread_needs_close(one: tr.Queue) -> None:
-    with pytest.raises(ValueError, match="not closed"):
+    with pytest.raises(AssertionError, match="not closed"):
         one.join_thread()
 
 
@@ -141,6 +145,160 @@ def test_pending_stays_the_parents(one: tr.Queue) -> None:
         os._exit(one._feeder.thread is not None or len(one._feeder.pending))
     assert os.waitpid(pid, 0)[1] == 0
     assert [one.get(timeout=30) for _ in range(100)] == list(range(100))
+
+
+def test_what_waits_is_as_it_was_when_it_was_put(one: tr.Queue) -> None:
+    items = [[i, {"odd": {i}}] if i % 2 else [i] for i in range(100)]
+    for item in items:
+        one.put(item)
+        item.append("later")
+    assert all("later" not in one.get(timeout=30) for _ in items)
+
+
+def test_what_cannot_be_carried_is_the_callers_error_also_behind_others(
+    one: tr.Queue,
+) -> None:
+    one.put_many(range(100))
+    with pytest.raises(TypeError):
+        one.put(x for x in ())
+    one.put("last")
+    assert [one.get(timeout=30) for _ in range(101)] == [*range(100), "last"]
+
+
+def test_threads_that_put_behind_others_keep_their_order(one: tr.Queue) -> None:
+    def put(who: int) -> None:
+        for i in range(300):
+            one.put((who, i))
+
+    threads = [threading.Thread(target=put, args=(who,)) for who in range(3)]
+    for thread in threads:
+        thread.start()
+    got = [one.get(timeout=30) for _ in range(900)]
+    for thread in threads:
+        thread.join()
+    for who in range(3):
+        assert [i for one_of, i in got if one_of == who] == list(range(300))
+
+
+def leave_behind(queue: Any, join: bool) -> None:
+    queue.cancel_join_thread()
+    for i in range(100):
+        queue.put(i)
+    if join:
+        queue.close()
+        queue.join_thread()
+
+
+@pytest.mark.parametrize("join", [False, True])
+def test_cancel_before_the_first_put(one: tr.Queue, join: bool) -> None:
+    context = multiprocessing.get_context("fork")
+    child = context.Process(target=leave_behind, args=(one, join))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+
+
+@pytest.mark.parametrize("kind", [tr.Queue, tr.JoinableQueue])
+def test_after_close(kind: Any) -> None:
+    unused, used = kind(slots=SLOTS), kind(slots=SLOTS)
+    unused.close()
+    unused.join_thread()
+    assert unused.empty()
+    used.put("x")
+    used.close()
+    used.join_thread()
+    used.close()
+    with pytest.raises(OSError, match="is closed"):
+        used.empty()
+    assert used.qsize() == 1
+    assert not used.full()
+    for call in (lambda: used.put(1), used.get, lambda: used.put_nowait(1)):
+        with pytest.raises(ValueError, match="is closed"):
+            call()
+    if kind is tr.JoinableQueue:
+        used.task_done()
+        with pytest.raises(ValueError, match="too many"):
+            used.task_done()
+
+
+def test_simple_after_close() -> None:
+    queue = tr.SimpleQueue(slots=SLOTS)
+    queue.close()
+    queue.close()
+    for call in (lambda: queue.put(1), queue.get, queue.empty):
+        with pytest.raises(OSError, match="is closed"):
+            call()
+
+
+def test_a_closed_bounded_queue_was_full_or_not() -> None:
+    queue = tr.Queue(2, slots=SLOTS)
+    queue.put(1)
+    queue.put(2)
+    queue.close()
+    assert queue.full()
+    assert queue.qsize() == 2
+
+
+def get_many(queue: Any, outbox: Any, n: int) -> None:
+    outbox.put(sum(queue.get() for _ in range(n)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_more_than_a_ring_holds(method: str) -> None:
+    context: Any = multiprocessing.get_context(method)
+    queue, outbox = tr.Queue(100_000, ctx=context), tr.SimpleQueue(ctx=context)
+    for i in range(70_000):
+        queue.put_nowait(i)
+    assert queue.qsize() == 70_000
+    assert not queue.full()
+    child = context.Process(target=get_many, args=(queue, outbox, 70_000))
+    child.start()
+    assert outbox.get() == sum(range(70_000))
+    child.join(60)
+    assert child.exitcode == 0
+    assert queue.empty()
+    queue.close()
+
+
+def test_more_than_a_ring_holds_has_an_end() -> None:
+    most = _core.MAX_CAPACITY + 2
+    queue = tr.Queue(most)
+    queue.put_many(range(most))
+    assert queue.full()
+    with pytest.raises(standard.Full):
+        queue.put_nowait(0)
+    with pytest.raises(standard.Full):
+        queue.put(0, timeout=0.01)
+    assert queue.get() == 0
+    assert not queue.full()
+    with pytest.raises(TypeError):
+        queue.put(x for x in ())
+    queue.put_nowait(0)
+    assert queue.full()
+    assert [queue.get(timeout=30) for _ in range(most)] == [*range(1, most), 0]
+    queue.close()
+    queue.join_thread()
+
+
+def test_names_of_the_original() -> None:
+    ours = {
+        tr.Queue: "Queue",
+        tr.JoinableQueue: "JoinableQueue",
+        tr.SimpleQueue: "SimpleQueue",
+    }
+    for kind, name in ours.items():
+        theirs = getattr(queues, name)
+        for method in vars(theirs):
+            if not method.startswith("_"):
+                want = list(
+                    inspect.signature(getattr(theirs, method)).parameters.values()
+                )
+                have = list(inspect.signature(getattr(kind, method)).parameters.values())
+                assert [(one.name, one.default) for one in have] == [
+                    (one.name, one.default) for one in want
+                ]
+        assert kind[int].__args__ == (int,)
+        kind(ctx=multiprocessing).close()
 
 
 def attach(arena: tr.Arena, queue: tr.ArenaQueue, again: tr.Arena) -> None:

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""What put() of a queue could not send at once, and the thread that sends it, in order.
+
+The thread does not ask for a wake-up at the first free slot: it would be woken for each
+message, and so would each of its peers. It looks from time to time, and what it finds
+then is room for many. Only when nothing moves for a while does it wait to be woken. The
+caller sends some of it, too: its next put() is where the interpreter's lock is."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections import deque
+from multiprocessing import util
+from typing import Any
+
+import numpy as np
+
+from tensoring import _objects, _stuck
+from tensoring._arena import ArenaQueue
+from tensoring._errors import Closed, Full
+from tensoring._pickle import dump_any
+
+_LEAST, _MOST = 0.002, 0.016  # seconds between two looks
+_HELP = 64  # put() sends, too, after so many
+_AS_IT_IS = (np.ndarray, bytes)
+_PLAIN = np.dtype("u1")
+
+
+class _Tree:
+    """An object that the extension has encoded."""
+
+    __slots__ = ("tree",)
+
+    def __init__(self, tree: object) -> None:
+        self.tree = tree
+
+
+class Feeder:
+    """Of one queue in one process."""
+
+    def __init__(self, queue: ArenaQueue, owner: bool) -> None:
+        self.queue = queue
+        self.owner = owner  # a copy that came by pickle shares the arena with others
+        self.condition = threading.Condition()
+        self.sending = threading.Lock()  # by whoever sends the first of those pending
+        self.pending: deque[Any] = deque()
+        self.thread: threading.Thread | None = None
+        self.next_look = 0.0  # there was no room
+        self.idle = True  # the thread waits, or there is none
+        self.used = False  # put() was called
+        self.closed = False
+        self.cancelled = False
+        self.finalizer: Any = None
+
+    def put(self, obj: Any) -> None:
+        """Send it, or keep it for the thread. What is kept is encoded: an object that
+        cannot be carried is the caller's error, and may change afterwards."""
+        if not self.pending:
+            try:
+                self.queue._send_carried(obj, dump_any, 0, 0)
+                return
+            except Full:
+                pass
+        self.append(self.keep(obj))
+
+    def keep(self, obj: Any) -> Any:
+        """What is sent of it later. Arrays are not copied: they may be large."""
+        if type(obj) in _AS_IT_IS and not getattr(obj, "dtype", _PLAIN).hasobject:
+            return obj
+        tree = self.queue._keep(obj)
+        return _objects.freeze(obj) if tree is None else _Tree(tree)
+
+    def append(self, kept: Any) -> None:
+        self.pending.append(kept)
+        if self.idle:
+            with self.condition:
+                if self.thread is None:
+                    self.start()
+                self.condition.notify()
+        elif len(self.pending) % _HELP == 0 and time.monotonic() > self.next_look:
+            self.send_some()
+
+    def start(self) -> None:
+        if not self.cancelled:
+            self.finalizer = util.Finalize(None, self.finish, exitpriority=-5)
+        self.thread = threading.Thread(
+            target=self.run, name="tensoring-feeder", daemon=True
+        )
+        self.thread.start()
+
+    def run(self) -> None:
+        try:
+            while self.wait_for_one():
+                self.send_all()
+        except Closed:
+            pass
+        finally:
+            self.end()  # it would keep the arena
+            if self.closed:
+                self.leave()
+
+    def wait_for_one(self) -> bool:
+        with self.condition:
+            self.idle = True  # before the look: put() looks the other way round
+            while not self.pending:
+                if self.closed:
+                    return False
+                self.condition.wait()
+            self.idle = False
+        return True
+
+    def send_all(self) -> None:
+        pause = _LEAST
+        while self.pending:
+            if self.send_some():
+                pause = _LEAST
+            elif pause < _MOST:
+                pause *= 2
+            else:
+                self.wait_to_send()
+                continue
+            if self.pending:
+                time.sleep(pause)
+
+    def send_some(self) -> int:
+        """What can be sent without waiting; how many."""
+        sent = 0
+        if not self.sending.acquire(False):
+            return sent
+        try:
+            while self.pending and self.send_first(0):
+                sent += 1
+            if self.pending:
+                self.next_look = time.monotonic() + _LEAST
+        finally:
+            self.sending.release()
+        return sent
+
+    def wait_to_send(self) -> None:
+        with self.sending:
+            if not self.pending:
+                return
+            patience = _stuck.Patience(self.queue, "what was put")
+            while not self.send_first(patience.step()):
+                if len(self.queue) == 0:
+                    patience.waited()
+
+    def send_first(self, timeout: float | None) -> bool:
+        """Whether there was room for it."""
+        try:
+            sent = self.offer(self.pending[0], timeout)
+        except Closed:
+            raise
+        except Exception:
+            traceback.print_exc()  # as multiprocessing's feeder does
+            sent = True
+        if sent:
+            self.pending.popleft()
+        return sent
+
+    def offer(self, kept: Any, timeout: float | None) -> bool:
+        if type(kept) is _Tree:
+            return self.queue._send_kept(kept.tree, timeout)
+        try:
+            _objects.send(self.queue, kept, timeout)
+        except Full:
+            return False
+        return True
+
+    def close(self) -> None:
+        with self.condition:
+            self.closed = True
+            self.condition.notify()
+            if self.thread is None:
+                self.leave()
+
+    def leave(self) -> None:
+        self.queue.close()
+        if self.owner:
+            self.queue.arena.close()
+
+    def finish(self) -> None:
+        self.close()
+        if self.thread is not None:
+            self.thread.join()
+
+    def cancel(self) -> None:
+        """The end of the process does not wait for what is not sent."""
+        self.cancelled = True
+        self.end()
+
+    def end(self) -> None:
+        if self.finalizer is not None:
+            self.finalizer.cancel()
