@@ -417,7 +417,7 @@ void broadcast_unsubscribe(struct broadcast *b, const struct seat *seat)
     shm_store(&b->seats[seat->index].word, SEAT_FREE, E3);
     wake_all(b->view, &b->channel->room);
     for (uint32_t c = 0; c < b->view->geo.class_count; c++)
-        wake_all(b->view, &view_live(b->view)->classes[c].freed);
+        wake_all(b->view, view_freed(b->view, c));
 }
 
 /* The cell at the cursor has nothing for us any more: go to where there may be something. */

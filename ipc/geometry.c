@@ -88,6 +88,8 @@ int segment_plan(const struct segment_wish *wish, struct control *geo)
     geo->features = elastic ? FEATURE_ELASTIC : 0;
     geo->total_bytes = end;
     geo->rings_bytes = wish->rings_bytes;
+    geo->memory_bytes = wish->memory_bytes;
+    geo->warm_bytes = wish->warm_bytes;
     geo->flags = wish->flags;
     geo->class_count = wish->class_count;
     geo->participant_count = wish->participant_count;

@@ -79,8 +79,9 @@ struct control {
     uint32_t pin_count;
     uint32_t pin_stride;
     uint32_t eventfd_count;
-    uint64_t secret[2]; /* of the hashes of names and keys */
-    uint64_t reserved[2];
+    uint64_t secret[2];    /* of the hashes of names and keys */
+    uint64_t memory_bytes; /* elastic arenas: limit of what slots have; 0: none */
+    uint64_t warm_bytes;   /* and of what free ones keep */
     struct slot_class classes[MAX_CLASSES];
     uint8_t pad[PAGE - 160 - 32 * MAX_CLASSES];
 };
@@ -101,6 +102,10 @@ struct live {
     _Atomic uint64_t watch_due_ns; /* when the watcher will look next */
     _Atomic uint64_t admission;    /* closed, and count of joins: see participant.h */
     _Atomic uint64_t namer;        /* pid that removes the name now, 0: nobody */
+    /* Elastic arenas: see budget.h. */
+    _Atomic uint64_t reserved_bytes; /* hint: what slots have */
+    _Atomic uint64_t warm_bytes;     /* hint: what free ones have */
+    _Atomic uint32_t memory;         /* wake word: somebody waits for a slot or memory */
     struct class_words classes[MAX_CLASSES];
 };
 
@@ -208,6 +213,7 @@ AT(control, total_bytes, 24);
 AT(control, flags, 96);
 AT(control, classes, 160);
 AT(live, rings_used, 512);
+AT(live, reserved_bytes, 568);
 AT(live, classes, 640);
 AT(participant, pid, 8);
 AT(participant, doorbell, 128);

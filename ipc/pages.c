@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include "ipc/budget.h"
 #include "ipc/reserve.h"
 #include "ipc/segment.h"
+#include "ipc/slot.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -30,15 +32,10 @@ static int populate(const struct view *view, uint64_t off, uint64_t bytes)
     return errno == EFAULT ? -ENOSPC : -errno;
 }
 
-static bool elastic(const struct view *view)
-{
-    return view->geo.flags & SEGMENT_ELASTIC;
-}
-
 /* Bytes of a slot that may have memory, and that surely have, as word @p memory says. */
 static uint64_t perhaps(const struct view *view, uint32_t slot, uint64_t memory)
 {
-    if (elastic(view))
+    if (view_elastic(view))
         return MEMORY_PAGES(memory) * PAGE;
     return memory & MEMORY_RESIDENT ? view->geo.classes[view_class_of(view, slot)].stride
                                     : 0;
@@ -55,9 +52,15 @@ static void note(const struct view *view, uint32_t slot, uint64_t bytes, bool su
     _Atomic uint64_t *memory = &view_record(view, slot)->memory;
     uint64_t there = sure ? MEMORY_RESIDENT : 0;
 
-    if (elastic(view))
+    if (view_elastic(view))
         there |= MEMORY_OF(bytes / PAGE);
     shm_put(memory, (shm_get(memory) & ~MEMORY_THERE) | there);
+}
+
+static void give_up(const struct view *view, uint64_t bytes)
+{
+    if (view_elastic(view))
+        budget_return(view, bytes);
 }
 
 /* From byte @p from of the slot on. First the word: of memory that nobody knows of nothing would
@@ -73,9 +76,13 @@ static int reserve_more(const struct view *view, uint32_t slot, uint64_t from,
     uint64_t off = view_payload_off(view, slot) + from;
     int result;
 
-    if (want.ask && !limits_spend(bytes, shortage))
+    if (view_elastic(view) && !budget_claim(view, bytes))
+        return -ENOBUFS;
+    if (want.ask && !limits_spend(bytes, shortage)) {
+        give_up(view, bytes);
         return -ENOSPC;
-    if (elastic(view))
+    }
+    if (view_elastic(view))
         note(view, slot, from + bytes, false);
     result = want.fd < 0 ? populate(view, off, bytes) : reserve_range(&want, off, bytes);
     if (result == 0) {
@@ -84,6 +91,7 @@ static int reserve_more(const struct view *view, uint32_t slot, uint64_t from,
     }
     (void)punch(view, off, bytes);
     note(view, slot, from, from > 0);
+    give_up(view, bytes);
     return result;
 }
 
@@ -101,7 +109,7 @@ int pages_reserve(const struct view *view, uint32_t slot, uint64_t bytes,
                   struct shortage *shortage)
 {
     const struct slot_class *class = &view->geo.classes[view_class_of(view, slot)];
-    uint64_t want = elastic(view) ? (bytes + PAGE - 1) / PAGE * PAGE : class->stride;
+    uint64_t want = view_elastic(view) ? (bytes + PAGE - 1) / PAGE * PAGE : class->stride;
     uint64_t there = surely(view, slot, shm_get(&view_record(view, slot)->memory));
     int result;
 
@@ -124,6 +132,55 @@ int pages_trim(const struct view *view, uint32_t slot, uint64_t *bytes)
     if (result < 0)
         return result;
     note(view, slot, 0, false);
+    give_up(view, there);
     *bytes += there;
     return 0;
+}
+
+uint64_t pages_of(const struct view *view, uint32_t slot)
+{
+    return MEMORY_PAGES(shm_get(&view_record(view, slot)->memory)) * PAGE;
+}
+
+bool pages_keep(const struct view *view, uint32_t slot)
+{
+    uint64_t bytes = pages_of(view, slot);
+
+    return bytes == 0 || budget_keep(view, bytes);
+}
+
+uint64_t pages_warm(const struct view *view, uint32_t slot)
+{
+    uint64_t bytes = pages_of(view, slot);
+
+    if (bytes)
+        budget_warmed(view, bytes);
+    return bytes;
+}
+
+void pages_taken(const struct view *view, uint32_t slot)
+{
+    uint64_t bytes = pages_of(view, slot);
+
+    if (bytes)
+        budget_cooled(view, bytes);
+}
+
+uint64_t pages_trim_all(struct peer *me)
+{
+    const struct view *view = me->view;
+    uint64_t given = 0;
+
+    for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
+        if (!(shm_get(&view_record(view, slot)->memory) & MEMORY_THERE) ||
+            !slot_loan_this(me, slot))
+            continue;
+        if (view_elastic(view))
+            pages_taken(view, slot);
+        (void)pages_trim(view, slot, &given);
+        slot_free(me, slot);
+    }
+    if (view_elastic(view))
+        budget_recount(view);
+    return given;
 }

@@ -11,11 +11,28 @@
 #include "ipc/view.h"
 
 /* Reserve the memory of one slot that is ours: all of it, or in an elastic arena what @p bytes
- * from the start of its payload need. 0, -errno. */
+ * from the start of its payload need. 0; -ENOBUFS, the arena's limit is reached; -errno. */
 int pages_reserve(const struct view *view, uint32_t slot, uint64_t bytes,
                   struct shortage *shortage);
 
 /* Give all of it back. 0, -errno; *bytes grows by how much it was. */
 int pages_trim(const struct view *view, uint32_t slot, uint64_t *bytes);
+
+/* In an elastic arena: what a slot has, or may have. */
+uint64_t pages_of(const struct view *view, uint32_t slot);
+
+/* There: a slot that is ours is about to be free. False: it has more than may be kept, and is to be
+ * trimmed first. */
+bool pages_keep(const struct view *view, uint32_t slot);
+
+/* There: the slot is about to be freed by somebody who does not hold it, and keeps what it has:
+ * how much. */
+uint64_t pages_warm(const struct view *view, uint32_t slot);
+
+/* There: the slot was free, and is ours. */
+void pages_taken(const struct view *view, uint32_t slot);
+
+/* Give back what free slots have. The bytes. */
+uint64_t pages_trim_all(struct peer *me);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "ipc/broadcast.h"
+#include "ipc/budget.h"
 #include "ipc/channel.h"
 #include "ipc/device.h"
 #include "ipc/duty.h"
@@ -220,7 +221,7 @@ static void sweep_slots(struct sweep *sweep)
 static void wake_everybody(const struct view *view)
 {
     for (uint32_t c = 0; c < view->geo.class_count; c++)
-        wake_surely(view, &view_live(view)->classes[c].freed);
+        wake_surely(view, view_freed(view, c));
     for (uint32_t i = 0; i < view->geo.channel_count; i++) {
         struct channel *channel = view_channel(view, i);
 
@@ -263,6 +264,8 @@ static void sweep_entry(struct sweep *sweep)
         request_end_all(view, sweep->who);
     if (!MUTANT(REAP_FORGETS))
         sweep_slots(sweep);
+    if (view_elastic(view))
+        budget_recount(view); /* a kill leaves it wrong */
     sweep_channels(sweep);
     notify_forget(view, sweep->who, PARTICIPANT_INC(sweep->entry));
     duty_leave(view, sweep->who);

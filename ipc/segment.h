@@ -35,7 +35,8 @@ struct segment_wish {
     uint32_t class_count;
     uint32_t participant_count, channel_count, pin_count, eventfd_count;
     uint64_t rings_bytes;
-    uint32_t mode, uid, gid; /* uid, gid: UINT32_MAX as it is */
+    uint64_t memory_bytes, warm_bytes; /* elastic: limits of all, of what is free */
+    uint32_t mode, uid, gid;           /* uid, gid: UINT32_MAX as it is */
 };
 
 /* Why an attach was refused, for the sentence that explains it. */

@@ -100,7 +100,7 @@ bool shared_unpin(struct peer *me, const struct pin *given)
     if (SLOT_STATE(word) == SLOT_RETIRED && SLOT_GENERATION(word) == pin.generation)
         shared_free(view, pin.slot, word);
     else /* it may be the last reader that a broadcast's message waited for */
-        wake_one(view, &view_live(view)->classes[view_class_of(view, pin.slot)].freed);
+        wake_loaner(view, view_class_of(view, pin.slot));
     return true;
 }
 
@@ -191,7 +191,7 @@ bool shared_retire(const struct view *view, uint32_t slot, uint64_t word, bool n
         return false;
     /* E3: after the change, the look for sleepers. */
     if (now || view->geo.classes[c].slot_bytes >= EAGER_BYTES ||
-        (shm_load(&view_live(view)->classes[c].freed, E3) & WAKE_FLAGS))
+        (shm_load(view_freed(view, c), E3) & WAKE_FLAGS))
         return shared_free(view, slot, retired);
     return false;
 }

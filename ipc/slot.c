@@ -3,8 +3,10 @@
 
 #include <errno.h>
 
+#include "ipc/budget.h"
 #include "ipc/mutant.h"
 #include "ipc/owned.h"
+#include "ipc/pages.h"
 #include "ipc/path.h"
 #include "ipc/request.h"
 #include "ipc/segment.h"
@@ -120,6 +122,32 @@ static void freed(const struct view *view, uint32_t slot, uint32_t c)
     wake_one(view, &words->freed);
 }
 
+/* The same where the arena may be elastic. */
+static void freed_any(const struct view *view, uint32_t slot, uint32_t c)
+{
+    if (warm(view, c))
+        shm_put(&view_live(view)->classes[c].last, slot + 1);
+    wake_loaner(view, c);
+}
+
+/* In an elastic arena a slot keeps its memory within the budget, or gives it back before it is
+ * free. It becomes a loan of ours first, so that it is nobody else's meanwhile, and not delivered
+ * again without its memory if we are killed here. False: it was not ours any more. */
+static ASIDE bool cool(struct peer *me, uint32_t slot, uint64_t *held)
+{
+    uint64_t seen = *held, ignored = 0;
+    uint64_t mine = slot_word(SLOT_LOANED, me->who, me->inc, 0,
+                              (SLOT_GENERATION(seen) | 1) + 1);
+
+    /* relaxed: ours before and after; the free passes it on. */
+    if (!shm_cas(&view_record(me->view, slot)->owner, &seen, mine, memory_order_relaxed))
+        return false;
+    if (!pages_keep(me->view, slot))
+        (void)pages_trim(me->view, slot, &ignored);
+    *held = mine;
+    return true;
+}
+
 void slot_free(struct peer *me, uint32_t slot)
 {
     struct slot_record *record = view_record(me->view, slot);
@@ -130,8 +158,23 @@ void slot_free(struct peer *me, uint32_t slot)
                          shm_load(&record->owner, memory_order_relaxed));
 }
 
+static ASIDE bool free_elastic(struct peer *me, uint32_t slot, uint32_t c, uint64_t held)
+{
+    if (!cool(me, slot, &held))
+        return false;
+    /* E2 release, E3: as below. */
+    if (!shm_cas(&view_record(me->view, slot)->owner, &held, slot_freed(held), E2_FREE))
+        return false;
+    /* relaxed: local hint. */
+    atomic_store_explicit(&me->hot[c], slot + 1, memory_order_relaxed);
+    freed_any(me->view, slot, c);
+    return true;
+}
+
 PATH_ACROSS bool slot_free_held(struct peer *me, uint32_t slot, uint32_t c, uint64_t held)
 {
+    if (UNLIKELY(view_elastic(me->view)))
+        return free_elastic(me, slot, c, held);
     if (MUTANT(WAKE_FIRST))
         freed(me->view, slot, c);
     /* E2 release: pairs with the loan. E3: before the look for sleepers. */
@@ -146,9 +189,14 @@ PATH_ACROSS bool slot_free_held(struct peer *me, uint32_t slot, uint32_t c, uint
 
 bool slot_free_from(const struct view *view, uint32_t slot, uint64_t seen)
 {
+    uint64_t warm = view_elastic(view) ? pages_warm(view, slot) : 0;
+
     /* E2 release, E3: as above. */
-    if (!shm_cas(&view_record(view, slot)->owner, &seen, slot_freed(seen), E2_FREE))
+    if (!shm_cas(&view_record(view, slot)->owner, &seen, slot_freed(seen), E2_FREE)) {
+        if (warm)
+            budget_cooled(view, warm);
         return false;
-    freed(view, slot, view_class_of(view, slot));
+    }
+    freed_any(view, slot, view_class_of(view, slot));
     return true;
 }

@@ -91,6 +91,19 @@ static inline uint64_t view_payload_off(const struct view *view, uint32_t slot)
     return c->payload_off + (uint64_t)(slot - c->first_slot) * c->stride;
 }
 
+static inline bool view_elastic(const struct view *view)
+{
+    return view->geo.features & FEATURE_ELASTIC;
+}
+
+/* The wake word of those who wait for a slot of class @p c. In an elastic arena there is one for
+ * all: what they need is memory, and a larger slot does, too. */
+static inline _Atomic uint32_t *view_freed(const struct view *view, uint32_t c)
+{
+    return __builtin_expect(view_elastic(view), 0) ? &view_live(view)->memory
+                                                   : &view_live(view)->classes[c].freed;
+}
+
 /* In a line of our own, once we have one: both sides of a channel count at the same time. */
 static inline void view_count(const struct view *view, enum counter counter, uint64_t n)
 {

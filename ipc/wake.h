@@ -62,4 +62,14 @@ static inline void wake_all(const struct view *view, _Atomic uint32_t *word)
         wake_slowly(view, word, INT32_MAX);
 }
 
+/* After a slot of class @p c was freed, or may be. Of those who wait for memory the first may
+ * need more than there is. */
+static inline void wake_loaner(const struct view *view, uint32_t c)
+{
+    if (__builtin_expect(view_elastic(view), 0))
+        wake_all(view, &view_live(view)->memory);
+    else
+        wake_one(view, &view_live(view)->classes[c].freed);
+}
+
 #endif

@@ -366,6 +366,8 @@ int tr_arena_create(tr_arena **out, const char *name, const tr_arena_options *gi
                                  .pin_count = options.pins,
                                  .eventfd_count = options.eventfds,
                                  .rings_bytes = options.ring_bytes,
+                                 .memory_bytes = options.memory_bytes,
+                                 .warm_bytes = options.warm_bytes,
                                  .mode = options.mode,
                                  .uid = options.uid,
                                  .gid = options.gid};
@@ -519,7 +521,7 @@ int tr_arena_reap(tr_arena *given, tr_reap_report *out)
 
 int tr_arena_trim(tr_arena *handle, uint64_t *bytes)
 {
-    uint64_t given = 0;
+    uint64_t given;
     struct tr_arena *arena;
     int result = arena_open(handle, "trim", &arena);
 
@@ -527,12 +529,7 @@ int tr_arena_trim(tr_arena *handle, uint64_t *bytes)
         return result;
     if (!(arena->view.geo.flags & TR_ARENA_LAZY))
         return tr_fail(TR_ENOTSUP, "trim: the arena was not created with TR_ARENA_LAZY");
-    for (uint32_t slot = 0; slot < arena->view.geo.slot_count; slot++) {
-        if (!slot_loan_this(&arena->peer, slot))
-            continue;
-        (void)pages_trim(&arena->view, slot, &given);
-        slot_free(&arena->peer, slot);
-    }
+    given = pages_trim_all(&arena->peer);
     if (bytes)
         *bytes = given;
     return 0;

@@ -89,4 +89,7 @@ uint64_t arena_resident(const struct tr_arena *arena);
  * slots of class @p c, with their @p states or without. Appended to the error detail. */
 void arena_explain_holders(struct tr_arena *arena, uint32_t c, bool states);
 
+/* The same for the memory of an elastic arena. */
+void arena_explain_memory(struct tr_arena *arena, bool states);
+
 #endif

@@ -98,6 +98,27 @@ static int check_mode(uint32_t mode)
         mode);
 }
 
+#define WARM_BYTES (UINT64_C(16) << 20)
+
+/* What free slots may keep: a part of the limit, if there is one. */
+static int check_memory(tr_arena_options *options)
+{
+    bool elastic = options->flags & TR_ARENA_ELASTIC;
+
+    if (!elastic && (options->memory_bytes || options->warm_bytes))
+        return tr_fail(TR_EINVAL,
+                       "create: memory_bytes is %lu and warm_bytes %lu, which are for "
+                       "TR_ARENA_ELASTIC; set that flag, or leave them 0",
+                       (unsigned long)options->memory_bytes,
+                       (unsigned long)options->warm_bytes);
+    if (elastic)
+        options->flags |= TR_ARENA_LAZY;
+    if (elastic && options->warm_bytes == 0)
+        options->warm_bytes = options->memory_bytes ? options->memory_bytes / 4
+                                                    : WARM_BYTES;
+    return 0;
+}
+
 int arena_check_options(tr_arena_options *options)
 {
     int result = 0;
@@ -112,8 +133,9 @@ int arena_check_options(tr_arena_options *options)
         options->classes = default_classes;
         options->class_count = 2;
     }
-    if (options->flags & TR_ARENA_ELASTIC)
-        options->flags |= TR_ARENA_LAZY;
+    result = check_memory(options);
+    if (result < 0)
+        return result;
     if (options->spin_ns < -1)
         return tr_fail(TR_EINVAL,
                        "create: spin_ns is %ld; use -1 (adapts), 0 (never spins) or more",

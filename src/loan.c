@@ -5,19 +5,16 @@
 #include <string.h>
 
 #include "ipc/owned.h"
-#include "ipc/pages.h"
 #include "ipc/path.h"
-#include "ipc/segment.h"
-#include "ipc/shared.h"
 #include "ipc/slot.h"
 #include "ipc/wait.h"
 #include "src/arena.h"
 #include "src/arena_explain.h"
 #include "src/descriptor.h"
 #include "src/error.h"
+#include "src/loan_memory.h"
 #include "src/message_table.h"
 #include "src/options.h"
-#include "src/whois.h"
 
 /* The smallest class that fits, or class_count. */
 static uint32_t choose_class(const struct view *view, const struct plan *plan)
@@ -72,44 +69,16 @@ static ASIDE int loan_slowly(struct tr_arena *arena, uint32_t c, int64_t timeout
     return result;
 }
 
-/* A slot of a lazy arena has its memory from its first loan on, one of an elastic arena what its
- * messages needed. */
-static ASIDE int reserve(const struct view *view, uint32_t slot, const struct plan *plan)
+/* A slot of a lazy arena has its memory from its first loan on. @p result: of the first look for
+ * a slot. */
+static ASIDE int take_lazy(struct tr_arena *arena, uint32_t c, const struct plan *plan,
+                           int64_t timeout_ns, int result, uint32_t *slot)
 {
-    unsigned long bytes = view->geo.classes[view_class_of(view, slot)].slot_bytes;
-    struct shortage shortage = {.limit = SHORTAGE_NONE};
-    int result = pages_reserve(view, slot, descriptor_bytes(plan), &shortage);
-    char what[128];
-
-    if (result == 0)
-        return 0;
-    if (result != -ENOSPC || shortage.limit == SHORTAGE_KERNEL)
-        return tr_fail_errno(result,
-                             "loan: no memory for a slot of %lu bytes (lazy arena); "
-                             "tr_arena_trim() gives idle ones back",
-                             bytes);
-    snprintf(what, sizeof(what),
-             "loan: no memory for a slot of %lu bytes (lazy arena; tr_arena_trim() gives "
-             "idle ones back)",
-             bytes);
-    return explain_shortage(what, &shortage);
-}
-
-/* On error the slot goes back. */
-static ASIDE int reserve_slot(struct tr_arena *arena, uint32_t slot,
-                              const struct plan *plan)
-{
-    int result = reserve(&arena->view, slot, plan);
-
+    if (view_elastic(&arena->view))
+        return loan_elastic(arena, c, plan, timeout_ns, result == 0, slot);
     if (result < 0)
-        slot_free(&arena->peer, slot);
-    return result;
-}
-
-/* A message that is ours becomes larger. */
-static int reserve_again(const struct view *view, uint32_t slot, const struct plan *plan)
-{
-    return view->geo.flags & TR_ARENA_ELASTIC ? reserve(view, slot, plan) : 0;
+        result = loan_slowly(arena, c, timeout_ns, slot);
+    return result < 0 ? result : loan_reserve(arena, *slot, plan);
 }
 
 PATH int take_slot(struct tr_arena *arena, uint32_t c, const struct plan *plan,
@@ -117,10 +86,10 @@ PATH int take_slot(struct tr_arena *arena, uint32_t c, const struct plan *plan,
 {
     int result = slot_loan(&arena->peer, c, slot);
 
+    if (UNLIKELY(arena->view.geo.flags & TR_ARENA_LAZY))
+        return take_lazy(arena, c, plan, timeout_ns, result, slot);
     if (UNLIKELY(result < 0))
         result = loan_slowly(arena, c, timeout_ns, slot);
-    if (UNLIKELY(result == 0 && arena->view.geo.flags & TR_ARENA_LAZY))
-        result = reserve_slot(arena, *slot, plan);
     return result;
 }
 
@@ -306,7 +275,7 @@ int message_respec(struct message *message, const tr_tensor_spec specs[], size_t
                        (unsigned long)plan.data_bytes, (unsigned long)plan.table_bytes,
                        (unsigned long)message_capacity(message));
     ASSERT_HELD(&message->arena->peer, view_record(view, message->slot));
-    result = reserve_again(view, message->slot, &plan);
+    result = loan_grow(message->arena, message->slot, &plan);
     if (result < 0)
         return result;
     scrub(view, message->slot, &plan);
@@ -328,50 +297,11 @@ int message_describe(struct message *message, const tr_tensor_spec *spec, uint64
     if (!descriptor_fits(&view->geo.classes[view_class_of(view, message->slot)], &whole))
         return too_large(view, &whole);
     ASSERT_HELD(&message->arena->peer, view_record(view, message->slot));
-    result = reserve_again(view, message->slot, &whole);
+    result = loan_grow(message->arena, message->slot, &whole);
     if (result < 0)
         return result;
     /* A table goes behind all that was read. */
     descriptor_write(view, message->slot, spec, 1, plan.table_bytes ? &whole : &plan);
     descriptor_move_first(view, message->slot, offset);
     return descriptor_read(message, view_record(view, message->slot), view->base);
-}
-
-/* What it does costs some system calls: not for one that did not wait. */
-static void add_holder(const struct tr_arena *arena, uint32_t who, bool state)
-{
-    tr_fail_more(", participant %u (pid %u%s%s)", who,
-                 shm_get(&view_participant(&arena->view, who)->pid), state ? ", " : "",
-                 state ? whois_state(&arena->view, arena->peer.who, who) : "");
-}
-
-void arena_explain_holders(struct tr_arena *arena, uint32_t c, bool states)
-{
-    const struct view *view = &arena->view;
-    const struct slot_class *class = &view->geo.classes[c];
-    uint32_t held[MAX_PARTICIPANTS] = {0}, queued = 0, shared = 0, shown = 0;
-
-    for (uint32_t i = 0; i < class->count; i++) {
-        /* relaxed: a report, not a decision. */
-        uint64_t word = shm_get(&view_record(view, class->first_slot + i)->owner);
-
-        if (SLOT_STATE(word) == SLOT_LOANED || SLOT_STATE(word) == SLOT_RECEIVED)
-            held[SLOT_WHO(word) % MAX_PARTICIPANTS]++;
-        else if (SLOT_STATE(word) == SLOT_QUEUED || SLOT_STATE(word) == SLOT_ORPHAN)
-            queued++;
-        else if (SLOT_STATE(word) != SLOT_FREE)
-            shared++;
-    }
-    tr_fail_more("; %u queued, %u shared", queued, shared);
-    for (uint32_t i = 0; i < view->geo.participant_count && shown < 8; i++) {
-        uint32_t reads = shared_pinned(view, i, c);
-
-        if (!held[i] && !reads)
-            continue;
-        add_holder(arena, i, states);
-        tr_fail_more(" holds %u", held[i]);
-        if (reads)
-            tr_fail_more(" and reads %u", reads);
-        shown++;
-    }
 }

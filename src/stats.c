@@ -6,6 +6,7 @@
 
 #include "ipc/board.h"
 #include "ipc/broadcast.h"
+#include "ipc/budget.h"
 #include "ipc/channel.h"
 #include "ipc/participant.h"
 #include "ipc/receivers.h"
@@ -204,7 +205,7 @@ static tr_class_stats class_of(const struct view *view, uint32_t c, const tr_sta
     return (tr_class_stats){
         .slot_bytes = view->geo.classes[c].slot_bytes,
         .slots = tally->slots,
-        .waiting = shm_get(&view_live(view)->classes[c].freed) & WAKE_ASLEEP,
+        .waiting = shm_get(view_freed(view, c)) & WAKE_ASLEEP,
         .free = tally->slots_free,
         .loaned = tally->slots_loaned,
         .queued = tally->slots_queued,
@@ -244,6 +245,13 @@ void stats_info(const struct view *view, tr_arena_info *info)
     info->max_participants = geo->participant_count;
     info->max_channels = geo->channel_count;
     info->layout = geo->layout;
+    if (view_elastic(view)) {
+        struct budget_use use = budget_use(view);
+
+        info->slots_bytes = use.reserved;
+        info->warm_bytes = use.warm;
+        info->memory_bytes = geo->memory_bytes;
+    }
     info->copy_routine = shm_get(&view_live(view)->copy_routine);
 }
 

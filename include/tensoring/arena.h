@@ -64,11 +64,16 @@ typedef struct tr_arena_options {
     uint32_t pins; /**< shared messages one participant may hold, default 64 */
     uint32_t uid;  /**< owner of a named arena, UINT32_MAX: the caller */
     uint32_t gid;
+    uint64_t memory_bytes; /**< TR_ARENA_ELASTIC: limit of what all slots have; a loan
+                                       beyond it waits as if there were no slot; default 0:
+                                       none */
+    uint64_t warm_bytes;   /**< and how much of it slots keep when they are freed; default
+                                       0: a quarter of memory_bytes, or 16 MiB */
 } tr_arena_options;
-TR_ASSERT_SIZE(tr_arena_options, 64);
+TR_ASSERT_SIZE(tr_arena_options, 80);
 /* clang-format off */
 #define TR_ARENA_OPTIONS_INIT {sizeof(tr_arena_options), 0, NULL, 0, 64, 64, 0600, \
-                               UINT64_C(4) << 20, -1, 0, 64, UINT32_MAX, UINT32_MAX}
+                               UINT64_C(4) << 20, -1, 0, 64, UINT32_MAX, UINT32_MAX, 0, 0}
 /* clang-format on */
 
 enum {
@@ -109,8 +114,11 @@ typedef struct tr_arena_info {
     const void *base;      /**< the arena here, for programs that register its memory */
     int fd;                /**< its descriptor; stays the arena's */
     int huge_error;        /**< 0 or the TR_E... with which large pages were refused */
+    uint64_t slots_bytes;  /**< TR_ARENA_ELASTIC: what slots have now */
+    uint64_t warm_bytes;   /**< and of that, what free ones keep */
+    uint64_t memory_bytes; /**< the limit; 0: none */
 } tr_arena_info;
-TR_ASSERT_SIZE(tr_arena_info, 80);
+TR_ASSERT_SIZE(tr_arena_info, 104);
 
 /** What a reap found and did. */
 typedef struct tr_reap_report {

@@ -58,7 +58,8 @@ TR_ASSERT_SIZE(tr_header, 184);
  *
  * @return 0, TR_EINVAL, TR_EOVERFLOW, TR_EMSGSIZE (the detail names the size needed and the
  *         largest class), TR_EAGAIN or TR_ETIMEDOUT (the detail names the holders),
- *         TR_EINTR, TR_ENOSPC (lazy arena and no memory), TR_ENOMEM, TR_EUSERS, TR_ECORRUPT.
+ *         TR_EINTR, TR_ENOSPC (lazy arena and no memory; beyond the limit of an
+ *         elastic one a loan waits), TR_ENOMEM, TR_EUSERS, TR_ECORRUPT.
  *
  * Owner:    the caller: send, publish, put or tr_release() it.
  * Threads:  any. Progress: lock-free while a slot is free, else blocks up to the timeout.

@@ -116,12 +116,13 @@ static PyObject *arena_create(PyObject *type, PyObject *args)
     PyThreadState *gil;
     int n, code;
 
-    if (!PyArg_ParseTuple(args, "zO!IO&O&O&O&LO&O&O&O&I:_create", &name, &PyList_Type,
+    if (!PyArg_ParseTuple(args, "zO!IO&O&O&O&LO&O&O&O&IO&O&:_create", &name, &PyList_Type,
                           &list, &options.flags, to_u32, &options.max_participants,
                           to_u32, &options.max_channels, to_u32, &options.mode, to_u64,
                           &options.ring_bytes, &spin_ns, to_u32, &options.eventfds,
                           to_u32, &options.pins, to_u32, &options.uid, to_u32,
-                          &options.gid, &consent.max_expansion))
+                          &options.gid, &consent.max_expansion, to_u64,
+                          &options.memory_bytes, to_u64, &options.warm_bytes))
         return NULL;
     consent.pickle = options.flags & TR_ARENA_ALLOW_PICKLE;
     n = classes_from(list, classes);
@@ -321,15 +322,17 @@ static PyObject *arena_info(PyObject *object, PyObject *unused)
     if (code)
         return raise_code(((ArenaObject *)object)->state, code, "info");
     return Py_BuildValue(
-        "{sI sK sK sK sK sI sI sI sI sI sI sK si si}", "flags", info.flags, "total_bytes",
-        (unsigned long long)info.total_bytes, "huge_bytes",
+        "{sI sK sK sK sK sI sI sI sI sI sI sK si si sK sK sK}", "flags", info.flags,
+        "total_bytes", (unsigned long long)info.total_bytes, "huge_bytes",
         (unsigned long long)info.huge_bytes, "resident_bytes",
         (unsigned long long)info.resident_bytes, "populate_ns",
         (unsigned long long)info.populate_ns, "class_count", info.class_count,
         "max_participants", info.max_participants, "max_channels", info.max_channels,
         "layout", info.layout, "self", info.self, "copy_routine", info.copy_routine,
         "base", (unsigned long long)(uintptr_t)info.base, "fd", info.fd, "huge_error",
-        info.huge_error);
+        info.huge_error, "slots_bytes", (unsigned long long)info.slots_bytes,
+        "warm_bytes", (unsigned long long)info.warm_bytes, "memory_bytes",
+        (unsigned long long)info.memory_bytes);
 }
 
 static PyObject *arena_set_spin(PyObject *object, PyObject *number)

@@ -225,6 +225,8 @@ class Arena(_core.Arena):
         dump: bool = False,
         scrub: bool = False,
         elastic: bool = False,
+        memory: int = 0,
+        warm: int = 0,
         participants: int = 64,
         channels: int = 64,
         mode: int = 0o600,
@@ -263,6 +265,8 @@ class Arena(_core.Arena):
             _NOBODY if uid is None else user_id(uid),
             _NOBODY if gid is None else _group_id(gid),
             _expansion(max_expansion),
+            memory,
+            warm,
         )
         arena._name = name
         _known[arena._key()] = arena

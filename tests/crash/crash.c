@@ -85,6 +85,7 @@ static void set_up(struct stage *stage, const struct scene *scene)
 
     memset(stage, 0, sizeof(*stage));
     options.flags = scene->flags;
+    options.warm_bytes = scene->warm;
     options.classes = &class;
     options.class_count = 1;
     options.max_participants = 8;

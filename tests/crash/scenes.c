@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ipc/budget.h"
 #include "ipc/slot.h"
 #include "src/arena.h"
 
@@ -116,8 +117,13 @@ static void memory_is_known(struct stage *stage)
 {
     const struct view *view = &arena_known(stage->arena)->view;
     tr_arena_info info = {.struct_size = sizeof(info)};
+    const struct live *live = view_live(view);
+    struct budget_use use = budget_use(view);
     uint64_t known = view->geo.payload_off;
 
+    if (shm_get(&live->reserved_bytes) != use.reserved ||
+        shm_get(&live->warm_bytes) != use.warm)
+        crash_fail("the counters are right", 0);
     must("trim", tr_arena_trim(stage->arena, NULL));
     must("info", tr_arena_info_read(stage->arena, &info));
     for (uint32_t i = 0; i < view->geo.slot_count; i++) {
@@ -433,6 +439,14 @@ const struct scene scenes[] = {
      .flags = TR_ARENA_ELASTIC,
      .prepare = leave_memory,
      .act = act_trim,
+     .after = memory_is_known},
+    {.name = "elastic release",
+     .flags = TR_ARENA_ELASTIC,
+     .warm = 1,
+     .prepare = fill_first,
+     .enter = hold_received,
+     .act = act_release,
+     .most = 1,
      .after = memory_is_known},
     {.name = "send", .enter = hold_loan, .act = act_send, .most = 1, .done = 1},
     {.name = "receive",

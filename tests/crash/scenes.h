@@ -26,6 +26,7 @@ struct stage {
 struct scene {
     const char *name;
     uint32_t flags; /* TR_ARENA_... */
+    uint64_t warm;  /* bytes that free slots keep in an elastic arena, 0: the default */
     /* The survivor, before the fork; the victim, before the steps count. May be NULL. */
     void (*prepare)(struct stage *stage);
     void (*enter)(struct stage *stage);

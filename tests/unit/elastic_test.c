@@ -2,24 +2,39 @@
 /* elastic_test.c - arenas whose slots have the memory that their messages need. */
 #include "support.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "src/message.h"
 
 #define MIB (1 << 20)
 
+static tr_arena_options options_of(const tr_slot_class *classes, uint32_t count)
+{
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+
+    options.flags = TR_ARENA_ELASTIC;
+    options.classes = classes;
+    options.class_count = count;
+    options.max_participants = 8;
+    return options;
+}
+
+static tr_arena *make(const tr_arena_options *options)
+{
+    tr_arena *arena;
+
+    assert_ok(tr_arena_create(&arena, NULL, options));
+    return arena;
+}
+
 static tr_arena *make_elastic(uint64_t bytes, uint64_t count, uint32_t flags)
 {
     tr_slot_class class = {bytes, count};
-    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
-    tr_arena *arena;
+    tr_arena_options options = options_of(&class, 1);
 
-    options.flags = TR_ARENA_ELASTIC | flags;
-    options.classes = &class;
-    options.class_count = 1;
-    options.max_participants = 8;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
-    return arena;
+    options.flags |= flags;
+    return make(&options);
 }
 
 /* What the slots have. */
@@ -206,6 +221,193 @@ static void marks_keep_the_memory(void **state)
     tr_arena_close(arena);
 }
 
+/* Within the budget; beyond it what is freed has no memory any more. */
+static void keeps_some_of_it_warm(void **state)
+{
+    tr_slot_class class = {64 * MIB, 64};
+    tr_arena_options options = options_of(&class, 1);
+    tr_arena *arena = make(&options);
+    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_message *large, *small;
+    (void)state;
+
+    large = loan(arena, 17 * MIB);
+    small = loan(arena, MIB);
+    tr_release(large);
+    assert_int_equal(resident(arena), MIB);
+    tr_release(small);
+    assert_int_equal(resident(arena), MIB);
+    assert_ok(tr_arena_info_read(arena, &info));
+    assert_int_equal(info.slots_bytes, MIB);
+    assert_int_equal(info.warm_bytes, MIB);
+    small = loan(arena, MIB); /* again */
+    assert_ok(tr_arena_info_read(arena, &info));
+    assert_int_equal(info.slots_bytes, MIB);
+    assert_int_equal(info.warm_bytes, 0);
+    tr_release(small);
+    tr_arena_close(arena);
+}
+
+static void says_what_the_limit_is(void **state)
+{
+    tr_slot_class class = {64 * MIB, 64};
+    tr_arena_options options = options_of(&class, 1);
+    tr_message *held, *more = NULL;
+    tr_arena *arena;
+    char us[32];
+    (void)state;
+
+    options.memory_bytes = 8 * MIB;
+    arena = make(&options);
+    assert_int_equal(tr_loan_bytes(arena, 9 * MIB, TR_FOREVER, &more), TR_EMSGSIZE);
+    assert_detail("the arena's limit is 8388608 (memory_bytes)");
+    held = loan(arena, 6 * MIB);
+    assert_int_equal(tr_loan_bytes(arena, 4 * MIB, TR_NOWAIT, &more), TR_EAGAIN);
+    assert_int_equal(tr_loan_bytes(arena, 4 * MIB, 1000000, &more), TR_ETIMEDOUT);
+    assert_detail("limit of 8388608 (memory_bytes) 6291456 are in use");
+    snprintf(us, sizeof(us), "(pid %d", getpid());
+    assert_detail(us);
+    assert_detail("holds 6291456 bytes");
+    tr_release(loan(arena, 2 * MIB));
+    tr_release(held);
+    tr_release(loan(arena, 8 * MIB));
+    assert_int_equal(stats_of(arena).slots_free, 64);
+    tr_arena_close(arena);
+}
+
+/* What free slots keep is room. */
+static void takes_what_is_warm_elsewhere(void **state)
+{
+    tr_slot_class class = {64 * MIB, 3};
+    tr_arena_options options = options_of(&class, 1);
+    tr_message *held[3];
+    tr_arena *arena;
+    (void)state;
+
+    options.memory_bytes = 8 * MIB;
+    options.warm_bytes = 8 * MIB;
+    arena = make(&options);
+    for (int i = 0; i < 3; i++)
+        held[i] = loan(arena, 2 * MIB);
+    for (int i = 0; i < 3; i++)
+        tr_release(held[i]);
+    assert_int_equal(resident(arena), 6 * MIB);
+    held[0] = loan(arena, 7 * MIB);
+    assert_int_equal(resident(arena), 7 * MIB);
+    tr_release(held[0]);
+    tr_arena_close(arena);
+}
+
+/* The counters are hints: killed processes leave them wrong. */
+static void counts_again(void **state)
+{
+    tr_slot_class class = {64 * MIB, 3};
+    tr_arena_options options = options_of(&class, 1);
+    tr_arena *arena;
+    struct live *live;
+    (void)state;
+
+    options.memory_bytes = 8 * MIB;
+    arena = make(&options);
+    live = view_live(&arena_known(arena)->view);
+    shm_put(&live->reserved_bytes, UINT64_MAX / 2);
+    shm_put(&live->warm_bytes, UINT64_MAX / 2);
+    tr_release(loan(arena, MIB));
+    assert_int_equal(shm_get(&live->reserved_bytes), MIB);
+    assert_int_equal(shm_get(&live->warm_bytes), MIB);
+    tr_arena_close(arena);
+}
+
+struct waiter {
+    tr_arena *arena;
+    pthread_t thread;
+    int result;
+};
+
+static void *wait_for_memory(void *context)
+{
+    struct waiter *waiter = context;
+    tr_message *message;
+
+    waiter->result = tr_loan_bytes(waiter->arena, 4 * MIB, TR_FOREVER, &message);
+    if (waiter->result == 0)
+        (void)tr_release(message);
+    return NULL;
+}
+
+/* Whoever frees memory wakes who waits for it, in whatever class. */
+static void waits_for_memory(void **state)
+{
+    tr_slot_class classes[] = {{MIB, 64}, {64 * MIB, 64}};
+    tr_arena_options options = options_of(classes, 2);
+    struct waiter waiter = {.result = -1};
+    tr_class_stats stats[2] = {{0}};
+    tr_message *held[6];
+    size_t n;
+    (void)state;
+
+    options.memory_bytes = 8 * MIB;
+    options.spin_ns = 0;
+    waiter.arena = make(&options);
+    for (int i = 0; i < 6; i++)
+        held[i] = loan(waiter.arena, MIB);
+    assert_int_equal(pthread_create(&waiter.thread, NULL, wait_for_memory, &waiter), 0);
+    while (!stats[1].waiting)
+        assert_ok(tr_stats_classes(waiter.arena, stats, 2, &n));
+    for (int i = 0; i < 6; i++)
+        tr_release(held[i]);
+    assert_int_equal(pthread_join(waiter.thread, NULL), 0);
+    assert_int_equal(waiter.result, 0);
+    tr_arena_close(waiter.arena);
+}
+
+/* A value that the board has replaced, and that nobody reads, is room. */
+static void takes_what_is_retired(void **state)
+{
+    tr_slot_class class = {8192, 64};
+    tr_arena_options options = options_of(&class, 1);
+    tr_board *board;
+    tr_arena *arena;
+    (void)state;
+
+    options.memory_bytes = 4 * PAGE;
+    arena = make(&options);
+    assert_ok(tr_board_open(arena, "b", NULL, &board));
+    for (int i = 0; i < 20; i++)
+        assert_ok(tr_board_put(board, "key", loan(arena, PAGE), NULL));
+    tr_board_close(board);
+    tr_arena_close(arena);
+}
+
+/* Where a class has no free slot, a larger one does: that costs no memory. */
+static void takes_a_larger_slot(void **state)
+{
+    tr_slot_class classes[] = {{PAGE, 1}, {MIB, 1}};
+    tr_arena_options options = options_of(classes, 2);
+    tr_arena *arena = make(&options);
+    tr_message *first = loan(arena, 100), *second = loan(arena, 100), *third = NULL;
+    (void)state;
+
+    assert_int_equal(resident(arena), 2 * PAGE);
+    assert_int_equal(tr_loan_bytes(arena, 100, TR_NOWAIT, &third), TR_EAGAIN);
+    assert_detail("all slots of 4096 bytes and more are in use");
+    tr_release(second);
+    tr_release(loan(arena, 100));
+    tr_release(first);
+    tr_arena_close(arena);
+}
+
+static void limits_are_for_elastic_arenas(void **state)
+{
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_arena *arena;
+    (void)state;
+
+    options.memory_bytes = 8 * MIB;
+    assert_int_equal(tr_arena_create(&arena, NULL, &options), TR_EINVAL);
+    assert_detail("TR_ARENA_ELASTIC");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +419,14 @@ int main(void)
         cmocka_unit_test(describes_what_was_read),
         cmocka_unit_test(scrubs_what_is_there),
         cmocka_unit_test(marks_keep_the_memory),
+        cmocka_unit_test(keeps_some_of_it_warm),
+        cmocka_unit_test(says_what_the_limit_is),
+        cmocka_unit_test(takes_what_is_warm_elsewhere),
+        cmocka_unit_test(counts_again),
+        cmocka_unit_test(waits_for_memory),
+        cmocka_unit_test(takes_what_is_retired),
+        cmocka_unit_test(takes_a_larger_slot),
+        cmocka_unit_test(limits_are_for_elastic_arenas),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

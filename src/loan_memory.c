@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+#include "src/loan_memory.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "ipc/budget.h"
+#include "ipc/lookout.h"
+#include "ipc/pages.h"
+#include "ipc/request.h"
+#include "ipc/shared.h"
+#include "ipc/slot.h"
+#include "ipc/wait.h"
+#include "src/arena_explain.h"
+#include "src/error.h"
+
+static int no_memory(const struct view *view, uint64_t bytes, int result,
+                     const struct shortage *shortage)
+{
+    char what[128];
+
+    if (result == -ENOBUFS)
+        return tr_fail(TR_ENOSPC,
+                       "loan: no memory for %lu bytes: slots that are in use have all of "
+                       "the arena's limit of %lu (memory_bytes); release some, or create "
+                       "it with more",
+                       (unsigned long)bytes, (unsigned long)view->geo.memory_bytes);
+    if (result != -ENOSPC || shortage->limit == SHORTAGE_KERNEL)
+        return tr_fail_errno(result,
+                             "loan: no memory for a slot of %lu bytes (lazy arena); "
+                             "tr_arena_trim() gives idle ones back",
+                             (unsigned long)bytes);
+    snprintf(what, sizeof(what),
+             "loan: no memory for a slot of %lu bytes (lazy arena; tr_arena_trim() gives "
+             "idle ones back)",
+             (unsigned long)bytes);
+    return explain_shortage(what, shortage);
+}
+
+/* What is said to be missing: in a lazy arena all of the slot. */
+static uint64_t bytes_of(const struct view *view, uint32_t slot, const struct plan *plan)
+{
+    return view_elastic(view) ? descriptor_bytes(plan)
+                              : view->geo.classes[view_class_of(view, slot)].slot_bytes;
+}
+
+/* What nobody reads any more, or may be given up, is freed: where messages of broadcasts, values of
+ * boards and replies that nobody wants have memory. Whether it was any. */
+static bool collect(const struct view *view)
+{
+    bool any = false;
+
+    for (uint32_t c = 0; c < view->geo.class_count; c++)
+        any |= shared_collect(view, c) || request_collect(view, c);
+    return any;
+}
+
+/* Where there is no room within the limit, free slots give back what they keep. */
+static int reserve(struct tr_arena *arena, uint32_t slot, const struct plan *plan,
+                   struct shortage *shortage)
+{
+    uint64_t bytes = descriptor_bytes(plan);
+    int result = pages_reserve(&arena->view, slot, bytes, shortage);
+
+    if (result == -ENOBUFS) {
+        (void)pages_trim_all(&arena->peer);
+        result = pages_reserve(&arena->view, slot, bytes, shortage);
+    }
+    if (result == -ENOBUFS && collect(&arena->view)) {
+        (void)pages_trim_all(&arena->peer);
+        result = pages_reserve(&arena->view, slot, bytes, shortage);
+    }
+    return result;
+}
+
+int loan_grow(struct tr_arena *arena, uint32_t slot, const struct plan *plan)
+{
+    struct shortage shortage = {.limit = SHORTAGE_NONE};
+    int result;
+
+    if (!view_elastic(&arena->view))
+        return 0;
+    result = reserve(arena, slot, plan, &shortage);
+    return result == 0
+               ? 0
+               : no_memory(&arena->view, descriptor_bytes(plan), result, &shortage);
+}
+
+int loan_reserve(struct tr_arena *arena, uint32_t slot, const struct plan *plan)
+{
+    struct shortage shortage = {.limit = SHORTAGE_NONE};
+    int result = reserve(arena, slot, plan, &shortage);
+
+    if (result == 0)
+        return 0;
+    slot_free(&arena->peer, slot);
+    return no_memory(&arena->view, bytes_of(&arena->view, slot, plan), result, &shortage);
+}
+
+struct wanted {
+    struct tr_arena *arena;
+    const struct plan *plan;
+    uint32_t c, slot;
+    struct shortage shortage;
+};
+
+/* The smallest class that has a free slot: what it is larger costs nothing. */
+static int find(struct wanted *wanted)
+{
+    const struct view *view = &wanted->arena->view;
+
+    for (uint32_t c = wanted->c; c < view->geo.class_count; c++)
+        if (slot_loan(&wanted->arena->peer, c, &wanted->slot) == 0)
+            return 0;
+    return -EAGAIN;
+}
+
+/* The slot is ours, and was free. On error it goes back; -EAGAIN: there is no room. */
+static int equip(struct wanted *wanted)
+{
+    struct tr_arena *arena = wanted->arena;
+    int result;
+
+    pages_taken(&arena->view, wanted->slot);
+    result = reserve(arena, wanted->slot, wanted->plan, &wanted->shortage);
+    if (result == 0)
+        return 0;
+    slot_free(&arena->peer, wanted->slot);
+    return result == -ENOBUFS ? -EAGAIN : result;
+}
+
+/* Whether there would be room, were what free slots keep given back. */
+static bool has_room(const struct view *view, uint64_t bytes)
+{
+    struct budget_use use = budget_use(view);
+
+    return view->geo.memory_bytes == 0 ||
+           use.reserved - use.warm + bytes <= view->geo.memory_bytes;
+}
+
+/* First the look at the memory: one that takes a slot in vain and gives it back wakes others that
+ * do the same. */
+static int attempt(void *context)
+{
+    struct wanted *wanted = context;
+    const struct view *view = &wanted->arena->view;
+    uint64_t bytes = descriptor_bytes(wanted->plan);
+    int result;
+
+    if (!has_room(view, bytes) && !(collect(view) && has_room(view, bytes)))
+        return -EAGAIN;
+    result = find(wanted);
+    return result == 0 ? equip(wanted) : result;
+}
+
+static RARE int beyond(const struct view *view, uint64_t bytes)
+{
+    return tr_fail(
+        TR_EMSGSIZE,
+        "the message needs %lu bytes, the arena's limit is %lu (memory_bytes); "
+        "create it with more",
+        (unsigned long)bytes, (unsigned long)view->geo.memory_bytes);
+}
+
+/* What is used up, and who has it. */
+static int explain(const struct wanted *wanted, int result)
+{
+    const struct view *view = &wanted->arena->view;
+    uint64_t bytes = descriptor_bytes(wanted->plan);
+    bool late = result == -ETIMEDOUT;
+
+    if (result != -ETIMEDOUT && result != -EAGAIN && result != -EINTR &&
+        result != -EOWNERDEAD)
+        return no_memory(view, bytes, result, &wanted->shortage);
+    if (has_room(view, bytes)) {
+        result = tr_fail_wait(result, "loan: all slots of %lu bytes and more are in use",
+                              (unsigned long)view->geo.classes[wanted->c].slot_bytes);
+        arena_explain_holders(wanted->arena, wanted->c, late);
+        return result;
+    }
+    result = tr_fail_wait(result,
+                          "loan: no memory for %lu bytes: of the arena's limit of %lu "
+                          "(memory_bytes) %lu are in use",
+                          (unsigned long)bytes, (unsigned long)view->geo.memory_bytes,
+                          (unsigned long)budget_use(view).reserved);
+    arena_explain_memory(wanted->arena, late);
+    return result;
+}
+
+int loan_elastic(struct tr_arena *arena, uint32_t c, const struct plan *plan,
+                 int64_t timeout_ns, bool found, uint32_t *slot)
+{
+    struct wanted wanted = {.arena = arena, .plan = plan, .c = c, .slot = *slot};
+    uint64_t limit = arena->view.geo.memory_bytes;
+    int result = found ? 0 : find(&wanted);
+
+    if (result == 0)
+        result = equip(&wanted);
+    if (result == -EAGAIN && limit && descriptor_bytes(plan) > limit)
+        return beyond(&arena->view, descriptor_bytes(plan));
+    if (result == -EAGAIN) {
+        view_count(&arena->view, COUNT_LOAN_WAITS, 1);
+        lookout_pass(&arena->peer);
+        result = wait_for(&arena->peer, view_freed(&arena->view, c), attempt, &wanted,
+                          timeout_ns);
+    }
+    *slot = wanted.slot;
+    return result == 0 ? 0 : explain(&wanted, result);
+}
