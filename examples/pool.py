@@ -18,7 +18,7 @@ def crash(_: object) -> None:
 
 if __name__ == "__main__":
     vectors = [np.full(512, i, float) for i in range(100)]
-    with tr.Pool(workers=2) as pool:
+    with tr.Pool(2) as pool:
         parts = pool.map(add, [vectors[i::4] for i in range(4)])
         assert (sum(parts) == sum(range(100))).all()
         try:

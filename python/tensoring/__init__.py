@@ -57,7 +57,8 @@ from tensoring._errors import (
     TooLarge,
 )
 from tensoring._executor import Executor
-from tensoring._pool import Pool, WorkerDied
+from tensoring._failures import WorkerDied
+from tensoring._pool import Pool
 from tensoring._queues import JoinableQueue, Queue, SimpleQueue
 from tensoring._results import AsyncResult
 from tensoring._service import Service

@@ -3,30 +3,200 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import multiprocessing
+import os
 import threading
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor as _Executor
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from concurrent.futures.process import _RemoteTraceback
+from multiprocessing import util
 from typing import Any
 
 from tensoring._calls import APPLY, call
-from tensoring._pool import SLOTS, Pool
+from tensoring._failures import WorkerDied, report
+from tensoring._master import SLOTS, Master
+from tensoring._pool import check_initializer
 
 
-class _FutureResult:
+def _settle(future: Future[Any], value: Any, error: BaseException | None) -> None:
+    """End a future; what its callbacks raise is reported."""
+    try:
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(value)
+    except InvalidStateError:
+        pass  # somebody else has
+    except BaseException:
+        report()
+
+
+class _Into:
     """Where the result of one call goes."""
 
-    def __init__(self, executor: Executor, future: Future[Any]) -> None:
-        self.executor = executor
+    def __init__(self, calls: _Calls, future: Future[Any]) -> None:
+        self.calls = calls
         self.future = future
 
     def _set(self, index: int, values: list[Any], error: BaseException | None) -> None:
-        if error is not None:
-            self.future.set_exception(error)
+        try:
+            _settle(self.future, None if error else values[0], error)
+        finally:
+            self.calls.done()
+
+
+class _Calls:
+    """The calls of an executor: those that can still be cancelled, those that are sent.
+    They outlive it."""
+
+    def __init__(self, master: Master, limit: int) -> None:
+        self.master = master
+        self.limit = limit
+        self.pending: deque[tuple[Future[Any], Any, tuple[str, ...], list[Any]]] = deque()
+        self.running = 0
+        self.unanswered = 0  # by workers, since they were submitted
+        self.leaving = False  # nothing will be added
+        self._counting = threading.Lock()
+        self._feeding = threading.Lock()
+        self.executor: weakref.ref[Executor] | None = None
+        master.on_idle = self.is_over
+        master.on_broken = self.fail
+
+    def is_over(self) -> bool:
+        return self.leaving and not self.pending and not self.running
+
+    def leave(self, _: object = None) -> None:
+        """Do what there is, then end. May be called by the garbage collector."""
+        self.leaving = True
+        if self.master.thread is None:
+            self.master.finish()
         else:
-            self.future.set_result(values[0])
-        self.executor._done()
+            self.master.wake()
+
+    def add(
+        self, future: Future[Any], fn: Any, names: tuple[str, ...], values: list[Any]
+    ) -> None:
+        self.master.serve()
+        self.unanswered += 1
+        self.pending.append((future, fn, names, values))
+        self.feed()
+
+    def _can_feed(self) -> bool:
+        return bool(self.pending) and self.running < self.limit
+
+    def feed(self) -> None:
+        """Send as many as the workers need, in order."""
+        while self._can_feed():
+            if not self._feeding.acquire(False):
+                return  # another thread does, and looks again
+            try:
+                while self._can_feed():
+                    self._feed_one(*self.pending.popleft())
+            except IndexError:
+                pass  # they were cancelled meanwhile
+            finally:
+                self._feeding.release()
+
+    def _feed_one(
+        self, future: Future[Any], fn: Any, names: tuple[str, ...], values: list[Any]
+    ) -> None:
+        if not future.set_running_or_notify_cancel():
+            self.master.served()
+            return
+        with self._counting:
+            self.running += 1
+        try:
+            self.master.send(call(APPLY, fn, names), values, _Into(self, future), 0)
+        except BaseException as error:
+            with self._counting:
+                self.running -= 1
+            self.master.served()
+            _settle(future, None, error)
+
+    def done(self) -> None:
+        with self._counting:
+            self.running -= 1
+            self.unanswered -= 1
+        self.master.served()
+        self.feed()
+
+    def cancel(self) -> None:
+        for future in self._taken():
+            future.cancel()
+            future.set_running_or_notify_cancel()
+
+    def fail(self, error: BaseException) -> None:
+        for future in self._taken():
+            if future.set_running_or_notify_cancel():
+                _settle(future, None, error)
+
+    def _taken(self) -> Iterator[Future[Any]]:
+        while True:
+            try:
+                future = self.pending.popleft()[0]
+            except IndexError:
+                return
+            self.master.served()
+            yield future
+
+
+class _AtExit:
+    """What was submitted is done before the interpreter ends."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.over = False
+        self.calls: weakref.WeakSet[_Calls] = weakref.WeakSet()
+        # Threads are joined, and children of multiprocessing, after these.
+        try:
+            threading._register_atexit(self.end)  # type: ignore[attr-defined]
+        except RuntimeError:
+            self.over = True
+        util.Finalize(None, self.finish, exitpriority=100)
+
+    def end(self) -> None:
+        if os.getpid() == self.pid:
+            self.over = True
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait until all is done that was submitted so far."""
+        for calls in list(self.calls):
+            calls.leave()
+            thread = calls.master.thread
+            if thread is not None and thread is not threading.current_thread():
+                thread.join()
+
+
+_at_exit: _AtExit | None = None
+
+
+def _exit_of_this_process() -> _AtExit:
+    global _at_exit
+    if _at_exit is None or _at_exit.pid != os.getpid():
+        _at_exit = _AtExit()
+    return _at_exit
+
+
+def _run_chunk(fn: Callable[..., Any], chunk: list[tuple[Any, ...]]) -> list[Any]:
+    return [fn(*arguments) for arguments in chunk]
+
+
+def _chunks(rows: Iterator[tuple[Any, ...]], size: int) -> Iterator[Any]:
+    return iter(lambda: list(itertools.islice(rows, size)), [])
+
+
+def _chained(results: Iterator[list[Any]]) -> Iterator[Any]:
+    """The values, each let go of as soon as it is taken."""
+    for values in results:
+        values.reverse()
+        while values:
+            yield values.pop()
 
 
 class Executor(_Executor):
@@ -43,82 +213,115 @@ class Executor(_Executor):
         slots: Iterable[tuple[int, int]] = SLOTS,
         threads: int | str | None = "auto",
     ) -> None:
-        self._pool = Pool(
-            max_workers,
+        count = len(os.sched_getaffinity(0)) if max_workers is None else max_workers
+        if count <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        check_initializer(initializer)
+        if max_tasks_per_child is not None:
+            if not isinstance(max_tasks_per_child, int):
+                raise TypeError("max_tasks_per_child must be an integer")
+            if max_tasks_per_child <= 0:
+                raise ValueError("max_tasks_per_child must be >= 1")
+        context = mp_context or multiprocessing.get_context()
+        self._max_workers = count
+        self._mp_context = context
+        self._master = Master(
+            count,
             initializer,
             initargs,
             max_tasks_per_child,
-            mp_context,
-            slots=slots,
-            threads=threads,
+            context,
+            slots,
+            threads,
+            True,
+            _RemoteTraceback,
+            True,
         )
-        self._lock = threading.RLock()
-        self._counting = threading.Lock()
-        self._pending: deque[tuple[Future[Any], Any, tuple[str, ...], list[Any]]] = (
-            deque()
-        )
-        self._running = 0
         # One more than there are workers, so that none has to wait for its next call.
-        self._limit = len(self._pool._workers.processes) * 2
+        self._calls = _Calls(self._master, count * 2)
+        # A fork is best done before there are threads: all workers at the first call.
+        self._all_at_once = context.get_start_method(allow_none=False) == "fork"
+        self._lock = threading.Lock()
         self._shut = False
-        self._pool._on_look = self._feed
+        self._exit = _exit_of_this_process()
+        self._exit.calls.add(self._calls)
+        self._master.finalizer = util.Finalize(
+            None, self._master.terminate, exitpriority=15
+        )
+        self._calls.executor = weakref.ref(self, self._calls.leave)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Schedule fn(*args, **kwargs)."""
         with self._lock:
-            if self._shut:
-                raise RuntimeError("cannot schedule new futures after shutdown")
+            self._check()
+            self._start()
             future: Future[Any] = Future()
-            values = [*args, *kwargs.values()]
-            self._pool._serve()
-            self._pending.append((future, fn, tuple(kwargs), values))
-            self._feed()
+            self._calls.add(future, fn, tuple(kwargs), [*args, *kwargs.values()])
         return future
 
-    def _feed(self) -> None:
-        # Never waits for the lock: who has it may be waiting for this thread to receive.
-        # What is left undone then is done at the next look.
-        if not self._lock.acquire(blocking=False):
-            return
-        try:
-            while self._pending and self._running < self._limit:
-                future, fn, names, values = self._pending.popleft()
-                if not future.set_running_or_notify_cancel():
-                    self._pool._served()
-                    continue
-                with self._counting:
-                    self._running += 1
-                try:
-                    what = call(APPLY, fn, names)
-                    self._pool._send(what, values, _FutureResult(self, future), 0)
-                except Exception as error:
-                    with self._counting:
-                        self._running -= 1
-                    self._pool._served()
-                    future.set_exception(error)
-        finally:
-            self._lock.release()
+    def _check(self) -> None:
+        if self._master.broken is not None:
+            raise WorkerDied(str(self._master.broken))
+        if self._shut:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if self._exit.over:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        self._master.check_owner()
 
-    def _done(self) -> None:
-        with self._counting:
-            self._running -= 1
-        self._pool._served()
-        self._feed()
+    def _start(self) -> None:
+        """Start the workers that this call needs."""
+        crew = self._master.crew
+        there = len(crew.workers)
+        if there == crew.most:
+            return
+        if self._all_at_once:
+            self._master.start()
+        elif there < self._calls.unanswered + 1:
+            crew.grow()
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        **more: Any,
+    ) -> Iterator[Any]:
+        """Like map(fn, *iterables), `chunksize` calls in one job."""
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        if chunksize == 1:
+            return super().map(fn, *iterables, timeout=timeout, **more)
+        results = super().map(
+            functools.partial(_run_chunk, fn),
+            _chunks(zip(*iterables, strict=False), chunksize),
+            timeout=timeout,
+            **more,
+        )
+        return _chained(results)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """No more calls; with `wait`, return when all is done and the workers ended."""
         with self._lock:
             self._shut = True
-            if cancel_futures:
-                while self._pending:
-                    future = self._pending.popleft()[0]
-                    future.cancel()
-                    future.set_running_or_notify_cancel()
-                    self._pool._served()
-        if wait:
-            self._pool._wait_for(lambda: not self._pending and not self._running, None)
-            self._pool.close()
-            self._pool.join()
+        if cancel_futures:
+            self._calls.cancel()
+        self._calls.leave()
+        thread = self._master.thread
+        if wait and thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    @property
+    def _processes(self) -> dict[int, Any]:
+        return {process.pid: process for process in self._master.crew.processes}
+
+    @property
+    def _executor_manager_thread(self) -> threading.Thread | None:
+        return self._master.thread
+
+    @property
+    def _broken(self) -> bool | str:
+        return self._master.broken is not None and str(self._master.broken)
 
     def __repr__(self) -> str:
-        return f"<tensoring.Executor on {self._pool!r}>"
+        return f"<tensoring.Executor of {self._max_workers} workers>"

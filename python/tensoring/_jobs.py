@@ -10,47 +10,34 @@ from typing import Any
 from tensoring import _objects, _stuck
 from tensoring._arena import ArenaQueue
 from tensoring._core import Message
-from tensoring._errors import Empty, Full
+from tensoring._errors import Closed, Empty, Full
+
+_STEP = 1.0  # seconds between looks at the master
 
 
-def send(
-    queue: ArenaQueue,
-    number: int,
-    job: Any,
-    when_full: Callable[[], None] | None = None,
-) -> None:
-    """Encode and send. With `when_full`, call that instead of waiting for room."""
-    if when_full is None:
-        _send_patiently(queue, number, job)
-        return
-    patience = _stuck.Patience(queue, "a job")
+def send(queue: ArenaQueue, number: int, answer: Any, holds: Callable[[], bool]) -> None:
+    """Send what a job gave. Waits for room as long as there is a master that makes it."""
+    patience = None
     while True:
         try:
-            _objects.send(queue, job, 0, number)
+            _objects.send(queue, answer, _STEP, number)
             return
         except Full:
-            when_full()
+            if not holds():
+                raise Closed from None
+            patience = patience or _stuck.Patience(queue, "a result", _STEP)
             patience.waited()
 
 
-def _send_patiently(queue: ArenaQueue, number: int, job: Any) -> None:
-    patience = _stuck.Patience(queue, "a result")
+def receive(queue: ArenaQueue, holds: Callable[[], bool]) -> Message:
+    """The next job, undecoded. Closed if there is no master any more. What jobs left in
+    cycles keeps slots: it is collected where there is nothing else to do."""
+    patience = None
     while True:
         try:
-            _objects.send(queue, job, patience.step(), number)
-            return
-        except Full:
-            patience.waited()
-
-
-def receive(queue: ArenaQueue) -> Message:
-    """The next job, undecoded. What jobs left in cycles keeps slots: it is collected
-    where there is nothing else to do."""
-    message: Message | None = queue._take_message(None)
-    patience = _stuck.Patience(queue, "")
-    while message is None:
-        try:
-            message = queue.receive_message(patience.idle())
+            return queue.receive_message(_STEP)
         except Empty:
+            if not holds():
+                raise Closed from None
+            patience = patience or _stuck.Patience(queue, "")
             patience.over()
-    return message

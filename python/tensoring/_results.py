@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from tensoring._failures import is_interrupt, report
+
 if TYPE_CHECKING:
     from tensoring._pool import Pool
 
@@ -27,12 +29,16 @@ class AsyncResult:
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> None:
         self._pool = pool
+        self._master = pool._master
         self._left = jobs
         self._done = False
         self._error: BaseException | None = None
         self._pieces: list[list[Any]] = [[] for _ in range(jobs)]
         self._callback = callback
         self._error_callback = error_callback
+        self._served = bool(callback or error_callback)
+        if self._served:
+            self._master.serve()
         if jobs == 0:
             self._finish()
 
@@ -45,15 +51,34 @@ class AsyncResult:
             self._finish()
 
     def _finish(self) -> None:
-        self._done = True
-        if self._event is not None:
-            self._event.set()
-        if self._callback is not None or self._error_callback is not None:
-            self._pool._served()
-        if self._error is None and self._callback is not None:
-            self._callback(self._value())
-        elif self._error is not None and self._error_callback is not None:
-            self._error_callback(self._error)
+        try:
+            if self._served:
+                self._call_back()
+        finally:
+            self._done = True
+            if self._event is not None:
+                self._event.set()
+
+    def _call_back(self) -> None:
+        """Before anybody can see that it is done."""
+        try:
+            if self._error is None and self._callback is not None:
+                self._callback(self._value())
+            elif self._error is not None and self._error_callback is not None:
+                self._error_callback(self._error)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            report()
+        finally:
+            self._callback = self._error_callback = None
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Nobody has to be called any more."""
+        if self._served:
+            self._served = False
+            self._master.served()
 
     def _value(self) -> Any:
         return list(itertools.chain.from_iterable(self._pieces))
@@ -70,18 +95,18 @@ class AsyncResult:
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until it is there, at most `timeout` seconds."""
-        self._pool._wait_for(self._is_done, timeout, self._waker)
+        self._master.wait_for(self._is_done, timeout, self._waker)
 
     def ready(self) -> bool:
         """Whether it is there."""
         if not self._done:
-            self._pool._wait_for(self._is_done, 0)
+            self._master.wait_for(self._is_done, 0)
         return self._done
 
     def successful(self) -> bool:
         """Whether it is there without an exception. ValueError if it is not there."""
         if not self.ready():
-            raise ValueError(f"{self!r} is not ready")
+            raise ValueError(f"{self!r} not ready")
         return self._error is None
 
     def get(self, timeout: float | None = None) -> Any:
@@ -99,6 +124,76 @@ class One(AsyncResult):
 
     def _value(self) -> Any:
         return self._pieces[0][0]
+
+
+class Gradual(AsyncResult):
+    """Of a map over something with a length, which makes its items when it is asked: no
+    more than `ahead` pieces are with the workers."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        jobs: int,
+        send: Callable[[list[Any], AsyncResult, int], None],
+        pieces: Callable[[], Iterator[list[Any]]],
+        ahead: int,
+        *callbacks: Any,
+    ) -> None:
+        super().__init__(pool, jobs, *callbacks)
+        self._send = send
+        self._source: Iterator[list[Any]] | None = None
+        self._make_source = pieces
+        self._most = self._left
+        self._ahead = ahead
+        self._sent = 0
+        self._feeding = threading.Lock()
+        self._feed()
+
+    def _in_reach(self) -> bool:
+        waiting = self._sent - (self._most - self._left)
+        return self._sent < self._most and waiting < self._ahead
+
+    def _feed(self) -> None:
+        while self._in_reach():
+            if not self._feeding.acquire(blocking=False):
+                return  # another thread does, and looks again
+            try:
+                while self._in_reach():
+                    self._feed_one()
+            finally:
+                self._feeding.release()
+
+    def _feed_one(self) -> None:
+        index = self._sent
+        try:
+            if self._source is None:
+                self._source = self._make_source()
+            piece = next(self._source, None)
+        except BaseException as error:
+            self._stop(error)
+            if is_interrupt(error):
+                raise
+            return
+        if piece is None:
+            self._stop(None)  # it is shorter than it said
+            return
+        self._sent += 1
+        try:
+            self._send(piece, self, index)
+        except BaseException as error:
+            self._sent = index
+            self._stop(error)
+
+    def _stop(self, error: BaseException | None) -> None:
+        """The pieces from here on have no values."""
+        self._source = None
+        first, self._sent = self._sent, self._most
+        for index in range(first, self._most):
+            super()._set(index, [], error)
+
+    def _set(self, index: int, values: list[Any], error: BaseException | None) -> None:
+        super()._set(index, values, error)
+        self._feed()
 
 
 class Results(Iterator[Any]):
@@ -173,12 +268,15 @@ class Results(Iterator[Any]):
 
     def next(self, timeout: float | None = None) -> Any:
         """The next value, within `timeout` seconds."""
-        if self._piece:
-            return self._piece.popleft()
+        while not self._piece:
+            self._take_piece(timeout)
+        return self._piece.popleft()
+
+    def _take_piece(self, timeout: float | None) -> None:
         self._feed(self._ahead)
         if self._taken == self._sent:
             raise StopIteration
-        self._pool._wait_for(lambda: bool(self._ready), timeout)
+        self._pool._master.wait_for(lambda: bool(self._ready), timeout)
         if not self._ready:
             raise multiprocessing.TimeoutError
         values, error = self._ready.popleft()
@@ -186,6 +284,5 @@ class Results(Iterator[Any]):
         if error is not None:
             raise error
         self._piece.extend(values)
-        return self._piece.popleft()
 
     __next__ = next

@@ -3,21 +3,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined]
 from typing import Any
 
 from tensoring import _jobs, _objects
 from tensoring._arena import ArenaQueue
 from tensoring._calls import Known, run
 from tensoring._core import Message
-from tensoring._errors import Closed
+from tensoring._errors import Closed, Error
+from tensoring._failures import Packed, pack, shortened
+from tensoring._lifeline import Lifeline
 from tensoring._workers import Plan, limit_threads
 
-DONE, FAILED, DIED, BROKEN, LEFT = range(5)
+DONE, FAILED, DIED, BROKEN, LEFT, READY, UNREAD = range(7)
+_JOBS = 16  # between quick looks at the master
 
 
 @dataclass(frozen=True)
@@ -31,49 +35,78 @@ class Setup:
     max_tasks: int | None
     plan: bytes | None
     threads: int | None
+    master: int
+    executor: bool  # behaves as concurrent.futures does, not as multiprocessing
 
 
-class RemoteTraceback(Exception):
-    """The traceback of an exception in a worker, as text: its __cause__ here."""
+class Worker:
+    """Receives jobs, runs them, sends what they give."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.known = Known()
+        self.lifeline = Lifeline(setup.master)
 
-    def __str__(self) -> str:
-        return self.text
+    def send(self, number: int, answer: tuple[int, list[Any]]) -> None:
+        """Wait for room as long as there is a master that makes it."""
+        _jobs.send(self.setup.results, number, answer, self.lifeline.holds_fast)
 
+    def send_error(self, kind: int, number: int, packed: Packed) -> None:
+        """Send an exception, or its texts if it is too large."""
+        try:
+            self.send(number, (kind, [packed]))
+        except Closed:
+            raise
+        except BaseException:
+            self.send(number, (kind, [shortened(packed)]))
 
-def restore(error: BaseException, text: str) -> BaseException:
-    """The exception as it was, with its remote traceback as the cause."""
-    error.__cause__ = RemoteTraceback(f'\n"""\n{text}"""')
-    return error
+    def run(self, message: Message) -> None:
+        """Do a job. It is held until its result is sent: if this process dies before,
+        another gets it."""
+        number = message.correlation_id
+        if message.deliveries:
+            # It died with whoever had it first, so it is not tried again.
+            self.send(number, (DIED, []))
+            return
+        try:
+            (kind, pickled, by_name, names), values = _objects.open(message)
+            function = self.known.function(pickled, by_name)
+        except BaseException as error:
+            self.send_error(UNREAD, number, pack(error))
+            return
+        try:
+            found = run(kind, function, names, values)
+        except BaseException as error:
+            self.send_error(FAILED, number, pack(error))
+            return
+        try:
+            self.send(number, (DONE, found))
+        except Closed:
+            raise
+        except BaseException as error:
+            self.send_error(FAILED, number, pack(self._unsent(error, found)))
 
+    def _unsent(self, error: BaseException, found: list[Any]) -> BaseException:
+        if self.setup.executor or isinstance(error, Error):
+            return error
+        try:
+            value = found[0] if len(found) == 1 else found
+            wrapped: BaseException = MaybeEncodingError(error, value)
+            return wrapped
+        except BaseException:  # it prints the value
+            return error
 
-def _send_error(results: ArenaQueue, kind: int, number: int, error: Exception) -> None:
-    text = "".join(traceback.format_exception(error))
-    try:
-        _jobs.send(results, number, (kind, [(error, text)]))
-    except Closed:
-        raise
-    except Exception:  # an exception that cannot travel goes as its text
-        plain = RuntimeError(f"{type(error).__qualname__}: {error}")
-        _jobs.send(results, number, (kind, [(plain, text)]))
-
-
-def _run(setup: Setup, message: Message, known: Known) -> None:
-    number = message.correlation_id
-    if message.deliveries:
-        # Who had it first died with it, so it is not tried again.
-        _jobs.send(setup.results, number, (DIED, []))
-        return
-    try:
-        (kind, pickled, by_name, names), values = _objects.open(message)
-        found = run(kind, known.function(pickled, by_name), names, values)
-        _jobs.send(setup.results, number, (DONE, found))
-    except Closed:
-        raise
-    except Exception as error:
-        _send_error(setup.results, FAILED, number, error)
+    def work(self) -> None:
+        """Until the queue of jobs is shut down, the master dies, or enough is done."""
+        self.send(0, (READY, [os.getpid()]))
+        jobs, holds = self.setup.jobs, self.lifeline.holds_fast
+        done = 0
+        while self.setup.max_tasks is None or done < self.setup.max_tasks:
+            if not done % _JOBS and not self.lifeline.holds():
+                return  # what is left is nobody's
+            self.run(_jobs.receive(jobs, holds))
+            done += 1
+        self.send(0, (LEFT, [os.getpid()]))
 
 
 def _enter(setup: Setup, index: int) -> None:
@@ -90,23 +123,20 @@ def _enter(setup: Setup, index: int) -> None:
 
 
 def main(setup: Setup, index: int) -> None:
-    """Receive, run, send, until the queue of jobs is shut down."""
-    done = 0
-    known = Known()
+    """The life of a worker."""
     setup.jobs._copy_if_kept()
+    worker = Worker(setup)
     try:
-        _enter(setup, index)
-    except Exception as error:
-        _send_error(setup.results, BROKEN, 0, error)
-        return
-    try:
-        while setup.max_tasks is None or done < setup.max_tasks:
-            # The message is held until the result is sent: if this process dies before,
-            # another gets it.
-            message = _jobs.receive(setup.jobs)
-            _run(setup, message, known)
-            del message
-            done += 1
-        _jobs.send(setup.results, 0, (LEFT, [os.getpid()]))
+        try:
+            _enter(setup, index)
+        except BaseException as error:
+            if setup.executor:
+                log = logging.getLogger("concurrent.futures")
+                log.critical("Exception in initializer:", exc_info=True)
+            worker.send_error(BROKEN, 0, pack(error))
+            if setup.executor:
+                return
+            raise  # multiprocessing prints it
+        worker.work()
     except Closed:
         pass

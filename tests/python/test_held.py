@@ -140,7 +140,7 @@ def test_results_that_are_kept_as_views() -> None:
 def test_arguments_in_cycles_are_collected() -> None:
     with tr.Pool(1, slots=SLOTS) as pool:
         pool.apply(remember_in_a_cycle, (np.ones(10),))
-        stats = pool._arenas[0].stats
+        stats = pool._master.arenas[0].stats
         until(lambda: stats()["totals"]["slots_received"] == 0)
 
 

@@ -253,8 +253,7 @@ def test_callbacks_beside_those_who_wait(pool: tr.Pool) -> None:
     with pytest.raises(TypeError):
         pool.apply_async(square, ((i for i in got),), callback=take)
     # The thread that served them rests, and whoever waits receives for itself.
-    assert not pool._serving
-    assert not pool._wanted.is_set()
+    assert not pool._master.serving
     assert pool.apply(square, (3,)) == 9
 
 

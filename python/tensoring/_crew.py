@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""The worker processes of a pool: started, looked after, replaced, ended."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+import time
+from typing import Any
+
+from tensoring._worker_main import Setup, main
+
+_MORE_TRIES = 3  # starts that may fail one after the other, beyond one for each worker
+_PAUSE = 0.1  # seconds before the first of these; doubled for each that follows
+_PATIENCE = 5.0  # seconds that a worker may take to end by SIGTERM
+
+
+class Worker:
+    """One process, watched by a descriptor of it: what SIGCHLD does changes nothing."""
+
+    def __init__(self, process: Any) -> None:
+        self.process = process
+        self.fd = -1
+        self._vanished = False
+        pid: Any = getattr(process, "pid", None)
+        try:
+            self.fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._vanished = True  # nobody has to wait for it where SIGCHLD is ignored
+        except (AttributeError, OSError, TypeError):
+            pass  # this kernel has none
+
+    def is_dead(self) -> bool:
+        """Whether it has ended."""
+        if self.fd < 0:
+            return self._vanished or not self.process.is_alive()
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def await_death(self, timeout: float | None) -> bool:
+        """Wait for its end at most `timeout` seconds; whether it came."""
+        if self.fd < 0:
+            self.process.join(*() if timeout is None else (timeout,))
+            return self.is_dead()
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else max(0, timeout * 1000)))
+
+    def kill(self, number: int) -> None:
+        """Send it a signal, unless it is dead."""
+        try:
+            if self.fd >= 0:
+                signal.pidfd_send_signal(self.fd, number)
+            elif not self._vanished:
+                self.process.terminate()
+        except ProcessLookupError:
+            pass
+
+    def bury(self) -> str:
+        """Reap it. Says how it died."""
+        if not self._vanished:
+            self.process.join()
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+            self._vanished = True
+        pid, code = getattr(self.process, "pid", None), self.process.exitcode
+        return f"pid {pid}, exit code {'unknown' if code is None else code}"
+
+
+class Crew:
+    """At most `most` workers. One that dies is replaced; if several die one after the
+    other before they have done anything, with pauses, and in the end no more."""
+
+    def __init__(self, setup: Setup, most: int, context: Any) -> None:
+        self.setup = setup
+        self.most = most
+        self.context = context
+        self.workers: list[Worker | None] = []
+        self.failed = 0  # starts since a worker was last heard of
+        self.reason: str | None = None  # of the last
+        self.last_death = ""
+        self.broken: str | None = None
+        self._leaving: list[Worker] = []
+        self._resume = 0.0
+        self._lock = threading.RLock()
+        self._ended = False
+
+    @property
+    def processes(self) -> list[Any]:
+        """The processes that there are now."""
+        return [worker.process for worker in self.workers if worker is not None]
+
+    def fill(self) -> None:
+        """Start all that are missing. If one cannot be started, none is left."""
+        try:
+            while len(self.workers) < self.most:
+                self.grow()
+        except BaseException:
+            self.end(True)
+            raise
+
+    def grow(self) -> None:
+        """Start one more."""
+        with self._lock:
+            self.workers.append(self._start(len(self.workers)))
+
+    def _start(self, index: int) -> Worker:
+        process = self.context.Process(
+            target=main, args=(self.setup, index), daemon=False, name=f"worker-{index}"
+        )
+        process.start()
+        return Worker(process)
+
+    def leaves(self, pid: int) -> None:
+        """This worker has done what it may do, and is about to end."""
+        with self._lock:
+            for i, worker in enumerate(self.workers):
+                if worker is not None and worker.process.pid == pid:
+                    self.workers[i] = None
+                    self._leaving.append(worker)
+                    self._restart(i)
+
+    def look(self) -> bool:
+        """Replace those that died; whether any did."""
+        with self._lock:
+            if self._ended:
+                return False
+            self._leaving = [one for one in self._leaving if not _buried(one)]
+            died = [i for i, one in enumerate(self.workers) if one and one.is_dead()]
+            for i in died:
+                self.last_death = self._bury(i)
+                self._fail()
+            for i, one in enumerate(self.workers):
+                if one is None:
+                    self._restart(i)
+        if died:
+            # The next participant that waits finds out by itself; this is quicker.
+            self.setup.jobs.arena.reap()
+            self.setup.results.arena.reap()
+        return bool(died)
+
+    def _bury(self, index: int) -> str:
+        worker = self.workers[index]
+        self.workers[index] = None
+        assert worker is not None
+        return worker.bury()
+
+    def _fail(self) -> None:
+        self.failed += 1
+        more = self.failed - self.most
+        if more >= 0:
+            self._resume = time.monotonic() + _PAUSE * 2**more
+        if more >= _MORE_TRIES:
+            why = self.reason or self.last_death
+            self.broken = (
+                f"{self.failed} workers died one after the other while they started:"
+                f" {why}"
+            )
+
+    def _restart(self, index: int) -> None:
+        if self._ended or self.broken or time.monotonic() < self._resume:
+            return
+        try:
+            self.workers[index] = self._start(index)
+        except Exception as error:
+            self.reason = f"{type(error).__name__}: {error}"
+            self._fail()
+
+    def end(self, kill: bool) -> None:
+        """Wait until all have ended, who have been told to by the queue, or kill them."""
+        with self._lock:
+            self._ended = True
+            left = [*(one for one in self.workers if one is not None), *self._leaving]
+            self.workers, self._leaving = [], []
+        if kill:
+            _kill_all(left)
+        for worker in left:
+            worker.await_death(None)
+            worker.bury()
+
+
+def _buried(worker: Worker) -> bool:
+    return worker.is_dead() and bool(worker.bury())
+
+
+def _kill_all(workers: list[Worker]) -> None:
+    for worker in workers:
+        worker.kill(signal.SIGTERM)
+    deadline = time.monotonic() + _PATIENCE
+    for worker in workers:
+        if worker.fd >= 0 and not worker.await_death(deadline - time.monotonic()):
+            worker.kill(signal.SIGKILL)

@@ -1,0 +1,484 @@
+# SPDX-License-Identifier: MIT
+"""What a Pool and an Executor share: sends jobs, receives their results, sees to it that
+every job ends.
+
+Who waits for a result receives results for everybody. A thread does so while there are
+callbacks or futures to be served, which nobody waits for, and while jobs wait for room;
+it has a look now and then while there are results that nobody waits for yet."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import queue
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol
+
+from tensoring import _objects, _stuck
+from tensoring._arena import Arena
+from tensoring._calls import Call
+from tensoring._crew import Crew
+from tensoring._errors import Closed, Empty, Full
+from tensoring._failures import (
+    WorkerDied,
+    is_interrupt,
+    report,
+    text_of,
+    unpack,
+    with_cause,
+)
+from tensoring._memory import standin_arena
+from tensoring._worker_main import BROKEN, DIED, DONE, FAILED, LEFT, READY, UNREAD, Setup
+from tensoring._workers import Plan
+
+SLOTS = [(64 << 10, 1024), (16 << 20, 256), (1 << 30, 32)]
+_JOBS = 16384  # that may wait in a queue
+MOST_WORKERS = 224  # an arena has 256 participants; those that end and the master count
+_LOOK = 0.02  # seconds between looks for dead workers, while waiting
+_NAP = 0.05  # seconds between looks for results that nobody waits for
+_UNSENT = -1
+
+
+class Into(Protocol):
+    """Where the values of a job go."""
+
+    def _set(
+        self, index: int, values: list[Any], error: BaseException | None
+    ) -> None: ...
+
+
+def _arena(classes: list[tuple[int, int]], count: int) -> Arena:
+    return standin_arena(
+        None if classes == SLOTS else classes,
+        SLOTS,
+        arenas=2,
+        participants=min(256, 64 + count),
+        capacity=_JOBS,
+    )
+
+
+_masters: weakref.WeakSet[Master] = weakref.WeakSet()
+
+
+def _inherit() -> None:
+    for master in list(_masters):
+        master.inherited = True
+
+
+os.register_at_fork(after_in_child=_inherit)
+
+
+class Master:
+    """The jobs of a crew of workers."""
+
+    def __init__(
+        self,
+        count: int,
+        initializer: Callable[..., object] | None,
+        initargs: Iterable[Any],
+        max_tasks: int | None,
+        context: Any,
+        slots: Iterable[tuple[int, int]],
+        threads: int | str | None,
+        copy: bool,
+        remote: type[Exception],
+        executor: bool,
+    ) -> None:
+        if count > MOST_WORKERS:
+            raise ValueError(f"there are at most {MOST_WORKERS} workers, not {count}")
+        classes = list(slots)
+        # Two arenas: jobs that wait must not leave the results without a slot.
+        self.arenas = [_arena(classes, count) for _ in range(2)]
+        self._jobs = self.arenas[0].queue("jobs", _JOBS, max_deliveries=255)
+        self._results = self.arenas[1].queue("results", _JOBS, max_deliveries=255)
+        setup = Setup(
+            self._jobs,
+            self._results,
+            initializer,
+            tuple(initargs),
+            max_tasks,
+            bytes(Plan(count)) if threads == "auto" else None,
+            threads if isinstance(threads, int) else None,
+            os.getpid(),
+            executor,
+        )
+        self.owner = setup.master
+        self.inherited = False  # by a forked child
+        _masters.add(self)
+        self._copy = copy
+        self._results._copy_if_kept()
+        self._remote = remote
+        self._executor = executor
+        self._numbers = itertools.count(1)
+        self.waiting: dict[int, tuple[Into, int]] = {}
+        self._backlog: deque[tuple[int, Call, list[Any]]] = deque()
+        self._patience: _stuck.Patience | None = None  # with the first of it
+        self._no_room = False  # since a result was received
+        self._sending = threading.Lock()
+        self._pumping = threading.Lock()
+        self._waiters = 0
+        self.serving = 0  # results that the thread has to receive for
+        self._serve_lock = threading.Lock()
+        self.thread: threading.Thread | None = None
+        self._asleep = False
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()  # may be used anywhere
+        self.on_idle: Callable[[], bool] = bool  # whether the thread is to end
+        self.on_broken: Callable[[BaseException], None] | None = None
+        self.broken: BaseException | None = None
+        self._refusal: BaseException | None = None  # of an initializer
+        self.ended = False
+        self.finalizer: Any = None
+        self._looked = time.monotonic()
+        self.crew = Crew(setup, count, context or multiprocessing.get_context())
+
+    def start(self) -> None:
+        """Start all workers, or none."""
+        try:
+            self.crew.fill()
+        except BaseException:
+            self._close()
+            raise
+
+    def check_owner(self) -> None:
+        """RuntimeError in a child: the results would go to the wrong process."""
+        if self.inherited:
+            raise RuntimeError(f"these workers are those of process {self.owner}")
+
+    # ---- sending
+
+    def send(self, what: Call, values: list[Any], into: Into, index: int) -> None:
+        """Send a job, now or when there is room. Never waits."""
+        number = next(self._numbers)
+        self.waiting[number] = (into, index)
+        if self.broken is not None:
+            self.waiting.pop(number, None)
+            raise self.broken
+        if self.inherited:
+            self.check_owner()
+        if self._backlog or not self._sending.acquire(False):
+            self._send_later(number, what, values)
+            return
+        try:
+            _objects.send(self._jobs, (what, values), 0, number)
+            return
+        except Full:
+            self._no_room = True
+        except BaseException:
+            self.waiting.pop(number, None)
+            raise
+        finally:
+            self._sending.release()
+        self._send_later(number, what, values)
+
+    def _send_later(self, number: int, what: Call, values: list[Any]) -> None:
+        self._backlog.append((number, what, values))
+        self._need_thread()
+        self._push()
+
+    def _push(self) -> None:
+        """Send what waits for room, in order, as far as there is any."""
+        while self._backlog and not self._no_room:
+            if not self._sending.acquire(False):
+                return  # another thread looks again when it is through
+            try:
+                while self._backlog and not self._no_room:
+                    self._push_one(self._backlog[0])
+            finally:
+                self._sending.release()
+
+    def _push_one(self, job: tuple[int, Call, list[Any]]) -> None:
+        number, what, values = job
+        try:
+            _objects.send(self._jobs, (what, values), 0, number)
+        except Full:
+            self._no_room = True
+            self._wait_for_room()
+            return
+        except BaseException as error:
+            self._backlog.popleft()
+            self._end_job(number, _UNSENT, [error])
+            return
+        self._patience = None
+        self._backlog.popleft()
+
+    def _wait_for_room(self) -> None:
+        if self._patience is None:
+            self._patience = _stuck.Patience(self._jobs, "a job")
+        elif len(self.waiting) - len(self._backlog) < self.crew.most:  # some are idle
+            self._patience.waited()
+
+    # ---- receiving
+
+    def _receive(self, timeout: float | None) -> bool:
+        """Take one result and hand it to who wants it; whether there was one."""
+        try:
+            message = self._results.receive_message(timeout)
+        except (Empty, Closed):
+            return False
+        number = message.correlation_id
+        try:
+            kind, values = _objects.open(message, self._copy)
+        except BaseException as error:  # what it holds cannot be made here
+            cause = error.__cause__ or self._remote(text_of(error))
+            error.__traceback__ = None
+            kind, values = _UNSENT, [self._unread(with_cause(error, cause), "result")]
+        del message
+        self._no_room = False
+        if number:
+            self.crew.failed = 0
+            self._end_job(number, kind, values)
+        else:
+            self._hear(kind, values)
+        if self._backlog:
+            self._push()
+        return True
+
+    def _hear(self, kind: int, values: list[Any]) -> None:
+        """What a worker says of itself."""
+        if kind == READY:
+            self.crew.failed = 0
+        elif kind == LEFT:
+            self.crew.leaves(values[0])
+        elif kind == BROKEN:
+            self.crew.reason = values[0][2]
+            if self._executor:
+                # It tells its log, and ends; then the others do.
+                self._refusal = unpack(values[0], self._remote)
+                self.crew.broken = f"a worker's initializer failed: {values[0][2]}"
+
+    def _end_job(self, number: int, kind: int, values: list[Any]) -> None:
+        wanted = self.waiting.pop(number, None)
+        if wanted is None:
+            return
+        into, index = wanted
+        error = None if kind == DONE else self._error(kind, values)
+        try:
+            into._set(index, values if kind == DONE else [], error)
+        except BaseException as reason:
+            if is_interrupt(reason):
+                raise
+            report()
+        if kind == _UNSENT and error is not None and is_interrupt(error):
+            raise error
+
+    def _error(self, kind: int, values: list[Any]) -> BaseException:
+        if kind == FAILED:
+            return unpack(values[0], self._remote)
+        if kind == UNREAD:
+            return self._unread(unpack(values[0], self._remote), "call")
+        if kind == DIED:
+            how = f" ({self.crew.last_death})" if self.crew.last_death else ""
+            return WorkerDied(f"the worker that had the job died{how}")
+        error: BaseException = values[0]
+        return error
+
+    def _unread(self, error: BaseException, what: str) -> BaseException:
+        """Of a call or a result that cannot be unpickled on the other side. It breaks the
+        executors of concurrent.futures, whose callers look for that."""
+        if not self._executor or is_interrupt(error):
+            return error
+        text = f"the {what} cannot be unpickled: {type(error).__qualname__}"
+        return with_cause(BrokenProcessPool(text), error)
+
+    def _break(self, error: BaseException) -> None:
+        """No job is done any more."""
+        if self.broken is None:
+            self.broken = error
+        self._backlog.clear()
+        while self.waiting:
+            try:
+                _, (into, index) = self.waiting.popitem()
+                into._set(index, [], error)
+            except BaseException as reason:
+                if is_interrupt(reason):
+                    raise
+                report()
+        if self.on_broken is not None:
+            self.on_broken(error)
+
+    def _look(self) -> None:
+        self._looked = time.monotonic()
+        if self.ended or self.broken is not None:
+            return
+        died = self.crew.look()
+        self._no_room = False
+        if self.crew.broken and (died or self._refusal is None):
+            error = WorkerDied(self.crew.broken)
+            self._break(with_cause(error, self._refusal) if self._refusal else error)
+            self.crew.end(True)
+
+    def _pump(self, timeout: float, done: Callable[[], bool] = bool) -> bool:
+        """Receive for everybody, unless somebody else does. Returns after `timeout`, or
+        when something was received (True), or if it is done already."""
+        if not self._pumping.acquire(timeout=min(timeout, _LOOK)):
+            return False
+        try:
+            if done() or self.ended:
+                return False
+            got = self._receive(min(timeout, _LOOK))
+            if not got or time.monotonic() - self._looked > 10 * _LOOK:
+                self._look()
+                self._push()
+            return got
+        except ValueError:  # it was terminated meanwhile
+            if not self.ended:
+                raise
+            return False
+        finally:
+            self._pumping.release()
+
+    def wait_for(
+        self,
+        done: Callable[[], bool],
+        timeout: float | None,
+        waker: Callable[[], threading.Event] | None = None,
+    ) -> None:
+        """Receive until it is done, or wait while the thread does."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self._waiters += 1
+        try:
+            while not done():
+                left = 1.0 if deadline is None else deadline - time.monotonic()
+                if waker is not None and (self.serving or self._backlog):
+                    self.serve()  # until this one has waited, too
+                    try:
+                        waker().wait(min(max(left, 0), 1.0))
+                    finally:
+                        self.served()
+                else:
+                    self._pump(max(left, 0), done)
+                if left <= 0:
+                    return
+        finally:
+            self._waiters -= 1
+
+    # ---- the thread
+
+    def serve(self) -> None:
+        """Have the thread receive until served() was called as often."""
+        with self._serve_lock:
+            self.serving += 1
+        self._need_thread()
+
+    def served(self) -> None:
+        """One less."""
+        with self._serve_lock:
+            self.serving -= 1
+
+    def watch(self) -> None:
+        """Have the thread look for results that nobody waits for."""
+        if self.thread is None or self._asleep:
+            self._need_thread()
+
+    def _need_thread(self) -> None:
+        if self.thread is None:
+            with self._serve_lock:
+                if self.thread is None and not self.ended:
+                    # An executor's is waited for when the interpreter ends.
+                    self.thread = threading.Thread(
+                        target=self._run,
+                        name="tensoring-master",
+                        daemon=not self._executor,
+                    )
+                    self.thread.start()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the thread look whether there is anything to do."""
+        if self._asleep:
+            self._asleep = False
+            self._wakes.put(None)
+
+    def _nap(self, timeout: float | None, needless: Callable[[], bool]) -> None:
+        self._asleep = True
+        if needless():  # since before it could be told
+            self._asleep = False
+            return
+        try:
+            self._wakes.get(timeout=timeout)
+        except queue.Empty:
+            self._asleep = False
+
+    def _is_busy(self) -> bool:
+        return bool(self.serving or self._backlog or self.ended)
+
+    def _has_to_do(self) -> bool:
+        return self._is_busy() or bool(self.waiting) or self.on_idle()
+
+    def _run(self) -> None:
+        while not self.ended:
+            try:
+                if self._step():
+                    break
+            except BaseException:
+                if not self.ended:
+                    report()
+                    time.sleep(_LOOK)
+        if self.ended:
+            self._close()
+
+    def _step(self) -> bool:
+        if self._is_busy():
+            self._pump(_LOOK)
+        elif self.waiting:
+            self._nap(_NAP, self._is_busy)
+            while not (self._waiters or self._is_busy()) and self._pump(0):
+                pass
+        elif self.on_idle():
+            self.finish()
+            return True
+        else:
+            self._nap(None, self._has_to_do)
+        return False
+
+    # ---- the end
+
+    def finish(self) -> None:
+        """End workers that have nothing to do."""
+        if self.inherited or self.ended:
+            return
+        self.ended = True
+        self._jobs.shutdown()
+        self.crew.end(False)
+        self._leave()
+
+    def terminate(self, why: str = "the pool was terminated") -> None:
+        """End the workers now."""
+        if self.inherited or self.ended:
+            return
+        self.ended = True
+        self._jobs.shutdown()
+        self.crew.end(True)
+        self._break(WorkerDied(why))
+        self._leave()
+
+    def _leave(self) -> None:
+        if self.finalizer is not None:
+            self.finalizer.cancel()
+        self.wake()
+        thread = self.thread
+        if thread is None or not thread.is_alive():
+            self._close()
+        elif thread is not threading.current_thread():
+            thread.join()
+
+    def _close(self) -> None:
+        for arena in self.arenas:
+            arena.close()
+
+
+def cut(values: list[Any], size: int) -> Iterator[list[Any]]:
+    """Pieces of a list."""
+    return (values[i : i + size] for i in range(0, len(values), size))
+
+
+def pieces(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Pieces of an iterable, read when they are asked for."""
+    source = iter(items)
+    return iter(lambda: list(itertools.islice(source, size)), [])

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""CPython's own tests with tensoring's classes in the place of those that they test.
+
+A suite is a module of the `test` package, which classes of it to run, and what to put in
+place before it is imported. The package is the interpreter's own; where it is not
+installed there is nothing to run."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import concurrent.futures.process
+import importlib
+import multiprocessing
+import multiprocessing.pool
+import re
+import unittest
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import tensoring as tr
+
+METHODS = ("fork", "spawn", "forkserver")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Some classes of a module of tests."""
+
+    modules: tuple[str, ...]  # those of them that this interpreter has
+    classes: str  # a pattern; {method} is the start method, {Method} the same as a title
+    substitute: Callable[[], None]
+    excluded: dict[str, str]  # names of tests, with the reason
+
+
+def _in_scripts(original: str, ours: str) -> None:
+    """Scripts that tests run import ours, too."""
+    from test.support import script_helper
+
+    run = script_helper.assert_python_ok
+
+    def assert_python_ok(*args: str, **variables: str) -> Any:
+        return run(*(arg.replace(original, ours) for arg in args), **variables)
+
+    script_helper.assert_python_ok = assert_python_ok
+
+
+def _pools() -> None:
+    _in_scripts("from multiprocessing import Pool", "from tensoring import Pool")
+    multiprocessing.Pool = tr.Pool  # type: ignore[assignment,method-assign]
+    multiprocessing.pool.Pool = tr.Pool  # type: ignore[assignment,misc]
+
+
+class _Threadless:
+    def join_thread(self) -> None:
+        """Nothing to wait for."""
+
+
+def _executors() -> None:
+    _in_scripts(
+        "from concurrent.futures import Executor", "from tensoring import Executor"
+    )
+    # Two tests wait for the thread of the queue of calls, which there is not.
+    tr.Executor._call_queue = _Threadless()  # type: ignore[attr-defined]
+    concurrent.futures.ProcessPoolExecutor = tr.Executor  # type: ignore[misc,assignment]
+    concurrent.futures.process.ProcessPoolExecutor = tr.Executor  # type: ignore[misc,assignment]
+
+
+_FUTURES = "test.test_concurrent_futures"
+SUITES = {
+    "pool": Suite(
+        ("cpython_{method}",),
+        "WithProcessesTestPool.*|TestPoolNotLeakOnFailure",
+        _pools,
+        {},
+    ),
+    "executor": Suite(
+        (
+            *(
+                f"{_FUTURES}.test_{part}"
+                for part in (
+                    "as_completed",
+                    "deadlock",
+                    "init",
+                    "process_pool",
+                    "shutdown",
+                    "wait",
+                )
+            ),
+            _FUTURES,
+        ),
+        "ProcessPool{Method}(?!server).*",
+        _executors,
+        {
+            "test_killed_child": "others go on after a worker's death",
+            "test_max_tasks_per_child": "max_tasks_per_child works with fork, too",
+            "test_max_tasks_per_child_defaults_to_spawn_context": "for the same reason",
+            "test_python_finalization_error": "mocks the start of a second thread",
+        },
+    ),
+}
+
+
+def _found(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        return None
+
+
+def load(suite: Suite, method: str) -> unittest.TestSuite:
+    """The tests of a suite. Classes are substituted in this process from now on."""
+    suite.substitute()
+    wanted = re.compile(suite.classes.format(method=method, Method=method.title()))
+    loader = unittest.TestLoader()
+    tests = unittest.TestSuite()
+    for name in suite.modules:
+        module = _found(name.format(method=method))
+        if module is None or hasattr(module, "__path__"):
+            continue
+        for name, found in vars(module).items():
+            if isinstance(found, type) and wanted.fullmatch(name):
+                tests.addTest(_kept(loader.loadTestsFromTestCase(found), suite))
+    return tests
+
+
+def _kept(tests: unittest.TestSuite, suite: Suite) -> unittest.TestSuite:
+    kept = unittest.TestSuite()
+    for test in tests:
+        if test.id().rsplit(".", 1)[-1] not in suite.excluded:
+            kept.addTest(test)
+    return kept
