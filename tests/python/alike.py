@@ -52,6 +52,8 @@ class _Compare:
 
     def array(self, a: Any, b: Any, path: str) -> None:
         x, y = np.asarray(a), np.asarray(b)
+        if x.dtype != y.dtype and x.dtype == y.dtype.newbyteorder("S"):
+            y = y.astype(x.dtype)  # NumPy's pickle turns strided arrays to native order
         _check(x.dtype == y.dtype, f"dtype of {path}", x.dtype, y.dtype)
         aligned = x.dtype.isalignedstruct == y.dtype.isalignedstruct
         _check(aligned, f"alignment of {path}", x.dtype, y.dtype)
