@@ -12,6 +12,7 @@ import concurrent.futures.process
 import importlib
 import multiprocessing
 import multiprocessing.pool
+import multiprocessing.queues
 import re
 import unittest
 from collections.abc import Callable
@@ -66,8 +67,26 @@ def _executors() -> None:
     concurrent.futures.process.ProcessPoolExecutor = tr.Executor  # type: ignore[misc,assignment]
 
 
+def _queues() -> None:
+    multiprocessing.Queue = tr.Queue  # type: ignore[assignment,method-assign]
+    multiprocessing.SimpleQueue = tr.SimpleQueue  # type: ignore[assignment,method-assign]
+    multiprocessing.JoinableQueue = tr.JoinableQueue  # type: ignore[assignment,method-assign]
+    for name in ("Queue", "SimpleQueue", "JoinableQueue"):
+        setattr(multiprocessing.queues, name, getattr(tr, name))
+
+
 _FUTURES = "test.test_concurrent_futures"
 SUITES = {
+    "queue": Suite(
+        ("cpython_{method}",),
+        "WithProcessesTestQueue|TestSimpleQueue",
+        _queues,
+        {
+            "test_queue_feeder_donot_stop_onexc": "put() raises what cannot be pickled",
+            "test_queue_feeder_on_queue_feeder_error": "for the same reason",
+            "test_closed": "asks for _reader and _writer",
+        },
+    ),
     "pool": Suite(
         ("cpython_{method}",),
         "WithProcessesTestPool.*|TestPoolNotLeakOnFailure",

@@ -13,7 +13,7 @@ import sys
 import pytest
 
 SCRIPT = pathlib.Path(__file__).with_name("run_suite.py")
-SUITES = ("pool", "executor")
+SUITES = ("pool", "executor", "queue")
 
 
 @pytest.mark.skipif("TR_PEERS" not in os.environ, reason="takes minutes: TR_PEERS=1")
