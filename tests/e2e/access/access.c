@@ -361,7 +361,7 @@ static void changed_arenas(void)
     own_shm();
     expect("make", in_child(make_and_leave) == 0);
     expect_code("another layout", attach_changed(8, 99), TR_ELAYOUT);
-    expect_code("an unknown feature", attach_changed(16, 1), TR_ELAYOUT);
+    expect_code("an unknown feature", attach_changed(16, UINT64_C(1) << 63), TR_ELAYOUT);
     expect_code("another size", attach_changed(24, 1 << 20), TR_ECORRUPT);
     for (off_t at = 40; at < 128; at += 8)
         expect("an offset or count", attach_changed(at, UINT64_MAX / 2) != TR_EABANDONED);
