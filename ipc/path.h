@@ -12,8 +12,13 @@
 #define PATH static inline __attribute__((always_inline))
 
 /* The same for one that another file calls: link-time optimisation makes it a part of its
- * callers, so it should have few. */
+ * callers, so it should have few. clang decides by itself, and does not let such a function call
+ * static ones. */
+#ifdef __clang__
+#define PATH_ACROSS
+#else
 #define PATH_ACROSS inline __attribute__((always_inline))
+#endif
 
 /* What the data path calls now and then. */
 #define ASIDE __attribute__((noinline))

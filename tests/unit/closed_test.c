@@ -270,8 +270,7 @@ static void put_by(struct io_uring *ring)
 {
     io_uring_prep_nop(io_uring_get_sqe(ring));
     ring->sq.array[0] = 0;
-    atomic_thread_fence(memory_order_seq_cst);
-    *ring->sq.ktail = 1;
+    atomic_store((_Atomic unsigned *)(void *)ring->sq.ktail, 1);
 }
 
 /* The program has a ring by the number of ours. */

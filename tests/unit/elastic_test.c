@@ -57,7 +57,7 @@ static tr_message *loan(tr_arena *arena, uint64_t bytes)
 
 static void takes_what_it_needs(void **state)
 {
-    tr_arena *arena = make_elastic(64 * MIB, 1024, 0);
+    tr_arena *arena = make_elastic(64 * MIB, 64, 0);
     tr_message *small, *large, *none;
     tr_arena_info info = {.struct_size = sizeof(info)};
     (void)state;
