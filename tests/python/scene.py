@@ -267,7 +267,7 @@ def arenas() -> None:
     refused(tr.Error, tr.Arena, [(1 << 50, 1 << 10)])
     refused(TypeError, tr.Arena._create, 1, 2)
     refused(FileNotFoundError, tr.Arena.attach, "no such arena")
-    refused(OSError, tr.Arena.attach_fd, 1000)
+    refused(ValueError, tr.Arena.attach_fd, 1000)
     arena = tr.Arena([(4096, 4)], lazy=True)
     with tr.Arena.attach_fd(arena.fd) as again:
         again.queue("q").send(np.arange(3))
@@ -278,7 +278,7 @@ def arenas() -> None:
     refused(ValueError, arena.queue, "q")
     plan = tr.Plan(2)
     repr(plan), str(plan)
-    refused(tr.Error, tr.Plan, -1)
+    refused(ValueError, tr.Plan, -1)
 
 
 def main() -> None:
