@@ -3,7 +3,7 @@
  *
  * Two counters: what all slots have, and what of it the free ones keep, so that the next loan
  * need not ask the kernel. A killed process leaves them wrong: they are hints, and counted anew
- * from the records by who reaps it and by who finds no room. Beyond control.warm_bytes a slot
+ * from the records by its reaper, and by a loan that finds no room. Beyond control.warm_bytes a slot
  * gives its memory back before it is free; beyond control.memory_bytes there is no more.
  *
  * A recount beside a reservation may miss it. The limit is then exceeded by that much, until the

@@ -132,10 +132,12 @@ static int equip(struct wanted *wanted)
 /* Whether there would be room, were what free slots keep given back. */
 static bool has_room(const struct view *view, uint64_t bytes)
 {
-    struct budget_use use = budget_use(view);
+    struct budget_use use;
 
-    return view->geo.memory_bytes == 0 ||
-           use.reserved - use.warm + bytes <= view->geo.memory_bytes;
+    if (view->geo.memory_bytes == 0)
+        return true;
+    use = budget_use(view);
+    return use.reserved - use.warm + bytes <= view->geo.memory_bytes;
 }
 
 /* First the look at the memory: one that takes a slot in vain and gives it back wakes others that
