@@ -120,22 +120,31 @@ static int count_cores(tr_pool *pool, tr_plan *scratch, uint32_t *workers)
     return 0;
 }
 
-/* Into the half of the page that is not in force; pool->workers and round on success. */
+/* The half of the page that is not in force. */
+static tr_plan *next_plan(const tr_pool *pool)
+{
+    return &pool->page->plan[(atomic_load(&pool->page->round) + 1) % 2];
+}
+
+/* How many workers those are that a caller asks for. */
+static int take_count(tr_pool *pool, uint32_t *workers)
+{
+    int err = check_count(*workers);
+
+    return err || *workers ? err : count_cores(pool, next_plan(pool), workers);
+}
+
+/* pool->workers and round on success. */
 static int make_plan(tr_pool *pool, uint32_t workers)
 {
-    uint32_t round = atomic_load(&pool->page->round) + 1;
-    tr_plan *plan = &pool->page->plan[round % 2];
-    int err = check_count(workers);
+    bool planned = !(pool->options.flags & TR_POOL_NO_PLAN);
+    int err = planned ? tr_plan_create(next_plan(pool), workers, &pool->plan_options) : 0;
 
-    if (!err && workers == 0)
-        err = count_cores(pool, plan, &workers);
-    if (!err && !(pool->options.flags & TR_POOL_NO_PLAN))
-        err = tr_plan_create(plan, workers, &pool->plan_options);
     if (err)
         return err;
     pool->workers = workers;
-    if (!(pool->options.flags & TR_POOL_NO_PLAN))
-        atomic_store(&pool->page->round, round);
+    if (planned)
+        atomic_fetch_add(&pool->page->round, 1);
     return 0;
 }
 
@@ -245,10 +254,12 @@ static int fill_up(tr_pool *pool, bool later)
 static int start(tr_pool *pool, const tr_pool_options *options)
 {
     struct pool_page *page;
+    uint32_t workers;
     int err = take_options(pool, options);
 
     if (err)
         return err;
+    workers = pool->options.workers;
     page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
                 -1, 0);
     if (!page || page == MAP_FAILED)
@@ -256,7 +267,9 @@ static int start(tr_pool *pool, const tr_pool_options *options)
     pool->page = page;
     err = open_descriptors(pool);
     if (!err)
-        err = make_plan(pool, pool->options.workers);
+        err = take_count(pool, &workers);
+    if (!err)
+        err = make_plan(pool, workers);
     return err ? err : fill_up(pool, false);
 }
 
@@ -358,11 +371,12 @@ static void rebind(tr_pool *pool)
 
 static int resize(tr_pool *pool, uint32_t workers)
 {
-    uint32_t most = workers - 1 < TR_MAX_WORKERS ? workers : TR_MAX_WORKERS; /* 0 */
     int err = still_running(pool);
 
     if (!err)
-        err = check_lines(pool, most, pool->generation);
+        err = take_count(pool, &workers);
+    if (!err)
+        err = check_lines(pool, workers, pool->generation);
     if (!err)
         err = make_plan(pool, workers);
     if (err)
