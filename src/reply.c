@@ -181,17 +181,29 @@ int tr_request_reuse(tr_message *given, const tr_tensor_spec specs[], size_t n)
     return result == 0 ? respec(request, specs, n) : result;
 }
 
+/* Bytes for the text of an error, or fewer. Where there is no memory for them, none: the requester
+ * is told all the same. */
+static int make_text(struct message *request, int64_t *length)
+{
+    tr_tensor_spec spec = {.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = length};
+    uint64_t room = message_capacity(request);
+    int result;
+
+    if ((uint64_t)*length > room)
+        *length = (int64_t)room;
+    result = respec(request, &spec, 1);
+    if (result == 0)
+        return 0;
+    *length = 0;
+    return respec(request, &spec, 1);
+}
+
 static int write_error(struct message *request, int32_t code, const char *text)
 {
     struct slot_record *record = record_of(request);
-    uint64_t room = message_capacity(request);
     int64_t length = (int64_t)strnlen(text, TR_MAX_ERROR_TEXT);
-    tr_tensor_spec spec = {.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = &length};
-    int result;
+    int result = make_text(request, &length);
 
-    if ((uint64_t)length > room)
-        length = (int64_t)room;
-    result = respec(request, &spec, 1);
     if (result < 0)
         return result;
     if (length)

@@ -155,7 +155,7 @@ TR_API TR_CHECK int tr_reply(tr_message *request, tr_message *reply);
  * Answer with an error: the requester gets TR_EREMOTE, @p code and @p text.
  * @param code  not 0; of the caller's choice
  * @param text  UTF-8; what does not fit in the request's slot, or in TR_MAX_ERROR_TEXT bytes,
- *              is cut off
+ *              is cut off; all of it, where an elastic arena has no memory for it
  * @return 0, TR_EINVAL, TR_EFORK, TR_ECORRUPT, TR_EUSERS.
  * Owner: the request is gone on 0. Threads, Progress, Syscalls, Crash: as tr_reply().
  */
