@@ -109,7 +109,7 @@ int pages_reserve(const struct view *view, uint32_t slot, uint64_t bytes,
                   struct shortage *shortage)
 {
     const struct slot_class *class = &view->geo.classes[view_class_of(view, slot)];
-    uint64_t want = view_elastic(view) ? (bytes + PAGE - 1) / PAGE * PAGE : class->stride;
+    uint64_t want = view_elastic(view) ? pages_for(bytes) : class->stride;
     uint64_t there = surely(view, slot, shm_get(&view_record(view, slot)->memory));
     int result;
 

@@ -10,6 +10,12 @@
 #include "ipc/limits.h"
 #include "ipc/view.h"
 
+/* What a message of @p bytes takes of the limit: whole pages. */
+static inline uint64_t pages_for(uint64_t bytes)
+{
+    return (bytes + PAGE - 1) / PAGE * PAGE;
+}
+
 /* Reserve the memory of one slot that is ours: all of it, or in an elastic arena what @p bytes
  * from the start of its payload need. 0; -ENOBUFS, the arena's limit is reached; -errno. */
 int pages_reserve(const struct view *view, uint32_t slot, uint64_t bytes,

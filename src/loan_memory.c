@@ -129,6 +129,12 @@ static int equip(struct wanted *wanted)
     return result == -ENOBUFS ? -EAGAIN : result;
 }
 
+/* What a message takes of the limit. */
+static uint64_t share_of(const struct plan *plan)
+{
+    return pages_for(descriptor_bytes(plan));
+}
+
 /* Whether there would be room, were what free slots keep given back. */
 static bool has_room(const struct view *view, uint64_t bytes)
 {
@@ -146,7 +152,7 @@ static int attempt(void *context)
 {
     struct wanted *wanted = context;
     const struct view *view = &wanted->arena->view;
-    uint64_t bytes = descriptor_bytes(wanted->plan);
+    uint64_t bytes = share_of(wanted->plan);
     int result;
 
     if (!has_room(view, bytes) && !(collect(view) && has_room(view, bytes)))
@@ -157,18 +163,18 @@ static int attempt(void *context)
 
 static RARE int beyond(const struct view *view, uint64_t bytes)
 {
-    return tr_fail(
-        TR_EMSGSIZE,
-        "the message needs %lu bytes, the arena's limit is %lu (memory_bytes); "
-        "create it with more",
-        (unsigned long)bytes, (unsigned long)view->geo.memory_bytes);
+    return tr_fail(TR_EMSGSIZE,
+                   "the message needs %lu bytes (whole pages), the arena's limit is %lu "
+                   "(memory_bytes); "
+                   "create it with more",
+                   (unsigned long)bytes, (unsigned long)view->geo.memory_bytes);
 }
 
 /* What is used up, and who has it. */
 static int explain(const struct wanted *wanted, int result)
 {
     const struct view *view = &wanted->arena->view;
-    uint64_t bytes = descriptor_bytes(wanted->plan);
+    uint64_t bytes = share_of(wanted->plan);
     bool late = result == -ETIMEDOUT;
 
     if (result != -ETIMEDOUT && result != -EAGAIN && result != -EINTR &&
@@ -198,8 +204,8 @@ int loan_elastic(struct tr_arena *arena, uint32_t c, const struct plan *plan,
 
     if (result == 0)
         result = equip(&wanted);
-    if (result == -EAGAIN && limit && descriptor_bytes(plan) > limit)
-        return beyond(&arena->view, descriptor_bytes(plan));
+    if (result == -EAGAIN && limit && share_of(plan) > limit)
+        return beyond(&arena->view, share_of(plan));
     if (result == -EAGAIN) {
         view_count(&arena->view, COUNT_LOAN_WAITS, 1);
         lookout_pass(&arena->peer);

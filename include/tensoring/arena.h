@@ -64,8 +64,8 @@ typedef struct tr_arena_options {
     uint32_t pins; /**< shared messages one participant may hold, default 64 */
     uint32_t uid;  /**< owner of a named arena, UINT32_MAX: the caller */
     uint32_t gid;
-    uint64_t memory_bytes; /**< TR_ARENA_ELASTIC: limit of what all slots have; a loan
-                                       beyond it waits as if there were no slot; default 0:
+    uint64_t memory_bytes; /**< TR_ARENA_ELASTIC: limit of what all slots have, in
+                                       whole pages; a loan beyond it waits as if there were no slot; default 0:
                                        none */
     uint64_t warm_bytes;   /**< and how much of it slots keep when they are freed; default
                                        0: a quarter of memory_bytes, or 16 MiB */

@@ -275,6 +275,27 @@ static void says_what_the_limit_is(void **state)
     tr_arena_close(arena);
 }
 
+/* A limit that is no multiple of a page has room for the whole pages in it. */
+static void takes_whole_pages(void **state)
+{
+    tr_slot_class class = {MIB, 4};
+    tr_arena_options options = options_of(&class, 1);
+    tr_message *held, *more = NULL;
+    tr_arena *arena;
+    (void)state;
+
+    options.memory_bytes = 2 * PAGE + 100;
+    arena = make(&options);
+    assert_int_equal(tr_loan_bytes(arena, 2 * PAGE + 50, TR_NOWAIT, &more), TR_EMSGSIZE);
+    assert_detail("needs 12288 bytes (whole pages), the arena's limit is 8292");
+    held = loan(arena, 100);
+    assert_int_equal(tr_loan_bytes(arena, PAGE + 50, TR_NOWAIT, &more), TR_EAGAIN);
+    assert_detail("no memory for 8192 bytes");
+    tr_release(held);
+    tr_release(loan(arena, PAGE + 50));
+    tr_arena_close(arena);
+}
+
 /* What free slots keep is room. */
 static void takes_what_is_warm_elsewhere(void **state)
 {
@@ -397,6 +418,49 @@ static void takes_a_larger_slot(void **state)
     tr_arena_close(arena);
 }
 
+/* All memory is in use by others than a request of no bytes. */
+static tr_message *serve_without_memory(tr_queue *queue, uint64_t *ticket,
+                                        tr_message **held)
+{
+    tr_arena *arena = tr_queue_arena(queue);
+    tr_message *message;
+
+    assert_ok(tr_loan_bytes(arena, 0, TR_NOWAIT, &message));
+    assert_ok(tr_request_async(queue, message, TR_FOREVER, ticket));
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
+    *held = loan(arena, 4 * PAGE);
+    return message;
+}
+
+/* An error without room for its text goes without it: else the requester would wait on. */
+static void answers_without_memory(void **state)
+{
+    tr_slot_class class = {MIB, 8};
+    tr_arena_options options = options_of(&class, 1);
+    tr_message *request, *held, *reply = NULL;
+    uint64_t ticket;
+    tr_queue *queue;
+    tr_arena *arena;
+    (void)state;
+
+    options.memory_bytes = 4 * PAGE;
+    arena = make(&options);
+    assert_ok(tr_queue_open(arena, "q", NULL, &queue));
+    request = serve_without_memory(queue, &ticket, &held);
+    assert_ok(tr_reply_error(request, 7, "why"));
+    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
+    assert_int_equal(tr_remote_code(), 7);
+    tr_release(held);
+    request = serve_without_memory(queue, &ticket, &held);
+    assert_ok(tr_release(request));
+    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
+    assert_int_equal(tr_remote_code(), TR_ECANCELED);
+    tr_release(held);
+    assert_int_equal(stats_of(arena).slots_free, 8);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
 static void limits_are_for_elastic_arenas(void **state)
 {
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
@@ -421,11 +485,13 @@ int main(void)
         cmocka_unit_test(marks_keep_the_memory),
         cmocka_unit_test(keeps_some_of_it_warm),
         cmocka_unit_test(says_what_the_limit_is),
+        cmocka_unit_test(takes_whole_pages),
         cmocka_unit_test(takes_what_is_warm_elsewhere),
         cmocka_unit_test(counts_again),
         cmocka_unit_test(waits_for_memory),
         cmocka_unit_test(takes_what_is_retired),
         cmocka_unit_test(takes_a_larger_slot),
+        cmocka_unit_test(answers_without_memory),
         cmocka_unit_test(limits_are_for_elastic_arenas),
     };
 
