@@ -296,13 +296,13 @@ static bool relieve(const struct view *view, uint32_t c, bool drop)
     return any;
 }
 
-bool shared_collect(const struct view *view, uint32_t c)
+bool shared_collect(const struct view *view, uint32_t c, bool lossy)
 {
     bool shared = false;
 
     if (free_retired(view, c, &shared))
         return true;
-    return shared && (relieve(view, c, false) || relieve(view, c, true));
+    return shared && (relieve(view, c, false) || (lossy && relieve(view, c, true)));
 }
 
 uint32_t shared_pinned(const struct view *view, uint32_t who, uint32_t c)

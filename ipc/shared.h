@@ -81,9 +81,9 @@ bool shared_retire(const struct view *view, uint32_t slot, uint64_t word, bool n
 bool shared_free(const struct view *view, uint32_t slot, uint64_t word);
 
 /* Somebody needs a slot of class @p c: free retired ones; if there is none, let broadcasts
- * give up messages that everybody has had, then, as far as their policies allow, the oldest.
- * Whether there may be a free one now. */
-bool shared_collect(const struct view *view, uint32_t c);
+ * give up messages that everybody has had, then, if @p lossy and as far as their policies allow,
+ * the oldest. Whether there may be a free one now. */
+bool shared_collect(const struct view *view, uint32_t c, bool lossy);
 
 /* For reports: how many pins of participant @p who are on slots of class @p c. */
 uint32_t shared_pinned(const struct view *view, uint32_t who, uint32_t c);

@@ -94,8 +94,11 @@ static ASIDE int loan_other(struct peer *me, uint32_t c, uint32_t *slot)
     }
     if (scan(me, c, slot) == 0)
         return 0;
-    return shared_collect(me->view, c) || request_collect(me->view, c) ? scan(me, c, slot)
-                                                                       : -EAGAIN;
+    /* In an elastic arena a larger slot comes before the loss of a message. */
+    return shared_collect(me->view, c, !view_elastic(me->view)) ||
+                   request_collect(me->view, c)
+               ? scan(me, c, slot)
+               : -EAGAIN;
 }
 
 PATH_ACROSS int slot_loan(struct peer *me, uint32_t c, uint32_t *slot)

@@ -44,14 +44,17 @@ static uint64_t bytes_of(const struct view *view, uint32_t slot, const struct pl
                               : view->geo.classes[view_class_of(view, slot)].slot_bytes;
 }
 
-/* What nobody reads any more, or may be given up, is freed: where messages of broadcasts, values of
- * boards and replies that nobody wants have memory. Whether it was any. */
+/* What nobody reads any more is freed: messages of broadcasts, values of boards and replies. If it
+ * is nothing, a broadcast gives up messages that are not read yet, as far as its policy allows:
+ * from the largest class on, so that few are lost. Whether it was any. */
 static bool collect(const struct view *view)
 {
     bool any = false;
 
     for (uint32_t c = 0; c < view->geo.class_count; c++)
-        any |= shared_collect(view, c) || request_collect(view, c);
+        any |= shared_collect(view, c, false) || request_collect(view, c);
+    for (uint32_t c = view->geo.class_count; c > 0 && !any; c--)
+        any = shared_collect(view, c - 1, true);
     return any;
 }
 
@@ -61,14 +64,12 @@ static int reserve(struct tr_arena *arena, uint32_t slot, const struct plan *pla
 {
     uint64_t bytes = descriptor_bytes(plan);
     int result = pages_reserve(&arena->view, slot, bytes, shortage);
+    bool more = true;
 
-    if (result == -ENOBUFS) {
+    while (result == -ENOBUFS && more) {
         (void)pages_trim_all(&arena->peer);
         result = pages_reserve(&arena->view, slot, bytes, shortage);
-    }
-    if (result == -ENOBUFS && collect(&arena->view)) {
-        (void)pages_trim_all(&arena->peer);
-        result = pages_reserve(&arena->view, slot, bytes, shortage);
+        more = result == -ENOBUFS && collect(&arena->view);
     }
     return result;
 }
@@ -104,13 +105,18 @@ struct wanted {
     struct shortage shortage;
 };
 
-/* The smallest class that has a free slot: what it is larger costs nothing. */
+/* The smallest class that has a free slot: what it is larger costs nothing. Then the smallest where
+ * a broadcast may give one up. */
 static int find(struct wanted *wanted)
 {
     const struct view *view = &wanted->arena->view;
+    struct peer *me = &wanted->arena->peer;
 
     for (uint32_t c = wanted->c; c < view->geo.class_count; c++)
-        if (slot_loan(&wanted->arena->peer, c, &wanted->slot) == 0)
+        if (slot_loan(me, c, &wanted->slot) == 0)
+            return 0;
+    for (uint32_t c = wanted->c; c < view->geo.class_count; c++)
+        if (shared_collect(view, c, true) && slot_loan(me, c, &wanted->slot) == 0)
             return 0;
     return -EAGAIN;
 }
@@ -155,8 +161,9 @@ static int attempt(void *context)
     uint64_t bytes = share_of(wanted->plan);
     int result;
 
-    if (!has_room(view, bytes) && !(collect(view) && has_room(view, bytes)))
-        return -EAGAIN;
+    while (!has_room(view, bytes))
+        if (!collect(view))
+            return -EAGAIN;
     result = find(wanted);
     return result == 0 ? equip(wanted) : result;
 }

@@ -400,6 +400,62 @@ static void takes_what_is_retired(void **state)
     tr_arena_close(arena);
 }
 
+static tr_broadcast *publish(tr_arena *arena, uint64_t bytes, int count,
+                             tr_subscription **subscription)
+{
+    tr_broadcast_options options = TR_BROADCAST_OPTIONS_INIT;
+    tr_broadcast *broadcast;
+
+    options.capacity = 15;
+    assert_ok(tr_broadcast_open(arena, "b", &options, &broadcast));
+    assert_ok(tr_subscribe(broadcast, NULL, subscription));
+    for (int i = 0; i < count; i++)
+        assert_ok(tr_broadcast_publish(broadcast, loan(arena, bytes), TR_NOWAIT));
+    return broadcast;
+}
+
+/* A larger slot comes before the loss of a message. */
+static void loses_nothing_for_a_small_slot(void **state)
+{
+    tr_slot_class classes[] = {{PAGE, 4}, {MIB, 8}};
+    tr_arena_options options = options_of(classes, 2);
+    tr_arena *arena = make(&options);
+    tr_subscription *subscription;
+    tr_broadcast *broadcast = publish(arena, 100, 12, &subscription);
+    tr_message *message;
+    (void)state;
+
+    for (int i = 0; i < 12; i++) {
+        assert_ok(tr_subscription_receive(subscription, TR_NOWAIT, &message));
+        tr_release(message);
+    }
+    assert_int_equal(tr_subscription_missed(subscription), 0);
+    tr_unsubscribe(subscription);
+    tr_broadcast_close(broadcast);
+    tr_arena_close(arena);
+}
+
+/* A slow subscriber keeps nobody from memory, also for a message larger than those it lags behind.
+ * Of them only as many go as it takes. */
+static void takes_what_a_broadcast_gives_up(void **state)
+{
+    tr_slot_class class = {8 * MIB, 32};
+    tr_arena_options options = options_of(&class, 1);
+    tr_subscription *subscription;
+    tr_broadcast *broadcast;
+    tr_arena *arena;
+    (void)state;
+
+    options.memory_bytes = 8 * MIB;
+    arena = make(&options);
+    broadcast = publish(arena, MIB, 8, &subscription);
+    tr_release(loan(arena, 4 * MIB));
+    assert_int_equal(stats_of(arena).slots_free, 32 - 4);
+    tr_unsubscribe(subscription);
+    tr_broadcast_close(broadcast);
+    tr_arena_close(arena);
+}
+
 /* Where a class has no free slot, a larger one does: that costs no memory. */
 static void takes_a_larger_slot(void **state)
 {
@@ -490,6 +546,8 @@ int main(void)
         cmocka_unit_test(counts_again),
         cmocka_unit_test(waits_for_memory),
         cmocka_unit_test(takes_what_is_retired),
+        cmocka_unit_test(loses_nothing_for_a_small_slot),
+        cmocka_unit_test(takes_what_a_broadcast_gives_up),
         cmocka_unit_test(takes_a_larger_slot),
         cmocka_unit_test(answers_without_memory),
         cmocka_unit_test(limits_are_for_elastic_arenas),

@@ -162,7 +162,7 @@ static void collecting_frees_in_batches(void **state)
         assert_false(shared_retire(me->view, slot, word, false));
     }
     assert_int_equal(stats_of(arena).slots_free, 0);
-    assert_true(shared_collect(me->view, 0));
+    assert_true(shared_collect(me->view, 0, true));
     assert_int_equal(stats_of(arena).slots_free, 197);
     for (int i = 0; i < 3; i++)
         shared_unpin(me, &pins[i]);
