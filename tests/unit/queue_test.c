@@ -1,20 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "support.h"
+#include "queue_scene.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-
-static tr_queue *open_queue(tr_arena *arena, const char *name, uint32_t capacity)
-{
-    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
-    tr_queue *queue;
-
-    options.capacity = capacity;
-    assert_ok(tr_queue_open(arena, name, &options, &queue));
-    return queue;
-}
 
 static void hands_over_in_order(void **state)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a wait set knows of its descriptors: the watch of the dead, and a child's own. */
-#include "support.h"
+#include "queue_scene.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -23,36 +23,6 @@ static int be_patient(void **state)
     waitset_slice_ns = INT64_C(3600) * 1000000000;
     unsetenv("TENSORING_NOTIFY");
     return 0;
-}
-
-static tr_queue *open_queue(tr_arena *arena, const char *name, uint32_t capacity)
-{
-    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
-    tr_queue *queue;
-
-    options.capacity = capacity;
-    assert_ok(tr_queue_open(arena, name, &options, &queue));
-    return queue;
-}
-
-static void give(tr_arena *arena, tr_queue *queue, int64_t value)
-{
-    tr_message *message;
-
-    assert_ok(tr_loan_bytes(arena, sizeof(value), TR_FOREVER, &message));
-    memcpy(tr_message_tensor(message, 0)->data, &value, sizeof(value));
-    assert_ok(tr_queue_send(queue, message, TR_FOREVER));
-}
-
-static int64_t take(tr_queue *queue)
-{
-    tr_message *message;
-    int64_t value;
-
-    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
-    value = first_i64(message);
-    tr_release(message);
-    return value;
 }
 
 /* The child that has the message, until it is killed. */
