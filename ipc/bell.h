@@ -48,7 +48,7 @@ int bell_arm(struct peer *me, struct bell *bell, uint32_t seen);
 /* Make it unreadable, and tell the other bells of the process. */
 void bell_clear(struct peer *me, struct bell *bell);
 
-/* Now and then: who may ring it has perhaps changed. */
+/* Now and then: the user that may ring it has perhaps changed. */
 void bell_renew(struct peer *me, struct bell *bell);
 
 /* All who listen in this process look again: threads and bells. */

@@ -5,7 +5,7 @@
  *
  * Entries are probed from the hash of the name on. One is never given away again, so a name
  * has one place: who makes it claims the first empty entry by a compare-and-swap that says
- * the hash; who comes to an entry of the same hash that is being made waits for it, and takes
+ * the hash; another that comes to an entry of that hash while it is made waits for it, and takes
  * over if the maker is dead. The incarnation in the word is cut off: so that a later one is not
  * taken for the maker, a reaper of a maker marks the entry as abandoned: kind 0. The hash is
  * keyed by a secret of the arena, see hash.h. */

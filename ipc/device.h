@@ -21,7 +21,7 @@
 /* The locks of the devices: a byte for each incarnation of each participant. */
 #define LOCK_DEVICE (2 * MAX_PARTICIPANTS)
 
-/* A descriptor of its own that holds the device lock of participant @p who in incarnation
+/* A descriptor of its own that holds the device lock of participant @p who in its incarnation
  * @p inc, until it and all its copies are closed. Or -errno. Between unforked_begin() and its
  * end, if the process may fork. */
 int device_lock(const struct view *view, uint32_t who, uint32_t inc);

@@ -96,7 +96,7 @@ struct live {
     _Atomic uint64_t counters[MAX_COUNTERS];
     alignas(LINE) _Atomic uint64_t rings_used; /* bump of the rings' region */
     _Atomic uint64_t watched_ns;   /* when somebody last looked for the dead */
-    _Atomic uint32_t duties;       /* who looks while asleep; see duty.h */
+    _Atomic uint32_t duties;       /* which process looks while asleep; see duty.h */
     _Atomic uint32_t copy_routine; /* 0 memcpy, 1 rep movsb; see copy.h */
     _Atomic uint64_t populate_ns;
     _Atomic uint64_t watch_due_ns; /* when the watcher will look next */

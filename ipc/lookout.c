@@ -11,7 +11,7 @@
 #define MS INT64_C(1000000)
 
 #define WATCH_NS LOOKOUT_FIRST_NS
-#define LATE_NS  (40 * MS) /* who is later than this will not come */
+#define LATE_NS  (40 * MS) /* a process that is later than this will not come */
 
 /* Of a sleep that began lately, and of a long one. */
 struct pace {

@@ -59,7 +59,7 @@
     X(NAME_UNSEEN, "an attach does not look at the name again after its join")       \
     X(ADMISSION_OPEN, "a sweep does not close the arena before the name goes")       \
     X(ADMISSION_BLIND, "one that joins does not look whether the arena is closed")   \
-    X(CENSUS_FIRST, "joins are counted after the look at who is there")              \
+    X(CENSUS_FIRST, "joins are counted after the look at which are there")           \
     X(CLOSED_LEFT, "a closed arena is left to the process that closed it")
 
 enum mutant {

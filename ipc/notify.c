@@ -164,7 +164,7 @@ static bool ring(const struct view *view, uint32_t i, uint64_t hint)
         if (!(seen & WAKE_FLAGS))
             return MUTANT(RING_SWALLOWED);
     } while (!shm_cas(&entry->doorbell, &seen, (seen + WAKE_COUNT) & ~WAKE_FLAGS,
-                      E3)); /* E3: who is about to sleep sees it */
+                      E3)); /* E3: one about to sleep sees it */
     view_count(view, COUNT_WAKES, 1);
     STEP(&entry->doorbell, SHM_SYSTEM);
     if (seen & WAKE_ASLEEP)
@@ -248,7 +248,7 @@ void notify_self(const struct peer *me)
 
     if (MUTANT(SELF_SILENT))
         return;
-    /* E3: who is about to sleep sees it. */
+    /* E3: one that is about to sleep sees it. */
     shm_add(doorbell, WAKE_COUNT, E3);
     STEP(doorbell, SHM_SYSTEM);
     os->futex_wake(doorbell, INT32_MAX);
@@ -291,7 +291,7 @@ void notify_forget(const struct view *view, uint32_t who, uint32_t inc)
     for (uint32_t i = 0; i < view->geo.channel_count; i++) {
         struct channel *channel = view_channel(view, i);
 
-        /* E3: as in notify_unlisten(); who was rung in vain is made up for by the
+        /* E3: as in notify_unlisten(); one rung in vain is made up for by the
          * reaper, which wakes everybody. So is a newcomer in the entry, from whom a reaper
          * that comes late takes a bit. */
         if (shm_load(&channel->items_listeners[who / 64], E3) & ~keep)
@@ -300,7 +300,7 @@ void notify_forget(const struct view *view, uint32_t who, uint32_t inc)
             shm_and(&channel->room_listeners[who / 64], keep, E3);
     }
     forget_fifo(view, entry, inc);
-    /* The rest is erased by who enters: a reaper that comes late would make a newcomer in the
+    /* The next process that enters erases the rest: a late reaper would make a newcomer in the
      * entry deaf for good. */
     if (MUTANT(FORGET_ALL))
         shm_put(&entry->notify, 0);

@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A descriptor has just been opened: the number is the caller's, whoever had it before. What
- * number_is_ours() is to be asked with. */
+/* A descriptor has just been opened: the number is the caller's, whichever handle
+ * had it before. What number_is_ours() is to be asked with. */
 uint64_t number_take(int fd);
 
 /* Whether nobody has taken the number since. */

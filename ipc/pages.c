@@ -63,8 +63,8 @@ static void give_up(const struct view *view, uint64_t bytes)
         budget_return(view, bytes);
 }
 
-/* From byte @p from of the slot on. First the word: of memory that nobody knows of nothing would
- * ever come back, were we killed here. On error it is as it was. */
+/* From byte @p from of the slot on. First the word: were we killed here without it,
+ * nobody would know of that memory, and it would stay reserved. On error it is as it was. */
 static int reserve_more(const struct view *view, uint32_t slot, uint64_t from,
                         uint64_t bytes, struct shortage *shortage)
 {
@@ -95,7 +95,7 @@ static int reserve_more(const struct view *view, uint32_t slot, uint64_t from,
     return result;
 }
 
-/* A slot of which somebody was killed who gave it memory, or took it away, has none. */
+/* A slot whose holder was killed while it gave it memory, or took it away, has none. */
 static int settle(const struct view *view, uint32_t slot)
 {
     uint64_t memory = shm_get(&view_record(view, slot)->memory), ignored = 0;

@@ -31,7 +31,7 @@ uint64_t pages_of(const struct view *view, uint32_t slot);
  * trimmed first. */
 bool pages_keep(const struct view *view, uint32_t slot);
 
-/* There: the slot is about to be freed by somebody who does not hold it, and keeps what it has:
+/* There: the slot is about to be freed by a process that does not hold it, and keeps what it has:
  * how much. */
 uint64_t pages_warm(const struct view *view, uint32_t slot);
 

@@ -234,8 +234,8 @@ bool participant_admitted(const struct view *view)
     return false;
 }
 
-/* A record lock is one for all threads of a process, and keeps them not from one another: they
- * enter one at a time. Else the one that is later would erase the pins of the one that has the
+/* A record lock is one for all threads of a process, and does not keep them apart: they enter
+ * one at a time. Else the later one would erase the pins of the one that has the
  * entry. The word is the pid, so that a child that is forked meanwhile does not wait. */
 static bool enter_alone(struct peer *me, uint32_t i, uint64_t word)
 {

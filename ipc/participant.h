@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* participant.h - who uses the arena: an entry with an index and an incarnation.
+/* participant.h - the processes that use the arena: an entry with an index and an incarnation.
  *
  *  word: bits 0-1 state | 2-33 incarnation
  *

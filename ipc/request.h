@@ -10,7 +10,7 @@
  * the request first: should it die, the next server must not have it.
  *
  * When a server dies and its request is not to be redelivered, the slot itself becomes the
- * notice: ORPHAN, named for the requester. Who gets a message out of its inbox that was in
+ * notice: ORPHAN, named for the requester. One that gets a message out of its inbox that was in
  * another channel last knows that there will be no reply.
  *
  * Behind the cells of an inbox lies one word for each request that may be in flight: it says
@@ -67,7 +67,7 @@ struct route {
     uint64_t waits;           /* what that is while somebody waits */
 };
 
-/* Who has received a request answers it soon: the line of its ticket, which the requester
+/* A request that was received is answered soon: the line of its ticket, which the requester
  * wrote, comes while there is other work. A guess: nothing is checked, or read through it. */
 PATH void route_fetch(const struct view *view, uint64_t word)
 {

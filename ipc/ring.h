@@ -9,7 +9,7 @@
  *
  * The claim is the change of the slot word; a cell only changes when it is filled again. So
  * there is no step between which a receiver could be killed or stopped and hold up others,
- * and receivers never write the line that senders write. Whoever finds a cell whose slot is
+ * and receivers never write the line that senders write. A process that finds a cell whose slot is
  * no longer queued there passes it by. A sender killed between its two steps has published
  * nothing yet: reap finishes for it.
  *
@@ -25,8 +25,8 @@
  *
  * Closing goes through the ring. The word `closed` only asks for it. A receiver that then
  * finds the ring empty seals the cell that would be filled next. A sender fills that cell
- * before, and its message is found, or it meets the seal and keeps its message. Only who has
- * sealed the ring, or found it sealed, says that it is closed and empty. */
+ * before, and its message is found, or it meets the seal and keeps its message. A call says that the
+ * ring is closed and empty only if it has sealed it, or found it sealed. */
 #ifndef TR_IPC_RING_H
 #define TR_IPC_RING_H
 
@@ -61,7 +61,7 @@ struct ring_taken {
 /* Take the oldest. 0. -EAGAIN: nothing there. -ESHUTDOWN: nor will there ever be. Lock-free. */
 int ring_receive(struct ring *ring, struct peer *me, struct ring_taken *taken);
 
-/* The same for who wants to know no more than the slot. */
+/* The same for a caller that wants to know no more than the slot. */
 int ring_take(struct ring *ring, struct peer *me, uint32_t *slot);
 
 /* For those who wait for several channels: whether a take would find something. 0: it would.

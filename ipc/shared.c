@@ -95,7 +95,7 @@ bool shared_unpin(struct peer *me, const struct pin *given)
     /* relaxed: local hint. */
     atomic_store_explicit(&me->free_pin, pin.index, memory_order_relaxed);
     /* E9: after the unpinning. Who retired the slot before this saw our pin, and left the
-     * slot to us; who does so after it scans the pins after it, too. */
+     * slot to us; one that does so after it scans the pins after it, too. */
     word = shm_load(&view_record(view, pin.slot)->owner, E9);
     if (SLOT_STATE(word) == SLOT_RETIRED && SLOT_GENERATION(word) == pin.generation)
         shared_free(view, pin.slot, word);

@@ -45,7 +45,7 @@ int shared_pin(struct peer *me, _Atomic uint64_t *cell, uint64_t seen, uint32_t 
 /* Let go. Wakes those that wait for memory. False: the pin was let go before. Lock-free. */
 bool shared_unpin(struct peer *me, const struct pin *pin);
 
-/* Let go of all that @p me has pinned, in whoever's row of pins that is by now. */
+/* Let go of all that @p me has pinned, though its row of pins may be another's by now. */
 void shared_unpin_all(struct peer *me);
 
 /* A slot on its way into a cell. */

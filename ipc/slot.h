@@ -11,7 +11,7 @@
  *
  *  LOANED, RECEIVED -publish, put-> PUTTING(p) -> SHARED -> RETIRED -> FREE (see shared.h)
  *
- * Who is named in the word may change it by a plain store, as long as it lives; everybody
+ * The participant named in the word may change it by a plain store, as long as it lives; everybody
  * else, and whoever competes, by compare-and-swap of the whole word. The generation grows
  * each time the slot is queued, put, held again or freed, so that a late compare-and-swap
  * fails.

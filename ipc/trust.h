@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* trust.h - whose files a process believes in. */
+/* trust.h - the users whose files a process trusts. */
 #ifndef TR_IPC_TRUST_H
 #define TR_IPC_TRUST_H
 
@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-/* Whose files an attach by name believes in, besides our own and root's. */
+/* The users whose files an attach by name trusts, besides ourselves and root. */
 struct segment_trust {
     uint32_t owner; /* that user's, too; UINT32_MAX: nobody else's */
     bool group;     /* what one of our groups may write, and not everybody */

@@ -4,8 +4,8 @@
  * without the arena, so the whole look of reap.h still happens, every second.
  *
  * Descriptors are the program's: all watches of a process take a quarter of those that it may
- * have (RLIMIT_NOFILE), and all are given back when one can't be had. Who has none is looked at
- * each time.
+ * have (RLIMIT_NOFILE), and all are given back when one can't be had. A participant that has
+ * none is looked at each time.
  *
  * Only the process that watches has the pidfds: see lookout.h. */
 #ifndef TR_IPC_WATCH_H

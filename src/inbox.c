@@ -63,8 +63,8 @@ static uint64_t later(uint64_t one, uint64_t other)
     return ((one - other) & GENERATIONS) <= GENERATIONS / 2 ? one : other;
 }
 
-/* Generations begin at the time, or where an earlier owner of the same inbox stopped who was ahead
- * of it: so a late reply to that one meets no ticket of ours. The time is for what an owner does
+/* Generations begin at the time, or where an earlier owner of the same inbox stopped, if that
+ * was ahead of it: so a late reply to that one meets no ticket of ours. The time is for what an owner does
  * that was taken for dead, and does not know it yet. */
 static void begin_generations(struct inbox *inbox)
 {

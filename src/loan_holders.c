@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* loan_holders.c - who has the slots, or the memory, that a loan has waited for in vain. */
+/* loan_holders.c - which processes have the slots, or memory, that a loan waited for in vain. */
 #include "ipc/pages.h"
 #include "ipc/shared.h"
 #include "ipc/slot.h"

@@ -177,7 +177,7 @@ static RARE int beyond(const struct view *view, uint64_t bytes)
                    (unsigned long)bytes, (unsigned long)view->geo.memory_bytes);
 }
 
-/* What is used up, and who has it. */
+/* What is used up, and which processes have it. */
 static int explain(const struct wanted *wanted, int result)
 {
     const struct view *view = &wanted->arena->view;

@@ -17,7 +17,7 @@
 #include "src/options.h"
 #include "src/stats.h"
 
-/* What all participants counted, and who had no entry yet. */
+/* What all participants counted, and processes that had no entry yet. */
 static uint64_t read_counter(const struct view *view, uint32_t i)
 {
     uint64_t sum = shm_get(&view_live(view)->counters[i]);

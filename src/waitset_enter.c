@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* waitset_enter.c - whose a wait set is. It lives on in a forked child, as the child's own. */
+/* waitset_enter.c - which process a wait set belongs to. It lives on in a
+ * forked child, as the child's own. */
 #include <sched.h>
 
 #include "ipc/notify.h"

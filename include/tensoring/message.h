@@ -56,8 +56,9 @@ TR_ASSERT_SIZE(tr_header, 184);
  * tr_message_tensor()->data, or by tr_tensor_fill(). No two of them have the same name; with
  * @p n 0 the message is its header alone.
  *
- * @return 0, TR_EINVAL, TR_EOVERFLOW, TR_EMSGSIZE (the detail names the size needed and the
- *         largest class), TR_EAGAIN or TR_ETIMEDOUT (the detail names the holders),
+ * @return 0, TR_EINVAL, TR_EOVERFLOW, TR_EMSGSIZE (the detail names the size needed, and the
+ *         largest class or the limit of an elastic arena), TR_EAGAIN or TR_ETIMEDOUT
+ *         (the detail names the holders),
  *         TR_EINTR, TR_ENOSPC (lazy arena and no memory; beyond the limit of an
  *         elastic one a loan waits), TR_ENOMEM, TR_EUSERS, TR_ECORRUPT.
  *

@@ -59,7 +59,7 @@ typedef struct Shared {
 typedef struct Slot {
     tr_message *message; /* NULL once it was sent or released */
     Shared *shared;
-    size_t users; /* Views, and one for the Message or for who is making them */
+    size_t users; /* Views, and one for the Message or for the call that makes them */
     size_t views;
     bool copy;          /* nothing may look into it */
     unsigned char kept; /* 1 + the class that it counts in, see keep.c */

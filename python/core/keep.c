@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* keep.c - who keeps what was received must not stop the others.
+/* keep.c - a process that keeps what it received must not stop the others.
  *
  * In an arena where this is asked for, messages that are received are decoded to views as long
  * as less than half of the slots of their size are in the hands of receivers, and to copies

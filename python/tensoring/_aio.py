@@ -52,7 +52,7 @@ class _Waiter(asyncio.Future[Any]):
 
 
 class _Door:
-    """Who waits for one thing, in turn."""
+    """The tasks that wait for one thing, in turn."""
 
     def __init__(self, what: Any, want: int, token: int) -> None:
         self.what, self.want, self.token = what, want, token
@@ -91,7 +91,7 @@ class Hub(_core.WaitSet):
         self.late = False  # replies to calls that were given up may come
         self.poor: list[_Waiter] = []  # they wait for a free slot
 
-    # ---- who waits
+    # ---- waiting
 
     def expect(self, what: Any, want: int = READABLE) -> _Waiter:
         """Fulfilled when `what` may be ready. See leave()."""
@@ -154,7 +154,7 @@ class Hub(_core.WaitSet):
                 self._remove(door.token)
 
     def drop(self, what: Any) -> None:
-        """It was closed: whoever waits for it finds that out."""
+        """It was closed: each task that waits for it finds that out."""
         for want in () if self.closed else (READABLE, WRITABLE):
             door = self.of.get((what, want))
             while door and door.waiters:
@@ -182,7 +182,7 @@ class Hub(_core.WaitSet):
             told[-1][0].go_on(told[-1][1])
 
     def see(self, told: list[tuple[_Waiter, Any]]) -> None:
-        """Who is to go on, and with what."""
+        """Which task is to go on, and with what."""
         if len(self.idle) == len(self.doors) and not self.poor:
             self.rest()
             return
@@ -221,8 +221,9 @@ class Hub(_core.WaitSet):
             self.end(None)
 
     def end(self, error: Error | None) -> None:
-        """In the loop's thread. Whoever waits is told why: the arena is being closed, or
-        it has come to harm, or was taken for dead. Who waits next gets another hub."""
+        """In the loop's thread. Each task that waits is told why: the arena is being
+        closed, or it has come to harm, or was taken for dead. The next that waits gets
+        another hub."""
         waiters = [waiter for door in self.doors.values() for waiter in door.waiters]
         self.rest()
         for waiter in [*waiters, *self.poor]:
@@ -296,7 +297,7 @@ class Hub(_core.WaitSet):
 Hubs = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub]
 
 
-# Of what several loops see: the hubs of an arena, and who asked what. A reply may come to
+# What several loops see: the hubs of an arena, and which one asked what. A reply may come to
 # another loop than the one that asked.
 _lock = threading.RLock()
 
@@ -381,7 +382,7 @@ async def encode(arena: Arena, obj: Any) -> _core.Message:
 async def _send(
     hub: Hub, queue: ArenaQueue, obj: Any, deadline: float | None
 ) -> tuple[int, _Waiter]:
-    """Hub.call(), when there is room; who waits for it holds no slot meanwhile."""
+    """Hub.call(), when there is room; a task that waits for it holds no slot meanwhile."""
     while True:
         if len(queue) < queue.capacity:
             with await encode(queue.arena, obj) as message, contextlib.suppress(Full):

@@ -171,7 +171,7 @@ class Crew:
             self._fail()
 
     def end(self, kill: bool) -> None:
-        """Wait until all have ended, who have been told to by the queue, or kill them."""
+        """Wait until all have ended (the queue has told them to), or kill them."""
         with self._lock:
             self._ended = True
             left = [*(one for one in self.workers if one is not None), *self._leaving]

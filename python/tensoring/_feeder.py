@@ -44,7 +44,7 @@ class Feeder:
         self.queue = queue
         self.owner = owner  # a copy that came by pickle shares the arena with others
         self.condition = threading.Condition()
-        self.sending = threading.Lock()  # by whoever sends the first of those pending
+        self.sending = threading.Lock()  # by the thread that sends the first pending
         self.pending: deque[Any] = deque()
         self.thread: threading.Thread | None = None
         self.next_look = 0.0  # there was no room

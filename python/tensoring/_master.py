@@ -2,7 +2,7 @@
 """What a Pool and an Executor share: sends jobs, receives their results, sees to it that
 every job ends.
 
-Who waits for a result receives results for everybody. A thread does so while there are
+A thread that waits for a result receives results for all. A thread does so while there are
 callbacks or futures to be served, which nobody waits for, and while jobs wait for room;
 it has a look now and then while there are results that nobody waits for yet."""
 
@@ -216,7 +216,7 @@ class Master:
     # ---- receiving
 
     def _receive(self, timeout: float | None) -> bool:
-        """Take one result and hand it to who wants it; whether there was one."""
+        """Take one result and hand it to the job that wants it; whether there was one."""
         try:
             message = self._results.receive_message(timeout)
         except (Empty, Closed):

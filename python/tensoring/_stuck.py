@@ -41,7 +41,7 @@ def _used_up(size: dict[str, Any]) -> str:
 
 
 def explain(queue: ArenaQueue, what: str, waited: float) -> str:
-    """What is full, who holds it, and the way out."""
+    """What is full, which process holds it, and the way out."""
     stats = queue.arena.stats()
     full = [_used_up(size) for size in stats["sizes"] if not size["free"]]
     people = [one for one in stats["participants"] if one["received"] + one["loaned"]]
@@ -127,6 +127,6 @@ def receive(queue: ArenaQueue, what: str) -> Any:
 
 
 def nothing_can_come(queue: ArenaQueue) -> bool:
-    """Whether nothing is there, and somebody who sends may be waiting for memory."""
+    """Whether nothing is there, and a sender may be waiting for memory."""
     sizes = queue.arena._sizes()
     return len(queue) == 0 and any(one["waiting"] and not one["free"] for one in sizes)

@@ -65,7 +65,7 @@ class Worker:
         another gets it."""
         number = message.correlation_id
         if message.deliveries:
-            # It died with whoever had it first, so it is not tried again.
+            # Its first worker died, so it is not tried again.
             self.send(number, (DIED, []))
             return
         try:
