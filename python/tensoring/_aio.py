@@ -297,7 +297,7 @@ class Hub(_core.WaitSet):
 Hubs = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub]
 
 
-# What several loops see: the hubs of an arena, and which one asked what. A reply may come to
+# What several loops see: the hubs of an arena, and which one asked. A reply may come to
 # another loop than the one that asked.
 _lock = threading.RLock()
 
@@ -382,7 +382,7 @@ async def encode(arena: Arena, obj: Any) -> _core.Message:
 async def _send(
     hub: Hub, queue: ArenaQueue, obj: Any, deadline: float | None
 ) -> tuple[int, _Waiter]:
-    """Hub.call(), when there is room; a task that waits for it holds no slot meanwhile."""
+    """Hub.call(), when there is room; while it waits it holds no slot meanwhile."""
     while True:
         if len(queue) < queue.capacity:
             with await encode(queue.arena, obj) as message, contextlib.suppress(Full):

@@ -51,6 +51,8 @@ def _classes(slots: Iterable[tuple[int, int]] | None) -> list[tuple[int, int]]:
     classes = [(int(size), int(count)) for size, count in slots]
     if not classes:
         raise ValueError("slots is empty; give [(bytes, count), ...], or None")
+    for size, count in classes:
+        _fit(_U64, bytes_of_a_slot=size, count_of_slots=count)
     return classes
 
 
@@ -62,7 +64,15 @@ def _spin_ns(seconds: float | None, what: str) -> int:
     return int(seconds * 1e9)
 
 
-_NOBODY = (1 << 32) - 1  # the caller's own
+_U32, _U64 = (1 << 32) - 1, (1 << 64) - 1
+_NOBODY = _U32  # the caller's own
+
+
+def _fit(most: int, **numbers: int) -> None:
+    """ValueError, with its name, if a number is not from 0 to `most`."""
+    for name, number in numbers.items():
+        if not 0 <= number <= most:
+            raise ValueError(f"{name}: {number} is not from 0 to {most}")
 
 
 def _id_of(what: str, value: int | str, look_up: Callable[[str], int]) -> int:
@@ -240,6 +250,9 @@ class Arena(_core.Arena):
     ) -> Arena:
         if name is None and (uid is not None or gid is not None):
             raise ValueError("uid and gid are of named arenas: Arena.create(name, ...)")
+        _fit(_U64, memory=memory, warm=warm, ring_bytes=ring_bytes)
+        _fit(_U32, participants=participants, channels=channels)
+        _fit(_U32, eventfds=eventfds, pins=pins)
         flags = (
             populate * _core.ARENA_POPULATE
             | huge * _core.ARENA_HUGE
@@ -412,6 +425,7 @@ class Arena(_core.Arena):
         """Open the queue `name`, making it if it is not there."""
         if policy not in _POLICIES:
             raise ValueError(f"policy is one of {', '.join(_POLICIES)}, not {policy!r}")
+        _fit(_U32, capacity=capacity, max_deliveries=max_deliveries)
         queue = ArenaQueue._open(
             self, name, capacity, _POLICIES[policy], max_deliveries, int(stamp)
         )
@@ -431,6 +445,7 @@ class Arena(_core.Arena):
     ) -> Broadcast:
         """Open the broadcast `name`, making it if it is not there. `keep` messages stay
         for late subscribers."""
+        _fit(_U32, capacity=capacity, keep=keep, max_subscribers=max_subscribers)
         found = Broadcast._open(self, name, capacity, keep, max_subscribers, int(stamp))
         found._arena = self
         self._handles().add(found)
@@ -438,6 +453,7 @@ class Arena(_core.Arena):
 
     def board(self, name: str, capacity: int = 0) -> Board:
         """Open the board `name`, making it if it is not there, for `capacity` keys."""
+        _fit(_U32, capacity=capacity)
         found = Board._open(self, name, capacity)
         found._arena = self
         self._handles().add(found)

@@ -2,7 +2,7 @@
 """What a Pool and an Executor share: sends jobs, receives their results, sees to it that
 every job ends.
 
-A thread that waits for a result receives results for all. A thread does so while there are
+A caller that waits for a result receives all results. A thread does so while there are
 callbacks or futures to be served, which nobody waits for, and while jobs wait for room;
 it has a look now and then while there are results that nobody waits for yet."""
 
@@ -74,6 +74,12 @@ def _inherit() -> None:
 os.register_at_fork(after_in_child=_inherit)
 
 
+def _check_threads(threads: int | str | None) -> None:
+    number = isinstance(threads, int) and 1 <= threads < 1 << 32
+    if not number and threads is not None and threads != "auto":
+        raise ValueError(f'threads is {threads!r}; give "auto", a number from 1, or None')
+
+
 class Master:
     """The jobs of a crew of workers."""
 
@@ -92,6 +98,7 @@ class Master:
     ) -> None:
         if count > MOST_WORKERS:
             raise ValueError(f"there are at most {MOST_WORKERS} workers, not {count}")
+        _check_threads(threads)
         classes = list(slots)
         # Two arenas: jobs that wait must not leave the results without a slot.
         self.arenas = [_arena(classes, count) for _ in range(2)]

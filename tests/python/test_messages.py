@@ -126,6 +126,27 @@ def test_large_numbers_are_not_cut_off(arena: tr.Arena, number: int) -> None:
     assert board["row"] == 1
 
 
+@pytest.mark.parametrize("number", [-1, 1 << 64])
+@pytest.mark.parametrize(
+    "option",
+    ["memory", "warm", "ring_bytes", "participants", "channels", "eventfds", "pins"],
+)
+def test_errors_name_the_option(option: str, number: int) -> None:
+    with pytest.raises(ValueError, match=f"^{option}: {number} is not from 0 to"):
+        tr.Arena(elastic=True, **{option: number})
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 64])
+def test_errors_name_the_number(arena: tr.Arena, number: int) -> None:
+    with pytest.raises(ValueError, match=r"^bytes_of_a_slot: "):
+        tr.Arena([(number, 1)])
+    with pytest.raises(ValueError, match=r"^count_of_slots: "):
+        tr.Arena([(1, number)])
+    for opened in (arena.queue, arena.broadcast, arena.board, arena.service):
+        with pytest.raises(ValueError, match=r"^capacity: "):
+            opened("n", number)
+
+
 def test_options_that_mean_nothing() -> None:
     with pytest.raises(ValueError, match="slots is empty"):
         tr.Arena([])

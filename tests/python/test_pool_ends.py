@@ -560,3 +560,10 @@ def test_signals_end_a_worker_that_ignores_the_first(
     (process,) = pool._workers.processes
     pool.terminate()
     assert not process.is_alive()
+
+
+@pytest.mark.parametrize("make", [tr.Pool, tr.Executor])
+@pytest.mark.parametrize("threads", ["many", 0, -1, 1 << 32, 1.5])
+def test_threads_that_mean_nothing(make: Any, threads: Any) -> None:
+    with pytest.raises(ValueError, match=f"threads is {threads!r}; give"):
+        make(1, threads=threads)
