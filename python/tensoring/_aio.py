@@ -382,7 +382,7 @@ async def encode(arena: Arena, obj: Any) -> _core.Message:
 async def _send(
     hub: Hub, queue: ArenaQueue, obj: Any, deadline: float | None
 ) -> tuple[int, _Waiter]:
-    """Hub.call(), when there is room; while it waits it holds no slot meanwhile."""
+    """Hub.call(), when there is room; while it waits it holds no slot."""
     while True:
         if len(queue) < queue.capacity:
             with await encode(queue.arena, obj) as message, contextlib.suppress(Full):
