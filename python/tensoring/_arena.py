@@ -65,11 +65,9 @@ def _spin_ns(seconds: float | None, what: str) -> int:
 
 
 _U32, _U64 = (1 << 32) - 1, (1 << 64) - 1
-_NOBODY = _U32  # the caller's own
 
 
 def _fit(most: int, **numbers: int) -> None:
-    """ValueError, with its name, if a number is not from 0 to `most`."""
     for name, number in numbers.items():
         if not 0 <= number <= most:
             raise ValueError(f"{name}: {number} is not from 0 to {most}")
@@ -81,8 +79,8 @@ def _id_of(what: str, value: int | str, look_up: Callable[[str], int]) -> int:
             return look_up(value)
         except KeyError:
             raise ValueError(f"there is no {what} {value!r}") from None
-    if not 0 <= value < _NOBODY:
-        raise ValueError(f"{what} {value} is not from 0 to {_NOBODY - 1}")
+    if not 0 <= value < _U32:  # which is the caller's own
+        raise ValueError(f"{what} {value} is not from 0 to {_U32 - 1}")
     return value
 
 
@@ -275,8 +273,8 @@ class Arena(_core.Arena):
             _spin_ns(spin, "spin"),
             eventfds,
             pins,
-            _NOBODY if uid is None else user_id(uid),
-            _NOBODY if gid is None else _group_id(gid),
+            _U32 if uid is None else user_id(uid),
+            _U32 if gid is None else _group_id(gid),
             _expansion(max_expansion),
             memory,
             warm,
