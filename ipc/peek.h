@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* peek.h - whether the arena behind a name may go, asked by a process that takes no part in it.
  *
- * To close an arena takes a compare-and-swap, and hence a mapping, which a writer of the file may
+ * To close an arena takes a compare-and-swap, and so a mapping, which a writer of the file may
  * truncate under us: SIGBUS. Where the mode lets others than its owner write, a child of ours does
  * it, and dies in our place. */
 #ifndef TR_IPC_PEEK_H

@@ -22,7 +22,7 @@ struct sweep {
     struct peer *me;
     uint32_t who;
     uint64_t entry; /* its word, REAPING */
-    bool late;      /* it is we; others have swept our entry before */
+    bool late;      /* it is this process, whose entry others have swept before */
     struct reap_report *report;
     bool asked,
         busy; /* whether a device still writes for it: asked at the first marked slot */

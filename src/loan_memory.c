@@ -105,7 +105,7 @@ struct wanted {
     struct shortage shortage;
 };
 
-/* The smallest class that has a free slot: what it is larger costs nothing. Then the smallest where
+/* The smallest class that has a free slot: a larger slot costs nothing more. Then the smallest where
  * a broadcast may give one up. */
 static int find(struct wanted *wanted)
 {
@@ -141,7 +141,7 @@ static uint64_t share_of(const struct plan *plan)
     return pages_for(descriptor_bytes(plan));
 }
 
-/* Whether there would be room, were what free slots keep given back. */
+/* Whether there would be room if free slots gave back what they keep. */
 static bool has_room(const struct view *view, uint64_t bytes)
 {
     struct budget_use use;

@@ -100,7 +100,7 @@ TR_API TR_CHECK int tr_reply_next(tr_arena *arena, int64_t timeout_ns, uint64_t 
 /**
  * Wait for replies in a set, too: TR_READABLE when tr_reply_next() may have something, also
  * when a deadline has come. In a forked child the set waits for the replies to the child's own
- * requests; calls on the set may return TR_ENOSPC and TR_ENOMEM there, for want of an inbox.
+ * requests; calls on the set may return TR_ENOSPC and TR_ENOMEM there, if no inbox can be made.
  * @return 0, TR_EINVAL, TR_ENOSPC, TR_ENOMEM, TR_EUSERS.
  * Owner: -. Threads: any. Syscalls: one if somebody waits. Crash: as
  * tr_waitset_add_queue().
