@@ -128,9 +128,11 @@ TR_API int64_t tr_remaining_ns(const tr_message *message);
  * Give the slot of a request other tensors, to be filled with the reply; what they held is
  * lost. From here on it will not be redelivered, should this process die.
  * @return 0, TR_EINVAL (not a request), TR_EMSGSIZE (the slot is too small: loan another
- *         message), TR_EOVERFLOW, TR_ENAMETOOLONG, TR_EFORK, TR_ENOMEM, TR_ECORRUPT.
- * Owner: the caller. Threads: one. Progress: wait-free. Syscalls: none. Crash: the requester
- * gets TR_EPEERDIED.
+ *         message), TR_ENOSPC (elastic arena: no memory for them within its limit, or at
+ *         all), TR_EOVERFLOW, TR_ENAMETOOLONG, TR_EFORK, TR_ENOMEM, TR_ECORRUPT. On
+ *         TR_EMSGSIZE and TR_ENOSPC the tensors stay as they were.
+ * Owner: the caller. Threads: one. Progress: wait-free; lock-free where an elastic arena has to
+ * find memory. Syscalls: none, but for that memory. Crash: the requester gets TR_EPEERDIED.
  */
 TR_API TR_CHECK int tr_request_reuse(tr_message *request, const tr_tensor_spec specs[],
                                      size_t n);

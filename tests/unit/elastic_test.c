@@ -474,6 +474,36 @@ static void takes_a_larger_slot(void **state)
     tr_arena_close(arena);
 }
 
+/* A request for whose reply there is no memory stays as it was. */
+static void keeps_what_can_not_grow(void **state)
+{
+    tr_slot_class class = {MIB, 8};
+    tr_arena_options options = options_of(&class, 1);
+    int64_t large = 4 * PAGE;
+    tr_tensor_spec spec = {.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = &large};
+    tr_message *request, *held;
+    uint64_t ticket;
+    tr_queue *queue;
+    tr_arena *arena;
+    (void)state;
+
+    options.memory_bytes = 4 * PAGE;
+    arena = make(&options);
+    assert_ok(tr_queue_open(arena, "q", NULL, &queue));
+    assert_ok(tr_request_async(queue, loan(arena, 100), TR_FOREVER, &ticket));
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &request));
+    held = loan(arena, PAGE);
+    assert_int_equal(tr_request_reuse(request, &spec, 1), TR_ENOSPC);
+    assert_int_equal(tr_message_tensor(request, 0)->nbytes, 100);
+    assert_int_equal(((uint8_t *)tr_message_tensor(request, 0)->data)[99], 7);
+    tr_release(held);
+    assert_ok(tr_request_reuse(request, &spec, 1));
+    assert_int_equal(resident(arena), 4 * PAGE);
+    tr_release(request);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
 /* All memory is in use by others than a request of no bytes. */
 static tr_message *serve_without_memory(tr_queue *queue, uint64_t *ticket,
                                         tr_message **held)
@@ -549,6 +579,7 @@ int main(void)
         cmocka_unit_test(loses_nothing_for_a_small_slot),
         cmocka_unit_test(takes_what_a_broadcast_gives_up),
         cmocka_unit_test(takes_a_larger_slot),
+        cmocka_unit_test(keeps_what_can_not_grow),
         cmocka_unit_test(answers_without_memory),
         cmocka_unit_test(limits_are_for_elastic_arenas),
     };
