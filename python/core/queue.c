@@ -75,6 +75,7 @@ static PyObject *queue_take_message(PyObject *self, PyObject *otherwise)
 }
 
 typedef struct HandCall {
+    ChannelObject *channel;
     tr_queue *queue;
     tr_message *message;
 } HandCall;
@@ -83,6 +84,8 @@ static int hand_op(void *arg, int64_t timeout_ns)
 {
     HandCall *call = arg;
 
+    if (call->channel->closing)
+        return TR_ECLOSED; /* by another thread, since the last slice */
     return tr_queue_send(call->queue, call->message, timeout_ns);
 }
 
@@ -107,7 +110,7 @@ static PyObject *queue_send_parts(PyObject *object, PyObject *const *args,
     static const char *const names[] = {"encoded", "timeout", NULL};
     ChannelObject *self = (ChannelObject *)object;
     PyObject *values[2] = {NULL};
-    HandCall call = {self->handle, NULL};
+    HandCall call = {self, self->handle, NULL};
     int64_t timeout_ns, since_ns;
     int code;
 
@@ -127,7 +130,7 @@ static PyObject *queue_send_carried(PyObject *object, PyObject *const *args,
                                         NULL};
     ChannelObject *self = (ChannelObject *)object;
     PyObject *values[4] = {NULL};
-    HandCall call = {self->handle, NULL};
+    HandCall call = {self, self->handle, NULL};
     int64_t timeout_ns, since_ns;
     uint64_t id;
     int code;
@@ -157,7 +160,7 @@ static PyObject *queue_keep(PyObject *object, PyObject *value)
 static PyObject *queue_send_kept(PyObject *object, PyObject *args)
 {
     ChannelObject *self = (ChannelObject *)object;
-    HandCall call = {.message = NULL};
+    HandCall call = {.channel = self};
     PyObject *tree, *timeout;
     int64_t timeout_ns;
     int code;

@@ -82,7 +82,8 @@ class _Calls:
         self, future: Future[Any], fn: Any, names: tuple[str, ...], values: list[Any]
     ) -> None:
         self.master.serve()
-        self.unanswered += 1
+        with self._counting:
+            self.unanswered += 1
         self.pending.append((future, fn, names, values))
         self.feed()
 
@@ -106,7 +107,7 @@ class _Calls:
         self, future: Future[Any], fn: Any, names: tuple[str, ...], values: list[Any]
     ) -> None:
         if not future.set_running_or_notify_cancel():
-            self.master.served()
+            self._drop()
             return
         with self._counting:
             self.running += 1
@@ -115,14 +116,19 @@ class _Calls:
         except BaseException as error:
             with self._counting:
                 self.running -= 1
-            self.master.served()
+            self._drop()
             _settle(future, None, error)
+
+    def _drop(self) -> None:
+        """No worker answers this call."""
+        with self._counting:
+            self.unanswered -= 1
+        self.master.served()
 
     def done(self) -> None:
         with self._counting:
             self.running -= 1
-            self.unanswered -= 1
-        self.master.served()
+        self._drop()
         self.feed()
 
     def cancel(self) -> None:
@@ -141,7 +147,7 @@ class _Calls:
                 future = self.pending.popleft()[0]
             except IndexError:
                 return
-            self.master.served()
+            self._drop()
             yield future
 
 

@@ -164,8 +164,8 @@ class Master:
         number = next(self._numbers)
         self.waiting[number] = (into, index)
         if self.broken is not None:
-            self.waiting.pop(number, None)
-            raise self.broken
+            self._take_back(number, self.broken)
+            return
         if self.inherited:
             self.check_owner()
         if self._backlog or not self._sending.acquire(False):
@@ -176,12 +176,18 @@ class Master:
             return
         except Full:
             self._no_room = True
-        except BaseException:
-            self.waiting.pop(number, None)
-            raise
+        except BaseException as error:
+            self._take_back(number, error)
+            return
         finally:
             self._sending.release()
         self._send_later(number, what, values)
+
+    def _take_back(self, number: int, error: BaseException) -> None:
+        """Raise why the job was not sent, unless another thread has ended it meanwhile:
+        its caller must not be told twice."""
+        if self.waiting.pop(number, None) is not None or is_interrupt(error):
+            raise error
 
     def _send_later(self, number: int, what: Call, values: list[Any]) -> None:
         self._backlog.append((number, what, values))
@@ -301,6 +307,9 @@ class Master:
         while self.waiting:
             try:
                 _, (into, index) = self.waiting.popitem()
+            except KeyError:
+                break  # another thread took the last one
+            try:
                 into._set(index, [], error)
             except BaseException as reason:
                 if is_interrupt(reason):
@@ -426,6 +435,8 @@ class Master:
             except BaseException:
                 if not self.ended:
                     report()
+                    # What failed may fail at once again, and there is no event that says
+                    # when it will not: the pause keeps the thread from taking a core.
                     time.sleep(_LOOK)
         if self.ended:
             self._close()

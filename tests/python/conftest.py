@@ -14,6 +14,7 @@ import tensoring as tr
 
 NAME = f"pytest{os.getpid()}"  # begins the name of every named arena
 SLOTS = [(4096, 32), (1 << 20, 8)]
+POOL_SLOTS = [(4096, 64), (64 << 10, 64), (1 << 20, 16)]
 
 
 @pytest.fixture
@@ -31,6 +32,18 @@ def trusting() -> Iterator[tr.Arena]:
 @pytest.fixture
 def queue(arena: tr.Arena) -> tr.ArenaQueue:
     return arena.queue("q")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[tr.Pool]:
+    with tr.Pool(2, slots=POOL_SLOTS) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[tr.Executor]:
+    with tr.Executor(2, slots=POOL_SLOTS) as executor:
+        yield executor
 
 
 def arenas_open() -> int:

@@ -227,7 +227,7 @@ def filled(dtype: np.dtype[Any], shape: tuple[int, ...], seed: int) -> Any:
     array = np.empty(shape, dtype)
     raw = np.random.default_rng(seed).integers(0, 2, array.nbytes, "u1")
     if array.nbytes:
-        array = np.frombuffer(bytearray(raw), dtype, array.size).reshape(array.shape)
+        array = np.frombuffer(bytearray(raw), array.dtype).reshape(array.shape)
     return array
 
 

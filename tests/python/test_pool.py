@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 import tensoring as tr
+from conftest import POOL_SLOTS as SLOTS
 
-SLOTS = [(4096, 64), (64 << 10, 64), (1 << 20, 16)]
 _started = 0
 
 
@@ -63,18 +63,6 @@ def refuse() -> None:
 
 def nested(x: np.ndarray) -> dict[str, Any]:
     return {"x": x, "half": x[::2], "text": "ok"}
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[tr.Pool]:
-    with tr.Pool(2, slots=SLOTS) as pool:
-        yield pool
-
-
-@pytest.fixture(scope="module")
-def executor() -> Iterator[tr.Executor]:
-    with tr.Executor(2, slots=SLOTS) as executor:
-        yield executor
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
@@ -252,7 +240,7 @@ def test_callbacks_beside_those_who_wait(pool: tr.Pool) -> None:
     assert sorted(got) == sorted(3 * [i * i for i in range(20)])
     with pytest.raises(TypeError):
         pool.apply_async(square, ((i for i in got),), callback=take)
-    # The thread that served them rests, and whoever waits receives for itself.
+    # The thread that served them rests, and a thread that waits receives for itself.
     assert not pool._master.serving
     assert pool.apply(square, (3,)) == 9
 

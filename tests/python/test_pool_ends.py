@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import gc
 import multiprocessing
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, ClassVar
 
@@ -22,8 +23,9 @@ import numpy as np
 import pytest
 
 import tensoring as tr
+from conftest import POOL_SLOTS as SLOTS
+from tensoring._calls import EACH, call
 
-SLOTS = [(4096, 64), (64 << 10, 64), (1 << 20, 16)]
 FEW = [(4096, 4)]
 _gate: Any = None
 
@@ -143,18 +145,6 @@ def ended(pid: int) -> bool:
         return bool(poll.poll(30_000))
     finally:
         os.close(fd)
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[tr.Pool]:
-    with tr.Pool(2, slots=SLOTS) as pool:
-        yield pool
-
-
-@pytest.fixture(scope="module")
-def executor() -> Iterator[tr.Executor]:
-    with tr.Executor(2, slots=SLOTS) as executor:
-        yield executor
 
 
 @pytest.mark.parametrize(("what", "kind", "text"), THROWN)
@@ -567,3 +557,40 @@ def test_signals_end_a_worker_that_ignores_the_first(
 def test_threads_that_mean_nothing(make: Any, threads: Any) -> None:
     with pytest.raises(ValueError, match=f"threads is {threads!r}; give"):
         make(1, threads=threads)
+
+
+class Ends:
+    def __init__(self, pool: tr.Pool) -> None:
+        self.pool = pool
+
+    def __reduce__(self) -> Any:
+        self.pool.terminate()
+        return int, ()
+
+
+class Told:
+    """Counts how often the end of a job is told."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def _set(self, index: int, values: list[Any], error: BaseException | None) -> None:
+        self.times += 1
+
+
+def test_a_job_that_breaks_while_it_is_sent_ends_once() -> None:
+    pool = tr.Pool(1, slots=SLOTS)
+    told = Told()
+    # The pool ends after the job is known and before it is sent: while it is pickled. The
+    # end is told, and so it is not raised as well.
+    pool._master.send(call(EACH, abs), [Ends(pool)], told, 0)
+    assert told.times == 1
+    assert not pool._master.waiting
+
+
+def test_calls_that_no_worker_gets_need_none() -> None:
+    with tr.Executor(2, slots=SLOTS) as executor:
+        for _ in range(3):
+            with contextlib.suppress(TypeError, AttributeError):
+                executor.submit(abs, threading.Lock()).result()
+        assert executor._calls.unanswered == 0

@@ -18,7 +18,7 @@ import pytest
 
 import tensoring as tr
 from conftest import NAME
-from tensoring import _core
+from tensoring import _core, _objects
 from tensoring._pickle import dump_any
 
 SLOTS = [(4096, 16), (1 << 20, 4)]
@@ -372,3 +372,24 @@ def test_torch_tensors_leave_their_bytes_outside(one: tr.Queue) -> None:
         assert got[name].requires_grad == tensor.requires_grad, name
         assert torch.equal(got[name].to_dense(), tensor.to_dense()), name
     assert got["channels last"].stride() == sent["channels last"].stride()
+
+
+def test_a_close_ends_a_put_that_waits() -> None:
+    with tr.Arena([(4096, 8)], allow_pickle=True) as arena:
+        queue = arena.queue("full", 1)
+        _objects.send(queue, 1, 0)
+        ended: list[BaseException] = []
+
+        def put() -> None:
+            try:
+                _objects.send(queue, 2)
+            except BaseException as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=put, daemon=True)
+        thread.start()
+        while not arena.stats()["channels"][0]["sleeping_senders"]:
+            os.sched_yield()
+        queue.close()
+        thread.join(30)
+        assert [type(error) for error in ended] == [tr.Closed]
