@@ -44,64 +44,31 @@ static int encode_octets(Shared *shared, PyObject *bytes, int64_t timeout_ns,
     return encode_one(shared, &source, timeout_ns, out);
 }
 
-/* One message of what has the buffer protocol. */
-static int encode_buffers(Shared *shared, PyObject *buffers, int64_t timeout_ns,
-                          tr_message **out)
+static int open_buffer(State *state, PyObject *buffer, Source *source)
 {
-    Py_ssize_t n = PyList_Size(buffers), opened = 0;
-    Source *sources = n < 0 ? NULL : PyMem_Malloc((size_t)(n ? n : 1) * sizeof(*sources));
-    int code = RAISED;
-
-    if (!sources) {
-        if (n >= 0)
-            PyErr_NoMemory();
-        return RAISED;
-    }
-    while (opened < n &&
-           source_bytes(PyList_GetItem(buffers, opened), &sources[opened]) == 0)
-        opened++;
-    if (opened == n)
-        code = loan_and_fill(shared, sources, (size_t)n, timeout_ns, out);
-    for (Py_ssize_t i = 0; i < opened; i++)
-        source_close(&sources[i]);
-    PyMem_Free(sources);
-    return code;
+    (void)state;
+    return source_bytes(buffer, source);
 }
 
-static int encode_dumped(Shared *shared, PyObject *object, PyObject *dump,
+static int encode_dumped(State *state, Shared *shared, PyObject *object, PyObject *dump,
                          int64_t timeout_ns, tr_message **out)
 {
     PyObject *dumped = PyObject_CallFunctionObjArgs(dump, object, NULL);
     PyObject *buffers = dumped ? PySequence_List(dumped) : NULL;
-    int code = buffers ? encode_buffers(shared, buffers, timeout_ns, out) : RAISED;
+    int code = RAISED;
 
+    if (buffers)
+        code = encode_list(state, shared, buffers, open_buffer, timeout_ns, out);
     Py_XDECREF(buffers);
     Py_XDECREF(dumped);
     return code;
 }
 
-static int set_header(tr_message *message, const Content *content, uint64_t id)
-{
-    tr_header header = {.struct_size = sizeof(header)};
-    int code;
-
-    if (content->number == TR_CONTENT_TENSORS && !id)
-        return 0;
-    code = tr_message_header(message, &header);
-    if (code)
-        return code;
-    header.content = content->number;
-    header.correlation_id = id;
-    memset(header.content_type, 0, sizeof(header.content_type));
-    memcpy(header.content_type, content->type, strlen(content->type));
-    return tr_message_set_header(message, &header);
-}
-
 static int finish(int code, const Content *content, uint64_t id, tr_message **made)
 {
-    if (code)
+    if (code || (content->number == TR_CONTENT_TENSORS && !id))
         return code;
-    code = set_header(*made, content, id);
+    code = set_content(*made, content->number, content->type, id);
     if (code)
         tr_release(*made);
     return code;
@@ -129,7 +96,7 @@ int encode_carried(State *state, Shared *shared, PyObject *object, PyObject *dum
     }
     if (code == NO_WORD) {
         content = &pickle;
-        code = encode_dumped(shared, object, dump, timeout_ns, out);
+        code = encode_dumped(state, shared, object, dump, timeout_ns, out);
     }
     return finish(code, content, id, out);
 }

@@ -43,6 +43,8 @@ typedef struct State {
     PyObject *decode;    /* (Message) -> object */
     PyObject *dtype_for; /* (code, bits, lanes, descr) -> numpy.dtype */
     PyObject *error;     /* (code, detail, what) -> exception */
+    PyObject *scalars;   /* {type of NumPy's scalars: index in `makers`} */
+    PyObject *makers;    /* a tuple of (bytes) -> scalar */
     PyObject *array_struct, *dlpack, *dlpack_args, *fortran, *zero;
     PyObject *dtypes[DTYPE_CODES][DTYPE_SIZES]; /* of plain triples */
 } State;
@@ -230,6 +232,11 @@ int encode_object(State *state, Shared *shared, PyObject *object, int64_t timeou
                   tr_message **out);
 int encode_parts(State *state, Shared *shared, PyObject *encoded, int64_t timeout_ns,
                  tr_message **out);
+int set_content(tr_message *message, uint32_t content, const char *type, uint64_t id);
+/* One message of the items of a list, each opened by @p open. */
+typedef int open_one(State *state, PyObject *item, Source *source);
+int encode_list(State *state, Shared *shared, PyObject *parts, open_one *open,
+                int64_t timeout_ns, tr_message **out);
 int encode_one(Shared *shared, Source *source, int64_t timeout_ns, tr_message **out);
 int loan_and_fill(Shared *shared, const Source *sources, size_t n, int64_t timeout_ns,
                   tr_message **out);

@@ -54,7 +54,7 @@ static int fill(tr_message *message, size_t i, const Source *source)
     return code;
 }
 
-static int set_content(tr_message *message, uint32_t content, const char *type)
+int set_content(tr_message *message, uint32_t content, const char *type, uint64_t id)
 {
     tr_header header = {.struct_size = sizeof(header)};
     int code = tr_message_header(message, &header);
@@ -62,6 +62,7 @@ static int set_content(tr_message *message, uint32_t content, const char *type)
     if (code)
         return code;
     header.content = content;
+    header.correlation_id = id;
     memset(header.content_type, 0, sizeof(header.content_type));
     if (strlen(type) > TR_MAX_CONTENT_TYPE)
         return TR_ENAMETOOLONG;
@@ -97,7 +98,7 @@ static int encode_bytes(Shared *shared, PyObject *bytes, int64_t timeout_ns,
     code = encode_one(shared, &source, timeout_ns, out);
     if (code)
         return code;
-    code = set_content(*out, TR_CONTENT_OCTETS, "");
+    code = set_content(*out, TR_CONTENT_OCTETS, "", 0);
     if (code)
         tr_release(*out);
     return code;
@@ -173,8 +174,8 @@ int loan_and_fill(Shared *shared, const Source *sources, size_t n, int64_t timeo
     return code;
 }
 
-static int encode_list(State *state, Shared *shared, PyObject *parts, int64_t timeout_ns,
-                       tr_message **out)
+int encode_list(State *state, Shared *shared, PyObject *parts, open_one *open,
+                int64_t timeout_ns, tr_message **out)
 {
     Py_ssize_t n = PyList_Size(parts);
     Source *sources = n < 0 ? NULL : PyMem_Malloc((size_t)(n ? n : 1) * sizeof(*sources));
@@ -188,7 +189,7 @@ static int encode_list(State *state, Shared *shared, PyObject *parts, int64_t ti
     }
     while (opened < n) {
         /* Opening may run Python code; the list is ours, made for this call. */
-        if (open_part(state, PyList_GetItem(parts, opened), &sources[opened]) < 0) {
+        if (open(state, PyList_GetItem(parts, opened), &sources[opened]) < 0) {
             source_close(&sources[opened]);
             break;
         }
@@ -219,10 +220,10 @@ int encode_parts(State *state, Shared *shared, PyObject *encoded, int64_t timeou
                             "an encoded object is (content, type, parts)");
         return RAISED;
     }
-    code = encode_list(state, shared, parts, timeout_ns, out);
+    code = encode_list(state, shared, parts, open_part, timeout_ns, out);
     if (code || (content == TR_CONTENT_TENSORS && !*type))
         return code;
-    code = set_content(*out, content, type);
+    code = set_content(*out, content, type, 0);
     if (code)
         tr_release(*out);
     return code;

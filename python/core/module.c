@@ -154,10 +154,11 @@ int parse(const char *what, PyObject *const *args, Py_ssize_t nargs, PyObject *k
 static PyObject *core_setup(PyObject *module, PyObject *args)
 {
     State *state = PyModule_GetState(module);
-    PyObject *ndarray, *encode, *decode, *dtype_for, *error;
+    PyObject *ndarray, *encode, *decode, *dtype_for, *error, *scalars, *makers;
 
-    if (!PyArg_ParseTuple(args, "OOOOO:_setup", &ndarray, &encode, &decode, &dtype_for,
-                          &error))
+    if (!PyArg_ParseTuple(args, "OOOOOO!O!:_setup", &ndarray, &encode, &decode,
+                          &dtype_for, &error, &PyDict_Type, &scalars, &PyTuple_Type,
+                          &makers))
         return NULL;
     if (!PyType_Check(ndarray)) {
         PyErr_SetString(PyExc_TypeError, "ndarray is a type");
@@ -175,6 +176,8 @@ static PyObject *core_setup(PyObject *module, PyObject *args)
     KEEP(decode);
     KEEP(dtype_for);
     KEEP(error);
+    KEEP(scalars);
+    KEEP(makers);
 #undef KEEP
     Py_RETURN_NONE;
 }
@@ -344,7 +347,7 @@ static int core_exec(PyObject *module)
     X(arena_type) X(queue_type) X(broadcast_type) X(subscription_type)             \
     X(board_type) X(watch_type) X(waitset_type) X(message_type) X(view_type) X(ndarray) X(encode) \
     X(decode) X(dtype_for) X(error) X(array_struct) X(dlpack) X(dlpack_args)       \
-    X(fortran) X(zero)
+    X(fortran) X(zero) X(scalars) X(makers)
 /* clang-format on */
 
 static int core_traverse(PyObject *module, visitproc visit, void *arg)

@@ -4,7 +4,7 @@
  * takes a nap instead: nobody has to wake it, and then there are many.
  *
  * Whether that pays is tried: a nap that found few messages is not repeated for twice as many
- * waits as the one before, so that who answers each message hardly ever naps. */
+ * waits as the one before, so that a receiver that answers each message hardly ever naps. */
 #include "core.h"
 
 #include <time.h>
@@ -39,6 +39,7 @@ bool nap(Naps *naps)
     }
     naps->napped = true;
     gil = PyEval_SaveThread();
+    /* Not an event: a wake-up for each message is what this avoids. A signal ends it. */
     nanosleep(&pause, NULL);
     PyEval_RestoreThread(gil);
     return true;

@@ -44,8 +44,9 @@ PyObject *arena_stats(PyObject *object, PyObject *unused)
     return totals(&stats);
 }
 
-static PyObject *participant(const tr_participant_stats *one)
+static PyObject *participant(const void *found)
 {
+    const tr_participant_stats *one = found;
     char state[2] = {(char)one->state, 0};
 
     return Py_BuildValue(
@@ -71,8 +72,10 @@ static PyObject *laggard(void *channel)
     Py_RETURN_NONE;
 }
 
-static PyObject *size(const tr_class_stats *one)
+static PyObject *size(const void *found)
 {
+    const tr_class_stats *one = found;
+
     return Py_BuildValue("{sK sI sO sI sI sI sI sI sI sI sI sI}", "slot_bytes",
                          (unsigned long long)one->slot_bytes, "slots", one->slots,
                          "waiting", one->waiting ? Py_True : Py_False, "free", one->free,
@@ -82,8 +85,9 @@ static PyObject *size(const tr_class_stats *one)
                          one->retired);
 }
 
-static PyObject *channel(const tr_channel_stats *one)
+static PyObject *channel(const void *found)
 {
+    const tr_channel_stats *one = found;
     static const char *const kinds[] = {"none", "queue", "broadcast", "board"};
 
     return Py_BuildValue(
@@ -105,35 +109,19 @@ static int append(PyObject *list, PyObject *item)
     return code;
 }
 
-static PyObject *participant_list(const tr_participant_stats *found, size_t n)
+/* A list of what @p make gives for each of @p n structures of @p size bytes. */
+static PyObject *list_of(const void *found, size_t n, size_t size,
+                         PyObject *(*make)(const void *one))
 {
     PyObject *list = PyList_New(0);
 
     for (size_t i = 0; list && i < n; i++)
-        if (append(list, participant(&found[i])) < 0)
+        if (append(list, make((const char *)found + i * size)) < 0)
             Py_CLEAR(list);
     return list;
 }
 
-static PyObject *channel_list(const tr_channel_stats *found, size_t n)
-{
-    PyObject *list = PyList_New(0);
-
-    for (size_t i = 0; list && i < n; i++)
-        if (append(list, channel(&found[i])) < 0)
-            Py_CLEAR(list);
-    return list;
-}
-
-static PyObject *size_list(const tr_class_stats *found, size_t n)
-{
-    PyObject *list = PyList_New(0);
-
-    for (size_t i = 0; list && i < n; i++)
-        if (append(list, size(&found[i])) < 0)
-            Py_CLEAR(list);
-    return list;
-}
+#define LIST_OF(found, n, make) list_of(found, n, sizeof(*(found)), make)
 
 PyObject *arena_sizes(PyObject *object, PyObject *unused)
 {
@@ -147,7 +135,7 @@ PyObject *arena_sizes(PyObject *object, PyObject *unused)
         return NULL;
     code = tr_stats_classes(shared->arena, found, TR_MAX_CLASSES, &n);
     return code ? raise_code(((ArenaObject *)object)->state, code, "stats")
-                : size_list(found, n);
+                : LIST_OF(found, n, size);
 }
 
 PyObject *arena_participants(PyObject *object, PyObject *unused)
@@ -166,7 +154,7 @@ PyObject *arena_participants(PyObject *object, PyObject *unused)
         return PyErr_NoMemory();
     code = tr_stats_participants(shared->arena, found, TR_MAX_PARTICIPANTS, &n);
     list = code ? raise_code(((ArenaObject *)object)->state, code, "stats")
-                : participant_list(found, n);
+                : LIST_OF(found, n, participant);
     PyMem_Free(found);
     return list;
 }
@@ -187,7 +175,7 @@ PyObject *arena_channels(PyObject *object, PyObject *unused)
         return PyErr_NoMemory();
     code = tr_stats_channels(shared->arena, found, TR_MAX_CHANNELS, &n);
     list = code ? raise_code(((ArenaObject *)object)->state, code, "stats")
-                : channel_list(found, n);
+                : LIST_OF(found, n, channel);
     PyMem_Free(found);
     return list;
 }
@@ -241,9 +229,9 @@ PyObject *core_look(PyObject *module, PyObject *args)
         raise_code(PyModule_GetState(module), code, "look");
     else
         result = Py_BuildValue("(NNNN)", totals(&found->stats),
-                               participant_list(found->person, found->people),
-                               channel_list(found->channel, found->channels),
-                               size_list(found->size, found->sizes));
+                               LIST_OF(found->person, found->people, participant),
+                               LIST_OF(found->channel, found->channels, channel),
+                               LIST_OF(found->size, found->sizes, size));
     PyMem_Free(found);
     return result;
 }

@@ -164,6 +164,33 @@ static int write_long_bytes(Writer *to, PyObject *bytes)
     return add_source(to, bytes, TREE_LONG_BYTES);
 }
 
+/* The index of its type, and its bytes. */
+static int put_scalar(Writer *to, unsigned char type, PyObject *scalar)
+{
+    Source source;
+    int code;
+
+    if (source_bytes(scalar, &source) < 0)
+        return -1;
+    code = put_number(to, TREE_SCALAR, (uint64_t)source.shape[0]);
+    if (!code)
+        code = put(to, &type, 1);
+    if (!code)
+        code = put(to, source.data, (size_t)source.shape[0]);
+    source_close(&source);
+    return code;
+}
+
+static int write_scalar(Writer *to, PyObject *scalar)
+{
+    PyObject *type = PyDict_GetItemWithError(to->state->scalars,
+                                             (PyObject *)Py_TYPE(scalar));
+
+    if (!type)
+        return PyErr_Occurred() ? -1 : NO_WORD;
+    return put_scalar(to, (unsigned char)PyLong_AsLong(type), scalar);
+}
+
 /* NO_WORD: not a list of floats only. */
 static int write_floats(Writer *to, PyObject *list, Py_ssize_t n)
 {
@@ -413,7 +440,7 @@ static int write_node(Writer *to, PyObject *object)
         return write_object(to, object, write_dict);
     if ((PyObject *)type == to->state->ndarray)
         return write_object(to, object, write_array);
-    return NO_WORD;
+    return write_object(to, object, write_scalar);
 }
 
 static int write_tree(Writer *to, PyObject *object)

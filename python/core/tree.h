@@ -18,6 +18,7 @@ enum {
     TREE_ROWS = 'r',       /* the next part: a list of its rows */
     TREE_SAME_ROWS = 'R',  /* the same; each row gets a number */
     TREE_FLOATS = 'D',     /* n, n times 8 bytes: a list of floats */
+    TREE_SCALAR = 'g',     /* n, an index of a type, n bytes: a scalar of NumPy */
     TREE_LIST = 'l',       /* n, n nodes */
     TREE_TUPLE = 'u',      /* n, n nodes */
     TREE_DICT = 'm',       /* n, n times key and value */

@@ -147,6 +147,24 @@ static PyObject *read_same_rows(Reader *from, bool numbered)
     return rows;
 }
 
+static PyObject *read_scalar(Reader *from)
+{
+    unsigned char type;
+    PyObject *make, *bytes, *scalar;
+    Py_ssize_t n;
+
+    if (take_count(from, 1, &n) < 0 || take(from, &type, 1) < 0)
+        return NULL;
+    if (n > from->end - from->at || type >= PyTuple_Size(from->state->makers))
+        return broken("a scalar of no type");
+    make = PyTuple_GetItem(from->state->makers, type);
+    bytes = PyBytes_FromStringAndSize(from->at, n);
+    scalar = bytes ? PyObject_CallFunctionObjArgs(make, bytes, NULL) : NULL;
+    from->at += n;
+    Py_XDECREF(bytes);
+    return scalar;
+}
+
 static PyObject *read_list(Reader *from, bool numbered)
 {
     PyObject *list;
@@ -312,6 +330,8 @@ static PyObject *read_letter(Reader *from, char letter)
         return read_same_rows(from, false);
     case TREE_FLOATS:
         return read_floats(from);
+    case TREE_SCALAR:
+        return read_scalar(from);
     case TREE_LIST:
         return read_list(from, false);
     case TREE_TUPLE:

@@ -12,7 +12,7 @@ queue.send(np.ones((64, 784)))   # one copy in
 
 from numpy import ndarray as _ndarray
 
-from tensoring import _core, _errors, serializers
+from tensoring import _core, _dtypes, _errors, serializers
 from tensoring import _pickle as _pickle
 from tensoring._arena import Arena, ArenaQueue, Loan, Stats
 from tensoring._channels import (
@@ -28,7 +28,6 @@ from tensoring._channels import (
 )
 from tensoring._compress import compressed
 from tensoring._core import Message, View
-from tensoring._dtypes import dtype_for as _dtype_for
 from tensoring._errors import (
     Closed,
     ContentTypeError,
@@ -68,7 +67,13 @@ from tensoring._workers import Plan, prefork, thread_enter
 from tensoring.serializers import As, Serializer, Unsupported, register
 
 _core._setup(
-    _ndarray, serializers.encode, serializers.decode, _dtype_for, _errors.make_error
+    _ndarray,
+    serializers.encode,
+    serializers.decode,
+    _dtypes.dtype_for,
+    _errors.make_error,
+    _dtypes.SCALARS,
+    _dtypes.MAKERS,
 )
 
 __version__ = _core.VERSION

@@ -6,6 +6,7 @@ What DLPack cannot say travels as a NumPy `descr` string beside the triple."""
 from __future__ import annotations
 
 import ast
+import functools
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -27,6 +28,11 @@ _PLAIN_BITS = {
     COMPLEX: (64, 128),
     BOOL: (8,),
 }
+# Scalars of these types travel as their bytes. They are made again as pickle makes them.
+_SCALARS = [np.dtype(letter) for letter in "?bhilBHILefdFD"]
+SCALARS = {dtype.type: i for i, dtype in enumerate(_SCALARS)}
+_SCALAR: Any = np.int8().__reduce__()[0]  # (dtype, bytes)
+MAKERS = tuple(functools.partial(_SCALAR, one) for one in _SCALARS)
 # Names of ml_dtypes with the codes and bits of DLPack 1.1.
 _ML_DTYPES = {
     "bfloat16": (BFLOAT, 16),

@@ -122,6 +122,7 @@ class Feeder:
                 self.wait_to_send()
                 continue
             if self.pending:
+                # No event: to be woken for each free slot is what this avoids, see above.
                 time.sleep(pause)
 
     def send_some(self) -> int:

@@ -39,7 +39,7 @@ def _reduce_array(array: Array) -> Any:
 
 def _reducers() -> dict[type, Any]:
     """How the pickler takes objects apart: multiprocessing's ways (sockets, connections),
-    copyreg's, and ours. Whoever adds one is heard at the next pickle."""
+    copyreg's, and ours. One that is added later counts from the next pickle on."""
     table: dict[type, Any] = {
         **copyreg.dispatch_table,
         **ForkingPickler._extra_reducers,  # type: ignore[attr-defined]

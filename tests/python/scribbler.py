@@ -67,6 +67,13 @@ def scribble(fd: int, total: int, end: float, seed: int) -> None:
                 select.select([], [], [], dice.random() * 0.002)
 
 
+def check_time(name: str, limit: float, begun: float) -> None:
+    """RuntimeError if a call took much longer than it may."""
+    took = time.monotonic() - begun
+    if took > limit + LATE:
+        raise RuntimeError(f"{name} took {took:.1f} s of {limit} s")
+
+
 class Victim:
     """Uses everything, and counts what came of it."""
 
@@ -109,9 +116,7 @@ class Victim:
             self.done[name] += 1
         except (tr.Error, KeyError, MemoryError) as error:
             self.failed[f"{name}: {type(error).__name__}"] += 1
-        took = time.monotonic() - begun
-        if took > limit + LATE:
-            raise RuntimeError(f"{name} took {took:.1f} s of {limit} s")
+        check_time(name, limit, begun)
 
     def live(self, end: float) -> None:
         while time.monotonic() < end:
@@ -137,9 +142,7 @@ class LoopVictim(Victim):
             self.done[name] += 1
         except (tr.Error, MemoryError, TimeoutError) as error:
             self.failed[f"{name}: {type(error).__name__}"] += 1
-        took = time.monotonic() - begun
-        if took > limit + LATE:
-            raise RuntimeError(f"{name} took {took:.1f} s of {limit} s")
+        check_time(name, limit, begun)
 
     async def again(self, end: float, *what: Any) -> None:
         while time.monotonic() < end:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who keeps what came from a stand-in stops nobody, gets it once, and is named."""
+"""A process that keeps what came from a stand-in stops none, gets it once, is named."""
 
 from __future__ import annotations
 

@@ -563,7 +563,7 @@ PICKLE = 8
 
 
 def test_a_flag_in_shared_memory_is_no_consent() -> None:
-    """Whoever can write to the arena sets the flag; a reader that did not ask is safe."""
+    """Any process with write access can set it; a reader that did not ask is safe."""
     with tr.Arena.create(f"{NAME}-flag", [(4096, 8)]) as arena:
         try:
             with open(f"/dev/shm/tensoring.{NAME}-flag", "r+b") as file:

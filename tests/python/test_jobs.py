@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import random
 from collections.abc import Iterator
 from multiprocessing.pool import MaybeEncodingError
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 import tensoring as tr
-from tensoring import _objects
+from alike import assert_alike
+from tensoring import _objects, serializers
 
 
 class Point:
@@ -281,3 +283,50 @@ def test_more_dimensions_than_a_tensor_has(trusting: tr.Arena) -> None:
         assert [one.shape for one in got] == [one.shape for one in obj]
     assert there_and_back(queue, np.ones((2,) * 18, "i1")).sum() == 1 << 18
     assert len(there_and_back(queue, [np.zeros((1,) * 16)] * 5)) == 5
+
+
+NUMBERS = [
+    *(np.dtype(letter).type(n) for letter in "bhilBHILefdFD" for n in (0, 1, 77)),
+    *(np.float64(text) for text in ("nan", "-0.0", "inf", "5e-324")),
+    np.bool_(True),
+    np.bool_(False),
+    np.int64(-(2**63)),
+    np.uint64(2**64 - 1),
+    np.complex128(complex(-0.0, float("nan"))),
+    np.frombuffer(b"\x01\x00\xa0\x7f", np.float32)[0],  # a NaN that says more
+]
+
+
+def carried_forms(objects: list[Any]) -> tuple[list[Any], set[int]]:
+    """What arrives of them, and the contents of the messages."""
+    got, contents = [], set()
+    with tr.Arena([(4096, 8)], allow_pickle=True) as arena:
+        queue = arena.queue("scalars")
+        for obj in objects:
+            _objects.send(queue, obj)
+            message = queue.receive_message(0)
+            contents.add(message.content[0])
+            got.append(_objects.open(message))
+    return got, contents
+
+
+def test_scalars_go_as_pickle_would_make_them_without_one() -> None:
+    got, contents = carried_forms(NUMBERS)
+    assert_alike(got, pickle.loads(pickle.dumps(NUMBERS)))
+    assert [one.tobytes() for one in got] == [one.tobytes() for one in NUMBERS]
+    assert contents == {serializers.OTHER}
+
+
+def test_scalars_inside_of_others_stay_one() -> None:
+    one = np.float64(2.5)
+    nested = {"x": [one, one, np.int8(3)], one: (one, 1.5), "y": [2.5, one]}
+    got, _ = carried_forms([nested])
+    assert_alike(got[0], pickle.loads(pickle.dumps(nested)))
+
+
+def test_scalars_of_other_types_go_by_pickle() -> None:
+    others = [np.longdouble(1) / 3, np.datetime64("2020-01-01"), np.str_("x")]
+    others += [np.void(b"abc"), np.longlong(3), np.clongdouble(1j)]
+    got, contents = carried_forms(others)
+    assert_alike(got, pickle.loads(pickle.dumps(others)))
+    assert contents == {serializers.NUMBERS["application/x-pickle"]}
