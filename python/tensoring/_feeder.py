@@ -144,9 +144,12 @@ class Feeder:
             if not self.pending:
                 return
             patience = _stuck.Patience(self.queue, "what was put")
+            empty = len(self.queue) == 0
             while not self.send_first(patience.step()):
-                if len(self.queue) == 0:
+                # Twice: a full queue may be emptied just after the step.
+                if empty and len(self.queue) == 0:
                     patience.waited()
+                empty = len(self.queue) == 0
 
     def send_first(self, timeout: float | None) -> bool:
         """Whether there was room for it."""

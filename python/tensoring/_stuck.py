@@ -97,18 +97,19 @@ class Patience:
             tell(self.queue, self.what, time.monotonic() - self.since, depth)
 
 
-def send(queue: ArenaQueue, obj: Any, what: str, backlog: bool = False) -> None:
-    """Send without a timeout. A queue that is as full as it may be is not worth a word;
-    nor, where a `backlog` is no wonder, one that nobody receives from."""
+def send(queue: ArenaQueue, obj: Any, what: str) -> None:
+    """Send without a timeout. There is no word of a queue as full as it may be."""
     patience = None
     while True:
+        full = len(queue) >= queue.capacity
         try:
             step = patience.step() if patience else min(_CYCLES, PATIENCE)
             _objects.send(queue, obj, step)
             return
         except Full:
             patience = patience or Patience(queue, what, min(_CYCLES, PATIENCE))
-            if len(queue) < (1 if backlog else queue.capacity):
+            # Twice: one may be received just after the step that found no room.
+            if not full and len(queue) < queue.capacity:
                 patience.waited()
 
 

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ import numpy as np
 import pytest
 
 import tensoring as tr
-from tensoring import _memory, _stuck
+from tensoring import _memory, _objects, _stuck
 
 SLOTS = [(4096, 8), (1 << 20, 4)]
 METHODS = ["fork", "spawn", "forkserver"]
@@ -198,19 +197,23 @@ def test_get_says_who_holds_what_a_sender_waits_for() -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_full_queue_is_not_worth_a_word() -> None:
+def test_full_queue_is_not_worth_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     queue = tr.Queue(1, slots=SLOTS)
     queue.put(0)
-    timeouts = queue._queue.arena.stats()["totals"]["timeouts"]
+    send, steps = _objects.send, []
 
-    def make_room() -> None:
-        until(lambda: queue._queue.arena.stats()["totals"]["timeouts"] > timeouts + 3)
-        queue.get()
+    def make_room_when_a_step_is_over(*args: Any) -> None:
+        try:
+            send(*args)
+        except tr.Full:
+            steps.append(args)
+            if len(steps) == 4:
+                queue.get()
+            raise
 
-    thread = threading.Thread(target=make_room)
-    thread.start()
+    monkeypatch.setattr(_objects, "send", make_room_when_a_step_is_over)
     assert said_by(lambda: queue.put(1), lambda: None) == []
-    thread.join()
+    assert len(steps) == 4
     queue.close()
 
 
