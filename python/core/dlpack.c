@@ -6,7 +6,12 @@
 #include "dlpack.h"
 #include "core.h"
 
-/* One allocation for either form; the DLTensor points at the arrays behind it. */
+#include <stdlib.h>
+
+enum { DATA_ALIGN = 64 };
+
+/* One allocation for either form; the DLTensor points at the arrays behind it, and at a copy
+ * of the data if one was asked for: the manager is NULL then. */
 typedef struct Export {
     union {
         DLManagedTensor plain;
@@ -16,16 +21,36 @@ typedef struct Export {
     int64_t strides[TR_MAX_NDIM];
 } Export;
 
+static size_t bytes_before_copy(void)
+{
+    return (sizeof(Export) + DATA_ALIGN - 1) / DATA_ALIGN * DATA_ALIGN;
+}
+
+/* With room for @p nbytes of data behind it. Freed without the GIL, so not Python's. */
+static Export *export_new(uint64_t nbytes)
+{
+    size_t size = bytes_before_copy();
+    uint64_t whole = (nbytes + DATA_ALIGN - 1) / DATA_ALIGN * DATA_ALIGN;
+
+    return whole < nbytes || whole > SIZE_MAX - size
+               ? NULL
+               : aligned_alloc(DATA_ALIGN, size + (size_t)whole);
+}
+
 static void let_go(PyObject *view, void *export)
 {
     PyGILState_STATE gil;
 
+    if (!view) {
+        free(export);
+        return;
+    }
     if (!Py_IsInitialized())
         return; /* the consumer outlived Python: leak, never crash */
     gil = PyGILState_Ensure();
     Py_DECREF(view);
-    PyMem_Free(export);
     PyGILState_Release(gil);
+    free(export);
 }
 
 static void delete_plain(DLManagedTensor *managed)
@@ -66,35 +91,51 @@ static void describe(DLTensor *to, const tr_tensor *tensor, Export *export)
                      .byte_offset = 0};
 }
 
-static PyObject *make_capsule(ViewObject *view, const tr_tensor *tensor, bool versioned)
+static void fill_versioned(DLManagedTensorVersioned *managed, const tr_tensor *tensor,
+                           PyObject *view)
 {
-    Export *export = PyMem_Malloc(sizeof(*export));
+    bool read_only = view && tensor->flags & TR_TENSOR_READ_ONLY;
+
+    managed->version = (DLVersion){DLPACK_MAJOR, DLPACK_MINOR};
+    managed->manager = view;
+    managed->deleter = delete_versioned;
+    managed->flags = (read_only ? DLPACK_READ_ONLY : 0) | (view ? 0 : DLPACK_IS_COPIED);
+}
+
+static void copy_data(DLTensor *to, const tr_tensor *tensor, Export *export)
+{
+    to->data = (char *)export + bytes_before_copy();
+    if (tensor->nbytes)
+        memcpy(to->data, tensor->data, tensor->nbytes);
+}
+
+/* Of the memory of @p view, or of a copy if it is NULL. */
+static PyObject *make_capsule(PyObject *view, const tr_tensor *tensor, bool versioned)
+{
+    Export *export = export_new(view ? 0 : tensor->nbytes);
+    DLTensor *to;
     PyObject *capsule;
 
     if (!export)
         return PyErr_NoMemory();
     if (versioned) {
-        DLManagedTensorVersioned *managed = &export->managed.versioned;
-
-        managed->version = (DLVersion){DLPACK_MAJOR, DLPACK_MINOR};
-        managed->manager = view;
-        managed->deleter = delete_versioned;
-        managed->flags = tensor->flags & TR_TENSOR_READ_ONLY ? DLPACK_READ_ONLY : 0;
-        describe(&managed->tensor, tensor, export);
-        capsule = PyCapsule_New(managed, DLPACK_VERSIONED, capsule_delete);
+        fill_versioned(&export->managed.versioned, tensor, view);
+        to = &export->managed.versioned.tensor;
     } else {
-        DLManagedTensor *managed = &export->managed.plain;
-
-        managed->manager = view;
-        managed->deleter = delete_plain;
-        describe(&managed->tensor, tensor, export);
-        capsule = PyCapsule_New(managed, DLPACK_PLAIN, capsule_delete);
+        export->managed.plain.manager = view;
+        export->managed.plain.deleter = delete_plain;
+        to = &export->managed.plain.tensor;
     }
+    describe(to, tensor, export);
+    if (!view)
+        copy_data(to, tensor, export);
+    capsule = PyCapsule_New(&export->managed, versioned ? DLPACK_VERSIONED : DLPACK_PLAIN,
+                            capsule_delete);
     if (!capsule) {
-        PyMem_Free(export);
+        free(export);
         return NULL;
     }
-    Py_INCREF((PyObject *)view);
+    Py_XINCREF(view);
     return capsule;
 }
 
@@ -114,32 +155,58 @@ static int version_asked(PyObject *max_version)
     return major >= DLPACK_MAJOR;
 }
 
-static int check_request(const tr_tensor *tensor, PyObject *device, PyObject *copy)
+static int check_device(PyObject *device)
 {
     int type, id;
 
-    if (copy == Py_True) {
-        PyErr_SetString(PyExc_BufferError,
-                        "a view shares memory; copy the array instead");
+    if (!device || device == Py_None)
+        return 0;
+    if (!PyTuple_Check(device)) {
+        PyErr_SetString(PyExc_TypeError, "dl_device is (type, id)");
         return -1;
     }
-    if (device && device != Py_None) {
-        if (!PyTuple_Check(device)) {
-            PyErr_SetString(PyExc_TypeError, "dl_device is (type, id)");
-            return -1;
-        }
-        if (!PyArg_ParseTuple(device, "ii", &type, &id))
-            return -1;
-        if (type != DLPACK_CPU) {
-            PyErr_SetString(PyExc_BufferError, "a slot is host memory");
-            return -1;
-        }
-    }
-    if (*tensor->descr || tensor->dtype.code == TR_OPAQUE) {
-        PyErr_Format(PyExc_BufferError, "DLPack has no type for %s", tensor->descr);
+    if (!PyArg_ParseTuple(device, "ii", &type, &id))
+        return -1;
+    if (type != DLPACK_CPU) {
+        PyErr_Format(PyExc_BufferError,
+                     "a slot is host memory, device type %d; the device asked for is of "
+                     "type %d",
+                     DLPACK_CPU, type);
         return -1;
     }
     return 0;
+}
+
+/* -1 with an exception, or whether a copy is asked for. */
+static int copy_asked(PyObject *copy)
+{
+    if (copy && PyUnicode_Check(copy)) {
+        PyErr_SetString(PyExc_ValueError, "copy is True, False or None, not a string");
+        return -1;
+    }
+    return !copy || copy == Py_None ? 0 : PyObject_IsTrue(copy);
+}
+
+static int check_request(PyObject *stream, PyObject *device)
+{
+    if (stream && stream != Py_None) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "host memory has no streams: stream can only be None");
+        return -1;
+    }
+    return check_device(device);
+}
+
+/* The tensor while its message is in hand, if DLPack has a word for it. */
+static const tr_tensor *tensor_for_dlpack(PyObject *self)
+{
+    const tr_tensor *tensor = view_tensor(self);
+
+    if (tensor && (*tensor->descr || tensor->dtype.code == TR_OPAQUE)) {
+        PyErr_Format(PyExc_BufferError, "DLPack has no type for %s", tensor->descr);
+        return NULL;
+    }
+    return tensor;
 }
 
 PyObject *view_dlpack(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -147,21 +214,23 @@ PyObject *view_dlpack(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
 {
     static const char *const names[] = {"stream", "max_version", "dl_device", "copy",
                                         NULL};
-    const tr_tensor *tensor = view_tensor(self);
     PyObject *values[4] = {NULL};
-    int versioned;
+    const tr_tensor *tensor;
+    int versioned, copy;
 
     if (nargs) {
         PyErr_SetString(PyExc_TypeError, "__dlpack__ takes keyword arguments only");
         return NULL;
     }
-    if (!tensor || parse("__dlpack__", args, nargs, kwnames, names, 0, values) < 0 ||
-        check_request(tensor, values[2], values[3]) < 0)
+    if (parse("__dlpack__", args, nargs, kwnames, names, 0, values) < 0 ||
+        check_request(values[0], values[2]) < 0)
         return NULL;
     versioned = version_asked(values[1]);
-    if (versioned < 0)
+    copy = versioned < 0 ? -1 : copy_asked(values[3]);
+    if (copy < 0)
         return NULL;
-    return make_capsule((ViewObject *)self, tensor, versioned);
+    tensor = tensor_for_dlpack(self); /* last: what is asked for may run anything */
+    return tensor ? make_capsule(copy ? NULL : self, tensor, versioned) : NULL;
 }
 
 PyObject *view_dlpack_device(PyObject *self, PyObject *unused)

@@ -13,6 +13,7 @@
 #define DLPACK_PLAIN     "dltensor"
 #define DLPACK_VERSIONED "dltensor_versioned"
 #define DLPACK_READ_ONLY UINT64_C(1)
+#define DLPACK_IS_COPIED UINT64_C(2)
 #define DLPACK_CPU       1
 #define DLPACK_CUDA_HOST 3
 

@@ -128,7 +128,8 @@ def dlpack(arena: tr.Arena) -> None:
     array = queue.receive(0)
     other = np.from_dlpack(array.base)
     unused = [array.base.__dlpack__(), array.base.__dlpack__(max_version=(1, 0))]
-    refused(BufferError, array.base.__dlpack__, copy=True)
+    refused(RuntimeError, array.base.__dlpack__, stream=1)
+    unused += [array.base.__dlpack__(copy=True), np.from_dlpack(array.base, copy=True)]
     refused(BufferError, array.base.__dlpack__, dl_device=(2, 0))
     assert array.base.__dlpack_device__() == (1, 0)
     del array, unused
