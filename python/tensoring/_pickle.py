@@ -68,7 +68,7 @@ def _dump(obj: Any) -> list[Any]:
     pickler = pickle.Pickler(stream, 5, buffer_callback=buffers.keep)
     pickler.dispatch_table = _reducers()
     pickler.dump(obj)
-    return [stream.getbuffer(), *buffers]
+    return [stream.getvalue(), *buffers]
 
 
 def _cloud_dump(obj: Any) -> list[Any]:
@@ -79,7 +79,7 @@ def _cloud_dump(obj: Any) -> list[Any]:
     pickler = cloudpickle.Pickler(stream, 5, buffer_callback=buffers.keep)
     pickler.dispatch_table = ChainMap(_reducers(), cloudpickle.Pickler.dispatch_table)
     pickler.dump(obj)
-    return [stream.getbuffer(), *buffers]
+    return [stream.getvalue(), *buffers]
 
 
 def dump_any(obj: Any) -> list[Any]:

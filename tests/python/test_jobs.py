@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import multiprocessing
 import pickle
 import random
+import sys
 from collections.abc import Iterator
 from multiprocessing.pool import MaybeEncodingError
 from typing import Any
@@ -246,6 +249,20 @@ def test_functions_with_a_state_begin_anew(pool: tr.Pool) -> None:
     counts = pool.map(Counter().count, range(6), chunksize=1)
     assert counts == [1] * 6
     assert pool.map(Counter().count, range(6), chunksize=3) == [1, 2, 3] * 2
+
+
+@pytest.mark.parametrize("kind", [tr.Pool, tr.Executor])
+def test_functions_and_errors_go_without_cloudpickle(
+    kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cloudpickle", None)  # as if it were not installed
+    forked = multiprocessing.get_context("fork")
+    named = {"context": forked} if kind is tr.Pool else {"mp_context": forked}
+    with kind(1, **named) as one:
+        assert list(one.map(functools.partial(pow, 2), range(3))) == [1, 2, 4]
+        assert list(one.map(Point(3).__eq__, [Point(3)])) == [True]
+        with pytest.raises(ZeroDivisionError):
+            list(one.map(functools.partial(divmod, 1), [0]))
 
 
 def test_one_object_in_the_worker_too(pool: tr.Pool) -> None:
