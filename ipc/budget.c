@@ -7,16 +7,19 @@
 
 struct budget_use budget_use(const struct view *view)
 {
-    struct budget_use use = {0, 0};
+    struct budget_use use = {0, 0, 0};
 
     for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
         uint64_t bytes = pages_of(view, slot);
+        enum slot_state state;
 
-        use.reserved += bytes;
+        if (!bytes)
+            continue;
         /* E3: after the announcement of one that will wait. */
-        if (bytes &&
-            SLOT_STATE(shm_load(&view_record(view, slot)->owner, E3)) == SLOT_FREE)
-            use.warm += bytes;
+        state = SLOT_STATE(shm_load(&view_record(view, slot)->owner, E3));
+        use.reserved += bytes;
+        use.warm += state == SLOT_FREE ? bytes : 0;
+        use.received += state == SLOT_RECEIVED ? bytes : 0;
     }
     return use;
 }

@@ -16,6 +16,7 @@
 /* What the slots have by their records. */
 struct budget_use {
     uint64_t reserved, warm; /* all; of them the free ones */
+    uint64_t received;       /* and those in the hands of receivers */
 };
 
 struct budget_use budget_use(const struct view *view);

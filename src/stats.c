@@ -251,6 +251,7 @@ void stats_info(const struct view *view, tr_arena_info *info)
         info->slots_bytes = use.reserved;
         info->warm_bytes = use.warm;
         info->memory_bytes = geo->memory_bytes;
+        info->received_bytes = use.received;
     }
     info->copy_routine = shm_get(&view_live(view)->copy_routine);
 }

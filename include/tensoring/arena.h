@@ -108,17 +108,18 @@ typedef struct tr_arena_info {
     uint32_t class_count;
     uint32_t max_participants;
     uint32_t max_channels;
-    uint32_t layout;       /**< version of the shared layout */
-    uint32_t self;         /**< index of this process among the participants */
-    uint32_t copy_routine; /**< for large copies: 0 memcpy, 1 rep movsb */
-    const void *base;      /**< the arena here, for programs that register its memory */
-    int fd;                /**< its descriptor; stays the arena's */
-    int huge_error;        /**< 0 or the TR_E... with which large pages were refused */
-    uint64_t slots_bytes;  /**< TR_ARENA_ELASTIC: what slots have now */
-    uint64_t warm_bytes;   /**< and of that, what free ones keep */
-    uint64_t memory_bytes; /**< the limit; 0: none */
+    uint32_t layout;         /**< version of the shared layout */
+    uint32_t self;           /**< index of this process among the participants */
+    uint32_t copy_routine;   /**< for large copies: 0 memcpy, 1 rep movsb */
+    const void *base;        /**< the arena here, for programs that register its memory */
+    int fd;                  /**< its descriptor; stays the arena's */
+    int huge_error;          /**< 0 or the TR_E... with which large pages were refused */
+    uint64_t slots_bytes;    /**< TR_ARENA_ELASTIC: what slots have now */
+    uint64_t warm_bytes;     /**< and of that, what free ones keep */
+    uint64_t memory_bytes;   /**< the limit; 0: none */
+    uint64_t received_bytes; /**< of slots_bytes, what receivers have in hand */
 } tr_arena_info;
-TR_ASSERT_SIZE(tr_arena_info, 104);
+TR_ASSERT_SIZE(tr_arena_info, 112);
 
 /** What a reap found and did. */
 typedef struct tr_reap_report {

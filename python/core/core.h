@@ -65,6 +65,7 @@ typedef struct Slot {
     size_t views;
     bool copy;          /* nothing may look into it */
     unsigned char kept; /* 1 + the class that it counts in, see keep.c */
+    uint64_t bytes;     /* that it counts with there */
 } Slot;
 
 typedef struct ArenaObject {
@@ -156,6 +157,8 @@ Slot *slot_to_send(State *state, PyObject *message, Shared *shared, bool even_if
 void keeping_received(Slot *slot);
 void keeping_let_go(const Slot *slot);
 void keeping_end(Shared *shared);
+uint64_t keeping_doubtful(const Shared *shared);
+PyObject *queue_doubtful(PyObject *queue, PyObject *unused);
 PyObject *queue_keeps(PyObject *queue, PyObject *unused);
 PyObject *queue_copy_if_kept(PyObject *queue, PyObject *unused);
 
@@ -254,6 +257,7 @@ int encode_tree(State *state, Shared *shared, PyObject *object, int64_t timeout_
 PyObject *decode_tree(State *state, Slot *slot, bool copy);
 /* A tree that is sent later, or None: a snapshot, but for its arrays, which are kept. */
 PyObject *tree_of(State *state, PyObject *object);
+uint64_t tree_bytes(PyObject *tree);
 int loan_tree(Shared *shared, PyObject *tree, int64_t timeout_ns, tr_message **out);
 
 /* carry.c */

@@ -148,11 +148,33 @@ static PyObject *queue_send_carried(PyObject *object, PyObject *const *args,
     return send_encoded(self, &call, code, timeout_ns, since_ns);
 }
 
+/* 0, or RAISED if the tree can never be sent. */
+static int check_size(ChannelObject *self, PyObject *tree)
+{
+    tr_message *message;
+    int code;
+
+    if (!channel_is_open(self))
+        return RAISED;
+    if (tree_bytes(tree) < keeping_doubtful(self->shared))
+        return 0;
+    code = encode_kept(self->shared, tree, 0, &message);
+    if (!code)
+        tr_release(message);
+    if (code == TR_EMSGSIZE)
+        raise_code(self->state, code, "send");
+    return code == TR_EMSGSIZE || code == RAISED ? RAISED : 0;
+}
+
+/* _keep(object) -> a tree for _send_kept(), or None if it has no word for the object. */
 static PyObject *queue_keep(PyObject *object, PyObject *value)
 {
     ChannelObject *self = (ChannelObject *)object;
+    PyObject *tree = tree_of(self->state, value);
 
-    return tree_of(self->state, value);
+    if (tree && tree != Py_None && check_size(self, tree))
+        Py_CLEAR(tree);
+    return tree;
 }
 
 /* _send_kept(tree, timeout) -> whether there was a slot and room: to raise Full costs more
@@ -271,6 +293,7 @@ static PyMethodDef queue_methods[] = {
      "receive_message($self, timeout=None)\n--\n\nTake the oldest message undecoded."},
     {"_copy_if_kept", queue_copy_if_kept, METH_NOARGS, NULL},
     {"_keeps", queue_keeps, METH_NOARGS, NULL},
+    {"_doubtful", queue_doubtful, METH_NOARGS, NULL},
     {"_take", queue_take, METH_O, NULL},
     {"_take_message", queue_take_message, METH_O, NULL},
     {"_begin", queue_begin, METH_VARARGS, NULL},

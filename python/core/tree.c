@@ -521,6 +521,20 @@ PyObject *tree_of(State *state, PyObject *object)
     return code < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+uint64_t tree_bytes(PyObject *capsule)
+{
+    const Writer *from = PyCapsule_GetPointer(capsule, TREE);
+    uint64_t bytes = 0, one;
+
+    for (size_t i = 0; from && i < from->count; i++) {
+        const Source *source = &from->sources[i];
+
+        if (!tr_tensor_nbytes(source->spec.dtype, source->spec.ndim, source->shape, &one))
+            bytes += one;
+    }
+    return bytes;
+}
+
 int loan_tree(Shared *shared, PyObject *capsule, int64_t timeout_ns, tr_message **out)
 {
     const Writer *from = PyCapsule_GetPointer(capsule, TREE);

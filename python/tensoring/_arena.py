@@ -513,6 +513,7 @@ class ArenaQueue(_core.Queue, _aio.Receiver):
     _arena: Arena
     _options: tuple[int, str, int, bool]
     _told = False  # that something waits, see _stuck.py
+    _half = False  # of a limit that is shared by two arenas, see _memory.py
 
     @property
     def arena(self) -> Arena:

@@ -206,7 +206,15 @@ def _chained(results: Iterator[list[Any]]) -> Iterator[Any]:
 
 
 class Executor(_Executor):
-    """Runs calls in worker processes. Calls that were not sent yet can be cancelled."""
+    """Runs calls in worker processes. Calls that were not sent yet can be cancelled.
+
+    slots: [(bytes, count), ...], how many calls, and as many results, of which size are
+    on their way at most.
+    memory: a limit in bytes of the shared memory that they take; calls have one half of
+    it, results the other. What does not fit waits in its process; what is larger than
+    that half by itself is TooLarge. None: no limit but the machine's.
+    threads: how many threads libraries may use in a worker; "auto" divides the machine
+    and binds each worker to its part; None changes nothing."""
 
     def __init__(
         self,
@@ -217,6 +225,7 @@ class Executor(_Executor):
         *,
         max_tasks_per_child: int | None = None,
         slots: Iterable[tuple[int, int]] = SLOTS,
+        memory: int | None = None,
         threads: int | str | None = "auto",
     ) -> None:
         count = len(os.sched_getaffinity(0)) if max_workers is None else max_workers
@@ -238,6 +247,7 @@ class Executor(_Executor):
             max_tasks_per_child,
             context,
             slots,
+            memory,
             threads,
             True,
             _RemoteTraceback,

@@ -8,10 +8,12 @@ caller sends some of it, too: its next put() is where the interpreter's lock is.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Callable
 from multiprocessing import util
 from typing import Any
 
@@ -19,7 +21,8 @@ import numpy as np
 
 from tensoring import _objects, _stuck
 from tensoring._arena import ArenaQueue
-from tensoring._errors import Closed, Full
+from tensoring._core import Message
+from tensoring._errors import Closed, Full, OutOfMemory
 from tensoring._pickle import dump_any
 
 _LEAST, _MOST = 0.002, 0.016  # seconds between two looks
@@ -42,6 +45,7 @@ class Feeder:
 
     def __init__(self, queue: ArenaQueue, owner: bool) -> None:
         self.queue = queue
+        self.doubtful = queue._doubtful()  # so many bytes may be too large
         self.owner = owner  # a copy that came by pickle shares the arena with others
         self.condition = threading.Condition()
         self.sending = threading.Lock()  # by the thread that sends the first pending
@@ -52,6 +56,7 @@ class Feeder:
         self.used = False  # put() was called
         self.closed = False
         self.cancelled = False
+        self.shortage = ""  # the machine had no memory for the first pending
         self.finalizer: Any = None
 
     def put(self, obj: Any) -> None:
@@ -68,9 +73,21 @@ class Feeder:
     def keep(self, obj: Any) -> Any:
         """What is sent of it later. Arrays are not copied: they may be large."""
         if type(obj) in _AS_IT_IS and not getattr(obj, "dtype", _PLAIN).hasobject:
+            if (obj.nbytes if type(obj) is np.ndarray else len(obj)) >= self.doubtful:
+                self.check(self.queue.arena._encode, obj)
             return obj
         tree = self.queue._keep(obj)
-        return _objects.freeze(obj) if tree is None else _Tree(tree)
+        if tree is not None:
+            return _Tree(tree)
+        frozen = _objects.freeze(obj)
+        if sum(len(part[0]) for part in frozen.encoded[2]) >= self.doubtful:
+            self.check(self.queue.arena._encode_parts, frozen.encoded)
+        return frozen
+
+    def check(self, encode: Callable[[Any, float], Message], what: Any) -> None:
+        """TooLarge if it can never be sent: that is the caller's error, too."""
+        with contextlib.suppress(Full, OutOfMemory):
+            encode(what, 0).release()
 
     def append(self, kept: Any) -> None:
         self.pending.append(kept)
@@ -148,15 +165,22 @@ class Feeder:
             while not self.send_first(patience.step()):
                 # Twice: a full queue may be emptied just after the step.
                 if empty and len(self.queue) == 0:
-                    patience.waited()
+                    patience.waited(reason=self.shortage)
                 empty = len(self.queue) == 0
+                if self.shortage:
+                    # No event tells that the machine has memory again.
+                    time.sleep(_MOST)
 
     def send_first(self, timeout: float | None) -> bool:
         """Whether there was room for it."""
+        self.shortage = ""
         try:
             sent = self.offer(self.pending[0], timeout)
         except Closed:
             raise
+        except OutOfMemory as error:
+            self.shortage = str(error)
+            sent = False
         except Exception:
             traceback.print_exc()  # as multiprocessing's feeder does
             sent = True

@@ -33,7 +33,7 @@ from tensoring._failures import (
     unpack,
     with_cause,
 )
-from tensoring._memory import standin_arena
+from tensoring._memory import name_share, standin_arena
 from tensoring._worker_main import BROKEN, DIED, DONE, FAILED, LEFT, READY, UNREAD, Setup
 from tensoring._workers import Plan
 
@@ -53,10 +53,11 @@ class Into(Protocol):
     ) -> None: ...
 
 
-def _arena(classes: list[tuple[int, int]], count: int) -> Arena:
+def _arena(classes: list[tuple[int, int]], memory: int | None, count: int) -> Arena:
     return standin_arena(
         None if classes == SLOTS else classes,
         SLOTS,
+        memory=memory,
         arenas=2,
         participants=min(256, 64 + count),
         capacity=_JOBS,
@@ -91,6 +92,7 @@ class Master:
         max_tasks: int | None,
         context: Any,
         slots: Iterable[tuple[int, int]],
+        memory: int | None,
         threads: int | str | None,
         copy: bool,
         remote: type[Exception],
@@ -101,7 +103,8 @@ class Master:
         _check_threads(threads)
         classes = list(slots)
         # Two arenas: jobs that wait must not leave the results without a slot.
-        self.arenas = [_arena(classes, count) for _ in range(2)]
+        self.arenas = [_arena(classes, memory, count) for _ in range(2)]
+        self._memory = memory
         self._jobs = self.arenas[0].queue("jobs", _JOBS, max_deliveries=255)
         self._results = self.arenas[1].queue("results", _JOBS, max_deliveries=255)
         setup = Setup(
@@ -120,6 +123,7 @@ class Master:
         _masters.add(self)
         self._copy = copy
         self._results._copy_if_kept()
+        self._jobs._half = self._results._half = True
         self._remote = remote
         self._executor = executor
         self._numbers = itertools.count(1)
@@ -177,7 +181,7 @@ class Master:
         except Full:
             self._no_room = True
         except BaseException as error:
-            self._take_back(number, error)
+            self._take_back(number, name_share(error, self._memory))
             return
         finally:
             self._sending.release()
@@ -215,7 +219,7 @@ class Master:
             return
         except BaseException as error:
             self._backlog.popleft()
-            self._end_job(number, _UNSENT, [error])
+            self._end_job(number, _UNSENT, [name_share(error, self._memory)])
             return
         self._patience = None
         self._backlog.popleft()
@@ -282,7 +286,7 @@ class Master:
 
     def _error(self, kind: int, values: list[Any]) -> BaseException:
         if kind == FAILED:
-            return unpack(values[0], self._remote)
+            return name_share(unpack(values[0], self._remote), self._memory)
         if kind == UNREAD:
             return self._unread(unpack(values[0], self._remote), "call")
         if kind == DIED:

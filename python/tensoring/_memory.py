@@ -6,10 +6,13 @@ its message needs. So there are few sizes with large windows."""
 
 from __future__ import annotations
 
+import operator
 import resource
 from collections.abc import Iterable
+from typing import SupportsIndex
 
 from tensoring._arena import Arena
+from tensoring._errors import TooLarge
 
 Slots = list[tuple[int, int]]
 
@@ -17,6 +20,8 @@ PARTICIPANTS = 256
 _PART = 8  # windows take at most this part of RLIMIT_AS; they are mapped twice
 _LEAST = 1 << 20
 _BEHIND = 4 << 10  # what else there is of a queue
+_WARM = 16 << 20  # what free slots keep, at most
+_MOST = (1 << 64) - 1
 
 
 def _windows(slots: Slots) -> int:
@@ -53,22 +58,56 @@ def address_space(arenas: int) -> int | None:
     return None if limit == resource.RLIM_INFINITY else limit // _PART // arenas
 
 
+def _part_of(memory: int | None, arenas: int) -> int:
+    """The limit of one of so many arenas, in bytes; 0: none."""
+    if memory is None:
+        return 0
+    least = arenas * resource.getpagesize()
+    if isinstance(memory, bool) or not isinstance(memory, SupportsIndex):
+        raise TypeError(
+            f"memory is {memory!r}; give a limit in bytes as an int, or None for no limit"
+        )
+    number = operator.index(memory)
+    if not least <= number <= _MOST:
+        raise ValueError(
+            f"memory is {memory}; give {least} to {_MOST} bytes, or None for no limit"
+        )
+    return number // arenas
+
+
+def name_share(error: BaseException, memory: int | None) -> BaseException:
+    """Of an arena that has half of a limit: name the limit that its user gave."""
+    if memory is not None and isinstance(error, TooLarge) and error.args:
+        text = f"half of memory={memory}: the calls have one half, the results the other"
+        limit = f"limit is {memory // 2} "
+        error.args = (
+            str(error.args[0]).replace(f"{limit}(memory)", f"{limit}({text})"),
+            *error.args[1:],
+        )
+    return error
+
+
 def standin_arena(
     slots: Iterable[tuple[int, int]] | None,
     default: Slots,
     *,
+    memory: int | None = None,
     arenas: int = 1,
     participants: int = PARTICIPANTS,
     capacity: int,
 ) -> Arena:
     """An arena of a stand-in that has `arenas` of them: any object may go through it.
-    It has room for one queue of `capacity` messages."""
+    It has room for one queue of `capacity` messages. `memory` is the limit in bytes of
+    all of them together."""
+    part = _part_of(memory, arenas)
     limit = address_space(arenas)
     if slots is None:
         slots = default if limit is None else fit(default, limit)
     return Arena(
         slots,
         elastic=True,
+        memory=part,
+        warm=min(part // 4, _WARM) or _WARM,
         allow_pickle=True,
         participants=participants,
         pins=1,

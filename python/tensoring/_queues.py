@@ -32,12 +32,14 @@ def _seconds(timeout: float | None) -> float | None:
     return None if timeout is None else max(0.0, timeout)
 
 
-def queue_arena(slots: Iterable[tuple[int, int]] | None, maxsize: int) -> Arena:
+def queue_arena(
+    slots: Iterable[tuple[int, int]] | None, maxsize: int, memory: int | None
+) -> Arena:
     """The arena of one queue: any object may go through it, as with multiprocessing."""
     (small, count), *large = SLOTS
     # So many objects have to fit in, if they are small.
     default = [(small, max(count, maxsize)), *large]
-    return standin_arena(slots, default, capacity=maxsize or _UNBOUNDED)
+    return standin_arena(slots, default, memory=memory, capacity=maxsize or _UNBOUNDED)
 
 
 class _Base:
@@ -47,10 +49,11 @@ class _Base:
         self,
         maxsize: int,
         slots: Iterable[tuple[int, int]] | None,
+        memory: int | None,
         ctx: Any,
     ) -> None:
         counted = maxsize > _core.MAX_CAPACITY
-        arena = queue_arena(slots, 0 if counted else maxsize)
+        arena = queue_arena(slots, 0 if counted else maxsize, memory)
         # What was got is got, also if its process ends while it looks into the slot.
         capacity = maxsize if maxsize and not counted else _UNBOUNDED
         queue = arena.queue(_NAME, capacity, policy="drop")
@@ -113,12 +116,16 @@ os.register_at_fork(after_in_child=_after_fork)
 
 class SimpleQueue(_Base):
     """Stands in for multiprocessing.SimpleQueue. `ctx` is taken as the original takes it,
-    and not needed."""
+    and not needed; slots and memory are those of Queue."""
 
     def __init__(
-        self, *, ctx: Any = None, slots: Iterable[tuple[int, int]] | None = None
+        self,
+        *,
+        ctx: Any = None,
+        slots: Iterable[tuple[int, int]] | None = None,
+        memory: int | None = None,
     ) -> None:
-        super().__init__(0, slots, ctx)
+        super().__init__(0, slots, memory, ctx)
 
     def _open(self) -> ArenaQueue:
         if self._closed:
@@ -140,8 +147,19 @@ class SimpleQueue(_Base):
 
 
 class Queue(_Base):
-    """Stands in for multiprocessing.Queue. `ctx` is the context of the processes that it
-    is for; only a `maxsize` of more than 65536 needs it, for a semaphore."""
+    """Stands in for multiprocessing.Queue.
+
+    maxsize: how many objects it holds; 0 or less: as many as there is memory for.
+    ctx: the context of the processes that it is for; only a maxsize of more than 65536
+    needs it, for a semaphore.
+    slots: [(bytes, count), ...], how many objects of which size it holds at most; memory
+    is taken for what they need only. None: 1024 of up to 64 KiB (or maxsize), 256 of up
+    to 16 MiB, 32 of up to 1 GiB.
+    memory: a limit in bytes of the shared memory that all objects in it take, whole
+    pages each, those included that receivers look into. put() waits for memory as it
+    waits for room; with a maxsize of 0 what does not fit waits in the process that put
+    it. An object that is larger by itself is TooLarge. None: there is no limit but the
+    machine's (/dev/shm, cgroups); beyond that put() raises OutOfMemory."""
 
     def __init__(
         self,
@@ -149,8 +167,9 @@ class Queue(_Base):
         *,
         ctx: Any = None,
         slots: Iterable[tuple[int, int]] | None = None,
+        memory: int | None = None,
     ) -> None:
-        super().__init__(max(maxsize, 0), slots, ctx)
+        super().__init__(max(maxsize, 0), slots, memory, ctx)
 
     def _open(self) -> ArenaQueue:
         if self._closed:
@@ -251,7 +270,8 @@ class Queue(_Base):
 
 class JoinableQueue(Queue):
     """Stands in for multiprocessing.JoinableQueue. `ctx` is the context of the processes
-    that it is for, if that is not the default one."""
+    that it is for, if that is not the default one; maxsize, slots and memory are those
+    of Queue."""
 
     def __init__(
         self,
@@ -259,8 +279,9 @@ class JoinableQueue(Queue):
         *,
         ctx: Any = None,
         slots: Iterable[tuple[int, int]] | None = None,
+        memory: int | None = None,
     ) -> None:
-        super().__init__(maxsize, ctx=ctx, slots=slots)
+        super().__init__(maxsize, ctx=ctx, slots=slots, memory=memory)
         self._unfinished_tasks = (ctx or multiprocessing).Semaphore(0)
         self._cond = (ctx or multiprocessing).Condition()
 

@@ -40,10 +40,23 @@ def _used_up(size: dict[str, Any]) -> str:
     )
 
 
-def explain(queue: ArenaQueue, what: str, waited: float) -> str:
+def _memory_used(queue: ArenaQueue) -> list[str]:
+    info = queue.arena.info()
+    limit, taken = info["memory_bytes"], info["slots_bytes"]
+    if not limit:
+        return []
+    whose = "memory=; it has half of it" if queue._half else "memory="
+    return [
+        f"of the limit of {limit} bytes ({whose}) {taken} are taken"
+        f" ({info['received_bytes']} received, {info['warm_bytes']} free)"
+    ]
+
+
+def explain(queue: ArenaQueue, what: str, waited: float, reason: str = "") -> str:
     """What is full, which process holds it, and the way out."""
     stats = queue.arena.stats()
     full = [_used_up(size) for size in stats["sizes"] if not size["free"]]
+    full += [reason] if reason else _memory_used(queue)
     people = [one for one in stats["participants"] if one["received"] + one["loaned"]]
     people.sort(key=lambda one: -int(one["held_bytes"]))
     held = [_kept(one) for one in people[:8]] or ["no process holds any"]
@@ -53,15 +66,18 @@ def explain(queue: ArenaQueue, what: str, waited: float) -> str:
         + "; "
         + "; ".join(held)
         + ". Let go of what was received, copy what is to be kept, receive what is"
-        " queued, or give more memory: slots=[(bytes, count), ...]"
+        " queued, or give more memory: memory=BYTES, slots=[(bytes, count), ...]"
     )
 
 
-def tell(queue: ArenaQueue, what: str, waited: float, depth: int = 4) -> None:
+def tell(
+    queue: ArenaQueue, what: str, waited: float, depth: int = 4, reason: str = ""
+) -> None:
     """Warn, unless that was done for this queue. `depth` frames up is the caller."""
     if not queue._told:
         queue._told = True
-        warnings.warn(explain(queue, what, waited), StuckWarning, stacklevel=depth)
+        text = explain(queue, what, waited, reason)
+        warnings.warn(text, StuckWarning, stacklevel=depth)
 
 
 class Patience:
@@ -91,10 +107,11 @@ class Patience:
                 gc.collect()
         return time.monotonic() - self.since >= PATIENCE
 
-    def waited(self, depth: int = 5) -> None:
-        """The call has waited a step for memory."""
+    def waited(self, depth: int = 5, reason: str = "") -> None:
+        """The call has waited a step for memory; `reason`: why the machine has none."""
         if self.over():
-            tell(self.queue, self.what, time.monotonic() - self.since, depth)
+            waited = time.monotonic() - self.since
+            tell(self.queue, self.what, waited, depth, reason)
 
 
 def send(queue: ArenaQueue, obj: Any, what: str) -> None:
@@ -129,5 +146,17 @@ def receive(queue: ArenaQueue, what: str) -> Any:
 
 def nothing_can_come(queue: ArenaQueue) -> bool:
     """Whether nothing is there, and a sender may be waiting for memory."""
-    sizes = queue.arena._sizes()
-    return len(queue) == 0 and any(one["waiting"] and not one["free"] for one in sizes)
+    if len(queue):
+        return False
+    waited_for = [one for one in queue.arena._sizes() if one["waiting"]]
+    if not waited_for:
+        return False
+    return not all(one["free"] for one in waited_for) or _memory_is_short(queue)
+
+
+def _memory_is_short(queue: ArenaQueue) -> bool:
+    """Whether one who waits, though there are free slots, may wait for memory. That there
+    is somebody may be old news, so a little that is taken says nothing."""
+    info = queue.arena.info()
+    taken = info["slots_bytes"] - info["warm_bytes"]
+    return taken > info["memory_bytes"] // 4 > 0

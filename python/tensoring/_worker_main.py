@@ -125,6 +125,7 @@ def _enter(setup: Setup, index: int) -> None:
 def main(setup: Setup, index: int) -> None:
     """The life of a worker."""
     setup.jobs._copy_if_kept()
+    setup.jobs._half = setup.results._half = True
     worker = Worker(setup)
     try:
         try:

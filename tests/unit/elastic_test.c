@@ -339,6 +339,32 @@ static void counts_again(void **state)
     tr_arena_close(arena);
 }
 
+/* What receivers have in hand is told apart from what waits for them. */
+static void tells_what_is_received(void **state)
+{
+    tr_slot_class class = {64 * MIB, 4};
+    tr_arena_options options = options_of(&class, 1);
+    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_message *received;
+    tr_arena *arena;
+    tr_queue *queue;
+    (void)state;
+
+    arena = make(&options);
+    assert_ok(tr_queue_open(arena, "q", NULL, &queue));
+    assert_ok(tr_queue_send(queue, loan(arena, 2 * MIB), TR_NOWAIT));
+    assert_ok(tr_queue_send(queue, loan(arena, MIB), TR_NOWAIT));
+    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &received));
+    assert_ok(tr_arena_info_read(arena, &info));
+    assert_int_equal(info.slots_bytes, 3 * MIB);
+    assert_int_equal(info.received_bytes, 2 * MIB);
+    tr_release(received);
+    assert_ok(tr_arena_info_read(arena, &info));
+    assert_int_equal(info.received_bytes, 0);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
 struct waiter {
     tr_arena *arena;
     pthread_t thread;
@@ -563,6 +589,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_what_it_needs),
         cmocka_unit_test(grows_from_message_to_message),
+        cmocka_unit_test(tells_what_is_received),
         cmocka_unit_test(gives_all_back),
         cmocka_unit_test(tables_are_behind_the_data),
         cmocka_unit_test(grows_while_it_is_held),

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: MIT
+"""memory= of the stand-ins: a limit in bytes that holds, is named, and loses nothing."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tensoring as tr
+from tensoring import _feeder, _stuck
+
+MIB = 1 << 20
+QUEUES = [tr.Queue, tr.SimpleQueue, tr.JoinableQueue]
+METHODS = ["fork", "spawn", "forkserver"]
+KEPT: list[Any] = []
+
+
+def megabytes(n: float) -> Any:
+    """Of n MiB, less a page."""
+    return np.ones(int(n * MIB) - 4096, "u1")
+
+
+def remember(array: Any) -> int:
+    KEPT.append(array)
+    return len(KEPT)
+
+
+def total(array: Any) -> int:
+    return int(array.sum())
+
+
+def taken(queue: Any) -> int:
+    return int(queue._queue.arena.info()["slots_bytes"])
+
+
+def end(*queues: Any) -> None:
+    for queue in queues:
+        queue.close()
+        if hasattr(queue, "join_thread"):
+            queue.join_thread()
+
+
+@pytest.mark.parametrize("kind", QUEUES)
+def test_limit_holds_and_what_waits_arrives(kind: Any) -> None:
+    queue = kind(memory=4 * MIB)
+    for i in range(12):
+        queue.put((i, megabytes(1)))
+        assert taken(queue) <= 4 * MIB
+    for i in range(12):
+        number, array = queue.get()
+        assert number == i
+        assert array.nbytes == MIB - 4096
+    end(queue)
+
+
+def test_bounded_put_waits_for_memory() -> None:
+    queue = tr.Queue(100, memory=4 * MIB)
+    for _ in range(3):
+        queue.put(megabytes(1))
+    with pytest.raises(tr.SendTimeout) as caught:
+        queue.put(megabytes(2), timeout=0.01)
+    assert "memory" in str(caught.value)
+    assert str(4 * MIB) in str(caught.value)
+    with pytest.raises(tr.Full, match="memory"):
+        queue.put_nowait(megabytes(2))
+    assert [queue.get().nbytes for _ in range(3)] == [MIB - 4096] * 3
+    queue.put(megabytes(2))
+    assert queue.get().nbytes == 2 * MIB - 4096
+    end(queue)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        megabytes,
+        lambda n: bytes(int(n * MIB)),
+        lambda n: [1, megabytes(n)],
+        lambda n: {megabytes(n).tobytes()},
+    ],
+    ids=["array", "bytes", "tree", "pickle"],
+)
+@pytest.mark.parametrize("kind", QUEUES)
+def test_larger_than_the_limit_fails_at_put(kind: Any, make: Any) -> None:
+    queue = kind(memory=4 * MIB)
+
+    def refused() -> None:
+        with pytest.raises(tr.TooLarge) as caught:
+            queue.put(make(5))
+        text = str(caught.value)
+        assert "the message needs 52" in text
+        assert f"limit is {4 * MIB} (memory)" in text
+
+    refused()
+    for i in range(6):
+        queue.put([i, megabytes(1)])
+    assert queue._feeder.pending
+    refused()
+    queue.put(make(0.5))
+    assert [queue.get()[0] for _ in range(6)] == list(range(6))
+    assert queue.get() is not None
+    if kind is tr.JoinableQueue:
+        for _ in range(7):
+            queue.task_done()
+        queue.join()
+    end(queue)
+
+
+@pytest.mark.parametrize("make", [lambda n: bytes(n), lambda n: {bytes(n)}])
+def test_larger_than_the_slots_fails_at_put_behind_others(make: Any) -> None:
+    queue = tr.Queue(slots=[(8192, 2)])
+    for _ in range(5):
+        queue.put(bytes(5000))
+    assert queue._feeder.pending
+    with pytest.raises(tr.TooLarge, match="largest slots have 8192"):
+        queue.put(make(20_000))
+    for _ in range(5):
+        assert queue.get() == bytes(5000)
+    end(queue)
+
+
+def test_keeper_gets_copies_before_the_memory_is_used_up() -> None:
+    queue = tr.Queue(100, memory=8 * MIB)
+    kept = []
+    for i in range(20):
+        queue.put(np.full(MIB - 4096, i, "u1"), timeout=60)
+        kept.append(queue.get(timeout=60))
+        info = queue._queue.arena.info()
+        assert info["received_bytes"] <= 4 * MIB
+    assert [int(array[0]) for array in kept] == list(range(20))
+    assert isinstance(kept[0].base, tr.View)
+    queue.put(megabytes(4), timeout=60)
+    end(queue)
+
+
+def test_what_is_not_kept_is_not_copied() -> None:
+    queue = tr.Queue(100, memory=8 * MIB)
+    for i in range(20):
+        queue.put(np.full(MIB, i, "u1"), timeout=60)
+        array = queue.get(timeout=60)
+        assert isinstance(array.base, tr.View)
+        del array
+    end(queue)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pool_whose_workers_keep_within_the_limit(method: str) -> None:
+    context: Any = multiprocessing.get_context(method)
+    with tr.Pool(2, context=context, memory=16 * MIB, copy=False) as pool:
+        jobs = [pool.apply_async(remember, (megabytes(1),)) for _ in range(30)]
+        assert all(job.get(60) for job in jobs)
+        kept = pool.map(megabytes, [1] * 30, 1)
+        assert len(kept) == 30
+        for arena in pool._master.arenas:
+            assert arena.info()["memory_bytes"] == 8 * MIB
+            assert arena.info()["slots_bytes"] <= 8 * MIB
+        del kept
+
+
+def test_pool_names_its_limit() -> None:
+    with tr.Pool(1, memory=4 * MIB) as pool:
+        for call in (
+            lambda: pool.apply(total, (megabytes(3),)),
+            lambda: pool.apply(megabytes, (3,)),
+        ):
+            with pytest.raises(tr.TooLarge, match=f"half of memory={4 * MIB}"):
+                call()
+        behind = [pool.apply_async(total, (megabytes(1),)) for _ in range(6)]
+        with pytest.raises(tr.TooLarge, match=f"half of memory={4 * MIB}"):
+            pool.apply(total, (megabytes(3),))
+        assert [one.get(60) for one in behind] == [MIB - 4096] * 6
+
+
+def test_executor_names_its_limit() -> None:
+    with tr.Executor(1, memory=4 * MIB) as executor:
+        for future in (
+            executor.submit(total, megabytes(3)),
+            executor.submit(megabytes, 3),
+        ):
+            with pytest.raises(tr.TooLarge, match=f"half of memory={4 * MIB}"):
+                future.result(60)
+        assert executor.submit(total, megabytes(1)).result(60) == MIB - 4096
+
+
+@pytest.mark.parametrize("make", [*QUEUES, lambda **k: tr.Pool(1, **k), tr.Executor])
+def test_refused_limits_are_named(make: Any) -> None:
+    for memory, kind in (("1G", TypeError), (2.5, TypeError), (True, TypeError)):
+        with pytest.raises(kind, match=r"memory is .*an int, or None for no limit"):
+            make(memory=memory)
+    for number in (0, -1, 100, 1 << 64):
+        with pytest.raises(
+            ValueError, match=rf"memory is {number}; give \d+ to \d+ bytes"
+        ):
+            make(memory=number)
+
+
+# ---- a word to those who wait
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_stuck, "PATIENCE", 0.02)
+
+
+def said_by(call: Callable[[], Any], answer: Callable[[], Any]) -> list[str]:
+    said: list[str] = []
+
+    def show(message: Any, category: Any, *_: Any) -> None:
+        if category is tr.StuckWarning:
+            said.append(str(message))
+            answer()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = show  # type: ignore[assignment]
+        call()
+    return said
+
+
+@pytest.mark.usefixtures("impatient")
+def test_put_says_how_much_memory_is_taken() -> None:
+    queue = tr.Queue(100, memory=4 * MIB)
+    queue.put(megabytes(1))
+    kept = [queue.get()]
+    assert isinstance(kept[0].base, tr.View)
+
+    def let_go() -> None:
+        kept.clear()
+
+    said = said_by(lambda: queue.put(megabytes(4)), let_go)
+    assert len(said) == 1
+    assert f"of the limit of {4 * MIB} bytes (memory=) {MIB - 4096} are taken" in said[0]
+    assert f"({MIB - 4096} received" in said[0]
+    assert f"pid {os.getpid()}" in said[0]
+    assert "memory=BYTES" in said[0]
+    end(queue)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_get_says_that_a_sender_waits_for_memory() -> None:
+    queue = tr.Queue(memory=4 * MIB)
+    queue.put(megabytes(2))
+    kept = [queue.get()]
+    assert isinstance(kept[0].base, tr.View)
+    queue.put(megabytes(4))  # by the thread, which warns as well, or get() does
+    got: list[Any] = []
+    said = said_by(lambda: got.append(queue.get()), kept.clear)
+    assert got[0].nbytes == 4 * MIB - 4096
+    assert len(said) == 1
+    assert "(memory=)" in said[0]
+    got.clear()
+    end(queue)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_pool_says_that_its_arenas_share_the_limit() -> None:
+    with tr.Pool(1, memory=4 * MIB) as pool:
+        text = _stuck.explain(pool._master._jobs, "a job", 10)
+    assert f"of the limit of {2 * MIB} bytes (memory=; it has half of it)" in text
+
+
+def test_nothing_is_lost_while_the_machine_has_no_memory(
+    monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    queue = tr.Queue(memory=MIB)
+    offer, refused = _feeder.Feeder.offer, threading.Event()
+    monkeypatch.setattr(_stuck, "PATIENCE", 0.02)
+
+    def none_at_first(self: Any, kept: Any, timeout: Any) -> bool:
+        if not again.is_set():
+            refused.set()
+            raise tr.OutOfMemory("loan: no memory: the cgroup has 5 bytes left")
+        return offer(self, kept, timeout)
+
+    again = threading.Event()
+    monkeypatch.setattr(_feeder.Feeder, "offer", none_at_first)
+    for i in range(4):
+        queue.put((i, megabytes(0.6)))
+    assert queue.get()[0] == 0  # was sent by put()
+    assert refused.wait(60)
+    said = said_by(lambda: until(again.is_set), again.set)
+    assert "the cgroup has 5 bytes left" in said[0]
+    assert [queue.get()[0] for _ in range(3)] == [1, 2, 3]
+    end(queue)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        os.sched_yield()
