@@ -2,6 +2,7 @@
 #include "ipc/budget.h"
 
 #include "ipc/pages.h"
+#include "ipc/records.h"
 #include "ipc/slot.h"
 #include "ipc/wake.h"
 
@@ -9,7 +10,8 @@ struct budget_use budget_use(const struct view *view)
 {
     struct budget_use use = {0, 0, 0};
 
-    for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
+    for (uint32_t slot = records_from(view, 0); slot < view->geo.slot_count;
+         slot = records_from(view, slot + 1)) {
         uint64_t bytes = pages_of(view, slot);
         enum slot_state state;
 

@@ -90,6 +90,7 @@ struct control {
 struct class_words {
     alignas(LINE) _Atomic uint32_t freed; /* wake word: somebody waits for a slot */
     alignas(LINE) _Atomic uint32_t last;  /* hint: slot freed last, + 1 */
+    _Atomic uint32_t used; /* elastic arenas: so many slots were ever, see records.h */
 };
 
 struct live {

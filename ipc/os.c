@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ipc/backing.h"
 #include "ipc/clock.h"
 #include "ipc/device.h"
 #include "ipc/mutant.h"
@@ -137,6 +138,8 @@ const struct os_calls os_kernel = {
     .ring = notify_descriptor,
     .dead = participant_dead,
     .busy = device_busy,
+    .reserve = backing_reserve,
+    .punch = backing_punch,
     .processors = processors,
     .runnable = runnable,
 };

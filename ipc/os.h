@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct shortage;
 struct view;
 
 #define OS_WORDS 16
@@ -35,6 +36,10 @@ struct os_calls {
     bool (*dead)(const struct view *view, uint32_t participant);
     /* Of a dead one. Whether a device may still write for it; see device.h. */
     bool (*busy)(const struct view *view, uint32_t participant, uint32_t incarnation);
+    /* Memory for pages of the arena's file, and back: see backing.h. */
+    int (*reserve)(const struct view *view, uint64_t off, uint64_t bytes,
+                   struct shortage *shortage);
+    int (*punch)(const struct view *view, uint64_t off, uint64_t bytes);
     /* Processors that a process (0: the calling thread) may use, folded into 64 bits: bit n
      * stands for n, n + 64, ... All of them if the kernel won't say. */
     uint64_t (*processors)(uint32_t pid);

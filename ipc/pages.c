@@ -2,35 +2,11 @@
 #include "ipc/pages.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
 
 #include "ipc/budget.h"
-#include "ipc/reserve.h"
-#include "ipc/segment.h"
+#include "ipc/os.h"
+#include "ipc/records.h"
 #include "ipc/slot.h"
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
-static int punch(const struct view *view, uint64_t off, uint64_t bytes)
-{
-    int fd = segment_fd(view);
-    int result = fd < 0 ? madvise(view->base + off, bytes, MADV_REMOVE)
-                        : fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                    (off_t)off, (off_t)bytes);
-
-    return result < 0 ? -errno : 0;
-}
-
-/* The program has closed the descriptor, and may have a file of its own by that number. */
-static int populate(const struct view *view, uint64_t off, uint64_t bytes)
-{
-    if (madvise(view->base + off, bytes, MADV_POPULATE_WRITE) == 0)
-        return 0;
-    return errno == EFAULT ? -ENOSPC : -errno;
-}
 
 /* Bytes of a slot that may have memory, and that surely have, as word @p memory says. */
 static uint64_t perhaps(const struct view *view, uint32_t slot, uint64_t memory)
@@ -68,28 +44,19 @@ static void give_up(const struct view *view, uint64_t bytes)
 static int reserve_more(const struct view *view, uint32_t slot, uint64_t from,
                         uint64_t bytes, struct shortage *shortage)
 {
-    struct reservation want = {.fd = segment_fd(view),
-                               .ask = !(view->geo.flags & SEGMENT_OVERCOMMIT),
-                               .left = bytes,
-                               .asked = bytes,
-                               .shortage = shortage};
     uint64_t off = view_payload_off(view, slot) + from;
     int result;
 
     if (view_elastic(view) && !budget_claim(view, bytes))
         return -ENOBUFS;
-    if (want.ask && !limits_spend(bytes, shortage)) {
-        give_up(view, bytes);
-        return -ENOSPC;
-    }
     if (view_elastic(view))
         note(view, slot, from + bytes, false);
-    result = want.fd < 0 ? populate(view, off, bytes) : reserve_range(&want, off, bytes);
+    result = os->reserve(view, off, bytes, shortage);
     if (result == 0) {
         note(view, slot, from + bytes, true);
         return 0;
     }
-    (void)punch(view, off, bytes);
+    (void)os->punch(view, off, bytes);
     note(view, slot, from, from > 0);
     give_up(view, bytes);
     return result;
@@ -128,7 +95,7 @@ int pages_trim(const struct view *view, uint32_t slot, uint64_t *bytes)
         return 0;
     /* First the word: a slot of which it says so has its memory, also after a kill here. */
     note(view, slot, there, false);
-    result = punch(view, view_payload_off(view, slot), there);
+    result = os->punch(view, view_payload_off(view, slot), there);
     if (result < 0)
         return result;
     note(view, slot, 0, false);
@@ -171,7 +138,8 @@ uint64_t pages_trim_all(struct peer *me)
     const struct view *view = me->view;
     uint64_t given = 0;
 
-    for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
+    for (uint32_t slot = records_from(view, 0); slot < view->geo.slot_count;
+         slot = records_from(view, slot + 1)) {
         if (!(shm_get(&view_record(view, slot)->memory) & MEMORY_THERE) ||
             !slot_loan_this(me, slot))
             continue;

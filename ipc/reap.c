@@ -13,6 +13,7 @@
 #include "ipc/os.h"
 #include "ipc/participant.h"
 #include "ipc/receivers.h"
+#include "ipc/records.h"
 #include "ipc/request.h"
 #include "ipc/shared.h"
 #include "ipc/wake.h"
@@ -177,7 +178,8 @@ static void sweep_slots(struct sweep *sweep)
     const struct view *view = sweep->me->view;
     uint32_t inc = PARTICIPANT_INC(sweep->entry) & 0xfff;
 
-    for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
+    for (uint32_t slot = records_from(view, 0); slot < view->geo.slot_count;
+         slot = records_from(view, slot + 1)) {
         struct slot_record *record = view_record(view, slot);
         /* E6 acquire: pairs with the claim of the dead one; its writes are passed on. E16
          * acquire: pairs with shared_done(); a slot that is SHARED has been named. */

@@ -4,6 +4,7 @@
 #include "ipc/mutant.h"
 #include "ipc/owned.h"
 #include "ipc/participant.h"
+#include "ipc/records.h"
 #include "ipc/wake.h"
 
 static bool is_queue(const struct view *view, uint32_t index)
@@ -248,11 +249,10 @@ static bool is_stale(const struct view *view, uint32_t slot, uint64_t word)
 
 bool request_collect(const struct view *view, uint32_t c)
 {
-    const struct slot_class *class = &view->geo.classes[c];
+    uint32_t first = view->geo.classes[c].first_slot, end = first + records_used(view, c);
     bool any = false;
 
-    for (uint32_t slot = class->first_slot;
-         slot < class->first_slot + class->count && !MUTANT(STALE_KEPT); slot++) {
+    for (uint32_t slot = first; slot < end && !MUTANT(STALE_KEPT); slot++) {
         /* E6 acquire: the place and the route are of this life. */
         uint64_t word = shm_load(&view_record(view, slot)->owner, E6_LOOK);
 

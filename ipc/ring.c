@@ -6,6 +6,7 @@
 #include "ipc/mutant.h"
 #include "ipc/owned.h"
 #include "ipc/path.h"
+#include "ipc/records.h"
 #include "ipc/request.h"
 #include "ipc/wake.h"
 
@@ -271,7 +272,8 @@ PATH_ACROSS int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
 static RARE int find_orphan(struct ring *ring, struct peer *me, uint32_t seen,
                             struct ring_taken *taken)
 {
-    for (uint32_t i = 0; i < ring->view->geo.slot_count; i++) {
+    for (uint32_t i = records_from(ring->view, 0); i < ring->view->geo.slot_count;
+         i = records_from(ring->view, i + 1)) {
         struct slot_record *record = view_record(ring->view, i);
         /* E6 acquire: pairs with the reaper's mark. Without it the slot's place could be
          * that of a former life, and the message another channel's. */

@@ -62,9 +62,15 @@ static bool reserved_at_once(const struct control *geo, uint32_t c)
     return !(geo->flags & SEGMENT_LAZY) || geo->classes[c].stride % PAGE;
 }
 
+/* The records of an elastic arena come later, see records.h. */
+static uint64_t tables_end(const struct control *geo)
+{
+    return geo->features & FEATURE_ELASTIC ? geo->records_off : geo->payload_off;
+}
+
 static uint64_t bytes_at_once(const struct control *geo)
 {
-    uint64_t bytes = geo->payload_off;
+    uint64_t bytes = tables_end(geo);
 
     for (uint32_t c = 0; c < geo->class_count; c++)
         if (reserved_at_once(geo, c))
@@ -90,7 +96,7 @@ static int reserve(int fd, const struct segment_wish *wish, const struct control
         return -ENOSPC;
     if (ftruncate(fd, (off_t)geo->total_bytes) < 0)
         return -errno;
-    result = reserve_range(&want, 0, geo->payload_off);
+    result = reserve_range(&want, 0, tables_end(geo));
     for (uint32_t c = 0; c < geo->class_count && result == 0; c++)
         if (reserved_at_once(geo, c))
             result = reserve_range(&want, geo->classes[c].payload_off,
@@ -156,11 +162,8 @@ static void touch(const struct view *view, struct segment_report *report)
         shm_put(&view_live(view)->populate_ns, (uint64_t)(os->now_ns() - start));
 }
 
-static void fill(const struct view *view)
+static void fill_records(const struct view *view)
 {
-    struct control *control = (struct control *)(void *)view->base;
-    struct control copy = view->geo;
-
     for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
         struct slot_record *record = view_record(view, slot);
 
@@ -168,6 +171,15 @@ static void fill(const struct view *view)
         shm_put(&record->where, WHERE_NONE);
         shm_put(&record->where_even, WHERE_NONE);
     }
+}
+
+static void fill(const struct view *view)
+{
+    struct control *control = (struct control *)(void *)view->base;
+    struct control copy = view->geo;
+
+    if (!view_elastic(view))
+        fill_records(view);
     for (uint32_t i = 0; i < view->geo.class_count; i++)
         if (view->geo.classes[i].slot_bytes >= COPY_LARGE) {
             shm_put(&view_live(view)->copy_routine, (uint32_t)copy_calibrate());

@@ -10,6 +10,7 @@
 #include "ipc/owned.h"
 #include "ipc/participant.h"
 #include "ipc/path.h"
+#include "ipc/records.h"
 #include "ipc/wake.h"
 
 /* Retired slots of at least this size are looked after at once, so that the next loan finds
@@ -257,21 +258,21 @@ bool shared_free(const struct view *view, uint32_t slot, uint64_t word)
 /* One pass over the class. Sets *shared if there are shared slots that are not retired. */
 static bool free_retired(const struct view *view, uint32_t c, bool *shared)
 {
-    const struct slot_class *class = &view->geo.classes[c];
+    uint32_t first = view->geo.classes[c].first_slot, count = records_used(view, c);
     struct batch batch;
     bool any = false;
 
     batch.count = 0;
-    for (uint32_t i = 0; i < class->count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         /* E9: retired before the pins are scanned. */
-        uint64_t word = shm_load(&view_record(view, class->first_slot + i)->owner, E9);
+        uint64_t word = shm_load(&view_record(view, first + i)->owner, E9);
 
         *shared |= SLOT_STATE(word) == SLOT_SHARED;
         if (SLOT_STATE(word) == SLOT_RETIRED) {
-            batch.slot[batch.count] = class->first_slot + i;
+            batch.slot[batch.count] = first + i;
             batch.word[batch.count++] = word;
         }
-        if (batch.count == BATCH || (i + 1 == class->count && batch.count)) {
+        if (batch.count == BATCH || (i + 1 == count && batch.count)) {
             read_pins(view, &batch);
             any |= free_batch(view, &batch);
             batch.count = 0;

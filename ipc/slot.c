@@ -8,6 +8,7 @@
 #include "ipc/owned.h"
 #include "ipc/pages.h"
 #include "ipc/path.h"
+#include "ipc/records.h"
 #include "ipc/request.h"
 #include "ipc/segment.h"
 #include "ipc/shared.h"
@@ -62,12 +63,13 @@ static int scan(struct peer *me, uint32_t c, uint32_t *slot)
     const struct slot_class *class = &me->view->geo.classes[c];
     /* relaxed: local hint. */
     uint32_t at = atomic_load_explicit(&me->cursor[c], memory_order_relaxed);
+    uint32_t count = records_used(me->view, c);
 
-    for (uint32_t i = 0; i < class->count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         uint32_t candidate = class->first_slot + at;
 
         fetch_ahead(me->view, class, at);
-        at = at + 1 < class->count ? at + 1 : 0;
+        at = at + 1 < count ? at + 1 : 0;
         if (take_this(me, candidate)) {
             atomic_store_explicit(&me->cursor[c], at, memory_order_relaxed);
             *slot = candidate;
@@ -86,7 +88,8 @@ static ASIDE int loan_other(struct peer *me, uint32_t c, uint32_t *slot)
         /* relaxed: a hint. */
         uint32_t last = shm_get(&view_live(me->view)->classes[c].last) - 1;
 
-        if (last >= class->first_slot && last - class->first_slot < class->count &&
+        if (last >= class->first_slot &&
+            last - class->first_slot < records_used(me->view, c) &&
             slot_loan_this(me, last)) {
             *slot = last;
             return 0;

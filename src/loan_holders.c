@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* loan_holders.c - which processes have the slots, or memory, that a loan waited for in vain. */
 #include "ipc/pages.h"
+#include "ipc/records.h"
 #include "ipc/shared.h"
 #include "ipc/slot.h"
 #include "src/arena.h"
@@ -20,8 +21,9 @@ void arena_explain_holders(struct tr_arena *arena, uint32_t c, bool states)
     const struct view *view = &arena->view;
     const struct slot_class *class = &view->geo.classes[c];
     uint32_t held[MAX_PARTICIPANTS] = {0}, queued = 0, shared = 0, shown = 0;
+    uint32_t used = records_used(view, c);
 
-    for (uint32_t i = 0; i < class->count; i++) {
+    for (uint32_t i = 0; i < used; i++) {
         /* relaxed: a report, not a decision. */
         uint64_t word = shm_get(&view_record(view, class->first_slot + i)->owner);
 
@@ -57,7 +59,8 @@ void arena_explain_memory(struct tr_arena *arena, bool states)
     uint64_t held[MAX_PARTICIPANTS] = {0}, others = 0;
     uint32_t shown = 0;
 
-    for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
+    for (uint32_t slot = records_from(view, 0); slot < view->geo.slot_count;
+         slot = records_from(view, slot + 1)) {
         /* relaxed: a report, not a decision. */
         uint64_t word = shm_get(&view_record(view, slot)->owner);
 

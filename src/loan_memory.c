@@ -7,6 +7,7 @@
 #include "ipc/budget.h"
 #include "ipc/lookout.h"
 #include "ipc/pages.h"
+#include "ipc/records.h"
 #include "ipc/request.h"
 #include "ipc/shared.h"
 #include "ipc/slot.h"
@@ -105,20 +106,36 @@ struct wanted {
     struct shortage shortage;
 };
 
+/* A slot of class @p c that is free, or was never used. -EAGAIN, -errno. */
+static int find_in(struct wanted *wanted, uint32_t c)
+{
+    struct peer *me = &wanted->arena->peer;
+    int result = 0;
+
+    while (result == 0 && slot_loan(me, c, &wanted->slot) < 0)
+        result = records_more(me, c, &wanted->shortage);
+    return result;
+}
+
 /* The smallest class that has a free slot: a larger slot costs nothing more. Then the smallest where
  * a broadcast may give one up. */
 static int find(struct wanted *wanted)
 {
     const struct view *view = &wanted->arena->view;
     struct peer *me = &wanted->arena->peer;
+    int result = -EAGAIN;
 
-    for (uint32_t c = wanted->c; c < view->geo.class_count; c++)
-        if (slot_loan(me, c, &wanted->slot) == 0)
+    for (uint32_t c = wanted->c; c < view->geo.class_count; c++) {
+        int found = find_in(wanted, c);
+
+        if (found == 0)
             return 0;
+        result = found != -EAGAIN ? found : result;
+    }
     for (uint32_t c = wanted->c; c < view->geo.class_count; c++)
         if (shared_collect(view, c, true) && slot_loan(me, c, &wanted->slot) == 0)
             return 0;
-    return -EAGAIN;
+    return result;
 }
 
 /* The slot is ours, and was free. On error it goes back; -EAGAIN: there is no room. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* request_explain.c - why there is no reply or room: how many serve, which process has what in hand. */
 #include "ipc/receivers.h"
+#include "ipc/records.h"
 #include "src/arena.h"
 #include "src/error.h"
 #include "src/request.h"
@@ -47,7 +48,8 @@ struct contents {
 static void count_contents(const struct view *view, uint32_t channel,
                            struct contents *contents)
 {
-    for (uint32_t i = 0; i < view->geo.slot_count; i++) {
+    for (uint32_t i = records_from(view, 0); i < view->geo.slot_count;
+         i = records_from(view, i + 1)) {
         struct slot_record *record = view_record(view, i);
         /* relaxed: a report, not a decision. */
         uint64_t word = shm_get(&record->owner);

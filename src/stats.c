@@ -10,6 +10,7 @@
 #include "ipc/channel.h"
 #include "ipc/participant.h"
 #include "ipc/receivers.h"
+#include "ipc/records.h"
 #include "ipc/shared.h"
 #include "ipc/wake.h"
 #include "src/arena.h"
@@ -73,6 +74,19 @@ static void count_slot(const struct view *view, uint32_t slot, tr_stats *stats)
         stats->slots_retired++;
 }
 
+/* Those that were never used are free. */
+static void count_slots(const struct view *view, tr_stats *stats)
+{
+    uint32_t used = 0;
+
+    for (uint32_t slot = records_from(view, 0); slot < view->geo.slot_count;
+         slot = records_from(view, slot + 1)) {
+        count_slot(view, slot, stats);
+        used++;
+    }
+    stats->slots_free += view->geo.slot_count - used;
+}
+
 static bool is_live(const struct view *view, uint32_t i)
 {
     /* E4 acquire: pairs with participant_join(). */
@@ -96,8 +110,7 @@ int stats_read(const struct view *view, tr_stats *stats)
         all.participants += is_live(view, i);
     for (uint32_t i = 0; i < view->geo.channel_count; i++)
         all.channels += CHANNEL_STATE(channel_word(view, i)) == CHANNEL_READY;
-    for (uint32_t slot = 0; slot < view->geo.slot_count; slot++)
-        count_slot(view, slot, &all);
+    count_slots(view, &all);
     read_counters(view, &all);
     memcpy(stats, &all, size);
     return 0;
@@ -110,7 +123,8 @@ struct tally {
 
 static void count_by_channel(const struct view *view, struct tally *tally)
 {
-    for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
+    for (uint32_t slot = records_from(view, 0); slot < view->geo.slot_count;
+         slot = records_from(view, slot + 1)) {
         /* relaxed: a report, not a decision. */
         uint64_t word = shm_get(&view_record(view, slot)->owner);
         uint32_t index = stats_channel_of(view, slot, word);
@@ -223,15 +237,19 @@ void stats_classes(const struct view *view, tr_class_stats *out, size_t capacity
 {
     tr_stats tally[MAX_CLASSES] = {0};
 
-    for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
+    for (uint32_t slot = records_from(view, 0); slot < view->geo.slot_count;
+         slot = records_from(view, slot + 1)) {
         uint32_t c = view_class_of(view, slot);
 
         count_slot(view, slot, &tally[c]);
         tally[c].slots++;
     }
     *count = 0;
-    for (uint32_t c = 0; c < view->geo.class_count && c < capacity; c++)
+    for (uint32_t c = 0; c < view->geo.class_count && c < capacity; c++) {
+        tally[c].slots_free += view->geo.classes[c].count - tally[c].slots;
+        tally[c].slots = view->geo.classes[c].count;
         out[(*count)++] = class_of(view, c, &tally[c]);
+    }
 }
 
 void stats_info(const struct view *view, tr_arena_info *info)

@@ -21,7 +21,7 @@ typedef struct tr_look tr_look;
  *         creator died), TR_EAGAIN (still being made), TR_ELAYOUT, TR_ECORRUPT, TR_ENFILE,
  *         TR_ENOMEM, TR_EIO.
  * Owner:   the caller, until tr_look_close(). Threads: any.
- * Syscalls: some, and the copying of 512 bytes a slot. Crash: -.
+ * Syscalls: some, and the copying of 512 bytes a slot (that was used). Crash: -.
  */
 TR_API TR_CHECK int tr_look_open(tr_look **out, const char *name);
 

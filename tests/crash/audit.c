@@ -7,6 +7,7 @@
 #include "ipc/broadcast.h"
 #include "ipc/channel.h"
 #include "ipc/participant.h"
+#include "ipc/records.h"
 #include "ipc/request.h"
 #include "ipc/slot.h"
 
@@ -114,7 +115,8 @@ static const char *audit_entry(const struct view *view, uint32_t i, struct audit
 void audit_arena(const struct view *view, struct audit *audit)
 {
     memset(audit, 0, sizeof(*audit));
-    for (uint32_t s = 0; s < view->geo.slot_count && !audit->fault; s++) {
+    for (uint32_t s = records_from(view, 0); s < view->geo.slot_count && !audit->fault;
+         s = records_from(view, s + 1)) {
         audit->slot = s;
         audit->fault = audit_slot(view, s, audit);
     }
