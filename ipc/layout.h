@@ -189,7 +189,7 @@ struct slot_record {
     _Atomic uint64_t descr[SMALL_TEXT / 8]; /* of the first tensor */
     _Atomic uint64_t memory;                /* MEMORY_..., by the slot's holder */
     _Atomic uint64_t reply_code;            /* with TENSORS_ERROR: what the server said */
-    _Atomic uint64_t reserved[1];
+    _Atomic uint64_t last_receiver; /* pid of the last one that died with it; a hint */
 };
 
 /* One reader of a broadcast, behind the cells of its channel. */

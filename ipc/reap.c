@@ -111,6 +111,9 @@ static void sweep_received(const struct sweep *sweep, uint32_t slot, uint64_t wo
         free_slot(sweep, slot, word);
     } else if (ring.redeliver && deliveries + 1 < ring.max_deliveries &&
                request_is_good(view, slot)) {
+        /* For reports. A reaper that is late here may leave its own dead one's pid. */
+        shm_put(&view_record(view, slot)->last_receiver,
+                shm_get(&view_participant(view, sweep->who)->pid));
         orphan(sweep, slot, word, &(struct waiting){&ring, deliveries + 1, generation});
     } else if (still(sweep) &&
                (request_bounce(view, slot, word) || slot_free_from(view, slot, word))) {

@@ -284,6 +284,7 @@ int tr_message_header(const tr_message *given, tr_header *header)
     out.sequence = message->sequence;
     out.deliveries = message->deliveries;
     out.sender = message->sender;
+    out.last_receiver = message->deliveries ? shm_get(&record->last_receiver) : 0;
     read_optional(record, flags, &out);
     memcpy(header, &out, header->struct_size);
     return 0;

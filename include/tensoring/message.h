@@ -48,8 +48,11 @@ typedef struct tr_header {
     uint32_t has_crc;
     uint8_t user[TR_USER_BYTES];
     char content_type[TR_MAX_CONTENT_TYPE + 1]; /**< of TR_CONTENT_OTHER; "" else */
+    uint64_t last_receiver; /**< pid of the process that died with it in hand; 0 if
+                                 deliveries is 0. For reports: a reaper that was stopped in
+                                 the middle for long can leave an older one's */
 } tr_header;
-TR_ASSERT_SIZE(tr_header, 184);
+TR_ASSERT_SIZE(tr_header, 192);
 
 /**
  * Take a free slot for @p n tensors. Their payloads are to be filled in place through

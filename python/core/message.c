@@ -83,11 +83,12 @@ static PyObject *message_header(PyObject *self, PyObject *unused)
     if (code)
         return raise_code(((MessageObject *)self)->state, code, "header");
     return Py_BuildValue(
-        "{sI sK sK sL sL sI sI sO sy# sN}", "content", header.content, "sequence",
+        "{sI sK sK sL sL sI sI sK sO sy# sN}", "content", header.content, "sequence",
         (unsigned long long)header.sequence, "correlation_id",
         (unsigned long long)header.correlation_id, "deadline_ns",
         (long long)header.deadline_ns, "published_ns", (long long)header.published_ns,
-        "deliveries", header.deliveries, "sender", header.sender, "has_crc",
+        "deliveries", header.deliveries, "sender", header.sender, "last_receiver",
+        (unsigned long long)header.last_receiver, "has_crc",
         header.has_crc ? Py_True : Py_False, "user", (const char *)header.user,
         (Py_ssize_t)sizeof(header.user), "content_type", text_from(header.content_type));
 }

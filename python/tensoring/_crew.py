@@ -15,6 +15,7 @@ from tensoring._worker_main import Setup, main
 _MORE_TRIES = 3  # starts that may fail one after the other, beyond one for each worker
 _PAUSE = 0.1  # seconds before the first of these; doubled for each that follows
 _PATIENCE = 5.0  # seconds that a worker may take to end by SIGTERM
+_DEATHS = 1024  # of so many it is known how they died
 
 
 class Worker:
@@ -67,8 +68,19 @@ class Worker:
             os.close(self.fd)
             self.fd = -1
             self._vanished = True
-        pid, code = getattr(self.process, "pid", None), self.process.exitcode
-        return f"pid {pid}, exit code {'unknown' if code is None else code}"
+        return f"pid {self.process.pid}, {_ended(self.process.exitcode)}"
+
+
+def _ended(code: int | None) -> str:
+    if code is None:
+        return "exit code unknown"
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"killed by {name}"
 
 
 class Crew:
@@ -82,7 +94,8 @@ class Crew:
         self.workers: list[Worker | None] = []
         self.failed = 0  # starts since a worker was last heard of
         self.reason: str | None = None  # of the last
-        self.last_death = ""
+        self._last_death = ""
+        self._deaths: dict[int, str] = {}  # of whom others may still tell
         self.broken: str | None = None
         self._leaving: list[Worker] = []
         self._resume = 0.0
@@ -129,13 +142,17 @@ class Crew:
         with self._lock:
             if self._ended:
                 return False
-            self._leaving = [one for one in self._leaving if not _buried(one)]
+            for left in [one for one in self._leaving if one.is_dead()]:
+                self._leaving.remove(left)
+                self._bury(left)
             died = [i for i, one in enumerate(self.workers) if one and one.is_dead()]
             for i in died:
-                self.last_death = self._bury(i)
+                dead, self.workers[i] = self.workers[i], None
+                assert dead is not None
+                self._bury(dead)
                 self._fail()
-            for i, one in enumerate(self.workers):
-                if one is None:
+            for i, worker in enumerate(self.workers):
+                if worker is None:
                     self._restart(i)
         if died:
             # The next participant that waits finds out by itself; this is quicker.
@@ -143,11 +160,19 @@ class Crew:
             self.setup.results.arena.reap()
         return bool(died)
 
-    def _bury(self, index: int) -> str:
-        worker = self.workers[index]
-        self.workers[index] = None
-        assert worker is not None
-        return worker.bury()
+    def _bury(self, worker: Worker) -> None:
+        self._last_death = self._deaths[worker.process.pid] = worker.bury()
+        if len(self._deaths) > _DEATHS:
+            del self._deaths[next(iter(self._deaths))]
+
+    def death_of(self, pid: int) -> str:
+        """How the worker of this pid died. It is dying at least: others have seen it."""
+        with self._lock:
+            there = [one for one in (*self.workers, *self._leaving) if one is not None]
+        for worker in there:
+            if worker.process.pid == pid and worker.await_death(_PATIENCE):
+                self.look()
+        return self._deaths.get(pid, f"pid {pid}")
 
     def _fail(self) -> None:
         self.failed += 1
@@ -155,7 +180,7 @@ class Crew:
         if more >= 0:
             self._resume = time.monotonic() + _PAUSE * 2**more
         if more >= _MORE_TRIES:
-            why = self.reason or self.last_death
+            why = self.reason or self._last_death
             self.broken = (
                 f"{self.failed} workers died one after the other while they started:"
                 f" {why}"
@@ -181,10 +206,6 @@ class Crew:
         for worker in left:
             worker.await_death(None)
             worker.bury()
-
-
-def _buried(worker: Worker) -> bool:
-    return worker.is_dead() and bool(worker.bury())
 
 
 def _kill_all(workers: list[Worker]) -> None:

@@ -290,8 +290,8 @@ class Master:
         if kind == UNREAD:
             return self._unread(unpack(values[0], self._remote), "call")
         if kind == DIED:
-            how = f" ({self.crew.last_death})" if self.crew.last_death else ""
-            return WorkerDied(f"the worker that had the job died{how}")
+            how = self.crew.death_of(values[0])
+            return WorkerDied(f"the worker that had the job died ({how})")
         error: BaseException = values[0]
         return error
 

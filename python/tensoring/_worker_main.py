@@ -66,7 +66,7 @@ class Worker:
         number = message.correlation_id
         if message.deliveries:
             # Its first worker died, so it is not tried again.
-            self.send(number, (DIED, []))
+            self.send(number, (DIED, [message.header()["last_receiver"]]))
             return
         try:
             (kind, pickled, by_name, names), values = _objects.open(message)

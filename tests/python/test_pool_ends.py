@@ -123,6 +123,15 @@ def perish(path: str) -> None:
     os._exit(3)
 
 
+def die_and_say(folder: str, index: int, number: int) -> None:
+    """Leaves its pid; dies by the signal, or with the exit code if that is negative."""
+    with open(os.path.join(folder, str(index)), "w") as file:
+        file.write(str(os.getpid()))
+    if number < 0:
+        os._exit(-number)
+    os.kill(os.getpid(), number)
+
+
 def inner_pool(n: int) -> int:
     with multiprocessing.Pool(1) as pool:
         return sum(pool.map(abs, range(n)))
@@ -594,3 +603,37 @@ def test_calls_that_no_worker_gets_need_none() -> None:
             with contextlib.suppress(TypeError, AttributeError):
                 executor.submit(abs, threading.Lock()).result()
         assert executor._calls.unanswered == 0
+
+
+DEATHS = [(-3, "exit code 3"), (9, "killed by SIGKILL"), (15, "killed by SIGTERM")]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_death_names_the_worker_that_had_the_job(method: str, tmp_path: Any) -> None:
+    context: Any = multiprocessing.get_context(method)
+    how = DEATHS * 3
+    with tr.Pool(3, context=context) as pool:
+        jobs = [
+            pool.apply_async(die_and_say, (str(tmp_path), i, number))
+            for i, (number, _) in enumerate(how)
+        ]
+        told = []
+        for job in jobs:
+            with pytest.raises(tr.WorkerDied) as caught:
+                job.get(60)
+            told.append(str(caught.value))
+    pids = [(tmp_path / str(i)).read_text() for i in range(len(how))]
+    assert len(set(pids)) == len(pids)
+    for text, pid, (_, end) in zip(told, pids, how, strict=True):
+        assert text == f"the worker that had the job died (pid {pid}, {end})"
+
+
+def test_death_is_named_where_others_live(tmp_path: Any) -> None:
+    with tr.Executor(3) as executor:
+        for i in range(8):
+            executor.submit(abs, 1).result(60)
+            future = executor.submit(die_and_say, str(tmp_path), i, -3)
+            with pytest.raises(tr.WorkerDied) as caught:
+                future.result(60)
+            pid = (tmp_path / str(i)).read_text()
+            assert f"pid {pid}, exit code 3" in str(caught.value)

@@ -356,7 +356,7 @@ static void crosses_a_fork(void **state)
 }
 
 /* A receiver is killed with the message in hand. */
-static void kill_receiver(tr_arena *arena, tr_queue *queue)
+static pid_t kill_receiver(tr_arena *arena, tr_queue *queue)
 {
     pid_t child = fork();
 
@@ -369,6 +369,7 @@ static void kill_receiver(tr_arena *arena, tr_queue *queue)
     }
     assert_int_equal(status_of(child), SIGKILL);
     (void)arena;
+    return child;
 }
 
 static void redelivers_what_the_dead_held(void **state)
@@ -378,10 +379,11 @@ static void redelivers_what_the_dead_held(void **state)
     tr_header header = {.struct_size = sizeof(header)};
     tr_reap_report report;
     tr_message *message;
+    pid_t dead;
     (void)state;
 
     assert_ok(tr_queue_send(queue, loan_i64(arena, 1, 5), TR_NOWAIT));
-    kill_receiver(arena, queue);
+    dead = kill_receiver(arena, queue);
     assert_ok(tr_arena_reap(arena, &report));
     assert_int_equal(report.dead, 1);
     assert_int_equal(report.redelivered, 1);
@@ -389,6 +391,7 @@ static void redelivers_what_the_dead_held(void **state)
     assert_int_equal(first_i64(message), 5);
     assert_ok(tr_message_header(message, &header));
     assert_int_equal(header.deliveries, 1);
+    assert_int_equal(header.last_receiver, dead);
     tr_release(message);
     assert_int_equal(stats_of(arena).slots_free, 8);
     tr_queue_close(queue);
