@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 
 #include "ipc/reserve.h"
-#include "ipc/segment.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -23,7 +22,7 @@ static int populate(const struct view *view, uint64_t off, uint64_t bytes)
 int backing_reserve(const struct view *view, uint64_t off, uint64_t bytes,
                     struct shortage *shortage)
 {
-    struct reservation want = {.fd = segment_fd(view),
+    struct reservation want = {.fd = view_fd(view),
                                .ask = !(view->geo.flags & SEGMENT_OVERCOMMIT),
                                .left = bytes,
                                .asked = bytes,
@@ -36,7 +35,7 @@ int backing_reserve(const struct view *view, uint64_t off, uint64_t bytes,
 
 int backing_punch(const struct view *view, uint64_t off, uint64_t bytes)
 {
-    int fd = segment_fd(view);
+    int fd = view_fd(view);
     int result = fd < 0 ? madvise(view->base + off, bytes, MADV_REMOVE)
                         : fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                     (off_t)off, (off_t)bytes);

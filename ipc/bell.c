@@ -8,7 +8,7 @@
 
 #include "ipc/notifier.h"
 #include "ipc/notify.h"
-#include "ipc/participant.h"
+#include "ipc/order.h"
 
 int bell_wish(enum bell_kind *kind)
 {

@@ -4,7 +4,6 @@
 #include <errno.h>
 
 #include "ipc/mutant.h"
-#include "ipc/participant.h"
 #include "ipc/wake.h"
 
 #define CELL_FULL       UINT64_C(1)

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "ipc/os.h"
-#include "ipc/participant.h"
+#include "ipc/order.h"
 
 /* Whether all participants together may use one processor only. The kernel is asked: a
  * process that never waits could not keep a word about itself up to date. */

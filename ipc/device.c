@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "ipc/beyond.h"
-#include "ipc/segment.h"
 #include "ipc/unforked.h"
 
 /* One for each incarnation: a descriptor that an earlier owner of the entry has left open is no
@@ -24,7 +23,7 @@ static struct flock byte_of(uint32_t who, uint32_t inc, short type)
 int device_lock(const struct view *view, uint32_t who, uint32_t inc)
 {
     struct flock lock = byte_of(who, inc, F_RDLCK);
-    int arena = segment_fd(view), fd = arena < 0 ? -EBADF : life_open(arena), result;
+    int arena = view_fd(view), fd = arena < 0 ? -EBADF : life_open(arena), result;
 
     if (fd < 0 || fcntl(fd, F_OFD_SETLK, &lock) == 0)
         return fd;
@@ -87,7 +86,7 @@ bool device_busy(const struct view *view, uint32_t who, uint32_t inc)
 {
     struct flock lock = byte_of(who, inc, F_WRLCK);
     int saved = errno;
-    bool busy = fcntl(segment_fd(view), F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
+    bool busy = fcntl(view_fd(view), F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
 
     errno = saved;
     return busy;

@@ -15,8 +15,7 @@
 
 #include "ipc/beyond.h"
 #include "ipc/os.h"
-#include "ipc/participant.h"
-#include "ipc/segment.h"
+#include "ipc/order.h"
 
 #define DIRECTORY "/dev/shm"
 #define MARK      "tensoring-bell."
@@ -66,7 +65,7 @@ void fifo_permit(const struct view *view, int fd)
     int saved = errno;
     mode_t mode;
 
-    if (fstat(fd, &fifo) == 0 && fstat(segment_fd(view), &arena) == 0) {
+    if (fstat(fd, &fifo) == 0 && fstat(view_fd(view), &arena) == 0) {
         mode = (arena.st_mode & 0060) == 0060 ? 0660 : 0600;
         if (mode == 0660 && fifo.st_gid != arena.st_gid &&
             fchown(fd, (uid_t)-1, arena.st_gid) < 0)

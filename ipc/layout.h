@@ -246,6 +246,32 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
                "atomics must work across processes");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the arena is little-endian");
 
+/* Parts of control.flags. */
+enum segment_flag {
+    SEGMENT_POPULATE = 1u << 0,
+    SEGMENT_HUGE = 1u << 1,
+    SEGMENT_LAZY = 1u << 2,
+    SEGMENT_OVERCOMMIT = 1u << 5, /* limits of memory are not asked */
+    SEGMENT_DUMP = 1u << 6,       /* cores hold the arena */
+    SEGMENT_ELASTIC = 1u << 8     /* lazy, and by the page */
+};
+
+/* Parts of participant.word: see participant.h. */
+enum participant_state {
+    PARTICIPANT_FREE,
+    PARTICIPANT_LIVE,
+    PARTICIPANT_REAPING,
+    PARTICIPANT_DRAINING
+};
+
+#define PARTICIPANT_STATE(word) ((enum participant_state)((word)&3))
+#define PARTICIPANT_INC(word)   ((uint32_t)((word) >> 2))
+
+static inline uint64_t participant_word(enum participant_state state, uint32_t inc)
+{
+    return (uint64_t)state | (uint64_t)inc << 2;
+}
+
 /* Parts of slot_record.memory. */
 #define MEMORY_RESIDENT UINT64_C(1) /* lazy arenas: it is reserved */
 #define MEMORY_DEVICE \

@@ -8,7 +8,7 @@
 #include "ipc/mutant.h"
 #include "ipc/notifier.h"
 #include "ipc/os.h"
-#include "ipc/participant.h"
+#include "ipc/order.h"
 #include "ipc/uncancel.h"
 
 #define SETS (MAX_PARTICIPANTS / 64)

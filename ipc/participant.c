@@ -162,7 +162,7 @@ static bool process_gone(const struct person *person)
 static bool gone(const struct view *view, uint32_t i, enum life_kind kind,
                  const struct person *person)
 {
-    int fd = segment_fd(view);
+    int fd = view_fd(view);
 
     switch (fd < 0 ? LIFE_UNKNOWN : life_of(fd, i)) {
     case LIFE_FREE:
@@ -300,7 +300,7 @@ int participant_join(struct peer *me)
 
 void participant_leave(struct peer *me)
 {
-    life_end(&me->life, segment_fd(me->view));
+    life_end(&me->life, view_fd(me->view));
     me->who = SLOT_NOBODY;
 }
 
@@ -313,7 +313,7 @@ bool participant_stands(const struct peer *me)
 
 void participant_renew(const struct peer *me)
 {
-    if (me->life.kind == LIFE_RECORD && segment_fd(me->view) >= 0)
+    if (me->life.kind == LIFE_RECORD && view_fd(me->view) >= 0)
         life_renew(&me->life, me->view->lock_fd);
 }
 

@@ -25,21 +25,6 @@
 #include "ipc/order.h"
 #include "ipc/view.h"
 
-enum participant_state {
-    PARTICIPANT_FREE,
-    PARTICIPANT_LIVE,
-    PARTICIPANT_REAPING,
-    PARTICIPANT_DRAINING
-};
-
-#define PARTICIPANT_STATE(word) ((enum participant_state)((word)&3))
-#define PARTICIPANT_INC(word)   ((uint32_t)((word) >> 2))
-
-static inline uint64_t participant_word(enum participant_state state, uint32_t inc)
-{
-    return (uint64_t)state | (uint64_t)inc << 2;
-}
-
 /* Become a participant: fills who, inc and life of @p me, whose view is set. 0; -EUSERS: all
  * entries are taken; -EBUSY: all are, but for some that change hands; -ESTALE: the arena is
  * closed; -errno. */

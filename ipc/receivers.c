@@ -3,7 +3,6 @@
 
 #include "ipc/channel.h"
 #include "ipc/os.h"
-#include "ipc/participant.h"
 
 static _Atomic uint64_t *word_of(const struct view *view, uint32_t channel, uint32_t who)
 {

@@ -3,7 +3,7 @@
 
 #include "ipc/mutant.h"
 #include "ipc/owned.h"
-#include "ipc/participant.h"
+#include "ipc/order.h"
 #include "ipc/records.h"
 #include "ipc/wake.h"
 

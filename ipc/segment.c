@@ -406,23 +406,13 @@ int segment_attach(const char *name, int fd, struct segment_trust trust,
     return result;
 }
 
-int segment_fd(const struct view *view)
-{
-    struct stat st;
-
-    return view->lock_fd >= 0 && fstat(view->lock_fd, &st) == 0 &&
-                   st.st_ino == view->ino && st.st_dev == view->dev
-               ? view->lock_fd
-               : -1;
-}
-
 static int open_if_ours(const struct view *view, const char *path)
 {
     int fd = beyond_standard(open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     struct view other = *view;
 
     other.lock_fd = fd;
-    if (fd >= 0 && segment_fd(&other) < 0) {
+    if (fd >= 0 && view_fd(&other) < 0) {
         close(fd);
         return -ENOENT;
     }
@@ -434,7 +424,7 @@ int segment_recover(struct view *view, const char *name)
     char path[SEGMENT_PATH];
     int fd = -ENOENT;
 
-    if (segment_fd(view) >= 0)
+    if (view_fd(view) >= 0)
         return 0;
     if (*name && segment_path(name, path) == 0)
         fd = open_if_ours(view, path);
@@ -453,7 +443,7 @@ void segment_warm(const struct view *view)
  * another handle. */
 void segment_close(struct view *view)
 {
-    if (number_is_ours(view->lock_fd, view->taken) && segment_fd(view) >= 0)
+    if (number_is_ours(view->lock_fd, view->taken) && view_fd(view) >= 0)
         close(view->lock_fd);
     view->lock_fd = -1;
 }

@@ -15,15 +15,6 @@
 #define SEGMENT_PREFIX    "tensoring."
 #define SEGMENT_PATH      256
 
-enum segment_flag {
-    SEGMENT_POPULATE = 1u << 0,
-    SEGMENT_HUGE = 1u << 1,
-    SEGMENT_LAZY = 1u << 2,
-    SEGMENT_OVERCOMMIT = 1u << 5, /* limits of memory are not asked */
-    SEGMENT_DUMP = 1u << 6,       /* cores hold the arena */
-    SEGMENT_ELASTIC = 1u << 8     /* lazy, and by the page */
-};
-
 struct segment_class {
     uint64_t slot_bytes, count;
 };
@@ -79,9 +70,6 @@ int segment_attach(const char *name, int fd, struct segment_trust trust,
  * or -errno with a refusal. */
 int segment_open(const char *name, struct segment_trust trust,
                  struct segment_report *report);
-
-/* The descriptor of the arena's file, if the number still stands for it; or -1. */
-int segment_fd(const struct view *view);
 
 /* Where the descriptor was closed, as by a daemon that closes all: get it back by the name, if
  * there is one. 0, -errno. */

@@ -8,7 +8,6 @@
 #include "ipc/channel.h"
 #include "ipc/mutant.h"
 #include "ipc/owned.h"
-#include "ipc/participant.h"
 #include "ipc/path.h"
 #include "ipc/records.h"
 #include "ipc/wake.h"

@@ -10,7 +10,6 @@
 #include "ipc/path.h"
 #include "ipc/records.h"
 #include "ipc/request.h"
-#include "ipc/segment.h"
 #include "ipc/shared.h"
 #include "ipc/wake.h"
 

@@ -48,6 +48,9 @@ struct peer {
     _Atomic uint32_t free_pin;            /* local: hint, a pin that is free */
 };
 
+/* The descriptor of the arena's file, if the number still stands for it; or -1. */
+int view_fd(const struct view *view);
+
 static inline struct live *view_live(const struct view *view)
 {
     return (struct live *)(void *)(view->base + sizeof(struct control));

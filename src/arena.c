@@ -539,7 +539,7 @@ uint64_t arena_resident(const struct tr_arena *arena)
 {
     struct stat st;
 
-    return fstat(segment_fd(&arena->view), &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+    return fstat(view_fd(&arena->view), &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
 }
 
 void tr_arena_set_spin(tr_arena *given, int64_t spin_ns)
