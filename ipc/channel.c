@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "ipc/hash.h"
+#include "ipc/hooks.h"
 #include "ipc/mutant.h"
-#include "ipc/os.h"
 
 #define HASH_SHIFT 26
 #define MAX_RING   65536
@@ -182,7 +182,7 @@ static bool abandoned(const struct view *view, uint64_t word)
         return true;
     /* E4 acquire: as in participant.c; low bits are the state. */
     entry = shm_load(&view_participant(view, who)->word, E4_LOOK);
-    return (entry >> 2 & 0xfff) != inc || (entry & 3) == 0 || os->dead(view, who);
+    return (entry >> 2 & 0xfff) != inc || (entry & 3) == 0 || hooks->dead(view, who);
 }
 
 void channel_abandon(const struct view *view, uint32_t index, uint32_t who, uint32_t inc)

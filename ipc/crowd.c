@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "ipc/os.h"
 #include "ipc/order.h"
+#include "ipc/os.h"
 
 /* Whether all participants together may use one processor only. The kernel is asked: a
  * process that never waits could not keep a word about itself up to date. */

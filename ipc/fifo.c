@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "ipc/beyond.h"
-#include "ipc/os.h"
 #include "ipc/order.h"
+#include "ipc/os.h"
 
 #define DIRECTORY "/dev/shm"
 #define MARK      "tensoring-bell."

@@ -2,6 +2,7 @@
 #include "ipc/lookout.h"
 
 #include "ipc/duty.h"
+#include "ipc/hooks.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
 #include "ipc/reap.h"
@@ -109,7 +110,7 @@ static int64_t until_tick(int64_t period_ns)
 static bool watcher_dead(const struct peer *me, struct duties duties)
 {
     return duties.watcher <= me->view->geo.participant_count &&
-           os->dead(me->view, duties.watcher - 1);
+           hooks->dead(me->view, duties.watcher - 1);
 }
 
 int64_t lookout_tick(struct peer *me, uint32_t naps, int64_t least_ns)

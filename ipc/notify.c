@@ -5,10 +5,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "ipc/hooks.h"
 #include "ipc/mutant.h"
 #include "ipc/notifier.h"
-#include "ipc/os.h"
 #include "ipc/order.h"
+#include "ipc/os.h"
 #include "ipc/uncancel.h"
 
 #define SETS (MAX_PARTICIPANTS / 64)
@@ -171,7 +172,7 @@ static bool ring(const struct view *view, uint32_t i, uint64_t hint)
         rung |= os->futex_wake(&entry->doorbell, INT32_MAX) > 0;
     if (seen & WAKE_POLLED) {
         STEP(&entry->doorbell, SHM_SYSTEM);
-        rung |= os->ring(view, i);
+        rung |= hooks->ring(view, i);
     }
     /* Armed, and nobody there: it is about to sleep, sees another doorbell and looks; or it
      * has gone to work, and somebody else should be rung. */
@@ -266,7 +267,7 @@ void notify_everybody(const struct view *view)
         STEP(&entry->doorbell, SHM_SYSTEM);
         os->futex_wake(&entry->doorbell, INT32_MAX);
         STEP(&entry->doorbell, SHM_SYSTEM);
-        (void)os->ring(view, i);
+        (void)hooks->ring(view, i);
     }
 }
 

@@ -10,23 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ipc/backing.h"
 #include "ipc/clock.h"
-#include "ipc/device.h"
-#include "ipc/mutant.h"
-#include "ipc/notify.h"
-#include "ipc/participant.h"
-#include "ipc/shm.h"
 #include "ipc/timens.h"
 #include "ipc/uncancel.h"
-
-#ifdef TR_STEPS
-void (*shm_step_hook)(const char *site, const void *at, enum shm_kind kind);
-bool (*shm_memory_hook)(const struct shm_access *access);
-uint64_t shm_answer;
-bool shm_swapped;
-enum mutant mutant_on;
-#endif
 
 static int64_t read_clock(clockid_t clock)
 {
@@ -135,11 +121,6 @@ const struct os_calls os_kernel = {
     .futex_wait = futex_wait,
     .futex_waitv = futex_waitv,
     .futex_wake = futex_wake,
-    .ring = notify_descriptor,
-    .dead = participant_dead,
-    .busy = device_busy,
-    .reserve = backing_reserve,
-    .punch = backing_punch,
     .processors = processors,
     .runnable = runnable,
 };

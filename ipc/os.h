@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* os.h - what the protocol asks of the kernel, behind a table that tests replace: so "wake
- * exactly at the timeout", "EINTR storm" and "this participant is dead" need no luck. */
+ * exactly at the timeout" and "EINTR storm" need no luck. */
 #ifndef TR_IPC_OS_H
 #define TR_IPC_OS_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-struct shortage;
-struct view;
 
 #define OS_WORDS 16
 
@@ -29,17 +26,6 @@ struct os_calls {
     int (*futex_waitv)(const struct os_word *words, uint32_t count, int64_t until_ns);
     /* Wake at most @p count; how many woke. */
     int (*futex_wake)(_Atomic uint32_t *word, int count);
-    /* Make the descriptor of a participant readable, as its entry says how. False: there is
-     * none, or it can't be told. */
-    bool (*ring)(const struct view *view, uint32_t participant);
-    /* Of a claimed entry. True: certainly dead. False: maybe alive. */
-    bool (*dead)(const struct view *view, uint32_t participant);
-    /* Of a dead one. Whether a device may still write for it; see device.h. */
-    bool (*busy)(const struct view *view, uint32_t participant, uint32_t incarnation);
-    /* Memory for pages of the arena's file, and back: see backing.h. */
-    int (*reserve)(const struct view *view, uint64_t off, uint64_t bytes,
-                   struct shortage *shortage);
-    int (*punch)(const struct view *view, uint64_t off, uint64_t bytes);
     /* Processors that a process (0: the calling thread) may use, folded into 64 bits: bit n
      * stands for n, n + 64, ... All of them if the kernel won't say. */
     uint64_t (*processors)(uint32_t pid);

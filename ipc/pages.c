@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "ipc/budget.h"
-#include "ipc/os.h"
+#include "ipc/hooks.h"
 #include "ipc/records.h"
 #include "ipc/slot.h"
 
@@ -51,12 +51,12 @@ static int reserve_more(const struct view *view, uint32_t slot, uint64_t from,
         return -ENOBUFS;
     if (view_elastic(view))
         note(view, slot, from + bytes, false);
-    result = os->reserve(view, off, bytes, shortage);
+    result = hooks->reserve(view, off, bytes, shortage);
     if (result == 0) {
         note(view, slot, from + bytes, true);
         return 0;
     }
-    (void)os->punch(view, off, bytes);
+    (void)hooks->punch(view, off, bytes);
     note(view, slot, from, from > 0);
     give_up(view, bytes);
     return result;
@@ -95,7 +95,7 @@ int pages_trim(const struct view *view, uint32_t slot, uint64_t *bytes)
         return 0;
     /* First the word: a slot of which it says so has its memory, also after a kill here. */
     note(view, slot, there, false);
-    result = os->punch(view, view_payload_off(view, slot), there);
+    result = hooks->punch(view, view_payload_off(view, slot), there);
     if (result < 0)
         return result;
     note(view, slot, 0, false);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ipc/hooks.h"
 #include "ipc/mutant.h"
 #include "ipc/os.h"
 #include "ipc/reap.h"
@@ -328,7 +329,7 @@ static bool unused(const struct view *view, bool crashed)
 
         if (PARTICIPANT_STATE(word) == PARTICIPANT_FREE)
             continue;
-        if (!os->dead(view, i))
+        if (!hooks->dead(view, i))
             return false;
         dead = true;
     }

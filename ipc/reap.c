@@ -8,9 +8,9 @@
 #include "ipc/channel.h"
 #include "ipc/device.h"
 #include "ipc/duty.h"
+#include "ipc/hooks.h"
 #include "ipc/mutant.h"
 #include "ipc/notify.h"
-#include "ipc/os.h"
 #include "ipc/participant.h"
 #include "ipc/receivers.h"
 #include "ipc/records.h"
@@ -169,8 +169,8 @@ static bool keep_for_device(struct sweep *sweep, uint32_t slot, uint64_t word)
     if (!device_marked(sweep->me->view, slot, word) || MUTANT(DEVICE_IGNORED))
         return false;
     if (!sweep->asked)
-        sweep->busy = os->busy(sweep->me->view, sweep->who,
-                               PARTICIPANT_INC(sweep->entry));
+        sweep->busy = hooks->busy(sweep->me->view, sweep->who,
+                                  PARTICIPANT_INC(sweep->entry));
     sweep->asked = true;
     sweep->kept += sweep->busy;
     return sweep->busy;
@@ -314,8 +314,8 @@ static void reap_one(struct peer *me, uint32_t who, uint64_t word,
 static bool due(const struct view *view, uint32_t i, uint64_t word)
 {
     return PARTICIPANT_STATE(word) == PARTICIPANT_DRAINING
-               ? !os->busy(view, i, PARTICIPANT_INC(word))
-               : os->dead(view, i);
+               ? !hooks->busy(view, i, PARTICIPANT_INC(word))
+               : hooks->dead(view, i);
 }
 
 int reap_all(struct peer *me, struct reap_report *report)

@@ -2,7 +2,7 @@
 #include "ipc/receivers.h"
 
 #include "ipc/channel.h"
-#include "ipc/os.h"
+#include "ipc/hooks.h"
 
 static _Atomic uint64_t *word_of(const struct view *view, uint32_t channel, uint32_t who)
 {
@@ -35,7 +35,7 @@ bool receivers_has(const struct view *view, uint32_t channel, uint32_t who)
     return shm_get(word_of(view, channel, who)) & bit_of(who) &&
            PARTICIPANT_STATE(shm_get(&view_participant(view, who)->word)) ==
                PARTICIPANT_LIVE &&
-           !os->dead(view, who);
+           !hooks->dead(view, who);
 }
 
 uint32_t receivers_count(const struct view *view, uint32_t channel)

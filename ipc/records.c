@@ -3,8 +3,8 @@
 
 #include <errno.h>
 
+#include "ipc/hooks.h"
 #include "ipc/mutant.h"
-#include "ipc/os.h"
 
 #define IN_PAGE (PAGE / (uint32_t)sizeof(struct slot_record))
 #define STEP_PART \
@@ -41,8 +41,8 @@ static int reserve(const struct view *view, uint32_t c, uint32_t from, uint32_t 
     uint32_t begin = (first + from) / IN_PAGE;
     uint32_t end = (first + to + IN_PAGE - 1) / IN_PAGE;
 
-    return os->reserve(view, view->geo.records_off + (uint64_t)begin * PAGE,
-                       (uint64_t)(end - begin) * PAGE, shortage);
+    return hooks->reserve(view, view->geo.records_off + (uint64_t)begin * PAGE,
+                          (uint64_t)(end - begin) * PAGE, shortage);
 }
 
 int records_more(struct peer *me, uint32_t c, struct shortage *shortage)

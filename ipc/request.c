@@ -2,8 +2,8 @@
 #include "ipc/request.h"
 
 #include "ipc/mutant.h"
-#include "ipc/owned.h"
 #include "ipc/order.h"
+#include "ipc/owned.h"
 #include "ipc/records.h"
 #include "ipc/wake.h"
 

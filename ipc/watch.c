@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "ipc/hooks.h"
 #include "ipc/notifier.h"
 #include "ipc/number.h"
 #include "ipc/os.h"
@@ -125,7 +126,7 @@ static bool all_run(struct watch *watch, const struct peer *me)
 
         if (PARTICIPANT_STATE(word) == PARTICIPANT_FREE ||
             (PARTICIPANT_STATE(word) == PARTICIPANT_DRAINING &&
-             os->busy(me->view, i, PARTICIPANT_INC(word))))
+             hooks->busy(me->view, i, PARTICIPANT_INC(word))))
             forget(watch, i); /* nobody is left to watch */
         else if (PARTICIPANT_STATE(word) != PARTICIPANT_LIVE)
             return false;
@@ -144,7 +145,7 @@ bool watch_quiet(const struct peer *me)
     bool quiet;
 
     /* Tests bring their own dead. */
-    if (!notifier || os->dead != participant_dead ||
+    if (!notifier || hooks->dead != participant_dead ||
         pthread_mutex_trylock(&notifier->mutex) != 0)
         return false;
     if (notifier->watch.epoll && !evfd_ours(notifier->watch.epoll - 1))

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "ipc/channel.h"
+#include "ipc/hooks.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
 #include "ipc/records.h"
@@ -151,7 +152,7 @@ static void read_participant(const struct view *view, uint32_t i,
     out->incarnation = PARTICIPANT_INC(shm_load(&entry->word, E4_LOOK));
     out->pid = shm_get(&entry->pid);
     out->uid = shm_get(&entry->uid);
-    out->alive = !os->dead(view, i);
+    out->alive = !hooks->dead(view, i);
     out->start_time = shm_get(&entry->start_time);
     out->pid_ns = shm_get(&entry->pid_ns);
     out->joined_ns = age_ns(shm_get(&entry->joined_ns));

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ipc/os.h"
+#include "ipc/hooks.h"
 #include "ipc/participant.h"
 
 /* Field 3 of /proc/PID/stat (proc(5)); 0 if it can't be read. */
@@ -41,7 +41,7 @@ const char *whois_state(const struct view *view, uint32_t me, uint32_t who)
     /* E4 acquire: as in participant.c. */
     if (PARTICIPANT_STATE(shm_load(&entry->word, E4_LOOK)) == PARTICIPANT_DRAINING)
         return "dead, but its device has not stopped";
-    if (os->dead(view, who))
+    if (hooks->dead(view, who))
         return "dead";
     if (shm_get(&entry->pid_ns) != shm_get(&view_participant(view, me)->pid_ns))
         return "in another pid namespace";

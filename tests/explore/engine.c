@@ -424,6 +424,9 @@ static const struct os_calls model = {
     .now_ns = still_time,
     .futex_wait = model_wait,
     .futex_wake = model_wake,
+};
+
+static const struct hooks model_hooks = {
     .ring = model_ring,
     .dead = model_dead,
     .busy = model_busy,
@@ -725,6 +728,7 @@ void engine_explore(const struct scenario *scenario, uint64_t most,
     }
     running = NULL;
     os = scenario->elsewhere ? scenario->elsewhere->os : &model;
+    hooks = scenario->elsewhere ? scenario->elsewhere->hooks : &model_hooks;
     shm_step_hook = step;
 #ifdef TR_ASSERTS
     owned_hook = not_its_own;

@@ -17,6 +17,7 @@
 
 #include <stdio.h>
 
+#include "ipc/hooks.h"
 #include "ipc/mutant.h"
 #include "ipc/os.h"
 #include "ipc/view.h"
@@ -59,6 +60,7 @@ struct actor {
 /* Of scenarios whose actors are in arenas of their own making. */
 struct elsewhere {
     const struct os_calls *os;
+    const struct hooks *hooks;
     void (*start)(void);               /* before each run */
     bool (*matters)(const void *word); /* accesses to it are steps */
     uint64_t (*hash)(uint64_t hash);   /* of what decides what comes next */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* litmus.c - the test of the explorer's memory: small programs, and whether C11 allows what
  * they are known for. */
-#include "ipc/os.h"
+#include "ipc/hooks.h"
 #include "tests/explore/families.h"
 #include "tests/explore/memory.h"
 
@@ -73,7 +73,7 @@ static void do_swap(struct actor *me, const struct op *op)
 /* The register gets whether the first actor is dead. */
 static void do_look_for_death(struct actor *me, const struct op *op)
 {
-    keep(me, op->b, os->dead(&world.view, 0));
+    keep(me, op->b, hooks->dead(&world.view, 0));
 }
 
 /* Only if a word told us that we may. */

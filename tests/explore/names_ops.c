@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ipc/hooks.h"
 #include "ipc/participant.h"
 #include "src/arena.h"
 #include "tests/explore/folder.h"
@@ -39,6 +40,9 @@ static bool idle(const struct view *view, uint32_t participant, uint32_t inc)
 static const struct os_calls calls = {
     .now_ns = still,
     .futex_wake = wake_nobody,
+};
+
+static const struct hooks hooks_there = {
     .ring = never,
     .dead = participant_dead,
     .busy = idle,
@@ -51,7 +55,8 @@ static void start(void)
     memset(arenas, 0, sizeof(arenas));
 }
 
-const struct elsewhere names_elsewhere = {&calls, start, folder_matters, folder_hash};
+const struct elsewhere names_elsewhere = {&calls, &hooks_there, start, folder_matters,
+                                          folder_hash};
 
 void names_killed(struct actor *actor)
 {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "ipc/channel.h"
+#include "ipc/hooks.h"
 #include "ipc/life.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
@@ -312,11 +313,11 @@ static void *act(void *number)
 
 static void set_up(void)
 {
-    static struct os_calls calls;
+    static struct hooks fake;
 
-    calls = os_kernel;
-    calls.dead = fake_dead;
-    os = &calls;
+    fake = hooks_real;
+    fake.dead = fake_dead;
+    hooks = &fake;
     shm_step_hook = die_at_change;
     if (scene->peers == 0)
         return;

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "ipc/os.h"
+#include "ipc/hooks.h"
 #include "src/message.h"
 #include "tests/unit/records_bytes.h"
 
@@ -143,7 +143,7 @@ static int reserve_no_records(const struct view *view, uint64_t off, uint64_t by
                               struct shortage *shortage)
 {
     if (off < records_of[0] || off >= records_of[1])
-        return os_kernel.reserve(view, off, bytes, shortage);
+        return hooks_real.reserve(view, off, bytes, shortage);
     *shortage = (struct shortage){.limit = SHORTAGE_KERNEL, .asked = bytes};
     return -ENOSPC;
 }
@@ -153,7 +153,7 @@ static void refuses_what_has_no_record(void **state)
 {
     tr_slot_class classes[] = {{PAGE, 8}, {MIB, 64}};
     tr_arena_options options = options_of(classes, 2);
-    struct os_calls fake = os_kernel;
+    struct hooks fake = hooks_real;
     tr_message *held[8], *more = NULL;
     tr_arena *arena = make(&options);
     uint64_t before;
@@ -165,11 +165,11 @@ static void refuses_what_has_no_record(void **state)
     for (int i = 0; i < 8; i++)
         held[i] = loan(arena, 10);
     before = held_by(arena);
-    os = &fake;
+    hooks = &fake;
     assert_int_equal(tr_loan_bytes(arena, 10, TR_FOREVER, &more), TR_ENOSPC);
     tr_release(held[7]);
     held[7] = loan(arena, 10); /* one that there is */
-    os = &os_kernel;
+    hooks = &hooks_real;
     assert_int_equal(held_by(arena), before);
     held[0] = (tr_release(held[0]), loan(arena, 2 * PAGE));
     assert_int_equal(resident(arena), 8 * PAGE + 2 * PAGE);

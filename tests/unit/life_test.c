@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 
 #include "ipc/evfd.h"
+#include "ipc/hooks.h"
 #include "ipc/life.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
@@ -30,6 +31,7 @@ static int real_os(void **state)
 {
     (void)state;
     os = &os_kernel;
+    hooks = &hooks_real;
     return 0;
 }
 
@@ -252,17 +254,17 @@ static bool condemn(const struct view *view, uint32_t i)
 /* @p other is reaped, although it lives: its lock was dropped. */
 static void reap_alive(tr_arena *arena, tr_arena *other)
 {
-    static struct os_calls fake;
+    static struct hooks fake;
     struct peer *peer = &arena_known(other)->peer;
     tr_reap_report report;
 
-    fake = os_kernel;
+    fake = hooks_real;
     fake.dead = condemn;
     condemned = peer->who + 1;
     life_end(&peer->life, peer->view->lock_fd);
-    os = &fake;
+    hooks = &fake;
     assert_ok(tr_arena_reap(arena, &report));
-    os = &os_kernel;
+    hooks = &hooks_real;
     assert_int_equal(report.dead, 1);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include "ipc/duty.h"
+#include "ipc/hooks.h"
 #include "ipc/lookout.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
@@ -17,6 +18,7 @@
 #define MS INT64_C(1000000)
 
 static struct os_calls fake;
+static struct hooks fake_hooks;
 static int64_t now;
 static uint32_t dead; /* participant + 1 */
 static uint32_t looks;
@@ -47,8 +49,10 @@ static int set_up(void **state)
     }
     fake = os_kernel;
     fake.now_ns = fake_now;
-    fake.dead = fake_dead;
     os = &fake;
+    fake_hooks = hooks_real;
+    fake_hooks.dead = fake_dead;
+    hooks = &fake_hooks;
     now = (os_kernel.now_ns() / (10000 * MS) + 1) * 10000 * MS;
     dead = looks = 0;
     return 0;
@@ -58,6 +62,7 @@ static int tear_down(void **state)
 {
     (void)state;
     os = &os_kernel;
+    hooks = &hooks_real;
     tr_arena_close(arena);
     return 0;
 }
@@ -101,7 +106,7 @@ static void all_are_looked_at_every_second(void **state)
 {
     (void)state;
     need_pidfds();
-    fake.dead = participant_dead;
+    fake_hooks.dead = participant_dead;
     assert_true(lookout_alarm(&peers[0]));
     fake.now_ns = slow_now;
     (void)lookout_alarm(&peers[0]);
@@ -126,7 +131,7 @@ static void watching_leaves_descriptors_to_others(void **state)
     (void)state;
 
     need_pidfds();
-    fake.dead = participant_dead;
+    fake_hooks.dead = participant_dead;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     less = limit;
     less.rlim_cur = 11; /* two pidfds, where three others are */

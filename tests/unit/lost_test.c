@@ -4,6 +4,7 @@
 
 #include <tensoring/device.h>
 
+#include "ipc/hooks.h"
 #include "ipc/os.h"
 #include "src/arena.h"
 
@@ -21,14 +22,14 @@ static bool condemn(const struct view *view, uint32_t i)
 /* It is reaped, although it lives, and finds out. */
 static void lose(void)
 {
-    static struct os_calls fake;
+    static struct hooks fake;
     tr_reap_report report;
 
-    fake = os_kernel;
+    fake = hooks_real;
     fake.dead = condemn;
-    os = &fake;
+    hooks = &fake;
     assert_ok(tr_arena_reap(arena, &report));
-    os = &os_kernel;
+    hooks = &hooks_real;
     assert_int_equal(report.dead, 1);
     assert_int_equal(tr_arena_reap(lost, NULL), TR_EABANDONED);
 }
@@ -45,7 +46,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    os = &os_kernel;
+    hooks = &hooks_real;
     tr_arena_close(lost);
     tr_arena_close(arena);
     return 0;

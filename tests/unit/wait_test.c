@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
+#include "ipc/hooks.h"
 #include "ipc/os.h"
 #include "ipc/spin.h"
 #include "ipc/wait.h"
@@ -14,6 +15,7 @@
 #define MS INT64_C(1000000)
 
 static struct os_calls fake;
+static struct hooks fake_hooks;
 static int64_t now, tick, latest;
 static int sleeps, sleep_result;
 static int64_t sleep_takes;
@@ -83,12 +85,14 @@ static int set_up(void **state)
     arena_known(arena)->peer.milli_cpus = plenty;
     fake.now_ns = fake_now;
     fake.futex_wait = fake_wait;
-    fake.dead = nobody_dies;
     fake.processors = fake_processors;
     fake.runnable = fake_runnable;
     mine = theirs = 3;
     threads = 1;
     os = &fake;
+    fake_hooks = hooks_real;
+    fake_hooks.dead = nobody_dies;
+    hooks = &fake_hooks;
     now = 1000 * MS;
     tick = sleeps = tries = 0;
     latest = 0;
@@ -102,6 +106,7 @@ static int tear_down(void **state)
 {
     (void)state;
     os = &os_kernel;
+    hooks = &hooks_real;
     tr_arena_close(arena);
     return 0;
 }
@@ -197,6 +202,7 @@ static pid_t make_another(int end[2])
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         os = &os_kernel;
+        hooks = &hooks_real;
         tr_release(loan_i64(arena, 1, 0)); /* joins */
         close(end[0]);
         byte = (char)(write(end[1], "j", 1) != 1);
@@ -217,7 +223,7 @@ static void long_spins_look_for_the_dead(void **state)
 
     tick = 100000;
     looks = 0;
-    fake.dead = is_looked_at;
+    fake_hooks.dead = is_looked_at;
     arena_known(arena)->peer.spin_ns = INT64_MAX;
     assert_int_equal(wait_ns(1000 * MS), -ETIMEDOUT);
     assert_true(looks >= 20);
@@ -281,7 +287,7 @@ static void signals_end_sleeps_that_look(void **state)
     (void)state;
 
     sigaction(SIGUSR1, &action, NULL);
-    fake.dead = signals_when_looked_at;
+    fake_hooks.dead = signals_when_looked_at;
     looks = handled = 0;
     tr_arena_set_interruptible(arena, 1);
     assert_int_equal(wait_ns(1000 * MS), -EINTR);
