@@ -200,7 +200,6 @@ void notify_forked(const struct view *view)
     notifier->fifo = -1;
     notifier->fifo_users = 0;
     notifier->bells = NULL;
-    watch_end(&notifier->watch);
 }
 
 int bell_fd(const struct peer *me, const struct bell *bell)

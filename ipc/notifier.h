@@ -7,7 +7,6 @@
 
 #include "ipc/evfd.h"
 #include "ipc/fifo.h"
-#include "ipc/watch.h"
 
 struct bell;
 
@@ -19,7 +18,6 @@ struct notifier {
     uint64_t fifo_ino;       /* of it */
     uint32_t fifo_users;     /* bells that use it */
     struct bell *bells;      /* all of this process */
-    struct watch watch;
 };
 
 #endif

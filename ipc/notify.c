@@ -334,7 +334,6 @@ void notify_close(struct view *view)
         return;
     evfd_table_close(&notifier->table);
     fifo_cache_close(&notifier->fifos);
-    watch_end(&notifier->watch);
     free(notifier);
     view->notifier = NULL;
 }

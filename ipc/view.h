@@ -12,6 +12,7 @@
 #include "ipc/shm.h"
 
 struct notifier;
+struct watch;
 
 struct view {
     uint8_t *base;
@@ -22,7 +23,8 @@ struct view {
     uint64_t dev, ino; /* of that file */
     uint64_t taken;    /* see number.h */
     struct notifier
-        *notifier; /* how to ring others, see notify.h; NULL: by futex alone */
+        *notifier;       /* how to ring others, see notify.h; NULL: by futex alone */
+    struct watch *watch; /* who has ended, see watch.h; NULL: everybody is looked at */
 };
 
 /* What peer.standing becomes when others have taken this process for dead. */

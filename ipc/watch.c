@@ -2,6 +2,7 @@
 #include "ipc/watch.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -9,8 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "ipc/evfd.h"
 #include "ipc/hooks.h"
-#include "ipc/notifier.h"
 #include "ipc/number.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
@@ -62,14 +63,13 @@ static bool take(void)
 
 void watch_end(struct watch *watch)
 {
-    uint32_t serial = watch->serial;
-
     for (uint32_t i = 0; i < MAX_PARTICIPANTS; i++)
         forget(watch, i);
     if (watch->epoll)
         evfd_close(watch->epoll - 1);
-    memset(watch, 0, sizeof(*watch));
-    watch->serial = serial;
+    watch->epoll = 0;
+    watch->scarce_ns = watch->whole_ns = 0;
+    memset(watch->of, 0, sizeof(watch->of));
 }
 
 /* The program needs its descriptors more than we do. */
@@ -140,46 +140,71 @@ static bool all_run(struct watch *watch, const struct peer *me)
 
 bool watch_quiet(const struct peer *me)
 {
-    struct notifier *notifier = me->view->notifier;
+    struct watch *watch = me->view->watch;
     int saved = errno;
     bool quiet;
 
     /* Tests bring their own dead. */
-    if (!notifier || hooks->dead != participant_dead ||
-        pthread_mutex_trylock(&notifier->mutex) != 0)
+    if (!watch || hooks->dead != participant_dead ||
+        pthread_mutex_trylock(&watch->mutex) != 0)
         return false;
-    if (notifier->watch.epoll && !evfd_ours(notifier->watch.epoll - 1))
-        watch_end(&notifier->watch); /* the program closed it, and may have the number */
-    quiet = !scarce(&notifier->watch) && os->now_ns() < notifier->watch.whole_ns &&
-            all_run(&notifier->watch, me);
-    (void)scarce(&notifier->watch); /* since a moment ago */
-    pthread_mutex_unlock(&notifier->mutex);
+    if (watch->epoll && !evfd_ours(watch->epoll - 1))
+        watch_end(watch); /* the program closed it, and may have the number */
+    quiet = !scarce(watch) && os->now_ns() < watch->whole_ns && all_run(watch, me);
+    (void)scarce(watch); /* since a moment ago */
+    pthread_mutex_unlock(&watch->mutex);
     errno = saved;
     return quiet;
 }
 
 void watch_looked(const struct peer *me)
 {
-    struct notifier *notifier = me->view->notifier;
+    struct watch *watch = me->view->watch;
 
-    if (!notifier || pthread_mutex_trylock(&notifier->mutex) != 0)
+    if (!watch || pthread_mutex_trylock(&watch->mutex) != 0)
         return;
-    notifier->watch.whole_ns = os->now_ns() + WATCH_WHOLE_NS;
-    pthread_mutex_unlock(&notifier->mutex);
+    watch->whole_ns = os->now_ns() + WATCH_WHOLE_NS;
+    pthread_mutex_unlock(&watch->mutex);
 }
 
 int watch_fd(const struct peer *me, uint32_t *serial)
 {
-    struct notifier *notifier = me->view->notifier;
+    struct watch *watch = me->view->watch;
     int fd;
 
-    if (!notifier)
+    if (!watch)
         return -1;
-    pthread_mutex_lock(&notifier->mutex);
-    fd = notifier->watch.epoll - 1;
-    *serial = notifier->watch.serial;
+    pthread_mutex_lock(&watch->mutex);
+    fd = watch->epoll - 1;
+    *serial = watch->serial;
     if (!evfd_ours(fd))
         fd = -1;
-    pthread_mutex_unlock(&notifier->mutex);
+    pthread_mutex_unlock(&watch->mutex);
     return fd;
+}
+
+int watch_open(struct view *view)
+{
+    view->watch = calloc(1, sizeof(*view->watch));
+    if (!view->watch)
+        return -ENOMEM;
+    pthread_mutex_init(&view->watch->mutex, NULL);
+    return 0;
+}
+
+void watch_close(struct view *view)
+{
+    if (!view->watch)
+        return;
+    watch_end(view->watch);
+    free(view->watch);
+    view->watch = NULL;
+}
+
+void watch_forked(const struct view *view)
+{
+    if (!view->watch)
+        return;
+    pthread_mutex_init(&view->watch->mutex, NULL);
+    watch_end(view->watch);
 }

@@ -11,6 +11,8 @@
 #ifndef TR_IPC_WATCH_H
 #define TR_IPC_WATCH_H
 
+#include <pthread.h>
+
 #include "ipc/view.h"
 
 /* From one whole look to the next: a lock costs 0.3 us to look at, and pidfds say nothing of a
@@ -21,10 +23,11 @@
 #define WATCH_SCARCE_NS INT64_C(10000000000)
 
 struct watch {
-    int epoll;         /* + 1, 0: not begun */
-    uint32_t serial;   /* of that instance: a later one may have its number */
-    int64_t scarce_ns; /* until when descriptors are left to the program */
-    int64_t whole_ns;  /* when everybody is to be looked at again */
+    pthread_mutex_t mutex; /* of what follows */
+    int epoll;             /* + 1, 0: not begun */
+    uint32_t serial;       /* of that instance: a later one may have its number */
+    int64_t scarce_ns;     /* until when descriptors are left to the program */
+    int64_t whole_ns;      /* when everybody is to be looked at again */
     struct {
         uint32_t inc;
         int fd;            /* + 1, 0: none */
@@ -43,6 +46,15 @@ void watch_looked(const struct peer *me);
  * another one for each instance. */
 int watch_fd(const struct peer *me, uint32_t *serial);
 
+/* Give all descriptors back; the next look begins anew. */
 void watch_end(struct watch *watch);
+
+/* Of a handle: made and freed. 0, -ENOMEM. */
+int watch_open(struct view *view);
+void watch_close(struct view *view);
+
+/* In a forked child: what another thread of the parent had locked is free, and the pidfds are the
+ * parent's. */
+void watch_forked(const struct view *view);
 
 #endif

@@ -20,6 +20,7 @@
 #include "ipc/slot.h"
 #include "ipc/timens.h"
 #include "ipc/uncancel.h"
+#include "ipc/watch.h"
 #include "src/arena_explain.h"
 #include "src/arena_options.h"
 #include "src/board.h"
@@ -64,6 +65,8 @@ static int equip(struct tr_arena *arena, uint32_t eventfds)
     arena->messages = arena->table->messages;
     if (madvise(here, page, MADV_WIPEONFORK) < 0)
         return tr_fail_errno(-errno, "MADV_WIPEONFORK (needs Linux 4.14)");
+    if (watch_open(&arena->view) < 0)
+        return tr_fail(TR_ENOMEM, "no memory for the handle of an arena");
     result = notify_open(&arena->view, eventfds);
     if (result < 0)
         return tr_fail_errno(result, "create: make %u eventfds (ulimit -n)", eventfds);
@@ -81,6 +84,7 @@ static void unequip(struct tr_arena *arena)
     if (arena->table)
         message_table_put_back(arena->table, message_count_of(&arena->view));
     notify_close(&arena->view);
+    watch_close(&arena->view);
     segment_detach(&arena->view);
     handle_free(arena);
 }
@@ -180,6 +184,7 @@ static int join_child(struct tr_arena *arena)
             "join in the forked child: the arena's descriptor was closed; keep it "
             "open (tr_arena_info.fd)");
     notify_forked(&arena->view);
+    watch_forked(&arena->view);
     segment_warm(&arena->view);
     result = become_participant(arena, false);
     return result < 0 ? explain_join(arena, result) : 0;

@@ -19,6 +19,7 @@
 #include "ipc/fifo.h"
 #include "ipc/limits.h"
 #include "ipc/notify.h"
+#include "ipc/watch.h"
 #include "src/handle.h"
 #include "src/message_table.h"
 #include "tests/explore/folder.h"
@@ -313,4 +314,9 @@ WRAP(void, message_table_put_back, struct message_table *table, uint32_t count)
 WRAP(int, notify_open, struct view *view, uint32_t eventfds)
 {
     return modelled() ? 0 : __real_notify_open(view, eventfds);
+}
+
+WRAP(int, watch_open, struct view *view)
+{
+    return modelled() ? 0 : __real_watch_open(view);
 }

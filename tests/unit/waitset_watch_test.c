@@ -9,7 +9,6 @@
 #include <sys/syscall.h>
 
 #include "ipc/hooks.h"
-#include "ipc/notifier.h"
 #include "ipc/os.h"
 #include "ipc/watch.h"
 #include "src/waitset.h"
@@ -44,7 +43,7 @@ static void watch_anew(const tr_arena *arena)
     uint32_t serial, later;
     int fd = watch_fd(me, &serial);
 
-    watch_end(&me->view->notifier->watch);
+    watch_end(me->view->watch);
     watch_looked(me);
     assert_true(watch_quiet(me));
     assert_int_equal(watch_fd(me, &later), fd);
@@ -157,7 +156,7 @@ static void a_file_is_not_taken_for_the_watch(void **state)
         skip(); /* valgrind and qemu have no pidfds */
     waitset_known(set)->watch = watch;
     waitset_known(set)->watch_serial = serial;
-    watch_end(&me->view->notifier->watch);
+    watch_end(me->view->watch);
     fd = eventfd(0, EFD_CLOEXEC);
     assert_int_equal(fd, watch);
     fake.dead = all_live;
