@@ -28,7 +28,6 @@
 #ifndef TR_IPC_NOTIFY_H
 #define TR_IPC_NOTIFY_H
 
-#include "ipc/evfd.h"
 #include "ipc/view.h"
 #include "ipc/wake.h"
 
@@ -59,9 +58,6 @@ void notify_unlisten(const struct peer *me, _Atomic uint32_t *word);
 /* Which channels have rung since the last time: bit n for index n modulo 64. A hint. */
 uint64_t notify_hints(const struct peer *me);
 uint64_t notify_hint_of(const struct view *view, const _Atomic uint32_t *word);
-
-/* For wake_slowly(): the word said WAKE_POLLED. @p count as there. */
-void notify_listeners(const struct view *view, _Atomic uint32_t *word, int count);
 
 /* For the reaper: ring everybody, whatever the doorbells say, since another waker may have
  * disarmed one and died before it rang; erase a dead one from all listeners. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "ipc/wake.h"
 
+#include "ipc/listeners.h"
 #include "ipc/mutant.h"
-#include "ipc/notify.h"
 #include "ipc/os.h"
 
 /* Of those who sleep on the word, which is now @p seen. True: somebody woke. */
@@ -40,7 +40,7 @@ void wake_slowly(const struct view *view, _Atomic uint32_t *word, int count)
     if (seen & WAKE_ASLEEP && wake_sleepers(view, word, seen, count) && count == 1)
         return;
     if (seen & WAKE_POLLED)
-        notify_listeners(view, word, count);
+        listeners_ring(view, word, count);
 }
 
 void wake_surely(const struct view *view, _Atomic uint32_t *word)

@@ -27,11 +27,7 @@
 
 #include "ipc/order.h"
 #include "ipc/view.h"
-
-#define WAKE_ASLEEP UINT32_C(1)
-#define WAKE_POLLED UINT32_C(2)
-#define WAKE_FLAGS  (WAKE_ASLEEP | WAKE_POLLED)
-#define WAKE_COUNT  UINT32_C(4)
+#include "ipc/wake_word.h"
 
 /* What the word is once it says that somebody sleeps. */
 static inline uint32_t wake_announce(_Atomic uint32_t *word)

@@ -17,6 +17,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "ipc/evfd.h"
 #include "ipc/lookout.h"
 #include "ipc/notify.h"
 #include "ipc/watch.h"
