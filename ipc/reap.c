@@ -11,6 +11,7 @@
 #include "ipc/hooks.h"
 #include "ipc/mutant.h"
 #include "ipc/notify.h"
+#include "ipc/orphan.h"
 #include "ipc/participant.h"
 #include "ipc/receivers.h"
 #include "ipc/records.h"

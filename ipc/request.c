@@ -3,6 +3,7 @@
 
 #include "ipc/mutant.h"
 #include "ipc/order.h"
+#include "ipc/orphan.h"
 #include "ipc/owned.h"
 #include "ipc/records.h"
 #include "ipc/wake.h"
@@ -263,23 +264,4 @@ bool request_collect(const struct view *view, uint32_t c)
         any = true;
     }
     return any;
-}
-
-uint32_t orphan_channel(const struct view *view, uint32_t slot, uint64_t word)
-{
-    struct slot_record *record = view_record(view, slot);
-
-    return SLOT_WHO(word) == SLOT_NOBODY ? WHERE_CHANNEL(slot_where(record, word))
-                                         : ROUTE_CHANNEL(shm_get(&record->reply_to));
-}
-
-void orphan_announce(const struct view *view, struct channel *channel)
-{
-    /* relaxed: the compare-and-swap decides. */
-    uint32_t seen = shm_load(&channel->orphans, memory_order_relaxed);
-
-    /* E3: after the slot's mark, before the look for sleepers. */
-    while (!shm_cas(&channel->orphans, &seen, (seen + ORPHANS_MARK) | ORPHANS_THERE, E3))
-        ;
-    wake_one(view, &channel->items);
 }

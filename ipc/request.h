@@ -33,6 +33,7 @@
 
 #include "ipc/channel.h"
 #include "ipc/path.h"
+#include "ipc/route_word.h"
 
 /* channel.extra of an inbox: index of its owner, + 1; 0: a plain queue. How many tickets. */
 enum { INBOX_OWNER = 0, INBOX_TICKETS = 1 };
@@ -43,21 +44,6 @@ enum { INBOX_OWNER = 0, INBOX_TICKETS = 1 };
 #define TICKET_WAITS(ticket) ((ticket) + 1)
 #define TICKET_OVER(ticket)  (TICKET_WAITS(ticket) | TICKET_ENDED)
 #define TICKET_LAST(word)    (((word) & ~TICKET_ENDED) - 1)
-
-#define ROUTE_REQUEST       (UINT64_C(1) << 62)
-#define ROUTE_SPOILT        (UINT64_C(1) << 63)
-#define ROUTE_TICKET(word)  ((word) >> 12 & ((UINT64_C(1) << 50) - 1))
-#define ROUTE_CHANNEL(word) ((uint32_t)((word)&0xfff))
-
-static inline uint64_t route_word(uint32_t inbox, uint64_t ticket)
-{
-    return ROUTE_REQUEST | ticket << 12 | inbox;
-}
-
-static inline bool route_is_request(uint64_t word)
-{
-    return word & ROUTE_REQUEST;
-}
 
 /* Where a request wants its reply. */
 struct route {
@@ -122,11 +108,5 @@ void request_end_all(const struct view *view, uint32_t who);
 
 /* For the reaper. Of a slot that is QUEUED or ORPHAN: whether it is for a dead requester. */
 bool request_unwanted(const struct view *view, uint32_t slot, uint64_t word);
-
-/* The channel whose receivers a slot that is ORPHAN waits for. */
-uint32_t orphan_channel(const struct view *view, uint32_t slot, uint64_t word);
-
-/* Say that a channel may have orphans, and wake. */
-void orphan_announce(const struct view *view, struct channel *channel);
 
 #endif

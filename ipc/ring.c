@@ -4,10 +4,10 @@
 #include <errno.h>
 
 #include "ipc/mutant.h"
+#include "ipc/orphan.h"
 #include "ipc/owned.h"
 #include "ipc/path.h"
 #include "ipc/records.h"
-#include "ipc/request.h"
 #include "ipc/wake.h"
 
 #define CELL_SLOT(cell) ((uint32_t)((cell)&0xfffff))

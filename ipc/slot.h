@@ -133,10 +133,6 @@ static inline uint64_t slot_back(uint64_t held, const struct peer *me)
                      SLOT_GENERATION(held) + (MUTANT(OLD_CHANNEL) ? 1 : 2));
 }
 
-/* Channel word orphans: bit 0 = some may be there, bits 1-31 count of marks. */
-#define ORPHANS_THERE UINT32_C(1)
-#define ORPHANS_MARK  UINT32_C(2)
-
 /* Take a free slot of class @p c. 0, or -EAGAIN. Lock-free. */
 int slot_loan(struct peer *me, uint32_t c, uint32_t *slot);
 

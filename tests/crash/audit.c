@@ -6,6 +6,7 @@
 #include "ipc/board.h"
 #include "ipc/broadcast.h"
 #include "ipc/channel.h"
+#include "ipc/orphan.h"
 #include "ipc/participant.h"
 #include "ipc/records.h"
 #include "ipc/request.h"

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "ipc/orphan.h"
 #include "ipc/participant.h"
 #include "ipc/request.h"
 #include "ipc/wait.h"

@@ -7,6 +7,7 @@
 #include "ipc/board.h"
 #include "ipc/broadcast.h"
 #include "ipc/channel.h"
+#include "ipc/orphan.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
 #include "ipc/segment.h"
