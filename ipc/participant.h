@@ -25,12 +25,7 @@
 #include "ipc/order.h"
 #include "ipc/view.h"
 
-/* Become a participant: fills who, inc and life of @p me, whose view is set. 0; -EUSERS: all
- * entries are taken; -EBUSY: all are, but for some that change hands; -ESTALE: the arena is
- * closed; -errno. */
-int participant_join(struct peer *me);
-
-/* The second half of it: the lock of entry @p i is ours, its word was @p word; fill it.
+/* Of joining (join.h): the lock of entry @p i is ours, its word was @p word; fill it.
  * False: it has changed hands. */
 bool participant_enter(struct peer *me, uint32_t i, uint64_t word);
 

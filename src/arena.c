@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ipc/copy.h"
+#include "ipc/join.h"
 #include "ipc/mutant.h"
 #include "ipc/name.h"
 #include "ipc/notify.h"

@@ -15,6 +15,7 @@
 
 #include "ipc/channel.h"
 #include "ipc/hooks.h"
+#include "ipc/join.h"
 #include "ipc/life.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"

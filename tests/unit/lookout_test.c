@@ -8,6 +8,7 @@
 
 #include "ipc/duty.h"
 #include "ipc/hooks.h"
+#include "ipc/join.h"
 #include "ipc/lookout.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
