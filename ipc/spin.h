@@ -14,8 +14,8 @@
 #ifndef TR_IPC_SPIN_H
 #define TR_IPC_SPIN_H
 
+#include "ipc/attempt.h"
 #include "ipc/view.h"
-#include "ipc/wait.h"
 
 /* How long this wait may spin, in ns; 0 not at all. */
 int64_t spin_budget(struct peer *me, int64_t now_ns);

@@ -3,14 +3,8 @@
 #ifndef TR_IPC_WAIT_H
 #define TR_IPC_WAIT_H
 
+#include "ipc/attempt.h"
 #include "ipc/view.h"
-
-/* One try: 0 done; -EAGAIN not yet; another code ends the wait. */
-typedef int wait_try(void *context);
-
-/* Whether surely nothing has changed since the last try: one load, for the spin. The looks
- * that count, after an announcement and now and then, are tries. */
-typedef bool wait_idle(const void *context);
 
 /* How to sleep for something else than one word. */
 struct sleeper {

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* attempt.h - what a wait tries, again and again. */
+#ifndef TR_IPC_ATTEMPT_H
+#define TR_IPC_ATTEMPT_H
+
+#include <stdbool.h>
+
+/* One try: 0 done; -EAGAIN not yet; another code ends the wait. */
+typedef int wait_try(void *context);
+
+/* Whether surely nothing has changed since the last try: one load, for the spin. The looks
+ * that count, after an announcement and now and then, are tries. */
+typedef bool wait_idle(const void *context);
+
+#endif
