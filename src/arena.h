@@ -37,6 +37,12 @@ static inline struct tr_arena *arena_known(const tr_arena *given)
     return handle_known(given);
 }
 
+/* Which participant it is. */
+static inline uint64_t holder_of(const struct peer *me)
+{
+    return (uint64_t)me->who << 32 | me->inc;
+}
+
 /* In a forked child: become a participant. Elsewhere: say why not. */
 int arena_join(struct tr_arena *arena);
 

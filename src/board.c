@@ -7,10 +7,11 @@
 
 #include "ipc/path.h"
 #include "ipc/wait.h"
+#include "src/channel.h"
 #include "src/error.h"
 #include "src/message.h"
+#include "src/message_open.h"
 #include "src/options.h"
-#include "src/queue.h"
 #include "src/text_check.h"
 
 #define FALLBACK_CAPACITY 1024
@@ -29,7 +30,7 @@ static int open_table(tr_arena *arena, const char *name, uint32_t capacity,
     if (result < 0)
         return result;
     if (board_view(&arena->view, index, table) < 0)
-        return tr_fail(TR_ECORRUPT, "board \"%s\": its entry breaks a rule", name);
+        return channel_broken("board", name);
     if (capacity && table->count != wish.capacity)
         return tr_fail(TR_EINVAL, "board \"%s\" is there with capacity %u, not %u", name,
                        table->count, wish.capacity);

@@ -29,6 +29,11 @@ static inline struct tr_board *board_known(const tr_board *given)
     return handle_known(given);
 }
 
+static inline struct tr_board_watch *watch_known(const tr_board_watch *given)
+{
+    return handle_known(given);
+}
+
 /* The arena goes. */
 void board_orphan(const struct tr_arena *arena);
 void watch_orphan(const struct tr_arena *arena);

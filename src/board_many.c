@@ -10,6 +10,7 @@
 #include "src/board.h"
 #include "src/error.h"
 #include "src/message.h"
+#include "src/message_open.h"
 
 #define TRIES 1000
 #define SMALL 64 /* keys that need no memory */

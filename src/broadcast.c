@@ -7,10 +7,11 @@
 
 #include "ipc/wait.h"
 #include "ipc/wake.h"
+#include "src/channel.h"
 #include "src/error.h"
 #include "src/message.h"
+#include "src/message_open.h"
 #include "src/options.h"
-#include "src/queue.h"
 
 #define FALLBACK_CAPACITY 63
 
@@ -54,7 +55,7 @@ static int open_ring(tr_arena *arena, const char *name,
     if (result < 0)
         return result;
     if (broadcast_view(&arena->view, index, ring) < 0)
-        return tr_fail(TR_ECORRUPT, "broadcast \"%s\": its entry breaks a rule", name);
+        return channel_broken("broadcast", name);
     if (options->capacity && ring->count != channel.capacity)
         return tr_fail(TR_EINVAL, "broadcast \"%s\" is there with capacity %u, not %u",
                        name, ring->count - 1, channel.capacity - 1);

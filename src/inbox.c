@@ -4,16 +4,19 @@
  * The threads of a process share one inbox. The thread that takes a message out of it
  * delivers it: to itself, if it waits for that ticket, else into the pending request, and
  * wakes the others, who sleep on the inbox's word, too. */
+#include "src/inbox.h"
+
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "ipc/os.h"
+#include "ipc/request.h"
 #include "ipc/wake.h"
 #include "src/error.h"
 #include "src/message.h"
-#include "src/request.h"
+#include "src/queue.h"
 
 #define PHASE_MASK  UINT64_C(3)
 #define ASYNC       UINT64_C(4)

@@ -6,6 +6,7 @@
  * As many as `depth` are between the first two. Slots are loaned in the order of the files,
  * so the one that everybody waits for always has its slot. */
 #include "src/loader.h"
+#include "src/load.h"
 
 #include <errno.h>
 #include <liburing.h>

@@ -6,7 +6,7 @@
 
 #include <liburing.h>
 
-#include "src/loader.h"
+#include "src/load.h"
 
 struct loader_ring {
     struct loader_ring *next, *previous; /* of all in this process that are open */

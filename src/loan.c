@@ -13,7 +13,7 @@
 #include "src/descriptor.h"
 #include "src/error.h"
 #include "src/loan_memory.h"
-#include "src/message_table.h"
+#include "src/message_open.h"
 #include "src/options.h"
 
 /* The smallest class that fits, or class_count. */
@@ -99,45 +99,6 @@ static void clear_header(const struct peer *me, struct slot_record *record)
     (void)me;
     ASSERT_HELD(me, record);
     shm_put(&record->reply_to, 0);
-}
-
-void message_introduce(struct tr_arena *arena, struct message *message, uint32_t slot)
-{
-    uint32_t index = (uint32_t)(message - arena->messages);
-
-    message->slot = slot;
-    message->class = view_class_of(&arena->view, slot);
-    message->payload_off = view_payload_off(&arena->view, slot);
-    message->payload_bytes = arena->view.geo.classes[message->class].stride;
-    message->arena = arena;
-    /* relaxed: local. New, or its table was another arena's before. */
-    if (atomic_load_explicit(&message->now, memory_order_relaxed) == 0)
-        atomic_store_explicit(&message->now,
-                              handle_word(message, arena->table->tags[index]),
-                              memory_order_relaxed);
-}
-
-/* The object of a slot that has just become ours, with a new handle. */
-PATH tr_message *take(struct tr_arena *arena, struct message *message, uint32_t slot,
-                      uint64_t word, enum held held)
-{
-    /* In a forked child a thread of the parent may have been writing the object. */
-    if (__builtin_expect(message->arena != arena || !message_is_ours(message), 0)) {
-        message_introduce(arena, message, slot);
-        message->base = NULL;
-    }
-    return message_take(arena, message, held, word);
-}
-
-int message_open(struct tr_arena *arena, struct message *message, uint32_t slot,
-                 uint64_t word, const uint8_t *base, enum held held, tr_message **out)
-{
-    tr_message *handle = take(arena, message, slot, word, held);
-    int result = descriptor_read(message, view_record(&arena->view, slot), base);
-
-    if (LIKELY(result == 0))
-        *out = handle;
-    return result;
 }
 
 /* What the last user of the slot left in its payload. */
@@ -231,7 +192,7 @@ int tr_loan(tr_arena *given, const tr_tensor_spec specs[], size_t n, int64_t tim
     record = view_record(&arena->view, slot);
     message = begin_loan(arena, slot, record, &plan);
     /* relaxed: the slot is ours. */
-    *out = take(arena, message, slot, shm_get(&record->owner), HELD_LOAN);
+    *out = message_hold(arena, message, slot, shm_get(&record->owner), HELD_LOAN);
     descriptor_write_plain(message, record, specs, &plan);
     return 0;
 }

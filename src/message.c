@@ -11,10 +11,8 @@
 #include "ipc/owned.h"
 #include "ipc/slot.h"
 #include "ipc/timens.h"
-#include "src/descriptor.h"
 #include "src/error.h"
 #include "src/options.h"
-#include "src/request.h"
 
 static struct slot_record *record_of(const struct message *message)
 {
@@ -48,43 +46,6 @@ int message_no_pins(struct tr_arena *arena, const char *step)
         step, arena->view.geo.pin_count);
 }
 
-/* Of a message that was read by this pin the last time, too, the descriptors are known. Not in
- * a forked child: a thread of the parent may have been reading them. */
-static bool is_known(const struct message *message, const struct pin *pin)
-{
-    return message->arena && message_is_ours(message) && message->pin.slot == pin->slot &&
-           message->pin.generation == pin->generation;
-}
-
-/* The handle for a pin. That which the parent gave out for it before a fork is stale now. */
-int message_open_pinned(struct tr_arena *arena, const struct pin *pin, uint64_t sequence,
-                        tr_message **out)
-{
-    struct message *message = message_of(arena, arena->view.geo.slot_count + pin->index);
-    bool known = is_known(message, pin);
-    tr_message *handle;
-    int result = 0;
-
-    message->pin = *pin;
-    if (!known)
-        message_introduce(arena, message, pin->slot);
-    handle = message_take(arena, message, HELD_SHARED, 0);
-    if (!known)
-        result = descriptor_read_new(message, record_of(message), arena->view.readonly);
-    if (result == 0 && !known && (arena->view.geo.flags & TR_ARENA_CRC32C))
-        result = message_verify(message);
-    message->sequence = sequence;
-    message->deliveries = 0;
-    message->sender = pin->sender;
-    if (result < 0) {
-        message->arena = NULL; /* what was read is no good another time */
-        shared_unpin(&arena->peer, pin);
-    } else {
-        *out = handle;
-    }
-    return result;
-}
-
 int message_stale(const tr_message *given, const char *step)
 {
     return tr_fail(TR_EINVAL,
@@ -95,7 +56,7 @@ int message_stale(const tr_message *given, const char *step)
                    step);
 }
 
-static int not_ours(const char *step)
+int message_not_ours(const char *step)
 {
     return tr_fail(
         TR_EFORK,
@@ -113,7 +74,7 @@ int message_disowned(const tr_message *given, const char *step)
     if (message->held == HELD_SHARED)
         return tr_fail(TR_EINVAL, "%s: the message is shared with other readers; copy it",
                        step);
-    return not_ours(step);
+    return message_not_ours(step);
 }
 
 int message_writable(const tr_message *given, const char *step, struct message **out)
@@ -129,46 +90,6 @@ int message_asked(const char *step)
                    "%s: somebody waits for a reply to this message; answer it, or "
                    "send it on over a queue",
                    step);
-}
-
-/* The slower thread must not let go of a later pin on the same value. */
-static int let_go(struct message *message, const tr_message *given)
-{
-    return message_claim(message, given) &&
-                   shared_unpin(&message->arena->peer, &message->pin)
-               ? 0
-               : message_stale(given, "release");
-}
-
-/* The word is read before the handle is looked at: if it is that of a later handle, we see
- * that there is one. So of two threads that release one handle, one finds another word. A
- * thread that writes into a request, or has but a pin, claims the handle first. */
-int tr_release(tr_message *given)
-{
-    struct message *message = handle_address(given);
-    uint64_t word;
-
-    if (__builtin_expect(!message, 0))
-        return 0;
-    /* acquire, local: pairs with message_take(). */
-    word = atomic_load_explicit(&message->word, memory_order_acquire);
-    if (__builtin_expect(!message_known(given), 0))
-        return message_stale(given, "release");
-    if (__builtin_expect(!message_is_ours(message), 0))
-        return not_ours("release");
-    if (message->held == HELD_SHARED)
-        return let_go(message, given);
-    if (__builtin_expect(message_is_request(message), 0)) {
-        /* Of one that was taken for dead another server has it: nothing is written. */
-        if (!arena_is_joined(message->arena) || !message_claim(message, given))
-            return message_stale(given, "release");
-        if (request_let_go(message))
-            return 0;
-    }
-    message_end(message, given);
-    return slot_free_held(&message->arena->peer, message->slot, message->class, word)
-               ? 0
-               : message_stale(given, "release");
 }
 
 size_t tr_message_count(const tr_message *given)

@@ -46,11 +46,6 @@ struct message {
     struct pin pin; /* of a shared message */
 };
 
-static inline uint64_t holder_of(const struct peer *me)
-{
-    return (uint64_t)me->who << 32 | me->inc;
-}
-
 /* How many a table has: one a slot, then one a pin, since a process may read one shared slot
  * more than once. */
 static inline uint32_t message_count_of(const struct view *view)
@@ -119,9 +114,6 @@ void message_keep(struct message *message);
 /* TR_EINVAL: what @p given, which message_known() does not know, is not good for. */
 int message_stale(const tr_message *given, const char *step);
 
-/* What never changes of a slot is worked out when its object is first used. */
-void message_introduce(struct tr_arena *arena, struct message *message, uint32_t slot);
-
 /* The slot or pin has just become ours, a slot under @p word: a new handle for it. */
 static inline tr_message *message_take(struct tr_arena *arena, struct message *message,
                                        enum held held, uint64_t word)
@@ -137,19 +129,8 @@ static inline tr_message *message_take(struct tr_arena *arena, struct message *m
     return (tr_message *)(uintptr_t)now;
 }
 
-/* The object of a slot that has just become ours under @p word, its descriptors read and
- * checked. The payload is seen through @p base (of the view: writable or not). 0, with its
- * handle; TR_ECORRUPT, TR_ENOMEM; on error the slot still is the caller's. */
-int message_open(struct tr_arena *arena, struct message *message, uint32_t slot,
-                 uint64_t word, const uint8_t *base, enum held held, tr_message **out);
-
 /* The object for @p slot of the table. */
 struct message *message_of(struct tr_arena *arena, uint32_t slot);
-
-/* The handle of a shared message that we have just pinned. 0, TR_ECORRUPT, TR_ECHECKSUM,
- * TR_ENOMEM; on error it is unpinned. */
-int message_open_pinned(struct tr_arena *arena, const struct pin *pin, uint64_t sequence,
-                        tr_message **out);
 
 /* TR_EPINS, with what to do about it. */
 int message_no_pins(struct tr_arena *arena, const char *step);
@@ -167,6 +148,9 @@ static inline bool message_is_request(const struct message *message)
 {
     return message->held == HELD_REQUEST;
 }
+
+/* TR_EFORK. */
+int message_not_ours(const char *step);
 
 /* What message_owned() has to say against it. */
 int message_disowned(const tr_message *given, const char *step);

@@ -4,97 +4,23 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ipc/channel.h"
 #include "ipc/path.h"
 #include "ipc/receivers.h"
+#include "ipc/request.h"
 #include "ipc/wait.h"
 #include "ipc/wake.h"
+#include "src/channel.h"
 #include "src/error.h"
 #include "src/message.h"
+#include "src/message_open.h"
 #include "src/options.h"
 #include "src/queue.h"
-#include "src/request.h"
-#include "src/text_check.h"
-#include "src/waitset.h"
+#include "src/reply.h"
+#include "src/request_explain.h"
 
 #define FALLBACK_CAPACITY 256
-#define MAKER_NS          INT64_C(1000000000)
-
-int channel_name_check(const char *name)
-{
-    size_t length = name ? strlen(name) : 0;
-
-    if (!name)
-        return null_fail("channel open", "name");
-    if (length == 0)
-        return tr_fail(TR_EINVAL, "channel open: the name is empty");
-    if (length > TR_MAX_CHANNEL_NAME)
-        return tr_fail(TR_ENAMETOOLONG,
-                       "channel \"%.20s...\": the name has %zu bytes, the "
-                       "limit is %d",
-                       name, length, TR_MAX_CHANNEL_NAME);
-    return text_check("channel open", "the name", name);
-}
-
-static int explain_room(const struct view *view, const struct channel_wish *wish)
-{
-    uint64_t all = view->geo.rings_bytes;
-    /* relaxed: a report. */
-    uint64_t used = shm_load(&view_live(view)->rings_used, memory_order_relaxed);
-
-    return tr_fail(
-        TR_ENOSPC,
-        "channel \"%s\" needs %llu of the %llu bytes for rings and tables, %llu "
-        "are left; create the arena with a larger ring_bytes",
-        wish->name, (unsigned long long)channel_needs(wish), (unsigned long long)all,
-        (unsigned long long)(used < all ? all - used : 0));
-}
-
-static int explain_open(struct tr_arena *arena, const char *name, int result)
-{
-    switch (result) {
-    case -ENOSPC:
-        return tr_fail(
-            TR_ENOSPC,
-            "channel \"%s\": all %u channels are taken; create the arena with a "
-            "larger max_channels",
-            name, arena->view.geo.channel_count);
-    case -EAGAIN:
-        return tr_fail(TR_EAGAIN,
-                       "channel \"%s\": the process that makes it lives and is not ready "
-                       "after 1 s; is it stopped?",
-                       name);
-    case -EEXIST:
-        return tr_fail(TR_EINVAL,
-                       "channel \"%s\" is of another kind (queue, broadcast or "
-                       "board); choose another name",
-                       name);
-    default:
-        return tr_fail(TR_ECORRUPT, "channel \"%s\": its entry breaks a rule", name);
-    }
-}
-
-int channel_open_waiting(struct tr_arena *arena, const struct channel_wish *wish,
-                         uint32_t *index)
-{
-    static const struct timespec pause = {.tv_nsec = 100000};
-    int64_t waited = 0;
-    int result;
-
-    for (;;) {
-        result = channel_open(&arena->peer, wish, index);
-        if (result != -EAGAIN || waited >= MAKER_NS)
-            break;
-        /* Rare and short: another process is between two stores. */
-        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
-        waited += pause.tv_nsec;
-    }
-    if (result == -ENOBUFS)
-        return explain_room(&arena->view, wish);
-    return result < 0 ? explain_open(arena, wish->name, result) : 0;
-}
 
 static int check_options(const char *name, const tr_queue_options *options)
 {
@@ -153,7 +79,7 @@ int queue_open_any(tr_arena *arena, const char *name, const tr_queue_options *op
         wish.ring_bytes = UINT64_C(8) * options->capacity + behind;
     result = channel_open_waiting(arena, &wish, &index);
     if (result == 0 && channel_ring(&arena->view, index, &queue->ring) < 0)
-        result = explain_open(arena, name, -EBADMSG);
+        result = channel_broken("queue", name);
     if (result == 0) {
         queue->handle.arena = queue->arena = arena;
         queue->stamp = shm_get(&queue->ring.channel->stamp) != 0;
@@ -433,56 +359,4 @@ tr_arena *tr_queue_arena(const tr_queue *given)
     const struct tr_queue *queue = queue_known(given);
 
     return queue ? handle_of(queue->arena) : NULL;
-}
-
-static uint32_t queue_readable(void *context)
-{
-    struct tr_queue *queue = queue_known(context);
-    int result = queue ? ring_readable(&queue->ring) : -ESHUTDOWN;
-
-    return result == 0 ? TR_READABLE : result == -ESHUTDOWN ? TR_HUNGUP : 0;
-}
-
-static uint32_t queue_writable(void *context)
-{
-    struct tr_queue *queue = queue_known(context);
-
-    if (!queue || ring_is_closed(&queue->ring))
-        return TR_HUNGUP;
-    return ring_writable(&queue->ring) == 0 ? TR_WRITABLE : 0;
-}
-
-int tr_waitset_add_queue(tr_waitset *given, tr_queue *handle, uint32_t want,
-                         uint64_t token)
-{
-    struct waitable readable, writable;
-    struct tr_waitset *set = waitset_known(given);
-    struct tr_queue *queue = queue_known(handle);
-    int result = 0;
-
-    if (!set || !queue)
-        return set ? handle_fail(handle, "waitset add queue", "queue")
-                   : handle_fail(given, "waitset add queue", "wait set");
-    if (want == 0 || want & ~(uint32_t)(TR_READABLE | TR_WRITABLE))
-        return tr_fail(TR_EINVAL,
-                       "waitset add queue: want is 0x%x, not TR_READABLE, TR_WRITABLE or "
-                       "both",
-                       want);
-    readable = (struct waitable){.word = &queue->ring.channel->items,
-                                 .ready = queue_readable,
-                                 .context = handle,
-                                 .fd = -1,
-                                 .want = TR_READABLE};
-    writable = (struct waitable){.word = &queue->ring.channel->room,
-                                 .ready = queue_writable,
-                                 .context = handle,
-                                 .fd = -1,
-                                 .want = TR_WRITABLE};
-    if (want & TR_READABLE)
-        result = waitset_add(set, &readable, token);
-    if (result == 0 && want & TR_READABLE)
-        queue_receives(queue);
-    if (result == 0 && want & TR_WRITABLE)
-        result = waitset_add(set, &writable, token);
-    return result;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* queue.h - a handle of a queue, and opening channels of any kind. */
+/* queue.h - a handle of a queue. */
 #ifndef TR_SRC_QUEUE_H
 #define TR_SRC_QUEUE_H
 
@@ -43,13 +43,6 @@ int queue_send(struct tr_queue *queue, const tr_message *given, int64_t timeout_
 
 /* Say that this process receives from the queue; once. */
 void queue_receives(tr_queue *queue);
-
-/* Names that a user may give. 0, TR_EINVAL, TR_ENAMETOOLONG. */
-int channel_name_check(const char *name);
-
-/* channel_open(), waiting a moment for its maker; says why not. */
-int channel_open_waiting(struct tr_arena *arena, const struct channel_wish *wish,
-                         uint32_t *index);
 
 /* tr_queue_open() for any name, also the library's own; a new one has @p behind bytes more
  * than its cells take. */

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* reply.c - the server's side. */
+#include "src/reply.h"
+
 #include <string.h>
+#include <tensoring/request.h>
 
 #include "ipc/os.h"
 #include "ipc/owned.h"
 #include "ipc/path.h"
+#include "ipc/request.h"
 #include "src/descriptor.h"
 #include "src/error.h"
 #include "src/message.h"
 #include "src/options.h"
-#include "src/request.h"
 
 #define TICK_NS INT64_C(20000000) /* more than os_lately_ns() is behind */
 

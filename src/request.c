@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* request.c - the client's side. */
-#include "src/request.h"
+#include <tensoring/request.h>
 
 #include <errno.h>
 #include <string.h>
 
 #include "ipc/os.h"
 #include "ipc/owned.h"
+#include "ipc/request.h"
 #include "ipc/wait.h"
 #include "ipc/wake.h"
 #include "src/error.h"
+#include "src/inbox.h"
 #include "src/message.h"
+#include "src/message_open.h"
 #include "src/options.h"
+#include "src/queue.h"
+#include "src/request_explain.h"
 
 static _Thread_local int32_t remote_code;
 

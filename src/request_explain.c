@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* request_explain.c - why there is no reply or room: how many serve, which process has what in hand. */
+#include "src/request_explain.h"
+
 #include "ipc/receivers.h"
 #include "ipc/records.h"
+#include "ipc/request.h"
 #include "src/arena.h"
 #include "src/error.h"
-#include "src/request.h"
 #include "src/whois.h"
 
 #define SHOWN 8 /* participants at most, in one sentence */

@@ -15,7 +15,7 @@
 
 #include "ipc/device.h"
 #include "ipc/slot.h"
-#include "src/loader.h"
+#include "src/load.h"
 
 enum { FILES = 40 };
 

@@ -12,8 +12,10 @@
 #include <stdlib.h>
 
 #include "ipc/os.h"
+#include "ipc/request.h"
 #include "src/arena.h"
-#include "src/request.h"
+#include "src/inbox.h"
+#include "src/queue.h"
 #include "src/waitset.h"
 
 #define LONG (INT64_C(30) * 1000 * 1000 * 1000) /* ns: it hangs */

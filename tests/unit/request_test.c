@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 #include "src/arena.h"
-#include "src/request.h"
+#include "src/inbox.h"
+#include "src/queue.h"
 
 #define SHORT 1000000                            /* ns */
 #define LONG  (INT64_C(30) * 1000 * 1000 * 1000) /* ns: it hangs */

@@ -8,7 +8,7 @@
 #include <tensoring/npy.h>
 
 #include "src/error.h"
-#include "src/loader.h"
+#include "src/load.h"
 #include "src/message.h"
 
 /* Put the name of the file in front of what the thread has to say. */

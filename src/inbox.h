@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* request.h - what this process has asked, and its inbox. */
-#ifndef TR_SRC_REQUEST_H
-#define TR_SRC_REQUEST_H
+/* inbox.h - what this process has asked, and where the replies come. */
+#ifndef TR_SRC_INBOX_H
+#define TR_SRC_INBOX_H
 
 #include <tensoring/request.h>
 
-#include "ipc/request.h"
-#include "src/message.h"
-#include "src/queue.h"
+#include "src/arena.h"
 
 /* A request in flight. Word: bits 0-1 phase | 2 asynchronous | 3 being sent | 4-63 generation.
  * TAKING: a thread is between two stores. */
@@ -70,18 +68,5 @@ int pending_take(struct inbox *inbox, uint64_t ticket, uint32_t *slot);
 
 /* What came for any asynchronous one. 0, -EAGAIN. */
 int pending_take_any(struct inbox *inbox, uint64_t *ticket, uint32_t *slot);
-
-/* Added to the sentence of an error: which process has the request in hand that may be in @p slot;
- * how many serve a queue; and which have how many of its messages, for which all slots are looked at. */
-void request_explain_one(const struct tr_arena *arena, uint32_t slot, uint64_t route);
-void request_explain_service(const struct tr_arena *arena, uint32_t channel);
-void request_explain_queue(const struct tr_arena *arena, uint32_t channel);
-
-/* For tr_release(): an unanswered request is let go. Whether it is gone. */
-bool request_let_go(struct message *message);
-
-/* What was received, and breaks a rule: if it is a request, its requester is told. Whether it
- * is gone. */
-bool request_refuse(struct message *message, int code);
 
 #endif

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/* arena_open.c - arenas are created, attached and closed. */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <tensoring/arena.h>
+#include <unistd.h>
+
+#include "ipc/mutant.h"
+#include "ipc/name.h"
+#include "ipc/notify.h"
+#include "ipc/segment.h"
+#include "ipc/slot.h"
+#include "ipc/uncancel.h"
+#include "ipc/watch.h"
+#include "src/arena.h"
+#include "src/arena_explain.h"
+#include "src/arena_join.h"
+#include "src/arena_options.h"
+#include "src/board.h"
+#include "src/broadcast.h"
+#include "src/error.h"
+#include "src/inbox.h"
+#include "src/loader.h"
+#include "src/message_table.h"
+#include "src/options.h"
+#include "src/queue.h"
+#include "src/quota.h"
+#include "src/waitset.h"
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int64_t granted;
+
+static void read_grant(void)
+{
+    struct quota quota;
+
+    quota_read("", &quota);
+    granted = quota.milli_cpus;
+}
+
+static int64_t milli_cpus(void)
+{
+    pthread_once(&once, read_grant);
+    return granted;
+}
+
+/* Private memory of a handle. The view is set up. */
+static int equip(struct tr_arena *arena, uint32_t eventfds)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *here = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                      0);
+    int result;
+
+    arena->here = here == MAP_FAILED ? NULL : here;
+    arena->table = message_table_take(message_count_of(&arena->view));
+    if (!arena->here || !arena->table)
+        return tr_fail(TR_ENOMEM, "no memory for the handle of an arena");
+    arena->messages = arena->table->messages;
+    if (madvise(here, page, MADV_WIPEONFORK) < 0)
+        return tr_fail_errno(-errno, "MADV_WIPEONFORK (needs Linux 4.14)");
+    if (watch_open(&arena->view) < 0)
+        return tr_fail(TR_ENOMEM, "no memory for the handle of an arena");
+    result = notify_open(&arena->view, eventfds);
+    if (result < 0)
+        return tr_fail_errno(result, "create: make %u eventfds (ulimit -n)", eventfds);
+    arena->peer.milli_cpus = milli_cpus;
+    arena->peer.view = &arena->view;
+    arena->peer.who = SLOT_NOBODY;
+    return 0;
+}
+
+static void unequip(struct tr_arena *arena)
+{
+    if (arena->here)
+        munmap(arena->here, (size_t)sysconf(_SC_PAGESIZE));
+    inbox_free(arena->inbox);
+    if (arena->table)
+        message_table_put_back(arena->table, message_count_of(&arena->view));
+    notify_close(&arena->view);
+    watch_close(&arena->view);
+    segment_detach(&arena->view);
+    handle_free(arena);
+}
+
+/* Equip the handle and join. 0, or a code of the interface; -ESTALE: the arena is closed, or
+ * its name was taken away meanwhile. Then nobody has joined. */
+static int open_common(struct tr_arena *arena, const char *name, uint32_t eventfds)
+{
+    int result = equip(arena, eventfds);
+
+    if (result < 0)
+        return result;
+    result = arena_take_part(arena, true);
+    if (result == -ESTALE)
+        return result;
+    if (result < 0)
+        return arena_explain_join(arena, result);
+    if (name && !MUTANT(NAME_UNSEEN) && !name_leads_to(&arena->view, name)) {
+        arena_leave(arena);
+        return -ESTALE;
+    }
+    arena->peer.standing = &arena->here->joined;
+    atomic_store_explicit(&arena->here->joined, JOINED, memory_order_release);
+    return 0;
+}
+
+static struct handle_kind arenas = {.bytes = sizeof(struct tr_arena)};
+
+static struct tr_arena *new_handle(void)
+{
+    struct tr_arena *arena = handle_new(&arenas);
+
+    if (arena) {
+        arena->view.lock_fd = -1;
+        arena->peer.spin_ns = -1;
+    }
+    return arena;
+}
+
+#define NAME_TRIES 100 /* of a name that others give and take meanwhile */
+
+/* The arena is whole, and we have joined. */
+static int give_name(struct tr_arena *arena, const char *name)
+{
+    int result = name_give(&arena->view, name);
+
+    for (int i = 0; i < NAME_TRIES && result == -EEXIST; i++) {
+        int cleared = arena_clear_name(name);
+
+        if (cleared < 0)
+            return cleared;
+        result = name_give(&arena->view, name);
+    }
+    if (result < 0)
+        return tr_fail_errno(result, "create \"%s\": give it its name", name);
+    memcpy(arena->name, name, strlen(name) + 1);
+    return 0;
+}
+
+static int make(struct tr_arena *arena, const struct segment_wish *wish,
+                const tr_arena_options *options)
+{
+    struct segment_report report = {0};
+    int result = segment_create(wish, &arena->view, &report);
+
+    if (result < 0) {
+        arena->view.base = NULL;
+        return explain_create(result, wish, &report);
+    }
+    arena->peer.spin_ns = options->spin_ns;
+    arena->huge_error = report.huge_error;
+    if (MUTANT(NAME_FIRST) && wish->name)
+        (void)name_give(&arena->view, wish->name);
+    result = open_common(arena, NULL, options->eventfds);
+    if (result == 0 && wish->name && !MUTANT(NAME_FIRST)) {
+        result = give_name(arena, wish->name);
+        if (result < 0)
+            arena_leave(arena);
+    }
+    return result;
+}
+
+static int create(tr_arena **out, const struct segment_wish *wish,
+                  const tr_arena_options *options)
+{
+    tr_arena *arena;
+    /* First: a crashed one may have the memory that we need. */
+    int result = wish->name ? arena_clear_name(wish->name) : 0;
+
+    if (result < 0)
+        return result;
+    arena = new_handle();
+    if (!arena)
+        return tr_fail(TR_ENOMEM, "no memory for the handle of an arena");
+    result = make(arena, wish, options);
+    if (result < 0)
+        unequip(arena);
+    else
+        *out = handle_of(arena);
+    return result;
+}
+
+int tr_arena_create(tr_arena **out, const char *name, const tr_arena_options *given)
+{
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    struct segment_class classes[MAX_CLASSES];
+    struct segment_wish wish;
+    int result, cancel;
+
+    if (!out)
+        return tr_fail(TR_EINVAL, "create: out is NULL");
+    result = options_take(&options, sizeof(options), given, "tr_arena_options");
+    if (result == 0 && name)
+        result = arena_check_name(name);
+    if (result == 0)
+        result = arena_check_options(&options);
+    if (result == 0)
+        result = arena_take_classes(&options, classes);
+    if (result < 0)
+        return result;
+    wish = (struct segment_wish){.name = name,
+                                 .flags = options.flags,
+                                 .classes = classes,
+                                 .class_count = options.class_count,
+                                 .participant_count = options.max_participants,
+                                 .channel_count = options.max_channels,
+                                 .pin_count = options.pins,
+                                 .eventfd_count = options.eventfds,
+                                 .rings_bytes = options.ring_bytes,
+                                 .memory_bytes = options.memory_bytes,
+                                 .warm_bytes = options.warm_bytes,
+                                 .mode = options.mode,
+                                 .uid = options.uid,
+                                 .gid = options.gid};
+    cancel = uncancel_begin();
+    result = create(out, &wish, &options);
+    uncancel_end(cancel);
+    return result;
+}
+
+/* One try; -ESTALE: the name led to an arena that is on its way out. */
+static int attach_once(tr_arena **out, const char *name, int fd,
+                       struct segment_trust trust)
+{
+    struct segment_report report = {0};
+    tr_arena *arena = new_handle();
+    int result;
+
+    if (!arena) {
+        if (fd >= 0)
+            close(fd);
+        return tr_fail(TR_ENOMEM, "no memory for the handle of an arena");
+    }
+    result = segment_attach(name, fd, trust, &arena->view, &report);
+    if (result < 0) {
+        result = explain_attach("attach", result, name ? name : "(descriptor)", &report);
+        handle_free(arena);
+        return result;
+    }
+    result = open_common(arena, name, 0);
+    if (result < 0) {
+        unequip(arena);
+        return result;
+    }
+    if (name)
+        memcpy(arena->name, name, strlen(name) + 1);
+    *out = handle_of(arena);
+    return 0;
+}
+
+/* Where a closed arena has the name, its name is taken away, and the next is looked for. */
+static int attach(tr_arena **out, const char *name, struct segment_trust trust)
+{
+    int result = attach_once(out, name, -1, trust);
+
+    for (int i = 0; i < NAME_TRIES && result == -ESTALE; i++) {
+        uint32_t pid;
+
+        if (name_sweep(name, true, &pid) == -EBUSY)
+            arena_pause();
+        result = attach_once(out, name, -1, trust);
+    }
+    return result == -ESTALE
+               ? tr_fail(TR_ENOENT, "attach \"%s\": it was removed meanwhile", name)
+               : result;
+}
+
+static int take_trust(struct segment_trust *trust, const tr_attach_options *given)
+{
+    tr_attach_options options = TR_ATTACH_OPTIONS_INIT;
+    int result = options_take(&options, sizeof(options), given, "tr_attach_options");
+
+    if (result == 0 && options.flags & ~(uint32_t)TR_ATTACH_GROUP)
+        return tr_fail(TR_EINVAL, "attach: flags 0x%x has bits that mean nothing",
+                       options.flags);
+    if (result == 0)
+        result = reserved_check("attach", options.reserved);
+    *trust = (struct segment_trust){options.owner, options.flags & TR_ATTACH_GROUP};
+    return result;
+}
+
+int tr_arena_attach(tr_arena **out, const char *name, const tr_attach_options *options)
+{
+    struct segment_trust trust = {0};
+    int result, cancel;
+
+    if (!out || !name)
+        return tr_fail(TR_EINVAL, "attach: %s is NULL", out ? "name" : "out");
+    result = arena_check_name(name);
+    if (result == 0)
+        result = take_trust(&trust, options);
+    if (result < 0)
+        return result;
+    cancel = uncancel_begin();
+    result = attach(out, name, trust);
+    uncancel_end(cancel);
+    return result;
+}
+
+int tr_arena_attach_fd(tr_arena **out, int fd)
+{
+    int copy, cancel, result;
+
+    if (!out)
+        return tr_fail(TR_EINVAL, "attach: out is NULL");
+    cancel = uncancel_begin();
+    copy = fcntl_dup(fd);
+    result = copy < 0 ? tr_fail_descriptor(copy, "attach", fd)
+                      : attach_once(out, NULL, copy, TRUST_OWN);
+    uncancel_end(cancel);
+    return result == -ESTALE ? tr_fail(TR_ENOENT, "attach: the arena was removed")
+                             : result;
+}
+
+/* What was opened in it, and not closed before. */
+static void orphan_all(struct tr_arena *arena)
+{
+    waitset_orphan(arena);
+    loader_orphan(arena);
+    broadcast_orphan(arena);
+    board_orphan(arena);
+    queue_orphan(arena);
+}
+
+void tr_arena_close(tr_arena *given)
+{
+    struct tr_arena *arena = handle_retire(given);
+    int cancel;
+
+    if (!arena)
+        return;
+    cancel = uncancel_begin();
+    orphan_all(arena);
+    /* A child that never used it has nothing to give back. */
+    if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) != JOINED_NOT)
+        arena_leave(arena);
+    unequip(arena);
+    uncancel_end(cancel);
+}
