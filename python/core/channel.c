@@ -212,21 +212,45 @@ static int receive_op(void *arg, int64_t timeout_ns)
     return call->take(call->handle, timeout_ns, &call->message);
 }
 
-/* wait_in_slices(), but for a nap where that pays. */
+/* How many messages came since the wait before, and were received by others. */
+static void count_passed(Naps *naps, const tr_message *message)
+{
+    tr_header header = {.struct_size = sizeof(header)};
+
+    if (tr_message_header(message, &header))
+        return;
+    naps->passed = header.sequence - naps->seen - naps->before;
+    naps->seen = header.sequence;
+}
+
+static int receive_napping(ReceiveCall *call, int64_t timeout_ns)
+{
+    Naps *naps = &call->channel->naps;
+    int code = receive_op(call, TR_NOWAIT);
+
+    if (code != TR_EAGAIN)
+        return code;
+    naps->before = naps->taken;
+    for (unsigned int i = 0; code == TR_EAGAIN && nap(naps, i); i++)
+        code = PyErr_CheckSignals() < 0 ? RAISED : receive_op(call, TR_NOWAIT);
+    if (code == TR_EAGAIN)
+        code = wait_in_slices(receive_op, call, timeout_ns);
+    if (!code)
+        count_passed(naps, call->message);
+    return code;
+}
+
+/* wait_in_slices(), but for naps where they pay. */
 static int receive_next(ReceiveCall *call, int64_t timeout_ns)
 {
     Naps *naps = &call->channel->naps;
+    int code;
 
-    if (naps->allowed && timeout_ns != TR_NOWAIT) {
-        int code = receive_op(call, TR_NOWAIT);
-
-        naps->taken += code == 0;
-        if (code != TR_EAGAIN)
-            return code;
-        if (nap(naps) && PyErr_CheckSignals() < 0)
-            return RAISED;
-    }
-    return wait_in_slices(receive_op, call, timeout_ns);
+    if (!naps->allowed || timeout_ns == TR_NOWAIT)
+        return wait_in_slices(receive_op, call, timeout_ns);
+    code = receive_napping(call, timeout_ns);
+    naps->taken += code == 0;
+    return code;
 }
 
 static PyObject *wrap_message(ChannelObject *self, tr_message *message)

@@ -74,11 +74,14 @@ typedef struct ArenaObject {
     Shared *shared; /* NULL: closed */
 } ArenaObject;
 
-/* Of a receiver that may nap, see nap.c. */
+/* Of receivers that may nap, or of senders, see nap.c. */
 typedef struct Naps {
     bool allowed;
     bool napped;     /* at the last wait */
-    uint32_t taken;  /* messages since then */
+    uint32_t taken;  /* messages since then, or sent */
+    uint64_t passed; /* messages that others received since then */
+    uint64_t seen;   /* sequence of the first message after the wait before */
+    uint32_t before; /* messages taken between the last two waits */
     uint32_t misses; /* naps that were not worth it, one after the other */
     uint32_t rest;   /* waits until it is tried again */
 } Naps;
@@ -94,6 +97,8 @@ typedef struct ChannelObject {
     size_t busy;          /* calls that wait without the GIL, and holds */
     _Atomic bool closing; /* read by calls that wait without the GIL */
     Naps naps;
+    Naps room_naps;
+    uint64_t most; /* messages that are put without waiting */
 } ChannelObject;
 
 typedef struct MessageObject {
@@ -125,8 +130,10 @@ typedef int wait_op(void *arg, int64_t timeout_ns);
 int64_t now_ns(void);
 int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns);
 
-/* nap.c: instead of the next wait; false: it would not pay. */
-bool nap(Naps *naps);
+/* nap.c: instead of the next wait, or of keeping what there is no room for, after so many
+ * naps @p before in the same call; false: it would not pay. */
+bool nap(Naps *naps, unsigned int before);
+bool nap_for_room(Naps *naps, unsigned int before);
 
 /* arena.c */
 extern PyType_Spec arena_spec;

@@ -2,6 +2,8 @@
 /* queue.c - the Queue type: encode and send, receive and decode, each in one call. */
 #include "core.h"
 
+#define MANY_SLOTS 64
+
 static void forget(void *handle)
 {
     tr_queue_close(handle);
@@ -166,6 +168,88 @@ static int check_size(ChannelObject *self, PyObject *tree)
     return code == TR_EMSGSIZE || code == RAISED ? RAISED : 0;
 }
 
+/* Whether there are as many as may be. Where all slots are taken each sender looks at all of
+ * them, and again after each nap; so it does not come to that. */
+static bool is_stuffed(const ChannelObject *self)
+{
+    return tr_queue_depth(self->handle) >= self->most;
+}
+
+static int put_once(HandCall *call, PyObject *object, PyObject *dump)
+{
+    ChannelObject *self = call->channel;
+    int code = self->closing ? TR_ECLOSED : is_stuffed(self) ? TR_EAGAIN : 0;
+
+    if (!code)
+        code = encode_carried(self->state, self->shared, object, dump, 0, TR_NOWAIT,
+                              &call->message);
+    if (code)
+        return code;
+    code = hand_op(call, TR_NOWAIT);
+    if (code)
+        tr_release(call->message);
+    else
+        self->room_naps.taken++;
+    return code;
+}
+
+/* Nap until there is room for many, where that pays. Whether to look again. */
+static bool rest(ChannelObject *self)
+{
+    unsigned int naps = 0;
+
+    while (nap_for_room(&self->room_naps, naps)) {
+        naps++;
+        if (self->closing || tr_queue_depth(self->handle) < self->most / 2)
+            break;
+    }
+    return naps > 0;
+}
+
+/* Send without waiting, but for naps. */
+static int put_napping(HandCall *call, PyObject *object, PyObject *dump)
+{
+    int code = put_once(call, object, dump);
+
+    return code == TR_EAGAIN && rest(call->channel) ? put_once(call, object, dump) : code;
+}
+
+/* _put(object, dump) -> whether there was room. */
+static PyObject *queue_put(PyObject *object, PyObject *const *args, Py_ssize_t nargs)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    HandCall call = {self, self->handle, NULL};
+    int code;
+
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "_put() takes an object and its dump");
+        return NULL;
+    }
+    if (!channel_is_open(self))
+        return NULL;
+    self->busy++;
+    code = put_napping(&call, args[0], args[1]);
+    channel_leave(self);
+    if (code && code != TR_EAGAIN)
+        return raise_code(self->state, code, "send");
+    return PyBool_FromLong(!code);
+}
+
+/* _rest() -> whether it paid to nap until there is room, and was done. */
+static PyObject *queue_rest(PyObject *object, PyObject *unused)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    bool rested;
+
+    (void)unused;
+    if (!channel_is_open(self))
+        return NULL;
+    self->busy++;
+    rested = rest(self);
+    channel_leave(self);
+    return PyBool_FromLong(rested);
+}
+
 /* _keep(object) -> a tree for _send_kept(), or None if it has no word for the object. */
 static PyObject *queue_keep(PyObject *object, PyObject *value)
 {
@@ -192,11 +276,15 @@ static PyObject *queue_send_kept(PyObject *object, PyObject *args)
         return NULL;
     call.queue = self->handle;
     self->busy++;
-    code = encode_kept(self->shared, tree, timeout_ns, &call.message);
+    code = timeout_ns == TR_NOWAIT && is_stuffed(self)
+               ? TR_EAGAIN
+               : encode_kept(self->shared, tree, timeout_ns, &call.message);
     if (!code) {
         code = wait_in_slices(hand_op, &call, timeout_ns);
         if (code)
             tr_release(call.message);
+        else
+            self->room_naps.taken++;
     }
     channel_leave(self);
     if (code && code != TR_EAGAIN && code != TR_ETIMEDOUT)
@@ -204,10 +292,31 @@ static PyObject *queue_send_kept(PyObject *object, PyObject *args)
     return PyBool_FromLong(!code);
 }
 
+/* Of its smallest slots, if there are many of them, a quarter stays free. */
+static int limit_depth(ChannelObject *self)
+{
+    tr_class_stats found[TR_MAX_CLASSES];
+    size_t n = 0;
+    int code = tr_stats_classes(self->shared->arena, found, TR_MAX_CLASSES, &n);
+
+    self->most = !code && n && found[0].slots >= MANY_SLOTS
+                     ? found[0].slots - found[0].slots / 4
+                     : UINT64_MAX;
+    return code;
+}
+
 static PyObject *queue_may_nap(PyObject *object, PyObject *unused)
 {
+    ChannelObject *self = (ChannelObject *)object;
+    int code;
+
     (void)unused;
-    ((ChannelObject *)object)->naps.allowed = true;
+    if (!channel_is_open(self))
+        return NULL;
+    self->naps.allowed = true;
+    code = limit_depth(self);
+    if (code)
+        return raise_code(self->state, code, "queue");
     Py_RETURN_NONE;
 }
 
@@ -281,6 +390,8 @@ static PyMethodDef queue_methods[] = {
      METH_FASTCALL | METH_KEYWORDS, NULL},
     {"_send_carried", (PyCFunction)(void (*)(void))queue_send_carried,
      METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"_put", (PyCFunction)(void (*)(void))queue_put, METH_FASTCALL, NULL},
+    {"_rest", queue_rest, METH_NOARGS, NULL},
     {"_may_nap", queue_may_nap, METH_NOARGS, NULL},
     {"_keep", queue_keep, METH_O, NULL},
     {"_send_kept", queue_send_kept, METH_VARARGS, NULL},

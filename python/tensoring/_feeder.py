@@ -51,7 +51,6 @@ class Feeder:
         self.sending = threading.Lock()  # by the thread that sends the first pending
         self.pending: deque[Any] = deque()
         self.thread: threading.Thread | None = None
-        self.next_look = 0.0  # there was no room
         self.idle = True  # the thread waits, or there is none
         self.used = False  # put() was called
         self.closed = False
@@ -62,13 +61,8 @@ class Feeder:
     def put(self, obj: Any) -> None:
         """Send it, or keep it for the thread. What is kept is encoded: an object that
         cannot be carried is the caller's error, and may change afterwards."""
-        if not self.pending:
-            try:
-                self.queue._send_carried(obj, dump_any, 0, 0)
-                return
-            except Full:
-                pass
-        self.append(self.keep(obj))
+        if self.pending or not self.queue._put(obj, dump_any):
+            self.append(self.keep(obj))
 
     def keep(self, obj: Any) -> Any:
         """What is sent of it later. Arrays are not copied: they may be large."""
@@ -96,8 +90,13 @@ class Feeder:
                 if self.thread is None:
                     self.start()
                 self.condition.notify()
-        elif len(self.pending) % _HELP == 0 and time.monotonic() > self.next_look:
-            self.send_some()
+        elif len(self.pending) % _HELP == 0:
+            self.help()
+
+    def help(self) -> None:
+        """Send some, as long as it goes on or it pays to wait for room."""
+        while self.pending and (self.send_some() or self.queue._rest()):
+            pass
 
     def start(self) -> None:
         if not self.cancelled:
@@ -137,7 +136,7 @@ class Feeder:
                 pause *= 2
             else:
                 self.wait_to_send()
-                continue
+                pause = _LEAST
             if self.pending:
                 # No event: to be woken for each free slot is what this avoids, see above.
                 time.sleep(pause)
@@ -150,8 +149,6 @@ class Feeder:
         try:
             while self.pending and self.send_first(0):
                 sent += 1
-            if self.pending:
-                self.next_look = time.monotonic() + _LEAST
         finally:
             self.sending.release()
         return sent

@@ -374,6 +374,29 @@ def test_torch_tensors_leave_their_bytes_outside(one: tr.Queue) -> None:
     assert got["channels last"].stride() == sent["channels last"].stride()
 
 
+def test_put_rests_hardly_ever_where_nobody_receives() -> None:
+    queue = tr.Queue()
+    queue.cancel_join_thread()
+    while queue._queue._put(0, dump_any):
+        pass
+    rests = [queue._queue._rest() for _ in range(1000)]
+    # Each that was in vain is followed by twice as many calls without one.
+    assert 0 < sum(rests) <= 10
+    assert not any(rests[-400:])
+    queue.close()
+
+
+def test_put_leaves_some_slots_free() -> None:
+    queue = tr.Queue()
+    queue.cancel_join_thread()
+    for i in range(5000):
+        queue.put(i)
+    small = queue._queue.arena._sizes()[0]
+    assert small["free"] > 0
+    assert [queue.get() for _ in range(5000)] == list(range(5000))
+    queue.close()
+
+
 def test_a_close_ends_a_put_that_waits() -> None:
     with tr.Arena([(4096, 8)], allow_pickle=True) as arena:
         queue = arena.queue("full", 1)
