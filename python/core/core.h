@@ -201,6 +201,8 @@ PyObject *message_reply(PyObject *message, PyObject *value);
 PyObject *message_reply_error(PyObject *message, PyObject *args);
 PyObject *message_is_request(PyObject *message, void *unused);
 PyObject *message_remaining(PyObject *message, void *unused);
+PyObject *end_with_parent(PyObject *module, PyObject *unused);
+PyObject *end_with(PyObject *module, PyObject *pidfd);
 PyObject *remote_code(PyObject *module, PyObject *unused);
 
 /* broadcast.c, board.c, watch.c, waitset.c */

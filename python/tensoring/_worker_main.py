@@ -98,6 +98,9 @@ class Worker:
 
     def work(self) -> None:
         """Until the queue of jobs is shut down, the master dies, or enough is done."""
+        self.lifeline.renew()
+        if not self.lifeline.holds_fast():
+            return
         self.send(0, (READY, [os.getpid()]))
         jobs, holds = self.setup.jobs, self.lifeline.holds_fast
         done = 0

@@ -502,6 +502,63 @@ def test_workers_end_with_their_master(method: str, how: str, tmp_path: Any) -> 
         assert all(ended(pid) for pid in pids)
 
 
+BUSY = """
+import collections, itertools, multiprocessing, os, sys, threading, tensoring as tr
+def run(how):
+    os.write(1, b"%d\\n" % os.getpid())
+    if how == "waits":
+        threading.Event().wait()
+    collections.deque(itertools.repeat(0), maxlen=0)  # without end, with the GIL
+if __name__ == "__main__":
+    method, kind, how = sys.argv[1:]
+    context = multiprocessing.get_context(method)
+    made = tr.Pool(1, context=context) if kind == "pool" else tr.Executor(1, context)
+    job = made.apply_async(run, (how,)) if kind == "pool" else made.submit(run, how)
+    (job.get if kind == "pool" else job.result)()
+"""
+
+
+@pytest.mark.parametrize("how", ["waits", "computes"])
+@pytest.mark.parametrize("kind", ["pool", "executor"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_workers_end_with_their_master_in_the_middle_of_a_job(
+    method: str, kind: str, how: str, tmp_path: Any
+) -> None:
+    script = tmp_path / "busy.py"
+    script.write_text(BUSY)
+    with subprocess.Popen(
+        [sys.executable, script, method, kind, how], stdout=subprocess.PIPE, text=True
+    ) as master:
+        assert master.stdout is not None
+        worker = int(master.stdout.readline())
+        master.kill()
+        if not ended(worker):
+            os.kill(worker, signal.SIGKILL)
+            pytest.fail("the worker goes on with its job")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_workers_outlive_the_thread_that_started_them(method: str) -> None:
+    context: Any = multiprocessing.get_context(method)
+    gate = context.Event()
+    made: list[Any] = []
+
+    def start() -> None:
+        executor = tr.Executor(1, context, keep_gate, (gate,))
+        made.extend((executor, executor.submit(wait_at_gate, 5)))
+        made.append(executor.submit(pid_of, 0))
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    executor, waits, pid = made
+    workers = list(executor._processes)
+    gate.set()
+    assert waits.result(60) == 5
+    assert [pid.result(60)] == workers
+    executor.shutdown()
+
+
 DEATH = """
 import os, signal, sys, tensoring as tr
 def die():
