@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "ipc/budget.h"
 
-#include "ipc/pages.h"
 #include "ipc/records.h"
-#include "ipc/slot.h"
+#include "ipc/slot_word.h"
 #include "ipc/wake.h"
 
 struct budget_use budget_use(const struct view *view)
@@ -12,7 +11,7 @@ struct budget_use budget_use(const struct view *view)
 
     for (uint32_t slot = records_from(view, 0); slot < view->geo.slot_count;
          slot = records_from(view, slot + 1)) {
-        uint64_t bytes = pages_of(view, slot);
+        uint64_t bytes = view_memory(view, slot);
         enum slot_state state;
 
         if (!bytes)

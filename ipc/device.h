@@ -15,7 +15,7 @@
 #ifndef TR_IPC_DEVICE_H
 #define TR_IPC_DEVICE_H
 
-#include "ipc/slot.h"
+#include "ipc/slot_word.h"
 #include "ipc/view.h"
 
 /* The locks of the devices: a byte for each incarnation of each participant. */

@@ -2,7 +2,7 @@
 #include "ipc/orphan.h"
 
 #include "ipc/route_word.h"
-#include "ipc/slot.h"
+#include "ipc/slot_word.h"
 #include "ipc/wake.h"
 
 uint32_t orphan_channel(const struct view *view, uint32_t slot, uint64_t word)

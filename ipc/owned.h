@@ -6,7 +6,7 @@
 #ifndef TR_IPC_OWNED_H
 #define TR_IPC_OWNED_H
 
-#include "ipc/slot.h"
+#include "ipc/slot_word.h"
 
 #ifdef TR_ASSERTS
 

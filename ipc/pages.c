@@ -5,8 +5,6 @@
 
 #include "ipc/budget.h"
 #include "ipc/hooks.h"
-#include "ipc/records.h"
-#include "ipc/slot.h"
 
 /* Bytes of a slot that may have memory, and that surely have, as word @p memory says. */
 static uint64_t perhaps(const struct view *view, uint32_t slot, uint64_t memory)
@@ -104,21 +102,16 @@ int pages_trim(const struct view *view, uint32_t slot, uint64_t *bytes)
     return 0;
 }
 
-uint64_t pages_of(const struct view *view, uint32_t slot)
-{
-    return MEMORY_PAGES(shm_get(&view_record(view, slot)->memory)) * PAGE;
-}
-
 bool pages_keep(const struct view *view, uint32_t slot)
 {
-    uint64_t bytes = pages_of(view, slot);
+    uint64_t bytes = view_memory(view, slot);
 
     return bytes == 0 || budget_keep(view, bytes);
 }
 
 uint64_t pages_warm(const struct view *view, uint32_t slot)
 {
-    uint64_t bytes = pages_of(view, slot);
+    uint64_t bytes = view_memory(view, slot);
 
     if (bytes)
         budget_warmed(view, bytes);
@@ -127,28 +120,8 @@ uint64_t pages_warm(const struct view *view, uint32_t slot)
 
 void pages_taken(const struct view *view, uint32_t slot)
 {
-    uint64_t bytes = pages_of(view, slot);
+    uint64_t bytes = view_memory(view, slot);
 
     if (bytes)
         budget_cooled(view, bytes);
-}
-
-uint64_t pages_trim_all(struct peer *me)
-{
-    const struct view *view = me->view;
-    uint64_t given = 0;
-
-    for (uint32_t slot = records_from(view, 0); slot < view->geo.slot_count;
-         slot = records_from(view, slot + 1)) {
-        if (!(shm_get(&view_record(view, slot)->memory) & MEMORY_THERE) ||
-            !slot_loan_this(me, slot))
-            continue;
-        if (view_elastic(view))
-            pages_taken(view, slot);
-        (void)pages_trim(view, slot, &given);
-        slot_free(me, slot);
-    }
-    if (view_elastic(view))
-        budget_recount(view);
-    return given;
 }

@@ -24,10 +24,7 @@ int pages_reserve(const struct view *view, uint32_t slot, uint64_t bytes,
 /* Give all of it back. 0, -errno; *bytes grows by how much it was. */
 int pages_trim(const struct view *view, uint32_t slot, uint64_t *bytes);
 
-/* In an elastic arena: what a slot has, or may have. */
-uint64_t pages_of(const struct view *view, uint32_t slot);
-
-/* There: a slot that is ours is about to be free. False: it has more than may be kept, and is to be
+/* In an elastic arena: a slot that is ours is about to be free. False: it has more than may be kept, and is to be
  * trimmed first. */
 bool pages_keep(const struct view *view, uint32_t slot);
 
@@ -37,8 +34,5 @@ uint64_t pages_warm(const struct view *view, uint32_t slot);
 
 /* There: the slot was free, and is ours. */
 void pages_taken(const struct view *view, uint32_t slot);
-
-/* Give back what free slots have. The bytes. */
-uint64_t pages_trim_all(struct peer *me);
 
 #endif

@@ -15,7 +15,7 @@
 #include "ipc/mutant.h"
 #include "ipc/os.h"
 #include "ipc/segment.h"
-#include "ipc/slot.h"
+#include "ipc/slot_word.h"
 #include "ipc/timens.h"
 
 #define ADMISSION_IS_CLOSED UINT64_C(1)

@@ -17,6 +17,7 @@
 #include "ipc/records.h"
 #include "ipc/request.h"
 #include "ipc/shared.h"
+#include "ipc/shared_sweep.h"
 #include "ipc/wake.h"
 
 /* The dead one whose sweep this is. */

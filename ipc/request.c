@@ -6,6 +6,7 @@
 #include "ipc/orphan.h"
 #include "ipc/owned.h"
 #include "ipc/records.h"
+#include "ipc/slot.h"
 #include "ipc/wake.h"
 
 static bool is_queue(const struct view *view, uint32_t index)

@@ -30,7 +30,7 @@
 #ifndef TR_IPC_RING_H
 #define TR_IPC_RING_H
 
-#include "ipc/slot.h"
+#include "ipc/slot_word.h"
 
 /* A queue's ring as one process sees it: checked once, when the channel was opened. */
 struct ring {

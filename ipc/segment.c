@@ -16,7 +16,7 @@
 #include "ipc/number.h"
 #include "ipc/os.h"
 #include "ipc/reserve.h"
-#include "ipc/slot.h"
+#include "ipc/slot_word.h"
 #include "ipc/trust.h"
 
 #ifndef MADV_COLLAPSE /* linux 6.1, newer than Debian 12's libc */

@@ -3,9 +3,6 @@
 
 #include <errno.h>
 
-#include "ipc/board.h"
-#include "ipc/broadcast.h"
-#include "ipc/channel.h"
 #include "ipc/mutant.h"
 #include "ipc/owned.h"
 #include "ipc/path.h"
@@ -254,8 +251,7 @@ bool shared_free(const struct view *view, uint32_t slot, uint64_t word)
     return free_batch(view, &batch);
 }
 
-/* One pass over the class. Sets *shared if there are shared slots that are not retired. */
-static bool free_retired(const struct view *view, uint32_t c, bool *shared)
+bool shared_free_retired(const struct view *view, uint32_t c, bool *shared)
 {
     uint32_t first = view->geo.classes[c].first_slot, count = records_used(view, c);
     struct batch batch;
@@ -280,31 +276,6 @@ static bool free_retired(const struct view *view, uint32_t c, bool *shared)
     return any;
 }
 
-static bool relieve(const struct view *view, uint32_t c, bool drop)
-{
-    bool any = false;
-
-    for (uint32_t i = 0; i < view->geo.channel_count && !any; i++) {
-        struct broadcast broadcast;
-        uint64_t word = channel_word(view, i);
-
-        if (CHANNEL_STATE(word) == CHANNEL_READY &&
-            CHANNEL_KIND(word) == CHANNEL_BROADCAST &&
-            broadcast_view(view, i, &broadcast) == 0)
-            any = broadcast_give_up(&broadcast, c, drop);
-    }
-    return any;
-}
-
-bool shared_collect(const struct view *view, uint32_t c, bool lossy)
-{
-    bool shared = false;
-
-    if (free_retired(view, c, &shared))
-        return true;
-    return shared && (relieve(view, c, false) || (lossy && relieve(view, c, true)));
-}
-
 uint32_t shared_pinned(const struct view *view, uint32_t who, uint32_t c)
 {
     _Atomic uint64_t *pins = view_pins(view, who);
@@ -326,23 +297,6 @@ bool shared_is_pinned(const struct view *view, uint32_t slot, uint64_t word)
     return batch.count == 0;
 }
 
-/* Whether the cell that is to name the slot does. */
-static bool named(const struct view *view, uint32_t slot, uint64_t owner)
-{
-    uint64_t at = slot_where(view_record(view, slot), owner), word;
-    uint32_t index = WHERE_CHANNEL(at);
-
-    if (index >= view->geo.channel_count)
-        return false;
-    word = channel_word(view, index);
-    if (CHANNEL_STATE(word) != CHANNEL_READY)
-        return false;
-    if (CHANNEL_KIND(word) == CHANNEL_BROADCAST)
-        return broadcast_names(view, index, WHERE_POSITION(at), slot);
-    return CHANNEL_KIND(word) == CHANNEL_BOARD &&
-           board_names(view, index, WHERE_POSITION(at), slot);
-}
-
 void shared_unpin_all(struct peer *me)
 {
     _Atomic uint64_t *pins = view_pins(me->view, me->who);
@@ -358,18 +312,9 @@ void shared_unpin_all(struct peer *me)
     }
 }
 
-bool shared_sweep(const struct view *view, uint32_t slot, uint64_t word)
+void shared_finish(const struct view *view, uint32_t slot, uint64_t word)
 {
-    bool there = SLOT_STATE(word) == SLOT_RETIRED ||
-                 (named(view, slot, word) && !MUTANT(NEVER_NAMED));
-
-    if (SLOT_STATE(word) == SLOT_RETIRED)
-        shared_free(view, slot, word);
-    else if (SLOT_STATE(word) == SLOT_SHARED && !there)
-        shared_retire(view, slot, word, true);
-    else if (SLOT_STATE(word) == SLOT_PUTTING && there)
-        /* E16: as in shared_done(). */
-        shm_cas(&view_record(view, slot)->owner, &word, shared_word(SLOT_SHARED, word),
-                E16_NAMED);
-    return there;
+    /* E16: as in shared_done(). */
+    shm_cas(&view_record(view, slot)->owner, &word, shared_word(SLOT_SHARED, word),
+            E16_NAMED);
 }

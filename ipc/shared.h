@@ -80,10 +80,9 @@ bool shared_retire(const struct view *view, uint32_t slot, uint64_t word, bool n
 /* Whether it is freed: retired, and nobody reads it. */
 bool shared_free(const struct view *view, uint32_t slot, uint64_t word);
 
-/* Somebody needs a slot of class @p c: free retired ones; if there is none, let broadcasts
- * give up messages that everybody has had, then, if @p lossy and as far as their policies allow,
- * the oldest. Whether there may be a free one now. */
-bool shared_collect(const struct view *view, uint32_t c, bool lossy);
+/* Free retired slots of class @p c that nobody reads: whether there were any. *@p shared is set if
+ * there are shared ones that are not retired. */
+bool shared_free_retired(const struct view *view, uint32_t c, bool *shared);
 
 /* For reports: how many pins of participant @p who are on slots of class @p c. */
 uint32_t shared_pinned(const struct view *view, uint32_t who, uint32_t c);
@@ -91,8 +90,7 @@ uint32_t shared_pinned(const struct view *view, uint32_t who, uint32_t c);
 /* For reports: whether a living participant reads a slot whose word is @p word. */
 bool shared_is_pinned(const struct view *view, uint32_t slot, uint64_t word);
 
-/* For the reaper: finish half-done steps of the dead. @p word is SHARED, RETIRED, or PUTTING
- * of a dead one. False: it is PUTTING, and was never named. */
-bool shared_sweep(const struct view *view, uint32_t slot, uint64_t word);
+/* Of a slot that is PUTTING, by a dead one: a cell names it, so it is SHARED. */
+void shared_finish(const struct view *view, uint32_t slot, uint64_t word);
 
 #endif

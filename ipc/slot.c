@@ -9,8 +9,6 @@
 #include "ipc/pages.h"
 #include "ipc/path.h"
 #include "ipc/records.h"
-#include "ipc/request.h"
-#include "ipc/shared.h"
 #include "ipc/wake.h"
 
 /* Slots of at least this size: the last one freed by anybody is worth a cache miss, since
@@ -94,16 +92,10 @@ static ASIDE int loan_other(struct peer *me, uint32_t c, uint32_t *slot)
             return 0;
         }
     }
-    if (scan(me, c, slot) == 0)
-        return 0;
-    /* In an elastic arena a larger slot comes before the loss of a message. */
-    return shared_collect(me->view, c, !view_elastic(me->view)) ||
-                   request_collect(me->view, c)
-               ? scan(me, c, slot)
-               : -EAGAIN;
+    return scan(me, c, slot);
 }
 
-PATH_ACROSS int slot_loan(struct peer *me, uint32_t c, uint32_t *slot)
+PATH_ACROSS int slot_loan_free(struct peer *me, uint32_t c, uint32_t *slot)
 {
     /* relaxed: local hint. */
     uint32_t hot = atomic_load_explicit(&me->hot[c], memory_order_relaxed);

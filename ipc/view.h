@@ -96,6 +96,12 @@ static inline uint64_t view_payload_off(const struct view *view, uint32_t slot)
     return c->payload_off + (uint64_t)(slot - c->first_slot) * c->stride;
 }
 
+/* In an elastic arena: bytes that a slot has, or may have. */
+static inline uint64_t view_memory(const struct view *view, uint32_t slot)
+{
+    return MEMORY_PAGES(shm_get(&view_record(view, slot)->memory)) * PAGE;
+}
+
 static inline bool view_elastic(const struct view *view)
 {
     return view->geo.features & FEATURE_ELASTIC;

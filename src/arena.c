@@ -5,8 +5,8 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
-#include "ipc/pages.h"
 #include "ipc/reap.h"
+#include "ipc/reclaim.h"
 #include "ipc/uncancel.h"
 #include "src/error.h"
 
@@ -49,7 +49,7 @@ int tr_arena_trim(tr_arena *handle, uint64_t *bytes)
         return result;
     if (!(arena->view.geo.flags & TR_ARENA_LAZY))
         return tr_fail(TR_ENOTSUP, "trim: the arena was not created with TR_ARENA_LAZY");
-    given = pages_trim_all(&arena->peer);
+    given = reclaim_memory(&arena->peer);
     if (bytes)
         *bytes = given;
     return 0;

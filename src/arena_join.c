@@ -11,7 +11,7 @@
 #include "ipc/participant.h"
 #include "ipc/reap.h"
 #include "ipc/segment.h"
-#include "ipc/slot.h"
+#include "ipc/slot_word.h"
 #include "ipc/timens.h"
 #include "ipc/uncancel.h"
 #include "ipc/watch.h"

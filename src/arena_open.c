@@ -11,7 +11,7 @@
 #include "ipc/name.h"
 #include "ipc/notify.h"
 #include "ipc/segment.h"
-#include "ipc/slot.h"
+#include "ipc/slot_word.h"
 #include "ipc/uncancel.h"
 #include "ipc/watch.h"
 #include "src/arena.h"

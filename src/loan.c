@@ -6,6 +6,7 @@
 
 #include "ipc/owned.h"
 #include "ipc/path.h"
+#include "ipc/reclaim.h"
 #include "ipc/slot.h"
 #include "ipc/wait.h"
 #include "src/arena.h"

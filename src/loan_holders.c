@@ -65,9 +65,9 @@ void arena_explain_memory(struct tr_arena *arena, bool states)
         uint64_t word = shm_get(&view_record(view, slot)->owner);
 
         if (is_held(word))
-            held[SLOT_WHO(word) % MAX_PARTICIPANTS] += pages_of(view, slot);
+            held[SLOT_WHO(word) % MAX_PARTICIPANTS] += view_memory(view, slot);
         else if (SLOT_STATE(word) != SLOT_FREE)
-            others += pages_of(view, slot);
+            others += view_memory(view, slot);
     }
     tr_fail_more("; %lu bytes are queued or shared", (unsigned long)others);
     for (uint32_t i = 0; i < view->geo.participant_count && shown < 8; i++) {

@@ -7,6 +7,7 @@
 #include "ipc/budget.h"
 #include "ipc/lookout.h"
 #include "ipc/pages.h"
+#include "ipc/reclaim.h"
 #include "ipc/records.h"
 #include "ipc/request.h"
 #include "ipc/shared.h"
@@ -53,9 +54,9 @@ static bool collect(const struct view *view)
     bool any = false;
 
     for (uint32_t c = 0; c < view->geo.class_count; c++)
-        any |= shared_collect(view, c, false) || request_collect(view, c);
+        any |= reclaim_shared(view, c, false) || request_collect(view, c);
     for (uint32_t c = view->geo.class_count; c > 0 && !any; c--)
-        any = shared_collect(view, c - 1, true);
+        any = reclaim_shared(view, c - 1, true);
     return any;
 }
 
@@ -68,7 +69,7 @@ static int reserve(struct tr_arena *arena, uint32_t slot, const struct plan *pla
     bool more = true;
 
     while (result == -ENOBUFS && more) {
-        (void)pages_trim_all(&arena->peer);
+        (void)reclaim_memory(&arena->peer);
         result = pages_reserve(&arena->view, slot, bytes, shortage);
         more = result == -ENOBUFS && collect(&arena->view);
     }
@@ -133,7 +134,7 @@ static int find(struct wanted *wanted)
         result = found != -EAGAIN ? found : result;
     }
     for (uint32_t c = wanted->c; c < view->geo.class_count; c++)
-        if (shared_collect(view, c, true) && slot_loan(me, c, &wanted->slot) == 0)
+        if (reclaim_shared(view, c, true) && slot_loan(me, c, &wanted->slot) == 0)
             return 0;
     return result;
 }

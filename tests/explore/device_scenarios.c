@@ -3,6 +3,7 @@
 #include "ipc/device.h"
 #include "ipc/os.h"
 #include "ipc/participant.h"
+#include "ipc/reclaim.h"
 #include "ipc/ring.h"
 #include "ipc/slot.h"
 #include "tests/explore/families.h"

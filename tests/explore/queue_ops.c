@@ -6,7 +6,9 @@
 #include "ipc/channel.h"
 #include "ipc/participant.h"
 #include "ipc/reap.h"
+#include "ipc/reclaim.h"
 #include "ipc/ring.h"
+#include "ipc/slot.h"
 #include "ipc/wait.h"
 
 #define CHANNELS 3

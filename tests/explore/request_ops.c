@@ -6,7 +6,9 @@
 
 #include "ipc/orphan.h"
 #include "ipc/participant.h"
+#include "ipc/reclaim.h"
 #include "ipc/request.h"
+#include "ipc/slot.h"
 #include "ipc/wait.h"
 #include "tests/explore/queue_ops.h"
 

@@ -8,6 +8,7 @@
 #include "ipc/channel.h"
 #include "ipc/hash.h"
 #include "ipc/notify.h"
+#include "ipc/reclaim.h"
 #include "ipc/wait.h"
 
 #define KEYS 2

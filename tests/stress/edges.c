@@ -20,6 +20,7 @@
 #include "ipc/os.h"
 #include "ipc/participant.h"
 #include "ipc/reap.h"
+#include "ipc/reclaim.h"
 #include "ipc/segment.h"
 #include "ipc/shared.h"
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "ipc/os.h"
+#include "ipc/reclaim.h"
 #include "ipc/request.h"
 #include "src/arena.h"
 #include "src/inbox.h"

@@ -5,6 +5,8 @@
 #include <pthread.h>
 
 #include "ipc/broadcast.h"
+#include "ipc/reclaim.h"
+#include "ipc/shared_sweep.h"
 #include "src/arena.h"
 #include "src/broadcast.h"
 
@@ -162,7 +164,7 @@ static void collecting_frees_in_batches(void **state)
         assert_false(shared_retire(me->view, slot, word, false));
     }
     assert_int_equal(stats_of(arena).slots_free, 0);
-    assert_true(shared_collect(me->view, 0, true));
+    assert_true(reclaim_shared(me->view, 0, true));
     assert_int_equal(stats_of(arena).slots_free, 197);
     for (int i = 0; i < 3; i++)
         shared_unpin(me, &pins[i]);
