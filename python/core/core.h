@@ -38,15 +38,17 @@ typedef struct State {
     PyTypeObject *waitset_type;
     PyTypeObject *message_type;
     PyTypeObject *view_type;
-    PyObject *ndarray;   /* numpy.ndarray */
-    PyObject *encode;    /* (object, pickle) -> (content, content type, parts) */
-    PyObject *decode;    /* (Message) -> object */
+    PyObject *ndarray; /* numpy.ndarray */
+    PyObject *encode;  /* (object, pickle) -> (content, content type, parts), or (object)
+                          * -> a pickle and its buffers */
+    PyObject *decode;  /* (Message) -> object */
     PyObject *dtype_for; /* (code, bits, lanes, descr) -> numpy.dtype */
     PyObject *error;     /* (code, detail, what) -> exception */
     PyObject *scalars;   /* {type of NumPy's scalars: index in `makers`} */
     PyObject *makers;    /* a tuple of (bytes) -> scalar */
     PyObject *array_struct, *dlpack, *dlpack_args, *fortran, *zero;
     PyObject *dtypes[DTYPE_CODES][DTYPE_SIZES]; /* of plain triples */
+    bool array_layout_known;                    /* see metadata.c */
 } State;
 
 typedef struct Shared {
@@ -114,6 +116,10 @@ typedef struct ViewObject {
     size_t index; /* of its tensor: what the message has of it is asked for each time */
 } ViewObject;
 
+/* metadata.c */
+int learn_array_layout(State *state);
+int dtype_has_metadata(State *state, PyObject *array, tr_dtype plain);
+
 /* module.c */
 extern struct PyModuleDef core_module;
 State *state_of(PyTypeObject *type);
@@ -152,6 +158,7 @@ PyObject *arena_channels(PyObject *arena, PyObject *unused);
 PyObject *arena_sizes(PyObject *arena, PyObject *unused);
 
 /* slot.c */
+PyObject **cached_dtype(State *state, tr_dtype dtype);
 Slot *slot_new(Shared *shared, tr_message *message);
 void slot_drop(Slot *slot);
 PyObject *message_new(State *state, Slot *slot);
@@ -235,6 +242,7 @@ int too_many_dimensions(long long ndim);
 int source_plain_array(State *state, PyObject *array, Source *source);
 int source_dlpack(State *state, PyObject *from, Source *source);
 int source_rows(State *state, PyObject *list, Source *source);
+PyObject *core_like_rows(PyObject *module, PyObject *list);
 int source_bytes(PyObject *from, Source *source);
 void source_raw(Source *source, const void *data, size_t nbytes);
 void source_close(Source *source);

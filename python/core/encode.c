@@ -238,7 +238,10 @@ static int encode_in_python(State *state, Shared *shared, PyObject *object,
 
     if (!encoded)
         return RAISED;
-    code = encode_parts(state, shared, encoded, timeout_ns, out);
+    if (PyTuple_Check(encoded))
+        code = encode_parts(state, shared, encoded, timeout_ns, out);
+    else
+        code = encode_carried(state, shared, object, encoded, 0, timeout_ns, out);
     Py_DECREF(encoded);
     return code;
 }

@@ -179,6 +179,8 @@ static PyObject *core_setup(PyObject *module, PyObject *args)
     KEEP(scalars);
     KEEP(makers);
 #undef KEEP
+    if (learn_array_layout(state) < 0)
+        return NULL;
     Py_RETURN_NONE;
 }
 
@@ -230,6 +232,9 @@ static PyMethodDef core_methods[] = {
      "look($module, /, *args)\n--\n\nTotals, participants and channels of an arena that "
      "is "
      "not joined."},
+    {"like_rows", core_like_rows, METH_O,
+     "like_rows($module, list, /)\n--\n\nWhether these are packed arrays of one plain "
+     "type and shape, which make one tensor."},
     {"private_indices", private_indices, METH_VARARGS,
      "private_indices($module, part, itemsize, bound, order, /)\n--\n\nA copy of "
      "integers; whether one is not in range(bound), whether one is smaller than the one "

@@ -55,3 +55,12 @@ int source_rows(State *state, PyObject *list, Source *source)
     memcpy(source->shape + 1, first.shape, first.spec.ndim * sizeof(first.shape[0]));
     return 0;
 }
+
+PyObject *core_like_rows(PyObject *module, PyObject *list)
+{
+    Source source;
+    int code = source_rows(PyModule_GetState(module), list, &source);
+
+    source_close(&source);
+    return code < 0 ? NULL : PyBool_FromLong(!code);
+}

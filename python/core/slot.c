@@ -75,13 +75,20 @@ static int size_index(unsigned int bits)
     }
 }
 
+/* Where NumPy's dtype of a plain triple is kept, NULL for another. */
+PyObject **cached_dtype(State *state, tr_dtype dtype)
+{
+    int size = size_index(dtype.bits);
+
+    return dtype.lanes == 1 && size >= 0 && dtype.code < DTYPE_CODES
+               ? &state->dtypes[dtype.code][size]
+               : NULL;
+}
+
 /* A new reference to NumPy's dtype of @p tensor. */
 static PyObject *dtype_of(State *state, const tr_tensor *tensor)
 {
-    int size = size_index(tensor->dtype.bits);
-    bool plain = !*tensor->descr && tensor->dtype.lanes == 1 && size >= 0 &&
-                 tensor->dtype.code < DTYPE_CODES;
-    PyObject **cached = plain ? &state->dtypes[tensor->dtype.code][size] : NULL;
+    PyObject **cached = *tensor->descr ? NULL : cached_dtype(state, tensor->dtype);
     PyObject *dtype;
 
     if (cached && *cached) {

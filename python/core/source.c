@@ -59,8 +59,39 @@ int too_many_dimensions(long long ndim)
     return -1;
 }
 
-/* 0, -1 with an exception, or 1: an array whose type needs a description, or that has more
- * than TR_MAX_NDIM dimensions, of which the spec then says how many. */
+/* Whether the steps are those of a packed array; the last index is fastest, or the first. */
+static bool packed(const Source *source, uint64_t size, bool f_order)
+{
+    int64_t step = (int64_t)size;
+    uint32_t ndim = source->spec.ndim;
+
+    for (uint32_t i = 0; i < ndim; i++) {
+        uint32_t dim = f_order ? i : ndim - 1 - i;
+
+        if (source->shape[dim] != 1 && source->strides[dim] != step)
+            return false;
+        step *= source->shape[dim];
+    }
+    return true;
+}
+
+/* Whether the bytes may be taken as they lie, and in which order. NumPy says nothing of the
+ * order of arrays that have fields. */
+static void find_order(const ArrayInterface *from, Source *source)
+{
+    uint64_t size = (uint64_t)from->itemsize;
+    bool unsaid = from->typekind == 'V';
+    bool c_order = from->flags & C_ORDER || (unsaid && packed(source, size, false));
+    bool f_order = !c_order &&
+                   (from->flags & F_ORDER || (unsaid && packed(source, size, true)));
+
+    source->strided = !c_order && !f_order;
+    if (f_order)
+        source->spec.flags = TR_TENSOR_F_ORDER;
+}
+
+/* 0, -1 with an exception, or 1: an array whose type needs a description or has metadata, or
+ * that has more than TR_MAX_NDIM dimensions, of which the spec then says how many. */
 int source_plain_array(State *state, PyObject *array, Source *source)
 {
     PyObject *capsule = PyObject_GetAttr(array, state->array_struct);
@@ -83,16 +114,12 @@ int source_plain_array(State *state, PyObject *array, Source *source)
     source->spec.ndim = (uint32_t)from->nd;
     if (from->nd > TR_MAX_NDIM)
         return 1;
-    source->strided = !(from->flags & C_ORDER);
-    if (source->strided && from->flags & F_ORDER) {
-        source->spec.flags = TR_TENSOR_F_ORDER;
-        source->strided = false;
-    }
     for (int i = 0; i < from->nd; i++) {
         source->shape[i] = from->shape[i];
         source->strides[i] = from->strides[i];
     }
-    return needs;
+    find_order(from, source);
+    return needs ? 1 : dtype_has_metadata(state, array, source->spec.dtype);
 }
 
 /* Bytes that the caller keeps alive. */
@@ -181,19 +208,6 @@ static int copy_shape(const DLTensor *from, Source *source)
     return 0;
 }
 
-/* Whether the steps are those of a packed array, last index fastest. */
-static bool packed(const Source *source, uint64_t size)
-{
-    int64_t step = (int64_t)size;
-
-    for (uint32_t i = source->spec.ndim; i-- > 0;) {
-        if (source->shape[i] != 1 && source->strides[i] != step)
-            return false;
-        step *= source->shape[i];
-    }
-    return true;
-}
-
 int source_dlpack(State *state, PyObject *from, Source *source)
 {
     PyObject *capsule = ask_for_capsule(state, from);
@@ -209,7 +223,7 @@ int source_dlpack(State *state, PyObject *from, Source *source)
     memset(&source->spec, 0, sizeof(source->spec));
     source->spec.dtype = tensor->dtype;
     source->spec.ndim = (uint32_t)tensor->ndim;
-    if (source->strided && packed(source, tr_dtype_bytes(tensor->dtype)))
+    if (source->strided && packed(source, tr_dtype_bytes(tensor->dtype), false))
         source->strided = false;
     return 0;
 }

@@ -213,11 +213,11 @@ def _attach_again(
 
 
 class Arena(_core.Arena):
-    """Shared memory that processes exchange messages in.
+    """Shared memory that processes exchange messages in. What cannot come back the same
+    is refused (Unsupported); with `allow_pickle`, what pickle cannot carry.
 
-    `slots` are the size classes: [(bytes, count), ...]. Without a name the arena is
-    inherited by forked workers, and spawned ones get it as an argument of their Process;
-    with a name (Arena.create) others attach to it (Arena.attach)."""
+    `slots` are the size classes: [(bytes, count), ...]. Without a name forked workers
+    inherit the arena, spawned ones get it as an argument; Arena.create gives it a name."""
 
     def __new__(
         cls,

@@ -14,27 +14,69 @@ from typing import Any
 
 from tensoring._allowance import allowance
 from tensoring._errors import FormatError
-from tensoring.serializers import Array, bytes_of, register
+from tensoring.serializers import Array, Unsupported, bytes_of, register
 
 
-def _is_table(obj: Any) -> bool:
-    for module, name in (("polars", "DataFrame"), ("pyarrow", "Table")):
-        kind = getattr(sys.modules.get(module), name, None)
-        if kind is not None and isinstance(obj, kind):
-            return True
-    return False
+def _is(obj: Any, module: str, name: str) -> bool:
+    kind = getattr(sys.modules.get(module), name, None)
+    return isinstance(kind, type) and isinstance(obj, kind)
+
+
+def _type_that_changes(polars: Any, dtype: Any) -> Any:
+    """A type in `dtype` that has no word in Arrow or comes back as another, or None."""
+    if isinstance(dtype, tuple(getattr(polars, name, ()) for name in _NOT_ARROW)):
+        return dtype
+    inside = [field.dtype for field in getattr(dtype, "fields", ())]
+    inside += [dtype.inner] if hasattr(dtype, "inner") else []
+    found = (_type_that_changes(polars, one) for one in inside)
+    return next((one for one in found if one is not None), None)
+
+
+_NOT_ARROW = ("Object", "Int128", "UInt128")
+
+
+def _check_schema(polars: Any, frame: Any) -> None:
+    for name, dtype in frame.schema.items():
+        wrong = _type_that_changes(polars, dtype)
+        if wrong is not None:
+            raise Unsupported(f"column {name!r} is of type {wrong}, which Arrow has not")
+    named = tuple(getattr(polars, name, ()) for name in _NAMED)
+    if not any(one.is_nested() or isinstance(one, named) for one in frame.dtypes):
+        return
+    try:
+        again = polars.from_arrow(frame.clear().to_arrow()).schema
+    except ImportError:
+        return
+    if again != frame.schema:
+        raise Unsupported(f"{frame.schema} would come back as {again}")
+
+
+_NAMED = ("Categorical", "Enum")
+
+
+def _dump_polars(obj: Any) -> list[Any]:
+    polars = sys.modules["polars"]
+    if type(obj) is not polars.DataFrame:
+        raise Unsupported(f"a {type(obj).__qualname__} would come back as a DataFrame")
+    _check_schema(polars, obj)
+    stream = io.BytesIO()
+    obj.write_ipc_stream(stream)
+    return [stream.getbuffer()]
+
+
+def _dump_pyarrow(obj: Any) -> list[Any]:
+    pyarrow: Any = sys.modules["pyarrow"]
+    if type(obj) is not pyarrow.Table:
+        raise Unsupported(f"a {type(obj).__qualname__} would come back as a Table")
+    stream = io.BytesIO()
+    with pyarrow.ipc.new_stream(stream, obj.schema) as writer:
+        writer.write_table(obj)
+    return [stream.getbuffer()]
 
 
 def _dump(obj: Any) -> list[Any]:
-    stream = io.BytesIO()
-    if hasattr(obj, "write_ipc_stream"):
-        obj.write_ipc_stream(stream)
-    else:
-        import pyarrow
-
-        with pyarrow.ipc.new_stream(stream, obj.schema) as writer:
-            writer.write_table(obj)
-    return [stream.getbuffer()]
+    """Either: As() may make a frame of a table."""
+    return _dump_polars(obj) if _is(obj, "polars", "DataFrame") else _dump_pyarrow(obj)
 
 
 # Fields of the tables in an Arrow message's metadata, which are flatbuffers
@@ -175,7 +217,17 @@ register(
     "PL",
     "polars",
     "application/vnd.apache.arrow.stream",
-    _is_table,
+    lambda obj: _is(obj, "polars", "DataFrame"),
     _dump,
     _load,
+    typed=True,
+)
+register(
+    "PA",
+    "pyarrow",
+    "application/x-arrow-table",
+    lambda obj: _is(obj, "pyarrow", "Table"),
+    _dump_pyarrow,
+    lambda parts: _checked(bytes_of(parts)),
+    typed=True,
 )

@@ -23,7 +23,9 @@ _CODECS = {"zstd": "zstandard", "lz4": "lz4.frame"}
 
 def _packed(piece: Any) -> Array:
     if isinstance(piece, np.ndarray):
-        return np.ascontiguousarray(piece).reshape(piece.shape)
+        return piece
+    if type(piece) is list:  # like rows
+        return np.stack(piece)
     try:
         return np.frombuffer(piece, np.uint8)
     except (TypeError, ValueError, BufferError) as error:
@@ -31,12 +33,13 @@ def _packed(piece: Any) -> Array:
 
 
 def _dump(obj: Any) -> bytes:
-    number, content_type, parts = serializers.encode(obj, False)
+    number, content_type, parts = serializers.encode_typed(obj)
     rows, pieces = [], []
     for piece, name, _ in parts:
         array = _packed(piece)
-        rows.append([name or "", *describe(array.dtype)[:4], list(array.shape)])
-        pieces.append(array.tobytes())
+        order = "F" if array.flags.fnc else "C"
+        rows.append([name or "", *describe(array.dtype)[:4], list(array.shape), order])
+        pieces.append(array.tobytes("A"))  # as it lies
     head = json.dumps([number, content_type, rows]).encode()
     return b"".join((len(head).to_bytes(8, "little"), head, *pieces))
 
@@ -59,9 +62,9 @@ def _load(data: bytes) -> Any:
         (number, content_type, rows), begin = _rows_of(data)
         allowance().spend(OBJECT_BYTES * len(rows), f"a list of {len(rows)} arrays")
         arrays, names = [], []
-        for name, code, bits, lanes, descr, shape in rows:
+        for name, code, bits, lanes, descr, shape, order in rows:
             dtype = dtype_for(code, bits, lanes, descr)
-            array = np.ndarray(tuple(shape), dtype, data, begin)
+            array = np.ndarray(tuple(shape), dtype, data, begin, order=order)
             begin += array.nbytes
             arrays.append(array)
             names.append(name)

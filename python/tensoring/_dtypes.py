@@ -13,6 +13,15 @@ import numpy as np
 
 from tensoring import _core
 from tensoring._errors import FormatError, ObjectError
+from tensoring._literals import (
+    MAX_DEPTH,
+    MAX_INNER,
+    identical,
+    is_ml_dtype,
+    ml_dtype,
+    of_descr,
+    to_descr,
+)
 
 # (code, bits, lanes, descr, flags), as the extension takes it
 Described: TypeAlias = tuple[int, int, int, str, int]
@@ -48,31 +57,39 @@ _ML_DTYPES = {
 _ML_NAMES = {triple: name for name, triple in _ML_DTYPES.items()}
 _MAX_LANES = 65535
 _MAX_LANE_BYTES = 31
-_MAX_INNER = 16  # dimensions of an element: NumPy has 32 or 64, a tensor 16
+_MAX_DESCR = 8191
+_MOST_KNOWN = 256
 
-_described: dict[np.dtype[Any], Described] = {}
-
-
-def _ml_dtype(name: str) -> Any:
-    try:
-        import ml_dtypes
-    except ImportError:
-        return None
-    scalar = getattr(ml_dtypes, name, None)
-    return None if scalar is None else np.dtype(scalar)
+_described: dict[np.dtype[Any], Described] = {}  # equal types are the same, of these
+_known: dict[int, tuple[np.dtype[Any], Described]] = {}  # by id, which is held here
 
 
-def _is_ml_dtype(dtype: np.dtype[Any]) -> bool:
-    return dtype.type.__module__.partition(".")[0] == "ml_dtypes"
+def _depth(descr: Any) -> int:
+    return 1 + max(map(_depth, descr), default=0) if type(descr) in (list, tuple) else 0
+
+
+def _descr_of(dtype: np.dtype[Any]) -> tuple[Any, str]:
+    """NumPy's descr, as it is and as text, if it says all that the type is."""
+    descr = to_descr(dtype)
+    text = descr if isinstance(descr, str) else repr(descr)
+    size = len(text.encode(errors="replace"))
+    if size > _MAX_DESCR or not text.isprintable() or _depth(descr) > MAX_DEPTH:
+        raise TypeError(
+            f"the descr of the type, {text:.40}..., has no room in a tensor: at most"
+            f" {_MAX_DESCR} bytes of text, {MAX_DEPTH} deep; this has {size}"
+        )
+    again = of_descr(ast.literal_eval(text) if descr is not text else text)
+    if not identical(again, dtype):
+        raise TypeError(f"NumPy has no descr for {dtype}: it would come back as {again}")
+    return descr, text
 
 
 def _opaque(dtype: np.dtype[Any]) -> Described:
     if not 0 < dtype.itemsize <= _MAX_LANES:
         raise TypeError(
-            f"elements of {dtype.itemsize} bytes cannot be sent: 1 to {_MAX_LANES} can"
+            f"elements of {dtype.itemsize} bytes are no tensor's: 1 to {_MAX_LANES} are"
         )
-    descr = np.lib.format.dtype_to_descr(dtype)
-    text = descr if isinstance(descr, str) else repr(descr)
+    descr, text = _descr_of(dtype)
     swapped = isinstance(descr, str) and descr.startswith(">")
     flags = _core.TENSOR_BYTESWAPPED if swapped else 0
     if dtype.itemsize <= _MAX_LANE_BYTES:
@@ -83,13 +100,14 @@ def _opaque(dtype: np.dtype[Any]) -> Described:
 def _describe(dtype: np.dtype[Any]) -> Described:
     if dtype.hasobject:
         raise ObjectError(
-            f"{dtype} holds Python objects, which cannot be shared as raw bytes"
+            f"{dtype} holds Python objects, which cannot be shared as raw bytes; arenas"
+            " with allow_pickle=True take them"
         )
-    if _is_ml_dtype(dtype):
-        if dtype.name not in _ML_DTYPES:
-            raise TypeError(
-                f"{dtype.name} is packed in memory in a way that tensors are not"
-            )
+    if dtype.metadata is not None:
+        raise TypeError(f"{dtype} has metadata, which a tensor has not: send plain types")
+    if is_ml_dtype(dtype):
+        if dtype.name not in _ML_DTYPES or not dtype.isnative:
+            raise TypeError(f"DLPack has no type for {dtype.name}, {dtype.byteorder!r}")
         code, bits = _ML_DTYPES[dtype.name]
         return (code, bits, 1, "", 0)
     code_or_none = _KINDS.get(dtype.kind)
@@ -105,21 +123,32 @@ def _describe(dtype: np.dtype[Any]) -> Described:
 
 
 def describe(dtype: np.dtype[Any]) -> Described:
-    """The triple of `dtype`, its descr and its flags."""
-    found = _described.get(dtype)
-    if found is None:
+    """The triple of `dtype`, its descr and its flags; TypeError if it has none."""
+    known = _known.get(id(dtype))
+    return _remember(dtype) if known is None else known[1]
+
+
+def _remember(dtype: np.dtype[Any]) -> Described:
+    if dtype.names is not None or dtype.metadata is not None:
+        found = _describe(dtype)
+    elif (described := _described.get(dtype)) is not None:
+        found = described
+    else:
         found = _described[dtype] = _describe(dtype)
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    _known[id(dtype)] = (dtype, found)
     return found
 
 
 def _parse(descr: str) -> np.dtype[Any]:
     try:
         literal: Any = ast.literal_eval(descr) if descr.startswith(("[", "(")) else descr
-        dtype = np.lib.format.descr_to_dtype(literal)
+        dtype = of_descr(literal)
     except Exception as error:
         raise FormatError(f"not a NumPy descr: {descr[:80]!r}") from error
     # An array has the dimensions of its elements, too.
-    if not isinstance(dtype, np.dtype) or len(dtype.shape) > _MAX_INNER:
+    if not isinstance(dtype, np.dtype) or len(dtype.shape) > MAX_INNER:
         raise FormatError(f"not a NumPy descr: {descr[:80]!r}")
     # Bytes from another process must never be taken for pointers.
     if dtype.hasobject:
@@ -141,7 +170,7 @@ def dtype_for(code: int, bits: int, lanes: int, descr: str) -> np.dtype[Any]:
         return np.dtype("?" if code == BOOL else f"{_LETTERS[code]}{bits // 8}")
     name = _ML_NAMES.get((code, bits))
     if name is not None:
-        found: np.dtype[Any] = _ml_dtype(name) or np.dtype(f"u{bits // 8}")
+        found: np.dtype[Any] = ml_dtype(name) or np.dtype(f"u{bits // 8}")
         return found
     if code == OPAQUE and bits % 8 == 0:
         return np.dtype((np.void, bits // 8))
@@ -150,7 +179,7 @@ def dtype_for(code: int, bits: int, lanes: int, descr: str) -> np.dtype[Any]:
 
 def as_dtype(name: Any) -> np.dtype[Any]:
     """What the user calls a type: NumPy's own words and the names of ml_dtypes."""
-    wanted = _ml_dtype(name) if isinstance(name, str) and name in _ML_DTYPES else name
+    wanted = ml_dtype(name) if isinstance(name, str) and name in _ML_DTYPES else name
     if wanted is None and name is not None:
         raise TypeError(f"{name} needs the package ml_dtypes")
     dtype: np.dtype[Any] = np.dtype(wanted)

@@ -7,8 +7,10 @@ import ast
 import csv
 import io
 import json
+import math
+import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +18,8 @@ import numpy as np
 from tensoring._allowance import allowance
 from tensoring._errors import FormatError
 from tensoring.serializers import Array, Unsupported, bytes_of, register, text_of
+
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def _never(obj: Any) -> bool:
@@ -29,20 +33,36 @@ def _flat_bytes(obj: Any) -> list[Any]:
     return [view if view.ndim == 1 and view.format == "B" else view.cast("B")]
 
 
+def utf8(text: str) -> bytes:
+    """Unsupported if it holds half of a surrogate pair, as names of files may."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise Unsupported(f"the text has no form in UTF-8: {error}") from None
+
+
 register(
     "BS",
     "bytes",
     "application/octet-stream",
-    lambda obj: isinstance(obj, (bytes, bytearray, memoryview)),
+    lambda obj: type(obj) in (bytes, memoryview),
     _flat_bytes,
     bytes_of,
+)
+register(
+    "BA",
+    "bytearray",
+    "application/x-bytearray",
+    lambda obj: type(obj) is bytearray,
+    _flat_bytes,
+    lambda parts: bytearray(bytes_of(parts)),
 )
 register(
     "US",
     "string",
     "text/plain",
     lambda obj: type(obj) is str,
-    lambda obj: [obj.encode()],
+    lambda obj: [utf8(obj)],
     text_of,
 )
 
@@ -50,19 +70,47 @@ register(
 # ---- JSON
 
 
-def _is_json(obj: Any) -> bool:
+def _is_json(obj: Any, above: set[int]) -> bool:
+    """Whether JSON has a word for all of it: exact types, no list or dict twice, no NaN
+    but the usual one."""
     kind = type(obj)
-    if obj is None or kind in (bool, int, float, str):
+    if obj is None or kind in (str, int, bool):
         return True
+    if kind is float:
+        return obj == obj or math.copysign(1, obj) > 0
+    if kind not in (list, dict) or id(obj) in above:
+        return False
+    above.add(id(obj))
     if kind is list:
-        return all(_is_json(item) for item in obj)
-    return kind is dict and all(type(k) is str and _is_json(v) for k, v in obj.items())
+        return all(_is_json(item, above) for item in obj)
+    return all(type(k) is str and _is_json(v, above) for k, v in obj.items())
+
+
+def _can_be_json(obj: Any) -> bool:
+    try:
+        return _is_json(obj, set())
+    except RecursionError:
+        return False
 
 
 def _plain(obj: Any) -> Any:
     if isinstance(obj, (np.ndarray, np.generic)):
         return obj.tolist()
     raise Unsupported(f"{type(obj).__qualname__} has no form in JSON")
+
+
+def json_of(obj: Any, default: Callable[[Any], Any] | None = None) -> bytes:
+    """Unsupported if it holds a number of too many digits, or a text that JSON's readers
+    change: two halves of surrogates beside each other become one letter."""
+    try:
+        text = json.dumps(obj, default=default)
+    except ValueError as error:
+        raise Unsupported(f"the value has no form in JSON: {error}") from None
+    if "\\ud" in text:
+        pair = _PAIR.search(json.dumps(obj, default=default, ensure_ascii=False))
+        if pair is not None:
+            raise Unsupported(f"JSON would change the surrogates in a text: {pair[0]!a}")
+    return text.encode()
 
 
 def _load_json(parts: list[Array]) -> Any:
@@ -78,8 +126,8 @@ register(
     "JS",
     "json",
     "application/json",
-    _is_json,
-    lambda obj: [json.dumps(obj, default=_plain).encode()],
+    _can_be_json,
+    lambda obj: [json_of(obj, _plain)],
     _load_json,
 )
 

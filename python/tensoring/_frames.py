@@ -7,13 +7,15 @@ into sys.modules and imports nothing."""
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 from typing import Any
 
 import numpy as np
 
+from tensoring import _torch
 from tensoring._allowance import OBJECT_BYTES, allowance
+from tensoring._core import MAX_TENSORS
+from tensoring._formats import json_of, utf8
 from tensoring._structure import broken, head_of, integers
 from tensoring.serializers import Array, Unsupported, register
 
@@ -26,21 +28,55 @@ def _is(obj: Any, module: str, name: str) -> bool:
 # ---- torch
 
 
+def _refuse_torch(torch: Any, tensor: Any) -> None:
+    """Unsupported, if what DLPack makes of it would be another tensor."""
+    if type(tensor) is not torch.Tensor:
+        raise Unsupported(
+            f"a {type(tensor).__qualname__} would come back as a Tensor: send its .data"
+        )
+    if tensor.device.type != "cpu":
+        raise Unsupported(f"the tensor lies on {tensor.device}: send tensor.cpu()")
+    if tensor.layout is not torch.strided:
+        raise Unsupported(f"a tensor of layout {tensor.layout}: send its parts")
+    if tensor.requires_grad:
+        raise Unsupported("the tensor requires a gradient: send tensor.detach()")
+    if tensor.is_quantized:
+        raise Unsupported("the tensor is quantized: send tensor.int_repr()")
+    if tensor.__dict__ or getattr(tensor, "has_names", bool)():
+        raise Unsupported("the tensor has attributes or names of its own")
+
+
 def _dump_torch(tensor: Any) -> list[Any]:
-    if tensor.layout is not sys.modules["torch"].strided:
-        raise Unsupported("the torch tensor is not strided")
-    return [tensor.detach().cpu().resolve_conj().resolve_neg()]
+    torch = sys.modules["torch"]
+    _refuse_torch(torch, tensor)
+    if tensor.dtype in _no_dlpack(torch):
+        raise Unsupported(f"DLPack has no type for {tensor.dtype}: send tensor.view(...)")
+    packed, order = _torch.packed(tensor.detach().resolve_conj().resolve_neg())
+    return [packed] if order is None else [packed, np.array(order)]
+
+
+def _no_dlpack(torch: Any) -> list[Any]:
+    names = ("complex32", "float4_e2m1fn_x2", "bits8", "bits16")
+    return [getattr(torch, name) for name in names if hasattr(torch, name)]
 
 
 def _load_torch(parts: list[Array]) -> Any:
     try:
         import torch
     except ImportError:
-        return parts[0]
-    if len(parts) != 1:
+        return parts[0].transpose(parts[1]) if len(parts) == 2 else parts[0]
+    if len(parts) not in (1, 2):
         broken(f"a tensor in {len(parts)} parts")
     from_dlpack: Any = torch.utils.dlpack.from_dlpack
-    return from_dlpack(parts[0].base)
+    tensor = from_dlpack(parts[0].base)
+    return tensor if len(parts) == 1 else tensor.permute(_order(parts[1], tensor.ndim))
+
+
+def _order(part: Array, ndim: int) -> list[int]:
+    if part.shape != (ndim,) or part.dtype != np.int64:
+        broken(f"an order of dimensions of shape {part.shape} and type {part.dtype}")
+    order: list[int] = part.tolist()
+    return order
 
 
 register(
@@ -59,9 +95,14 @@ register(
 def _dump_texts(values: Any) -> list[Any]:
     if not all(type(value) is str for value in values):
         raise Unsupported("a column holds objects other than str")
-    encoded = [value.encode() for value in values]
+    encoded = [utf8(value) for value in values]
     ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
     return [ends, b"".join(encoded)]
+
+
+def _text_type(pandas: Any) -> Any:
+    """What pandas takes for texts: str, or objects before version 3."""
+    return pandas.Index(["text"]).dtype
 
 
 def _load_texts(ends: Array, data: Array) -> list[str]:
@@ -74,40 +115,96 @@ def _load_texts(ends: Array, data: Array) -> list[str]:
     return [raw[a:b].decode() for a, b in itertools.pairwise(bounds)]
 
 
-def _dump_column(values: Any) -> tuple[str, list[Any]]:
-    array = values.to_numpy() if isinstance(values.dtype, np.dtype) else None
-    if array is not None and not array.dtype.hasobject:
-        return "raw", [array]
-    if array is None and str(values.dtype) not in ("string", "str"):
-        raise Unsupported(f"a column of type {values.dtype} has no raw form")
-    return "text", _dump_texts(values.to_numpy())
+def _texts(kind: str, ends: Array, data: Array) -> Any:
+    import pandas
+
+    texts = _load_texts(ends, data)
+    dtype = _text_type(pandas)
+    if kind == "text" and not isinstance(dtype, np.dtype):
+        return pandas.array(texts, dtype=dtype)
+    column = np.empty(len(texts), object)
+    column[:] = texts
+    return column
+
+
+def _dump_column(values: Any, text_type: Any) -> tuple[str, list[Any]]:
+    dtype = values.dtype
+    if not isinstance(dtype, np.dtype):
+        if type(dtype) is not type(text_type) or dtype != text_type:
+            raise Unsupported(f"a column of type {dtype} has no raw form")
+        return "text", _dump_texts(values.to_numpy())
+    if dtype.hasobject:
+        return "object", _dump_texts(values.to_numpy())
+    if not dtype.isnative:
+        raise Unsupported(f"a column of type {dtype} would come back in native order")
+    return "raw", [values.to_numpy()]
+
+
+def _range(index: Any) -> list[int]:
+    return [index.start, index.stop, index.step]
+
+
+def _refuse_names(pandas: Any, columns: Any) -> None:
+    names = list(columns)
+    if not all(type(name) in (str, int) for name in names):
+        raise Unsupported("column names other than str and int have no raw form")
+    if columns.name is not None:
+        raise Unsupported(f"a name of the columns, {columns.name!r}, has no raw form")
+    if type(columns) is pandas.RangeIndex:
+        return
+    again = pandas.Index(names)
+    if type(again) is not type(columns) or again.dtype != columns.dtype:
+        raise Unsupported(f"column names of type {columns.dtype} have no raw form")
+
+
+def _refuse_index(pandas: Any, index: Any) -> None:
+    kinds = (pandas.RangeIndex, pandas.Index, pandas.DatetimeIndex, pandas.TimedeltaIndex)
+    if type(index) not in kinds:
+        raise Unsupported(f"a {type(index).__qualname__} has no raw form: reset_index()")
+    if getattr(index, "freq", None) is not None:
+        raise Unsupported("an index with a frequency has no raw form")
+    if not (index.name is None or type(index.name) in (str, int, float, bool)):
+        raise Unsupported(f"the index name {index.name!r} has no raw form")
+
+
+def _refuse_frame(pandas: Any, frame: Any) -> None:
+    """Unsupported, if the parts cannot say all that the frame is."""
+    if type(frame) is not pandas.DataFrame:
+        raise Unsupported(f"a {type(frame).__qualname__} would come back as a DataFrame")
+    if frame.attrs:
+        raise Unsupported("a DataFrame with attrs has no raw form: send them beside it")
+    if not frame.flags.allows_duplicate_labels:
+        raise Unsupported("a DataFrame that allows no duplicate labels has no raw form")
+    if 2 * len(frame.columns) + 3 > MAX_TENSORS:
+        raise Unsupported(
+            f"a DataFrame of {len(frame.columns)} columns has more parts than a message,"
+            f" {MAX_TENSORS}: send frame.to_numpy(), or fewer columns"
+        )
+    _refuse_names(pandas, frame.columns)
+    _refuse_index(pandas, frame.index)
 
 
 def _dump_frame(frame: Any) -> list[Any]:
     pandas = sys.modules["pandas"]
-    names = list(frame.columns)
-    if not all(type(name) in (str, int) for name in names):
-        raise Unsupported("column names other than str and int have no raw form")
+    _refuse_frame(pandas, frame)
+    text_type = _text_type(pandas)
     parts: list[Any] = []
     columns = []
     index = frame.index
     if type(index) is pandas.RangeIndex:
-        rows: list[Any] = ["range", index.start, index.stop, index.step]
+        rows: list[Any] = ["range", *_range(index)]
     else:
-        if isinstance(index, pandas.MultiIndex):
-            raise Unsupported("a MultiIndex has no raw form")
-        kind, pieces = _dump_column(index)
+        kind, pieces = _dump_column(index, text_type)
         rows = [kind]
         parts.extend(pieces)
-    for i, name in enumerate(names):
-        kind, pieces = _dump_column(frame.iloc[:, i])
+    for i, name in enumerate(frame.columns):
+        kind, pieces = _dump_column(frame.iloc[:, i], text_type)
         columns.append([name, kind])
         parts.extend(pieces)
     head = {"columns": columns, "index": rows, "index_name": index.name}
-    try:
-        return [json.dumps(head).encode(), *parts]
-    except TypeError as error:
-        raise Unsupported(f"the index name has no raw form: {error}") from error
+    if type(frame.columns) is pandas.RangeIndex:
+        head["names"] = _range(frame.columns)
+    return [json_of(head), *parts]
 
 
 class _Columns:
@@ -123,7 +220,7 @@ class _Columns:
         return self.rest.pop(0)
 
     def next(self, kind: Any) -> Any:
-        if kind not in ("raw", "text"):
+        if kind not in ("raw", "text", "object"):
             broken(f"a column of kind {kind!r}")
         if kind == "raw":
             column: Any = self.part()
@@ -133,7 +230,7 @@ class _Columns:
             if not column.dtype.isnative:  # pandas fails at some of them
                 column = column.astype(column.dtype.newbyteorder("="))
         else:
-            column = _load_texts(self.part(), self.part())
+            column = _texts(kind, self.part(), self.part())
         self.count(len(column))
         return column
 
@@ -143,9 +240,21 @@ class _Columns:
             broken(f"columns of {self.rows} and of {rows} rows")
 
 
-def _read_head(parts: list[Array]) -> tuple[list[Any], list[Any], Any]:
+def _is_range(given: Any, length: int) -> bool:
+    return (
+        type(given) is list
+        and len(given) == 3
+        and all(type(n) is int and abs(n) < 1 << 62 for n in given)
+        and given[2] != 0
+        and len(range(*given)) == length
+    )
+
+
+def _read_head(parts: list[Array]) -> tuple[list[Any], list[Any], Any, Any]:
     head = head_of(parts)
-    if not (type(head) is dict and set(head) == {"columns", "index", "index_name"}):
+    if not (
+        type(head) is dict and set(head) - {"names"} == {"columns", "index", "index_name"}
+    ):
         broken("a head of another form")
     columns, index, name = head["columns"], head["index"], head["index_name"]
     if not (
@@ -158,19 +267,25 @@ def _read_head(parts: list[Array]) -> tuple[list[Any], list[Any], Any]:
         broken("columns without a name")
     if not (
         type(index) is list
-        and (index in (["raw"], ["text"]) or (len(index) == 4 and index[0] == "range"))
+        and (
+            index in (["raw"], ["text"], ["object"])
+            or (len(index) == 4 and index[0] == "range")
+        )
         and all(type(n) is int and -(1 << 63) <= n < 1 << 63 for n in index[1:])
     ):
         broken(f"an index of kind {index!r}")
     if not (name is None or type(name) in (str, int, float, bool)):
         broken("an index name")
-    return columns, index, name
+    numbers = head.get("names")
+    if not (numbers is None or _is_range(numbers, len(columns))):
+        broken("column names that are no range")
+    return columns, index, name, numbers
 
 
 def _load_frame(parts: list[Array]) -> Any:
     import pandas
 
-    names, rows, index_name = _read_head(parts)
+    names, rows, index_name, numbers = _read_head(parts)
     columns = _Columns(parts[1:])
     if rows[0] == "range":
         if rows[3] == 0:
@@ -182,10 +297,19 @@ def _load_frame(parts: list[Array]) -> Any:
         # the bounds: nobody may change it meanwhile.
         private = columns.next(rows[0])
         private = private.copy() if rows[0] == "raw" else private
-        index = pandas.Index(private, name=index_name)
-    found = dict(enumerate(columns.next(kind) for _, kind in names))
+        dtype = object if rows[0] == "object" else None
+        index = pandas.Index(private, dtype=dtype, name=index_name)
+    found: dict[int, Any] = {}
+    for i, (_, kind) in enumerate(names):
+        column = columns.next(kind)
+        if kind == "object":  # else pandas looks at the objects, and finds texts
+            column = pandas.Series(column, index, dtype=object, copy=False)
+        found[i] = column
     frame = pandas.DataFrame(found, index=index, copy=False)
-    frame.columns = [name for name, _ in names]
+    if numbers is None:
+        frame.columns = [name for name, _ in names]
+    else:
+        frame.columns = pandas.RangeIndex(*numbers)
     return frame
 
 
@@ -196,4 +320,5 @@ register(
     lambda obj: _is(obj, "pandas", "DataFrame"),
     _dump_frame,
     _load_frame,
+    typed=True,
 )

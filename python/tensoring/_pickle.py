@@ -17,13 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from tensoring import _arrow as _arrow  # registered before these
+from tensoring import _arrays as _arrays  # registered before these
+from tensoring import _arrow as _arrow
 from tensoring import _core, _torch
 from tensoring import _formats as _formats
 from tensoring import _frames as _frames
 from tensoring import _sparse as _sparse
 from tensoring import _trees as _trees
-from tensoring.serializers import Array, Unsupported, register
+from tensoring._literals import is_swapped_ml
+from tensoring.serializers import Array, Unsupported, pickled_by, register
 
 _MOST_BUFFERS = _core.MAX_TENSORS // 4
 _LEAST_BUFFER = 256  # bytes; a tensor of its own takes as many
@@ -32,6 +34,9 @@ NOT_PICKLABLE = (pickle.PicklingError, AttributeError, TypeError)
 
 def _reduce_array(array: Array) -> Any:
     # NumPy puts the bytes of a strided array into the stream; packed ones stay outside.
+    if is_swapped_ml(array.dtype):  # NumPy's way changes the type for the whole process
+        head, data = _arrays.dump(array)
+        return _arrays.rebuild, (head, pickle.PickleBuffer(data))
     if not (array.flags.c_contiguous or array.flags.f_contiguous):
         array = np.ascontiguousarray(array)
     return array.__reduce_ex__(5)
@@ -92,9 +97,10 @@ def dump_any(obj: Any) -> list[Any]:
         return _cloud_dump(obj)
 
 
-def _dump_or_give_up(obj: Any) -> list[Any]:
+def _dump_or_refuse(obj: Any) -> list[Any]:
+    """The same, for arenas: one kind of error says what cannot be carried."""
     try:
-        return _dump(obj)
+        return dump_any(obj)
     except NOT_PICKLABLE as error:
         hint = "" if importlib.util.find_spec("cloudpickle") else "; cloudpickle may help"
         raise Unsupported(
@@ -112,12 +118,13 @@ def load_copies(parts: list[Any]) -> Any:
     return pickle.loads(parts[0], buffers=[bytearray(part) for part in parts[1:]])
 
 
+pickled_by(_dump_or_refuse, load)
 register(
     "PK",
     "pickle",
     "application/x-pickle",
     lambda obj: True,
-    _dump_or_give_up,
+    _dump_or_refuse,
     load,
     pickle=True,
 )

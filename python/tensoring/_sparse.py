@@ -14,7 +14,7 @@ import numpy as np
 
 from tensoring._errors import FormatError
 from tensoring._structure import broken, head_of, integers, within
-from tensoring.serializers import Array, register
+from tensoring.serializers import Array, Unsupported, register
 
 _COMPRESSED = ("data", "indices", "indptr")
 _PARTS = {
@@ -33,11 +33,41 @@ def _is_sparse(obj: Any) -> bool:
     return obj.format in _PARTS and len(obj.shape) == 2
 
 
+# What SciPy finds out, and finds out again.
+_HINTS = {"_has_canonical_format", "_has_sorted_indices", "has_canonical_format"}
+_ATTRIBUTES = {"_shape", "maxprint", "data", "indices", "indptr", "coords", "offsets"}
+_ATTRIBUTES |= _HINTS | {"row", "col"}
+
+
+def _has_raw_form(dtype: np.dtype[Any]) -> bool:
+    """Whether SciPy computes with it."""
+    number = dtype.kind in "biu" or (dtype.kind in "fc" and dtype.itemsize > 2)
+    return number and dtype.isnative
+
+
+def _refuse(obj: Any, arrays: list[Any]) -> None:
+    """Unsupported, if the parts cannot say all that it is."""
+    kind = type(obj)
+    if kind is not vars(sys.modules["scipy.sparse"]).get(kind.__name__):
+        raise Unsupported(
+            f"a {kind.__qualname__} would come back as a {obj.format}_array: send one"
+        )
+    more = sorted(set(vars(obj)) - _ATTRIBUTES)
+    if more or obj.maxprint != kind((1, 1)).maxprint:
+        raise Unsupported(f"a {kind.__name__} with attributes of its own: {more}")
+    if not all(type(array) is np.ndarray for array in arrays):
+        raise Unsupported(f"a {kind.__name__} with parts that are no plain arrays")
+    if not _has_raw_form(obj.data.dtype):
+        raise Unsupported(f"a sparse array of type {obj.data.dtype} has no raw form")
+
+
 def _dump(obj: Any) -> list[Any]:
     import json
 
+    arrays = [getattr(obj, name) for name in _PARTS[obj.format]]
+    _refuse(obj, arrays)
     head = json.dumps([obj.format, type(obj).__name__, list(obj.shape)]).encode()
-    return [head, *(getattr(obj, name) for name in _PARTS[obj.format])]
+    return [head, *arrays]
 
 
 def _compressed(data: Array, parts: list[Array], rows: int, columns: int) -> list[Array]:
@@ -125,17 +155,26 @@ def _load(parts: list[Array]) -> Any:
     if len(parts) != 1 + len(_PARTS[layout]):
         broken(f"{len(parts) - 1} arrays, a {layout} has {len(_PARTS[layout])}")
     data = parts[1]
-    if not (
-        data.dtype.isnative
-        and (data.dtype.kind in "biu" or (data.dtype.kind in "fc" and data.itemsize > 2))
-    ):
+    if not _has_raw_form(data.dtype):
         broken(f"values of type {data.dtype}")
     shape = _shape(given)
     private = _CHECKS[layout](data, parts[2:], shape)
     make = vars(scipy.sparse)[kind]
     if layout == "coo":
-        return make((data, tuple(private)), shape=shape)
-    return make((data, *private), shape=shape)
+        made = make((data, tuple(private)), shape=shape)
+    else:
+        made = make((data, *private), shape=shape)
+    for name, array in zip(_PARTS[layout][1:], private, strict=True):
+        setattr(made, name, array)  # SciPy takes smaller integers where these fit
+    return made
 
 
-register("SP", "scipy sparse", "application/x-sparse", _is_sparse, _dump, _load)
+register(
+    "SP",
+    "scipy sparse",
+    "application/x-sparse",
+    _is_sparse,
+    _dump,
+    _load,
+    typed=True,
+)

@@ -42,7 +42,7 @@ def _is_plain(tensor: Any) -> bool:
     )
 
 
-def _packed(tensor: Any) -> tuple[Any, tuple[int, ...] | None]:
+def packed(tensor: Any) -> tuple[Any, tuple[int, ...] | None]:
     """The tensor with its largest steps first, and how to bring its dimensions back."""
     if tensor.is_contiguous():
         return tensor, None
@@ -70,9 +70,9 @@ def _reduce_tensor(tensor: Any) -> Any:
         return _reduce_sparse(torch, tensor)
     if not _is_plain(tensor):
         return tensor.__reduce_ex__(5)
-    packed, order = _packed(tensor.detach())
-    raw = packed.reshape(-1).view(torch.uint8).numpy() if packed.numel() else b""
-    shape = tuple(packed.shape)
+    whole, order = packed(tensor.detach())
+    raw = whole.reshape(-1).view(torch.uint8).numpy() if whole.numel() else b""
+    shape = tuple(whole.shape)
     buffer = PickleBuffer(raw)
     return _rebuild, (buffer, tensor.dtype, shape, order, tensor.requires_grad)
 

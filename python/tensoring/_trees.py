@@ -8,33 +8,42 @@ The last part is JSON that says where each part belongs:
     ["r", 0]  a list: rows of part 0   (like arrays, copied into one tensor)
     ["s", 0]  part 0, a NumPy scalar   ["n", class, [...]]  namedtuple
     ["x", type, 0, 2]  parts 0 and 1,  ["c", class, [[name, value], ...]]  dataclass
-              of another serializer
-"""
+              of another serializer    ["f", "..."]  a float that is no number
+    ["k", 7, node]  what the node says, and it comes again: ["=", 7]; and ["e", 7, 2] is
+              its item 2
+
+An object whose class says itself how it is pickled, or that has more attributes than its
+class has fields, is not a tree: it would come back as another."""
 
 from __future__ import annotations
 
 import collections
+import copyreg
 import dataclasses
 import json
+import struct
 import sys
 from abc import ABCMeta
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, NamedTuple, TypeAlias, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from tensoring import _core, serializers
 from tensoring._allowance import OBJECT_BYTES, allowance
-from tensoring._dtypes import BOOL, COMPLEX, FLOAT, INT, UINT, describe
+from tensoring._dtypes import SCALARS
 from tensoring._errors import FormatError
+from tensoring._formats import json_of
 from tensoring._structure import broken
-from tensoring.serializers import Array, Unsupported, register
+from tensoring.serializers import Array, Unsupported, register, tensor_type
 
 CONTENT_TYPE = "application/x-tensor-tree"
 _MAX_DEPTH = 100
 _MOST_ALIKE = 64  # keys of a dict that have the same hash
-_ROWS = (INT, UINT, FLOAT, COMPLEX, BOOL)
-_SCALARS = (bool, int, float, str)
+_LEAST_ROWS = 4
+_PLAIN = (str, int, float, bool)
 
 
 def _class_name(kind: type) -> str:
@@ -92,84 +101,252 @@ def _is_dataclass(kind: type) -> bool:
 
 def _supported(obj: Any) -> bool:
     kind = type(obj)
-    if kind in (dict, list, tuple) or _is_namedtuple(kind):
+    if kind in (dict, list, tuple, float) or kind in SCALARS:
         return True
     if isinstance(obj, np.generic):
         return not obj.dtype.hasobject
-    return dataclasses.is_dataclass(kind)
+    return _class_of(kind) is not None
 
 
-def alike(items: list[Any], least: int = 4) -> bool:
-    """Whether these are arrays that make one tensor: a plain type, one shape, packed."""
-    first = items[0] if len(items) >= least else None
-    if type(first) is not np.ndarray or not 0 < first.ndim < _core.MAX_NDIM:
-        return False
-    dtype, shape = first.dtype, first.shape
-    if dtype.hasobject or describe(dtype)[0] not in _ROWS or describe(dtype)[3]:
-        return False
-    return all(
-        type(item) is np.ndarray
-        and item.dtype == dtype
-        and item.shape == shape
-        and item.flags.c_contiguous
-        for item in items
-    )
+# ---- classes
+
+_OWN_WAYS = (
+    "__reduce__",
+    "__reduce_ex__",
+    "__getstate__",
+    "__setstate__",
+    "__getnewargs_ex__",
+)
+_STOCK = [getattr(dataclasses, f"_dataclass_{one}state", None) for one in ("get", "set")]
+
+
+class _Class(NamedTuple):
+    """How objects of a class are written."""
+
+    tag: str
+    name: str
+    fields: tuple[str, ...]
+    slots: tuple[str, ...]  # of these, the ones that are not in a __dict__
+    why_not: str | None
+
+
+_classes: WeakKeyDictionary[type, _Class | None] = WeakKeyDictionary()
+
+
+def _own_way(kind: type) -> str | None:
+    """By which a class says how its objects are pickled, if it does."""
+    for name in _OWN_WAYS:
+        found = getattr(kind, name, None)
+        if found is not getattr(object, name, None) and found not in _STOCK:
+            return f"{name}()"
+    return "a reducer in copyreg" if kind in copyreg.dispatch_table else None
+
+
+def _why_not(kind: type, dataclass: bool) -> str | None:
+    """Why objects of the class would come back as others, if they would."""
+    own = _own_way(kind)
+    if own is not None:
+        return f"{kind.__qualname__} has {own}, which only pickle asks"
+    maker = next(one for one in kind.__mro__ if "__new__" in one.__dict__)
+    if maker is not object if dataclass else "_fields" not in maker.__dict__:
+        return f"{kind.__qualname__} has the __new__() of {maker.__qualname__}"
+    return None
+
+
+def _slots(kind: type) -> list[str]:
+    found: list[str] = []
+    for base in kind.__mro__:
+        names = base.__dict__.get("__slots__", ())
+        found += (names,) if isinstance(names, str) else names
+    return [name for name in found if name not in ("__dict__", "__weakref__")]
+
+
+def _look_at(kind: type) -> _Class | None:
+    if _is_namedtuple(kind):
+        return _Class("n", _class_name(kind), (), (), _why_not(kind, dataclass=False))
+    if not dataclasses.is_dataclass(kind):
+        return None
+    fields = tuple(field.name for field in dataclasses.fields(kind))
+    slots = _slots(kind)
+    why = _why_not(kind, dataclass=True)
+    if set(slots) - set(fields):
+        why = why or f"{kind.__qualname__} has slots that are no fields"
+    return _Class("c", _class_name(kind), fields, tuple(slots), why)
+
+
+def _class_of(kind: type) -> _Class | None:
+    """None: it is neither a namedtuple nor a dataclass."""
+    try:
+        return _classes[kind]
+    except KeyError:
+        found = _classes[kind] = _look_at(kind)
+        return found
+
+
+def _check_attributes(obj: Any, known: _Class) -> None:
+    """Unsupported if an object has more than its fields, or less."""
+    has = getattr(obj, "__dict__", {})
+    if len(has) + len(known.slots) == len(known.fields):
+        return
+    more = sorted(map(str, set(has) - set(known.fields)))
+    if more:
+        raise Unsupported(
+            f"the {type(obj).__qualname__} has attributes that are no fields:"
+            f" {', '.join(more):.200}"
+        )
+    raise Unsupported(f"fields of the {type(obj).__qualname__} are not set")
+
+
+def _fields(obj: Any, names: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """What is there, and not what a descriptor makes for each that asks."""
+    has = getattr(obj, "__dict__", {})
+    return [(name, has[name] if name in has else getattr(obj, name)) for name in names]
+
+
+# ---- writing
+
+_UNDONE: list[Any] = []  # the node of what is being written
+_Write: TypeAlias = Callable[["_Writer", Any, int], list[Any]]
 
 
 class _Writer:
     def __init__(self) -> None:
         self.parts: list[Any] = []
+        self.nodes: dict[int, list[Any]] = {}  # by id of what they say
+        self.rows: dict[int, list[Any]] = {}  # by id of their node
+        self.numbers = 0
+        self.in_key = False
 
     def add(self, piece: Any) -> int:
         self.parts.append(piece)
         return len(self.parts) - 1
 
+    def node(self, obj: Any, depth: int = 0) -> list[Any]:
+        kind = type(obj)
+        if kind in _PLAIN or obj is None:
+            return ["v", obj] if obj == obj else ["f", struct.pack("<d", obj).hex()]
+        known = self.nodes.get(id(obj))
+        if known is not None:
+            return self.again(obj, known)
+        if depth > _MAX_DEPTH:
+            raise Unsupported(f"the object is nested more than {_MAX_DEPTH} deep")
+        if kind is tuple and not obj:
+            return ["u", []]
+        self.nodes[id(obj)] = _UNDONE
+        node = self.nodes[id(obj)] = _WRITE.get(kind, _Writer.other)(self, obj, depth)
+        return node
+
+    def again(self, obj: Any, known: list[Any]) -> list[Any]:
+        """What came before: its node gets a number. A row has the node of its list."""
+        if known is _UNDONE:
+            raise Unsupported(f"the {type(obj).__qualname__} holds itself")
+        if known[0] != "k":
+            known[:] = ["k", self.numbers, known[:]]
+            self.numbers += 1
+        if self.in_key and known[2][0] != "s":  # sharing makes hashes slow
+            raise Unsupported(f"a {type(obj).__qualname__} in a key came before")
+        rows = self.rows.get(id(known))
+        if rows is None or rows is obj:
+            return ["=", known[1]]
+        return ["e", known[1], next(i for i, row in enumerate(rows) if row is obj)]
+
     def each(self, items: Any, depth: int) -> list[Any]:
         return [self.node(item, depth + 1) for item in items]
 
-    def node(self, obj: Any, depth: int = 0) -> list[Any]:
-        kind = type(obj)
-        if depth > _MAX_DEPTH:
-            raise Unsupported(f"the object is nested more than {_MAX_DEPTH} deep")
-        if obj is None or kind in _SCALARS:
-            return ["v", obj]
-        if kind is np.ndarray and not obj.dtype.hasobject:
-            return ["a", self.add(obj)]
-        if isinstance(obj, np.generic) and not obj.dtype.hasobject:
-            return ["s", self.add(np.asarray(obj))]
-        if kind is list and alike(obj):
-            return ["r", self.add(obj)]
-        if kind in (list, tuple):
-            return ["l" if kind is list else "u", self.each(obj, depth)]
-        if kind is dict:
-            return ["d", [self.each(pair, depth) for pair in obj.items()]]
-        if _is_namedtuple(kind):
-            return ["n", _class_name(kind), self.each(obj, depth)]
-        if dataclasses.is_dataclass(kind):
-            return ["c", _class_name(kind), self.fields(obj, depth)]
-        return self.other(obj)
+    def write_array(self, obj: Any, depth: int) -> list[Any]:
+        dtype = tensor_type(obj)
+        if dtype is None:
+            return self.other(obj, depth)
+        return ["a", self.add((obj, None, dtype))]
 
-    def fields(self, obj: Any, depth: int) -> list[Any]:
-        return [
-            [field.name, self.node(getattr(obj, field.name), depth + 1)]
-            for field in dataclasses.fields(obj)
-        ]
+    def like_rows(self, obj: list[Any]) -> bool:
+        """Whether these are arrays that make one tensor, each of them met for the first
+        time."""
+        if len(obj) < _LEAST_ROWS or type(obj[0]) is not np.ndarray:
+            return False
+        met = self.nodes.keys()
+        return _core.like_rows(obj) and met.isdisjoint(map(id, obj))
 
-    def other(self, obj: Any) -> list[Any]:
+    def write_list(self, obj: list[Any], depth: int) -> list[Any]:
+        if self.like_rows(obj):
+            node = ["r", self.add(obj)]
+            rows = dict.fromkeys(map(id, obj), node)
+            if len(rows) == len(obj):
+                self.nodes.update(rows)
+                self.rows[id(node)] = obj
+                return node
+            self.parts.pop()
+        return ["l", self.each(obj, depth)]
+
+    def write_tuple(self, obj: tuple[Any, ...], depth: int) -> list[Any]:
+        return ["u", self.each(obj, depth)]
+
+    def key(self, obj: Any, depth: int) -> list[Any]:
+        if type(obj) in _PLAIN:
+            return self.node(obj)
+        before, self.in_key = self.in_key, True
+        node = self.node(obj, depth + 1)
+        self.in_key = before
+        return node
+
+    def write_dict(self, obj: dict[Any, Any], depth: int) -> list[Any]:
+        pairs = obj.items()
+        return ["d", [[self.key(k, depth), self.node(v, depth + 1)] for k, v in pairs]]
+
+    def scalar(self, obj: Any) -> list[Any]:
+        array = np.asarray(obj)
+        dtype = tensor_type(array)
+        again = array[()]
+        if dtype is None or type(again) is not type(obj):
+            raise Unsupported(f"no raw form for a scalar of {array.dtype!r:.80}")
+        if isinstance(obj, np.flexible) and again.tobytes() != obj.tobytes():
+            raise Unsupported(
+                f"the {type(obj).__qualname__} would lose the zeros at its end"
+            )
+        return ["s", self.add((array, None, dtype))]
+
+    def other(self, obj: Any, depth: int) -> list[Any]:
+        if isinstance(obj, np.generic):
+            return self.scalar(obj)
+        known = _class_of(type(obj))
+        if known is None:
+            return self.foreign(obj)
+        if known.why_not is not None:
+            raise Unsupported(known.why_not)
+        _check_attributes(obj, known)
+        if known.tag == "n":
+            return ["n", known.name, self.each(obj, depth)]
+        found = _fields(obj, known.fields)
+        return ["c", known.name, [[k, self.node(v, depth + 1)] for k, v in found]]
+
+    def foreign(self, obj: Any) -> list[Any]:
         for one in serializers.registered():
             if one.pickle or one.content_type == CONTENT_TYPE or not one.supported(obj):
                 continue
-            pieces = list(one.serialize(obj))
+            pieces = [serializers.part(piece) for piece in one.serialize(obj)]
             node = ["x", one.content_type, len(self.parts), len(pieces)]
             self.parts.extend(pieces)
             return node
-        raise Unsupported(f"no raw form for the {type(obj).__qualname__} inside")
+        raise Unsupported(serializers.why_not(obj))
+
+
+_WRITE: dict[type, _Write] = {
+    np.ndarray: _Writer.write_array,
+    list: _Writer.write_list,
+    tuple: _Writer.write_tuple,
+    dict: _Writer.write_dict,
+}
+
+
+# ---- reading
 
 
 class _Reader:
     def __init__(self, parts: list[Array]) -> None:
         self.parts = parts
         self.spend = allowance().spend
+        self.numbered: dict[int, Any] = {}
+        self.in_key = False
 
     def part(self, index: Any) -> Array:
         if not (type(index) is int and 0 <= index < len(self.parts)):
@@ -208,10 +385,35 @@ class _Reader:
         self.spend(size, f"the {content_type!a} inside")
         return one.deserialize(parts)
 
+    def number(self, number: Any, node: Any) -> Any:
+        if type(number) is not int or number in self.numbered:
+            broken(f"{number!r} is the number of two objects, or none")
+        found = self.numbered[number] = self.node(node)
+        return found
+
+    def again(self, number: Any) -> Any:
+        """What came before. A key that holds some other many times takes time to hash."""
+        found = self.numbered[number]
+        if self.in_key and not isinstance(found, np.generic):
+            broken("a key that came before")
+        return found
+
+    def item(self, number: Any, index: Any) -> Any:
+        rows = self.again(number)
+        if not (type(rows) is list and type(index) is int and 0 <= index < len(rows)):
+            broken(f"item {index!r} of {type(rows).__name__} {number!r}")
+        return rows[index]
+
+    def key(self, node: Any) -> Any:
+        before, self.in_key = self.in_key, True
+        found = self.node(node)
+        self.in_key = before
+        return found
+
     def table(self, pairs: Any) -> dict[Any, Any]:
         """A dict. Everybody can make up numbers of the same hash, and a dict that has
         many takes time by their square."""
-        found = [(self.node(key), self.node(value)) for key, value in pairs]
+        found = [(self.key(key), self.node(value)) for key, value in pairs]
         if not all(type(key) is str for key, _ in found):
             hashes = collections.Counter(hash(key) for key, _ in found)
             if hashes and max(hashes.values()) > _MOST_ALIKE:
@@ -237,8 +439,19 @@ class _Reader:
             return tuple(self.each(rest[0]))
         if tag == "d":
             return self.table(rest[0])
+        return self.rare(tag, rest)
+
+    def rare(self, tag: Any, rest: Any) -> Any:
         if tag == "x":
             return self.other(*rest)
+        if tag == "k":
+            return self.number(*rest)
+        if tag == "=":
+            return self.again(*rest)
+        if tag == "e":
+            return self.item(*rest)
+        if tag == "f":
+            return struct.unpack("<d", bytes.fromhex(rest[0]))[0]
         return self.instance(tag, *rest)
 
     def instance(self, tag: Any, name: Any, values: Any) -> Any:
@@ -262,7 +475,12 @@ class _Reader:
 def _dump(obj: Any) -> list[Any]:
     writer = _Writer()
     tree = writer.node(obj)
-    return [*writer.parts, json.dumps(tree).encode()]
+    if len(writer.parts) >= _core.MAX_TENSORS:
+        raise Unsupported(
+            f"the object has {len(writer.parts)} parts; a message has room for"
+            f" {_core.MAX_TENSORS - 1} and their tree"
+        )
+    return [*writer.parts, json_of(tree)]
 
 
 def _load(parts: list[Array]) -> Any:
@@ -276,6 +494,8 @@ def _load(parts: list[Array]) -> Any:
         raise
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(f"a broken tree: {error}") from None
+    except struct.error as error:
+        raise FormatError(f"a broken tree: a float: {error}") from None
 
 
-register("TR", "tree", CONTENT_TYPE, _supported, _dump, _load)
+register("TR", "tree", CONTENT_TYPE, _supported, _dump, _load, typed=True)

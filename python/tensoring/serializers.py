@@ -7,6 +7,10 @@ back as an array that looks into the slot. Serializers are asked in the order of
 registration whether they support an object; the content type of a message says who
 decodes it.
 
+No object is changed on its way: a serializer gives back the same, or raises Unsupported.
+Where pickle is allowed, a serializer that cannot keep all that pickle keeps (`typed`) is
+not asked.
+
     register("AB", "abacus", "application/x-abacus", lambda o: isinstance(o, Abacus),
              lambda o: [o.beads], lambda parts: Abacus(parts[0]))
     queue.send(As(array, "application/x-npy"))    # one in particular
@@ -14,9 +18,10 @@ decodes it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -30,8 +35,11 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Part: TypeAlias = tuple[Any, str | None, Described | None]
 # (number of the content, its type if it has no number, parts)
 Encoded: TypeAlias = tuple[int, str, list[Part]]
+# An object's pickle and its buffers, or Unsupported.
+Dump: TypeAlias = Callable[[Any], list[Any]]
 
 TENSORS = 0
+PICKLE = 8
 OTHER = 255
 NUMBERS: dict[str, int] = {
     "application/octet-stream": 1,
@@ -41,7 +49,7 @@ NUMBERS: dict[str, int] = {
     "text/csv": 5,
     "application/x-npy": 6,
     "application/x-npz": 7,
-    "application/x-pickle": 8,
+    "application/x-pickle": PICKLE,
     "application/vnd.apache.arrow.stream": 9,
     "text/libsvm": 10,
 }
@@ -71,6 +79,7 @@ class Serializer:
     serialize: Callable[[Any], Sequence[Any]]
     deserialize: Callable[[list[Array]], Any]
     pickle: bool = False  # only where the arena allows pickle
+    typed: bool = False  # only where it does not: pickle keeps more
 
 
 @dataclass(frozen=True)
@@ -94,12 +103,14 @@ def register(
     deserialize: Callable[[list[Array]], Any],
     *,
     pickle: bool = False,
+    typed: bool = False,
     first: bool = False,
 ) -> Serializer:
     """Add a serializer: behind all others, or before them if `first`.
 
     An id or a content type that is taken is a ValueError. With `pickle` it is used only
-    in arenas that allow pickle."""
+    in arenas that allow pickle, with `typed` only in those that do not; As() chooses it
+    in either. Behind all others means behind pickle, which takes anything."""
     for one in _order:
         if one.id == id:
             raise ValueError(f"serializer id {id!r} is taken by {one.name}")
@@ -109,7 +120,9 @@ def register(
         )
     if len(content_type.encode()) > 63:
         raise ValueError("a content type has at most 63 bytes")
-    one = Serializer(id, name, content_type, supported, serialize, deserialize, pickle)
+    one = Serializer(
+        id, name, content_type, supported, serialize, deserialize, pickle, typed
+    )
     _order.insert(0 if first else len(_order), one)
     _by_type[content_type] = one
     return one
@@ -143,6 +156,8 @@ def by_content_type(content_type: str) -> Serializer:
 
 def part(obj: Any, name: str | None = None) -> Part:
     """One part: arrays get their type described, the rest speaks for itself."""
+    if type(obj) is tuple:
+        return obj  # it is one
     if isinstance(obj, np.ndarray):
         return (obj, name, describe(obj.dtype))
     return (obj, name, None)
@@ -154,25 +169,110 @@ def _with(one: Serializer, obj: Any) -> Encoded:
     return (number, one.content_type if number == OTHER else "", parts)
 
 
+def tensor_type(array: Array) -> Described | None:
+    """The type of an exact ndarray, if a tensor keeps all that the array is."""
+    dtype = array.dtype
+    if dtype.hasobject or array.ndim > _core.MAX_NDIM:
+        return None
+    try:
+        return describe(dtype)
+    except TypeError:
+        return None
+
+
+def _named(arrays: dict[Any, Any]) -> list[Part] | None:
+    """A dict of arrays with names, each of them another one."""
+    found: list[Part] = []
+    for key, value in arrays.items():
+        if type(key) is not str or type(value) is not np.ndarray:
+            return None
+        dtype = tensor_type(value)
+        if dtype is None or not (0 < len(key) < 64 and key.isprintable()):
+            return None
+        if not key.isascii() and len(key.encode()) > 63:
+            return None
+        found.append((value, key, dtype))
+    return found if len(set(map(id, arrays.values()))) == len(found) else None
+
+
 def _tensors(obj: Any) -> Encoded | None:
     """Arrays and dicts of named arrays need no serializer: tensors say what they are."""
-    if isinstance(obj, (np.ndarray, np.generic)) and not isinstance(
-        obj, np.ma.MaskedArray
-    ):
-        array = np.asarray(obj)
-        return None if array.dtype.hasobject else (TENSORS, "", [part(array)])
+    if type(obj) is np.ndarray:
+        dtype = tensor_type(obj)
+        return None if dtype is None else (TENSORS, "", [(obj, None, dtype)])
     if type(obj) is dict and 0 < len(obj) <= _core.MAX_TENSORS:
-        for key, value in obj.items():
-            if type(key) is not str or not 0 < len(key) < 64 or "\0" in key:
-                return None
-            if type(value) is not np.ndarray or value.dtype.hasobject:
-                return None
-        return (TENSORS, "", [part(value, key) for key, value in obj.items()])
+        parts = _named(obj)
+        return None if parts is None else (TENSORS, "", parts)
     return None
 
 
-def encode(obj: Any, pickle: bool) -> Encoded:
-    """`obj` cut into parts. The extension does plain arrays and bytes itself."""
+# ---- which of them
+
+
+def why_not(obj: Any) -> str:
+    """Why no serializer that needs no pickle takes an object."""
+    kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
+    if isinstance(obj, np.ndarray) and obj.dtype.hasobject:
+        return f"the array holds Python objects ({obj.dtype}): no raw bytes"
+    for base in type(obj).__mro__[1:-1]:
+        if base.__module__ in _KNOWN_MODULES:
+            plain = f"{base.__module__}.{base.__qualname__}".removeprefix("builtins.")
+            return f"a {kind} would come back as a {plain}: send one of these"
+    return f"no serializer takes a {kind}"
+
+
+_KNOWN_MODULES = ("builtins", "numpy", "collections")
+_WAY_OUT = "arenas with allow_pickle=True take any object"
+
+
+def _refuse(why: Exception | str) -> NoReturn:
+    text = str(why)
+    if "allow_pickle" not in text:
+        text = f"{text}; {_WAY_OUT}"
+    raise Unsupported(text) from None
+
+
+def _encode_typed(obj: Any) -> Encoded:
+    """For all readers. What would come back changed is refused, with the reason."""
+    reason: Exception | None = None
+    for one in _order:
+        if one.pickle or not one.supported(obj):
+            continue
+        try:
+            return _with(one, obj)
+        except Unsupported as error:
+            reason = reason or error
+    if reason is None and isinstance(obj, np.ndarray) and obj.dtype.hasobject:
+        describe(obj.dtype)  # says what is wrong with it
+    _refuse(reason or why_not(obj))
+
+
+_dump: Dump
+_load: Callable[[list[Any]], Any]
+
+
+def pickled_by(dump: Dump, load: Callable[[list[Any]], Any]) -> None:
+    """How objects are pickled where that is allowed, and made again."""
+    global _dump, _load
+    _dump, _load = dump, load
+
+
+def _encode_any(obj: Any) -> Encoded | Dump:
+    """Where pickle is allowed: by another way only if it gives back what pickle would. A
+    Dump: as stand-ins carry it."""
+    for one in _order:
+        if one.typed or not one.supported(obj):
+            continue
+        if one.content_type == TYPES[PICKLE]:
+            break
+        with contextlib.suppress(Unsupported):
+            return _with(one, obj)
+    return _dump
+
+
+def encode(obj: Any, pickle: bool) -> Encoded | Dump:
+    """`obj` cut into parts, or how to pickle it if it is no tree of plain values. The
+    extension does plain arrays and bytes itself."""
     if type(obj) is As:
         one = by_content_type(obj.content_type)
         if one.pickle and not pickle:
@@ -181,22 +281,12 @@ def encode(obj: Any, pickle: bool) -> Encoded:
     found = _tensors(obj)
     if found is not None:
         return found
-    why: Exception | None = None
-    for one in _order:
-        if (one.pickle and not pickle) or not one.supported(obj):
-            continue
-        try:
-            return _with(one, obj)
-        except Unsupported as error:
-            why = why or error
-    if isinstance(why, Unsupported):
-        raise why
-    if isinstance(obj, np.ndarray):
-        describe(obj.dtype)  # says what is wrong with it
-    raise Unsupported(
-        f"no serializer takes a {type(obj).__module__}.{type(obj).__qualname__}"
-        + ("" if pickle else "; arenas with allow_pickle=True take any object")
-    )
+    return _encode_any(obj) if pickle else _encode_typed(obj)
+
+
+def encode_typed(obj: Any) -> Encoded:
+    """`obj` cut into parts, without a pickle."""
+    return _tensors(obj) or _encode_typed(obj)
 
 
 def content_type(message: _core.Message) -> str:
@@ -250,7 +340,9 @@ def decode(message: _core.Message) -> Any:
     if message.content == (TENSORS, ""):
         return _decode_tensors(message)
     wanted = content_type(message)
-    if wanted == _OBJECTS and not message.pickle:
+    if wanted == _OBJECTS:
+        if message.pickle:
+            return message._open(_load)
         raise FormatError(_NO_CONSENT.format("an object of a stand-in"))
     one = by_content_type(wanted)
     if not one.pickle:

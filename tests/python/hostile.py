@@ -32,6 +32,7 @@ import numpy as np
 
 import tensoring as tr
 from tensoring import serializers
+from tensoring._arrays import dump
 
 MEMORY = 3 << 30  # address space beyond what is mapped when the run begins
 ODD = [0, 1, -1, 2, 7, 127, 128, 255, 256, 65535, 65536, 2**31 - 1, 2**31, -(2**31)]
@@ -63,6 +64,13 @@ def _encoded(*objects: Any) -> list[list[Any]]:
     ]
     # A list of like arrays travels as one.
     return [[np.stack(p) if isinstance(p, list) else p for p in parts] for parts in made]
+
+
+def _odd_arrays() -> list[list[Any]]:
+    fields = {"names": ["b", "a"], "formats": ["i4", "i2"], "offsets": [4, 0]}
+    many = np.arange(4.0).reshape((1,) * 17 + (4,))
+    arrays = [np.ones(2, fields), np.zeros(3, "V0"), many]
+    return [list(dump(array)) for array in arrays]
 
 
 def _text(*texts: str) -> Callable[[], list[list[Any]]]:
@@ -188,6 +196,7 @@ def _trees() -> list[list[Any]]:
     return _encoded(
         {"a": [np.arange(6).reshape(2, 3), (np.arange(3), "text")], "c": np.float32(2)},
         [np.ones(4, "f4")] * 5,
+        [np.full(4, i, "f4") for i in range(5)],
         Point(np.zeros(2), 1),
         Batch(np.ones(3), {"k": b"bytes", 3: None}),
         (),
@@ -235,8 +244,10 @@ DECODERS = {
     "sparse": Decoder("application/x-sparse", _sparse, _use_sparse),
     "pandas": Decoder("application/x-pandas", _frames, _use_frame),
     "arrow": Decoder("application/vnd.apache.arrow.stream", _arrow, _use_table),
+    "pyarrow": Decoder("application/x-arrow-table", _arrow, _use_arrays),
     "npy": Decoder("application/x-npy", _npy, _use_arrays),
     "npz": Decoder("application/x-npz", _npz, _use_arrays),
+    "ndarray": Decoder("application/x-ndarray", _odd_arrays, _use_arrays),
     "tree": Decoder("application/x-tensor-tree", _trees, _use_arrays),
     "json": Decoder("application/json", _text('{"a": [1, 2.5, null, "x"]}'), _use_arrays),
     "jsonlines": Decoder(
@@ -268,6 +279,7 @@ def _sent() -> list[Any]:
         {"a": [1, "x"]},
         {"a": [np.arange(3), (b"k", np.float32(2))]},
         [np.ones(4, "f4")] * 5,
+        [np.full(4, i, "f4") for i in range(5)],
     ]
     if "scipy" in sys.modules:
         import scipy.sparse as sp
@@ -427,6 +439,10 @@ class Mutator:
                 "",
                 "raw",
                 "text",
+                "object",
+                "=",
+                "k",
+                "e",
                 "csr",
                 "coo_matrix",
                 "a",

@@ -32,6 +32,7 @@ NEEDS = {
     "sparse": "scipy.sparse",
     "pandas": "pandas",
     "arrow": "pyarrow",
+    "pyarrow": "pyarrow",
     "zstd": "zstandard",
     "lz4": "lz4.frame",
 }
