@@ -43,10 +43,11 @@ static PyObject *board_put(PyObject *object, PyObject *args)
     uint64_t version = 0;
     int code;
 
-    if (!PyArg_ParseTuple(args, "sO|OO:put", &key, &value, &expected, &timeout) ||
+    if (!PyArg_ParseTuple(args, "O&O|OO:put", to_key, &key, &value, &expected,
+                          &timeout) ||
         get_timeout(timeout, &timeout_ns) < 0 || !channel_is_open(self))
         return NULL;
-    if (expected != Py_None && !to_u64(expected, &wanted))
+    if (expected != Py_None && !to_expected(expected, &wanted))
         return NULL;
     self->busy++;
     code = encode_object(self->state, self->shared, value, timeout_ns, &message);
@@ -67,17 +68,15 @@ static PyObject *board_put(PyObject *object, PyObject *args)
 static PyObject *board_get(PyObject *object, PyObject *name)
 {
     ChannelObject *self = (ChannelObject *)object;
-    PyObject *bytes = PyUnicode_AsUTF8String(name), *value;
+    PyObject *value;
     tr_message *message;
+    const char *key;
     uint64_t version;
     int code;
 
-    if (!bytes || !channel_is_open(self)) {
-        Py_XDECREF(bytes);
+    if (!to_key(name, &key) || !channel_is_open(self))
         return NULL;
-    }
-    code = tr_board_get(self->handle, PyBytes_AsString(bytes), &message, &version);
-    Py_DECREF(bytes);
+    code = tr_board_get(self->handle, key, &message, &version);
     if (code)
         return raise_code(self->state, code, "get");
     value = decode_message(self->state, self->shared, message);
@@ -118,8 +117,7 @@ static int get_many(ChannelObject *self, PyObject *keys, Py_ssize_t n, PyObject 
     for (Py_ssize_t i = 0; i < n && !code; i++) {
         PyObject *key = PyList_GetItem(keys, i);
 
-        names[i] = key ? PyUnicode_AsUTF8AndSize(key, NULL) : NULL;
-        code = names[i] ? 0 : RAISED;
+        code = key && to_key(key, &names[i]) ? 0 : RAISED;
     }
     if (!code)
         code = tr_board_get_many(self->handle, (size_t)n, names, messages, versions);
@@ -172,8 +170,8 @@ static PyObject *board_wait(PyObject *object, PyObject *args)
     int64_t timeout_ns;
     int code;
 
-    if (!PyArg_ParseTuple(args, "s|O&O:wait", &call.key, to_u64, &call.newer_than,
-                          &timeout) ||
+    if (!PyArg_ParseTuple(args, "O&|O&O:wait", to_key, &call.key, to_newer_than,
+                          &call.newer_than, &timeout) ||
         get_timeout(timeout, &timeout_ns) < 0 || !channel_is_open(self))
         return NULL;
     call.board = self->handle;
@@ -194,7 +192,7 @@ static PyObject *board_delete(PyObject *object, PyObject *args)
     uint64_t expected = TR_ANY_VERSION;
     int code;
 
-    if (!PyArg_ParseTuple(args, "s|O&:delete", &key, to_u64, &expected) ||
+    if (!PyArg_ParseTuple(args, "O&|O&:delete", to_key, &key, to_expected, &expected) ||
         !channel_is_open(self))
         return NULL;
     code = tr_board_delete(self->handle, key, expected);
@@ -206,13 +204,11 @@ static PyObject *board_delete(PyObject *object, PyObject *args)
 static PyObject *board_version(PyObject *object, PyObject *name)
 {
     ChannelObject *self = (ChannelObject *)object;
-    PyObject *bytes = PyUnicode_AsUTF8String(name), *version = NULL;
+    const char *key;
 
-    if (bytes && channel_is_open(self))
-        version = PyLong_FromUnsignedLongLong(
-            tr_board_version(self->handle, PyBytes_AsString(bytes)));
-    Py_XDECREF(bytes);
-    return version;
+    if (!to_key(name, &key) || !channel_is_open(self))
+        return NULL;
+    return PyLong_FromUnsignedLongLong(tr_board_version(self->handle, key));
 }
 
 static PyObject *board_keys(PyObject *object, PyObject *unused)

@@ -127,6 +127,9 @@ PyObject *raise_code(State *state, int code, const char *what);
 int get_timeout(PyObject *seconds, int64_t *timeout_ns);
 /* Converters for "O&": a number that does not fit, or is negative, is a ValueError. */
 int to_u32(PyObject *number, void *out);
+int to_key(PyObject *key, void *out); /* its text, which lives as long */
+int to_expected(PyObject *number, void *out);
+int to_newer_than(PyObject *number, void *out);
 int to_u64(PyObject *number, void *out);
 int parse(const char *what, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
           const char *const names[], size_t required, PyObject **values);

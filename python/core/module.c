@@ -43,6 +43,52 @@ PyObject *raise_code(State *state, int code, const char *what)
 }
 
 /* Seconds, None for ever. */
+/* In place of what is raised: `name` is `value`; `way`. */
+static void wrong(PyObject *kind, const char *name, PyObject *value, const char *way)
+{
+    PyErr_Clear();
+    PyErr_Format(kind, "%s is %R; %s", name, value, way);
+}
+
+int to_key(PyObject *key, void *out)
+{
+    Py_ssize_t length;
+    const char *text;
+
+    if (!PyUnicode_Check(key)) {
+        wrong(PyExc_TypeError, "the key", key, "give a str");
+        return 0;
+    }
+    text = PyUnicode_AsUTF8AndSize(key, &length);
+    if (text && strlen(text) != (size_t)length) {
+        wrong(PyExc_ValueError, "the key", key, "give a str without NUL");
+        return 0;
+    }
+    *(const char **)out = text;
+    return text != NULL;
+}
+
+static int to_version(const char *name, PyObject *number, void *out)
+{
+    int is_index = PyIndex_Check(number);
+
+    if (is_index && to_u64(number, out))
+        return 1;
+    wrong(is_index ? PyExc_ValueError : PyExc_TypeError, name, number,
+          "give a version, which is from 0 to 18446744073709551615");
+    return 0;
+}
+
+int to_expected(PyObject *number, void *out)
+{
+    return to_version("expected", number, out);
+}
+
+int to_newer_than(PyObject *number, void *out)
+{
+    return to_version("newer_than", number, out);
+}
+
 int get_timeout(PyObject *seconds, int64_t *timeout_ns)
 {
     double value;
@@ -52,10 +98,16 @@ int get_timeout(PyObject *seconds, int64_t *timeout_ns)
         return 0;
     }
     value = PyFloat_AsDouble(seconds);
-    if (value == -1.0 && PyErr_Occurred())
+    if (value == -1.0 && PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError))
+            wrong(PyExc_TypeError, "the timeout", seconds,
+                  "give seconds from 0, or None to wait for ever");
         return -1;
+    }
     if (value != value) {
-        PyErr_SetString(PyExc_ValueError, "the timeout is not a number");
+        PyErr_SetString(PyExc_ValueError,
+                        "the timeout is not a number; give seconds from 0, or None to "
+                        "wait for ever");
         return -1;
     }
     if (value < 0) {

@@ -6,11 +6,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
-import grp
+import operator
 import os
-import pwd
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from multiprocessing import reduction
 from types import TracebackType
 from typing import Any, TypeAlias, TypedDict
@@ -20,6 +19,22 @@ from tensoring._allowance import MAX_EXPANSION
 from tensoring._channels import Board, Broadcast, Drain, Subscription, WaitSet
 from tensoring._dtypes import Described, as_dtype, describe
 from tensoring._errors import Closed, Empty, Error, Full
+from tensoring._options import (
+    MOST_FD,
+    U32,
+    U64,
+    expansion,
+    fit,
+    flag,
+    group_id,
+    one_of,
+    pairs,
+    refuse,
+    spin_ns,
+    text,
+    user_id,
+    whole,
+)
 from tensoring._service import Service
 from tensoring.serializers import Array
 
@@ -38,59 +53,16 @@ class Stats(TypedDict):
     sizes: list[dict[str, Any]]
 
 
-def _expansion(value: int) -> int:
-    if not 1 <= value < 1 << 32:
-        raise ValueError(f"max_expansion is {value}, allowed are 1 to {(1 << 32) - 1}")
-    return value
-
-
-def _classes(slots: Iterable[tuple[int, int]] | None) -> list[tuple[int, int]]:
-    """For the extension, where an empty list stands for the default."""
-    if slots is None:
-        return []
-    classes = [(int(size), int(count)) for size, count in slots]
-    if not classes:
-        raise ValueError("slots is empty; give [(bytes, count), ...], or None")
-    for size, count in classes:
-        _fit(_U64, bytes_of_a_slot=size, count_of_slots=count)
-    return classes
-
-
-def _spin_ns(seconds: float | None, what: str) -> int:
-    if seconds is None:
-        return -1
-    if not seconds >= 0:
-        raise ValueError(f"{what} is {seconds}; it must be 0 or more, or None to adapt")
-    return int(seconds * 1e9)
-
-
-_U32, _U64 = (1 << 32) - 1, (1 << 64) - 1
-
-
-def _fit(most: int, **numbers: int) -> None:
-    for name, number in numbers.items():
-        if not 0 <= number <= most:
-            raise ValueError(f"{name}: {number} is not from 0 to {most}")
-
-
-def _id_of(what: str, value: int | str, look_up: Callable[[str], int]) -> int:
-    if isinstance(value, str):
-        try:
-            return look_up(value)
-        except KeyError:
-            raise ValueError(f"there is no {what} {value!r}") from None
-    if not 0 <= value < _U32:  # which is the caller's own
-        raise ValueError(f"{what} {value} is not from 0 to {_U32 - 1}")
-    return value
-
-
-def user_id(user: int | str) -> int:
-    """A user by number or name."""
-    return _id_of("user", user, lambda name: pwd.getpwnam(name).pw_uid)
-
-
-def _group_id(group: int | str) -> int:
-    return _id_of("group", group, lambda name: grp.getgrnam(name).gr_gid)
+def _extents(shape: Any) -> tuple[int, ...]:
+    way = "give a whole number or a sequence of them"
+    if isinstance(shape, str):
+        refuse(TypeError, "shape", shape, way)
+    try:
+        if hasattr(shape, "__index__"):
+            return (operator.index(shape),)
+        return tuple(operator.index(n) for n in shape)
+    except TypeError:
+        refuse(TypeError, "shape", shape, way)
 
 
 def _row(name: str | None, shape: Shape, dtype: Any, order: str) -> Row:
@@ -99,7 +71,7 @@ def _row(name: str | None, shape: Shape, dtype: Any, order: str) -> Row:
         raise ValueError(f"order is 'C' or 'F', not {order!r}")
     if order == "F":
         flags |= _core.TENSOR_F_ORDER
-    extents = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    extents = (shape,) if isinstance(shape, int) else _extents(shape)
     return (name, (code, bits, lanes, descr, flags), extents)
 
 
@@ -246,36 +218,39 @@ class Arena(_core.Arena):
         gid: int | str | None = None,
         max_expansion: int = MAX_EXPANSION,
     ) -> Arena:
+        if name is not None:
+            text("name", name, ", or None for an arena without one")
         if name is None and (uid is not None or gid is not None):
             raise ValueError("uid and gid are of named arenas: Arena.create(name, ...)")
-        _fit(_U64, memory=memory, warm=warm, ring_bytes=ring_bytes)
-        _fit(_U32, participants=participants, channels=channels)
-        _fit(_U32, eventfds=eventfds, pins=pins)
+        fit(U64, memory=memory, warm=warm, ring_bytes=ring_bytes)
+        fit(U32, participants=participants, channels=channels)
+        fit(U32, eventfds=eventfds, pins=pins)
+        whole("mode", mode, 0, 0o777)
         flags = (
-            populate * _core.ARENA_POPULATE
-            | huge * _core.ARENA_HUGE
-            | lazy * _core.ARENA_LAZY
-            | allow_pickle * _core.ARENA_ALLOW_PICKLE
-            | checksum * _core.ARENA_CRC32C
-            | overcommit * _core.ARENA_OVERCOMMIT
-            | dump * _core.ARENA_DUMP
-            | scrub * _core.ARENA_SCRUB
-            | elastic * _core.ARENA_ELASTIC
+            flag("populate", populate) * _core.ARENA_POPULATE
+            | flag("huge", huge) * _core.ARENA_HUGE
+            | flag("lazy", lazy) * _core.ARENA_LAZY
+            | flag("allow_pickle", allow_pickle) * _core.ARENA_ALLOW_PICKLE
+            | flag("checksum", checksum) * _core.ARENA_CRC32C
+            | flag("overcommit", overcommit) * _core.ARENA_OVERCOMMIT
+            | flag("dump", dump) * _core.ARENA_DUMP
+            | flag("scrub", scrub) * _core.ARENA_SCRUB
+            | flag("elastic", elastic) * _core.ARENA_ELASTIC
         )
         arena = cls._create(
             name,
-            _classes(slots),
+            [] if slots is None else pairs(slots),  # []: the default
             flags,
             participants,
             channels,
             mode,
             ring_bytes,
-            _spin_ns(spin, "spin"),
+            spin_ns(spin, "spin"),
             eventfds,
             pins,
-            _U32 if uid is None else user_id(uid),
-            _U32 if gid is None else _group_id(gid),
-            _expansion(max_expansion),
+            U32 if uid is None else user_id(uid, "uid"),
+            U32 if gid is None else group_id(gid),
+            expansion(max_expansion),
             memory,
             warm,
         )
@@ -335,8 +310,11 @@ class Arena(_core.Arena):
         write to the arena run code in this process. What the arena itself says is never
         enough. A message may take `max_expansion` times its own size (at least 1 MiB)
         when it is decoded."""
-        whose = None if owner is None else user_id(owner)
-        arena = cls._attach(name, allow_pickle, _expansion(max_expansion), group, whose)
+        text("name", name)
+        flag("group", group)
+        flag("allow_pickle", allow_pickle)
+        whose = None if owner is None else user_id(owner, "owner")
+        arena = cls._attach(name, allow_pickle, expansion(max_expansion), group, whose)
         arena._name = name
         arena._trust = (group, whose)
         return arena
@@ -353,12 +331,14 @@ class Arena(_core.Arena):
         be closed, unless this process may not open the arena's file itself (it has
         changed its user, or there is no /proc). Options as in attach(), but no owner is
         asked for: the process that gave the descriptor answers for it."""
-        return cls._attach_fd(fd, allow_pickle, _expansion(max_expansion))
+        whole("fd", fd, 0, MOST_FD)
+        flag("allow_pickle", allow_pickle)
+        return cls._attach_fd(fd, allow_pickle, expansion(max_expansion))
 
     @staticmethod
     def unlink(name: str) -> None:
         """Remove the name of an arena; processes that are attached go on."""
-        _core.unlink(name)
+        _core.unlink(text("name", name))
 
     @staticmethod
     def sweep(prefix: str = "") -> int:
@@ -366,16 +346,17 @@ class Arena(_core.Arena):
 
         FIFOs that killed processes of anonymous arenas left in /dev/shm go, too.
         """
-        return _core.sweep(prefix)
+        return _core.sweep(text("prefix", prefix))
 
     @staticmethod
     def look(arena: str | int) -> Stats:
         """stats() of a named arena, or of the one behind a descriptor, without joining
         it: that takes no entry, wakes nobody, and works on an arena that is full."""
         if isinstance(arena, str):
-            found = _core.look(arena, -1)
+            found = _core.look(text("arena", arena), -1)
         else:
-            found = _core.look(None, arena)
+            fd = whole("arena", arena, 0, MOST_FD, ", a descriptor, or a name")
+            found = _core.look(None, fd)
         return {
             "totals": found[0],
             "participants": found[1],
@@ -409,7 +390,7 @@ class Arena(_core.Arena):
 
     def set_spin(self, seconds: float | None) -> None:
         """How long waits may spin before they sleep; None adapts, 0 never spins."""
-        self._set_spin(_spin_ns(seconds, "seconds"))
+        self._set_spin(spin_ns(seconds, "seconds"))
 
     def queue(
         self,
@@ -421,9 +402,10 @@ class Arena(_core.Arena):
         stamp: bool = False,
     ) -> ArenaQueue:
         """Open the queue `name`, making it if it is not there."""
-        if policy not in _POLICIES:
-            raise ValueError(f"policy is one of {', '.join(_POLICIES)}, not {policy!r}")
-        _fit(_U32, capacity=capacity, max_deliveries=max_deliveries)
+        text("name", name)
+        one_of("policy", policy, _POLICIES)
+        flag("stamp", stamp)
+        fit(U32, capacity=capacity, max_deliveries=max_deliveries)
         queue = ArenaQueue._open(
             self, name, capacity, _POLICIES[policy], max_deliveries, int(stamp)
         )
@@ -443,7 +425,9 @@ class Arena(_core.Arena):
     ) -> Broadcast:
         """Open the broadcast `name`, making it if it is not there. `keep` messages stay
         for late subscribers."""
-        _fit(_U32, capacity=capacity, keep=keep, max_subscribers=max_subscribers)
+        text("name", name)
+        flag("stamp", stamp)
+        fit(U32, capacity=capacity, keep=keep, max_subscribers=max_subscribers)
         found = Broadcast._open(self, name, capacity, keep, max_subscribers, int(stamp))
         found._arena = self
         self._handles().add(found)
@@ -451,7 +435,8 @@ class Arena(_core.Arena):
 
     def board(self, name: str, capacity: int = 0) -> Board:
         """Open the board `name`, making it if it is not there, for `capacity` keys."""
-        _fit(_U32, capacity=capacity)
+        text("name", name)
+        fit(U32, capacity=capacity)
         found = Board._open(self, name, capacity)
         found._arena = self
         self._handles().add(found)
@@ -535,6 +520,8 @@ class ArenaQueue(_core.Queue, _aio.Receiver):
 
     def receive_as(self, content_type: str, timeout: float | None = None) -> Any:
         """Receive, but refuse a message of another content type: the error names both."""
+        if type(content_type) is not str:
+            text("content_type", content_type)
         message = self.receive_message(timeout)
         try:
             return serializers.decode_as(message, content_type)
@@ -556,6 +543,8 @@ class ArenaQueue(_core.Queue, _aio.Receiver):
 
     def receive_many(self, limit: int, timeout: float | None = None) -> list[Any]:
         """Wait for one message, then take what is there, at most `limit`."""
+        if type(limit) is not int:
+            limit = whole("limit", limit, -U64, U64)
         if limit < 1:
             return []
         found = [self.receive(timeout)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tensoring import _aio, _core
 from tensoring._errors import Closed, Lagged, NotFound
+from tensoring._options import U32, U64, one_of, refuse, text, whole
 
 if TYPE_CHECKING:
     from tensoring._arena import Arena, ArenaQueue
@@ -47,8 +48,8 @@ class Broadcast(_core.Broadcast):
 
         lag says what happens when it is too far behind: publishers wait ("block"), it
         misses the oldest ("drop_oldest"), or it must subscribe again ("evict")."""
-        if lag not in _LAG:
-            raise ValueError(f"lag is one of {', '.join(_LAG)}, not {lag!r}")
+        one_of("lag", lag, _LAG)
+        whole("last", last, 0, U32)
         subscription = Subscription._open(self, _LAG[lag], last)
         subscription._arena = self._arena
         self._arena._handles().add(subscription)
@@ -229,7 +230,8 @@ class Board(_core.Board, Mapping[str, Any]):
 
     def watch(self, key: str, newer_than: int = 0) -> Watch:
         """Follow the versions of `key` that are newer than one."""
-        watch = Watch._open(self, key, newer_than)
+        whole("newer_than", newer_than, 0, U64)
+        watch = Watch._open(self, text("key", key), newer_than)
         watch._arena, watch._key = self._arena, key
         self._arena._handles().add(watch)
         return watch
@@ -237,6 +239,8 @@ class Board(_core.Board, Mapping[str, Any]):
     def get_many(self, keys: Iterable[str]) -> dict[str, Versioned]:
         """The values of `keys` as they were at one instant: no put came between them.
         Those that have no value are left out."""
+        if not isinstance(keys, Iterable):
+            refuse(TypeError, "keys", keys, "give a list of keys, each a str")
         names = list(dict.fromkeys(keys))
         found = zip(names, self._get_many(names), strict=True)
         return {name: Versioned(*one) for name, one in found if one is not None}
@@ -274,6 +278,7 @@ class WaitSet(_core.WaitSet):
     ) -> int:
         """Wait for a queue, a subscription, a watch or a descriptor, too. Returns the
         token to remove it by."""
+        whole("want", want, 0, U32)
         token = self._next
         self._next += 1
         if isinstance(what, int):
@@ -285,6 +290,7 @@ class WaitSet(_core.WaitSet):
 
     def remove(self, token: int) -> None:
         """Wait for it no longer."""
+        whole("token", token, 0, U64)
         self._remove(token)
         self._members.pop(token, None)
 

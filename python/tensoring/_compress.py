@@ -16,6 +16,7 @@ from tensoring import serializers
 from tensoring._allowance import OBJECT_BYTES, allowance
 from tensoring._dtypes import describe, dtype_for
 from tensoring._errors import FormatError
+from tensoring._options import one_of
 from tensoring.serializers import TENSORS, Array, Unsupported, register
 
 _CODECS = {"zstd": "zstandard", "lz4": "lz4.frame"}
@@ -106,8 +107,7 @@ def _expand_lz4(module: Any, data: bytes) -> bytes:
 def compressed(codec: str = "zstd") -> str:
     """The content type for As() that compresses with `codec`, "zstd" or "lz4"; both sides
     call this. ImportError without the package zstandard or lz4."""
-    if codec not in _CODECS:
-        raise ValueError(f"codec is one of {', '.join(_CODECS)}, not {codec!r}")
+    one_of("codec", codec, _CODECS)
     content_type = f"application/x-tensors+{codec}"
     if any(one.content_type == content_type for one in serializers.registered()):
         return content_type

@@ -7,6 +7,7 @@ import functools
 import itertools
 import multiprocessing
 import os
+import sys
 import threading
 import weakref
 from collections import deque
@@ -19,8 +20,8 @@ from typing import Any
 
 from tensoring._calls import APPLY, call
 from tensoring._failures import WorkerDied, report
-from tensoring._master import SLOTS, Master
-from tensoring._pool import check_initializer
+from tensoring._master import MOST_WORKERS, SLOTS, Master, check_crew
+from tensoring._options import refuse, whole
 
 
 def _settle(future: Future[Any], value: Any, error: BaseException | None) -> None:
@@ -205,6 +206,24 @@ def _chained(results: Iterator[list[Any]]) -> Iterator[Any]:
             yield values.pop()
 
 
+def _worker_count(max_workers: Any) -> int:
+    if max_workers is None:
+        return len(os.sched_getaffinity(0))
+    otherwise = ", or None for one for each core"
+    if isinstance(max_workers, int) and max_workers <= 0:
+        way = f"max_workers must be greater than 0, at most {MOST_WORKERS}{otherwise}"
+        refuse(ValueError, "max_workers", max_workers, way)
+    return whole("max_workers", max_workers, 1, MOST_WORKERS, otherwise)
+
+
+def _check_tasks(most: Any) -> None:
+    if most is not None and not isinstance(most, int):
+        way = "it must be an integer from 1, or None"
+        refuse(TypeError, "max_tasks_per_child", most, way)
+    if most is not None and most <= 0:
+        refuse(ValueError, "max_tasks_per_child", most, "it must be >= 1, or None")
+
+
 class Executor(_Executor):
     """Runs calls in worker processes. Calls that were not sent yet can be cancelled.
 
@@ -224,19 +243,13 @@ class Executor(_Executor):
         initargs: Iterable[Any] = (),
         *,
         max_tasks_per_child: int | None = None,
-        slots: Iterable[tuple[int, int]] = SLOTS,
+        slots: Iterable[tuple[int, int]] | None = SLOTS,
         memory: int | None = None,
         threads: int | str | None = "auto",
     ) -> None:
-        count = len(os.sched_getaffinity(0)) if max_workers is None else max_workers
-        if count <= 0:
-            raise ValueError("max_workers must be greater than 0")
-        check_initializer(initializer)
-        if max_tasks_per_child is not None:
-            if not isinstance(max_tasks_per_child, int):
-                raise TypeError("max_tasks_per_child must be an integer")
-            if max_tasks_per_child <= 0:
-                raise ValueError("max_tasks_per_child must be >= 1")
+        count = _worker_count(max_workers)
+        _check_tasks(max_tasks_per_child)
+        check_crew(mp_context, initializer, initargs)
         context = mp_context or multiprocessing.get_context()
         self._max_workers = count
         self._mp_context = context
@@ -304,8 +317,8 @@ class Executor(_Executor):
         **more: Any,
     ) -> Iterator[Any]:
         """Like map(fn, *iterables), `chunksize` calls in one job."""
-        if chunksize < 1:
-            raise ValueError("chunksize must be >= 1.")
+        if not isinstance(chunksize, int) or chunksize < 1:
+            chunksize = whole("chunksize", chunksize, 1, sys.maxsize)
         if chunksize == 1:
             return super().map(fn, *iterables, timeout=timeout, **more)
         results = super().map(

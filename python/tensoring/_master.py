@@ -34,6 +34,7 @@ from tensoring._failures import (
     with_cause,
 )
 from tensoring._memory import name_share, standin_arena
+from tensoring._options import U32, pairs, refuse
 from tensoring._worker_main import BROKEN, DIED, DONE, FAILED, LEFT, READY, UNREAD, Setup
 from tensoring._workers import Plan
 
@@ -76,9 +77,21 @@ os.register_at_fork(after_in_child=_inherit)
 
 
 def _check_threads(threads: int | str | None) -> None:
-    number = isinstance(threads, int) and 1 <= threads < 1 << 32
+    number = isinstance(threads, int) and 1 <= threads <= U32
     if not number and threads is not None and threads != "auto":
-        raise ValueError(f'threads is {threads!r}; give "auto", a number from 1, or None')
+        way = f'give "auto", a number from 1 to {U32}, or None'
+        refuse(ValueError, "threads", threads, way)
+
+
+def check_crew(context: Any, initializer: Any, initargs: Any) -> None:
+    """What workers are started with and from."""
+    if context is not None and not hasattr(context, "Process"):
+        way = "give multiprocessing.get_context(METHOD), or None"
+        refuse(TypeError, "the context", context, way)
+    if initializer is not None and not callable(initializer):
+        refuse(TypeError, "initializer", initializer, "it must be a callable, or None")
+    if not isinstance(initargs, Iterable):
+        refuse(TypeError, "initargs", initargs, "give a tuple of arguments")
 
 
 class Master:
@@ -91,17 +104,16 @@ class Master:
         initargs: Iterable[Any],
         max_tasks: int | None,
         context: Any,
-        slots: Iterable[tuple[int, int]],
+        slots: Iterable[tuple[int, int]] | None,
         memory: int | None,
         threads: int | str | None,
         copy: bool,
         remote: type[Exception],
         executor: bool,
     ) -> None:
-        if count > MOST_WORKERS:
-            raise ValueError(f"there are at most {MOST_WORKERS} workers, not {count}")
         _check_threads(threads)
-        classes = list(slots)
+        check_crew(context, initializer, initargs)
+        classes = SLOTS if slots is None else pairs(slots)
         # Two arenas: jobs that wait must not leave the results without a slot.
         self.arenas = [_arena(classes, memory, count) for _ in range(2)]
         self._memory = memory

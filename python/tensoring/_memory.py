@@ -6,13 +6,12 @@ its message needs. So there are few sizes with large windows."""
 
 from __future__ import annotations
 
-import operator
 import resource
 from collections.abc import Iterable
-from typing import SupportsIndex
 
 from tensoring._arena import Arena
 from tensoring._errors import TooLarge
+from tensoring._options import U64, whole
 
 Slots = list[tuple[int, int]]
 
@@ -21,7 +20,6 @@ _PART = 8  # windows take at most this part of RLIMIT_AS; they are mapped twice
 _LEAST = 1 << 20
 _BEHIND = 4 << 10  # what else there is of a queue
 _WARM = 16 << 20  # what free slots keep, at most
-_MOST = (1 << 64) - 1
 
 
 def _windows(slots: Slots) -> int:
@@ -63,16 +61,7 @@ def _part_of(memory: int | None, arenas: int) -> int:
     if memory is None:
         return 0
     least = arenas * resource.getpagesize()
-    if isinstance(memory, bool) or not isinstance(memory, SupportsIndex):
-        raise TypeError(
-            f"memory is {memory!r}; give a limit in bytes as an int, or None for no limit"
-        )
-    number = operator.index(memory)
-    if not least <= number <= _MOST:
-        raise ValueError(
-            f"memory is {memory}; give {least} to {_MOST} bytes, or None for no limit"
-        )
-    return number // arenas
+    return whole("memory", memory, least, U64, " (bytes), or None for no limit") // arenas
 
 
 def name_share(error: BaseException, memory: int | None) -> BaseException:

@@ -17,16 +17,29 @@ from multiprocessing.pool import (  # type: ignore[attr-defined]
 from typing import Any
 
 from tensoring._calls import APPLY, EACH, STAR, Call, call
-from tensoring._master import SLOTS, Master, cut, pieces
+from tensoring._master import MOST_WORKERS, SLOTS, Master, cut, pieces
+from tensoring._options import U64, refuse, whole
 from tensoring._results import AsyncResult, Gradual, One, Results
 
 _AHEAD = 32  # pieces a worker that are sent before their values are taken
 
 
-def check_initializer(initializer: Any) -> None:
-    """TypeError if it cannot be called."""
-    if initializer is not None and not callable(initializer):
-        raise TypeError("initializer must be a callable")
+def _worker_count(processes: Any) -> int:
+    if processes is None:
+        return len(os.sched_getaffinity(0))
+    otherwise = ", or None for one for each core"
+    if isinstance(processes, int) and processes < 1:
+        limits = f"at least 1, at most {MOST_WORKERS}{otherwise}"
+        way = f"Number of processes must be {limits}"
+        refuse(ValueError, "processes", processes, way)
+    return whole("processes", processes, 1, MOST_WORKERS, otherwise)
+
+
+def _check_chunks(size: Any) -> None:
+    if type(size) is not int:
+        whole("chunksize", size, 1, U64)
+    if size < 1:
+        raise ValueError(f"chunksize must be 1+, not {size}")
 
 
 class Pool:
@@ -52,18 +65,16 @@ class Pool:
         maxtasksperchild: int | None = None,
         context: Any = None,
         *,
-        slots: Iterable[tuple[int, int]] = SLOTS,
+        slots: Iterable[tuple[int, int]] | None = SLOTS,
         memory: int | None = None,
         threads: int | str | None = "auto",
         copy: bool = True,
     ) -> None:
-        count = len(os.sched_getaffinity(0)) if processes is None else processes
-        if count < 1:
-            raise ValueError("Number of processes must be at least 1")
-        check_initializer(initializer)
+        count = _worker_count(processes)
         most = maxtasksperchild
         if most is not None and (not isinstance(most, int) or most < 1):
-            raise ValueError("maxtasksperchild must be a positive int or None")
+            way = "it must be a positive int or None"
+            refuse(ValueError, "maxtasksperchild", most, way)
         self._processes = count
         self._master = Master(
             count,
@@ -114,8 +125,7 @@ class Pool:
         count = len(items)
         if size is None:
             size = -(-count // (4 * self._processes)) or 1
-        if size < 1:
-            raise ValueError(f"chunksize must be 1+, not {size}")
+        _check_chunks(size)
         jobs = -(-count // size)
         callbacks = (callback, error_callback)
         if not isinstance(items, list | tuple | range):
@@ -270,8 +280,7 @@ class Pool:
         progress: bool,
     ) -> Any:
         self._check_running()
-        if size < 1:
-            raise ValueError(f"chunksize must be 1+, not {size}")
+        _check_chunks(size)
         what = call(EACH, func)
         at_hand = isinstance(items, list | tuple | range)
         total = len(items) if isinstance(items, Sized) else None

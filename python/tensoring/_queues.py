@@ -20,16 +20,21 @@ from tensoring._arena import Arena, ArenaQueue
 from tensoring._errors import Empty, Full
 from tensoring._feeder import Feeder
 from tensoring._memory import standin_arena
+from tensoring._options import U64, refuse, whole
 
 # Windows of the address space: a slot has the memory that its message needs.
 SLOTS = [(64 << 10, 1024), (16 << 20, 256), (1 << 30, 32)]
 _NAME = "queue"
+_MOST = (1 << 31) - 1  # what a semaphore counts to
 _UNBOUNDED = 4096  # more than there are slots
 
 
 def _seconds(timeout: float | None) -> float | None:
     """As multiprocessing takes it: less than 0 is 0."""
-    return None if timeout is None else max(0.0, timeout)
+    try:
+        return None if timeout is None else max(0.0, timeout)
+    except TypeError:
+        refuse(TypeError, "timeout", timeout, "give seconds, or None to wait for ever")
 
 
 def queue_arena(
@@ -169,7 +174,8 @@ class Queue(_Base):
         slots: Iterable[tuple[int, int]] | None = None,
         memory: int | None = None,
     ) -> None:
-        super().__init__(max(maxsize, 0), slots, memory, ctx)
+        most = whole("maxsize", maxsize, -U64, _MOST, ", 0 for no limit")
+        super().__init__(max(most, 0), slots, memory, ctx)
 
     def _open(self) -> ArenaQueue:
         if self._closed:
@@ -191,7 +197,7 @@ class Queue(_Base):
             _objects.send(self._queue, obj, _seconds(timeout) if block else 0)
 
     def _put_counted(self, obj: Any, block: bool, timeout: float | None) -> None:
-        if not self._room.acquire(block, timeout):
+        if not self._room.acquire(block, _seconds(timeout)):
             raise Full
         try:
             self._feeder.put(obj)
@@ -222,6 +228,7 @@ class Queue(_Base):
         self, objects: Iterable[Any], block: bool = True, timeout: float | None = None
     ) -> None:
         """put() for each, with one timeout for all."""
+        timeout = _seconds(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         for obj in objects:
             self.put(obj, block, deadline and max(0.0, deadline - time.monotonic()))
@@ -230,6 +237,8 @@ class Queue(_Base):
         self, limit: int, block: bool = True, timeout: float | None = None
     ) -> list[Any]:
         """Wait for one object, then take what is there, at most `limit`."""
+        if type(limit) is not int:
+            limit = whole("limit", limit, -U64, U64)
         if limit < 1:
             return []
         found = [self.get(block, timeout)]

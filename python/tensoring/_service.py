@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tensoring import _aio, _core, serializers
 from tensoring._errors import CODES, Closed, Corrupt, Error, NoServer
+from tensoring._options import U64, whole
 
 if TYPE_CHECKING:
     from tensoring._arena import Arena, ArenaQueue
@@ -88,6 +89,8 @@ class Service:
     def serve(self, function: Callable[[Any], Any], limit: int | None = None) -> int:
         """Answer requests with function(object) until the service is shut down, or
         `limit` are answered. An exception goes to the requester, and serving goes on."""
+        if limit is not None:
+            whole("limit", limit, 0, U64, ", or None")
         done = damaged = 0
         while limit is None or done < limit:
             try:
@@ -116,6 +119,8 @@ class Service:
         """Serve in an event loop, one request at a time; several tasks may do so. The
         function may be a coroutine function. Cancelled, it answers what it had in hand
         with an error."""
+        if limit is not None:
+            whole("limit", limit, 0, U64, ", or None")
         done = damaged = 0
         while limit is None or done < limit:
             try:

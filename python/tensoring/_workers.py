@@ -7,6 +7,7 @@ import os
 from typing import Any, TypedDict
 
 from tensoring import _core
+from tensoring._options import U32, flag, one_of, whole
 
 _POLICIES = {"compact": 0, "spread": 1, "one_node": 2, "bandwidth": 3}
 _THREADS = (
@@ -50,9 +51,11 @@ class Plan:
         fast_only: bool = False,
         ignore_quota: bool = False,
     ) -> None:
-        if policy not in _POLICIES:
-            raise ValueError(f"policy is one of {', '.join(_POLICIES)}, not {policy!r}")
-        flags = int(fast_only) | ignore_quota << 1
+        one_of("policy", policy, _POLICIES)
+        whole("workers", workers, 0, U32)
+        whole("reserve_cores", reserve_cores, 0, U32)
+        whole("cores_per_worker", cores_per_worker, 0, U32)
+        flags = flag("fast_only", fast_only) | flag("ignore_quota", ignore_quota) << 1
         self._bytes = _core.plan(
             workers, _POLICIES[policy], flags, reserve_cores, cores_per_worker
         )
@@ -71,6 +74,7 @@ class Plan:
     def enter(self, index: int, *, bind: bool = True) -> dict[str, Any]:
         """Become worker `index`: bind this process to its cores, limit the threads of the
         libraries that are loaded, and of those loaded later. Returns what was done."""
+        whole("index", index, 0, U32)
         report = _core.worker_enter(self._bytes, index, 0 if bind else _NO_BIND)
         # Python keeps its own copy of the environment, which C cannot reach.
         for name in _THREADS:

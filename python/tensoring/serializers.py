@@ -29,6 +29,7 @@ from tensoring import _core
 from tensoring._allowance import allow, end
 from tensoring._dtypes import Described, describe
 from tensoring._errors import CODES, ContentTypeError, Error, FormatError
+from tensoring._options import refuse, text
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 # (object, name, dtype), as the extension takes it
@@ -111,6 +112,8 @@ def register(
     An id or a content type that is taken is a ValueError. With `pickle` it is used only
     in arenas that allow pickle, with `typed` only in those that do not; As() chooses it
     in either. Behind all others means behind pickle, which takes anything."""
+    text("id", id)
+    text("content_type", content_type)
     for one in _order:
         if one.id == id:
             raise ValueError(f"serializer id {id!r} is taken by {one.name}")
@@ -119,7 +122,7 @@ def register(
             f"content type {content_type!r} is taken by {_by_type[content_type].name}"
         )
     if len(content_type.encode()) > 63:
-        raise ValueError("a content type has at most 63 bytes")
+        refuse(ValueError, "content_type", content_type, "it has at most 63 bytes")
     one = Serializer(
         id, name, content_type, supported, serialize, deserialize, pickle, typed
     )
@@ -145,7 +148,7 @@ def registered() -> tuple[Serializer, ...]:
 
 def by_content_type(content_type: str) -> Serializer:
     """The serializer of a content type; ContentTypeError if there is none."""
-    found = _by_type.get(content_type)
+    found = _by_type.get(content_type) if isinstance(content_type, str) else None
     if found is None:
         raise ContentTypeError(
             f"no serializer for content type {content_type!r}; there are "

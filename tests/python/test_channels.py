@@ -301,7 +301,7 @@ def test_a_look_joins_nothing() -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 1 << 32])
 def test_an_expansion_out_of_range_is_refused(arena: tr.Arena, value: int) -> None:
-    with pytest.raises(ValueError, match=f"max_expansion is {value}, allowed are 1 to"):
+    with pytest.raises(ValueError, match=f"max_expansion is {value}; .* from 1 to"):
         tr.Arena(max_expansion=value)
     with pytest.raises(ValueError, match=f"max_expansion is {value}"):
         tr.Arena.attach_fd(arena.fd, max_expansion=value)

@@ -189,18 +189,6 @@ def test_executor_names_its_limit() -> None:
         assert executor.submit(total, megabytes(1)).result(60) == MIB - 4096
 
 
-@pytest.mark.parametrize("make", [*QUEUES, lambda **k: tr.Pool(1, **k), tr.Executor])
-def test_refused_limits_are_named(make: Any) -> None:
-    for memory, kind in (("1G", TypeError), (2.5, TypeError), (True, TypeError)):
-        with pytest.raises(kind, match=r"memory is .*an int, or None for no limit"):
-            make(memory=memory)
-    for number in (0, -1, 100, 1 << 64):
-        with pytest.raises(
-            ValueError, match=rf"memory is {number}; give \d+ to \d+ bytes"
-        ):
-            make(memory=number)
-
-
 # ---- a word to those who wait
 
 

@@ -103,7 +103,7 @@ def test_numbers_are_not_cut_off(arena: tr.Arena, number: int) -> None:
         lambda: tr.Plan(number),
     ]
     for call in calls:
-        with pytest.raises(ValueError, match=f"{number} is not from 0 to 4294967295"):
+        with pytest.raises(ValueError, match=f"is {number}; .* from 0 to 4294967295"):
             call()
 
 
@@ -121,7 +121,7 @@ def test_large_numbers_are_not_cut_off(arena: tr.Arena, number: int) -> None:
         lambda: board.put("row", 2, number),
     ]
     for call in calls:
-        with pytest.raises(ValueError, match=f"{number} is not from 0 to"):
+        with pytest.raises(ValueError, match=f"is {number}; .*from 0 to"):
             call()
     assert board["row"] == 1
 
@@ -132,18 +132,18 @@ def test_large_numbers_are_not_cut_off(arena: tr.Arena, number: int) -> None:
     ["memory", "warm", "ring_bytes", "participants", "channels", "eventfds", "pins"],
 )
 def test_errors_name_the_option(option: str, number: int) -> None:
-    with pytest.raises(ValueError, match=f"^{option}: {number} is not from 0 to"):
+    with pytest.raises(ValueError, match=f"^{option} is {number}; give a whole number"):
         tr.Arena(elastic=True, **{option: number})
 
 
 @pytest.mark.parametrize("number", [-1, 1 << 64])
 def test_errors_name_the_number(arena: tr.Arena, number: int) -> None:
-    with pytest.raises(ValueError, match=r"^bytes_of_a_slot: "):
+    with pytest.raises(ValueError, match=r"^bytes_of_a_slot is "):
         tr.Arena([(number, 1)])
-    with pytest.raises(ValueError, match=r"^count_of_slots: "):
+    with pytest.raises(ValueError, match=r"^count_of_slots is "):
         tr.Arena([(1, number)])
     for opened in (arena.queue, arena.broadcast, arena.board, arena.service):
-        with pytest.raises(ValueError, match=r"^capacity: "):
+        with pytest.raises(ValueError, match=r"^capacity is "):
             opened("n", number)
 
 
@@ -156,7 +156,7 @@ def test_options_that_mean_nothing() -> None:
         tr.Arena(uid=0)
     with pytest.raises(ValueError, match="there is no user 'nobody at all'"):
         tr.Arena.create(f"{NAME}-whose", uid="nobody at all")
-    with pytest.raises(ValueError, match="group 4294967295 is not from 0"):
+    with pytest.raises(ValueError, match=r"gid is 4294967295; .* from 0"):
         tr.Arena.create(f"{NAME}-whose", gid=(1 << 32) - 1)
     with pytest.raises(ValueError, match="there is no user 'nobody at all'"):
         tr.Arena.attach(f"{NAME}-whose", owner="nobody at all")
