@@ -189,7 +189,7 @@ class Arena(_core.Arena):
     is refused (Unsupported); with `allow_pickle`, what pickle cannot carry.
 
     `slots` are the size classes: [(bytes, count), ...]. Without a name forked workers
-    inherit the arena, spawned ones get it as an argument; Arena.create gives it a name."""
+    inherit it, spawned ones get it as an argument; Arena.create gives it a name."""
 
     def __new__(
         cls,
