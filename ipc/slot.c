@@ -15,6 +15,10 @@
  * its payload still is in some cache. In a lazy arena any slot is: it has memory. */
 #define WARM_BYTES 16384
 
+/* Where to look for slots that have memory, and how many for one to give it up. */
+#define LOW   64
+#define STALE 32
+
 /* How many slots to fetch ahead of what is being loaned. */
 #define AHEAD 2
 
@@ -54,6 +58,26 @@ static void fetch_ahead(const struct view *view, const struct slot_class *class,
     __builtin_prefetch(view->base + class->payload_off + ahead * class->stride);
 }
 
+/* Whether a slot has no memory. Only in an elastic arena: in a lazy one it has some for good. */
+static bool is_cold(const struct view *view, uint32_t slot)
+{
+    return view_elastic(view) && view_memory(view, slot) == 0;
+}
+
+/* Where the cursor comes to slots without memory it goes back to the first ones, if one of them is
+ * free and has some: to go round would ask the kernel for each loan, and so for each free. */
+static bool take_low(struct peer *me, uint32_t c, uint32_t count, uint32_t *at)
+{
+    uint32_t first = me->view->geo.classes[c].first_slot;
+
+    for (uint32_t i = 0; i < count && i < LOW; i++)
+        if (!is_cold(me->view, first + i) && take_this(me, first + i)) {
+            *at = i;
+            return true;
+        }
+    return false;
+}
+
 /* From the cursor on, once round. A hint that is wrong costs time, never correctness. */
 static int scan(struct peer *me, uint32_t c, uint32_t *slot)
 {
@@ -61,13 +85,18 @@ static int scan(struct peer *me, uint32_t c, uint32_t *slot)
     /* relaxed: local hint. */
     uint32_t at = atomic_load_explicit(&me->cursor[c], memory_order_relaxed);
     uint32_t count = records_used(me->view, c);
+    bool look_low = view_elastic(me->view);
 
     for (uint32_t i = 0; i < count; i++) {
+        bool low = look_low && is_cold(me->view, class->first_slot + at) &&
+                   take_low(me, c, count, &at);
         uint32_t candidate = class->first_slot + at;
 
+        look_low = look_low && !is_cold(me->view, candidate);
         fetch_ahead(me->view, class, at);
         at = at + 1 < count ? at + 1 : 0;
-        if (take_this(me, candidate)) {
+        if (low || take_this(me, candidate)) {
+            /* relaxed: local hint. */
             atomic_store_explicit(&me->cursor[c], at, memory_order_relaxed);
             *slot = candidate;
             return 0;
@@ -122,9 +151,46 @@ static void freed(const struct view *view, uint32_t slot, uint32_t c)
 /* The same where the arena may be elastic. */
 static void freed_any(const struct view *view, uint32_t slot, uint32_t c)
 {
-    if (warm(view, c))
+    if (warm(view, c) && !is_cold(view, slot))
         shm_put(&view_live(view)->classes[c].last, slot + 1);
     wake_loaner(view, c);
+}
+
+/* Free slot @p stale gives its memory back. */
+static bool give_up(struct peer *me, uint32_t stale)
+{
+    uint64_t ignored = 0;
+
+    if (!slot_loan_this(me, stale))
+        return false;
+    pages_taken(me->view, stale);
+    (void)pages_trim(me->view, stale, &ignored);
+    /* relaxed: the slot is ours. */
+    (void)slot_free_from(
+        me->view, stale,
+        shm_load(&view_record(me->view, stale)->owner, memory_order_relaxed));
+    return true;
+}
+
+/* Slot @p slot is to be free and keep its memory, which is beyond the budget: a free one that is
+ * used less, as it lies behind it, gives up as much instead. */
+static bool relieve(struct peer *me, uint32_t slot)
+{
+    const struct view *view = me->view;
+    uint64_t bytes = view_memory(view, slot);
+    /* relaxed: local hint. */
+    uint32_t at = atomic_load_explicit(&me->stale, memory_order_relaxed);
+    bool found = false;
+
+    for (uint32_t i = 0; i < STALE && !found; i++) {
+        at = records_from(view, at > slot ? at + 1 : slot + 1);
+        if (at >= view->geo.slot_count)
+            at = slot;
+        else
+            found = view_memory(view, at) >= bytes && give_up(me, at);
+    }
+    atomic_store_explicit(&me->stale, at, memory_order_relaxed);
+    return found;
 }
 
 /* In an elastic arena a slot keeps its memory within the budget, or gives it back before it is
@@ -139,7 +205,7 @@ static ASIDE bool cool(struct peer *me, uint32_t slot, uint64_t *held)
     /* relaxed: ours before and after; the free passes it on. */
     if (!shm_cas(&view_record(me->view, slot)->owner, &seen, mine, memory_order_relaxed))
         return false;
-    if (!pages_keep(me->view, slot))
+    if (!pages_keep(me->view, slot) && !(relieve(me, slot) && pages_keep(me->view, slot)))
         (void)pages_trim(me->view, slot, &ignored);
     *held = mine;
     return true;
@@ -157,13 +223,17 @@ void slot_free(struct peer *me, uint32_t slot)
 
 static ASIDE bool free_elastic(struct peer *me, uint32_t slot, uint32_t c, uint64_t held)
 {
+    bool cold;
+
     if (!cool(me, slot, &held))
         return false;
+    cold = is_cold(me->view, slot);
     /* E2 release, E3: as below. */
     if (!shm_cas(&view_record(me->view, slot)->owner, &held, slot_freed(held), E2_FREE))
         return false;
-    /* relaxed: local hint. */
-    atomic_store_explicit(&me->hot[c], slot + 1, memory_order_relaxed);
+    if (!cold)
+        /* relaxed: local hint. */
+        atomic_store_explicit(&me->hot[c], slot + 1, memory_order_relaxed);
     freed_any(me->view, slot, c);
     return true;
 }

@@ -47,7 +47,8 @@ struct peer {
     _Atomic uint32_t
         hot[MAX_CLASSES]; /* local: hint, slot this process freed last, + 1 */
     _Atomic uint32_t cursor[MAX_CLASSES]; /* local: hint, where to look for a free slot */
-    _Atomic uint32_t free_pin;            /* local: hint, a pin that is free */
+    _Atomic uint32_t stale;    /* local: hint, free slot that gave up its memory */
+    _Atomic uint32_t free_pin; /* local: hint, a pin that is free */
 };
 
 /* The descriptor of the arena's file, if the number still stands for it; or -1. */
