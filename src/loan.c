@@ -63,7 +63,9 @@ static ASIDE int loan_slowly(struct tr_arena *arena, uint32_t c, int64_t timeout
     *slot = wanted.slot;
     if (result == 0)
         return 0;
-    result = tr_fail_wait(result, "loan: all %u slots of %lu bytes are in use",
+    result = tr_fail_wait(result,
+                          "loan: all %u slots of %lu bytes are in use; "
+                          "release or copy what is held, or create the arena with more",
                           arena->view.geo.classes[c].count,
                           (unsigned long)arena->view.geo.classes[c].slot_bytes);
     arena_explain_holders(arena, c, result == TR_ETIMEDOUT);

@@ -48,7 +48,10 @@ def test_no_slot_names_its_holder(arena: tr.Arena, queue: tr.ArenaQueue) -> None
         queue.send(np.ones(10000))
         held.append(queue.receive())
     text = refusal(queue.send, np.ones(10000), 0)
-    assert text.startswith("loan: all 8 slots of 1048576 bytes are in use; ")
+    assert text.startswith(
+        "loan: all 8 slots of 1048576 bytes are in use; release or copy what is held, or "
+        "create the arena with more; 0 queued"
+    )
     assert f"(pid {os.getpid()}) holds 8" in text
 
 

@@ -427,7 +427,9 @@ static void says_what_the_limit_is(void **state)
     held = loan(arena, 6 * MIB);
     assert_int_equal(tr_loan_bytes(arena, 4 * MIB, TR_NOWAIT, &more), TR_EAGAIN);
     assert_int_equal(tr_loan_bytes(arena, 4 * MIB, 1000000, &more), TR_ETIMEDOUT);
-    assert_detail("limit of 8388608 (memory_bytes) 6291456 are in use");
+    assert_detail(
+        "limit of 8388608 (memory_bytes) 6291456 are in use; release or copy what "
+        "is held, or create the arena with more; 0 bytes are queued");
     snprintf(us, sizeof(us), "(pid %d", getpid());
     assert_detail(us);
     assert_detail("holds 6291456 bytes");
@@ -656,7 +658,8 @@ static void takes_a_larger_slot(void **state)
 
     assert_int_equal(resident(arena), 2 * PAGE);
     assert_int_equal(tr_loan_bytes(arena, 100, TR_NOWAIT, &third), TR_EAGAIN);
-    assert_detail("all slots of 4096 bytes and more are in use");
+    assert_detail("all slots of 4096 bytes and more are in use; release or copy what is "
+                  "held, or create the arena with more; 0 queued");
     tr_release(second);
     tr_release(loan(arena, 100));
     tr_release(first);
