@@ -51,6 +51,12 @@
     X(FORGET_ALL, "the reaper wipes how the entry wants to be rung")                 \
     X(DEVICE_IGNORED, "the reaper frees what a device still writes into")            \
     X(DRAINED_UNSWEPT, "an entry is free when its device is done, without a sweep")  \
+    X(MARK_FIRST, "slots are in use before their records have memory")               \
+    X(MARK_STORED, "the mark of a class is stored without a look at it")             \
+    X(PAGES_UNKNOWN, "a record says what memory it has once that is there")          \
+    X(PAGES_FORGOTTEN, "a record says that its memory is gone before it is")         \
+    X(COOL_LATE, "a slot is free before its memory is given back")                   \
+    X(LOANER_ALONE, "of those who wait for memory one is woken")                     \
     X(PIN_STORED, "a thread takes a pin without a look at the other threads")        \
     X(NAME_BLIND, "a name is removed without a look at where it leads")              \
     X(NAME_UNLOCKED, "the remover of a name does not lock the file")                 \

@@ -5,6 +5,7 @@
 
 #include "ipc/budget.h"
 #include "ipc/hooks.h"
+#include "ipc/mutant.h"
 
 /* Bytes of a slot that may have memory, and that surely have, as word @p memory says. */
 static uint64_t perhaps(const struct view *view, uint32_t slot, uint64_t memory)
@@ -47,7 +48,7 @@ static int reserve_more(const struct view *view, uint32_t slot, uint64_t from,
 
     if (view_elastic(view) && !budget_claim(view, bytes))
         return -ENOBUFS;
-    if (view_elastic(view))
+    if (view_elastic(view) && !MUTANT(PAGES_UNKNOWN))
         note(view, slot, from + bytes, false);
     result = hooks->reserve(view, off, bytes, shortage);
     if (result == 0) {
@@ -92,7 +93,7 @@ int pages_trim(const struct view *view, uint32_t slot, uint64_t *bytes)
     if (there == 0)
         return 0;
     /* First the word: a slot of which it says so has its memory, also after a kill here. */
-    note(view, slot, there, false);
+    note(view, slot, MUTANT(PAGES_FORGOTTEN) ? 0 : there, false);
     result = hooks->punch(view, view_payload_off(view, slot), there);
     if (result < 0)
         return result;

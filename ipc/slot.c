@@ -225,12 +225,14 @@ static ASIDE bool free_elastic(struct peer *me, uint32_t slot, uint32_t c, uint6
 {
     bool cold;
 
-    if (!cool(me, slot, &held))
+    if (!MUTANT(COOL_LATE) && !cool(me, slot, &held))
         return false;
     cold = is_cold(me->view, slot);
     /* E2 release, E3: as below. */
     if (!shm_cas(&view_record(me->view, slot)->owner, &held, slot_freed(held), E2_FREE))
         return false;
+    if (MUTANT(COOL_LATE) && !pages_keep(me->view, slot))
+        (void)pages_trim(me->view, slot, &(uint64_t){0});
     if (!cold)
         /* relaxed: local hint. */
         atomic_store_explicit(&me->hot[c], slot + 1, memory_order_relaxed);

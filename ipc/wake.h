@@ -25,6 +25,7 @@
 #ifndef TR_IPC_WAKE_H
 #define TR_IPC_WAKE_H
 
+#include "ipc/mutant.h"
 #include "ipc/order.h"
 #include "ipc/view.h"
 #include "ipc/wake_word.h"
@@ -63,7 +64,8 @@ static inline void wake_all(const struct view *view, _Atomic uint32_t *word)
 static inline void wake_loaner(const struct view *view, uint32_t c)
 {
     if (__builtin_expect(view_elastic(view), 0))
-        wake_all(view, &view_live(view)->memory);
+        MUTANT(LOANER_ALONE) ? wake_one(view, &view_live(view)->memory)
+                             : wake_all(view, &view_live(view)->memory);
     else
         wake_one(view, &view_live(view)->classes[c].freed);
 }

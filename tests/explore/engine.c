@@ -9,6 +9,7 @@
 #include "ipc/os.h"
 #include "ipc/owned.h"
 #include "ipc/participant.h"
+#include "tests/explore/elastic_ops.h"
 #include "tests/explore/memory.h"
 #include "tests/explore/states.h"
 #include "tests/explore/weakening.h"
@@ -131,6 +132,15 @@ void engine_call(const char *name, bool seen)
     errno = saved;
 }
 
+void engine_system(const char *name)
+{
+    if (!running)
+        return;
+    engine_call(name, true);
+    if (trace)
+        fprintf(trace, "  %u %s\n", running->index, name);
+}
+
 long engine_answer(long result)
 {
     engine_note(running, (uint64_t)result);
@@ -228,7 +238,11 @@ static bool remember(const struct shm_access *shm)
         return false;
     if (!world.scenario->elsewhere && (world_constant(shm->at) || !world_shared(shm->at)))
         return false;
+    if (world.scenario->memory)
+        elastic_access(shm->at);
     if (!world.scenario->lags) {
+        if (world.scenario->memory && shm->bare && shm->kind == SHM_LOAD)
+            engine_note(running, raw(shm->at));
         if (engine_bare && shm->bare && !strstr(shm->site, "tests/explore/"))
             step(shm->site, shm->at, shm->kind);
         return false;
@@ -430,6 +444,8 @@ static const struct hooks model_hooks = {
     .ring = model_ring,
     .dead = model_dead,
     .busy = model_busy,
+    .reserve = elastic_give,
+    .punch = elastic_take,
 };
 
 bool engine_something_dead(void)
@@ -610,6 +626,8 @@ static uint64_t state_now(void)
             (uint64_t)atomic_load_explicit(&actor->peer.hot[0], memory_order_relaxed)
                     << 32 |
                 atomic_load_explicit(&actor->peer.cursor[0], memory_order_relaxed));
+        if (world.scenario->memory)
+            hash = elastic_hash(hash, &actor->peer);
         hash = engine_mix(
             hash, atomic_load_explicit(&actor->peer.free_pin, memory_order_relaxed));
     }

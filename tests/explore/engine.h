@@ -88,6 +88,8 @@ struct scenario {
         [ACTORS];     /* the actor whose process it is a thread of, + 1; 0: its own */
     uint32_t lags;    /* not 0: memory is C11's, see memory.h; old values in a run */
     uint32_t no_proc; /* bit set: they have no /proc, hence the lesser lock of life.h */
+    uint32_t memory;  /* pages that slots may have: an elastic arena; 0: any other */
+    uint32_t warm;    /* and free ones keep */
     uint32_t first; /* the first actor does so many operations before all others begin */
     const struct elsewhere *elsewhere; /* NULL: all are in one arena, world.view */
     struct op programs[ACTORS][OPS];
@@ -119,6 +121,9 @@ struct notes {
         ended; /* who was told that no more comes: channels of queues, or subscribers */
     uint8_t device_slot; /* into which one writes, + 1 */
     uint8_t device_done; /* it writes no more */
+    uint8_t records; /* pages of records that are there, one bit each; elastic_ops.h */
+    uint64_t pages;  /* and of payloads */
+    uint8_t mark;    /* so high the mark of the class was seen */
 };
 
 struct world {
@@ -162,6 +167,8 @@ struct actor *engine_elsewhere(void);
  * step. One that nobody sees is a step where engine_bare says so: it comes to the same whenever
  * it is done, and a death before it leaves what a death behind it leaves. */
 void engine_call(const char *name, bool seen);
+/* The same for one that is done also outside of operations. */
+void engine_system(const char *name);
 /* What it came to: it decides what comes next. Sets errno if @p result is -errno. */
 long engine_answer(long result);
 

@@ -26,6 +26,7 @@ extern const struct family board_family;
 extern const struct family ending_family; /* closes, forwards, counters near their ends */
 extern const struct family request_family;
 extern const struct family device_family;
+extern const struct family elastic_family;
 extern const struct family thread_family;
 extern const struct family names_family;
 extern const struct family wakeup_family;
@@ -49,6 +50,7 @@ enum weak_family {
     WEAK_MEMBERS,
     WEAK_DOORBELLS,
     WEAK_NEWCOMERS,
+    WEAK_ELASTIC,
     WEAK_FAMILIES
 };
 extern const struct family *const weak_families[WEAK_FAMILIES];

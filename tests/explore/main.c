@@ -23,8 +23,8 @@ static const uint64_t mutant_runs[] = {2000, 20000, 250000};
 
 static const struct family *const families[] = {
     &queue_family,   &broadcast_family, &board_family,    &ending_family,
-    &request_family, &device_family,    &thread_family,   &names_family,
-    &wakeup_family,  &doorbell_family,  &newcomer_family,
+    &request_family, &device_family,    &elastic_family,  &thread_family,
+    &names_family,   &wakeup_family,    &doorbell_family, &newcomer_family,
 };
 #define FAMILIES (sizeof(families) / sizeof(families[0]))
 enum { WAKEUPS = FAMILIES - 3 }; /* those behind it are counted with it */
@@ -41,7 +41,8 @@ static const struct {
     {MUTANT_SNATCH, MUTANT_FLAG_FIRST, &request_family},
     {MUTANT_FLAG_FIRST, MUTANT_FORGET_ALL, &doorbell_family},
     {MUTANT_FORGET_ALL, MUTANT_DEVICE_IGNORED, &newcomer_family},
-    {MUTANT_DEVICE_IGNORED, MUTANT_PIN_STORED, &device_family},
+    {MUTANT_DEVICE_IGNORED, MUTANT_MARK_FIRST, &device_family},
+    {MUTANT_MARK_FIRST, MUTANT_PIN_STORED, &elastic_family},
     {MUTANT_PIN_STORED, MUTANT_NAME_BLIND, &thread_family},
     {MUTANT_NAME_BLIND, MUTANT_COUNT, &names_family},
 };

@@ -15,6 +15,8 @@
               .build = board_build, .killed = shared_killed, .check = board_check
 #define ASKING .channels = 3, .capacity = 1, .tickets = 4, .build = request_build, \
                .killed = request_killed, .check = request_check
+#define ELASTIC .channels = 1, .capacity = 1, .max_deliveries = 200, \
+                .build = elastic_build, .check = elastic_check
 /* clang-format on */
 
 #endif

@@ -2,6 +2,7 @@
 /* weak_scenarios.c - few steps under C11's memory. */
 #include "ipc/broadcast.h"
 #include "ipc/channel.h"
+#include "tests/explore/elastic_ops.h"
 #include "tests/explore/families.h"
 #include "tests/explore/member_ops.h"
 #include "tests/explore/request_ops.h"
@@ -153,6 +154,19 @@ static const struct scenario members[] = {
     {.name = "3 make a channel", MEMBERS, .spare = 2,
      .programs = {{OPEN, END}, {OPEN, END}, {OPEN, END}}},
 };
+
+static const struct scenario elastics[] = {
+    {.name = "2 take slots into use", ELASTIC, .lags = 2, .slots = 2, .memory = 4, .warm = 4,
+     .programs = {{TRY_PAGES(1), USE, END}, {TRY_PAGES(1), USE, GIVE_BACK, END}}},
+    {.name = "2 take slots into use, kill 1", ELASTIC, .lags = 2, .slots = 2, .memory = 4,
+     .warm = 4, .kills = 1, .last = BIT(2), .immortal = BIT(2),
+     .programs = {{TRY_PAGES(1), USE, END}, {TRY_PAGES(1), USE, END}, LAST}},
+    {.name = "2 at the limit", ELASTIC, .lags = 2, .slots = 2, .memory = 2, .warm = 2,
+     .programs = {{LOAN_PAGES(1), GIVE_BACK, END}, {LOAN_PAGES(2), GIVE_BACK, END}}},
+    {.name = "a release beyond the budget", ELASTIC, .lags = 2, .slots = 1, .memory = 4, .warm = 1,
+     .first = 1,
+     .programs = {{TRY_PAGES(2), GIVE_BACK, END}, {TRY_PAGES(2), USE, END}}},
+};
 /* clang-format on */
 
 #define WEAK_FAMILY(title, scenarios) \
@@ -164,7 +178,7 @@ const struct family *const weak_families[WEAK_FAMILIES] = {
     WEAK_FAMILY("queue", queues),    WEAK_FAMILY("broadcast", broadcasts),
     WEAK_FAMILY("board", boards),    WEAK_FAMILY("request", requests),
     WEAK_FAMILY("members", members), &weak_doorbell_family,
-    &weak_newcomer_family,
+    &weak_newcomer_family,           WEAK_FAMILY("elastic", elastics),
 };
 
 const struct scenario *family_scenario(const struct family *family, uint32_t i)

@@ -12,6 +12,7 @@
 #include "ipc/participant.h"
 #include "ipc/segment.h"
 #include "ipc/slot.h"
+#include "tests/explore/elastic_ops.h"
 #include "tests/explore/engine.h"
 
 #define WATCHED 256
@@ -178,9 +179,14 @@ static void watch_everything(void)
 
 void world_make(const struct scenario *scenario)
 {
+    bool elastic = scenario->memory;
+    struct segment_class classes[] = {{PAGE, ELASTIC_OTHERS}, {PAGE, scenario->slots}};
     struct segment_class class = {64, scenario->slots};
-    struct segment_wish wish = {.classes = &class,
-                                .class_count = 1,
+    struct segment_wish wish = {.classes = elastic ? classes : &class,
+                                .class_count = elastic ? 2 : 1,
+                                .flags = elastic ? SEGMENT_ELASTIC | SEGMENT_LAZY : 0,
+                                .memory_bytes = UINT64_C(4096) * scenario->memory,
+                                .warm_bytes = UINT64_C(4096) * scenario->warm,
                                 .participant_count = world.actor_count + 1,
                                 .channel_count = scenario->channels + scenario->spare,
                                 .pin_count = scenario->pins ? scenario->pins : 1,
@@ -202,13 +208,16 @@ void world_make(const struct scenario *scenario)
     view->lock_fd = -1;
     shm_put(&view_live(view)->watched_ns, (uint64_t)os->now_ns());
     world.auditor = (struct peer){.view = view, .who = world.actor_count, .inc = 1};
-    fill_slots();
+    if (!elastic)
+        fill_slots();
     open_channels(scenario);
     watch_everything();
     fill_entries(scenario);
     if (scenario->build) /* it may free the entries of threads */
         scenario->build(scenario);
-    keep(view_live(view), sizeof(struct live) - sizeof(struct class_words) * 15);
+    keep(view_live(view),
+         sizeof(struct live) -
+             sizeof(struct class_words) * (MAX_CLASSES - view->geo.class_count));
     keep(view_participant(view, 0),
          sizeof(struct participant) * view->geo.participant_count);
     keep(view_pins(view, 0), (size_t)view->geo.pin_stride * view->geo.participant_count);

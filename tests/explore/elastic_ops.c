@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/explore/elastic_ops.h"
+
+#include <errno.h>
+
+#include "ipc/budget.h"
+#include "ipc/elastic.h"
+#include "ipc/pages.h"
+#include "ipc/reclaim.h"
+#include "ipc/records.h"
+#include "ipc/slot.h"
+#include "ipc/wait.h"
+
+/* Slots of the class that is explored. */
+static uint32_t first_slot(void)
+{
+    return world.view.geo.classes[ELASTIC_CLASS].first_slot;
+}
+
+/* The bit of a page of payloads, or of records. */
+static uint64_t payload_bit(uint64_t off)
+{
+    return UINT64_C(1) << (off - world.view.geo.classes[ELASTIC_CLASS].payload_off) /
+                              PAGE;
+}
+
+static uint8_t record_bit(uint64_t off)
+{
+    return (uint8_t)(1u << (off - world.view.geo.records_off) / PAGE);
+}
+
+static void change(uint64_t off, uint64_t bytes, bool there)
+{
+    for (uint64_t at = off; at < off + bytes; at += PAGE) {
+        uint64_t page = at < world.view.geo.payload_off ? 0 : payload_bit(at);
+        uint8_t record = page ? 0 : record_bit(at);
+
+        world.notes.pages = there ? world.notes.pages | page : world.notes.pages & ~page;
+        world.notes.records |= record; /* nobody takes them away */
+    }
+}
+
+int elastic_give(const struct view *view, uint64_t off, uint64_t bytes,
+                 struct shortage *shortage)
+{
+    (void)view, (void)shortage;
+    engine_system("reserve");
+    change(off, bytes, true);
+    engine_system(
+        "reserved"); /* killed in between, it leaves what nobody has noted yet */
+    return 0;
+}
+
+int elastic_take(const struct view *view, uint64_t off, uint64_t bytes)
+{
+    (void)view;
+    engine_system("punch");
+    change(off, bytes, false);
+    engine_system("punched");
+    return 0;
+}
+
+void elastic_access(const void *at)
+{
+    uint64_t off = (uint64_t)((const uint8_t *)at - world.view.base);
+
+    if (off >= world.view.geo.records_off && off < world.view.geo.payload_off &&
+        !(world.notes.records & record_bit(off)))
+        engine_fail("a record that has no memory is read or written");
+}
+
+uint64_t elastic_hash(uint64_t hash, const struct peer *peer)
+{
+    /* relaxed: one thread. */
+    hash = engine_mix(
+        hash, atomic_load_explicit(&peer->hot[ELASTIC_CLASS], memory_order_relaxed));
+    /* relaxed: as above. */
+    hash = engine_mix(
+        hash, atomic_load_explicit(&peer->cursor[ELASTIC_CLASS], memory_order_relaxed));
+    /* relaxed: as above. */
+    return engine_mix(hash, atomic_load_explicit(&peer->stale, memory_order_relaxed));
+}
+
+void elastic_build(const struct scenario *scenario)
+{
+    struct live *live = view_live(&world.view);
+
+    (void)scenario;
+    world_watch(&live->reserved_bytes);
+    world_watch(&live->warm_bytes);
+    world_watch(&live->memory);
+    world_watch(&live->classes[ELASTIC_CLASS].last); /* and the mark */
+    for (uint32_t i = first_slot(); i < world.view.geo.slot_count; i++)
+        world_watch(&view_record(&world.view, i)->memory);
+}
+
+/* What a holder may write to. */
+static void expect_pages(uint32_t slot, uint64_t pages)
+{
+    uint64_t off = view_payload_off(&world.view, slot);
+
+    for (uint64_t i = 0; i < pages; i++)
+        if (!(world.notes.pages & payload_bit(off + i * PAGE)))
+            engine_fail("what is held has lost its memory");
+}
+
+void do_elastic_loan(struct actor *me, const struct op *op)
+{
+    struct elastic_wish wish = {
+        .me = &me->peer, .c = ELASTIC_CLASS, .bytes = (uint64_t)op->a * PAGE};
+    int result = elastic_loan(&wish, false);
+
+    if (result == -EAGAIN && op->b)
+        result = wait_for(&me->peer, view_freed(&world.view, ELASTIC_CLASS),
+                          elastic_attempt, &wish, -1);
+    if (result < 0)
+        return;
+    if (!slot_is(shm_get(&view_record(&world.view, wish.slot)->owner), SLOT_LOANED,
+                 &me->peer))
+        engine_fail("a loan that another holds");
+    me->slot = wish.slot + 1;
+    me->note = op->a;
+    expect_pages(wish.slot, op->a);
+}
+
+void do_elastic_use(struct actor *me, const struct op *op)
+{
+    (void)op;
+    (void)shm_load(&view_live(&world.view)->duties, memory_order_relaxed); /* relaxed: */
+    if (me->slot)
+        expect_pages(me->slot - 1, me->note);
+}
+
+void do_elastic_free(struct actor *me, const struct op *op)
+{
+    uint32_t slot = me->slot;
+
+    (void)op;
+    if (!slot)
+        return;
+    me->slot = 0;
+    slot_free(&me->peer, slot - 1);
+}
+
+void do_elastic_trim(struct actor *me, const struct op *op)
+{
+    (void)op;
+    (void)reclaim_memory(&me->peer);
+}
+
+/* A mark never goes back: what is beyond it nobody would find. */
+void do_elastic_more(struct actor *me, const struct op *op)
+{
+    struct shortage shortage;
+    uint32_t now;
+
+    (void)op;
+    (void)records_more(&me->peer, ELASTIC_CLASS, &shortage);
+    now = shm_get(&view_live(&world.view)->classes[ELASTIC_CLASS].used);
+    if (now < world.notes.mark)
+        engine_fail("a mark has gone back");
+    world.notes.mark = (uint8_t)now;
+}
+
+/* Above the mark nothing has ever happened. */
+static bool is_used(uint32_t slot)
+{
+    return slot - first_slot() < records_used(&world.view, ELASTIC_CLASS);
+}
+
+static uint64_t word_of(uint32_t slot)
+{
+    return shm_get(&view_record(&world.view, slot)->owner);
+}
+
+static bool some_slot_is_free(void)
+{
+    for (uint32_t s = first_slot(); s < world.view.geo.slot_count; s++)
+        if (SLOT_STATE(word_of(s)) == SLOT_FREE)
+            return true;
+    return false;
+}
+
+static const char *check_sleepers(void)
+{
+    for (uint32_t i = 0; i < world.actor_count; i++) {
+        const struct actor *actor = &world.actors[i];
+        uint64_t bytes = (uint64_t)actor->program[actor->pc].a * PAGE;
+
+        if (actor->status == ASLEEP && some_slot_is_free() &&
+            elastic_has_room(&world.view, bytes))
+            return "a loaner sleeps beside a slot and memory";
+    }
+    return NULL;
+}
+
+static bool held_by_the_living(uint32_t slot)
+{
+    for (uint32_t i = 0; i < world.actor_count; i++)
+        if (world.actors[i].status != DEAD && world.actors[i].slot == slot + 1 &&
+            slot_is(word_of(slot), SLOT_LOANED, &world.actors[i].peer))
+            return true;
+    return false;
+}
+
+/* The record and the kernel agree. */
+static const char *check_pages(uint32_t slot)
+{
+    uint64_t memory = shm_get(&view_record(&world.view, slot)->memory);
+    uint64_t off = view_payload_off(&world.view, slot);
+
+    for (uint64_t i = 0; i < ELASTIC_STRIDE; i++) {
+        bool there = world.notes.pages & payload_bit(off + i * PAGE);
+
+        if (there && i >= MEMORY_PAGES(memory))
+            return "memory that nobody knows of";
+        if (!there && i < MEMORY_PAGES(memory) && memory & MEMORY_RESIDENT)
+            return "memory that is not there";
+    }
+    return NULL;
+}
+
+static const char *check_slots(void)
+{
+    const char *why = NULL;
+
+    for (uint32_t s = first_slot(); s < world.view.geo.slot_count && !why; s++) {
+        if (!is_used(s) && word_of(s) != 0)
+            return "a slot beyond the mark was used";
+        if (SLOT_STATE(word_of(s)) != SLOT_FREE && !held_by_the_living(s))
+            return "a slot leaked";
+        why = check_pages(s);
+    }
+    return why;
+}
+
+/* What free slots keep can be had back, and then the counters are right. */
+static const char *check_budget(void)
+{
+    struct live *live = view_live(&world.view);
+    struct budget_use use;
+
+    (void)reclaim_memory(&world.auditor);
+    use = budget_use(&world.view);
+    if (use.warm)
+        return "a free slot has memory after a trim";
+    if (shm_get(&live->reserved_bytes) != use.reserved || shm_get(&live->warm_bytes))
+        return "the counters stay wrong";
+    return NULL;
+}
+
+/* All slots can still be had, as far as there is memory for them. */
+static const char *check_service(void)
+{
+    struct elastic_wish wish = {.me = &world.auditor, .c = ELASTIC_CLASS, .bytes = PAGE};
+    uint32_t slots[16], n = 0, held = 0;
+
+    while (n < 16 && elastic_has_room(&world.view, PAGE) &&
+           elastic_loan(&wish, false) == 0)
+        slots[n++] = wish.slot;
+    for (uint32_t i = 0; i < world.actor_count; i++)
+        held += world.actors[i].status != DEAD && world.actors[i].slot != 0;
+    if (n + held < world.scenario->slots && elastic_has_room(&world.view, PAGE))
+        return "a slot can not be loaned any more";
+    while (n > 0)
+        slot_free(&world.auditor, slots[--n]);
+    return NULL;
+}
+
+const char *elastic_check(const struct scenario *scenario)
+{
+    const char *why = check_sleepers();
+
+    (void)scenario;
+    if (!why && engine_something_dead())
+        why = "a dead one that nobody reaps";
+    why = why ? why : check_slots();
+    why = why ? why : check_budget();
+    return why ? why : check_service();
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* elastic_ops.h - what actors do in an elastic arena, whose pages come from a model of the kernel,
+ * and what must hold when they are done. */
+#ifndef TR_TESTS_ELASTIC_OPS_H
+#define TR_TESTS_ELASTIC_OPS_H
+
+#include "ipc/limits.h"
+#include "tests/explore/engine.h"
+
+/* Elastic worlds have two classes. Those of the first are in nobody's way: they are one less than
+ * the records in a page, so that the marks of the second are 1 and then more. */
+#define ELASTIC_OTHERS 7
+#define ELASTIC_CLASS  1
+#define ELASTIC_STRIDE 2 /* pages that a slot may have */
+
+/* The kernel: pages of the arena's file come and go. */
+int elastic_give(const struct view *view, uint64_t off, uint64_t bytes,
+                 struct shortage *shortage);
+int elastic_take(const struct view *view, uint64_t off, uint64_t bytes);
+
+/* An access to the arena: none may be in a hole. */
+void elastic_access(const void *at);
+
+/* Local hints that decide what comes next. */
+uint64_t elastic_hash(uint64_t hash, const struct peer *peer);
+
+void elastic_build(const struct scenario *scenario);
+const char *elastic_check(const struct scenario *scenario);
+
+void do_elastic_loan(struct actor *me, const struct op *op);
+void do_elastic_use(struct actor *me, const struct op *op);
+void do_elastic_free(struct actor *me, const struct op *op);
+void do_elastic_trim(struct actor *me, const struct op *op);
+void do_elastic_more(struct actor *me, const struct op *op);
+
+#define LOAN_PAGES(n)           \
+    {                           \
+        do_elastic_loan, (n), 1 \
+    } /* waiting */
+#define TRY_PAGES(n)            \
+    {                           \
+        do_elastic_loan, (n), 0 \
+    }
+#define USE                  \
+    {                        \
+        do_elastic_use, 0, 0 \
+    } /* what is held, if anything */
+#define GIVE_BACK             \
+    {                         \
+        do_elastic_free, 0, 0 \
+    }
+#define TRIM                  \
+    {                         \
+        do_elastic_trim, 0, 0 \
+    }
+#define MORE_SLOTS            \
+    {                         \
+        do_elastic_more, 0, 0 \
+    }
+
+#endif
