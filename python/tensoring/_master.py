@@ -22,9 +22,9 @@ from typing import Any, Protocol
 
 from tensoring import _objects, _stuck
 from tensoring._arena import Arena
-from tensoring._calls import Call
+from tensoring._calls import APPLY, Call
 from tensoring._crew import Crew
-from tensoring._errors import Closed, Empty, Full
+from tensoring._errors import Closed, Empty, Full, TooLarge
 from tensoring._failures import (
     WorkerDied,
     is_interrupt,
@@ -35,7 +35,17 @@ from tensoring._failures import (
 )
 from tensoring._memory import name_share, standin_arena
 from tensoring._options import U32, pairs, refuse
-from tensoring._worker_main import BROKEN, DIED, DONE, FAILED, LEFT, READY, UNREAD, Setup
+from tensoring._worker_main import (
+    BROKEN,
+    DIED,
+    DONE,
+    FAILED,
+    LEFT,
+    PART,
+    READY,
+    UNREAD,
+    Setup,
+)
 from tensoring._workers import Plan
 
 SLOTS = [(64 << 10, 1024), (16 << 20, 256), (1 << 30, 32)]
@@ -52,6 +62,29 @@ class Into(Protocol):
     def _set(
         self, index: int, values: list[Any], error: BaseException | None
     ) -> None: ...
+
+
+Job = tuple[int, Call, list[Any]]
+
+
+class _Halves:
+    """Where the values of the halves of a job go that was too large for one message."""
+
+    def __init__(self, into: Into, index: int) -> None:
+        self.into = into
+        self.index = index
+        self.found: dict[int, list[Any]] = {}
+        self.over = False
+        self.lock = threading.Lock()
+
+    def _set(self, half: int, values: list[Any], error: BaseException | None) -> None:
+        with self.lock:
+            self.found[half] = values
+            over, self.over = self.over, error is not None or len(self.found) == 2
+            if over or not self.over:
+                return
+        both = [] if error else [*self.found[0], *self.found[1]]
+        self.into._set(self.index, both, error)
 
 
 def _arena(classes: list[tuple[int, int]], memory: int | None, count: int) -> Arena:
@@ -140,7 +173,8 @@ class Master:
         self._executor = executor
         self._numbers = itertools.count(1)
         self.waiting: dict[int, tuple[Into, int]] = {}
-        self._backlog: deque[tuple[int, Call, list[Any]]] = deque()
+        self._parts: dict[int, list[Any]] = {}  # values that came before the last
+        self._backlog: deque[Job] = deque()
         self._patience: _stuck.Patience | None = None  # with the first of it
         self._no_room = False  # since a result was received
         self._sending = threading.Lock()
@@ -184,8 +218,9 @@ class Master:
             return
         if self.inherited:
             self.check_owner()
+        later = [(number, what, values)]
         if self._backlog or not self._sending.acquire(False):
-            self._send_later(number, what, values)
+            self._send_later(later)
             return
         try:
             _objects.send(self._jobs, (what, values), 0, number)
@@ -193,11 +228,29 @@ class Master:
         except Full:
             self._no_room = True
         except BaseException as error:
-            self._take_back(number, name_share(error, self._memory))
-            return
+            halves = self._halves(number, what, values, error)
+            if not halves:
+                self._take_back(number, name_share(error, self._memory))
+                return
+            later = halves
         finally:
             self._sending.release()
-        self._send_later(number, what, values)
+        self._send_later(later)
+
+    def _halves(
+        self, number: int, what: Call, values: list[Any], error: BaseException
+    ) -> list[Job]:
+        """Two jobs in place of one that is too large for a message, if it has parts."""
+        if not isinstance(error, TooLarge) or what[0] == APPLY or len(values) < 2:
+            return []
+        wanted = self.waiting.pop(number, None)
+        if wanted is None:
+            return []
+        halves, middle, jobs = _Halves(*wanted), len(values) // 2, []
+        for i, part in enumerate((values[:middle], values[middle:])):
+            jobs.append((next(self._numbers), what, part))
+            self.waiting[jobs[i][0]] = (halves, i)
+        return jobs
 
     def _take_back(self, number: int, error: BaseException) -> None:
         """Raise why the job was not sent, unless another thread has ended it meanwhile:
@@ -205,8 +258,8 @@ class Master:
         if self.waiting.pop(number, None) is not None or is_interrupt(error):
             raise error
 
-    def _send_later(self, number: int, what: Call, values: list[Any]) -> None:
-        self._backlog.append((number, what, values))
+    def _send_later(self, jobs: list[Job]) -> None:
+        self._backlog.extend(jobs)
         self._need_thread()
         self._push()
 
@@ -221,7 +274,7 @@ class Master:
             finally:
                 self._sending.release()
 
-    def _push_one(self, job: tuple[int, Call, list[Any]]) -> None:
+    def _push_one(self, job: Job) -> None:
         number, what, values = job
         try:
             _objects.send(self._jobs, (what, values), 0, number)
@@ -231,7 +284,10 @@ class Master:
             return
         except BaseException as error:
             self._backlog.popleft()
-            self._end_job(number, _UNSENT, [name_share(error, self._memory)])
+            halves = self._halves(number, what, values, error)
+            self._backlog.extendleft(reversed(halves))
+            if not halves:
+                self._end_job(number, _UNSENT, [name_share(error, self._memory)])
             return
         self._patience = None
         self._backlog.popleft()
@@ -261,7 +317,10 @@ class Master:
         self._no_room = False
         if number:
             self.crew.failed = 0
-            self._end_job(number, kind, values)
+            if kind != PART:
+                self._end_job(number, kind, values)
+            elif number in self.waiting:
+                self._parts.setdefault(number, []).extend(values)
         else:
             self._hear(kind, values)
         if self._backlog:
@@ -282,10 +341,13 @@ class Master:
                 self.crew.broken = f"a worker's initializer failed: {values[0][2]}"
 
     def _end_job(self, number: int, kind: int, values: list[Any]) -> None:
+        before = self._parts.pop(number, None)
         wanted = self.waiting.pop(number, None)
         if wanted is None:
             return
         into, index = wanted
+        if before is not None:
+            values = [*before, *values] if kind == DONE else values
         error = None if kind == DONE else self._error(kind, values)
         try:
             into._set(index, values if kind == DONE else [], error)
@@ -320,6 +382,7 @@ class Master:
         if self.broken is None:
             self.broken = error
         self._backlog.clear()
+        self._parts.clear()
         while self.waiting:
             try:
                 _, (into, index) = self.waiting.popitem()

@@ -15,12 +15,12 @@ from tensoring import _jobs, _objects
 from tensoring._arena import ArenaQueue
 from tensoring._calls import Known, run
 from tensoring._core import Message
-from tensoring._errors import Closed, Error
+from tensoring._errors import Closed, Error, TooLarge
 from tensoring._failures import Packed, pack, shortened
 from tensoring._lifeline import Lifeline
 from tensoring._workers import Plan, limit_threads
 
-DONE, FAILED, DIED, BROKEN, LEFT, READY, UNREAD = range(7)
+DONE, FAILED, DIED, BROKEN, LEFT, READY, UNREAD, PART = range(8)
 _JOBS = 16  # between quick looks at the master
 
 
@@ -60,6 +60,17 @@ class Worker:
         except BaseException:
             self.send(number, (kind, [shortened(packed)]))
 
+    def send_values(self, number: int, values: list[Any], kind: int = DONE) -> None:
+        """Send what a job gave, in several messages if one would be too large."""
+        try:
+            self.send(number, (kind, values))
+        except TooLarge:
+            if len(values) < 2:
+                raise
+            half = len(values) // 2
+            self.send_values(number, values[:half], PART)
+            self.send_values(number, values[half:], kind)
+
     def run(self, message: Message) -> None:
         """Do a job. It is held until its result is sent: if this process dies before,
         another gets it."""
@@ -80,7 +91,7 @@ class Worker:
             self.send_error(FAILED, number, pack(error))
             return
         try:
-            self.send(number, (DONE, found))
+            self.send_values(number, found)
         except Closed:
             raise
         except BaseException as error:

@@ -28,6 +28,7 @@ import numpy as np
 import tensoring as tr
 
 SIZES = (3, 500, 20_000, 300_000)
+LIMITS = (None, None, 8 << 20)  # bytes of a stand-in
 FORK: Any = multiprocessing.get_context("fork")
 SPAWN: Any = multiprocessing.get_context("spawn")
 KEPT: list[Any] = []
@@ -84,7 +85,8 @@ def queue_round(rng: random.Random) -> str:
     context = SPAWN if rng.random() < 0.05 else FORK
     kill = rng.random() < 0.5
     n, size = rng.randrange(1, 60), rng.choice(SIZES)
-    queue, seen = tr.Queue(rng.choice((0, 0, 5, 40))), tr.Queue()
+    queue = tr.Queue(rng.choice((0, 0, 5, 40)), memory=rng.choice(LIMITS))
+    seen = tr.Queue()
     senders = [
         context.Process(target=send, args=(queue, 1000 * k, n, size))
         for k in range(rng.randrange(1, 4))
@@ -119,7 +121,8 @@ def pool_round(rng: random.Random) -> str:
     """A pool whose workers keep arguments; some die of them."""
     die, copy = rng.random() < 0.4, rng.random() < 0.5
     n, size = rng.randrange(1, 60), rng.choice(SIZES)
-    with tr.Pool(rng.randrange(1, 4), context=FORK, copy=copy) as pool:
+    memory = rng.choice(LIMITS)
+    with tr.Pool(rng.randrange(1, 4), context=FORK, copy=copy, memory=memory) as pool:
         todo = work_or_die if die else work
         jobs = [pool.apply_async(todo, (fill(i, size),)) for i in range(n)]
         for i, job in enumerate(jobs):
@@ -140,7 +143,8 @@ def executor_round(rng: random.Random) -> str:
     """An executor, the same."""
     die = rng.random() < 0.3
     n, size = rng.randrange(1, 40), rng.choice(SIZES)
-    with tr.Executor(rng.randrange(1, 4), mp_context=FORK) as executor:
+    memory = rng.choice(LIMITS)
+    with tr.Executor(rng.randrange(1, 4), FORK, memory=memory) as executor:
         todo = work_or_die if die else work
         try:
             futures = [executor.submit(todo, fill(i, size)) for i in range(n)]

@@ -178,6 +178,26 @@ def test_pool_names_its_limit() -> None:
         assert [one.get(60) for one in behind] == [MIB - 4096] * 6
 
 
+@pytest.mark.parametrize("copy", [True, False])
+def test_pieces_that_are_too_large_for_a_message_go_in_parts(copy: bool) -> None:
+    with tr.Pool(2, memory=4 * MIB, copy=copy) as pool:
+        assert pool.map(total, [megabytes(1)] * 11, 5) == [MIB - 4096] * 11
+        made = pool.map(megabytes, [1, 0.5] * 5 + [0.1], 11)
+        assert [len(one) for one in made] == [
+            len(megabytes(n)) for n in [1, 0.5] * 5 + [0.1]
+        ]
+        del made
+        found = pool.imap(total, iter([megabytes(0.7)] * 9), 4)
+        assert list(found) == [int(megabytes(0.7).sum())] * 9
+        assert pool.starmap(pow, [(2, i) for i in range(9)], 9)[8] == 256
+        # One of a piece that fits in no message.
+        for call, items in ((total, [megabytes(1), megabytes(3)]), (megabytes, [1, 3])):
+            with pytest.raises(tr.TooLarge, match=f"half of memory={4 * MIB}"):
+                pool.map(call, items, 2)
+        assert not pool._master._parts
+        assert not pool._master.waiting
+
+
 def test_executor_names_its_limit() -> None:
     with tr.Executor(1, memory=4 * MIB) as executor:
         for future in (
