@@ -15,7 +15,7 @@
  * its payload still is in some cache. In a lazy arena any slot is: it has memory. */
 #define WARM_BYTES 16384
 
-/* Where to look for slots that have memory, and how many for one to give it up. */
+/* How many slots to look at for one that has memory, and for some to give it back. */
 #define LOW   64
 #define STALE 32
 
@@ -172,25 +172,31 @@ static bool give_up(struct peer *me, uint32_t stale)
     return true;
 }
 
-/* Slot @p slot is to be free and keep its memory, which is beyond the budget: a free one that is
- * used less, as it lies behind it, gives up as much instead. */
+/* The next slot that was used, round and round. */
+static uint32_t next_used(const struct view *view, uint32_t slot)
+{
+    uint32_t next = records_from(view, slot + 1);
+
+    return next < view->geo.slot_count ? next : records_from(view, 0);
+}
+
+/* Slot @p slot is to be free and keep its memory, which is beyond the budget: let free ones that
+ * come next give theirs back. Those that are in use get it again; what was used long ago does not,
+ * so that in the end the budget is for what is in use. Whether there is room now. */
 static bool relieve(struct peer *me, uint32_t slot)
 {
-    const struct view *view = me->view;
-    uint64_t bytes = view_memory(view, slot);
     /* relaxed: local hint. */
     uint32_t at = atomic_load_explicit(&me->stale, memory_order_relaxed);
-    bool found = false;
+    bool kept = false;
 
-    for (uint32_t i = 0; i < STALE && !found; i++) {
-        at = records_from(view, at > slot ? at + 1 : slot + 1);
-        if (at >= view->geo.slot_count)
-            at = slot;
-        else
-            found = view_memory(view, at) >= bytes && give_up(me, at);
+    for (uint32_t i = 0; i < STALE && !kept; i++) {
+        at = next_used(me->view, at);
+        kept = at != slot && !is_cold(me->view, at) && give_up(me, at) &&
+               pages_keep(me->view, slot);
     }
+    /* relaxed: as above. */
     atomic_store_explicit(&me->stale, at, memory_order_relaxed);
-    return found;
+    return kept;
 }
 
 /* In an elastic arena a slot keeps its memory within the budget, or gives it back before it is
@@ -205,7 +211,7 @@ static ASIDE bool cool(struct peer *me, uint32_t slot, uint64_t *held)
     /* relaxed: ours before and after; the free passes it on. */
     if (!shm_cas(&view_record(me->view, slot)->owner, &seen, mine, memory_order_relaxed))
         return false;
-    if (!pages_keep(me->view, slot) && !(relieve(me, slot) && pages_keep(me->view, slot)))
+    if (!pages_keep(me->view, slot) && !relieve(me, slot))
         (void)pages_trim(me->view, slot, &ignored);
     *held = mine;
     return true;

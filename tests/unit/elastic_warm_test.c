@@ -99,11 +99,29 @@ static void keeps_what_is_in_use_warm(void **state)
     tr_arena_close(arena);
 }
 
+/* Nor for many small ones. */
+static void keeps_large_ones_warm(void **state)
+{
+    tr_slot_class classes[] = {{64 << 10, 128}, {MIB, 16}};
+    tr_arena *arena = make(classes, 2, 6 * MIB);
+    tr_message *stale[100];
+    (void)state;
+
+    for (int i = 0; i < 100; i++)
+        stale[i] = loan(arena, 60000);
+    for (int i = 0; i < 100; i++)
+        tr_release(stale[i]);
+    (void)pass_through(arena, MIB - 2 * PAGE, 20);
+    assert_int_equal(pass_through(arena, MIB - 2 * PAGE, 20), 0);
+    tr_arena_close(arena);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(settles_where_there_is_memory),
         cmocka_unit_test(keeps_what_is_in_use_warm),
+        cmocka_unit_test(keeps_large_ones_warm),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
