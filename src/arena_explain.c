@@ -24,7 +24,7 @@ int fcntl_dup(int fd)
     ", or let TR_ARENA_LAZY reserve them when they are used; TR_ARENA_OVERCOMMIT does " \
     "not ask"
 
-int explain_shortage(const char *what, const struct shortage *s)
+static int explain_way(const char *what, const struct shortage *s, const char *way)
 {
     static const char *const limits[] = {
         [SHORTAGE_NONE] = "the system",
@@ -35,6 +35,14 @@ int explain_shortage(const char *what, const struct shortage *s)
         [SHORTAGE_AS] = "RLIMIT_AS (the arena is mapped twice)",
         [SHORTAGE_KERNEL] = "the kernel (fallocate)",
     };
+
+    return tr_fail(TR_ENOSPC, "%s: %lu bytes are needed, %s%s%s%s leaves %lu; %s", what,
+                   (unsigned long)s->asked, limits[s->limit], s->where[0] ? " (" : "",
+                   s->where, s->where[0] ? ")" : "", (unsigned long)s->available, way);
+}
+
+int explain_shortage(const char *what, const struct shortage *s)
+{
     static const char *const ways[] = {
         [SHORTAGE_NONE] = LESS,
         [SHORTAGE_FILESYSTEM] = LESS
@@ -48,10 +56,18 @@ int explain_shortage(const char *what, const struct shortage *s)
         [SHORTAGE_KERNEL] = LESS,
     };
 
-    return tr_fail(TR_ENOSPC, "%s: %lu bytes are needed, %s%s%s%s leaves %lu; %s", what,
-                   (unsigned long)s->asked, limits[s->limit], s->where[0] ? " (" : "",
-                   s->where, s->where[0] ? ")" : "", (unsigned long)s->available,
-                   ways[s->limit]);
+    return explain_way(what, s, ways[s->limit]);
+}
+
+int explain_shortage_of_loan(const char *what, const struct shortage *s)
+{
+    bool ours = s->limit == SHORTAGE_MACHINE || s->limit == SHORTAGE_CGROUP;
+
+    return ours ? explain_way(what, s,
+                              "release messages, raise that limit, or create an arena "
+                              "with one of its own below it (TR_ARENA_ELASTIC, "
+                              "memory_bytes): loans wait then")
+                : explain_shortage(what, s);
 }
 
 static int explain_space(const struct segment_wish *wish, const struct shortage *s)

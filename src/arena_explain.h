@@ -15,6 +15,9 @@ int explain_attach(const char *step, int result, const char *given,
 /* TR_ENOSPC, and which limit leaves how much for @p what, and what to do. */
 int explain_shortage(const char *what, const struct shortage *shortage);
 
+/* The same where the arena is there already. */
+int explain_shortage_of_loan(const char *what, const struct shortage *shortage);
+
 int explain_taken(const char *name);
 
 /* Of arena_names.c. Make way for a new arena of that name: remove one whose users have crashed.

@@ -30,10 +30,11 @@ static int no_memory(const struct view *view, uint64_t bytes, int result,
                              "tr_arena_trim() gives idle ones back",
                              (unsigned long)bytes);
     snprintf(what, sizeof(what),
-             "loan: no memory for a slot of %lu bytes (lazy arena; tr_arena_trim() gives "
-             "idle ones back)",
+             view_elastic(view) ? "loan: no memory for a message of %lu bytes"
+                                : "loan: no memory for a slot of %lu bytes (lazy arena; "
+                                  "tr_arena_trim() gives idle ones back)",
              (unsigned long)bytes);
-    return explain_shortage(what, shortage);
+    return explain_shortage_of_loan(what, shortage);
 }
 
 /* What is said to be missing: in a lazy arena all of the slot. */

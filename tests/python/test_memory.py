@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -16,6 +19,7 @@ import pytest
 
 import tensoring as tr
 from tensoring import _feeder, _stuck
+from test_soak import cage
 
 MIB = 1 << 20
 QUEUES = [tr.Queue, tr.SimpleQueue, tr.JoinableQueue]
@@ -207,6 +211,59 @@ def test_executor_names_its_limit() -> None:
             with pytest.raises(tr.TooLarge, match=f"half of memory={4 * MIB}"):
                 future.result(60)
         assert executor.submit(total, megabytes(1)).result(60) == MIB - 4096
+
+
+IN_CGROUP = """
+import sys, numpy as np, tensoring as tr
+def total(array):
+    return int(array.sum())
+size = 20 << 20
+for queue in (tr.Queue(), tr.Queue(100)):
+    sent = 0
+    try:
+        while sent < 20:
+            queue.put(np.ones(size, "u1"), timeout=60)
+            sent += 1
+    except tr.OutOfMemory as error:
+        print(error)
+    assert [queue.get().nbytes for _ in range(sent)] == [size] * sent
+queue = tr.Queue(100, memory=60 << 20)
+sent = 0
+try:
+    while sent < 20:
+        queue.put_nowait(np.ones(size, "u1"))
+        sent += 1
+except tr.Full as error:
+    print(error)
+assert sent == 3
+del queue
+with tr.Pool(1, memory=100 << 20) as pool:
+    assert pool.map(total, [np.ones(size, "u1")] * 12, 1) == [size] * 12
+"""
+
+
+def test_limit_of_a_cgroup_is_named_and_may_be_kept_away_from() -> None:
+    with cage() as group:
+        if group is None:
+            pytest.skip("no memory cgroup can be made")
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            if (group / name).exists():
+                (group / name).write_text(str(192 << 20))
+        enter = f'echo $$ > {group}/cgroup.procs; exec "$0" "$@"'
+        done = subprocess.run(
+            ["sh", "-c", enter, sys.executable, "-c", IN_CGROUP],
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    *machine, own = done.stdout.splitlines()
+    assert len(machine) == 2
+    for line in machine:
+        assert "a message of 20971520 bytes: 20971520 bytes are needed" in line
+        assert re.search(r"the memory cgroup \(.*\) leaves \d+; .*\bmemory\b", line)
+    assert f"of the arena's limit of {60 << 20} (memory) {60 << 20} are in use" in own
 
 
 # ---- a word to those who wait
