@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined]
+from types import FrameType
 from typing import Any
 
 from tensoring import _jobs, _objects
@@ -39,6 +40,22 @@ class Setup:
     executor: bool  # behaves as concurrent.futures does, not as multiprocessing
 
 
+class _Interrupts:
+    """What SIGINT does in a worker: Ctrl-C goes to the whole group. A pool's master ends
+    its workers in good order; an executor's waits for what they do, so the job that one
+    does is interrupted, as in concurrent.futures. Programs that a job starts get the
+    usual handler, which they would not if the signal were ignored."""
+
+    def __init__(self, executor: bool) -> None:
+        self.executor = executor
+        self.in_job = False
+        self.pid = os.getpid()
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if (self.executor and self.in_job) or os.getpid() != self.pid:
+            signal.default_int_handler(number, frame)
+
+
 class Worker:
     """Receives jobs, runs them, sends what they give."""
 
@@ -46,6 +63,7 @@ class Worker:
         self.setup = setup
         self.known = Known()
         self.lifeline = Lifeline(setup.master)
+        self.interrupts = _Interrupts(setup.executor)
 
     def send(self, number: int, answer: tuple[int, list[Any]]) -> None:
         """Wait for room as long as there is a master that makes it."""
@@ -86,8 +104,11 @@ class Worker:
             self.send_error(UNREAD, number, pack(error))
             return
         try:
+            self.interrupts.in_job = True
             found = run(kind, function, names, values)
+            self.interrupts.in_job = False
         except BaseException as error:
+            self.interrupts.in_job = False
             self.send_error(FAILED, number, pack(error))
             return
         try:
@@ -124,8 +145,6 @@ class Worker:
 
 
 def _enter(setup: Setup, index: int) -> None:
-    # Ctrl-C goes to the whole group; the master ends its workers in good order.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if setup.plan is not None:
         plan = Plan.__new__(Plan)
         plan._bytes = setup.plan
@@ -141,6 +160,7 @@ def main(setup: Setup, index: int) -> None:
     setup.jobs._copy_if_kept()
     setup.jobs._half = setup.results._half = True
     worker = Worker(setup)
+    signal.signal(signal.SIGINT, worker.interrupts)
     try:
         try:
             _enter(setup, index)

@@ -694,3 +694,25 @@ def test_death_is_named_where_others_live(tmp_path: Any) -> None:
                 future.result(60)
             pid = (tmp_path / str(i)).read_text()
             assert f"pid {pid}, exit code 3" in str(caught.value)
+
+
+def interrupt_self() -> str:
+    os.kill(os.getpid(), signal.SIGINT)
+    return "goes on"
+
+
+def handler_in_a_program() -> str:
+    code = "import signal; print(signal.getsignal(signal.SIGINT))"
+    return subprocess.check_output([sys.executable, "-c", code], text=True)
+
+
+def test_an_interrupt_reaches_the_jobs_of_an_executor(
+    pool: tr.Pool, executor: tr.Executor
+) -> None:
+    assert isinstance(executor.submit(interrupt_self).exception(30), KeyboardInterrupt)
+    assert pool.apply(interrupt_self) == "goes on"  # until the master ends the worker
+    for worker in [*executor._processes, *(one.pid for one in pool._pool)]:
+        os.kill(worker, signal.SIGINT)  # without a job
+    assert executor.submit(abs, -1).result(30) == pool.apply(abs, (-1,)) == 1
+    assert "default_int_handler" in executor.submit(handler_in_a_program).result(30)
+    assert "default_int_handler" in pool.apply(handler_in_a_program)
