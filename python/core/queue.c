@@ -71,6 +71,48 @@ static PyObject *queue_take(PyObject *self, PyObject *otherwise)
     return channel_take(self, otherwise, take, true);
 }
 
+/* 1: the next object is in the list. 0: there is none. -1 with an exception. */
+static int append_next(ChannelObject *self, PyObject *list)
+{
+    PyObject *taken;
+    tr_message *message;
+    int code = tr_queue_receive(self->handle, TR_NOWAIT, &message);
+
+    if (code == TR_EAGAIN)
+        return 0;
+    if (code) {
+        raise_code(self->state, code, "receive");
+        return -1;
+    }
+    self->naps.taken++;
+    taken = decode_message(self->state, self->shared, message);
+    code = taken ? PyList_Append(list, taken) : -1;
+    Py_XDECREF(taken);
+    return code < 0 ? -1 : 1;
+}
+
+/* _take_many(list, most) -> how many were there, and are in the list now. */
+static PyObject *queue_take_many(PyObject *object, PyObject *args)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    Py_ssize_t most, n = 0;
+    PyObject *list;
+    int more = 1;
+
+    if (!PyArg_ParseTuple(args, "O!n:_take_many", &PyList_Type, &list, &most))
+        return NULL;
+    while (n < most && more == 1) {
+        /* Decoding may run anything, which may close it. */
+        if (!channel_is_open(self))
+            return NULL;
+        self->busy++;
+        more = append_next(self, list);
+        channel_leave(self);
+        n += more == 1;
+    }
+    return more < 0 ? NULL : PyLong_FromSsize_t(n);
+}
+
 static PyObject *queue_take_message(PyObject *self, PyObject *otherwise)
 {
     return channel_take(self, otherwise, take, false);
@@ -406,6 +448,7 @@ static PyMethodDef queue_methods[] = {
     {"_keeps", queue_keeps, METH_NOARGS, NULL},
     {"_doubtful", queue_doubtful, METH_NOARGS, NULL},
     {"_take", queue_take, METH_O, NULL},
+    {"_take_many", queue_take_many, METH_VARARGS, NULL},
     {"_take_message", queue_take_message, METH_O, NULL},
     {"_begin", queue_begin, METH_VARARGS, NULL},
     {"_call", (PyCFunction)(void (*)(void))queue_call, METH_FASTCALL | METH_KEYWORDS,

@@ -26,6 +26,7 @@ from tensoring._options import U64, refuse, whole
 SLOTS = [(64 << 10, 1024), (16 << 20, 256), (1 << 30, 32)]
 _NAME = "queue"
 _MOST = (1 << 31) - 1  # what a semaphore counts to
+_AT_A_TIME = 256  # objects between looks for signals
 _UNBOUNDED = 4096  # more than there are slots
 
 
@@ -242,12 +243,20 @@ class Queue(_Base):
         if limit < 1:
             return []
         found = [self.get(block, timeout)]
+        if self._room is None:
+            while self._take(found, min(limit - len(found), _AT_A_TIME)):
+                pass
+            return found
         try:
             while len(found) < limit:
                 found.append(self.get(False))
         except Empty:
             pass
         return found
+
+    def _take(self, found: list[Any], most: int) -> bool:
+        """Take what is there, at most so many. Whether there may be more."""
+        return most > 0 and self._queue._take_many(found, most) == most
 
     def qsize(self) -> int:
         """About how many objects are inside. After close(): how many there were then."""

@@ -374,6 +374,19 @@ def test_torch_tensors_leave_their_bytes_outside(one: tr.Queue) -> None:
     assert got["channels last"].stride() == sent["channels last"].stride()
 
 
+def test_many_at_a_time_in_order_and_not_beyond_the_limit() -> None:
+    queue = tr.Queue()
+    queue.put_many([i, str(i), {i}] for i in range(600))  # one by a pickle
+    assert queue.get_many(0) == []
+    found = [queue.get_many(257), queue.get_many(1), queue.get_many(1000)]
+    assert [len(part) for part in found] == [257, 1, 342]
+    objects = [one for part in found for one in part]
+    assert objects == [[i, str(i), {i}] for i in range(600)]
+    with pytest.raises(standard.Empty):
+        queue.get_many(5, False)
+    queue.close()
+
+
 def test_put_rests_hardly_ever_where_nobody_receives() -> None:
     queue = tr.Queue()
     queue.cancel_join_thread()
