@@ -18,8 +18,8 @@ struct elastic_wish {
 /* Whether there would be room for so much if free slots gave back what they keep. */
 bool elastic_has_room(const struct view *view, uint64_t bytes);
 
-/* A slot that is ours gets memory. Where there is no room within the limit, free slots give back what
- * they keep, and what nobody reads any more is freed. 0; -ENOBUFS, no room; -errno with a shortage. */
+/* A slot that is ours gets memory. Where there is no room within the limit, or the machine has no more,
+ * free slots give back what they keep, and what nobody reads any more is freed. 0; -ENOBUFS, no room; -errno with a shortage. */
 int elastic_reserve(struct peer *me, uint32_t slot, uint64_t bytes,
                     struct shortage *shortage);
 

@@ -13,6 +13,13 @@
 #include "src/arena_explain.h"
 #include "src/error.h"
 
+/* What its caller can do. In an elastic arena free slots have given back theirs. */
+static const char *way(const struct view *view)
+{
+    return view_elastic(view) ? ""
+                              : " (lazy arena; tr_arena_trim() gives idle ones back)";
+}
+
 static int no_memory(const struct view *view, uint64_t bytes, int result,
                      const struct shortage *shortage)
 {
@@ -25,15 +32,11 @@ static int no_memory(const struct view *view, uint64_t bytes, int result,
                        "it with more",
                        (unsigned long)bytes, (unsigned long)view->geo.memory_bytes);
     if (result != -ENOSPC || shortage->limit == SHORTAGE_KERNEL)
-        return tr_fail_errno(result,
-                             "loan: no memory for a slot of %lu bytes (lazy arena); "
-                             "tr_arena_trim() gives idle ones back",
-                             (unsigned long)bytes);
-    snprintf(what, sizeof(what),
-             view_elastic(view) ? "loan: no memory for a message of %lu bytes"
-                                : "loan: no memory for a slot of %lu bytes (lazy arena; "
-                                  "tr_arena_trim() gives idle ones back)",
-             (unsigned long)bytes);
+        return tr_fail_errno(result, "loan: no memory for a %s of %lu bytes%s",
+                             view_elastic(view) ? "message" : "slot",
+                             (unsigned long)bytes, way(view));
+    snprintf(what, sizeof(what), "loan: no memory for a %s of %lu bytes%s",
+             view_elastic(view) ? "message" : "slot", (unsigned long)bytes, way(view));
     return explain_shortage_of_loan(what, shortage);
 }
 

@@ -16,7 +16,9 @@
  *     descriptor that it keeps until the device has stopped.
  *
  * In a TR_ARENA_LAZY arena do not call tr_arena_trim() while memory is registered: a driver keeps
- * the pages that it has pinned, and the slots get others.
+ * the pages that it has pinned, and the slots get others. A TR_ARENA_ELASTIC arena gives memory of
+ * free slots back by itself: register what a message has after the loan, and end that before
+ * the message is sent or released.
  *
  * If the process dies, its marked messages wait until the descriptor and all its copies are
  * closed; then they are freed, or delivered again, as if it had died at that time. All else that

@@ -115,6 +115,25 @@ static void full_while_lazy(void)
     expect_code("unlink", tr_arena_unlink("lazy"), 0);
 }
 
+/* What its own free slots keep is room, for slots and for their records. */
+static void warm_elastic(void)
+{
+    tr_message *messages[5];
+    tr_arena *arena;
+
+    small_shm("size=8m");
+    expect_code("create", create(&arena, "warm", 5 * MIB, 64, TR_ARENA_ELASTIC), 0);
+    for (unsigned i = 0; i < 5; i++)
+        expect_code("loan", tr_loan_bytes(arena, MIB, TR_NOWAIT, &messages[i]), 0);
+    for (unsigned i = 0; i < 5; i++)
+        tr_release(messages[i]);
+    expect_code("loan what is kept",
+                tr_loan_bytes(arena, 5 * MIB, TR_NOWAIT, &messages[0]), 0);
+    memset(tr_message_tensor(messages[0], 0)->data, 1, 5 * MIB);
+    tr_arena_close(arena);
+    expect_code("unlink", tr_arena_unlink("warm"), 0);
+}
+
 static void limit(int what, rlim_t to)
 {
     struct rlimit now;
@@ -361,6 +380,7 @@ int main(void)
     static const struct check checks[] = {
         {"a full /dev/shm", full_tmpfs},
         {"a lazy arena in a full /dev/shm", full_while_lazy},
+        {"an elastic arena has what a full /dev/shm lacks", warm_elastic},
         {"RLIMIT_FSIZE", file_size_limit},
         {"RLIMIT_NOFILE", descriptor_limit},
         {"RLIMIT_NOFILE at attach", attach_without_descriptors},
