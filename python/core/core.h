@@ -46,7 +46,7 @@ typedef struct State {
     PyObject *error;     /* (code, detail, what) -> exception */
     PyObject *scalars;   /* {type of NumPy's scalars: index in `makers`} */
     PyObject *makers;    /* a tuple of (bytes) -> scalar */
-    PyObject *array_struct, *dlpack, *dlpack_args, *fortran, *zero;
+    PyObject *array_struct, *dlpack, *dlpack_args, *fortran, *zero, *metadata;
     PyObject *dtypes[DTYPE_CODES][DTYPE_SIZES]; /* of plain triples */
     bool array_layout_known;                    /* see metadata.c */
 } State;
@@ -119,6 +119,25 @@ typedef struct ViewObject {
 /* metadata.c */
 int learn_array_layout(State *state);
 int dtype_has_metadata(State *state, PyObject *array, tr_dtype plain);
+
+/* The beginning of NumPy's PyArrayObject_fields. */
+typedef struct ArrayFields {
+    PyObject head;
+    char *data;
+    int nd;
+    Py_intptr_t *dimensions, *strides;
+    PyObject *base;
+    PyObject *descr;
+} ArrayFields;
+
+/* Whether the type of an array, a plain one of 8 to 128 bits, is NumPy's own object. */
+static inline bool has_usual_dtype(const State *state, PyObject *array, tr_dtype plain)
+{
+    const ArrayFields *fields = (const void *)array;
+
+    return state->array_layout_known &&
+           fields->descr == state->dtypes[plain.code][__builtin_ctz(plain.bits) - 3];
+}
 
 /* module.c */
 extern struct PyModuleDef core_module;

@@ -6,21 +6,6 @@
  * ABI says that it lies, and the object is asked only if it is another one. */
 #include "core.h"
 
-/* The beginning of NumPy's PyArrayObject_fields. */
-typedef struct ArrayFields {
-    PyObject head;
-    char *data;
-    int nd;
-    Py_intptr_t *dimensions, *strides;
-    PyObject *base;
-    PyObject *descr;
-} ArrayFields;
-
-static PyObject *descr_at(PyObject *array)
-{
-    return ((const ArrayFields *)(const void *)array)->descr;
-}
-
 static int is_large_enough(PyObject *type)
 {
     PyObject *size = PyObject_GetAttrString(type, "__basicsize__");
@@ -39,7 +24,9 @@ int learn_array_layout(State *state)
         return -1;
     array = PyObject_CallFunction(state->ndarray, "i", 1);
     dtype = array ? PyObject_GetAttrString(array, "dtype") : NULL;
-    state->array_layout_known = dtype && large && descr_at(array) == dtype;
+    state->array_layout_known = dtype && large &&
+                                ((const ArrayFields *)(const void *)array)->descr ==
+                                    dtype;
     Py_XDECREF(dtype);
     Py_XDECREF(array);
     return dtype ? 0 : -1;
@@ -55,15 +42,15 @@ static PyObject *plain_dtype_object(State *state, tr_dtype dtype)
     return cached ? *cached : NULL;
 }
 
-static int has_metadata(PyObject *dtype)
+static int has_metadata(State *state, PyObject *dtype)
 {
-    PyObject *metadata = PyObject_GetAttrString(dtype, "metadata");
+    PyObject *metadata = PyObject_GetAttr(dtype, state->metadata);
 
     Py_XDECREF(metadata);
     return metadata ? metadata != Py_None : -1;
 }
 
-/* 0, 1, or -1 with an exception. */
+/* 0, 1, or -1 with an exception; of an array that has_usual_dtype() says nothing of. */
 int dtype_has_metadata(State *state, PyObject *array, tr_dtype plain)
 {
     PyObject *dtype, *usual = plain_dtype_object(state, plain);
@@ -71,10 +58,12 @@ int dtype_has_metadata(State *state, PyObject *array, tr_dtype plain)
 
     if (!usual && PyErr_Occurred())
         return -1;
+    if (has_usual_dtype(state, array, plain))
+        return 0; /* it is known from now on */
     if (state->array_layout_known)
-        return descr_at(array) == usual ? 0 : has_metadata(descr_at(array));
+        return has_metadata(state, ((const ArrayFields *)(const void *)array)->descr);
     dtype = PyObject_GetAttrString(array, "dtype");
-    code = dtype ? has_metadata(dtype) : -1;
+    code = dtype ? has_metadata(state, dtype) : -1;
     Py_XDECREF(dtype);
     return code;
 }

@@ -367,8 +367,9 @@ static int make_names(State *state)
     state->dlpack_args = Py_BuildValue("{s(ii)}", "max_version", 1, 1);
     state->fortran = PyUnicode_InternFromString("F");
     state->zero = PyLong_FromLong(0);
+    state->metadata = PyUnicode_InternFromString("metadata");
     return state->array_struct && state->dlpack && state->dlpack_args && state->fortran &&
-                   state->zero
+                   state->zero && state->metadata
                ? 0
                : -1;
 }
@@ -408,7 +409,7 @@ static int core_exec(PyObject *module)
     X(arena_type) X(queue_type) X(broadcast_type) X(subscription_type)             \
     X(board_type) X(watch_type) X(waitset_type) X(message_type) X(view_type) X(ndarray) X(encode) \
     X(decode) X(dtype_for) X(error) X(array_struct) X(dlpack) X(dlpack_args)       \
-    X(fortran) X(zero) X(scalars) X(makers)
+    X(fortran) X(zero) X(metadata) X(scalars) X(makers)
 /* clang-format on */
 
 static int core_traverse(PyObject *module, visitproc visit, void *arg)

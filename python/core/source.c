@@ -119,7 +119,9 @@ int source_plain_array(State *state, PyObject *array, Source *source)
         source->strides[i] = from->strides[i];
     }
     find_order(from, source);
-    return needs ? 1 : dtype_has_metadata(state, array, source->spec.dtype);
+    if (needs || has_usual_dtype(state, array, source->spec.dtype))
+        return needs;
+    return dtype_has_metadata(state, array, source->spec.dtype);
 }
 
 /* Bytes that the caller keeps alive. */

@@ -75,4 +75,12 @@ def rebuild(head: bytes, data: Any) -> Array:
     return load([np.frombuffer(one, np.uint8) for one in (head, data)])
 
 
-register("ND", "ndarray", "application/x-ndarray", _supported, dump, load)
+register(
+    "ND",
+    "ndarray",
+    "application/x-ndarray",
+    _supported,
+    dump,
+    load,
+    kinds=(np.ndarray,),
+)

@@ -14,7 +14,7 @@ from typing import Any
 
 from tensoring._allowance import allowance
 from tensoring._errors import FormatError
-from tensoring.serializers import Array, Unsupported, bytes_of, register
+from tensoring.serializers import FOREIGN, Array, Unsupported, bytes_of, register
 
 
 def _is(obj: Any, module: str, name: str) -> bool:
@@ -221,6 +221,7 @@ register(
     _dump,
     _load,
     typed=True,
+    kinds=FOREIGN,
 )
 register(
     "PA",
@@ -230,4 +231,5 @@ register(
     _dump_pyarrow,
     lambda parts: _checked(bytes_of(parts)),
     typed=True,
+    kinds=FOREIGN,
 )

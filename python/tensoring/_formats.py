@@ -17,7 +17,14 @@ import numpy as np
 
 from tensoring._allowance import allowance
 from tensoring._errors import FormatError
-from tensoring.serializers import Array, Unsupported, bytes_of, register, text_of
+from tensoring.serializers import (
+    FOREIGN,
+    Array,
+    Unsupported,
+    bytes_of,
+    register,
+    text_of,
+)
 
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
@@ -48,6 +55,7 @@ register(
     lambda obj: type(obj) in (bytes, memoryview),
     _flat_bytes,
     bytes_of,
+    kinds=(bytes, memoryview),
 )
 register(
     "BA",
@@ -56,6 +64,7 @@ register(
     lambda obj: type(obj) is bytearray,
     _flat_bytes,
     lambda parts: bytearray(bytes_of(parts)),
+    kinds=(bytearray,),
 )
 register(
     "US",
@@ -64,31 +73,42 @@ register(
     lambda obj: type(obj) is str,
     lambda obj: [utf8(obj)],
     text_of,
+    kinds=(str,),
 )
 
 
 # ---- JSON
 
 
-def _is_json(obj: Any, above: set[int]) -> bool:
-    """Whether JSON has a word for all of it: exact types, no list or dict twice, no NaN
-    but the usual one."""
+_WORDS = frozenset((str, int, bool, type(None)))
+
+
+def _is_number(obj: float) -> bool:
+    """Not another NaN than the usual one."""
+    return obj == obj or math.copysign(1, obj) > 0
+
+
+def _is_json(obj: Any, met: set[int]) -> bool:
+    """Whether JSON has a word for all of a list or dict: exact types, none of them
+    twice."""
     kind = type(obj)
-    if obj is None or kind in (str, int, bool):
-        return True
-    if kind is float:
-        return obj == obj or math.copysign(1, obj) > 0
-    if kind not in (list, dict) or id(obj) in above:
+    if kind not in (list, dict) or id(obj) in met:
         return False
-    above.add(id(obj))
-    if kind is list:
-        return all(_is_json(item, above) for item in obj)
-    return all(type(k) is str and _is_json(v, above) for k, v in obj.items())
+    met.add(id(obj))
+    if kind is dict and not all(type(key) is str for key in obj):
+        return False
+    for item in obj if kind is list else obj.values():
+        kind = type(item)
+        if kind in _WORDS:
+            continue
+        if not (_is_number(item) if kind is float else _is_json(item, met)):
+            return False
+    return True
 
 
 def _can_be_json(obj: Any) -> bool:
     try:
-        return _is_json(obj, set())
+        return _is_json([obj], set())
     except RecursionError:
         return False
 
@@ -129,6 +149,7 @@ register(
     _can_be_json,
     lambda obj: [json_of(obj, _plain)],
     _load_json,
+    kinds=(dict, list, str, int, float, bool, type(None)),
 )
 
 
@@ -147,7 +168,13 @@ def _load_json_lines(parts: list[Array]) -> Any:
 
 
 register(
-    "JL", "json lines", "application/jsonlines", _never, _json_lines, _load_json_lines
+    "JL",
+    "json lines",
+    "application/jsonlines",
+    _never,
+    _json_lines,
+    _load_json_lines,
+    kinds=FOREIGN,
 )
 
 
@@ -179,8 +206,16 @@ def _load_csv(parts: list[Array]) -> list[list[str]]:
         raise FormatError(f"not CSV: {error}") from None
 
 
-register("CS", "csv", "text/csv", _never, _dump_csv, _load_csv)
-register("LS", "libsvm", "text/libsvm", _never, lambda obj: [obj.encode()], text_of)
+register("CS", "csv", "text/csv", _never, _dump_csv, _load_csv, kinds=FOREIGN)
+register(
+    "LS",
+    "libsvm",
+    "text/libsvm",
+    _never,
+    lambda obj: [obj.encode()],
+    text_of,
+    kinds=FOREIGN,
+)
 
 
 # ---- .npy and .npz
@@ -242,7 +277,7 @@ def _load_npy(parts: list[Array]) -> Array:
     return load_npy(parts[0])
 
 
-register("NY", "npy", "application/x-npy", _never, _dump_npy, _load_npy)
+register("NY", "npy", "application/x-npy", _never, _dump_npy, _load_npy, kinds=FOREIGN)
 
 
 def _dump_npz(obj: Any) -> list[Any]:
@@ -284,4 +319,4 @@ def _load_npz(parts: list[Array]) -> dict[str, Any]:
         raise FormatError(f"not an .npz file: {error}") from None
 
 
-register("NZ", "npz", "application/x-npz", _never, _dump_npz, _load_npz)
+register("NZ", "npz", "application/x-npz", _never, _dump_npz, _load_npz, kinds=FOREIGN)

@@ -6,6 +6,7 @@ into sys.modules and imports nothing."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
 from typing import Any
@@ -15,9 +16,9 @@ import numpy as np
 from tensoring import _torch
 from tensoring._allowance import OBJECT_BYTES, allowance
 from tensoring._core import MAX_TENSORS
-from tensoring._formats import json_of, utf8
+from tensoring._formats import json_of
 from tensoring._structure import broken, head_of, integers
-from tensoring.serializers import Array, Unsupported, register
+from tensoring.serializers import FOREIGN, Array, Unsupported, register
 
 
 def _is(obj: Any, module: str, name: str) -> bool:
@@ -34,30 +35,33 @@ def _refuse_torch(torch: Any, tensor: Any) -> None:
         raise Unsupported(
             f"a {type(tensor).__qualname__} would come back as a Tensor: send its .data"
         )
-    if tensor.device.type != "cpu":
-        raise Unsupported(f"the tensor lies on {tensor.device}: send tensor.cpu()")
     if tensor.layout is not torch.strided:
         raise Unsupported(f"a tensor of layout {tensor.layout}: send its parts")
+    if not tensor.is_cpu:
+        raise Unsupported(f"the tensor lies on {tensor.device}: send tensor.cpu()")
     if tensor.requires_grad:
         raise Unsupported("the tensor requires a gradient: send tensor.detach()")
     if tensor.is_quantized:
         raise Unsupported("the tensor is quantized: send tensor.int_repr()")
-    if tensor.__dict__ or getattr(tensor, "has_names", bool)():
-        raise Unsupported("the tensor has attributes or names of its own")
+    if tensor.__dict__:
+        raise Unsupported("the tensor has attributes of its own")
+
+
+@functools.cache
+def _no_dlpack() -> frozenset[Any]:
+    torch: Any = sys.modules["torch"]
+    names = ("complex32", "float4_e2m1fn_x2", "bits8", "bits16")
+    return frozenset(getattr(torch, name) for name in names if hasattr(torch, name))
 
 
 def _dump_torch(tensor: Any) -> list[Any]:
-    torch = sys.modules["torch"]
-    _refuse_torch(torch, tensor)
-    if tensor.dtype in _no_dlpack(torch):
+    _refuse_torch(sys.modules["torch"], tensor)
+    if tensor.dtype in _no_dlpack():
         raise Unsupported(f"DLPack has no type for {tensor.dtype}: send tensor.view(...)")
-    packed, order = _torch.packed(tensor.detach().resolve_conj().resolve_neg())
+    if tensor.is_conj() or tensor.is_neg():
+        tensor = tensor.resolve_conj().resolve_neg()
+    packed, order = _torch.packed(tensor)
     return [packed] if order is None else [packed, np.array(order)]
-
-
-def _no_dlpack(torch: Any) -> list[Any]:
-    names = ("complex32", "float4_e2m1fn_x2", "bits8", "bits16")
-    return [getattr(torch, name) for name in names if hasattr(torch, name)]
 
 
 def _load_torch(parts: list[Array]) -> Any:
@@ -86,6 +90,7 @@ register(
     lambda obj: _is(obj, "torch", "Tensor"),
     _dump_torch,
     _load_torch,
+    kinds=FOREIGN,
 )
 
 
@@ -93,15 +98,21 @@ register(
 
 
 def _dump_texts(values: Any) -> list[Any]:
-    if not all(type(value) is str for value in values):
+    if not set(map(type, values)) <= {str}:
         raise Unsupported("a column holds objects other than str")
-    encoded = [utf8(value) for value in values]
+    try:
+        encoded = [value.encode() for value in values]
+    except UnicodeEncodeError as error:
+        raise Unsupported(f"a text has no form in UTF-8: {error}") from None
     ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
     return [ends, b"".join(encoded)]
 
 
-def _text_type(pandas: Any) -> Any:
+@functools.cache
+def _text_type() -> Any:
     """What pandas takes for texts: str, or objects before version 3."""
+    import pandas
+
     return pandas.Index(["text"]).dtype
 
 
@@ -119,7 +130,7 @@ def _texts(kind: str, ends: Array, data: Array) -> Any:
     import pandas
 
     texts = _load_texts(ends, data)
-    dtype = _text_type(pandas)
+    dtype = _text_type()
     if kind == "text" and not isinstance(dtype, np.dtype):
         return pandas.array(texts, dtype=dtype)
     column = np.empty(len(texts), object)
@@ -127,9 +138,10 @@ def _texts(kind: str, ends: Array, data: Array) -> Any:
     return column
 
 
-def _dump_column(values: Any, text_type: Any) -> tuple[str, list[Any]]:
+def _dump_column(values: Any) -> tuple[str, list[Any]]:
     dtype = values.dtype
     if not isinstance(dtype, np.dtype):
+        text_type = _text_type()
         if type(dtype) is not type(text_type) or dtype != text_type:
             raise Unsupported(f"a column of type {dtype} has no raw form")
         return "text", _dump_texts(values.to_numpy())
@@ -144,17 +156,22 @@ def _range(index: Any) -> list[int]:
     return [index.start, index.stop, index.step]
 
 
-def _refuse_names(pandas: Any, columns: Any) -> None:
+def _names_of(pandas: Any, columns: Any) -> list[Any]:
+    """Names that a list of them says all of."""
     names = list(columns)
-    if not all(type(name) in (str, int) for name in names):
-        raise Unsupported("column names other than str and int have no raw form")
     if columns.name is not None:
         raise Unsupported(f"a name of the columns, {columns.name!r}, has no raw form")
     if type(columns) is pandas.RangeIndex:
-        return
+        return names
+    found = set(map(type, names))
+    if found == {str} and type(columns) is pandas.Index and columns.dtype == _text_type():
+        return names
+    if not found <= {str, int}:
+        raise Unsupported("column names other than str and int have no raw form")
     again = pandas.Index(names)
     if type(again) is not type(columns) or again.dtype != columns.dtype:
         raise Unsupported(f"column names of type {columns.dtype} have no raw form")
+    return names
 
 
 def _refuse_index(pandas: Any, index: Any) -> None:
@@ -180,25 +197,24 @@ def _refuse_frame(pandas: Any, frame: Any) -> None:
             f"a DataFrame of {len(frame.columns)} columns has more parts than a message,"
             f" {MAX_TENSORS}: send frame.to_numpy(), or fewer columns"
         )
-    _refuse_names(pandas, frame.columns)
     _refuse_index(pandas, frame.index)
 
 
 def _dump_frame(frame: Any) -> list[Any]:
     pandas = sys.modules["pandas"]
     _refuse_frame(pandas, frame)
-    text_type = _text_type(pandas)
+    names = _names_of(pandas, frame.columns)
     parts: list[Any] = []
     columns = []
     index = frame.index
     if type(index) is pandas.RangeIndex:
         rows: list[Any] = ["range", *_range(index)]
     else:
-        kind, pieces = _dump_column(index, text_type)
+        kind, pieces = _dump_column(index)
         rows = [kind]
         parts.extend(pieces)
-    for i, name in enumerate(frame.columns):
-        kind, pieces = _dump_column(frame.iloc[:, i], text_type)
+    for i, name in enumerate(names):
+        kind, pieces = _dump_column(frame.iloc[:, i])
         columns.append([name, kind])
         parts.extend(pieces)
     head = {"columns": columns, "index": rows, "index_name": index.name}
@@ -321,4 +337,5 @@ register(
     _dump_frame,
     _load_frame,
     typed=True,
+    kinds=FOREIGN,
 )

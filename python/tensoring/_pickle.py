@@ -42,17 +42,27 @@ def _reduce_array(array: Array) -> Any:
     return array.__reduce_ex__(5)
 
 
-def _reducers() -> dict[type, Any]:
+class _Reducers:
     """How the pickler takes objects apart: multiprocessing's ways (sockets, connections),
     copyreg's, and ours. One that is added later counts from the next pickle on."""
-    table: dict[type, Any] = {
-        **copyreg.dispatch_table,
-        **ForkingPickler._extra_reducers,  # type: ignore[attr-defined]
-        np.ndarray: _reduce_array,
-    }
-    if "torch" in sys.modules:
-        _torch.add_reducers(table)
-    return table
+
+    def __init__(self) -> None:
+        self.made_of: tuple[Any, ...] = ()
+        self.table: dict[type, Any] = {}
+
+    def __call__(self) -> dict[type, Any]:
+        theirs: Any = ForkingPickler._extra_reducers  # type: ignore[attr-defined]
+        tensor = getattr(sys.modules.get("torch"), "Tensor", None)  # if loaded in full
+        parts = (copyreg.dispatch_table, theirs, tensor)
+        if parts != self.made_of:
+            self.table = {**copyreg.dispatch_table, **theirs, np.ndarray: _reduce_array}
+            if tensor is not None:
+                _torch.add_reducers(self.table)
+            self.made_of = (dict(parts[0]), dict(theirs), tensor)
+        return self.table
+
+
+_reducers = _Reducers()
 
 
 class _Buffers(list[Any]):

@@ -14,7 +14,7 @@ import numpy as np
 
 from tensoring._errors import FormatError
 from tensoring._structure import broken, head_of, integers, within
-from tensoring.serializers import Array, Unsupported, register
+from tensoring.serializers import FOREIGN, Array, Unsupported, register
 
 _COMPRESSED = ("data", "indices", "indptr")
 _PARTS = {
@@ -177,4 +177,5 @@ register(
     _dump,
     _load,
     typed=True,
+    kinds=FOREIGN,
 )

@@ -82,6 +82,4 @@ def add_reducers(table: dict[type, Any]) -> None:
     for kind, reducer in list(table.items()):
         if getattr(reducer, "__module__", None) == "torch.multiprocessing.reductions":
             del table[kind]
-    tensor = getattr(sys.modules["torch"], "Tensor", None)
-    if tensor is not None:  # it is loaded in full
-        table[tensor] = _reduce_tensor
+    table[sys.modules["torch"].Tensor] = _reduce_tensor

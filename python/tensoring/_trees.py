@@ -43,7 +43,7 @@ CONTENT_TYPE = "application/x-tensor-tree"
 _MAX_DEPTH = 100
 _MOST_ALIKE = 64  # keys of a dict that have the same hash
 _LEAST_ROWS = 4
-_PLAIN = (str, int, float, bool)
+_WORDS = frozenset((str, int, bool, type(None)))
 
 
 def _class_name(kind: type) -> str:
@@ -223,21 +223,23 @@ class _Writer:
 
     def node(self, obj: Any, depth: int = 0) -> list[Any]:
         kind = type(obj)
-        if kind in _PLAIN or obj is None:
-            return ["v", obj] if obj == obj else ["f", struct.pack("<d", obj).hex()]
-        known = self.nodes.get(id(obj))
-        if known is not None:
-            return self.again(obj, known)
+        if kind in _WORDS or (kind is float and obj == obj):
+            return ["v", obj]
+        if kind is float:
+            return ["f", struct.pack("<d", obj).hex()]
+        nodes, key = self.nodes, id(obj)
+        if key in nodes:
+            return self.again(obj, nodes[key])
         if depth > _MAX_DEPTH:
             raise Unsupported(f"the object is nested more than {_MAX_DEPTH} deep")
-        if kind is tuple and not obj:
-            return ["u", []]
-        self.nodes[id(obj)] = _UNDONE
-        node = self.nodes[id(obj)] = _WRITE.get(kind, _Writer.other)(self, obj, depth)
+        nodes[key] = _UNDONE
+        node = nodes[key] = _WRITE.get(kind, _Writer.other)(self, obj, depth)
         return node
 
     def again(self, obj: Any, known: list[Any]) -> list[Any]:
         """What came before: its node gets a number. A row has the node of its list."""
+        if type(obj) is tuple and not obj:
+            return ["u", []]
         if known is _UNDONE:
             raise Unsupported(f"the {type(obj).__qualname__} holds itself")
         if known[0] != "k":
@@ -251,7 +253,10 @@ class _Writer:
         return ["e", known[1], next(i for i, row in enumerate(rows) if row is obj)]
 
     def each(self, items: Any, depth: int) -> list[Any]:
-        return [self.node(item, depth + 1) for item in items]
+        node, depth = self.node, depth + 1
+        return [
+            ["v", item] if type(item) in _WORDS else node(item, depth) for item in items
+        ]
 
     def write_array(self, obj: Any, depth: int) -> list[Any]:
         dtype = tensor_type(obj)
@@ -282,8 +287,8 @@ class _Writer:
         return ["u", self.each(obj, depth)]
 
     def key(self, obj: Any, depth: int) -> list[Any]:
-        if type(obj) in _PLAIN:
-            return self.node(obj)
+        if type(obj) in _WORDS:
+            return ["v", obj]
         before, self.in_key = self.in_key, True
         node = self.node(obj, depth + 1)
         self.in_key = before

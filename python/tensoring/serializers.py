@@ -39,6 +39,7 @@ Encoded: TypeAlias = tuple[int, str, list[Part]]
 # An object's pickle and its buffers, or Unsupported.
 Dump: TypeAlias = Callable[[Any], list[Any]]
 
+MAX_NDIM = _core.MAX_NDIM
 TENSORS = 0
 PICKLE = 8
 OTHER = 255
@@ -81,6 +82,7 @@ class Serializer:
     deserialize: Callable[[list[Array]], Any]
     pickle: bool = False  # only where the arena allows pickle
     typed: bool = False  # only where it does not: pickle keeps more
+    kinds: tuple[type, ...] | None = None  # ask about objects of these types alone
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,13 @@ class As:
 
 
 _order: list[Serializer] = []
+# Of the types that are sent most, the serializers that may take them.
+_asked: dict[type, list[Serializer]] = {}
+_PLAIN: tuple[type, ...] = (
+    *(dict, list, tuple, str, bytes, int, float, bool, type(None)),
+    *(bytearray, memoryview, np.ndarray),
+)
+FOREIGN: tuple[type, ...] = ()  # kinds of a serializer that takes none of these
 _by_type: dict[str, Serializer] = {}
 
 
@@ -105,6 +114,7 @@ def register(
     *,
     pickle: bool = False,
     typed: bool = False,
+    kinds: tuple[type, ...] | None = None,
     first: bool = False,
 ) -> Serializer:
     """Add a serializer: behind all others, or before them if `first`.
@@ -124,10 +134,11 @@ def register(
     if len(content_type.encode()) > 63:
         refuse(ValueError, "content_type", content_type, "it has at most 63 bytes")
     one = Serializer(
-        id, name, content_type, supported, serialize, deserialize, pickle, typed
+        id, name, content_type, supported, serialize, deserialize, pickle, typed, kinds
     )
     _order.insert(0 if first else len(_order), one)
     _by_type[content_type] = one
+    _asked.clear()
     return one
 
 
@@ -137,6 +148,7 @@ def unregister(id: str) -> None:
         if one.id == id:
             _order.remove(one)
             del _by_type[one.content_type]
+            _asked.clear()
             return
     raise ValueError(f"there is no serializer {id!r}")
 
@@ -174,11 +186,10 @@ def _with(one: Serializer, obj: Any) -> Encoded:
 
 def tensor_type(array: Array) -> Described | None:
     """The type of an exact ndarray, if a tensor keeps all that the array is."""
-    dtype = array.dtype
-    if dtype.hasobject or array.ndim > _core.MAX_NDIM:
+    if array.ndim > MAX_NDIM:
         return None
     try:
-        return describe(dtype)
+        return describe(array.dtype)
     except TypeError:
         return None
 
@@ -192,7 +203,7 @@ def _named(arrays: dict[Any, Any]) -> list[Part] | None:
         dtype = tensor_type(value)
         if dtype is None or not (0 < len(key) < 64 and key.isprintable()):
             return None
-        if not key.isascii() and len(key.encode()) > 63:
+        if not key.isascii() and len(key.encode()) >= 64:
             return None
         found.append((value, key, dtype))
     return found if len(set(map(id, arrays.values()))) == len(found) else None
@@ -235,10 +246,20 @@ def _refuse(why: Exception | str) -> NoReturn:
     raise Unsupported(text) from None
 
 
+def _askable(kind: type) -> list[Serializer]:
+    if kind not in _PLAIN:
+        return _order
+    found = _asked.get(kind)
+    if found is None:
+        found = [one for one in _order if one.kinds is None or kind in one.kinds]
+        _asked[kind] = found
+    return found
+
+
 def _encode_typed(obj: Any) -> Encoded:
     """For all readers. What would come back changed is refused, with the reason."""
     reason: Exception | None = None
-    for one in _order:
+    for one in _askable(type(obj)):
         if one.pickle or not one.supported(obj):
             continue
         try:
@@ -263,7 +284,7 @@ def pickled_by(dump: Dump, load: Callable[[list[Any]], Any]) -> None:
 def _encode_any(obj: Any) -> Encoded | Dump:
     """Where pickle is allowed: by another way only if it gives back what pickle would. A
     Dump: as stand-ins carry it."""
-    for one in _order:
+    for one in _askable(type(obj)):
         if one.typed or not one.supported(obj):
             continue
         if one.content_type == TYPES[PICKLE]:
