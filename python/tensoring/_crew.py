@@ -68,7 +68,8 @@ class Worker:
             os.close(self.fd)
             self.fd = -1
             self._vanished = True
-        return f"pid {self.process.pid}, {_ended(self.process.exitcode)}"
+        pid = getattr(self.process, "pid", None)
+        return f"pid {pid}, {_ended(self.process.exitcode)}"
 
 
 def _ended(code: int | None) -> str:
