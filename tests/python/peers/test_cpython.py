@@ -35,9 +35,10 @@ def test_suite(suite: str, python: str, method: str, tmp_path: pathlib.Path) -> 
     if done.status == 77:
         pytest.skip(f"{python} has no tests of its own for {suite}")
     print(done.output[-12000:])
-    assert done.status is not None, f"no end in {SECONDS} s"
-    assert done.status == 0, "not all pass"
-    assert not done.left, "processes are left"
+    status, left = done.status, done.left
+    assert status is not None, f"no end in {SECONDS} s"
+    assert status == 0, "not all pass"
+    assert not left, "processes are left"
 
 
 def test_what_is_left_is_found(tmp_path: pathlib.Path) -> None:
