@@ -113,11 +113,24 @@ PyObject *array_or_copy(State *state, Slot *slot, const tr_tensor *tensor, bool 
     return own;
 }
 
+PyObject *decode_pickle(State *state, Slot *slot)
+{
+    PyObject *view = view_new(state, slot, tr_message_tensor(slot->message, 0));
+    PyObject *object = view ? PyObject_CallFunctionObjArgs(state->loads, view, NULL)
+                            : NULL;
+
+    Py_XDECREF(view);
+    return object;
+}
+
 static PyObject *load_parts(State *state, Slot *slot, PyObject *load)
 {
     Py_ssize_t n = (Py_ssize_t)tr_message_count(slot->message);
-    PyObject *parts = PyList_New(n), *object;
+    PyObject *parts, *object;
 
+    if (n == 1)
+        return decode_pickle(state, slot);
+    parts = PyList_New(n);
     for (Py_ssize_t i = 0; parts && i < n; i++) {
         PyObject *array = array_of(state, slot,
                                    tr_message_tensor(slot->message, (size_t)i));
@@ -139,6 +152,11 @@ static bool is(const tr_header *header, const Content *content)
 bool is_tree(const tr_header *header)
 {
     return is(header, &tree);
+}
+
+bool is_pickle(const tr_header *header)
+{
+    return is(header, &pickle);
 }
 
 PyObject *decode_carried(State *state, Slot *slot, PyObject *load, bool copy)

@@ -46,6 +46,7 @@ typedef struct State {
     PyObject *error;     /* (code, detail, what) -> exception */
     PyObject *scalars;   /* {type of NumPy's scalars: index in `makers`} */
     PyObject *makers;    /* a tuple of (bytes) -> scalar */
+    PyObject *loads;     /* pickle's */
     PyObject *array_struct, *dlpack, *dlpack_args, *fortran, *zero, *metadata;
     PyObject *dtypes[DTYPE_CODES][DTYPE_SIZES]; /* of plain triples */
     bool array_layout_known;                    /* see metadata.c */
@@ -306,6 +307,9 @@ int encode_kept(Shared *shared, PyObject *tree, int64_t timeout_ns, tr_message *
 PyObject *decode_carried(State *state, Slot *slot, PyObject *load, bool copy);
 PyObject *array_or_copy(State *state, Slot *slot, const tr_tensor *tensor, bool copy);
 bool is_tree(const tr_header *header);
+bool is_pickle(const tr_header *header);
+/* A pickle without buffers. */
+PyObject *decode_pickle(State *state, Slot *slot);
 
 /* indices.c */
 PyObject *private_indices(PyObject *module, PyObject *args);

@@ -206,11 +206,11 @@ int parse(const char *what, PyObject *const *args, Py_ssize_t nargs, PyObject *k
 static PyObject *core_setup(PyObject *module, PyObject *args)
 {
     State *state = PyModule_GetState(module);
-    PyObject *ndarray, *encode, *decode, *dtype_for, *error, *scalars, *makers;
+    PyObject *ndarray, *encode, *decode, *dtype_for, *error, *scalars, *makers, *loads;
 
-    if (!PyArg_ParseTuple(args, "OOOOOO!O!:_setup", &ndarray, &encode, &decode,
+    if (!PyArg_ParseTuple(args, "OOOOOO!O!O:_setup", &ndarray, &encode, &decode,
                           &dtype_for, &error, &PyDict_Type, &scalars, &PyTuple_Type,
-                          &makers))
+                          &makers, &loads))
         return NULL;
     if (!PyType_Check(ndarray)) {
         PyErr_SetString(PyExc_TypeError, "ndarray is a type");
@@ -230,6 +230,7 @@ static PyObject *core_setup(PyObject *module, PyObject *args)
     KEEP(error);
     KEEP(scalars);
     KEEP(makers);
+    KEEP(loads);
 #undef KEEP
     if (learn_array_layout(state) < 0)
         return NULL;
@@ -409,7 +410,7 @@ static int core_exec(PyObject *module)
     X(arena_type) X(queue_type) X(broadcast_type) X(subscription_type)             \
     X(board_type) X(watch_type) X(waitset_type) X(message_type) X(view_type) X(ndarray) X(encode) \
     X(decode) X(dtype_for) X(error) X(array_struct) X(dlpack) X(dlpack_args)       \
-    X(fortran) X(zero) X(metadata) X(scalars) X(makers)
+    X(fortran) X(zero) X(metadata) X(scalars) X(makers) X(loads)
 /* clang-format on */
 
 static int core_traverse(PyObject *module, visitproc visit, void *arg)

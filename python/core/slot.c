@@ -186,8 +186,9 @@ PyObject *decode_message(State *state, Shared *shared, tr_message *message)
         raise_code(state, code, "receive");
     } else if (header.content == TR_CONTENT_TENSORS && only && !*only->name) {
         object = array_of(state, slot, only);
-    } else if (shared->pickle && is_tree(&header)) {
-        object = decode_tree(state, slot, false);
+    } else if (shared->pickle && (is_tree(&header) || (only && is_pickle(&header)))) {
+        object = is_tree(&header) ? decode_tree(state, slot, false)
+                                  : decode_pickle(state, slot);
         if (!object)
             give_up(slot);
     } else {

@@ -10,6 +10,8 @@ if os.fork() == 0:
 queue.send(np.ones((64, 784)))   # one copy in
 """
 
+from pickle import loads as _loads
+
 from numpy import ndarray as _ndarray
 
 from tensoring import _core, _dtypes, _errors, serializers
@@ -74,6 +76,7 @@ _core._setup(
     _errors.make_error,
     _dtypes.SCALARS,
     _dtypes.MAKERS,
+    _loads,
 )
 
 __version__ = _core.VERSION
