@@ -1,22 +1,51 @@
 # SPDX-License-Identifier: MIT
-"""NumPy's own tests, from its package, pass on arrays that came through a queue."""
+"""NumPy's own tests of DLPack and of .npy files pass on received arrays."""
 
 from __future__ import annotations
 
-import os
+import importlib.util
 import pathlib
+import subprocess
 import sys
 
-import alone
 import pytest
 
-SCRIPT = pathlib.Path(__file__).with_name("run_numpy.py")
-SECONDS = 200 * int(os.environ.get("TR_PATIENCE", "1"))
+HERE = pathlib.Path(__file__).parent
+SUITES = {"numpy._core.tests.test_dlpack": "", "numpy.lib.tests.test_format": "roundtrip"}
+SUITES["numpy.lib.tests.test_format"] += " or descr_to_dtype or metadata or long_str"
 
 
-@pytest.mark.skipif("TR_PEERS" not in os.environ, reason="on request: TR_PEERS=")
-def test_arrays(tmp_path: pathlib.Path) -> None:
-    done = alone.run([sys.executable, str(SCRIPT)], SECONDS, tmp_path / "log")
-    print(done.output[-8000:])
-    status = done.status
-    assert status == 0
+def there(suite: str) -> bool:
+    try:
+        return importlib.util.find_spec(suite) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("way", ["queue", "message", "tree"])
+@pytest.mark.parametrize("suite", SUITES)
+def test_suite(suite: str, way: str, tmp_path: pathlib.Path) -> None:
+    if not there(suite):
+        pytest.skip(f"the NumPy that is installed comes without {suite}")
+    options = ["-q", "-p", "received_arrays", "-p", "no:cacheprovider", "--way", way]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            *options,
+            "-k",
+            SUITES[suite],
+            "--pyargs",
+            suite,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(HERE), "PATH": ""},
+    )
+    assert done.returncode == 0, done.stdout[-8000:]
+    assert " passed" in done.stdout
