@@ -45,7 +45,8 @@ class Feeder:
 
     def __init__(self, queue: ArenaQueue, owner: bool) -> None:
         self.queue = queue
-        self.doubtful = queue._doubtful()  # so many bytes may be too large
+        # So many bytes may be too large.
+        self.doubtful = 0 if queue.closed else queue._doubtful()
         self.owner = owner  # a copy that came by pickle shares the arena with others
         self.condition = threading.Condition()
         self.sending = threading.Lock()  # by the thread that sends the first pending

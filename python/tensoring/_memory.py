@@ -16,7 +16,7 @@ from tensoring._options import U64, whole
 Slots = list[tuple[int, int]]
 
 PARTICIPANTS = 256
-_PART = 8  # windows take at most this part of RLIMIT_AS; they are mapped twice
+_PART = 8  # windows take this part of what RLIMIT_AS leaves; they are mapped twice
 _LEAST = 1 << 20
 _BEHIND = 4 << 10  # what else there is of a queue
 _WARM = 16 << 20  # what free slots keep, at most
@@ -51,9 +51,21 @@ def merge(slots: Slots) -> Slots:
 
 
 def address_space(arenas: int) -> int | None:
-    """What the windows of each of so many arenas may take; None: there is no limit."""
+    """What the windows of each of so many arenas may take; None: there is no limit. It is
+    a part of what is left: so many queues fit beside each other."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return None if limit == resource.RLIM_INFINITY else limit // _PART // arenas
+    if limit == resource.RLIM_INFINITY:
+        return None
+    return max(0, limit - _mapped()) // _PART // arenas
+
+
+def _mapped() -> int:
+    """What this process has mapped; 0 where there is no /proc."""
+    try:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def _part_of(memory: int | None, arenas: int) -> int:

@@ -81,6 +81,8 @@ class _Base:
     def _reset(self) -> None:
         self._feeder = Feeder(self._queue, self._owner)
         weakref.finalize(self, self._feeder.close).atexit = False
+        if self._closed:
+            self._feeder.close()
 
     def __getstate__(self) -> Any:
         return (self._queue, self._maxsize, self._room)

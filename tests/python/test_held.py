@@ -237,6 +237,11 @@ queue.put(np.ones(1 << 20))
 assert queue.get(timeout=60).sum() == 1 << 20
 with tr.Pool(2) as pool:
     assert pool.map(abs, [-1, -2]) == [1, 2]
+queues = [tr.Queue() for _ in range(12)]
+for queue in queues:
+    queue.put(np.ones(1 << 17))
+for queue in queues:
+    assert queue.get(timeout=60).sum() == 1 << 17
 """
 
 

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import queue as standard
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing import queues
@@ -145,6 +146,35 @@ def test_pending_stays_the_parents(one: tr.Queue) -> None:
         os._exit(one._feeder.thread is not None or len(one._feeder.pending))
     assert os.waitpid(pid, 0)[1] == 0
     assert [one.get(timeout=30) for _ in range(100)] == list(range(100))
+
+
+def get_when_told(told: Any, queue: Any, outbox: Any, n: int) -> None:
+    told.wait(60)
+    outbox.put([queue.get() for _ in range(n)])
+
+
+@pytest.mark.parametrize("waiting", [0, 100])
+def test_a_closed_queue_does_not_disturb_a_fork(
+    one: tr.Queue, waiting: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`waiting`: objects that its thread still sends when the process forks."""
+    context = multiprocessing.get_context("fork")
+    closed, told = tr.Queue(slots=SLOTS), context.Event()
+    reader = context.Process(target=get_when_told, args=(told, closed, one, waiting))
+    reader.start()
+    closed.put_many(range(waiting))
+    closed.close()
+    raised: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", raised.append)
+    pid = os.fork()
+    if pid == 0:
+        sends = closed._feeder.thread is not None or not closed._queue.closed
+        os._exit(bool(raised) or sends or one._feeder.closed)
+    assert os.waitpid(pid, 0)[1] == 0
+    told.set()
+    assert one.get(timeout=60) == list(range(waiting))
+    reader.join(60)
+    closed.join_thread()
 
 
 def test_what_waits_is_as_it_was_when_it_was_put(one: tr.Queue) -> None:
