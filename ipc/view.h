@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ipc/kernel/life.h"
 #include "ipc/layout.h"
-#include "ipc/life.h"
 #include "ipc/shm.h"
 
 struct notifier;

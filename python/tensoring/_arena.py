@@ -156,7 +156,7 @@ _kept: dict[tuple[int, int], int] = {}
 
 
 def _beyond_standard(fd: int) -> int:
-    """The same file by a number that nobody prints to, see ipc/beyond.h."""
+    """The same file by a number that nobody prints to, see ipc/kernel/beyond.h."""
     if fd > 2:
         return fd
     high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)

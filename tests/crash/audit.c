@@ -3,14 +3,14 @@
 
 #include <string.h>
 
-#include "ipc/board.h"
-#include "ipc/broadcast.h"
-#include "ipc/channel.h"
-#include "ipc/orphan.h"
-#include "ipc/participant.h"
-#include "ipc/records.h"
-#include "ipc/request.h"
-#include "ipc/slot.h"
+#include "ipc/exchange/board.h"
+#include "ipc/exchange/broadcast.h"
+#include "ipc/exchange/channel.h"
+#include "ipc/exchange/orphan.h"
+#include "ipc/exchange/records.h"
+#include "ipc/exchange/request.h"
+#include "ipc/exchange/slot.h"
+#include "ipc/liveness/participant.h"
 
 static bool channel_is(const struct view *view, uint32_t index, uint32_t kind)
 {

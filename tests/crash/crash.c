@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "src/arena.h"
+#include "src/arena/arena.h"
 #include "tests/crash/audit.h"
 #include "tests/crash/child.h"
 #include "tests/crash/scenes.h"

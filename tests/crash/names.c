@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "src/arena.h"
+#include "src/arena/arena.h"
 
 #define NEWCOMERS 2
 #define MANY      2000 /* steps of one act */

@@ -13,7 +13,7 @@
 
 #include <tensoring/tensoring.h>
 
-#include "src/arena.h"
+#include "src/arena/arena.h"
 #include "tests/crash/audit.h"
 
 #define SLOTS  6

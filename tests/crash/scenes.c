@@ -7,9 +7,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ipc/budget.h"
-#include "ipc/slot.h"
-#include "src/arena.h"
+#include "ipc/exchange/budget.h"
+#include "ipc/exchange/slot.h"
+#include "src/arena/arena.h"
 #include "tests/unit/records_bytes.h"
 
 #define BYTES 192

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* device_scenarios.c - a device writes into a slot while its owner may die. */
-#include "ipc/device.h"
-#include "ipc/os.h"
-#include "ipc/participant.h"
-#include "ipc/reclaim.h"
-#include "ipc/ring.h"
-#include "ipc/slot.h"
+#include "ipc/exchange/reclaim.h"
+#include "ipc/exchange/ring.h"
+#include "ipc/exchange/slot.h"
+#include "ipc/kernel/os.h"
+#include "ipc/liveness/device.h"
+#include "ipc/liveness/participant.h"
 #include "tests/explore/families.h"
 #include "tests/explore/queue_ops.h"
 #include "tests/explore/scenario_words.h"

@@ -3,10 +3,10 @@
 
 #include <errno.h>
 
-#include "ipc/notify.h"
-#include "ipc/os.h"
-#include "ipc/participant.h"
-#include "ipc/ring.h"
+#include "ipc/exchange/ring.h"
+#include "ipc/kernel/os.h"
+#include "ipc/liveness/participant.h"
+#include "ipc/signal/notify.h"
 
 #define CHANNELS 3
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* doorbell_scenarios.c - processes that listen by a doorbell, ring it, and die between. */
-#include "ipc/broadcast.h"
-#include "ipc/channel.h"
+#include "ipc/exchange/broadcast.h"
+#include "ipc/exchange/channel.h"
 #include "tests/explore/doorbell_ops.h"
 #include "tests/explore/families.h"
 #include "tests/explore/scenario_words.h"

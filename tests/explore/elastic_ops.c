@@ -3,13 +3,13 @@
 
 #include <errno.h>
 
-#include "ipc/budget.h"
-#include "ipc/elastic.h"
-#include "ipc/pages.h"
-#include "ipc/reclaim.h"
-#include "ipc/records.h"
-#include "ipc/slot.h"
-#include "ipc/wait.h"
+#include "ipc/exchange/budget.h"
+#include "ipc/exchange/elastic.h"
+#include "ipc/exchange/pages.h"
+#include "ipc/exchange/reclaim.h"
+#include "ipc/exchange/records.h"
+#include "ipc/exchange/slot.h"
+#include "ipc/wait/wait.h"
 
 /* Slots of the class that is explored. */
 static uint32_t first_slot(void)

@@ -4,7 +4,7 @@
 #ifndef TR_TESTS_ELASTIC_OPS_H
 #define TR_TESTS_ELASTIC_OPS_H
 
-#include "ipc/limits.h"
+#include "ipc/kernel/limits.h"
 #include "tests/explore/engine.h"
 
 /* Elastic worlds have two classes. Those of the first are in nobody's way: they are one less than

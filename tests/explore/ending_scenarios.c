@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* ending_scenarios.c - closes beside sends and receives, forwards that are cut short, and
  * counters that begin near their ends. Small enough to be explored whole, mostly. */
-#include "ipc/broadcast.h"
-#include "ipc/channel.h"
+#include "ipc/exchange/broadcast.h"
+#include "ipc/exchange/channel.h"
 #include "tests/explore/families.h"
 #include "tests/explore/opening_ops.h"
 #include "tests/explore/scenario_words.h"

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ipc/notify.h"
-#include "ipc/os.h"
-#include "ipc/owned.h"
-#include "ipc/participant.h"
+#include "ipc/exchange/owned.h"
+#include "ipc/kernel/os.h"
+#include "ipc/liveness/participant.h"
+#include "ipc/signal/notify.h"
 #include "tests/explore/elastic_ops.h"
 #include "tests/explore/memory.h"
 #include "tests/explore/states.h"

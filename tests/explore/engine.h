@@ -18,8 +18,8 @@
 #include <stdio.h>
 
 #include "ipc/hooks.h"
+#include "ipc/kernel/os.h"
 #include "ipc/mutant.h"
-#include "ipc/os.h"
 #include "ipc/view.h"
 #include "tests/explore/coroutine.h"
 

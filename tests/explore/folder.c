@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ipc/participant.h"
-#include "ipc/segment.h"
+#include "ipc/liveness/participant.h"
+#include "ipc/memory/segment.h"
 
 #define FILE_BYTES   65536
 #define DESCRIPTIONS 48

@@ -16,12 +16,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ipc/fifo.h"
-#include "ipc/limits.h"
-#include "ipc/notify.h"
-#include "ipc/watch.h"
-#include "src/handle.h"
-#include "src/message_table.h"
+#include "ipc/kernel/limits.h"
+#include "ipc/liveness/watch.h"
+#include "ipc/signal/fifo.h"
+#include "ipc/signal/notify.h"
+#include "src/base/handle.h"
+#include "src/message/message_table.h"
 #include "tests/explore/folder.h"
 #include "tests/explore/folder_calls.h"
 

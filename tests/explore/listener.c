@@ -3,8 +3,8 @@
 
 #include <errno.h>
 
-#include "ipc/notify.h"
-#include "ipc/os.h"
+#include "ipc/kernel/os.h"
+#include "ipc/signal/notify.h"
 
 struct listener {
     struct sleeper base;

@@ -3,9 +3,9 @@
 
 #include <errno.h>
 
-#include "ipc/channel.h"
-#include "ipc/participant.h"
-#include "ipc/reap.h"
+#include "ipc/exchange/channel.h"
+#include "ipc/liveness/participant.h"
+#include "ipc/liveness/reap.h"
 
 enum { ADMITTED = 1, CLOSED, OPENED };
 #define CAPACITY 3

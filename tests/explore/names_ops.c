@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "ipc/hooks.h"
-#include "ipc/participant.h"
-#include "src/arena.h"
+#include "ipc/liveness/participant.h"
+#include "src/arena/arena.h"
 #include "tests/explore/folder.h"
 #include "tests/explore/folder_calls.h"
 

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "ipc/channel.h"
+#include "ipc/exchange/channel.h"
 
 #define NAMES 4
 

@@ -31,7 +31,7 @@ static const struct {
     {"E15", WEAK_MEMBERS, NULL},
     {"E16", WEAK_BOARD, NULL},
     {"E17", WEAK_REQUEST, NULL},
-    {"E3", WEAK_DOORBELLS, "ipc/notify.c"},
+    {"E3", WEAK_DOORBELLS, "ipc/signal/notify.c"},
 };
 static const char *const ends[] = {
     "E1_PUT",    "E1_TAKE",  "E2_FREE",  "E2_LOAN",  "E4_LOOK",   "E5_READY",  "E5_OPEN",

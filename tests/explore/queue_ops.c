@@ -3,13 +3,13 @@
 
 #include <errno.h>
 
-#include "ipc/channel.h"
-#include "ipc/participant.h"
-#include "ipc/reap.h"
-#include "ipc/reclaim.h"
-#include "ipc/ring.h"
-#include "ipc/slot.h"
-#include "ipc/wait.h"
+#include "ipc/exchange/channel.h"
+#include "ipc/exchange/reclaim.h"
+#include "ipc/exchange/ring.h"
+#include "ipc/exchange/slot.h"
+#include "ipc/liveness/participant.h"
+#include "ipc/liveness/reap.h"
+#include "ipc/wait/wait.h"
 
 #define CHANNELS 3
 

@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "ipc/orphan.h"
-#include "ipc/participant.h"
-#include "ipc/reclaim.h"
-#include "ipc/request.h"
-#include "ipc/slot.h"
-#include "ipc/wait.h"
+#include "ipc/exchange/orphan.h"
+#include "ipc/exchange/reclaim.h"
+#include "ipc/exchange/request.h"
+#include "ipc/exchange/slot.h"
+#include "ipc/liveness/participant.h"
+#include "ipc/wait/wait.h"
 #include "tests/explore/queue_ops.h"
 
 enum { ASKED, INBOX, OTHER, CHANNELS };

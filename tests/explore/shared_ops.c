@@ -3,13 +3,13 @@
 
 #include <errno.h>
 
-#include "ipc/board.h"
-#include "ipc/broadcast.h"
-#include "ipc/channel.h"
+#include "ipc/exchange/board.h"
+#include "ipc/exchange/broadcast.h"
+#include "ipc/exchange/channel.h"
+#include "ipc/exchange/reclaim.h"
 #include "ipc/hash.h"
-#include "ipc/notify.h"
-#include "ipc/reclaim.h"
-#include "ipc/wait.h"
+#include "ipc/signal/notify.h"
+#include "ipc/wait/wait.h"
 
 #define KEYS 2
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* shared_scenarios.c - who does what with broadcasts and boards. */
-#include "ipc/broadcast.h"
-#include "ipc/channel.h"
+#include "ipc/exchange/broadcast.h"
+#include "ipc/exchange/channel.h"
 #include "tests/explore/families.h"
 #include "tests/explore/scenario_words.h"
 #include "tests/explore/shared_ops.h"

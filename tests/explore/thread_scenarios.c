@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* thread_scenarios.c - several threads of one participant: they share its entry, pins and
  * hints, and die together. Those of requests are in request_scenarios.c. */
-#include "ipc/broadcast.h"
-#include "ipc/channel.h"
+#include "ipc/exchange/broadcast.h"
+#include "ipc/exchange/channel.h"
 #include "tests/explore/families.h"
 #include "tests/explore/scenario_words.h"
 #include "tests/explore/shared_ops.h"

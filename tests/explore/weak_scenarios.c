@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* weak_scenarios.c - few steps under C11's memory. */
-#include "ipc/broadcast.h"
-#include "ipc/channel.h"
+#include "ipc/exchange/broadcast.h"
+#include "ipc/exchange/channel.h"
 #include "tests/explore/elastic_ops.h"
 #include "tests/explore/families.h"
 #include "tests/explore/member_ops.h"

@@ -4,14 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ipc/board.h"
-#include "ipc/broadcast.h"
-#include "ipc/channel.h"
-#include "ipc/orphan.h"
-#include "ipc/os.h"
-#include "ipc/participant.h"
-#include "ipc/segment.h"
-#include "ipc/slot.h"
+#include "ipc/exchange/board.h"
+#include "ipc/exchange/broadcast.h"
+#include "ipc/exchange/channel.h"
+#include "ipc/exchange/orphan.h"
+#include "ipc/exchange/slot.h"
+#include "ipc/kernel/os.h"
+#include "ipc/liveness/participant.h"
+#include "ipc/memory/segment.h"
 #include "tests/explore/elastic_ops.h"
 #include "tests/explore/engine.h"
 

@@ -9,8 +9,8 @@
 
 #include <tensoring/tensoring.h>
 
-#include "ipc/owned.h"
-#include "src/arena.h"
+#include "ipc/exchange/owned.h"
+#include "src/arena/arena.h"
 #include "tests/fuzz/fuzz.h"
 
 #define SLOTS       6

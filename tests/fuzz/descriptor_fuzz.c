@@ -8,8 +8,8 @@
 
 #include <tensoring/tensoring.h>
 
-#include "ipc/slot.h"
-#include "src/arena.h"
+#include "ipc/exchange/slot.h"
+#include "src/arena/arena.h"
 #include "tests/fuzz/fuzz.h"
 
 #define RECORD_BYTES (sizeof(struct slot_record) - 64)

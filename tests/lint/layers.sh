@@ -20,8 +20,34 @@ never() { # never REASON PATTERN FOLDER...
     shift 2
     code "$pattern" "$@" && { echo "  ^ $why"; bad=1; }
 }
+# What stands on what: a folder of ROOT includes itself and those before it; "." is ROOT.
+stands() { # stands ROOT FOLDER...
+    local root=$1
+    shift
+    code "# *include *\"$root/" "$root" | awk -F'[:"]' -v root="$root" -v order="$*" '
+        function folder(path, part, n) {
+            n = split(path, part, "/")
+            return n > 2 ? part[2] : "."
+        }
+        BEGIN {
+            n = split(order, list, " ")
+            for (i = 1; i <= n; i++)
+                rank[list[i]] = i
+        }
+        {
+            from = folder($1)
+            to = folder($4)
+            if (from == "cli" || $4 == "ipc/layout.h")
+                next
+            if (!(from in rank) || !(to in rank) || rank[to] > rank[from]) {
+                print
+                bad = 1
+            }
+        }
+        END { exit bad }' || { echo "  ^ in $root the order is: $*"; bad=1; }
+}
 
-inside=$(cd ipc && printf '%s|' *.h)
+inside=$(find ipc -name '*.h' -printf '%f|')
 inside=${inside//./\\.}
 only  'public headers use libc types and themselves' \
       '(errno|stddef|stdint)\.h|tensoring/' include
@@ -32,7 +58,14 @@ never 'these use what an installed user has' \
 never 'order belongs on the operation' \
       'atomic_thread_fence|__sync_|__atomic_|\bvolatile\b' include ipc src
 # the copy routine is the one place that speaks the machine's language
-asm=$(code '\b(asm|__asm__)\b' include ipc src | grep -v '^ipc/copy\.c:')
+asm=$(code '\b(asm|__asm__)\b' include ipc src | grep -v '^ipc/memory/copy\.c:')
 [ -z "$asm" ] || { echo "$asm"; echo '  ^ no inline assembly'; bad=1; }
 never 'nothing exists only inline' 'static inline' include
+
+stands ipc kernel . memory signal exchange liveness wait names
+stands src text base tensor arena message channel waitset files workers .
+# A file and its header are one; "liveness/reap exchange/ring" says that reap includes ring.
+circles=$(code '# *include *"(ipc|src)/' ipc src |
+    sed -E 's@^([^:]*)\.[ch]:[0-9]+:.*"([^"]*)\.h".*@\1 \2@' | tsort 2>&1 >/dev/null)
+[ -z "$circles" ] || { echo "$circles"; echo '  ^ files include each other in a circle'; bad=1; }
 exit $bad

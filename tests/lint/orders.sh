@@ -50,11 +50,11 @@ awk '
             line = substr(line, RSTART + RLENGTH)
         }
     }
-    END { exit bad }' $(ls ipc/*.[ch] | grep -v '^ipc/order\.h$') || status=1
+    END { exit bad }' $(find ipc -name '*.[ch]' | grep -v '^ipc/order\.h$') || status=1
 
 ends=$(grep -ohE '^#define E[0-9]+[A-Z_]*' ipc/order.h | cut -d' ' -f2 | sort -u)
 for end in $ends; do
-    grep -lw "$end" ipc/*.[ch] | grep -qv '^ipc/order\.h$' ||
+    grep -rlw "$end" ipc | grep -qv '^ipc/order\.h$' ||
         { echo "ipc/order.h: nobody uses $end"; status=1; }
 done
 defined=$(sed 's/_.*//' <<<"$ends" | sort -u)
@@ -62,7 +62,7 @@ listed=$(grep -oE '^\| *E[0-9]+' $model | grep -oE 'E[0-9]+' | sort -u)
 diff --label ipc/order.h --label "table of $model" -u <(echo "$defined") <(echo "$listed") ||
     status=1
 for name in $(grep -E '^\| *E[0-9]+' $model | grep -oE '\b[a-z_]+\(\)' | tr -d '()' | sort -u); do
-    grep -qE "\b$name\(" ipc/*.[ch] src/*.[ch] ||
+    grep -rqE "\b$name\(" ipc src ||
         { echo "$model: there is no $name()"; status=1; }
 done
 exit $status

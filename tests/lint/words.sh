@@ -39,7 +39,7 @@ grep -rnE '\b(TODO|FIXME|XXX)\b' include src ipc tests bench python examples \
 
 grep -rnE '\berrno *= |\b(printf|fprintf|puts|perror|exit|_exit|abort|signal|sigaction) *\(' \
     src ipc --include='*.[ch]' |
-    grep -vE '^src/cli/|errno = saved|^(src/pool_spawn|ipc/peek)\.c:.*_exit\(|^ipc/owned\.c:' | uncommented |
+    grep -vE '^src/cli/|errno = saved|^(src/workers/pool_spawn|ipc/names/peek)\.c:.*_exit\(|^ipc/exchange/owned\.c:' | uncommented |
     complain 'a library neither prints nor exits, and leaves errno and signals alone'
 
 grep -rnE 'timeout[^_a-z]' include --include='*.h' | uncommented | grep -vE 'TR_COUNTERS|X\(' |

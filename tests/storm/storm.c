@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ipc/participant.h"
-#include "src/arena.h"
+#include "ipc/liveness/participant.h"
+#include "src/arena/arena.h"
 #include "tests/crash/audit.h"
 
 #define SECOND      INT64_C(1000000000)

@@ -13,16 +13,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "ipc/channel.h"
+#include "ipc/exchange/channel.h"
+#include "ipc/exchange/reclaim.h"
+#include "ipc/exchange/shared.h"
 #include "ipc/hooks.h"
-#include "ipc/join.h"
-#include "ipc/life.h"
-#include "ipc/os.h"
-#include "ipc/participant.h"
-#include "ipc/reap.h"
-#include "ipc/reclaim.h"
-#include "ipc/segment.h"
-#include "ipc/shared.h"
+#include "ipc/kernel/life.h"
+#include "ipc/kernel/os.h"
+#include "ipc/liveness/join.h"
+#include "ipc/liveness/participant.h"
+#include "ipc/liveness/reap.h"
+#include "ipc/memory/segment.h"
 
 #define STEPS 4
 

@@ -18,8 +18,8 @@
 
 #include <tensoring/tensoring.h>
 
-#include "ipc/slot.h"
-#include "src/arena.h"
+#include "ipc/exchange/slot.h"
+#include "src/arena/arena.h"
 
 #define MAX_PARTIES 64
 #define MAX_WORDS   500

@@ -6,8 +6,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "src/board.h"
-#include "src/message.h"
+#include "src/channel/board.h"
+#include "src/message/message.h"
 
 #define LONG (INT64_C(30) * 1000 * 1000 * 1000) /* ns: it hangs */
 

@@ -3,7 +3,7 @@
 
 #include <signal.h>
 
-#include "src/arena.h"
+#include "src/arena/arena.h"
 
 #define LONG (INT64_C(30) * 1000 * 1000 * 1000) /* ns: it hangs */
 

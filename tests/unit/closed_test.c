@@ -13,10 +13,10 @@
 #include <sys/timerfd.h>
 #include <time.h>
 
-#include "ipc/notifier.h"
-#include "ipc/uring.h"
-#include "ipc/watch.h"
-#include "src/arena.h"
+#include "ipc/liveness/watch.h"
+#include "ipc/signal/notifier.h"
+#include "ipc/signal/uring.h"
+#include "src/arena/arena.h"
 
 #define FIRST 3
 #define LAST  80

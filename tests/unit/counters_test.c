@@ -5,10 +5,10 @@
 #include <signal.h>
 #include <sys/mman.h>
 
-#include "src/arena.h"
-#include "src/board.h"
-#include "src/broadcast.h"
-#include "src/queue.h"
+#include "src/arena/arena.h"
+#include "src/channel/board.h"
+#include "src/channel/broadcast.h"
+#include "src/channel/queue.h"
 
 /* As queue @p queue is after that many turns: empty, slot 0 was there last. */
 static void set_turns(tr_queue *queue, uint64_t turns)

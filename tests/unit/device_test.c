@@ -12,12 +12,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "ipc/device.h"
-#include "ipc/os.h"
-#include "ipc/participant.h"
-#include "ipc/watch.h"
-#include "src/arena.h"
-#include "src/whois.h"
+#include "ipc/kernel/os.h"
+#include "ipc/liveness/device.h"
+#include "ipc/liveness/participant.h"
+#include "ipc/liveness/watch.h"
+#include "src/arena/arena.h"
+#include "src/base/whois.h"
 
 static tr_arena *arena;
 static tr_queue *queue;

@@ -5,7 +5,7 @@
 
 #include "support.h"
 
-#include "src/message.h"
+#include "src/message/message.h"
 #include "tests/unit/records_bytes.h"
 
 #define MIB (1 << 20)

@@ -18,7 +18,7 @@
 
 #include <tensoring/enter.h>
 
-#include "src/enter_bind.h"
+#include "src/workers/enter_bind.h"
 
 static tr_plan plan;
 static tr_worker_report report;

@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 
-#include "src/arena.h"
+#include "src/arena/arena.h"
 
 static sem_t amid, on;
 static _Thread_local bool slow; /* it stops in the midst of its entry */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "src/error.h"
+#include "src/base/error.h"
 
 #include <pthread.h>
 #include <setjmp.h>

@@ -10,9 +10,9 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
-#include "ipc/fifo.h"
-#include "ipc/notifier.h"
-#include "src/waitset.h"
+#include "ipc/signal/fifo.h"
+#include "ipc/signal/notifier.h"
+#include "src/waitset/waitset.h"
 
 enum { GROUP = 4, ROUNDS = 1000 };
 

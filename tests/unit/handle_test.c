@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
-#include "src/message.h"
+#include "src/message/message.h"
 
 static tr_queue *open_queue(tr_arena *arena, const char *name)
 {

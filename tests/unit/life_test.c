@@ -13,12 +13,12 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include "ipc/evfd.h"
 #include "ipc/hooks.h"
-#include "ipc/life.h"
-#include "ipc/os.h"
-#include "ipc/participant.h"
-#include "src/arena.h"
+#include "ipc/kernel/evfd.h"
+#include "ipc/kernel/life.h"
+#include "ipc/kernel/os.h"
+#include "ipc/liveness/participant.h"
+#include "src/arena/arena.h"
 
 static int unlink_name(void **state)
 {

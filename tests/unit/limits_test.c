@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "ipc/limits.h"
+#include "ipc/kernel/limits.h"
 
 #define MIB (UINT64_C(1) << 20)
 

@@ -13,9 +13,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "ipc/device.h"
-#include "ipc/slot.h"
-#include "src/load.h"
+#include "ipc/exchange/slot.h"
+#include "ipc/liveness/device.h"
+#include "src/files/load.h"
 
 enum { FILES = 40 };
 

@@ -11,8 +11,8 @@
 
 #include "support.h"
 
-#include "ipc/channel.h"
-#include "ipc/segment.h"
+#include "ipc/exchange/channel.h"
+#include "ipc/memory/segment.h"
 
 /* The number of the arena's descriptor, in this process. */
 static int number_of(tr_arena *arena)

@@ -6,15 +6,15 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include "ipc/duty.h"
 #include "ipc/hooks.h"
-#include "ipc/join.h"
-#include "ipc/lookout.h"
-#include "ipc/os.h"
-#include "ipc/participant.h"
-#include "ipc/reap.h"
-#include "ipc/watch.h"
-#include "src/arena.h"
+#include "ipc/kernel/os.h"
+#include "ipc/liveness/duty.h"
+#include "ipc/liveness/join.h"
+#include "ipc/liveness/lookout.h"
+#include "ipc/liveness/participant.h"
+#include "ipc/liveness/reap.h"
+#include "ipc/liveness/watch.h"
+#include "src/arena/arena.h"
 
 #define MS INT64_C(1000000)
 

@@ -5,8 +5,8 @@
 #include <tensoring/device.h>
 
 #include "ipc/hooks.h"
-#include "ipc/os.h"
-#include "src/arena.h"
+#include "ipc/kernel/os.h"
+#include "src/arena/arena.h"
 
 enum { SLOTS = 2 };
 

@@ -4,13 +4,13 @@
 
 #include <poll.h>
 
-#include "ipc/fifo.h"
-#include "ipc/notify.h"
-#include "ipc/os.h"
-#include "ipc/participant.h"
-#include "ipc/reap.h"
-#include "src/arena.h"
-#include "src/queue.h"
+#include "ipc/kernel/os.h"
+#include "ipc/liveness/participant.h"
+#include "ipc/liveness/reap.h"
+#include "ipc/signal/fifo.h"
+#include "ipc/signal/notify.h"
+#include "src/arena/arena.h"
+#include "src/channel/queue.h"
 
 enum { PARTIES = 4 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "src/error.h"
+#include "src/base/error.h"
 #include "tests/unit/npy_files.h"
 
 static void types_become_what_they_are(void **state)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "src/error.h"
+#include "src/base/error.h"
 #include "tests/unit/npy_files.h"
 
 static void headers_are_written_as_numpy_does(void **state)

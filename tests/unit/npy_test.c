@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "src/error.h"
+#include "src/base/error.h"
 #include "tests/unit/npy_files.h"
 
 static int decode_shape(unsigned version, const char *shape, size_t payload)

@@ -5,9 +5,9 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "ipc/owned.h"
-#include "src/message.h"
-#include "src/queue.h"
+#include "ipc/exchange/owned.h"
+#include "src/channel/queue.h"
+#include "src/message/message.h"
 
 static tr_arena *arena;
 static tr_queue *queue;
@@ -179,11 +179,11 @@ static void it_ends_before_it_writes(void **state)
         void (*act)(void);
         const char *where;
     } cases[] = {
-        {do_free, "ipc/slot.c:"},       {do_put, "ipc/ring.c:"},
-        {do_step_back, "ipc/ring.c:"},  {do_share, "ipc/shared.c:"},
-        {do_aim, "ipc/shared.c:"},      {do_undo, "ipc/shared.c:"},
-        {do_head, "src/message.c:"},    {do_stamp, "src/message.h:"},
-        {do_content, "src/message.c:"}, {do_describe, "src/loan.c:"},
+        {do_free, "ipc/exchange/slot.c:"},      {do_put, "ipc/exchange/ring.c:"},
+        {do_step_back, "ipc/exchange/ring.c:"}, {do_share, "ipc/exchange/shared.c:"},
+        {do_aim, "ipc/exchange/shared.c:"},     {do_undo, "ipc/exchange/shared.c:"},
+        {do_head, "src/message/message.c:"},    {do_stamp, "src/message/message.h:"},
+        {do_content, "src/message/message.c:"}, {do_describe, "src/message/loan.c:"},
     };
 
     (void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "src/error.h"
-#include "src/tensor.h"
+#include "src/base/error.h"
+#include "src/tensor/tensor.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "own_system.h"
 
-#include "src/quota.h"
+#include "src/base/quota.h"
 
 static struct quota look(void)
 {

@@ -4,7 +4,7 @@
 #ifndef TR_TESTS_UNIT_RECORDS_BYTES_H
 #define TR_TESTS_UNIT_RECORDS_BYTES_H
 
-#include "ipc/records.h"
+#include "ipc/exchange/records.h"
 
 /* Tables, and the pages of the records that are in use. */
 static inline uint64_t tables_bytes(const struct view *view)

@@ -11,13 +11,13 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "ipc/os.h"
-#include "ipc/reclaim.h"
-#include "ipc/request.h"
-#include "src/arena.h"
-#include "src/inbox.h"
-#include "src/queue.h"
-#include "src/waitset.h"
+#include "ipc/exchange/reclaim.h"
+#include "ipc/exchange/request.h"
+#include "ipc/kernel/os.h"
+#include "src/arena/arena.h"
+#include "src/channel/inbox.h"
+#include "src/channel/queue.h"
+#include "src/waitset/waitset.h"
 
 #define LONG (INT64_C(30) * 1000 * 1000 * 1000) /* ns: it hangs */
 #define SOON (INT64_C(20) * 1000 * 1000)

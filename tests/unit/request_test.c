@@ -6,9 +6,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "src/arena.h"
-#include "src/inbox.h"
-#include "src/queue.h"
+#include "src/arena/arena.h"
+#include "src/channel/inbox.h"
+#include "src/channel/queue.h"
 
 #define SHORT 1000000                            /* ns */
 #define LONG  (INT64_C(30) * 1000 * 1000 * 1000) /* ns: it hangs */

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <sys/syscall.h>
 
-#include "src/error.h"
+#include "src/base/error.h"
 
 #define MAX_ARGS 8
 #define SCRATCH  (512 * 1024) /* more than a tr_plan */

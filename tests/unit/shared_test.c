@@ -4,11 +4,11 @@
 
 #include <pthread.h>
 
-#include "ipc/broadcast.h"
-#include "ipc/reclaim.h"
-#include "ipc/shared_sweep.h"
-#include "src/arena.h"
-#include "src/broadcast.h"
+#include "ipc/exchange/broadcast.h"
+#include "ipc/exchange/reclaim.h"
+#include "ipc/exchange/shared_sweep.h"
+#include "src/arena/arena.h"
+#include "src/channel/broadcast.h"
 
 #define LONG (INT64_C(30) * 1000 * 1000 * 1000) /* ns: it hangs */
 

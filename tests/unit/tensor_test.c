@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "src/tensor.h"
+#include "src/tensor/tensor.h"
 
-#include "src/error.h"
+#include "src/base/error.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

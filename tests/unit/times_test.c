@@ -5,8 +5,8 @@
 
 #include <errno.h>
 
-#include "ipc/os.h"
-#include "src/arena.h"
+#include "ipc/kernel/os.h"
+#include "src/arena/arena.h"
 
 static struct os_calls fake;
 static tr_arena *arena;

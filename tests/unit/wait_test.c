@@ -7,10 +7,10 @@
 #include <sys/prctl.h>
 
 #include "ipc/hooks.h"
-#include "ipc/os.h"
-#include "ipc/spin.h"
-#include "ipc/wait.h"
-#include "src/arena.h"
+#include "ipc/kernel/os.h"
+#include "ipc/wait/spin.h"
+#include "ipc/wait/wait.h"
+#include "src/arena/arena.h"
 
 #define MS INT64_C(1000000)
 

@@ -10,10 +10,10 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 
-#include "ipc/fifo.h"
-#include "ipc/os.h"
-#include "ipc/participant.h"
-#include "src/waitset.h"
+#include "ipc/kernel/os.h"
+#include "ipc/liveness/participant.h"
+#include "ipc/signal/fifo.h"
+#include "src/waitset/waitset.h"
 
 /* Slices never end here: a lost wake-up hangs the test. */
 static struct os_calls patient;

@@ -9,9 +9,9 @@
 #include <sys/syscall.h>
 
 #include "ipc/hooks.h"
-#include "ipc/os.h"
-#include "ipc/watch.h"
-#include "src/waitset.h"
+#include "ipc/kernel/os.h"
+#include "ipc/liveness/watch.h"
+#include "src/waitset/waitset.h"
 
 static struct os_calls patient;
 

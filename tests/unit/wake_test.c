@@ -2,9 +2,9 @@
 /* The waker calls the kernel exactly when somebody may sleep, also when the count wraps. */
 #include "support.h"
 
-#include "ipc/os.h"
-#include "ipc/wake.h"
-#include "src/arena.h"
+#include "ipc/kernel/os.h"
+#include "ipc/signal/wake.h"
+#include "src/arena/arena.h"
 
 static struct os_calls fake;
 static uint32_t calls;

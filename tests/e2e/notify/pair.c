@@ -26,7 +26,7 @@
 #include <tensoring/tensoring.h>
 
 #include "forbid.h"
-#include "src/waitset.h"
+#include "src/waitset/waitset.h"
 
 #define ROUNDS 500
 #define NOBODY 65534

@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: MIT */
+#include "ipc/exchange/broadcast.h"
+
+#include <errno.h>
+
+#include "ipc/mutant.h"
+#include "ipc/signal/wake.h"
+
+#define CELL_FULL       UINT64_C(1)
+#define CELL_SLOT(cell) ((uint32_t)((cell) >> 1 & 0xfffff))
+#define CELL_SEALED     (UINT64_C(1) << 21)
+#define LAP_SHIFT       22
+#define LAPS            (UINT64_C(1) << (64 - LAP_SHIFT))
+
+/* subscriber.word: bits 0-1 state | 2-3 policy | 4-12 participant | 16-47 incarnation. */
+enum seat_state { SEAT_FREE, SEAT_TAKEN, SEAT_ACTIVE, SEAT_EVICTED };
+#define SEAT_STATE(word)  ((enum seat_state)((word)&3))
+#define SEAT_POLICY(word) ((uint32_t)((word) >> 2 & 3))
+#define SEAT_WHO(word)    ((uint32_t)((word) >> 4 & 0x1ff))
+#define SEAT_INC(word)    ((uint32_t)((word) >> 16))
+
+static uint64_t seat_word(enum seat_state state, uint32_t policy, const struct peer *me)
+{
+    return (uint64_t)state | (uint64_t)(policy & 3) << 2 | (uint64_t)me->who << 4 |
+           (uint64_t)me->inc << 16;
+}
+
+static bool seat_alive(const struct view *view, uint64_t word)
+{
+    if (SEAT_WHO(word) >= view->geo.participant_count)
+        return false;
+    /* E4 acquire: as in reap.c. */
+    return shm_load(&view_participant(view, SEAT_WHO(word))->word, E4_LOOK) ==
+           participant_word(PARTICIPANT_LIVE, SEAT_INC(word));
+}
+
+/* The lap of a position, as a cell has it. */
+static uint64_t lap_word(const struct broadcast *b, uint64_t at)
+{
+    return ((at >> b->shift) + 1) << LAP_SHIFT;
+}
+
+static uint64_t cell_of(const struct broadcast *b, uint64_t at, uint32_t slot)
+{
+    return lap_word(b, at) | (uint64_t)slot << 1 | CELL_FULL;
+}
+
+/* How many laps a cell, which is @p seen, is ahead of position @p at, modulo LAPS. */
+static int64_t ahead_of(const struct broadcast *b, uint64_t at, uint64_t seen)
+{
+    if (MUTANT(LAP_BY_SIZE))
+        return (int64_t)(seen >> LAP_SHIFT) - (int64_t)(lap_word(b, at) >> LAP_SHIFT);
+    return (int64_t)(seen - lap_word(b, at)) >> LAP_SHIFT;
+}
+
+static _Atomic uint64_t *cell_at(const struct broadcast *b, uint64_t at)
+{
+    return &b->cells[at & (b->count - 1)];
+}
+
+/* The position of the cell of @p at that is @p laps later. */
+static uint64_t moved(const struct broadcast *b, uint64_t at, int64_t laps)
+{
+    return at + ((uint64_t)laps << b->shift);
+}
+
+static uint64_t look(const struct broadcast *b, uint64_t at)
+{
+    /* E11 acquire: pairs with the put. E3: the look after the announcement. E13: tail and
+     * subscribers. */
+    return shm_load(cell_at(b, at), E11_TAKE);
+}
+
+/* No walk is longer than this: a peer that scribbles must not keep us for ever. */
+static uint64_t patience(const struct broadcast *b)
+{
+    return UINT64_C(4) * b->count + 1024;
+}
+
+/* What publishers and trimmers must know of the subscribers. */
+struct lows {
+    uint64_t all;      /* the lowest cursor, or what was given */
+    uint64_t blocking; /* of those that block, or what was given */
+};
+
+static struct lows lows(const struct broadcast *b, uint64_t tail)
+{
+    struct lows low = {tail, tail};
+    /* E13: before the words. */
+    uint64_t used = shm_load(&b->channel->extra[BROADCAST_USED], E13);
+
+    for (uint32_t i = 0; i < used && i < b->seat_count; i++) {
+        /* E13: after the cell before ours was seen filled. */
+        uint64_t word = shm_load(&b->seats[i].word, E13), cursor;
+
+        if (SEAT_STATE(word) != SEAT_ACTIVE)
+            continue;
+        /* E3: the look after the announcement, for publishers that wait. */
+        cursor = shm_load(&b->seats[i].cursor, E3);
+        if (cursor >= low.all &&
+            (cursor >= low.blocking || SEAT_POLICY(word) != LAG_BLOCK))
+            continue;
+        if (!seat_alive(b->view, word))
+            continue;
+        if (cursor < low.all)
+            low.all = cursor;
+        if (cursor < low.blocking && SEAT_POLICY(word) == LAG_BLOCK)
+            low.blocking = cursor;
+    }
+    return low;
+}
+
+static bool holds(const struct broadcast *b, uint64_t at, uint64_t seen)
+{
+    return ahead_of(b, at, seen) == 0 && (seen & CELL_FULL);
+}
+
+/* Take the message of @p at out of the ring. Whether its slot became free. */
+static bool drop(struct broadcast *b, uint64_t at, uint64_t seen, bool now)
+{
+    uint32_t slot = CELL_SLOT(seen);
+    uint64_t word;
+
+    if (slot >= b->view->geo.slot_count)
+        return false;
+    /* Twice, for it may be sealed meanwhile. */
+    for (int i = 0; i < 2 && holds(b, at, seen); i++) {
+        if (shared_settle(b->view, cell_at(b, at), seen, slot, &word) &&
+            /* E9: the cell is replaced before the slot is retired. */
+            shm_cas(cell_at(b, at), &seen, lap_word(b, at) | (seen & CELL_SEALED), E9))
+            return shared_retire(b->view, slot, word, now);
+        seen = look(b, at);
+    }
+    return false;
+}
+
+/* Where the ring's messages begin, about, and no earlier than they can. */
+static uint64_t first_of(const struct broadcast *b, uint64_t tail)
+{
+    /* relaxed: a hint. */
+    uint64_t head = shm_load(&b->channel->head, memory_order_relaxed);
+
+    return head > tail || tail - head > b->count ? tail > b->count ? tail - b->count : 0
+                                                 : head;
+}
+
+static void trim(struct broadcast *b, uint64_t low, uint64_t tail)
+{
+    uint64_t limit = tail < b->keep ? 0 : tail - b->keep, at = first_of(b, tail);
+
+    if (limit > low)
+        limit = low;
+    if (at >= limit)
+        return;
+    for (; at < limit; at++) {
+        uint64_t seen = look(b, at);
+
+        if (holds(b, at, seen))
+            drop(b, at, seen, false);
+    }
+    /* relaxed: a hint. */
+    shm_store(&b->channel->head, at, memory_order_relaxed);
+}
+
+bool broadcast_give_up(struct broadcast *b, uint32_t c, bool oldest)
+{
+    uint64_t tail = broadcast_tail(b), limit;
+    struct lows low = lows(b, tail);
+    bool any = false;
+
+    limit = oldest ? low.blocking : low.all;
+    if (!oldest && limit > (tail < b->keep ? 0 : tail - b->keep))
+        limit = tail < b->keep ? 0 : tail - b->keep;
+    for (uint64_t at = first_of(b, tail); at < limit && !(any && oldest); at++) {
+        uint64_t seen = look(b, at);
+
+        if (holds(b, at, seen) && CELL_SLOT(seen) < b->view->geo.slot_count &&
+            view_class_of(b->view, CELL_SLOT(seen)) == c)
+            any |= drop(b, at, seen, true);
+    }
+    return any;
+}
+
+/* Whether *at is the first position not filled, as far as the cells before it tell. Else it
+ * is moved nearer. @p seen: its cell. */
+static bool at_tail(const struct broadcast *b, uint64_t *at, uint64_t *seen)
+{
+    int64_t ahead;
+
+    *seen = look(b, *at);
+    ahead = ahead_of(b, *at, *seen);
+    if (ahead >= 0) {
+        *at = moved(b, *at, ahead) + 1;
+        return false;
+    }
+    if (*at > 0 && ahead_of(b, *at - 1, look(b, *at - 1)) < 0) {
+        --*at; /* the hint was past it */
+        return false;
+    }
+    return true;
+}
+
+void broadcast_close(struct broadcast *b)
+{
+    /* E3: before the look for sleepers. */
+    shm_store(&b->channel->closed, 1, E3);
+    wake_all(b->view, &b->channel->items);
+    wake_all(b->view, &b->channel->room);
+}
+
+bool broadcast_closed(const struct broadcast *b)
+{
+    /* E3: shutdown changes it, then wakes. */
+    return shm_load(&b->channel->closed, E3) != 0;
+}
+
+/* The cell of the tail, @p at, was @p seen: whether nothing will ever come there. 0: something
+ * came, or the cell has changed otherwise. */
+static int ended(const struct broadcast *b, uint64_t at, uint64_t seen)
+{
+    if (seen & CELL_SEALED)
+        return -ESHUTDOWN;
+    if (!broadcast_closed(b))
+        return -EAGAIN;
+    /* E11: a publisher fills the cell before, and we look again, or finds it sealed. */
+    return MUTANT(NEWS_UNSEALED) ||
+                   shm_cas(cell_at(b, at), &seen, seen | CELL_SEALED, E11_PUT)
+               ? -ESHUTDOWN
+               : 0;
+}
+
+uint64_t broadcast_tail(const struct broadcast *b)
+{
+    /* relaxed: a hint. */
+    uint64_t at = shm_load(&b->channel->tail, memory_order_relaxed), seen;
+
+    for (uint64_t i = patience(b); i > 0 && !at_tail(b, &at, &seen); i--)
+        ;
+    return at;
+}
+
+/* One look at position *at. 1: put there. 0: go on at *at. -EAGAIN: somebody blocks.
+ * -ESHUTDOWN. */
+static int put_at(struct broadcast *b, struct peer *me, const struct putting *putting,
+                  uint64_t *at, struct lows *low)
+{
+    uint64_t seen, word = 0;
+    uint32_t old;
+
+    if (!at_tail(b, at, &seen))
+        return 0;
+    if (seen & CELL_SEALED)
+        return -ESHUTDOWN;
+    *low = lows(b, *at);
+    if (*at - low->blocking >= b->count)
+        return -EAGAIN;
+    old = CELL_SLOT(seen);
+    if ((seen & CELL_FULL) && old < b->view->geo.slot_count &&
+        !shared_settle(b->view, cell_at(b, *at), seen, old, &word))
+        return 0;
+    shared_aim(me, putting, b->index, *at);
+    /* E11 release: pairs with look(). E9: the cell is replaced before the old slot is
+     * retired. E3: before the look for sleepers. */
+    if (!shm_cas(cell_at(b, *at), &seen, cell_of(b, *at, putting->slot), E11_PUT))
+        return 0;
+    shared_done(me, putting);
+    if ((seen & CELL_FULL) && old < b->view->geo.slot_count)
+        shared_retire(b->view, old, word, false);
+    return 1;
+}
+
+int broadcast_put(struct broadcast *b, struct peer *me, uint32_t slot, uint64_t *position)
+{
+    /* relaxed: a hint. */
+    uint64_t start = shm_load(&b->channel->tail, memory_order_relaxed), at = start;
+    struct putting putting;
+    struct lows low;
+    int result = -EAGAIN;
+
+    shared_begin(me, slot, &putting);
+    for (uint64_t i = patience(b); i > 0; i--) {
+        result = put_at(b, me, &putting, &at, &low);
+        if (result != 0)
+            break;
+        result = -EAGAIN;
+    }
+    if (result < 0) {
+        shared_undo(me, &putting);
+        return result;
+    }
+    /* relaxed: a hint. Not stored: one that was stopped here must not set it back. */
+    shm_cas(&b->channel->tail, &start, at + 1, memory_order_relaxed);
+    wake_all(b->view, &b->channel->items);
+    trim(b, low.all, at + 1);
+    *position = at;
+    return 0;
+}
+
+/* A seat that is free, or whose owner is dead. */
+static int take_seat(struct broadcast *b, struct peer *me, uint32_t policy,
+                     uint32_t *index)
+{
+    for (uint32_t i = 0; i < b->seat_count; i++) {
+        /* E13: as below. */
+        uint64_t word = shm_load(&b->seats[i].word, E13);
+
+        if (SEAT_STATE(word) != SEAT_FREE && seat_alive(b->view, word))
+            continue;
+        /* E13: it counts for nobody until it is active. */
+        if (shm_cas(&b->seats[i].word, &word, seat_word(SEAT_TAKEN, policy, me), E13)) {
+            *index = i;
+            return 0;
+        }
+    }
+    return -ENOSPC;
+}
+
+void broadcast_forget(const struct view *view, uint32_t index, uint32_t who, uint32_t inc)
+{
+    struct broadcast b;
+
+    if (broadcast_view(view, index, &b) < 0)
+        return;
+    for (uint32_t i = 0; i < b.seat_count; i++) {
+        /* relaxed: the compare-and-swap decides. */
+        uint64_t word = shm_load(&b.seats[i].word, memory_order_relaxed);
+
+        if (SEAT_STATE(word) != SEAT_FREE && SEAT_WHO(word) == who &&
+            SEAT_INC(word) == inc)
+            shm_cas(&b.seats[i].word, &word, SEAT_FREE, E13); /* E13: as unsubscribing */
+    }
+}
+
+/* Let publishers look at the seat. */
+static void use_seat(struct broadcast *b, uint32_t index)
+{
+    _Atomic uint64_t *word = &b->channel->extra[BROADCAST_USED];
+    /* E13: before active. */
+    uint64_t used = shm_load(word, E13);
+
+    /* E13: as above. What a lost compare-and-swap read has no place in that order, so that a
+     * publisher could still miss the seat: load it again. */
+    while (used <= index && !shm_cas(word, &used, index + 1, E13))
+        used = shm_load(word, E13);
+}
+
+static uint64_t begin_at(const struct broadcast *b, uint64_t tail, uint32_t last)
+{
+    uint64_t back = last < b->count ? last : b->count - 1;
+
+    return tail > back ? tail - back : 0;
+}
+
+int broadcast_subscribe(struct broadcast *b, struct peer *me, uint32_t policy,
+                        uint32_t last, struct seat *seat)
+{
+    struct subscriber *entry;
+    uint64_t at;
+    int result = take_seat(b, me, policy, &seat->index);
+
+    if (result < 0)
+        return result;
+    entry = &b->seats[seat->index];
+    use_seat(b, seat->index);
+    shm_put(&entry->missed, 0);
+    /* E13: before active. */
+    at = broadcast_tail(b);
+    shm_store(&entry->cursor, begin_at(b, at, last), E13);
+    /* E13: registered, then the tail is looked for. */
+    shm_store(&entry->word, seat_word(SEAT_ACTIVE, policy, me), E13);
+    seat->policy = policy;
+    seat->start = MUTANT(TAIL_FIRST) ? at : broadcast_tail(b);
+    at = begin_at(b, seat->start, last);
+    while (at < seat->start && !holds(b, at, look(b, at)))
+        at++;
+    /* E3: before the look for publishers that waited for us meanwhile. */
+    shm_store(&entry->cursor, at, E3);
+    wake_all(b->view, &b->channel->room);
+    return 0;
+}
+
+uint32_t broadcast_subscribers(const struct broadcast *b)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < b->seat_count; i++) {
+        /* relaxed: a report. */
+        uint64_t word = shm_load(&b->seats[i].word, memory_order_relaxed);
+
+        count += SEAT_STATE(word) == SEAT_ACTIVE && seat_alive(b->view, word);
+    }
+    return count;
+}
+
+bool broadcast_laggard(const struct broadcast *b, struct laggard *laggard)
+{
+    uint64_t tail = broadcast_tail(b), low = tail;
+
+    for (uint32_t i = 0; i < b->seat_count; i++) {
+        /* relaxed: a report. */
+        uint64_t word = shm_load(&b->seats[i].word, memory_order_relaxed);
+        uint64_t cursor = shm_load(&b->seats[i].cursor, memory_order_relaxed);
+
+        if (SEAT_STATE(word) == SEAT_ACTIVE && SEAT_POLICY(word) == LAG_BLOCK &&
+            cursor < low && seat_alive(b->view, word)) {
+            low = cursor;
+            *laggard = (struct laggard){SEAT_WHO(word), tail - cursor};
+        }
+    }
+    return low < tail;
+}
+
+void broadcast_unsubscribe(struct broadcast *b, const struct seat *seat)
+{
+    /* E3: before the look for sleepers: it blocks nobody and keeps nothing any more. */
+    shm_store(&b->seats[seat->index].word, SEAT_FREE, E3);
+    wake_all(b->view, &b->channel->room);
+    for (uint32_t c = 0; c < b->view->geo.class_count; c++)
+        wake_all(b->view, view_freed(b->view, c));
+}
+
+/* The cell at the cursor has nothing for us any more: go to where there may be something. */
+static bool skip(struct broadcast *b, const struct seat *seat, uint64_t cursor,
+                 uint64_t seen, uint64_t *lost)
+{
+    /* relaxed: a hint, and never ahead. */
+    uint64_t tail = shm_load(&b->channel->tail, memory_order_relaxed);
+    uint64_t next = cursor + 1, from = cursor;
+    int64_t ahead = ahead_of(b, cursor, seen);
+
+    /* The last `count` before the tail may be there. */
+    if (tail > b->count && tail - b->count > next)
+        next = tail - b->count;
+    if (ahead > 0 && moved(b, cursor, ahead) - b->count + 1 > next)
+        next = moved(b, cursor, ahead) - b->count + 1;
+    /* E3: before the look for publishers. */
+    if (!shm_cas(&b->seats[seat->index].cursor, &cursor, next, E3))
+        return false;
+    if (from < seat->start)
+        from = seat->start;
+    if (next > from)
+        *lost += next - from;
+    return true;
+}
+
+static int tell_missed(struct broadcast *b, struct peer *me, const struct seat *seat,
+                       uint64_t lost)
+{
+    struct subscriber *entry = &b->seats[seat->index];
+
+    /* relaxed: a count. */
+    shm_add(&entry->missed, lost, memory_order_relaxed);
+    view_count(b->view, COUNT_LAGGED, lost);
+    if (seat->policy != LAG_EVICT)
+        return -EOVERFLOW;
+    view_count(b->view, COUNT_EVICTED, 1);
+    /* E13: it counts for nobody any more. */
+    shm_store(&entry->word, seat_word(SEAT_EVICTED, seat->policy, me), E13);
+    return -ENOTCONN;
+}
+
+/* One look at the cursor. 1: go on. */
+static int take_once(struct broadcast *b, struct peer *me, const struct seat *seat,
+                     struct taken *taken, uint64_t *lost)
+{
+    struct subscriber *entry = &b->seats[seat->index];
+    /* relaxed: the compare-and-swap decides. */
+    uint64_t cursor = shm_load(&entry->cursor, memory_order_relaxed);
+    uint64_t seen = look(b, cursor);
+    int result;
+
+    if (ahead_of(b, cursor, seen) == -1) {
+        result = ended(b, cursor, seen);
+        return result == 0 ? 1 : result;
+    }
+    if (!holds(b, cursor, seen)) {
+        skip(b, seat, cursor, seen, lost);
+        return 1;
+    }
+    if (*lost)
+        return -EAGAIN; /* tell that first */
+    result = shared_pin(me, cell_at(b, cursor), seen, CELL_SLOT(seen), &taken->pin);
+    if (result < 0)
+        return result == -EAGAIN ? 1 : result;
+    taken->position = cursor;
+    /* E3: before the look for publishers. The pin holds what the cursor no longer does. */
+    if (shm_cas(&entry->cursor, &cursor, cursor + 1, E3))
+        return 0;
+    shared_unpin(me, &taken->pin); /* another thread was faster */
+    return 1;
+}
+
+int broadcast_take(struct broadcast *b, struct peer *me, const struct seat *seat,
+                   struct taken *taken)
+{
+    uint64_t lost = 0;
+    int result = 1;
+
+    if (seat->policy == LAG_EVICT &&
+        /* relaxed: only we change it. */
+        SEAT_STATE(shm_load(&b->seats[seat->index].word, memory_order_relaxed)) ==
+            SEAT_EVICTED)
+        return -ENOTCONN;
+    for (uint64_t i = patience(b); i > 0 && result == 1; i--)
+        result = take_once(b, me, seat, taken, &lost);
+    if (lost)
+        return tell_missed(b, me, seat, lost);
+    if (result == 0 && seat->policy == LAG_BLOCK)
+        wake_all(b->view, &b->channel->room);
+    return result == 1 ? -EAGAIN : result;
+}
+
+uint64_t broadcast_missed(const struct broadcast *b, const struct seat *seat)
+{
+    return shm_get(&b->seats[seat->index].missed);
+}
+
+int broadcast_ready(const struct broadcast *b, const struct seat *seat)
+{
+    /* relaxed: only we move it. */
+    uint64_t cursor = shm_load(&b->seats[seat->index].cursor, memory_order_relaxed);
+    int result = 0;
+
+    for (uint64_t i = patience(b); i > 0 && result == 0; i--) {
+        uint64_t seen = look(b, cursor);
+
+        if (ahead_of(b, cursor, seen) != -1)
+            return 0;
+        result = ended(b, cursor, seen);
+    }
+    return result;
+}
+
+bool broadcast_names(const struct view *view, uint32_t index, uint64_t position,
+                     uint32_t slot)
+{
+    struct broadcast b;
+    uint64_t seen;
+
+    if (position >= WHERE_NOWHERE || broadcast_view(view, index, &b) < 0)
+        return false;
+    seen = look(&b, position) & ~CELL_SEALED;
+    /* The lap as far as the place has it. */
+    return (seen ^ cell_of(&b, position, slot)) << (b.shift - 1) == 0;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* broadcast.h - a ring of shared slots: each message for every subscriber.
+ *
+ *  cell: bit 0 full | bits 1-20 slot | bit 21 sealed | bits 22-63 lap + 1; 0: never filled
+ *
+ *  publish  position p: cell of lap n - 1 -> FULL(n, slot); the slot that was there retires
+ *  take     pin what the cell names, cursor c -> c + 1
+ *  trim     what every subscriber has had, but for the last `keep`: FULL(n) -> GONE(n)
+ *  seal     cell of lap n - 1 -> the same, sealed: it is never filled again
+ *
+ * Positions count for ever and are filled in order. A ring of n cells lets a subscriber lag
+ * by n - 1. One that lags further finds the cell at its cursor gone or in a later lap; what
+ * that means to it (told, or evicted) is its own affair, no publisher looks. Only those who
+ * block are looked at: position p is filled when each of them wants p - n + 1 or later.
+ *
+ * Who registers while a publisher is between that look and its compare-and-swap (E13): the
+ * publisher had seen p - 1 filled before it looked. The subscriber looks for the tail after it
+ * has registered, so finds p or more, and begins at most n - 1 before it: p - n is not its.
+ *
+ * A cell has room for 42 bits of its lap: laps are compared modulo 2^42 by their signed
+ * difference. Tail and cursors are whole and only grow, by compare-and-swap, so a subscriber
+ * that was stopped for longer than that many laps finds its way by the tail.
+ *
+ * Closing goes through the ring, as in ring.h: a subscriber that finds nothing at its cursor
+ * when the broadcast is closed seals the cell that would be filled there. What the cell still
+ * holds of the lap before stays for others.
+ *
+ * A subscriber is alive while its participant has the incarnation that registered. The
+ * entry of a dead one counts for nobody and is taken by the next. A reaper frees it all the
+ * same: incarnations come back after 2^32 joins. */
+#ifndef TR_IPC_BROADCAST_H
+#define TR_IPC_BROADCAST_H
+
+#include "ipc/exchange/channel.h"
+#include "ipc/exchange/shared.h"
+
+/* Of the channel: policy is how many are kept, max_deliveries the number of seats; and of its
+ * extra words: */
+enum { BROADCAST_USED }; /* seats 0 to here were ever taken */
+
+enum lag_policy { LAG_BLOCK, LAG_DROP, LAG_EVICT };
+
+/* A broadcast as one process sees it: checked once. */
+struct broadcast {
+    const struct view *view;
+    struct channel *channel;
+    _Atomic uint64_t *cells;
+    struct subscriber *seats;
+    uint32_t index; /* of the channel */
+    uint32_t count; /* of cells, a power of 2 */
+    int shift;
+    uint32_t seat_count;
+    uint64_t keep;
+};
+
+/* A place in the table of subscribers. */
+struct seat {
+    uint32_t index;
+    uint32_t policy;
+    uint64_t start; /* what was gone before this was not missed */
+};
+
+struct broadcast_wish {
+    const char *name;
+    uint32_t lag;   /* messages that a subscriber may be behind */
+    uint32_t seats; /* subscribers at a time */
+    uint32_t keep;  /* messages kept for late subscribers */
+    uint32_t stamp; /* as in struct channel */
+};
+
+/* What to ask channel_open() for. */
+void broadcast_wish(const struct broadcast_wish *wish, struct channel_wish *channel);
+
+/* A checked sight of it. 0, -EBADMSG. */
+int broadcast_view(const struct view *view, uint32_t index, struct broadcast *out);
+
+/* Publish a slot that @p me loaned or received. 0, with its position. -EAGAIN: a subscriber
+ * that blocks is behind; -ESHUTDOWN: sealed; then the slot is held as it was. Lock-free when
+ * nobody blocks. */
+int broadcast_put(struct broadcast *b, struct peer *me, uint32_t slot,
+                  uint64_t *position);
+
+/* Become a subscriber that begins with the last @p last messages, as far as they are there.
+ * 0, -ENOSPC: every seat is taken. */
+int broadcast_subscribe(struct broadcast *b, struct peer *me, uint32_t policy,
+                        uint32_t last, struct seat *seat);
+
+void broadcast_unsubscribe(struct broadcast *b, const struct seat *seat);
+
+/* For the reaper: free the seats of a dead one. */
+void broadcast_forget(const struct view *view, uint32_t index, uint32_t who,
+                      uint32_t inc);
+
+/* Living ones, about. */
+uint32_t broadcast_subscribers(const struct broadcast *b);
+
+/* Who blocks and is furthest behind. False: nobody is behind. */
+struct laggard {
+    uint32_t who;
+    uint64_t behind;
+};
+bool broadcast_laggard(const struct broadcast *b, struct laggard *laggard);
+
+struct taken {
+    struct pin pin;
+    uint64_t position;
+};
+
+/* The next message. 0; -EAGAIN; -ESHUTDOWN: closed, and nothing is left; -EOVERFLOW: some were
+ * missed, the next call goes on; -ENOTCONN: evicted; -ENOBUFS: no pin is left; -EBADMSG. */
+int broadcast_take(struct broadcast *b, struct peer *me, const struct seat *seat,
+                   struct taken *taken);
+
+/* How many @p seat has missed. */
+uint64_t broadcast_missed(const struct broadcast *b, const struct seat *seat);
+
+/* Whether there is anything for @p seat, without taking it. 0, -EAGAIN, -ESHUTDOWN. */
+int broadcast_ready(const struct broadcast *b, const struct seat *seat);
+
+/* Nobody shall publish any more. Subscribers read what is there, then seal it. */
+void broadcast_close(struct broadcast *b);
+
+/* Whether that was asked for. */
+bool broadcast_closed(const struct broadcast *b);
+
+/* For memory: give up messages in slots of class @p c that every subscriber has had; or, if
+ * @p drop, the oldest that no blocking subscriber waits for. Whether a slot is free now. */
+bool broadcast_give_up(struct broadcast *b, uint32_t c, bool drop);
+
+/* Whether the cell of @p position, as WHERE_POSITION() gives it, names @p slot. */
+bool broadcast_names(const struct view *view, uint32_t index, uint64_t position,
+                     uint32_t slot);
+
+/* The first position that is not filled. */
+uint64_t broadcast_tail(const struct broadcast *b);
+
+#endif

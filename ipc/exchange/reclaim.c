@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#include "ipc/exchange/reclaim.h"
+
+#include <errno.h>
+
+#include "ipc/exchange/broadcast.h"
+#include "ipc/exchange/budget.h"
+#include "ipc/exchange/channel.h"
+#include "ipc/exchange/pages.h"
+#include "ipc/exchange/records.h"
+#include "ipc/exchange/request.h"
+#include "ipc/exchange/shared.h"
+#include "ipc/exchange/slot.h"
+#include "ipc/path.h"
+
+static bool relieve(const struct view *view, uint32_t c, bool drop)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < view->geo.channel_count && !any; i++) {
+        struct broadcast broadcast;
+        uint64_t word = channel_word(view, i);
+
+        if (CHANNEL_STATE(word) == CHANNEL_READY &&
+            CHANNEL_KIND(word) == CHANNEL_BROADCAST &&
+            broadcast_view(view, i, &broadcast) == 0)
+            any = broadcast_give_up(&broadcast, c, drop);
+    }
+    return any;
+}
+
+bool reclaim_shared(const struct view *view, uint32_t c, bool lossy)
+{
+    bool shared = false;
+
+    if (shared_free_retired(view, c, &shared))
+        return true;
+    return shared && (relieve(view, c, false) || (lossy && relieve(view, c, true)));
+}
+
+static ASIDE int loan_reclaimed(struct peer *me, uint32_t c, uint32_t *slot)
+{
+    /* In an elastic arena a larger slot comes before the loss of a message. */
+    return reclaim_shared(me->view, c, !view_elastic(me->view)) ||
+                   request_collect(me->view, c)
+               ? slot_loan_free(me, c, slot)
+               : -EAGAIN;
+}
+
+PATH_ACROSS int slot_loan(struct peer *me, uint32_t c, uint32_t *slot)
+{
+    int result = slot_loan_free(me, c, slot);
+
+    return LIKELY(result == 0) ? 0 : loan_reclaimed(me, c, slot);
+}
+
+uint64_t reclaim_memory(struct peer *me)
+{
+    const struct view *view = me->view;
+    uint64_t given = 0;
+
+    for (uint32_t slot = records_from(view, 0); slot < view->geo.slot_count;
+         slot = records_from(view, slot + 1)) {
+        if (!(shm_get(&view_record(view, slot)->memory) & MEMORY_THERE) ||
+            !slot_loan_this(me, slot))
+            continue;
+        if (view_elastic(view))
+            pages_taken(view, slot);
+        (void)pages_trim(view, slot, &given);
+        slot_free(me, slot);
+    }
+    if (view_elastic(view))
+        budget_recount(view);
+    return given;
+}

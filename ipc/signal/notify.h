@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* notify.h - wake those who listen to many words, or wait by a descriptor.
+ *
+ * A listener sleeps on its own doorbell, a word of its participant entry, and stands in the
+ * listeners of each word that it waits for: a bit a participant, behind the word. In the
+ * word, WAKE_POLLED says that there may be some.
+ *
+ * Doorbell: bit 0 = it waits for the futex (asleep, or an io_uring does), bit 1 = it waits
+ *           for a write to its eventfd or FIFO, bits 2-31 = count of rings.
+ * Listener: seen = notify_arm(); notify_listen() to each word; look at everything (E3);
+ *           sleep while the doorbell is seen.
+ * Waker:    change the data (E3); the word says WAKE_POLLED: take a listener's bit away; if
+ *           its doorbell is armed, disarm and ring it, else go on to the next.
+ *
+ * No wake-up is lost. Every access of this argument is seq_cst. The listener arms, listens,
+ * looks; the waker changes, loads the word, takes the bit, loads the doorbell. The waker
+ * misses the bit or the armed doorbell only if it loaded before the listener stored, hence
+ * changed before the listener looked. A listener that is not armed is busy: its bit
+ * is gone, so it listens again, and looks, before it sleeps. WAKE_POLLED is taken away only
+ * by a compare-and-swap of the whole word with what it was before the listeners were found
+ * to be none; a beginning listener changes the count.
+ *
+ * One message rings one listener, which must look at the word or hand the ring on
+ * (notify_unlisten()). A ringer goes once round: who listens again behind it looks after its
+ * change. A disarmed doorbell is not rung again: notices coalesce.
+ * Crash: what a waker owed when it was killed is found by the listener at the end of its
+ * slice, or before, when the reaper rings everybody. So is what a dead listener swallowed. */
+#ifndef TR_IPC_NOTIFY_H
+#define TR_IPC_NOTIFY_H
+
+#include "ipc/signal/wake.h"
+#include "ipc/view.h"
+
+/* How a participant wants to be told when its doorbell has bit 1: participant.notify. */
+#define NOTIFY_EVENTFD UINT32_C(1)
+#define NOTIFY_FIFO    UINT32_C(2)
+#define NOTIFY_KIN     UINT32_C(4) /* not a wish: it has the table of eventfds */
+
+/* Whether @p word can have listeners: the items and the room of a channel. */
+bool notify_can(const struct view *view, const _Atomic uint32_t *word);
+
+/* Arm the doorbell: WAKE_ASLEEP, WAKE_POLLED or both. What it then is. */
+uint32_t notify_arm(const struct peer *me, uint32_t flags);
+
+/* Whether nobody has rung since it was armed with @p flags. */
+bool notify_armed(const struct peer *me, uint32_t flags);
+
+/* Stand in the listeners of a word that notify_can(). Two loads if we still do. */
+void notify_listen(const struct peer *me, _Atomic uint32_t *word);
+
+/* Whether we stand there. */
+bool notify_listens(const struct peer *me, _Atomic uint32_t *word);
+
+/* Listen no more, and ring somebody else: we may have been rung for what is there, and have
+ * left it there. */
+void notify_unlisten(const struct peer *me, _Atomic uint32_t *word);
+
+/* Which channels have rung since the last time: bit n for index n modulo 64. A hint. */
+uint64_t notify_hints(const struct peer *me);
+uint64_t notify_hint_of(const struct view *view, const _Atomic uint32_t *word);
+
+/* For the reaper: ring everybody, whatever the doorbells say, since another waker may have
+ * disarmed one and died before it rang; erase a dead one from all listeners. */
+void notify_everybody(const struct view *view);
+void notify_forget(const struct view *view, uint32_t who, uint32_t inc);
+
+/* Of os.h: ring by descriptor, as the participant wants it. */
+bool notify_descriptor(const struct view *view, uint32_t i);
+
+/* All threads of this process that sleep on its doorbell look again. */
+void notify_self(const struct peer *me);
+
+/* This process's means to ring others. With @p eventfds a table is made, which children
+ * inherit. 0, -ENOMEM, -EMFILE. */
+int notify_open(struct view *view, uint32_t eventfds);
+void notify_close(struct view *view);
+
+/* In a forked child: what another thread of the parent had locked is free. */
+void notify_forked(const struct view *view);
+
+/* We have just joined. */
+void notify_joined(const struct peer *me);
+
+#endif

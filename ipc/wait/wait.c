@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+#include "ipc/wait/wait.h"
+
+#include <errno.h>
+
+#include "ipc/kernel/clock.h"
+#include "ipc/kernel/os.h"
+#include "ipc/kernel/uncancel.h"
+#include "ipc/liveness/lookout.h"
+#include "ipc/mutant.h"
+#include "ipc/signal/wake.h"
+#include "ipc/wait/listen.h"
+#include "ipc/wait/spin.h"
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* A slice is over. The look for the dead may take a while, in which a signal may come. */
+static int end_slice(struct peer *me, uint32_t naps, int64_t *slice)
+{
+    struct listening listening = {0};
+    int result;
+
+    listen_begin(me, &listening);
+    *slice = lookout_tick(me, naps, 0);
+    result = listen_look(&listening);
+    listen_end(&listening);
+    return result;
+}
+
+static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attempt,
+                       void *context, int64_t deadline_ns)
+{
+    int64_t slice = LOOKOUT_FIRST_NS;
+    uint32_t naps = 0;
+
+    for (;;) {
+        int64_t now;
+        int result;
+
+        sleeper->announce(sleeper);
+        /* E3: the look after the announcement. */
+        result = MUTANT(NO_SECOND_LOOK) ? -EAGAIN : attempt(context);
+        if (result != -EAGAIN)
+            return result;
+        now = os->now_ns();
+        if (now >= deadline_ns)
+            return -ETIMEDOUT;
+        view_count(me->view, COUNT_WAITS, 1);
+        result = sleeper->sleep(sleeper, earlier(deadline_ns, clock_after(now, slice)));
+        if (result == -ETIMEDOUT)
+            result = end_slice(me, ++naps, &slice);
+        else
+            lookout_pass(me); /* one that is often woken must look, too */
+        /* relaxed: set by the handle's owner before it waits. */
+        if (result == -EINTR &&
+            atomic_load_explicit(&me->interrupt, memory_order_relaxed))
+            return -EINTR;
+        if (!lookout_stands(me))
+            return -EOWNERDEAD;
+    }
+}
+
+int wait_with(struct peer *me, struct sleeper *sleeper, wait_try *attempt, void *context,
+              int64_t timeout_ns)
+{
+    int64_t start, now, deadline, budget;
+    int result = attempt(context);
+
+    if (result != -EAGAIN || timeout_ns == 0)
+        return result;
+    start = now = os->now_ns();
+    deadline = clock_deadline(start, timeout_ns);
+    budget = spin_budget(me, start);
+    if (budget > 0)
+        result = spin(me, attempt, sleeper->idle, context, &now,
+                      earlier(deadline, clock_after(start, budget)));
+    if (result == -EAGAIN) {
+        int cancel = uncancel_begin();
+
+        result = sleep_until(me, sleeper, attempt, context, deadline);
+        lookout_leave(me);
+        uncancel_end(cancel);
+    }
+    if (result == -ETIMEDOUT)
+        view_count(me->view, COUNT_TIMEOUTS, 1);
+    return result;
+}
+
+/* One word. */
+struct one {
+    struct sleeper base;
+    _Atomic uint32_t *word;
+    uint32_t seen;
+};
+
+static void announce_one(struct sleeper *self)
+{
+    struct one *one = (struct one *)self;
+
+    one->seen = wake_announce(one->word);
+}
+
+static int sleep_one(struct sleeper *self, int64_t until_ns)
+{
+    struct one *one = (struct one *)self;
+
+    STEP(one->word, SHM_SYSTEM);
+    return os->futex_wait(one->word, one->seen, until_ns);
+}
+
+int wait_for_idle(struct peer *me, _Atomic uint32_t *word, wait_try *attempt,
+                  wait_idle *idle, void *context, int64_t timeout_ns)
+{
+    struct one one = {.base = {announce_one, sleep_one, idle}, .word = word};
+
+    return wait_with(me, &one.base, attempt, context, timeout_ns);
+}
+
+int wait_for(struct peer *me, _Atomic uint32_t *word, wait_try *attempt, void *context,
+             int64_t timeout_ns)
+{
+    return wait_for_idle(me, word, attempt, NULL, context, timeout_ns);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+#define TR_SRC_ERROR_C
+#include "src/base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "src/text/text.h"
+
+/* 0 at the end whatever was written; no allocation, so that a failure cannot fail. */
+static _Thread_local char detail[1024];
+
+const char *tr_strerror(int err)
+{
+    switch (err) {
+    case 0:
+        return "success";
+#define CASE(name, value, text) \
+    case TR_E##name:            \
+        return text;
+        TR_ERRORS(CASE)
+#undef CASE
+    default:
+        return "unknown error";
+    }
+}
+
+const char *tr_error_name(int err)
+{
+    switch (err) {
+#define CASE(name, value, text) \
+    case TR_E##name:            \
+        return "TR_E" #name;
+        TR_ERRORS(CASE)
+#undef CASE
+    default:
+        return NULL;
+    }
+}
+
+/* Names in it may come from files and shared memory. */
+const char *tr_error_detail(void)
+{
+    make_printable(detail);
+    return detail;
+}
+
+static int known(int code)
+{
+    return tr_error_name(code) ? code : TR_EIO;
+}
+
+int tr_fail(int code, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(detail, sizeof(detail), format, args);
+    va_end(args);
+    return code;
+}
+
+/* What the kernel says in words of its own, the interface says in its own. */
+static int translate(int code)
+{
+    switch (code) {
+    case -ENFILE:
+        return TR_ENFILE;
+    case -ELOOP:
+    case -EROFS:
+        return TR_EACCES;
+    case -EBADMSG: /* a peer has written nonsense */
+        return TR_ECORRUPT;
+    case -EOWNERDEAD: /* our own entry: others took us for dead */
+        return TR_EABANDONED;
+    case -EFBIG:
+    case -EDQUOT:
+        return TR_ENOSPC;
+    default:
+        return known(code);
+    }
+}
+
+int tr_fail_errno(int negative_errno, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(detail, sizeof(detail), format, args);
+    va_end(args);
+    tr_fail_more(": %s", strerrordesc_np(-negative_errno)
+                             ? strerrordesc_np(-negative_errno)
+                             : "unknown error");
+    return translate(negative_errno);
+}
+
+int tr_fail_wait(int negative_errno, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(detail, sizeof(detail), format, args);
+    va_end(args);
+    if (negative_errno == -EINTR)
+        tr_fail_more(", and a signal came");
+    else if (negative_errno != -EAGAIN && negative_errno != -ETIMEDOUT)
+        tr_fail_more(": %s", strerrordesc_np(-negative_errno));
+    return translate(negative_errno);
+}
+
+int tr_fail_descriptor(int negative_errno, const char *step, int fd)
+{
+    if (negative_errno == -EBADF)
+        return tr_fail(TR_EINVAL, "%s: descriptor %d is not open", step, fd);
+    return tr_fail_errno(negative_errno, "%s: descriptor %d", step, fd);
+}
+
+void tr_fail_more(const char *format, ...)
+{
+    size_t used = strlen(detail);
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(detail + used, sizeof(detail) - used, format, args);
+    va_end(args);
+}

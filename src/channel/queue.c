@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+#include <tensoring/queue.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ipc/exchange/channel.h"
+#include "ipc/exchange/receivers.h"
+#include "ipc/exchange/request.h"
+#include "ipc/path.h"
+#include "ipc/signal/wake.h"
+#include "ipc/wait/wait.h"
+#include "src/base/error.h"
+#include "src/base/options.h"
+#include "src/channel/channel.h"
+#include "src/channel/queue.h"
+#include "src/channel/reply.h"
+#include "src/channel/request_explain.h"
+#include "src/message/message.h"
+#include "src/message/message_open.h"
+
+#define FALLBACK_CAPACITY 256
+
+static int check_options(const char *name, const tr_queue_options *options)
+{
+    if (options->capacity > TR_MAX_CAPACITY)
+        return tr_fail(TR_EINVAL, "queue \"%s\": capacity %u, the limit is %d", name,
+                       options->capacity, TR_MAX_CAPACITY);
+    if (options->policy > TR_DROP)
+        return tr_fail(TR_EINVAL,
+                       "queue \"%s\": policy %u is neither TR_REDELIVER nor TR_DROP",
+                       name, options->policy);
+    if (options->max_deliveries < 1 || options->max_deliveries > 255)
+        return tr_fail(TR_EINVAL, "queue \"%s\": max_deliveries %u, allowed are 1 to 255",
+                       name, options->max_deliveries);
+    if (options->stamp > 1)
+        return tr_fail(TR_EINVAL, "queue \"%s\": stamp is %u, allowed are 0 and 1", name,
+                       options->stamp);
+    return reserved_check("queue open", options->reserved);
+}
+
+/* Whether the queue that is there is what the caller asked for. */
+static int check_same(const tr_queue *queue, const tr_queue_options *options)
+{
+    if (options->capacity && options->capacity != queue->ring.capacity)
+        return tr_fail(TR_EINVAL, "queue \"%s\" is there with capacity %u, not %u",
+                       queue->name, queue->ring.capacity, options->capacity);
+    if (options->policy == TR_DROP && queue->ring.redeliver)
+        return tr_fail(TR_EINVAL, "queue \"%s\" is there with policy TR_REDELIVER",
+                       queue->name);
+    return 0;
+}
+
+static struct handle_kind queues = {.bytes = sizeof(struct tr_queue)};
+
+void queue_orphan(const struct tr_arena *arena)
+{
+    handle_orphan(&queues, arena, NULL);
+}
+
+int queue_open_any(tr_arena *arena, const char *name, const tr_queue_options *options,
+                   uint64_t behind, tr_queue **out)
+{
+    struct channel_wish wish = {.name = name,
+                                .kind = CHANNEL_QUEUE,
+                                .capacity = options->capacity,
+                                .fallback = FALLBACK_CAPACITY,
+                                .policy = options->policy,
+                                .max_deliveries = options->max_deliveries,
+                                .stamp = options->stamp};
+    struct tr_queue *queue = handle_new(&queues);
+    uint32_t index;
+    int result;
+
+    if (!queue)
+        return tr_fail(TR_ENOMEM, "no memory for the handle of a queue");
+    if (behind)
+        wish.ring_bytes = UINT64_C(8) * options->capacity + behind;
+    result = channel_open_waiting(arena, &wish, &index);
+    if (result == 0 && channel_ring(&arena->view, index, &queue->ring) < 0)
+        result = channel_broken("queue", name);
+    if (result == 0) {
+        queue->handle.arena = queue->arena = arena;
+        queue->stamp = shm_get(&queue->ring.channel->stamp) != 0;
+        memcpy(queue->name, name, strlen(name) + 1);
+        result = check_same(queue, options);
+    }
+    if (result < 0) {
+        handle_free(queue);
+        return result;
+    }
+    *out = queue;
+    return 0;
+}
+
+int tr_queue_open(tr_arena *handle, const char *name, const tr_queue_options *given,
+                  tr_queue **out)
+{
+    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
+    struct tr_arena *arena = arena_known(handle);
+    struct tr_queue *queue = NULL;
+    int result = out ? options_take(&options, sizeof(options), given, "tr_queue_options")
+                     : null_fail("queue open", "out");
+
+    if (result == 0)
+        result = channel_name_check(name);
+    if (result == 0)
+        result = check_options(name, &options);
+    if (result == 0)
+        result = arena ? arena_enter(arena) : handle_fail(handle, "queue open", "arena");
+    if (result == 0)
+        result = queue_open_any(arena, name, &options, 0, &queue);
+    if (result == 0)
+        *out = handle_of(queue);
+    return result;
+}
+
+void tr_queue_close(tr_queue *given)
+{
+    struct tr_queue *queue = handle_retire(given);
+
+    if (queue)
+        handle_free(queue);
+}
+
+PATH int send_once(tr_queue *queue, uint32_t slot)
+{
+    /* Soon after the shutdown; what was not seen here the seal in the ring settles. */
+    if (UNLIKELY(ring_is_closed(&queue->ring)))
+        return -ESHUTDOWN;
+    return ring_put(&queue->ring, &queue->arena->peer, slot);
+}
+
+struct sending {
+    tr_queue *queue;
+    uint32_t slot;
+};
+
+static int try_send(void *context)
+{
+    struct sending *sending = context;
+
+    return send_once(sending->queue, sending->slot);
+}
+
+static int explain_send(const tr_queue *queue, int result)
+{
+    int code;
+
+    if (result == -ESHUTDOWN)
+        return tr_fail(TR_ECLOSED, "send: queue \"%s\" is closed", queue->name);
+    code = tr_fail_wait(result, "send: queue \"%s\" is full, it holds %u messages",
+                        queue->name, queue->ring.capacity);
+    if (code == TR_ETIMEDOUT) /* to look costs a pass over the slots */
+        request_explain_queue(queue->arena, queue->ring.index);
+    return code;
+}
+
+/* It was not sent, as @p result says: wait for room, if that helps. */
+static ASIDE int send_slowly(tr_queue *queue, struct message *message, int64_t timeout_ns,
+                             int result)
+{
+    struct sending sending = {.queue = queue, .slot = message->slot};
+
+    if (result == -EAGAIN && timeout_ns != 0)
+        result = wait_for(&queue->arena->peer, &queue->ring.channel->room, try_send,
+                          &sending, timeout_ns);
+    if (result == 0)
+        return 0;
+    message_keep(message);
+    return explain_send(queue, result);
+}
+
+PATH int send_checked(struct tr_queue *queue, struct message *message,
+                      const tr_message *given, int64_t timeout_ns)
+{
+    int result;
+
+    arena_pulse(queue->arena);
+    message_stamp(message, queue->stamp);
+    /* Once the message is out, a receiver among our threads uses the same object. */
+    message_hand_on(message, given);
+    result = send_once(queue, message->slot);
+    return LIKELY(result == 0) ? 0 : send_slowly(queue, message, timeout_ns, result);
+}
+
+int queue_send(struct tr_queue *queue, const tr_message *given, int64_t timeout_ns)
+{
+    return send_checked(queue, handle_address(given), given, timeout_ns);
+}
+
+int tr_queue_send(tr_queue *handle, tr_message *given, int64_t timeout_ns)
+{
+    struct message *message = NULL;
+    struct tr_queue *queue;
+    int result = queue_enter(handle, "send", timeout_ns, &queue);
+
+    if (result == 0)
+        result = message_owned(given, "send", &message);
+    if (result == 0 && message->arena != queue->arena)
+        result = tr_fail(TR_EINVAL,
+                         "send: the message lies in another arena than queue \"%s\"",
+                         queue->name);
+    return LIKELY(result == 0) ? send_checked(queue, message, given, timeout_ns) : result;
+}
+
+struct receiving {
+    tr_queue *queue;
+    struct ring_taken taken;
+    struct ring_sight sight; /* when nothing was there */
+};
+
+static bool still_nothing(const void *context)
+{
+    const struct receiving *receiving = context;
+
+    return ring_still(&receiving->queue->ring, &receiving->sight);
+}
+
+static int try_receive(void *context)
+{
+    struct receiving *receiving = context;
+    tr_queue *queue = receiving->queue;
+    int result = ring_receive(&queue->ring, &queue->arena->peer, &receiving->taken);
+
+    if (result == -EAGAIN)
+        receiving->sight = ring_look_ahead(&queue->ring);
+    return result;
+}
+
+/* Nothing was there: wait for it. */
+static ASIDE int receive_slowly(tr_queue *queue, int64_t timeout_ns, int result,
+                                struct ring_taken *taken)
+{
+    struct receiving receiving = {.queue = queue};
+
+    if (result == -EAGAIN && timeout_ns != 0) {
+        receiving.sight = ring_look_ahead(&queue->ring);
+        result = wait_for_idle(&queue->arena->peer, &queue->ring.channel->items,
+                               try_receive, still_nothing, &receiving, timeout_ns);
+    }
+    *taken = receiving.taken;
+    if (result == -ESHUTDOWN)
+        return tr_fail(TR_ECLOSED, "receive: queue \"%s\" is closed and empty",
+                       queue->name);
+    return result == 0
+               ? 0
+               : tr_fail_wait(result, "receive: queue \"%s\" is empty", queue->name);
+}
+
+/* What has just come breaks a rule: it goes back at once. */
+static RARE int refuse(struct message *message, int result)
+{
+    if (!request_refuse(message, result))
+        slot_free(&message->arena->peer, message->slot);
+    return result;
+}
+
+/* The slot is ours: read it. */
+PATH int open_received(tr_queue *queue, const struct ring_taken *taken, tr_message **out)
+{
+    struct tr_arena *arena = queue->arena;
+    struct message *message = message_of(arena, taken->slot);
+    struct slot_record *record = view_record(&arena->view, taken->slot);
+    uint64_t tensors = shm_get(&record->tensors), route = shm_get(&record->reply_to);
+    enum held held = HELD_RECEIVED;
+    tr_message *handle;
+    int result;
+
+    if (UNLIKELY(route_is_request(route))) {
+        held = HELD_REQUEST;
+        route_fetch(&arena->view, route);
+        fetch_to_write(&record->where_even); /* and deadline_ns: a reply goes there */
+    }
+    message->sequence = taken->sequence;
+    message->deliveries = SLOT_DELIVERIES(taken->word);
+    message->sender = TENSORS_SENDER(tensors);
+    result = message_open(arena, message, taken->slot, taken->word, arena->view.base,
+                          held, &handle);
+    if (result == 0 && __builtin_expect(arena->view.geo.flags & TR_ARENA_CRC32C, 0))
+        result = message_verify(message);
+    if (UNLIKELY(result < 0))
+        return refuse(message, result);
+    *out = handle;
+    return 0;
+}
+
+void queue_receives(tr_queue *queue)
+{
+    /* relaxed: local. */
+    uint64_t me = atomic_load_explicit(&queue->arena->here->holder, memory_order_relaxed);
+
+    /* relaxed: local; to say it twice does no harm. */
+    if (__builtin_expect(
+            atomic_load_explicit(&queue->receiver, memory_order_relaxed) == me, 1))
+        return;
+    receivers_note(&queue->arena->peer, queue->ring.index);
+    /* relaxed: as above. */
+    atomic_store_explicit(&queue->receiver, me, memory_order_relaxed);
+}
+
+int tr_queue_receive(tr_queue *handle, int64_t timeout_ns, tr_message **out)
+{
+    struct ring_taken taken;
+    struct tr_queue *queue;
+    int result = queue_enter(handle, "receive", timeout_ns, &queue);
+
+    if (__builtin_expect(result == 0 && !out, 0))
+        result = null_fail("receive", "out");
+    if (result < 0)
+        return result;
+    arena_pulse(queue->arena);
+    queue_receives(queue);
+    result = ring_receive(&queue->ring, &queue->arena->peer, &taken);
+    if (UNLIKELY(result < 0))
+        result = receive_slowly(queue, timeout_ns, result, &taken);
+    return LIKELY(result == 0) ? open_received(queue, &taken, out) : result;
+}
+
+void tr_queue_shutdown(tr_queue *given)
+{
+    struct tr_queue *queue = queue_known(given);
+
+    if (queue && arena_enter(queue->arena) == 0)
+        ring_close(&queue->ring);
+}
+
+uint64_t tr_queue_depth(const tr_queue *given)
+{
+    const struct tr_queue *queue = queue_known(given);
+
+    return queue ? ring_depth(&queue->ring) : 0;
+}
+
+uint32_t tr_queue_receivers(const tr_queue *given)
+{
+    const struct tr_queue *queue = queue_known(given);
+
+    return queue ? receivers_count(&queue->arena->view, queue->ring.index) : 0;
+}
+
+uint32_t tr_queue_capacity(const tr_queue *given)
+{
+    const struct tr_queue *queue = queue_known(given);
+
+    return queue ? queue->ring.capacity : 0;
+}
+
+const char *tr_queue_name(const tr_queue *given)
+{
+    const struct tr_queue *queue = queue_known(given);
+
+    return queue ? queue->name : NULL;
+}
+
+tr_arena *tr_queue_arena(const tr_queue *given)
+{
+    const struct tr_queue *queue = queue_known(given);
+
+    return queue ? handle_of(queue->arena) : NULL;
+}

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+/* waitset_fd.c - the descriptor of a set: an epoll instance, in which lie
+ *
+ *  the bell    readable when the doorbell is rung (bell.h)
+ *  the kick    an eventfd of our own: what is ready was not all taken, or members changed
+ *  the timer   now and then: a waker may have died before it rang, others may be dead; and
+ *              when a member is ready by the clock alone
+ *  the watch   pidfds of the others, if this process is the one that looks for the dead
+ *  descriptors that the user added
+ *
+ * Armed means: unreadable, and a process that changes something rings. A thread that finds
+ * something in an armed set and sees that nobody has rung for it kicks, so that readiness is
+ * level-triggered; one that finds nothing clears what was readable, arms, and looks again. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "ipc/kernel/evfd.h"
+#include "ipc/liveness/lookout.h"
+#include "ipc/liveness/watch.h"
+#include "ipc/signal/notify.h"
+#include "src/base/error.h"
+#include "src/waitset/waitset.h"
+
+#define EVENTS 64
+
+/* A program that closes all descriptors may have files of its own by our numbers. */
+static bool lost(const tr_waitset *set)
+{
+    return set->epoll >= 0 && !evfd_ours(set->epoll);
+}
+
+int64_t waitset_slice_ns = 250000000;
+
+static int put_in(tr_waitset *set, int fd, uint32_t events, uint64_t data)
+{
+    struct epoll_event event = {.events = events, .data.u64 = data};
+    int saved = errno;
+    int result = lost(set)                                              ? -EBADF
+                 : epoll_ctl(set->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno
+                                                                        : 0;
+
+    errno = saved;
+    return result;
+}
+
+static void take_out(tr_waitset *set, int fd)
+{
+    int saved = errno;
+
+    if (!lost(set))
+        epoll_ctl(set->epoll, EPOLL_CTL_DEL, fd, NULL);
+    errno = saved;
+}
+
+static void close_all(tr_waitset *set)
+{
+    int saved = errno;
+
+    if (set->kick >= 0)
+        evfd_close(set->kick);
+    if (set->timer >= 0)
+        evfd_close(set->timer);
+    if (set->epoll >= 0)
+        evfd_close(set->epoll);
+    set->kick = set->timer = set->watch = set->epoll = -1;
+    set->armed = false;
+    errno = saved;
+}
+
+void waitset_fd_close(tr_waitset *set)
+{
+    bell_close(&set->arena->peer, &set->bell);
+    close_all(set);
+}
+
+void waitset_fd_drop(tr_waitset *set)
+{
+    bell_drop(&set->bell);
+    close_all(set);
+}
+
+static int hang_up(tr_waitset *set)
+{
+    struct peer *me = &set->arena->peer;
+    int result = bell_open(me, set->wish, &set->bell);
+
+    if (result == 0)
+        result = put_in(set, bell_fd(me, &set->bell), EPOLLIN,
+                        (uint32_t)bell_fd(me, &set->bell));
+    return result;
+}
+
+/* Participants have come that can't ring this bell, or another thread arms it. */
+static int hang_up_another(tr_waitset *set)
+{
+    struct peer *me = &set->arena->peer;
+
+    if (set->bell.kind != BELL_NONE)
+        take_out(set, bell_fd(me, &set->bell));
+    bell_close(me, &set->bell);
+    return hang_up(set);
+}
+
+static int set_timer(tr_waitset *set, int64_t ns)
+{
+    const struct timespec slice = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    int64_t now = os->now_ns();
+    const struct itimerspec slices = {.it_interval = slice, .it_value = slice};
+    int saved = errno;
+    int result = !evfd_ours(set->timer)                              ? -EBADF
+                 : timerfd_settime(set->timer, 0, &slices, NULL) < 0 ? -errno
+                                                                     : 0;
+
+    errno = saved;
+    set->timer_at = ns > INT64_MAX - now ? INT64_MAX : now + ns;
+    return result;
+}
+
+static int make(tr_waitset *set)
+{
+    int saved = errno, result = 0;
+
+    set->epoll = evfd_epoll();
+    set->kick = set->epoll < 0 ? -1 : evfd_open();
+    set->timer = set->kick < 0 ? -1 : evfd_timer();
+    if (set->timer < 0)
+        result = set->epoll < 0 ? set->epoll : set->kick < 0 ? set->kick : set->timer;
+    errno = saved;
+    if (result == 0)
+        result = set_timer(set, waitset_slice_ns);
+    if (result == 0)
+        result = put_in(set, set->kick, EPOLLIN, (uint32_t)set->kick);
+    if (result == 0)
+        result = put_in(set, set->timer, EPOLLIN, (uint32_t)set->timer);
+    set->bell.kick = set->kick;
+    return result;
+}
+
+static int explain(const tr_waitset *set, int result)
+{
+    static const char *const needs[] = {
+        [BELL_NONE] = "the descriptor of a wait set",
+        [BELL_EVENTFD] =
+            "TENSORING_NOTIFY=eventfd: the arena was not created with eventfds "
+            "for this participant, or it was not inherited by fork",
+        [BELL_URING] =
+            "TENSORING_NOTIFY=uring: io_uring with futexes (Linux 6.7) does not "
+            "work here",
+        [BELL_FIFO] = "TENSORING_NOTIFY=fifo: no FIFO can be made in /dev/shm"};
+
+    if (result == -EMFILE || result == -ENFILE || result == -ENOMEM ||
+        result == -EOPNOTSUPP)
+        return tr_fail_errno(result, "%s", needs[set->wish]);
+    return tr_fail(TR_EIO, "%s: error %d", needs[set->wish], -result);
+}
+
+int waitset_fd_open(tr_waitset *set)
+{
+    int result;
+
+    if (lost(set))
+        waitset_fd_close(set);
+    if (set->epoll >= 0)
+        return 0;
+    if (bell_wish(&set->wish) < 0)
+        return tr_fail(TR_EINVAL,
+                       "TENSORING_NOTIFY is \"%s\"; it can be eventfd, uring and fifo",
+                       secure_getenv("TENSORING_NOTIFY"));
+    result = make(set);
+    if (result == 0)
+        result = hang_up(set);
+    if (result < 0) {
+        waitset_fd_close(set);
+        return explain(set, result);
+    }
+    for (uint32_t i = 0; i < set->count; i++) /* those of a forked child */
+        if (!set->members[i].what.word)
+            (void)waitset_fd_watch(set, &set->members[i].what);
+    waitset_fd_kick(set);
+    return 0;
+}
+
+int waitset_fd_watch(tr_waitset *set, const struct waitable *what)
+{
+    uint32_t events = (what->want & TR_READABLE ? EPOLLIN : 0u) |
+                      (what->want & TR_WRITABLE ? EPOLLOUT : 0u);
+    int result = put_in(set, what->fd, events, (uint32_t)what->fd);
+
+    switch (result) {
+    case -EPERM:
+        return tr_fail(
+            TR_EPERM,
+            "waitset: descriptor %d is of a kind that epoll can't wait for, as "
+            "a regular file, which is always ready; read it without waiting",
+            what->fd);
+    case -EEXIST:
+        return tr_fail(TR_EEXIST,
+                       "waitset: descriptor %d is in the set already; remove it first",
+                       what->fd);
+    default:
+        return result < 0 ? tr_fail_descriptor(result, "waitset", what->fd) : 0;
+    }
+}
+
+void waitset_fd_unwatch(tr_waitset *set, int fd)
+{
+    if (set->epoll >= 0)
+        take_out(set, fd);
+}
+
+static uint32_t readiness(uint32_t events)
+{
+    return (events & (EPOLLIN | EPOLLPRI) ? TR_READABLE : 0u) |
+           (events & EPOLLOUT ? TR_WRITABLE : 0u) |
+           (events & (EPOLLHUP | EPOLLERR) ? TR_HUNGUP : 0u);
+}
+
+static struct member *member_of(tr_waitset *set, int fd)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        if (!set->members[i].what.word && set->members[i].what.fd == fd)
+            return &set->members[i];
+    return NULL;
+}
+
+static int ask(tr_waitset *set, struct epoll_event *events)
+{
+    int saved = errno, got = lost(set) ? 0 : epoll_wait(set->epoll, events, EVENTS, 0);
+
+    errno = saved;
+    return got;
+}
+
+void waitset_fd_look(tr_waitset *set)
+{
+    struct epoll_event events[EVENTS];
+    int got;
+
+    for (uint32_t i = 0; i < set->count; i++)
+        set->members[i].ready = 0;
+    if (waitset_fd_open(set) < 0)
+        return;
+    got = ask(set, events);
+    for (int i = 0; i < got; i++) {
+        struct member *member = member_of(set, (int)events[i].data.u64);
+
+        if (member)
+            member->ready = readiness(events[i].events);
+    }
+}
+
+/* A watcher is told of deaths by its pidfds, and need not tick for them. */
+static void watch(tr_waitset *set)
+{
+    uint32_t serial;
+    int fd = watch_fd(&set->arena->peer, &serial);
+
+    if (fd < 0 || (fd == set->watch && serial == set->watch_serial))
+        return;
+    /* The kernel lets only so many instances wait for one. */
+    set->deaf = put_in(set, fd, EPOLLIN, (uint32_t)fd) < 0;
+    if (set->deaf)
+        return;
+    set->watch = fd;
+    set->watch_serial = serial;
+}
+
+/* A watch that was given up left the set, and its number may be a file's of the program. */
+static bool is_watch(tr_waitset *set, int fd)
+{
+    uint32_t serial;
+
+    if (fd != set->watch)
+        return false;
+    if (watch_fd(&set->arena->peer, &serial) == fd && serial == set->watch_serial)
+        return true;
+    set->watch = -1;
+    return false;
+}
+
+static void tick(tr_waitset *set)
+{
+    struct peer *me = &set->arena->peer;
+    int64_t slice = lookout_tick(me, ++set->naps, set->deaf ? 0 : waitset_slice_ns);
+
+    evfd_clear(set->timer); /* a timerfd is read the same way */
+    (void)set_timer(set, slice);
+    watch(set);
+    if (bell_unfit(me, &set->bell, set->wish))
+        (void)hang_up_another(set);
+    bell_renew(me, &set->bell);
+}
+
+static void alarm_rings(tr_waitset *set)
+{
+    if (lookout_alarm(&set->arena->peer))
+        return;
+    take_out(set, set->watch); /* until the next tick */
+    set->watch = -1;
+}
+
+/* What was readable, and was not a user's descriptor, is not any more. */
+static void clear(tr_waitset *set)
+{
+    struct epoll_event events[EVENTS];
+    struct peer *me = &set->arena->peer;
+    int got = ask(set, events);
+    bool busy = false;
+
+    for (int i = 0; i < got; i++) {
+        int fd = (int)events[i].data.u64;
+
+        if (fd == set->timer) {
+            tick(set);
+            continue;
+        }
+        if (is_watch(set, fd)) {
+            alarm_rings(set);
+            continue;
+        }
+        busy = true;
+        if (fd == set->kick)
+            evfd_clear(set->kick);
+        else if (fd == bell_fd(me, &set->bell))
+            bell_clear(me, &set->bell);
+    }
+    if (busy && set->naps > 0)
+        (void)set_timer(set, waitset_slice_ns);
+    if (busy)
+        set->naps = 0;
+}
+
+/* Not later than a member is ready by the clock. */
+static void hasten(tr_waitset *set)
+{
+    int64_t due = waitset_due(set), left;
+
+    if (due >= set->timer_at)
+        return;
+    left = due - os->now_ns();
+    (void)set_timer(set, left > 0 ? left : 1);
+}
+
+/* 0, or -errno: the bell works no more. */
+static int arm(tr_waitset *set)
+{
+    struct peer *me = &set->arena->peer;
+    uint32_t seen = notify_arm(me, bell_flags(&set->bell));
+
+    waitset_listen(set);
+    return bell_arm(me, &set->bell, seen);
+}
+
+void waitset_fd_arm(tr_waitset *set)
+{
+    clear(set);
+    if (bell_unfit(&set->arena->peer, &set->bell, BELL_URING))
+        (void)hang_up_another(set);
+    set->armed = true;
+    if (arm(set) < 0 && (hang_up_another(set) < 0 || arm(set) < 0))
+        waitset_fd_kick(set); /* better too often than never */
+    hasten(set);
+}
+
+void waitset_fd_kick(tr_waitset *set)
+{
+    evfd_ring(set->kick);
+    set->armed = false;
+}
+
+void waitset_fd_level(tr_waitset *set)
+{
+    if (set->armed && notify_armed(&set->arena->peer, bell_flags(&set->bell)))
+        waitset_fd_kick(set);
+    set->armed = false;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* pool_given.c - the calls of a master, from the handle that it has. */
+#include <string.h>
+
+#include "src/base/error.h"
+#include "src/base/options.h"
+#include "src/workers/pool_inner.h"
+
+static int look_up(const tr_pool *given, const char *step, struct tr_pool **out)
+{
+    *out = pool_known(given);
+    return *out ? 0 : handle_fail(given, step, "pool");
+}
+
+int tr_pool_step(tr_pool *given, int64_t timeout_ns)
+{
+    struct tr_pool *pool;
+    int err = look_up(given, "pool step", &pool);
+
+    if (!err)
+        err = timeout_check("pool step", timeout_ns);
+    return err ? err : pool_step(pool, timeout_ns);
+}
+
+int tr_pool_stop(tr_pool *given, int64_t timeout_ns)
+{
+    struct tr_pool *pool;
+    int err = look_up(given, "pool stop", &pool);
+
+    if (!err)
+        err = timeout_check("pool stop", timeout_ns);
+    return err ? err : pool_stop(pool, timeout_ns);
+}
+
+int tr_pool_run(tr_pool *given)
+{
+    struct tr_pool *pool;
+    int err = look_up(given, "pool run", &pool);
+
+    return err ? err : pool_run(pool);
+}
+
+int tr_pool_resize(tr_pool *given, uint32_t workers)
+{
+    struct tr_pool *pool;
+    int err = look_up(given, "pool resize", &pool);
+
+    return err ? err : pool_resize(pool, workers);
+}
+
+int tr_pool_reload(tr_pool *given)
+{
+    struct tr_pool *pool;
+    int err = look_up(given, "pool reload", &pool);
+
+    return err ? err : pool_reload(pool);
+}
+
+void tr_pool_signal(tr_pool *given, int signal)
+{
+    struct tr_pool *pool = pool_known(given);
+
+    if (pool)
+        pool_signal(pool, signal);
+}
+
+void tr_pool_drain(tr_pool *given)
+{
+    struct tr_pool *pool = pool_known(given);
+
+    if (pool)
+        pool_drain(pool);
+}
+
+int tr_pool_fd(const tr_pool *given)
+{
+    const struct tr_pool *pool = pool_known(given);
+
+    return pool ? pool->epoll : -1;
+}
+
+void tr_pool_status_read(const tr_pool *given, tr_pool_status *out)
+{
+    const struct tr_pool *pool = pool_known(given);
+
+    if (out && pool)
+        pool_status_read(pool, out);
+    else if (out)
+        memset(out, 0, sizeof(*out));
+}
+
+const tr_plan *tr_pool_plan(const tr_pool *given)
+{
+    const struct tr_pool *pool = pool_known(given);
+
+    return pool ? pool_plan(pool) : NULL;
+}
+
+int32_t tr_pool_pid(const tr_pool *given, uint32_t index)
+{
+    const struct tr_pool *pool = pool_known(given);
+
+    return pool ? pool_pid(pool, index) : 0;
+}
