@@ -11,6 +11,7 @@
 #include "src/base/options.h"
 #include "src/base/text_check.h"
 #include "src/channel/channel.h"
+#include "src/channel/hand_over.h"
 #include "src/message/message.h"
 #include "src/message/message_open.h"
 
@@ -143,17 +144,12 @@ static int put(tr_board *handle, const char *key, tr_message *given, uint64_t ex
     if (result == 0)
         result = message_not_asked(given, "put", &message);
     if (result == 0 && message->arena != board->arena)
-        result = tr_fail(TR_EINVAL,
-                         "put: the message lies in another arena than board \"%s\"",
-                         board->name);
+        result = hand_over_elsewhere("put", "board", board->name);
     if (result == 0)
         result = board_entry(board, key, &name, &entry);
     if (result != 0)
         return result;
-    arena_pulse(board->arena);
-    message_stamp(message, true);
-    /* Once the message is out, its slot may be loaned again by another thread at once. */
-    message_hand_on(message, given);
+    hand_over_begin(message, given, true);
     result = board_put(&board->table, &board->arena->peer, entry, message->slot, &now);
     if (version)
         *version = now;

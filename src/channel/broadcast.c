@@ -10,6 +10,7 @@
 #include "src/base/error.h"
 #include "src/base/options.h"
 #include "src/channel/channel.h"
+#include "src/channel/hand_over.h"
 #include "src/message/message.h"
 #include "src/message/message_open.h"
 
@@ -162,20 +163,13 @@ int tr_broadcast_publish(tr_broadcast *handle, tr_message *given, int64_t timeou
     if (result == 0)
         result = message_not_asked(given, "publish", &message);
     if (result == 0 && message->arena != broadcast->arena)
-        result = tr_fail(
-            TR_EINVAL, "publish: the message lies in another arena than broadcast \"%s\"",
-            broadcast->name);
+        result = hand_over_elsewhere("publish", "broadcast", broadcast->name);
     if (result != 0)
         return result;
-    arena_pulse(broadcast->arena);
-    message_stamp(message, broadcast->stamp);
     publishing.slot = message->slot;
-    /* Once the message is out, its slot may be loaned again by another thread at once. */
-    message_hand_on(message, given);
-    result = try_publish(&publishing);
-    if (result == -EAGAIN && timeout_ns != 0)
-        result = wait_for(&broadcast->arena->peer, &broadcast->ring.channel->room,
-                          try_publish, &publishing, timeout_ns);
+    hand_over_begin(message, given, broadcast->stamp);
+    result = wait_for(&broadcast->arena->peer, &broadcast->ring.channel->room,
+                      try_publish, &publishing, timeout_ns);
     if (result < 0) {
         message_keep(message);
         return explain_publish(broadcast, result);
@@ -343,10 +337,8 @@ int tr_subscription_receive(tr_subscription *given, int64_t timeout_ns, tr_messa
     if (result < 0)
         return result;
     arena_pulse(broadcast->arena);
-    result = try_take(&taking);
-    if (result == -EAGAIN && timeout_ns != 0)
-        result = wait_for(&broadcast->arena->peer, &broadcast->ring.channel->items,
-                          try_take, &taking, timeout_ns);
+    result = wait_for(&broadcast->arena->peer, &broadcast->ring.channel->items, try_take,
+                      &taking, timeout_ns);
     if (result < 0)
         return explain_receive(subscription, result);
     return message_open_pinned(broadcast->arena, &taking.taken.pin, taking.taken.position,

@@ -14,6 +14,7 @@
 #include "src/base/error.h"
 #include "src/base/options.h"
 #include "src/channel/channel.h"
+#include "src/channel/hand_over.h"
 #include "src/channel/queue.h"
 #include "src/channel/reply.h"
 #include "src/channel/request_explain.h"
@@ -177,10 +178,7 @@ PATH int send_checked(struct tr_queue *queue, struct message *message,
 {
     int result;
 
-    arena_pulse(queue->arena);
-    message_stamp(message, queue->stamp);
-    /* Once the message is out, a receiver among our threads uses the same object. */
-    message_hand_on(message, given);
+    hand_over_begin(message, given, queue->stamp);
     result = send_once(queue, message->slot);
     return LIKELY(result == 0) ? 0 : send_slowly(queue, message, timeout_ns, result);
 }
@@ -199,9 +197,7 @@ int tr_queue_send(tr_queue *handle, tr_message *given, int64_t timeout_ns)
     if (result == 0)
         result = message_owned(given, "send", &message);
     if (result == 0 && message->arena != queue->arena)
-        result = tr_fail(TR_EINVAL,
-                         "send: the message lies in another arena than queue \"%s\"",
-                         queue->name);
+        result = hand_over_elsewhere("send", "queue", queue->name);
     return LIKELY(result == 0) ? send_checked(queue, message, given, timeout_ns) : result;
 }
 
