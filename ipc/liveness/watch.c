@@ -30,8 +30,7 @@ static void remember(struct watch *watch, uint32_t i, int fd)
 {
     struct stat st = {0};
 
-    if (fd >= 0)
-        (void)fstat(fd, &st);
+    (void)fstat(fd, &st);
     watch->of[i].taken = number_take(fd);
     watch->of[i].dev = st.st_dev;
     watch->of[i].ino = st.st_ino;
@@ -108,10 +107,12 @@ static bool begin(struct watch *watch, const struct peer *me, uint32_t i, uint32
         watch->scarce_ns = os->now_ns() + WATCH_SCARCE_NS;
     watch->of[i].fd = fd + 1;
     watch->of[i].inc = inc;
-    remember(watch, i, fd);
-    if (fd < 0)
+    if (fd < 0) {
         atomic_fetch_sub_explicit(&taken, 1, memory_order_relaxed); /* relaxed: local */
-    else if (epoll_ctl(watch->epoll - 1, EPOLL_CTL_ADD, fd, &event) < 0)
+        return false;
+    }
+    remember(watch, i, fd);
+    if (epoll_ctl(watch->epoll - 1, EPOLL_CTL_ADD, fd, &event) < 0)
         forget(watch, i);
     return watch->of[i].fd != 0;
 }
