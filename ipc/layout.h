@@ -29,8 +29,8 @@
 #define ARENA_MAGIC      UINT64_C(0x31474e49524f5354) /* "TSORING1", little-endian */
 #define FEATURE_ELASTIC  UINT64_C(1)                  /* slots have the pages they need */
 #define ARENA_FEATURES   FEATURE_ELASTIC              /* bits that this code knows */
-#define LINE             128 /* two cache lines: the x86 prefetcher fetches pairs */
-#define PAGE             4096
+#define ARENA_LINE       128 /* two cache lines: the x86 prefetcher fetches pairs */
+#define ARENA_PAGE       4096
 #define MAX_CLASSES      16
 #define MAX_PARTICIPANTS 256
 #define MAX_CHANNELS     1024
@@ -83,24 +83,25 @@ struct control {
     uint64_t memory_bytes; /* elastic arenas: limit of what slots have; 0: none */
     uint64_t warm_bytes;   /* and of what free ones keep */
     struct slot_class classes[MAX_CLASSES];
-    uint8_t pad[PAGE - 160 - 32 * MAX_CLASSES];
+    uint8_t pad[ARENA_PAGE - 160 - 32 * MAX_CLASSES];
 };
 
 /* What is hot with one class of slots. */
 struct class_words {
-    alignas(LINE) _Atomic uint32_t freed; /* wake word: somebody waits for a slot */
-    alignas(LINE) _Atomic uint32_t last;  /* hint: slot freed last, + 1 */
+    alignas(ARENA_LINE) _Atomic uint32_t freed; /* wake word: somebody waits for a slot */
+    alignas(ARENA_LINE) _Atomic uint32_t last;  /* hint: slot freed last, + 1 */
     _Atomic uint32_t used; /* elastic arenas: so many slots were ever, see records.h */
 };
 
 struct live {
     _Atomic uint64_t counters[MAX_COUNTERS];
-    alignas(LINE) _Atomic uint64_t rings_used; /* bump of the rings' region */
-    _Atomic uint64_t watched_ns;   /* when somebody last looked for the dead */
-    _Atomic uint32_t duties;       /* which process looks while asleep; see duty.h */
+    alignas(ARENA_LINE) _Atomic uint64_t rings_used; /* bump of the rings' region */
+    _Atomic uint64_t checked_ns; /* when somebody last looked for the dead */
+    _Atomic uint32_t
+        monitor_roles; /* which process looks while asleep; see monitor_role.h */
     _Atomic uint32_t copy_routine; /* 0 memcpy, 1 rep movsb; see copy.h */
     _Atomic uint64_t populate_ns;
-    _Atomic uint64_t watch_due_ns; /* when the watcher will look next */
+    _Atomic uint64_t check_due_ns; /* when the primary will look next */
     _Atomic uint64_t admission;    /* closed, and count of joins: see participant.h */
     _Atomic uint64_t namer;        /* pid that removes the name now, 0: nobody */
     /* Elastic arenas: see budget.h. */
@@ -111,7 +112,8 @@ struct live {
 };
 
 struct participant {
-    alignas(LINE) _Atomic uint64_t word; /* state and incarnation, see participant.h */
+    alignas(
+        ARENA_LINE) _Atomic uint64_t word; /* state and incarnation, see participant.h */
     _Atomic uint32_t pid;
     _Atomic uint32_t uid;
     _Atomic uint64_t start_time; /* clock ticks since boot, 0 unknown */
@@ -119,14 +121,15 @@ struct participant {
     _Atomic uint64_t joined_ns;
     _Atomic uint64_t life; /* enum life_kind of its lock, see life.h */
     _Atomic uint64_t reserved[10];
-    alignas(LINE) _Atomic uint32_t doorbell; /* who listens to many words: see notify.h */
-    _Atomic uint32_t notify;                 /* how it wants to be told, see notify.h */
-    _Atomic uint64_t inbox;                  /* channel of its replies, + 1 */
+    alignas(ARENA_LINE) _Atomic uint32_t
+        doorbell;              /* who listens to many words: see notify.h */
+    _Atomic uint32_t notify;   /* how it wants to be told, see notify.h */
+    _Atomic uint64_t inbox;    /* channel of its replies, + 1 */
     _Atomic uint64_t rung;     /* hint: by which channels; bit n is index n modulo 64 */
     _Atomic uint64_t fifo_key; /* in the name of its FIFO, see fifo.h */
     _Atomic uint64_t notify_reserved[12];
     /* What it counted; they stay for the next in the entry. */
-    alignas(LINE) _Atomic uint64_t counters[OWN_COUNTERS];
+    alignas(ARENA_LINE) _Atomic uint64_t counters[OWN_COUNTERS];
 };
 
 /* A pin: bits 0-20 slot + 1, 21-31 incarnation of the reader's entry, 32-63 generation of the slot;
@@ -138,8 +141,8 @@ _Static_assert(MAX_SLOTS < 1 << 21, "a pin names every slot");
 
 /* A channel. The first line is written by its maker, then read-mostly. */
 struct channel {
-    alignas(LINE) _Atomic uint64_t word; /* state, kind, hash: see channel.h */
-    _Atomic uint64_t ring_off;           /* from byte 0 of the arena */
+    alignas(ARENA_LINE) _Atomic uint64_t word; /* state, kind, hash: see channel.h */
+    _Atomic uint64_t ring_off;                 /* from byte 0 of the arena */
     _Atomic uint64_t ring_bytes;
     _Atomic uint32_t capacity;
     _Atomic uint32_t policy;
@@ -149,16 +152,19 @@ struct channel {
     _Atomic uint32_t orphans; /* messages of dead receivers wait in their slots */
     _Atomic uint64_t reserved[2];
     _Atomic uint64_t name[CHANNEL_NAME / 8];
-    alignas(LINE) _Atomic uint64_t tail;  /* hint: the next position to fill */
-    alignas(LINE) _Atomic uint64_t head;  /* hint: the oldest position that is full */
-    alignas(LINE) _Atomic uint32_t items; /* wake word: receivers sleep on it */
-    _Atomic uint32_t items_turn;          /* hint: the listener rung last, + 1 */
-    _Atomic uint64_t items_listeners[4];  /* participants to tell by descriptor */
-    alignas(LINE) _Atomic uint32_t room;  /* wake word: senders sleep on it */
+    alignas(ARENA_LINE) _Atomic uint64_t tail; /* hint: the next position to fill */
+    alignas(
+        ARENA_LINE) _Atomic uint64_t head; /* hint: the oldest position that is full */
+    alignas(ARENA_LINE) _Atomic uint32_t items; /* wake word: receivers sleep on it */
+    _Atomic uint32_t items_turn;                /* hint: the listener rung last, + 1 */
+    _Atomic uint64_t items_listeners[4];        /* participants to tell by descriptor */
+    alignas(ARENA_LINE) _Atomic uint32_t room;  /* wake word: senders sleep on it */
     _Atomic uint32_t room_turn;
     _Atomic uint64_t room_listeners[4];
-    alignas(LINE) _Atomic uint64_t extra[32];  /* of its kind: broadcast.h, request.h */
-    alignas(LINE) _Atomic uint32_t groups[32]; /* of a board: wake words, see board.h */
+    alignas(
+        ARENA_LINE) _Atomic uint64_t extra[32]; /* of its kind: broadcast.h, request.h */
+    alignas(
+        ARENA_LINE) _Atomic uint32_t groups[32]; /* of a board: wake words, see board.h */
 };
 
 /* One tensor: in the record (the first of a plain message) or in the table. */
@@ -173,12 +179,12 @@ struct tensor_words {
 /* The first 64 bytes are all that a message of one array of up to two dimensions touches;
  * what comes after is there if a flag in `tensors` says so. */
 struct slot_record {
-    alignas(LINE) _Atomic uint64_t owner; /* who owns the slot, see slot.h */
-    _Atomic uint64_t where;               /* its place in odd generations, see slot.h */
-    _Atomic uint64_t reply_to;            /* see request.h */
+    alignas(ARENA_LINE) _Atomic uint64_t owner; /* who owns the slot, see slot.h */
+    _Atomic uint64_t location; /* its place in odd generations, see slot.h */
+    _Atomic uint64_t reply_to; /* see request.h */
     _Atomic uint64_t tensors;  /* count 0-15, content 16-23, sender 24-31, TENSORS_... */
     struct tensor_words first; /* of a table: offset and nbytes are the table's */
-    _Atomic uint64_t where_even; /* its place in even generations */
+    _Atomic uint64_t location_even; /* its place in even generations */
     _Atomic uint64_t correlation_id;
     _Atomic uint64_t deadline_ns;
     _Atomic uint64_t published_ns;
@@ -194,16 +200,16 @@ struct slot_record {
 
 /* One reader of a broadcast, behind the cells of its channel. */
 struct subscriber {
-    alignas(LINE) _Atomic uint64_t word; /* state, policy, owner: see broadcast.h */
-    _Atomic uint64_t cursor;             /* the next position it wants */
-    _Atomic uint64_t missed;             /* messages that were gone when it came */
+    alignas(ARENA_LINE) _Atomic uint64_t word; /* state, policy, owner: see broadcast.h */
+    _Atomic uint64_t cursor;                   /* the next position it wants */
+    _Atomic uint64_t missed;                   /* messages that were gone when it came */
     _Atomic uint64_t subscriber_reserved[13];
 };
 
 /* One key of a board. */
 struct board_key {
-    alignas(LINE) _Atomic uint64_t word; /* state and hash, see board.h */
-    _Atomic uint64_t cell;               /* slot + 1: 0-20, version 21-63 */
+    alignas(ARENA_LINE) _Atomic uint64_t word; /* state and hash, see board.h */
+    _Atomic uint64_t cell;                     /* slot + 1: 0-20, version 21-63 */
     _Atomic uint64_t base; /* a version that it had, for the bits that the cell lacks */
     _Atomic uint64_t key[BOARD_KEY / 8]; /* 0-terminated */
 };
@@ -226,22 +232,22 @@ AT(channel, items, 384);
 AT(channel, room, 512);
 AT(channel, extra, 640);
 AT(channel, groups, 896);
-AT(slot_record, where, 8);
+AT(slot_record, location, 8);
 AT(slot_record, first, 32);
-AT(slot_record, where_even, 192);
+AT(slot_record, location_even, 192);
 AT(slot_record, correlation_id, 200);
 AT(slot_record, user, 232);
 AT(slot_record, memory, 488);
 AT(board_key, key, 24);
 #undef AT
-_Static_assert(sizeof(struct control) == PAGE, "control block");
+_Static_assert(sizeof(struct control) == ARENA_PAGE, "control block");
 _Static_assert(sizeof(struct live) == 640 + 256 * MAX_CLASSES, "live");
-_Static_assert(sizeof(struct participant) == 3 * LINE, "participant");
+_Static_assert(sizeof(struct participant) == 3 * ARENA_LINE, "participant");
 _Static_assert(sizeof(struct channel) == 1024, "channel");
 _Static_assert(sizeof(struct tensor_words) == 160, "tensor");
 _Static_assert(sizeof(struct slot_record) == 512, "slot record");
-_Static_assert(sizeof(struct subscriber) == LINE, "subscriber");
-_Static_assert(sizeof(struct board_key) == 3 * LINE, "key of a board");
+_Static_assert(sizeof(struct subscriber) == ARENA_LINE, "subscriber");
+_Static_assert(sizeof(struct board_key) == 3 * ARENA_LINE, "key of a board");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
                "atomics must work across processes");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the arena is little-endian");

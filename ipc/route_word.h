@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define ROUTE_REQUEST       (UINT64_C(1) << 62)
-#define ROUTE_SPOILT        (UINT64_C(1) << 63)
+#define ROUTE_NO_REDELIVER  (UINT64_C(1) << 63)
 #define ROUTE_TICKET(word)  ((word) >> 12 & ((UINT64_C(1) << 50) - 1))
 #define ROUTE_CHANNEL(word) ((uint32_t)((word)&0xfff))
 

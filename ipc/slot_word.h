@@ -36,13 +36,13 @@ static inline uint64_t slot_word(enum slot_state state, uint32_t who, uint32_t i
 
 /* The word that follows @p word when @p me holds the slot in @p state. */
 static inline uint64_t slot_held(uint64_t word, enum slot_state state,
-                                 const struct peer *me)
+                                 const struct self *me)
 {
     return slot_word(state, me->who, me->inc, 0, 0) | (word & SLOT_LIFE);
 }
 
 /* The word that ring_put() gives a slot whose word is @p mine. */
-static inline uint64_t slot_queued(uint64_t mine, const struct peer *me)
+static inline uint64_t slot_queued(uint64_t mine, const struct self *me)
 {
     return slot_word(SLOT_QUEUED, me->who, me->inc, 0, SLOT_GENERATION(mine) + 1);
 }
@@ -53,7 +53,7 @@ static inline uint64_t slot_freed(uint64_t word)
 }
 
 /* Whether @p word says that @p me holds the slot in @p state. */
-static inline bool slot_is(uint64_t word, enum slot_state state, const struct peer *me)
+static inline bool slot_is(uint64_t word, enum slot_state state, const struct self *me)
 {
     return SLOT_STATE(word) == state && SLOT_WHO(word) == me->who &&
            SLOT_INC(word) == (me->inc & 0xfff);
@@ -66,46 +66,50 @@ static inline bool slot_is(uint64_t word, enum slot_state state, const struct pe
  * that distance; the claim then compares the whole word, and takes a message that is queued.
  *
  * From: deliveries + 1 of a message that was received before and is sent on; 0: of a loan. */
-#define WHERE_MASK               ((UINT64_C(1) << 43) - 1)
-#define WHERE_AT(position)       ((position)&WHERE_MASK)
-#define WHERE(channel, position) ((uint64_t)(channel) | (position) << 12)
-#define WHERE_CHANNEL(where)     ((uint32_t)((where)&0xfff))
-#define WHERE_POSITION(where)    ((where) >> 12 & (WHERE_MASK | WHERE_NOWHERE))
-#define WHERE_NOWHERE            (UINT64_C(1) << 43) /* as a position: in no cell */
-#define WHERE_NONE               WHERE(0xfff, WHERE_NOWHERE)
-#define WHERE_FROM(where)        ((uint32_t)((where) >> 56))
-#define WHERE_CAME(deliveries)   ((uint64_t)((deliveries) + 1) << 56)
+#define LOCATION_MASK               ((UINT64_C(1) << 43) - 1)
+#define LOCATION_AT(position)       ((position)&LOCATION_MASK)
+#define LOCATION(channel, position) ((uint64_t)(channel) | (position) << 12)
+#define LOCATION_CHANNEL(location)  ((uint32_t)((location)&0xfff))
+#define LOCATION_POSITION(location) \
+    ((location) >> 12 & (LOCATION_MASK | LOCATION_NOWHERE))
+#define LOCATION_NOWHERE          (UINT64_C(1) << 43) /* as a position: in no cell */
+#define LOCATION_NONE             LOCATION(0xfff, LOCATION_NOWHERE)
+#define LOCATION_FROM(location)   ((uint32_t)((location) >> 56))
+#define LOCATION_CAME(deliveries) ((uint64_t)((deliveries) + 1) << 56)
 
 /* The place of the slot in the life that generation @p generation says. */
-static inline _Atomic uint64_t *slot_place(struct slot_record *record,
-                                           uint32_t generation)
+static inline _Atomic uint64_t *slot_location_word(struct slot_record *record,
+                                                   uint32_t generation)
 {
-    return __builtin_expect(generation & 1, 1) || MUTANT(ONE_PLACE) ? &record->where
-                                                                    : &record->where_even;
+    return __builtin_expect(generation & 1, 1) || MUTANT(ONE_PLACE)
+               ? &record->location
+               : &record->location_even;
 }
 
 /* Where the slot is whose word is @p word. */
-static inline uint64_t slot_where(struct slot_record *record, uint64_t word)
+static inline uint64_t slot_location(struct slot_record *record, uint64_t word)
 {
     /* relaxed: ordered after the word by the edge with which that was read. */
-    return shm_load(slot_place(record, SLOT_GENERATION(word)), memory_order_relaxed);
+    return shm_load(slot_location_word(record, SLOT_GENERATION(word)),
+                    memory_order_relaxed);
 }
 
 /* Where it was before that, if it was on its way when the word was written. */
-static inline uint64_t slot_was(struct slot_record *record, uint64_t word)
+static inline uint64_t slot_previous_location(struct slot_record *record, uint64_t word)
 {
     /* relaxed: as above. */
-    return shm_load(slot_place(record, SLOT_GENERATION(word) - 1), memory_order_relaxed);
+    return shm_load(slot_location_word(record, SLOT_GENERATION(word) - 1),
+                    memory_order_relaxed);
 }
 
 /* What a slot that is held as @p word says says of its origin when it is moved. */
 static inline uint64_t slot_came(uint64_t word)
 {
-    return SLOT_STATE(word) == SLOT_LOANED ? 0 : WHERE_CAME(SLOT_DELIVERIES(word));
+    return SLOT_STATE(word) == SLOT_LOANED ? 0 : LOCATION_CAME(SLOT_DELIVERIES(word));
 }
 
 /* The word of a slot that goes back to its holder, as @p held says: two generations on. */
-static inline uint64_t slot_back(uint64_t held, const struct peer *me)
+static inline uint64_t slot_back(uint64_t held, const struct self *me)
 {
     return slot_word(SLOT_STATE(held), me->who, me->inc, SLOT_DELIVERIES(held),
                      SLOT_GENERATION(held) + (MUTANT(OLD_CHANNEL) ? 1 : 2));

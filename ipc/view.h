@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* view.h - one process's sight of an arena: where it is mapped, and a private, checked
+/* view.h - one process's mapping of an arena: where it is mapped, and a private, checked
  * copy of the control block. Every index from shared memory is checked against it. */
 #ifndef TR_IPC_VIEW_H
 #define TR_IPC_VIEW_H
@@ -12,7 +12,7 @@
 #include "ipc/shm.h"
 
 struct notifier;
-struct watch;
+struct pidfds;
 
 struct view {
     uint8_t *base;
@@ -23,29 +23,29 @@ struct view {
     uint64_t dev, ino; /* of that file */
     uint64_t taken;    /* see number.h */
     struct notifier
-        *notifier;       /* how to ring others, see notify.h; NULL: by futex alone */
-    struct watch *watch; /* who has ended, see watch.h; NULL: everybody is looked at */
+        *notifier;         /* how to ring others, see notify.h; NULL: by futex alone */
+    struct pidfds *pidfds; /* who has ended, see pidfds.h; NULL: everybody is looked at */
 };
 
-/* What peer.standing becomes when others have taken this process for dead. */
-#define PEER_LOST 3u
+/* What self.standing becomes when others have taken this process for dead. */
+#define SELF_LOST 3u
 
 /* What one participant knows of itself; shared by the threads of a process. */
-struct peer {
+struct self {
     const struct view *view;
     uint32_t who;
     uint32_t inc;
     struct life life; /* its lock; that of the parent in a child that has not joined */
-    _Atomic uint32_t *standing;   /* local: of the handle, see lookout.h; or NULL */
-    int64_t spin_ns;              /* -1 adapts */
-    _Atomic uint32_t interrupt;   /* local: waits end with -EINTR on a signal */
-    _Atomic int64_t crowd_until;  /* local: these four: see spin.c */
-    _Atomic uint32_t crowd;       /* local: */
-    _Atomic uint32_t spin_misses; /* local: spins in vain, one after the other */
-    _Atomic uint32_t spin_rest;   /* local: waits that shall not spin */
-    int64_t (*milli_cpus)(void);  /* what the cgroups grant, -1 all; NULL: not known */
+    _Atomic uint32_t *standing;      /* local: of the handle, see monitor.h; or NULL */
+    int64_t spin_ns;                 /* -1 adapts */
+    _Atomic uint32_t interrupt;      /* local: waits end with -EINTR on a signal */
+    _Atomic int64_t contended_until; /* local: these four: see spin.c */
+    _Atomic uint32_t contended;      /* local: */
+    _Atomic uint32_t spin_misses;    /* local: spins in vain, one after the other */
+    _Atomic uint32_t spin_rest;      /* local: waits that shall not spin */
+    int64_t (*milli_cpus)(void);     /* what the cgroups grant, -1 all; NULL: not known */
     _Atomic uint32_t
-        hot[MAX_CLASSES]; /* local: hint, slot this process freed last, + 1 */
+        last_freed[MAX_CLASSES]; /* local: hint, slot this process freed last, + 1 */
     _Atomic uint32_t cursor[MAX_CLASSES]; /* local: hint, where to look for a free slot */
     _Atomic uint32_t stale;    /* local: hint, free slot that gave up its memory */
     _Atomic uint32_t free_pin; /* local: hint, a pin that is free */
@@ -100,7 +100,7 @@ static inline uint64_t view_payload_off(const struct view *view, uint32_t slot)
 /* In an elastic arena: bytes that a slot has, or may have. */
 static inline uint64_t view_memory(const struct view *view, uint32_t slot)
 {
-    return MEMORY_PAGES(shm_get(&view_record(view, slot)->memory)) * PAGE;
+    return MEMORY_PAGES(shm_get(&view_record(view, slot)->memory)) * ARENA_PAGE;
 }
 
 static inline bool view_elastic(const struct view *view)

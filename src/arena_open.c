@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "ipc/kernel/uncancel.h"
-#include "ipc/liveness/watch.h"
+#include "ipc/liveness/pidfds.h"
 #include "ipc/memory/segment.h"
 #include "ipc/mutant.h"
 #include "ipc/names/name.h"
@@ -47,7 +47,7 @@ static int64_t milli_cpus(void)
 }
 
 /* Private memory of a handle. The view is set up. */
-static int equip(struct tr_arena *arena, uint32_t eventfds)
+static int prepare_handle(struct tr_arena *arena, uint32_t eventfds)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     void *here = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
@@ -61,18 +61,18 @@ static int equip(struct tr_arena *arena, uint32_t eventfds)
     arena->messages = arena->table->messages;
     if (madvise(here, page, MADV_WIPEONFORK) < 0)
         return tr_fail_errno(-errno, "MADV_WIPEONFORK (needs Linux 4.14)");
-    if (watch_open(&arena->view) < 0)
+    if (pidfds_open(&arena->view) < 0)
         return tr_fail(TR_ENOMEM, "no memory for the handle of an arena");
     result = notify_open(&arena->view, eventfds);
     if (result < 0)
         return tr_fail_errno(result, "create: make %u eventfds (ulimit -n)", eventfds);
-    arena->peer.milli_cpus = milli_cpus;
-    arena->peer.view = &arena->view;
-    arena->peer.who = SLOT_NOBODY;
+    arena->self.milli_cpus = milli_cpus;
+    arena->self.view = &arena->view;
+    arena->self.who = SLOT_NOBODY;
     return 0;
 }
 
-static void unequip(struct tr_arena *arena)
+static void release_handle(struct tr_arena *arena)
 {
     if (arena->here)
         munmap(arena->here, (size_t)sysconf(_SC_PAGESIZE));
@@ -80,7 +80,7 @@ static void unequip(struct tr_arena *arena)
     if (arena->table)
         message_table_put_back(arena->table, message_count_of(&arena->view));
     notify_close(&arena->view);
-    watch_close(&arena->view);
+    pidfds_close(&arena->view);
     segment_detach(&arena->view);
     handle_free(arena);
 }
@@ -89,7 +89,7 @@ static void unequip(struct tr_arena *arena)
  * its name was taken away meanwhile. Then nobody has joined. */
 static int open_common(struct tr_arena *arena, const char *name, uint32_t eventfds)
 {
-    int result = equip(arena, eventfds);
+    int result = prepare_handle(arena, eventfds);
 
     if (result < 0)
         return result;
@@ -102,7 +102,7 @@ static int open_common(struct tr_arena *arena, const char *name, uint32_t eventf
         arena_leave(arena);
         return -ESTALE;
     }
-    arena->peer.standing = &arena->here->joined;
+    arena->self.standing = &arena->here->joined;
     atomic_store_explicit(&arena->here->joined, JOINED, memory_order_release);
     return 0;
 }
@@ -115,7 +115,7 @@ static struct tr_arena *new_handle(void)
 
     if (arena) {
         arena->view.lock_fd = -1;
-        arena->peer.spin_ns = -1;
+        arena->self.spin_ns = -1;
     }
     return arena;
 }
@@ -140,44 +140,44 @@ static int give_name(struct tr_arena *arena, const char *name)
     return 0;
 }
 
-static int make(struct tr_arena *arena, const struct segment_wish *wish,
+static int make(struct tr_arena *arena, const struct segment_spec *spec,
                 const tr_arena_options *options)
 {
     struct segment_report report = {0};
-    int result = segment_create(wish, &arena->view, &report);
+    int result = segment_create(spec, &arena->view, &report);
 
     if (result < 0) {
         arena->view.base = NULL;
-        return explain_create(result, wish, &report);
+        return explain_create(result, spec, &report);
     }
-    arena->peer.spin_ns = options->spin_ns;
+    arena->self.spin_ns = options->spin_ns;
     arena->huge_error = report.huge_error;
-    if (MUTANT(NAME_FIRST) && wish->name)
-        (void)name_give(&arena->view, wish->name);
+    if (MUTANT(NAME_FIRST) && spec->name)
+        (void)name_give(&arena->view, spec->name);
     result = open_common(arena, NULL, options->eventfds);
-    if (result == 0 && wish->name && !MUTANT(NAME_FIRST)) {
-        result = give_name(arena, wish->name);
+    if (result == 0 && spec->name && !MUTANT(NAME_FIRST)) {
+        result = give_name(arena, spec->name);
         if (result < 0)
             arena_leave(arena);
     }
     return result;
 }
 
-static int create(tr_arena **out, const struct segment_wish *wish,
+static int create(tr_arena **out, const struct segment_spec *spec,
                   const tr_arena_options *options)
 {
     tr_arena *arena;
     /* First: a crashed one may have the memory that we need. */
-    int result = wish->name ? arena_clear_name(wish->name) : 0;
+    int result = spec->name ? arena_clear_name(spec->name) : 0;
 
     if (result < 0)
         return result;
     arena = new_handle();
     if (!arena)
         return tr_fail(TR_ENOMEM, "no memory for the handle of an arena");
-    result = make(arena, wish, options);
+    result = make(arena, spec, options);
     if (result < 0)
-        unequip(arena);
+        release_handle(arena);
     else
         *out = handle_of(arena);
     return result;
@@ -187,7 +187,7 @@ int tr_arena_create(tr_arena **out, const char *name, const tr_arena_options *gi
 {
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
     struct segment_class classes[MAX_CLASSES];
-    struct segment_wish wish;
+    struct segment_spec spec;
     int result, cancel;
 
     if (!out)
@@ -201,7 +201,7 @@ int tr_arena_create(tr_arena **out, const char *name, const tr_arena_options *gi
         result = arena_take_classes(&options, classes);
     if (result < 0)
         return result;
-    wish = (struct segment_wish){.name = name,
+    spec = (struct segment_spec){.name = name,
                                  .flags = options.flags,
                                  .classes = classes,
                                  .class_count = options.class_count,
@@ -216,7 +216,7 @@ int tr_arena_create(tr_arena **out, const char *name, const tr_arena_options *gi
                                  .uid = options.uid,
                                  .gid = options.gid};
     cancel = uncancel_begin();
-    result = create(out, &wish, &options);
+    result = create(out, &spec, &options);
     uncancel_end(cancel);
     return result;
 }
@@ -242,7 +242,7 @@ static int attach_once(tr_arena **out, const char *name, int fd,
     }
     result = open_common(arena, name, 0);
     if (result < 0) {
-        unequip(arena);
+        release_handle(arena);
         return result;
     }
     if (name)
@@ -335,8 +335,8 @@ void tr_arena_close(tr_arena *given)
     cancel = uncancel_begin();
     orphan_all(arena);
     /* A child that never used it has nothing to give back. */
-    if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) != JOINED_NOT)
+    if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) != NOT_JOINED)
         arena_leave(arena);
-    unequip(arena);
+    release_handle(arena);
     uncancel_end(cancel);
 }

@@ -50,13 +50,13 @@ int board_view(const struct view *view, uint32_t index, struct board *out)
     return 0;
 }
 
-void board_wish(const char *name, uint32_t keys, struct channel_wish *wish)
+void board_channel_spec(const char *name, uint32_t keys, struct channel_spec *spec)
 {
     uint32_t count = 1;
 
     while (count < keys)
         count *= 2;
-    *wish = (struct channel_wish){.name = name,
+    *spec = (struct channel_spec){.name = name,
                                   .kind = CHANNEL_BOARD,
                                   .capacity = count,
                                   .ring_bytes = count * sizeof(struct board_key)};
@@ -169,25 +169,25 @@ static uint64_t version_of(uint64_t cell, uint64_t base)
 }
 
 /* A cell and the base of the same time. */
-struct sight {
+struct snapshot {
     uint64_t cell, base, version;
 };
 
-static struct sight see(const struct board_key *key)
+static struct snapshot see(const struct board_key *key)
 {
-    struct sight sight;
+    struct snapshot snapshot;
 
     do { /* once, but for one time in 2^40 versions */
-        sight.base = base_of(key);
-        sight.cell = look(key);
-    } while (base_of(key) != sight.base);
-    sight.version = version_of(sight.cell, sight.base);
-    return sight;
+        snapshot.base = base_of(key);
+        snapshot.cell = look(key);
+    } while (base_of(key) != snapshot.base);
+    snapshot.version = version_of(snapshot.cell, snapshot.base);
+    return snapshot;
 }
 
 /* Before the key gets the version after the one that was seen. A failure came too late: the
  * base is nearer already. */
-static void keep_near(struct board_key *key, const struct sight *seen)
+static void keep_near(struct board_key *key, const struct snapshot *seen)
 {
     uint64_t base = seen->base;
 
@@ -197,13 +197,13 @@ static void keep_near(struct board_key *key, const struct sight *seen)
 
 /* Replace the cell if it still is as it was seen. @p named: slot + 1, or 0. */
 static bool replace(const struct board *board, struct board_key *key,
-                    const struct sight *seen, uint32_t named)
+                    const struct snapshot *seen, uint32_t named)
 {
     uint64_t cell = seen->cell, word = 0;
     uint32_t slot = NAMED(cell) - 1;
     bool held = NAMED(cell) != 0 && slot < board->view->geo.slot_count;
 
-    if (held && !shared_settle(board->view, &key->cell, cell, slot, &word))
+    if (held && !shared_complete(board->view, &key->cell, cell, slot, &word))
         return false;
     keep_near(key, seen);
     /* E11 release: pairs with look(). E9: before the old slot is retired. E3: before the
@@ -218,15 +218,15 @@ static bool replace(const struct board *board, struct board_key *key,
     return true;
 }
 
-int board_put(struct board *board, struct peer *me, struct board_key *key, uint32_t slot,
+int board_put(struct board *board, struct self *me, struct board_key *key, uint32_t slot,
               uint64_t *version)
 {
     uint64_t expected = *version;
     struct putting putting;
-    struct sight seen;
+    struct snapshot seen;
 
     shared_begin(me, slot, &putting);
-    shared_aim(me, &putting, board->index, (uint64_t)(key - board->keys));
+    shared_set_target(me, &putting, board->index, (uint64_t)(key - board->keys));
     do {
         seen = see(key);
         if (expected != BOARD_ANY && seen.version != expected) {
@@ -243,7 +243,7 @@ int board_put(struct board *board, struct peer *me, struct board_key *key, uint3
 int board_delete(struct board *board, struct board_key *key, uint64_t *version)
 {
     uint64_t expected = *version;
-    struct sight seen;
+    struct snapshot seen;
 
     do {
         seen = see(key);
@@ -257,14 +257,14 @@ int board_delete(struct board *board, struct board_key *key, uint64_t *version)
     return 0;
 }
 
-int board_get(struct board *board, struct peer *me, struct board_key *key,
+int board_get(struct board *board, struct self *me, struct board_key *key,
               struct board_value *value)
 {
     int result;
 
     (void)board;
     do {
-        struct sight seen = see(key);
+        struct snapshot seen = see(key);
 
         value->cell = seen.cell;
         value->version = seen.version;
@@ -283,7 +283,7 @@ bool board_current(const struct board_key *key, const struct board_value *value)
 
 uint64_t board_key_version(const struct board_key *key, bool *there)
 {
-    struct sight seen = see(key);
+    struct snapshot seen = see(key);
 
     *there = NAMED(seen.cell) != 0;
     return seen.version;
@@ -295,7 +295,7 @@ bool board_next(const struct board *board, uint32_t *at, char key[BOARD_KEY],
     for (; *at < board->count; ++*at) {
         struct board_key *entry = &board->keys[*at];
         uint64_t words[BOARD_KEY / 8];
-        struct sight seen;
+        struct snapshot seen;
 
         /* E12 acquire: pairs with finish(). */
         if (!(shm_load(&entry->word, E12_OPEN) & KEY_READY))

@@ -51,9 +51,9 @@ struct board_name {
 void board_name(const char *key, size_t length, struct board_name *name);
 
 /* What to ask channel_open() for. */
-void board_wish(const char *name, uint32_t keys, struct channel_wish *wish);
+void board_channel_spec(const char *name, uint32_t keys, struct channel_spec *spec);
 
-/* A checked sight of it. 0, -EBADMSG. */
+/* A checked view of it. 0, -EBADMSG. */
 int board_view(const struct view *view, uint32_t index, struct board *out);
 
 /* Its word in the table, but for the ready bit. */
@@ -68,7 +68,7 @@ struct board_key *board_claim(const struct board *board, struct board_name *name
 /* Give the key a new value; if @p version is not BOARD_ANY, only if it has that version. 0,
  * with the new version; -ESTALE, with the version that it has, and the slot is held as it
  * was. Lock-free. */
-int board_put(struct board *board, struct peer *me, struct board_key *key, uint32_t slot,
+int board_put(struct board *board, struct self *me, struct board_key *key, uint32_t slot,
               uint64_t *version);
 
 /* Take the value away, as board_put(). 0; -ENOENT: there was none; -ESTALE. */
@@ -81,7 +81,7 @@ struct board_value {
 };
 
 /* Pin the value. 0; -ENOENT, with the version; -ENOBUFS: no pin is left; -EBADMSG. */
-int board_get(struct board *board, struct peer *me, struct board_key *key,
+int board_get(struct board *board, struct self *me, struct board_key *key,
               struct board_value *value);
 
 /* The wake word of those who wait for the key to change; shared with other keys. */

@@ -13,25 +13,25 @@
 #define LAPS            (UINT64_C(1) << (64 - LAP_SHIFT))
 
 /* subscriber.word: bits 0-1 state | 2-3 policy | 4-12 participant | 16-47 incarnation. */
-enum seat_state { SEAT_FREE, SEAT_TAKEN, SEAT_ACTIVE, SEAT_EVICTED };
-#define SEAT_STATE(word)  ((enum seat_state)((word)&3))
-#define SEAT_POLICY(word) ((uint32_t)((word) >> 2 & 3))
-#define SEAT_WHO(word)    ((uint32_t)((word) >> 4 & 0x1ff))
-#define SEAT_INC(word)    ((uint32_t)((word) >> 16))
+enum place_state { PLACE_FREE, PLACE_TAKEN, PLACE_ACTIVE, PLACE_EVICTED };
+#define PLACE_STATE(word)  ((enum place_state)((word)&3))
+#define PLACE_POLICY(word) ((uint32_t)((word) >> 2 & 3))
+#define PLACE_WHO(word)    ((uint32_t)((word) >> 4 & 0x1ff))
+#define PLACE_INC(word)    ((uint32_t)((word) >> 16))
 
-static uint64_t seat_word(enum seat_state state, uint32_t policy, const struct peer *me)
+static uint64_t place_word(enum place_state state, uint32_t policy, const struct self *me)
 {
     return (uint64_t)state | (uint64_t)(policy & 3) << 2 | (uint64_t)me->who << 4 |
            (uint64_t)me->inc << 16;
 }
 
-static bool seat_alive(const struct view *view, uint64_t word)
+static bool place_alive(const struct view *view, uint64_t word)
 {
-    if (SEAT_WHO(word) >= view->geo.participant_count)
+    if (PLACE_WHO(word) >= view->geo.participant_count)
         return false;
     /* E4 acquire: as in reap.c. */
-    return shm_load(&view_participant(view, SEAT_WHO(word))->word, E4_LOOK) ==
-           participant_word(PARTICIPANT_LIVE, SEAT_INC(word));
+    return shm_load(&view_participant(view, PLACE_WHO(word))->word, E4_LOOK) ==
+           participant_word(PARTICIPANT_LIVE, PLACE_INC(word));
 }
 
 /* The lap of a position, as a cell has it. */
@@ -78,33 +78,33 @@ static uint64_t patience(const struct broadcast *b)
 }
 
 /* What publishers and trimmers must know of the subscribers. */
-struct lows {
+struct min_cursors {
     uint64_t all;      /* the lowest cursor, or what was given */
     uint64_t blocking; /* of those that block, or what was given */
 };
 
-static struct lows lows(const struct broadcast *b, uint64_t tail)
+static struct min_cursors min_cursors(const struct broadcast *b, uint64_t tail)
 {
-    struct lows low = {tail, tail};
+    struct min_cursors low = {tail, tail};
     /* E13: before the words. */
     uint64_t used = shm_load(&b->channel->extra[BROADCAST_USED], E13);
 
-    for (uint32_t i = 0; i < used && i < b->seat_count; i++) {
+    for (uint32_t i = 0; i < used && i < b->place_count; i++) {
         /* E13: after the cell before ours was seen filled. */
-        uint64_t word = shm_load(&b->seats[i].word, E13), cursor;
+        uint64_t word = shm_load(&b->places[i].word, E13), cursor;
 
-        if (SEAT_STATE(word) != SEAT_ACTIVE)
+        if (PLACE_STATE(word) != PLACE_ACTIVE)
             continue;
         /* E3: the look after the announcement, for publishers that wait. */
-        cursor = shm_load(&b->seats[i].cursor, E3);
+        cursor = shm_load(&b->places[i].cursor, E3);
         if (cursor >= low.all &&
-            (cursor >= low.blocking || SEAT_POLICY(word) != LAG_BLOCK))
+            (cursor >= low.blocking || PLACE_POLICY(word) != LAG_BLOCK))
             continue;
-        if (!seat_alive(b->view, word))
+        if (!place_alive(b->view, word))
             continue;
         if (cursor < low.all)
             low.all = cursor;
-        if (cursor < low.blocking && SEAT_POLICY(word) == LAG_BLOCK)
+        if (cursor < low.blocking && PLACE_POLICY(word) == LAG_BLOCK)
             low.blocking = cursor;
     }
     return low;
@@ -125,7 +125,7 @@ static bool drop(struct broadcast *b, uint64_t at, uint64_t seen, bool now)
         return false;
     /* Twice, for it may be sealed meanwhile. */
     for (int i = 0; i < 2 && holds(b, at, seen); i++) {
-        if (shared_settle(b->view, cell_at(b, at), seen, slot, &word) &&
+        if (shared_complete(b->view, cell_at(b, at), seen, slot, &word) &&
             /* E9: the cell is replaced before the slot is retired. */
             shm_cas(cell_at(b, at), &seen, lap_word(b, at) | (seen & CELL_SEALED), E9))
             return shared_retire(b->view, slot, word, now);
@@ -165,7 +165,7 @@ static void trim(struct broadcast *b, uint64_t low, uint64_t tail)
 bool broadcast_give_up(struct broadcast *b, uint32_t c, bool oldest)
 {
     uint64_t tail = broadcast_tail(b), limit;
-    struct lows low = lows(b, tail);
+    struct min_cursors low = min_cursors(b, tail);
     bool any = false;
 
     limit = oldest ? low.blocking : low.all;
@@ -241,8 +241,8 @@ uint64_t broadcast_tail(const struct broadcast *b)
 
 /* One look at position *at. 1: put there. 0: go on at *at. -EAGAIN: somebody blocks.
  * -ESHUTDOWN. */
-static int put_at(struct broadcast *b, struct peer *me, const struct putting *putting,
-                  uint64_t *at, struct lows *low)
+static int put_at(struct broadcast *b, struct self *me, const struct putting *putting,
+                  uint64_t *at, struct min_cursors *low)
 {
     uint64_t seen, word = 0;
     uint32_t old;
@@ -251,14 +251,14 @@ static int put_at(struct broadcast *b, struct peer *me, const struct putting *pu
         return 0;
     if (seen & CELL_SEALED)
         return -ESHUTDOWN;
-    *low = lows(b, *at);
+    *low = min_cursors(b, *at);
     if (*at - low->blocking >= b->count)
         return -EAGAIN;
     old = CELL_SLOT(seen);
     if ((seen & CELL_FULL) && old < b->view->geo.slot_count &&
-        !shared_settle(b->view, cell_at(b, *at), seen, old, &word))
+        !shared_complete(b->view, cell_at(b, *at), seen, old, &word))
         return 0;
-    shared_aim(me, putting, b->index, *at);
+    shared_set_target(me, putting, b->index, *at);
     /* E11 release: pairs with look(). E9: the cell is replaced before the old slot is
      * retired. E3: before the look for sleepers. */
     if (!shm_cas(cell_at(b, *at), &seen, cell_of(b, *at, putting->slot), E11_PUT))
@@ -269,12 +269,12 @@ static int put_at(struct broadcast *b, struct peer *me, const struct putting *pu
     return 1;
 }
 
-int broadcast_put(struct broadcast *b, struct peer *me, uint32_t slot, uint64_t *position)
+int broadcast_put(struct broadcast *b, struct self *me, uint32_t slot, uint64_t *position)
 {
     /* relaxed: a hint. */
     uint64_t start = shm_load(&b->channel->tail, memory_order_relaxed), at = start;
     struct putting putting;
-    struct lows low;
+    struct min_cursors low;
     int result = -EAGAIN;
 
     shared_begin(me, slot, &putting);
@@ -296,18 +296,19 @@ int broadcast_put(struct broadcast *b, struct peer *me, uint32_t slot, uint64_t 
     return 0;
 }
 
-/* A seat that is free, or whose owner is dead. */
-static int take_seat(struct broadcast *b, struct peer *me, uint32_t policy,
-                     uint32_t *index)
+/* A place that is free, or whose owner is dead. */
+static int take_place(struct broadcast *b, struct self *me, uint32_t policy,
+                      uint32_t *index)
 {
-    for (uint32_t i = 0; i < b->seat_count; i++) {
+    for (uint32_t i = 0; i < b->place_count; i++) {
         /* E13: as below. */
-        uint64_t word = shm_load(&b->seats[i].word, E13);
+        uint64_t word = shm_load(&b->places[i].word, E13);
 
-        if (SEAT_STATE(word) != SEAT_FREE && seat_alive(b->view, word))
+        if (PLACE_STATE(word) != PLACE_FREE && place_alive(b->view, word))
             continue;
         /* E13: it counts for nobody until it is active. */
-        if (shm_cas(&b->seats[i].word, &word, seat_word(SEAT_TAKEN, policy, me), E13)) {
+        if (shm_cas(&b->places[i].word, &word, place_word(PLACE_TAKEN, policy, me),
+                    E13)) {
             *index = i;
             return 0;
         }
@@ -321,25 +322,26 @@ void broadcast_forget(const struct view *view, uint32_t index, uint32_t who, uin
 
     if (broadcast_view(view, index, &b) < 0)
         return;
-    for (uint32_t i = 0; i < b.seat_count; i++) {
+    for (uint32_t i = 0; i < b.place_count; i++) {
         /* relaxed: the compare-and-swap decides. */
-        uint64_t word = shm_load(&b.seats[i].word, memory_order_relaxed);
+        uint64_t word = shm_load(&b.places[i].word, memory_order_relaxed);
 
-        if (SEAT_STATE(word) != SEAT_FREE && SEAT_WHO(word) == who &&
-            SEAT_INC(word) == inc)
-            shm_cas(&b.seats[i].word, &word, SEAT_FREE, E13); /* E13: as unsubscribing */
+        if (PLACE_STATE(word) != PLACE_FREE && PLACE_WHO(word) == who &&
+            PLACE_INC(word) == inc)
+            shm_cas(&b.places[i].word, &word, PLACE_FREE,
+                    E13); /* E13: as unsubscribing */
     }
 }
 
-/* Let publishers look at the seat. */
-static void use_seat(struct broadcast *b, uint32_t index)
+/* Let publishers look at the place. */
+static void use_place(struct broadcast *b, uint32_t index)
 {
     _Atomic uint64_t *word = &b->channel->extra[BROADCAST_USED];
     /* E13: before active. */
     uint64_t used = shm_load(word, E13);
 
     /* E13: as above. What a lost compare-and-swap read has no place in that order, so that a
-     * publisher could still miss the seat: load it again. */
+     * publisher could still miss the place: load it again. */
     while (used <= index && !shm_cas(word, &used, index + 1, E13))
         used = shm_load(word, E13);
 }
@@ -351,27 +353,27 @@ static uint64_t begin_at(const struct broadcast *b, uint64_t tail, uint32_t last
     return tail > back ? tail - back : 0;
 }
 
-int broadcast_subscribe(struct broadcast *b, struct peer *me, uint32_t policy,
-                        uint32_t last, struct seat *seat)
+int broadcast_subscribe(struct broadcast *b, struct self *me, uint32_t policy,
+                        uint32_t last, struct place *place)
 {
     struct subscriber *entry;
     uint64_t at;
-    int result = take_seat(b, me, policy, &seat->index);
+    int result = take_place(b, me, policy, &place->index);
 
     if (result < 0)
         return result;
-    entry = &b->seats[seat->index];
-    use_seat(b, seat->index);
+    entry = &b->places[place->index];
+    use_place(b, place->index);
     shm_put(&entry->missed, 0);
     /* E13: before active. */
     at = broadcast_tail(b);
     shm_store(&entry->cursor, begin_at(b, at, last), E13);
     /* E13: registered, then the tail is looked for. */
-    shm_store(&entry->word, seat_word(SEAT_ACTIVE, policy, me), E13);
-    seat->policy = policy;
-    seat->start = MUTANT(TAIL_FIRST) ? at : broadcast_tail(b);
-    at = begin_at(b, seat->start, last);
-    while (at < seat->start && !holds(b, at, look(b, at)))
+    shm_store(&entry->word, place_word(PLACE_ACTIVE, policy, me), E13);
+    place->policy = policy;
+    place->start = MUTANT(TAIL_FIRST) ? at : broadcast_tail(b);
+    at = begin_at(b, place->start, last);
+    while (at < place->start && !holds(b, at, look(b, at)))
         at++;
     /* E3: before the look for publishers that waited for us meanwhile. */
     shm_store(&entry->cursor, at, E3);
@@ -383,11 +385,11 @@ uint32_t broadcast_subscribers(const struct broadcast *b)
 {
     uint32_t count = 0;
 
-    for (uint32_t i = 0; i < b->seat_count; i++) {
+    for (uint32_t i = 0; i < b->place_count; i++) {
         /* relaxed: a report. */
-        uint64_t word = shm_load(&b->seats[i].word, memory_order_relaxed);
+        uint64_t word = shm_load(&b->places[i].word, memory_order_relaxed);
 
-        count += SEAT_STATE(word) == SEAT_ACTIVE && seat_alive(b->view, word);
+        count += PLACE_STATE(word) == PLACE_ACTIVE && place_alive(b->view, word);
     }
     return count;
 }
@@ -396,31 +398,31 @@ bool broadcast_laggard(const struct broadcast *b, struct laggard *laggard)
 {
     uint64_t tail = broadcast_tail(b), low = tail;
 
-    for (uint32_t i = 0; i < b->seat_count; i++) {
+    for (uint32_t i = 0; i < b->place_count; i++) {
         /* relaxed: a report. */
-        uint64_t word = shm_load(&b->seats[i].word, memory_order_relaxed);
-        uint64_t cursor = shm_load(&b->seats[i].cursor, memory_order_relaxed);
+        uint64_t word = shm_load(&b->places[i].word, memory_order_relaxed);
+        uint64_t cursor = shm_load(&b->places[i].cursor, memory_order_relaxed);
 
-        if (SEAT_STATE(word) == SEAT_ACTIVE && SEAT_POLICY(word) == LAG_BLOCK &&
-            cursor < low && seat_alive(b->view, word)) {
+        if (PLACE_STATE(word) == PLACE_ACTIVE && PLACE_POLICY(word) == LAG_BLOCK &&
+            cursor < low && place_alive(b->view, word)) {
             low = cursor;
-            *laggard = (struct laggard){SEAT_WHO(word), tail - cursor};
+            *laggard = (struct laggard){PLACE_WHO(word), tail - cursor};
         }
     }
     return low < tail;
 }
 
-void broadcast_unsubscribe(struct broadcast *b, const struct seat *seat)
+void broadcast_unsubscribe(struct broadcast *b, const struct place *place)
 {
     /* E3: before the look for sleepers: it blocks nobody and keeps nothing any more. */
-    shm_store(&b->seats[seat->index].word, SEAT_FREE, E3);
+    shm_store(&b->places[place->index].word, PLACE_FREE, E3);
     wake_all(b->view, &b->channel->room);
     for (uint32_t c = 0; c < b->view->geo.class_count; c++)
         wake_all(b->view, view_freed(b->view, c));
 }
 
 /* The cell at the cursor has nothing for us any more: go to where there may be something. */
-static bool skip(struct broadcast *b, const struct seat *seat, uint64_t cursor,
+static bool skip(struct broadcast *b, const struct place *place, uint64_t cursor,
                  uint64_t seen, uint64_t *lost)
 {
     /* relaxed: a hint, and never ahead. */
@@ -434,36 +436,36 @@ static bool skip(struct broadcast *b, const struct seat *seat, uint64_t cursor,
     if (ahead > 0 && moved(b, cursor, ahead) - b->count + 1 > next)
         next = moved(b, cursor, ahead) - b->count + 1;
     /* E3: before the look for publishers. */
-    if (!shm_cas(&b->seats[seat->index].cursor, &cursor, next, E3))
+    if (!shm_cas(&b->places[place->index].cursor, &cursor, next, E3))
         return false;
-    if (from < seat->start)
-        from = seat->start;
+    if (from < place->start)
+        from = place->start;
     if (next > from)
         *lost += next - from;
     return true;
 }
 
-static int tell_missed(struct broadcast *b, struct peer *me, const struct seat *seat,
+static int tell_missed(struct broadcast *b, struct self *me, const struct place *place,
                        uint64_t lost)
 {
-    struct subscriber *entry = &b->seats[seat->index];
+    struct subscriber *entry = &b->places[place->index];
 
     /* relaxed: a count. */
     shm_add(&entry->missed, lost, memory_order_relaxed);
     view_count(b->view, COUNT_LAGGED, lost);
-    if (seat->policy != LAG_EVICT)
+    if (place->policy != LAG_EVICT)
         return -EOVERFLOW;
     view_count(b->view, COUNT_EVICTED, 1);
     /* E13: it counts for nobody any more. */
-    shm_store(&entry->word, seat_word(SEAT_EVICTED, seat->policy, me), E13);
+    shm_store(&entry->word, place_word(PLACE_EVICTED, place->policy, me), E13);
     return -ENOTCONN;
 }
 
 /* One look at the cursor. 1: go on. */
-static int take_once(struct broadcast *b, struct peer *me, const struct seat *seat,
+static int take_once(struct broadcast *b, struct self *me, const struct place *place,
                      struct taken *taken, uint64_t *lost)
 {
-    struct subscriber *entry = &b->seats[seat->index];
+    struct subscriber *entry = &b->places[place->index];
     /* relaxed: the compare-and-swap decides. */
     uint64_t cursor = shm_load(&entry->cursor, memory_order_relaxed);
     uint64_t seen = look(b, cursor);
@@ -474,7 +476,7 @@ static int take_once(struct broadcast *b, struct peer *me, const struct seat *se
         return result == 0 ? 1 : result;
     }
     if (!holds(b, cursor, seen)) {
-        skip(b, seat, cursor, seen, lost);
+        skip(b, place, cursor, seen, lost);
         return 1;
     }
     if (*lost)
@@ -490,35 +492,35 @@ static int take_once(struct broadcast *b, struct peer *me, const struct seat *se
     return 1;
 }
 
-int broadcast_take(struct broadcast *b, struct peer *me, const struct seat *seat,
+int broadcast_take(struct broadcast *b, struct self *me, const struct place *place,
                    struct taken *taken)
 {
     uint64_t lost = 0;
     int result = 1;
 
-    if (seat->policy == LAG_EVICT &&
+    if (place->policy == LAG_EVICT &&
         /* relaxed: only we change it. */
-        SEAT_STATE(shm_load(&b->seats[seat->index].word, memory_order_relaxed)) ==
-            SEAT_EVICTED)
+        PLACE_STATE(shm_load(&b->places[place->index].word, memory_order_relaxed)) ==
+            PLACE_EVICTED)
         return -ENOTCONN;
     for (uint64_t i = patience(b); i > 0 && result == 1; i--)
-        result = take_once(b, me, seat, taken, &lost);
+        result = take_once(b, me, place, taken, &lost);
     if (lost)
-        return tell_missed(b, me, seat, lost);
-    if (result == 0 && seat->policy == LAG_BLOCK)
+        return tell_missed(b, me, place, lost);
+    if (result == 0 && place->policy == LAG_BLOCK)
         wake_all(b->view, &b->channel->room);
     return result == 1 ? -EAGAIN : result;
 }
 
-uint64_t broadcast_missed(const struct broadcast *b, const struct seat *seat)
+uint64_t broadcast_missed(const struct broadcast *b, const struct place *place)
 {
-    return shm_get(&b->seats[seat->index].missed);
+    return shm_get(&b->places[place->index].missed);
 }
 
-int broadcast_ready(const struct broadcast *b, const struct seat *seat)
+int broadcast_ready(const struct broadcast *b, const struct place *place)
 {
     /* relaxed: only we move it. */
-    uint64_t cursor = shm_load(&b->seats[seat->index].cursor, memory_order_relaxed);
+    uint64_t cursor = shm_load(&b->places[place->index].cursor, memory_order_relaxed);
     int result = 0;
 
     for (uint64_t i = patience(b); i > 0 && result == 0; i--) {
@@ -537,7 +539,7 @@ bool broadcast_names(const struct view *view, uint32_t index, uint64_t position,
     struct broadcast b;
     uint64_t seen;
 
-    if (position >= WHERE_NOWHERE || broadcast_view(view, index, &b) < 0)
+    if (position >= LOCATION_NOWHERE || broadcast_view(view, index, &b) < 0)
         return false;
     seen = look(&b, position) & ~CELL_SEALED;
     /* The lap as far as the place has it. */

@@ -34,9 +34,9 @@
 #include "ipc/exchange/channel.h"
 #include "ipc/exchange/shared.h"
 
-/* Of the channel: policy is how many are kept, max_deliveries the number of seats; and of its
+/* Of the channel: policy is how many are kept, max_deliveries the number of places; and of its
  * extra words: */
-enum { BROADCAST_USED }; /* seats 0 to here were ever taken */
+enum { BROADCAST_USED }; /* places 0 to here were ever taken */
 
 enum lag_policy { LAG_BLOCK, LAG_DROP, LAG_EVICT };
 
@@ -45,49 +45,50 @@ struct broadcast {
     const struct view *view;
     struct channel *channel;
     _Atomic uint64_t *cells;
-    struct subscriber *seats;
+    struct subscriber *places;
     uint32_t index; /* of the channel */
     uint32_t count; /* of cells, a power of 2 */
     int shift;
-    uint32_t seat_count;
+    uint32_t place_count;
     uint64_t keep;
 };
 
 /* A place in the table of subscribers. */
-struct seat {
+struct place {
     uint32_t index;
     uint32_t policy;
     uint64_t start; /* what was gone before this was not missed */
 };
 
-struct broadcast_wish {
+struct broadcast_spec {
     const char *name;
-    uint32_t lag;   /* messages that a subscriber may be behind */
-    uint32_t seats; /* subscribers at a time */
-    uint32_t keep;  /* messages kept for late subscribers */
-    uint32_t stamp; /* as in struct channel */
+    uint32_t lag;    /* messages that a subscriber may be behind */
+    uint32_t places; /* subscribers at a time */
+    uint32_t keep;   /* messages kept for late subscribers */
+    uint32_t stamp;  /* as in struct channel */
 };
 
 /* What to ask channel_open() for. */
-void broadcast_wish(const struct broadcast_wish *wish, struct channel_wish *channel);
+void broadcast_channel_spec(const struct broadcast_spec *spec,
+                            struct channel_spec *channel);
 
-/* A checked sight of it. 0, -EBADMSG. */
+/* A checked view of it. 0, -EBADMSG. */
 int broadcast_view(const struct view *view, uint32_t index, struct broadcast *out);
 
 /* Publish a slot that @p me loaned or received. 0, with its position. -EAGAIN: a subscriber
  * that blocks is behind; -ESHUTDOWN: sealed; then the slot is held as it was. Lock-free when
  * nobody blocks. */
-int broadcast_put(struct broadcast *b, struct peer *me, uint32_t slot,
+int broadcast_put(struct broadcast *b, struct self *me, uint32_t slot,
                   uint64_t *position);
 
 /* Become a subscriber that begins with the last @p last messages, as far as they are there.
- * 0, -ENOSPC: every seat is taken. */
-int broadcast_subscribe(struct broadcast *b, struct peer *me, uint32_t policy,
-                        uint32_t last, struct seat *seat);
+ * 0, -ENOSPC: every place is taken. */
+int broadcast_subscribe(struct broadcast *b, struct self *me, uint32_t policy,
+                        uint32_t last, struct place *place);
 
-void broadcast_unsubscribe(struct broadcast *b, const struct seat *seat);
+void broadcast_unsubscribe(struct broadcast *b, const struct place *place);
 
-/* For the reaper: free the seats of a dead one. */
+/* For the reaper: free the places of a dead one. */
 void broadcast_forget(const struct view *view, uint32_t index, uint32_t who,
                       uint32_t inc);
 
@@ -108,14 +109,14 @@ struct taken {
 
 /* The next message. 0; -EAGAIN; -ESHUTDOWN: closed, and nothing is left; -EOVERFLOW: some were
  * missed, the next call goes on; -ENOTCONN: evicted; -ENOBUFS: no pin is left; -EBADMSG. */
-int broadcast_take(struct broadcast *b, struct peer *me, const struct seat *seat,
+int broadcast_take(struct broadcast *b, struct self *me, const struct place *place,
                    struct taken *taken);
 
-/* How many @p seat has missed. */
-uint64_t broadcast_missed(const struct broadcast *b, const struct seat *seat);
+/* How many @p place has missed. */
+uint64_t broadcast_missed(const struct broadcast *b, const struct place *place);
 
-/* Whether there is anything for @p seat, without taking it. 0, -EAGAIN, -ESHUTDOWN. */
-int broadcast_ready(const struct broadcast *b, const struct seat *seat);
+/* Whether there is anything for @p place, without taking it. 0, -EAGAIN, -ESHUTDOWN. */
+int broadcast_ready(const struct broadcast *b, const struct place *place);
 
 /* Nobody shall publish any more. Subscribers read what is there, then seal it. */
 void broadcast_close(struct broadcast *b);
@@ -127,7 +128,7 @@ bool broadcast_closed(const struct broadcast *b);
  * @p drop, the oldest that no blocking subscriber waits for. Whether a slot is free now. */
 bool broadcast_give_up(struct broadcast *b, uint32_t c, bool drop);
 
-/* Whether the cell of @p position, as WHERE_POSITION() gives it, names @p slot. */
+/* Whether the cell of @p position, as LOCATION_POSITION() gives it, names @p slot. */
 bool broadcast_names(const struct view *view, uint32_t index, uint64_t position,
                      uint32_t slot);
 

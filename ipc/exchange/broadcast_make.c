@@ -27,46 +27,47 @@ static uint32_t cells_for(uint32_t lag)
 
 static uint64_t cell_bytes(uint32_t cells)
 {
-    return (UINT64_C(8) * cells + LINE - 1) / LINE * LINE;
+    return (UINT64_C(8) * cells + ARENA_LINE - 1) / ARENA_LINE * ARENA_LINE;
 }
 
 int broadcast_view(const struct view *view, uint32_t index, struct broadcast *out)
 {
     struct channel *channel = view_channel(view, index);
     uint32_t count = shm_get(&channel->capacity);
-    uint64_t bytes, seats = shm_get(&channel->max_deliveries);
+    uint64_t bytes, places = shm_get(&channel->max_deliveries);
     uint8_t *ring = channel_bytes(view, index, &bytes);
 
-    if (!ring || count < 2 || count > MAX_CELLS || (count & (count - 1)) || seats < 1 ||
-        seats > MAX_SUBSCRIBERS ||
-        bytes < cell_bytes(count) + seats * sizeof(struct subscriber))
+    if (!ring || count < 2 || count > MAX_CELLS || (count & (count - 1)) || places < 1 ||
+        places > MAX_SUBSCRIBERS ||
+        bytes < cell_bytes(count) + places * sizeof(struct subscriber))
         return -EBADMSG;
     *out = (struct broadcast){
         .view = view,
         .channel = channel,
         .cells = (_Atomic uint64_t *)(void *)ring,
-        .seats = (struct subscriber *)(void *)(ring + cell_bytes(count)),
+        .places = (struct subscriber *)(void *)(ring + cell_bytes(count)),
         .index = index,
         .count = count,
         .shift = __builtin_ctz(count),
-        .seat_count = (uint32_t)seats,
+        .place_count = (uint32_t)places,
         .keep = shm_get(&channel->policy),
     };
     return 0;
 }
 
-void broadcast_wish(const struct broadcast_wish *wish, struct channel_wish *channel)
+void broadcast_channel_spec(const struct broadcast_spec *spec,
+                            struct channel_spec *channel)
 {
-    uint32_t cells = cells_for(wish->lag);
+    uint32_t cells = cells_for(spec->lag);
 
-    *channel = (struct channel_wish){
-        .name = wish->name,
+    *channel = (struct channel_spec){
+        .name = spec->name,
         .kind = CHANNEL_BROADCAST,
         .capacity = cells,
-        .ring_bytes = cell_bytes(cells) + wish->seats * sizeof(struct subscriber),
-        .policy = wish->keep,
-        .max_deliveries = wish->seats,
-        .stamp = wish->stamp,
+        .ring_bytes = cell_bytes(cells) + spec->places * sizeof(struct subscriber),
+        .policy = spec->keep,
+        .max_deliveries = spec->places,
+        .stamp = spec->stamp,
         .build = build,
     };
 }

@@ -11,7 +11,7 @@
 #define HASH_SHIFT 26
 #define MAX_RING   65536
 
-static uint64_t making(const struct peer *me, uint32_t kind, uint64_t hash)
+static uint64_t making(const struct self *me, uint32_t kind, uint64_t hash)
 {
     return (uint64_t)CHANNEL_MAKING | (uint64_t)kind << 2 | (uint64_t)me->who << 5 |
            (uint64_t)(me->inc & 0xfff) << 14 | hash << HASH_SHIFT;
@@ -59,7 +59,7 @@ uint8_t *channel_bytes(const struct view *view, uint32_t index, uint64_t *bytes)
     struct channel *channel = view_channel(view, index);
     uint64_t off = shm_get(&channel->ring_off), size = shm_get(&channel->ring_bytes);
 
-    if (off % LINE || off < view->geo.rings_off || size > view->geo.rings_bytes ||
+    if (off % ARENA_LINE || off < view->geo.rings_off || size > view->geo.rings_bytes ||
         off - view->geo.rings_off > view->geo.rings_bytes - size)
         return NULL;
     *bytes = size;
@@ -96,14 +96,14 @@ static bool fits(const struct view *view, uint64_t used, uint64_t bytes)
 
 static uint64_t whole_lines(uint64_t bytes)
 {
-    return (bytes + LINE - 1) / LINE * LINE;
+    return (bytes + ARENA_LINE - 1) / ARENA_LINE * ARENA_LINE;
 }
 
-uint64_t channel_needs(const struct channel_wish *wish)
+uint64_t channel_needs(const struct channel_spec *spec)
 {
-    uint32_t capacity = wish->capacity ? wish->capacity : wish->fallback;
+    uint32_t capacity = spec->capacity ? spec->capacity : spec->fallback;
 
-    return whole_lines(wish->ring_bytes ? wish->ring_bytes : UINT64_C(8) * capacity);
+    return whole_lines(spec->ring_bytes ? spec->ring_bytes : UINT64_C(8) * capacity);
 }
 
 /* Whether there is room for the ring. Looked at before the entry is claimed, for an entry is
@@ -111,9 +111,9 @@ uint64_t channel_needs(const struct channel_wish *wish)
  * finds no room takes nothing. One that loses the last room to another after this look leaves
  * an entry that only its own name can use: at most one for each opening that runs meanwhile. */
 static bool has_room(const struct view *view, struct channel *channel,
-                     const struct channel_wish *wish)
+                     const struct channel_spec *spec)
 {
-    uint64_t bytes = channel_needs(wish);
+    uint64_t bytes = channel_needs(spec);
 
     /* relaxed: a guess, see allocate(). */
     return MUTANT(ROOM_UNSEEN) || shm_get(&channel->ring_bytes) >= bytes ||
@@ -142,14 +142,14 @@ static int allocate(const struct view *view, struct channel *channel, uint64_t b
 }
 
 /* The entry is ours to make. */
-static int make(struct peer *me, uint32_t index, const struct channel_wish *wish,
+static int make(struct self *me, uint32_t index, const struct channel_spec *spec,
                 const struct channel_name *name)
 {
     struct channel *channel = view_channel(me->view, index);
-    uint32_t capacity = wish->capacity ? wish->capacity : wish->fallback;
+    uint32_t capacity = spec->capacity ? spec->capacity : spec->fallback;
     uint64_t bytes = 0;
     uint8_t *ring;
-    int result = allocate(me->view, channel, channel_needs(wish));
+    int result = allocate(me->view, channel, channel_needs(spec));
 
     if (result == 0 && !channel_bytes(me->view, index, &bytes))
         result = -EBADMSG;
@@ -160,15 +160,15 @@ static int make(struct peer *me, uint32_t index, const struct channel_wish *wish
     }
     shm_copy_in(channel->name, name->words, CHANNEL_NAME / 8);
     shm_put(&channel->capacity, capacity);
-    shm_put(&channel->policy, wish->policy);
-    shm_put(&channel->max_deliveries, wish->max_deliveries);
-    shm_put(&channel->stamp, wish->stamp);
+    shm_put(&channel->policy, spec->policy);
+    shm_put(&channel->max_deliveries, spec->max_deliveries);
+    shm_put(&channel->stamp, spec->stamp);
     ring = channel_bytes(me->view, index, &bytes);
     memset(ring, 0, bytes); /* a maker that died may have written there */
-    if (wish->build)
-        wish->build(me->view, channel, ring, capacity);
+    if (spec->build)
+        spec->build(me->view, channel, ring, capacity);
     /* E5 release: pairs with channel_word(); the entry is whole. */
-    shm_store(&channel->word, ready(wish->kind, name->hash), E5_READY);
+    shm_store(&channel->word, ready(spec->kind, name->hash), E5_READY);
     return 0;
 }
 
@@ -197,7 +197,7 @@ void channel_abandon(const struct view *view, uint32_t index, uint32_t who, uint
 }
 
 /* Claim an entry that nobody has, or whose maker is gone, and make it. 1; 0: look again. */
-static int claim(struct peer *me, uint32_t index, const struct channel_wish *wish,
+static int claim(struct self *me, uint32_t index, const struct channel_spec *spec,
                  const struct channel_name *name, uint64_t word)
 {
     struct channel *channel = view_channel(me->view, index);
@@ -205,12 +205,12 @@ static int claim(struct peer *me, uint32_t index, const struct channel_wish *wis
 
     if (CHANNEL_STATE(word) == CHANNEL_MAKING && !abandoned(me->view, word))
         return -EAGAIN;
-    if (!has_room(me->view, channel, wish))
+    if (!has_room(me->view, channel, spec))
         return -ENOBUFS;
     /* E5 acquire: what a dead maker took from the rings is read. */
-    if (!shm_cas(&channel->word, &word, making(me, wish->kind, name->hash), E5_OPEN))
+    if (!shm_cas(&channel->word, &word, making(me, spec->kind, name->hash), E5_OPEN))
         return 0;
-    result = make(me, index, wish, name);
+    result = make(me, index, spec, name);
     return result < 0 ? result : 1;
 }
 
@@ -223,7 +223,7 @@ static bool same_name(const struct channel *channel, const struct channel_name *
 }
 
 /* One entry of the probe. 1: it is the one. 0: look at the next. */
-static int probe(struct peer *me, uint32_t index, const struct channel_wish *wish,
+static int probe(struct self *me, uint32_t index, const struct channel_spec *spec,
                  const struct channel_name *name)
 {
     struct channel *channel = view_channel(me->view, index);
@@ -231,7 +231,7 @@ static int probe(struct peer *me, uint32_t index, const struct channel_wish *wis
 
     while (CHANNEL_STATE(word) == CHANNEL_EMPTY ||
            (CHANNEL_STATE(word) == CHANNEL_MAKING && word >> HASH_SHIFT == name->hash)) {
-        int result = claim(me, index, wish, name, word);
+        int result = claim(me, index, spec, name, word);
 
         if (result != 0)
             return result;
@@ -240,18 +240,18 @@ static int probe(struct peer *me, uint32_t index, const struct channel_wish *wis
     if (word >> HASH_SHIFT != name->hash || CHANNEL_STATE(word) != CHANNEL_READY ||
         !same_name(channel, name))
         return 0;
-    return CHANNEL_KIND(word) == wish->kind ? 1 : -EEXIST;
+    return CHANNEL_KIND(word) == spec->kind ? 1 : -EEXIST;
 }
 
-int channel_open(struct peer *me, const struct channel_wish *wish, uint32_t *index)
+int channel_open(struct self *me, const struct channel_spec *spec, uint32_t *index)
 {
     uint32_t count = me->view->geo.channel_count;
     struct channel_name name;
 
-    take_name(me->view, wish->name, &name);
+    take_name(me->view, spec->name, &name);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t at = (uint32_t)((name.hash + i) % count);
-        int found = probe(me, at, wish, &name);
+        int found = probe(me, at, spec, &name);
 
         if (found < 0)
             return found;

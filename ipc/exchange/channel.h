@@ -20,7 +20,7 @@ enum channel_state { CHANNEL_EMPTY, CHANNEL_MAKING, CHANNEL_READY };
 #define CHANNEL_STATE(word) ((enum channel_state)((word)&3))
 #define CHANNEL_KIND(word)  ((uint32_t)((word) >> 2 & 7))
 
-struct channel_wish {
+struct channel_spec {
     const char *name; /* at most CHANNEL_NAME - 1 bytes */
     uint32_t kind;
     uint32_t capacity;   /* 0: what it has, or fallback */
@@ -36,15 +36,15 @@ struct channel_wish {
 
 /* Find or make. 0; -ENOSPC: no entry is left; -ENOBUFS: no room for the ring; -EAGAIN: its
  * maker lives and is not ready; -EEXIST: of another kind; -EBADMSG. */
-int channel_open(struct peer *me, const struct channel_wish *wish, uint32_t *index);
+int channel_open(struct self *me, const struct channel_spec *spec, uint32_t *index);
 
 /* What a new one needs of the region of rings. */
-uint64_t channel_needs(const struct channel_wish *wish);
+uint64_t channel_needs(const struct channel_spec *spec);
 
 /* For the reaper: if participant @p who was making it, others may make it. */
 void channel_abandon(const struct view *view, uint32_t index, uint32_t who, uint32_t inc);
 
-/* A checked sight of the ring of a queue. 0, -EBADMSG. */
+/* A checked view of the ring of a queue. 0, -EBADMSG. */
 int channel_ring(const struct view *view, uint32_t index, struct ring *ring);
 
 /* Where the ring's bytes are, checked to lie in the region of rings. NULL: they do not. */

@@ -44,7 +44,7 @@ static bool is_short(const struct view *view, int result)
            (view_elastic(view) && (result == -ENOSPC || result == -ENOMEM));
 }
 
-int elastic_reserve(struct peer *me, uint32_t slot, uint64_t bytes,
+int elastic_reserve(struct self *me, uint32_t slot, uint64_t bytes,
                     struct shortage *shortage)
 {
     int result = pages_reserve(me->view, slot, bytes, shortage);
@@ -59,65 +59,65 @@ int elastic_reserve(struct peer *me, uint32_t slot, uint64_t bytes,
 }
 
 /* New slots of class @p c. */
-static int more_slots(struct elastic_wish *wish, uint32_t c)
+static int more_slots(struct elastic_spec *spec, uint32_t c)
 {
-    int result = records_more(wish->me, c, &wish->shortage);
+    int result = records_more(spec->me, c, &spec->shortage);
 
-    return is_short(wish->me->view, result) && reclaim_memory(wish->me)
-               ? records_more(wish->me, c, &wish->shortage)
+    return is_short(spec->me->view, result) && reclaim_memory(spec->me)
+               ? records_more(spec->me, c, &spec->shortage)
                : result;
 }
 
 /* A slot of class @p c that is free, or was never used. -EAGAIN, -errno. */
-static int find_in(struct elastic_wish *wish, uint32_t c)
+static int find_in(struct elastic_spec *spec, uint32_t c)
 {
     int result = 0;
 
-    while (result == 0 && slot_loan(wish->me, c, &wish->slot) < 0)
-        result = more_slots(wish, c);
+    while (result == 0 && slot_loan(spec->me, c, &spec->slot) < 0)
+        result = more_slots(spec, c);
     return result;
 }
 
 /* The smallest class that has a free slot: a larger slot costs nothing more. Then the smallest where
  * a broadcast may give one up. */
-static int find(struct elastic_wish *wish)
+static int find(struct elastic_spec *spec)
 {
-    const struct view *view = wish->me->view;
+    const struct view *view = spec->me->view;
     int result = -EAGAIN;
 
-    for (uint32_t c = wish->c; c < view->geo.class_count; c++) {
-        int found = find_in(wish, c);
+    for (uint32_t c = spec->c; c < view->geo.class_count; c++) {
+        int found = find_in(spec, c);
 
         if (found == 0)
             return 0;
         result = found != -EAGAIN ? found : result;
     }
-    for (uint32_t c = wish->c; c < view->geo.class_count; c++)
-        if (reclaim_shared(view, c, true) && slot_loan(wish->me, c, &wish->slot) == 0)
+    for (uint32_t c = spec->c; c < view->geo.class_count; c++)
+        if (reclaim_shared(view, c, true) && slot_loan(spec->me, c, &spec->slot) == 0)
             return 0;
     return result;
 }
 
-int elastic_loan(struct elastic_wish *wish, bool found)
+int elastic_loan(struct elastic_spec *spec, bool found)
 {
-    int result = found ? 0 : find(wish);
+    int result = found ? 0 : find(spec);
 
     if (result < 0)
         return result;
-    pages_taken(wish->me->view, wish->slot);
-    result = elastic_reserve(wish->me, wish->slot, wish->bytes, &wish->shortage);
+    pages_taken(spec->me->view, spec->slot);
+    result = elastic_reserve(spec->me, spec->slot, spec->bytes, &spec->shortage);
     if (result == 0)
         return 0;
-    slot_free(wish->me, wish->slot);
+    slot_free(spec->me, spec->slot);
     return result == -ENOBUFS ? -EAGAIN : result;
 }
 
 int elastic_attempt(void *context)
 {
-    struct elastic_wish *wish = context;
+    struct elastic_spec *spec = context;
 
-    while (!elastic_has_room(wish->me->view, pages_for(wish->bytes)))
-        if (!collect(wish->me->view, true))
+    while (!elastic_has_room(spec->me->view, pages_for(spec->bytes)))
+        if (!collect(spec->me->view, true))
             return -EAGAIN;
-    return elastic_loan(wish, false);
+    return elastic_loan(spec, false);
 }

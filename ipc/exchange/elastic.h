@@ -7,8 +7,8 @@
 #include "ipc/view.h"
 
 /* What is wanted, and what was found. */
-struct elastic_wish {
-    struct peer *me;
+struct elastic_spec {
+    struct self *me;
     uint64_t bytes; /* from the start of the payload on */
     uint32_t c;     /* the smallest class that fits */
     uint32_t slot;
@@ -20,15 +20,15 @@ bool elastic_has_room(const struct view *view, uint64_t bytes);
 
 /* A slot that is ours gets memory. Where there is no room within the limit, or the machine has no more,
  * free slots give back what they keep, and what nobody reads any more is freed. 0; -ENOBUFS, no room; -errno with a shortage. */
-int elastic_reserve(struct peer *me, uint32_t slot, uint64_t bytes,
+int elastic_reserve(struct self *me, uint32_t slot, uint64_t bytes,
                     struct shortage *shortage);
 
-/* A slot with its memory. @p found: wish->slot is ours already, and was free. 0; -EAGAIN, no slot or
+/* A slot with its memory. @p found: spec->slot is ours already, and was free. 0; -EAGAIN, no slot or
  * no room; -errno with a shortage. Without 0 nothing is ours. */
-int elastic_loan(struct elastic_wish *wish, bool found);
+int elastic_loan(struct elastic_spec *spec, bool found);
 
 /* The same for wait_for(): one that takes a slot in vain and gives it back wakes others that do the
  * same, so the look at the memory comes first. */
-int elastic_attempt(void *wish);
+int elastic_attempt(void *spec);
 
 #endif

@@ -9,7 +9,7 @@ uint32_t orphan_channel(const struct view *view, uint32_t slot, uint64_t word)
 {
     struct slot_record *record = view_record(view, slot);
 
-    return SLOT_WHO(word) == SLOT_NOBODY ? WHERE_CHANNEL(slot_where(record, word))
+    return SLOT_WHO(word) == SLOT_NOBODY ? LOCATION_CHANNEL(slot_location(record, word))
                                          : ROUTE_CHANNEL(shm_get(&record->reply_to));
 }
 

@@ -34,7 +34,7 @@ void owned_once(bool once, uint32_t slot, const char *site)
     tell(sentence);
 }
 
-static void broken(const struct peer *me, const struct slot_record *record, uint64_t word,
+static void broken(const struct self *me, const struct slot_record *record, uint64_t word,
                    const char *site)
 {
     static _Thread_local char sentence[256];
@@ -47,7 +47,7 @@ static void broken(const struct peer *me, const struct slot_record *record, uint
     tell(sentence);
 }
 
-void owned_held(const struct peer *me, const struct slot_record *record, const char *site)
+void owned_held(const struct self *me, const struct slot_record *record, const char *site)
 {
     /* relaxed: nobody else may change it. */
     uint64_t word = shm_get(&record->owner);
@@ -56,7 +56,7 @@ void owned_held(const struct peer *me, const struct slot_record *record, const c
         broken(me, record, word, site);
 }
 
-void owned_mine(const struct peer *me, const struct slot_record *record,
+void owned_mine(const struct self *me, const struct slot_record *record,
                 enum slot_state state, const char *site)
 {
     /* relaxed: as above. */

@@ -14,11 +14,11 @@
 extern void (*owned_hook)(const char *sentence);
 
 /* @p me has it in hand: loaned or received. */
-void owned_held(const struct peer *me, const struct slot_record *record,
+void owned_held(const struct self *me, const struct slot_record *record,
                 const char *site);
 
 /* @p me has it in @p state. */
-void owned_mine(const struct peer *me, const struct slot_record *record,
+void owned_mine(const struct self *me, const struct slot_record *record,
                 enum slot_state state, const char *site);
 
 /* Of threads that hand on a slot this one is the only one. */

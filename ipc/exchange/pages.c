@@ -11,7 +11,7 @@
 static uint64_t perhaps(const struct view *view, uint32_t slot, uint64_t memory)
 {
     if (view_elastic(view))
-        return MEMORY_PAGES(memory) * PAGE;
+        return MEMORY_PAGES(memory) * ARENA_PAGE;
     return memory & MEMORY_RESIDENT ? view->geo.classes[view_class_of(view, slot)].stride
                                     : 0;
 }
@@ -28,7 +28,7 @@ static void note(const struct view *view, uint32_t slot, uint64_t bytes, bool su
     uint64_t there = sure ? MEMORY_RESIDENT : 0;
 
     if (view_elastic(view))
-        there |= MEMORY_OF(bytes / PAGE);
+        there |= MEMORY_OF(bytes / ARENA_PAGE);
     shm_put(memory, (shm_get(memory) & ~MEMORY_THERE) | there);
 }
 
@@ -79,7 +79,7 @@ int pages_reserve(const struct view *view, uint32_t slot, uint64_t bytes,
     uint64_t there = surely(view, slot, shm_get(&view_record(view, slot)->memory));
     int result;
 
-    if (there >= want || class->stride % PAGE)
+    if (there >= want || class->stride % ARENA_PAGE)
         return 0;
     result = settle(view, slot);
     return result < 0 ? result : reserve_more(view, slot, there, want - there, shortage);

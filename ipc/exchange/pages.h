@@ -13,7 +13,7 @@
 /* What a message of @p bytes takes of the limit: whole pages. */
 static inline uint64_t pages_for(uint64_t bytes)
 {
-    return (bytes + PAGE - 1) / PAGE * PAGE;
+    return (bytes + ARENA_PAGE - 1) / ARENA_PAGE * ARENA_PAGE;
 }
 
 /* Reserve the memory of one slot that is ours: all of it, or in an elastic arena what @p bytes

@@ -14,7 +14,7 @@ static uint64_t bit_of(uint32_t who)
     return UINT64_C(1) << who % 64;
 }
 
-void receivers_note(const struct peer *me, uint32_t channel)
+void receivers_note(const struct self *me, uint32_t channel)
 {
     /* relaxed: a report. */
     shm_or(word_of(me->view, channel, me->who), bit_of(me->who), memory_order_relaxed);

@@ -10,7 +10,7 @@
 /* channel.extra of a queue: four words from here on. */
 enum { QUEUE_RECEIVERS = 4 };
 
-void receivers_note(const struct peer *me, uint32_t channel);
+void receivers_note(const struct self *me, uint32_t channel);
 
 /* The participant has gone: it receives from nothing. */
 void receivers_forget(const struct view *view, uint32_t who);

@@ -38,7 +38,7 @@ bool reclaim_shared(const struct view *view, uint32_t c, bool lossy)
     return shared && (relieve(view, c, false) || (lossy && relieve(view, c, true)));
 }
 
-static ASIDE int loan_reclaimed(struct peer *me, uint32_t c, uint32_t *slot)
+static ASIDE int loan_reclaimed(struct self *me, uint32_t c, uint32_t *slot)
 {
     /* In an elastic arena a larger slot comes before the loss of a message. */
     return reclaim_shared(me->view, c, !view_elastic(me->view)) ||
@@ -47,14 +47,14 @@ static ASIDE int loan_reclaimed(struct peer *me, uint32_t c, uint32_t *slot)
                : -EAGAIN;
 }
 
-PATH_ACROSS int slot_loan(struct peer *me, uint32_t c, uint32_t *slot)
+PATH_ACROSS int slot_loan(struct self *me, uint32_t c, uint32_t *slot)
 {
     int result = slot_loan_free(me, c, slot);
 
     return LIKELY(result == 0) ? 0 : loan_reclaimed(me, c, slot);
 }
 
-uint64_t reclaim_memory(struct peer *me)
+uint64_t reclaim_memory(struct self *me)
 {
     const struct view *view = me->view;
     uint64_t given = 0;

@@ -7,7 +7,7 @@
 
 /* Take a slot of class @p c. If none is free, free what nobody needs any more. 0, or -EAGAIN.
  * Lock-free. */
-int slot_loan(struct peer *me, uint32_t c, uint32_t *slot);
+int slot_loan(struct self *me, uint32_t c, uint32_t *slot);
 
 /* Somebody needs a slot of class @p c: free retired ones; if there is none, let broadcasts
  * give up messages that everybody has had, then, if @p lossy and as far as their policies allow,
@@ -15,6 +15,6 @@ int slot_loan(struct peer *me, uint32_t c, uint32_t *slot);
 bool reclaim_shared(const struct view *view, uint32_t c, bool lossy);
 
 /* Give back the memory that free slots of a lazy arena have. The bytes. */
-uint64_t reclaim_memory(struct peer *me);
+uint64_t reclaim_memory(struct self *me);
 
 #endif

@@ -6,7 +6,7 @@
 #include "ipc/hooks.h"
 #include "ipc/mutant.h"
 
-#define IN_PAGE (PAGE / (uint32_t)sizeof(struct slot_record))
+#define IN_PAGE (ARENA_PAGE / (uint32_t)sizeof(struct slot_record))
 #define STEP_PART \
     8 /* of those in use: few looks at slots that are all taken, little unused */
 #define STEP_MOST 1024
@@ -41,11 +41,11 @@ static int reserve(const struct view *view, uint32_t c, uint32_t from, uint32_t 
     uint32_t begin = (first + from) / IN_PAGE;
     uint32_t end = (first + to + IN_PAGE - 1) / IN_PAGE;
 
-    return hooks->reserve(view, view->geo.records_off + (uint64_t)begin * PAGE,
-                          (uint64_t)(end - begin) * PAGE, shortage);
+    return hooks->reserve(view, view->geo.records_off + (uint64_t)begin * ARENA_PAGE,
+                          (uint64_t)(end - begin) * ARENA_PAGE, shortage);
 }
 
-int records_more(struct peer *me, uint32_t c, struct shortage *shortage)
+int records_more(struct self *me, uint32_t c, struct shortage *shortage)
 {
     const struct slot_class *class = &me->view->geo.classes[c];
     _Atomic uint32_t *mark = &view_live(me->view)->classes[c].used;

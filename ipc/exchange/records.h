@@ -39,6 +39,6 @@ static inline uint32_t records_from(const struct view *view, uint32_t slot)
 
 /* Take slots of class @p c into use. 0, also if another process was faster; -EAGAIN, all are;
  * -errno, there is no memory for their records. Lock-free. */
-int records_more(struct peer *me, uint32_t c, struct shortage *shortage);
+int records_more(struct self *me, uint32_t c, struct shortage *shortage);
 
 #endif

@@ -52,7 +52,7 @@ bool route_read(const struct view *view, uint64_t word, struct route *route)
     return true;
 }
 
-_Atomic uint64_t *inbox_own(struct peer *me, uint32_t channel, uint32_t tickets)
+_Atomic uint64_t *inbox_own(struct self *me, uint32_t channel, uint32_t tickets)
 {
     _Atomic uint64_t *words;
     struct ring ring;
@@ -91,7 +91,7 @@ static bool waits(const struct route *route)
 }
 
 /* No room in the ring: the slot itself waits in the inbox, as what a dead one had does. */
-static uint64_t put_beside(struct peer *me, struct route *route, uint32_t slot,
+static uint64_t put_beside(struct self *me, struct route *route, uint32_t slot,
                            uint64_t mine)
 {
     struct slot_record *record = view_record(me->view, slot);
@@ -100,8 +100,8 @@ static uint64_t put_beside(struct peer *me, struct route *route, uint32_t slot,
 
     ASSERT_HELD(me, record);
     /* relaxed: before the word that says that it counts. */
-    shm_store(slot_place(record, generation), WHERE(route->inbox.index, WHERE_NOWHERE),
-              memory_order_relaxed);
+    shm_store(slot_location_word(record, generation),
+              LOCATION(route->inbox.index, LOCATION_NOWHERE), memory_order_relaxed);
     /* E6 release: pairs with take_orphan(). */
     (void)shm_exchange(&record->owner, mark, E6_REAP);
     orphan_announce(me->view, route->inbox.channel);
@@ -109,7 +109,7 @@ static uint64_t put_beside(struct peer *me, struct route *route, uint32_t slot,
 }
 
 /* Put the reply into the inbox. What the slot's word is by that. */
-static uint64_t put(struct peer *me, struct route *route, uint32_t slot)
+static uint64_t put(struct self *me, struct route *route, uint32_t slot)
 {
     _Atomic uint64_t *owner = &view_record(me->view, slot)->owner;
     /* relaxed: the slot is ours, here and below. */
@@ -120,7 +120,7 @@ static uint64_t put(struct peer *me, struct route *route, uint32_t slot)
     return put_beside(me, route, slot, shm_load(owner, memory_order_relaxed));
 }
 
-bool request_answer(struct peer *me, struct route *route, uint32_t slot)
+bool request_answer(struct self *me, struct route *route, uint32_t slot)
 {
     uint64_t word = put(me, route, slot);
 
@@ -139,12 +139,12 @@ bool request_answer(struct peer *me, struct route *route, uint32_t slot)
 
 bool slot_is_placed(const struct view *view, uint32_t slot, uint64_t word)
 {
-    uint64_t where = slot_where(view_record(view, slot), word);
+    uint64_t location = slot_location(view_record(view, slot), word);
     struct ring ring;
 
-    return is_queue(view, WHERE_CHANNEL(where)) &&
-           channel_ring(view, WHERE_CHANNEL(where), &ring) == 0 &&
-           ring_names(&ring, WHERE_POSITION(where), slot);
+    return is_queue(view, LOCATION_CHANNEL(location)) &&
+           channel_ring(view, LOCATION_CHANNEL(location), &ring) == 0 &&
+           ring_names(&ring, LOCATION_POSITION(location), slot);
 }
 
 bool request_retract(const struct view *view, uint32_t slot, uint64_t route)
@@ -152,7 +152,7 @@ bool request_retract(const struct view *view, uint32_t slot, uint64_t route)
     struct slot_record *record = view_record(view, slot);
     /* E6 acquire: the place and the route are of this life. */
     uint64_t word = shm_load(&record->owner, E6_LOOK);
-    uint32_t channel = WHERE_CHANNEL(slot_where(record, word));
+    uint32_t channel = LOCATION_CHANNEL(slot_location(record, word));
     bool there = SLOT_STATE(word) == SLOT_QUEUED
                      ? slot_is_placed(view, slot, word)
                      : SLOT_STATE(word) == SLOT_ORPHAN && SLOT_WHO(word) == SLOT_NOBODY;
@@ -177,13 +177,13 @@ bool request_is_good(const struct view *view, uint32_t slot)
     uint64_t word = shm_get(&view_record(view, slot)->reply_to);
     struct route route;
 
-    if (word & ROUTE_SPOILT)
+    if (word & ROUTE_NO_REDELIVER)
         return false;
     return !route_is_request(word) || !route_read(view, word, &route) ||
            !lives(view, route.who) || waits(&route);
 }
 
-bool request_bounce(const struct view *view, uint32_t slot, uint64_t word)
+bool request_fail_to_requester(const struct view *view, uint32_t slot, uint64_t word)
 {
     struct slot_record *record = view_record(view, slot);
     struct route route;
@@ -224,10 +224,10 @@ static uint32_t channel_of(const struct view *view, uint32_t slot, uint64_t word
 {
     return SLOT_STATE(word) == SLOT_ORPHAN
                ? orphan_channel(view, slot, word)
-               : WHERE_CHANNEL(slot_where(view_record(view, slot), word));
+               : LOCATION_CHANNEL(slot_location(view_record(view, slot), word));
 }
 
-bool request_unwanted(const struct view *view, uint32_t slot, uint64_t word)
+bool request_is_unclaimed(const struct view *view, uint32_t slot, uint64_t word)
 {
     uint64_t owner = owner_of(view, channel_of(view, slot, word));
 

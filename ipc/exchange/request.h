@@ -72,7 +72,7 @@ bool route_read(const struct view *view, uint64_t word, struct route *route);
 
 /* Make a queue that we opened our inbox, with room for that many tickets, a power of two,
  * behind its cells. Their words; NULL: there is no such room. */
-_Atomic uint64_t *inbox_own(struct peer *me, uint32_t channel, uint32_t tickets);
+_Atomic uint64_t *inbox_own(struct self *me, uint32_t channel, uint32_t tickets);
 
 /* End a ticket of ours that nobody waits for any more; @p drain then takes everything out of
  * the inbox. */
@@ -81,7 +81,7 @@ void ticket_give_up(_Atomic uint64_t *ticket, void (*drain)(void *context),
 
 /* Put a reply that @p me holds into an inbox. False: nobody waits for it, the slot is free.
  * Lock-free. */
-bool request_answer(struct peer *me, struct route *route, uint32_t slot);
+bool request_answer(struct self *me, struct route *route, uint32_t slot);
 
 /* Take a request back that nobody has in hand. Whether it was there; it is free then. */
 bool request_retract(const struct view *view, uint32_t slot, uint64_t route);
@@ -100,13 +100,13 @@ bool request_is_good(const struct view *view, uint32_t slot);
 
 /* For the reaper. @p word is RECEIVED by a dead one, and not to be redelivered: tell the
  * requester. False: there is none that waits, or the word has changed. */
-bool request_bounce(const struct view *view, uint32_t slot, uint64_t word);
+bool request_fail_to_requester(const struct view *view, uint32_t slot, uint64_t word);
 
 /* For the reaper, before it sweeps the slots: all tickets of @p who end, and what was put into
  * its inbox before is seen. */
 void request_end_all(const struct view *view, uint32_t who);
 
 /* For the reaper. Of a slot that is QUEUED or ORPHAN: whether it is for a dead requester. */
-bool request_unwanted(const struct view *view, uint32_t slot, uint64_t word);
+bool request_is_unclaimed(const struct view *view, uint32_t slot, uint64_t word);
 
 #endif

@@ -61,7 +61,7 @@ static uint64_t nearest(uint64_t hint, uint64_t at)
 {
     int64_t by = (int64_t)((at - hint) << 21) >> 21;
 
-    return by < 0 && (uint64_t)-by > hint ? WHERE_AT(at) : hint + (uint64_t)by;
+    return by < 0 && (uint64_t)-by > hint ? LOCATION_AT(at) : hint + (uint64_t)by;
 }
 
 /* Both walks end: under contention somebody else got on each time round, and a peer that
@@ -143,7 +143,7 @@ PATH bool unclaimed(const struct ring *ring, uint64_t at, uint64_t cell, uint64_
     *word = shm_load(&record->owner, E1_TAKE);
     if (SLOT_STATE(*word) != SLOT_QUEUED)
         return false;
-    other = slot_where(record, *word) ^ WHERE(ring->index, WHERE_AT(at));
+    other = slot_location(record, *word) ^ LOCATION(ring->index, LOCATION_AT(at));
     return MUTANT(NO_PLACE) || other << 8 == 0; /* but for where it came from */
 }
 
@@ -176,14 +176,14 @@ PATH bool passed(struct ring *ring, uint64_t at, uint64_t cell)
 /* What is to be put. */
 struct coming {
     _Atomic uint64_t *place; /* of the life that it will have */
-    uint64_t came;           /* see WHERE_FROM */
+    uint64_t came;           /* see LOCATION_FROM */
     uint32_t slot;
 };
 
 PATH void aim(const struct ring *ring, const struct coming *coming, uint64_t position)
 {
     /* relaxed: ordered before the word, or the cell, that says that it is there. */
-    shm_store(coming->place, WHERE(ring->index, position) | coming->came,
+    shm_store(coming->place, LOCATION(ring->index, position) | coming->came,
               memory_order_relaxed);
 }
 
@@ -203,7 +203,7 @@ PATH int put_at(struct ring *ring, const struct coming *coming, uint64_t *at)
     else if (!MUTANT(OVERWRITE) && !passed(ring, *at, seen))
         return -EAGAIN;
     else {
-        aim(ring, coming, WHERE_AT(*at));
+        aim(ring, coming, LOCATION_AT(*at));
         /* E8 release: pairs with look(). E3: before the look for sleeping receivers. */
         return shm_cas(&ring->cells[place.index], &seen,
                        cell_of(place.turn, coming->slot), E8_PUT);
@@ -223,7 +223,7 @@ static ASIDE int put_beyond(struct ring *ring, const struct coming *coming, uint
     return -EAGAIN;
 }
 
-PATH_ACROSS int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
+PATH_ACROSS int ring_put(struct ring *ring, struct self *me, uint32_t slot)
 {
     struct slot_record *record = view_record(ring->view, slot);
     /* relaxed: the slot is ours; the tail is a hint. */
@@ -231,7 +231,7 @@ PATH_ACROSS int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
     uint64_t at = shm_load(&ring->channel->tail, memory_order_relaxed);
     uint64_t queued = MUTANT(SAME_GENERATION) ? slot_held(mine, SLOT_QUEUED, me)
                                               : slot_queued(mine, me);
-    struct coming coming = {.place = slot_place(record, SLOT_GENERATION(queued)),
+    struct coming coming = {.place = slot_location_word(record, SLOT_GENERATION(queued)),
                             .came = slot_came(mine),
                             .slot = slot};
     int result;
@@ -239,7 +239,7 @@ PATH_ACROSS int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
     ASSERT_HELD(me, record);
     /* Should we die before a cell names the slot, the reaper finishes: it knows the
      * channel. */
-    aim(ring, &coming, WHERE_NOWHERE);
+    aim(ring, &coming, LOCATION_NOWHERE);
     /* E1 release: pairs with unclaimed(); publishes record and payload. A forwarded message
      * is delivered for the first time in its new channel. */
     if (!MUTANT(CELL_FIRST))
@@ -269,7 +269,7 @@ PATH_ACROSS int ring_put(struct ring *ring, struct peer *me, uint32_t slot)
  * for them. The reaper marks the slot, then the channel; if it dies between, the next reaper
  * marks again. Each mark makes another word, so that a process that found nothing takes away
  * only the mark it saw. */
-static RARE int find_orphan(struct ring *ring, struct peer *me, uint32_t seen,
+static RARE int find_orphan(struct ring *ring, struct self *me, uint32_t seen,
                             struct ring_taken *taken)
 {
     for (uint32_t i = records_from(ring->view, 0); i < ring->view->geo.slot_count;
@@ -285,8 +285,8 @@ static RARE int find_orphan(struct ring *ring, struct peer *me, uint32_t seen,
         want = slot_held(word, SLOT_RECEIVED, me);
         /* E6: pairs with the reaper's mark. */
         if (shm_cas(&record->owner, &word, want, E6_CLAIM)) {
-            *taken = (struct ring_taken){i, want,
-                                         ring_sequence(ring, slot_where(record, want))};
+            *taken = (struct ring_taken){
+                i, want, ring_sequence(ring, slot_location(record, want))};
             return 0;
         }
     }
@@ -296,7 +296,7 @@ static RARE int find_orphan(struct ring *ring, struct peer *me, uint32_t seen,
     return -EAGAIN;
 }
 
-PATH int take_orphan(struct ring *ring, struct peer *me, struct ring_taken *taken)
+PATH int take_orphan(struct ring *ring, struct self *me, struct ring_taken *taken)
 {
     /* E3: the reaper's mark, or our look comes first and its wake finds us. */
     uint32_t seen = shm_load(&ring->channel->orphans, E3);
@@ -312,7 +312,7 @@ PATH void fetch_record(const struct ring *ring, uint32_t slot)
 
     fetch_to_write(record); /* whatever is there: a fetch alone does no harm */
     if (UNLIKELY(ring->is_inbox))
-        __builtin_prefetch((const void *)&record->where_even);
+        __builtin_prefetch((const void *)&record->location_even);
 }
 
 PATH void fetch(const struct ring *ring, uint32_t slot)
@@ -333,7 +333,7 @@ PATH void fetch_ahead(const struct ring *ring, uint64_t at)
 }
 
 /* Position @p at is full: claim it. 1: ours. 0: somebody else's, look further. */
-PATH int claim(struct ring *ring, struct peer *me, uint64_t at, uint64_t cell,
+PATH int claim(struct ring *ring, struct self *me, uint64_t at, uint64_t cell,
                struct ring_taken *taken)
 {
     uint32_t slot = CELL_SLOT(cell);
@@ -352,7 +352,7 @@ PATH int claim(struct ring *ring, struct peer *me, uint64_t at, uint64_t cell,
 }
 
 /* One look at position *at. 1: taken. 0: go on at *at. -EAGAIN: empty. -ESHUTDOWN. */
-PATH int take_at(struct ring *ring, struct peer *me, uint64_t *at,
+PATH int take_at(struct ring *ring, struct self *me, uint64_t *at,
                  struct ring_taken *taken)
 {
     struct place place = place_of(ring, *at);
@@ -372,7 +372,7 @@ PATH int take_at(struct ring *ring, struct peer *me, uint64_t *at,
 }
 
 /* From position *at on, until one is taken or none is there. As take_at(). */
-static ASIDE int take_beyond(struct ring *ring, struct peer *me, uint64_t *at,
+static ASIDE int take_beyond(struct ring *ring, struct self *me, uint64_t *at,
                              struct ring_taken *taken)
 {
     for (uint64_t i = patience(ring); i > 0; i--) {
@@ -384,7 +384,7 @@ static ASIDE int take_beyond(struct ring *ring, struct peer *me, uint64_t *at,
     return -EAGAIN;
 }
 
-PATH_ACROSS int ring_receive(struct ring *ring, struct peer *me, struct ring_taken *taken)
+PATH_ACROSS int ring_receive(struct ring *ring, struct self *me, struct ring_taken *taken)
 {
     /* relaxed: a hint. */
     uint64_t start = shm_load(&ring->channel->head, memory_order_relaxed), at = start;
@@ -409,7 +409,7 @@ PATH_ACROSS int ring_receive(struct ring *ring, struct peer *me, struct ring_tak
     return 0;
 }
 
-int ring_take(struct ring *ring, struct peer *me, uint32_t *slot)
+int ring_take(struct ring *ring, struct self *me, uint32_t *slot)
 {
     struct ring_taken taken = {.slot = 0};
     int result = ring_receive(ring, me, &taken);
@@ -486,37 +486,37 @@ int ring_writable(struct ring *ring)
     return result == 0 ? -EAGAIN : result == 1 ? 0 : result;
 }
 
-struct ring_sight ring_look_ahead(const struct ring *ring)
+struct ring_snapshot ring_take_snapshot(const struct ring *ring)
 {
-    /* relaxed: hints, see ring_still(). */
+    /* relaxed: hints, see ring_unchanged(). */
     struct place place = place_of(ring,
                                   shm_load(&ring->channel->head, memory_order_relaxed));
     const _Atomic uint64_t *cell = &ring->cells[place.index];
     uint64_t seen = shm_get(cell);
 
-    return (struct ring_sight){ahead_of(seen, place.turn) < 0 ? cell : NULL, seen};
+    return (struct ring_snapshot){ahead_of(seen, place.turn) < 0 ? cell : NULL, seen};
 }
 
-bool ring_still(const struct ring *ring, const struct ring_sight *sight)
+bool ring_unchanged(const struct ring *ring, const struct ring_snapshot *snapshot)
 {
     uint64_t cell;
 
-    if (!sight->cell)
+    if (!snapshot->cell)
         return false;
     /* relaxed: a process that sees a change looks again. */
-    cell = shm_get(sight->cell);
-    if (cell == sight->seen)
+    cell = shm_get(snapshot->cell);
+    if (cell == snapshot->seen)
         return true;
     fetch(ring, CELL_SLOT(cell));
     return false;
 }
 
-uint64_t ring_sequence(const struct ring *ring, uint64_t where)
+uint64_t ring_sequence(const struct ring *ring, uint64_t location)
 {
-    uint64_t at = WHERE_POSITION(where);
+    uint64_t at = LOCATION_POSITION(location);
 
     /* relaxed: a hint. */
-    return at & WHERE_NOWHERE
+    return at & LOCATION_NOWHERE
                ? at
                : nearest(shm_load(&ring->channel->head, memory_order_relaxed), at);
 }
@@ -527,7 +527,7 @@ bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot)
     uint64_t tail = shm_load(&ring->channel->tail, memory_order_relaxed);
     struct place place = place_of(ring, nearest(tail, position));
 
-    return position < WHERE_NOWHERE &&
+    return position < LOCATION_NOWHERE &&
            (look(ring, place.index) & ~CELL_SEALED) == cell_of(place.turn, slot);
 }
 

@@ -49,7 +49,7 @@ struct ring {
 
 /* Queue a slot that @p me loaned or received. 0. -EAGAIN: no room; -ESHUTDOWN: sealed; then
  * the slot is held as it was. Lock-free. */
-int ring_put(struct ring *ring, struct peer *me, uint32_t slot);
+int ring_put(struct ring *ring, struct self *me, uint32_t slot);
 
 /* What was taken: a slot, its word, and the number of the message in its channel. */
 struct ring_taken {
@@ -59,10 +59,10 @@ struct ring_taken {
 };
 
 /* Take the oldest. 0. -EAGAIN: nothing there. -ESHUTDOWN: nor will there ever be. Lock-free. */
-int ring_receive(struct ring *ring, struct peer *me, struct ring_taken *taken);
+int ring_receive(struct ring *ring, struct self *me, struct ring_taken *taken);
 
 /* The same for a caller that wants to know no more than the slot. */
-int ring_take(struct ring *ring, struct peer *me, uint32_t *slot);
+int ring_take(struct ring *ring, struct self *me, uint32_t *slot);
 
 /* For those who wait for several channels: whether a take would find something. 0: it would.
  * -EAGAIN, -ESHUTDOWN as ring_receive(). */
@@ -78,20 +78,20 @@ void ring_close(struct ring *ring);
 bool ring_is_closed(const struct ring *ring);
 
 /* The cell that the next message will be named by, as it was found: not filled. */
-struct ring_sight {
+struct ring_snapshot {
     const _Atomic uint64_t *cell; /* NULL: it is filled by now */
     uint64_t seen;
 };
 
-struct ring_sight ring_look_ahead(const struct ring *ring);
+struct ring_snapshot ring_take_snapshot(const struct ring *ring);
 
 /* Whether surely nothing came since. If something did, its lines are on their way. */
-bool ring_still(const struct ring *ring, const struct ring_sight *sight);
+bool ring_unchanged(const struct ring *ring, const struct ring_snapshot *snapshot);
 
 /* The number of the message that is, or was, at @p where. */
-uint64_t ring_sequence(const struct ring *ring, uint64_t where);
+uint64_t ring_sequence(const struct ring *ring, uint64_t location);
 
-/* Whether the cell of @p position, as WHERE_POSITION() gives it, names @p slot. For the reaper. */
+/* Whether the cell of @p position, as LOCATION_POSITION() gives it, names @p slot. For the reaper. */
 bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot);
 
 /* Whatever was put before this call is seen by the caller from here on. */

@@ -20,13 +20,13 @@ static uint64_t pin_of_slot(uint32_t slot, uint32_t generation)
     return (uint64_t)generation << 32 | (slot + 1);
 }
 
-static uint64_t pin_word(const struct peer *me, uint32_t slot, uint32_t generation)
+static uint64_t pin_word(const struct self *me, uint32_t slot, uint32_t generation)
 {
     return pin_of_slot(slot, generation) | PIN_INC(me->inc);
 }
 
 /* A free pin of ours takes @p value. The threads of a process compete for them. */
-static int take_pin(struct peer *me, uint64_t value, uint32_t *index)
+static int take_pin(struct self *me, uint64_t value, uint32_t *index)
 {
     _Atomic uint64_t *pins = view_pins(me->view, me->who);
     uint32_t count = me->view->geo.pin_count;
@@ -50,7 +50,7 @@ static int take_pin(struct peer *me, uint64_t value, uint32_t *index)
     return -ENOBUFS;
 }
 
-int shared_pin(struct peer *me, _Atomic uint64_t *cell, uint64_t seen, uint32_t slot,
+int shared_pin(struct self *me, _Atomic uint64_t *cell, uint64_t seen, uint32_t slot,
                struct pin *pin)
 {
     uint64_t word;
@@ -78,7 +78,7 @@ int shared_pin(struct peer *me, _Atomic uint64_t *cell, uint64_t seen, uint32_t 
     return result;
 }
 
-bool shared_unpin(struct peer *me, const struct pin *given)
+bool shared_unpin(struct self *me, const struct pin *given)
 {
     const struct view *view = me->view;
     struct pin pin =
@@ -101,7 +101,7 @@ bool shared_unpin(struct peer *me, const struct pin *given)
     return true;
 }
 
-PATH_ACROSS void shared_begin(struct peer *me, uint32_t slot, struct putting *putting)
+PATH_ACROSS void shared_begin(struct self *me, uint32_t slot, struct putting *putting)
 {
     struct slot_record *record = view_record(me->view, slot);
 
@@ -114,21 +114,22 @@ PATH_ACROSS void shared_begin(struct peer *me, uint32_t slot, struct putting *pu
                               SLOT_GENERATION(putting->held) + 1);
     putting->came = slot_came(putting->held);
     /* relaxed: before the word. */
-    shm_store(slot_place(record, SLOT_GENERATION(putting->word)),
-              WHERE_NONE | putting->came, memory_order_relaxed);
+    shm_store(slot_location_word(record, SLOT_GENERATION(putting->word)),
+              LOCATION_NONE | putting->came, memory_order_relaxed);
     /* E11 release: pairs with shared_pin(); publishes record and payload. */
     shm_store(&record->owner, putting->word, E11_FILL);
 }
 
-void shared_aim(struct peer *me, const struct putting *putting, uint32_t channel,
-                uint64_t position)
+void shared_set_target(struct self *me, const struct putting *putting, uint32_t channel,
+                       uint64_t position)
 {
     struct slot_record *record = view_record(me->view, putting->slot);
 
     ASSERT_MINE(me, record, SLOT_PUTTING);
     /* relaxed: before the cell. */
-    shm_store(slot_place(record, SLOT_GENERATION(putting->word)),
-              WHERE(channel, WHERE_AT(position)) | putting->came, memory_order_relaxed);
+    shm_store(slot_location_word(record, SLOT_GENERATION(putting->word)),
+              LOCATION(channel, LOCATION_AT(position)) | putting->came,
+              memory_order_relaxed);
 }
 
 /* The same life in another state: it still says who put it. */
@@ -137,7 +138,7 @@ static uint64_t shared_word(enum slot_state state, uint64_t word)
     return (word & ~UINT64_C(7)) | state;
 }
 
-void shared_done(struct peer *me, const struct putting *putting)
+void shared_done(struct self *me, const struct putting *putting)
 {
     uint64_t seen = putting->word;
 
@@ -148,7 +149,7 @@ void shared_done(struct peer *me, const struct putting *putting)
             shared_word(SLOT_SHARED, seen), E16_NAMED);
 }
 
-void shared_undo(struct peer *me, const struct putting *putting)
+void shared_undo(struct self *me, const struct putting *putting)
 {
     struct slot_record *record = view_record(me->view, putting->slot);
 
@@ -157,8 +158,8 @@ void shared_undo(struct peer *me, const struct putting *putting)
     shm_store(&record->owner, slot_back(putting->held, me), memory_order_relaxed);
 }
 
-bool shared_settle(const struct view *view, const _Atomic uint64_t *cell, uint64_t seen,
-                   uint32_t slot, uint64_t *word)
+bool shared_complete(const struct view *view, const _Atomic uint64_t *cell, uint64_t seen,
+                     uint32_t slot, uint64_t *word)
 {
     _Atomic uint64_t *owner = &view_record(view, slot)->owner;
     uint64_t want;
@@ -297,7 +298,7 @@ bool shared_is_pinned(const struct view *view, uint32_t slot, uint64_t word)
     return batch.count == 0;
 }
 
-void shared_unpin_all(struct peer *me)
+void shared_unpin_all(struct self *me)
 {
     _Atomic uint64_t *pins = view_pins(me->view, me->who);
 

@@ -39,40 +39,40 @@ struct pin {
 
 /* Pin @p slot, which @p cell named when it was @p seen. 0; -EAGAIN: the cell has changed;
  * -ENOBUFS: no pin is left; -EBADMSG. Wait-free. */
-int shared_pin(struct peer *me, _Atomic uint64_t *cell, uint64_t seen, uint32_t slot,
+int shared_pin(struct self *me, _Atomic uint64_t *cell, uint64_t seen, uint32_t slot,
                struct pin *pin);
 
 /* Let go. Wakes those that wait for memory. False: the pin was let go before. Lock-free. */
-bool shared_unpin(struct peer *me, const struct pin *pin);
+bool shared_unpin(struct self *me, const struct pin *pin);
 
 /* Let go of all that @p me has pinned, though its row of pins may be another's by now. */
-void shared_unpin_all(struct peer *me);
+void shared_unpin_all(struct self *me);
 
 /* A slot on its way into a cell. */
 struct putting {
     uint32_t slot;
     uint64_t held; /* its word before */
     uint64_t word; /* PUTTING(me) */
-    uint64_t came; /* see WHERE_FROM */
+    uint64_t came; /* see LOCATION_FROM */
 };
 
 /* Begin to put a slot that @p me loaned or received. */
-void shared_begin(struct peer *me, uint32_t slot, struct putting *putting);
+void shared_begin(struct self *me, uint32_t slot, struct putting *putting);
 
 /* Before each try: which cell will name it. */
-void shared_aim(struct peer *me, const struct putting *putting, uint32_t channel,
-                uint64_t position);
+void shared_set_target(struct self *me, const struct putting *putting, uint32_t channel,
+                       uint64_t position);
 
 /* A cell names it. */
-void shared_done(struct peer *me, const struct putting *putting);
+void shared_done(struct self *me, const struct putting *putting);
 
 /* No cell does: held as before. */
-void shared_undo(struct peer *me, const struct putting *putting);
+void shared_undo(struct self *me, const struct putting *putting);
 
 /* Before @p cell, which named @p slot when it was @p seen, is replaced: the word to retire
  * the slot with. False: the cell has changed. */
-bool shared_settle(const struct view *view, const _Atomic uint64_t *cell, uint64_t seen,
-                   uint32_t slot, uint64_t *word);
+bool shared_complete(const struct view *view, const _Atomic uint64_t *cell, uint64_t seen,
+                     uint32_t slot, uint64_t *word);
 
 /* After a cell that named it was replaced. @p now: try to free it. Whether it was freed. */
 bool shared_retire(const struct view *view, uint32_t slot, uint64_t word, bool now);

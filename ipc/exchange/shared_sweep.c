@@ -10,8 +10,8 @@
 /* Whether the cell that is to name the slot does. */
 static bool named(const struct view *view, uint32_t slot, uint64_t owner)
 {
-    uint64_t at = slot_where(view_record(view, slot), owner), word;
-    uint32_t index = WHERE_CHANNEL(at);
+    uint64_t at = slot_location(view_record(view, slot), owner), word;
+    uint32_t index = LOCATION_CHANNEL(at);
 
     if (index >= view->geo.channel_count)
         return false;
@@ -19,9 +19,9 @@ static bool named(const struct view *view, uint32_t slot, uint64_t owner)
     if (CHANNEL_STATE(word) != CHANNEL_READY)
         return false;
     if (CHANNEL_KIND(word) == CHANNEL_BROADCAST)
-        return broadcast_names(view, index, WHERE_POSITION(at), slot);
+        return broadcast_names(view, index, LOCATION_POSITION(at), slot);
     return CHANNEL_KIND(word) == CHANNEL_BOARD &&
-           board_names(view, index, WHERE_POSITION(at), slot);
+           board_names(view, index, LOCATION_POSITION(at), slot);
 }
 
 bool shared_sweep(const struct view *view, uint32_t slot, uint64_t word)

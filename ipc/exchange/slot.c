@@ -28,7 +28,7 @@ static bool warm(const struct view *view, uint32_t c)
            view->geo.flags & SEGMENT_LAZY;
 }
 
-PATH bool take_this(struct peer *me, uint32_t slot)
+PATH bool take_this(struct self *me, uint32_t slot)
 {
     struct slot_record *record = view_record(me->view, slot);
     /* E3: also the look after a loaner's announcement. */
@@ -40,7 +40,7 @@ PATH bool take_this(struct peer *me, uint32_t slot)
            shm_cas(&record->owner, &seen, slot_held(seen, SLOT_LOANED, me), E2_LOAN);
 }
 
-bool slot_loan_this(struct peer *me, uint32_t slot)
+bool slot_loan_this(struct self *me, uint32_t slot)
 {
     return take_this(me, slot);
 }
@@ -66,7 +66,7 @@ static bool is_cold(const struct view *view, uint32_t slot)
 
 /* Where the cursor comes to slots without memory it goes back to the first ones, if one of them is
  * free and has some: to go round would ask the kernel for each loan, and so for each free. */
-static bool take_low(struct peer *me, uint32_t c, uint32_t count, uint32_t *at)
+static bool take_low(struct self *me, uint32_t c, uint32_t count, uint32_t *at)
 {
     uint32_t first = me->view->geo.classes[c].first_slot;
 
@@ -79,7 +79,7 @@ static bool take_low(struct peer *me, uint32_t c, uint32_t count, uint32_t *at)
 }
 
 /* From the cursor on, once round. A hint that is wrong costs time, never correctness. */
-static int scan(struct peer *me, uint32_t c, uint32_t *slot)
+static int scan(struct self *me, uint32_t c, uint32_t *slot)
 {
     const struct slot_class *class = &me->view->geo.classes[c];
     /* relaxed: local hint. */
@@ -106,7 +106,7 @@ static int scan(struct peer *me, uint32_t c, uint32_t *slot)
 }
 
 /* Any slot of the class but the one that we freed last. */
-static ASIDE int loan_other(struct peer *me, uint32_t c, uint32_t *slot)
+static ASIDE int loan_other(struct self *me, uint32_t c, uint32_t *slot)
 {
     const struct slot_class *class = &me->view->geo.classes[c];
 
@@ -124,15 +124,15 @@ static ASIDE int loan_other(struct peer *me, uint32_t c, uint32_t *slot)
     return scan(me, c, slot);
 }
 
-PATH_ACROSS int slot_loan_free(struct peer *me, uint32_t c, uint32_t *slot)
+PATH_ACROSS int slot_loan_free(struct self *me, uint32_t c, uint32_t *slot)
 {
     /* relaxed: local hint. */
-    uint32_t hot = atomic_load_explicit(&me->hot[c], memory_order_relaxed);
+    uint32_t last_freed = atomic_load_explicit(&me->last_freed[c], memory_order_relaxed);
 
-    if (hot) {
-        atomic_store_explicit(&me->hot[c], 0, memory_order_relaxed);
-        if (take_this(me, hot - 1)) {
-            *slot = hot - 1;
+    if (last_freed) {
+        atomic_store_explicit(&me->last_freed[c], 0, memory_order_relaxed);
+        if (take_this(me, last_freed - 1)) {
+            *slot = last_freed - 1;
             return 0;
         }
     }
@@ -157,7 +157,7 @@ static void freed_any(const struct view *view, uint32_t slot, uint32_t c)
 }
 
 /* Free slot @p stale gives its memory back. */
-static bool give_up(struct peer *me, uint32_t stale)
+static bool give_up(struct self *me, uint32_t stale)
 {
     uint64_t ignored = 0;
 
@@ -183,7 +183,7 @@ static uint32_t next_used(const struct view *view, uint32_t slot)
 /* Slot @p slot is to be free and keep its memory, which is beyond the budget: let free ones that
  * come next give theirs back. Those that are in use get it again; what was used long ago does not,
  * so that in the end the budget is for what is in use. Whether there is room now. */
-static bool relieve(struct peer *me, uint32_t slot)
+static bool relieve(struct self *me, uint32_t slot)
 {
     /* relaxed: local hint. */
     uint32_t at = atomic_load_explicit(&me->stale, memory_order_relaxed);
@@ -202,7 +202,7 @@ static bool relieve(struct peer *me, uint32_t slot)
 /* In an elastic arena a slot keeps its memory within the budget, or gives it back before it is
  * free. It becomes a loan of ours first, so that it is nobody else's meanwhile, and not delivered
  * again without its memory if we are killed here. False: it was not ours any more. */
-static ASIDE bool cool(struct peer *me, uint32_t slot, uint64_t *held)
+static ASIDE bool cool(struct self *me, uint32_t slot, uint64_t *held)
 {
     uint64_t seen = *held, ignored = 0;
     uint64_t mine = slot_word(SLOT_LOANED, me->who, me->inc, 0,
@@ -217,7 +217,7 @@ static ASIDE bool cool(struct peer *me, uint32_t slot, uint64_t *held)
     return true;
 }
 
-void slot_free(struct peer *me, uint32_t slot)
+void slot_free(struct self *me, uint32_t slot)
 {
     struct slot_record *record = view_record(me->view, slot);
 
@@ -227,7 +227,7 @@ void slot_free(struct peer *me, uint32_t slot)
                          shm_load(&record->owner, memory_order_relaxed));
 }
 
-static ASIDE bool free_elastic(struct peer *me, uint32_t slot, uint32_t c, uint64_t held)
+static ASIDE bool free_elastic(struct self *me, uint32_t slot, uint32_t c, uint64_t held)
 {
     bool cold;
 
@@ -241,12 +241,12 @@ static ASIDE bool free_elastic(struct peer *me, uint32_t slot, uint32_t c, uint6
         (void)pages_trim(me->view, slot, &(uint64_t){0});
     if (!cold)
         /* relaxed: local hint. */
-        atomic_store_explicit(&me->hot[c], slot + 1, memory_order_relaxed);
+        atomic_store_explicit(&me->last_freed[c], slot + 1, memory_order_relaxed);
     freed_any(me->view, slot, c);
     return true;
 }
 
-PATH_ACROSS bool slot_free_held(struct peer *me, uint32_t slot, uint32_t c, uint64_t held)
+PATH_ACROSS bool slot_free_held(struct self *me, uint32_t slot, uint32_t c, uint64_t held)
 {
     if (UNLIKELY(view_elastic(me->view)))
         return free_elastic(me, slot, c, held);
@@ -256,7 +256,7 @@ PATH_ACROSS bool slot_free_held(struct peer *me, uint32_t slot, uint32_t c, uint
     if (!shm_cas(&view_record(me->view, slot)->owner, &held, slot_freed(held), E2_FREE))
         return false;
     /* relaxed: local hint. */
-    atomic_store_explicit(&me->hot[c], slot + 1, memory_order_relaxed);
+    atomic_store_explicit(&me->last_freed[c], slot + 1, memory_order_relaxed);
     if (!MUTANT(WAKE_FIRST))
         freed(me->view, slot, c);
     return true;

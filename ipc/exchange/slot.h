@@ -29,17 +29,17 @@
 
 /* Take a slot of class @p c that is free now: see reclaim.h for what may become free. 0, or
  * -EAGAIN. Lock-free. */
-int slot_loan_free(struct peer *me, uint32_t c, uint32_t *slot);
+int slot_loan_free(struct self *me, uint32_t c, uint32_t *slot);
 
 /* Take this one, if it is free. Wait-free. */
-bool slot_loan_this(struct peer *me, uint32_t slot);
+bool slot_loan_this(struct self *me, uint32_t slot);
 
 /* Give back a slot that @p me holds; wakes one who waits for it. Wait-free. */
-void slot_free(struct peer *me, uint32_t slot);
+void slot_free(struct self *me, uint32_t slot);
 
 /* The same for a slot of class @p c, if its word still is @p held, under which @p me has it.
  * False: somebody else, a thread of ours or a reaper, was faster, and nothing was touched. */
-bool slot_free_held(struct peer *me, uint32_t slot, uint32_t c, uint64_t held);
+bool slot_free_held(struct self *me, uint32_t slot, uint32_t c, uint64_t held);
 
 /* Give back a slot that somebody held when its word was @p seen. False: it has moved on. */
 bool slot_free_from(const struct view *view, uint32_t slot, uint64_t seen);

@@ -92,15 +92,16 @@ static bool find_path(const char *controller, struct cgroup *out)
     if (!file)
         return false;
     while (!found && fgets(line, sizeof(line), file)) {
-        char *names = strchr(line, ':'), *where = names ? strchr(names + 1, ':') : NULL;
+        char *names = strchr(line, ':'),
+             *location = names ? strchr(names + 1, ':') : NULL;
 
-        if (!where)
+        if (!location)
             continue;
         *names++ = 0;
-        *where++ = 0;
-        where[strcspn(where, "\n")] = 0;
+        *location++ = 0;
+        location[strcspn(location, "\n")] = 0;
         if (out->v2 ? *names == 0 && !strcmp(line, "0") : has_word(names, controller))
-            found = copy(out->path, sizeof(out->path), where);
+            found = copy(out->path, sizeof(out->path), location);
     }
     fclose(file);
     return found;

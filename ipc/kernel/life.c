@@ -70,16 +70,16 @@ int life_open_path(int fd, const char *path, int access)
  * way has the descriptor until it executes or ends, which the second witness is for. */
 static int map_and_lock(struct life *life, int own, uint32_t byte)
 {
-    void *page = mmap(NULL, PAGE, PROT_NONE, MAP_SHARED, own, 0);
+    void *page = mmap(NULL, ARENA_PAGE, PROT_NONE, MAP_SHARED, own, 0);
     int result;
 
     if (page == MAP_FAILED)
         return -errno;
-    result = madvise(page, PAGE, MADV_DONTFORK) < 0
+    result = madvise(page, ARENA_PAGE, MADV_DONTFORK) < 0
                  ? -errno
                  : set_lock(own, F_OFD_SETLK, F_WRLCK, byte);
     if (result < 0) {
-        munmap(page, PAGE);
+        munmap(page, ARENA_PAGE);
         return result;
     }
     *life = (struct life){page, LIFE_MAPPED, byte};
@@ -117,7 +117,7 @@ void life_renew(const struct life *life, int fd)
 void life_end(struct life *life, int fd)
 {
     if (life->page)
-        munmap(life->page, PAGE);
+        munmap(life->page, ARENA_PAGE);
     else
         set_lock(fd, F_SETLK, F_UNLCK, life->byte);
     life->page = NULL;

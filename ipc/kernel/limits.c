@@ -146,8 +146,8 @@ static void look_at_groups(const char *root, bool v2, uint64_t swap_free,
             continue;
         tightest->limit = SHORTAGE_CGROUP;
         tightest->available = room;
-        if (!cgroup_file(&group, file, tightest->where, sizeof(tightest->where)))
-            tightest->where[0] = 0;
+        if (!cgroup_file(&group, file, tightest->location, sizeof(tightest->location)))
+            tightest->location[0] = 0;
     } while (cgroup_up(&group));
 }
 

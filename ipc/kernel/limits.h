@@ -20,7 +20,7 @@ enum shortage_limit {
 struct shortage {
     enum shortage_limit limit;
     uint64_t asked, available;
-    char where[256]; /* of a memory cgroup: the file that sets the limit */
+    char location[256]; /* of a memory cgroup: the file that sets the limit */
 };
 
 /* Whether a file may have @p file_bytes, be mapped with @p mapped_bytes, and lie in /dev/shm

@@ -12,7 +12,7 @@
 /* A record lock is one for all threads of a process, and does not keep them apart: they enter
  * one at a time. Else the later one would erase the pins of the one that has the
  * entry. The word is the pid, so that a child that is forked meanwhile does not wait. */
-static bool enter_alone(struct peer *me, uint32_t i, uint64_t word)
+static bool enter_alone(struct self *me, uint32_t i, uint64_t word)
 {
     static _Atomic uint32_t entering; /* local: */
     uint32_t self = (uint32_t)getpid(), seen = atomic_load(&entering);
@@ -29,7 +29,7 @@ static bool enter_alone(struct peer *me, uint32_t i, uint64_t word)
     return entered;
 }
 
-static int try_entry(struct peer *me, uint32_t i, uint64_t word)
+static int try_entry(struct self *me, uint32_t i, uint64_t word)
 {
     int result = life_take(&me->life, me->view->lock_fd, i);
 
@@ -44,7 +44,7 @@ static int try_entry(struct peer *me, uint32_t i, uint64_t word)
     return -EAGAIN;
 }
 
-int participant_join(struct peer *me)
+int participant_join(struct self *me)
 {
     int result = -EUSERS;
 

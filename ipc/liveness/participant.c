@@ -195,7 +195,7 @@ bool participant_dead(const struct view *view, uint32_t i)
     return dead && shm_load(&entry->word, E4_LOOK) == before;
 }
 
-bool participant_enter(struct peer *me, uint32_t i, uint64_t word)
+bool participant_enter(struct self *me, uint32_t i, uint64_t word)
 {
     struct participant *entry = view_participant(me->view, i);
     _Atomic uint64_t *pins = view_pins(me->view, i);
@@ -234,20 +234,20 @@ bool participant_admitted(const struct view *view)
     return false;
 }
 
-void participant_leave(struct peer *me)
+void participant_leave(struct self *me)
 {
     life_end(&me->life, view_fd(me->view));
     me->who = SLOT_NOBODY;
 }
 
-bool participant_stands(const struct peer *me)
+bool participant_stands(const struct self *me)
 {
     /* E4 acquire: no more than participant_dead() asks for. */
     return shm_load(&view_participant(me->view, me->who)->word, E4_LOOK) ==
            participant_word(PARTICIPANT_LIVE, me->inc);
 }
 
-void participant_renew(const struct peer *me)
+void participant_renew(const struct self *me)
 {
     if (me->life.kind == LIFE_RECORD && view_fd(me->view) >= 0)
         life_renew(&me->life, me->view->lock_fd);

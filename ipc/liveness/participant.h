@@ -27,19 +27,19 @@
 
 /* Of joining (join.h): the lock of entry @p i is ours, its word was @p word; fill it.
  * False: it has changed hands. */
-bool participant_enter(struct peer *me, uint32_t i, uint64_t word);
+bool participant_enter(struct self *me, uint32_t i, uint64_t word);
 
 /* After that: counted among those that joined. False: the arena is closed, so leave again. */
 bool participant_admitted(const struct view *view);
 
 /* Give the lock back, once the entry has been swept. */
-void participant_leave(struct peer *me);
+void participant_leave(struct self *me);
 
 /* Whether our entry is still ours. It is not if others took us for dead. */
-bool participant_stands(const struct peer *me);
+bool participant_stands(const struct self *me);
 
 /* Take a lesser lock again, should it be lost. */
-void participant_renew(const struct peer *me);
+void participant_renew(const struct self *me);
 
 /* Of a claimed entry. True: certainly dead. False: maybe alive. */
 bool participant_dead(const struct view *view, uint32_t i);

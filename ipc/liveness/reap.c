@@ -14,7 +14,7 @@
 #include "ipc/exchange/shared_sweep.h"
 #include "ipc/hooks.h"
 #include "ipc/liveness/device.h"
-#include "ipc/liveness/duty.h"
+#include "ipc/liveness/monitor_role.h"
 #include "ipc/liveness/participant.h"
 #include "ipc/mutant.h"
 #include "ipc/signal/notify.h"
@@ -22,7 +22,7 @@
 
 /* The dead one whose sweep this is. */
 struct sweep {
-    struct peer *me;
+    struct self *me;
     uint32_t who;
     uint64_t entry; /* its word, REAPING */
     bool late;      /* it is this process, whose entry others have swept before */
@@ -66,9 +66,9 @@ static void free_slot(const struct sweep *sweep, uint32_t slot, uint64_t word)
 }
 
 /* The queue of a place, if it is one. */
-static bool queue_of(const struct view *view, uint64_t where, struct ring *ring)
+static bool queue_of(const struct view *view, uint64_t location, struct ring *ring)
 {
-    uint32_t index = WHERE_CHANNEL(where);
+    uint32_t index = LOCATION_CHANNEL(location);
 
     return index < view->geo.channel_count &&
            CHANNEL_STATE(channel_word(view, index)) == CHANNEL_READY &&
@@ -104,12 +104,12 @@ static void orphan(const struct sweep *sweep, uint32_t slot, uint64_t word,
 /* What the dead one had received from @p where: @p deliveries times before, and as generation
  * @p generation says now. */
 static void sweep_received(const struct sweep *sweep, uint32_t slot, uint64_t word,
-                           uint64_t where, uint32_t deliveries, uint32_t generation)
+                           uint64_t location, uint32_t deliveries, uint32_t generation)
 {
     const struct view *view = sweep->me->view;
     struct ring ring;
 
-    if (!queue_of(view, where, &ring)) {
+    if (!queue_of(view, location, &ring)) {
         free_slot(sweep, slot, word);
     } else if (ring.redeliver && deliveries + 1 < ring.max_deliveries &&
                request_is_good(view, slot)) {
@@ -117,8 +117,8 @@ static void sweep_received(const struct sweep *sweep, uint32_t slot, uint64_t wo
         shm_put(&view_record(view, slot)->last_receiver,
                 shm_get(&view_participant(view, sweep->who)->pid));
         orphan(sweep, slot, word, &(struct waiting){&ring, deliveries + 1, generation});
-    } else if (still(sweep) &&
-               (request_bounce(view, slot, word) || slot_free_from(view, slot, word))) {
+    } else if (still(sweep) && (request_fail_to_requester(view, slot, word) ||
+                                slot_free_from(view, slot, word))) {
         counted(sweep, &sweep->report->dropped, COUNT_DROPPED);
     }
 }
@@ -126,25 +126,25 @@ static void sweep_received(const struct sweep *sweep, uint32_t slot, uint64_t wo
 /* What the dead one was moving, and is nowhere yet, goes back: a loan is freed, a received
  * message is again one that was received. */
 static void sweep_back(const struct sweep *sweep, uint32_t slot, uint64_t word,
-                       uint64_t where)
+                       uint64_t location)
 {
     struct slot_record *record = view_record(sweep->me->view, slot);
 
-    if (WHERE_FROM(where) == 0)
+    if (LOCATION_FROM(location) == 0)
         free_slot(sweep, slot, word);
     else
-        sweep_received(sweep, slot, word, slot_was(record, word), WHERE_FROM(where) - 1,
-                       SLOT_GENERATION(word) + 1);
+        sweep_received(sweep, slot, word, slot_previous_location(record, word),
+                       LOCATION_FROM(location) - 1, SLOT_GENERATION(word) + 1);
 }
 
 /* What the dead one was sending. If a cell names it, it is sent. */
 static void sweep_queued(const struct sweep *sweep, uint32_t slot, uint64_t word,
-                         uint64_t where)
+                         uint64_t location)
 {
     struct ring ring;
 
-    if (!queue_of(sweep->me->view, where, &ring) || ring_writable(&ring) == -ESHUTDOWN)
-        sweep_back(sweep, slot, word, where);
+    if (!queue_of(sweep->me->view, location, &ring) || ring_writable(&ring) == -ESHUTDOWN)
+        sweep_back(sweep, slot, word, location);
     else
         orphan(sweep, slot, word,
                &(struct waiting){&ring, SLOT_DELIVERIES(word), SLOT_GENERATION(word)});
@@ -154,15 +154,15 @@ static void sweep_queued(const struct sweep *sweep, uint32_t slot, uint64_t word
 static void sweep_message(const struct sweep *sweep, uint32_t slot, uint64_t word)
 {
     struct slot_record *record = view_record(sweep->me->view, slot);
-    uint64_t where = slot_where(record, word);
+    uint64_t location = slot_location(record, word);
 
     if (SLOT_STATE(word) == SLOT_RECEIVED)
-        sweep_received(sweep, slot, word, where, SLOT_DELIVERIES(word),
+        sweep_received(sweep, slot, word, location, SLOT_DELIVERIES(word),
                        SLOT_GENERATION(word));
     else if (SLOT_STATE(word) == SLOT_PUTTING)
-        sweep_back(sweep, slot, word, where);
+        sweep_back(sweep, slot, word, location);
     else if (!slot_is_placed(sweep->me->view, slot, word))
-        sweep_queued(sweep, slot, word, where);
+        sweep_queued(sweep, slot, word, location);
 }
 
 /* What a device may still write into is nobody else's yet, whether loaned or received. */
@@ -195,7 +195,7 @@ static void sweep_slots(struct sweep *sweep)
         if (SLOT_STATE(word) == SLOT_ORPHAN) {
             uint32_t index = orphan_channel(view, slot, word);
 
-            if (request_unwanted(view, slot, word))
+            if (request_is_unclaimed(view, slot, word))
                 free_slot(sweep, slot, word);
             else if (index < view->geo.channel_count)
                 orphan_announce(view, view_channel(view, index));
@@ -207,7 +207,7 @@ static void sweep_slots(struct sweep *sweep)
         mine = SLOT_WHO(word) == sweep->who && SLOT_INC(word) == inc;
         if (SLOT_STATE(word) == SLOT_QUEUED &&
             (mine || MUTANT(SNATCH) || slot_is_placed(view, slot, word)) &&
-            request_unwanted(view, slot, word)) {
+            request_is_unclaimed(view, slot, word)) {
             free_slot(sweep, slot, word);
             continue;
         }
@@ -275,7 +275,7 @@ static void sweep_entry(struct sweep *sweep)
         budget_recount(view); /* a kill leaves it wrong */
     sweep_channels(sweep);
     notify_forget(view, sweep->who, PARTICIPANT_INC(sweep->entry));
-    duty_leave(view, sweep->who);
+    monitor_role_leave(view, sweep->who);
     receivers_forget(view, sweep->who);
     if (!MUTANT(REAP_SILENT))
         wake_everybody(view);
@@ -288,7 +288,7 @@ static void sweep_entry(struct sweep *sweep)
 }
 
 /* Close the admission of a dead one, or go on where another reaper was interrupted. */
-static void reap_one(struct peer *me, uint32_t who, uint64_t word,
+static void reap_one(struct self *me, uint32_t who, uint64_t word,
                      struct reap_report *report)
 {
     struct sweep sweep = {.me = me, .who = who, .report = report};
@@ -320,7 +320,7 @@ static bool due(const struct view *view, uint32_t i, uint64_t word)
                : hooks->dead(view, i);
 }
 
-int reap_all(struct peer *me, struct reap_report *report)
+int reap_all(struct self *me, struct reap_report *report)
 {
     for (uint32_t i = 0; i < me->view->geo.participant_count; i++) {
         /* E4 acquire: pairs with participant_join(). */
@@ -345,7 +345,7 @@ static void sweep_late(struct sweep *sweep)
     shared_unpin_all(sweep->me);
 }
 
-void reap_self(struct peer *me)
+void reap_self(struct self *me)
 {
     struct reap_report report = {0};
     struct sweep sweep = {.me = me, .who = me->who, .report = &report};

@@ -30,10 +30,10 @@ struct reap_report {
 };
 
 /* Look at every entry and sweep those that are dead. 0, -EBADMSG. */
-int reap_all(struct peer *me, struct reap_report *report);
+int reap_all(struct self *me, struct reap_report *report);
 
 /* Sweep what @p me holds itself, and free its entry, if it has it still: the last step of
  * leaving. */
-void reap_self(struct peer *me);
+void reap_self(struct self *me);
 
 #endif

@@ -23,81 +23,85 @@ static bool add_region(uint64_t *at, uint64_t align, uint64_t bytes, uint64_t *s
 /* Small slots are packed to lines, so that they do not all fall into the same cache sets;
  * from 4096 bytes on they begin at pages. Those of an elastic arena do, whatever their size:
  * their memory comes and goes by the page. */
-static bool plan_class(const struct segment_class *wish, bool elastic,
+static bool plan_class(const struct segment_class *spec, bool elastic,
                        struct slot_class *class, uint32_t *slots, uint64_t *at)
 {
-    uint64_t unit = elastic || wish->slot_bytes >= LARGE_SLOT ? PAGE : LINE / 2;
+    uint64_t unit = elastic || spec->slot_bytes >= LARGE_SLOT ? ARENA_PAGE
+                                                              : ARENA_LINE / 2;
     uint64_t rounded, bytes;
 
-    if (wish->slot_bytes == 0 || wish->count == 0 || wish->count > MAX_SLOTS - *slots ||
-        __builtin_add_overflow(wish->slot_bytes, unit - 1, &rounded))
+    if (spec->slot_bytes == 0 || spec->count == 0 || spec->count > MAX_SLOTS - *slots ||
+        __builtin_add_overflow(spec->slot_bytes, unit - 1, &rounded))
         return false;
     class->slot_bytes = rounded / unit * unit;
     if (__builtin_add_overflow(class->slot_bytes,
-                               (uint64_t)(unit == PAGE ? TABLE_LARGE : TABLE_SMALL),
+                               (uint64_t)(unit == ARENA_PAGE ? TABLE_LARGE : TABLE_SMALL),
                                &class->stride) ||
-        __builtin_mul_overflow(class->stride, wish->count, &bytes) ||
-        !add_region(at, PAGE, bytes, &class->payload_off))
+        __builtin_mul_overflow(class->stride, spec->count, &bytes) ||
+        !add_region(at, ARENA_PAGE, bytes, &class->payload_off))
         return false;
     class->first_slot = *slots;
-    class->count = (uint32_t)wish->count;
+    class->count = (uint32_t)spec->count;
     *slots += class->count;
     return true;
 }
 
 static uint64_t pin_stride(uint32_t pins)
 {
-    return ((uint64_t)pins * 8 + LINE - 1) / LINE * LINE;
+    return ((uint64_t)pins * 8 + ARENA_LINE - 1) / ARENA_LINE * ARENA_LINE;
 }
 
-static bool plan_tables(const struct segment_wish *wish, struct control *geo,
+static bool plan_tables(const struct segment_spec *spec, struct control *geo,
                         uint64_t *at)
 {
-    return add_region(at, PAGE, sizeof(struct live), &geo->participants_off) &&
-           add_region(at, PAGE, sizeof(struct participant) * wish->participant_count,
+    return add_region(at, ARENA_PAGE, sizeof(struct live), &geo->participants_off) &&
+           add_region(at, ARENA_PAGE,
+                      sizeof(struct participant) * spec->participant_count,
                       &geo->participants_off) &&
-           add_region(at, PAGE, pin_stride(wish->pin_count) * wish->participant_count,
+           add_region(at, ARENA_PAGE,
+                      pin_stride(spec->pin_count) * spec->participant_count,
                       &geo->pins_off) &&
-           add_region(at, PAGE, sizeof(struct channel) * wish->channel_count,
+           add_region(at, ARENA_PAGE, sizeof(struct channel) * spec->channel_count,
                       &geo->channels_off) &&
-           add_region(at, PAGE, wish->rings_bytes, &geo->rings_off);
+           add_region(at, ARENA_PAGE, spec->rings_bytes, &geo->rings_off);
 }
 
-int segment_plan(const struct segment_wish *wish, struct control *geo)
+int segment_plan(const struct segment_spec *spec, struct control *geo)
 {
     uint64_t at = sizeof(struct control), records = 0, end;
-    bool elastic = wish->flags & SEGMENT_ELASTIC;
+    bool elastic = spec->flags & SEGMENT_ELASTIC;
     uint32_t slots = 0;
 
     memset(geo, 0, sizeof(*geo));
-    for (uint32_t i = 0; i < wish->class_count; i++)
-        if (__builtin_add_overflow(records, wish->classes[i].count, &records) ||
+    for (uint32_t i = 0; i < spec->class_count; i++)
+        if (__builtin_add_overflow(records, spec->classes[i].count, &records) ||
             records > MAX_SLOTS)
             return -EOVERFLOW;
-    if (!plan_tables(wish, geo, &at) ||
-        !add_region(&at, PAGE, sizeof(struct slot_record) * records, &geo->records_off) ||
-        !add_region(&at, PAGE, 0, &geo->payload_off))
+    if (!plan_tables(spec, geo, &at) ||
+        !add_region(&at, ARENA_PAGE, sizeof(struct slot_record) * records,
+                    &geo->records_off) ||
+        !add_region(&at, ARENA_PAGE, 0, &geo->payload_off))
         return -EOVERFLOW;
     at = geo->payload_off;
-    for (uint32_t i = 0; i < wish->class_count; i++)
-        if (!plan_class(&wish->classes[i], elastic, &geo->classes[i], &slots, &at))
+    for (uint32_t i = 0; i < spec->class_count; i++)
+        if (!plan_class(&spec->classes[i], elastic, &geo->classes[i], &slots, &at))
             return -EOVERFLOW;
-    if (!add_region(&at, PAGE, 0, &end) || end > (uint64_t)INT64_MAX)
+    if (!add_region(&at, ARENA_PAGE, 0, &end) || end > (uint64_t)INT64_MAX)
         return -EOVERFLOW;
     geo->layout = ARENA_LAYOUT;
     geo->features = elastic ? FEATURE_ELASTIC : 0;
     geo->total_bytes = end;
-    geo->rings_bytes = wish->rings_bytes;
-    geo->memory_bytes = wish->memory_bytes;
-    geo->warm_bytes = wish->warm_bytes;
-    geo->flags = wish->flags;
-    geo->class_count = wish->class_count;
-    geo->participant_count = wish->participant_count;
-    geo->channel_count = wish->channel_count;
+    geo->rings_bytes = spec->rings_bytes;
+    geo->memory_bytes = spec->memory_bytes;
+    geo->warm_bytes = spec->warm_bytes;
+    geo->flags = spec->flags;
+    geo->class_count = spec->class_count;
+    geo->participant_count = spec->participant_count;
+    geo->channel_count = spec->channel_count;
     geo->slot_count = slots;
-    geo->pin_count = wish->pin_count;
-    geo->pin_stride = (uint32_t)pin_stride(wish->pin_count);
-    geo->eventfd_count = wish->eventfd_count;
+    geo->pin_count = spec->pin_count;
+    geo->pin_stride = (uint32_t)pin_stride(spec->pin_count);
+    geo->eventfd_count = spec->eventfd_count;
     return 0;
 }
 
@@ -107,7 +111,7 @@ static bool region(uint64_t low, uint64_t off, uint64_t count, uint64_t size,
 {
     uint64_t bytes, end;
 
-    return off % PAGE == 0 && off >= low &&
+    return off % ARENA_PAGE == 0 && off >= low &&
            !__builtin_mul_overflow(count, size, &bytes) &&
            !__builtin_add_overflow(off, bytes, &end) && end <= high;
 }
@@ -121,7 +125,7 @@ static bool classes_valid(const struct control *geo)
         const struct slot_class *class = &geo->classes[i];
 
         if (class->count == 0 || class->first_slot != slots || class->slot_bytes == 0 ||
-            class->slot_bytes % (LINE / 2) || class->stride % (LINE / 2) ||
+            class->slot_bytes % (ARENA_LINE / 2) || class->stride % (ARENA_LINE / 2) ||
             class->stride < class->slot_bytes || class->count > MAX_SLOTS - slots ||
             !region(low, class->payload_off, class->count, class->stride,
                     geo->total_bytes))

@@ -21,7 +21,7 @@ static int reserve_piece(int fd, uint64_t at, uint64_t bytes)
             at += now;
             bytes -= now;
         } else if (errno == EINTR) {
-            step = now / 2 > PAGE ? now / 2 : PAGE;
+            step = now / 2 > ARENA_PAGE ? now / 2 : ARENA_PAGE;
         } else {
             return -errno;
         }

@@ -34,20 +34,20 @@ int segment_path(const char *name, char path[SEGMENT_PATH])
     return length < SEGMENT_PATH ? 0 : -ENAMETOOLONG;
 }
 
-static int open_nameless(const struct segment_wish *wish)
+static int open_nameless(const struct segment_spec *spec)
 {
     int fd;
 
-    if (!wish->name) {
+    if (!spec->name) {
         fd = beyond_standard(memfd_create("tensoring", MFD_CLOEXEC | MFD_ALLOW_SEALING));
         return fd < 0 ? -errno : fd;
     }
     fd = beyond_standard(open(SEGMENT_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
     if (fd < 0)
         return -errno;
-    if (fchmod(fd, wish->mode & 0777) < 0 ||
-        ((wish->uid != UINT32_MAX || wish->gid != UINT32_MAX) &&
-         fchown(fd, wish->uid, wish->gid) < 0)) {
+    if (fchmod(fd, spec->mode & 0777) < 0 ||
+        ((spec->uid != UINT32_MAX || spec->gid != UINT32_MAX) &&
+         fchown(fd, spec->uid, spec->gid) < 0)) {
         int result = -errno;
 
         close(fd);
@@ -59,7 +59,7 @@ static int open_nameless(const struct segment_wish *wish)
 /* Slots that share pages can't be reserved one by one, when they are loaned. */
 static bool reserved_at_once(const struct control *geo, uint32_t c)
 {
-    return !(geo->flags & SEGMENT_LAZY) || geo->classes[c].stride % PAGE;
+    return !(geo->flags & SEGMENT_LAZY) || geo->classes[c].stride % ARENA_PAGE;
 }
 
 /* The records of an elastic arena come later, see records.h. */
@@ -80,7 +80,7 @@ static uint64_t bytes_at_once(const struct control *geo)
 
 /* Size and memory: everything that will be used is reserved now, so that no access can
  * fail later (a tmpfs that runs out answers with SIGBUS). */
-static int reserve(int fd, const struct segment_wish *wish, const struct control *geo,
+static int reserve(int fd, const struct segment_spec *spec, const struct control *geo,
                    struct shortage *shortage)
 {
     struct reservation want = {.fd = fd,
@@ -90,7 +90,7 @@ static int reserve(int fd, const struct segment_wish *wish, const struct control
     int result;
 
     want.asked = want.left;
-    if (!limits_file(fd, wish->name != NULL, want.left, geo->total_bytes,
+    if (!limits_file(fd, spec->name != NULL, want.left, geo->total_bytes,
                      2 * geo->total_bytes, shortage) ||
         (want.ask && !limits_memory("", want.left, shortage)))
         return -ENOSPC;
@@ -101,7 +101,7 @@ static int reserve(int fd, const struct segment_wish *wish, const struct control
         if (reserved_at_once(geo, c))
             result = reserve_range(&want, geo->classes[c].payload_off,
                                    geo->classes[c].count * geo->classes[c].stride);
-    if (result == 0 && !wish->name &&
+    if (result == 0 && !spec->name &&
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return -errno;
     return result;
@@ -150,7 +150,8 @@ static void touch(const struct view *view, struct segment_report *report)
         return;
     if (geo->flags & SEGMENT_POPULATE &&
         madvise(view->base, geo->total_bytes, MADV_POPULATE_WRITE) < 0)
-        for (uint64_t at = 0; at < geo->total_bytes; at += PAGE) /* before linux 5.14 */
+        for (uint64_t at = 0; at < geo->total_bytes;
+             at += ARENA_PAGE) /* before linux 5.14 */
             atomic_fetch_or_explicit((_Atomic uint8_t *)view->base + at, 0,
                                      memory_order_relaxed); /* relaxed: nobody else yet */
     /* Works where huge pages for shared memory are off by default, once pages are there. */
@@ -168,8 +169,8 @@ static void fill_records(const struct view *view)
         struct slot_record *record = view_record(view, slot);
 
         shm_put(&record->owner, slot_word(SLOT_FREE, SLOT_NOBODY, 0, 0, 2));
-        shm_put(&record->where, WHERE_NONE);
-        shm_put(&record->where_even, WHERE_NONE);
+        shm_put(&record->location, LOCATION_NONE);
+        shm_put(&record->location_even, LOCATION_NONE);
     }
 }
 
@@ -201,14 +202,14 @@ static int identify(struct view *view)
     return 0;
 }
 
-int segment_create(const struct segment_wish *wish, struct view *view,
+int segment_create(const struct segment_spec *spec, struct view *view,
                    struct segment_report *report)
 {
-    int result = segment_plan(wish, &view->geo), fd;
+    int result = segment_plan(spec, &view->geo), fd;
 
     if (result < 0)
         return result;
-    fd = open_nameless(wish);
+    fd = open_nameless(spec);
     if (fd < 0)
         return fd;
     view->geo.creator_uid = (uint32_t)geteuid();
@@ -216,7 +217,7 @@ int segment_create(const struct segment_wish *wish, struct view *view,
         view->geo.nonce = (uint64_t)os->now_ns();
     if (getrandom(view->geo.secret, sizeof(view->geo.secret), 0) < 0)
         view->geo.secret[1] = view->geo.nonce; /* no secret, but it hashes */
-    result = reserve(fd, wish, &view->geo, &report->shortage);
+    result = reserve(fd, spec, &view->geo, &report->shortage);
     if (result < 0) {
         close(fd);
         return result;

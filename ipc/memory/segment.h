@@ -19,7 +19,7 @@ struct segment_class {
     uint64_t slot_bytes, count;
 };
 
-struct segment_wish {
+struct segment_spec {
     const char *name; /* NULL: anonymous */
     uint32_t flags;   /* of enum segment_flag, and others that are only kept */
     const struct segment_class *classes;
@@ -32,7 +32,7 @@ struct segment_wish {
 
 /* Why an attach was refused, for the sentence that explains it. */
 enum segment_refusal {
-    REFUSED_NOT,
+    REFUSED_NONE,
     REFUSED_ABSENT,
     REFUSED_KIND,
     REFUSED_OWNER,
@@ -53,11 +53,11 @@ struct segment_report {
     int huge_error;                /* 0 or -errno of asking for large pages */
 };
 
-/* Offsets of a wish. 0, -EOVERFLOW. */
-int segment_plan(const struct segment_wish *wish, struct control *geo);
+/* Offsets of a spec. 0, -EOVERFLOW. */
+int segment_plan(const struct segment_spec *spec, struct control *geo);
 
 /* Make, reserve, map, fill in. 0 or -errno; then nothing is left behind. */
-int segment_create(const struct segment_wish *wish, struct view *view,
+int segment_create(const struct segment_spec *spec, struct view *view,
                    struct segment_report *report);
 
 /* Attach by name, or by a descriptor that is taken over, and closed if it fails. 0, or -errno

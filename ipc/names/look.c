@@ -81,7 +81,7 @@ static void forget_ring(const struct view *view, uint32_t index)
     shm_put(&view_channel(view, index)->ring_off, 0);
 }
 
-/* Of the region of rings only the keys of boards and the seats of broadcasts are asked about;
+/* Of the region of rings only the keys of boards and the places of broadcasts are asked about;
  * together they are no more than @p left, whatever a stranger's channels say: they could all
  * name one place. */
 static int read_shared(const struct view *view, uint64_t left)

@@ -5,19 +5,19 @@
 
 #include <pthread.h>
 
-#include "ipc/kernel/evfd.h"
+#include "ipc/kernel/eventfds.h"
 #include "ipc/signal/fifo.h"
 
-struct bell;
+struct pollable;
 
 struct notifier {
-    struct evfd_table table; /* of relatives; not changed after it was made */
-    pthread_mutex_t mutex;   /* of what follows */
-    struct fifo_cache fifos; /* of others */
-    int fifo;                /* our own, -1: none */
-    uint64_t fifo_ino;       /* of it */
-    uint32_t fifo_users;     /* bells that use it */
-    struct bell *bells;      /* all of this process */
+    struct eventfds_table table; /* of relatives; not changed after it was made */
+    pthread_mutex_t mutex;       /* of what follows */
+    struct fifo_cache fifos;     /* of others */
+    int fifo;                    /* our own, -1: none */
+    uint64_t fifo_ino;           /* of it */
+    uint32_t fifo_users;         /* pollables that use it */
+    struct pollable *pollables;  /* all of this process */
 };
 
 #endif

@@ -23,20 +23,20 @@ uint64_t notify_hint_of(const struct view *view, const _Atomic uint32_t *word)
     return UINT64_C(1) << listeners_channel(view, word) % 64;
 }
 
-uint32_t notify_arm(const struct peer *me, uint32_t flags)
+uint32_t notify_arm(const struct self *me, uint32_t flags)
 {
     /* E3: before we listen and look. */
     return shm_or(&view_participant(me->view, me->who)->doorbell, flags, E3) | flags;
 }
 
-bool notify_armed(const struct peer *me, uint32_t flags)
+bool notify_armed(const struct self *me, uint32_t flags)
 {
     /* E3: who disarms rings; seen here, the ring is on its way. */
     return (shm_load(&view_participant(me->view, me->who)->doorbell, E3) & flags) ==
            flags;
 }
 
-void notify_listen(const struct peer *me, _Atomic uint32_t *word)
+void notify_listen(const struct self *me, _Atomic uint32_t *word)
 {
     _Atomic uint64_t *set = &listeners_of(word)[me->who / 64];
     uint64_t bit = UINT64_C(1) << me->who % 64;
@@ -56,13 +56,13 @@ void notify_listen(const struct peer *me, _Atomic uint32_t *word)
         shm_or(set, bit, E3); /* E3: too late */
 }
 
-bool notify_listens(const struct peer *me, _Atomic uint32_t *word)
+bool notify_listens(const struct self *me, _Atomic uint32_t *word)
 {
     /* E3: as in notify_listen(). */
     return shm_load(&listeners_of(word)[me->who / 64], E3) >> me->who % 64 & 1;
 }
 
-void notify_unlisten(const struct peer *me, _Atomic uint32_t *word)
+void notify_unlisten(const struct self *me, _Atomic uint32_t *word)
 {
     uint64_t bit = UINT64_C(1) << me->who % 64;
 
@@ -74,7 +74,7 @@ void notify_unlisten(const struct peer *me, _Atomic uint32_t *word)
         wake_one(me->view, word);
 }
 
-uint64_t notify_hints(const struct peer *me)
+uint64_t notify_hints(const struct self *me)
 {
     _Atomic uint64_t *rung = &view_participant(me->view, me->who)->rung;
 
@@ -109,14 +109,14 @@ bool notify_descriptor(const struct view *view, uint32_t i)
         return false;
     cancel = uncancel_begin();
     if (how & NOTIFY_EVENTFD && i < notifier->table.count)
-        rung = evfd_ring(notifier->table.fds[i]);
+        rung = eventfds_ring(notifier->table.fds[i]);
     if (how & NOTIFY_FIFO)
         rung |= ring_fifo(view, i);
     uncancel_end(cancel);
     return rung;
 }
 
-void notify_self(const struct peer *me)
+void notify_self(const struct self *me)
 {
     _Atomic uint32_t *doorbell = &view_participant(me->view, me->who)->doorbell;
 
@@ -190,7 +190,7 @@ int notify_open(struct view *view, uint32_t eventfds)
     pthread_mutex_init(&notifier->mutex, NULL);
     notifier->fifo = -1;
     if (eventfds)
-        result = evfd_table_open(&notifier->table, eventfds);
+        result = eventfds_table_open(&notifier->table, eventfds);
     if (result < 0) {
         free(notifier);
         return result;
@@ -205,13 +205,13 @@ void notify_close(struct view *view)
 
     if (!notifier)
         return;
-    evfd_table_close(&notifier->table);
+    eventfds_table_close(&notifier->table);
     fifo_cache_close(&notifier->fifos);
     free(notifier);
     view->notifier = NULL;
 }
 
-void notify_joined(const struct peer *me)
+void notify_joined(const struct self *me)
 {
     struct participant *entry = view_participant(me->view, me->who);
     bool kin = me->view->notifier && me->view->notifier->table.count > 0;

@@ -34,29 +34,29 @@
 /* How a participant wants to be told when its doorbell has bit 1: participant.notify. */
 #define NOTIFY_EVENTFD UINT32_C(1)
 #define NOTIFY_FIFO    UINT32_C(2)
-#define NOTIFY_KIN     UINT32_C(4) /* not a wish: it has the table of eventfds */
+#define NOTIFY_KIN     UINT32_C(4) /* not a means: it has the table of eventfds */
 
 /* Whether @p word can have listeners: the items and the room of a channel. */
 bool notify_can(const struct view *view, const _Atomic uint32_t *word);
 
 /* Arm the doorbell: WAKE_ASLEEP, WAKE_POLLED or both. What it then is. */
-uint32_t notify_arm(const struct peer *me, uint32_t flags);
+uint32_t notify_arm(const struct self *me, uint32_t flags);
 
 /* Whether nobody has rung since it was armed with @p flags. */
-bool notify_armed(const struct peer *me, uint32_t flags);
+bool notify_armed(const struct self *me, uint32_t flags);
 
 /* Stand in the listeners of a word that notify_can(). Two loads if we still do. */
-void notify_listen(const struct peer *me, _Atomic uint32_t *word);
+void notify_listen(const struct self *me, _Atomic uint32_t *word);
 
 /* Whether we stand there. */
-bool notify_listens(const struct peer *me, _Atomic uint32_t *word);
+bool notify_listens(const struct self *me, _Atomic uint32_t *word);
 
 /* Listen no more, and ring somebody else: we may have been rung for what is there, and have
  * left it there. */
-void notify_unlisten(const struct peer *me, _Atomic uint32_t *word);
+void notify_unlisten(const struct self *me, _Atomic uint32_t *word);
 
 /* Which channels have rung since the last time: bit n for index n modulo 64. A hint. */
-uint64_t notify_hints(const struct peer *me);
+uint64_t notify_hints(const struct self *me);
 uint64_t notify_hint_of(const struct view *view, const _Atomic uint32_t *word);
 
 /* For the reaper: ring everybody, whatever the doorbells say, since another waker may have
@@ -68,7 +68,7 @@ void notify_forget(const struct view *view, uint32_t who, uint32_t inc);
 bool notify_descriptor(const struct view *view, uint32_t i);
 
 /* All threads of this process that sleep on its doorbell look again. */
-void notify_self(const struct peer *me);
+void notify_self(const struct self *me);
 
 /* This process's means to ring others. With @p eventfds a table is made, which children
  * inherit. 0, -ENOMEM, -EMFILE. */
@@ -79,6 +79,6 @@ void notify_close(struct view *view);
 void notify_forked(const struct view *view);
 
 /* We have just joined. */
-void notify_joined(const struct peer *me);
+void notify_joined(const struct self *me);
 
 #endif

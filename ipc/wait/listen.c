@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 
-void listen_begin(const struct peer *me, struct listening *listening)
+void listen_begin(const struct self *me, struct listening *listening)
 {
     static const int raised[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL,
                                  SIGTRAP, SIGSYS, SIGABRT};

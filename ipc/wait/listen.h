@@ -15,7 +15,7 @@ struct listening {
 };
 
 /* If waits of @p me end on signals: block them, but for those that an instruction raises. */
-void listen_begin(const struct peer *me, struct listening *listening);
+void listen_begin(const struct self *me, struct listening *listening);
 
 /* Take what has come. 0, -EINTR. */
 int listen_look(const struct listening *listening);

@@ -5,21 +5,21 @@
 
 #include "ipc/kernel/clock.h"
 #include "ipc/kernel/os.h"
-#include "ipc/liveness/lookout.h"
-#include "ipc/wait/crowd.h"
+#include "ipc/liveness/monitor.h"
+#include "ipc/wait/contention.h"
 #include "ipc/wait/listen.h"
 
 /* Twice what a sleep and a wake-up take. Longer, and a spin in vain costs too much beside what
  * it could have saved. Shorter, and two that answer each other never find out that they could
  * both stay awake: each would take the other's wake-up for a part of its answer. */
-#define MOST_NS     INT64_C(100000)
-#define LOOKS       8              /* tries between two looks at the clock */
-#define JUMP_NS     INT64_C(50000) /* between two looks: somebody else had the processor */
-#define MOST_MISSES 8              /* 2^8 waits without a spin, then it is tried again */
-#define JUMP_MISSES 3
-#define CALM_NS     INT64_C(20000000) /* how long an answer about the machine holds */
-#define CROWDED_NS  INT64_C(4000000)
-#define SIGNALS_NS  INT64_C(1000000) /* of a long spin: between two looks for signals */
+#define MOST_NS      INT64_C(100000)
+#define LOOKS        8              /* tries between two looks at the clock */
+#define JUMP_NS      INT64_C(50000) /* between two looks: somebody else had the processor */
+#define MOST_MISSES  8              /* 2^8 waits without a spin, then it is tried again */
+#define JUMP_MISSES  3
+#define CALM_NS      INT64_C(20000000) /* how long an answer about the machine holds */
+#define CONTENDED_NS INT64_C(4000000)
+#define SIGNALS_NS   INT64_C(1000000) /* of a long spin: between two looks for signals */
 
 static inline void relax(void)
 {
@@ -40,22 +40,23 @@ static void put32(_Atomic uint32_t *at, uint32_t value)
 }
 
 /* The answer of a moment ago, or a new one. */
-static bool was_crowded(struct peer *me, int64_t now_ns)
+static bool was_contended(struct self *me, int64_t now_ns)
 {
     /* relaxed: local; two threads that ask at once both get an answer. */
-    int64_t until = atomic_load_explicit(&me->crowd_until, memory_order_relaxed);
+    int64_t until = atomic_load_explicit(&me->contended_until, memory_order_relaxed);
     bool answer;
 
     if (now_ns < until)
-        return get32(&me->crowd) != 0;
-    answer = crowd(me);
-    put32(&me->crowd, answer);
-    atomic_store_explicit(&me->crowd_until, now_ns + (answer ? CROWDED_NS : CALM_NS),
+        return get32(&me->contended) != 0;
+    answer = cpu_contended(me);
+    put32(&me->contended, answer);
+    atomic_store_explicit(&me->contended_until,
+                          now_ns + (answer ? CONTENDED_NS : CALM_NS),
                           memory_order_relaxed); /* relaxed: local */
     return answer;
 }
 
-int64_t spin_budget(struct peer *me, int64_t now_ns)
+int64_t spin_budget(struct self *me, int64_t now_ns)
 {
     uint32_t rest = get32(&me->spin_rest);
 
@@ -65,10 +66,10 @@ int64_t spin_budget(struct peer *me, int64_t now_ns)
         put32(&me->spin_rest, rest - 1);
         return 0;
     }
-    return was_crowded(me, now_ns) ? 0 : MOST_NS;
+    return was_contended(me, now_ns) ? 0 : MOST_NS;
 }
 
-static void missed(struct peer *me, uint32_t weight)
+static void missed(struct self *me, uint32_t weight)
 {
     uint32_t misses = get32(&me->spin_misses) + weight;
 
@@ -103,23 +104,23 @@ struct vigil {
 static void begin_vigil(struct vigil *vigil, int64_t now_ns)
 {
     vigil->due_ns = clock_after(now_ns, MOST_NS);
-    vigil->dead_ns = clock_after(now_ns, LOOKOUT_FIRST_NS);
+    vigil->dead_ns = clock_after(now_ns, MONITOR_FIRST_NS);
     vigil->listening.on = false;
 }
 
 /* -EAGAIN: spin on. -EINTR. */
-static int keep_vigil(struct peer *me, struct vigil *vigil, int64_t now_ns)
+static int keep_vigil(struct self *me, struct vigil *vigil, int64_t now_ns)
 {
     vigil->due_ns = now_ns + SIGNALS_NS;
     if (now_ns >= vigil->dead_ns) {
-        lookout_pass(me);
-        vigil->dead_ns = now_ns + LOOKOUT_FIRST_NS;
+        monitor_pass(me);
+        vigil->dead_ns = now_ns + MONITOR_FIRST_NS;
     }
     listen_begin(me, &vigil->listening);
     return listen_look(&vigil->listening) < 0 ? -EINTR : -EAGAIN;
 }
 
-int spin(struct peer *me, wait_try *attempt, wait_idle *idle, void *context,
+int spin(struct self *me, wait_try *attempt, wait_idle *idle, void *context,
          int64_t *now_ns, int64_t until_ns)
 {
     struct vigil vigil;

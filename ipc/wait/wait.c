@@ -6,7 +6,7 @@
 #include "ipc/kernel/clock.h"
 #include "ipc/kernel/os.h"
 #include "ipc/kernel/uncancel.h"
-#include "ipc/liveness/lookout.h"
+#include "ipc/liveness/monitor.h"
 #include "ipc/mutant.h"
 #include "ipc/signal/wake.h"
 #include "ipc/wait/listen.h"
@@ -18,23 +18,23 @@ static int64_t earlier(int64_t a, int64_t b)
 }
 
 /* A slice is over. The look for the dead may take a while, in which a signal may come. */
-static int end_slice(struct peer *me, uint32_t naps, int64_t *slice)
+static int end_slice(struct self *me, uint32_t idle_slices, int64_t *slice)
 {
     struct listening listening = {0};
     int result;
 
     listen_begin(me, &listening);
-    *slice = lookout_tick(me, naps, 0);
+    *slice = monitor_tick(me, idle_slices, 0);
     result = listen_look(&listening);
     listen_end(&listening);
     return result;
 }
 
-static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attempt,
+static int sleep_until(struct self *me, struct sleeper *sleeper, wait_try *attempt,
                        void *context, int64_t deadline_ns)
 {
-    int64_t slice = LOOKOUT_FIRST_NS;
-    uint32_t naps = 0;
+    int64_t slice = MONITOR_FIRST_NS;
+    uint32_t idle_slices = 0;
 
     for (;;) {
         int64_t now;
@@ -51,19 +51,19 @@ static int sleep_until(struct peer *me, struct sleeper *sleeper, wait_try *attem
         view_count(me->view, COUNT_WAITS, 1);
         result = sleeper->sleep(sleeper, earlier(deadline_ns, clock_after(now, slice)));
         if (result == -ETIMEDOUT)
-            result = end_slice(me, ++naps, &slice);
+            result = end_slice(me, ++idle_slices, &slice);
         else
-            lookout_pass(me); /* one that is often woken must look, too */
+            monitor_pass(me); /* one that is often woken must look, too */
         /* relaxed: set by the handle's owner before it waits. */
         if (result == -EINTR &&
             atomic_load_explicit(&me->interrupt, memory_order_relaxed))
             return -EINTR;
-        if (!lookout_stands(me))
+        if (!monitor_stands(me))
             return -EOWNERDEAD;
     }
 }
 
-int wait_with(struct peer *me, struct sleeper *sleeper, wait_try *attempt, void *context,
+int wait_with(struct self *me, struct sleeper *sleeper, wait_try *attempt, void *context,
               int64_t timeout_ns)
 {
     int64_t start, now, deadline, budget;
@@ -81,7 +81,7 @@ int wait_with(struct peer *me, struct sleeper *sleeper, wait_try *attempt, void 
         int cancel = uncancel_begin();
 
         result = sleep_until(me, sleeper, attempt, context, deadline);
-        lookout_leave(me);
+        monitor_leave(me);
         uncancel_end(cancel);
     }
     if (result == -ETIMEDOUT)
@@ -111,7 +111,7 @@ static int sleep_one(struct sleeper *self, int64_t until_ns)
     return os->futex_wait(one->word, one->seen, until_ns);
 }
 
-int wait_for_idle(struct peer *me, _Atomic uint32_t *word, wait_try *attempt,
+int wait_for_idle(struct self *me, _Atomic uint32_t *word, wait_try *attempt,
                   wait_idle *idle, void *context, int64_t timeout_ns)
 {
     struct one one = {.base = {announce_one, sleep_one, idle}, .word = word};
@@ -119,7 +119,7 @@ int wait_for_idle(struct peer *me, _Atomic uint32_t *word, wait_try *attempt,
     return wait_with(me, &one.base, attempt, context, timeout_ns);
 }
 
-int wait_for(struct peer *me, _Atomic uint32_t *word, wait_try *attempt, void *context,
+int wait_for(struct self *me, _Atomic uint32_t *word, wait_try *attempt, void *context,
              int64_t timeout_ns)
 {
     return wait_for_idle(me, word, attempt, NULL, context, timeout_ns);

@@ -16,16 +16,16 @@ struct sleeper {
 };
 
 /* Try until it is done or the deadline comes; @p word changes when a try may succeed.
- * 0, -EAGAIN (timeout 0), -ETIMEDOUT, -EINTR (if the peer wants it), or what the try says. */
-int wait_for(struct peer *me, _Atomic uint32_t *word, wait_try *attempt, void *context,
+ * 0, -EAGAIN (timeout 0), -ETIMEDOUT, -EINTR (if the participant wants it), or what the try says. */
+int wait_for(struct self *me, _Atomic uint32_t *word, wait_try *attempt, void *context,
              int64_t timeout_ns);
 
 /* The same, with fewer instructions between two looks of a spin. */
-int wait_for_idle(struct peer *me, _Atomic uint32_t *word, wait_try *attempt,
+int wait_for_idle(struct self *me, _Atomic uint32_t *word, wait_try *attempt,
                   wait_idle *idle, void *context, int64_t timeout_ns);
 
 /* The same, sleeping as @p sleeper does. */
-int wait_with(struct peer *me, struct sleeper *sleeper, wait_try *attempt, void *context,
+int wait_with(struct self *me, struct sleeper *sleeper, wait_try *attempt, void *context,
               int64_t timeout_ns);
 
 #endif

@@ -10,11 +10,11 @@
 #include "ipc/liveness/reap.h"
 #include "src/base/error.h"
 
-void arena_think(struct tr_arena *arena)
+void arena_check_liveness_now(struct tr_arena *arena)
 {
     pthread_testcancel();
-    if (lookout_stands(&arena->peer))
-        lookout_pass(&arena->peer);
+    if (monitor_stands(&arena->self))
+        monitor_pass(&arena->self);
 }
 
 int tr_arena_reap(tr_arena *given, tr_reap_report *out)
@@ -26,10 +26,10 @@ int tr_arena_reap(tr_arena *given, tr_reap_report *out)
 
     if (result < 0)
         return result;
-    if (!lookout_stands(&arena->peer))
+    if (!monitor_stands(&arena->self))
         return arena_join(arena); /* which says why not */
     cancel = uncancel_begin();
-    result = reap_all(&arena->peer, &report);
+    result = reap_all(&arena->self, &report);
     uncancel_end(cancel);
     if (out)
         *out = (tr_reap_report){report.dead, report.freed, report.redelivered,
@@ -49,7 +49,7 @@ int tr_arena_trim(tr_arena *handle, uint64_t *bytes)
         return result;
     if (!(arena->view.geo.flags & TR_ARENA_LAZY))
         return tr_fail(TR_ENOTSUP, "trim: the arena was not created with TR_ARENA_LAZY");
-    given = reclaim_memory(&arena->peer);
+    given = reclaim_memory(&arena->self);
     if (bytes)
         *bytes = given;
     return 0;
@@ -67,7 +67,7 @@ void tr_arena_set_spin(tr_arena *given, int64_t spin_ns)
     struct tr_arena *arena = arena_known(given);
 
     if (arena && spin_ns >= -1)
-        arena->peer.spin_ns = spin_ns;
+        arena->self.spin_ns = spin_ns;
 }
 
 void tr_arena_set_interruptible(tr_arena *given, int on)
@@ -76,5 +76,5 @@ void tr_arena_set_interruptible(tr_arena *given, int on)
 
     /* relaxed: waits that begin later see it. */
     if (arena)
-        atomic_store_explicit(&arena->peer.interrupt, on != 0, memory_order_relaxed);
+        atomic_store_explicit(&arena->self.interrupt, on != 0, memory_order_relaxed);
 }

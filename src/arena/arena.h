@@ -5,7 +5,7 @@
 
 #include <tensoring/arena.h>
 
-#include "ipc/liveness/lookout.h"
+#include "ipc/liveness/monitor.h"
 #include "ipc/view.h"
 #include "src/base/handle.h"
 
@@ -17,16 +17,16 @@ struct here {
 };
 
 /* JOINED_LOST: others took this process for dead, and what it held. */
-enum joined { JOINED_NOT, JOINED, JOINED_LOST = PEER_LOST };
+enum joined { NOT_JOINED, JOINED, JOINED_LOST = SELF_LOST };
 
 struct tr_arena {
     struct handle handle;
     struct view view;
-    struct peer peer;
+    struct self self;
     struct here *here;
     struct message_table *table; /* of handles, touched when first used */
     struct message *messages;    /* of it: one a slot, then one a pin */
-    _Atomic uint32_t pulses;     /* local: calls since we last thought of the dead */
+    _Atomic uint32_t calls;      /* local: calls since we last thought of the dead */
     struct inbox *_Atomic inbox; /* local: of its requests, NULL until the first */
     int huge_error;
     char name[TR_MAX_ARENA_NAME + 1]; /* "" if anonymous */
@@ -38,7 +38,7 @@ static inline struct tr_arena *arena_known(const tr_arena *given)
 }
 
 /* Which participant it is. */
-static inline uint64_t holder_of(const struct peer *me)
+static inline uint64_t holder_of(const struct self *me)
 {
     return (uint64_t)me->who << 32 | me->inc;
 }
@@ -75,17 +75,17 @@ static inline bool arena_is_joined(const struct tr_arena *arena)
 
 /* At the beginning of a call, now and then: end here if the thread was cancelled, find out whether
  * others took us for dead, and look for the dead. */
-void arena_think(struct tr_arena *arena);
+void arena_check_liveness_now(struct tr_arena *arena);
 
 /* On the data path: a busy process looks for the dead now and then, too. */
-static inline void arena_pulse(struct tr_arena *arena)
+static inline void arena_check_liveness(struct tr_arena *arena)
 {
     /* relaxed: losing a count is no harm. */
-    uint32_t n = atomic_load_explicit(&arena->pulses, memory_order_relaxed) + 1;
+    uint32_t n = atomic_load_explicit(&arena->calls, memory_order_relaxed) + 1;
 
-    atomic_store_explicit(&arena->pulses, n, memory_order_relaxed);
+    atomic_store_explicit(&arena->calls, n, memory_order_relaxed);
     if (__builtin_expect((n & 255) == 0, 0))
-        arena_think(arena);
+        arena_check_liveness_now(arena);
 }
 
 /* Bytes that have memory by now. */

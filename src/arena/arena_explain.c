@@ -38,8 +38,9 @@ static int explain_way(const char *what, const struct shortage *s, const char *w
     };
 
     return tr_fail(TR_ENOSPC, "%s: %lu bytes are needed, %s%s%s%s leaves %lu; %s", what,
-                   (unsigned long)s->asked, limits[s->limit], s->where[0] ? " (" : "",
-                   s->where, s->where[0] ? ")" : "", (unsigned long)s->available, way);
+                   (unsigned long)s->asked, limits[s->limit], s->location[0] ? " (" : "",
+                   s->location, s->location[0] ? ")" : "", (unsigned long)s->available,
+                   way);
 }
 
 int explain_shortage(const char *what, const struct shortage *s)
@@ -71,12 +72,12 @@ int explain_shortage_of_loan(const char *what, const struct shortage *s)
                 : explain_shortage(what, s);
 }
 
-static int explain_space(const struct segment_wish *wish, const struct shortage *s)
+static int explain_space(const struct segment_spec *spec, const struct shortage *s)
 {
     char what[TR_MAX_ARENA_NAME + 32];
 
     snprintf(what, sizeof(what),
-             wish->name ? "create \"%s\"" : "create an anonymous arena", wish->name);
+             spec->name ? "create \"%s\"" : "create an anonymous arena", spec->name);
     return explain_shortage(what, s);
 }
 
@@ -103,15 +104,15 @@ int explain_taken(const char *name)
                    name);
 }
 
-int explain_create(int result, const struct segment_wish *wish,
+int explain_create(int result, const struct segment_spec *spec,
                    const struct segment_report *report)
 {
-    const char *name = wish->name ? wish->name : "(anonymous)";
+    const char *name = spec->name ? spec->name : "(anonymous)";
 
     switch (result) {
     case -ENOSPC:
     case -EDQUOT:
-        return explain_space(wish, &report->shortage);
+        return explain_space(spec, &report->shortage);
     case -EOVERFLOW:
         return tr_fail(
             TR_EOVERFLOW,
@@ -190,7 +191,7 @@ int explain_attach(const char *step, int result, const char *given,
     snprintf(name, sizeof(name), named ? "%s \"%s\"" : "%s %s", step, given);
     if (result == -EACCES && report->refusal == REFUSED_KIND)
         return tr_fail(TR_EACCES, "%s: it is not a regular file", name);
-    if (report->refusal == REFUSED_KERNEL || report->refusal == REFUSED_NOT)
+    if (report->refusal == REFUSED_KERNEL || report->refusal == REFUSED_NONE)
         return tr_fail_errno(result, "%s", name);
     return explain_refusal(name, named ? given : NULL, report);
 }

@@ -6,7 +6,7 @@
 #include "ipc/memory/segment.h"
 
 /* The code of the interface, with its reason, for a result of ipc/. */
-int explain_create(int result, const struct segment_wish *wish,
+int explain_create(int result, const struct segment_spec *spec,
                    const struct segment_report *report);
 /* @p step: "attach", "look at". */
 int explain_attach(const char *step, int result, const char *given,

@@ -9,8 +9,8 @@
 #include "ipc/kernel/uncancel.h"
 #include "ipc/liveness/join.h"
 #include "ipc/liveness/participant.h"
+#include "ipc/liveness/pidfds.h"
 #include "ipc/liveness/reap.h"
-#include "ipc/liveness/watch.h"
 #include "ipc/memory/segment.h"
 #include "ipc/order.h"
 #include "ipc/signal/notify.h"
@@ -25,13 +25,13 @@
 static int take_entry(struct tr_arena *arena, bool patient)
 {
     struct reap_report report = {0};
-    int result = participant_join(&arena->peer);
+    int result = participant_join(&arena->self);
 
     for (int i = 0; i < JOIN_TRIES && (result == -EUSERS || result == -EBUSY); i++) {
         if (i > 0 && patient)
             arena_pause();
-        reap_all(&arena->peer, &report);
-        result = participant_join(&arena->peer);
+        reap_all(&arena->self, &report);
+        result = participant_join(&arena->self);
         if (!patient || result == -EUSERS)
             break;
     }
@@ -85,34 +85,35 @@ int arena_take_part(struct tr_arena *arena, bool patient)
     result = take_entry(arena, patient);
     if (result < 0)
         return result;
-    arena->view.counters = view_participant(&arena->view, arena->peer.who)->counters;
+    arena->view.counters = view_participant(&arena->view, arena->self.who)->counters;
     /* relaxed: before `joined`. */
-    atomic_store_explicit(&arena->here->holder, holder_of(&arena->peer),
+    atomic_store_explicit(&arena->here->holder, holder_of(&arena->self),
                           memory_order_relaxed);
-    notify_joined(&arena->peer);
+    notify_joined(&arena->self);
     return 0;
 }
 
 void arena_leave(struct tr_arena *arena)
 {
-    reap_self(&arena->peer);
-    participant_leave(&arena->peer);
+    reap_self(&arena->self);
+    participant_leave(&arena->self);
 }
 
 static int join_child(struct tr_arena *arena)
 {
     int result;
 
-    arena->peer.who = SLOT_NOBODY;
+    arena->self.who = SLOT_NOBODY;
     for (uint32_t c = 0; c < MAX_CLASSES; c++)
-        atomic_store_explicit(&arena->peer.hot[c], 0, memory_order_relaxed); /* local */
+        atomic_store_explicit(&arena->self.last_freed[c], 0,
+                              memory_order_relaxed); /* local */
     if (segment_recover(&arena->view, arena->name) < 0)
         return tr_fail(
             TR_ENFILE,
             "join in the forked child: the arena's descriptor was closed; keep it "
             "open (tr_arena_info.fd)");
     notify_forked(&arena->view);
-    watch_forked(&arena->view);
+    pidfds_forked(&arena->view);
     segment_warm(&arena->view);
     result = arena_take_part(arena, false);
     return result < 0 ? arena_explain_join(arena, result) : 0;
@@ -124,7 +125,7 @@ static int join_first(struct tr_arena *arena)
     int cancel = uncancel_begin(), result = 0;
 
     /* acquire: another thread may have joined just before. */
-    if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) == JOINED_NOT) {
+    if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) == NOT_JOINED) {
         result = join_child(arena);
         if (result == 0)
             atomic_store_explicit(&arena->here->joined, JOINED,

@@ -27,7 +27,8 @@ _Static_assert(TR_MAX_PARTICIPANTS == MAX_PARTICIPANTS &&
 /* What fits in a record's count of pages. */
 #define MOST_SLOT_BYTES(flags) \
     ((flags)&TR_ARENA_ELASTIC ? UINT64_C(1) << 41 : UINT64_C(1) << 46)
-_Static_assert((UINT64_C(1) << 41) / PAGE < MEMORY_MOST_PAGES, "a page for descriptors");
+_Static_assert((UINT64_C(1) << 41) / ARENA_PAGE < MEMORY_MOST_PAGES,
+               "a page for descriptors");
 
 static const tr_slot_class default_classes[] = {{4096, 256}, {1 << 20, 64}};
 

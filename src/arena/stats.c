@@ -40,7 +40,7 @@ static void read_counters(const struct view *view, tr_stats *stats)
 
 uint32_t stats_channel_of(const struct view *view, uint32_t slot, uint64_t word)
 {
-    return WHERE_CHANNEL(slot_where(view_record(view, slot), word));
+    return LOCATION_CHANNEL(slot_location(view_record(view, slot), word));
 }
 
 static bool is_on_board(const struct view *view, uint32_t slot, uint64_t word)
@@ -350,7 +350,7 @@ int tr_arena_info_read(tr_arena *given, tr_arena_info *info)
     stats_info(&arena->view, &all);
     all.huge_bytes = huge_bytes(arena->view.base);
     all.resident_bytes = arena_resident(arena);
-    all.self = arena->peer.who;
+    all.self = arena->self.who;
     all.base = arena->view.base;
     all.fd = arena->view.lock_fd;
     all.huge_error = arena->huge_error ? tr_fail_errno(arena->huge_error, "large pages")

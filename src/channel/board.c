@@ -22,19 +22,19 @@ _Static_assert(TR_MAX_KEY + 1 == BOARD_KEY, "one set of limits");
 static int open_table(tr_arena *arena, const char *name, uint32_t capacity,
                       struct board *table)
 {
-    struct channel_wish wish;
+    struct channel_spec spec;
     uint32_t index;
     int result;
 
-    board_wish(name, capacity ? capacity : FALLBACK_CAPACITY, &wish);
-    result = channel_open_waiting(arena, &wish, &index);
+    board_channel_spec(name, capacity ? capacity : FALLBACK_CAPACITY, &spec);
+    result = channel_open_waiting(arena, &spec, &index);
     if (result < 0)
         return result;
     if (board_view(&arena->view, index, table) < 0)
         return channel_broken("board", name);
-    if (capacity && table->count != wish.capacity)
+    if (capacity && table->count != spec.capacity)
         return tr_fail(TR_EINVAL, "board \"%s\" is there with capacity %u, not %u", name,
-                       table->count, wish.capacity);
+                       table->count, spec.capacity);
     return 0;
 }
 
@@ -150,7 +150,7 @@ static int put(tr_board *handle, const char *key, tr_message *given, uint64_t ex
     if (result != 0)
         return result;
     hand_over_begin(message, given, true);
-    result = board_put(&board->table, &board->arena->peer, entry, message->slot, &now);
+    result = board_put(&board->table, &board->arena->self, entry, message->slot, &now);
     if (version)
         *version = now;
     if (result < 0) {
@@ -201,9 +201,9 @@ int tr_board_get(tr_board *given, const char *key, tr_message **out, uint64_t *v
         result = null_fail("get", "out");
     if (__builtin_expect(result < 0, 0))
         return result;
-    arena_pulse(board->arena);
+    arena_check_liveness(board->arena);
     entry = board_find(&board->table, &name);
-    result = entry ? board_get(&board->table, &board->arena->peer, entry, &value)
+    result = entry ? board_get(&board->table, &board->arena->self, entry, &value)
                    : -ENOENT;
     if (version)
         *version = value.version;
@@ -227,7 +227,7 @@ static int try_newer(void *context)
 
     if (board_key_version(waiting->entry, &there) <= waiting->newer_than || !there)
         return -EAGAIN;
-    result = board_get(&waiting->board->table, &waiting->board->arena->peer,
+    result = board_get(&waiting->board->table, &waiting->board->arena->self,
                        waiting->entry, &waiting->value);
     return result == -ENOENT ? -EAGAIN : result;
 }
@@ -239,8 +239,8 @@ int board_wait_entry(tr_board *board, const char *key, struct board_key *entry,
     struct waiting waiting = {.board = board, .entry = entry, .newer_than = newer_than};
     int result;
 
-    arena_pulse(board->arena);
-    result = wait_for(&board->arena->peer, board_group(&board->table, entry), try_newer,
+    arena_check_liveness(board->arena);
+    result = wait_for(&board->arena->self, board_group(&board->table, entry), try_newer,
                       &waiting, timeout_ns);
     if (result < 0)
         return explain(board, "wait", key, result);

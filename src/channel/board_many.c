@@ -30,14 +30,14 @@ struct snapshot {
 static void let_go(struct snapshot *snapshot, struct item *item)
 {
     if (item->held)
-        shared_unpin(&snapshot->board->arena->peer, &item->value.pin);
+        shared_unpin(&snapshot->board->arena->self, &item->value.pin);
     item->held = false;
 }
 
 /* 0, also if there is no value. */
 static int hold(struct snapshot *snapshot, struct item *item)
 {
-    int result = board_get(&snapshot->board->table, &snapshot->board->arena->peer,
+    int result = board_get(&snapshot->board->table, &snapshot->board->arena->self,
                            item->entry, &item->value);
 
     item->held = result == 0;
@@ -146,7 +146,7 @@ int tr_board_get_many(tr_board *given, size_t n, const char *const keys[],
             result = tr_fail(TR_EINVAL, "get many: keys[%zu] is NULL", i);
     if (result < 0)
         return result;
-    arena_pulse(board->arena);
+    arena_check_liveness(board->arena);
     if (n > SMALL)
         snapshot.items = calloc(n, sizeof(struct item));
     if (!snapshot.items)

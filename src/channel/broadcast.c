@@ -40,18 +40,18 @@ static int check_options(const char *name, const tr_broadcast_options *options)
 static int open_ring(tr_arena *arena, const char *name,
                      const tr_broadcast_options *options, struct broadcast *ring)
 {
-    const struct broadcast_wish wish = {
+    const struct broadcast_spec spec = {
         .name = name,
         .lag = options->capacity ? options->capacity : FALLBACK_CAPACITY,
-        .seats = options->max_subscribers,
+        .places = options->max_subscribers,
         .keep = options->keep,
         .stamp = options->stamp,
     };
-    struct channel_wish channel;
+    struct channel_spec channel;
     uint32_t index;
     int result;
 
-    broadcast_wish(&wish, &channel);
+    broadcast_channel_spec(&spec, &channel);
     result = channel_open_waiting(arena, &channel, &index);
     if (result < 0)
         return result;
@@ -68,7 +68,7 @@ static struct handle_kind subscriptions = {.bytes = sizeof(struct tr_subscriptio
 
 void broadcast_orphan(const struct tr_arena *arena)
 {
-    handle_orphan(&subscriptions, arena, NULL); /* its seat goes with the participant */
+    handle_orphan(&subscriptions, arena, NULL); /* its place goes with the participant */
     handle_orphan(&broadcasts, arena, NULL);
 }
 
@@ -128,7 +128,7 @@ static int try_publish(void *context)
     /* Soon after the shutdown; what was not seen here the seal in the ring settles. */
     if (broadcast_closed(&broadcast->ring))
         return -ESHUTDOWN;
-    return broadcast_put(&broadcast->ring, &broadcast->arena->peer, publishing->slot,
+    return broadcast_put(&broadcast->ring, &broadcast->arena->self, publishing->slot,
                          &position);
 }
 
@@ -168,7 +168,7 @@ int tr_broadcast_publish(tr_broadcast *handle, tr_message *given, int64_t timeou
         return result;
     publishing.slot = message->slot;
     hand_over_begin(message, given, broadcast->stamp);
-    result = wait_for(&broadcast->arena->peer, &broadcast->ring.channel->room,
+    result = wait_for(&broadcast->arena->self, &broadcast->ring.channel->room,
                       try_publish, &publishing, timeout_ns);
     if (result < 0) {
         message_keep(message);
@@ -236,25 +236,25 @@ int tr_subscribe(tr_broadcast *handle, const tr_subscription_options *given,
     subscription = handle_new(&subscriptions);
     if (!subscription)
         return tr_fail(TR_ENOMEM, "no memory for the handle of a subscription");
-    result = broadcast_subscribe(&broadcast->ring, &broadcast->arena->peer, options.lag,
-                                 options.last, &subscription->seat);
+    result = broadcast_subscribe(&broadcast->ring, &broadcast->arena->self, options.lag,
+                                 options.last, &subscription->place);
     if (result < 0) {
         handle_free(subscription);
         return tr_fail(TR_ENOSPC,
                        "subscribe: all %u places of broadcast \"%s\" are taken by living "
                        "processes; make it with a larger max_subscribers",
-                       broadcast->ring.seat_count, broadcast->name);
+                       broadcast->ring.place_count, broadcast->name);
     }
     subscription->broadcast = *broadcast;
     subscription->handle.arena = broadcast->arena;
-    subscription->holder = holder_of(&broadcast->arena->peer);
+    subscription->holder = holder_of(&broadcast->arena->self);
     *out = handle_of(subscription);
     return 0;
 }
 
 bool subscription_is_ours(const tr_subscription *subscription)
 {
-    return subscription->holder == holder_of(&subscription->broadcast.arena->peer);
+    return subscription->holder == holder_of(&subscription->broadcast.arena->self);
 }
 
 void tr_unsubscribe(tr_subscription *given)
@@ -266,7 +266,7 @@ void tr_unsubscribe(tr_subscription *given)
         return;
     arena = subscription->handle.arena; /* NULL: it was closed */
     if (arena && arena_is_joined(arena) && subscription_is_ours(subscription))
-        broadcast_unsubscribe(&subscription->broadcast.ring, &subscription->seat);
+        broadcast_unsubscribe(&subscription->broadcast.ring, &subscription->place);
     handle_free(subscription);
 }
 
@@ -280,13 +280,13 @@ static int try_take(void *context)
     struct taking *taking = context;
     struct tr_broadcast *broadcast = &taking->subscription->broadcast;
 
-    return broadcast_take(&broadcast->ring, &broadcast->arena->peer,
-                          &taking->subscription->seat, &taking->taken);
+    return broadcast_take(&broadcast->ring, &broadcast->arena->self,
+                          &taking->subscription->place, &taking->taken);
 }
 
 static uint64_t missed(const struct tr_subscription *subscription)
 {
-    return broadcast_missed(&subscription->broadcast.ring, &subscription->seat);
+    return broadcast_missed(&subscription->broadcast.ring, &subscription->place);
 }
 
 static int explain_receive(const tr_subscription *subscription, int result)
@@ -336,8 +336,8 @@ int tr_subscription_receive(tr_subscription *given, int64_t timeout_ns, tr_messa
             broadcast->name);
     if (result < 0)
         return result;
-    arena_pulse(broadcast->arena);
-    result = wait_for(&broadcast->arena->peer, &broadcast->ring.channel->items, try_take,
+    arena_check_liveness(broadcast->arena);
+    result = wait_for(&broadcast->arena->self, &broadcast->ring.channel->items, try_take,
                       &taking, timeout_ns);
     if (result < 0)
         return explain_receive(subscription, result);
@@ -354,5 +354,5 @@ uint64_t tr_subscription_missed(const tr_subscription *given)
 
 int subscription_ready(const tr_subscription *subscription)
 {
-    return broadcast_ready(&subscription->broadcast.ring, &subscription->seat);
+    return broadcast_ready(&subscription->broadcast.ring, &subscription->place);
 }

@@ -28,7 +28,7 @@ int channel_name_check(const char *name)
     return text_check("channel open", "the name", name);
 }
 
-static int explain_room(const struct view *view, const struct channel_wish *wish)
+static int explain_room(const struct view *view, const struct channel_spec *spec)
 {
     uint64_t all = view->geo.rings_bytes;
     /* relaxed: a report. */
@@ -38,7 +38,7 @@ static int explain_room(const struct view *view, const struct channel_wish *wish
         TR_ENOSPC,
         "channel \"%s\" needs %llu of the %llu bytes for rings and tables, %llu "
         "are left; create the arena with a larger ring_bytes",
-        wish->name, (unsigned long long)channel_needs(wish), (unsigned long long)all,
+        spec->name, (unsigned long long)channel_needs(spec), (unsigned long long)all,
         (unsigned long long)(used < all ? all - used : 0));
 }
 
@@ -71,7 +71,7 @@ static int explain_open(struct tr_arena *arena, const char *name, int result)
     }
 }
 
-int channel_open_waiting(struct tr_arena *arena, const struct channel_wish *wish,
+int channel_open_waiting(struct tr_arena *arena, const struct channel_spec *spec,
                          uint32_t *index)
 {
     static const struct timespec pause = {.tv_nsec = 100000};
@@ -79,7 +79,7 @@ int channel_open_waiting(struct tr_arena *arena, const struct channel_wish *wish
     int result;
 
     for (;;) {
-        result = channel_open(&arena->peer, wish, index);
+        result = channel_open(&arena->self, spec, index);
         if (result != -EAGAIN || waited >= MAKER_NS)
             break;
         /* Rare and short: another process is between two stores. */
@@ -87,6 +87,6 @@ int channel_open_waiting(struct tr_arena *arena, const struct channel_wish *wish
         waited += pause.tv_nsec;
     }
     if (result == -ENOBUFS)
-        return explain_room(&arena->view, wish);
-    return result < 0 ? explain_open(arena, wish->name, result) : 0;
+        return explain_room(&arena->view, spec);
+    return result < 0 ? explain_open(arena, spec->name, result) : 0;
 }

@@ -10,7 +10,7 @@
 int channel_name_check(const char *name);
 
 /* channel_open(), waiting a moment for its maker; says why not. */
-int channel_open_waiting(struct tr_arena *arena, const struct channel_wish *wish,
+int channel_open_waiting(struct tr_arena *arena, const struct channel_spec *spec,
                          uint32_t *index);
 
 /* TR_ECORRUPT: what describes the channel in shared memory breaks a rule. */

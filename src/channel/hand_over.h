@@ -14,7 +14,7 @@ int hand_over_elsewhere(const char *step, const char *kind, const char *name);
 PATH void hand_over_begin(struct message *message, const tr_message *given,
                           bool with_time)
 {
-    arena_pulse(message->arena);
+    arena_check_liveness(message->arena);
     message_stamp(message, with_time);
     message_hand_on(message, given);
 }

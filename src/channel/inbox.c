@@ -55,7 +55,7 @@ static struct inbox *inbox_new(struct tr_arena *arena)
     if (!inbox)
         return NULL;
     inbox->arena = arena;
-    inbox->holder = holder_of(&arena->peer);
+    inbox->holder = holder_of(&arena->self);
     atomic_init(&inbox->soonest_ns, INT64_MAX);
     return inbox;
 }
@@ -105,11 +105,11 @@ static int inbox_make(struct tr_arena *arena, struct inbox **out)
         return tr_fail(TR_ENOMEM, "no memory for the requests in flight");
     options.capacity = TR_MAX_REQUESTS;
     options.policy = TR_DROP;
-    snprintf(name, sizeof(name), "\1inbox/%u", arena->peer.who);
+    snprintf(name, sizeof(name), "\1inbox/%u", arena->self.who);
     result = queue_open_any(arena, name, &options, UINT64_C(8) * TR_MAX_REQUESTS,
                             &inbox->queue);
     if (result == 0)
-        inbox->tickets = inbox_own(&arena->peer, inbox->queue->ring.index,
+        inbox->tickets = inbox_own(&arena->self, inbox->queue->ring.index,
                                    TR_MAX_REQUESTS);
     if (result == 0 && !inbox->tickets)
         result = tr_fail(TR_ECORRUPT, "the inbox of this process breaks a rule");
@@ -129,7 +129,7 @@ struct inbox *inbox_there(const struct tr_arena *arena)
     struct inbox *inbox = atomic_load_explicit(&arena->inbox,
                                                memory_order_acquire); /* local: */
 
-    return inbox && inbox->holder == holder_of(&arena->peer) ? inbox : NULL;
+    return inbox && inbox->holder == holder_of(&arena->self) ? inbox : NULL;
 }
 
 int inbox_get(struct tr_arena *arena, struct inbox **out)
@@ -140,7 +140,7 @@ int inbox_get(struct tr_arena *arena, struct inbox **out)
     int result;
 
     *out = old;
-    if (__builtin_expect(old && old->holder == holder_of(&arena->peer), 1))
+    if (__builtin_expect(old && old->holder == holder_of(&arena->self), 1))
         return 0;
     result = inbox_make(arena, out);
     if (result < 0)
@@ -208,7 +208,7 @@ int pending_open(struct inbox *inbox, const struct asking *asking, uint64_t *tic
         struct pending *pending = &inbox->pending[at % TR_MAX_REQUESTS];
         uint64_t word = atomic_load_explicit(&pending->word, memory_order_relaxed), next;
 
-        if ((word & PHASE_MASK) != PENDING_NOT)
+        if ((word & PHASE_MASK) != PENDING_NONE)
             continue;
         next = word / GENERATION * GENERATION + GENERATION;
         if (asking->async)
@@ -286,7 +286,7 @@ static void answered(struct inbox *inbox, uint64_t ticket)
 static void drop(struct inbox *inbox, uint32_t slot)
 {
     view_count(&inbox->arena->view, COUNT_STALE_REPLIES, 1);
-    slot_free(&inbox->arena->peer, slot);
+    slot_free(&inbox->arena->self, slot);
 }
 
 /* A message that came, for @p ticket: hand it over, or find that nobody wants it. */
@@ -310,7 +310,7 @@ static void deliver(struct inbox *inbox, uint64_t ticket, uint32_t slot)
 /* One message out of the inbox. 0, -EAGAIN, -EBADMSG: somebody has closed it, which no call does. */
 static int pull(struct inbox *inbox, uint32_t *slot, uint64_t *ticket)
 {
-    int result = ring_take(&inbox->queue->ring, &inbox->arena->peer, slot);
+    int result = ring_take(&inbox->queue->ring, &inbox->arena->self, slot);
 
     if (result == -ESHUTDOWN)
         return -EBADMSG;
@@ -334,7 +334,7 @@ static void drain(void *context)
     uint64_t ticket;
     uint32_t slot;
 
-    atomic_store(&ending->pending->word, word_with(ending->word, PENDING_NOT));
+    atomic_store(&ending->pending->word, word_with(ending->word, PENDING_NONE));
     while (pull(ending->inbox, &slot, &ticket) == 0)
         deliver(ending->inbox, ticket, slot);
 }
@@ -359,7 +359,7 @@ static bool take_ready(struct inbox *inbox, uint64_t ticket)
 
     if (!is_for(word, ticket) || (word & PHASE_MASK) != PENDING_READY ||
         !atomic_compare_exchange_strong(&pending->word, &word,
-                                        word_with(word, PENDING_NOT)))
+                                        word_with(word, PENDING_NONE)))
         return false;
     if (word & ASYNC)
         atomic_fetch_sub(&inbox->ready, 1);
@@ -374,7 +374,7 @@ bool pending_close(struct inbox *inbox, uint64_t ticket)
         uint64_t word = atomic_load(&pending->word);
         uint32_t slot = slot_of(pending);
 
-        if (!is_for(word, ticket) || (word & PHASE_MASK) == PENDING_NOT)
+        if (!is_for(word, ticket) || (word & PHASE_MASK) == PENDING_NONE)
             return false;
         if ((word & PHASE_MASK) == PENDING_TAKING) {
             sched_yield(); /* another thread is between two stores */
@@ -397,7 +397,7 @@ static bool claim(struct inbox *inbox, uint64_t ticket)
     if (!seize(inbox, ticket, &word))
         return false;
     answered(inbox, ticket);
-    atomic_store_explicit(&pending_of(inbox, ticket)->word, word_with(word, PENDING_NOT),
+    atomic_store_explicit(&pending_of(inbox, ticket)->word, word_with(word, PENDING_NONE),
                           memory_order_release); /* local: pairs with pending_open() */
     return true;
 }
@@ -410,7 +410,7 @@ int pending_take(struct inbox *inbox, uint64_t ticket, uint32_t *slot)
         uint64_t word = atomic_load(&pending->word), came = 0;
         int result;
 
-        if (!is_for(word, ticket) || (word & PHASE_MASK) == PENDING_NOT)
+        if (!is_for(word, ticket) || (word & PHASE_MASK) == PENDING_NONE)
             return -ESTALE;
         if ((word & PHASE_MASK) == PENDING_READY) {
             *slot = slot_of(pending);

@@ -9,7 +9,7 @@
 
 /* A request in flight. Word: bits 0-1 phase | 2 asynchronous | 3 being sent | 4-63 generation.
  * TAKING: a thread is between two stores. */
-enum phase { PENDING_NOT, PENDING, PENDING_TAKING, PENDING_READY };
+enum phase { PENDING_NONE, PENDING, PENDING_TAKING, PENDING_READY };
 
 struct pending {
     _Atomic uint64_t word;       /* local: */

@@ -63,7 +63,7 @@ void queue_orphan(const struct tr_arena *arena)
 int queue_open_any(tr_arena *arena, const char *name, const tr_queue_options *options,
                    uint64_t behind, tr_queue **out)
 {
-    struct channel_wish wish = {.name = name,
+    struct channel_spec spec = {.name = name,
                                 .kind = CHANNEL_QUEUE,
                                 .capacity = options->capacity,
                                 .fallback = FALLBACK_CAPACITY,
@@ -77,8 +77,8 @@ int queue_open_any(tr_arena *arena, const char *name, const tr_queue_options *op
     if (!queue)
         return tr_fail(TR_ENOMEM, "no memory for the handle of a queue");
     if (behind)
-        wish.ring_bytes = UINT64_C(8) * options->capacity + behind;
-    result = channel_open_waiting(arena, &wish, &index);
+        spec.ring_bytes = UINT64_C(8) * options->capacity + behind;
+    result = channel_open_waiting(arena, &spec, &index);
     if (result == 0 && channel_ring(&arena->view, index, &queue->ring) < 0)
         result = channel_broken("queue", name);
     if (result == 0) {
@@ -130,7 +130,7 @@ PATH int send_once(tr_queue *queue, uint32_t slot)
     /* Soon after the shutdown; what was not seen here the seal in the ring settles. */
     if (UNLIKELY(ring_is_closed(&queue->ring)))
         return -ESHUTDOWN;
-    return ring_put(&queue->ring, &queue->arena->peer, slot);
+    return ring_put(&queue->ring, &queue->arena->self, slot);
 }
 
 struct sending {
@@ -165,7 +165,7 @@ static ASIDE int send_slowly(tr_queue *queue, struct message *message, int64_t t
     struct sending sending = {.queue = queue, .slot = message->slot};
 
     if (result == -EAGAIN && timeout_ns != 0)
-        result = wait_for(&queue->arena->peer, &queue->ring.channel->room, try_send,
+        result = wait_for(&queue->arena->self, &queue->ring.channel->room, try_send,
                           &sending, timeout_ns);
     if (result == 0)
         return 0;
@@ -204,24 +204,24 @@ int tr_queue_send(tr_queue *handle, tr_message *given, int64_t timeout_ns)
 struct receiving {
     tr_queue *queue;
     struct ring_taken taken;
-    struct ring_sight sight; /* when nothing was there */
+    struct ring_snapshot snapshot; /* when nothing was there */
 };
 
 static bool still_nothing(const void *context)
 {
     const struct receiving *receiving = context;
 
-    return ring_still(&receiving->queue->ring, &receiving->sight);
+    return ring_unchanged(&receiving->queue->ring, &receiving->snapshot);
 }
 
 static int try_receive(void *context)
 {
     struct receiving *receiving = context;
     tr_queue *queue = receiving->queue;
-    int result = ring_receive(&queue->ring, &queue->arena->peer, &receiving->taken);
+    int result = ring_receive(&queue->ring, &queue->arena->self, &receiving->taken);
 
     if (result == -EAGAIN)
-        receiving->sight = ring_look_ahead(&queue->ring);
+        receiving->snapshot = ring_take_snapshot(&queue->ring);
     return result;
 }
 
@@ -232,8 +232,8 @@ static ASIDE int receive_slowly(tr_queue *queue, int64_t timeout_ns, int result,
     struct receiving receiving = {.queue = queue};
 
     if (result == -EAGAIN && timeout_ns != 0) {
-        receiving.sight = ring_look_ahead(&queue->ring);
-        result = wait_for_idle(&queue->arena->peer, &queue->ring.channel->items,
+        receiving.snapshot = ring_take_snapshot(&queue->ring);
+        result = wait_for_idle(&queue->arena->self, &queue->ring.channel->items,
                                try_receive, still_nothing, &receiving, timeout_ns);
     }
     *taken = receiving.taken;
@@ -249,7 +249,7 @@ static ASIDE int receive_slowly(tr_queue *queue, int64_t timeout_ns, int result,
 static RARE int refuse(struct message *message, int result)
 {
     if (!request_refuse(message, result))
-        slot_free(&message->arena->peer, message->slot);
+        slot_free(&message->arena->self, message->slot);
     return result;
 }
 
@@ -267,7 +267,7 @@ PATH int open_received(tr_queue *queue, const struct ring_taken *taken, tr_messa
     if (UNLIKELY(route_is_request(route))) {
         held = HELD_REQUEST;
         route_fetch(&arena->view, route);
-        fetch_to_write(&record->where_even); /* and deadline_ns: a reply goes there */
+        fetch_to_write(&record->location_even); /* and deadline_ns: a reply goes there */
     }
     message->sequence = taken->sequence;
     message->deliveries = SLOT_DELIVERIES(taken->word);
@@ -291,7 +291,7 @@ void queue_receives(tr_queue *queue)
     if (__builtin_expect(
             atomic_load_explicit(&queue->receiver, memory_order_relaxed) == me, 1))
         return;
-    receivers_note(&queue->arena->peer, queue->ring.index);
+    receivers_note(&queue->arena->self, queue->ring.index);
     /* relaxed: as above. */
     atomic_store_explicit(&queue->receiver, me, memory_order_relaxed);
 }
@@ -306,9 +306,9 @@ int tr_queue_receive(tr_queue *handle, int64_t timeout_ns, tr_message **out)
         result = null_fail("receive", "out");
     if (result < 0)
         return result;
-    arena_pulse(queue->arena);
+    arena_check_liveness(queue->arena);
     queue_receives(queue);
-    result = ring_receive(&queue->ring, &queue->arena->peer, &taken);
+    result = ring_receive(&queue->ring, &queue->arena->self, &taken);
     if (UNLIKELY(result < 0))
         result = receive_slowly(queue, timeout_ns, result, &taken);
     return LIKELY(result == 0) ? open_received(queue, &taken, out) : result;

@@ -10,7 +10,7 @@
 static int let_go(struct message *message, const tr_message *given)
 {
     return message_claim(message, given) &&
-                   shared_unpin(&message->arena->peer, &message->pin)
+                   shared_unpin(&message->arena->self, &message->pin)
                ? 0
                : message_stale(given, "release");
 }
@@ -41,7 +41,7 @@ int tr_release(tr_message *given)
             return 0;
     }
     message_end(message, given);
-    return slot_free_held(&message->arena->peer, message->slot, message->class, word)
+    return slot_free_held(&message->arena->self, message->slot, message->class, word)
                ? 0
                : message_stale(given, "release");
 }

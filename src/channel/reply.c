@@ -101,16 +101,16 @@ static int answer(struct message *request, struct message *message)
 
     if (!route_read(&arena->view, word, &route))
         return tr_fail(TR_ECORRUPT, "reply: where the request came from breaks a rule");
-    ASSERT_HELD(&arena->peer, record_of(message));
+    ASSERT_HELD(&arena->self, record_of(message));
     if (message != request)
         shm_put(&record_of(message)->reply_to, word);
     message_stamp(message, false);
     /* Once it is out, the requester may be a thread of ours, and use the same object. */
     message_end(message, message_handle(message));
     if (wanted)
-        wanted = request_answer(&arena->peer, &route, message->slot);
+        wanted = request_answer(&arena->self, &route, message->slot);
     else
-        slot_free(&arena->peer, message->slot);
+        slot_free(&arena->self, message->slot);
     if (!wanted)
         view_count(&arena->view, COUNT_STALE_REPLIES, 1);
     return 0;
@@ -148,17 +148,17 @@ int tr_reply(tr_message *asked, tr_message *answered)
         result = answer_alone(request, asked, reply);
     if (result < 0)
         return result;
-    slot_free(&request->arena->peer, request->slot);
+    slot_free(&request->arena->self, request->slot);
     return 0;
 }
 
 /* From here on another server must not have it. */
-static void spoil(struct message *request)
+static void forbid_redelivery(struct message *request)
 {
     struct slot_record *record = record_of(request);
 
-    ASSERT_HELD(&request->arena->peer, record);
-    shm_put(&record->reply_to, shm_get(&record->reply_to) | ROUTE_SPOILT);
+    ASSERT_HELD(&request->arena->self, record);
+    shm_put(&record->reply_to, shm_get(&record->reply_to) | ROUTE_NO_REDELIVER);
 }
 
 /* Other tensors in it; the deadline stays the requester's. */
@@ -167,7 +167,7 @@ static int respec(struct message *request, const tr_tensor_spec specs[], size_t 
     int64_t deadline = deadline_of(request);
     int result;
 
-    spoil(request);
+    forbid_redelivery(request);
     result = message_respec(request, specs, n);
     if (deadline)
         message_set_deadline(request, deadline);
@@ -211,7 +211,7 @@ static int write_error(struct message *request, int32_t code, const char *text)
         return result;
     if (length)
         memcpy(request->tensors[0].data, text, (size_t)length);
-    ASSERT_HELD(&request->arena->peer, record);
+    ASSERT_HELD(&request->arena->self, record);
     shm_put(&record->reply_code, (uint32_t)code);
     shm_put(&record->tensors, shm_get(&record->tensors) | TENSORS_ERROR);
     return 0;

@@ -28,7 +28,7 @@ int32_t tr_remote_code(void)
 /* What came instead of a reply is the request itself: its server died. */
 static int open_bounced(struct inbox *inbox, uint32_t slot)
 {
-    slot_free(&inbox->arena->peer, slot);
+    slot_free(&inbox->arena->self, slot);
     return tr_fail(
         TR_EPEERDIED,
         "request: the server died with it, and by the policy of its queue it is "
@@ -54,22 +54,22 @@ static int open_reply(struct inbox *inbox, uint32_t slot, tr_message **reply)
     struct message *message = message_of(arena, slot);
     /* relaxed: ours. */
     uint64_t word = shm_load(&record->owner, memory_order_relaxed);
-    uint64_t where = slot_where(record, word);
+    uint64_t location = slot_location(record, word);
     tr_message *handle;
     int result;
 
-    if (WHERE_CHANNEL(where) != inbox->queue->ring.index)
+    if (LOCATION_CHANNEL(location) != inbox->queue->ring.index)
         return open_bounced(inbox, slot);
-    ASSERT_HELD(&arena->peer, record);
+    ASSERT_HELD(&arena->self, record);
     shm_put(&record->reply_to, 0); /* it is no request any more */
-    message->sequence = ring_sequence(&inbox->queue->ring, where);
+    message->sequence = ring_sequence(&inbox->queue->ring, location);
     message->deliveries = SLOT_DELIVERIES(word);
     result = message_open(arena, message, slot, word, arena->view.base, HELD_RECEIVED,
                           &handle);
     if (result == 0 && (arena->view.geo.flags & TR_ARENA_CRC32C))
         result = message_verify(message);
     if (result < 0) {
-        slot_free(&arena->peer, slot);
+        slot_free(&arena->self, slot);
         return result;
     }
     if (shm_get(&record->tensors) & TENSORS_ERROR)
@@ -120,7 +120,7 @@ static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *given,
 
     if (result < 0)
         return result;
-    ASSERT_HELD(&queue->arena->peer, record);
+    ASSERT_HELD(&queue->arena->self, record);
     if (deadline_ns < INT64_MAX)
         message_set_deadline(message, deadline_ns);
     else if (shm_get(&record->tensors) & TENSORS_HEAD)
@@ -128,7 +128,7 @@ static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *given,
     shm_put(&record->reply_to, route_word(inbox->queue->ring.index, *ticket));
     result = queue_send(queue, given, timeout_ns);
     if (result < 0) {
-        ASSERT_HELD(&queue->arena->peer, record);
+        ASSERT_HELD(&queue->arena->self, record);
         shm_put(&record->reply_to, 0);
         pending_close(inbox, *ticket);
     } else if (async) {
@@ -194,10 +194,10 @@ static int await(struct replying *replying, int64_t timeout_ns)
 {
     struct inbox *inbox = replying->inbox;
 
-    arena_pulse(inbox->arena);
+    arena_check_liveness(inbox->arena);
     return timeout_ns == 0
                ? -EAGAIN
-               : wait_for(&inbox->arena->peer, &inbox->queue->ring.channel->items,
+               : wait_for(&inbox->arena->self, &inbox->queue->ring.channel->items,
                           try_take, replying, timeout_ns);
 }
 
@@ -408,8 +408,8 @@ int tr_reply_next(tr_arena *given, int64_t timeout_ns, uint64_t *ticket,
         return result;
     arena = replying.inbox->arena;
     sleeping.inbox = replying.inbox;
-    arena_pulse(arena);
-    result = wait_with(&arena->peer, &sleeping.base, try_take_any, &replying, timeout_ns);
+    arena_check_liveness(arena);
+    result = wait_with(&arena->self, &sleeping.base, try_take_any, &replying, timeout_ns);
     if (result == 0 || result == -ETIME)
         *ticket = replying.ticket;
     if (result == -ETIME)

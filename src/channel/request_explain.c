@@ -14,7 +14,7 @@ static void add_participant(const struct tr_arena *arena, uint32_t who)
 {
     tr_fail_more(", participant %u (pid %u, %s)", who,
                  shm_get(&view_participant(&arena->view, who)->pid),
-                 whois_state(&arena->view, arena->peer.who, who));
+                 whois_state(&arena->view, arena->self.who, who));
 }
 
 void request_explain_one(const struct tr_arena *arena, uint32_t slot, uint64_t route)
@@ -26,7 +26,7 @@ void request_explain_one(const struct tr_arena *arena, uint32_t slot, uint64_t r
         return;
     record = view_record(&arena->view, slot);
     word = shm_get(&record->owner);
-    if ((shm_get(&record->reply_to) & ~ROUTE_SPOILT) != route) {
+    if ((shm_get(&record->reply_to) & ~ROUTE_NO_REDELIVER) != route) {
         tr_fail_more("; a server had it");
     } else if (SLOT_STATE(word) == SLOT_RECEIVED) {
         tr_fail_more("; a server has it");
@@ -56,7 +56,7 @@ static void count_contents(const struct view *view, uint32_t channel,
         uint64_t word = shm_get(&record->owner);
         enum slot_state state = SLOT_STATE(word);
 
-        if (WHERE_CHANNEL(slot_where(record, word)) != channel)
+        if (LOCATION_CHANNEL(slot_location(record, word)) != channel)
             continue;
         contents->waiting += state == SLOT_QUEUED || state == SLOT_ORPHAN;
         if (state == SLOT_RECEIVED)

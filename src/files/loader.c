@@ -438,7 +438,7 @@ int tr_loader_run(tr_loader *given, const char *const paths[], size_t n, tr_queu
         return result;
     run.deadline_ns = timeout_ns == 0 ? 0 : clock_deadline(os->now_ns(), timeout_ns);
     if (!(loader->options.flags & TR_LOADER_PREAD))
-        loader_ring_open(&loader->ring, &loader->arena->peer, loader->options.depth,
+        loader_ring_open(&loader->ring, &loader->arena->self, loader->options.depth,
                          loader->options.flags & TR_LOADER_DIRECT);
     result = run_all(&run);
     /* The time was over before a wait could begin. */

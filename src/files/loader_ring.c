@@ -156,7 +156,7 @@ static void strike_off(struct loader_ring *ring)
 
 /* The ring keeps the lock of the device until its last read has ended, whatever becomes of this
  * process: what it has registered is closed after that. */
-static bool become_device(struct loader_ring *ring, const struct peer *me)
+static bool become_device(struct loader_ring *ring, const struct self *me)
 {
     int fd = device_lock(me->view, me->who, me->inc);
     bool done;
@@ -169,7 +169,7 @@ static bool become_device(struct loader_ring *ring, const struct peer *me)
     return done;
 }
 
-static bool set_up(struct loader_ring *ring, const struct peer *me, uint32_t depth)
+static bool set_up(struct loader_ring *ring, const struct self *me, uint32_t depth)
 {
     if (io_uring_queue_init(depth, &ring->ring, 0) < 0)
         return false;
@@ -182,7 +182,7 @@ static bool set_up(struct loader_ring *ring, const struct peer *me, uint32_t dep
 
 /* A child that another thread forks has the ring's descriptor, and the lock's, or neither: it
  * could not close what it does not know of. */
-static void open_unforked(struct loader_ring *ring, const struct peer *me, uint32_t depth)
+static void open_unforked(struct loader_ring *ring, const struct self *me, uint32_t depth)
 {
     watch_forks();
     unforked_begin();
@@ -192,7 +192,7 @@ static void open_unforked(struct loader_ring *ring, const struct peer *me, uint3
     unforked_end();
 }
 
-void loader_ring_open(struct loader_ring *ring, const struct peer *me, uint32_t depth,
+void loader_ring_open(struct loader_ring *ring, const struct self *me, uint32_t depth,
                       bool fixed)
 {
     int saved = errno;

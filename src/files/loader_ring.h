@@ -28,7 +28,7 @@ struct loader_ring {
 
 /* Set it up if it works here; @p fixed: register the slots, if the limits allow. A ring is a
  * device in the sense of ipc/liveness/device.h, and where it can't be one there is none. */
-void loader_ring_open(struct loader_ring *ring, const struct peer *me, uint32_t depth,
+void loader_ring_open(struct loader_ring *ring, const struct self *me, uint32_t depth,
                       bool fixed);
 
 /* Waits for reads that are under way. */

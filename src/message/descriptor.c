@@ -286,7 +286,7 @@ PATH void write_plain(struct message *message, struct slot_record *record,
     const int64_t *shape = spec->shape;
     uint32_t ndim = spec->ndim;
 
-    ASSERT_HELD(&message->arena->peer, record);
+    ASSERT_HELD(&message->arena->self, record);
     shm_put(&record->tensors, 1);
     shm_put(&record->first.type, type);
     shm_put(&record->first.nbytes, bytes);

@@ -20,7 +20,7 @@ int tr_arena_device_fd(tr_arena *given, int *fd)
     if (result < 0)
         return result;
     cancel = uncancel_begin();
-    result = device_lock_last(&arena->view, arena->peer.who, arena->peer.inc);
+    result = device_lock_last(&arena->view, arena->self.who, arena->self.inc);
     uncancel_end(cancel);
     if (result == -ENOENT)
         return tr_fail(TR_ENOTSUP,

@@ -38,7 +38,7 @@ static RARE int too_large(const struct view *view, const struct plan *plan)
 }
 
 struct wanted {
-    struct peer *me;
+    struct self *me;
     uint32_t c, slot;
 };
 
@@ -53,12 +53,12 @@ static int attempt(void *context)
 static ASIDE int loan_slowly(struct tr_arena *arena, uint32_t c, int64_t timeout_ns,
                              uint32_t *slot)
 {
-    struct wanted wanted = {.me = &arena->peer, .c = c};
+    struct wanted wanted = {.me = &arena->self, .c = c};
     int result;
 
     view_count(&arena->view, COUNT_LOAN_WAITS, 1);
-    lookout_pass(&arena->peer);
-    result = wait_for(&arena->peer, &view_live(&arena->view)->classes[c].freed, attempt,
+    monitor_pass(&arena->self);
+    result = wait_for(&arena->self, &view_live(&arena->view)->classes[c].freed, attempt,
                       &wanted, timeout_ns);
     *slot = wanted.slot;
     if (result == 0)
@@ -87,7 +87,7 @@ static ASIDE int take_lazy(struct tr_arena *arena, uint32_t c, const struct plan
 PATH int take_slot(struct tr_arena *arena, uint32_t c, const struct plan *plan,
                    int64_t timeout_ns, uint32_t *slot)
 {
-    int result = slot_loan(&arena->peer, c, slot);
+    int result = slot_loan(&arena->self, c, slot);
 
     if (UNLIKELY(arena->view.geo.flags & TR_ARENA_LAZY))
         return take_lazy(arena, c, plan, timeout_ns, result, slot);
@@ -97,7 +97,7 @@ PATH int take_slot(struct tr_arena *arena, uint32_t c, const struct plan *plan,
 }
 
 /* What the last user of the slot left; descriptor_write() takes its flags away. */
-static void clear_header(const struct peer *me, struct slot_record *record)
+static void clear_header(const struct self *me, struct slot_record *record)
 {
     (void)me;
     ASSERT_HELD(me, record);
@@ -117,11 +117,11 @@ PATH struct message *begin_loan(struct tr_arena *arena, uint32_t slot,
 {
     struct message *message = message_of(arena, slot);
 
-    clear_header(&arena->peer, record);
+    clear_header(&arena->self, record);
     scrub(&arena->view, slot, plan);
     message->sequence = 0;
     message->deliveries = 0;
-    message->sender = arena->peer.who;
+    message->sender = arena->self.who;
     return message;
 }
 
@@ -139,7 +139,7 @@ static int describe_loan(struct tr_arena *arena, uint32_t slot,
     result = message_open(arena, message, slot, shm_get(&record->owner), arena->view.base,
                           HELD_LOAN, out);
     if (result < 0)
-        slot_free(&arena->peer, slot);
+        slot_free(&arena->self, slot);
     return result;
 }
 
@@ -151,7 +151,7 @@ PATH int find_slot(struct tr_arena *arena, const struct plan *plan, int64_t time
 
     if (UNLIKELY(c == arena->view.geo.class_count))
         return too_large(&arena->view, plan);
-    arena_pulse(arena);
+    arena_check_liveness(arena);
     return take_slot(arena, c, plan, timeout_ns, slot);
 }
 
@@ -238,7 +238,7 @@ int message_respec(struct message *message, const tr_tensor_spec specs[], size_t
                        "in a slot of %lu; loan another message",
                        (unsigned long)plan.data_bytes, (unsigned long)plan.table_bytes,
                        (unsigned long)message_capacity(message));
-    ASSERT_HELD(&message->arena->peer, view_record(view, message->slot));
+    ASSERT_HELD(&message->arena->self, view_record(view, message->slot));
     result = loan_grow(message->arena, message->slot, &plan);
     if (result < 0)
         return result;
@@ -260,7 +260,7 @@ int message_describe(struct message *message, const tr_tensor_spec *spec, uint64
     whole = (struct plan){offset + plan.data_bytes, plan.table_bytes};
     if (!descriptor_fits(&view->geo.classes[view_class_of(view, message->slot)], &whole))
         return too_large(view, &whole);
-    ASSERT_HELD(&message->arena->peer, view_record(view, message->slot));
+    ASSERT_HELD(&message->arena->self, view_record(view, message->slot));
     result = loan_grow(message->arena, message->slot, &whole);
     if (result < 0)
         return result;

@@ -13,7 +13,7 @@ static void add_holder(const struct tr_arena *arena, uint32_t who, bool state)
 {
     tr_fail_more(", participant %u (pid %u%s%s)", who,
                  shm_get(&view_participant(&arena->view, who)->pid), state ? ", " : "",
-                 state ? whois_state(&arena->view, arena->peer.who, who) : "");
+                 state ? whois_state(&arena->view, arena->self.who, who) : "");
 }
 
 void arena_explain_holders(struct tr_arena *arena, uint32_t c, bool states)

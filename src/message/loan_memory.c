@@ -8,7 +8,7 @@
 #include "ipc/exchange/elastic.h"
 #include "ipc/exchange/pages.h"
 #include "ipc/exchange/slot.h"
-#include "ipc/liveness/lookout.h"
+#include "ipc/liveness/monitor.h"
 #include "ipc/wait/wait.h"
 #include "src/arena/arena_explain.h"
 #include "src/base/error.h"
@@ -50,7 +50,7 @@ static uint64_t bytes_of(const struct view *view, uint32_t slot, const struct pl
 static int reserve(struct tr_arena *arena, uint32_t slot, const struct plan *plan,
                    struct shortage *shortage)
 {
-    return elastic_reserve(&arena->peer, slot, descriptor_bytes(plan), shortage);
+    return elastic_reserve(&arena->self, slot, descriptor_bytes(plan), shortage);
 }
 
 int loan_grow(struct tr_arena *arena, uint32_t slot, const struct plan *plan)
@@ -73,7 +73,7 @@ int loan_reserve(struct tr_arena *arena, uint32_t slot, const struct plan *plan)
 
     if (result == 0)
         return 0;
-    slot_free(&arena->peer, slot);
+    slot_free(&arena->self, slot);
     return no_memory(&arena->view, bytes_of(&arena->view, slot, plan), result, &shortage);
 }
 
@@ -93,22 +93,22 @@ static RARE int beyond(const struct view *view, uint64_t bytes)
 }
 
 /* What is used up, and which processes have it. */
-static int explain(struct tr_arena *arena, const struct elastic_wish *wish, int result)
+static int explain(struct tr_arena *arena, const struct elastic_spec *spec, int result)
 {
     const struct view *view = &arena->view;
-    uint64_t bytes = pages_for(wish->bytes);
+    uint64_t bytes = pages_for(spec->bytes);
     bool late = result == -ETIMEDOUT;
 
     if (result != -ETIMEDOUT && result != -EAGAIN && result != -EINTR &&
         result != -EOWNERDEAD)
-        return no_memory(view, bytes, result, &wish->shortage);
+        return no_memory(view, bytes, result, &spec->shortage);
     if (elastic_has_room(view, bytes)) {
         result = tr_fail_wait(
             result,
             "loan: all slots of %lu bytes and more are in use; "
             "release or copy what is held, or create the arena with more",
-            (unsigned long)view->geo.classes[wish->c].slot_bytes);
-        arena_explain_holders(arena, wish->c, late);
+            (unsigned long)view->geo.classes[spec->c].slot_bytes);
+        arena_explain_holders(arena, spec->c, late);
         return result;
     }
     result = tr_fail_wait(result,
@@ -124,19 +124,19 @@ static int explain(struct tr_arena *arena, const struct elastic_wish *wish, int 
 int loan_elastic(struct tr_arena *arena, uint32_t c, const struct plan *plan,
                  int64_t timeout_ns, bool found, uint32_t *slot)
 {
-    struct elastic_wish wish = {
-        .me = &arena->peer, .c = c, .bytes = descriptor_bytes(plan), .slot = *slot};
+    struct elastic_spec spec = {
+        .me = &arena->self, .c = c, .bytes = descriptor_bytes(plan), .slot = *slot};
     uint64_t limit = arena->view.geo.memory_bytes;
-    int result = elastic_loan(&wish, found);
+    int result = elastic_loan(&spec, found);
 
     if (result == -EAGAIN && limit && share_of(plan) > limit)
         return beyond(&arena->view, share_of(plan));
     if (result == -EAGAIN) {
         view_count(&arena->view, COUNT_LOAN_WAITS, 1);
-        lookout_pass(&arena->peer);
-        result = wait_for(&arena->peer, view_freed(&arena->view, c), elastic_attempt,
-                          &wish, timeout_ns);
+        monitor_pass(&arena->self);
+        result = wait_for(&arena->self, view_freed(&arena->view, c), elastic_attempt,
+                          &spec, timeout_ns);
     }
-    *slot = wish.slot;
-    return result == 0 ? 0 : explain(arena, &wish, result);
+    *slot = spec.slot;
+    return result == 0 ? 0 : explain(arena, &spec, result);
 }

@@ -26,7 +26,7 @@ struct message *message_of(struct tr_arena *arena, uint32_t slot)
 
 void message_keep(struct message *message)
 {
-    const struct peer *me = &message->arena->peer;
+    const struct self *me = &message->arena->self;
     uint64_t word = shm_get(&view_record(&message->arena->view, message->slot)->owner);
 
     /* Not if we were taken for dead: then it is another's. */
@@ -128,7 +128,7 @@ void message_set_content(struct message *message, uint32_t content)
     struct slot_record *record = record_of(message);
     uint64_t rest = shm_get(&record->tensors) & ~(UINT64_C(0xff) << 16);
 
-    ASSERT_HELD(&message->arena->peer, record);
+    ASSERT_HELD(&message->arena->self, record);
     shm_put(&record->tensors, rest | (uint64_t)content << 16);
 }
 
@@ -145,7 +145,7 @@ void message_set_deadline(struct message *message, int64_t deadline_ns)
     struct slot_record *record = record_of(message);
     uint64_t flags = shm_get(&record->tensors);
 
-    ASSERT_HELD(&message->arena->peer, record);
+    ASSERT_HELD(&message->arena->self, record);
     put_other(&record->deadline_ns, (uint64_t)deadline_ns);
     if (flags & TENSORS_HEAD)
         return;
@@ -293,7 +293,7 @@ static void keep_checksum(struct message *message)
 {
     struct slot_record *record = record_of(message);
 
-    ASSERT_HELD(&message->arena->peer, record);
+    ASSERT_HELD(&message->arena->self, record);
     shm_put(&record->crc32c, checksum(message));
     shm_put(&record->tensors, shm_get(&record->tensors) | TENSORS_CRC);
 }

@@ -218,8 +218,8 @@ static inline void message_stamp(struct message *message, bool with_time)
     struct slot_record *record = view_record(&arena->view, message->slot);
     uint64_t rest = shm_get(&record->tensors) & ~(UINT64_C(0xff) << 24);
 
-    ASSERT_HELD(&arena->peer, record);
-    shm_put(&record->tensors, rest | (uint64_t)(arena->peer.who & 0xff) << 24);
+    ASSERT_HELD(&arena->self, record);
+    shm_put(&record->tensors, rest | (uint64_t)(arena->self.who & 0xff) << 24);
     if (UNLIKELY(with_time | !!(arena->view.geo.flags & TR_ARENA_CRC32C)))
         message_stamp_more(message, with_time);
 }

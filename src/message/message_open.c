@@ -5,7 +5,7 @@
 #include "src/message/descriptor.h"
 #include "src/message/message_table.h"
 
-void message_introduce(struct tr_arena *arena, struct message *message, uint32_t slot)
+void message_prepare(struct tr_arena *arena, struct message *message, uint32_t slot)
 {
     uint32_t index = (uint32_t)(message - arena->messages);
 
@@ -51,7 +51,7 @@ int message_open_pinned(struct tr_arena *arena, const struct pin *pin, uint64_t 
 
     message->pin = *pin;
     if (!known)
-        message_introduce(arena, message, pin->slot);
+        message_prepare(arena, message, pin->slot);
     handle = message_take(arena, message, HELD_SHARED, 0);
     if (!known)
         result = descriptor_read_new(message, view_record(&arena->view, message->slot),
@@ -63,7 +63,7 @@ int message_open_pinned(struct tr_arena *arena, const struct pin *pin, uint64_t 
     message->sender = pin->sender;
     if (result < 0) {
         message->arena = NULL; /* what was read is no good another time */
-        shared_unpin(&arena->peer, pin);
+        shared_unpin(&arena->self, pin);
     } else {
         *out = handle;
     }

@@ -6,7 +6,7 @@
 #include "src/message/message.h"
 
 /* What never changes of a slot is worked out when its object is first used. */
-void message_introduce(struct tr_arena *arena, struct message *message, uint32_t slot);
+void message_prepare(struct tr_arena *arena, struct message *message, uint32_t slot);
 
 /* The object of a slot that has just become ours, with a new handle. */
 PATH tr_message *message_hold(struct tr_arena *arena, struct message *message,
@@ -14,7 +14,7 @@ PATH tr_message *message_hold(struct tr_arena *arena, struct message *message,
 {
     /* In a forked child a thread of the parent may have been writing the object. */
     if (__builtin_expect(message->arena != arena || !message_is_ours(message), 0)) {
-        message_introduce(arena, message, slot);
+        message_prepare(arena, message, slot);
         message->base = NULL;
     }
     return message_take(arena, message, held, word);

@@ -33,7 +33,7 @@ static bool has_waitv(void)
 static bool interruptible(const tr_waitset *set)
 {
     /* relaxed: set by the handle's owner before it waits. */
-    return atomic_load_explicit(&set->arena->peer.interrupt, memory_order_relaxed);
+    return atomic_load_explicit(&set->arena->self.interrupt, memory_order_relaxed);
 }
 
 bool waitset_by_doorbell(const tr_waitset *set)
@@ -72,7 +72,7 @@ int tr_waitset_open(tr_arena *given, tr_waitset **out)
     if (!set)
         return tr_fail(TR_ENOMEM, "no memory for a wait set");
     set->handle.arena = set->arena = arena;
-    set->epoll = set->kick = set->timer = set->watch = -1;
+    set->epoll = set->wake_fd = set->timer = set->pidfds = -1;
     waitset_set_up(set);
     *out = handle_of(set);
     return 0;
@@ -92,12 +92,12 @@ static void forget_word(tr_waitset *set, _Atomic uint32_t *word, bool listened)
     for (uint32_t i = 0; i < set->count; i++)
         if (set->members[i].what.word == word)
             return;
-    if (!listened && !notify_listens(&set->arena->peer, word)) {
+    if (!listened && !notify_listens(&set->arena->self, word)) {
         wake_one(&set->arena->view, word);
         return;
     }
-    notify_unlisten(&set->arena->peer, word);
-    bell_wake_self(&set->arena->peer);
+    notify_unlisten(&set->arena->self, word);
+    pollable_wake_self(&set->arena->self);
 }
 
 static void leave_members(struct tr_waitset *set)
@@ -179,9 +179,9 @@ static void tell(tr_waitset *set)
     atomic_fetch_add(&set->changed, 1);
     os->futex_wake(&set->changed, INT32_MAX);
     if (set->epoll >= 0)
-        waitset_fd_kick(set);
+        waitset_fd_wake(set);
     if (set->rung)
-        bell_wake_self(&set->arena->peer);
+        pollable_wake_self(&set->arena->self);
 }
 
 static int add_locked(tr_waitset *set, const struct waitable *what, uint64_t token)
@@ -276,7 +276,7 @@ void waitset_listen(tr_waitset *set)
 {
     for (uint32_t i = 0; i < set->count; i++)
         if (set->members[i].what.word)
-            notify_listen(&set->arena->peer, set->members[i].what.word);
+            notify_listen(&set->arena->self, set->members[i].what.word);
 }
 
 int64_t waitset_due(const tr_waitset *set)
@@ -319,7 +319,7 @@ static size_t scan(tr_waitset *set, uint64_t hints, tr_event *events, size_t cap
 
 size_t waitset_look(tr_waitset *set, tr_event *events, size_t capacity)
 {
-    uint64_t hints = listens(set) ? notify_hints(&set->arena->peer) : 0;
+    uint64_t hints = listens(set) ? notify_hints(&set->arena->self) : 0;
     size_t found = 0;
 
     if (set->descriptors)
@@ -331,14 +331,14 @@ size_t waitset_look(tr_waitset *set, tr_event *events, size_t capacity)
     return found ? found : scan(set, UINT64_MAX, events, capacity);
 }
 
-enum bed { BED_WORDS, BED_DOORBELL, BED_POLL };
+enum sleep_mode { SLEEP_WORDS, SLEEP_DOORBELL, SLEEP_POLL };
 
 struct waiting {
     struct sleeper base;
     tr_waitset *set;
     tr_event *events;
     size_t capacity, found;
-    enum bed bed;
+    enum sleep_mode mode;
     uint32_t count;
     struct os_word words[OS_WORDS];
 };
@@ -361,23 +361,23 @@ static void announce(struct sleeper *self)
 {
     struct waiting *waiting = (struct waiting *)self;
     tr_waitset *set = waiting->set;
-    struct peer *me = &set->arena->peer;
+    struct self *me = &set->arena->self;
     int cancel;
 
     cancel = lock(set);
     waiting->words[0] = (struct os_word){&set->changed, atomic_load(&set->changed)};
     waiting->count = 1;
     if (set->descriptors && waitset_fd_open(set) == 0) {
-        waiting->bed = BED_POLL;
+        waiting->mode = SLEEP_POLL;
         waitset_fd_arm(set);
     } else if (waitset_by_doorbell(set)) {
-        waiting->bed = BED_DOORBELL;
+        waiting->mode = SLEEP_DOORBELL;
         set->rung = true;
         waiting->words[waiting->count++] = (struct os_word){
             &view_participant(me->view, me->who)->doorbell, notify_arm(me, WAKE_ASLEEP)};
         waitset_listen(set);
     } else {
-        waiting->bed = BED_WORDS;
+        waiting->mode = SLEEP_WORDS;
         for (uint32_t i = 0; i < set->count; i++) {
             _Atomic uint32_t *word = set->members[i].what.word;
 
@@ -431,7 +431,7 @@ static int sleep_on_words(struct waiting *waiting, int64_t until_ns)
         atomic_store_explicit(&without_waitv, 1, memory_order_relaxed);
         return -EAGAIN;
     }
-    if (woken > 0 && waiting->bed == BED_WORDS) {
+    if (woken > 0 && waiting->mode == SLEEP_WORDS) {
         int cancel = lock(set);
 
         if (!set->descriptors) {
@@ -453,9 +453,9 @@ static int sleep_in(struct sleeper *self, int64_t until_ns)
     pthread_mutex_unlock(&waiting->set->mutex);
     until_ns = due < until_ns ? due : until_ns;
     STEP(waiting->words[waiting->count - 1].at, SHM_SYSTEM);
-    if (waiting->bed == BED_POLL)
+    if (waiting->mode == SLEEP_POLL)
         return poll_until(waiting->set->epoll, until_ns);
-    if (waiting->bed == BED_DOORBELL) /* changes of the members ring it, too */
+    if (waiting->mode == SLEEP_DOORBELL) /* changes of the members ring it, too */
         return os->futex_wait(waiting->words[1].at, waiting->words[1].seen, until_ns);
     return sleep_on_words(waiting, until_ns);
 }
@@ -504,7 +504,7 @@ int tr_waitset_wait(tr_waitset *given, tr_event *events, size_t capacity,
     if (timeout_ns == 0)
         result = look_and_arm(&waiting);
     else
-        result = wait_with(&set->arena->peer, &waiting.base, try_look, &waiting,
+        result = wait_with(&set->arena->self, &waiting.base, try_look, &waiting,
                            timeout_ns);
     if (result < 0)
         return tr_fail_wait(result, "waitset: nothing is ready");
@@ -539,9 +539,9 @@ const char *tr_waitset_backend(tr_waitset *given)
     int cancel;
 
     if (!set || waitset_enter(set) < 0)
-        return names[BELL_NONE];
+        return names[POLLABLE_NONE];
     cancel = lock(set);
-    name = names[set->bell.kind];
+    name = names[set->pollable.kind];
     unlock(set, cancel);
     return name;
 }

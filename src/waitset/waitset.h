@@ -7,7 +7,7 @@
 #include <tensoring/waitset.h>
 
 #include "ipc/kernel/os.h"
-#include "ipc/signal/bell.h"
+#include "ipc/signal/pollable.h"
 #include "src/arena/arena.h"
 
 /* Anything that can be waited for. */
@@ -44,17 +44,17 @@ struct tr_waitset {
     uint32_t descriptors; /* members that are descriptors */
     bool rung;            /* a thread has slept by the doorbell: changes ring it */
     /* The pollable descriptor, see waitset_fd.c. */
-    int epoll; /* -1: there is none */
-    int kick;  /* eventfd: readable until it is cleared */
+    int epoll;   /* -1: there is none */
+    int wake_fd; /* eventfd: readable until it is cleared */
     int timer;
     int64_t timer_at; /* when it will be readable */
-    struct bell bell;
-    enum bell_kind wish;
-    int watch;             /* watch.h's descriptor, if it is in there; -1 */
-    uint32_t watch_serial; /* which one of that number */
-    bool deaf;             /* it could not be put in there */
-    bool armed;            /* unreadable, and rung when something comes */
-    uint32_t naps;         /* ticks since something came */
+    struct pollable pollable;
+    enum pollable_kind requested;
+    int pidfds;             /* pidfds.h's descriptor, if it is in there; -1 */
+    uint32_t pidfds_serial; /* which one of that number */
+    bool deaf;              /* it could not be put in there */
+    bool armed;             /* unreadable, and rung when something comes */
+    uint32_t idle_slices;   /* ticks since something came */
 };
 
 static inline struct tr_waitset *waitset_known(const tr_waitset *given)
@@ -104,7 +104,7 @@ void waitset_fd_look(tr_waitset *set);
 /* Unreadable until something comes. */
 void waitset_fd_arm(tr_waitset *set);
 /* Readable: something is there, or members have come or gone. */
-void waitset_fd_kick(tr_waitset *set);
+void waitset_fd_wake(tr_waitset *set);
 /* Something is ready: the descriptor must say so. */
 void waitset_fd_level(tr_waitset *set);
 

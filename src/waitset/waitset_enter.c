@@ -11,7 +11,7 @@
 void waitset_set_up(tr_waitset *set)
 {
     pthread_mutex_init(&set->mutex, NULL);
-    atomic_store_explicit(&set->owner, holder_of(&set->arena->peer),
+    atomic_store_explicit(&set->owner, holder_of(&set->arena->self),
                           memory_order_release); /* local: pairs with waitset_enter() */
 }
 
@@ -74,7 +74,7 @@ int waitset_enter(tr_waitset *set)
     if (result < 0)
         return result;
     cancel = uncancel_begin();
-    result = revive(set, holder_of(&set->arena->peer));
+    result = revive(set, holder_of(&set->arena->self));
     uncancel_end(cancel);
     return result;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* waitset_fd.c - the descriptor of a set: an epoll instance, in which lie
  *
- *  the bell    readable when the doorbell is rung (bell.h)
- *  the kick    an eventfd of our own: what is ready was not all taken, or members changed
+ *  the pollable    readable when the doorbell is rung (pollable.h)
+ *  the wake_fd an eventfd of our own: what is ready was not all taken, or members changed
  *  the timer   now and then: a waker may have died before it rang, others may be dead; and
  *              when a member is ready by the clock alone
  *  the watch   pidfds of the others, if this process is the one that looks for the dead
@@ -17,9 +17,9 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "ipc/kernel/evfd.h"
-#include "ipc/liveness/lookout.h"
-#include "ipc/liveness/watch.h"
+#include "ipc/kernel/eventfds.h"
+#include "ipc/liveness/monitor.h"
+#include "ipc/liveness/pidfds.h"
 #include "ipc/signal/notify.h"
 #include "src/base/error.h"
 #include "src/waitset/waitset.h"
@@ -29,7 +29,7 @@
 /* A program that closes all descriptors may have files of its own by our numbers. */
 static bool lost(const tr_waitset *set)
 {
-    return set->epoll >= 0 && !evfd_ours(set->epoll);
+    return set->epoll >= 0 && !eventfds_ours(set->epoll);
 }
 
 int64_t waitset_slice_ns = 250000000;
@@ -59,49 +59,49 @@ static void close_all(tr_waitset *set)
 {
     int saved = errno;
 
-    if (set->kick >= 0)
-        evfd_close(set->kick);
+    if (set->wake_fd >= 0)
+        eventfds_close(set->wake_fd);
     if (set->timer >= 0)
-        evfd_close(set->timer);
+        eventfds_close(set->timer);
     if (set->epoll >= 0)
-        evfd_close(set->epoll);
-    set->kick = set->timer = set->watch = set->epoll = -1;
+        eventfds_close(set->epoll);
+    set->wake_fd = set->timer = set->pidfds = set->epoll = -1;
     set->armed = false;
     errno = saved;
 }
 
 void waitset_fd_close(tr_waitset *set)
 {
-    bell_close(&set->arena->peer, &set->bell);
+    pollable_close(&set->arena->self, &set->pollable);
     close_all(set);
 }
 
 void waitset_fd_drop(tr_waitset *set)
 {
-    bell_drop(&set->bell);
+    pollable_drop(&set->pollable);
     close_all(set);
 }
 
-static int hang_up(tr_waitset *set)
+static int open_as(tr_waitset *set)
 {
-    struct peer *me = &set->arena->peer;
-    int result = bell_open(me, set->wish, &set->bell);
+    struct self *me = &set->arena->self;
+    int result = pollable_open(me, set->requested, &set->pollable);
 
     if (result == 0)
-        result = put_in(set, bell_fd(me, &set->bell), EPOLLIN,
-                        (uint32_t)bell_fd(me, &set->bell));
+        result = put_in(set, pollable_fd(me, &set->pollable), EPOLLIN,
+                        (uint32_t)pollable_fd(me, &set->pollable));
     return result;
 }
 
-/* Participants have come that can't ring this bell, or another thread arms it. */
+/* Participants have come that can't ring this pollable, or another thread arms it. */
 static int hang_up_another(tr_waitset *set)
 {
-    struct peer *me = &set->arena->peer;
+    struct self *me = &set->arena->self;
 
-    if (set->bell.kind != BELL_NONE)
-        take_out(set, bell_fd(me, &set->bell));
-    bell_close(me, &set->bell);
-    return hang_up(set);
+    if (set->pollable.kind != POLLABLE_NONE)
+        take_out(set, pollable_fd(me, &set->pollable));
+    pollable_close(me, &set->pollable);
+    return open_as(set);
 }
 
 static int set_timer(tr_waitset *set, int64_t ns)
@@ -110,7 +110,7 @@ static int set_timer(tr_waitset *set, int64_t ns)
     int64_t now = os->now_ns();
     const struct itimerspec slices = {.it_interval = slice, .it_value = slice};
     int saved = errno;
-    int result = !evfd_ours(set->timer)                              ? -EBADF
+    int result = !eventfds_ours(set->timer)                          ? -EBADF
                  : timerfd_settime(set->timer, 0, &slices, NULL) < 0 ? -errno
                                                                      : 0;
 
@@ -123,38 +123,40 @@ static int make(tr_waitset *set)
 {
     int saved = errno, result = 0;
 
-    set->epoll = evfd_epoll();
-    set->kick = set->epoll < 0 ? -1 : evfd_open();
-    set->timer = set->kick < 0 ? -1 : evfd_timer();
+    set->epoll = eventfds_epoll();
+    set->wake_fd = set->epoll < 0 ? -1 : eventfds_open();
+    set->timer = set->wake_fd < 0 ? -1 : eventfds_timer();
     if (set->timer < 0)
-        result = set->epoll < 0 ? set->epoll : set->kick < 0 ? set->kick : set->timer;
+        result = set->epoll < 0     ? set->epoll
+                 : set->wake_fd < 0 ? set->wake_fd
+                                    : set->timer;
     errno = saved;
     if (result == 0)
         result = set_timer(set, waitset_slice_ns);
     if (result == 0)
-        result = put_in(set, set->kick, EPOLLIN, (uint32_t)set->kick);
+        result = put_in(set, set->wake_fd, EPOLLIN, (uint32_t)set->wake_fd);
     if (result == 0)
         result = put_in(set, set->timer, EPOLLIN, (uint32_t)set->timer);
-    set->bell.kick = set->kick;
+    set->pollable.wake_fd = set->wake_fd;
     return result;
 }
 
 static int explain(const tr_waitset *set, int result)
 {
     static const char *const needs[] = {
-        [BELL_NONE] = "the descriptor of a wait set",
-        [BELL_EVENTFD] =
+        [POLLABLE_NONE] = "the descriptor of a wait set",
+        [POLLABLE_EVENTFD] =
             "TENSORING_NOTIFY=eventfd: the arena was not created with eventfds "
             "for this participant, or it was not inherited by fork",
-        [BELL_URING] =
+        [POLLABLE_URING] =
             "TENSORING_NOTIFY=uring: io_uring with futexes (Linux 6.7) does not "
             "work here",
-        [BELL_FIFO] = "TENSORING_NOTIFY=fifo: no FIFO can be made in /dev/shm"};
+        [POLLABLE_FIFO] = "TENSORING_NOTIFY=fifo: no FIFO can be made in /dev/shm"};
 
     if (result == -EMFILE || result == -ENFILE || result == -ENOMEM ||
         result == -EOPNOTSUPP)
-        return tr_fail_errno(result, "%s", needs[set->wish]);
-    return tr_fail(TR_EIO, "%s: error %d", needs[set->wish], -result);
+        return tr_fail_errno(result, "%s", needs[set->requested]);
+    return tr_fail(TR_EIO, "%s: error %d", needs[set->requested], -result);
 }
 
 int waitset_fd_open(tr_waitset *set)
@@ -165,13 +167,13 @@ int waitset_fd_open(tr_waitset *set)
         waitset_fd_close(set);
     if (set->epoll >= 0)
         return 0;
-    if (bell_wish(&set->wish) < 0)
+    if (pollable_requested(&set->requested) < 0)
         return tr_fail(TR_EINVAL,
                        "TENSORING_NOTIFY is \"%s\"; it can be eventfd, uring and fifo",
                        secure_getenv("TENSORING_NOTIFY"));
     result = make(set);
     if (result == 0)
-        result = hang_up(set);
+        result = open_as(set);
     if (result < 0) {
         waitset_fd_close(set);
         return explain(set, result);
@@ -179,7 +181,7 @@ int waitset_fd_open(tr_waitset *set)
     for (uint32_t i = 0; i < set->count; i++) /* those of a forked child */
         if (!set->members[i].what.word)
             (void)waitset_fd_watch(set, &set->members[i].what);
-    waitset_fd_kick(set);
+    waitset_fd_wake(set);
     return 0;
 }
 
@@ -252,61 +254,62 @@ void waitset_fd_look(tr_waitset *set)
     }
 }
 
-/* A watcher is told of deaths by its pidfds, and need not tick for them. */
-static void watch(tr_waitset *set)
+/* A primary is told of deaths by its pidfds, and need not tick for them. */
+static void pidfds(tr_waitset *set)
 {
     uint32_t serial;
-    int fd = watch_fd(&set->arena->peer, &serial);
+    int fd = pidfds_fd(&set->arena->self, &serial);
 
-    if (fd < 0 || (fd == set->watch && serial == set->watch_serial))
+    if (fd < 0 || (fd == set->pidfds && serial == set->pidfds_serial))
         return;
     /* The kernel lets only so many instances wait for one. */
     set->deaf = put_in(set, fd, EPOLLIN, (uint32_t)fd) < 0;
     if (set->deaf)
         return;
-    set->watch = fd;
-    set->watch_serial = serial;
+    set->pidfds = fd;
+    set->pidfds_serial = serial;
 }
 
 /* A watch that was given up left the set, and its number may be a file's of the program. */
-static bool is_watch(tr_waitset *set, int fd)
+static bool is_pidfds(tr_waitset *set, int fd)
 {
     uint32_t serial;
 
-    if (fd != set->watch)
+    if (fd != set->pidfds)
         return false;
-    if (watch_fd(&set->arena->peer, &serial) == fd && serial == set->watch_serial)
+    if (pidfds_fd(&set->arena->self, &serial) == fd && serial == set->pidfds_serial)
         return true;
-    set->watch = -1;
+    set->pidfds = -1;
     return false;
 }
 
 static void tick(tr_waitset *set)
 {
-    struct peer *me = &set->arena->peer;
-    int64_t slice = lookout_tick(me, ++set->naps, set->deaf ? 0 : waitset_slice_ns);
+    struct self *me = &set->arena->self;
+    int64_t slice = monitor_tick(me, ++set->idle_slices,
+                                 set->deaf ? 0 : waitset_slice_ns);
 
-    evfd_clear(set->timer); /* a timerfd is read the same way */
+    eventfds_clear(set->timer); /* a timerfd is read the same way */
     (void)set_timer(set, slice);
-    watch(set);
-    if (bell_unfit(me, &set->bell, set->wish))
+    pidfds(set);
+    if (pollable_is_unfit(me, &set->pollable, set->requested))
         (void)hang_up_another(set);
-    bell_renew(me, &set->bell);
+    pollable_renew(me, &set->pollable);
 }
 
 static void alarm_rings(tr_waitset *set)
 {
-    if (lookout_alarm(&set->arena->peer))
+    if (monitor_alarm(&set->arena->self))
         return;
-    take_out(set, set->watch); /* until the next tick */
-    set->watch = -1;
+    take_out(set, set->pidfds); /* until the next tick */
+    set->pidfds = -1;
 }
 
 /* What was readable, and was not a user's descriptor, is not any more. */
 static void clear(tr_waitset *set)
 {
     struct epoll_event events[EVENTS];
-    struct peer *me = &set->arena->peer;
+    struct self *me = &set->arena->self;
     int got = ask(set, events);
     bool busy = false;
 
@@ -317,20 +320,20 @@ static void clear(tr_waitset *set)
             tick(set);
             continue;
         }
-        if (is_watch(set, fd)) {
+        if (is_pidfds(set, fd)) {
             alarm_rings(set);
             continue;
         }
         busy = true;
-        if (fd == set->kick)
-            evfd_clear(set->kick);
-        else if (fd == bell_fd(me, &set->bell))
-            bell_clear(me, &set->bell);
+        if (fd == set->wake_fd)
+            eventfds_clear(set->wake_fd);
+        else if (fd == pollable_fd(me, &set->pollable))
+            pollable_clear(me, &set->pollable);
     }
-    if (busy && set->naps > 0)
+    if (busy && set->idle_slices > 0)
         (void)set_timer(set, waitset_slice_ns);
     if (busy)
-        set->naps = 0;
+        set->idle_slices = 0;
 }
 
 /* Not later than a member is ready by the clock. */
@@ -344,36 +347,36 @@ static void hasten(tr_waitset *set)
     (void)set_timer(set, left > 0 ? left : 1);
 }
 
-/* 0, or -errno: the bell works no more. */
+/* 0, or -errno: the pollable works no more. */
 static int arm(tr_waitset *set)
 {
-    struct peer *me = &set->arena->peer;
-    uint32_t seen = notify_arm(me, bell_flags(&set->bell));
+    struct self *me = &set->arena->self;
+    uint32_t seen = notify_arm(me, pollable_flags(&set->pollable));
 
     waitset_listen(set);
-    return bell_arm(me, &set->bell, seen);
+    return pollable_arm(me, &set->pollable, seen);
 }
 
 void waitset_fd_arm(tr_waitset *set)
 {
     clear(set);
-    if (bell_unfit(&set->arena->peer, &set->bell, BELL_URING))
+    if (pollable_is_unfit(&set->arena->self, &set->pollable, POLLABLE_URING))
         (void)hang_up_another(set);
     set->armed = true;
     if (arm(set) < 0 && (hang_up_another(set) < 0 || arm(set) < 0))
-        waitset_fd_kick(set); /* better too often than never */
+        waitset_fd_wake(set); /* better too often than never */
     hasten(set);
 }
 
-void waitset_fd_kick(tr_waitset *set)
+void waitset_fd_wake(tr_waitset *set)
 {
-    evfd_ring(set->kick);
+    eventfds_ring(set->wake_fd);
     set->armed = false;
 }
 
 void waitset_fd_level(tr_waitset *set)
 {
-    if (set->armed && notify_armed(&set->arena->peer, bell_flags(&set->bell)))
-        waitset_fd_kick(set);
+    if (set->armed && notify_armed(&set->arena->self, pollable_flags(&set->pollable)))
+        waitset_fd_wake(set);
     set->armed = false;
 }

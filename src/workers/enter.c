@@ -12,7 +12,7 @@
 #include "src/base/error.h"
 #include "src/base/options.h"
 #include "src/workers/enter_bind.h"
-#include "src/workers/plan_inner.h"
+#include "src/workers/plan_internal.h"
 #include "src/workers/pools.h"
 
 /* Read by libraries when they are loaded or first used, and by some in Python. */

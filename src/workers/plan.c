@@ -5,7 +5,7 @@
 
 #include "src/base/error.h"
 #include "src/base/options.h"
-#include "src/workers/plan_inner.h"
+#include "src/workers/plan_internal.h"
 
 static int take_options(tr_plan_options *to, const tr_plan_options *from)
 {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "src/base/error.h"
-#include "src/workers/plan_inner.h"
+#include "src/workers/plan_internal.h"
 
 /* Devices do not matter here, and their plugins load heavy libraries, some of which hang. */
 static const char *const unwanted[] = {"gl",   "opencl", "cuda",

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "src/base/error.h"
-#include "src/workers/plan_inner.h"
+#include "src/workers/plan_internal.h"
 
 /* What it costs a worker to have two neighbouring cores with a boundary between them. */
 enum { COST_L3 = 1, COST_NODE = 1 << 11, COST_PACKAGE = 1 << 20 };

@@ -7,7 +7,7 @@
 
 #include "src/base/error.h"
 #include "src/base/options.h"
-#include "src/workers/plan_inner.h"
+#include "src/workers/plan_internal.h"
 
 static const char board_name[] = "tensoring.plan";
 static const char key[] = "plan";

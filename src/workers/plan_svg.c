@@ -13,7 +13,7 @@
 #include "ipc/kernel/limits.h"
 #include "src/base/error.h"
 #include "src/base/options.h"
-#include "src/workers/plan_inner.h"
+#include "src/workers/plan_internal.h"
 
 extern char **environ;
 

@@ -6,7 +6,7 @@
 
 #include "src/base/error.h"
 #include "src/base/options.h"
-#include "src/workers/plan_inner.h"
+#include "src/workers/plan_internal.h"
 
 /* Text that goes on being counted when the room is used up. */
 struct text {

@@ -13,7 +13,7 @@
 #include "src/base/error.h"
 #include "src/base/options.h"
 #include "src/workers/enter_bind.h"
-#include "src/workers/pool_inner.h"
+#include "src/workers/pool_internal.h"
 
 /* A copy of the list: restarted workers need it, too. */
 static int take_keep(tr_pool *pool)

@@ -2,7 +2,7 @@
 /* pool_explain.c - which worker the supervisor waits for, and why, as the detail of an error. */
 #include "src/base/error.h"
 #include "src/base/process.h"
-#include "src/workers/pool_inner.h"
+#include "src/workers/pool_internal.h"
 
 /* The child that comes first: by when it is killed or started, else by its line. */
 static const struct child *first_of(const tr_pool *pool, enum child_state state,

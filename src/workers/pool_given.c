@@ -4,7 +4,7 @@
 
 #include "src/base/error.h"
 #include "src/base/options.h"
-#include "src/workers/pool_inner.h"
+#include "src/workers/pool_internal.h"
 
 static int look_up(const tr_pool *given, const char *step, struct tr_pool **out)
 {

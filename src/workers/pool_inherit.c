@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "ipc/memory/segment.h"
-#include "src/workers/pool_inner.h"
+#include "src/workers/pool_internal.h"
 
 void pool_drop_own(tr_pool *pool)
 {

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "src/base/error.h"
-#include "src/workers/pool_inner.h"
+#include "src/workers/pool_internal.h"
 
 static const int taken[] = {SIGTERM, SIGINT, SIGHUP, SIGTTIN, SIGTTOU};
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "src/base/error.h"
-#include "src/workers/pool_inner.h"
+#include "src/workers/pool_internal.h"
 
 static void reset_line(struct pool_line *line)
 {

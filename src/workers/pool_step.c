@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "src/base/error.h"
-#include "src/workers/pool_inner.h"
+#include "src/workers/pool_internal.h"
 
 #define CHECK_NS INT64_C(1000000000)
 

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "src/workers/pool_inner.h"
+#include "src/workers/pool_internal.h"
 
 #ifndef P_PIDFD
 #define P_PIDFD 3

@@ -9,11 +9,11 @@
 #include "src/base/error.h"
 #include "src/base/options.h"
 #include "src/channel/queue.h"
-#include "src/workers/pool_inner.h"
+#include "src/workers/pool_internal.h"
 
 enum { LOOK_AT_MEMORY_EVERY = 32 }; /* jobs: it takes two or three system calls */
 
-static const int64_t slice_ns = INT64_C(100000000); /* a wish to stop is seen within it */
+static const int64_t slice_ns = INT64_C(100000000); /* a request to stop is seen within it */
 
 void tr_pool_ready(tr_pool_worker *worker)
 {

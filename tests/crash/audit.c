@@ -32,14 +32,14 @@ static bool holder_lives(const struct view *view, uint64_t word)
            (PARTICIPANT_INC(entry) & 0xfff) == SLOT_INC(word);
 }
 
-static const char *audit_queued(const struct view *view, uint32_t slot, uint64_t where)
+static const char *audit_queued(const struct view *view, uint32_t slot, uint64_t location)
 {
     struct ring ring;
 
-    if (!channel_is(view, WHERE_CHANNEL(where), CHANNEL_QUEUE) ||
-        channel_ring(view, WHERE_CHANNEL(where), &ring) < 0)
+    if (!channel_is(view, LOCATION_CHANNEL(location), CHANNEL_QUEUE) ||
+        channel_ring(view, LOCATION_CHANNEL(location), &ring) < 0)
         return "queued in no queue";
-    return ring_names(&ring, WHERE_POSITION(where), slot)
+    return ring_names(&ring, LOCATION_POSITION(location), slot)
                ? NULL
                : "queued, and its cell does not name it";
 }
@@ -55,14 +55,14 @@ static const char *audit_orphan(const struct view *view, uint32_t index)
 
 static const char *audit_shared(const struct view *view, uint32_t slot, uint64_t at)
 {
-    uint32_t index = WHERE_CHANNEL(at);
+    uint32_t index = LOCATION_CHANNEL(at);
 
     if (channel_is(view, index, CHANNEL_BROADCAST))
-        return broadcast_names(view, index, WHERE_POSITION(at), slot)
+        return broadcast_names(view, index, LOCATION_POSITION(at), slot)
                    ? NULL
                    : "shared, and its broadcast does not name it";
     if (channel_is(view, index, CHANNEL_BOARD))
-        return board_names(view, index, WHERE_POSITION(at), slot)
+        return board_names(view, index, LOCATION_POSITION(at), slot)
                    ? NULL
                    : "shared, and its board does not name it";
     return "shared on nothing";
@@ -84,13 +84,13 @@ static const char *audit_slot(const struct view *view, uint32_t slot, struct aud
         return holder_lives(view, word) ? NULL : "held by nobody alive";
     case SLOT_QUEUED:
         audit->queued++;
-        return audit_queued(view, slot, slot_where(record, word));
+        return audit_queued(view, slot, slot_location(record, word));
     case SLOT_ORPHAN:
         audit->orphans++;
         return audit_orphan(view, orphan_channel(view, slot, word));
     case SLOT_SHARED:
         audit->shared++;
-        return audit_shared(view, slot, slot_where(record, word));
+        return audit_shared(view, slot, slot_location(record, word));
     case SLOT_RETIRED:
         audit->retired++;
         return NULL;

@@ -378,7 +378,7 @@ static void crowd_once(uint32_t round)
     clean();
 }
 
-static int crowd(void)
+static int cpu_contended(void)
 {
     for (uint32_t round = 0; round < ROUNDS; round++)
         crowd_once(round);
@@ -455,7 +455,7 @@ int main(int argc, char **argv)
     snprintf(path, sizeof(path), "/dev/shm/tensoring.%s", name);
     alarm(500);
     if (argc == 2 && strcmp(argv[1], "crowd") == 0)
-        return crowd();
+        return cpu_contended();
     if (argc == 2 && strcmp(argv[1], "truncate") == 0)
         return truncate_at_each_step();
     deadly = argc == 2 && strcmp(argv[1], "stop") == 0 ? SIGSTOP : SIGKILL;

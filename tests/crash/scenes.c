@@ -132,7 +132,7 @@ static void memory_is_known(struct stage *stage)
     for (uint32_t i = records_from(view, 0); i < view->geo.slot_count;
          i = records_from(view, i + 1)) {
         const struct slot_record *record = view_record(view, i);
-        uint64_t bytes = MEMORY_PAGES(shm_get(&record->memory)) * PAGE;
+        uint64_t bytes = MEMORY_PAGES(shm_get(&record->memory)) * ARENA_PAGE;
 
         if (bytes && SLOT_STATE(shm_get(&record->owner)) == SLOT_FREE)
             crash_fail("a free slot has no memory", 0);

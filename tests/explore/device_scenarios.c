@@ -54,7 +54,7 @@ static void do_end_device(struct actor *me, const struct op *op)
         return;
     world.notes.device_done = 1;
     device_unmark(&world.view, me->slot - 1);
-    slot_free(&me->peer, me->slot - 1);
+    slot_free(&me->self, me->slot - 1);
     me->slot = 0;
 }
 
@@ -62,7 +62,8 @@ static void do_end_device(struct actor *me, const struct op *op)
 static void do_work(struct actor *me, const struct op *op)
 {
     (void)me, (void)op;
-    (void)shm_load(&view_live(&world.view)->duties, memory_order_relaxed); /* relaxed: */
+    (void)shm_load(&view_live(&world.view)->monitor_roles,
+                   memory_order_relaxed); /* relaxed: */
 }
 
 /* It ends by itself, at any time. */
@@ -77,17 +78,17 @@ static void do_loan_and_free(struct actor *me, const struct op *op)
     uint32_t slot;
 
     (void)op;
-    if (slot_loan(&me->peer, 0, &slot) < 0)
+    if (slot_loan(&me->self, 0, &slot) < 0)
         return;
     expect_no_device(slot);
-    slot_free(&me->peer, slot);
+    slot_free(&me->self, slot);
 }
 
 static void do_careful_receive(struct actor *me, const struct op *op)
 {
     uint32_t slot;
 
-    if (ring_take(queue_ring(me, op->a), &me->peer, &slot) < 0)
+    if (ring_take(queue_ring(me, op->a), &me->self, &slot) < 0)
         return;
     expect_no_device(slot);
     queue_took(me, op->a, slot);
@@ -96,7 +97,7 @@ static void do_careful_receive(struct actor *me, const struct op *op)
 static bool lives(uint32_t who)
 {
     for (uint32_t a = 0; a < world.actor_count; a++)
-        if (world.actors[a].joined && world.actors[a].peer.who == who &&
+        if (world.actors[a].joined && world.actors[a].self.who == who &&
             world.actors[a].status != DEAD)
             return true;
     return false;

@@ -43,14 +43,14 @@ void doorbell_build(const struct scenario *scenario)
 void doorbell_killed(struct actor *actor)
 {
     queue_killed(actor);
-    shm_put(&sets[actor->peer.who].members.whole, 0);
-    shm_put(&sets[actor->peer.who].lock.whole, 0);
+    shm_put(&sets[actor->self.who].members.whole, 0);
+    shm_put(&sets[actor->self.who].lock.whole, 0);
 }
 
 /* A mutex: no steps of its own. */
 static struct set *lock(const struct actor *me)
 {
-    struct set *set = &sets[me->peer.who];
+    struct set *set = &sets[me->self.who];
 
     while (shm_get(&set->lock.word))
         os->futex_wait(&set->lock.word, 1, INT64_MAX);
@@ -66,7 +66,7 @@ static void unlock(struct set *set)
 
 void do_thread(struct actor *me, const struct op *op)
 {
-    me->peer.who = op->a;
+    me->self.who = op->a;
 }
 
 void do_vanish(struct actor *me, const struct op *op)
@@ -77,8 +77,8 @@ void do_vanish(struct actor *me, const struct op *op)
 
 void do_quit(struct actor *me, const struct op *op)
 {
-    _Atomic uint64_t *word = &view_participant(&world.view, me->peer.who)->word;
-    uint64_t free = participant_word(PARTICIPANT_FREE, me->peer.inc);
+    _Atomic uint64_t *word = &view_participant(&world.view, me->self.who)->word;
+    uint64_t free = participant_word(PARTICIPANT_FREE, me->self.inc);
 
     do_vanish(me, op);
     /* release: as E7, of the process that sweeps it. No step where that makes no difference. */
@@ -93,7 +93,7 @@ void do_add(struct actor *me, const struct op *op)
     struct set *set = lock(me);
 
     shm_put(&set->members.word, shm_get(&set->members.word) | 1u << op->a);
-    notify_self(&me->peer);
+    notify_self(&me->self);
     unlock(set);
 }
 
@@ -102,8 +102,8 @@ void do_remove(struct actor *me, const struct op *op)
     struct set *set = lock(me);
 
     shm_put(&set->members.word, shm_get(&set->members.word) & ~(1u << op->a));
-    notify_unlisten(&me->peer, items(me, op->a));
-    notify_self(&me->peer);
+    notify_unlisten(&me->self, items(me, op->a));
+    notify_self(&me->self);
     unlock(set);
 }
 
@@ -113,7 +113,7 @@ static void listen(struct actor *me)
 
     for (uint32_t c = 0; c < CHANNELS; c++)
         if (shm_get(&set->members.word) >> c & 1)
-            notify_listen(&me->peer, items(me, c));
+            notify_listen(&me->self, items(me, c));
     unlock(set);
 }
 
@@ -128,7 +128,7 @@ static int try_any(struct attempt *attempt, bool take)
             continue;
         attempt->channel = c;
         if (take)
-            result = ring_take(queue_ring(me, c), &me->peer, &attempt->slot);
+            result = ring_take(queue_ring(me, c), &me->self, &attempt->slot);
         else
             result = ring_readable(queue_ring(me, c));
     }
@@ -169,14 +169,14 @@ void do_look(struct actor *me, const struct op *op)
 
 static void listen_room(struct actor *me)
 {
-    notify_listen(&me->peer, &queue_ring(me, me->program[me->pc].a)->channel->room);
+    notify_listen(&me->self, &queue_ring(me, me->program[me->pc].a)->channel->room);
 }
 
 static int try_put(void *context)
 {
     struct attempt *attempt = context;
 
-    return ring_put(queue_ring(attempt->actor, attempt->channel), &attempt->actor->peer,
+    return ring_put(queue_ring(attempt->actor, attempt->channel), &attempt->actor->self,
                     attempt->actor->slot - 1);
 }
 
@@ -205,8 +205,9 @@ static const char *check_listeners(void)
             enum slot_state state = SLOT_STATE(shm_get(&record->owner));
 
             for (uint32_t c = 0; c < CHANNELS; c++)
-                if (shm_get(&sets[actor->peer.who].members.word) >> c & 1 &&
-                    WHERE_CHANNEL(where_now(record)) == queue_ring(actor, c)->index &&
+                if (shm_get(&sets[actor->self.who].members.word) >> c & 1 &&
+                    LOCATION_CHANNEL(location_now(record)) ==
+                        queue_ring(actor, c)->index &&
                     (state == SLOT_QUEUED || state == SLOT_ORPHAN))
                     return "a listener sleeps beside a message";
         }

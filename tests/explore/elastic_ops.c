@@ -21,17 +21,17 @@ static uint32_t first_slot(void)
 static uint64_t payload_bit(uint64_t off)
 {
     return UINT64_C(1) << (off - world.view.geo.classes[ELASTIC_CLASS].payload_off) /
-                              PAGE;
+                              ARENA_PAGE;
 }
 
 static uint8_t record_bit(uint64_t off)
 {
-    return (uint8_t)(1u << (off - world.view.geo.records_off) / PAGE);
+    return (uint8_t)(1u << (off - world.view.geo.records_off) / ARENA_PAGE);
 }
 
 static void change(uint64_t off, uint64_t bytes, bool there)
 {
-    for (uint64_t at = off; at < off + bytes; at += PAGE) {
+    for (uint64_t at = off; at < off + bytes; at += ARENA_PAGE) {
         uint64_t page = at < world.view.geo.payload_off ? 0 : payload_bit(at);
         uint8_t record = page ? 0 : record_bit(at);
 
@@ -69,16 +69,16 @@ void elastic_access(const void *at)
         engine_fail("a record that has no memory is read or written");
 }
 
-uint64_t elastic_hash(uint64_t hash, const struct peer *peer)
+uint64_t elastic_hash(uint64_t hash, const struct self *self)
 {
     /* relaxed: one thread. */
-    hash = engine_mix(
-        hash, atomic_load_explicit(&peer->hot[ELASTIC_CLASS], memory_order_relaxed));
+    hash = engine_mix(hash, atomic_load_explicit(&self->last_freed[ELASTIC_CLASS],
+                                                 memory_order_relaxed));
     /* relaxed: as above. */
     hash = engine_mix(
-        hash, atomic_load_explicit(&peer->cursor[ELASTIC_CLASS], memory_order_relaxed));
+        hash, atomic_load_explicit(&self->cursor[ELASTIC_CLASS], memory_order_relaxed));
     /* relaxed: as above. */
-    return engine_mix(hash, atomic_load_explicit(&peer->stale, memory_order_relaxed));
+    return engine_mix(hash, atomic_load_explicit(&self->stale, memory_order_relaxed));
 }
 
 void elastic_build(const struct scenario *scenario)
@@ -100,33 +100,34 @@ static void expect_pages(uint32_t slot, uint64_t pages)
     uint64_t off = view_payload_off(&world.view, slot);
 
     for (uint64_t i = 0; i < pages; i++)
-        if (!(world.notes.pages & payload_bit(off + i * PAGE)))
+        if (!(world.notes.pages & payload_bit(off + i * ARENA_PAGE)))
             engine_fail("what is held has lost its memory");
 }
 
 void do_elastic_loan(struct actor *me, const struct op *op)
 {
-    struct elastic_wish wish = {
-        .me = &me->peer, .c = ELASTIC_CLASS, .bytes = (uint64_t)op->a * PAGE};
-    int result = elastic_loan(&wish, false);
+    struct elastic_spec spec = {
+        .me = &me->self, .c = ELASTIC_CLASS, .bytes = (uint64_t)op->a * ARENA_PAGE};
+    int result = elastic_loan(&spec, false);
 
     if (result == -EAGAIN && op->b)
-        result = wait_for(&me->peer, view_freed(&world.view, ELASTIC_CLASS),
-                          elastic_attempt, &wish, -1);
+        result = wait_for(&me->self, view_freed(&world.view, ELASTIC_CLASS),
+                          elastic_attempt, &spec, -1);
     if (result < 0)
         return;
-    if (!slot_is(shm_get(&view_record(&world.view, wish.slot)->owner), SLOT_LOANED,
-                 &me->peer))
+    if (!slot_is(shm_get(&view_record(&world.view, spec.slot)->owner), SLOT_LOANED,
+                 &me->self))
         engine_fail("a loan that another holds");
-    me->slot = wish.slot + 1;
+    me->slot = spec.slot + 1;
     me->note = op->a;
-    expect_pages(wish.slot, op->a);
+    expect_pages(spec.slot, op->a);
 }
 
 void do_elastic_use(struct actor *me, const struct op *op)
 {
     (void)op;
-    (void)shm_load(&view_live(&world.view)->duties, memory_order_relaxed); /* relaxed: */
+    (void)shm_load(&view_live(&world.view)->monitor_roles,
+                   memory_order_relaxed); /* relaxed: */
     if (me->slot)
         expect_pages(me->slot - 1, me->note);
 }
@@ -139,13 +140,13 @@ void do_elastic_free(struct actor *me, const struct op *op)
     if (!slot)
         return;
     me->slot = 0;
-    slot_free(&me->peer, slot - 1);
+    slot_free(&me->self, slot - 1);
 }
 
 void do_elastic_trim(struct actor *me, const struct op *op)
 {
     (void)op;
-    (void)reclaim_memory(&me->peer);
+    (void)reclaim_memory(&me->self);
 }
 
 /* A mark never goes back: what is beyond it nobody would find. */
@@ -155,7 +156,7 @@ void do_elastic_more(struct actor *me, const struct op *op)
     uint32_t now;
 
     (void)op;
-    (void)records_more(&me->peer, ELASTIC_CLASS, &shortage);
+    (void)records_more(&me->self, ELASTIC_CLASS, &shortage);
     now = shm_get(&view_live(&world.view)->classes[ELASTIC_CLASS].used);
     if (now < world.notes.mark)
         engine_fail("a mark has gone back");
@@ -185,7 +186,7 @@ static const char *check_sleepers(void)
 {
     for (uint32_t i = 0; i < world.actor_count; i++) {
         const struct actor *actor = &world.actors[i];
-        uint64_t bytes = (uint64_t)actor->program[actor->pc].a * PAGE;
+        uint64_t bytes = (uint64_t)actor->program[actor->pc].a * ARENA_PAGE;
 
         if (actor->status == ASLEEP && some_slot_is_free() &&
             elastic_has_room(&world.view, bytes))
@@ -198,7 +199,7 @@ static bool held_by_the_living(uint32_t slot)
 {
     for (uint32_t i = 0; i < world.actor_count; i++)
         if (world.actors[i].status != DEAD && world.actors[i].slot == slot + 1 &&
-            slot_is(word_of(slot), SLOT_LOANED, &world.actors[i].peer))
+            slot_is(word_of(slot), SLOT_LOANED, &world.actors[i].self))
             return true;
     return false;
 }
@@ -210,7 +211,7 @@ static const char *check_pages(uint32_t slot)
     uint64_t off = view_payload_off(&world.view, slot);
 
     for (uint64_t i = 0; i < ELASTIC_STRIDE; i++) {
-        bool there = world.notes.pages & payload_bit(off + i * PAGE);
+        bool there = world.notes.pages & payload_bit(off + i * ARENA_PAGE);
 
         if (there && i >= MEMORY_PAGES(memory))
             return "memory that nobody knows of";
@@ -252,15 +253,16 @@ static const char *check_budget(void)
 /* All slots can still be had, as far as there is memory for them. */
 static const char *check_service(void)
 {
-    struct elastic_wish wish = {.me = &world.auditor, .c = ELASTIC_CLASS, .bytes = PAGE};
+    struct elastic_spec spec = {
+        .me = &world.auditor, .c = ELASTIC_CLASS, .bytes = ARENA_PAGE};
     uint32_t slots[16], n = 0, held = 0;
 
-    while (n < 16 && elastic_has_room(&world.view, PAGE) &&
-           elastic_loan(&wish, false) == 0)
-        slots[n++] = wish.slot;
+    while (n < 16 && elastic_has_room(&world.view, ARENA_PAGE) &&
+           elastic_loan(&spec, false) == 0)
+        slots[n++] = spec.slot;
     for (uint32_t i = 0; i < world.actor_count; i++)
         held += world.actors[i].status != DEAD && world.actors[i].slot != 0;
-    if (n + held < world.scenario->slots && elastic_has_room(&world.view, PAGE))
+    if (n + held < world.scenario->slots && elastic_has_room(&world.view, ARENA_PAGE))
         return "a slot can not be loaned any more";
     while (n > 0)
         slot_free(&world.auditor, slots[--n]);

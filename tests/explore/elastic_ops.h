@@ -22,7 +22,7 @@ int elastic_take(const struct view *view, uint64_t off, uint64_t bytes);
 void elastic_access(const void *at);
 
 /* Local hints that decide what comes next. */
-uint64_t elastic_hash(uint64_t hash, const struct peer *peer);
+uint64_t elastic_hash(uint64_t hash, const struct self *self);
 
 void elastic_build(const struct scenario *scenario);
 const char *elastic_check(const struct scenario *scenario);

@@ -28,7 +28,7 @@ struct world world;
 
 static struct coroutine scheduler;
 static struct actor *running;
-static struct bed {
+static struct mode {
     struct actor *actor;
     const void *at; /* the word it sleeps on, or its own `readable` */
     bool proxy;     /* an io_uring waits there for it */
@@ -288,7 +288,7 @@ static int model_wait(const _Atomic uint32_t *word, uint32_t seen, int64_t until
     }
     engine_note(running, 2);
     running->status = ASLEEP;
-    beds[bed_count++] = (struct bed){.actor = running, .at = word};
+    beds[bed_count++] = (struct mode){.actor = running, .at = word};
     pause_here();
     return 0;
 }
@@ -318,7 +318,7 @@ void engine_poll(struct actor *me)
     if (me->readable)
         return;
     me->status = ASLEEP;
-    beds[bed_count++] = (struct bed){.actor = me, .at = &me->readable};
+    beds[bed_count++] = (struct mode){.actor = me, .at = &me->readable};
     pause_here();
 }
 
@@ -331,7 +331,7 @@ void engine_submit(struct actor *me, const _Atomic uint32_t *word, uint32_t seen
     if (atomic_load_explicit(word, memory_order_relaxed) != seen)
         me->readable = 1;
     else
-        beds[bed_count++] = (struct bed){.actor = me, .at = word, .proxy = true};
+        beds[bed_count++] = (struct mode){.actor = me, .at = word, .proxy = true};
 }
 
 static int model_wake(_Atomic uint32_t *word, int count)
@@ -341,18 +341,18 @@ static int model_wake(_Atomic uint32_t *word, int count)
     if (MUTANT(WAKE_NOBODY))
         return 0;
     for (uint32_t i = 0; i < bed_count && woken < count;) {
-        struct bed bed = beds[i];
+        struct mode mode = beds[i];
 
-        if (bed.at != word) {
+        if (mode.at != word) {
             i++;
             continue;
         }
         get_up(i);
-        if (bed.proxy) {
-            become_readable(bed.actor);
+        if (mode.proxy) {
+            become_readable(mode.actor);
             i = 0; /* it may have got up, too */
         } else {
-            bed.actor->status = READY;
+            mode.actor->status = READY;
         }
         woken++;
     }
@@ -365,7 +365,7 @@ static int model_wake(_Atomic uint32_t *word, int count)
 static struct actor *holder(uint32_t i)
 {
     for (uint32_t a = 0; a < world.actor_count; a++)
-        if (world.actors[a].joined && world.actors[a].peer.who == i &&
+        if (world.actors[a].joined && world.actors[a].self.who == i &&
             world.actors[a].status != DEAD)
             return &world.actors[a];
     return NULL;
@@ -375,7 +375,7 @@ static struct actor *holder(uint32_t i)
 static void learn_from_the_dead(uint32_t who)
 {
     for (uint32_t a = 0; a < world.actor_count; a++)
-        if (world.actors[a].status == DEAD && world.actors[a].peer.who == who)
+        if (world.actors[a].status == DEAD && world.actors[a].self.who == who)
             memory_join(running->index, a);
 }
 
@@ -429,7 +429,7 @@ static bool model_ring(const struct view *view, uint32_t i)
     if (!(how & (NOTIFY_EVENTFD | NOTIFY_FIFO)) || MUTANT(WAKE_NOBODY))
         return false;
     for (uint32_t a = 0; a < world.actor_count; a++)
-        if (world.actors[a].peer.who == i && world.actors[a].status != DEAD)
+        if (world.actors[a].self.who == i && world.actors[a].status != DEAD)
             become_readable(&world.actors[a]);
     return true;
 }
@@ -505,9 +505,9 @@ static void start(const struct scenario *scenario)
             .last = scenario->last >> i & 1,
             .mortal = !(scenario->immortal >> i & 1),
         };
-        actor->peer.view = &world.view;
-        actor->peer.who = world_process(actor);
-        actor->peer.inc = 1;
+        actor->self.view = &world.view;
+        actor->self.who = world_process(actor);
+        actor->self.inc = 1;
         coroutine_start(&actor->coroutine, life);
     }
 }
@@ -622,14 +622,14 @@ static uint64_t state_now(void)
         hash = engine_mix(hash, (uint64_t)(uintptr_t)actor->at);
         /* relaxed: one thread. */
         hash = engine_mix(
-            hash,
-            (uint64_t)atomic_load_explicit(&actor->peer.hot[0], memory_order_relaxed)
-                    << 32 |
-                atomic_load_explicit(&actor->peer.cursor[0], memory_order_relaxed));
+            hash, (uint64_t)atomic_load_explicit(&actor->self.last_freed[0],
+                                                 memory_order_relaxed)
+                          << 32 |
+                      atomic_load_explicit(&actor->self.cursor[0], memory_order_relaxed));
         if (world.scenario->memory)
-            hash = elastic_hash(hash, &actor->peer);
+            hash = elastic_hash(hash, &actor->self);
         hash = engine_mix(
-            hash, atomic_load_explicit(&actor->peer.free_pin, memory_order_relaxed));
+            hash, atomic_load_explicit(&actor->self.free_pin, memory_order_relaxed));
     }
     for (uint32_t i = 0; i < bed_count; i++)
         hash = engine_mix(hash,
@@ -668,7 +668,7 @@ static void tell_threads(const struct actor *actor)
 {
     for (uint32_t i = 0; i < world.actor_count; i++)
         if (i != actor->index && world_process(&world.actors[i]) == world_process(actor))
-            world.actors[i].peer = actor->peer;
+            world.actors[i].self = actor->self;
 }
 
 /* One schedule: the first @p known choices of the path, then the first option each time, or

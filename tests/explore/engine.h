@@ -39,7 +39,7 @@ enum actor_status { READY, ASLEEP, WATCHING, NAPPING, DONE, DEAD };
 
 struct actor {
     struct coroutine coroutine;
-    struct peer peer;
+    struct self self;
     const struct op *program;
     enum actor_status status;
     const char *site; /* the access it stands before */
@@ -132,7 +132,7 @@ struct world {
     uint32_t actor_count;
     struct notes notes;
     const struct scenario *scenario;
-    struct peer auditor; /* an entry of its own, for the checks of the end */
+    struct self auditor; /* an entry of its own, for the checks of the end */
 };
 
 extern struct world world;

@@ -52,9 +52,9 @@ static struct folder {
     uint64_t end;
 } folder;
 
-static uint8_t bytes[FOLDER_FILES][FILE_BYTES] __attribute__((aligned(PAGE)));
+static uint8_t bytes[FOLDER_FILES][FILE_BYTES] __attribute__((aligned(ARENA_PAGE)));
 static uint8_t pages[ACTORS][MAPS][8]; /* addresses of mappings of one page */
-static uint8_t heaps[HEAPS][PAGE] __attribute__((aligned(PAGE)));
+static uint8_t heaps[HEAPS][ARENA_PAGE] __attribute__((aligned(ARENA_PAGE)));
 
 /* Pids are others in each run: what a process has in variables of its own stays from the last. */
 static uint32_t pid_base;
@@ -433,7 +433,7 @@ void *folder_map_private(void)
     for (uint32_t i = 0; i < HEAPS; i++)
         if (!folder.heap_of[i]) {
             folder.heap_of[i] = (uint8_t)(actor()->index + 1);
-            memset(heaps[i], 0, PAGE);
+            memset(heaps[i], 0, ARENA_PAGE);
             return heaps[i];
         }
     abort();
@@ -458,7 +458,7 @@ int folder_unmap(void *at)
     uint8_t description;
 
     if (within(at, heaps, sizeof(heaps))) {
-        folder.heap_of[((uint8_t *)at - heaps[0]) / PAGE] = 0;
+        folder.heap_of[((uint8_t *)at - heaps[0]) / ARENA_PAGE] = 0;
         return 0;
     }
     map = mapping_at(at);
@@ -549,7 +549,7 @@ bool folder_matters(const void *word)
     return at == ADMISSION_AT ||
            (at >= control->participants_off && at < control->pins_off &&
             (at - control->participants_off) % sizeof(struct participant) <
-                (engine_bare ? LINE : 8));
+                (engine_bare ? ARENA_LINE : 8));
 }
 
 static uint64_t word_at(const void *at)

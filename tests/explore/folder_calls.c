@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "ipc/kernel/limits.h"
-#include "ipc/liveness/watch.h"
+#include "ipc/liveness/pidfds.h"
 #include "ipc/signal/fifo.h"
 #include "ipc/signal/notify.h"
 #include "src/base/handle.h"
@@ -316,7 +316,7 @@ WRAP(int, notify_open, struct view *view, uint32_t eventfds)
     return modelled() ? 0 : __real_notify_open(view, eventfds);
 }
 
-WRAP(int, watch_open, struct view *view)
+WRAP(int, pidfds_open, struct view *view)
 {
-    return modelled() ? 0 : __real_watch_open(view);
+    return modelled() ? 0 : __real_pidfds_open(view);
 }

@@ -15,14 +15,14 @@ struct listener {
 
 static _Atomic uint32_t *doorbell_of(const struct actor *me)
 {
-    return &view_participant(&world.view, me->peer.who)->doorbell;
+    return &view_participant(&world.view, me->self.who)->doorbell;
 }
 
 static void announce(struct sleeper *self)
 {
     struct listener *listener = (struct listener *)self;
 
-    listener->seen = notify_arm(&listener->actor->peer, WAKE_ASLEEP);
+    listener->seen = notify_arm(&listener->actor->self, WAKE_ASLEEP);
     listener->listen(listener->actor);
 }
 
@@ -47,7 +47,7 @@ static int poll_for(struct actor *me, enum by by, void (*listen)(struct actor *m
     int result;
 
     if (by == BY_EVENTFD) /* as bell_open() does; relaxed: told with the doorbell */
-        shm_or(&view_participant(&world.view, me->peer.who)->notify, NOTIFY_EVENTFD,
+        shm_or(&view_participant(&world.view, me->self.who)->notify, NOTIFY_EVENTFD,
                memory_order_relaxed);
     for (;;) {
         uint32_t seen;
@@ -57,7 +57,7 @@ static int poll_for(struct actor *me, enum by by, void (*listen)(struct actor *m
             return result;
         STEP(doorbell, SHM_SYSTEM);
         me->readable = 0;
-        seen = notify_arm(&me->peer, by == BY_URING ? WAKE_ASLEEP : WAKE_POLLED);
+        seen = notify_arm(&me->self, by == BY_URING ? WAKE_ASLEEP : WAKE_POLLED);
         listen(me);
         if (by == BY_URING) {
             STEP(doorbell, SHM_SYSTEM);
@@ -80,5 +80,5 @@ int listener_wait(struct actor *me, enum by by, void (*listen)(struct actor *me)
 
     if (by != BY_FUTEX)
         return poll_for(me, by, listen, attempt, context);
-    return wait_with(&me->peer, &listener.base, attempt, context, -1);
+    return wait_with(&me->self, &listener.base, attempt, context, -1);
 }

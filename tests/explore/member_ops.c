@@ -21,7 +21,7 @@ void do_join(struct actor *me, const struct op *op)
         me->note = ADMITTED;
         return;
     }
-    reap_self(&me->peer);
+    reap_self(&me->self);
     me->joined = false;
 }
 
@@ -34,13 +34,13 @@ void do_close_arena(struct actor *me, const struct op *op)
 
 void do_open(struct actor *me, const struct op *op)
 {
-    struct channel_wish wish = {
+    struct channel_spec spec = {
         .name = "z", .kind = CHANNEL_QUEUE, .capacity = CAPACITY, .max_deliveries = 2};
     struct ring ring;
     uint32_t index;
 
     (void)op;
-    if (channel_open(&me->peer, &wish, &index) < 0)
+    if (channel_open(&me->self, &spec, &index) < 0)
         return; /* another is making it */
     if (channel_ring(&world.view, index, &ring) < 0 || ring.capacity != CAPACITY ||
         ring.max_deliveries != 2)

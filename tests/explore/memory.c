@@ -13,12 +13,12 @@
 
 struct store {
     uint64_t value;
-    struct sight carries; /* what an acquire load of it learns */
-    struct sight before;  /* seq_cst stores before it, or before its release, in S */
-    struct sight readers; /* those before the seq_cst loads of it */
-    bool change;          /* a read-modify-write of the one before */
-    bool ordered;         /* seq_cst */
-    bool releases;        /* carries and before are not empty */
+    struct snapshot carries; /* what an acquire load of it learns */
+    struct snapshot before;  /* seq_cst stores before it, or before its release, in S */
+    struct snapshot readers; /* those before the seq_cst loads of it */
+    bool change;             /* a read-modify-write of the one before */
+    bool ordered;            /* seq_cst */
+    bool releases;           /* carries and before are not empty */
 };
 
 struct word {
@@ -34,13 +34,13 @@ static uint32_t word_count, span; /* word_count, rounded up */
 static struct store stores[STORES];
 static uint32_t store_count;
 static uint16_t table[TABLE]; /* of words by address and reader, + 1 */
-static struct sight views[ACTORS], orders[ACTORS];
+static struct snapshot views[ACTORS], orders[ACTORS];
 static uint32_t thread_count;
 
 enum flaw memory_flaw;
 #define FLAWED(name) __builtin_expect(memory_flaw == FLAW_##name, 0)
 
-static void join(struct sight *to, const struct sight *from)
+static void join(struct snapshot *to, const struct snapshot *from)
 {
     for (uint32_t i = 0; i < span; i++)
         to->at[i] = to->at[i] > from->at[i] ? to->at[i] : from->at[i];
@@ -133,9 +133,9 @@ static bool releases(memory_order order)
            order == memory_order_seq_cst;
 }
 
-static void shift(struct sight *sight, uint32_t w, uint32_t from)
+static void shift(struct snapshot *snapshot, uint32_t w, uint32_t from)
 {
-    sight->at[w] = (uint8_t)(sight->at[w] + (sight->at[w] >= from));
+    snapshot->at[w] = (uint8_t)(snapshot->at[w] + (snapshot->at[w] >= from));
 }
 
 /* A new store at place @p i of the list. */
@@ -165,7 +165,8 @@ static struct store *insert(uint32_t w, uint32_t i)
 }
 
 /* What comes before a seq_cst store comes before all that comes after it. */
-static bool pass_on(const struct sight *before, uint32_t w, uint32_t i, struct sight *to)
+static bool pass_on(const struct snapshot *before, uint32_t w, uint32_t i,
+                    struct snapshot *to)
 {
     bool more = false;
 
@@ -181,7 +182,7 @@ static bool pass_on(const struct sight *before, uint32_t w, uint32_t i, struct s
 
 static bool pass_on_to_all(uint32_t w, uint32_t i)
 {
-    const struct sight *before = &store_at(w, i)->before;
+    const struct snapshot *before = &store_at(w, i)->before;
     bool more = false;
 
     for (uint32_t t = 0; t < thread_count; t++)
@@ -194,7 +195,7 @@ static bool pass_on_to_all(uint32_t w, uint32_t i)
 }
 
 /* The seq_cst stores of word @p w from place @p i on come after what is in @p before. */
-static void order_later(uint32_t w, uint32_t i, const struct sight *before)
+static void order_later(uint32_t w, uint32_t i, const struct snapshot *before)
 {
     bool more = false;
 
@@ -218,10 +219,10 @@ struct option {
 };
 
 /* What comes before an access in S, should it choose this option. */
-static struct sight before_of(const struct access *access, uint32_t w,
-                              const struct option *option)
+static struct snapshot before_of(const struct access *access, uint32_t w,
+                                 const struct option *option)
 {
-    struct sight before = orders[access->thread];
+    struct snapshot before = orders[access->thread];
     bool reads = access->shm->kind != SHM_STORE;
 
     if (reads && acquires(access->order))
@@ -240,7 +241,7 @@ static struct sight before_of(const struct access *access, uint32_t w,
 /* Whether it closes no circle in S. */
 static bool in_order(const struct access *access, uint32_t w, const struct option *option)
 {
-    struct sight before;
+    struct snapshot before;
 
     if (access->order != memory_order_seq_cst ||
         (option->wrote ? FLAWED(S_STORES) : FLAWED(S_LOADS)))
@@ -422,14 +423,15 @@ void memory_join(uint32_t to, uint32_t from)
 }
 
 /* Of contents it matters only whether the newest is known. */
-static uint64_t hash_sight(const struct sight *sight, const struct sight *oldest)
+static uint64_t hash_snapshot(const struct snapshot *snapshot,
+                              const struct snapshot *oldest)
 {
     uint64_t hash = 0;
 
     for (uint32_t w = 0; w < word_count; w++) {
-        uint32_t known = words[w].contents ? sight->at[w] == words[w].count
-                         : sight->at[w] > oldest->at[w]
-                             ? (uint32_t)sight->at[w] - oldest->at[w]
+        uint32_t known = words[w].contents ? snapshot->at[w] == words[w].count
+                         : snapshot->at[w] > oldest->at[w]
+                             ? (uint32_t)snapshot->at[w] - oldest->at[w]
                              : 0;
 
         if (known)
@@ -438,10 +440,10 @@ static uint64_t hash_sight(const struct sight *sight, const struct sight *oldest
     return hash;
 }
 
-static uint64_t hash_word(uint32_t w, const struct sight *oldest)
+static uint64_t hash_word(uint32_t w, const struct snapshot *oldest)
 {
     uint64_t hash = words[w].key;
-    struct sight past;
+    struct snapshot past;
 
     memset(&past, 0, sizeof(past));
     for (uint32_t i = 0; i < oldest->at[w]; i++) {
@@ -449,23 +451,23 @@ static uint64_t hash_word(uint32_t w, const struct sight *oldest)
         if (store_at(w, i)->ordered)
             join(&past, &store_at(w, i)->before);
     }
-    hash = engine_mix(hash, hash_sight(&past, oldest));
+    hash = engine_mix(hash, hash_snapshot(&past, oldest));
     for (uint32_t i = oldest->at[w]; i < words[w].count; i++) {
         const struct store *store = store_at(w, i);
 
         hash = engine_mix(hash, store->value);
         hash = engine_mix(hash, (uint64_t)(store->change ? 1 : 0) |
                                     (uint64_t)(store->ordered ? 2 : 0));
-        hash = engine_mix(hash, hash_sight(&store->carries, oldest));
-        hash = engine_mix(hash, hash_sight(&store->before, oldest));
-        hash = engine_mix(hash, hash_sight(&store->readers, oldest));
+        hash = engine_mix(hash, hash_snapshot(&store->carries, oldest));
+        hash = engine_mix(hash, hash_snapshot(&store->before, oldest));
+        hash = engine_mix(hash, hash_snapshot(&store->readers, oldest));
     }
     return hash;
 }
 
 uint64_t memory_hash(uint64_t hash, uint32_t living)
 {
-    struct sight oldest;
+    struct snapshot oldest;
     uint64_t sum = 0;
 
     memset(&oldest, living ? UINT8_MAX : 0, sizeof(oldest));
@@ -478,8 +480,8 @@ uint64_t memory_hash(uint64_t hash, uint32_t living)
             sum += hash_word(w, &oldest);
     hash = engine_mix(hash, sum);
     for (uint32_t t = 0; t < thread_count; t++) {
-        hash = engine_mix(hash, hash_sight(&views[t], &oldest));
-        hash = engine_mix(hash, hash_sight(&orders[t], &oldest));
+        hash = engine_mix(hash, hash_snapshot(&views[t], &oldest));
+        hash = engine_mix(hash, hash_snapshot(&orders[t], &oldest));
     }
     return hash;
 }

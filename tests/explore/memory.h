@@ -32,7 +32,7 @@
 #define WORDS 192 /* at most, contents too */
 
 /* For each word an index into its list. */
-struct sight {
+struct snapshot {
     uint8_t at[WORDS];
 };
 

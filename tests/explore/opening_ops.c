@@ -13,13 +13,13 @@ static uint32_t found_at(const struct actor *actor, uint32_t n)
     return (uint32_t)(actor->note >> 8 * n & 0xff);
 }
 
-static int open_name(struct peer *me, uint32_t n, uint32_t capacity, uint32_t *index)
+static int open_name(struct self *me, uint32_t n, uint32_t capacity, uint32_t *index)
 {
     const char name[2] = {(char)('a' + n), 0};
-    struct channel_wish wish = {
+    struct channel_spec spec = {
         .name = name, .kind = CHANNEL_QUEUE, .capacity = capacity, .max_deliveries = 200};
 
-    return channel_open(me, &wish, index);
+    return channel_open(me, &spec, index);
 }
 
 void opening_build(const struct scenario *scenario)
@@ -43,7 +43,7 @@ void opening_killed(struct actor *actor)
 void do_make(struct actor *me, const struct op *op)
 {
     uint32_t index = 0;
-    int result = open_name(&me->peer, op->a, op->b, &index);
+    int result = open_name(&me->self, op->a, op->b, &index);
 
     if (result != 0 && result != -EAGAIN && result != -ENOBUFS)
         engine_fail("an opening that fails for no reason");

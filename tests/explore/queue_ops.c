@@ -14,8 +14,8 @@
 #define CHANNELS 3
 
 /* A sight of each channel for each actor, and the auditor's. */
-static struct ring sights[ACTORS + 1][CHANNELS];
-static struct ring *const rings = sights[ACTORS];
+static struct ring snapshots[ACTORS + 1][CHANNELS];
+static struct ring *const rings = snapshots[ACTORS];
 
 struct attempt {
     struct actor *actor;
@@ -43,7 +43,7 @@ void queue_build(const struct scenario *scenario)
             continue;
         channel_name(&world.view, i, name);
         for (uint32_t a = 0; a <= ACTORS; a++) {
-            struct ring *ring = &sights[a][name[0] - 'a'];
+            struct ring *ring = &snapshots[a][name[0] - 'a'];
 
             if (channel_ring(&world.view, i, ring) == 0)
                 world_local(&ring->passed);
@@ -60,7 +60,7 @@ static int try_loan(void *context)
 {
     struct actor *me = ((struct attempt *)context)->actor;
     uint32_t slot;
-    int result = slot_loan(&me->peer, 0, &slot);
+    int result = slot_loan(&me->self, 0, &slot);
 
     if (result == 0)
         me->slot = slot + 1;
@@ -71,14 +71,14 @@ static int try_put(void *context)
 {
     struct attempt *attempt = context;
 
-    return ring_put(attempt->ring, &attempt->actor->peer, attempt->actor->slot - 1);
+    return ring_put(attempt->ring, &attempt->actor->self, attempt->actor->slot - 1);
 }
 
 static int try_take(void *context)
 {
     struct attempt *attempt = context;
     uint32_t slot;
-    int result = ring_take(attempt->ring, &attempt->actor->peer, &slot);
+    int result = ring_take(attempt->ring, &attempt->actor->self, &slot);
 
     if (result == 0)
         attempt->actor->slot = slot + 1;
@@ -87,7 +87,7 @@ static int try_take(void *context)
 
 struct ring *queue_ring(const struct actor *me, uint32_t channel)
 {
-    return &sights[me->index][channel];
+    return &snapshots[me->index][channel];
 }
 
 bool queue_loan(struct actor *me, uint32_t message, int64_t timeout_ns)
@@ -95,11 +95,11 @@ bool queue_loan(struct actor *me, uint32_t message, int64_t timeout_ns)
     struct attempt attempt = {.actor = me};
     struct slot_record *record;
 
-    if (wait_for(&me->peer, &view_live(&world.view)->classes[0].freed, try_loan, &attempt,
+    if (wait_for(&me->self, &view_live(&world.view)->classes[0].freed, try_loan, &attempt,
                  timeout_ns) != 0)
         return false;
     record = view_record(&world.view, me->slot - 1);
-    if (!slot_is(shm_get(&record->owner), SLOT_LOANED, &me->peer))
+    if (!slot_is(shm_get(&record->owner), SLOT_LOANED, &me->self))
         engine_fail("a loan that another holds");
     shm_put(&record->correlation_id, message);
     return true;
@@ -117,9 +117,9 @@ void queue_sent(struct actor *me, uint32_t message, bool sent)
     world.notes.sent[message] = sent ? 2 : 3;
     if (!sent) {
         if (!slot_is(shm_get(&view_record(&world.view, me->slot - 1)->owner), SLOT_LOANED,
-                     &me->peer))
+                     &me->self))
             engine_fail("a failed send changed who holds the slot");
-        slot_free(&me->peer, me->slot - 1);
+        slot_free(&me->self, me->slot - 1);
     }
     me->slot = 0;
 }
@@ -132,7 +132,7 @@ static void send(struct actor *me, const struct op *op, int64_t timeout_ns)
         return;
     queue_sending(me, op->a, op->b);
     queue_sent(me, op->b,
-               wait_for(&me->peer, &rings[op->a].channel->room, try_put, &attempt,
+               wait_for(&me->self, &rings[op->a].channel->room, try_put, &attempt,
                         timeout_ns) == 0);
 }
 
@@ -147,9 +147,9 @@ void do_try_send(struct actor *me, const struct op *op)
 }
 
 /* No step, as checks need it. */
-uint64_t where_now(struct slot_record *record)
+uint64_t location_now(struct slot_record *record)
 {
-    return shm_get(slot_place(record, SLOT_GENERATION(shm_get(&record->owner))));
+    return shm_get(slot_location_word(record, SLOT_GENERATION(shm_get(&record->owner))));
 }
 
 /* What came. */
@@ -158,9 +158,9 @@ static void note(struct actor *me, uint32_t channel)
     struct slot_record *record = view_record(&world.view, me->slot - 1);
     uint64_t message = shm_get(&record->correlation_id);
 
-    if (!slot_is(shm_get(&record->owner), SLOT_RECEIVED, &me->peer))
+    if (!slot_is(shm_get(&record->owner), SLOT_RECEIVED, &me->self))
         engine_fail("a received message that another holds");
-    if (WHERE_CHANNEL(where_now(record)) != rings[channel].index)
+    if (LOCATION_CHANNEL(location_now(record)) != rings[channel].index)
         engine_fail("a message of another channel");
     if (message >= MESSAGES)
         engine_fail("a message that nobody wrote");
@@ -173,7 +173,7 @@ static bool take(struct actor *me, uint32_t channel, int64_t timeout_ns)
     int result;
 
     me->receiving = 1;
-    result = wait_for(&me->peer, &rings[channel].channel->items, try_take, &attempt,
+    result = wait_for(&me->self, &rings[channel].channel->items, try_take, &attempt,
                       timeout_ns);
     me->receiving = 0;
     if (result == -ESHUTDOWN)
@@ -199,7 +199,7 @@ static void consume(struct actor *me)
 static void release(struct actor *me)
 {
     me->giving = 1;
-    slot_free(&me->peer, me->slot - 1);
+    slot_free(&me->self, me->slot - 1);
     me->slot = 0;
     me->hand = 0;
     me->giving = 0;
@@ -238,7 +238,7 @@ void do_keep(struct actor *me, const struct op *op)
 /* What finds no way on is consumed, as if it had been received. */
 static void forward(struct actor *me, const struct op *op, int64_t timeout_ns)
 {
-    struct attempt attempt = {.actor = me, .ring = &sights[me->index][op->b]};
+    struct attempt attempt = {.actor = me, .ring = &snapshots[me->index][op->b]};
     uint8_t hand;
 
     if (!take(me, op->a, timeout_ns))
@@ -246,7 +246,7 @@ static void forward(struct actor *me, const struct op *op, int64_t timeout_ns)
     hand = me->hand;
     world.notes.to[hand - 1] = 255;
     me->hand = 0; /* whoever dies with it, it is in one of the channels */
-    if (wait_for(&me->peer, &rings[op->b].channel->room, try_put, &attempt, timeout_ns) !=
+    if (wait_for(&me->self, &rings[op->b].channel->room, try_put, &attempt, timeout_ns) !=
         0) {
         me->hand = hand;
         note(me, op->a);
@@ -277,14 +277,14 @@ void do_reap(struct actor *me, const struct op *op)
 
     (void)op;
     engine_watch(me);
-    if (reap_all(&me->peer, &report) < 0)
+    if (reap_all(&me->self, &report) < 0)
         engine_fail("an entry that breaks a rule");
 }
 
 void do_leave(struct actor *me, const struct op *op)
 {
     (void)op;
-    reap_self(&me->peer);
+    reap_self(&me->self);
     me->joined = false;
     me->slot = 0;
 }
@@ -299,12 +299,12 @@ void do_rejoin(struct actor *me, const struct op *op)
 
         for (uint32_t a = 0; a < world.actor_count; a++)
             held |= world.actors[a].joined && world.actors[a].status != DEAD &&
-                    world.actors[a].peer.who == i;
+                    world.actors[a].self.who == i;
         if (PARTICIPANT_STATE(word) != PARTICIPANT_FREE || held)
             continue;
-        me->peer.who = i;
+        me->self.who = i;
         me->joined = true;
-        if (participant_enter(&me->peer, i, word))
+        if (participant_enter(&me->self, i, word))
             return;
         me->joined = false;
     }
@@ -335,8 +335,8 @@ static const char *check_sleepers(void)
         for (uint32_t s = 0; s < world.view.geo.slot_count; s++) {
             struct slot_record *record = view_record(&world.view, s);
             enum slot_state state = SLOT_STATE(shm_get(&record->owner));
-            uint64_t where = where_now(record);
-            uint32_t channel = WHERE_CHANNEL(where);
+            uint64_t location = location_now(record);
+            uint32_t channel = LOCATION_CHANNEL(location);
 
             if (!actor->slot && (op->run == do_send || op->run == do_try_send))
                 busy += state != SLOT_FREE;
@@ -383,8 +383,8 @@ static bool held_by_the_living(uint32_t slot, uint64_t word)
         struct actor *actor = &world.actors[i];
 
         if (actor->status != DEAD && actor->slot == slot + 1 &&
-            (slot_is(word, SLOT_LOANED, &actor->peer) ||
-             slot_is(word, SLOT_RECEIVED, &actor->peer)))
+            (slot_is(word, SLOT_LOANED, &actor->self) ||
+             slot_is(word, SLOT_RECEIVED, &actor->self)))
             return true;
     }
     return false;

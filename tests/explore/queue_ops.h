@@ -10,7 +10,7 @@ void queue_killed(struct actor *actor);
 const char *queue_check(const struct scenario *scenario);
 
 /* Where a slot is, by what its word says now. */
-uint64_t where_now(struct slot_record *record);
+uint64_t location_now(struct slot_record *record);
 
 /* How an actor sees a channel. */
 struct ring *queue_ring(const struct actor *me, uint32_t channel);

@@ -14,8 +14,8 @@
 
 enum { ASKED, INBOX, OTHER, CHANNELS };
 
-static struct ring sights[ACTORS + 1][CHANNELS];
-static struct ring *const own = sights[ACTORS]; /* the auditor's */
+static struct ring snapshots[ACTORS + 1][CHANNELS];
+static struct ring *const own = snapshots[ACTORS]; /* the auditor's */
 
 static _Atomic uint64_t *tickets; /* of the inbox */
 
@@ -27,7 +27,7 @@ struct attempt {
 
 void request_build(const struct scenario *scenario)
 {
-    struct peer client = {.view = &world.view, .who = 0, .inc = 1};
+    struct self client = {.view = &world.view, .who = 0, .inc = 1};
 
     for (uint32_t i = 0; i < world.view.geo.channel_count; i++) {
         char name[CHANNEL_NAME];
@@ -38,8 +38,8 @@ void request_build(const struct scenario *scenario)
         if (name[0] - 'a' == INBOX) /* what its owner had in hand is for nobody else */
             shm_put(&view_channel(&world.view, i)->policy, 1);
         for (uint32_t a = 0; a <= ACTORS; a++)
-            if (channel_ring(&world.view, i, &sights[a][name[0] - 'a']) == 0)
-                world_local(&sights[a][name[0] - 'a'].passed);
+            if (channel_ring(&world.view, i, &snapshots[a][name[0] - 'a']) == 0)
+                world_local(&snapshots[a][name[0] - 'a'].passed);
     }
     tickets = inbox_own(&client, own[INBOX].index, scenario->tickets);
     if (!tickets) /* a scenario without tickets */
@@ -57,27 +57,27 @@ static int try_loan(void *context)
 {
     struct attempt *attempt = context;
 
-    return slot_loan(&attempt->actor->peer, 0, &attempt->slot);
+    return slot_loan(&attempt->actor->self, 0, &attempt->slot);
 }
 
 static int try_put(void *context)
 {
     struct attempt *attempt = context;
 
-    return ring_put(attempt->ring, &attempt->actor->peer, attempt->slot);
+    return ring_put(attempt->ring, &attempt->actor->self, attempt->slot);
 }
 
 static int try_take(void *context)
 {
     struct attempt *attempt = context;
 
-    return ring_take(attempt->ring, &attempt->actor->peer, &attempt->slot);
+    return ring_take(attempt->ring, &attempt->actor->self, &attempt->slot);
 }
 
 static int try_borrow(void *context)
 {
     struct attempt *attempt = context;
-    int result = slot_loan(&attempt->actor->peer, 0, &attempt->slot);
+    int result = slot_loan(&attempt->actor->self, 0, &attempt->slot);
 
     if (result == 0) {
         shm_put(&record_of(attempt->slot)->reply_to, 0);
@@ -90,7 +90,7 @@ static int try_borrow(void *context)
 static int until(struct actor *me, _Atomic uint32_t *word, wait_try *try,
                  struct attempt *attempt, int64_t timeout_ns)
 {
-    int result = wait_for(&me->peer, word, try, attempt, timeout_ns);
+    int result = wait_for(&me->self, word, try, attempt, timeout_ns);
 
     if (result == 0)
         me->slot = attempt->slot + 1;
@@ -109,16 +109,16 @@ static bool open_reply(struct actor *me, uint64_t ticket)
     struct slot_record *record = record_of(slot);
     bool ours = ROUTE_TICKET(shm_get(&record->reply_to)) == ticket;
 
-    if (!slot_is(shm_get(&record->owner), SLOT_RECEIVED, &me->peer))
+    if (!slot_is(shm_get(&record->owner), SLOT_RECEIVED, &me->self))
         engine_fail("a reply that another holds");
-    if (ours && WHERE_CHANNEL(where_now(record)) == own[INBOX].index)
+    if (ours && LOCATION_CHANNEL(location_now(record)) == own[INBOX].index)
         world.notes.taken[ticket - 1]++;
     else if (ours)
         world.notes.maybe[ticket - 1]++; /* no reply: the server died */
     if (ours)
         /* relaxed: as in inbox.c. */
         shm_store(word_of(ticket), TICKET_OVER(ticket), memory_order_relaxed);
-    slot_free(&me->peer, slot);
+    slot_free(&me->self, slot);
     me->slot = 0;
     return ours;
 }
@@ -137,12 +137,12 @@ static void ask(struct actor *me, const struct op *op, struct attempt *attempt)
     until(me, &own[ASKED].channel->room, try_put, attempt, -1);
     me->slot = 0;
     world.notes.sent[op->a] = 2;
-    attempt->ring = &sights[me->index][INBOX];
+    attempt->ring = &snapshots[me->index][INBOX];
 }
 
 void do_ask(struct actor *me, const struct op *op)
 {
-    struct attempt attempt = {.actor = me, .ring = &sights[me->index][ASKED]};
+    struct attempt attempt = {.actor = me, .ring = &snapshots[me->index][ASKED]};
 
     ask(me, op, &attempt);
     me->receiving = 2; /* waits for a reply */
@@ -169,7 +169,8 @@ static void drain_inbox(void *context)
 /* Ask, and soon have enough of waiting. */
 void do_ask_briefly(struct actor *me, const struct op *op)
 {
-    struct giving_up up = {{.actor = me, .ring = &sights[me->index][ASKED]}, op->a + 1};
+    struct giving_up up = {{.actor = me, .ring = &snapshots[me->index][ASKED]},
+                           op->a + 1};
     uint32_t request;
 
     ask(me, op, &up.attempt);
@@ -192,16 +193,16 @@ void do_need(struct actor *me, const struct op *op)
     until(me, &view_live(&world.view)->classes[0].freed, try_loan, &attempt, -1);
     me->receiving = 0;
     shm_put(&record_of(attempt.slot)->reply_to, 0);
-    slot_free(&me->peer, attempt.slot);
+    slot_free(&me->self, attempt.slot);
     me->slot = 0;
 }
 
 /* From here on it is another thread of participant op->a. */
 void do_be_thread(struct actor *me, const struct op *op)
 {
-    shm_put(&view_participant(&world.view, me->peer.who)->word,
-            participant_word(PARTICIPANT_FREE, me->peer.inc));
-    me->peer.who = op->a;
+    shm_put(&view_participant(&world.view, me->self.who)->word,
+            participant_word(PARTICIPANT_FREE, me->self.inc));
+    me->self.who = op->a;
 }
 
 /* The request is ours, in the hand; the reply goes into @p slot. */
@@ -213,16 +214,16 @@ static void answer(struct actor *me, uint32_t request, uint32_t slot, uint64_t w
         engine_fail("where a request came from breaks a rule");
     if (slot != request)
         shm_put(&record_of(slot)->reply_to, word);
-    (void)request_answer(&me->peer, &route, slot);
+    (void)request_answer(&me->self, &route, slot);
     if (slot != request)
-        slot_free(&me->peer, request);
+        slot_free(&me->self, request);
     me->slot = 0;
     me->hand = 0;
 }
 
 static void serve(struct actor *me, const struct op *op, int64_t timeout_ns)
 {
-    struct attempt attempt = {.actor = me, .ring = &sights[me->index][ASKED]};
+    struct attempt attempt = {.actor = me, .ring = &snapshots[me->index][ASKED]};
     struct slot_record *record;
     uint32_t request;
     uint64_t route;
@@ -233,19 +234,19 @@ static void serve(struct actor *me, const struct op *op, int64_t timeout_ns)
     record = record_of(request);
     route = shm_get(&record->reply_to);
     engine_note(me, route);
-    if (!slot_is(shm_get(&record->owner), SLOT_RECEIVED, &me->peer))
+    if (!slot_is(shm_get(&record->owner), SLOT_RECEIVED, &me->self))
         engine_fail("a request that another holds");
-    if (route & ROUTE_SPOILT)
+    if (route & ROUTE_NO_REDELIVER)
         engine_fail("a request that another has begun to overwrite");
     me->hand = (uint8_t)(shm_get(&record->correlation_id) + 1);
-    if (op->a == 0 && wait_for(&me->peer, &view_live(&world.view)->classes[0].freed,
+    if (op->a == 0 && wait_for(&me->self, &view_live(&world.view)->classes[0].freed,
                                try_loan, &attempt, 0) == 0) {
         answer(me, request, attempt.slot, route);
         return;
     }
-    shm_put(&record->reply_to, route | ROUTE_SPOILT);
+    shm_put(&record->reply_to, route | ROUTE_NO_REDELIVER);
     STEP(&record->reply_to, SHM_STORE);
-    answer(me, request, request, route | ROUTE_SPOILT);
+    answer(me, request, request, route | ROUTE_NO_REDELIVER);
 }
 
 void do_serve(struct actor *me, const struct op *op)
@@ -261,19 +262,19 @@ void do_try_serve(struct actor *me, const struct op *op)
 /* Somebody who has nothing to do with it, and to whom a slot comes that was in use. */
 void do_borrow(struct actor *me, const struct op *op)
 {
-    struct attempt attempt = {.actor = me, .ring = &sights[me->index][OTHER]};
+    struct attempt attempt = {.actor = me, .ring = &snapshots[me->index][OTHER]};
     struct slot_record *record;
 
-    if (wait_for(&me->peer, &view_live(&world.view)->classes[0].freed, try_borrow,
+    if (wait_for(&me->self, &view_live(&world.view)->classes[0].freed, try_borrow,
                  &attempt, 0) != 0)
         return;
     record = record_of(attempt.slot);
     shm_put(&record->correlation_id, op->a);
     STEP(&record->owner, SHM_LOAD);
-    if (!slot_is(shm_get(&record->owner), SLOT_LOANED, &me->peer))
+    if (!slot_is(shm_get(&record->owner), SLOT_LOANED, &me->self))
         engine_fail("a loan was taken away");
     world.notes.sent[op->a] = 1;
-    if (wait_for(&me->peer, &own[OTHER].channel->room, try_put, &attempt, 0) != 0)
+    if (wait_for(&me->self, &own[OTHER].channel->room, try_put, &attempt, 0) != 0)
         engine_fail("an empty queue has no room");
     me->slot = 0;
     world.notes.sent[op->a] = 2;
@@ -292,7 +293,7 @@ static bool under_way(uint64_t message)
         uint64_t word = shm_get(&record->owner);
 
         if ((SLOT_STATE(word) == SLOT_QUEUED || SLOT_STATE(word) == SLOT_ORPHAN) &&
-            WHERE_CHANNEL(where_now(record)) == own[ASKED].index &&
+            LOCATION_CHANNEL(location_now(record)) == own[ASKED].index &&
             shm_get(&record->correlation_id) == message &&
             (SLOT_STATE(word) == SLOT_QUEUED ||
              orphan_channel(&world.view, s, word) != own[INBOX].index))
@@ -307,7 +308,7 @@ static bool lies_there(uint32_t s)
     uint64_t word = shm_get(&record_of(s)->owner);
 
     return (SLOT_STATE(word) == SLOT_QUEUED &&
-            WHERE_CHANNEL(where_now(record_of(s))) == own[INBOX].index) ||
+            LOCATION_CHANNEL(location_now(record_of(s))) == own[INBOX].index) ||
            (SLOT_STATE(word) == SLOT_ORPHAN &&
             orphan_channel(&world.view, s, word) == own[INBOX].index);
 }

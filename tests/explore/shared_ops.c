@@ -17,7 +17,7 @@ static struct broadcast news;
 static struct board board;
 static uint64_t
     first; /* position of what is published first, or version of what is put */
-static struct seat seats[ACTORS];
+static struct place places[ACTORS];
 static struct board_name names[KEYS];
 
 /* Laps that end soon: the next message begins the lap that cells know as 0. */
@@ -42,10 +42,10 @@ void broadcast_build(const struct scenario *scenario)
     if (scenario->late)
         make_late();
     world_watch(&news.channel->extra[BROADCAST_USED]);
-    for (uint32_t i = 0; i < news.seat_count; i++) {
-        world_watch(&news.seats[i].word);
-        world_watch(&news.seats[i].cursor);
-        world_watch(&news.seats[i].missed);
+    for (uint32_t i = 0; i < news.place_count; i++) {
+        world_watch(&news.places[i].word);
+        world_watch(&news.places[i].cursor);
+        world_watch(&news.places[i].missed);
     }
 }
 
@@ -97,7 +97,7 @@ static int try_loan(void *context)
 {
     struct actor *me = ((struct attempt *)context)->actor;
     uint32_t slot;
-    int result = slot_loan(&me->peer, 0, &slot);
+    int result = slot_loan(&me->self, 0, &slot);
 
     if (result == 0)
         me->slot = slot + 1;
@@ -108,7 +108,7 @@ static bool loan(struct actor *me, uint32_t message, int64_t timeout_ns)
 {
     struct attempt attempt = {.actor = me};
 
-    if (wait_for(&me->peer, &view_live(&world.view)->classes[0].freed, try_loan, &attempt,
+    if (wait_for(&me->self, &view_live(&world.view)->classes[0].freed, try_loan, &attempt,
                  timeout_ns) != 0)
         return false;
     shm_put(&view_record(&world.view, me->slot - 1)->correlation_id, message);
@@ -119,7 +119,7 @@ static int try_publish(void *context)
 {
     struct attempt *attempt = context;
 
-    return broadcast_put(&news, &attempt->actor->peer, attempt->actor->slot - 1,
+    return broadcast_put(&news, &attempt->actor->self, attempt->actor->slot - 1,
                          &attempt->position);
 }
 
@@ -131,12 +131,12 @@ static void publish(struct actor *me, const struct op *op, int64_t timeout_ns)
         return;
     world.notes.from[op->a] = (uint8_t)me->index;
     world.notes.sent[op->a] = 1;
-    if (wait_for(&me->peer, &news.channel->room, try_publish, &attempt, timeout_ns) ==
+    if (wait_for(&me->self, &news.channel->room, try_publish, &attempt, timeout_ns) ==
         0) {
         world.notes.sent[op->a] = 2;
     } else {
         world.notes.sent[op->a] = 3;
-        slot_free(&me->peer, me->slot - 1);
+        slot_free(&me->self, me->slot - 1);
     }
     me->slot = 0;
 }
@@ -153,12 +153,12 @@ void do_try_publish(struct actor *me, const struct op *op)
 
 void do_subscribe(struct actor *me, const struct op *op)
 {
-    struct seat *seat = &seats[me->index];
+    struct place *place = &places[me->index];
 
-    if (broadcast_subscribe(&news, &me->peer, op->a, op->b, seat) < 0)
+    if (broadcast_subscribe(&news, &me->self, op->a, op->b, place) < 0)
         engine_fail("no seat for a subscriber");
-    /* seat and all: what it starts with decides what comes next */
-    me->note = (seat->start - first) << 16 | seat->index << 8 | 1;
+    /* place and all: what it starts with decides what comes next */
+    me->note = (place->start - first) << 16 | place->index << 8 | 1;
 }
 
 /* What is pinned stays as it is, whatever the others do meanwhile. */
@@ -181,7 +181,7 @@ static uint32_t read_pinned(struct actor *me, uint32_t slot)
 
 static void unpin(struct actor *me, const struct pin *pin)
 {
-    if (!shared_unpin(&me->peer, pin))
+    if (!shared_unpin(&me->self, pin))
         engine_fail("a pin was let go by another");
 }
 
@@ -189,20 +189,20 @@ static int try_listen(void *context)
 {
     struct attempt *attempt = context;
 
-    return broadcast_take(&news, &attempt->actor->peer, &seats[attempt->actor->index],
+    return broadcast_take(&news, &attempt->actor->self, &places[attempt->actor->index],
                           &attempt->taken);
 }
 
 /* What waiting for the next has brought. */
 static void hear(struct actor *me, const struct attempt *attempt, int result)
 {
-    struct seat *seat = &seats[me->index];
+    struct place *place = &places[me->index];
     uint64_t position;
     uint32_t message;
 
     if (result == -ESHUTDOWN)
         world.notes.ended |= (uint8_t)(1u << me->index);
-    if (result == -EOVERFLOW && seat->policy == LAG_BLOCK)
+    if (result == -EOVERFLOW && place->policy == LAG_BLOCK)
         engine_fail("a subscriber that blocks has missed something");
     if (result == -EBADMSG)
         engine_fail("a cell names a slot that is not shared");
@@ -213,7 +213,7 @@ static void hear(struct actor *me, const struct attempt *attempt, int result)
     /* Positions rise: bits 32-63 are the last, + 1. */
     if (position + 1 <= me->note >> 32)
         engine_fail("a message came again");
-    if (seat->policy == LAG_BLOCK && me->note >> 32 && position != me->note >> 32)
+    if (place->policy == LAG_BLOCK && me->note >> 32 && position != me->note >> 32)
         engine_fail("a message is missing");
     me->note = (me->note & UINT32_MAX) | (position + 1) << 32;
     world.notes.taken[message]++;
@@ -223,7 +223,7 @@ static void hear(struct actor *me, const struct attempt *attempt, int result)
 static void listen(struct actor *me, int64_t timeout_ns)
 {
     struct attempt attempt = {.actor = me};
-    int result = wait_for(&me->peer, &news.channel->items, try_listen, &attempt,
+    int result = wait_for(&me->self, &news.channel->items, try_listen, &attempt,
                           timeout_ns);
 
     hear(me, &attempt, result);
@@ -237,7 +237,7 @@ void do_listen(struct actor *me, const struct op *op)
 
 static void listen_news(struct actor *me)
 {
-    notify_listen(&me->peer, &news.channel->items);
+    notify_listen(&me->self, &news.channel->items);
 }
 
 void do_ring_listen(struct actor *me, const struct op *op)
@@ -273,7 +273,7 @@ void do_put(struct actor *me, const struct op *op)
     key = board_claim(&board, &names[op->a]);
     if (!key)
         engine_fail("no room for a key");
-    if (board_put(&board, &me->peer, key, me->slot - 1, &version) != 0)
+    if (board_put(&board, &me->self, key, me->slot - 1, &version) != 0)
         engine_fail("a put that can't fail");
     world.notes.sent[op->b] = 2;
     me->slot = 0;
@@ -298,7 +298,7 @@ void do_get(struct actor *me, const struct op *op)
 {
     struct board_key *key = board_find(&board, &names[op->a]);
     struct board_value value;
-    int result = key ? board_get(&board, &me->peer, key, &value) : -ENOENT;
+    int result = key ? board_get(&board, &me->self, key, &value) : -ENOENT;
 
     if (result == -EBADMSG)
         engine_fail("a cell names a slot that is not shared");
@@ -311,12 +311,12 @@ static int try_newer(void *context)
     struct attempt *attempt = context;
     struct actor *me = attempt->actor;
     uint32_t shift = 20 * me->program[me->pc].a;
-    int result = board_get(&board, &me->peer, attempt->key, &attempt->value);
+    int result = board_get(&board, &me->self, attempt->key, &attempt->value);
 
     if (result == -ENOENT)
         return -EAGAIN;
     if (result == 0 && attempt->value.version - first <= (me->note >> shift & 0xfffff)) {
-        shared_unpin(&me->peer, &attempt->value.pin);
+        shared_unpin(&me->self, &attempt->value.pin);
         return -EAGAIN;
     }
     return result;
@@ -328,7 +328,7 @@ void do_await(struct actor *me, const struct op *op)
 
     if (!attempt.key)
         engine_fail("no room for a key");
-    if (wait_for(&me->peer, board_group(&board, attempt.key), try_newer, &attempt, -1) !=
+    if (wait_for(&me->self, board_group(&board, attempt.key), try_newer, &attempt, -1) !=
         0)
         engine_fail("a wait without end ended");
     show(me, op->a, &attempt.value);
@@ -378,7 +378,7 @@ static const char *check_broadcast_sleepers(void)
             (actor->slot || is_listening(&actor->program[actor->pc])))
             return "somebody sleeps at a closed broadcast";
         if (is_listening(&actor->program[actor->pc])) {
-            if (broadcast_ready(&news, &seats[i]) == 0)
+            if (broadcast_ready(&news, &places[i]) == 0)
                 return "a subscriber sleeps beside a message";
         } else if (actor->slot) {
             if (!broadcast_laggard(&news, &laggard) || laggard.behind < news.count)
@@ -406,7 +406,7 @@ const char *broadcast_check(const struct scenario *scenario)
     if (why)
         return why;
     for (uint32_t i = 0; i < world.actor_count; i++)
-        if (world.notes.ended >> i & 1 && broadcast_ready(&news, &seats[i]) == 0)
+        if (world.notes.ended >> i & 1 && broadcast_ready(&news, &places[i]) == 0)
             return "a message that was published after closed and empty";
     /* Sleepers that block keep what they wait for: then there is nothing to be had. */
     for (uint32_t i = 0; i < world.actor_count; i++)
@@ -422,10 +422,10 @@ const char *broadcast_check(const struct scenario *scenario)
         else if (result != 0)
             return "nobody can publish any more";
     }
-    /* Who has a seat and listens no more keeps messages: it leaves. */
+    /* Who has a place and listens no more keeps messages: it leaves. */
     for (uint32_t i = 0; i < world.actor_count; i++)
         if (world.actors[i].status == DONE && (world.actors[i].note & 1))
-            broadcast_unsubscribe(&news, &seats[i]);
+            broadcast_unsubscribe(&news, &places[i]);
     return check_slots();
 }
 

@@ -84,8 +84,8 @@ static void fill_slots(void)
         struct slot_record *record = view_record(&world.view, i);
 
         shm_put(&record->owner, slot_word(SLOT_FREE, SLOT_NOBODY, 0, 0, 2));
-        shm_put(&record->where, WHERE_NONE);
-        shm_put(&record->where_even, WHERE_NONE);
+        shm_put(&record->location, LOCATION_NONE);
+        shm_put(&record->location_even, LOCATION_NONE);
     }
 }
 
@@ -110,23 +110,23 @@ static void open_channels(const struct scenario *scenario)
     static const char *names[] = {"a", "b", "c"};
 
     for (uint32_t i = 0; i < scenario->channels && !scenario->unopened; i++) {
-        struct channel_wish wish = {
+        struct channel_spec spec = {
             .name = names[i],
             .kind = CHANNEL_QUEUE,
             .capacity = scenario->capacity,
             .policy = scenario->drop >> i & 1,
             .max_deliveries = scenario->max_deliveries,
             .ring_bytes = UINT64_C(8) * (scenario->capacity + scenario->tickets)};
-        const struct broadcast_wish news = {
-            .name = names[i], .lag = scenario->capacity - 1, .seats = 2, .keep = 1};
+        const struct broadcast_spec news = {
+            .name = names[i], .lag = scenario->capacity - 1, .places = 2, .keep = 1};
         uint32_t index;
 
         if (scenario->kind == CHANNEL_BROADCAST)
-            broadcast_wish(&news, &wish);
+            broadcast_channel_spec(&news, &spec);
         if (scenario->kind == CHANNEL_BOARD)
-            board_wish(names[i], scenario->capacity, &wish);
+            board_channel_spec(names[i], scenario->capacity, &spec);
 
-        if (channel_open(&world.auditor, &wish, &index) < 0)
+        if (channel_open(&world.auditor, &spec, &index) < 0)
             abort();
         if (scenario->marked && i == 0)
             shm_put(&view_channel(&world.view, index)->orphans,
@@ -139,11 +139,11 @@ static void watch_everything(void)
     const struct view *view = &world.view;
 
     world_watch(&view_live(view)->classes[0].freed);
-    world_watch(&view_live(view)->duties);
+    world_watch(&view_live(view)->monitor_roles);
     for (uint32_t i = 0; i < view->geo.slot_count; i++) {
         world_watch(&view_record(view, i)->owner);
-        world_watch(&view_record(view, i)->where);
-        world_watch(&view_record(view, i)->where_even);
+        world_watch(&view_record(view, i)->location);
+        world_watch(&view_record(view, i)->location_even);
     }
     for (uint32_t i = 0; i < view->geo.participant_count; i++) {
         world_watch(&view_participant(view, i)->word);
@@ -180,9 +180,10 @@ static void watch_everything(void)
 void world_make(const struct scenario *scenario)
 {
     bool elastic = scenario->memory;
-    struct segment_class classes[] = {{PAGE, ELASTIC_OTHERS}, {PAGE, scenario->slots}};
+    struct segment_class classes[] = {{ARENA_PAGE, ELASTIC_OTHERS},
+                                      {ARENA_PAGE, scenario->slots}};
     struct segment_class class = {64, scenario->slots};
-    struct segment_wish wish = {.classes = elastic ? classes : &class,
+    struct segment_spec spec = {.classes = elastic ? classes : &class,
                                 .class_count = elastic ? 2 : 1,
                                 .flags = elastic ? SEGMENT_ELASTIC | SEGMENT_LAZY : 0,
                                 .memory_bytes = UINT64_C(4096) * scenario->memory,
@@ -196,18 +197,18 @@ void world_make(const struct scenario *scenario)
     watched_count = 0;
     local_count = 0;
     range_count = 0;
-    if (segment_plan(&wish, &view->geo) < 0)
+    if (segment_plan(&spec, &view->geo) < 0)
         abort();
     view->geo.secret[0] = UINT64_C(0x2545f4914f6cdd1d);
     view->geo.secret[1] = UINT64_C(0x9e3779b97f4a7c15);
-    view->base = aligned_alloc(PAGE, view->geo.total_bytes);
+    view->base = aligned_alloc(ARENA_PAGE, view->geo.total_bytes);
     if (!view->base)
         abort();
     memset(view->base, 0, view->geo.total_bytes);
     view->readonly = view->base;
     view->lock_fd = -1;
-    shm_put(&view_live(view)->watched_ns, (uint64_t)os->now_ns());
-    world.auditor = (struct peer){.view = view, .who = world.actor_count, .inc = 1};
+    shm_put(&view_live(view)->checked_ns, (uint64_t)os->now_ns());
+    world.auditor = (struct self){.view = view, .who = world.actor_count, .inc = 1};
     if (!elastic)
         fill_slots();
     open_channels(scenario);

@@ -33,7 +33,7 @@ struct scene {
 };
 
 static struct view view;
-static struct peer peer[STEPS];
+static struct self self[STEPS];
 static struct ring ring[STEPS];
 static uint64_t witness; /* plain: only an edge may order it */
 static _Atomic uint32_t turn, failures;
@@ -57,11 +57,11 @@ static void see_witness(void)
 
 static void open_ring(uint32_t i)
 {
-    const struct channel_wish wish = {
+    const struct channel_spec spec = {
         .name = "q", .kind = CHANNEL_QUEUE, .capacity = 4, .max_deliveries = 3};
     uint32_t index = 0;
 
-    expect(channel_open(&peer[i], &wish, &index) == 0);
+    expect(channel_open(&self[i], &spec, &index) == 0);
     expect(channel_ring(&view, index, &ring[i]) == 0);
 }
 
@@ -75,9 +75,9 @@ static void send_one(void)
 {
     uint32_t slot;
 
-    expect(slot_loan(&peer[0], 0, &slot) == 0);
+    expect(slot_loan(&self[0], 0, &slot) == 0);
     *payload(slot) = 42;
-    expect(ring_put(&ring[0], &peer[0], slot) == 0);
+    expect(ring_put(&ring[0], &self[0], slot) == 0);
 }
 
 /* E1: what the sender wrote is there for who claims the slot. Where the message came by a
@@ -97,14 +97,14 @@ static void send_and_die(void)
     jmp_buf out;
     uint32_t slot;
 
-    expect(slot_loan(&peer[1], 0, &slot) == 0);
+    expect(slot_loan(&self[1], 0, &slot) == 0);
     *payload(slot) = 42;
     if (setjmp(out) == 0) {
         death = &out;
-        (void)ring_put(&ring[1], &peer[1], slot);
+        (void)ring_put(&ring[1], &self[1], slot);
         expect(0);
     }
-    atomic_store_explicit(&dead, UINT64_C(1) << peer[1].who, memory_order_relaxed);
+    atomic_store_explicit(&dead, UINT64_C(1) << self[1].who, memory_order_relaxed);
 }
 
 /* E2: the last holder is done before the next one writes. */
@@ -112,16 +112,16 @@ static void hold_and_free(void)
 {
     uint32_t slot;
 
-    expect(slot_loan(&peer[0], 0, &slot) == 0);
+    expect(slot_loan(&self[0], 0, &slot) == 0);
     *payload(slot) = 1;
-    slot_free(&peer[0], slot);
+    slot_free(&self[0], slot);
 }
 
 static void loan_again(void)
 {
     uint32_t slot;
 
-    expect(slot_loan(&peer[1], 0, &slot) == 0);
+    expect(slot_loan(&self[1], 0, &slot) == 0);
     *payload(slot) = 2;
 }
 
@@ -129,14 +129,14 @@ static void loan_again(void)
 static void join_one(void)
 {
     witness = 1;
-    expect(participant_join(&peer[1]) == 0);
+    expect(participant_join(&self[1]) == 0);
 }
 
 static void look_for_dead(void)
 {
     struct reap_report report = {0};
 
-    expect(reap_all(&peer[0], &report) == 0 && report.dead == 0);
+    expect(reap_all(&self[0], &report) == 0 && report.dead == 0);
     see_witness();
 }
 
@@ -158,22 +158,22 @@ static void receive_and_die(void)
 {
     uint32_t slot;
 
-    expect(ring_take(&ring[1], &peer[1], &slot) == 0);
-    atomic_store_explicit(&dead, UINT64_C(1) << peer[1].who, memory_order_relaxed);
+    expect(ring_take(&ring[1], &self[1], &slot) == 0);
+    atomic_store_explicit(&dead, UINT64_C(1) << self[1].who, memory_order_relaxed);
 }
 
 static void reap_the_dead(void)
 {
     struct reap_report report = {0};
 
-    expect(reap_all(&peer[2], &report) == 0 && report.redelivered == 1);
+    expect(reap_all(&self[2], &report) == 0 && report.redelivered == 1);
 }
 
 static void receive_orphan(void)
 {
     uint32_t slot;
 
-    expect(ring_take(&ring[3], &peer[3], &slot) == 0);
+    expect(ring_take(&ring[3], &self[3], &slot) == 0);
     expect(*payload(slot) == 42);
 }
 
@@ -183,14 +183,14 @@ static void sweep(void)
     struct reap_report report = {0};
 
     witness = 1;
-    expect(reap_all(&peer[0], &report) == 0 && report.dead == 1);
+    expect(reap_all(&self[0], &report) == 0 && report.dead == 1);
 }
 
 static void join_swept(void)
 {
-    struct peer late = {.view = &view};
+    struct self late = {.view = &view};
 
-    expect(participant_join(&late) == 0 && late.who == peer[1].who);
+    expect(participant_join(&late) == 0 && late.who == self[1].who);
     see_witness();
 }
 
@@ -203,20 +203,20 @@ static void put_shared(void)
     struct putting putting;
     uint32_t slot;
 
-    expect(slot_loan(&peer[0], 0, &slot) == 0);
+    expect(slot_loan(&self[0], 0, &slot) == 0);
     *payload(slot) = 42;
-    shared_begin(&peer[0], slot, &putting);
+    shared_begin(&self[0], slot, &putting);
     atomic_store_explicit(&cell, 1, memory_order_relaxed);
-    shared_done(&peer[0], &putting);
+    shared_done(&self[0], &putting);
 }
 
 static void read_shared(void)
 {
     struct pin pin;
 
-    expect(shared_pin(&peer[1], &cell, 1, 0, &pin) == 0);
+    expect(shared_pin(&self[1], &cell, 1, 0, &pin) == 0);
     expect(*payload(0) == 42);
-    shared_unpin(&peer[1], &pin);
+    shared_unpin(&self[1], &pin);
 }
 
 static void retire_and_loan(void)
@@ -224,10 +224,10 @@ static void retire_and_loan(void)
     uint64_t word;
     uint32_t slot;
 
-    expect(shared_settle(&view, &cell, 1, 0, &word));
+    expect(shared_complete(&view, &cell, 1, 0, &word));
     atomic_store_explicit(&cell, 2, memory_order_relaxed);
     expect(shared_retire(&view, 0, word, true));
-    expect(slot_loan(&peer[2], 0, &slot) == 0);
+    expect(slot_loan(&self[2], 0, &slot) == 0);
     *payload(slot) = 43;
 }
 
@@ -239,21 +239,21 @@ static _Thread_local uint8_t
 
 static void create_arena(void)
 {
-    const struct segment_class class = {.slot_bytes = PAGE, .count = 1};
-    const struct segment_wish wish = {.classes = &class,
+    const struct segment_class class = {.slot_bytes = ARENA_PAGE, .count = 1};
+    const struct segment_spec spec = {.classes = &class,
                                       .class_count = 1,
                                       .participant_count = STEPS,
                                       .channel_count = STEPS,
                                       .pin_count = 1,
-                                      .rings_bytes = PAGE,
+                                      .rings_bytes = ARENA_PAGE,
                                       .mode = 0600,
                                       .uid = UINT32_MAX,
                                       .gid = UINT32_MAX};
     struct segment_report report = {0};
 
-    expect(segment_create(&wish, &view, &report) == 0);
+    expect(segment_create(&spec, &view, &report) == 0);
     for (int i = 0; i < STEPS; i++)
-        peer[i].view = &view;
+        self[i].view = &view;
     atomic_store_explicit(&made, view.base, memory_order_relaxed);
     atomic_store_explicit(&made_fd, view.lock_fd, memory_order_relaxed);
 }
@@ -325,13 +325,13 @@ static void set_up(void)
         return;
     create_arena();
     for (uint32_t i = 0; i < scene->peers; i++)
-        expect(participant_join(&peer[i]) == 0);
+        expect(participant_join(&self[i]) == 0);
     if (strcmp(scene->edge, "E5") != 0)
         for (uint32_t i = 0; i < scene->peers; i++)
             open_ring(i);
     if (strcmp(scene->edge, "E7") == 0) { /* as if its process had ended */
-        life_end(&peer[1].life, view.lock_fd);
-        dead = UINT64_C(1) << peer[1].who;
+        life_end(&self[1].life, view.lock_fd);
+        dead = UINT64_C(1) << self[1].who;
     }
 }
 

@@ -13,9 +13,9 @@
 #include <sys/timerfd.h>
 #include <time.h>
 
-#include "ipc/liveness/watch.h"
+#include "ipc/liveness/pidfds.h"
 #include "ipc/signal/notifier.h"
-#include "ipc/signal/uring.h"
+#include "ipc/signal/uring_futex.h"
 #include "src/arena/arena.h"
 
 #define FIRST 3
@@ -45,7 +45,7 @@ static void make_world(struct world *world, const char *kind)
     assert_ok(tr_waitset_add_queue(world->set, world->queue, TR_READABLE, 1));
     fd = tr_waitset_fd(world->set, &fd); /* that kind may not work here */
     assert_true(fd == 0 || fd == TR_ENOTSUP);
-    (void)!watch_quiet(&arena_known(world->arena)->peer);
+    (void)!pidfds_quiet(&arena_known(world->arena)->self);
 }
 
 /* What the program has by those numbers: things that the library has, too. */
@@ -122,7 +122,7 @@ static void use(struct world *world)
     assert_ok(tr_queue_receive(world->queue, TR_NOWAIT, &message));
     assert_ok(tr_release(message));
     assert_ok(tr_arena_trim(world->arena, NULL));
-    (void)!watch_quiet(&arena_known(world->arena)->peer);
+    (void)!pidfds_quiet(&arena_known(world->arena)->self);
     assert_int_equal(tr_waitset_wait(world->set, &event, 1, TR_NOWAIT, &count),
                      TR_EAGAIN);
 }
@@ -278,18 +278,18 @@ static void a_ring_of_the_program_is_not_submitted(void **state)
 {
     _Atomic uint32_t word = 0;
     struct io_uring theirs;
-    struct uring ours;
+    struct uring_futex ours;
     (void)state;
 
-    if (uring_open(&ours) < 0)
+    if (uring_futex_open(&ours) < 0)
         skip(); /* it may be forbidden */
-    assert_int_equal(close(uring_fd(&ours)), 0);
+    assert_int_equal(close(uring_futex_fd(&ours)), 0);
     assert_int_equal(io_uring_queue_init(4, &theirs, 0), 0);
-    assert_int_equal(theirs.ring_fd, uring_fd(&ours));
+    assert_int_equal(theirs.ring_fd, uring_futex_fd(&ours));
     put_by(&theirs);
-    assert_int_equal(uring_arm(&ours, &word, 0), -EBADF);
+    assert_int_equal(uring_futex_arm(&ours, &word, 0), -EBADF);
     assert_int_equal(io_uring_cq_ready(&theirs), 0);
-    uring_close(&ours);
+    uring_futex_close(&ours);
     io_uring_queue_exit(&theirs);
 }
 

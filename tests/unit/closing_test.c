@@ -88,7 +88,7 @@ static void closes_at_every_step_of_a_send(void **state)
 }
 
 /* A wait set must not say that it is over either, before it is. */
-static void hang_up(void)
+static void open_as(void)
 {
     tr_waitset *set;
     tr_event event;
@@ -109,11 +109,11 @@ static bool hang_up_at(uint32_t step)
     tr_arena *arena = begin_queue(2);
     tr_message *message = loan_i64(arena, 1, 1), *got;
     int code = 0;
-    bool more = INTERRUPTED(step, hang_up,
+    bool more = INTERRUPTED(step, open_as,
                             code = tr_queue_send(queue, message, TR_NOWAIT));
 
     if (!more)
-        hang_up();
+        open_as();
     if (received) {
         assert_ok(tr_queue_receive(queue, TR_NOWAIT, &got));
         tr_release(got);

@@ -214,7 +214,7 @@ static void subscribe_and_die(tr_arena *arena, uint32_t *who)
 
     assert_ok(tr_broadcast_open(arena, "news", NULL, &broadcast));
     assert_ok(tr_subscribe(broadcast, NULL, &subscription));
-    *who = arena_known(arena)->peer.who;
+    *who = arena_known(arena)->self.who;
     raise(SIGKILL);
 }
 

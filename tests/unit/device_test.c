@@ -15,7 +15,7 @@
 #include "ipc/kernel/os.h"
 #include "ipc/liveness/device.h"
 #include "ipc/liveness/participant.h"
-#include "ipc/liveness/watch.h"
+#include "ipc/liveness/pidfds.h"
 #include "src/arena/arena.h"
 #include "src/base/whois.h"
 
@@ -134,17 +134,17 @@ static void marked_slots_wait_for_their_device(void **state)
     if (child == 0)
         hold(device);
     assert_int_equal(read(told[0], &byte, 1), 1);
-    watch_looked(&arena_known(arena)->peer);
-    (void)watch_quiet(&arena_known(arena)->peer); /* pidfds, where there are any */
+    pidfds_checked(&arena_known(arena)->self);
+    (void)pidfds_quiet(&arena_known(arena)->self); /* pidfds, where there are any */
     kill(child, SIGKILL);
     status_of(child);
     report = reap();
     assert_int_equal(report.dead, 1);
     assert_int_equal(report.freed, 1);
     assert_int_equal(report.redelivered, 1);
-    watch_looked(&arena_known(arena)->peer);
+    pidfds_checked(&arena_known(arena)->self);
     /* Nobody has to be looked at while the device goes on. */
-    assert_true(watch_quiet(&arena_known(arena)->peer));
+    assert_true(pidfds_quiet(&arena_known(arena)->self));
     assert_int_equal(state_of(1), PARTICIPANT_DRAINING);
     says_who_keeps_the_entries();
     assert_string_equal(whois_state(&arena_known(arena)->view, 0, 1),
@@ -158,7 +158,7 @@ static void marked_slots_wait_for_their_device(void **state)
     close(device[0]);
     close(device[1]);
     wait_for_device(1);
-    assert_false(watch_quiet(&arena_known(arena)->peer));
+    assert_false(pidfds_quiet(&arena_known(arena)->self));
     report = reap();
     assert_int_equal(report.dead, 0);
     assert_int_equal(report.freed, 1);
@@ -208,7 +208,7 @@ static void a_marker_dies_for_good(void)
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (tr_loan_bytes(arena, 8, TR_NOWAIT, &message) ||
-            tr_message_device_begin(message) || arena_known(arena)->peer.who != 1)
+            tr_message_device_begin(message) || arena_known(arena)->self.who != 1)
             _exit(1);
         ready_and_wait();
     }
@@ -255,7 +255,7 @@ static void a_device_descriptor_is_of_one_owner(void **state)
     (void)state;
 
     assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
-    assert_int_equal(arena_known(other)->peer.who, 1);
+    assert_int_equal(arena_known(other)->self.who, 1);
     assert_ok(tr_arena_device_fd(other, &fd));
     tr_arena_close(other);
     a_marker_dies_for_good();

@@ -41,7 +41,7 @@ static void look_around(tr_arena *arena)
 /* What no message has used yet: nobody reads it, as that would take memory. */
 static void slots_cost_nothing_before_they_are_used(void **state)
 {
-    tr_slot_class classes[] = {{PAGE, 30000}, {MIB, 70000}};
+    tr_slot_class classes[] = {{ARENA_PAGE, 30000}, {MIB, 70000}};
     tr_arena_options options = options_of(classes, 2);
     tr_message *small, *large;
     tr_arena *arena;
@@ -56,11 +56,11 @@ static void slots_cost_nothing_before_they_are_used(void **state)
     look_around(arena);
     assert_int_equal(held_by(arena), idle);
     small = loan(arena, 100);
-    large = loan(arena, 2 * PAGE);
-    assert_int_equal(held_by(arena), idle + 2 * PAGE + 3 * PAGE);
+    large = loan(arena, 2 * ARENA_PAGE);
+    assert_int_equal(held_by(arena), idle + 2 * ARENA_PAGE + 3 * ARENA_PAGE);
     assert_int_equal(stats_of(arena).slots_free, 100000 - 2);
     look_around(arena);
-    assert_int_equal(held_by(arena), idle + 2 * PAGE + 3 * PAGE);
+    assert_int_equal(held_by(arena), idle + 2 * ARENA_PAGE + 3 * ARENA_PAGE);
     tr_release(small);
     tr_release(large);
     assert_int_equal(stats_of(arena).slots_free, 100000);
@@ -70,17 +70,17 @@ static void slots_cost_nothing_before_they_are_used(void **state)
 /* Every slot, in two classes that share a page of records. */
 static void all_slots_can_be_used(void **state)
 {
-    tr_slot_class classes[] = {{PAGE, 99}, {MIB, 102}};
+    tr_slot_class classes[] = {{ARENA_PAGE, 99}, {MIB, 102}};
     tr_arena_options options = options_of(classes, 2);
     tr_message *held[201], *none = NULL;
     tr_arena *arena = make(&options);
     (void)state;
 
     for (int i = 0; i < 201; i++)
-        held[i] = loan(arena, i % 2 ? 2 * PAGE : 10);
+        held[i] = loan(arena, i % 2 ? 2 * ARENA_PAGE : 10);
     assert_int_equal(tr_loan_bytes(arena, 10, TR_NOWAIT, &none), TR_EAGAIN);
     assert_int_equal(stats_of(arena).slots_free, 0);
-    assert_int_equal(resident(arena), 101 * PAGE + 100 * 2 * PAGE);
+    assert_int_equal(resident(arena), 101 * ARENA_PAGE + 100 * 2 * ARENA_PAGE);
     for (int i = 0; i < 201; i++)
         tr_release(held[i]);
     assert_int_equal(stats_of(arena).slots_free, 201);
@@ -101,7 +101,7 @@ static int reserve_no_records(const struct view *view, uint64_t off, uint64_t by
 /* A loan without memory for its record is refused, and nobody writes to what is not there. */
 static void refuses_what_has_no_record(void **state)
 {
-    tr_slot_class classes[] = {{PAGE, 8}, {MIB, 64}};
+    tr_slot_class classes[] = {{ARENA_PAGE, 8}, {MIB, 64}};
     tr_arena_options options = options_of(classes, 2);
     struct hooks fake = hooks_real;
     tr_message *held[8], *more = NULL;
@@ -121,8 +121,8 @@ static void refuses_what_has_no_record(void **state)
     held[7] = loan(arena, 10); /* one that there is */
     hooks = &hooks_real;
     assert_int_equal(held_by(arena), before);
-    held[0] = (tr_release(held[0]), loan(arena, 2 * PAGE));
-    assert_int_equal(resident(arena), 8 * PAGE + 2 * PAGE);
+    held[0] = (tr_release(held[0]), loan(arena, 2 * ARENA_PAGE));
+    assert_int_equal(resident(arena), 8 * ARENA_PAGE + 2 * ARENA_PAGE);
     for (int i = 0; i < 8; i++)
         tr_release(held[i]);
     tr_arena_close(arena);
@@ -139,7 +139,7 @@ static int reserve_records_in_what_is_free(const struct view *view, uint64_t off
 /* What free slots keep of the machine's last memory is room for a record. */
 static void makes_room_for_a_record(void **state)
 {
-    tr_slot_class classes[] = {{PAGE, 8}, {MIB, 64}};
+    tr_slot_class classes[] = {{ARENA_PAGE, 8}, {MIB, 64}};
     tr_arena_options options = options_of(classes, 2);
     struct hooks fake = hooks_real;
     tr_arena *arena = make(&options);
@@ -150,7 +150,7 @@ static void makes_room_for_a_record(void **state)
     fake.reserve = reserve_records_in_what_is_free;
     tr_release(loan(arena, 10));
     hooks = &fake;
-    tr_release(loan(arena, 2 * PAGE));
+    tr_release(loan(arena, 2 * ARENA_PAGE));
     hooks = &hooks_real;
     tr_arena_close(arena);
 }
@@ -176,7 +176,7 @@ static void *take_all(void *context)
 /* Each slot goes to one of those that take them into use at once. */
 static void many_take_slots_into_use(void **state)
 {
-    tr_arena *arena = make_elastic(PAGE, 2000, 0);
+    tr_arena *arena = make_elastic(ARENA_PAGE, 2000, 0);
     struct racer racers[4] = {{0}};
     int taken = 0;
     (void)state;

@@ -17,11 +17,11 @@ static void takes_what_it_needs(void **state)
                      TR_ARENA_ELASTIC | TR_ARENA_LAZY);
     assert_int_equal(resident(arena), 0);
     small = loan(arena, 100);
-    assert_int_equal(resident(arena), PAGE);
+    assert_int_equal(resident(arena), ARENA_PAGE);
     large = loan(arena, 17 * MIB);
-    assert_int_equal(resident(arena), 17 * MIB + PAGE);
+    assert_int_equal(resident(arena), 17 * MIB + ARENA_PAGE);
     assert_ok(tr_loan_bytes(arena, 0, TR_NOWAIT, &none));
-    assert_int_equal(resident(arena), 17 * MIB + PAGE);
+    assert_int_equal(resident(arena), 17 * MIB + ARENA_PAGE);
     tr_release(none);
     tr_release(small);
     tr_release(large);
@@ -35,11 +35,11 @@ static void grows_from_message_to_message(void **state)
     (void)state;
 
     tr_release(loan(arena, 5000));
-    assert_int_equal(resident(arena), 2 * PAGE);
-    tr_release(loan(arena, 3 * PAGE));
-    assert_int_equal(resident(arena), 3 * PAGE);
-    tr_release(loan(arena, 2 * PAGE));
-    assert_int_equal(resident(arena), 3 * PAGE);
+    assert_int_equal(resident(arena), 2 * ARENA_PAGE);
+    tr_release(loan(arena, 3 * ARENA_PAGE));
+    assert_int_equal(resident(arena), 3 * ARENA_PAGE);
+    tr_release(loan(arena, 2 * ARENA_PAGE));
+    assert_int_equal(resident(arena), 3 * ARENA_PAGE);
     tr_arena_close(arena);
 }
 
@@ -78,7 +78,7 @@ static void tables_are_behind_the_data(void **state)
     assert_ok(tr_loan(arena, specs, 2, TR_NOWAIT, &message));
     memset(tr_message_tensor(message, 0)->data, 1, 100);
     memset(tr_message_tensor(message, 1)->data, 2, 24);
-    assert_int_equal(resident(arena), PAGE);
+    assert_int_equal(resident(arena), ARENA_PAGE);
     assert_ok(tr_queue_send(queue, message, TR_NOWAIT));
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
     assert_int_equal(tr_message_count(message), 2);
@@ -105,7 +105,7 @@ static void grows_while_it_is_held(void **state)
 
     assert_ok(tr_queue_open(arena, "ask", NULL, &queue));
     assert_ok(tr_request_async(queue, loan_i64(arena, 4, 1), TR_FOREVER, &ticket));
-    assert_int_equal(resident(arena), PAGE);
+    assert_int_equal(resident(arena), ARENA_PAGE);
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &request));
     assert_ok(tr_request_reuse(request, &spec, 1));
     assert_int_equal(resident(arena), MIB);
@@ -122,8 +122,8 @@ static void grows_while_it_is_held(void **state)
 static void describes_what_was_read(void **state)
 {
     tr_arena *arena = make_elastic(4 * MIB, 1, 0);
-    tr_message *message = loan(arena, 2 * PAGE);
-    int64_t count = 2 * PAGE - 128;
+    tr_message *message = loan(arena, 2 * ARENA_PAGE);
+    int64_t count = 2 * ARENA_PAGE - 128;
     char name[101] = {0};
     tr_tensor_spec spec = {
         .dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = &count, .name = name};
@@ -132,7 +132,7 @@ static void describes_what_was_read(void **state)
 
     memset(name, 'n', 100);
     assert_ok(message_describe(message_known(message), &spec, 128));
-    assert_int_equal(resident(arena), 3 * PAGE);
+    assert_int_equal(resident(arena), 3 * ARENA_PAGE);
     tensor = tr_message_tensor(message, 0);
     assert_string_equal(tensor->name, name);
     for (int64_t i = 0; i < count; i++)
@@ -147,9 +147,9 @@ static void scrubs_what_is_there(void **state)
     tr_message *message;
     (void)state;
 
-    tr_release(loan(arena, 3 * PAGE));
-    assert_ok(tr_loan_bytes(arena, 2 * PAGE, TR_NOWAIT, &message));
-    for (int i = 0; i < 2 * PAGE; i++)
+    tr_release(loan(arena, 3 * ARENA_PAGE));
+    assert_ok(tr_loan_bytes(arena, 2 * ARENA_PAGE, TR_NOWAIT, &message));
+    for (int i = 0; i < 2 * ARENA_PAGE; i++)
         assert_int_equal(((uint8_t *)tr_message_tensor(message, 0)->data)[i], 0);
     tr_release(message);
     tr_arena_close(arena);
@@ -159,7 +159,7 @@ static void scrubs_what_is_there(void **state)
 static void marks_keep_the_memory(void **state)
 {
     tr_arena *arena = make_elastic(4 * MIB, 1, 0);
-    tr_message *message = loan(arena, 3 * PAGE);
+    tr_message *message = loan(arena, 3 * ARENA_PAGE);
     uint64_t bytes;
     (void)state;
 
@@ -167,7 +167,7 @@ static void marks_keep_the_memory(void **state)
     assert_ok(tr_message_device_end(message));
     tr_release(message);
     assert_ok(tr_arena_trim(arena, &bytes));
-    assert_int_equal(bytes, 3 * PAGE);
+    assert_int_equal(bytes, 3 * ARENA_PAGE);
     tr_arena_close(arena);
 }
 
@@ -236,15 +236,16 @@ static void takes_whole_pages(void **state)
     tr_arena *arena;
     (void)state;
 
-    options.memory_bytes = 2 * PAGE + 100;
+    options.memory_bytes = 2 * ARENA_PAGE + 100;
     arena = make(&options);
-    assert_int_equal(tr_loan_bytes(arena, 2 * PAGE + 50, TR_NOWAIT, &more), TR_EMSGSIZE);
+    assert_int_equal(tr_loan_bytes(arena, 2 * ARENA_PAGE + 50, TR_NOWAIT, &more),
+                     TR_EMSGSIZE);
     assert_detail("needs 12288 bytes (whole pages), the arena's limit is 8292");
     held = loan(arena, 100);
-    assert_int_equal(tr_loan_bytes(arena, PAGE + 50, TR_NOWAIT, &more), TR_EAGAIN);
+    assert_int_equal(tr_loan_bytes(arena, ARENA_PAGE + 50, TR_NOWAIT, &more), TR_EAGAIN);
     assert_detail("no memory for 8192 bytes");
     tr_release(held);
-    tr_release(loan(arena, PAGE + 50));
+    tr_release(loan(arena, ARENA_PAGE + 50));
     tr_arena_close(arena);
 }
 
@@ -369,11 +370,11 @@ static void takes_what_is_retired(void **state)
     tr_arena *arena;
     (void)state;
 
-    options.memory_bytes = 4 * PAGE;
+    options.memory_bytes = 4 * ARENA_PAGE;
     arena = make(&options);
     assert_ok(tr_board_open(arena, "b", NULL, &board));
     for (int i = 0; i < 20; i++)
-        assert_ok(tr_board_put(board, "key", loan(arena, PAGE), NULL));
+        assert_ok(tr_board_put(board, "key", loan(arena, ARENA_PAGE), NULL));
     tr_board_close(board);
     tr_arena_close(arena);
 }
@@ -395,7 +396,7 @@ static tr_broadcast *publish(tr_arena *arena, uint64_t bytes, int count,
 /* A larger slot comes before the loss of a message. */
 static void loses_nothing_for_a_small_slot(void **state)
 {
-    tr_slot_class classes[] = {{PAGE, 4}, {MIB, 8}};
+    tr_slot_class classes[] = {{ARENA_PAGE, 4}, {MIB, 8}};
     tr_arena_options options = options_of(classes, 2);
     tr_arena *arena = make(&options);
     tr_subscription *subscription;
@@ -437,13 +438,13 @@ static void takes_what_a_broadcast_gives_up(void **state)
 /* Where a class has no free slot, a larger one does: that costs no memory. */
 static void takes_a_larger_slot(void **state)
 {
-    tr_slot_class classes[] = {{PAGE, 1}, {MIB, 1}};
+    tr_slot_class classes[] = {{ARENA_PAGE, 1}, {MIB, 1}};
     tr_arena_options options = options_of(classes, 2);
     tr_arena *arena = make(&options);
     tr_message *first = loan(arena, 100), *second = loan(arena, 100), *third = NULL;
     (void)state;
 
-    assert_int_equal(resident(arena), 2 * PAGE);
+    assert_int_equal(resident(arena), 2 * ARENA_PAGE);
     assert_int_equal(tr_loan_bytes(arena, 100, TR_NOWAIT, &third), TR_EAGAIN);
     assert_detail("all slots of 4096 bytes and more are in use; release or copy what is "
                   "held, or create the arena with more; 0 queued");
@@ -458,7 +459,7 @@ static void keeps_what_can_not_grow(void **state)
 {
     tr_slot_class class = {MIB, 8};
     tr_arena_options options = options_of(&class, 1);
-    int64_t large = 4 * PAGE;
+    int64_t large = 4 * ARENA_PAGE;
     tr_tensor_spec spec = {.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = &large};
     tr_message *request, *held;
     uint64_t ticket;
@@ -466,18 +467,18 @@ static void keeps_what_can_not_grow(void **state)
     tr_arena *arena;
     (void)state;
 
-    options.memory_bytes = 4 * PAGE;
+    options.memory_bytes = 4 * ARENA_PAGE;
     arena = make(&options);
     assert_ok(tr_queue_open(arena, "q", NULL, &queue));
     assert_ok(tr_request_async(queue, loan(arena, 100), TR_FOREVER, &ticket));
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &request));
-    held = loan(arena, PAGE);
+    held = loan(arena, ARENA_PAGE);
     assert_int_equal(tr_request_reuse(request, &spec, 1), TR_ENOSPC);
     assert_int_equal(tr_message_tensor(request, 0)->nbytes, 100);
     assert_int_equal(((uint8_t *)tr_message_tensor(request, 0)->data)[99], 7);
     tr_release(held);
     assert_ok(tr_request_reuse(request, &spec, 1));
-    assert_int_equal(resident(arena), 4 * PAGE);
+    assert_int_equal(resident(arena), 4 * ARENA_PAGE);
     tr_release(request);
     tr_queue_close(queue);
     tr_arena_close(arena);
@@ -493,7 +494,7 @@ static tr_message *serve_without_memory(tr_queue *queue, uint64_t *ticket,
     assert_ok(tr_loan_bytes(arena, 0, TR_NOWAIT, &message));
     assert_ok(tr_request_async(queue, message, TR_FOREVER, ticket));
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
-    *held = loan(arena, 4 * PAGE);
+    *held = loan(arena, 4 * ARENA_PAGE);
     return message;
 }
 
@@ -508,7 +509,7 @@ static void answers_without_memory(void **state)
     tr_arena *arena;
     (void)state;
 
-    options.memory_bytes = 4 * PAGE;
+    options.memory_bytes = 4 * ARENA_PAGE;
     arena = make(&options);
     assert_ok(tr_queue_open(arena, "q", NULL, &queue));
     request = serve_without_memory(queue, &ticket, &held);

@@ -88,7 +88,7 @@ static void keeps_what_is_in_use_warm(void **state)
     (void)state;
 
     for (int i = 0; i < 2; i++)
-        stale[i] = loan(arena, 2 * MIB - 2 * PAGE);
+        stale[i] = loan(arena, 2 * MIB - 2 * ARENA_PAGE);
     for (int i = 0; i < 2; i++)
         tr_release(stale[i]);
     (void)pass_through(arena, 60000, 20);
@@ -111,8 +111,8 @@ static void keeps_large_ones_warm(void **state)
         stale[i] = loan(arena, 60000);
     for (int i = 0; i < 100; i++)
         tr_release(stale[i]);
-    (void)pass_through(arena, MIB - 2 * PAGE, 20);
-    assert_int_equal(pass_through(arena, MIB - 2 * PAGE, 20), 0);
+    (void)pass_through(arena, MIB - 2 * ARENA_PAGE, 20);
+    assert_int_equal(pass_through(arena, MIB - 2 * ARENA_PAGE, 20), 0);
     tr_arena_close(arena);
 }
 

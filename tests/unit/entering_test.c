@@ -48,7 +48,7 @@ static void *attach_slowly(void *unused)
 
 static uint64_t *pin_of(tr_arena *arena)
 {
-    const struct peer *me = &arena_known(arena)->peer;
+    const struct self *me = &arena_known(arena)->self;
 
     return (uint64_t *)(void *)view_pins(me->view, me->who);
 }
@@ -71,7 +71,7 @@ static int enter_beside_another(void)
     if (pthread_join(slow_thread, &attached) != 0 || !attached)
         return 4;
     shm_memory_hook = NULL;
-    if (arena_known(second)->peer.who == arena_known(slow_one)->peer.who)
+    if (arena_known(second)->self.who == arena_known(slow_one)->self.who)
         return 5;
     if (*pin_of(second) != 1)
         return 6;

@@ -58,7 +58,7 @@ static void path_of(const tr_arena *arena, char path[FIFO_PATH])
 {
     fifo_path(
         &arena_known(arena)->view,
-        shm_get(&view_participant(&arena_known(arena)->view, arena_known(arena)->peer.who)
+        shm_get(&view_participant(&arena_known(arena)->view, arena_known(arena)->self.who)
                      ->fifo_key),
         path);
 }
@@ -299,7 +299,7 @@ static void nothing_is_written_to_files_of_others(void **state)
     fcntl(pipes[0], F_SETFL, O_NONBLOCK);
     assert_ok(tr_queue_send(queue, loan_i64(arena, 1, 7), TR_NOWAIT));
     number =
-        arena_known(arena)->view.notifier->fifos.of[arena_known(other)->peer.who].fd - 1;
+        arena_known(arena)->view.notifier->fifos.of[arena_known(other)->self.who].fd - 1;
     assert_true(number >= 0);
     assert_int_equal(dup2(pipes[1], number), number);
     assert_int_equal(look(&listener), 0);

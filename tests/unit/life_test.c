@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 
 #include "ipc/hooks.h"
-#include "ipc/kernel/evfd.h"
+#include "ipc/kernel/eventfds.h"
 #include "ipc/kernel/life.h"
 #include "ipc/kernel/os.h"
 #include "ipc/liveness/participant.h"
@@ -37,7 +37,7 @@ static int real_os(void **state)
 
 static enum life_state life_of_mine(const tr_arena *arena)
 {
-    return life_of(arena_known(arena)->view.lock_fd, arena_known(arena)->peer.who);
+    return life_of(arena_known(arena)->view.lock_fd, arena_known(arena)->self.who);
 }
 
 static void no_closing_ends_a_life(void **state)
@@ -59,7 +59,7 @@ static void leaving_ends_it(void **state)
     (void)state;
 
     assert_ok(tr_arena_attach_fd(&second, arena_known(arena)->view.lock_fd));
-    who = arena_known(second)->peer.who;
+    who = arena_known(second)->self.who;
     tr_arena_close(second);
     assert_int_equal(life_of(arena_known(arena)->view.lock_fd, who), LIFE_FREE);
     assert_int_equal(life_of_mine(arena), LIFE_HELD);
@@ -255,13 +255,13 @@ static bool condemn(const struct view *view, uint32_t i)
 static void reap_alive(tr_arena *arena, tr_arena *other)
 {
     static struct hooks fake;
-    struct peer *peer = &arena_known(other)->peer;
+    struct self *self = &arena_known(other)->self;
     tr_reap_report report;
 
     fake = hooks_real;
     fake.dead = condemn;
-    condemned = peer->who + 1;
-    life_end(&peer->life, peer->view->lock_fd);
+    condemned = self->who + 1;
+    life_end(&self->life, self->view->lock_fd);
     hooks = &fake;
     assert_ok(tr_arena_reap(arena, &report));
     hooks = &hooks_real;
@@ -279,7 +279,7 @@ static void learns_that_it_was_taken_for_dead(void **state)
     mine = loan_i64(other, 1, 5);
     reap_alive(arena, other);
     theirs = loan_i64(arena, 1, 6);
-    assert_false(lookout_stands(&arena_known(other)->peer));
+    assert_false(monitor_stands(&arena_known(other)->self));
     assert_int_equal(tr_arena_reap(other, NULL), TR_EABANDONED);
     assert_detail("took this process for dead");
     tr_release(mine); /* is not its own any more */
@@ -320,7 +320,7 @@ static void closing_gives_back_what_it_took_since(bool knows)
     assert_ok(tr_queue_open(other, "q", NULL, &theirs));
     reap_alive(arena, other);
     assert_ok(tr_arena_attach_fd(&successor, arena_known(arena)->view.lock_fd));
-    assert_int_equal(arena_known(successor)->peer.who, arena_known(other)->peer.who);
+    assert_int_equal(arena_known(successor)->self.who, arena_known(other)->self.who);
     loan_i64(successor, 1, 4);
     loan_i64(other, 1, 5);
     message = loan_i64(arena, 1, 6);
@@ -531,19 +531,19 @@ static void closes_nothing_of_others(void **state)
 
 static void writes_nothing_to_others(void **state)
 {
-    int fd = evfd_open(), pipes[2];
+    int fd = eventfds_open(), pipes[2];
     char byte;
     (void)state;
 
     assert_int_equal(pipe2(pipes, O_NONBLOCK), 0);
-    assert_true(evfd_ring(fd));
+    assert_true(eventfds_ring(fd));
     assert_int_equal(dup2(pipes[1], fd), fd);
-    assert_false(evfd_ring(fd));
+    assert_false(eventfds_ring(fd));
     assert_int_equal(read(pipes[0], &byte, 1), -1);
-    evfd_close(fd);
+    eventfds_close(fd);
     assert_int_equal(write(fd, "x", 1), 1);
     assert_int_equal(dup2(pipes[0], fd), fd);
-    evfd_clear(fd);
+    eventfds_clear(fd);
     assert_int_equal(read(pipes[0], &byte, 1), 1);
     close(fd);
     close(pipes[0]);

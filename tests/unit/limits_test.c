@@ -80,7 +80,7 @@ static void v2_counts_cache_and_swap_as_room(void **state)
     put("/sys/fs/cgroup/pod/memory.swap.max", "max\n");
     expect_room(SHORTAGE_CGROUP, (71 + 64) * MIB); /* what the machine has free */
     assert_false(limits_memory(root, 200 * MIB, &shortage));
-    assert_string_equal(shortage.where, "/sys/fs/cgroup/pod/memory.max");
+    assert_string_equal(shortage.location, "/sys/fs/cgroup/pod/memory.max");
 }
 
 static void v1_looks_at_both_limits(void **state)

@@ -381,14 +381,14 @@ static void look_at_marks(const struct io_uring *ring)
     for (uint32_t slot = 0; slot < view->geo.slot_count; slot++) {
         uint64_t word = shm_get(&view_record(view, slot)->owner);
 
-        loaned += slot_is(word, SLOT_LOANED, &arena_known(arena)->peer);
-        marked += slot_is(word, SLOT_LOANED, &arena_known(arena)->peer) &&
+        loaned += slot_is(word, SLOT_LOANED, &arena_known(arena)->self);
+        marked += slot_is(word, SLOT_LOANED, &arena_known(arena)->self) &&
                   device_marked(view, slot, word);
     }
     handed_over++;
     unmarked += marked < io_uring_sq_ready(ring) || marked > loaned ||
-                !device_busy(view, arena_known(arena)->peer.who,
-                             arena_known(arena)->peer.inc);
+                !device_busy(view, arena_known(arena)->self.who,
+                             arena_known(arena)->self.inc);
 }
 
 int __wrap_io_uring_submit(struct io_uring *ring)
@@ -427,8 +427,8 @@ static void forget(const char *path)
 /* The kernel ends a ring that was closed in its own time. */
 static void wait_for_the_ring(void)
 {
-    while (device_busy(&arena_known(arena)->view, arena_known(arena)->peer.who,
-                       arena_known(arena)->peer.inc))
+    while (device_busy(&arena_known(arena)->view, arena_known(arena)->self.who,
+                       arena_known(arena)->self.inc))
         sched_yield();
 }
 

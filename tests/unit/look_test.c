@@ -216,7 +216,7 @@ static uint64_t peak_bytes(void)
 static int empty_board(uint64_t ring_bytes)
 {
     const struct segment_class class = {64, 1};
-    const struct segment_wish wish = {.classes = &class,
+    const struct segment_spec spec = {.classes = &class,
                                       .class_count = 1,
                                       .participant_count = 1,
                                       .channel_count = 1,
@@ -227,7 +227,7 @@ static int empty_board(uint64_t ring_bytes)
     int fd = memfd_create("tensoring", MFD_CLOEXEC);
 
     memset(&channel, 0, sizeof(channel));
-    assert_int_equal(segment_plan(&wish, &geo), 0);
+    assert_int_equal(segment_plan(&spec, &geo), 0);
     atomic_init(&geo.magic, ARENA_MAGIC);
     atomic_init(&channel.word, (uint64_t)CHANNEL_READY | CHANNEL_BOARD << 2);
     atomic_init(&channel.ring_off, geo.rings_off);
@@ -259,7 +259,7 @@ static void holes_take_no_memory(void **state)
 static void believes_in_no_more_pins_than_there_can_be(void **state)
 {
     const struct segment_class class = {64, 1};
-    struct segment_wish wish = {.classes = &class,
+    struct segment_spec spec = {.classes = &class,
                                 .class_count = 1,
                                 .participant_count = 1,
                                 .channel_count = 1,
@@ -267,10 +267,10 @@ static void believes_in_no_more_pins_than_there_can_be(void **state)
     struct control geo;
     (void)state;
 
-    assert_int_equal(segment_plan(&wish, &geo), 0);
+    assert_int_equal(segment_plan(&spec, &geo), 0);
     assert_true(segment_valid(&geo, geo.total_bytes));
-    wish.pin_count++;
-    assert_int_equal(segment_plan(&wish, &geo), 0);
+    spec.pin_count++;
+    assert_int_equal(segment_plan(&spec, &geo), 0);
     assert_false(segment_valid(&geo, geo.total_bytes));
 }
 

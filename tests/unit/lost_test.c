@@ -16,7 +16,7 @@ static tr_queue *queue, *lost_queue;
 static bool condemn(const struct view *view, uint32_t i)
 {
     (void)view;
-    return i == arena_known(lost)->peer.who;
+    return i == arena_known(lost)->self.who;
 }
 
 /* It is reaped, although it lives, and finds out. */

@@ -31,7 +31,7 @@ static int note_wake(_Atomic uint32_t *at, int count)
 static _Atomic uint32_t *doorbell(int i)
 {
     return &view_participant(&arena_known(arenas[0])->view,
-                             arena_known(arenas[i])->peer.who)
+                             arena_known(arenas[i])->self.who)
                 ->doorbell;
 }
 
@@ -76,18 +76,18 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct peer *peer(int i)
+static struct self *self(int i)
 {
     /* Seen through the mapping of 0, so that addresses compare. */
-    arena_known(arenas[i])->peer.view = &arena_known(arenas[0])->view;
-    return &arena_known(arenas[i])->peer;
+    arena_known(arenas[i])->self.view = &arena_known(arenas[0])->view;
+    return &arena_known(arenas[i])->self;
 }
 
 static void listen_all(uint32_t flags)
 {
     for (int i = 0; i < PARTIES; i++) {
-        notify_arm(peer(i), flags);
-        notify_listen(peer(i), word);
+        notify_arm(self(i), flags);
+        notify_listen(self(i), word);
     }
 }
 
@@ -143,8 +143,8 @@ static void the_busy_are_passed_by(void **state)
     assert_int_equal(woken_count, 1);
     /* And listen again when they come back. */
     for (int i = 0; i < PARTIES - 1; i++) {
-        notify_arm(peer(i), WAKE_ASLEEP);
-        notify_listen(peer(i), word);
+        notify_arm(self(i), WAKE_ASLEEP);
+        notify_listen(self(i), word);
         assert_true(shm_get(word) & WAKE_POLLED);
     }
 }
@@ -173,15 +173,15 @@ static void who_leaves_hands_it_on(void **state)
     wake_one(&arena_known(arenas[0])->view, word);
     for (int i = 0; i < PARTIES; i++)
         rung = rings(i) ? i : rung;
-    notify_unlisten(peer(rung), word);
+    notify_unlisten(self(rung), word);
     assert_int_equal(woken_count, 2); /* another one */
     assert_int_equal(rings(rung), 1);
     /* Also who has listened again since, has seen it, and leaves it there. */
     for (int i = 0; i < PARTIES; i++)
         rung = i != rung && rings(i) ? i : rung;
-    notify_arm(peer(rung), WAKE_ASLEEP);
-    notify_listen(peer(rung), word);
-    notify_unlisten(peer(rung), word);
+    notify_arm(self(rung), WAKE_ASLEEP);
+    notify_listen(self(rung), word);
+    notify_unlisten(self(rung), word);
     for (int i = 0; i < PARTIES; i++)
         all += rings(i);
     assert_int_equal(all, 3);
@@ -192,8 +192,8 @@ static void who_leaves_hands_it_on(void **state)
 static int again(_Atomic uint32_t *at, int count)
 {
     (void)note_wake(at, count);
-    notify_arm(peer(1), WAKE_ASLEEP);
-    notify_listen(peer(1), word);
+    notify_arm(self(1), WAKE_ASLEEP);
+    notify_listen(self(1), word);
     return 0;
 }
 
@@ -201,8 +201,8 @@ static void a_ring_goes_round_once(void **state)
 {
     (void)state;
     quiet.futex_wake = again;
-    notify_arm(peer(1), WAKE_ASLEEP);
-    notify_listen(peer(1), word);
+    notify_arm(self(1), WAKE_ASLEEP);
+    notify_listen(self(1), word);
     wake_one(&arena_known(arenas[0])->view, word);
     assert_in_range(rings(1), 1, 2);
     assert_true(shm_get(word) & WAKE_POLLED); /* for the next */
@@ -213,15 +213,15 @@ static void notices_coalesce(void **state)
     struct channel *channel = queue_known(queue)->ring.channel;
     (void)state;
 
-    notify_arm(peer(1), WAKE_ASLEEP);
-    notify_listen(peer(1), &channel->items);
-    notify_listen(peer(1), &channel->room);
+    notify_arm(self(1), WAKE_ASLEEP);
+    notify_listen(self(1), &channel->items);
+    notify_listen(self(1), &channel->room);
     wake_one(&arena_known(arenas[0])->view, &channel->items);
     wake_one(&arena_known(arenas[0])->view, &channel->room);
     assert_int_equal(rings(1), 1);
-    assert_int_equal(notify_hints(peer(1)),
+    assert_int_equal(notify_hints(self(1)),
                      notify_hint_of(&arena_known(arenas[0])->view, &channel->items));
-    assert_int_equal(notify_hints(peer(1)), 0);
+    assert_int_equal(notify_hints(self(1)), 0);
 }
 
 static void only_words_of_channels_have_listeners(void **state)
@@ -260,7 +260,7 @@ static void keeps_its_fifo(const struct view *view, uint32_t who)
     fifo_path(view, key, path);
     shm_put(&entry->fifo_key, key);
     shm_put(&entry->notify, NOTIFY_FIFO);
-    notify_forget(view, who, arena_known(arenas[2])->peer.inc);
+    notify_forget(view, who, arena_known(arenas[2])->self.inc);
     assert_int_equal(access(path, F_OK), 0);
     fifo_remove(view, key);
     close(fd);
@@ -270,17 +270,17 @@ static void keeps_its_fifo(const struct view *view, uint32_t who)
 static void the_dead_are_forgotten(void **state)
 {
     const struct view *view = &arena_known(arenas[0])->view;
-    uint32_t who = arena_known(arenas[2])->peer.who;
+    uint32_t who = arena_known(arenas[2])->self.who;
     (void)state;
 
     listen_all(WAKE_POLLED);
-    notify_forget(view, who, arena_known(arenas[2])->peer.inc);
+    notify_forget(view, who, arena_known(arenas[2])->self.inc);
     assert_false(shm_get(&queue_known(queue)->ring.channel->items_listeners[who / 64]) >>
                      who % 64 &
                  1);
     /* A reaper that comes late finds a newcomer in the entry: it is not made deaf. */
     shm_put(&view_participant(view, who)->notify, NOTIFY_EVENTFD);
-    notify_forget(view, who, arena_known(arenas[2])->peer.inc);
+    notify_forget(view, who, arena_known(arenas[2])->self.inc);
     assert_int_equal(shm_get(&view_participant(view, who)->notify), NOTIFY_EVENTFD);
     keeps_its_fifo(view, who);
     /* The reaper rings the others, whatever their doorbells say. */

@@ -20,11 +20,11 @@ static int make_root(void **state)
 }
 
 static int remove_one(const char *path, const struct stat *info, int type,
-                      struct FTW *where)
+                      struct FTW *location)
 {
     (void)info;
     (void)type;
-    (void)where;
+    (void)location;
     return remove(path);
 }
 

@@ -31,13 +31,13 @@ static void give_away(void)
 static void do_free(void)
 {
     give_away();
-    slot_free(&arena_known(arena)->peer, message->slot);
+    slot_free(&arena_known(arena)->self, message->slot);
 }
 
 static void do_put(void)
 {
     give_away();
-    (void)!ring_put(&queue_known(queue)->ring, &arena_known(arena)->peer, message->slot);
+    (void)!ring_put(&queue_known(queue)->ring, &arena_known(arena)->self, message->slot);
 }
 
 /* It is taken away while we find that there is no room. */
@@ -52,11 +52,11 @@ static void take_away(const char *site, const void *at, enum shm_kind kind)
 
 static void do_step_back(void)
 {
-    while (ring_put(&queue_known(queue)->ring, &arena_known(arena)->peer,
+    while (ring_put(&queue_known(queue)->ring, &arena_known(arena)->self,
                     message->slot) == 0)
         message = message_known(loan_i64(arena, 1, 0));
     shm_step_hook = take_away;
-    (void)!ring_put(&queue_known(queue)->ring, &arena_known(arena)->peer, message->slot);
+    (void)!ring_put(&queue_known(queue)->ring, &arena_known(arena)->self, message->slot);
 }
 
 static void do_share(void)
@@ -64,25 +64,25 @@ static void do_share(void)
     struct putting putting;
 
     give_away();
-    shared_begin(&arena_known(arena)->peer, message->slot, &putting);
+    shared_begin(&arena_known(arena)->self, message->slot, &putting);
 }
 
 static void do_aim(void)
 {
     struct putting putting;
 
-    shared_begin(&arena_known(arena)->peer, message->slot, &putting);
+    shared_begin(&arena_known(arena)->self, message->slot, &putting);
     give_away();
-    shared_aim(&arena_known(arena)->peer, &putting, 0, 0);
+    shared_set_target(&arena_known(arena)->self, &putting, 0, 0);
 }
 
 static void do_undo(void)
 {
     struct putting putting;
 
-    shared_begin(&arena_known(arena)->peer, message->slot, &putting);
+    shared_begin(&arena_known(arena)->self, message->slot, &putting);
     give_away();
-    shared_undo(&arena_known(arena)->peer, &putting);
+    shared_undo(&arena_known(arena)->self, &putting);
 }
 
 static void do_head(void)
@@ -137,7 +137,7 @@ static void do_send_twice(void)
 
 static void do_nothing(void)
 {
-    slot_free(&arena_known(arena)->peer, message->slot);
+    slot_free(&arena_known(arena)->self, message->slot);
     raise(SIGABRT);
 }
 
@@ -177,7 +177,7 @@ static void it_ends_before_it_writes(void **state)
 {
     static const struct {
         void (*act)(void);
-        const char *where;
+        const char *location;
     } cases[] = {
         {do_free, "ipc/exchange/slot.c:"},      {do_put, "ipc/exchange/ring.c:"},
         {do_step_back, "ipc/exchange/ring.c:"}, {do_share, "ipc/exchange/shared.c:"},
@@ -188,7 +188,7 @@ static void it_ends_before_it_writes(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        expect_end(cases[i].act, cases[i].where);
+        expect_end(cases[i].act, cases[i].location);
     expect_end(do_free, "slot 0 is loaned, by participant 1 (incarnation 1): "
                         "participant 0 (incarnation 1) would write into what is not "
                         "its own");

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "src/workers/plan_inner.h"
+#include "src/workers/plan_internal.h"
 
 static const struct quota unlimited = {.milli_cpus = -1, .cpuset_cpus = -1};
 

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "src/workers/pool_inner.h"
+#include "src/workers/pool_internal.h"
 
 enum { TOP = 1024 };
 

@@ -13,9 +13,9 @@ static inline uint64_t tables_bytes(const struct view *view)
 
     for (uint32_t slot = records_from(view, 0); slot < view->geo.slot_count;
          slot = records_from(view, slot + 1)) {
-        uint64_t page = slot * sizeof(struct slot_record) / PAGE;
+        uint64_t page = slot * sizeof(struct slot_record) / ARENA_PAGE;
 
-        bytes += page != counted ? PAGE : 0;
+        bytes += page != counted ? ARENA_PAGE : 0;
         counted = page;
     }
     return bytes;

@@ -93,10 +93,10 @@ static void put_stale(tr_arena *arena, uint64_t ticket)
     uint32_t slot;
 
     assert_ok(inbox_get(arena_known(arena), &inbox));
-    assert_int_equal(slot_loan(&arena_known(arena)->peer, 0, &slot), 0);
+    assert_int_equal(slot_loan(&arena_known(arena)->self, 0, &slot), 0);
     shm_put(&view_record(&arena_known(arena)->view, slot)->reply_to,
             route_word(inbox->queue->ring.index, ticket));
-    assert_int_equal(ring_put(&inbox->queue->ring, &arena_known(arena)->peer, slot), 0);
+    assert_int_equal(ring_put(&inbox->queue->ring, &arena_known(arena)->self, slot), 0);
 }
 
 static void who_needs_memory_takes_it_from_stale_replies(void **state)
@@ -689,7 +689,7 @@ static void tickets_go_on_from_owner_to_owner(void **state)
 
         os = &fake;
         assert_ok(tr_arena_attach_fd(&other, fd));
-        assert_int_equal(arena_known(other)->peer.who, 1);
+        assert_int_equal(arena_known(other)->self.who, 1);
         ticket = ask_and_give_up(other);
         tr_arena_close(other);
         os = &os_kernel;

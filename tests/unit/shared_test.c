@@ -35,7 +35,7 @@ static tr_subscription *subscribe(tr_broadcast *broadcast, tr_lag lag, uint32_t 
 }
 
 /* A slot on its way into cell @p cell, which is the test's own. */
-static uint32_t put_into(struct peer *me, _Atomic uint64_t *cell, uint64_t value,
+static uint32_t put_into(struct self *me, _Atomic uint64_t *cell, uint64_t value,
                          struct putting *putting)
 {
     uint32_t slot;
@@ -54,7 +54,7 @@ static enum slot_state state_of(const struct view *view, uint32_t slot)
 static void a_pin_keeps_a_retired_slot(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
-    struct peer *me = &arena_known(arena)->peer;
+    struct self *me = &arena_known(arena)->self;
     struct putting putting;
     struct pin one, two;
     _Atomic uint64_t cell;
@@ -69,7 +69,7 @@ static void a_pin_keeps_a_retired_slot(void **state)
     assert_int_equal(shared_pin(me, &cell, 2, slot, &two), -EAGAIN);
     assert_int_equal(shared_pin(me, &cell, 1, 4, &two), -EBADMSG);
     assert_int_equal(shared_pin(me, &cell, 1, slot, &two), 0);
-    assert_true(shared_settle(me->view, &cell, 1, slot, &word));
+    assert_true(shared_complete(me->view, &cell, 1, slot, &word));
     atomic_store(&cell, 2);
     assert_false(shared_retire(me->view, slot, word, true));
     assert_int_equal(state_of(me->view, slot), SLOT_RETIRED);
@@ -84,14 +84,14 @@ static void a_pin_keeps_a_retired_slot(void **state)
 static void who_replaces_a_fresh_cell_finishes_its_put(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
-    struct peer *me = &arena_known(arena)->peer;
+    struct self *me = &arena_known(arena)->self;
     struct putting putting, other;
     _Atomic uint64_t cell;
     uint64_t word;
     uint32_t slot = put_into(me, &cell, 1, &putting);
     (void)state;
 
-    assert_true(shared_settle(me->view, &cell, 1, slot, &word));
+    assert_true(shared_complete(me->view, &cell, 1, slot, &word));
     assert_int_equal(state_of(me->view, slot), SLOT_SHARED);
     atomic_store(&cell, 2);
     assert_true(shared_retire(me->view, slot, word, true));
@@ -100,7 +100,7 @@ static void who_replaces_a_fresh_cell_finishes_its_put(void **state)
 
     /* a slot that is on its way to another cell is left alone */
     slot = put_into(me, &cell, 3, &other);
-    assert_false(shared_settle(me->view, &cell, 1, slot, &word));
+    assert_false(shared_complete(me->view, &cell, 1, slot, &word));
     assert_int_equal(state_of(me->view, slot), SLOT_PUTTING);
     shared_undo(me, &other);
     assert_int_equal(state_of(me->view, slot), SLOT_LOANED);
@@ -114,7 +114,7 @@ static void half_done_steps_are_finished(void **state)
     tr_arena *arena = make_arena(8, 0);
     tr_broadcast *broadcast = open_broadcast(arena, 3, 0);
     tr_subscription *subscription = subscribe(broadcast, TR_LAG_BLOCK, 0);
-    struct peer *me = &arena_known(arena)->peer;
+    struct self *me = &arena_known(arena)->self;
     const struct view *view = &arena_known(arena)->view;
     struct broadcast *ring = &broadcast_known(broadcast)->ring;
     struct putting putting;
@@ -125,7 +125,7 @@ static void half_done_steps_are_finished(void **state)
     /* before the cell: as if it were still held */
     assert_int_equal(slot_loan(me, 0, &slot), 0);
     shared_begin(me, slot, &putting);
-    shared_aim(me, &putting, ring->index, 0);
+    shared_set_target(me, &putting, ring->index, 0);
     assert_false(shared_sweep(view, slot, putting.word));
     /* after it: published */
     atomic_store(&ring->cells[0], UINT64_C(1) << 22 | (uint64_t)slot << 1 | 1);
@@ -146,7 +146,7 @@ static void half_done_steps_are_finished(void **state)
 static void collecting_frees_in_batches(void **state)
 {
     tr_arena *arena = make_arena(200, 0);
-    struct peer *me = &arena_known(arena)->peer;
+    struct self *me = &arena_known(arena)->self;
     _Atomic uint64_t cells[200];
     struct pin pins[3];
     (void)state;
@@ -159,7 +159,7 @@ static void collecting_frees_in_batches(void **state)
         shared_done(me, &putting);
         if (i % 70 == 0)
             assert_int_equal(shared_pin(me, &cells[i], 1, slot, &pins[i / 70]), 0);
-        assert_true(shared_settle(me->view, &cells[i], 1, slot, &word));
+        assert_true(shared_complete(me->view, &cells[i], 1, slot, &word));
         atomic_store(&cells[i], 2);
         assert_false(shared_retire(me->view, slot, word, false));
     }

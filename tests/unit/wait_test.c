@@ -81,8 +81,8 @@ static int set_up(void **state)
     (void)state;
     fake = os_kernel;
     arena = make_arena(1, 0);
-    arena_known(arena)->peer.spin_ns = 0;
-    arena_known(arena)->peer.milli_cpus = plenty;
+    arena_known(arena)->self.spin_ns = 0;
+    arena_known(arena)->self.milli_cpus = plenty;
     fake.now_ns = fake_now;
     fake.futex_wait = fake_wait;
     fake.processors = fake_processors;
@@ -113,7 +113,7 @@ static int tear_down(void **state)
 
 static int wait_ns(int64_t timeout_ns)
 {
-    return wait_for(&arena_known(arena)->peer, &word, attempt, NULL, timeout_ns);
+    return wait_for(&arena_known(arena)->self, &word, attempt, NULL, timeout_ns);
 }
 
 static void does_not_wait_if_told(void **state)
@@ -143,7 +143,7 @@ static void signals_do_not_stretch_it(void **state)
     assert_int_equal(wait_ns(500 * MS), -ETIMEDOUT);
     assert_int_equal(sleeps, 1000);
     assert_int_equal(now, 1500 * MS);
-    arena_known(arena)->peer.interrupt = 1;
+    arena_known(arena)->self.interrupt = 1;
     assert_int_equal(wait_ns(-1), -EINTR);
 }
 
@@ -171,11 +171,11 @@ static void spins_as_told(void **state)
 {
     (void)state;
     tick = 100;
-    arena_known(arena)->peer.spin_ns = 1000000;
+    arena_known(arena)->self.spin_ns = 1000000;
     succeed_at = 500;
     assert_int_equal(wait_ns(-1), 0);
     assert_int_equal(sleeps, 0);
-    arena_known(arena)->peer.spin_ns = 0;
+    arena_known(arena)->self.spin_ns = 0;
     tries = 0;
     succeed_at = 4;
     assert_int_equal(wait_ns(-1), 0);
@@ -224,7 +224,7 @@ static void long_spins_look_for_the_dead(void **state)
     tick = 100000;
     looks = 0;
     fake_hooks.dead = is_looked_at;
-    arena_known(arena)->peer.spin_ns = INT64_MAX;
+    arena_known(arena)->self.spin_ns = INT64_MAX;
     assert_int_equal(wait_ns(1000 * MS), -ETIMEDOUT);
     assert_true(looks >= 20);
     assert_int_equal(sleeps, 0);
@@ -255,15 +255,15 @@ static void signals_end_long_spins(void **state)
 
     sigaction(SIGUSR1, &action, NULL);
     tick = 100000;
-    arena_known(arena)->peer.spin_ns = INT64_MAX;
+    arena_known(arena)->self.spin_ns = INT64_MAX;
     assert_int_equal(
-        wait_for(&arena_known(arena)->peer, &word, signal_at_500, NULL, 1000 * MS),
+        wait_for(&arena_known(arena)->self, &word, signal_at_500, NULL, 1000 * MS),
         -ETIMEDOUT); /* it did not ask for it */
     assert_int_equal(handled, SIGUSR1);
     tr_arena_set_interruptible(arena, 1);
     handled = tries = 0;
     assert_int_equal(
-        wait_for(&arena_known(arena)->peer, &word, signal_at_500, NULL, 1000 * MS),
+        wait_for(&arena_known(arena)->self, &word, signal_at_500, NULL, 1000 * MS),
         -EINTR);
     assert_int_equal(handled, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, NULL, &mask);
@@ -299,10 +299,10 @@ static void signals_end_sleeps_that_look(void **state)
 /* The budget of the next wait, had the machine room. */
 static int64_t budget(void)
 {
-    arena_known(arena)->peer.spin_ns = -1;
-    arena_known(arena)->peer.crowd = 0;
-    arena_known(arena)->peer.crowd_until = INT64_MAX;
-    return spin_budget(&arena_known(arena)->peer, now);
+    arena_known(arena)->self.spin_ns = -1;
+    arena_known(arena)->self.contended = 0;
+    arena_known(arena)->self.contended_until = INT64_MAX;
+    return spin_budget(&arena_known(arena)->self, now);
 }
 
 static void gives_up_what_never_pays(void **state)
@@ -317,16 +317,16 @@ static void gives_up_what_never_pays(void **state)
         if (most > 0) {
             spun++;
             assert_int_equal(
-                spin(&arena_known(arena)->peer, attempt, NULL, NULL, &now, now + most),
+                spin(&arena_known(arena)->self, attempt, NULL, NULL, &now, now + most),
                 -EAGAIN);
         }
     }
     assert_in_range(spun, 8, 16); /* after 1, 3, 7, ... 255 waits without */
     /* One success, and it is as before. */
     succeed_at = 0;
-    arena_known(arena)->peer.spin_rest = 0;
+    arena_known(arena)->self.spin_rest = 0;
     assert_int_equal(
-        spin(&arena_known(arena)->peer, attempt, NULL, NULL, &now, now + 1000), 0);
+        spin(&arena_known(arena)->self, attempt, NULL, NULL, &now, now + 1000), 0);
     assert_true(budget() > 0);
     assert_true(budget() > 0);
 }
@@ -334,21 +334,21 @@ static void gives_up_what_never_pays(void **state)
 /* The budget after a new look at the machine. */
 static int64_t budget_here(void)
 {
-    arena_known(arena)->peer.spin_ns = -1;
-    arena_known(arena)->peer.crowd_until = 0;
-    return spin_budget(&arena_known(arena)->peer, now);
+    arena_known(arena)->self.spin_ns = -1;
+    arena_known(arena)->self.contended_until = 0;
+    return spin_budget(&arena_known(arena)->self, now);
 }
 
 static void never_spins_in_a_crowd(void **state)
 {
     (void)state;
     assert_true(budget_here() > 0);
-    arena_known(arena)->peer.milli_cpus = one_and_a_half;
+    arena_known(arena)->self.milli_cpus = one_and_a_half;
     assert_int_equal(budget_here(), 0);
     /* The answer holds for a while; then the machine is looked at again. */
-    arena_known(arena)->peer.milli_cpus = plenty;
-    assert_int_equal(spin_budget(&arena_known(arena)->peer, now + 1), 0);
-    assert_true(arena_known(arena)->peer.crowd_until < now + 100 * MS);
+    arena_known(arena)->self.milli_cpus = plenty;
+    assert_int_equal(spin_budget(&arena_known(arena)->self, now + 1), 0);
+    assert_true(arena_known(arena)->self.contended_until < now + 100 * MS);
     assert_true(budget_here() > 0);
     threads = 1000000;
     assert_int_equal(budget_here(), 0);

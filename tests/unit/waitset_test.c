@@ -527,7 +527,7 @@ static void descriptor_is_level_triggered(void **state)
     (void)state;
     stays_readable("eventfd");
     stays_readable("fifo");
-    if (uring_works())
+    if (uring_futex_works())
         stays_readable("uring");
 }
 
@@ -615,7 +615,7 @@ static void the_killed_leave_nothing(void **state)
             pause();
     }
     assert_int_equal(read(pipes[0], &byte, 1), 1);
-    for (who = 0; who == arena_known(arena)->peer.who ||
+    for (who = 0; who == arena_known(arena)->self.who ||
                   !shm_get(&view_participant(&arena_known(arena)->view, who)->pid);)
         who++;
     fifo_path(&arena_known(arena)->view,

@@ -10,7 +10,7 @@
 
 #include "ipc/hooks.h"
 #include "ipc/kernel/os.h"
-#include "ipc/liveness/watch.h"
+#include "ipc/liveness/pidfds.h"
 #include "src/waitset/waitset.h"
 
 static struct os_calls patient;
@@ -39,14 +39,14 @@ static _Noreturn void hold(tr_queue *queue, int told)
 /* The watch is given up, and begins again: its new instance has the number of the old one. */
 static void watch_anew(const tr_arena *arena)
 {
-    const struct peer *me = &arena_known(arena)->peer;
+    const struct self *me = &arena_known(arena)->self;
     uint32_t serial, later;
-    int fd = watch_fd(me, &serial);
+    int fd = pidfds_fd(me, &serial);
 
-    watch_end(me->view->watch);
-    watch_looked(me);
-    assert_true(watch_quiet(me));
-    assert_int_equal(watch_fd(me, &later), fd);
+    pidfds_end(me->view->pidfds);
+    pidfds_checked(me);
+    assert_true(pidfds_quiet(me));
+    assert_int_equal(pidfds_fd(me, &later), fd);
     assert_int_not_equal(later, serial);
 }
 
@@ -79,7 +79,7 @@ static void expect_a_death_to_ring(bool anew)
     assert_ok(tr_waitset_open(arena, &set));
     assert_ok(tr_waitset_add_queue(set, queue, TR_READABLE, 1));
     assert_ok(tr_waitset_fd(set, &poller.fd));
-    while (waitset_known(set)->watch < 0) { /* the first tick */
+    while (waitset_known(set)->pidfds < 0) { /* the first tick */
         assert_int_equal(tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count), TR_EAGAIN);
         assert_int_equal(poll(&poller, 1, -1), 1);
     }
@@ -139,7 +139,7 @@ static void a_file_is_not_taken_for_the_watch(void **state)
 {
     struct hooks fake = hooks_real;
     tr_arena *arena = make_arena(4, 0);
-    const struct peer *me = &arena_known(arena)->peer;
+    const struct self *me = &arena_known(arena)->self;
     tr_arena *other;
     tr_waitset *set;
     uint32_t serial;
@@ -149,14 +149,14 @@ static void a_file_is_not_taken_for_the_watch(void **state)
     assert_ok(tr_arena_attach_fd(&other, me->view->lock_fd));
     assert_ok(tr_waitset_open(arena, &set));
     assert_ok(tr_waitset_fd(set, &fd));
-    watch_looked(me);
-    (void)watch_quiet(me);
-    watch = watch_fd(me, &serial);
+    pidfds_checked(me);
+    (void)pidfds_quiet(me);
+    watch = pidfds_fd(me, &serial);
     if (watch < 0)
         skip(); /* valgrind and qemu have no pidfds */
-    waitset_known(set)->watch = watch;
-    waitset_known(set)->watch_serial = serial;
-    watch_end(me->view->watch);
+    waitset_known(set)->pidfds = watch;
+    waitset_known(set)->pidfds_serial = serial;
+    pidfds_end(me->view->pidfds);
     fd = eventfd(0, EFD_CLOEXEC);
     assert_int_equal(fd, watch);
     fake.dead = all_live;

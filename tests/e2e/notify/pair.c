@@ -286,7 +286,7 @@ int main(int argc, char **argv)
     parent.backend = argv[2];
     child.backend = argv[3];
     if ((strcmp(argv[2], "uring") == 0 || strcmp(argv[3], "uring") == 0) &&
-        !uring_works())
+        !uring_futex_works())
         return 77;
     if (strcmp(argv[1], "setuid") == 0 || strcmp(argv[1], "unprivileged") == 0) {
         if (geteuid() != 0)

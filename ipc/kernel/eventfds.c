@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "ipc/kernel/evfd.h"
+#include "ipc/kernel/eventfds.h"
 
 #include "ipc/kernel/beyond.h"
 #include <errno.h>
@@ -39,7 +39,7 @@ static bool is_nowhere(int fd)
            st.st_dev == atomic_load_explicit(&nowhere_dev, memory_order_relaxed);
 }
 
-bool evfd_ours(int fd)
+bool eventfds_ours(int fd)
 {
     int saved = errno;
     /* relaxed: local, as above. */
@@ -77,45 +77,45 @@ static bool last_holder(int fd)
            atomic_fetch_sub_explicit(&holders[fd], 1, memory_order_relaxed) <= 1;
 }
 
-int evfd_open(void)
+int eventfds_open(void)
 {
     return adopt(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
-int evfd_epoll(void)
+int eventfds_epoll(void)
 {
     return adopt(epoll_create1(EPOLL_CLOEXEC));
 }
 
-int evfd_timer(void)
+int eventfds_timer(void)
 {
     return adopt(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 }
 
-void evfd_close(int fd)
+void eventfds_close(int fd)
 {
-    if (last_holder(fd) && evfd_ours(fd))
+    if (last_holder(fd) && eventfds_ours(fd))
         close(fd);
 }
 
-void evfd_table_close(struct evfd_table *table)
+void eventfds_table_close(struct eventfds_table *table)
 {
     for (uint32_t i = 0; i < table->count; i++)
-        evfd_close(table->fds[i]);
+        eventfds_close(table->fds[i]);
     free(table->fds);
-    *table = (struct evfd_table){0};
+    *table = (struct eventfds_table){0};
 }
 
-int evfd_table_open(struct evfd_table *table, uint32_t count)
+int eventfds_table_open(struct eventfds_table *table, uint32_t count)
 {
-    *table = (struct evfd_table){.fds = calloc(count + 1, sizeof(*table->fds))};
+    *table = (struct eventfds_table){.fds = calloc(count + 1, sizeof(*table->fds))};
     if (!table->fds)
         return -ENOMEM;
     for (; table->count < count; table->count++) {
-        int fd = evfd_open();
+        int fd = eventfds_open();
 
         if (fd < 0) {
-            evfd_table_close(table);
+            eventfds_table_close(table);
             return fd;
         }
         table->fds[table->count] = fd;
@@ -123,24 +123,24 @@ int evfd_table_open(struct evfd_table *table, uint32_t count)
     return 0;
 }
 
-bool evfd_ring(int fd)
+bool eventfds_ring(int fd)
 {
     const uint64_t one = 1;
     int saved = errno;
     /* EAGAIN: it is readable already. */
-    bool rung = evfd_ours(fd) &&
+    bool rung = eventfds_ours(fd) &&
                 (write(fd, &one, sizeof(one)) == sizeof(one) || errno == EAGAIN);
 
     errno = saved;
     return rung;
 }
 
-void evfd_clear(int fd)
+void eventfds_clear(int fd)
 {
     uint64_t count;
     int saved = errno;
 
-    if (evfd_ours(fd))
+    if (eventfds_ours(fd))
         (void)!read(fd, &count, sizeof(count));
     errno = saved;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "ipc/signal/uring.h"
+#include "ipc/signal/uring_futex.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -18,7 +18,7 @@
 
 /* A program that closes all descriptors, as daemons do, may have a file of its own by our
  * number. */
-static bool is_ours(const struct uring *uring)
+static bool is_ours(const struct uring_futex *uring)
 {
     struct stat st;
 
@@ -26,7 +26,7 @@ static bool is_ours(const struct uring *uring)
            st.st_dev == uring->dev;
 }
 
-static void remember(struct uring *uring)
+static void remember(struct uring_futex *uring)
 {
     struct stat st;
 
@@ -36,7 +36,7 @@ static void remember(struct uring *uring)
     uring->dev = st.st_dev;
 }
 
-int uring_open(struct uring *uring)
+int uring_futex_open(struct uring_futex *uring)
 {
     struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER};
     int saved = errno, result;
@@ -51,7 +51,7 @@ int uring_open(struct uring *uring)
     return result;
 }
 
-void uring_close(struct uring *uring)
+void uring_futex_close(struct uring_futex *uring)
 {
     int saved = errno;
 
@@ -63,17 +63,18 @@ void uring_close(struct uring *uring)
     errno = saved;
 }
 
-int uring_fd(const struct uring *uring)
+int uring_futex_fd(const struct uring_futex *uring)
 {
     return uring->ring.ring_fd;
 }
 
-bool uring_mine(const struct uring *uring)
+bool uring_futex_mine(const struct uring_futex *uring)
 {
     return pthread_equal(uring->thread, pthread_self());
 }
 
-int uring_arm(struct uring *uring, const _Atomic uint32_t *word, uint32_t seen)
+int uring_futex_arm(struct uring_futex *uring, const _Atomic uint32_t *word,
+                    uint32_t seen)
 {
     struct io_uring_sqe *sqe;
     int saved = errno, result;
@@ -101,7 +102,7 @@ int uring_arm(struct uring *uring, const _Atomic uint32_t *word, uint32_t seen)
     return 0;
 }
 
-void uring_clear(struct uring *uring)
+void uring_futex_clear(struct uring_futex *uring)
 {
     struct io_uring_cqe *cqe;
 
@@ -126,18 +127,18 @@ static int poll_patiently(struct pollfd *poller)
 static bool probe(void)
 {
     _Atomic uint32_t word = 0; /* local: */
-    struct uring uring;
+    struct uring_futex uring;
     struct pollfd poller = {.events = POLLIN};
     bool works = false;
 
-    if (uring_open(&uring) < 0)
+    if (uring_futex_open(&uring) < 0)
         return false;
-    if (uring_arm(&uring, &word, 0) == 0) {
-        poller.fd = uring_fd(&uring);
+    if (uring_futex_arm(&uring, &word, 0) == 0) {
+        poller.fd = uring_futex_fd(&uring);
         works = poll(&poller, 1, 0) == 0 && os_kernel.futex_wake(&word, 1) == 1 &&
                 poll_patiently(&poller) == 1;
     }
-    uring_close(&uring);
+    uring_futex_close(&uring);
     return works;
 }
 
@@ -152,7 +153,7 @@ static void find_out(void)
     errno = saved;
 }
 
-bool uring_works(void)
+bool uring_futex_works(void)
 {
     pthread_once(&once, find_out);
     return works_here;

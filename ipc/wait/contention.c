@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "ipc/wait/crowd.h"
+#include "ipc/wait/contention.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -9,7 +9,7 @@
 
 /* Whether all participants together may use one processor only. The kernel is asked: a
  * process that never waits could not keep a word about itself up to date. */
-static bool one_processor(const struct peer *me)
+static bool one_processor(const struct self *me)
 {
     uint64_t ours = shm_get(&view_participant(me->view, me->who)->pid_ns),
              all = os->processors(0);
@@ -26,7 +26,7 @@ static bool one_processor(const struct peer *me)
     return __builtin_popcountll(all) < 2;
 }
 
-bool crowd(const struct peer *me)
+bool cpu_contended(const struct self *me)
 {
     int64_t quota = me->milli_cpus ? me->milli_cpus() : -1;
     int saved = errno;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* plan_inner.h - the parts of a plan: find the cores (plan_cores.c, which knows hwloc), cut
+/* plan_internal.h - the parts of a plan: find the cores (plan_cores.c, which knows hwloc), cut
  * them (plan_cut.c, which does not), put the two together (plan.c). */
-#ifndef TR_SRC_PLAN_INNER_H
-#define TR_SRC_PLAN_INNER_H
+#ifndef TR_SRC_PLAN_INTERNAL_H
+#define TR_SRC_PLAN_INTERNAL_H
 
 #include <hwloc.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* watch.h - the cheap look for the dead: a pidfd for each participant in one epoll instance.
+/* pidfds.h - the cheap look for the dead: a pidfd for each participant in one epoll instance.
  * One call then tells that none of them has ended since. It misses a process that lives on
  * without the arena, so the whole look of reap.h still happens, every second.
  *
@@ -7,9 +7,9 @@
  * have (RLIMIT_NOFILE), and all are given back when one can't be had. A participant that has
  * none is looked at each time.
  *
- * Only the process that watches has the pidfds: see lookout.h. */
-#ifndef TR_IPC_WATCH_H
-#define TR_IPC_WATCH_H
+ * Only the process that watches has the pidfds: see monitor.h. */
+#ifndef TR_IPC_PIDFDS_H
+#define TR_IPC_PIDFDS_H
 
 #include <pthread.h>
 
@@ -17,12 +17,12 @@
 
 /* From one whole look to the next: a lock costs 0.3 us to look at, and pidfds say nothing of a
  * process that has executed another program. */
-#define WATCH_WHOLE_NS INT64_C(1000000000)
+#define PIDFDS_WHOLE_NS INT64_C(1000000000)
 
 /* How long descriptors are left to the program when one could not be had. */
-#define WATCH_SCARCE_NS INT64_C(10000000000)
+#define PIDFDS_SCARCE_NS INT64_C(10000000000)
 
-struct watch {
+struct pidfds {
     pthread_mutex_t mutex; /* of what follows */
     int epoll;             /* + 1, 0: not begun */
     uint32_t serial;       /* of that instance: a later one may have its number */
@@ -37,24 +37,24 @@ struct watch {
 };
 
 /* Whether every other participant certainly runs, so that no look is needed now. */
-bool watch_quiet(const struct peer *me);
+bool pidfds_quiet(const struct self *me);
 
 /* Everybody was looked at. */
-void watch_looked(const struct peer *me);
+void pidfds_checked(const struct self *me);
 
 /* Readable when one of those has ended; belongs to the watch. -1: there is none. *@p serial is
  * another one for each instance. */
-int watch_fd(const struct peer *me, uint32_t *serial);
+int pidfds_fd(const struct self *me, uint32_t *serial);
 
 /* Give all descriptors back; the next look begins anew. */
-void watch_end(struct watch *watch);
+void pidfds_end(struct pidfds *pidfds);
 
 /* Of a handle: made and freed. 0, -ENOMEM. */
-int watch_open(struct view *view);
-void watch_close(struct view *view);
+int pidfds_open(struct view *view);
+void pidfds_close(struct view *view);
 
 /* In a forked child: what another thread of the parent had locked is free, and the pidfds are the
  * parent's. */
-void watch_forked(const struct view *view);
+void pidfds_forked(const struct view *view);
 
 #endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* monitor.h - how often a process looks for the dead, so that they are found soon and many
+ * that wait for long cost little. Paced by the clock, decided by the kernel's word
+ * (reap.h).
+ *
+ *  passing by    one that is woken, has just begun to wait, runs out of slots, or calls
+ *                often: if nobody has looked for 20 ms
+ *  the primary   of those asleep: every 20 ms; when it has slept for long, every 100 ms
+ *  the backup    every 60 ms, then every 250 ms, at the primary
+ *  the others    every 250 ms, later every 2 s, all at the same tick, whether anybody does
+ *
+ * Where the primary has not come when it said it would (it was stopped, or went to work), the
+ * next whose slice ends takes its place. */
+#ifndef TR_IPC_MONITOR_H
+#define TR_IPC_MONITOR_H
+
+#include "ipc/view.h"
+
+/* The first slice of a sleep, which most sleeps do not outlast. */
+#define MONITOR_FIRST_NS INT64_C(20000000)
+
+/* Where time passes anyway: look if nobody did of late. */
+void monitor_pass(struct self *me);
+
+/* The @p idle_slices-th slice of a sleep is over, in which nothing came: how long the next may be; no
+ * less than @p least_ns, for a process that is told of deaths by pidfds_fd(). */
+int64_t monitor_tick(struct self *me, uint32_t idle_slices, int64_t least_ns);
+
+/* Whether our entry is still ours. Where it is not, others took this process for dead: the
+ * handle is told (self.standing becomes SELF_LOST), nothing that it held is touched any
+ * more. */
+bool monitor_stands(struct self *me);
+
+/* The caller sleeps no longer. */
+void monitor_leave(struct self *me);
+
+/* A pidfd of pidfds.h is readable: look now. Whether that settled it. */
+bool monitor_alarm(struct self *me);
+
+#endif
