@@ -36,11 +36,11 @@ static uint64_t time_attach(const char *name, uint64_t *sum)
     tr_arena_info info = {.struct_size = sizeof info};
     const uint64_t start = clock_ns();
 
-    if (tr_arena_attach(&arena, name, NULL) != 0)
+    if (tr_arena_attach(name, NULL, &arena) != 0)
         die("tr_arena_attach: %s", tr_error_detail());
     const uint64_t attached = clock_ns();
-    if (tr_arena_info_read(arena, &info) != 0)
-        die("tr_arena_info_read: %s", tr_error_detail());
+    if (tr_arena_info_get(arena, &info) != 0)
+        die("tr_arena_info_get: %s", tr_error_detail());
     const uint64_t look = clock_ns();
     *sum += look_at(info.base, info.total_bytes);
     const uint64_t took = clock_ns() - look + attached - start;
@@ -117,10 +117,10 @@ struct ratio attach_ratio(size_t bytes, unsigned rounds)
     options.flags = TR_ARENA_POPULATE;
     options.classes = &class;
     options.class_count = 1;
-    if (tr_arena_create(&arena, name, &options) != 0)
+    if (tr_arena_create(name, &options, &arena) != 0)
         die("tr_arena_create: %s", tr_error_detail());
-    if (tr_arena_info_read(arena, &info) != 0)
-        die("tr_arena_info_read: %s", tr_error_detail());
+    if (tr_arena_info_get(arena, &info) != 0)
+        die("tr_arena_info_get: %s", tr_error_detail());
     const pid_t pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);

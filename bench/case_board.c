@@ -36,7 +36,7 @@ static void time_get(tr_board *board, const char *key, struct histogram *times)
     for (unsigned i = 0; i < BATCH; i++) {
         tr_message *message;
         must(tr_board_get(board, key, &message, NULL), "tr_board_get");
-        tr_release(message);
+        tr_message_release(message);
     }
     histogram_add(times, (clock_ns() - start) * 1000 / BATCH);
 }
@@ -97,12 +97,13 @@ void bars_board(const struct options *options)
 
     create.classes = classes;
     create.class_count = 3;
-    must(tr_arena_create(&arena, NULL, &create), "tr_arena_create");
+    must(tr_arena_create(NULL, &create, &arena), "tr_arena_create");
     must(tr_board_open(arena, "board", NULL, &board), "tr_board_open");
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         tr_message *message;
         snprintf(key, sizeof key, "table of %zu", sizes[i]);
-        must(tr_loan_bytes(arena, sizes[i], TR_FOREVER, &message), "tr_loan_bytes");
+        must(tr_message_loan_bytes(arena, sizes[i], TR_FOREVER, &message),
+             "tr_message_loan_bytes");
         must(tr_board_put(board, key, message, NULL), "tr_board_put");
         measure(board, key, sizes[i], options->seconds < 1 ? 1 : ROUNDS,
                 options->seconds / 3);

@@ -43,7 +43,7 @@ static void news_open(struct news *news, size_t bytes, uint64_t slots, int64_t s
     options.class_count = 1;
     options.spin_ns = spin_ns;
     broadcast.capacity = slots / 2 < 63 ? (uint32_t)slots / 2 : 63;
-    must(tr_arena_create(&news->arena, NULL, &options), "tr_arena_create");
+    must(tr_arena_create(NULL, &options, &news->arena), "tr_arena_create");
     must(tr_broadcast_open(news->arena, "news", &broadcast, &news->broadcast),
          "tr_broadcast_open");
     news->count = 0;
@@ -62,7 +62,8 @@ static pid_t reader(struct news *news, tr_lag lag,
         tr_subscription *subscription;
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         options.lag = lag;
-        must(tr_subscribe(news->broadcast, &options, &subscription), "tr_subscribe");
+        must(tr_subscription_open(news->broadcast, &options, &subscription),
+             "tr_subscription_open");
         read(subscription, context);
         _exit(0);
     }
@@ -89,7 +90,7 @@ static void read_all(tr_subscription *subscription, void *context)
 
     (void)context;
     while (tr_subscription_receive(subscription, TR_FOREVER, &message) == 0)
-        tr_release(message);
+        tr_message_release(message);
 }
 
 /* Loan, one copy in, publish: ns a message. */
@@ -105,7 +106,8 @@ static double publish_cost(unsigned readers, const uint8_t *from, unsigned messa
         tr_message *message;
         if (i == 4)
             start = clock_ns();
-        must(tr_loan_bytes(news.arena, LARGE, TR_FOREVER, &message), "tr_loan_bytes");
+        must(tr_message_loan_bytes(news.arena, LARGE, TR_FOREVER, &message),
+             "tr_message_loan_bytes");
         must(tr_tensor_fill(tr_message_tensor(message, 0), from, NULL), "tr_tensor_fill");
         must(tr_broadcast_publish(news.broadcast, message, TR_FOREVER), "publish");
     }
@@ -165,7 +167,7 @@ static void read_latency(tr_subscription *subscription, void *context)
         must(err, "receive");
         memcpy(&sent, tr_message_tensor(message, 0)->data, sizeof sent);
         histogram_add(&times, (clock_ns() - sent) * 1000);
-        tr_release(message);
+        tr_message_release(message);
     }
     *p99_ns = (double)histogram_percentile(&times, 0.99) / 1000;
 }
@@ -195,7 +197,8 @@ static double fast_p99(bool stopped, unsigned messages)
         while (clock_ns() < next)
             cpu_relax();
         next += GAP_NS;
-        must(tr_loan_bytes(news.arena, 64, TR_FOREVER, &message), "tr_loan_bytes");
+        must(tr_message_loan_bytes(news.arena, 64, TR_FOREVER, &message),
+             "tr_message_loan_bytes");
         const uint64_t now = clock_ns();
         memcpy(tr_message_tensor(message, 0)->data, &now, sizeof now);
         must(tr_broadcast_publish(news.broadcast, message, TR_FOREVER), "publish");

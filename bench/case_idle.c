@@ -41,7 +41,7 @@ static _Noreturn void wait_by_descriptor(tr_arena *arena, tr_queue *queue)
     size_t count;
 
     if (tr_waitset_open(arena, &set) != 0 ||
-        tr_waitset_add_queue(set, queue, TR_READABLE, 0) != 0 ||
+        tr_waitset_add_queue(set, queue, TR_WAIT_READABLE, 0) != 0 ||
         tr_waitset_fd(set, &fd) != 0 ||
         epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &interest) != 0)
         die("wait set: %s", tr_error_detail());
@@ -80,7 +80,7 @@ static void measure(enum way way, const char *what, double seconds)
     tr_arena *arena;
 
     options.max_participants = PROCESSES + 8;
-    if (tr_arena_create(&arena, NULL, &options) != 0)
+    if (tr_arena_create(NULL, &options, &arena) != 0)
         die("tr_arena_create: %s", tr_error_detail());
     for (unsigned i = 0; i < PROCESSES; i++) {
         pids[i] = fork();

@@ -46,7 +46,7 @@ static void *give_back(void *context)
         tr_message *message;
 
         must(tr_queue_receive(scene->queue, TR_FOREVER, &message), "tr_queue_receive");
-        tr_release(message);
+        tr_message_release(message);
     }
     return NULL;
 }
@@ -55,7 +55,8 @@ static tr_message *loan_file(struct scene *scene)
 {
     tr_message *message;
 
-    must(tr_loan_bytes(scene->arena, BYTES + 128, TR_FOREVER, &message), "tr_loan_bytes");
+    must(tr_message_loan_bytes(scene->arena, BYTES + 128, TR_FOREVER, &message),
+         "tr_message_loan_bytes");
     return message;
 }
 
@@ -136,20 +137,21 @@ static void make_files(struct scene *scene)
 {
     tr_message *message;
     const int64_t shape = (int64_t)BYTES / 4;
-    const tr_tensor_spec spec = {.dtype = {TR_FLOAT, 32, 1}, .ndim = 1, .shape = &shape};
+    const tr_tensor_spec spec = {
+        .dtype = {TR_DTYPE_FLOAT, 32, 1}, .ndim = 1, .shape = &shape};
 
-    must(tr_loan(scene->arena, &spec, 1, TR_NOWAIT, &message), "tr_loan");
+    must(tr_message_loan(scene->arena, &spec, 1, TR_NOWAIT, &message), "tr_message_loan");
     memset(tr_message_tensor(message, 0)->data, 1, BYTES);
     for (size_t i = 0; i < scene->files; i++) {
         snprintf(scene->names[i], sizeof scene->names[i], "%s/%zu.npy", scene->directory,
                  i);
         scene->paths[i] = scene->names[i];
-        must(tr_store_npy(message, 0, scene->paths[i]), "tr_store_npy");
+        must(tr_npy_store(message, 0, scene->paths[i]), "tr_npy_store");
         const int fd = open(scene->paths[i], O_RDONLY | O_CLOEXEC);
         (void)fdatasync(fd);
         close(fd);
     }
-    tr_release(message);
+    tr_message_release(message);
 }
 
 static void set_up(struct scene *scene, size_t files)
@@ -173,7 +175,7 @@ static void set_up(struct scene *scene, size_t files)
     options.flags = TR_ARENA_POPULATE;
     options.classes = &class;
     options.class_count = 1;
-    must(tr_arena_create(&scene->arena, NULL, &options), "tr_arena_create");
+    must(tr_arena_create(NULL, &options, &scene->arena), "tr_arena_create");
     must(tr_queue_open(scene->arena, "files", NULL, &scene->queue), "tr_queue_open");
     direct.flags = TR_LOADER_DIRECT;
     must(tr_loader_open(scene->arena, &buffered, &scene->loaders[0]), "tr_loader_open");

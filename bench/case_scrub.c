@@ -24,7 +24,7 @@ static void pair_open(struct pair *pair, uint64_t bytes, uint32_t flags)
     options.flags = TR_ARENA_POPULATE | flags;
     options.classes = &class;
     options.class_count = 1;
-    must(tr_arena_create(&pair->arena, NULL, &options), "tr_arena_create");
+    must(tr_arena_create(NULL, &options, &pair->arena), "tr_arena_create");
     must(tr_queue_open(pair->arena, "q", NULL, &pair->queue), "tr_queue_open");
 }
 
@@ -41,10 +41,11 @@ static uint64_t turn(struct pair *pair, uint64_t bytes, unsigned batch)
     tr_message *message;
 
     for (unsigned i = 0; i < batch; i++) {
-        must(tr_loan_bytes(pair->arena, bytes, TR_FOREVER, &message), "tr_loan_bytes");
+        must(tr_message_loan_bytes(pair->arena, bytes, TR_FOREVER, &message),
+             "tr_message_loan_bytes");
         must(tr_queue_send(pair->queue, message, TR_FOREVER), "tr_queue_send");
         must(tr_queue_receive(pair->queue, TR_FOREVER, &message), "tr_queue_receive");
-        must(tr_release(message), "tr_release");
+        must(tr_message_release(message), "tr_message_release");
     }
     return (clock_ns() - start) * 1000 / batch;
 }

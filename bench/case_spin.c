@@ -51,7 +51,7 @@ static _Noreturn void answer(struct scene *scene, unsigned member)
         if (tr_queue_receive(scene->queue, TR_FOREVER, &message) != 0)
             die("tr_queue_receive: %s", tr_error_detail());
         memcpy(&due, tr_message_tensor(message, 0)->data, sizeof due);
-        tr_release(message);
+        tr_message_release(message);
         if (due == STOP)
             _exit(0);
         work(WORK_NS);
@@ -63,8 +63,8 @@ static void ask(struct scene *scene, uint64_t due)
 {
     tr_message *message;
 
-    if (tr_loan_bytes(scene->arena, sizeof due, TR_FOREVER, &message) != 0)
-        die("tr_loan_bytes: %s", tr_error_detail());
+    if (tr_message_loan_bytes(scene->arena, sizeof due, TR_FOREVER, &message) != 0)
+        die("tr_message_loan_bytes: %s", tr_error_detail());
     memcpy(tr_message_tensor(message, 0)->data, &due, sizeof due);
     if (tr_queue_send(scene->queue, message, TR_FOREVER) != 0)
         die("tr_queue_send: %s", tr_error_detail());
@@ -122,7 +122,7 @@ static void measure(unsigned members, const char *policy, int64_t spin_ns,
     options.class_count = 1;
     options.spin_ns = spin_ns;
     wide.capacity = 8192;
-    if (tr_arena_create(&scene.arena, NULL, &options) != 0 ||
+    if (tr_arena_create(NULL, &options, &scene.arena) != 0 ||
         tr_queue_open(scene.arena, "requests", &wide, &scene.queue) != 0)
         die("an arena: %s", tr_error_detail());
     scene.times = map_shared(MOST * sizeof *scene.times);

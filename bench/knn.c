@@ -23,7 +23,7 @@ static void load(const char *directory, const char *name, void *to, uint64_t byt
     fclose(stream);
     if (tr_npy_decode(file, size, size, 0, &npy) != 0)
         die("%s: %s", path, tr_error_detail());
-    if (npy.data_bytes != bytes || npy.dtype.code != TR_UINT || npy.dtype.bits != 8)
+    if (npy.data_bytes != bytes || npy.dtype.code != TR_DTYPE_UINT || npy.dtype.bits != 8)
         die("%s: not the array expected", path);
     memcpy(to, file + npy.data_offset, bytes);
 }

@@ -32,7 +32,7 @@ static void *ours_open(void)
     options.classes = &class;
     options.class_count = 1;
     options.spin_ns = 0; /* as the others: asleep while there is nothing */
-    must(tr_arena_create(&o->arena, NULL, &options), "tr_arena_create");
+    must(tr_arena_create(NULL, &options, &o->arena), "tr_arena_create");
     must(tr_queue_open(o->arena, "questions", NULL, &o->questions), "tr_queue_open");
     must(tr_queue_open(o->arena, "answers", NULL, &o->answers), "tr_queue_open");
     return o;
@@ -47,10 +47,10 @@ static void ours_serve(void *state, unsigned worker,
 
     (void)worker;
     while ((err = tr_queue_receive(o->questions, TR_FOREVER, &question)) == 0) {
-        must(tr_loan_bytes(o->arena, sizeof(struct answer), TR_FOREVER, &answer),
-             "tr_loan_bytes");
+        must(tr_message_loan_bytes(o->arena, sizeof(struct answer), TR_FOREVER, &answer),
+             "tr_message_loan_bytes");
         work(tr_message_tensor(question, 0)->data, tr_message_tensor(answer, 0)->data);
-        tr_release(question);
+        tr_message_release(question);
         must(tr_queue_send(o->answers, answer, TR_FOREVER), "tr_queue_send");
     }
     if (err != TR_ECLOSED)
@@ -63,8 +63,8 @@ static void ours_ask(void *state, unsigned worker, const struct question *questi
     tr_message *message;
 
     (void)worker;
-    must(tr_loan_bytes(o->arena, sizeof *question, TR_FOREVER, &message),
-         "tr_loan_bytes");
+    must(tr_message_loan_bytes(o->arena, sizeof *question, TR_FOREVER, &message),
+         "tr_message_loan_bytes");
     memcpy(tr_message_tensor(message, 0)->data, question,
            offsetof(struct question, image) + question->count * DIGITS_PIXELS);
     must(tr_queue_send(o->questions, message, TR_FOREVER), "tr_queue_send");
@@ -77,7 +77,7 @@ static unsigned ours_collect(void *state, struct answer *answer)
 
     must(tr_queue_receive(o->answers, TR_FOREVER, &message), "tr_queue_receive");
     memcpy(answer, tr_message_tensor(message, 0)->data, sizeof *answer);
-    tr_release(message);
+    tr_message_release(message);
     return 0; /* whoever is free takes the next question */
 }
 

@@ -38,7 +38,7 @@ static int ours_open(size_t bytes, void **state)
     options.flags = TR_ARENA_POPULATE;
     options.classes = &class;
     options.class_count = 1;
-    const int err = tr_arena_create(&o->arena, NULL, &options);
+    const int err = tr_arena_create(NULL, &options, &o->arena);
     if (err) { /* too large for this machine */
         fprintf(stderr, "tensoring-bench: %s\n", tr_error_detail());
         free(o);
@@ -51,7 +51,8 @@ static int ours_open(size_t bytes, void **state)
     must(tr_queue_open(o->arena, "back", &queue, &o->queue[1]), "tr_queue_open");
 
     o->shape[0] = (int64_t)bytes;
-    o->spec = (tr_tensor_spec){.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = o->shape};
+    o->spec = (tr_tensor_spec){
+        .dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = o->shape};
     *state = o;
     return 0;
 }
@@ -81,7 +82,7 @@ static void copy_send(struct end *end)
     tr_message *message;
 
     end_produce(end);
-    must(tr_loan(o->arena, &o->spec, 1, TR_FOREVER, &message), "tr_loan");
+    must(tr_message_loan(o->arena, &o->spec, 1, TR_FOREVER, &message), "tr_message_loan");
     if (end->touch != TOUCH_NONE)
         must(tr_tensor_fill(tr_message_tensor(message, 0), end->out, NULL),
              "tr_tensor_fill");
@@ -93,7 +94,7 @@ static void loan_send(struct end *end)
     struct ours *o = end->state;
     tr_message *message;
 
-    must(tr_loan(o->arena, &o->spec, 1, TR_FOREVER, &message), "tr_loan");
+    must(tr_message_loan(o->arena, &o->spec, 1, TR_FOREVER, &message), "tr_message_loan");
     if (end->touch != TOUCH_NONE)
         payload_fill(tr_message_tensor(message, 0)->data, end->bytes, end->sent++);
     must(tr_queue_send(o->queue[end->side], message, TR_FOREVER), "tr_queue_send");
@@ -107,7 +108,7 @@ static void ours_receive(struct end *end)
     must(tr_queue_receive(o->queue[1 - end->side], TR_FOREVER, &message),
          "tr_queue_receive");
     end_consume(end, tr_message_tensor(message, 0)->data);
-    tr_release(message);
+    tr_message_release(message);
 }
 
 const struct transport transport_ours = {

@@ -32,10 +32,11 @@ static int service_open(size_t bytes, void **state)
     options.flags = TR_ARENA_POPULATE;
     options.classes = &class;
     options.class_count = 1;
-    must(tr_arena_create(&s->arena, NULL, &options), "tr_arena_create");
+    must(tr_arena_create(NULL, &options, &s->arena), "tr_arena_create");
     must(tr_queue_open(s->arena, "service", NULL, &s->queue), "tr_queue_open");
     s->shape[0] = (int64_t)bytes;
-    s->spec = (tr_tensor_spec){.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = s->shape};
+    s->spec = (tr_tensor_spec){
+        .dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = s->shape};
     *state = s;
     return 0;
 }
@@ -62,12 +63,12 @@ static void ask(struct end *end)
     tr_message *message, *reply;
 
     end_produce(end);
-    must(tr_loan(s->arena, &s->spec, 1, TR_FOREVER, &message), "tr_loan");
+    must(tr_message_loan(s->arena, &s->spec, 1, TR_FOREVER, &message), "tr_message_loan");
     if (end->touch != TOUCH_NONE)
         must(tr_tensor_fill(tr_message_tensor(message, 0), end->out, NULL), "fill");
-    must(tr_request(s->queue, message, TR_FOREVER, &reply), "tr_request");
+    must(tr_request_call(s->queue, message, TR_FOREVER, &reply), "tr_request_call");
     end_consume(end, tr_message_tensor(reply, 0)->data);
-    tr_release(reply);
+    tr_message_release(reply);
 }
 
 static void answer(struct end *end)
@@ -80,7 +81,7 @@ static void answer(struct end *end)
     end_produce(end);
     if (end->touch != TOUCH_NONE)
         must(tr_tensor_fill(tr_message_tensor(request, 0), end->out, NULL), "fill");
-    must(tr_reply(request, NULL), "tr_reply");
+    must(tr_request_reply(request, NULL), "tr_request_reply");
 }
 
 static void service_pingpong(struct end *end, uint64_t count)

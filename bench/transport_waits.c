@@ -41,7 +41,7 @@ static int make(size_t bytes, uint32_t idle_count, void **state)
     options.max_channels = 2 * IDLE + 2;
     options.eventfds = 8;
     options.spin_ns = 0;
-    must(tr_arena_create(&w->arena, NULL, &options), "tr_arena_create");
+    must(tr_arena_create(NULL, &options, &w->arena), "tr_arena_create");
     for (unsigned side = 0; side < 2; side++) {
         must(tr_queue_open(w->arena, side ? "back" : "there", NULL, &w->queue[side]),
              "tr_queue_open");
@@ -86,9 +86,9 @@ static int enter_set(struct end *end)
 
     must(tr_waitset_open(w->arena, &w->set), "tr_waitset_open");
     for (uint32_t i = 0; i < w->idle_count; i++)
-        must(tr_waitset_add_queue(w->set, w->idle[1 - end->side][i], TR_READABLE, i),
+        must(tr_waitset_add_queue(w->set, w->idle[1 - end->side][i], TR_WAIT_READABLE, i),
              "tr_waitset_add_queue");
-    must(tr_waitset_add_queue(w->set, w->queue[1 - end->side], TR_READABLE, IDLE),
+    must(tr_waitset_add_queue(w->set, w->queue[1 - end->side], TR_WAIT_READABLE, IDLE),
          "tr_waitset_add_queue");
     return 0;
 }
@@ -98,7 +98,8 @@ static void send_waits(struct end *end)
     struct waits *w = end->state;
     tr_message *message;
 
-    must(tr_loan_bytes(w->arena, end->bytes, TR_FOREVER, &message), "tr_loan_bytes");
+    must(tr_message_loan_bytes(w->arena, end->bytes, TR_FOREVER, &message),
+         "tr_message_loan_bytes");
     must(tr_queue_send(w->queue[end->side], message, TR_FOREVER), "tr_queue_send");
 }
 
@@ -113,7 +114,7 @@ static void receive_set(struct end *end)
         must(tr_waitset_wait(w->set, &event, 1, TR_FOREVER, &count), "tr_waitset_wait");
     while (event.token != IDLE ||
            tr_queue_receive(w->queue[1 - end->side], TR_NOWAIT, &message) != 0);
-    tr_release(message);
+    tr_message_release(message);
 }
 
 const struct transport transport_waitset = {.name = "waitset",
@@ -165,7 +166,7 @@ static void receive_epoll(struct end *end)
     while (tr_queue_receive(w->queue[1 - end->side], TR_NOWAIT, &message) != 0)
         if (tr_waitset_wait(w->set, &event, 1, TR_NOWAIT, &count) != 0)
             (void)epoll_wait(w->epoll, &ready, 1, -1);
-    tr_release(message);
+    tr_message_release(message);
 }
 
 static int enter_eventfd(struct end *end)

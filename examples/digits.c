@@ -69,14 +69,14 @@ static _Noreturn void work(tr_arena *arena, tr_queue *jobs, tr_queue *answers)
     while ((err = tr_queue_receive(jobs, TR_FOREVER, &job)) == 0) {
         const tr_tensor *batch = tr_message_tensor(job, 0);
         tr_header header = {.struct_size = sizeof header};
-        check(tr_loan_bytes(arena, (uint64_t)batch->shape[0], TR_FOREVER, &reply),
+        check(tr_message_loan_bytes(arena, (uint64_t)batch->shape[0], TR_FOREVER, &reply),
               "loan");
         for (int64_t i = 0; i < batch->shape[0]; i++) /* read and written in place */
             ((uint8_t *)tr_message_tensor(reply, 0)->data)[i] = classify(
                 (const uint8_t *)batch->data + i * PIXELS);
-        check(tr_message_header(job, &header), "header");
-        check(tr_message_set_header(reply, &header), "set header");
-        tr_release(job);
+        check(tr_message_header_get(job, &header), "header");
+        check(tr_message_header_set(reply, &header), "set header");
+        tr_message_release(job);
         check(tr_queue_send(answers, reply, TR_FOREVER), "send");
     }
     _exit(err == TR_ECLOSED ? 0 : 1);
@@ -87,13 +87,14 @@ static void ask(tr_arena *arena, tr_queue *jobs)
     for (size_t first = 0; first < ASKED; first += BATCH) {
         const size_t left = ASKED - first;
         const int64_t shape[] = {left < BATCH ? (int64_t)left : BATCH, PIXELS};
-        const tr_tensor_spec spec = {.dtype = {TR_UINT, 8, 1}, .ndim = 2, .shape = shape};
+        const tr_tensor_spec spec = {
+            .dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 2, .shape = shape};
         const tr_header header = {.struct_size = sizeof header, .correlation_id = first};
         tr_message *job;
-        check(tr_loan(arena, &spec, 1, TR_FOREVER, &job), "loan");
+        check(tr_message_loan(arena, &spec, 1, TR_FOREVER, &job), "loan");
         check(tr_tensor_fill(tr_message_tensor(job, 0), images[KNOWN + first], NULL),
               "fill");
-        check(tr_message_set_header(job, &header), "set header");
+        check(tr_message_header_set(job, &header), "set header");
         check(tr_queue_send(jobs, job, TR_FOREVER), "send");
     }
     tr_queue_shutdown(jobs); /* workers drain it and leave */
@@ -105,11 +106,11 @@ static void collect(tr_queue *answers, uint8_t *out)
         tr_message *reply;
         tr_header header = {.struct_size = sizeof header};
         check(tr_queue_receive(answers, TR_FOREVER, &reply), "receive");
-        check(tr_message_header(reply, &header), "header");
+        check(tr_message_header_get(reply, &header), "header");
         const tr_tensor *label = tr_message_tensor(reply, 0);
         memcpy(out + header.correlation_id, label->data, label->nbytes);
         got += label->nbytes;
-        tr_release(reply);
+        tr_message_release(reply);
     }
 }
 
@@ -120,7 +121,7 @@ static bool run(unsigned workers, const uint8_t *expected)
     tr_queue *jobs, *answers;
     bool good = true;
 
-    check(tr_arena_create(&arena, NULL, NULL), "create");
+    check(tr_arena_create(NULL, NULL, &arena), "create");
     check(tr_queue_open(arena, "jobs", NULL, &jobs), "open");
     check(tr_queue_open(arena, "answers", NULL, &answers), "open");
     fflush(NULL);

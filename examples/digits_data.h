@@ -37,7 +37,8 @@ static inline void load(const char *directory, const char *name, void *to, uint6
     const size_t size = fread(file, 1, sizeof file, stream);
     fclose(stream);
     check(tr_npy_decode(file, size, size, 0, &npy), path);
-    if (npy.data_bytes != bytes || npy.dtype.code != TR_UINT || npy.dtype.bits != 8) {
+    if (npy.data_bytes != bytes || npy.dtype.code != TR_DTYPE_UINT ||
+        npy.dtype.bits != 8) {
         fprintf(stderr, "%s: not the array expected\n", path);
         exit(1);
     }

@@ -54,7 +54,7 @@ static int work(tr_broadcast *features, uint8_t first_class)
     int err;
 
     options.lag = TR_LAG_BLOCK; /* nothing may be missed */
-    check(tr_subscribe(features, &options, &subscription), "subscribe");
+    check(tr_subscription_open(features, &options, &subscription), "subscribe");
     while ((err = tr_subscription_receive(subscription, TR_FOREVER, &batch)) == 0) {
         const tr_tensor *x = tr_message_find(batch, "x"),
                         *y = tr_message_find(batch, "y");
@@ -63,9 +63,9 @@ static int work(tr_broadcast *features, uint8_t first_class)
             if (label / 2 * 2 == first_class)
                 add(&means[label % 2], (const float *)x->data + i * PIXELS);
         }
-        tr_release(batch);
+        tr_message_release(batch);
     }
-    tr_unsubscribe(subscription);
+    tr_subscription_close(subscription);
     return err == TR_ECLOSED ? compare(means, first_class) : 1;
 }
 
@@ -75,10 +75,10 @@ static void publish(tr_arena *arena, tr_broadcast *features)
         const size_t n = IMAGES - first < BATCH ? IMAGES - first : BATCH;
         const int64_t shape[] = {(int64_t)n, PIXELS};
         const tr_tensor_spec specs[] = {
-            {.dtype = {TR_FLOAT, 32, 1}, .ndim = 2, .shape = shape, .name = "x"},
-            {.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = shape, .name = "y"}};
+            {.dtype = {TR_DTYPE_FLOAT, 32, 1}, .ndim = 2, .shape = shape, .name = "x"},
+            {.dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = shape, .name = "y"}};
         tr_message *batch;
-        check(tr_loan(arena, specs, 2, TR_FOREVER, &batch), "loan");
+        check(tr_message_loan(arena, specs, 2, TR_FOREVER, &batch), "loan");
         float *x = tr_message_tensor(batch, 0)->data;
         for (size_t i = 0; i < n * PIXELS; i++)
             x[i] = scaled(first + i / PIXELS, i % PIXELS);
@@ -97,7 +97,7 @@ int main(int argc, char **argv)
 
     load_digits(argc, argv);
     options.capacity = 7;
-    check(tr_arena_create(&arena, NULL, NULL), "create");
+    check(tr_arena_create(NULL, NULL, &arena), "create");
     check(tr_broadcast_open(arena, "features", &options, &features), "open");
     fflush(NULL);
     for (uint8_t i = 0; i < WORKERS; i++)

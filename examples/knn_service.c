@@ -41,16 +41,17 @@ static int serve(tr_queue *queue)
         const tr_tensor *batch = tr_message_tensor(request, 0);
         const int64_t n = batch->shape[0];
         if (batch->ndim != 2 || batch->shape[1] != PIXELS || n > BATCH) {
-            check(tr_reply_error(request, 1, "not a batch of images"), "reply error");
+            check(tr_request_fail(request, 1, "not a batch of images"), "reply error");
             continue;
         }
         uint8_t answer[BATCH];
         for (int64_t i = 0; i < n; i++)
             answer[i] = classify((const uint8_t *)batch->data + i * PIXELS);
-        const tr_tensor_spec spec = {.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = &n};
+        const tr_tensor_spec spec = {
+            .dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = &n};
         check(tr_request_reuse(request, &spec, 1), "reuse");
         check(tr_tensor_fill(tr_message_tensor(request, 0), answer, NULL), "fill");
-        check(tr_reply(request, NULL), "reply");
+        check(tr_request_reply(request, NULL), "reply");
     }
     return err == TR_ECLOSED ? 0 : 1;
 }
@@ -63,16 +64,17 @@ static int ask(tr_arena *arena, tr_queue *queue, size_t client)
     for (size_t first = client * BATCH; first < ASKED; first += CLIENTS * BATCH) {
         const size_t n = ASKED - first < BATCH ? ASKED - first : BATCH;
         const int64_t shape[] = {(int64_t)n, PIXELS};
-        const tr_tensor_spec spec = {.dtype = {TR_UINT, 8, 1}, .ndim = 2, .shape = shape};
+        const tr_tensor_spec spec = {
+            .dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 2, .shape = shape};
         tr_message *message, *reply;
-        check(tr_loan(arena, &spec, 1, TR_FOREVER, &message), "loan");
+        check(tr_message_loan(arena, &spec, 1, TR_FOREVER, &message), "loan");
         check(tr_tensor_fill(tr_message_tensor(message, 0), images[KNOWN + first], NULL),
               "fill");
-        check(tr_request(queue, message, INT64_C(30000000000), &reply), "request");
+        check(tr_request_call(queue, message, INT64_C(30000000000), &reply), "request");
         const uint8_t *answer = tr_message_tensor(reply, 0)->data;
         for (size_t i = 0; i < n; i++)
             wrong += answer[i] != classify(images[KNOWN + first + i]);
-        tr_release(reply);
+        tr_message_release(reply);
     }
     return wrong != 0;
 }
@@ -84,7 +86,7 @@ int main(int argc, char **argv)
     int bad = 0;
 
     load_digits(argc, argv);
-    check(tr_arena_create(&arena, NULL, NULL), "create");
+    check(tr_arena_create(NULL, NULL, &arena), "create");
     check(tr_queue_open(arena, "model", NULL, &queue), "open");
     fflush(NULL);
     pid_t clients[CLIENTS];

@@ -37,8 +37,9 @@ static void put(tr_arena *arena, tr_board *board, int digit, uint16_t edition)
 
     for (size_t i = 0; i < IMAGES; i++)
         shape[0] += digit == DIGITS ? i == 0 : labels[i] == digit;
-    const tr_tensor_spec spec = {.dtype = {TR_UINT, 16, 1}, .ndim = 2, .shape = shape};
-    check(tr_loan(arena, &spec, 1, TR_FOREVER, &message), "loan");
+    const tr_tensor_spec spec = {
+        .dtype = {TR_DTYPE_UINT, 16, 1}, .ndim = 2, .shape = shape};
+    check(tr_message_loan(arena, &spec, 1, TR_FOREVER, &message), "loan");
     uint16_t *values = tr_message_tensor(message, 0)->data;
     for (size_t i = 0; i < IMAGES; i++) {
         if (digit == DIGITS ? i != 0 : labels[i] != digit)
@@ -50,7 +51,7 @@ static void put(tr_arena *arena, tr_board *board, int digit, uint16_t edition)
     const uint64_t sum = checksum(tr_message_tensor(message, 0));
     memcpy(header.user, &sum, sizeof sum);
     memcpy(header.user + 8, &edition, sizeof edition);
-    check(tr_message_set_header(message, &header), "set header");
+    check(tr_message_header_set(message, &header), "set header");
     check(tr_board_put(board, names[digit], message, NULL), "put");
 }
 
@@ -61,7 +62,7 @@ static uint16_t edition_of(const tr_message *message)
     uint64_t sum;
     uint16_t edition;
 
-    check(tr_message_header(message, &header), "header");
+    check(tr_message_header_get(message, &header), "header");
     memcpy(&sum, header.user, sizeof sum);
     memcpy(&edition, header.user + 8, sizeof edition);
     return sum == checksum(tr_message_tensor(message, 0)) ? edition : 0;
@@ -75,7 +76,7 @@ static int look_up(tr_board *board)
 
     while (total < EDITIONS) {
         tr_message *tables[DIGITS + 1];
-        const int err = tr_board_get_many(board, DIGITS + 1, names, tables, NULL);
+        const int err = tr_board_get_many(board, names, DIGITS + 1, tables, NULL);
         if (err == TR_EAGAIN)
             continue;
         check(err, "get many");
@@ -84,7 +85,7 @@ static int look_up(tr_board *board)
             const uint16_t edition = edition_of(tables[digit]);
             if (edition == 0 || edition < total || edition > total + 1)
                 return 1;
-            tr_release(tables[digit]);
+            tr_message_release(tables[digit]);
         }
     }
     return 0;
@@ -101,7 +102,7 @@ int main(int argc, char **argv)
     load_digits(argc, argv);
     options.classes = classes;
     options.class_count = 1;
-    check(tr_arena_create(&arena, NULL, &options), "create");
+    check(tr_arena_create(NULL, &options, &arena), "create");
     check(tr_board_open(arena, "tables", NULL, &board), "open");
     for (int digit = 0; digit <= DIGITS; digit++)
         put(arena, board, digit, 1);

@@ -23,10 +23,10 @@ static int work(tr_pool_worker *worker, void *unused)
     tr_message *job;
 
     (void)unused;
-    while (!tr_pool_receive(worker, jobs, TR_FOREVER, &job)) {
+    while (!tr_pool_worker_receive(worker, jobs, TR_FOREVER, &job)) {
         float *x = tr_message_tensor(job, 0)->data;
 
-        must(tr_message_header(job, &header));
+        must(tr_message_header_get(job, &header));
         if (header.sequence == 2 && header.deliveries == 0)
             raise(SIGKILL); /* what a bug does */
         for (int i = 1; i < SIDE * SIDE; i++)
@@ -39,7 +39,8 @@ static int work(tr_pool_worker *worker, void *unused)
 int main(void)
 {
     const int64_t shape[] = {SIDE, SIDE};
-    const tr_tensor_spec spec = {.dtype = {TR_FLOAT, 32, 1}, .ndim = 2, .shape = shape};
+    const tr_tensor_spec spec = {
+        .dtype = {TR_DTYPE_FLOAT, 32, 1}, .ndim = 2, .shape = shape};
     tr_pool_options options = TR_POOL_OPTIONS_INIT;
     tr_message *message;
     tr_arena *arena;
@@ -47,15 +48,15 @@ int main(void)
     int left = JOBS;
     float *x;
 
-    must(tr_arena_create(&arena, NULL, NULL));
+    must(tr_arena_create(NULL, NULL, &arena));
     must(tr_queue_open(arena, "jobs", NULL, &jobs));
     must(tr_queue_open(arena, "results", NULL, &results));
     options.workers = 2;
     options.run = work;
     options.arena = arena; /* what the dead hold is taken over at once */
-    must(tr_pool_start(&pool, &options));
+    must(tr_pool_start(&options, &pool));
     for (int i = 0; i < JOBS; i++) {
-        must(tr_loan(arena, &spec, 1, TR_FOREVER, &message));
+        must(tr_message_loan(arena, &spec, 1, TR_FOREVER, &message));
         x = tr_message_tensor(message, 0)->data;
         for (int j = 0; j < SIDE * SIDE; j++)
             x[j] = (float)i;
@@ -66,7 +67,7 @@ int main(void)
         for (; !tr_queue_receive(results, TR_NOWAIT, &message); left--) {
             x = tr_message_tensor(message, 0)->data;
             printf("sum %.0f\n", (double)x[0]);
-            tr_release(message);
+            tr_message_release(message);
         }
     }
     must(tr_pool_stop(pool, TR_FOREVER));

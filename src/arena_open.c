@@ -183,7 +183,7 @@ static int create(tr_arena **out, const struct segment_spec *spec,
     return result;
 }
 
-int tr_arena_create(tr_arena **out, const char *name, const tr_arena_options *given)
+int tr_arena_create(const char *name, const tr_arena_options *given, tr_arena **out)
 {
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
     struct segment_class classes[MAX_CLASSES];
@@ -282,7 +282,7 @@ static int take_trust(struct segment_trust *trust, const tr_attach_options *give
     return result;
 }
 
-int tr_arena_attach(tr_arena **out, const char *name, const tr_attach_options *options)
+int tr_arena_attach(const char *name, const tr_attach_options *options, tr_arena **out)
 {
     struct segment_trust trust = {0};
     int result, cancel;
@@ -300,7 +300,7 @@ int tr_arena_attach(tr_arena **out, const char *name, const tr_attach_options *o
     return result;
 }
 
-int tr_arena_attach_fd(tr_arena **out, int fd)
+int tr_arena_attach_fd(int fd, tr_arena **out)
 {
     int copy, cancel, result;
 

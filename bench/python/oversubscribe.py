@@ -157,7 +157,7 @@ def measure(
     seconds: float,
 ) -> dict[str, Any]:
     plan = ctypes.create_string_buffer(PLAN_BYTES)
-    if library.tr_plan_create(plan, workers, None):
+    if library.tr_plan_create(workers, None, plan):
         raise SystemExit("no plan can be made")
     work = product(blas, side, dtype)
     seen: dict[str, list[dict[str, float]]] = {mode: [] for mode in MODES}

@@ -155,8 +155,8 @@ TR_ASSERT_SIZE(tr_reap_report, 16);
  * Crash:    nothing is left: a name appears only when the arena behind it is whole and has
  *           been joined, and then the next create takes it over.
  */
-TR_API TR_CHECK int tr_arena_create(tr_arena **out, const char *name_or_null,
-                                    const tr_arena_options *options);
+TR_API TR_CHECK int tr_arena_create(const char *name_or_null,
+                                    const tr_arena_options *options, tr_arena **out);
 
 /**
  * Attach to a named arena and join it. Owner, mode, size and every offset are checked
@@ -173,8 +173,8 @@ TR_API TR_CHECK int tr_arena_create(tr_arena **out, const char *name_or_null,
  *          for entries and names that change hands. Syscalls: some dozens.
  * Crash:   the entry taken is reaped by the others.
  */
-TR_API TR_CHECK int tr_arena_attach(tr_arena **out, const char *name,
-                                    const tr_attach_options *options);
+TR_API TR_CHECK int tr_arena_attach(const char *name, const tr_attach_options *options,
+                                    tr_arena **out);
 
 /**
  * Attach by a descriptor of the arena that was inherited or received (SCM_RIGHTS). The
@@ -183,7 +183,7 @@ TR_API TR_CHECK int tr_arena_attach(tr_arena **out, const char *name,
  * @return as tr_arena_attach(); a number that is not open is TR_EINVAL.
  * Owner: the caller. Threads: any. Progress, Syscalls, Crash: as tr_arena_attach().
  */
-TR_API TR_CHECK int tr_arena_attach_fd(tr_arena **out, int fd);
+TR_API TR_CHECK int tr_arena_attach_fd(int fd, tr_arena **out);
 
 /** Leave and unmap. Never fails; NULL is allowed. What this process still holds is given
  *  back; pointers into the arena and handles of its channels are dead afterwards.
@@ -224,7 +224,7 @@ TR_API TR_CHECK int tr_arena_sweep(const char *prefix, uint32_t *removed);
 TR_API TR_CHECK int tr_arena_reap(tr_arena *arena, tr_reap_report *report);
 
 /** Give idle memory of a TR_ARENA_LAZY arena back to the system: slots that are free now. It has each
- *  of them for a moment, one at a time: a tr_loan() with TR_NOWAIT that finds no other free then says
+ *  of them for a moment, one at a time: a tr_message_loan() with TR_NOWAIT that finds no other free then says
  *  TR_EAGAIN, one with a timeout gets it.
  *  @param bytes how much; may be NULL
  *  @return 0, TR_ENOTSUP (not lazy).
@@ -234,7 +234,7 @@ TR_API TR_CHECK int tr_arena_trim(tr_arena *arena, uint64_t *bytes);
 /** What the arena is.
  *  @return 0, TR_EINVAL (struct_size).
  *  Threads: any. Syscalls: some (it reads what the kernel says of the mapping). Crash: -. */
-TR_API TR_CHECK int tr_arena_info_read(tr_arena *arena, tr_arena_info *info);
+TR_API TR_CHECK int tr_arena_info_get(tr_arena *arena, tr_arena_info *info);
 
 /** Change how long waits of this handle may spin: -1 adapts, 0 never, else nanoseconds.
  *  Less than -1 changes nothing. Threads: any. */

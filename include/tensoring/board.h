@@ -12,10 +12,11 @@
 
 TR_BEGIN_DECLS
 
-#define TR_MAX_KEY     255 /**< bytes, without the 0: UTF-8, no control characters */
-#define TR_MAX_KEYS    (1u << 20)  /**< of one board */
-#define TR_ANY_VERSION UINT64_MAX  /**< for deletes that do not care */
-#define TR_NO_VERSION  UINT64_C(0) /**< of a key that was never put; versions begin at 1 */
+#define TR_MAX_KEY_BYTES     255 /**< bytes, without the 0: UTF-8, no control characters */
+#define TR_MAX_KEYS          (1u << 20) /**< of one board */
+#define TR_BOARD_ANY_VERSION UINT64_MAX /**< for deletes that do not care */
+#define TR_BOARD_NO_VERSION \
+    UINT64_C(0) /**< of a key that was never put; versions begin at 1 */
 
 typedef struct tr_board tr_board;             /**< many keys. Threads: any */
 typedef struct tr_board_watch tr_board_watch; /**< follows one key. Threads: any */
@@ -52,7 +53,7 @@ TR_API void tr_board_close(tr_board *board);
  * Make @p message the value of @p key. All that was written to it before is visible to those
  * that get it (edge E11 in docs/memory-model.md).
  *
- * @param key      1 to TR_MAX_KEY bytes
+ * @param key      1 to TR_MAX_KEY_BYTES bytes
  * @param message  loaned, or received from a queue and now forwarded without a copy; of the
  *                 board's own arena
  * @param version  what it has become; may be NULL
@@ -71,7 +72,7 @@ TR_API TR_CHECK int tr_board_put(tr_board *board, const char *key, tr_message *m
 
 /**
  * The same, if the key still has @p expected, which tr_board_get() or tr_board_version()
- * told; TR_NO_VERSION: if it was never put.
+ * told; TR_BOARD_NO_VERSION: if it was never put.
  * @param version  what it has become, or on TR_ESTALE what it is; may be NULL
  * @return 0, TR_ESTALE, and as tr_board_put().
  * Owner, Threads, Progress, Syscalls, Crash: as tr_board_put().
@@ -87,7 +88,7 @@ TR_API TR_CHECK int tr_board_put_if(tr_board *board, const char *key, tr_message
  *         shared messages as the arena's option `pins` allows), TR_ENOMEM, TR_EUSERS,
  *         TR_ECHECKSUM, TR_ECORRUPT.
  *
- * Owner:    the caller: tr_release() it.
+ * Owner:    the caller: tr_message_release() it.
  * Threads:  any. Progress: lock-free. Syscalls: none.
  * Crash:    what it held is free once the others have let go.
  */
@@ -104,7 +105,7 @@ TR_API TR_CHECK int tr_board_get(tr_board *board, const char *key, tr_message **
  * Owner: as tr_board_get(). Threads: any. Progress: obstruction-free, and bounded.
  * Syscalls: none, but for more than 64 keys memory. Crash: as tr_board_get().
  */
-TR_API TR_CHECK int tr_board_get_many(tr_board *board, size_t n, const char *const keys[],
+TR_API TR_CHECK int tr_board_get_many(tr_board *board, const char *const keys[], size_t n,
                                       tr_message *out[], uint64_t versions[]);
 
 /**
@@ -121,17 +122,17 @@ TR_API TR_CHECK int tr_board_wait(tr_board *board, const char *key, uint64_t new
 
 /**
  * Follow @p key: each version that is newer than the last one got, the newest first.
- * @param newer_than  the version to begin after; TR_NO_VERSION: also what is there now
+ * @param newer_than  the version to begin after; TR_BOARD_NO_VERSION: also what is there now
  * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOSPC (a new key, and the board is full),
  *         TR_ENOMEM, TR_EUSERS.
- * Owner: the caller, until tr_board_unwatch(). Threads: any.
+ * Owner: the caller, until tr_board_watch_close(). Threads: any.
  * Syscalls: none. Crash: nothing is shared.
  */
-TR_API TR_CHECK int tr_board_watch_key(tr_board *board, const char *key,
-                                       uint64_t newer_than, tr_board_watch **out);
+TR_API TR_CHECK int tr_board_watch_open(tr_board *board, const char *key,
+                                        uint64_t newer_than, tr_board_watch **out);
 
 /** Follow it no more. NULL is allowed. Threads: one. */
-TR_API void tr_board_unwatch(tr_board_watch *watch);
+TR_API void tr_board_watch_close(tr_board_watch *watch);
 
 /**
  * Wait for the next version, and get it.
@@ -143,7 +144,7 @@ TR_API TR_CHECK int tr_board_watch_next(tr_board_watch *watch, int64_t timeout_n
                                         tr_message **out, uint64_t *version);
 
 /**
- * Wait for a watch in a set, too: TR_READABLE when tr_board_watch_next() would return at
+ * Wait for a watch in a set, too: TR_WAIT_READABLE when tr_board_watch_next() would return at
  * once.
  * @param watch  of the set's arena; must outlive its membership
  * @return 0, TR_EINVAL, TR_ENOSPC (TR_MAX_WAITABLE), TR_ENOMEM.
@@ -154,7 +155,7 @@ TR_API TR_CHECK int tr_waitset_add_watch(tr_waitset *set, tr_board_watch *watch,
                                          uint64_t token);
 
 /**
- * Take the value of @p key away, if it has version @p expected (TR_ANY_VERSION: whatever it
+ * Take the value of @p key away, if it has version @p expected (TR_BOARD_ANY_VERSION: whatever it
  * has). The version grows by one; a later put goes on from there.
  * @return 0, TR_ENOENT, TR_ESTALE, TR_EINVAL, TR_ENAMETOOLONG, TR_EUSERS.
  * Owner: -. Threads: any. Progress: lock-free. Syscalls: none when nobody sleeps.
@@ -162,7 +163,7 @@ TR_API TR_CHECK int tr_waitset_add_watch(tr_waitset *set, tr_board_watch *watch,
  */
 TR_API TR_CHECK int tr_board_delete(tr_board *board, const char *key, uint64_t expected);
 
-/** The version of @p key, without its value; TR_NO_VERSION if it was never put, or is not a
+/** The version of @p key, without its value; TR_BOARD_NO_VERSION if it was never put, or is not a
  *  key. Threads: any. Progress: wait-free. Syscalls: none. */
 TR_API uint64_t tr_board_version(tr_board *board, const char *key);
 
@@ -176,7 +177,7 @@ TR_API uint64_t tr_board_version(tr_board *board, const char *key);
  * Owner: -. Threads: any. Progress: wait-free. Syscalls: none. Crash: -.
  */
 TR_API TR_CHECK int tr_board_next(tr_board *board, uint32_t *cursor,
-                                  char key[TR_MAX_KEY + 1], uint64_t *version);
+                                  char key[TR_MAX_KEY_BYTES + 1], uint64_t *version);
 
 /** How many keys it has room for. Threads: any. */
 TR_API uint32_t tr_board_capacity(const tr_board *board);

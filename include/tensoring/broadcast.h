@@ -118,16 +118,16 @@ TR_API tr_arena *tr_broadcast_arena(const tr_broadcast *broadcast);
  * @param options  NULL for defaults
  * @return 0, TR_EINVAL, TR_ENOSPC (all places are taken by living processes), TR_ENOMEM,
  *         TR_EUSERS.
- * Owner:   the caller, until tr_unsubscribe().
+ * Owner:   the caller, until tr_subscription_close().
  * Threads: any. Progress: lock-free. Syscalls: none, or one that wakes publishers.
  * Crash:   the dead subscriber holds nobody up, its place is taken by the next.
  */
-TR_API TR_CHECK int tr_subscribe(tr_broadcast *broadcast,
-                                 const tr_subscription_options *options,
-                                 tr_subscription **out);
+TR_API TR_CHECK int tr_subscription_open(tr_broadcast *broadcast,
+                                         const tr_subscription_options *options,
+                                         tr_subscription **out);
 
 /** Go. Messages received before stay good. NULL is allowed. Threads: one. */
-TR_API void tr_unsubscribe(tr_subscription *subscription);
+TR_API void tr_subscription_close(tr_subscription *subscription);
 
 /**
  * The next message, for reading: its tensors have TR_TENSOR_READ_ONLY, writing to them
@@ -140,7 +140,7 @@ TR_API void tr_unsubscribe(tr_subscription *subscription);
  *         nothing is left), TR_EFORK (subscribed before the fork), TR_ENOMEM, TR_EUSERS,
  *         TR_ECHECKSUM, TR_ECORRUPT.
  *
- * Owner:    the caller: tr_release() it.
+ * Owner:    the caller: tr_message_release() it.
  * Threads:  any. Progress: lock-free while there are messages, else blocks.
  * Syscalls: none while there are messages; one wakes a publisher that waits for us.
  * Crash:    what it held is free once the others have let go.
@@ -149,8 +149,8 @@ TR_API TR_CHECK int tr_subscription_receive(tr_subscription *subscription,
                                             int64_t timeout_ns, tr_message **out);
 
 /**
- * Wait for a subscription in a set, too: TR_READABLE when tr_subscription_receive() would
- * return at once, TR_HUNGUP when the broadcast is closed and nothing is left.
+ * Wait for a subscription in a set, too: TR_WAIT_READABLE when tr_subscription_receive() would
+ * return at once, TR_WAIT_HUNGUP when the broadcast is closed and nothing is left.
  * @param subscription  of this process and the set's arena; must outlive its membership
  * @return 0, TR_EINVAL, TR_EFORK, TR_ENOSPC (TR_MAX_WAITABLE), TR_ENOMEM.
  * Owner: -. Threads: any. Syscalls: one if somebody waits. Crash: as

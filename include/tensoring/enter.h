@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* enter.h - put a process on its part of a plan: its cores, and as many threads.
  *
- * Call tr_prefork() in the master before each fork, tr_worker_enter() in the child, best
- * before it loads its libraries, and tr_thread_enter() in each thread that computes:
+ * Call tr_worker_prefork() in the master before each fork, tr_worker_enter() in the child, best
+ * before it loads its libraries, and tr_worker_thread_enter() in each thread that computes:
  * OpenMP's count belongs to a thread, not to the process. What the kernel or a library
  * refuses is reported and harms nothing. */
 #ifndef TENSORING_ENTER_H
@@ -12,18 +12,18 @@
 
 TR_BEGIN_DECLS
 
-#define TR_REPORT_POOLS 32  /**< thread pools that a report has room for */
-#define TR_REPORT_PATH  232 /**< bytes of a library's path, with its 0 */
+#define TR_REPORT_LIBRARIES 32  /**< thread pools that a report has room for */
+#define TR_REPORT_PATH      232 /**< bytes of a library's path, with its 0 */
 
 /** What a count of threads applies to. */
 typedef enum tr_scope {
     TR_SCOPE_PROCESS = 0, /**< every thread */
-    TR_SCOPE_THREAD = 1,  /**< the thread that sets it; others: tr_thread_enter() */
-    TR_SCOPE_OBJECT = 2 /**< each object takes its own when it is made: nothing to set */
+    TR_SCOPE_THREAD = 1, /**< the thread that sets it; others: tr_worker_thread_enter() */
+    TR_SCOPE_OBJECT = 2  /**< each object takes its own when it is made: nothing to set */
 } tr_scope;
 
 /** One library with threads of its own that is loaded in this process. */
-typedef struct tr_thread_pool {
+typedef struct tr_thread_library {
     char kind[24]; /**< openblas, mkl, blis, flexiblas, libgomp, libomp, torch, lightgbm,
                         onnxruntime */
     char path[TR_REPORT_PATH]; /**< of the library; "" is the program itself */
@@ -31,14 +31,14 @@ typedef struct tr_thread_pool {
     int32_t after;             /**< what it tells now */
     uint32_t scope;            /**< tr_scope */
     uint32_t reserved;
-} tr_thread_pool;
-TR_ASSERT_SIZE(tr_thread_pool, 272);
+} tr_thread_library;
+TR_ASSERT_SIZE(tr_thread_library, 272);
 
 enum {
-    TR_ENTER_NO_BIND = 1u << 0,  /**< leave the affinity mask alone */
-    TR_ENTER_NO_ENV = 1u << 1,   /**< leave the environment alone */
-    TR_ENTER_KEEP_ENV = 1u << 2, /**< set only variables that are not set */
-    TR_ENTER_NO_POOLS = 1u << 3  /**< leave loaded libraries alone */
+    TR_ENTER_NO_BIND = 1u << 0,     /**< leave the affinity mask alone */
+    TR_ENTER_NO_ENV = 1u << 1,      /**< leave the environment alone */
+    TR_ENTER_KEEP_ENV = 1u << 2,    /**< set only variables that are not set */
+    TR_ENTER_NO_LIBRARIES = 1u << 3 /**< leave loaded libraries alone */
 };
 
 /** What tr_worker_enter() found and did. */
@@ -48,12 +48,12 @@ typedef struct tr_worker_report {
     uint32_t threads;    /**< that this worker may use */
     uint32_t tasks;      /**< threads that were there and are bound now */
     int32_t bind_error;  /**< 0, or the TR_E... with which the kernel refused */
-    uint32_t pool_count; /**< libraries found; the first TR_REPORT_POOLS are listed */
+    uint32_t pool_count; /**< libraries found; the first TR_REPORT_LIBRARIES are listed */
     tr_cpuset before;    /**< mask of the calling thread */
     tr_cpuset after;
-    tr_thread_pool pool[TR_REPORT_POOLS];
+    tr_thread_library pool[TR_REPORT_LIBRARIES];
 } tr_worker_report;
-TR_ASSERT_SIZE(tr_worker_report, 24 + 2 * 128 + TR_REPORT_POOLS * 272);
+TR_ASSERT_SIZE(tr_worker_report, 24 + 2 * 128 + TR_REPORT_LIBRARIES * 272);
 
 /**
  * Before a fork: let OpenMP runtimes that would hang in the child give up their threads;
@@ -66,7 +66,7 @@ TR_ASSERT_SIZE(tr_worker_report, 24 + 2 * 128 + TR_REPORT_POOLS * 272);
  *         omp_pause_resource_all(), before GCC 9), TR_ENOMEM.
  * Threads: one. Syscalls: none or a few. Crash: nothing is shared.
  */
-TR_API TR_CHECK int tr_prefork(uint32_t *paused);
+TR_API TR_CHECK int tr_worker_prefork(uint32_t *paused);
 
 /**
  * Become worker @p index of @p plan: bind all threads of the process to its cores, put its
@@ -94,13 +94,13 @@ TR_API TR_CHECK int tr_worker_enter(const tr_plan *plan, uint32_t index, uint32_
  * @return 0, TR_EINVAL (the process has not entered a plan), TR_ENOMEM.
  * Threads: any. Syscalls: none. Crash: nothing is shared.
  */
-TR_API TR_CHECK int tr_thread_enter(void);
+TR_API TR_CHECK int tr_worker_thread_enter(void);
 
 /** Put back what tr_worker_enter() changed: masks, environment, thread counts. Never fails;
  *  does nothing outside a worker. Threads: one, as tr_worker_enter(). */
 TR_API void tr_worker_leave(void);
 
-/** This process's index and thread count since tr_worker_enter(), or TR_UNKNOWN and 1.
+/** This process's index and thread count since tr_worker_enter(), or TR_PLAN_UNKNOWN and 1.
  *  Threads: any. */
 TR_API uint32_t tr_worker_index(void);
 TR_API uint32_t tr_worker_threads(void);
@@ -123,7 +123,8 @@ TR_API TR_CHECK int tr_worker_bind_memory(const tr_plan *plan, uint32_t index,
  * @param count  how many there are
  * @return 0, TR_EINVAL (NULL), TR_ENOMEM. Threads: any. Syscalls: none. Crash: -.
  */
-TR_API TR_CHECK int tr_thread_pools(tr_thread_pool *out, size_t capacity, size_t *count);
+TR_API TR_CHECK int tr_worker_libraries(tr_thread_library *out, size_t capacity,
+                                        size_t *count);
 
 TR_END_DECLS
 #endif

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* loader.h - .npy files straight into slots, and back.
  *
- *  one file    tr_load_npy() - a loaned message: send it, or use it and release it
+ *  one file    tr_npy_load() - a loaned message: send it, or use it and release it
  *  many        tr_loader_open() - tr_loader_run() ... - tr_loader_close()
- *  the other way  tr_store_npy()
+ *  the other way  tr_npy_store()
  *
  * A file that is written while it is read is refused, by its size and its time of change. Not
  * seen are writes through a mapping (their time is that of the first write to a page), and, on
  * kernels before 6.13, those within the tick (some ms) of the change before: give files their
- * name when they are whole, as tr_store_npy() does.
+ * name when they are whole, as tr_npy_store() does.
  *
  * A file is read whole to the start of a slot; the tensor is where the array lies in it. So
  * nothing is copied after the kernel has put it there, and the slot must hold the file with
@@ -64,11 +64,11 @@ typedef void tr_load_failed(void *context, size_t index, int error, const char *
  * @param timeout_ns  how long to wait for a slot
  * @return 0, TR_EINVAL, TR_ENOENT, TR_EACCES, TR_EIO (also: the file shrank or grew while
  *         it was read), TR_EBUSY (another process has a lease on it), TR_EFORMAT, TR_EOBJECT, TR_ENOTSUP, TR_EOVERFLOW, TR_EMSGSIZE (no
- *         slot is as large as the file), TR_ENFILE, and as tr_loan(). The detail names the
+ *         slot is as large as the file), TR_ENFILE, and as tr_message_loan(). The detail names the
  *         file.
  * Owner: the caller. Threads: any. Syscalls: five. Crash: reap frees the slot.
  */
-TR_API TR_CHECK int tr_load_npy(tr_arena *arena, const char *path, int64_t timeout_ns,
+TR_API TR_CHECK int tr_npy_load(tr_arena *arena, const char *path, int64_t timeout_ns,
                                 tr_message **out);
 
 /**
@@ -118,7 +118,7 @@ TR_API TR_CHECK int tr_loader_run(tr_loader *loader, const char *const paths[], 
  * Owner: -. Threads: one for the message. Syscalls: five. Crash: a file
  * ".tensoring-NUMBER.tmp" may be left in the same folder.
  */
-TR_API TR_CHECK int tr_store_npy(const tr_message *message, size_t index,
+TR_API TR_CHECK int tr_npy_store(const tr_message *message, size_t index,
                                  const char *path);
 
 TR_END_DECLS

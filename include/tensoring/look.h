@@ -23,7 +23,7 @@ typedef struct tr_look tr_look;
  * Owner:   the caller, until tr_look_close(). Threads: any.
  * Syscalls: some, and the copying of 512 bytes a slot (that was used). Crash: -.
  */
-TR_API TR_CHECK int tr_look_open(tr_look **out, const char *name);
+TR_API TR_CHECK int tr_look_open(const char *name, tr_look **out);
 
 /**
  * Look at the arena behind a descriptor, as of an anonymous one: /proc/PID/fd/N of a process
@@ -32,12 +32,12 @@ TR_API TR_CHECK int tr_look_open(tr_look **out, const char *name);
  * Owner:   as tr_look_open(); the descriptor stays the caller's. Threads: any.
  * Syscalls: as tr_look_open(). Crash: -.
  */
-TR_API TR_CHECK int tr_look_open_fd(tr_look **out, int fd);
+TR_API TR_CHECK int tr_look_open_fd(int fd, tr_look **out);
 
 /** NULL is allowed. Threads: one. */
 TR_API void tr_look_close(tr_look *look);
 
-/** As tr_stats_read().
+/** As tr_stats_get().
  *  @return 0, TR_EINVAL (struct_size, NULL). Threads: one. Syscalls: none. Crash: -. */
 TR_API TR_CHECK int tr_look_stats(const tr_look *look, tr_stats *stats);
 

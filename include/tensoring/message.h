@@ -33,8 +33,8 @@ typedef enum tr_content {
     TR_CONTENT_OTHER = 255
 } tr_content;
 
-/** The header of a message. Read it with tr_message_header(), change it with
- *  tr_message_set_header() before sending. */
+/** The header of a message. Read it with tr_message_header_get(), change it with
+ *  tr_message_header_set() before sending. */
 typedef struct tr_header {
     uint32_t struct_size;    /**< sizeof(tr_header) of the caller */
     uint32_t content;        /**< tr_content */
@@ -65,18 +65,18 @@ TR_ASSERT_SIZE(tr_header, 192);
  *         TR_EINTR, TR_ENOSPC (lazy arena and no memory; beyond the limit of an
  *         elastic one a loan waits), TR_ENOMEM, TR_EUSERS, TR_ECORRUPT.
  *
- * Owner:    the caller: send, publish, put or tr_release() it.
+ * Owner:    the caller: send, publish, put or tr_message_release() it.
  * Threads:  any. Progress: lock-free while a slot is free, else blocks up to the timeout.
  * Syscalls: none while a slot is free.
  * Crash:    reap frees the slot.
  */
-TR_API TR_CHECK int tr_loan(tr_arena *arena, const tr_tensor_spec specs[], size_t n,
-                            int64_t timeout_ns, tr_message **out);
+TR_API TR_CHECK int tr_message_loan(tr_arena *arena, const tr_tensor_spec specs[],
+                                    size_t n, int64_t timeout_ns, tr_message **out);
 
 /** A loan of one byte array: content TR_CONTENT_OCTETS, one tensor of uint8[nbytes].
- *  @return as tr_loan(). Owner, Threads, Progress, Syscalls, Crash: as tr_loan(). */
-TR_API TR_CHECK int tr_loan_bytes(tr_arena *arena, uint64_t nbytes, int64_t timeout_ns,
-                                  tr_message **out);
+ *  @return as tr_message_loan(). Owner, Threads, Progress, Syscalls, Crash: as tr_message_loan(). */
+TR_API TR_CHECK int tr_message_loan_bytes(tr_arena *arena, uint64_t nbytes,
+                                          int64_t timeout_ns, tr_message **out);
 
 /** Give a message back: a loan is aborted, a received slot is free once nobody else reads
  *  it. NULL is allowed.
@@ -84,7 +84,7 @@ TR_API TR_CHECK int tr_loan_bytes(tr_arena *arena, uint64_t nbytes, int64_t time
  *          TR_EFORK (taken by the parent, before the fork): nothing was done, to nobody.
  *  Owner: nobody. Threads: one. Progress: lock-free. Syscalls: none unless somebody waits for
  *  a slot. Crash: freed, or reap frees it. */
-TR_API int tr_release(tr_message *message);
+TR_API int tr_message_release(tr_message *message);
 
 /** How many tensors. Threads: one. */
 TR_API size_t tr_message_count(const tr_message *message);
@@ -101,14 +101,14 @@ TR_API tr_arena *tr_message_arena(const tr_message *message);
 
 /** Copy the header out.
  *  @return 0, TR_EINVAL (struct_size). Threads: one. Syscalls: none. Crash: -. */
-TR_API TR_CHECK int tr_message_header(const tr_message *message, tr_header *header);
+TR_API TR_CHECK int tr_message_header_get(const tr_message *message, tr_header *header);
 
 /** Change content type, correlation id, deadline and user bytes of a message that this
  *  process owns (loaned, or received from a queue); the other fields are ignored.
  *  @return 0, TR_EINVAL (read-only message, or an unterminated content type), TR_EFORK,
  *          TR_EABANDONED (as tr_arena_reap()).
  *  Threads: one. Syscalls: none. Crash: -. */
-TR_API TR_CHECK int tr_message_set_header(tr_message *message, const tr_header *header);
+TR_API TR_CHECK int tr_message_header_set(tr_message *message, const tr_header *header);
 
 /** Compute CRC32C (RFC 3720, appendix B.4) over the payloads and keep it in the header.
  *  @return 0, TR_EINVAL (read-only), TR_EFORK, TR_EABANDONED (as tr_arena_reap()).

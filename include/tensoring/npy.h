@@ -78,10 +78,10 @@ TR_API TR_CHECK int tr_npy_encode(const tr_tensor_spec *spec, void *buffer,
  * |--------------------------|------------------------------|--------------|-----------------|
  * | |b1 <i4 <u8 <f2 <c8 ...  | that type                    | 0            | no              |
  * | >i4 >f8 ...              | that type                    | BYTESWAPPED  | yes             |
- * | <M8[ns] >m8[s] ...       | {TR_INT, 64, 1}              | 0 or swapped | yes             |
- * | |S5 <U7 |V16 <f16 [(...  | {TR_OPAQUE, 8 * itemsize, 1} | 0 or swapped | yes             |
+ * | <M8[ns] >m8[s] ...       | {TR_DTYPE_INT, 64, 1}              | 0 or swapped | yes             |
+ * | |S5 <U7 |V16 <f16 [(...  | {TR_DTYPE_OPAQUE, 8 * itemsize, 1} | 0 or swapped | yes             |
  *
- * An itemsize over 31 is {TR_OPAQUE, 8, itemsize}; over 65,535 lanes are wider than 8 bits.
+ * An itemsize over 31 is {TR_DTYPE_OPAQUE, 8, itemsize}; over 65,535 lanes are wider than 8 bits.
  *
  * @param flags  TR_TENSOR_BYTESWAPPED or 0
  * @return 0, TR_EINVAL (NULL), TR_EFORMAT (not a descr that NumPy writes), TR_EOBJECT,

@@ -17,9 +17,9 @@
 
 TR_BEGIN_DECLS
 
-#define TR_MAX_CPUS    1024 /**< logical processors a plan can name */
-#define TR_MAX_WORKERS 256
-#define TR_UNKNOWN     UINT32_MAX
+#define TR_MAX_CPUS     1024 /**< logical processors a plan can name */
+#define TR_MAX_WORKERS  256
+#define TR_PLAN_UNKNOWN UINT32_MAX
 
 /** Bit i % 64 of word i / 64 is the logical processor i, as in the kernel's cpu_set_t. */
 typedef struct tr_cpuset {
@@ -80,7 +80,7 @@ typedef struct tr_plan_worker {
     uint32_t cores;   /**< physical ones */
     uint32_t threads; /**< max(1, min(cores, quota / workers)) */
     uint32_t flags;   /**< TR_WORKER_... */
-    uint32_t package; /**< of its first core, or TR_UNKNOWN; so are these: */
+    uint32_t package; /**< of its first core, or TR_PLAN_UNKNOWN; so are these: */
     uint32_t node;
     uint32_t l3;
 } tr_plan_worker;
@@ -135,8 +135,8 @@ TR_ASSERT_SIZE(tr_plan, 440 + TR_MAX_WORKERS * 160 + TR_MAX_CPUS * 12);
  * Threads:  any. Progress: bounded by the kernel's work. Syscalls: some hundreds (3 ms).
  * Crash:    nothing is shared.
  */
-TR_API TR_CHECK int tr_plan_create(tr_plan *plan, uint32_t workers,
-                                   const tr_plan_options *options);
+TR_API TR_CHECK int tr_plan_create(uint32_t workers, const tr_plan_options *options,
+                                   tr_plan *plan);
 
 /**
  * The plan as text: a picture of the machine with the workers on it, a line for each

@@ -2,8 +2,8 @@
 /* pool.h - a pre-forking supervisor: n workers by a plan, restarted when they die.
  *
  *  master                                  worker
- *  tr_pool_start(&pool, &options)          run(worker, context):
- *  while (tr_pool_step(pool, ns) != ...)       while (!tr_pool_receive(worker, ...))
+ *  tr_pool_start(&options, &pool)          run(worker, context):
+ *  while (tr_pool_step(pool, ns) != ...)       while (!tr_pool_worker_receive(worker, ...))
  *  tr_pool_stop(pool, ns)                          ...one job...
  *  tr_pool_close(pool)                         return 0
  *
@@ -39,7 +39,8 @@ enum {
     TR_POOL_DIE_WITH_MASTER = 1u
                               << 1, /**< the kernel sends workers SIGTERM when the thread
                                             that started them ends */
-    TR_POOL_READY_AT_START = 1u << 2, /**< do not wait for tr_pool_ready(): workers that
+    TR_POOL_READY_AT_START =
+        1u << 2, /**< do not wait for tr_pool_worker_ready(): workers that
                                            become another program */
     TR_POOL_CLOSE_INHERITED = 1u << 3 /**< workers close the files, sockets and pipes that
                                            they inherit, but for 0, 1, 2, options.keep and
@@ -124,7 +125,7 @@ TR_ASSERT_SIZE(tr_pool_status, 48);
  * Owner:   the caller, until tr_pool_close(). Threads: one: it forks.
  * Syscalls: some dozens a worker. Crash: workers stop at their next job.
  */
-TR_API TR_CHECK int tr_pool_start(tr_pool **out, const tr_pool_options *options);
+TR_API TR_CHECK int tr_pool_start(const tr_pool_options *options, tr_pool **out);
 
 /**
  * Do what is to be done: see which workers have died, reap what they held, tell options.died, start
@@ -194,7 +195,7 @@ TR_API TR_CHECK int tr_pool_stop(tr_pool *pool, int64_t timeout_ns);
 TR_API void tr_pool_close(tr_pool *pool);
 
 /** How it is. Threads: one. */
-TR_API void tr_pool_status_read(const tr_pool *pool, tr_pool_status *out);
+TR_API void tr_pool_status_get(const tr_pool *pool, tr_pool_status *out);
 
 /** The plan it works by; good until the next tr_pool_resize(). Threads: one. */
 TR_API const tr_plan *tr_pool_plan(const tr_pool *pool);
@@ -210,19 +211,19 @@ TR_API int32_t tr_pool_pid(const tr_pool *pool, uint32_t index);
  * Owner: the caller, as tr_queue_receive(). Threads: one. Progress: blocks.
  * Syscalls: one, and two or three every 32 jobs. Crash: the queue's policy decides.
  */
-TR_API TR_CHECK int tr_pool_receive(tr_pool_worker *worker, tr_queue *queue,
-                                    int64_t timeout_ns, tr_message **out);
+TR_API TR_CHECK int tr_pool_worker_receive(tr_pool_worker *worker, tr_queue *queue,
+                                           int64_t timeout_ns, tr_message **out);
 
 /** 1 if this worker is to stop: it was asked to, has done its jobs, has grown too large, or
- *  its master is gone. Adopts a changed plan. For loops without tr_pool_receive(). The first
- *  call says that the worker is ready. Threads: one. Syscalls: as tr_pool_receive(). */
-TR_API int tr_pool_stopping(tr_pool_worker *worker);
+ *  its master is gone. Adopts a changed plan. For loops without tr_pool_worker_receive(). The first
+ *  call says that the worker is ready. Threads: one. Syscalls: as tr_pool_worker_receive(). */
+TR_API int tr_pool_worker_stopping(tr_pool_worker *worker);
 
 /** A job is done; counts for options.max_jobs. Threads: one. Syscalls: none. */
-TR_API void tr_pool_job_done(tr_pool_worker *worker);
+TR_API void tr_pool_worker_job_done(tr_pool_worker *worker);
 
 /** The worker can work now: its predecessor may go. Threads: any. Syscalls: none. */
-TR_API void tr_pool_ready(tr_pool_worker *worker);
+TR_API void tr_pool_worker_ready(tr_pool_worker *worker);
 
 /** Its index in the plan, and how many reloads it came after. Threads: any. */
 TR_API uint32_t tr_pool_worker_index(const tr_pool_worker *worker);

@@ -15,9 +15,9 @@ TR_BEGIN_DECLS
 
 /** What becomes of a message whose receiver died with it. */
 typedef enum tr_policy {
-    TR_REDELIVER =
-        0,      /**< another receiver gets it, at most max_deliveries times in all */
-    TR_DROP = 1 /**< it is given up, and counted; a requester is told */
+    TR_QUEUE_REDELIVER =
+        0, /**< another receiver gets it, at most max_deliveries times in all */
+    TR_QUEUE_DROP = 1 /**< it is given up, and counted; a requester is told */
 } tr_policy;
 
 /** Start from TR_QUEUE_OPTIONS_INIT. To open an existing queue is to get its options;
@@ -32,7 +32,7 @@ typedef struct tr_queue_options {
 } tr_queue_options;
 TR_ASSERT_SIZE(tr_queue_options, 24);
 /* clang-format off */
-#define TR_QUEUE_OPTIONS_INIT {sizeof(tr_queue_options), 0, TR_REDELIVER, 3, 0, 0}
+#define TR_QUEUE_OPTIONS_INIT {sizeof(tr_queue_options), 0, TR_QUEUE_REDELIVER, 3, 0, 0}
 /* clang-format on */
 
 /**
@@ -80,7 +80,7 @@ TR_API TR_CHECK int tr_queue_send(tr_queue *queue, tr_message *message,
  *         breaks a rule: it is freed, if it is a request its requester gets TR_EREMOTE; the
  *         queue goes on).
  *
- * Owner:    the caller: tr_release() it, or send it on.
+ * Owner:    the caller: tr_message_release() it, or send it on.
  * Threads:  any. Progress: lock-free while there are messages, else blocks.
  * Syscalls: none while there are messages.
  * Crash:    the queue's policy decides: redelivered, or dropped and counted.
@@ -101,7 +101,7 @@ TR_API void tr_queue_shutdown(tr_queue *queue);
 TR_API uint64_t tr_queue_depth(const tr_queue *queue);
 
 /** How many processes that live receive from it: those that have called tr_queue_receive(), or
- *  put it into a wait set for TR_READABLE, since they joined. 0: nobody serves it now.
+ *  put it into a wait set for TR_WAIT_READABLE, since they joined. 0: nobody serves it now.
  *  Threads: any. Progress: wait-free. Syscalls: a few for each of them. Crash: a process that has died
  *  does not count, whether or not somebody has reaped. */
 TR_API uint32_t tr_queue_receivers(const tr_queue *queue);

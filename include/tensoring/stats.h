@@ -119,7 +119,7 @@ TR_ASSERT_SIZE(tr_class_stats, 56);
 
 /** Totals: a pass over all slots.
  *  @return 0, TR_EINVAL (struct_size). Threads: any. Syscalls: none. Crash: -. */
-TR_API TR_CHECK int tr_stats_read(tr_arena *arena, tr_stats *stats);
+TR_API TR_CHECK int tr_stats_get(tr_arena *arena, tr_stats *stats);
 
 /** The participants there are, at most @p capacity of them.
  *  @param count  how many were written

@@ -4,8 +4,8 @@
  * A dtype is DLPack's triple (dlpack.h 1.1, DLDataType). What DLPack cannot say (units of
  * datetime64, byte order, structured types, fixed strings) travels as a NumPy `descr`
  * string beside it. The triple then is the type that the bytes have in the machine's own order
- * (int64 for datetime64: look at descr first), or {TR_OPAQUE, 8 * itemsize, 1}; above 31 bytes
- * {TR_OPAQUE, 8, itemsize}, above 65,535 the widest lanes that divide it. */
+ * (int64 for datetime64: look at descr first), or {TR_DTYPE_OPAQUE, 8 * itemsize, 1}; above 31 bytes
+ * {TR_DTYPE_OPAQUE, 8, itemsize}, above 65,535 the widest lanes that divide it. */
 #ifndef TENSORING_TENSOR_H
 #define TENSORING_TENSOR_H
 
@@ -13,32 +13,32 @@
 
 TR_BEGIN_DECLS
 
-#define TR_MAX_NDIM    16
-#define TR_MAX_TENSORS 4096 /**< in one message */
-#define TR_MAX_NAME    255  /**< bytes of a tensor's name, without the 0 */
-#define TR_MAX_DESCR   8191 /**< bytes of a NumPy descr, without the 0 */
-#define TR_ALIGN       64   /**< every payload starts at a multiple of this */
+#define TR_MAX_NDIM        16
+#define TR_MAX_TENSORS     4096 /**< in one message */
+#define TR_MAX_TENSOR_NAME 255  /**< bytes of a tensor's name, without the 0 */
+#define TR_MAX_DESCR       8191 /**< bytes of a NumPy descr, without the 0 */
+#define TR_TENSOR_ALIGN    64   /**< every payload starts at a multiple of this */
 
 /** DLPack's DLDataTypeCode, same numbers. */
 typedef enum tr_dtype_code {
-    TR_INT = 0,
-    TR_UINT = 1,
-    TR_FLOAT = 2,
-    TR_OPAQUE = 3, /**< DLPack's OpaqueHandle: bytes that `descr` explains */
-    TR_BFLOAT = 4,
-    TR_COMPLEX = 5,
-    TR_BOOL = 6,
-    TR_FLOAT8_E3M4 = 7,
-    TR_FLOAT8_E4M3 = 8,
-    TR_FLOAT8_E4M3B11FNUZ = 9,
-    TR_FLOAT8_E4M3FN = 10,
-    TR_FLOAT8_E4M3FNUZ = 11,
-    TR_FLOAT8_E5M2 = 12,
-    TR_FLOAT8_E5M2FNUZ = 13,
-    TR_FLOAT8_E8M0FNU = 14,
-    TR_FLOAT6_E2M3FN = 15,
-    TR_FLOAT6_E3M2FN = 16,
-    TR_FLOAT4_E2M1FN = 17
+    TR_DTYPE_INT = 0,
+    TR_DTYPE_UINT = 1,
+    TR_DTYPE_FLOAT = 2,
+    TR_DTYPE_OPAQUE = 3, /**< DLPack's OpaqueHandle: bytes that `descr` explains */
+    TR_DTYPE_BFLOAT = 4,
+    TR_DTYPE_COMPLEX = 5,
+    TR_DTYPE_BOOL = 6,
+    TR_DTYPE_FLOAT8_E3M4 = 7,
+    TR_DTYPE_FLOAT8_E4M3 = 8,
+    TR_DTYPE_FLOAT8_E4M3B11FNUZ = 9,
+    TR_DTYPE_FLOAT8_E4M3FN = 10,
+    TR_DTYPE_FLOAT8_E4M3FNUZ = 11,
+    TR_DTYPE_FLOAT8_E5M2 = 12,
+    TR_DTYPE_FLOAT8_E5M2FNUZ = 13,
+    TR_DTYPE_FLOAT8_E8M0FNU = 14,
+    TR_DTYPE_FLOAT6_E2M3FN = 15,
+    TR_DTYPE_FLOAT6_E3M2FN = 16,
+    TR_DTYPE_FLOAT4_E2M1FN = 17
 } tr_dtype_code;
 
 typedef struct tr_dtype {
@@ -59,11 +59,12 @@ typedef struct tr_tensor_spec {
     tr_dtype dtype;
     uint32_t ndim;        /**< 0 to TR_MAX_NDIM; 0 is a scalar of one element */
     const int64_t *shape; /**< ndim extents, each 0 or more; may be NULL if ndim is 0 */
-    const char *name;  /**< UTF-8 without control characters, at most TR_MAX_NAME bytes;
+    const char
+        *name; /**< UTF-8 without control characters, at most TR_MAX_TENSOR_NAME bytes;
                                NULL or "" for none */
     const char *descr; /**< NumPy descr, at most TR_MAX_DESCR bytes; NULL or "" for none.
                                dtype and flags are then those of tr_npy_dtype(); bytes of
-                               TR_OPAQUE may have other lanes */
+                               TR_DTYPE_OPAQUE may have other lanes */
     uint32_t flags;    /**< TR_TENSOR_F_ORDER; TR_TENSOR_BYTESWAPPED with a descr alone */
     uint32_t reserved; /**< 0 */
 } tr_tensor_spec;

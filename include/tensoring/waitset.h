@@ -26,15 +26,15 @@ TR_BEGIN_DECLS
 typedef struct tr_waitset tr_waitset; /**< Threads: any */
 
 enum {
-    TR_READABLE = 1u << 0, /**< a message is there (a descriptor: POLLIN) */
-    TR_WRITABLE = 1u << 1, /**< there is room (a descriptor: POLLOUT) */
-    TR_HUNGUP = 1u << 2    /**< closed; told whether asked for or not */
+    TR_WAIT_READABLE = 1u << 0, /**< a message is there (a descriptor: POLLIN) */
+    TR_WAIT_WRITABLE = 1u << 1, /**< there is room (a descriptor: POLLOUT) */
+    TR_WAIT_HUNGUP = 1u << 2    /**< closed; told whether asked for or not */
 };
 
 /** One thing that is ready. */
 typedef struct tr_event {
     uint64_t token; /**< as given when it was added */
-    uint32_t ready; /**< TR_READABLE, ... */
+    uint32_t ready; /**< TR_WAIT_READABLE, ... */
     uint32_t reserved;
 } tr_event;
 TR_ASSERT_SIZE(tr_event, 16);
@@ -57,7 +57,7 @@ TR_API void tr_waitset_close(tr_waitset *set);
  * Threads that are waiting take notice.
  *
  * @param queue  of the set's arena; must outlive its membership
- * @param want   TR_READABLE, TR_WRITABLE, or both
+ * @param want   TR_WAIT_READABLE, TR_WAIT_WRITABLE, or both
  * @param token  comes back in the events, and removes
  * @return 0, TR_EINVAL, TR_ENOSPC (TR_MAX_WAITABLE), TR_ENOMEM.
  * Owner: -. Threads: any. Syscalls: one if somebody waits. Crash: reap erases us from the
@@ -70,7 +70,7 @@ TR_API TR_CHECK int tr_waitset_add_queue(tr_waitset *set, tr_queue *queue, uint3
  * Wait for a descriptor, too: a socket, a pipe, a pidfd. It is not taken over and must stay
  * open until it is removed. A set with descriptors waits by epoll.
  *
- * @param want  TR_READABLE, TR_WRITABLE, or both
+ * @param want  TR_WAIT_READABLE, TR_WAIT_WRITABLE, or both
  * @return 0, TR_EINVAL, TR_EPERM (of a kind that epoll can't wait for), TR_EEXIST,
  *         TR_ENOSPC, TR_ENOMEM, and as tr_waitset_fd().
  * Owner: -. Threads: any. Syscalls: some. Crash: nothing is shared.

@@ -14,7 +14,7 @@ TR_BEGIN_DECLS
  * what their siblings have. It replaces the one that was there. It takes a slot of
  * sizeof(tr_plan) bytes, and one channel, the board "tensoring.plan".
  *
- * @return 0, TR_EINVAL (not a plan), and as tr_board_open(), tr_loan() and tr_board_put().
+ * @return 0, TR_EINVAL (not a plan), and as tr_board_open(), tr_message_loan() and tr_board_put().
  * Owner: -. Threads: any. Progress: lock-free. Syscalls: none. Crash: the old or the new one
  * is there.
  */

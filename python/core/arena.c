@@ -49,7 +49,7 @@ static PyObject *arena_new(PyTypeObject *type, tr_arena *arena, struct consent c
         tr_arena_close(arena);
         return NULL;
     }
-    code = tr_arena_info_read(arena, &info);
+    code = tr_arena_info_get(arena, &info);
     *shared = (Shared){.arena = arena,
                        .users = 1,
                        .pickle = consent.pickle && info.flags & TR_ARENA_ALLOW_PICKLE,
@@ -132,7 +132,7 @@ static PyObject *arena_create(PyObject *type, PyObject *args)
     options.class_count = (uint32_t)n;
     options.spin_ns = spin_ns;
     gil = PyEval_SaveThread();
-    code = tr_arena_create(&arena, name, &options);
+    code = tr_arena_create(name, &options, &arena);
     PyEval_RestoreThread(gil);
     if (code)
         return raise_code(state, code, "create");
@@ -174,7 +174,7 @@ static PyObject *arena_attach(PyObject *type, PyObject *args)
         return NULL;
     options.flags = group ? TR_ATTACH_GROUP : 0;
     gil = PyEval_SaveThread();
-    code = tr_arena_attach(&arena, name, &options);
+    code = tr_arena_attach(name, &options, &arena);
     PyEval_RestoreThread(gil);
     if (code)
         return raise_code(state_of((PyTypeObject *)type), code, "attach");
@@ -190,7 +190,7 @@ static PyObject *arena_attach_fd(PyObject *type, PyObject *args)
     if (!PyArg_ParseTuple(args, "ipI:_attach_fd", &fd, &consent.pickle,
                           &consent.max_expansion))
         return NULL;
-    code = tr_arena_attach_fd(&arena, fd);
+    code = tr_arena_attach_fd(fd, &arena);
     if (code)
         return raise_code(state_of((PyTypeObject *)type), code, "attach");
     return arena_new((PyTypeObject *)type, arena, consent);
@@ -318,7 +318,7 @@ static PyObject *arena_info(PyObject *object, PyObject *unused)
     (void)unused;
     if (!shared)
         return NULL;
-    code = tr_arena_info_read(shared->arena, &info);
+    code = tr_arena_info_get(shared->arena, &info);
     if (code)
         return raise_code(((ArenaObject *)object)->state, code, "info");
     return Py_BuildValue(

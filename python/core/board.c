@@ -56,7 +56,7 @@ static PyObject *board_put(PyObject *object, PyObject *args)
                    ? tr_board_put(self->handle, key, message, &version)
                    : tr_board_put_if(self->handle, key, message, wanted, &version);
         if (code)
-            tr_release(message);
+            tr_message_release(message);
     }
     channel_leave(self);
     if (code)
@@ -93,7 +93,7 @@ static PyObject *decode_many(ChannelObject *self, Py_ssize_t n, tr_message *mess
         PyObject *value, *pair;
 
         if (!found) {
-            tr_release(messages[i]);
+            tr_message_release(messages[i]);
             continue;
         }
         value = messages[i] ? decode_message(self->state, self->shared, messages[i])
@@ -120,7 +120,7 @@ static int get_many(ChannelObject *self, PyObject *keys, Py_ssize_t n, PyObject 
         code = key && to_key(key, &names[i]) ? 0 : RAISED;
     }
     if (!code)
-        code = tr_board_get_many(self->handle, (size_t)n, names, messages, versions);
+        code = tr_board_get_many(self->handle, names, (size_t)n, messages, versions);
     if (!code)
         *found = decode_many(self, n, messages, versions);
     PyMem_Free(names);
@@ -189,7 +189,7 @@ static PyObject *board_delete(PyObject *object, PyObject *args)
 {
     ChannelObject *self = (ChannelObject *)object;
     const char *key;
-    uint64_t expected = TR_ANY_VERSION;
+    uint64_t expected = TR_BOARD_ANY_VERSION;
     int code;
 
     if (!PyArg_ParseTuple(args, "O&|O&:delete", to_key, &key, to_expected, &expected) ||
@@ -214,7 +214,7 @@ static PyObject *board_version(PyObject *object, PyObject *name)
 static PyObject *board_keys(PyObject *object, PyObject *unused)
 {
     ChannelObject *self = (ChannelObject *)object;
-    char key[TR_MAX_KEY + 1];
+    char key[TR_MAX_KEY_BYTES + 1];
     uint32_t cursor = 0;
     PyObject *keys;
     int code = 0;

@@ -11,7 +11,7 @@ static void forget(void *handle)
 
 static void unsubscribe(void *handle)
 {
-    tr_unsubscribe(handle);
+    tr_subscription_close(handle);
 }
 
 static int hand(void *handle, tr_message *message, int64_t timeout_ns)
@@ -115,7 +115,7 @@ static PyObject *subscription_open(PyObject *type, PyObject *args)
     broadcast = (ChannelObject *)object;
     if (!channel_is_open(broadcast))
         return NULL;
-    code = tr_subscribe(broadcast->handle, &options, &subscription);
+    code = tr_subscription_open(broadcast->handle, &options, &subscription);
     if (code)
         return raise_code(state, code, "subscribe");
     return channel_new((PyTypeObject *)type, state, broadcast->shared, subscription,

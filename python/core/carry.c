@@ -70,7 +70,7 @@ static int finish(int code, const Content *content, uint64_t id, tr_message **ma
         return code;
     code = set_content(*made, content->number, content->type, id);
     if (code)
-        tr_release(*made);
+        tr_message_release(*made);
     return code;
 }
 
@@ -163,7 +163,7 @@ PyObject *decode_carried(State *state, Slot *slot, PyObject *load, bool copy)
 {
     tr_header header = {.struct_size = sizeof(header)};
     const tr_tensor *first = tr_message_tensor(slot->message, 0);
-    int code = tr_message_header(slot->message, &header);
+    int code = tr_message_header_get(slot->message, &header);
 
     if (code)
         return raise_code(state, code, "receive");

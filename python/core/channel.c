@@ -155,7 +155,7 @@ PyObject *channel_send(PyObject *object, PyObject *const *args, Py_ssize_t nargs
     if (!code) {
         code = wait_in_slices(send_op, &call, time_left(timeout_ns, since_ns));
         if (code)
-            tr_release(call.message);
+            tr_message_release(call.message);
     }
     channel_leave(self);
     if (code)
@@ -217,7 +217,7 @@ static void count_passed(Naps *naps, const tr_message *message)
 {
     tr_header header = {.struct_size = sizeof(header)};
 
-    if (tr_message_header(message, &header))
+    if (tr_message_header_get(message, &header))
         return;
     naps->passed = header.sequence - naps->seen - naps->before;
     naps->seen = header.sequence;

@@ -202,7 +202,7 @@ static const tr_tensor *tensor_for_dlpack(PyObject *self)
 {
     const tr_tensor *tensor = view_tensor(self);
 
-    if (tensor && (*tensor->descr || tensor->dtype.code == TR_OPAQUE)) {
+    if (tensor && (*tensor->descr || tensor->dtype.code == TR_DTYPE_OPAQUE)) {
         PyErr_Format(PyExc_BufferError, "DLPack has no type for %s", tensor->descr);
         return NULL;
     }

@@ -16,7 +16,7 @@ static int loan_op(void *arg, int64_t timeout_ns)
 {
     LoanCall *call = arg;
 
-    return tr_loan(call->arena, call->specs, call->n, timeout_ns, call->out);
+    return tr_message_loan(call->arena, call->specs, call->n, timeout_ns, call->out);
 }
 
 int loan_sliced(tr_arena *arena, const tr_tensor_spec *specs, size_t n,
@@ -57,7 +57,7 @@ static int fill(tr_message *message, size_t i, const Source *source)
 int set_content(tr_message *message, uint32_t content, const char *type, uint64_t id)
 {
     tr_header header = {.struct_size = sizeof(header)};
-    int code = tr_message_header(message, &header);
+    int code = tr_message_header_get(message, &header);
 
     if (code)
         return code;
@@ -67,7 +67,7 @@ int set_content(tr_message *message, uint32_t content, const char *type, uint64_
     if (strlen(type) > TR_MAX_CONTENT_TYPE)
         return TR_ENAMETOOLONG;
     memcpy(header.content_type, type, strlen(type));
-    return tr_message_set_header(message, &header);
+    return tr_message_header_set(message, &header);
 }
 
 int encode_one(Shared *shared, Source *source, int64_t timeout_ns, tr_message **out)
@@ -80,7 +80,7 @@ int encode_one(Shared *shared, Source *source, int64_t timeout_ns, tr_message **
         return code;
     code = fill(*out, 0, source);
     if (code)
-        tr_release(*out);
+        tr_message_release(*out);
     return code;
 }
 
@@ -100,7 +100,7 @@ static int encode_bytes(Shared *shared, PyObject *bytes, int64_t timeout_ns,
         return code;
     code = set_content(*out, TR_CONTENT_OCTETS, "", 0);
     if (code)
-        tr_release(*out);
+        tr_message_release(*out);
     return code;
 }
 
@@ -170,7 +170,7 @@ int loan_and_fill(Shared *shared, const Source *sources, size_t n, int64_t timeo
     for (size_t i = 0; i < n && !code; i++)
         code = fill(*out, i, &sources[i]);
     if (code)
-        tr_release(*out);
+        tr_message_release(*out);
     return code;
 }
 
@@ -225,7 +225,7 @@ int encode_parts(State *state, Shared *shared, PyObject *encoded, int64_t timeou
         return code;
     code = set_content(*out, content, type, 0);
     if (code)
-        tr_release(*out);
+        tr_message_release(*out);
     return code;
 }
 

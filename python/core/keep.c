@@ -44,7 +44,7 @@ static int keeping_start(State *state, Shared *shared)
         return 0;
     code = tr_stats_classes(shared->arena, found, TR_MAX_CLASSES, &n);
     if (!code)
-        code = tr_arena_info_read(shared->arena, &info);
+        code = tr_arena_info_get(shared->arena, &info);
     if (code) {
         raise_code(state, code, "stats");
         return -1;
@@ -99,7 +99,7 @@ static int64_t room_of_memory(tr_arena *arena)
 {
     tr_arena_info info = {.struct_size = sizeof(info)};
 
-    if (tr_arena_info_read(arena, &info))
+    if (tr_arena_info_get(arena, &info))
         return 0;
     return (int64_t)(info.memory_bytes / 2) - (int64_t)info.received_bytes;
 }
@@ -108,8 +108,8 @@ static uint32_t people_in(tr_arena *arena)
 {
     tr_stats stats = {.struct_size = sizeof(stats)};
 
-    return tr_stats_read(arena, &stats) || !stats.participants ? UINT32_MAX
-                                                               : stats.participants;
+    return tr_stats_get(arena, &stats) || !stats.participants ? UINT32_MAX
+                                                              : stats.participants;
 }
 
 /* Whether all of them keep too much: the one that was just received counts. */

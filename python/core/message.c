@@ -79,7 +79,7 @@ static PyObject *message_header(PyObject *self, PyObject *unused)
     (void)unused;
     if (!message)
         return NULL;
-    code = tr_message_header(message, &header);
+    code = tr_message_header_get(message, &header);
     if (code)
         return raise_code(((MessageObject *)self)->state, code, "header");
     return Py_BuildValue(
@@ -102,7 +102,7 @@ static bool read_header(PyObject *self, const char *what, tr_header *header)
     if (!message)
         return false;
     *header = (tr_header){.struct_size = sizeof(*header)};
-    code = tr_message_header(message, header);
+    code = tr_message_header_get(message, header);
     if (code)
         raise_code(((MessageObject *)self)->state, code, what);
     return code == 0;
@@ -204,7 +204,7 @@ static PyObject *message_set(PyObject *self, PyObject *const *args, Py_ssize_t n
 
     if (!message || parse("set", args, nargs, kwnames, names, 0, values) < 0)
         return NULL;
-    code = tr_message_header(message, &header);
+    code = tr_message_header_get(message, &header);
     if (code)
         return raise_code(((MessageObject *)self)->state, code, "set");
     if (apply_content(values[0], &header) < 0 || apply_user(values[1], &header) < 0)
@@ -214,7 +214,7 @@ static PyObject *message_set(PyObject *self, PyObject *const *args, Py_ssize_t n
         if (PyErr_Occurred())
             return NULL;
     }
-    code = tr_message_set_header(message, &header);
+    code = tr_message_header_set(message, &header);
     if (code)
         return raise_code(((MessageObject *)self)->state, code, "set");
     Py_RETURN_NONE;
@@ -234,7 +234,7 @@ static PyObject *message_release(PyObject *self, PyObject *unused)
         return NULL;
     }
     message->slot = NULL;
-    tr_release(slot->message);
+    tr_message_release(slot->message);
     slot->message = NULL;
     slot_drop(slot);
     Py_RETURN_NONE;

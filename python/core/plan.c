@@ -20,7 +20,7 @@ static PyObject *make_plan(PyObject *module, PyObject *args)
     if (!bytes)
         return NULL;
     gil = PyEval_SaveThread();
-    code = tr_plan_create((tr_plan *)(void *)PyBytes_AsString(bytes), workers, &options);
+    code = tr_plan_create(workers, &options, (tr_plan *)(void *)PyBytes_AsString(bytes));
     PyEval_RestoreThread(gil);
     if (!code)
         return bytes;
@@ -114,8 +114,8 @@ static PyObject *pools_of(const tr_worker_report *report)
 {
     PyObject *list = PyList_New(0);
 
-    for (uint32_t i = 0; list && i < report->pool_count && i < TR_REPORT_POOLS; i++) {
-        const tr_thread_pool *pool = &report->pool[i];
+    for (uint32_t i = 0; list && i < report->pool_count && i < TR_REPORT_LIBRARIES; i++) {
+        const tr_thread_library *pool = &report->pool[i];
         PyObject *row = Py_BuildValue("{ss ss si si sI}", "kind", pool->kind, "path",
                                       pool->path, "before", (int)pool->before, "after",
                                       (int)pool->after, "scope", pool->scope);
@@ -162,7 +162,7 @@ static PyObject *worker_enter(PyObject *module, PyObject *args)
 
 static PyObject *thread_enter(PyObject *module, PyObject *unused)
 {
-    int code = tr_thread_enter();
+    int code = tr_worker_thread_enter();
 
     (void)unused;
     if (code)
@@ -181,7 +181,7 @@ static PyObject *worker_leave(PyObject *module, PyObject *unused)
 static PyObject *prefork(PyObject *module, PyObject *unused)
 {
     uint32_t paused = 0;
-    int code = tr_prefork(&paused);
+    int code = tr_worker_prefork(&paused);
 
     (void)unused;
     if (code)

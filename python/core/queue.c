@@ -140,7 +140,7 @@ static PyObject *send_encoded(ChannelObject *self, HandCall *call, int code,
     if (!code) {
         code = wait_in_slices(hand_op, call, time_left(timeout_ns, since_ns));
         if (code)
-            tr_release(call->message);
+            tr_message_release(call->message);
     }
     channel_leave(self);
     if (code)
@@ -204,7 +204,7 @@ static int check_size(ChannelObject *self, PyObject *tree)
         return 0;
     code = encode_kept(self->shared, tree, 0, &message);
     if (!code)
-        tr_release(message);
+        tr_message_release(message);
     if (code == TR_EMSGSIZE)
         raise_code(self->state, code, "send");
     return code == TR_EMSGSIZE || code == RAISED ? RAISED : 0;
@@ -229,7 +229,7 @@ static int put_once(HandCall *call, PyObject *object, PyObject *dump)
         return code;
     code = hand_op(call, TR_NOWAIT);
     if (code)
-        tr_release(call->message);
+        tr_message_release(call->message);
     else
         self->room_naps.taken++;
     return code;
@@ -324,7 +324,7 @@ static PyObject *queue_send_kept(PyObject *object, PyObject *args)
     if (!code) {
         code = wait_in_slices(hand_op, &call, timeout_ns);
         if (code)
-            tr_release(call.message);
+            tr_message_release(call.message);
         else
             self->room_naps.taken++;
     }

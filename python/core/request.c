@@ -20,13 +20,14 @@ static int ask(tr_queue *queue, tr_message *message, int64_t timeout_ns, int64_t
         int64_t left_ns = time_left(timeout_ns, since_ns);
 
         gil = PyEval_SaveThread();
-        code = tr_request_begin(queue, message, left_ns, left_ns, TR_BY_TICKET, ticket);
+        code = tr_request_send(queue, message, left_ns, left_ns, TR_REQUEST_BY_TICKET,
+                               ticket);
         PyEval_RestoreThread(gil);
         if (code == TR_EINTR && PyErr_CheckSignals() < 0)
             code = RAISED;
     } while (code == TR_EINTR);
     if (code)
-        tr_release(message);
+        tr_message_release(message);
     return code;
 }
 
@@ -48,16 +49,16 @@ static int reply_slice(ReplyCall *call, bool *last)
 
     *last = left_ns < 2 * SLICE_NS;
     gil = PyEval_SaveThread();
-    code = tr_reply_wait(call->arena, call->ticket,
-                         *last ? (left_ns < 0 ? 0 : left_ns) + SLICE_NS : SLICE_NS,
-                         &call->reply);
+    code = tr_request_wait(call->arena, call->ticket,
+                           *last ? (left_ns < 0 ? 0 : left_ns) + SLICE_NS : SLICE_NS,
+                           &call->reply);
     PyEval_RestoreThread(gil);
     return code;
 }
 
 static int wait_for_reply(ReplyCall *call)
 {
-    int code = tr_reply_wait(call->arena, call->ticket, TR_NOWAIT, &call->reply);
+    int code = tr_request_wait(call->arena, call->ticket, TR_NOWAIT, &call->reply);
     bool last = false;
 
     if (code != TR_EAGAIN)
@@ -139,8 +140,8 @@ PyObject *queue_begin(PyObject *object, PyObject *args)
     slot = slot_to_send(self->state, message, self->shared, false);
     if (!slot)
         return NULL;
-    code = tr_request_begin(self->handle, slot->message, TR_NOWAIT, timeout_ns, 0,
-                            &ticket);
+    code = tr_request_send(self->handle, slot->message, TR_NOWAIT, timeout_ns, 0,
+                           &ticket);
     if (code)
         return raise_code(self->state, code, "send");
     slot->message = NULL;
@@ -171,7 +172,7 @@ PyObject *waitset_reply_next(PyObject *object, PyObject *unused)
     (void)unused;
     if (!channel_is_open(self))
         return NULL;
-    code = tr_reply_next(self->shared->arena, TR_NOWAIT, &ticket, &reply);
+    code = tr_request_next(self->shared->arena, TR_NOWAIT, &ticket, &reply);
     if (code == TR_EAGAIN)
         Py_RETURN_NONE;
     if (code && !ticket)
@@ -223,7 +224,7 @@ static PyObject *reply_message(PyObject *object, PyObject *answer)
 
     if (!reply)
         return NULL;
-    code = tr_reply(slot->message, reply->message);
+    code = tr_request_reply(slot->message, reply->message);
     if (code)
         return raise_code(self->state, code, "reply");
     slot->message = NULL;
@@ -244,14 +245,14 @@ PyObject *message_reply(PyObject *object, PyObject *value)
     if (Py_TYPE(value) == self->state->message_type)
         return reply_message(object, value);
     /* After its deadline nobody wants the reply: no need to wait longer for a slot. */
-    code = encode_object(self->state, slot->shared, value, tr_remaining_ns(slot->message),
-                         &reply);
+    code = encode_object(self->state, slot->shared, value,
+                         tr_request_remaining_ns(slot->message), &reply);
     if (code)
         return raise_code(self->state, code, "reply");
     slot = request_slot(object, true); /* encoding may have run code */
-    code = slot ? tr_reply(slot->message, reply) : RAISED;
+    code = slot ? tr_request_reply(slot->message, reply) : RAISED;
     if (code) {
-        tr_release(reply);
+        tr_message_release(reply);
         return raise_code(self->state, code, "reply");
     }
     slot->message = NULL;
@@ -267,7 +268,7 @@ PyObject *message_reply_error(PyObject *object, PyObject *args)
 
     if (!slot || !PyArg_ParseTuple(args, "is:reply_error", &number, &text))
         return NULL;
-    code = tr_reply_error(slot->message, number, text);
+    code = tr_request_fail(slot->message, number, text);
     if (code)
         return raise_code(self->state, code, "reply");
     slot->message = NULL;
@@ -279,7 +280,7 @@ PyObject *message_is_request(PyObject *object, void *unused)
     Slot *slot = request_slot(object, true);
 
     (void)unused;
-    return slot ? PyBool_FromLong(tr_is_request(slot->message)) : NULL;
+    return slot ? PyBool_FromLong(tr_message_is_request(slot->message)) : NULL;
 }
 
 PyObject *message_remaining(PyObject *object, void *unused)
@@ -290,7 +291,7 @@ PyObject *message_remaining(PyObject *object, void *unused)
     (void)unused;
     if (!slot)
         return NULL;
-    left_ns = tr_remaining_ns(slot->message);
+    left_ns = tr_request_remaining_ns(slot->message);
     if (left_ns < 0)
         Py_RETURN_NONE;
     return PyFloat_FromDouble((double)left_ns / 1e9);
@@ -300,5 +301,5 @@ PyObject *remote_code(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    return PyLong_FromLong(tr_remote_code());
+    return PyLong_FromLong(tr_error_remote_code());
 }

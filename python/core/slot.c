@@ -13,7 +13,7 @@ Slot *slot_new(Shared *shared, tr_message *message)
     Slot *slot = PyMem_Malloc(sizeof(*slot));
 
     if (!slot) {
-        tr_release(message);
+        tr_message_release(message);
         PyErr_NoMemory();
         return NULL;
     }
@@ -25,7 +25,7 @@ void slot_drop(Slot *slot)
 {
     if (--slot->users)
         return;
-    tr_release(slot->message);
+    tr_message_release(slot->message);
     keeping_let_go(slot);
     shared_drop(slot->shared);
     PyMem_Free(slot);
@@ -164,7 +164,7 @@ static void give_up(Slot *slot)
 {
     if (slot->views || !slot->message)
         return;
-    tr_release(slot->message);
+    tr_message_release(slot->message);
     slot->message = NULL;
 }
 
@@ -180,7 +180,7 @@ PyObject *decode_message(State *state, Shared *shared, tr_message *message)
     if (!slot)
         return NULL;
     keeping_received(slot);
-    code = tr_message_header(message, &header);
+    code = tr_message_header_get(message, &header);
     only = tr_message_count(message) == 1 ? tr_message_tensor(message, 0) : NULL;
     if (code) {
         raise_code(state, code, "receive");

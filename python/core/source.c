@@ -32,19 +32,19 @@ static int plain_dtype(const ArrayInterface *array, tr_dtype *dtype)
     dtype->bits = (uint8_t)(size * 8);
     switch (array->typekind) {
     case 'b':
-        dtype->code = TR_BOOL;
+        dtype->code = TR_DTYPE_BOOL;
         return size == 1 ? 0 : -1;
     case 'i':
-        dtype->code = TR_INT;
+        dtype->code = TR_DTYPE_INT;
         return size <= 8 ? 0 : -1;
     case 'u':
-        dtype->code = TR_UINT;
+        dtype->code = TR_DTYPE_UINT;
         return size <= 8 ? 0 : -1;
     case 'f':
-        dtype->code = TR_FLOAT;
+        dtype->code = TR_DTYPE_FLOAT;
         return size == 2 || size == 4 || size == 8 ? 0 : -1;
     case 'c':
-        dtype->code = TR_COMPLEX;
+        dtype->code = TR_DTYPE_COMPLEX;
         return size == 8 || size == 16 ? 0 : -1;
     default:
         return -1;
@@ -133,7 +133,7 @@ void source_raw(Source *source, const void *data, size_t nbytes)
     source->data = data;
     source->strided = false;
     memset(&source->spec, 0, sizeof(source->spec));
-    source->spec.dtype = (tr_dtype){TR_UINT, 8, 1};
+    source->spec.dtype = (tr_dtype){TR_DTYPE_UINT, 8, 1};
     source->spec.ndim = 1;
     source->shape[0] = (int64_t)nbytes;
 }

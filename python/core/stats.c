@@ -38,7 +38,7 @@ PyObject *arena_stats(PyObject *object, PyObject *unused)
     (void)unused;
     if (!shared)
         return NULL;
-    code = tr_stats_read(shared->arena, &stats);
+    code = tr_stats_get(shared->arena, &stats);
     if (code)
         return raise_code(((ArenaObject *)object)->state, code, "stats");
     return totals(&stats);
@@ -192,7 +192,7 @@ struct found {
 static int look_at(const char *name, int fd, struct found *found)
 {
     tr_look *look;
-    int code = name ? tr_look_open(&look, name) : tr_look_open_fd(&look, fd);
+    int code = name ? tr_look_open(name, &look) : tr_look_open_fd(fd, &look);
 
     if (code)
         return code;

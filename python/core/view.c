@@ -17,17 +17,20 @@ static void view_dealloc(PyObject *self)
 static const char *format_of(const tr_tensor *tensor)
 {
     static const char *const letters[][4] = {
-        [TR_INT] = {"b", "h", "i", "q"},     [TR_UINT] = {"B", "H", "I", "Q"},
-        [TR_FLOAT] = {NULL, "e", "f", "d"},  [TR_COMPLEX] = {NULL, NULL, NULL, "Zf"},
-        [TR_BOOL] = {"?", NULL, NULL, NULL},
+        [TR_DTYPE_INT] = {"b", "h", "i", "q"},
+        [TR_DTYPE_UINT] = {"B", "H", "I", "Q"},
+        [TR_DTYPE_FLOAT] = {NULL, "e", "f", "d"},
+        [TR_DTYPE_COMPLEX] = {NULL, NULL, NULL, "Zf"},
+        [TR_DTYPE_BOOL] = {"?", NULL, NULL, NULL},
     };
     tr_dtype dtype = tensor->dtype;
 
     if (*tensor->descr || dtype.lanes != 1 || tensor->flags & TR_TENSOR_BYTESWAPPED)
         return NULL;
-    if (dtype.code == TR_COMPLEX && dtype.bits == 128)
+    if (dtype.code == TR_DTYPE_COMPLEX && dtype.bits == 128)
         return "Zd";
-    if (dtype.code > TR_BOOL || dtype.code == TR_OPAQUE || dtype.code == TR_BFLOAT)
+    if (dtype.code > TR_DTYPE_BOOL || dtype.code == TR_DTYPE_OPAQUE ||
+        dtype.code == TR_DTYPE_BFLOAT)
         return NULL;
     for (int i = 0; i < 4; i++)
         if (dtype.bits == 8u << i)

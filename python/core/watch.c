@@ -6,7 +6,7 @@
 
 static void forget(void *handle)
 {
-    tr_board_unwatch(handle);
+    tr_board_watch_close(handle);
 }
 
 static PyObject *watch_open(PyObject *type, PyObject *args)
@@ -25,7 +25,7 @@ static PyObject *watch_open(PyObject *type, PyObject *args)
     board = (ChannelObject *)object;
     if (!channel_is_open(board))
         return NULL;
-    code = tr_board_watch_key(board->handle, key, newer_than, &watch);
+    code = tr_board_watch_open(board->handle, key, newer_than, &watch);
     if (code)
         return raise_code(state, code, "watch");
     return channel_new((PyTypeObject *)type, state, board->shared, watch, forget, object);

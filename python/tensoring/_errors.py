@@ -180,8 +180,8 @@ _IN_PYTHON = {
     "tr_arena_info.fd": "Arena.fd",
     "tr_look_open_fd()": "Arena.look(descriptor)",
     "tr_worker_enter()": "Plan.enter()",
-    "TR_REDELIVER": "redeliver",
-    "TR_DROP": "drop",
+    "TR_QUEUE_REDELIVER": "redeliver",
+    "TR_QUEUE_DROP": "drop",
     "max_participants": "participants",
     "max_channels": "channels",
 }

@@ -53,7 +53,7 @@ static int look_by_name(tr_look **out, const char *name)
                   : look(out, name, fd, &report);
 }
 
-int tr_look_open(tr_look **out, const char *name)
+int tr_look_open(const char *name, tr_look **out)
 {
     int cancel, result;
 
@@ -74,7 +74,7 @@ int tr_look_open(tr_look **out, const char *name)
     return result;
 }
 
-int tr_look_open_fd(tr_look **out, int fd)
+int tr_look_open_fd(int fd, tr_look **out)
 {
     struct segment_report report = {0};
     int cancel, copy, result;

@@ -274,7 +274,7 @@ void stats_info(const struct view *view, tr_arena_info *info)
     info->copy_routine = shm_get(&view_live(view)->copy_routine);
 }
 
-int tr_stats_read(tr_arena *given, tr_stats *stats)
+int tr_stats_get(tr_arena *given, tr_stats *stats)
 {
     const struct tr_arena *arena = arena_known(given);
 
@@ -336,7 +336,7 @@ int stats_info_size(const tr_arena_info *info)
     return result_size_check(info, sizeof(*info), "info", "info");
 }
 
-int tr_arena_info_read(tr_arena *given, tr_arena_info *info)
+int tr_arena_info_get(tr_arena *given, tr_arena_info *info)
 {
     tr_arena_info all = {0};
     struct tr_arena *arena;

@@ -17,7 +17,7 @@
 
 #define FALLBACK_CAPACITY 1024
 
-_Static_assert(TR_MAX_KEY + 1 == BOARD_KEY, "one set of limits");
+_Static_assert(TR_MAX_KEY_BYTES + 1 == BOARD_KEY, "one set of limits");
 
 static int open_table(tr_arena *arena, const char *name, uint32_t capacity,
                       struct board *table)
@@ -100,10 +100,10 @@ int board_enter(const tr_board *given, const char *step, const char *key,
     if (length == 0)
         return tr_fail(TR_EINVAL, "%s: board \"%s\": a key must not be empty", step,
                        board->name);
-    if (length > TR_MAX_KEY)
+    if (length > TR_MAX_KEY_BYTES)
         return tr_fail(TR_ENAMETOOLONG,
                        "board \"%s\": key \"%.20s...\" has %zu bytes, the limit is %d",
-                       board->name, key, length, TR_MAX_KEY);
+                       board->name, key, length, TR_MAX_KEY_BYTES);
     board_name(key, length, name);
     return arena_enter(board->arena);
 }
@@ -293,12 +293,12 @@ uint64_t tr_board_version(tr_board *given, const char *key)
     bool there;
 
     if (board_enter(given, "version", key, &board, &name) < 0)
-        return TR_NO_VERSION;
+        return TR_BOARD_NO_VERSION;
     entry = board_find(&board->table, &name);
-    return entry ? board_key_version(entry, &there) : TR_NO_VERSION;
+    return entry ? board_key_version(entry, &there) : TR_BOARD_NO_VERSION;
 }
 
-int tr_board_next(tr_board *given, uint32_t *cursor, char key[TR_MAX_KEY + 1],
+int tr_board_next(tr_board *given, uint32_t *cursor, char key[TR_MAX_KEY_BYTES + 1],
                   uint64_t *version)
 {
     struct tr_board *board = board_known(given);

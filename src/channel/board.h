@@ -21,7 +21,7 @@ struct tr_board_watch {
     struct tr_board board; /* a copy: the user may close his */
     struct board_key *entry;
     _Atomic uint64_t seen; /* local: the version got last */
-    char key[TR_MAX_KEY + 1];
+    char key[TR_MAX_KEY_BYTES + 1];
 };
 
 static inline struct tr_board *board_known(const tr_board *given)

@@ -53,10 +53,10 @@ static int find(struct snapshot *snapshot, const char *const keys[])
         struct board_name name;
         int result;
 
-        if (length == 0 || length > TR_MAX_KEY)
+        if (length == 0 || length > TR_MAX_KEY_BYTES)
             return tr_fail(length ? TR_ENAMETOOLONG : TR_EINVAL,
                            "board \"%s\": key %zu has %zu bytes, allowed are 1 to %d",
-                           board->name, i, length, TR_MAX_KEY);
+                           board->name, i, length, TR_MAX_KEY_BYTES);
         board_name(keys[i], length, &name);
         /* One that is not there is made: it could be put before the others are held. */
         result = board_entry(board, keys[i], &name, &snapshot->items[i].entry);
@@ -124,13 +124,13 @@ static int open_all(struct snapshot *snapshot, tr_message *out[], uint64_t versi
                                          &out[i]);
     }
     for (size_t i = 0; i < snapshot->n && result < 0; i++) {
-        (void)tr_release(out[i]);
+        (void)tr_message_release(out[i]);
         out[i] = NULL;
     }
     return result;
 }
 
-int tr_board_get_many(tr_board *given, size_t n, const char *const keys[],
+int tr_board_get_many(tr_board *given, const char *const keys[], size_t n,
                       tr_message *out[], uint64_t versions[])
 {
     struct tr_board *board = board_known(given);

@@ -213,8 +213,8 @@ tr_arena *tr_broadcast_arena(const tr_broadcast *given)
     return broadcast ? handle_of(broadcast->arena) : NULL;
 }
 
-int tr_subscribe(tr_broadcast *handle, const tr_subscription_options *given,
-                 tr_subscription **out)
+int tr_subscription_open(tr_broadcast *handle, const tr_subscription_options *given,
+                         tr_subscription **out)
 {
     tr_subscription_options options = TR_SUBSCRIPTION_OPTIONS_INIT;
     struct tr_broadcast *broadcast = broadcast_known(handle);
@@ -257,7 +257,7 @@ bool subscription_is_ours(const tr_subscription *subscription)
     return subscription->holder == holder_of(&subscription->broadcast.arena->self);
 }
 
-void tr_unsubscribe(tr_subscription *given)
+void tr_subscription_close(tr_subscription *given)
 {
     struct tr_subscription *subscription = handle_retire(given);
     struct tr_arena *arena;

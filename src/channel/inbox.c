@@ -104,7 +104,7 @@ static int inbox_make(struct tr_arena *arena, struct inbox **out)
     if (!inbox)
         return tr_fail(TR_ENOMEM, "no memory for the requests in flight");
     options.capacity = TR_MAX_REQUESTS;
-    options.policy = TR_DROP;
+    options.policy = TR_QUEUE_DROP;
     snprintf(name, sizeof(name), "\1inbox/%u", arena->self.who);
     result = queue_open_any(arena, name, &options, UINT64_C(8) * TR_MAX_REQUESTS,
                             &inbox->queue);

@@ -28,10 +28,11 @@ static int check_options(const char *name, const tr_queue_options *options)
     if (options->capacity > TR_MAX_CAPACITY)
         return tr_fail(TR_EINVAL, "queue \"%s\": capacity %u, the limit is %d", name,
                        options->capacity, TR_MAX_CAPACITY);
-    if (options->policy > TR_DROP)
-        return tr_fail(TR_EINVAL,
-                       "queue \"%s\": policy %u is neither TR_REDELIVER nor TR_DROP",
-                       name, options->policy);
+    if (options->policy > TR_QUEUE_DROP)
+        return tr_fail(
+            TR_EINVAL,
+            "queue \"%s\": policy %u is neither TR_QUEUE_REDELIVER nor TR_QUEUE_DROP",
+            name, options->policy);
     if (options->max_deliveries < 1 || options->max_deliveries > 255)
         return tr_fail(TR_EINVAL, "queue \"%s\": max_deliveries %u, allowed are 1 to 255",
                        name, options->max_deliveries);
@@ -47,8 +48,8 @@ static int check_same(const tr_queue *queue, const tr_queue_options *options)
     if (options->capacity && options->capacity != queue->ring.capacity)
         return tr_fail(TR_EINVAL, "queue \"%s\" is there with capacity %u, not %u",
                        queue->name, queue->ring.capacity, options->capacity);
-    if (options->policy == TR_DROP && queue->ring.redeliver)
-        return tr_fail(TR_EINVAL, "queue \"%s\" is there with policy TR_REDELIVER",
+    if (options->policy == TR_QUEUE_DROP && queue->ring.redeliver)
+        return tr_fail(TR_EINVAL, "queue \"%s\" is there with policy TR_QUEUE_REDELIVER",
                        queue->name);
     return 0;
 }

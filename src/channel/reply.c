@@ -21,7 +21,7 @@ static struct slot_record *record_of(const struct message *message)
     return view_record(&message->arena->view, message->slot);
 }
 
-int tr_is_request(const tr_message *given)
+int tr_message_is_request(const tr_message *given)
 {
     const struct message *message = message_known(given);
 
@@ -49,7 +49,7 @@ static int64_t remaining(const struct message *message)
     return deadline > now ? deadline - now : 0;
 }
 
-int64_t tr_remaining_ns(const tr_message *given)
+int64_t tr_request_remaining_ns(const tr_message *given)
 {
     const struct message *message = message_known(given);
 
@@ -131,7 +131,7 @@ static int answer_alone(struct message *request, const tr_message *asked,
     return result;
 }
 
-int tr_reply(tr_message *asked, tr_message *answered)
+int tr_request_reply(tr_message *asked, tr_message *answered)
 {
     struct message *request = NULL, *reply = NULL;
     int result = check_request(asked, "reply", &request);
@@ -188,7 +188,7 @@ int tr_request_reuse(tr_message *given, const tr_tensor_spec specs[], size_t n)
  * is told all the same. */
 static int make_text(struct message *request, int64_t *length)
 {
-    tr_tensor_spec spec = {.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = length};
+    tr_tensor_spec spec = {.dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = length};
     uint64_t room = message_capacity(request);
     int result;
 
@@ -230,7 +230,7 @@ bool request_refuse(struct message *message, int code)
            answer_error(message, code, "the request arrived damaged") == 0;
 }
 
-int tr_reply_error(tr_message *given, int32_t code, const char *text)
+int tr_request_fail(tr_message *given, int32_t code, const char *text)
 {
     struct message *request = NULL;
     int result = check_request(given, "reply error", &request);

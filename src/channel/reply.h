@@ -5,7 +5,7 @@
 
 #include "src/message/message.h"
 
-/* For tr_release(): an unanswered request is let go. Whether it is gone. */
+/* For tr_message_release(): an unanswered request is let go. Whether it is gone. */
 bool request_let_go(struct message *message);
 
 /* What was received, and breaks a rule: if it is a request, its requester is told. Whether it

@@ -20,7 +20,7 @@
 
 static _Thread_local int32_t remote_code;
 
-int32_t tr_remote_code(void)
+int32_t tr_error_remote_code(void)
 {
     return remote_code;
 }
@@ -42,7 +42,7 @@ static int open_error(struct message *message, int32_t code)
 
     remote_code = code;
     tr_fail(TR_EREMOTE, "%.*s", length, length ? (const char *)text->data : "");
-    (void)tr_release(message_handle(message));
+    (void)tr_message_release(message_handle(message));
     return TR_EREMOTE;
 }
 
@@ -137,8 +137,8 @@ static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *given,
     return result;
 }
 
-int tr_request_begin(tr_queue *handle, tr_message *message, int64_t room_ns,
-                     int64_t timeout_ns, uint32_t flags, uint64_t *ticket)
+int tr_request_send(tr_queue *handle, tr_message *message, int64_t room_ns,
+                    int64_t timeout_ns, uint32_t flags, uint64_t *ticket)
 {
     struct inbox *inbox;
     struct tr_queue *queue;
@@ -147,20 +147,14 @@ int tr_request_begin(tr_queue *handle, tr_message *message, int64_t room_ns,
     if (result == 0)
         result = ticket ? timeout_check("request", room_ns)
                         : null_fail("request", "ticket");
-    if (result == 0 && flags & ~TR_BY_TICKET)
+    if (result == 0 && flags & ~TR_REQUEST_BY_TICKET)
         result = tr_fail(TR_EINVAL, "request: there are no flags 0x%x", flags);
     if (result == 0)
         result = inbox_get(queue->arena, &inbox);
     if (result != 0)
         return result;
-    return send_request(inbox, queue, message, !(flags & TR_BY_TICKET), room_ns,
+    return send_request(inbox, queue, message, !(flags & TR_REQUEST_BY_TICKET), room_ns,
                         deadline_in(timeout_ns), ticket);
-}
-
-int tr_request_async(tr_queue *queue, tr_message *message, int64_t timeout_ns,
-                     uint64_t *ticket)
-{
-    return tr_request_begin(queue, message, timeout_ns, timeout_ns, 0, ticket);
 }
 
 struct replying {
@@ -240,8 +234,8 @@ static int give_up(struct replying *replying, int result, int64_t timeout_ns)
     return code;
 }
 
-int tr_request(tr_queue *handle, tr_message *message, int64_t timeout_ns,
-               tr_message **reply)
+int tr_request_call(tr_queue *handle, tr_message *message, int64_t timeout_ns,
+                    tr_message **reply)
 {
     struct replying replying = {.ticket = 0};
     int64_t deadline, left = timeout_ns;
@@ -262,7 +256,7 @@ int tr_request(tr_queue *handle, tr_message *message, int64_t timeout_ns,
     if (result == TR_EAGAIN || result == TR_ETIMEDOUT || result == TR_EINTR) {
         if (result != TR_ETIMEDOUT) /* which the send has explained */
             request_explain_queue(queue->arena, queue->ring.index);
-        (void)tr_release(message);
+        (void)tr_message_release(message);
     }
     if (result < 0)
         return result;
@@ -339,8 +333,8 @@ static int explain_wait(struct replying *replying, int result)
     return code;
 }
 
-int tr_reply_wait(tr_arena *arena, uint64_t ticket, int64_t timeout_ns,
-                  tr_message **reply)
+int tr_request_wait(tr_arena *arena, uint64_t ticket, int64_t timeout_ns,
+                    tr_message **reply)
 {
     struct replying replying = {.ticket = ticket};
     int result = enter(arena, "reply wait", timeout_ns, &replying.inbox);
@@ -390,8 +384,8 @@ static int sleep_until_due(struct sleeper *self, int64_t until_ns)
     return os->futex_wait(word, sleeping->seen, due < until_ns ? due : until_ns);
 }
 
-int tr_reply_next(tr_arena *given, int64_t timeout_ns, uint64_t *ticket,
-                  tr_message **reply)
+int tr_request_next(tr_arena *given, int64_t timeout_ns, uint64_t *ticket,
+                    tr_message **reply)
 {
     struct replying replying = {.ticket = 0};
     struct sleeping sleeping = {.base = {announce, sleep_until_due, NULL}};

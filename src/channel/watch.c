@@ -14,8 +14,8 @@ void watch_orphan(const struct tr_arena *arena)
     handle_orphan(&watches, arena, NULL);
 }
 
-int tr_board_watch_key(tr_board *given, const char *key, uint64_t newer_than,
-                       tr_board_watch **out)
+int tr_board_watch_open(tr_board *given, const char *key, uint64_t newer_than,
+                        tr_board_watch **out)
 {
     struct board_name name;
     struct board_key *entry = NULL;
@@ -41,7 +41,7 @@ int tr_board_watch_key(tr_board *given, const char *key, uint64_t newer_than,
     return 0;
 }
 
-void tr_board_unwatch(tr_board_watch *given)
+void tr_board_watch_close(tr_board_watch *given)
 {
     struct tr_board_watch *watch = handle_retire(given);
 
@@ -68,7 +68,7 @@ static int watch_next(struct tr_board_watch *watch, int64_t timeout_ns, tr_messa
                 *version = now;
             return 0;
         }
-        (void)tr_release(message); /* another thread was faster */
+        (void)tr_message_release(message); /* another thread was faster */
     }
 }
 

@@ -139,7 +139,7 @@ static void look_at_settings(struct findings *to)
 void examine_cpus(struct findings *to)
 {
     static tr_plan plan;
-    int err = tr_plan_create(&plan, 1, NULL);
+    int err = tr_plan_create(1, NULL, &plan);
 
     if (err) {
         text_of(found(to, "cpus", BAD), "no plan can be made: %s", tr_error_detail());

@@ -41,7 +41,7 @@ static void look_at_shm(struct findings *to)
 static void look_at_arena(struct findings *to)
 {
     tr_arena *arena;
-    int err = tr_arena_create(&arena, NULL, NULL);
+    int err = tr_arena_create(NULL, NULL, &arena);
     struct finding *one = found(to, "arena", err ? BAD : FINE);
 
     if (err) {
@@ -138,7 +138,7 @@ static void look_at_nodes(struct findings *to)
     struct finding *one;
     int err;
 
-    if (memory == MAP_FAILED || tr_plan_create(&plan, 1, NULL))
+    if (memory == MAP_FAILED || tr_plan_create(1, NULL, &plan))
         return;
     err = tr_worker_bind_memory(&plan, 0, memory, MIB);
     munmap(memory, MIB);

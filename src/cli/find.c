@@ -282,11 +282,11 @@ int look_at(const char *place, tr_look **out)
 
     *problem = 0;
     if (!strchr(place, '/'))
-        return tr_look_open(out, place);
+        return tr_look_open(place, out);
     fd = open_regular(place);
     if (fd < 0)
         return fail_open();
-    err = tr_look_open_fd(out, fd);
+    err = tr_look_open_fd(fd, out);
     close(fd);
     return err;
 }

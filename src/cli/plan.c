@@ -52,7 +52,7 @@ static cJSON *list_cpus(const tr_cpuset *set)
 /* What is unknown is null. */
 static void add_place(cJSON *to, const char *name, uint32_t value)
 {
-    if (value == TR_UNKNOWN)
+    if (value == TR_PLAN_UNKNOWN)
         cJSON_AddNullToObject(to, name);
     else
         cJSON_AddNumberToObject(to, name, value);
@@ -142,10 +142,10 @@ int cmd_plan(int argc, char **argv)
     int err;
 
     argp_parse(&argp, argc, argv, 0, NULL, &args);
-    err = tr_plan_create(&plan, args.plan.workers ? args.plan.workers : 1,
-                         &args.plan.options);
+    err = tr_plan_create(args.plan.workers ? args.plan.workers : 1, &args.plan.options,
+                         &plan);
     if (!err && args.plan.workers == 0)
-        err = tr_plan_create(&plan, one_a_core(&plan), &args.plan.options);
+        err = tr_plan_create(one_a_core(&plan), &args.plan.options, &plan);
     if (!err && args.svg)
         err = tr_plan_svg(&plan, args.svg);
     if (err)

@@ -247,7 +247,7 @@ int cmd_run(int argc, char **argv)
     args.pool.run = become;
     args.pool.died = note_death;
     args.pool.context = &run;
-    err = tr_pool_start(&pool, &args.pool);
+    err = tr_pool_start(&args.pool, &pool);
     if (err)
         return complain("run", err);
     code = supervise(pool, &run, signals);

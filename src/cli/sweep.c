@@ -19,7 +19,7 @@ static int look_for_dead(const char *name, bool *dead, tr_stats *stats)
     static tr_participant_stats list[TR_MAX_PARTICIPANTS];
     size_t count = 0;
     tr_look *look;
-    int err = tr_look_open(&look, name);
+    int err = tr_look_open(name, &look);
 
     if (err)
         return err;
@@ -38,13 +38,13 @@ static int look_for_dead(const char *name, bool *dead, tr_stats *stats)
 static int reap(const char *name, const tr_stats *before, tr_stats *after)
 {
     tr_arena *arena;
-    int err = tr_arena_attach(&arena, name, NULL);
+    int err = tr_arena_attach(name, NULL, &arena);
 
     if (err)
         return err;
     err = tr_arena_reap(arena, NULL);
     if (!err)
-        err = tr_stats_read(arena, after);
+        err = tr_stats_get(arena, after);
     tr_arena_close(arena);
     after->deaths -= before->deaths;
     after->freed -= before->freed;

@@ -82,8 +82,9 @@ static uint64_t rounded(const struct load *load)
 int load_loan(struct load *load, struct tr_arena *arena, int64_t timeout_ns)
 {
     const int64_t shape = (int64_t)rounded(load);
-    const tr_tensor_spec spec = {.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = &shape};
-    int result = tr_loan(handle_of(arena), &spec, 1, timeout_ns, &load->message);
+    const tr_tensor_spec spec = {
+        .dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = &shape};
+    int result = tr_message_loan(handle_of(arena), &spec, 1, timeout_ns, &load->message);
 
     if (result < 0)
         load->message = NULL;
@@ -163,7 +164,7 @@ int load_finish(struct load *load, uint32_t header_limit)
     errno = saved;
     if (result < 0)
         return result;
-    offset = npy.data_offset / TR_ALIGN * TR_ALIGN;
+    offset = npy.data_offset / TR_TENSOR_ALIGN * TR_TENSOR_ALIGN;
     if (offset != npy.data_offset) /* written before NumPy 1.14 */
         memmove(file + offset, file + npy.data_offset, npy.data_bytes);
     spec = (tr_tensor_spec){.dtype = npy.dtype,
@@ -182,7 +183,7 @@ void load_drop(struct load *load)
     if (load->fd >= 0)
         close(load->fd);
     load->fd = -1;
-    (void)tr_release(load->message);
+    (void)tr_message_release(load->message);
     load->message = NULL;
     errno = saved;
 }

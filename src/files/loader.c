@@ -59,7 +59,7 @@ static int read_whole(struct load *load)
     return result < 0 ? result : 0;
 }
 
-int tr_load_npy(tr_arena *given, const char *path, int64_t timeout_ns, tr_message **out)
+int tr_npy_load(tr_arena *given, const char *path, int64_t timeout_ns, tr_message **out)
 {
     struct load load = {.path = path, .fd = -1};
     struct tr_arena *arena;
@@ -174,11 +174,11 @@ static void give_up(struct run *run, struct load *load, int result)
 static int publish(struct run *run, struct load *load)
 {
     tr_header header = {.struct_size = sizeof(header)};
-    int result = tr_message_header(load->message, &header);
+    int result = tr_message_header_get(load->message, &header);
 
     header.correlation_id = load->index;
     if (result == 0)
-        result = tr_message_set_header(load->message, &header);
+        result = tr_message_header_set(load->message, &header);
     if (result == 0)
         result = tr_queue_send(run->queue, load->message, left_ns(run));
     if (result < 0)

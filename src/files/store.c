@@ -99,7 +99,7 @@ static int encode(const tr_tensor *tensor, void **header, size_t *bytes)
     return tr_npy_encode(&spec, *header, *bytes, bytes);
 }
 
-int tr_store_npy(const tr_message *message, size_t index, const char *path)
+int tr_npy_store(const tr_message *message, size_t index, const char *path)
 {
     const tr_tensor *tensor = tr_message_tensor(message, index);
     struct iovec parts[2];

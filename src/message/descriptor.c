@@ -50,10 +50,10 @@ static int check_texts(const tr_tensor_spec *spec, size_t i)
 {
     size_t name = length_of(spec->name), descr = length_of(spec->descr);
 
-    if (name > TR_MAX_NAME)
+    if (name > TR_MAX_TENSOR_NAME)
         return tr_fail(TR_ENAMETOOLONG,
                        "tensor %zu: its name has %zu bytes, the limit is %d", i, name,
-                       TR_MAX_NAME);
+                       TR_MAX_TENSOR_NAME);
     if (descr > TR_MAX_DESCR)
         return tr_fail(TR_ENAMETOOLONG,
                        "tensor %zu: its descr has %zu bytes, the limit is %d", i, descr,
@@ -116,7 +116,7 @@ int descriptor_plan(const tr_tensor_spec specs[], size_t n, struct plan *plan)
             result = check_texts(&specs[i], i);
         if (result < 0)
             return result;
-        at = (at + TR_ALIGN - 1) / TR_ALIGN * TR_ALIGN;
+        at = (at + TR_TENSOR_ALIGN - 1) / TR_TENSOR_ALIGN * TR_TENSOR_ALIGN;
         if (__builtin_add_overflow(at, nbytes, &at) || at > (uint64_t)INT64_MAX)
             return tr_fail(TR_EOVERFLOW,
                            "the tensors together need more than 2^63 bytes");
@@ -198,7 +198,7 @@ static void write_table(uint8_t *table, const tr_tensor_spec specs[], size_t n)
         uint64_t nbytes = 0;
 
         (void)!tr_tensor_nbytes(specs[i].dtype, specs[i].ndim, specs[i].shape, &nbytes);
-        at = (at + TR_ALIGN - 1) / TR_ALIGN * TR_ALIGN;
+        at = (at + TR_TENSOR_ALIGN - 1) / TR_TENSOR_ALIGN * TR_TENSOR_ALIGN;
         write_tensor(&entries[i], &specs[i], nbytes);
         shm_put(&entries[i].offset, at);
         shm_put(&entries[i].text, used | (uint64_t)name << 32 | (uint64_t)descr << 48);

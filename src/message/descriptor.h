@@ -7,7 +7,7 @@
 
 /* Where everything of a message will be. */
 struct plan {
-    uint64_t data_bytes;  /* payloads, each at a multiple of TR_ALIGN */
+    uint64_t data_bytes;  /* payloads, each at a multiple of TR_TENSOR_ALIGN */
     uint64_t table_bytes; /* descriptors and strings; 0: all fits in the record */
 };
 

@@ -176,8 +176,8 @@ static ASIDE int loan_any(const tr_arena *given, const tr_tensor_spec specs[], s
 }
 
 /* What nearly every loan is: one plain tensor, of an arena that is in use. */
-int tr_loan(tr_arena *given, const tr_tensor_spec specs[], size_t n, int64_t timeout_ns,
-            tr_message **out)
+int tr_message_loan(tr_arena *given, const tr_tensor_spec specs[], size_t n,
+                    int64_t timeout_ns, tr_message **out)
 {
     struct tr_arena *arena = arena_known(given);
     struct slot_record *record;
@@ -200,17 +200,18 @@ int tr_loan(tr_arena *given, const tr_tensor_spec specs[], size_t n, int64_t tim
     return 0;
 }
 
-int tr_loan_bytes(tr_arena *arena, uint64_t nbytes, int64_t timeout_ns, tr_message **out)
+int tr_message_loan_bytes(tr_arena *arena, uint64_t nbytes, int64_t timeout_ns,
+                          tr_message **out)
 {
     int64_t shape[1] = {(int64_t)nbytes};
     tr_tensor_spec spec = {
-        .dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = shape, .flags = 0};
+        .dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = shape, .flags = 0};
     int result;
 
     if (__builtin_expect(nbytes > (uint64_t)INT64_MAX, 0))
         return tr_fail(TR_EOVERFLOW, "%lu bytes are more than 2^63",
                        (unsigned long)nbytes);
-    result = tr_loan(arena, &spec, 1, timeout_ns, out);
+    result = tr_message_loan(arena, &spec, 1, timeout_ns, out);
     if (result == 0)
         message_set_content(handle_address(*out), TR_CONTENT_OCTETS);
     return result;

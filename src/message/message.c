@@ -186,7 +186,7 @@ static void read_optional(const struct slot_record *record, uint64_t flags,
     }
 }
 
-int tr_message_header(const tr_message *given, tr_header *header)
+int tr_message_header_get(const tr_message *given, tr_header *header)
 {
     const struct message *message = message_known(given);
     struct slot_record *record;
@@ -232,7 +232,7 @@ static uint64_t write_optional(_Atomic uint64_t *to, const void *from, bool set,
     return flag;
 }
 
-int tr_message_set_header(tr_message *handle, const tr_header *given)
+int tr_message_header_set(tr_message *handle, const tr_header *given)
 {
     struct message *message = NULL;
     struct slot_record *record;

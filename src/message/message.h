@@ -124,7 +124,7 @@ static inline tr_message *message_take(struct tr_arena *arena, struct message *m
     message->held = held;
     message->holder = atomic_load_explicit(&arena->here->holder, memory_order_relaxed);
     atomic_store_explicit(&message->now, now, memory_order_relaxed);
-    /* release, local: pairs with tr_release(). */
+    /* release, local: pairs with tr_message_release(). */
     atomic_store_explicit(&message->word, word, memory_order_release);
     return (tr_message *)(uintptr_t)now;
 }
@@ -225,11 +225,11 @@ static inline void message_stamp(struct message *message, bool with_time)
 }
 
 /* Say that the only tensor begins @p offset bytes into the payload, and has this type and
- * shape: for files that were read into the slot as they are. 0, or as tr_loan(). */
+ * shape: for files that were read into the slot as they are. 0, or as tr_message_loan(). */
 int message_describe(struct message *message, const tr_tensor_spec *spec,
                      uint64_t offset);
 
-/* Give a message that is ours other tensors; what they held is lost. 0, or as tr_loan(). */
+/* Give a message that is ours other tensors; what they held is lost. 0, or as tr_message_loan(). */
 int message_respec(struct message *message, const tr_tensor_spec specs[], size_t n);
 
 /* Of a loaned message: room for its tensor's data from the start of the slot. */

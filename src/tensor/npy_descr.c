@@ -272,7 +272,7 @@ int descr_parse_text(const char *text, struct descr *out)
 static bool same_type(tr_dtype dtype, tr_dtype parsed)
 {
     return dtype.code == parsed.code &&
-           (parsed.code == TR_OPAQUE ||
+           (parsed.code == TR_DTYPE_OPAQUE ||
             (dtype.bits == parsed.bits && dtype.lanes == parsed.lanes));
 }
 
@@ -297,7 +297,7 @@ int descr_check(const char *step, const tr_tensor_spec *spec, const struct descr
                        "%s: the descr \"%.64s\" is %s%s, the dtype has code %u, %u bits "
                        "and %u lanes; tr_npy_dtype() tells the dtype of a descr",
                        step, spec->descr, tr_dtype_name(parsed->dtype),
-                       parsed->dtype.code == TR_OPAQUE ? " (TR_OPAQUE)" : "",
+                       parsed->dtype.code == TR_DTYPE_OPAQUE ? " (TR_DTYPE_OPAQUE)" : "",
                        spec->dtype.code, spec->dtype.bits, spec->dtype.lanes);
     if (swapped != (parsed->flags != 0))
         return tr_fail(TR_EINVAL,

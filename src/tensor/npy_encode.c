@@ -27,15 +27,15 @@ struct header {
 static char kind_of(tr_dtype dtype)
 {
     switch (dtype.code) {
-    case TR_INT:
+    case TR_DTYPE_INT:
         return dtype.bits <= 64 ? 'i' : 0;
-    case TR_UINT:
+    case TR_DTYPE_UINT:
         return dtype.bits <= 64 ? 'u' : 0;
-    case TR_FLOAT:
+    case TR_DTYPE_FLOAT:
         return 'f';
-    case TR_COMPLEX:
+    case TR_DTYPE_COMPLEX:
         return dtype.bits >= 64 ? 'c' : 0;
-    case TR_BOOL:
+    case TR_DTYPE_BOOL:
         return 'b';
     default:
         return 0;
@@ -52,12 +52,12 @@ static int descr_of_dtype(tr_dtype dtype, struct descr *out)
             TR_ENOTSUP,
             "npy: NumPy has no packed %s; send it as a tensor, or save the bytes",
             tr_dtype_name(dtype));
-    if (dtype.lanes > 1 && dtype.code != TR_OPAQUE)
+    if (dtype.lanes > 1 && dtype.code != TR_DTYPE_OPAQUE)
         return tr_fail(TR_ENOTSUP,
                        "npy: NumPy has no type of %u lanes; make the lanes a dimension",
                        dtype.lanes);
     /* '<V2' for bfloat16 and '<V1' for float8 is how ml_dtypes has them saved. */
-    order = dtype.code == TR_OPAQUE || (kind && bytes == 1) ? '|' : '<';
+    order = dtype.code == TR_DTYPE_OPAQUE || (kind && bytes == 1) ? '|' : '<';
     snprintf(out->text, TR_MAX_DESCR + 1, "%c%c%" PRIu64, order, kind ? kind : 'V',
              bytes);
     return 0;
@@ -145,7 +145,7 @@ static bool to_latin1(struct header *header)
 /* Spaces up to the next multiple of 64, at least one of them, and a newline. */
 static size_t padded(size_t prefix, size_t bytes)
 {
-    return (prefix + bytes + 1 + TR_ALIGN) / TR_ALIGN * TR_ALIGN;
+    return (prefix + bytes + 1 + TR_TENSOR_ALIGN) / TR_TENSOR_ALIGN * TR_TENSOR_ALIGN;
 }
 
 static void write_file(unsigned char *to, unsigned version, size_t total,

@@ -5,20 +5,20 @@
 
 #include <string.h>
 
-/* Kinds of fixed sizes. A code of TR_OPAQUE: DLPack has no such type, and f1 is what
+/* Kinds of fixed sizes. A code of TR_DTYPE_OPAQUE: DLPack has no such type, and f1 is what
  * ml_dtypes writes for float8_e5m2. */
 static const struct fixed {
     char kind;
     uint8_t bytes;
     uint8_t code;
 } fixed_kinds[] = {
-    {'b', 1, TR_BOOL},    {'i', 1, TR_INT},      {'i', 2, TR_INT},
-    {'i', 4, TR_INT},     {'i', 8, TR_INT},      {'u', 1, TR_UINT},
-    {'u', 2, TR_UINT},    {'u', 4, TR_UINT},     {'u', 8, TR_UINT},
-    {'f', 1, TR_OPAQUE},  {'f', 2, TR_FLOAT},    {'f', 4, TR_FLOAT},
-    {'f', 8, TR_FLOAT},   {'f', 12, TR_OPAQUE},  {'f', 16, TR_OPAQUE},
-    {'c', 8, TR_COMPLEX}, {'c', 16, TR_COMPLEX}, {'c', 24, TR_OPAQUE},
-    {'c', 32, TR_OPAQUE},
+    {'b', 1, TR_DTYPE_BOOL},    {'i', 1, TR_DTYPE_INT},      {'i', 2, TR_DTYPE_INT},
+    {'i', 4, TR_DTYPE_INT},     {'i', 8, TR_DTYPE_INT},      {'u', 1, TR_DTYPE_UINT},
+    {'u', 2, TR_DTYPE_UINT},    {'u', 4, TR_DTYPE_UINT},     {'u', 8, TR_DTYPE_UINT},
+    {'f', 1, TR_DTYPE_OPAQUE},  {'f', 2, TR_DTYPE_FLOAT},    {'f', 4, TR_DTYPE_FLOAT},
+    {'f', 8, TR_DTYPE_FLOAT},   {'f', 12, TR_DTYPE_OPAQUE},  {'f', 16, TR_DTYPE_OPAQUE},
+    {'c', 8, TR_DTYPE_COMPLEX}, {'c', 16, TR_DTYPE_COMPLEX}, {'c', 24, TR_DTYPE_OPAQUE},
+    {'c', 32, TR_DTYPE_OPAQUE},
 };
 
 static const char *const units[] = {"Y",  "M",  "W",  "D",  "h",  "m",  "s",
@@ -97,7 +97,7 @@ static bool find_fixed(char kind, struct descr_simple *out)
 
         if (f->kind != kind || f->bytes != out->bytes)
             continue;
-        out->only_bytes = f->code == TR_OPAQUE;
+        out->only_bytes = f->code == TR_DTYPE_OPAQUE;
         out->plain = !out->only_bytes;
         if (out->plain)
             out->dtype = (tr_dtype){f->code, (uint8_t)(f->bytes * 8), 1};
@@ -128,7 +128,7 @@ int descr_parse_simple(const char *text, size_t bytes, struct descr_simple *out)
     case 'm':
         if (out->bytes != 8 || !take_unit(&in))
             return bad(text, bytes, "is not a time of 8 bytes with a known unit");
-        out->dtype = (tr_dtype){TR_INT, 64, 1};
+        out->dtype = (tr_dtype){TR_DTYPE_INT, 64, 1};
         break;
     case 'U':
         if (__builtin_mul_overflow(out->bytes, 4, &out->bytes))

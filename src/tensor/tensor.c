@@ -12,42 +12,42 @@ static const struct scalar {
     uint8_t bits;
     const char *name;
 } scalars[] = {
-    {TR_INT, 1, "int1"},
-    {TR_INT, 2, "int2"},
-    {TR_INT, 4, "int4"},
-    {TR_INT, 8, "int8"},
-    {TR_INT, 16, "int16"},
-    {TR_INT, 32, "int32"},
-    {TR_INT, 64, "int64"},
-    {TR_INT, 128, "int128"},
-    {TR_UINT, 1, "uint1"},
-    {TR_UINT, 2, "uint2"},
-    {TR_UINT, 4, "uint4"},
-    {TR_UINT, 8, "uint8"},
-    {TR_UINT, 16, "uint16"},
-    {TR_UINT, 32, "uint32"},
-    {TR_UINT, 64, "uint64"},
-    {TR_UINT, 128, "uint128"},
-    {TR_FLOAT, 16, "float16"},
-    {TR_FLOAT, 32, "float32"},
-    {TR_FLOAT, 64, "float64"},
-    {TR_FLOAT, 128, "float128"},
-    {TR_BFLOAT, 16, "bfloat16"},
-    {TR_COMPLEX, 32, "complex32"},
-    {TR_COMPLEX, 64, "complex64"},
-    {TR_COMPLEX, 128, "complex128"},
-    {TR_BOOL, 8, "bool"},
-    {TR_FLOAT8_E3M4, 8, "float8_e3m4"},
-    {TR_FLOAT8_E4M3, 8, "float8_e4m3"},
-    {TR_FLOAT8_E4M3B11FNUZ, 8, "float8_e4m3b11fnuz"},
-    {TR_FLOAT8_E4M3FN, 8, "float8_e4m3fn"},
-    {TR_FLOAT8_E4M3FNUZ, 8, "float8_e4m3fnuz"},
-    {TR_FLOAT8_E5M2, 8, "float8_e5m2"},
-    {TR_FLOAT8_E5M2FNUZ, 8, "float8_e5m2fnuz"},
-    {TR_FLOAT8_E8M0FNU, 8, "float8_e8m0fnu"},
-    {TR_FLOAT6_E2M3FN, 6, "float6_e2m3fn"},
-    {TR_FLOAT6_E3M2FN, 6, "float6_e3m2fn"},
-    {TR_FLOAT4_E2M1FN, 4, "float4_e2m1fn"},
+    {TR_DTYPE_INT, 1, "int1"},
+    {TR_DTYPE_INT, 2, "int2"},
+    {TR_DTYPE_INT, 4, "int4"},
+    {TR_DTYPE_INT, 8, "int8"},
+    {TR_DTYPE_INT, 16, "int16"},
+    {TR_DTYPE_INT, 32, "int32"},
+    {TR_DTYPE_INT, 64, "int64"},
+    {TR_DTYPE_INT, 128, "int128"},
+    {TR_DTYPE_UINT, 1, "uint1"},
+    {TR_DTYPE_UINT, 2, "uint2"},
+    {TR_DTYPE_UINT, 4, "uint4"},
+    {TR_DTYPE_UINT, 8, "uint8"},
+    {TR_DTYPE_UINT, 16, "uint16"},
+    {TR_DTYPE_UINT, 32, "uint32"},
+    {TR_DTYPE_UINT, 64, "uint64"},
+    {TR_DTYPE_UINT, 128, "uint128"},
+    {TR_DTYPE_FLOAT, 16, "float16"},
+    {TR_DTYPE_FLOAT, 32, "float32"},
+    {TR_DTYPE_FLOAT, 64, "float64"},
+    {TR_DTYPE_FLOAT, 128, "float128"},
+    {TR_DTYPE_BFLOAT, 16, "bfloat16"},
+    {TR_DTYPE_COMPLEX, 32, "complex32"},
+    {TR_DTYPE_COMPLEX, 64, "complex64"},
+    {TR_DTYPE_COMPLEX, 128, "complex128"},
+    {TR_DTYPE_BOOL, 8, "bool"},
+    {TR_DTYPE_FLOAT8_E3M4, 8, "float8_e3m4"},
+    {TR_DTYPE_FLOAT8_E4M3, 8, "float8_e4m3"},
+    {TR_DTYPE_FLOAT8_E4M3B11FNUZ, 8, "float8_e4m3b11fnuz"},
+    {TR_DTYPE_FLOAT8_E4M3FN, 8, "float8_e4m3fn"},
+    {TR_DTYPE_FLOAT8_E4M3FNUZ, 8, "float8_e4m3fnuz"},
+    {TR_DTYPE_FLOAT8_E5M2, 8, "float8_e5m2"},
+    {TR_DTYPE_FLOAT8_E5M2FNUZ, 8, "float8_e5m2fnuz"},
+    {TR_DTYPE_FLOAT8_E8M0FNU, 8, "float8_e8m0fnu"},
+    {TR_DTYPE_FLOAT6_E2M3FN, 6, "float6_e2m3fn"},
+    {TR_DTYPE_FLOAT6_E3M2FN, 6, "float6_e3m2fn"},
+    {TR_DTYPE_FLOAT4_E2M1FN, 4, "float4_e2m1fn"},
 };
 
 enum { OPAQUE_MAX_BITS = 248 }; /* the largest multiple of 8 in a uint8_t */
@@ -59,7 +59,7 @@ static uint32_t element_bits(tr_dtype dtype)
 
 static const char *find_name(tr_dtype dtype)
 {
-    if (dtype.code == TR_OPAQUE)
+    if (dtype.code == TR_DTYPE_OPAQUE)
         return dtype.bits > 0 && dtype.bits % 8 == 0 ? "opaque" : NULL;
     for (size_t i = 0; i < sizeof(scalars) / sizeof(scalars[0]); i++)
         if (scalars[i].code == dtype.code && scalars[i].bits == dtype.bits)
@@ -94,12 +94,12 @@ int dtype_opaque(uint64_t bytes, tr_dtype *dtype)
     if (bytes == 0)
         return tr_fail(TR_ENOTSUP, "dtype: elements of 0 bytes have nothing to share");
     if (bytes <= OPAQUE_MAX_BITS / 8) {
-        *dtype = (tr_dtype){TR_OPAQUE, (uint8_t)(bytes * 8), 1};
+        *dtype = (tr_dtype){TR_DTYPE_OPAQUE, (uint8_t)(bytes * 8), 1};
         return 0;
     }
     for (uint32_t lane_bytes = 1; lane_bytes * 8 <= OPAQUE_MAX_BITS; lane_bytes++) {
         if (bytes % lane_bytes == 0 && bytes / lane_bytes <= UINT16_MAX) {
-            *dtype = (tr_dtype){TR_OPAQUE, (uint8_t)(lane_bytes * 8),
+            *dtype = (tr_dtype){TR_DTYPE_OPAQUE, (uint8_t)(lane_bytes * 8),
                                 (uint16_t)(bytes / lane_bytes)};
             return 0;
         }

@@ -31,11 +31,11 @@ static inline bool tensor_quick(tr_dtype dtype, uint32_t ndim, const int64_t *sh
                                 bool f_order, int64_t *strides, uint64_t *nbytes)
 {
     /* Bit k: the code has a type of 8 << k bits. */
-    static const uint8_t widths[] = {[TR_INT] = 0x0f,
-                                     [TR_UINT] = 0x0f,
-                                     [TR_FLOAT] = 0x0e,
-                                     [TR_BFLOAT] = 0x02,
-                                     [TR_BOOL] = 1};
+    static const uint8_t widths[] = {[TR_DTYPE_INT] = 0x0f,
+                                     [TR_DTYPE_UINT] = 0x0f,
+                                     [TR_DTYPE_FLOAT] = 0x0e,
+                                     [TR_DTYPE_BFLOAT] = 0x02,
+                                     [TR_DTYPE_BOOL] = 1};
     uint32_t bytes = dtype.bits / 8;
     int64_t step = 1, total;
     bool empty = false;

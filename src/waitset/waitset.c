@@ -20,7 +20,7 @@
 #include "src/base/options.h"
 #include "src/message/message.h"
 
-#define WANTABLE (TR_READABLE | TR_WRITABLE)
+#define WANTABLE (TR_WAIT_READABLE | TR_WAIT_WRITABLE)
 
 static _Atomic uint32_t without_waitv; /* local: the kernel has no futex_waitv() */
 
@@ -210,9 +210,10 @@ int waitset_add(tr_waitset *set, const struct waitable *what, uint64_t token)
     if (result < 0)
         return result;
     if (what->want == 0 || what->want & ~(uint32_t)WANTABLE)
-        return tr_fail(TR_EINVAL,
-                       "waitset: want is 0x%x, not TR_READABLE, TR_WRITABLE or both",
-                       what->want);
+        return tr_fail(
+            TR_EINVAL,
+            "waitset: want is 0x%x, not TR_WAIT_READABLE, TR_WAIT_WRITABLE or both",
+            what->want);
     if (what->word && !notify_can(&set->arena->view, what->word))
         return tr_fail(TR_EINVAL, "waitset: what is added lies in another arena");
     cancel = lock(set);

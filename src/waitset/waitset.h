@@ -13,7 +13,7 @@
 /* Anything that can be waited for. */
 struct waitable {
     _Atomic uint32_t *word; /* items or room of a channel; NULL: a descriptor */
-    /* What of TR_READABLE, TR_WRITABLE, TR_HUNGUP holds now: the look of wake.h. */
+    /* What of TR_WAIT_READABLE, TR_WAIT_WRITABLE, TR_WAIT_HUNGUP holds now: the look of wake.h. */
     uint32_t (*ready)(void *context);
     /* When it will be ready by the clock alone, INT64_MAX: never. NULL: never. */
     int64_t (*due)(void *context);

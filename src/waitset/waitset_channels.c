@@ -14,7 +14,7 @@ static uint32_t queue_readable(void *context)
     struct tr_queue *queue = queue_known(context);
     int result = queue ? ring_readable(&queue->ring) : -ESHUTDOWN;
 
-    return result == 0 ? TR_READABLE : result == -ESHUTDOWN ? TR_HUNGUP : 0;
+    return result == 0 ? TR_WAIT_READABLE : result == -ESHUTDOWN ? TR_WAIT_HUNGUP : 0;
 }
 
 static uint32_t queue_writable(void *context)
@@ -22,8 +22,8 @@ static uint32_t queue_writable(void *context)
     struct tr_queue *queue = queue_known(context);
 
     if (!queue || ring_is_closed(&queue->ring))
-        return TR_HUNGUP;
-    return ring_writable(&queue->ring) == 0 ? TR_WRITABLE : 0;
+        return TR_WAIT_HUNGUP;
+    return ring_writable(&queue->ring) == 0 ? TR_WAIT_WRITABLE : 0;
 }
 
 int tr_waitset_add_queue(tr_waitset *given, tr_queue *handle, uint32_t want,
@@ -37,26 +37,27 @@ int tr_waitset_add_queue(tr_waitset *given, tr_queue *handle, uint32_t want,
     if (!set || !queue)
         return set ? handle_fail(handle, "waitset add queue", "queue")
                    : handle_fail(given, "waitset add queue", "wait set");
-    if (want == 0 || want & ~(uint32_t)(TR_READABLE | TR_WRITABLE))
-        return tr_fail(TR_EINVAL,
-                       "waitset add queue: want is 0x%x, not TR_READABLE, TR_WRITABLE or "
-                       "both",
-                       want);
+    if (want == 0 || want & ~(uint32_t)(TR_WAIT_READABLE | TR_WAIT_WRITABLE))
+        return tr_fail(
+            TR_EINVAL,
+            "waitset add queue: want is 0x%x, not TR_WAIT_READABLE, TR_WAIT_WRITABLE or "
+            "both",
+            want);
     readable = (struct waitable){.word = &queue->ring.channel->items,
                                  .ready = queue_readable,
                                  .context = handle,
                                  .fd = -1,
-                                 .want = TR_READABLE};
+                                 .want = TR_WAIT_READABLE};
     writable = (struct waitable){.word = &queue->ring.channel->room,
                                  .ready = queue_writable,
                                  .context = handle,
                                  .fd = -1,
-                                 .want = TR_WRITABLE};
-    if (want & TR_READABLE)
+                                 .want = TR_WAIT_WRITABLE};
+    if (want & TR_WAIT_READABLE)
         result = waitset_add(set, &readable, token);
-    if (result == 0 && want & TR_READABLE)
+    if (result == 0 && want & TR_WAIT_READABLE)
         queue_receives(queue);
-    if (result == 0 && want & TR_WRITABLE)
+    if (result == 0 && want & TR_WAIT_WRITABLE)
         result = waitset_add(set, &writable, token);
     return result;
 }
@@ -66,7 +67,7 @@ static uint32_t subscription_readable(void *context)
     const struct tr_subscription *subscription = subscription_known(context);
     int result = subscription ? subscription_ready(subscription) : -ESHUTDOWN;
 
-    return result == 0 ? TR_READABLE : result == -ESHUTDOWN ? TR_HUNGUP : 0;
+    return result == 0 ? TR_WAIT_READABLE : result == -ESHUTDOWN ? TR_WAIT_HUNGUP : 0;
 }
 
 /* A word that tells listeners, as only those of the set's own arena do. */
@@ -80,7 +81,7 @@ static int add(const tr_waitset *given, struct tr_arena *arena, struct waitable 
     if (set->arena != arena)
         return tr_fail(TR_EINVAL, "waitset: add what lies in another arena");
     what.fd = -1;
-    what.want = TR_READABLE;
+    what.want = TR_WAIT_READABLE;
     return waitset_add(set, &what, token);
 }
 
@@ -109,9 +110,9 @@ static uint32_t watch_readable(void *context)
     bool there;
 
     if (!watch)
-        return TR_HUNGUP;
+        return TR_WAIT_HUNGUP;
     return board_key_version(watch->entry, &there) > atomic_load(&watch->seen) && there
-               ? TR_READABLE
+               ? TR_WAIT_READABLE
                : 0;
 }
 
@@ -132,7 +133,7 @@ static uint32_t replies_readable(void *context)
 
     return atomic_load(&inbox->ready) || ring_readable(&inbox->queue->ring) == 0 ||
                    pending_overdue(inbox)
-               ? TR_READABLE
+               ? TR_WAIT_READABLE
                : 0;
 }
 

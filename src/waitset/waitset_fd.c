@@ -187,8 +187,8 @@ int waitset_fd_open(tr_waitset *set)
 
 int waitset_fd_watch(tr_waitset *set, const struct waitable *what)
 {
-    uint32_t events = (what->want & TR_READABLE ? EPOLLIN : 0u) |
-                      (what->want & TR_WRITABLE ? EPOLLOUT : 0u);
+    uint32_t events = (what->want & TR_WAIT_READABLE ? EPOLLIN : 0u) |
+                      (what->want & TR_WAIT_WRITABLE ? EPOLLOUT : 0u);
     int result = put_in(set, what->fd, events, (uint32_t)what->fd);
 
     switch (result) {
@@ -215,9 +215,9 @@ void waitset_fd_unwatch(tr_waitset *set, int fd)
 
 static uint32_t readiness(uint32_t events)
 {
-    return (events & (EPOLLIN | EPOLLPRI) ? TR_READABLE : 0u) |
-           (events & EPOLLOUT ? TR_WRITABLE : 0u) |
-           (events & (EPOLLHUP | EPOLLERR) ? TR_HUNGUP : 0u);
+    return (events & (EPOLLIN | EPOLLPRI) ? TR_WAIT_READABLE : 0u) |
+           (events & EPOLLOUT ? TR_WAIT_WRITABLE : 0u) |
+           (events & (EPOLLHUP | EPOLLERR) ? TR_WAIT_HUNGUP : 0u);
 }
 
 static struct member *member_of(tr_waitset *set, int fd)

@@ -39,7 +39,8 @@ static struct {
     tr_cpuset mask;
     struct saved_pool *pool;
     size_t pools;
-    _Atomic uint32_t index; /* local: of this process; TR_UNKNOWN + 1 = 0 while outside */
+    _Atomic uint32_t
+        index; /* local: of this process; TR_PLAN_UNKNOWN + 1 = 0 while outside */
     _Atomic uint32_t threads; /* local */
     _Atomic uint32_t round;   /* local: counts calls of tr_worker_enter() */
 } self;
@@ -104,7 +105,7 @@ static int save_pools(const struct pools *pools, const int32_t *before)
     return 0;
 }
 
-static void describe(tr_thread_pool *out, const struct pool *pool, int32_t before)
+static void describe(tr_thread_library *out, const struct pool *pool, int32_t before)
 {
     memset(out, 0, sizeof(*out));
     snprintf(out->kind, sizeof(out->kind), "%s", pool_name(pool));
@@ -135,7 +136,7 @@ static int set_found(const struct pools *pools, int32_t threads, tr_worker_repor
     for (size_t i = 0; i < pools->count && !err; i++)
         if (before[i] != threads)
             pool_set(&pools->pool[i], threads);
-    for (size_t i = 0; i < pools->count && i < TR_REPORT_POOLS && !err; i++)
+    for (size_t i = 0; i < pools->count && i < TR_REPORT_LIBRARIES && !err; i++)
         describe(&report->pool[i], &pools->pool[i], before[i]);
     report->pool_count = (uint32_t)pools->count;
     free(before);
@@ -186,14 +187,15 @@ static int enter(const tr_plan *plan, uint32_t index, uint32_t flags,
     bind_self(&worker->cpus, flags, report);
     if (!(flags & TR_ENTER_NO_ENV))
         set_environment(plan, index, flags);
-    return flags & TR_ENTER_NO_POOLS ? 0 : set_pools((int32_t)worker->threads, report);
+    return flags & TR_ENTER_NO_LIBRARIES ? 0
+                                         : set_pools((int32_t)worker->threads, report);
 }
 
 int tr_worker_enter(const tr_plan *plan, uint32_t index, uint32_t flags,
                     tr_worker_report *report)
 {
     const uint32_t known = TR_ENTER_NO_BIND | TR_ENTER_NO_ENV | TR_ENTER_KEEP_ENV |
-                           TR_ENTER_NO_POOLS;
+                           TR_ENTER_NO_LIBRARIES;
     tr_worker_report full = {.struct_size = sizeof(full)};
     int err = plan_check(plan);
 
@@ -243,7 +245,7 @@ void tr_worker_leave(void)
 
 uint32_t tr_worker_index(void)
 {
-    return atomic_load(&self.index) - 1; /* 0 - 1 is TR_UNKNOWN */
+    return atomic_load(&self.index) - 1; /* 0 - 1 is TR_PLAN_UNKNOWN */
 }
 
 uint32_t tr_worker_threads(void)
@@ -253,7 +255,7 @@ uint32_t tr_worker_threads(void)
     return threads ? threads : 1;
 }
 
-int tr_thread_enter(void)
+int tr_worker_thread_enter(void)
 {
     static _Thread_local uint32_t done_round;
     static _Thread_local uint64_t done_generation;
@@ -279,7 +281,7 @@ int tr_thread_enter(void)
     return 0;
 }
 
-int tr_prefork(uint32_t *paused)
+int tr_worker_prefork(uint32_t *paused)
 {
     struct pools pools;
     uint32_t count = 0;
@@ -300,7 +302,7 @@ int tr_prefork(uint32_t *paused)
     return err;
 }
 
-int tr_thread_pools(tr_thread_pool *out, size_t capacity, size_t *count)
+int tr_worker_libraries(tr_thread_library *out, size_t capacity, size_t *count)
 {
     struct pools pools;
     int err;

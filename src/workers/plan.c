@@ -106,7 +106,7 @@ int plan_build(tr_plan *plan, hwloc_topology_t topology, uint32_t workers,
     return 0;
 }
 
-int tr_plan_create(tr_plan *plan, uint32_t workers, const tr_plan_options *options)
+int tr_plan_create(uint32_t workers, const tr_plan_options *options, tr_plan *plan)
 {
     hwloc_topology_t topology;
     struct quota quota;

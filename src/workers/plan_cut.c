@@ -128,7 +128,7 @@ static void interleave_caches(struct cut *cut, const struct group *group)
 
     memcpy(old, cut->order, sizeof(old));
     while (to < end) {
-        uint32_t last_l3 = TR_UNKNOWN;
+        uint32_t last_l3 = TR_PLAN_UNKNOWN;
 
         /* One round: the first core that is left of each cache. Cores of one cache are
          * neighbours in the old order. */
@@ -217,9 +217,9 @@ static void give(struct cut *cut, uint32_t start, uint32_t count)
     tr_plan_worker *worker = &cut->plan->worker[cut->placed++];
     const tr_plan_core *first = core_at(cut, start);
 
-    worker->package = first->package == UINT16_MAX ? TR_UNKNOWN : first->package;
-    worker->node = first->node == UINT16_MAX ? TR_UNKNOWN : first->node;
-    worker->l3 = first->l3 == UINT16_MAX ? TR_UNKNOWN : first->l3;
+    worker->package = first->package == UINT16_MAX ? TR_PLAN_UNKNOWN : first->package;
+    worker->node = first->node == UINT16_MAX ? TR_PLAN_UNKNOWN : first->node;
+    worker->l3 = first->l3 == UINT16_MAX ? TR_PLAN_UNKNOWN : first->l3;
     worker->cores = count;
     if (first->kind > 0)
         worker->flags |= TR_WORKER_EFFICIENT;

@@ -30,12 +30,12 @@ int tr_plan_put(tr_arena *arena, const tr_plan *plan)
         err = open_board(arena, &board);
     if (err)
         return err;
-    err = tr_loan_bytes(arena, sizeof(*plan), TR_NOWAIT, &message);
+    err = tr_message_loan_bytes(arena, sizeof(*plan), TR_NOWAIT, &message);
     if (!err) {
         memcpy(tr_message_tensor(message, 0)->data, plan, sizeof(*plan));
         err = tr_board_put(board, key, message, NULL);
         if (err)
-            (void)tr_release(message);
+            (void)tr_message_release(message);
     }
     tr_board_close(board);
     return err;
@@ -60,7 +60,7 @@ int tr_plan_get(tr_arena *arena, tr_plan *plan)
             err = tr_fail(TR_EINVAL, "plan: what %s has is not a plan of this library",
                           board_name);
         }
-        (void)tr_release(message);
+        (void)tr_message_release(message);
     }
     tr_board_close(board);
     return err;

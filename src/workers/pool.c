@@ -108,7 +108,7 @@ static int take_options(tr_pool *pool, const tr_pool_options *given)
 /* As many as there are cores to have, within the quota. */
 static int count_cores(tr_pool *pool, tr_plan *scratch, uint32_t *workers)
 {
-    int err = tr_plan_create(scratch, 1, &pool->plan_options);
+    int err = tr_plan_create(1, &pool->plan_options, scratch);
     uint32_t cores;
 
     if (err)
@@ -138,7 +138,7 @@ static int take_count(tr_pool *pool, uint32_t *workers)
 static int make_plan(tr_pool *pool, uint32_t workers)
 {
     bool planned = !(pool->options.flags & TR_POOL_NO_PLAN);
-    int err = planned ? tr_plan_create(next_plan(pool), workers, &pool->plan_options) : 0;
+    int err = planned ? tr_plan_create(workers, &pool->plan_options, next_plan(pool)) : 0;
 
     if (err)
         return err;
@@ -308,7 +308,7 @@ static int start_new(tr_pool **out, const tr_pool_options *options, int cancel)
     return 0;
 }
 
-int tr_pool_start(tr_pool **out, const tr_pool_options *options)
+int tr_pool_start(const tr_pool_options *options, tr_pool **out)
 {
     int cancel, err;
 

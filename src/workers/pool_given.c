@@ -79,7 +79,7 @@ int tr_pool_fd(const tr_pool *given)
     return pool ? pool->epoll : -1;
 }
 
-void tr_pool_status_read(const tr_pool *given, tr_pool_status *out)
+void tr_pool_status_get(const tr_pool *given, tr_pool_status *out)
 {
     const struct tr_pool *pool = pool_known(given);
 

@@ -44,7 +44,8 @@ int pool_spawn(tr_pool *pool, uint32_t at, uint32_t worker, uint32_t generation)
     child->draining = child->killed = false;
     child->kill_ns = INT64_MAX;
     child->started_ns = pool_now_ns();
-    (void)!tr_prefork(NULL); /* what it cannot help would have hung without it, too */
+    (void)!tr_worker_prefork(
+        NULL); /* what it cannot help would have hung without it, too */
     pid = fork();
     if (pid == 0)
         pool_child_main(pool, at);
@@ -94,7 +95,7 @@ _Noreturn void pool_child_main(tr_pool *pool, uint32_t at)
     if (!(pool->options.flags & TR_POOL_NO_PLAN))
         (void)!tr_worker_enter(&self.plan, self.index, pool->options.enter_flags, NULL);
     if (pool->options.flags & TR_POOL_READY_AT_START)
-        tr_pool_ready(&self);
+        tr_pool_worker_ready(&self);
     uncancel_end(pool->cancel);
     _exit(pool->options.run(&self, pool->options.context) & 0xff);
 }

@@ -13,9 +13,10 @@
 
 enum { LOOK_AT_MEMORY_EVERY = 32 }; /* jobs: it takes two or three system calls */
 
-static const int64_t slice_ns = INT64_C(100000000); /* a request to stop is seen within it */
+static const int64_t slice_ns = INT64_C(
+    100000000); /* a request to stop is seen within it */
 
-void tr_pool_ready(tr_pool_worker *worker)
+void tr_pool_worker_ready(tr_pool_worker *worker)
 {
     uint64_t one = 1;
 
@@ -74,7 +75,7 @@ static int stopping(tr_pool_worker *worker)
     if (!worker)
         return 0;
     if (!atomic_load(&worker->line->ready))
-        tr_pool_ready(worker);
+        tr_pool_worker_ready(worker);
     if (atomic_load(&worker->line->stop) || getppid() != worker->master)
         return 1;
     if (used_up(worker)) {
@@ -85,7 +86,7 @@ static int stopping(tr_pool_worker *worker)
     return 0;
 }
 
-int tr_pool_stopping(tr_pool_worker *worker)
+int tr_pool_worker_stopping(tr_pool_worker *worker)
 {
     int cancel = uncancel_begin();
     int code = stopping(worker);
@@ -94,14 +95,14 @@ int tr_pool_stopping(tr_pool_worker *worker)
     return code;
 }
 
-void tr_pool_job_done(tr_pool_worker *worker)
+void tr_pool_worker_job_done(tr_pool_worker *worker)
 {
     if (worker)
         atomic_fetch_add(&worker->line->jobs, 1);
 }
 
-int tr_pool_receive(tr_pool_worker *worker, tr_queue *queue, int64_t timeout_ns,
-                    tr_message **out)
+int tr_pool_worker_receive(tr_pool_worker *worker, tr_queue *queue, int64_t timeout_ns,
+                           tr_message **out)
 {
     int64_t end_ns = clock_deadline(pool_now_ns(), timeout_ns);
     int bad = worker ? timeout_check("pool receive", timeout_ns)
@@ -115,7 +116,7 @@ int tr_pool_receive(tr_pool_worker *worker, tr_queue *queue, int64_t timeout_ns,
         int64_t left_ns = end_ns == INT64_MAX ? slice_ns : end_ns - pool_now_ns();
         int err;
 
-        if (tr_pool_stopping(worker))
+        if (tr_pool_worker_stopping(worker))
             return tr_fail(TR_ECANCELED, "worker %u is to stop", worker->index);
         if (timeout_ns == 0)
             left_ns = TR_NOWAIT;
@@ -123,7 +124,7 @@ int tr_pool_receive(tr_pool_worker *worker, tr_queue *queue, int64_t timeout_ns,
             return tr_fail(TR_ETIMEDOUT, "worker %u: no job came", worker->index);
         err = tr_queue_receive(queue, left_ns < slice_ns ? left_ns : slice_ns, out);
         if (!err) {
-            tr_pool_job_done(worker);
+            tr_pool_worker_job_done(worker);
             adopt_plan(worker); /* it may have changed while we waited */
         }
         if (err != TR_ETIMEDOUT)
@@ -134,7 +135,7 @@ int tr_pool_receive(tr_pool_worker *worker, tr_queue *queue, int64_t timeout_ns,
 
 uint32_t tr_pool_worker_index(const tr_pool_worker *worker)
 {
-    return worker ? worker->index : TR_UNKNOWN;
+    return worker ? worker->index : TR_PLAN_UNKNOWN;
 }
 
 uint32_t tr_pool_worker_generation(const tr_pool_worker *worker)

@@ -8,7 +8,7 @@
 
 #include <tensoring/queue.h>
 
-typedef int creates(tr_arena **, const char *, const tr_arena_options *);
+typedef int creates(const char *, const tr_arena_options *, tr_arena **);
 typedef int opens(tr_arena *, const char *, const tr_queue_options *, tr_queue **);
 typedef void closes(tr_arena *);
 
@@ -40,7 +40,7 @@ static int load_and_use(const char *path)
     find(library, "tr_arena_create", &create);
     find(library, "tr_queue_open", &open);
     find(library, "tr_arena_close", &close);
-    if (create(&arena, NULL, NULL) || open(arena, "q", NULL, &queue))
+    if (create(NULL, NULL, &arena) || open(arena, "q", NULL, &queue))
         return 1;
     close(arena);
     return dlclose(library);

@@ -15,20 +15,21 @@ static void must(const char *what, int code)
 static void let_go(struct stage *stage)
 {
     for (uint32_t i = 0; i < 2; i++)
-        if (stage->held[i] && tr_release(stage->held[i]) == 0)
+        if (stage->held[i] && tr_message_release(stage->held[i]) == 0)
             crash_fail("released what its parent held", 0);
     for (uint32_t i = 0; i < 3; i++)
-        if (stage->kept[i] && tr_release(stage->kept[i]) == 0)
+        if (stage->kept[i] && tr_message_release(stage->kept[i]) == 0)
             crash_fail("released what the survivor held", 0);
 }
 
 /* What it inherited can't be sent, answered or sealed either. */
 static void misuse(struct stage *stage, tr_message *message)
 {
-    if (message && (tr_queue_send(stage->spare, message, TR_NOWAIT) == 0 ||
-                    tr_board_put(stage->board, "child", message, NULL) == 0 ||
-                    tr_broadcast_publish(stage->broadcast, message, TR_NOWAIT) == 0 ||
-                    tr_reply(message, NULL) == 0 || tr_message_seal(message) == 0))
+    if (message &&
+        (tr_queue_send(stage->spare, message, TR_NOWAIT) == 0 ||
+         tr_board_put(stage->board, "child", message, NULL) == 0 ||
+         tr_broadcast_publish(stage->broadcast, message, TR_NOWAIT) == 0 ||
+         tr_request_reply(message, NULL) == 0 || tr_message_seal(message) == 0))
         crash_fail("used what its parent held", 0);
 }
 
@@ -41,7 +42,7 @@ static void use_queues(struct stage *stage)
     must("forward", tr_queue_send(stage->spare, message, TR_NOWAIT));
     must("receive", tr_queue_receive(stage->spare, TR_NOWAIT, &message));
     crash_inspect(message);
-    must("release", tr_release(message));
+    must("release", tr_message_release(message));
 }
 
 static void use_board(struct stage *stage)
@@ -50,9 +51,9 @@ static void use_board(struct stage *stage)
 
     must("put", tr_board_put(stage->board, "child", crash_loan(stage, 31), NULL));
     must("get", tr_board_get(stage->board, "child", &message, NULL));
-    must("delete", tr_board_delete(stage->board, "child", TR_ANY_VERSION));
+    must("delete", tr_board_delete(stage->board, "child", TR_BOARD_ANY_VERSION));
     crash_inspect(message);
-    must("release", tr_release(message));
+    must("release", tr_message_release(message));
 }
 
 static void use_broadcast(struct stage *stage)
@@ -62,17 +63,17 @@ static void use_broadcast(struct stage *stage)
     tr_message *message;
 
     must("open", tr_broadcast_open(stage->arena, "child news", NULL, &broadcast));
-    must("subscribe", tr_subscribe(broadcast, NULL, &subscription));
+    must("subscribe", tr_subscription_open(broadcast, NULL, &subscription));
     must("publish", tr_broadcast_publish(broadcast, crash_loan(stage, 32), TR_NOWAIT));
     must("receive", tr_subscription_receive(subscription, TR_NOWAIT, &message));
     crash_inspect(message);
-    must("release", tr_release(message));
-    tr_unsubscribe(subscription);
+    must("release", tr_message_release(message));
+    tr_subscription_close(subscription);
     tr_broadcast_shutdown(broadcast);
     tr_broadcast_close(broadcast);
     /* And the survivor's: it may listen beside it. */
-    must("subscribe", tr_subscribe(stage->broadcast, NULL, &subscription));
-    tr_unsubscribe(subscription);
+    must("subscribe", tr_subscription_open(stage->broadcast, NULL, &subscription));
+    tr_subscription_close(subscription);
     if (tr_subscription_receive(stage->subscription, TR_NOWAIT, &message) == 0)
         crash_fail("heard what is for its parent", 0);
 }
@@ -93,17 +94,17 @@ static void use_requests(struct stage *stage, tr_waitset *set)
     tr_message *request, *reply;
     uint64_t ticket, told;
 
-    must("ask",
-         tr_request_async(stage->spare, crash_loan(stage, 33), TR_FOREVER, &ticket));
+    must("ask", tr_request_send(stage->spare, crash_loan(stage, 33), TR_FOREVER,
+                                TR_FOREVER, 0, &ticket));
     find_spare(set);
     find_spare(stage->set); /* inherited */
     must("serve", tr_queue_receive(stage->spare, TR_NOWAIT, &request));
-    must("reply", tr_reply(request, crash_loan(stage, 34)));
-    must("next", tr_reply_next(stage->arena, TR_NOWAIT, &told, &reply));
+    must("reply", tr_request_reply(request, crash_loan(stage, 34)));
+    must("next", tr_request_next(stage->arena, TR_NOWAIT, &told, &reply));
     if (told != ticket)
         crash_fail("the reply is to its own request", 0);
     crash_inspect(reply);
-    must("release", tr_release(reply));
+    must("release", tr_message_release(reply));
 }
 
 static void use_all(struct stage *stage)
@@ -114,7 +115,7 @@ static void use_all(struct stage *stage)
     use_board(stage);
     use_broadcast(stage);
     must("wait set", tr_waitset_open(stage->arena, &set));
-    must("add", tr_waitset_add_queue(set, stage->spare, TR_READABLE, CRASH_TOKEN));
+    must("add", tr_waitset_add_queue(set, stage->spare, TR_WAIT_READABLE, CRASH_TOKEN));
     use_requests(stage, set);
     tr_waitset_close(set);
 }
@@ -123,9 +124,8 @@ void crash_child(struct stage *stage, bool dies)
 {
     tr_arena_info info = {.struct_size = sizeof(info)};
 
-    let_go(stage); /* before it has joined */
-    if (tr_arena_info_read(stage->arena, &info) ==
-        0) { /* its parent was not closing it */
+    let_go(stage);                                     /* before it has joined */
+    if (tr_arena_info_get(stage->arena, &info) == 0) { /* its parent was not closing it */
         use_all(stage);
         let_go(stage);
         for (uint32_t i = 0; i < 2; i++)

@@ -97,18 +97,18 @@ static void set_up(struct stage *stage, const struct scene *scene)
     board.capacity = 4;
     broadcast.capacity = 3;
     broadcast.max_subscribers = 4;
-    must("create", tr_arena_create(&stage->arena, NULL, &options));
+    must("create", tr_arena_create(NULL, &options, &stage->arena));
     must("open", tr_queue_open(stage->arena, "first", &queue, &stage->first));
     must("open", tr_queue_open(stage->arena, "second", &queue, &stage->second));
     must("open", tr_queue_open(stage->arena, "spare", &queue, &stage->spare));
     must("open",
          tr_broadcast_open(stage->arena, "broadcast", &broadcast, &stage->broadcast));
     must("open", tr_board_open(stage->arena, "board", &board, &stage->board));
-    must("subscribe", tr_subscribe(stage->broadcast, NULL, &stage->subscription));
+    must("subscribe", tr_subscription_open(stage->broadcast, NULL, &stage->subscription));
     if (!deadly) {
         must("wait set", tr_waitset_open(stage->arena, &stage->set));
-        must("add",
-             tr_waitset_add_queue(stage->set, stage->spare, TR_READABLE, CRASH_TOKEN));
+        must("add", tr_waitset_add_queue(stage->set, stage->spare, TR_WAIT_READABLE,
+                                         CRASH_TOKEN));
     }
     if (scene->prepare)
         scene->prepare(stage);
@@ -117,7 +117,7 @@ static void set_up(struct stage *stage, const struct scene *scene)
 void stage_close(struct stage *stage)
 {
     tr_waitset_close(stage->set);
-    tr_unsubscribe(stage->subscription);
+    tr_subscription_close(stage->subscription);
     tr_board_close(stage->board);
     tr_broadcast_close(stage->broadcast);
     tr_queue_close(stage->spare);
@@ -150,7 +150,7 @@ static uint32_t drain(tr_queue *queue)
 
     while (tr_queue_receive(queue, TR_NOWAIT, &message) == 0) {
         crash_inspect(message);
-        tr_release(message);
+        tr_message_release(message);
         n++;
     }
     return n;
@@ -163,7 +163,7 @@ static uint32_t hear(struct stage *stage)
 
     while (tr_subscription_receive(stage->subscription, TR_NOWAIT, &message) == 0) {
         crash_inspect(message);
-        tr_release(message);
+        tr_message_release(message);
         n++;
     }
     return n;
@@ -174,13 +174,13 @@ static void hear_of_request(struct stage *stage)
 {
     tr_message *reply;
     uint64_t ticket;
-    int code = tr_reply_next(stage->arena, TR_NOWAIT, &ticket, &reply);
+    int code = tr_request_next(stage->arena, TR_NOWAIT, &ticket, &reply);
 
     if (code != 0 && code != TR_EREMOTE && code != TR_EPEERDIED)
         crash_fail("who asked hears of it", code);
     if (code == 0)
-        tr_release(reply);
-    code = tr_reply_next(stage->arena, TR_NOWAIT, &ticket, &reply);
+        tr_message_release(reply);
+    code = tr_request_next(stage->arena, TR_NOWAIT, &ticket, &reply);
     if (code == 0 || code == TR_EREMOTE || code == TR_EPEERDIED)
         crash_fail("who asked hears of it once", code);
 }
@@ -192,7 +192,7 @@ static void one_round(struct stage *stage, tr_queue *queue)
     must("send", tr_queue_send(queue, crash_loan(stage, 20), TR_NOWAIT));
     must("receive", tr_queue_receive(queue, TR_NOWAIT, &message));
     crash_inspect(message);
-    tr_release(message);
+    tr_message_release(message);
 }
 
 /* The wait set is the survivor's, whatever a child did with its copy. */
@@ -207,7 +207,7 @@ static void hear_spare(struct stage *stage)
     if (n != 1 || event.token != CRASH_TOKEN)
         crash_fail("a wait set finds a message", 0);
     must("receive", tr_queue_receive(stage->spare, TR_NOWAIT, &message));
-    tr_release(message);
+    tr_message_release(message);
 }
 
 /* Everything still works for those who live. */
@@ -231,14 +231,14 @@ static void serve(struct stage *stage)
     must("put", tr_board_put(stage->board, "key", crash_loan(stage, 22), NULL));
     must("get", tr_board_get(stage->board, "key", &message, NULL));
     crash_inspect(message);
-    tr_release(message);
-    must("delete", tr_board_delete(stage->board, "key", TR_ANY_VERSION));
+    tr_message_release(message);
+    must("delete", tr_board_delete(stage->board, "key", TR_BOARD_ANY_VERSION));
     if (stage->set)
         hear_spare(stage);
     for (uint32_t i = 0; i < CRASH_SLOTS; i++)
         all[i] = crash_loan(stage, 23);
     for (uint32_t i = 0; i < CRASH_SLOTS; i++)
-        tr_release(all[i]);
+        tr_message_release(all[i]);
 }
 
 static void audit(struct stage *stage)
@@ -259,7 +259,7 @@ static void keep(struct stage *stage)
         if (!stage->kept[i])
             continue;
         crash_inspect(stage->kept[i]);
-        must("release what was kept", tr_release(stage->kept[i]));
+        must("release what was kept", tr_message_release(stage->kept[i]));
     }
 }
 

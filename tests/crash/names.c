@@ -66,7 +66,7 @@ static int create(tr_arena **arena)
     options.ring_bytes = 4096;
     options.pins = 1;
     options.mode = mode;
-    return tr_arena_create(arena, name, &options);
+    return tr_arena_create(name, &options, arena);
 }
 
 /* What every program does that shares an arena by name. */
@@ -77,7 +77,7 @@ static int enter(tr_arena **arena)
     do {
         code = create(arena);
         if (code == TR_EEXIST)
-            code = tr_arena_attach(arena, name, NULL);
+            code = tr_arena_attach(name, NULL, arena);
     } while (code == TR_ENOENT && !alone);
     return code;
 }
@@ -136,7 +136,7 @@ static void act_attach(void)
 {
     tr_arena *arena;
 
-    if (tr_arena_attach(&arena, name, NULL) == 0)
+    if (tr_arena_attach(name, NULL, &arena) == 0)
         tr_arena_close(arena);
 }
 

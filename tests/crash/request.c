@@ -61,7 +61,7 @@ static tr_message *loan(struct stage *stage, int value)
 {
     tr_message *message;
 
-    must("loan", tr_loan_bytes(stage->arena, 64, TR_NOWAIT, &message));
+    must("loan", tr_message_loan_bytes(stage->arena, 64, TR_NOWAIT, &message));
     memset(tr_message_tensor(message, 0)->data, value, 64);
     return message;
 }
@@ -73,8 +73,8 @@ static int value_of(const tr_message *message)
 
 static void ask(struct stage *stage)
 {
-    must("ask", tr_request_async(stage->queue, loan(stage, VALUE), INT64_C(1000000000),
-                                 &stage->ticket));
+    must("ask", tr_request_send(stage->queue, loan(stage, VALUE), INT64_C(1000000000),
+                                INT64_C(1000000000), 0, &stage->ticket));
 }
 
 static void act_ask(struct stage *stage)
@@ -82,7 +82,7 @@ static void act_ask(struct stage *stage)
     tr_message *reply;
 
     ask(stage);
-    if (tr_reply_wait(stage->arena, stage->ticket, TR_NOWAIT, &reply) != TR_EAGAIN)
+    if (tr_request_wait(stage->arena, stage->ticket, TR_NOWAIT, &reply) != TR_EAGAIN)
         fail("nobody has answered", 0);
     must("cancel", tr_request_cancel(stage->arena, stage->ticket));
 }
@@ -90,13 +90,13 @@ static void act_ask(struct stage *stage)
 static void act_answer_in_place(struct stage *stage)
 {
     const int64_t n = 64;
-    const tr_tensor_spec spec = {.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = &n};
+    const tr_tensor_spec spec = {.dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = &n};
     tr_message *request;
 
     must("receive", tr_queue_receive(stage->queue, TR_NOWAIT, &request));
     must("reuse", tr_request_reuse(request, &spec, 1));
     memset(tr_message_tensor(request, 0)->data, ANSWER, 64);
-    must("reply", tr_reply(request, NULL));
+    must("reply", tr_request_reply(request, NULL));
 }
 
 static void act_answer_anew(struct stage *stage)
@@ -104,7 +104,7 @@ static void act_answer_anew(struct stage *stage)
     tr_message *request;
 
     must("receive", tr_queue_receive(stage->queue, TR_NOWAIT, &request));
-    must("reply", tr_reply(request, loan(stage, ANSWER)));
+    must("reply", tr_request_reply(request, loan(stage, ANSWER)));
 }
 
 static void act_forget(struct stage *stage)
@@ -112,7 +112,7 @@ static void act_forget(struct stage *stage)
     tr_message *request;
 
     must("receive", tr_queue_receive(stage->queue, TR_NOWAIT, &request));
-    tr_release(request);
+    tr_message_release(request);
 }
 
 static void act_all(struct stage *stage)
@@ -121,8 +121,8 @@ static void act_all(struct stage *stage)
 
     ask(stage);
     act_answer_in_place(stage);
-    must("take", tr_reply_wait(stage->arena, stage->ticket, TR_NOWAIT, &reply));
-    tr_release(reply);
+    must("take", tr_request_wait(stage->arena, stage->ticket, TR_NOWAIT, &reply));
+    tr_message_release(reply);
 }
 
 /* Answered, and nobody waits for it any more: before the answer, and after it. */
@@ -136,7 +136,7 @@ static void act_give_up(struct stage *stage)
     ask(stage);
     must("receive", tr_queue_receive(stage->queue, TR_NOWAIT, &request));
     must("cancel", tr_request_cancel(stage->arena, stage->ticket));
-    must("reply", tr_reply(request, loan(stage, ANSWER)));
+    must("reply", tr_request_reply(request, loan(stage, ANSWER)));
 }
 
 /* A server has died with the survivor's request: the victim reaps it. */
@@ -185,7 +185,7 @@ static void set_up(struct stage *stage)
     options.ring_bytes = 131072;
     queue.capacity = 2;
     queue.policy = stage->policy;
-    must("create", tr_arena_create(&stage->arena, NULL, &options));
+    must("create", tr_arena_create(NULL, &options, &stage->arena));
     must("open", tr_queue_open(stage->arena, "service", &queue, &stage->queue));
 }
 
@@ -197,8 +197,9 @@ static void serve(struct stage *stage)
     while (tr_queue_receive(stage->queue, TR_NOWAIT, &request) == 0) {
         if (value_of(request) != VALUE)
             fail("a request that another server wrote into", 0);
-        must("reply",
-             tr_is_request(request) ? tr_reply(request, loan(stage, ANSWER)) : 1);
+        must("reply", tr_message_is_request(request)
+                          ? tr_request_reply(request, loan(stage, ANSWER))
+                          : 1);
     }
 }
 
@@ -206,16 +207,16 @@ static void serve(struct stage *stage)
 static void end_of(struct stage *stage)
 {
     tr_message *reply;
-    int code = tr_reply_wait(stage->arena, stage->ticket, TR_NOWAIT, &reply);
+    int code = tr_request_wait(stage->arena, stage->ticket, TR_NOWAIT, &reply);
 
     if (code == 0) {
         if (value_of(reply) != ANSWER)
             fail("the answer", 0);
-        tr_release(reply);
+        tr_message_release(reply);
     } else if (code != TR_EPEERDIED && code != TR_EREMOTE) {
         fail("the end of a request", code);
     }
-    if (tr_reply_wait(stage->arena, stage->ticket, TR_NOWAIT, &reply) != TR_EINVAL)
+    if (tr_request_wait(stage->arena, stage->ticket, TR_NOWAIT, &reply) != TR_EINVAL)
         fail("one end", 0);
 }
 
@@ -230,7 +231,7 @@ static void inspect(struct stage *stage)
     if (stage->ticket)
         end_of(stage);
     /* a second answer, by a server that died between its reply and letting go */
-    if (tr_reply_next(stage->arena, TR_NOWAIT, &ticket, &reply) != TR_EAGAIN)
+    if (tr_request_next(stage->arena, TR_NOWAIT, &ticket, &reply) != TR_EAGAIN)
         fail("nothing else", 0);
     audit_arena(&arena_known(stage->arena)->view, &found);
     if (found.fault)
@@ -276,7 +277,7 @@ static bool try_point(const struct scene *scene, uint32_t at, tr_policy policy)
 int main(void)
 {
     for (size_t i = 0; i < sizeof(scenes) / sizeof(scenes[0]); i++)
-        for (uint32_t policy = TR_REDELIVER; policy <= TR_DROP; policy++) {
+        for (uint32_t policy = TR_QUEUE_REDELIVER; policy <= TR_QUEUE_DROP; policy++) {
             uint32_t at = 1;
 
             fprintf(stderr, "%s, policy %u:", scenes[i].name, policy);

@@ -31,7 +31,7 @@ tr_message *crash_loan(struct stage *stage, uint32_t number)
 {
     tr_message *message;
 
-    must("loan", tr_loan_bytes(stage->arena, BYTES, TR_NOWAIT, &message));
+    must("loan", tr_message_loan_bytes(stage->arena, BYTES, TR_NOWAIT, &message));
     memset(tr_message_tensor(message, 0)->data, (int)number, BYTES);
     return message;
 }
@@ -109,7 +109,7 @@ static void act_trim(struct stage *stage)
 
 static void leave_memory(struct stage *stage)
 {
-    tr_release(crash_loan(stage, 3));
+    tr_message_release(crash_loan(stage, 3));
 }
 
 /* Somebody knows of all memory; what is free gives it back, what the board or the broadcast has
@@ -125,9 +125,9 @@ static void memory_is_known(struct stage *stage)
     if (shm_get(&live->reserved_bytes) != use.reserved ||
         shm_get(&live->warm_bytes) != use.warm)
         crash_fail("the counters are right", 0);
-    tr_release(crash_loan(stage, 3)); /* finds what was reserved for records */
+    tr_message_release(crash_loan(stage, 3)); /* finds what was reserved for records */
     must("trim", tr_arena_trim(stage->arena, NULL));
-    must("info", tr_arena_info_read(stage->arena, &info));
+    must("info", tr_arena_info_get(stage->arena, &info));
     known = tables_bytes(view);
     for (uint32_t i = records_from(view, 0); i < view->geo.slot_count;
          i = records_from(view, i + 1)) {
@@ -159,7 +159,7 @@ static void act_wait_set(struct stage *stage)
 
     if (!set) {
         must("open", tr_waitset_open(stage->arena, &set));
-        must("add", tr_waitset_add_queue(set, stage->spare, TR_READABLE, 1));
+        must("add", tr_waitset_add_queue(set, stage->spare, TR_WAIT_READABLE, 1));
     }
     code = tr_waitset_wait(set, &event, 1, INT64_C(1000000), &n);
     if (code != TR_ETIMEDOUT)
@@ -170,7 +170,7 @@ static void act_wait_set(struct stage *stage)
 
 static void act_release(struct stage *stage)
 {
-    tr_release(stage->held[0]);
+    tr_message_release(stage->held[0]);
 }
 
 static void act_shutdown(struct stage *stage)
@@ -198,8 +198,8 @@ static void act_attach(struct stage *stage)
     tr_arena_info info = {.struct_size = sizeof(info)};
     tr_arena *again;
 
-    must("info", tr_arena_info_read(stage->arena, &info));
-    must("attach", tr_arena_attach_fd(&again, info.fd));
+    must("info", tr_arena_info_get(stage->arena, &info));
+    must("attach", tr_arena_attach_fd(info.fd, &again));
     tr_arena_close(again);
 }
 
@@ -243,11 +243,11 @@ static void act_subscribe(struct stage *stage)
     tr_message *message;
 
     options.last = 1;
-    must("subscribe", tr_subscribe(stage->broadcast, &options, &subscription));
+    must("subscribe", tr_subscription_open(stage->broadcast, &options, &subscription));
     must("receive", tr_subscription_receive(subscription, TR_NOWAIT, &message));
     crash_inspect(message);
-    tr_release(message);
-    tr_unsubscribe(subscription);
+    tr_message_release(message);
+    tr_subscription_close(subscription);
 }
 
 static void put_one(struct stage *stage)
@@ -266,19 +266,19 @@ static void act_get(struct stage *stage)
 
     must("get", tr_board_get(stage->board, "key", &message, NULL));
     crash_inspect(message);
-    tr_release(message);
+    tr_message_release(message);
 }
 
 static void act_delete(struct stage *stage)
 {
-    must("delete", tr_board_delete(stage->board, "key", TR_ANY_VERSION));
+    must("delete", tr_board_delete(stage->board, "key", TR_BOARD_ANY_VERSION));
 }
 
 /* Nobody serves: given up in the end. */
 static void act_ask(struct stage *stage)
 {
     tr_message *reply;
-    int code = tr_request(stage->first, stage->held[0], INT64_C(1000000), &reply);
+    int code = tr_request_call(stage->first, stage->held[0], INT64_C(1000000), &reply);
 
     if (code != TR_ETIMEDOUT)
         crash_fail("ask in vain", code);
@@ -288,23 +288,23 @@ static void ask_first(struct stage *stage)
 {
     uint64_t ticket;
 
-    must("ask",
-         tr_request_async(stage->first, crash_loan(stage, 6), TR_FOREVER, &ticket));
+    must("ask", tr_request_send(stage->first, crash_loan(stage, 6), TR_FOREVER,
+                                TR_FOREVER, 0, &ticket));
 }
 
 static void act_reply(struct stage *stage)
 {
-    must("reply", tr_reply(stage->held[0], NULL));
+    must("reply", tr_request_reply(stage->held[0], NULL));
 }
 
 static void act_reply_error(struct stage *stage)
 {
-    must("reply", tr_reply_error(stage->held[0], 5, "no"));
+    must("reply", tr_request_fail(stage->held[0], 5, "no"));
 }
 
 static void act_let_go(struct stage *stage)
 {
-    tr_release(stage->held[0]);
+    tr_message_release(stage->held[0]);
 }
 
 /* What the survivor has when it forks: a received message, a loan, a value of the board. */
@@ -324,10 +324,10 @@ static void act_inherit(struct stage *stage)
 
     must("get", tr_board_get(stage->board, "key", &own, NULL));
     for (uint32_t i = 0; i < 3; i++)
-        if (tr_release(stage->kept[i]) == 0)
+        if (tr_message_release(stage->kept[i]) == 0)
             crash_fail("released what is the parent's", 0);
     crash_inspect(own);
-    must("release", tr_release(own));
+    must("release", tr_message_release(own));
 }
 
 static void act_fork(struct stage *stage)
@@ -336,9 +336,9 @@ static void act_fork(struct stage *stage)
 
     if (pid == 0) {
         for (uint32_t i = 0; i < 2; i++)
-            if (tr_release(stage->held[i]) == 0)
+            if (tr_message_release(stage->held[i]) == 0)
                 crash_fail("released what is the parent's", 0);
-        must("release", tr_release(crash_loan(stage, 12)));
+        must("release", tr_message_release(crash_loan(stage, 12)));
         tr_arena_close(stage->arena);
         _exit(0);
     }
@@ -346,7 +346,7 @@ static void act_fork(struct stage *stage)
         crash_fail("wait", 0);
     for (uint32_t i = 0; i < 2; i++) {
         crash_inspect(stage->held[i]);
-        must("release", tr_release(stage->held[i]));
+        must("release", tr_message_release(stage->held[i]));
     }
 }
 
@@ -356,7 +356,7 @@ static void open_dropping(struct stage *stage)
     tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
 
     options.capacity = CRASH_CAPACITY;
-    options.policy = TR_DROP;
+    options.policy = TR_QUEUE_DROP;
     options.max_deliveries = 1;
     must("open", tr_queue_open(stage->arena, "third", &options, &stage->third));
     fill_first(stage);
@@ -401,7 +401,7 @@ static void act_shut(struct stage *stage)
 static void act_receive_end(struct stage *stage)
 {
     must("receive", tr_queue_receive(stage->third, TR_NOWAIT, &stage->held[0]));
-    must("release", tr_release(stage->held[0]));
+    must("release", tr_message_release(stage->held[0]));
     if (tr_queue_receive(stage->third, TR_NOWAIT, &stage->held[0]) != TR_ECLOSED)
         crash_fail("the end of a queue", 0);
 }
@@ -420,14 +420,14 @@ static void is_closed(struct stage *stage)
 
     if (code == 0) {
         must("receive", tr_queue_receive(stage->third, TR_NOWAIT, &none));
-        must("release", tr_release(none));
+        must("release", tr_message_release(none));
         tr_queue_shutdown(stage->third);
         message = crash_loan(stage, 17);
         code = tr_queue_send(stage->third, message, TR_NOWAIT);
     }
     if (code != TR_ECLOSED)
         crash_fail("send to a closed queue", code);
-    must("release", tr_release(message));
+    must("release", tr_message_release(message));
     code = tr_queue_receive(stage->third, TR_NOWAIT, &none);
     if (code != TR_ECLOSED)
         crash_fail("receive from a closed queue", code);

@@ -23,16 +23,16 @@ int main(int argc, char **argv)
 
     options.classes = &class;
     options.class_count = 1;
-    must(tr_arena_create(&arena, NULL, &options), "create");
+    must(tr_arena_create(NULL, &options, &arena), "create");
     must(tr_queue_open(arena, "files", NULL, &queue), "open");
     for (int i = 1; i + 1 < argc; i += 2) {
         tr_message *message;
 
-        must(tr_load_npy(arena, argv[i], TR_NOWAIT, &message), argv[i]);
+        must(tr_npy_load(arena, argv[i], TR_NOWAIT, &message), argv[i]);
         must(tr_queue_send(queue, message, TR_NOWAIT), "send");
         must(tr_queue_receive(queue, TR_NOWAIT, &message), "receive");
-        must(tr_store_npy(message, 0, argv[i + 1]), argv[i + 1]);
-        tr_release(message);
+        must(tr_npy_store(message, 0, argv[i + 1]), argv[i + 1]);
+        tr_message_release(message);
     }
     tr_queue_close(queue);
     tr_arena_close(arena);

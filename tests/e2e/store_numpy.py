@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""store_numpy.py DRIVER: arrays that NumPy saved go through tr_load_npy() and tr_store_npy()
+"""store_numpy.py DRIVER: arrays that NumPy saved go through tr_npy_load() and tr_npy_store()
 and are the same arrays to NumPy afterwards. 77: no NumPy."""
 
 import pathlib

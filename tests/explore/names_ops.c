@@ -112,7 +112,7 @@ static int create(struct actor *me)
     options.ring_bytes = 4096;
     options.pins = 1;
     folder_look(me);
-    code = tr_arena_create(&arenas[me->index], FOLDER_NAME, &options);
+    code = tr_arena_create(FOLDER_NAME, &options, &arenas[me->index]);
     if (code == 0)
         entered(me);
     else if (code != TR_EEXIST)
@@ -127,7 +127,7 @@ static int attach(struct actor *me)
     int code;
 
     folder_look(me);
-    code = tr_arena_attach(&arenas[me->index], FOLDER_NAME, NULL);
+    code = tr_arena_attach(FOLDER_NAME, NULL, &arenas[me->index]);
     if (code == 0)
         entered(me);
     else if (code != TR_ENOENT)

@@ -54,7 +54,7 @@ static tr_arena *make_arena(void)
     options.ring_bytes = 16384;
     options.pins = 4;
     options.spin_ns = 0;
-    HOLDS(tr_arena_create(&arena, NULL, &options) == 0);
+    HOLDS(tr_arena_create(NULL, &options, &arena) == 0);
     return arena;
 }
 
@@ -99,14 +99,14 @@ static void use_message(struct toys *toys, tr_message *message, int keep)
     if (keep && !toys->held)
         toys->held = message;
     else
-        tr_release(message);
+        tr_message_release(message);
 }
 
 static tr_message *loan(struct toys *toys)
 {
     tr_message *message;
 
-    return tr_loan_bytes(toys->arena, 100, TR_NOWAIT, &message) ? NULL : message;
+    return tr_message_loan_bytes(toys->arena, 100, TR_NOWAIT, &message) ? NULL : message;
 }
 
 static void hand_out(struct toys *toys, uint32_t how)
@@ -124,7 +124,7 @@ static void hand_out(struct toys *toys, uint32_t how)
     else
         code = tr_board_put(toys->board, "key", message, NULL);
     if (code)
-        tr_release(message);
+        tr_message_release(message);
 }
 
 static void take_in(struct toys *toys, uint32_t how, int keep)
@@ -153,7 +153,7 @@ static void look_from_outside(tr_arena *arena)
     tr_look *look;
     size_t count;
 
-    if (tr_arena_info_read(arena, &info) || tr_look_open_fd(&look, info.fd))
+    if (tr_arena_info_get(arena, &info) || tr_look_open_fd(info.fd, &look))
         return;
     HOLDS(tr_look_stats(look, &stats) == 0);
     HOLDS(tr_look_info(look, &info) == 0);
@@ -171,7 +171,7 @@ static void look_around(struct toys *toys)
     tr_class_stats sizes[4];
     size_t count;
 
-    HOLDS(tr_stats_read(toys->arena, &stats) == 0);
+    HOLDS(tr_stats_get(toys->arena, &stats) == 0);
     HOLDS(tr_stats_participants(toys->arena, participants, 4, &count) == 0);
     HOLDS(tr_stats_channels(toys->arena, channels, 4, &count) == 0);
     HOLDS(tr_stats_classes(toys->arena, sizes, 4, &count) == 0);
@@ -180,7 +180,7 @@ static void look_around(struct toys *toys)
 static void forward(struct toys *toys)
 {
     if (toys->held && tr_queue_send(toys->queue, toys->held, TR_NOWAIT))
-        tr_release(toys->held);
+        tr_message_release(toys->held);
     toys->held = NULL;
 }
 
@@ -241,12 +241,12 @@ static void use(struct input *input)
     board.capacity = 4;
     HOLDS(tr_queue_open(toys.arena, "queue", &queue, &toys.queue) == 0);
     HOLDS(tr_broadcast_open(toys.arena, "news", &broadcast, &toys.broadcast) == 0);
-    HOLDS(tr_subscribe(toys.broadcast, NULL, &toys.subscription) == 0);
+    HOLDS(tr_subscription_open(toys.broadcast, NULL, &toys.subscription) == 0);
     HOLDS(tr_board_open(toys.arena, "board", &board, &toys.board) == 0);
     while (input->left)
         command(&toys, input);
-    tr_release(toys.held);
-    tr_unsubscribe(toys.subscription);
+    tr_message_release(toys.held);
+    tr_subscription_close(toys.subscription);
     tr_board_close(toys.board);
     tr_broadcast_close(toys.broadcast);
     tr_queue_close(toys.queue);
@@ -260,10 +260,10 @@ static void attach(struct input *input)
     struct toys toys = {0};
     tr_arena *arena = make_arena();
 
-    HOLDS(tr_arena_info_read(arena, &info) == 0);
+    HOLDS(tr_arena_info_get(arena, &info) == 0);
     while (input->left > 4)
         scribble(arena, input, sizeof(struct control));
-    if (tr_arena_attach_fd(&toys.arena, info.fd) == 0) {
+    if (tr_arena_attach_fd(info.fd, &toys.arena) == 0) {
         if (tr_queue_open(toys.arena, "queue", NULL, &toys.queue) == 0) {
             hand_out(&toys, 0);
             take_in(&toys, 0, 0);

@@ -27,25 +27,25 @@ static void set_up(void)
     options.max_participants = 2;
     options.max_channels = 2;
     options.ring_bytes = 4096;
-    HOLDS(tr_arena_create(&arena, NULL, &options) == 0);
+    HOLDS(tr_arena_create(NULL, &options, &arena) == 0);
     HOLDS(tr_queue_open(arena, "queue", NULL, &queue) == 0);
 }
 
 static uint32_t send_one(void)
 {
     const tr_tensor_spec specs[] = {
-        {.dtype = {TR_FLOAT, 32, 1},
+        {.dtype = {TR_DTYPE_FLOAT, 32, 1},
          .ndim = 1,
          .shape = (const int64_t[]){16},
          .name = "a"},
-        {.dtype = {TR_INT, 64, 1},
+        {.dtype = {TR_DTYPE_INT, 64, 1},
          .ndim = 2,
          .shape = (const int64_t[]){3, 4},
          .name = "b"},
     };
     tr_message *message;
 
-    HOLDS(tr_loan(arena, specs, 2, TR_NOWAIT, &message) == 0);
+    HOLDS(tr_message_loan(arena, specs, 2, TR_NOWAIT, &message) == 0);
     HOLDS(tr_queue_send(queue, message, TR_NOWAIT) == 0);
     for (uint32_t i = 0; i < arena_known(arena)->view.geo.slot_count; i++)
         if (SLOT_STATE(shm_get(&view_record(&arena_known(arena)->view, i)->owner)) ==
@@ -103,10 +103,10 @@ static void receive_one(uint32_t slot)
     if (code)
         return;
     inspect(message, slot);
-    HOLDS(tr_message_header(message, &header) == 0);
+    HOLDS(tr_message_header_get(message, &header) == 0);
     (void)!tr_message_verify(message);
     (void)tr_message_find(message, "b");
-    tr_release(message);
+    tr_message_release(message);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

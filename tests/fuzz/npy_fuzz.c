@@ -46,7 +46,7 @@ static void check_round_trip(void)
     uint8_t *header;
 
     HOLDS(tr_npy_encode(&spec, NULL, 0, &asked) == 0);
-    HOLDS(asked % TR_ALIGN == 0);
+    HOLDS(asked % TR_TENSOR_ALIGN == 0);
     header = malloc(asked);
     HOLDS(header);
     HOLDS(tr_npy_encode(&spec, header, asked - 1, &bytes) == TR_EINVAL);

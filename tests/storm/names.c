@@ -51,7 +51,7 @@ static int create(const struct storm *storm, uint32_t i, tr_arena **arena)
     options.max_channels = 4;
     options.ring_bytes = 65536;
     name_of(storm, i, name);
-    return tr_arena_create(arena, name, &options);
+    return tr_arena_create(name, &options, arena);
 }
 
 static void create_one(struct namer *namer, uint32_t i)
@@ -70,7 +70,7 @@ static void attach_one(struct namer *namer, uint32_t i)
     int code;
 
     name_of(namer->worker.storm, i, name);
-    code = tr_arena_attach(&namer->arena[i], name, NULL);
+    code = tr_arena_attach(name, NULL, &namer->arena[i]);
     if (code == 0)
         atomic_fetch_add(&namer->worker.ledger->names.attached, 1);
     else if (code != TR_ENOENT && code != TR_EUSERS && code != TR_EBUSY)
@@ -84,15 +84,15 @@ static void use_one(struct namer *namer, uint32_t i)
     struct stat ours, named;
     char name[96], path[128];
     tr_message *message;
-    int code = tr_loan_bytes(namer->arena[i], 64, TR_NOWAIT, &message);
+    int code = tr_message_loan_bytes(namer->arena[i], 64, TR_NOWAIT, &message);
 
     if (code == 0)
-        code = tr_release(message);
+        code = tr_message_release(message);
     if (code == TR_ENOENT && namer->child)
         return;
     if (code != 0 && code != TR_EAGAIN)
         tell(namer, "loan", code);
-    code = tr_arena_info_read(namer->arena[i], &info);
+    code = tr_arena_info_get(namer->arena[i], &info);
     if (code)
         tell(namer, "info", code);
     name_of(namer->worker.storm, i, name);

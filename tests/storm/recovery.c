@@ -45,9 +45,9 @@ int64_t recovery_time(uint64_t private_bytes)
 
     options.classes = &class;
     options.class_count = 1;
-    if (pipe(ends) || tr_arena_create(&arena, NULL, &options) ||
+    if (pipe(ends) || tr_arena_create(NULL, &options, &arena) ||
         tr_queue_open(arena, "queue", NULL, &queue) ||
-        tr_loan_bytes(arena, 64, TR_NOWAIT, &message) ||
+        tr_message_loan_bytes(arena, 64, TR_NOWAIT, &message) ||
         tr_queue_send(queue, message, TR_NOWAIT))
         return -1;
     pid = fork();
@@ -58,7 +58,7 @@ int64_t recovery_time(uint64_t private_bytes)
         kill(pid, SIGKILL);
         if (tr_queue_receive(queue, INT64_C(10000000000), &message) == 0) {
             took = storm_now() - begun;
-            tr_release(message);
+            tr_message_release(message);
         }
     }
     kill(pid, SIGKILL);

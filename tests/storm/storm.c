@@ -236,7 +236,7 @@ static void set_up(void)
     storm.main_pid = getpid();
     snprintf(storm.name, sizeof(storm.name), "storm.%d", (int)getpid());
     wild_set_up(&storm);
-    code = tr_arena_create(&storm.arena, storm.name, &options);
+    code = tr_arena_create(storm.name, &options, &storm.arena);
     if (code)
         give_up("create", code);
     code = storm_open(&storm);
@@ -295,7 +295,7 @@ static void drain(tr_queue *queue)
             atomic_fetch_add(&storm.ledger->entries[number].taken, 1);
         else
             atomic_fetch_add(&storm.ledger->torn, 1);
-        tr_release(message);
+        tr_message_release(message);
     }
 }
 
@@ -305,7 +305,7 @@ static void drain_requests(void)
     tr_message *message;
 
     while (tr_queue_receive(storm.service, TR_NOWAIT, &message) == 0)
-        tr_release(message);
+        tr_message_release(message);
 }
 
 /* How many slots can't be had any more. */
@@ -316,16 +316,16 @@ static uint32_t count_leaks(void)
     uint32_t got = 0;
 
     for (uint32_t i = 0; i < 4; i++)
-        if (tr_board_delete(storm.board, keys[i], TR_ANY_VERSION) == TR_ECORRUPT)
+        if (tr_board_delete(storm.board, keys[i], TR_BOARD_ANY_VERSION) == TR_ECORRUPT)
             give_up("delete", TR_ECORRUPT);
     while (got < STORM_SLOTS &&
-           tr_loan_bytes(storm.arena, 1024, TR_NOWAIT, &all[got]) == 0)
+           tr_message_loan_bytes(storm.arena, 1024, TR_NOWAIT, &all[got]) == 0)
         got++;
     while (got < STORM_SLOTS + STORM_LARGE &&
-           tr_loan_bytes(storm.arena, 32768, TR_NOWAIT, &all[got]) == 0)
+           tr_message_loan_bytes(storm.arena, 32768, TR_NOWAIT, &all[got]) == 0)
         got++;
     for (uint32_t i = 0; i < got; i++)
-        tr_release(all[i]);
+        tr_message_release(all[i]);
     return STORM_SLOTS + STORM_LARGE - got;
 }
 
@@ -368,7 +368,7 @@ static void count(void)
     totals.messages += verdict.messages;
     totals.lost += verdict.lost;
     totals.doubled += verdict.doubled;
-    if (tr_stats_read(storm.arena, &stats) == 0) {
+    if (tr_stats_get(storm.arena, &stats) == 0) {
         totals.redelivered += stats.redelivered;
         totals.freed += stats.freed;
     }

@@ -54,9 +54,9 @@ static void let_go(struct worker *worker, struct held *held)
     verify_held(worker, held);
     if (held->received)
         worker_release(&held->by, held->received);
-    if (held->loaned && tr_release(held->loaned))
+    if (held->loaned && tr_message_release(held->loaned))
         worker_fail(worker, "release a loan");
-    if (held->pinned && tr_release(held->pinned))
+    if (held->pinned && tr_message_release(held->pinned))
         worker_fail(worker, "release what the board has");
 }
 
@@ -68,7 +68,7 @@ static void try_inherited(struct worker *child, const struct held *parents)
     tr_message *const all[] = {parents->received, parents->loaned, parents->pinned};
 
     for (uint32_t i = 0; i < 3; i++)
-        if (all[i] && tr_release(all[i]) == 0)
+        if (all[i] && tr_message_release(all[i]) == 0)
             worker_fail(child, "released what is the parent's");
     if (parents->loaned &&
         tr_queue_send(child->storm->front, parents->loaned, TR_NOWAIT) == 0)
@@ -151,7 +151,7 @@ int wild_executed(int argc, char **argv)
         return 1;
     }
     snprintf(storm.name, sizeof(storm.name), "%s", argv[3]);
-    if (tr_arena_attach(&storm.arena, storm.name, NULL) || storm_open(&storm)) {
+    if (tr_arena_attach(storm.name, NULL, &storm.arena) || storm_open(&storm)) {
         fprintf(stderr, "storm: attach after exec: %s\n", tr_error_detail());
         return 1;
     }
@@ -257,7 +257,7 @@ static _Noreturn void live_apart(struct worker *worker)
     struct held held;
 
     if (worker_random(worker, 2)) {
-        worker_expect(worker, "attach", tr_arena_attach(&own.arena, own.name, NULL));
+        worker_expect(worker, "attach", tr_arena_attach(own.name, NULL, &own.arena));
         worker_expect(worker, "open", storm_open(&own));
         worker->storm = &own;
     }
@@ -353,7 +353,7 @@ static _Noreturn void be_poor(struct worker *worker)
     else
         limit_address_space(worker);
     if (worker_random(worker, 2) == 0) {
-        if (tr_arena_attach(&own.arena, own.name, NULL) || storm_open(&own))
+        if (tr_arena_attach(own.name, NULL, &own.arena) || storm_open(&own))
             _exit(0);
         worker->storm = &own;
     }

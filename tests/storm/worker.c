@@ -68,7 +68,7 @@ tr_message *worker_loan(struct worker *worker, uint64_t number)
 
     if (storm_random(&worker->random) % 32 == 0)
         bytes = 32768;
-    code = tr_loan_bytes(worker->storm->arena, bytes, PATIENCE, &message);
+    code = tr_message_loan_bytes(worker->storm->arena, bytes, PATIENCE, &message);
     worker_expect(worker, "loan", code);
     if (code)
         return NULL;
@@ -117,7 +117,7 @@ static void send_one(struct worker *worker)
         return;
     }
     atomic_store(&worker->ledger->entries[number].sent, 0);
-    tr_release(message);
+    tr_message_release(message);
 }
 
 static void forward_one(struct worker *worker)
@@ -155,7 +155,7 @@ tr_message *worker_receive(struct worker *worker, uint64_t *number)
 
 void worker_release(struct worker *worker, tr_message *message)
 {
-    if (tr_release(message))
+    if (tr_message_release(message))
         worker_fail(worker, "release");
     atomic_store(&worker->ledger->hand[worker->hand], 0);
 }
@@ -179,7 +179,7 @@ static void publish_one(struct worker *worker)
     code = tr_broadcast_publish(worker->storm->broadcast, message, PATIENCE);
     worker_expect(worker, "publish", code);
     if (code)
-        tr_release(message);
+        tr_message_release(message);
 }
 
 static void listen_once(struct worker *worker)
@@ -188,7 +188,8 @@ static void listen_once(struct worker *worker)
     int code;
 
     if (!worker->subscription) {
-        code = tr_subscribe(worker->storm->broadcast, NULL, &worker->subscription);
+        code = tr_subscription_open(worker->storm->broadcast, NULL,
+                                    &worker->subscription);
         worker_expect(worker, "subscribe", code);
         if (code)
             return;
@@ -201,7 +202,7 @@ static void listen_once(struct worker *worker)
         return;
     read_message(worker, message);
     atomic_fetch_add(&worker->ledger->heard, 1);
-    tr_release(message);
+    tr_message_release(message);
 }
 
 static void use_board(struct worker *worker)
@@ -217,7 +218,7 @@ static void use_board(struct worker *worker)
         code = tr_board_put(worker->storm->board, key, message, NULL);
         worker_expect(worker, "put", code);
         if (code)
-            tr_release(message);
+            tr_message_release(message);
         return;
     }
     code = tr_board_get(worker->storm->board, key, &message, NULL);
@@ -228,7 +229,7 @@ static void use_board(struct worker *worker)
         return;
     read_message(worker, message);
     atomic_fetch_add(&worker->ledger->looked_up, 1);
-    tr_release(message);
+    tr_message_release(message);
 }
 
 /* The reply must be to this request, whatever became of others. */
@@ -240,7 +241,7 @@ static void ask_one(struct worker *worker)
 
     if (!message)
         return;
-    code = tr_request(worker->storm->service, message, PATIENCE, &reply);
+    code = tr_request_call(worker->storm->service, message, PATIENCE, &reply);
     if (code == TR_EPEERDIED)
         return;
     worker_expect(worker, "ask", code);
@@ -249,7 +250,7 @@ static void ask_one(struct worker *worker)
     if (read_message(worker, reply) != number)
         atomic_fetch_add(&worker->ledger->torn, 1);
     atomic_fetch_add(&worker->ledger->answered, 1);
-    tr_release(reply);
+    tr_message_release(reply);
 }
 
 static void serve_one(struct worker *worker)
@@ -261,10 +262,10 @@ static void serve_one(struct worker *worker)
     if (code)
         return;
     read_message(worker, request);
-    code = tr_reply(request, NULL); /* itself */
+    code = tr_request_reply(request, NULL); /* itself */
     worker_expect(worker, "reply", code);
     if (code)
-        tr_release(request);
+        tr_message_release(request);
 }
 
 static void expect_descriptor(struct worker *worker, int code)
@@ -283,9 +284,10 @@ static bool open_set(struct worker *worker)
     if (code)
         return false;
     worker->set_lent = false;
-    code = tr_waitset_add_queue(worker->set, worker->storm->back, TR_READABLE, 1);
+    code = tr_waitset_add_queue(worker->set, worker->storm->back, TR_WAIT_READABLE, 1);
     if (code == 0)
-        code = tr_waitset_add_queue(worker->set, worker->storm->service, TR_READABLE, 2);
+        code = tr_waitset_add_queue(worker->set, worker->storm->service, TR_WAIT_READABLE,
+                                    2);
     if (code == 0)
         code = tr_waitset_fd(worker->set, &fd);
     expect_descriptor(worker, code);
@@ -426,7 +428,7 @@ _Noreturn void storm_work(struct storm *storm, uint32_t self, uint64_t seed)
         setenv("TENSORING_NOTIFY", kinds[worker_random(&worker, 3)], 1);
     /* Some attach by name, as a stranger does; most use what they inherited. */
     if (worker_random(&worker, 4) == 0) {
-        worker_expect(&worker, "attach", tr_arena_attach(&own.arena, storm->name, NULL));
+        worker_expect(&worker, "attach", tr_arena_attach(storm->name, NULL, &own.arena));
         worker_expect(&worker, "open", storm_open(&own));
         worker.storm = &own;
     }

@@ -77,9 +77,9 @@ static int send_all(uint32_t sender)
     for (uint32_t k = 0; k < plan.messages; k++) {
         int64_t n = 4 + (int64_t)(mix(sender ^ (uint64_t)k << 20) % (MAX_WORDS - 4));
         const tr_tensor_spec spec = {
-            .dtype = {TR_UINT, 64, 1}, .ndim = 1, .shape = &n, .name = "proof"};
+            .dtype = {TR_DTYPE_UINT, 64, 1}, .ndim = 1, .shape = &n, .name = "proof"};
         tr_message *message;
-        int err = tr_loan(arena, &spec, 1, PATIENCE, &message);
+        int err = tr_message_loan(arena, &spec, 1, PATIENCE, &message);
 
         if (err)
             return complain(tr_error_name(err), sender, k);
@@ -144,7 +144,7 @@ static int receive_all(void)
         if (err)
             return complain(tr_error_name(err), 0, 0);
         err = inspect(message, last);
-        tr_release(message);
+        tr_message_release(message);
         if (err)
             return 1;
     }
@@ -229,7 +229,7 @@ static int set_up(void)
     options.class_count = 1;
     options.max_participants = 2 * MAX_PARTIES + 2;
     queue.capacity = plan.capacity;
-    if (tr_arena_create(&arena, NULL, &options) ||
+    if (tr_arena_create(NULL, &options, &arena) ||
         tr_queue_open(arena, "front", &queue, &front))
         return complain("set up", 0, 0);
     back = front;
@@ -246,7 +246,7 @@ static int check_end(void)
 
     if (board->received != expected)
         return complain("lost", board->received, expected);
-    if (tr_stats_read(arena, &stats) || stats.slots_free != stats.slots)
+    if (tr_stats_get(arena, &stats) || stats.slots_free != stats.slots)
         return complain("leaked", stats.slots_free, stats.slots);
     return board->failed != 0;
 }

@@ -23,7 +23,7 @@ static void creates_and_leaves_nothing(void **state)
     tr_arena *arena;
     (void)state;
 
-    assert_ok(tr_arena_create(&arena, NULL, NULL));
+    assert_ok(tr_arena_create(NULL, NULL, &arena));
     tr_arena_close(arena);
     tr_arena_close(NULL);
     assert_int_equal(descriptors(), before);
@@ -35,7 +35,7 @@ static void anonymous_is_sealed(void **state)
     tr_arena_info info = {.struct_size = sizeof(info)};
     (void)state;
 
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     assert_int_equal(ftruncate(info.fd, 0), -1);
     assert_int_equal(fcntl(info.fd, F_GET_SEALS) & (F_SEAL_SHRINK | F_SEAL_GROW),
                      F_SEAL_SHRINK | F_SEAL_GROW);
@@ -56,29 +56,29 @@ static void refuses_bad_arguments(void **state)
     (void)state;
 
     assert_int_equal(tr_arena_create(NULL, NULL, NULL), TR_EINVAL);
-    assert_int_equal(tr_arena_create(&arena, "a/b", NULL), TR_EINVAL);
-    assert_int_equal(tr_arena_create(&arena, ".hidden", NULL), TR_EINVAL);
+    assert_int_equal(tr_arena_create("a/b", NULL, &arena), TR_EINVAL);
+    assert_int_equal(tr_arena_create(".hidden", NULL, &arena), TR_EINVAL);
     memset(name, 'x', sizeof(name) - 1);
     name[sizeof(name) - 1] = 0;
-    assert_int_equal(tr_arena_create(&arena, name, NULL), TR_ENAMETOOLONG);
+    assert_int_equal(tr_arena_create(name, NULL, &arena), TR_ENAMETOOLONG);
     options.class_count = 1;
     options.classes = &none;
-    assert_int_equal(tr_arena_create(&arena, NULL, &options), TR_EINVAL);
+    assert_int_equal(tr_arena_create(NULL, &options, &arena), TR_EINVAL);
     options.classes = &many;
-    assert_int_equal(tr_arena_create(&arena, NULL, &options), TR_EINVAL);
+    assert_int_equal(tr_arena_create(NULL, &options, &arena), TR_EINVAL);
     options.classes = &huge;
-    assert_int_equal(tr_arena_create(&arena, NULL, &options), TR_EOVERFLOW);
+    assert_int_equal(tr_arena_create(NULL, &options, &arena), TR_EOVERFLOW);
     options = (tr_arena_options)TR_ARENA_OPTIONS_INIT;
     options.max_participants = TR_MAX_PARTICIPANTS + 1;
-    assert_int_equal(tr_arena_create(&arena, NULL, &options), TR_EINVAL);
+    assert_int_equal(tr_arena_create(NULL, &options, &arena), TR_EINVAL);
     assert_detail("257");
     options = (tr_arena_options)TR_ARENA_OPTIONS_INIT;
     options.flags = 1u << 31;
-    assert_int_equal(tr_arena_create(&arena, NULL, &options), TR_EINVAL);
-    assert_int_equal(tr_arena_create(&arena, "a\x1b[2J", NULL), TR_EINVAL);
+    assert_int_equal(tr_arena_create(NULL, &options, &arena), TR_EINVAL);
+    assert_int_equal(tr_arena_create("a\x1b[2J", NULL, &arena), TR_EINVAL);
     assert_detail("control character 0x1b");
-    assert_int_equal(tr_arena_attach(&arena, "a\nb", NULL), TR_EINVAL);
-    assert_int_equal(tr_arena_attach(&arena, NULL, NULL), TR_EINVAL);
+    assert_int_equal(tr_arena_attach("a\nb", NULL, &arena), TR_EINVAL);
+    assert_int_equal(tr_arena_attach(NULL, NULL, &arena), TR_EINVAL);
     assert_int_equal(tr_arena_unlink("a/b"), TR_EINVAL);
     assert_int_equal(tr_arena_sweep(NULL, NULL), TR_EINVAL);
 }
@@ -98,15 +98,15 @@ static void takes_options_of_other_versions(void **state)
 
     shorter.struct_size = offsetof(tr_arena_options, max_channels);
     shorter.max_channels = 0; /* beyond what the caller knows: the default is taken */
-    assert_ok(tr_arena_create(&arena, NULL, &shorter));
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_create(NULL, &shorter, &arena));
+    assert_ok(tr_arena_info_get(arena, &info));
     assert_int_equal(info.max_channels, 64);
     tr_arena_close(arena);
     longer.known.struct_size = sizeof(longer);
-    assert_ok(tr_arena_create(&arena, NULL, &longer.known));
+    assert_ok(tr_arena_create(NULL, &longer.known, &arena));
     tr_arena_close(arena);
     longer.newer = 1;
-    assert_int_equal(tr_arena_create(&arena, NULL, &longer.known), TR_EINVAL);
+    assert_int_equal(tr_arena_create(NULL, &longer.known, &arena), TR_EINVAL);
     assert_detail("struct_size");
 }
 
@@ -120,7 +120,7 @@ static void shortage_is_an_error_that_says_it(void **state)
 
     options.classes = classes;
     options.class_count = 1;
-    assert_int_equal(tr_arena_create(&arena, NAME, &options), TR_ENOSPC);
+    assert_int_equal(tr_arena_create(NAME, &options, &arena), TR_ENOSPC);
     assert_detail("/dev/shm");
     assert_detail("bytes are needed");
     assert_int_equal(access(PATH, F_OK), -1);
@@ -138,7 +138,7 @@ static void file_size_limit_is_an_error(void **state)
         tr_arena *arena;
 
         setrlimit(RLIMIT_FSIZE, &limit);
-        _exit(tr_arena_create(&arena, NULL, NULL) == TR_ENOSPC &&
+        _exit(tr_arena_create(NULL, NULL, &arena) == TR_ENOSPC &&
                       strstr(tr_error_detail(), "RLIMIT_FSIZE")
                   ? 0
                   : 1);
@@ -153,16 +153,16 @@ static void named_is_private_and_exclusive(void **state)
     (void)state;
 
     umask(0);
-    assert_ok(tr_arena_create(&arena, NAME, NULL));
+    assert_ok(tr_arena_create(NAME, NULL, &arena));
     assert_int_equal(stat(PATH, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
-    assert_int_equal(tr_arena_create(&again, NAME, NULL), TR_EEXIST);
+    assert_int_equal(tr_arena_create(NAME, NULL, &again), TR_EEXIST);
     assert_detail("attach");
     tr_arena_close(arena);
-    assert_int_equal(tr_arena_create(&again, NAME, NULL), TR_EEXIST); /* left in order */
+    assert_int_equal(tr_arena_create(NAME, NULL, &again), TR_EEXIST); /* left in order */
     assert_ok(tr_arena_unlink(NAME));
     assert_int_equal(tr_arena_unlink(NAME), TR_ENOENT);
-    assert_int_equal(tr_arena_attach(&again, NAME, NULL), TR_ENOENT);
+    assert_int_equal(tr_arena_attach(NAME, NULL, &again), TR_ENOENT);
 }
 
 static void attaches_by_name_and_descriptor(void **state)
@@ -173,19 +173,19 @@ static void attaches_by_name_and_descriptor(void **state)
     tr_message *message;
     (void)state;
 
-    assert_ok(tr_arena_create(&arena, NAME, NULL));
-    assert_ok(tr_arena_attach(&named, NAME, NULL));
-    assert_ok(tr_arena_info_read(arena, &info));
-    assert_int_equal(tr_arena_attach_fd(&inherited, 100000), TR_EINVAL);
+    assert_ok(tr_arena_create(NAME, NULL, &arena));
+    assert_ok(tr_arena_attach(NAME, NULL, &named));
+    assert_ok(tr_arena_info_get(arena, &info));
+    assert_int_equal(tr_arena_attach_fd(100000, &inherited), TR_EINVAL);
     assert_detail("descriptor 100000 is not open");
-    assert_ok(tr_arena_attach_fd(&inherited, info.fd));
+    assert_ok(tr_arena_attach_fd(info.fd, &inherited));
     assert_int_equal(stats_of(arena).participants, 3); /* each handle is one */
     assert_ok(tr_queue_open(named, "q", NULL, &in));
     assert_ok(tr_queue_open(inherited, "q", NULL, &out));
     assert_ok(tr_queue_send(in, loan_i64(named, 1, 3), TR_NOWAIT));
     assert_ok(tr_queue_receive(out, TR_NOWAIT, &message));
     assert_int_equal(first_i64(message), 3);
-    tr_release(message);
+    tr_message_release(message);
     tr_queue_close(in);
     tr_queue_close(out);
     tr_arena_close(inherited);
@@ -213,25 +213,25 @@ static void refuses_what_is_no_arena(void **state)
     (void)state;
 
     write_file("", 0, 0600);
-    assert_int_equal(tr_arena_attach(&arena, NAME, NULL), TR_EAGAIN);
+    assert_int_equal(tr_arena_attach(NAME, NULL, &arena), TR_EAGAIN);
     write_file("hello", 5, 0600);
-    assert_int_equal(tr_arena_attach(&arena, NAME, NULL), TR_ECORRUPT);
+    assert_int_equal(tr_arena_attach(NAME, NULL, &arena), TR_ECORRUPT);
     write_file(block, sizeof(block), 0600);
-    assert_int_equal(tr_arena_attach(&arena, NAME, NULL), TR_EABANDONED);
+    assert_int_equal(tr_arena_attach(NAME, NULL, &arena), TR_EABANDONED);
     block[0] = UINT64_C(0x31474e49524f5354);
     block[1] = 77;
     write_file(block, sizeof(block), 0600);
-    assert_int_equal(tr_arena_attach(&arena, NAME, NULL), TR_ELAYOUT);
+    assert_int_equal(tr_arena_attach(NAME, NULL, &arena), TR_ELAYOUT);
     assert_detail("layout 77");
     block[1] = 2;
     write_file(block, sizeof(block), 0600);
-    assert_int_equal(tr_arena_attach(&arena, NAME, NULL), TR_ECORRUPT);
+    assert_int_equal(tr_arena_attach(NAME, NULL, &arena), TR_ECORRUPT);
     unlink(PATH);
     assert_int_equal(symlink("/etc/passwd", PATH), 0);
-    assert_int_equal(tr_arena_attach(&arena, NAME, NULL), TR_EACCES);
+    assert_int_equal(tr_arena_attach(NAME, NULL, &arena), TR_EACCES);
     unlink(PATH);
     assert_int_equal(mkfifo(PATH, 0600), 0);
-    assert_int_equal(tr_arena_attach(&arena, NAME, NULL), TR_EACCES);
+    assert_int_equal(tr_arena_attach(NAME, NULL, &arena), TR_EACCES);
     unlink(PATH);
 }
 
@@ -244,13 +244,13 @@ static void sweeps_only_the_dead(void **state)
 
     child = fork();
     if (child == 0) {
-        if (tr_arena_create(&arena, NAME, NULL) == 0)
+        if (tr_arena_create(NAME, NULL, &arena) == 0)
             raise(SIGKILL);
         _exit(1);
     }
     assert_int_equal(status_of(child), SIGKILL);
     assert_int_equal(access(PATH, F_OK), 0);
-    assert_ok(tr_arena_attach(&again, NAME, NULL)); /* we live: it must stay */
+    assert_ok(tr_arena_attach(NAME, NULL, &again)); /* we live: it must stay */
     assert_ok(tr_arena_sweep(NAME, &removed));
     assert_int_equal(removed, 0);
     tr_arena_close(again);
@@ -268,12 +268,12 @@ static void create_takes_over_a_crashed_name(void **state)
     (void)state;
 
     if (child == 0) {
-        if (tr_arena_create(&arena, NAME, NULL) == 0)
+        if (tr_arena_create(NAME, NULL, &arena) == 0)
             raise(SIGKILL);
         _exit(1);
     }
     assert_int_equal(status_of(child), SIGKILL);
-    assert_ok(tr_arena_create(&arena, NAME, NULL));
+    assert_ok(tr_arena_create(NAME, NULL, &arena));
     tr_arena_close(arena);
     assert_ok(tr_arena_unlink(NAME));
 }
@@ -291,22 +291,22 @@ static void lazy_reserves_and_trims(void **state)
     options.flags = TR_ARENA_LAZY;
     options.classes = classes;
     options.class_count = 1;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
+    assert_ok(tr_arena_info_get(arena, &info));
     before = info.resident_bytes;
     assert_true(before < info.total_bytes);
     for (int i = 0; i < 8; i++) {
-        assert_ok(tr_loan_bytes(arena, 1 << 20, TR_NOWAIT, &messages[i]));
+        assert_ok(tr_message_loan_bytes(arena, 1 << 20, TR_NOWAIT, &messages[i]));
         memset(tr_message_tensor(messages[i], 0)->data, i, 1 << 20);
     }
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     assert_true(info.resident_bytes >= before + (8 << 20));
     for (int i = 0; i < 7; i++)
-        tr_release(messages[i]);
+        tr_message_release(messages[i]);
     assert_ok(tr_arena_trim(arena, &bytes));
     assert_true(bytes >= 7 << 20);
     assert_int_equal(((uint8_t *)tr_message_tensor(messages[7], 0)->data)[99], 7);
-    tr_release(messages[7]);
+    tr_message_release(messages[7]);
     assert_int_equal(stats_of(arena).slots_free, 8);
     tr_arena_close(arena);
     arena = make_arena(4, 0);
@@ -324,7 +324,7 @@ static _Noreturn void free_all(tr_queue *queue, int count, int told)
     for (int i = 0; i < count; i++) {
         if (tr_queue_receive(queue, TR_FOREVER, &message) != 0)
             _exit(1);
-        tr_release(message);
+        tr_message_release(message);
         if (write(told, &byte, 1) != 1)
             _exit(2);
     }
@@ -349,9 +349,9 @@ static void lazy_takes_what_others_freed(void **state)
     options.flags = TR_ARENA_LAZY;
     options.classes = classes;
     options.class_count = 1;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
     assert_ok(tr_queue_open(arena, "q", NULL, &queue));
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     before = info.resident_bytes;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     child = fork();
@@ -361,11 +361,11 @@ static void lazy_takes_what_others_freed(void **state)
     }
     close(ends[1]);
     for (int i = 0; i < SLOTS; i++) {
-        assert_ok(tr_loan_bytes(arena, 4096, TR_NOWAIT, &message));
+        assert_ok(tr_message_loan_bytes(arena, 4096, TR_NOWAIT, &message));
         assert_ok(tr_queue_send(queue, message, TR_NOWAIT));
         assert_int_equal(read(ends[0], &byte, 1), 1);
     }
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     assert_in_range(info.resident_bytes - before, 4096, 4 * 4096);
     close(ends[0]);
     assert_int_equal(status_of(child), 0);
@@ -386,18 +386,18 @@ static void populates_and_reports_large_pages(void **state)
     options.flags = TR_ARENA_POPULATE | TR_ARENA_HUGE;
     options.classes = classes;
     options.class_count = 1;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
+    assert_ok(tr_arena_info_get(arena, &info));
     assert_true(info.huge_bytes > 0 || info.huge_error < 0);
     assert_true(info.populate_ns > 0);
-    assert_ok(tr_loan_bytes(arena, 4 << 20, TR_NOWAIT, &message));
+    assert_ok(tr_message_loan_bytes(arena, 4 << 20, TR_NOWAIT, &message));
     getrusage(RUSAGE_SELF, &before);
     memset(tr_message_tensor(message, 0)->data, 1, 4 << 20);
     getrusage(RUSAGE_SELF, &after);
 #ifndef TR_INSTRUMENTED
     assert_true(after.ru_minflt - before.ru_minflt < 8); /* not 1024 */
 #endif
-    tr_release(message);
+    tr_message_release(message);
     tr_arena_close(arena);
 }
 
@@ -408,12 +408,12 @@ static void is_full_when_all_entries_are_taken(void **state)
     (void)state;
 
     options.max_participants = 2;
-    assert_ok(tr_arena_create(&arena, NAME, &options));
-    assert_ok(tr_arena_attach(&second, NAME, NULL));
-    assert_int_equal(tr_arena_attach(&third, NAME, NULL), TR_EUSERS);
+    assert_ok(tr_arena_create(NAME, &options, &arena));
+    assert_ok(tr_arena_attach(NAME, NULL, &second));
+    assert_int_equal(tr_arena_attach(NAME, NULL, &third), TR_EUSERS);
     assert_detail("max_participants");
     tr_arena_close(second);
-    assert_ok(tr_arena_attach(&third, NAME, NULL));
+    assert_ok(tr_arena_attach(NAME, NULL, &third));
     tr_arena_close(third);
     tr_arena_close(arena);
     assert_ok(tr_arena_unlink(NAME));
@@ -424,8 +424,8 @@ static void closing_gives_everything_back(void **state)
     tr_arena *arena, *second;
     (void)state;
 
-    assert_ok(tr_arena_create(&arena, NAME, NULL));
-    assert_ok(tr_arena_attach(&second, NAME, NULL));
+    assert_ok(tr_arena_create(NAME, NULL, &arena));
+    assert_ok(tr_arena_attach(NAME, NULL, &second));
     (void)loan_i64(second, 4, 1);
     (void)loan_i64(second, 4, 2);
     assert_int_equal(stats_of(arena).slots_loaned, 2);
@@ -444,7 +444,7 @@ static void outlives_the_loss_of_its_lock(void **state)
     pid_t child;
     (void)state;
 
-    assert_ok(tr_arena_create(&arena, NAME, NULL));
+    assert_ok(tr_arena_create(NAME, NULL, &arena));
     mine = loan_i64(arena, 1, 5);
     close(open(PATH, O_RDWR)); /* drops every record lock of this process */
     child = fork();
@@ -456,7 +456,7 @@ static void outlives_the_loss_of_its_lock(void **state)
     assert_int_equal(status_of(child), 0);
     assert_int_equal(first_i64(mine), 5);
     assert_int_equal(stats_of(arena).slots_loaned, 1);
-    tr_release(mine);
+    tr_message_release(mine);
     tr_arena_close(arena);
     assert_ok(tr_arena_unlink(NAME));
 }

@@ -37,7 +37,7 @@ static int64_t get(tr_board *board, const char *key)
 
     assert_ok(tr_board_get(board, key, &message, NULL));
     value = first_i64(message);
-    tr_release(message);
+    tr_message_release(message);
     return value;
 }
 
@@ -48,7 +48,7 @@ static void holds_the_newest_of_each_key(void **state)
     tr_header header = {.struct_size = sizeof(header)};
     tr_message *message;
     uint64_t version;
-    char key[TR_MAX_KEY + 1];
+    char key[TR_MAX_KEY_BYTES + 1];
     (void)state;
 
     assert_int_equal(tr_board_get(board, "a", &message, &version), TR_ENOENT);
@@ -65,11 +65,11 @@ static void holds_the_newest_of_each_key(void **state)
     }
     assert_ok(tr_board_get(board, "key 0", &message, &version));
     assert_int_equal(version, 100);
-    assert_ok(tr_message_header(message, &header));
+    assert_ok(tr_message_header_get(message, &header));
     assert_int_equal(header.sequence, 100);
     assert_true(header.published_ns > 0);
     assert_true(tr_message_tensor(message, 0)->flags & TR_TENSOR_READ_ONLY);
-    tr_release(message);
+    tr_message_release(message);
     tr_board_close(board);
     tr_arena_close(arena);
 }
@@ -88,11 +88,11 @@ static void a_view_stays_as_it_was(void **state)
     for (int64_t value = 2; value < 100; value++)
         put(board, "k", value);
     assert_int_equal(first_i64(old), 1);
-    tr_release(old);
+    tr_message_release(old);
     for (int64_t value = 2; value < 100; value++)
         put(board, "k", value);
     assert_int_equal(first_i64(same), 1);
-    tr_release(same);
+    tr_message_release(same);
     assert_int_equal(get(board, "k"), 99);
     tr_board_close(board);
     tr_arena_close(arena);
@@ -108,10 +108,10 @@ static void puts_on_a_condition(void **state)
 
     assert_int_equal(tr_board_put_if(board, "k", message, 1, &version), TR_ESTALE);
     assert_int_equal(version, 0);
-    assert_ok(tr_board_put_if(board, "k", message, TR_NO_VERSION, &version));
+    assert_ok(tr_board_put_if(board, "k", message, TR_BOARD_NO_VERSION, &version));
     assert_int_equal(version, 1);
     message = loan_i64(arena, 1, 6);
-    assert_int_equal(tr_board_put_if(board, "k", message, TR_NO_VERSION, &version),
+    assert_int_equal(tr_board_put_if(board, "k", message, TR_BOARD_NO_VERSION, &version),
                      TR_ESTALE);
     assert_int_equal(version, 1);
     assert_int_equal(first_i64(message), 6); /* still ours */
@@ -129,16 +129,16 @@ static void deletes(void **state)
     uint64_t version;
     (void)state;
 
-    assert_int_equal(tr_board_delete(board, "k", TR_ANY_VERSION), TR_ENOENT);
+    assert_int_equal(tr_board_delete(board, "k", TR_BOARD_ANY_VERSION), TR_ENOENT);
     put(board, "k", 1);
     assert_int_equal(tr_board_delete(board, "k", 2), TR_ESTALE);
     assert_ok(tr_board_delete(board, "k", 1));
-    assert_int_equal(tr_board_delete(board, "k", TR_ANY_VERSION), TR_ENOENT);
+    assert_int_equal(tr_board_delete(board, "k", TR_BOARD_ANY_VERSION), TR_ENOENT);
     assert_int_equal(tr_board_get(board, "k", &message, &version), TR_ENOENT);
     assert_int_equal(version, 2);
     assert_int_equal(put(board, "k", 7), 3);
     assert_int_equal(get(board, "k"), 7);
-    assert_ok(tr_board_delete(board, "k", TR_ANY_VERSION));
+    assert_ok(tr_board_delete(board, "k", TR_BOARD_ANY_VERSION));
     assert_int_equal(stats_of(arena).slots_shared, 2); /* retired, free on demand */
     for (int i = 0; i < 8; i++)
         (void)loan_i64(arena, 1, i);
@@ -167,16 +167,16 @@ static void forwards_what_others_gave(void **state)
                      data - arena_known(arena)->view.base);
     assert_int_equal(tr_queue_send(queue, message, TR_NOWAIT), TR_EINVAL);
     assert_detail("copy it");
-    tr_release(message);
+    tr_message_release(message);
 
     /* a reply, too */
     {
         uint64_t ticket;
 
-        assert_ok(tr_request_async(queue, loan_i64(arena, 4, 6), LONG, &ticket));
+        assert_ok(tr_request_send(queue, loan_i64(arena, 4, 6), LONG, LONG, 0, &ticket));
         assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
-        assert_ok(tr_reply(message, NULL));
-        assert_ok(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply));
+        assert_ok(tr_request_reply(message, NULL));
+        assert_ok(tr_request_wait(arena, ticket, TR_NOWAIT, &reply));
     }
     assert_ok(tr_board_put(board, "k", reply, NULL));
     assert_int_equal(get(board, "k"), 6);
@@ -189,7 +189,7 @@ static void walks(void **state)
 {
     tr_arena *arena = make_arena(64, 0);
     tr_board *board = open_board(arena, 64);
-    char key[TR_MAX_KEY + 1];
+    char key[TR_MAX_KEY_BYTES + 1];
     bool seen[50] = {false};
     uint32_t cursor = 0, count = 0;
     uint64_t version;
@@ -244,10 +244,10 @@ static void limits_are_told(void **state)
     put(board, "d", 1);
     assert_int_equal(tr_board_put(board, "e", message, NULL), TR_ENOSPC);
     assert_detail("all 4 keys");
-    tr_release(message);
+    tr_message_release(message);
     assert_ok(tr_board_get(board, "d", &message, NULL));
     assert_int_equal(tr_board_put(board, "c", message, NULL), TR_EINVAL);
-    tr_release(message);
+    tr_message_release(message);
     tr_board_close(board);
     tr_board_close(NULL);
     tr_arena_close(arena);
@@ -357,7 +357,7 @@ static void waits_for_newer_ones(void **state)
     while (version < 2) {
         assert_ok(tr_board_wait(board, "late", version, LONG, &message, &version));
         assert_int_equal(first_i64(message), 10 + version);
-        tr_release(message);
+        tr_message_release(message);
     }
     pthread_join(thread, &failed);
     assert_null(failed);
@@ -382,10 +382,10 @@ static _Atomic int writing;
 static tr_message *loan_same(tr_arena *arena, int64_t value)
 {
     int64_t count = 16, *data;
-    tr_tensor_spec spec = {.dtype = {TR_INT, 64, 1}, .ndim = 1, .shape = &count};
+    tr_tensor_spec spec = {.dtype = {TR_DTYPE_INT, 64, 1}, .ndim = 1, .shape = &count};
     tr_message *message;
 
-    if (tr_loan(arena, &spec, 1, LONG, &message))
+    if (tr_message_loan(arena, &spec, 1, LONG, &message))
         return NULL;
     data = tr_message_tensor(message, 0)->data;
     for (int i = 0; i < 16; i++)
@@ -431,7 +431,7 @@ static void *read_pairs(void *context)
         tr_message *got[3];
         uint64_t versions[3];
         int64_t left, right;
-        int result = tr_board_get_many(party->board, 3, keys, got, versions);
+        int result = tr_board_get_many(party->board, keys, 3, got, versions);
 
         if (result == TR_EAGAIN)
             continue;
@@ -445,8 +445,8 @@ static void *read_pairs(void *context)
             party->failed = 4;
         if ((int64_t)versions[0] != left || (int64_t)versions[1] != right)
             party->failed = 5;
-        tr_release(got[0]);
-        tr_release(got[1]);
+        tr_message_release(got[0]);
+        tr_message_release(got[1]);
     }
     return NULL;
 }
@@ -467,7 +467,7 @@ static void *read_one(void *context)
             party->failed = 6;
         last = version;
         if (result == 0)
-            tr_release(message);
+            tr_message_release(message);
     }
     return NULL;
 }
@@ -489,7 +489,7 @@ static void *bump(void *context)
             result = tr_board_get(party->board, "sum", &old, &version);
             if (result == 0) {
                 value = first_i64(old);
-                tr_release(old);
+                tr_message_release(old);
             }
             for (int k = 0; message && k < 16; k++)
                 ((int64_t *)tr_message_tensor(message, 0)->data)[k] = value + 1;

@@ -25,7 +25,7 @@ static tr_subscription *subscribe(tr_broadcast *broadcast, tr_lag lag, uint32_t 
 
     options.lag = lag;
     options.last = last;
-    assert_ok(tr_subscribe(broadcast, &options, &subscription));
+    assert_ok(tr_subscription_open(broadcast, &options, &subscription));
     return subscription;
 }
 
@@ -43,7 +43,7 @@ static int64_t receive(tr_subscription *subscription)
 
     assert_ok(tr_subscription_receive(subscription, TR_NOWAIT, &message));
     value = first_i64(message);
-    tr_release(message);
+    tr_message_release(message);
     return value;
 }
 
@@ -74,7 +74,7 @@ static void every_subscriber_gets_every_message(void **state)
     }
     for (int i = 0; i < 5; i++) {
         assert_int_equal(tr_subscription_missed(subscriptions[i]), 0);
-        tr_unsubscribe(subscriptions[i]);
+        tr_subscription_close(subscriptions[i]);
     }
     assert_int_equal(tr_broadcast_subscribers(broadcast), 0);
     tr_broadcast_close(broadcast);
@@ -100,10 +100,10 @@ static void messages_are_read_only_and_one_copy(void **state)
     assert_ptr_equal(tr_message_tensor(a, 0)->data, tr_message_tensor(b, 0)->data);
     assert_true(tr_message_tensor(a, 0)->flags & TR_TENSOR_READ_ONLY);
     assert_int_equal(tr_tensor_fill(tr_message_tensor(a, 0), &header, NULL), TR_EINVAL);
-    assert_int_equal(tr_message_set_header(a, &header), TR_EINVAL);
-    tr_release(a);
+    assert_int_equal(tr_message_header_set(a, &header), TR_EINVAL);
+    tr_message_release(a);
     assert_int_equal(first_i64(b), 7);
-    assert_ok(tr_message_header(b, &header));
+    assert_ok(tr_message_header_get(b, &header));
     assert_int_equal(header.sequence, 0);
     assert_int_equal(header.sender, 0);
 
@@ -112,10 +112,10 @@ static void messages_are_read_only_and_one_copy(void **state)
     assert_int_equal(tr_queue_send(queue, b, TR_NOWAIT), TR_EINVAL);
     assert_detail("copy");
     assert_int_equal(tr_broadcast_publish(broadcast, b, TR_NOWAIT), TR_EINVAL);
-    tr_release(b);
+    tr_message_release(b);
     tr_queue_close(queue);
-    tr_unsubscribe(one);
-    tr_unsubscribe(two);
+    tr_subscription_close(one);
+    tr_subscription_close(two);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
 }
@@ -147,7 +147,7 @@ static void writing_to_a_shared_message_faults(void **state)
         assert_int_equal(WTERMSIG(status), SIGSEGV);
     late = subscribe(broadcast, TR_LAG_BLOCK, 1);
     assert_int_equal(receive(late), 7);
-    tr_unsubscribe(late);
+    tr_subscription_close(late);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
 }
@@ -168,7 +168,7 @@ static void late_subscribers_get_the_last_ones(void **state)
                 assert_int_equal(receive(late), i);
             assert_nothing(late);
             assert_int_equal(tr_subscription_missed(late), 0);
-            tr_unsubscribe(late);
+            tr_subscription_close(late);
         }
     }
     tr_broadcast_close(broadcast);
@@ -201,7 +201,7 @@ static void a_slow_one_is_told_what_it_missed(void **state)
         assert_nothing(slow);
     }
     assert_int_equal(stats_of(arena).lagged, missed);
-    tr_unsubscribe(slow);
+    tr_subscription_close(slow);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
 }
@@ -223,7 +223,7 @@ static void a_slow_one_is_evicted_if_it_wants(void **state)
         assert_int_equal(tr_subscription_receive(slow, TR_NOWAIT, &message), TR_EEVICTED);
     assert_int_equal(tr_broadcast_subscribers(broadcast), 0);
     assert_int_equal(stats_of(arena).evicted, 1);
-    tr_unsubscribe(slow);
+    tr_subscription_close(slow);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
 }
@@ -246,7 +246,7 @@ static void publishers_wait_for_one_that_blocks(void **state)
     assert_ok(tr_broadcast_publish(broadcast, message, TR_NOWAIT));
     message = loan_i64(arena, 4, 9);
     assert_int_equal(tr_broadcast_publish(broadcast, message, TR_NOWAIT), TR_EAGAIN);
-    tr_unsubscribe(slow);
+    tr_subscription_close(slow);
     assert_ok(tr_broadcast_publish(broadcast, message, TR_NOWAIT));
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
@@ -268,15 +268,15 @@ static void held_messages_stall_nobody(void **state)
         publish(broadcast, value);
     for (int i = 0; i < 5; i++)
         loans[i] = loan_i64(arena, 1, i);
-    assert_int_equal(tr_loan_bytes(arena, 8, TR_NOWAIT, &none), TR_EAGAIN);
+    assert_int_equal(tr_message_loan_bytes(arena, 8, TR_NOWAIT, &none), TR_EAGAIN);
     assert_detail("holds 5 and reads 5");
     for (int i = 0; i < 5; i++)
-        tr_release(loans[i]);
+        tr_message_release(loans[i]);
     for (int64_t value = 0; value < 5; value++) {
         assert_int_equal(first_i64(held[value]), value);
-        tr_release(held[value]);
+        tr_message_release(held[value]);
     }
-    tr_unsubscribe(holder);
+    tr_subscription_close(holder);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
 }
@@ -289,7 +289,7 @@ static void memory_comes_back_when_it_is_needed(void **state)
     tr_subscription *slow = subscribe(broadcast, TR_LAG_DROP_OLDEST, 0);
     tr_message *messages[8], *none;
     int64_t count = 1;
-    tr_tensor_spec spec = {.dtype = {TR_INT, 64, 1}, .ndim = 1, .shape = &count};
+    tr_tensor_spec spec = {.dtype = {TR_DTYPE_INT, 64, 1}, .ndim = 1, .shape = &count};
     (void)state;
 
     for (int64_t value = 0; value < 20; value++)
@@ -298,22 +298,22 @@ static void memory_comes_back_when_it_is_needed(void **state)
     assert_int_equal(receive(slow), 12);
     for (int i = 0; i < 8; i++)
         messages[i] = loan_i64(arena, 1, i);
-    assert_int_equal(tr_loan(arena, &spec, 1, TR_NOWAIT, &none), TR_EAGAIN);
+    assert_int_equal(tr_message_loan(arena, &spec, 1, TR_NOWAIT, &none), TR_EAGAIN);
     for (int i = 0; i < 8; i++)
-        tr_release(messages[i]);
+        tr_message_release(messages[i]);
     assert_int_equal(tr_subscription_receive(slow, TR_NOWAIT, &none), TR_ELAGGED);
     assert_nothing(slow);
-    tr_unsubscribe(slow);
+    tr_subscription_close(slow);
 
     /* but not what one that blocks still wants */
     slow = subscribe(broadcast, TR_LAG_BLOCK, 0);
     for (int64_t value = 0; value < 8; value++)
         publish(broadcast, value);
-    assert_int_equal(tr_loan(arena, &spec, 1, TR_NOWAIT, &none), TR_EAGAIN);
+    assert_int_equal(tr_message_loan(arena, &spec, 1, TR_NOWAIT, &none), TR_EAGAIN);
     assert_int_equal(receive(slow), 0);
-    assert_ok(tr_loan(arena, &spec, 1, TR_NOWAIT, &none));
-    tr_release(none);
-    tr_unsubscribe(slow);
+    assert_ok(tr_message_loan(arena, &spec, 1, TR_NOWAIT, &none));
+    tr_message_release(none);
+    tr_subscription_close(slow);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
 }
@@ -331,7 +331,7 @@ static void pins_are_bounded(void **state)
     options.classes = &class;
     options.class_count = 1;
     options.pins = 3;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
     broadcast = open_broadcast(arena, 7, 0);
     subscription = subscribe(broadcast, TR_LAG_BLOCK, 0);
     for (int64_t value = 0; value < 4; value++)
@@ -340,11 +340,11 @@ static void pins_are_bounded(void **state)
         assert_ok(tr_subscription_receive(subscription, TR_NOWAIT, &held[i]));
     assert_int_equal(tr_subscription_receive(subscription, TR_NOWAIT, &none), TR_EPINS);
     assert_detail("3 shared messages");
-    tr_release(held[1]);
+    tr_message_release(held[1]);
     assert_int_equal(receive(subscription), 3); /* nothing was lost */
-    tr_release(held[0]);
-    tr_release(held[2]);
-    tr_unsubscribe(subscription);
+    tr_message_release(held[0]);
+    tr_message_release(held[2]);
+    tr_subscription_close(subscription);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
 }
@@ -386,7 +386,7 @@ static void the_dead_hold_nobody_up(void **state)
     for (int i = 0; i < 8; i++)
         messages[i] = loan_i64(arena, 1, i);
     for (int i = 0; i < 8; i++)
-        tr_release(messages[i]);
+        tr_message_release(messages[i]);
     assert_int_equal(stats_of(arena).slots_free, 8);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
@@ -413,20 +413,20 @@ static void children_subscribe_themselves(void **state)
         theirs = subscribe(broadcast, TR_LAG_BLOCK, 1);
         if (tr_subscription_receive(theirs, TR_NOWAIT, &other) || other == held)
             _exit(2);
-        tr_release(held); /* the parent's: nothing happens */
+        tr_message_release(held); /* the parent's: nothing happens */
         if (first_i64(other) != 2)
             _exit(3);
-        tr_release(other);
-        tr_unsubscribe(ours);
-        tr_unsubscribe(theirs);
+        tr_message_release(other);
+        tr_subscription_close(ours);
+        tr_subscription_close(theirs);
         tr_arena_close(arena);
         _exit(0);
     }
     assert_int_equal(status_of(child), 0);
     assert_int_equal(first_i64(held), 1);
     assert_int_equal(receive(ours), 2);
-    tr_release(held);
-    tr_unsubscribe(ours);
+    tr_message_release(held);
+    tr_subscription_close(ours);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
 }
@@ -451,8 +451,8 @@ static void forwards_what_a_queue_gave(void **state)
                      (const uint8_t *)tr_message_tensor(message, 0)->data -
                          arena_known(arena)->view.readonly);
     assert_int_equal(first_i64(message), 5);
-    tr_release(message);
-    tr_unsubscribe(subscription);
+    tr_message_release(message);
+    tr_subscription_close(subscription);
     tr_queue_close(queue);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
@@ -469,10 +469,10 @@ static void closing_drains(void **state)
     publish(broadcast, 1);
     tr_broadcast_shutdown(broadcast);
     assert_int_equal(tr_broadcast_publish(broadcast, message, LONG), TR_ECLOSED);
-    tr_release(message);
+    tr_message_release(message);
     assert_int_equal(receive(subscription), 1);
     assert_int_equal(tr_subscription_receive(subscription, LONG, &message), TR_ECLOSED);
-    tr_unsubscribe(subscription);
+    tr_subscription_close(subscription);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
 }
@@ -497,15 +497,15 @@ static void options_are_checked(void **state)
     options.max_subscribers = 1;
     assert_ok(tr_broadcast_open(arena, "other", &options, &again));
     assert_string_equal(tr_broadcast_name(again), "other");
-    assert_ok(tr_subscribe(again, NULL, &subscriptions[0]));
-    assert_int_equal(tr_subscribe(again, NULL, &subscriptions[1]), TR_ENOSPC);
-    tr_unsubscribe(subscriptions[0]);
+    assert_ok(tr_subscription_open(again, NULL, &subscriptions[0]));
+    assert_int_equal(tr_subscription_open(again, NULL, &subscriptions[1]), TR_ENOSPC);
+    tr_subscription_close(subscriptions[0]);
     wanted.lag = 3;
-    assert_int_equal(tr_subscribe(again, &wanted, &subscriptions[1]), TR_EINVAL);
+    assert_int_equal(tr_subscription_open(again, &wanted, &subscriptions[1]), TR_EINVAL);
     tr_broadcast_close(again);
     tr_broadcast_close(broadcast);
     tr_broadcast_close(NULL);
-    tr_unsubscribe(NULL);
+    tr_subscription_close(NULL);
     tr_arena_close(arena);
 }
 

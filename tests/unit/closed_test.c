@@ -38,11 +38,11 @@ static void make_world(struct world *world, const char *kind)
     options.class_count = 1;
     options.eventfds = 4;
     options.flags = TR_ARENA_LAZY;
-    assert_ok(tr_arena_create(&world->arena, NULL, &options));
-    assert_ok(tr_arena_attach_fd(&world->other, arena_known(world->arena)->view.lock_fd));
+    assert_ok(tr_arena_create(NULL, &options, &world->arena));
+    assert_ok(tr_arena_attach_fd(arena_known(world->arena)->view.lock_fd, &world->other));
     assert_ok(tr_queue_open(world->arena, "q", NULL, &world->queue));
     assert_ok(tr_waitset_open(world->arena, &world->set));
-    assert_ok(tr_waitset_add_queue(world->set, world->queue, TR_READABLE, 1));
+    assert_ok(tr_waitset_add_queue(world->set, world->queue, TR_WAIT_READABLE, 1));
     fd = tr_waitset_fd(world->set, &fd); /* that kind may not work here */
     assert_true(fd == 0 || fd == TR_ENOTSUP);
     (void)!pidfds_quiet(&arena_known(world->arena)->self);
@@ -120,7 +120,7 @@ static void use(struct world *world)
 
     assert_ok(tr_queue_send(world->queue, loan_i64(world->arena, 1, 1), TR_NOWAIT));
     assert_ok(tr_queue_receive(world->queue, TR_NOWAIT, &message));
-    assert_ok(tr_release(message));
+    assert_ok(tr_message_release(message));
     assert_ok(tr_arena_trim(world->arena, NULL));
     (void)!pidfds_quiet(&arena_known(world->arena)->self);
     assert_int_equal(tr_waitset_wait(world->set, &event, 1, TR_NOWAIT, &count),
@@ -148,7 +148,7 @@ static void play(const char *kind, bool forks, enum mine mine)
     if (forks && child == 0) { /* it can't join any more, and closes what it inherited */
         tr_message *message;
 
-        assert_true(tr_loan_bytes(world.arena, 8, TR_NOWAIT, &message) < 0);
+        assert_true(tr_message_loan_bytes(world.arena, 8, TR_NOWAIT, &message) < 0);
         end_world(&world);
         check_the_numbers(mine);
         _exit(0);
@@ -186,9 +186,9 @@ static void play_again(void)
 
     setenv("TENSORING_NOTIFY", "eventfd", 1);
     options.eventfds = 4;
-    assert_ok(tr_arena_create(&before, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &before));
     assert_int_equal(close_range(FIRST, ~0U, 0), 0);
-    assert_ok(tr_arena_create(&after, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &after));
     assert_ok(tr_waitset_open(after, &set));
     assert_ok(tr_waitset_fd(set, &fd));
     tr_arena_close(before);
@@ -225,10 +225,10 @@ static void none_is_standard_output(const char *kind)
     assert_int_equal(close_range(0, 2, 0), 0);
     make_world(&world, kind);
     snprintf(name, sizeof(name), "unit-closed-%d", (int)getpid());
-    assert_ok(tr_arena_create(&looked, name, NULL));
-    assert_ok(tr_arena_attach(&named, name, NULL));
+    assert_ok(tr_arena_create(name, NULL, &looked));
+    assert_ok(tr_arena_attach(name, NULL, &named));
     assert_ok(tr_arena_unlink(name));
-    assert_ok(tr_look_open_fd(&look, arena_known(named)->view.lock_fd));
+    assert_ok(tr_look_open_fd(arena_known(named)->view.lock_fd, &look));
     assert_ok(tr_arena_device_fd(named, &lock));
     memcpy(before, arena_known(named)->view.base, sizeof(before));
     for (int fd = 0; fd <= 2; fd++) {
@@ -236,8 +236,8 @@ static void none_is_standard_output(const char *kind)
         assert_true(errno == EBADF || errno == EINVAL); /* an io_uring takes none */
     }
     assert_memory_equal(before, arena_known(named)->view.base, sizeof(before));
-    assert_ok(tr_loan_bytes(named, 8, TR_NOWAIT, &message));
-    tr_release(message);
+    assert_ok(tr_message_loan_bytes(named, 8, TR_NOWAIT, &message));
+    tr_message_release(message);
     tr_look_close(look);
     tr_arena_close(named);
     tr_arena_close(looked);
@@ -301,14 +301,14 @@ static void the_last_of_two_closes_a_number(void **state)
     pid_t child;
     (void)state;
 
-    assert_ok(tr_arena_create(&first, NULL, NULL));
+    assert_ok(tr_arena_create(NULL, NULL, &first));
     keep = fcntl(arena_known(first)->view.lock_fd, F_DUPFD_CLOEXEC, LAST);
     assert_true(keep >= LAST);
     assert_int_equal(close_range(FIRST, LAST - 1, 0), 0);
     while ((fd = dup(0)) < arena_known(first)->view.lock_fd)
         assert_true(fd >= 0); /* so that the next one has its number */
     close(fd);
-    assert_ok(tr_arena_attach_fd(&second, keep));
+    assert_ok(tr_arena_attach_fd(keep, &second));
     assert_int_equal(arena_known(second)->view.lock_fd, arena_known(first)->view.lock_fd);
     close(keep);
     tr_arena_close(first);
@@ -316,7 +316,7 @@ static void the_last_of_two_closes_a_number(void **state)
     if (child == 0) {
         tr_message *message;
 
-        _exit(-tr_loan_bytes(second, 8, TR_NOWAIT, &message));
+        _exit(-tr_message_loan_bytes(second, 8, TR_NOWAIT, &message));
     }
     assert_int_equal(status_of(child), 0);
     keep = arena_known(second)->view.lock_fd;
@@ -331,7 +331,7 @@ static void a_look_closes_nothing_of_others(void **state)
     tr_look *look;
     (void)state;
 
-    assert_ok(tr_look_open_fd(&look, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_look_open_fd(arena_known(arena)->view.lock_fd, &look));
     take_the_numbers(FILES);
     tr_look_close(look);
     tr_arena_close(arena);

@@ -17,7 +17,7 @@ static void drain_queue(void)
     tr_queue_shutdown(queue);
     while ((code = tr_queue_receive(queue, TR_NOWAIT, &message)) == 0) {
         received++;
-        tr_release(message);
+        tr_message_release(message);
     }
     assert_int_equal(code, TR_ECLOSED);
 }
@@ -30,7 +30,7 @@ static void drain_broadcast(void)
     tr_broadcast_shutdown(broadcast);
     while ((code = tr_subscription_receive(subscription, TR_NOWAIT, &message)) == 0) {
         received++;
-        tr_release(message);
+        tr_message_release(message);
     }
     assert_int_equal(code, TR_ECLOSED);
 }
@@ -51,7 +51,7 @@ static void end_queue(tr_arena *arena, tr_message *message, int code)
 {
     if (code != 0) {
         assert_int_equal(code, TR_ECLOSED);
-        tr_release(message);
+        tr_message_release(message);
     }
     assert_int_equal(received, code == 0);
     if (received)
@@ -96,11 +96,11 @@ static void open_as(void)
 
     tr_queue_shutdown(queue);
     assert_ok(tr_waitset_open(tr_queue_arena(queue), &set));
-    assert_ok(tr_waitset_add_queue(set, queue, TR_READABLE, 7));
+    assert_ok(tr_waitset_add_queue(set, queue, TR_WAIT_READABLE, 7));
     assert_ok(tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count));
     assert_int_equal(count, 1);
-    received = event.ready & TR_READABLE ? 1 : 0;
-    assert_int_equal(event.ready, received ? TR_READABLE : TR_HUNGUP);
+    received = event.ready & TR_WAIT_READABLE ? 1 : 0;
+    assert_int_equal(event.ready, received ? TR_WAIT_READABLE : TR_WAIT_HUNGUP);
     tr_waitset_close(set);
 }
 
@@ -116,7 +116,7 @@ static bool hang_up_at(uint32_t step)
         open_as();
     if (received) {
         assert_ok(tr_queue_receive(queue, TR_NOWAIT, &got));
-        tr_release(got);
+        tr_message_release(got);
     }
     end_queue(arena, message, code);
     return more;
@@ -141,13 +141,14 @@ static bool request_at(uint32_t step)
     bool more;
 
     shm_step_hook = NULL;
-    more = INTERRUPTED(step, drain_queue,
-                       code = tr_request_async(queue, message, TR_NOWAIT, &ticket));
+    more = INTERRUPTED(
+        step, drain_queue,
+        code = tr_request_send(queue, message, TR_NOWAIT, TR_NOWAIT, 0, &ticket));
     if (!more)
         drain_queue();
     if (code != 0) {
         assert_int_equal(code, TR_ECLOSED);
-        tr_release(message);
+        tr_message_release(message);
     }
     assert_int_equal(received,
                      code == 0); /* released by a server: answered, never lost */
@@ -176,7 +177,7 @@ static bool publish_at(uint32_t step, uint32_t capacity)
 
     options.capacity = capacity;
     assert_ok(tr_broadcast_open(arena, "news", &options, &broadcast));
-    assert_ok(tr_subscribe(broadcast, NULL, &subscription));
+    assert_ok(tr_subscription_open(broadcast, NULL, &subscription));
     message = loan_i64(arena, 1, 1);
     received = 0;
     more = INTERRUPTED(step, drain_broadcast,
@@ -185,10 +186,10 @@ static bool publish_at(uint32_t step, uint32_t capacity)
         drain_broadcast();
     if (code != 0) {
         assert_int_equal(code, TR_ECLOSED);
-        tr_release(message);
+        tr_message_release(message);
     }
     assert_int_equal(received, code == 0);
-    tr_unsubscribe(subscription);
+    tr_subscription_close(subscription);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
     return more;
@@ -217,8 +218,8 @@ static void a_seal_takes_nothing_away(void **state)
 
     options.capacity = 3; /* 4 cells */
     assert_ok(tr_broadcast_open(arena, "news", &options, &broadcast));
-    assert_ok(tr_subscribe(broadcast, NULL, &slow));
-    assert_ok(tr_subscribe(broadcast, NULL, &subscription));
+    assert_ok(tr_subscription_open(broadcast, NULL, &slow));
+    assert_ok(tr_subscription_open(broadcast, NULL, &subscription));
     for (int64_t i = 0; i < 4; i++)
         assert_ok(tr_broadcast_publish(broadcast, loan_i64(arena, 1, i), TR_NOWAIT));
     received = 0;
@@ -227,16 +228,16 @@ static void a_seal_takes_nothing_away(void **state)
     for (int64_t i = 0; i < 4; i++) {
         assert_ok(tr_subscription_receive(slow, TR_NOWAIT, &message));
         assert_int_equal(first_i64(message), i);
-        tr_release(message);
+        tr_message_release(message);
     }
     assert_int_equal(tr_subscription_receive(slow, TR_NOWAIT, &message), TR_ECLOSED);
     message = loan_i64(arena, 1, 9);
     assert_int_equal(tr_broadcast_publish(broadcast, message, TR_NOWAIT), TR_ECLOSED);
-    tr_release(message);
+    tr_message_release(message);
     for (int i = 0; i < 8; i++) /* all memory can be had again */
         (void)loan_i64(arena, 1, i);
-    tr_unsubscribe(slow);
-    tr_unsubscribe(subscription);
+    tr_subscription_close(slow);
+    tr_subscription_close(subscription);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
 }

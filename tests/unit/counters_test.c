@@ -48,7 +48,7 @@ static uint64_t sequence_of(const tr_message *message)
 {
     tr_header header = {.struct_size = sizeof(header)};
 
-    assert_ok(tr_message_header(message, &header));
+    assert_ok(tr_message_header_get(message, &header));
     return header.sequence;
 }
 
@@ -62,13 +62,13 @@ static void fill_and_drain(tr_arena *arena, tr_queue *queue, uint64_t first)
         assert_ok(tr_queue_send(queue, loan_i64(arena, 1, i), TR_NOWAIT));
     message = loan_i64(arena, 1, -1);
     assert_int_equal(tr_queue_send(queue, message, TR_NOWAIT), TR_EAGAIN);
-    tr_release(message);
+    tr_message_release(message);
     assert_int_equal(tr_queue_depth(queue), capacity);
     for (uint32_t i = 0; i < capacity; i++) {
         assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
         assert_int_equal(first_i64(message), i);
         assert_true(sequence_of(message) == first + i);
-        tr_release(message);
+        tr_message_release(message);
     }
     assert_int_equal(tr_queue_receive(queue, TR_NOWAIT, &message), TR_EAGAIN);
 }
@@ -117,7 +117,7 @@ static void hints_of_the_stopped(void **state)
                     atomic_store(&channel->tail, (turns - back[b]) * capacity);
                 assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
                 assert_int_equal(first_i64(message), i);
-                tr_release(message);
+                tr_message_release(message);
                 if (i == 2 * capacity - 1)
                     atomic_store(&channel->head, (turns - back[b]) * capacity);
             }
@@ -125,10 +125,10 @@ static void hints_of_the_stopped(void **state)
                 assert_ok(tr_queue_send(queue, loan_i64(arena, 1, i), TR_NOWAIT));
             message = loan_i64(arena, 1, -1);
             assert_int_equal(tr_queue_send(queue, message, TR_NOWAIT), TR_EAGAIN);
-            tr_release(message);
+            tr_message_release(message);
             for (uint32_t i = 0; i < capacity; i++) {
                 assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
-                tr_release(message);
+                tr_message_release(message);
             }
         }
         tr_queue_close(queue);
@@ -156,16 +156,16 @@ static void laps_of_a_broadcast(void **state)
             tr_message *message;
 
             set_laps(broadcast, ends[e] - 3);
-            assert_ok(tr_subscribe(broadcast, NULL, &subscription));
+            assert_ok(tr_subscription_open(broadcast, NULL, &subscription));
             for (int64_t i = 0; i < 6 * (int64_t)broadcast_known(broadcast)->ring.count;
                  i++) {
                 assert_ok(
                     tr_broadcast_publish(broadcast, loan_i64(arena, 1, i), TR_NOWAIT));
                 assert_ok(tr_subscription_receive(subscription, TR_NOWAIT, &message));
                 assert_int_equal(first_i64(message), i);
-                tr_release(message);
+                tr_message_release(message);
             }
-            tr_unsubscribe(subscription);
+            tr_subscription_close(subscription);
         }
         tr_broadcast_close(broadcast);
     }
@@ -192,16 +192,16 @@ static void a_subscriber_that_slept_for_laps(void **state)
 
         snprintf(name, sizeof(name), "b%zu", i);
         assert_ok(tr_broadcast_open(arena, name, &options, &broadcast));
-        assert_ok(tr_subscribe(broadcast, &lag, &subscription));
+        assert_ok(tr_subscription_open(broadcast, &lag, &subscription));
         set_laps(broadcast, laps[i]);
         assert_ok(tr_broadcast_publish(broadcast, loan_i64(arena, 1, 17), TR_NOWAIT));
         assert_int_equal(tr_subscription_receive(subscription, TR_NOWAIT, &message),
                          TR_ELAGGED);
         assert_ok(tr_subscription_receive(subscription, TR_NOWAIT, &message));
         assert_int_equal(first_i64(message), 17);
-        tr_release(message);
+        tr_message_release(message);
         assert_true(tr_subscription_missed(subscription) == laps[i] * 4);
-        tr_unsubscribe(subscription);
+        tr_subscription_close(subscription);
         tr_broadcast_close(broadcast);
     }
     tr_arena_close(arena);
@@ -213,7 +213,7 @@ static void subscribe_and_die(tr_arena *arena, uint32_t *who)
     tr_subscription *subscription;
 
     assert_ok(tr_broadcast_open(arena, "news", NULL, &broadcast));
-    assert_ok(tr_subscribe(broadcast, NULL, &subscription));
+    assert_ok(tr_subscription_open(broadcast, NULL, &subscription));
     *who = arena_known(arena)->self.who;
     raise(SIGKILL);
 }
@@ -269,7 +269,7 @@ static void put_next(tr_arena *arena, tr_board *board, tr_board_watch *watch,
     const char *const keys[] = {"k"};
     tr_message *message, *many[1];
     uint64_t version, versions[1];
-    char key[TR_MAX_KEY + 1];
+    char key[TR_MAX_KEY_BYTES + 1];
     uint32_t cursor = 0;
 
     message = loan_i64(arena, 1, 5);
@@ -282,18 +282,18 @@ static void put_next(tr_arena *arena, tr_board *board, tr_board_watch *watch,
     assert_true(tr_board_version(board, "k") == before + 1);
     assert_ok(tr_board_get(board, "k", &message, &version));
     assert_true(version == before + 1);
-    (void)tr_release(message);
+    (void)tr_message_release(message);
     assert_ok(tr_board_wait(board, "k", before, TR_NOWAIT, &message, &version));
     assert_true(version == before + 1);
-    (void)tr_release(message);
+    (void)tr_message_release(message);
     assert_int_equal(tr_board_wait(board, "k", before + 1, TR_NOWAIT, &message, NULL),
                      TR_EAGAIN);
     assert_ok(tr_board_watch_next(watch, TR_NOWAIT, &message, &version));
     assert_true(version == before + 1);
-    (void)tr_release(message);
-    assert_ok(tr_board_get_many(board, 1, keys, many, versions));
+    (void)tr_message_release(message);
+    assert_ok(tr_board_get_many(board, keys, 1, many, versions));
     assert_true(versions[0] == before + 1);
-    (void)tr_release(many[0]);
+    (void)tr_message_release(many[0]);
     assert_ok(tr_board_next(board, &cursor, key, &version));
     assert_true(version == before + 1);
 }
@@ -311,13 +311,13 @@ static void versions_of_a_key(void **state)
         tr_board_watch *watch;
 
         set_version(board, ends[e] - 3);
-        assert_ok(tr_board_watch_key(board, "k", ends[e] - 3, &watch));
+        assert_ok(tr_board_watch_open(board, "k", ends[e] - 3, &watch));
         for (uint64_t before = ends[e] - 3; before < ends[e] + 3; before++)
             put_next(arena, board, watch, before);
         assert_int_equal(tr_board_delete(board, "k", ends[e]), TR_ESTALE);
         assert_ok(tr_board_delete(board, "k", ends[e] + 3));
         assert_true(tr_board_version(board, "k") == ends[e] + 4);
-        tr_board_unwatch(watch);
+        tr_board_watch_close(watch);
     }
     tr_board_close(board);
     tr_arena_close(arena);

@@ -60,8 +60,8 @@ static _Noreturn void hold(int device[2])
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (tr_queue_receive(queue, TR_NOWAIT, &messages[0]) ||
         tr_queue_receive(queue, TR_NOWAIT, &messages[1]) ||
-        tr_loan_bytes(arena, 8, TR_NOWAIT, &messages[2]) ||
-        tr_loan_bytes(arena, 8, TR_NOWAIT, &messages[3]) ||
+        tr_message_loan_bytes(arena, 8, TR_NOWAIT, &messages[2]) ||
+        tr_message_loan_bytes(arena, 8, TR_NOWAIT, &messages[3]) ||
         tr_arena_device_fd(arena, &fd) || tr_message_device_begin(messages[0]) ||
         tr_message_device_begin(messages[2]))
         _exit(1);
@@ -111,8 +111,8 @@ static void says_who_keeps_the_entries(void)
     uint32_t count = 0;
 
     while (count + 2 < view->geo.participant_count)
-        assert_ok(tr_arena_attach_fd(&others[count++], view->lock_fd));
-    assert_int_equal(tr_arena_attach_fd(&one_more, view->lock_fd), TR_EUSERS);
+        assert_ok(tr_arena_attach_fd(view->lock_fd, &others[count++]));
+    assert_int_equal(tr_arena_attach_fd(view->lock_fd, &one_more), TR_EUSERS);
     assert_detail("1 wait for devices of dead ones");
     while (count > 0)
         tr_arena_close(others[--count]);
@@ -181,7 +181,7 @@ static void who_waits_is_served_then(void **state)
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         for (int i = 0; i < 4; i++)
-            if (tr_loan_bytes(arena, 8, TR_NOWAIT, &messages[i]) ||
+            if (tr_message_loan_bytes(arena, 8, TR_NOWAIT, &messages[i]) ||
                 tr_message_device_begin(messages[i]))
                 _exit(1);
         ready_and_wait();
@@ -191,10 +191,11 @@ static void who_waits_is_served_then(void **state)
     assert_true(fd[0] >= 0);
     kill(child, SIGKILL);
     status_of(child);
-    assert_int_equal(tr_loan_bytes(arena, 8, 200000000, &messages[4]), TR_ETIMEDOUT);
+    assert_int_equal(tr_message_loan_bytes(arena, 8, 200000000, &messages[4]),
+                     TR_ETIMEDOUT);
     close(fd[0]);
-    assert_ok(tr_loan_bytes(arena, 8, TR_FOREVER, &messages[4]));
-    tr_release(messages[4]);
+    assert_ok(tr_message_loan_bytes(arena, 8, TR_FOREVER, &messages[4]));
+    tr_message_release(messages[4]);
 }
 
 /* A child with entry 1 marks a loan and is killed. The reaper frees the slot and the entry. */
@@ -207,7 +208,7 @@ static void a_marker_dies_for_good(void)
         tr_message *message;
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (tr_loan_bytes(arena, 8, TR_NOWAIT, &message) ||
+        if (tr_message_loan_bytes(arena, 8, TR_NOWAIT, &message) ||
             tr_message_device_begin(message) || arena_known(arena)->self.who != 1)
             _exit(1);
         ready_and_wait();
@@ -242,7 +243,7 @@ static void marks_are_of_one_holding(void **state)
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
     assert_int_equal(tr_message_device_end(message), TR_EINVAL); /* not marked any more */
     assert_ok(tr_message_device_begin(message));
-    tr_release(message);
+    tr_message_release(message);
     assert_int_equal(tr_message_device_begin(NULL), TR_EINVAL);
     assert_int_equal(tr_arena_device_fd(arena, NULL), TR_EINVAL);
 }
@@ -254,7 +255,7 @@ static void a_device_descriptor_is_of_one_owner(void **state)
     int fd;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &other));
     assert_int_equal(arena_known(other)->self.who, 1);
     assert_ok(tr_arena_device_fd(other, &fd));
     tr_arena_close(other);

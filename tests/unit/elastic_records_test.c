@@ -11,7 +11,7 @@ static uint64_t held_by(tr_arena *arena)
 {
     tr_arena_info info = {.struct_size = sizeof(info)};
 
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     return info.resident_bytes;
 }
 
@@ -24,7 +24,7 @@ static void look_around(tr_arena *arena)
     tr_look *look;
     size_t n;
 
-    assert_ok(tr_look_open_fd(&look, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_look_open_fd(arena_known(arena)->view.lock_fd, &look));
     assert_ok(tr_look_stats(look, &stats));
     assert_int_equal(stats.slots, 100000);
     assert_int_equal(stats.slots_free, stats_of(arena).slots_free);
@@ -50,7 +50,7 @@ static void slots_cost_nothing_before_they_are_used(void **state)
 
     options.memory_bytes = UINT64_C(64) * MIB;
     options.ring_bytes = 1 << 16;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
     idle = held_by(arena);
     assert_true(idle < 256 << 10);
     look_around(arena);
@@ -61,8 +61,8 @@ static void slots_cost_nothing_before_they_are_used(void **state)
     assert_int_equal(stats_of(arena).slots_free, 100000 - 2);
     look_around(arena);
     assert_int_equal(held_by(arena), idle + 2 * ARENA_PAGE + 3 * ARENA_PAGE);
-    tr_release(small);
-    tr_release(large);
+    tr_message_release(small);
+    tr_message_release(large);
     assert_int_equal(stats_of(arena).slots_free, 100000);
     tr_arena_close(arena);
 }
@@ -78,11 +78,11 @@ static void all_slots_can_be_used(void **state)
 
     for (int i = 0; i < 201; i++)
         held[i] = loan(arena, i % 2 ? 2 * ARENA_PAGE : 10);
-    assert_int_equal(tr_loan_bytes(arena, 10, TR_NOWAIT, &none), TR_EAGAIN);
+    assert_int_equal(tr_message_loan_bytes(arena, 10, TR_NOWAIT, &none), TR_EAGAIN);
     assert_int_equal(stats_of(arena).slots_free, 0);
     assert_int_equal(resident(arena), 101 * ARENA_PAGE + 100 * 2 * ARENA_PAGE);
     for (int i = 0; i < 201; i++)
-        tr_release(held[i]);
+        tr_message_release(held[i]);
     assert_int_equal(stats_of(arena).slots_free, 201);
     tr_arena_close(arena);
 }
@@ -116,15 +116,15 @@ static void refuses_what_has_no_record(void **state)
         held[i] = loan(arena, 10);
     before = held_by(arena);
     hooks = &fake;
-    assert_int_equal(tr_loan_bytes(arena, 10, TR_FOREVER, &more), TR_ENOSPC);
-    tr_release(held[7]);
+    assert_int_equal(tr_message_loan_bytes(arena, 10, TR_FOREVER, &more), TR_ENOSPC);
+    tr_message_release(held[7]);
     held[7] = loan(arena, 10); /* one that there is */
     hooks = &hooks_real;
     assert_int_equal(held_by(arena), before);
-    held[0] = (tr_release(held[0]), loan(arena, 2 * ARENA_PAGE));
+    held[0] = (tr_message_release(held[0]), loan(arena, 2 * ARENA_PAGE));
     assert_int_equal(resident(arena), 8 * ARENA_PAGE + 2 * ARENA_PAGE);
     for (int i = 0; i < 8; i++)
-        tr_release(held[i]);
+        tr_message_release(held[i]);
     tr_arena_close(arena);
 }
 
@@ -148,9 +148,9 @@ static void makes_room_for_a_record(void **state)
     records_of[0] = arena_known(arena)->view.geo.records_off;
     records_of[1] = arena_known(arena)->view.geo.payload_off;
     fake.reserve = reserve_records_in_what_is_free;
-    tr_release(loan(arena, 10));
+    tr_message_release(loan(arena, 10));
     hooks = &fake;
-    tr_release(loan(arena, 2 * ARENA_PAGE));
+    tr_message_release(loan(arena, 2 * ARENA_PAGE));
     hooks = &hooks_real;
     tr_arena_close(arena);
 }
@@ -166,7 +166,7 @@ static void *take_all(void *context)
     struct racer *racer = context;
     tr_message *message;
 
-    while (tr_loan_bytes(racer->arena, 10, TR_NOWAIT, &message) == 0) {
+    while (tr_message_loan_bytes(racer->arena, 10, TR_NOWAIT, &message) == 0) {
         memset(tr_message_tensor(message, 0)->data, 1, 10);
         racer->taken++;
     }

@@ -25,7 +25,7 @@ static inline tr_arena *make(const tr_arena_options *options)
 {
     tr_arena *arena;
 
-    assert_ok(tr_arena_create(&arena, NULL, options));
+    assert_ok(tr_arena_create(NULL, options, &arena));
     return arena;
 }
 
@@ -43,7 +43,7 @@ static inline uint64_t resident(tr_arena *arena)
 {
     tr_arena_info info = {.struct_size = sizeof(info)};
 
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     return info.resident_bytes - tables_bytes(&arena_known(arena)->view);
 }
 
@@ -51,7 +51,7 @@ static inline tr_message *loan(tr_arena *arena, uint64_t bytes)
 {
     tr_message *message;
 
-    assert_ok(tr_loan_bytes(arena, bytes, TR_NOWAIT, &message));
+    assert_ok(tr_message_loan_bytes(arena, bytes, TR_NOWAIT, &message));
     memset(tr_message_tensor(message, 0)->data, 7, bytes);
     return message;
 }

@@ -12,7 +12,7 @@ static void takes_what_it_needs(void **state)
     tr_arena_info info = {.struct_size = sizeof(info)};
     (void)state;
 
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     assert_int_equal(info.flags & (TR_ARENA_ELASTIC | TR_ARENA_LAZY),
                      TR_ARENA_ELASTIC | TR_ARENA_LAZY);
     assert_int_equal(resident(arena), 0);
@@ -20,11 +20,11 @@ static void takes_what_it_needs(void **state)
     assert_int_equal(resident(arena), ARENA_PAGE);
     large = loan(arena, 17 * MIB);
     assert_int_equal(resident(arena), 17 * MIB + ARENA_PAGE);
-    assert_ok(tr_loan_bytes(arena, 0, TR_NOWAIT, &none));
+    assert_ok(tr_message_loan_bytes(arena, 0, TR_NOWAIT, &none));
     assert_int_equal(resident(arena), 17 * MIB + ARENA_PAGE);
-    tr_release(none);
-    tr_release(small);
-    tr_release(large);
+    tr_message_release(none);
+    tr_message_release(small);
+    tr_message_release(large);
     tr_arena_close(arena);
 }
 
@@ -34,11 +34,11 @@ static void grows_from_message_to_message(void **state)
     tr_arena *arena = make_elastic(4 * MIB, 1, 0);
     (void)state;
 
-    tr_release(loan(arena, 5000));
+    tr_message_release(loan(arena, 5000));
     assert_int_equal(resident(arena), 2 * ARENA_PAGE);
-    tr_release(loan(arena, 3 * ARENA_PAGE));
+    tr_message_release(loan(arena, 3 * ARENA_PAGE));
     assert_int_equal(resident(arena), 3 * ARENA_PAGE);
-    tr_release(loan(arena, 2 * ARENA_PAGE));
+    tr_message_release(loan(arena, 2 * ARENA_PAGE));
     assert_int_equal(resident(arena), 3 * ARENA_PAGE);
     tr_arena_close(arena);
 }
@@ -50,12 +50,12 @@ static void gives_all_back(void **state)
     uint64_t bytes;
     (void)state;
 
-    tr_release(loan(arena, 2 * MIB));
+    tr_message_release(loan(arena, 2 * MIB));
     assert_ok(tr_arena_trim(arena, &bytes));
     assert_int_equal(bytes, 2 * MIB);
     assert_int_equal(resident(arena), MIB);
     assert_int_equal(((uint8_t *)tr_message_tensor(kept, 0)->data)[MIB - 1], 7);
-    tr_release(kept);
+    tr_message_release(kept);
     assert_ok(tr_arena_trim(arena, &bytes));
     assert_int_equal(bytes, MIB);
     assert_int_equal(resident(arena), 0);
@@ -68,14 +68,17 @@ static void tables_are_behind_the_data(void **state)
     tr_arena *arena = make_elastic(4 * MIB, 2, 0);
     int64_t shapes[] = {100, 3};
     tr_tensor_spec specs[] = {
-        {.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = &shapes[0], .name = "bytes"},
-        {.dtype = {TR_INT, 64, 1}, .ndim = 1, .shape = &shapes[1], .name = "numbers"}};
+        {.dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = &shapes[0], .name = "bytes"},
+        {.dtype = {TR_DTYPE_INT, 64, 1},
+         .ndim = 1,
+         .shape = &shapes[1],
+         .name = "numbers"}};
     tr_message *message;
     tr_queue *queue;
     (void)state;
 
     assert_ok(tr_queue_open(arena, "q", NULL, &queue));
-    assert_ok(tr_loan(arena, specs, 2, TR_NOWAIT, &message));
+    assert_ok(tr_message_loan(arena, specs, 2, TR_NOWAIT, &message));
     memset(tr_message_tensor(message, 0)->data, 1, 100);
     memset(tr_message_tensor(message, 1)->data, 2, 24);
     assert_int_equal(resident(arena), ARENA_PAGE);
@@ -86,7 +89,7 @@ static void tables_are_behind_the_data(void **state)
     assert_int_equal(first_i64(message), INT64_C(0x0101010101010101));
     assert_int_equal(*(int64_t *)tr_message_tensor(message, 1)->data,
                      INT64_C(0x0202020202020202));
-    tr_release(message);
+    tr_message_release(message);
     tr_queue_close(queue);
     tr_arena_close(arena);
 }
@@ -97,23 +100,24 @@ static void grows_while_it_is_held(void **state)
     tr_arena *arena = make_elastic(4 * MIB, 4, 0);
     int64_t large = MIB;
     tr_tensor_spec spec = {
-        .dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = &large, .name = "large"};
+        .dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = &large, .name = "large"};
     tr_message *request, *reply;
     uint64_t ticket;
     tr_queue *queue;
     (void)state;
 
     assert_ok(tr_queue_open(arena, "ask", NULL, &queue));
-    assert_ok(tr_request_async(queue, loan_i64(arena, 4, 1), TR_FOREVER, &ticket));
+    assert_ok(tr_request_send(queue, loan_i64(arena, 4, 1), TR_FOREVER, TR_FOREVER, 0,
+                              &ticket));
     assert_int_equal(resident(arena), ARENA_PAGE);
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &request));
     assert_ok(tr_request_reuse(request, &spec, 1));
     assert_int_equal(resident(arena), MIB);
     memset(tr_message_tensor(request, 0)->data, 5, MIB);
-    assert_ok(tr_reply(request, request));
-    assert_ok(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply));
+    assert_ok(tr_request_reply(request, request));
+    assert_ok(tr_request_wait(arena, ticket, TR_NOWAIT, &reply));
     assert_int_equal(((uint8_t *)tr_message_tensor(reply, 0)->data)[MIB - 1], 5);
-    tr_release(reply);
+    tr_message_release(reply);
     tr_queue_close(queue);
     tr_arena_close(arena);
 }
@@ -126,7 +130,7 @@ static void describes_what_was_read(void **state)
     int64_t count = 2 * ARENA_PAGE - 128;
     char name[101] = {0};
     tr_tensor_spec spec = {
-        .dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = &count, .name = name};
+        .dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = &count, .name = name};
     const tr_tensor *tensor;
     (void)state;
 
@@ -137,7 +141,7 @@ static void describes_what_was_read(void **state)
     assert_string_equal(tensor->name, name);
     for (int64_t i = 0; i < count; i++)
         assert_int_equal(((uint8_t *)tensor->data)[i], 7);
-    tr_release(message);
+    tr_message_release(message);
     tr_arena_close(arena);
 }
 
@@ -147,11 +151,11 @@ static void scrubs_what_is_there(void **state)
     tr_message *message;
     (void)state;
 
-    tr_release(loan(arena, 3 * ARENA_PAGE));
-    assert_ok(tr_loan_bytes(arena, 2 * ARENA_PAGE, TR_NOWAIT, &message));
+    tr_message_release(loan(arena, 3 * ARENA_PAGE));
+    assert_ok(tr_message_loan_bytes(arena, 2 * ARENA_PAGE, TR_NOWAIT, &message));
     for (int i = 0; i < 2 * ARENA_PAGE; i++)
         assert_int_equal(((uint8_t *)tr_message_tensor(message, 0)->data)[i], 0);
-    tr_release(message);
+    tr_message_release(message);
     tr_arena_close(arena);
 }
 
@@ -165,7 +169,7 @@ static void marks_keep_the_memory(void **state)
 
     assert_ok(tr_message_device_begin(message));
     assert_ok(tr_message_device_end(message));
-    tr_release(message);
+    tr_message_release(message);
     assert_ok(tr_arena_trim(arena, &bytes));
     assert_int_equal(bytes, 3 * ARENA_PAGE);
     tr_arena_close(arena);
@@ -183,18 +187,18 @@ static void keeps_some_of_it_warm(void **state)
 
     large = loan(arena, 17 * MIB);
     small = loan(arena, MIB);
-    tr_release(large);
+    tr_message_release(large);
     assert_int_equal(resident(arena), MIB);
-    tr_release(small);
+    tr_message_release(small);
     assert_int_equal(resident(arena), MIB);
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     assert_int_equal(info.slots_bytes, MIB);
     assert_int_equal(info.warm_bytes, MIB);
     small = loan(arena, MIB); /* again */
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     assert_int_equal(info.slots_bytes, MIB);
     assert_int_equal(info.warm_bytes, 0);
-    tr_release(small);
+    tr_message_release(small);
     tr_arena_close(arena);
 }
 
@@ -209,20 +213,21 @@ static void says_what_the_limit_is(void **state)
 
     options.memory_bytes = 8 * MIB;
     arena = make(&options);
-    assert_int_equal(tr_loan_bytes(arena, 9 * MIB, TR_FOREVER, &more), TR_EMSGSIZE);
+    assert_int_equal(tr_message_loan_bytes(arena, 9 * MIB, TR_FOREVER, &more),
+                     TR_EMSGSIZE);
     assert_detail("the arena's limit is 8388608 (memory_bytes)");
     held = loan(arena, 6 * MIB);
-    assert_int_equal(tr_loan_bytes(arena, 4 * MIB, TR_NOWAIT, &more), TR_EAGAIN);
-    assert_int_equal(tr_loan_bytes(arena, 4 * MIB, 1000000, &more), TR_ETIMEDOUT);
+    assert_int_equal(tr_message_loan_bytes(arena, 4 * MIB, TR_NOWAIT, &more), TR_EAGAIN);
+    assert_int_equal(tr_message_loan_bytes(arena, 4 * MIB, 1000000, &more), TR_ETIMEDOUT);
     assert_detail(
         "limit of 8388608 (memory_bytes) 6291456 are in use; release or copy what "
         "is held, or create the arena with more; 0 bytes are queued");
     snprintf(us, sizeof(us), "(pid %d", getpid());
     assert_detail(us);
     assert_detail("holds 6291456 bytes");
-    tr_release(loan(arena, 2 * MIB));
-    tr_release(held);
-    tr_release(loan(arena, 8 * MIB));
+    tr_message_release(loan(arena, 2 * MIB));
+    tr_message_release(held);
+    tr_message_release(loan(arena, 8 * MIB));
     assert_int_equal(stats_of(arena).slots_free, 64);
     tr_arena_close(arena);
 }
@@ -238,14 +243,15 @@ static void takes_whole_pages(void **state)
 
     options.memory_bytes = 2 * ARENA_PAGE + 100;
     arena = make(&options);
-    assert_int_equal(tr_loan_bytes(arena, 2 * ARENA_PAGE + 50, TR_NOWAIT, &more),
+    assert_int_equal(tr_message_loan_bytes(arena, 2 * ARENA_PAGE + 50, TR_NOWAIT, &more),
                      TR_EMSGSIZE);
     assert_detail("needs 12288 bytes (whole pages), the arena's limit is 8292");
     held = loan(arena, 100);
-    assert_int_equal(tr_loan_bytes(arena, ARENA_PAGE + 50, TR_NOWAIT, &more), TR_EAGAIN);
+    assert_int_equal(tr_message_loan_bytes(arena, ARENA_PAGE + 50, TR_NOWAIT, &more),
+                     TR_EAGAIN);
     assert_detail("no memory for 8192 bytes");
-    tr_release(held);
-    tr_release(loan(arena, ARENA_PAGE + 50));
+    tr_message_release(held);
+    tr_message_release(loan(arena, ARENA_PAGE + 50));
     tr_arena_close(arena);
 }
 
@@ -264,11 +270,11 @@ static void takes_what_is_warm_elsewhere(void **state)
     for (int i = 0; i < 3; i++)
         held[i] = loan(arena, 2 * MIB);
     for (int i = 0; i < 3; i++)
-        tr_release(held[i]);
+        tr_message_release(held[i]);
     assert_int_equal(resident(arena), 6 * MIB);
     held[0] = loan(arena, 7 * MIB);
     assert_int_equal(resident(arena), 7 * MIB);
-    tr_release(held[0]);
+    tr_message_release(held[0]);
     tr_arena_close(arena);
 }
 
@@ -286,7 +292,7 @@ static void counts_again(void **state)
     live = view_live(&arena_known(arena)->view);
     shm_put(&live->reserved_bytes, UINT64_MAX / 2);
     shm_put(&live->warm_bytes, UINT64_MAX / 2);
-    tr_release(loan(arena, MIB));
+    tr_message_release(loan(arena, MIB));
     assert_int_equal(shm_get(&live->reserved_bytes), MIB);
     assert_int_equal(shm_get(&live->warm_bytes), MIB);
     tr_arena_close(arena);
@@ -308,11 +314,11 @@ static void tells_what_is_received(void **state)
     assert_ok(tr_queue_send(queue, loan(arena, 2 * MIB), TR_NOWAIT));
     assert_ok(tr_queue_send(queue, loan(arena, MIB), TR_NOWAIT));
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &received));
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     assert_int_equal(info.slots_bytes, 3 * MIB);
     assert_int_equal(info.received_bytes, 2 * MIB);
-    tr_release(received);
-    assert_ok(tr_arena_info_read(arena, &info));
+    tr_message_release(received);
+    assert_ok(tr_arena_info_get(arena, &info));
     assert_int_equal(info.received_bytes, 0);
     tr_queue_close(queue);
     tr_arena_close(arena);
@@ -329,9 +335,9 @@ static void *wait_for_memory(void *context)
     struct waiter *waiter = context;
     tr_message *message;
 
-    waiter->result = tr_loan_bytes(waiter->arena, 4 * MIB, TR_FOREVER, &message);
+    waiter->result = tr_message_loan_bytes(waiter->arena, 4 * MIB, TR_FOREVER, &message);
     if (waiter->result == 0)
-        (void)tr_release(message);
+        (void)tr_message_release(message);
     return NULL;
 }
 
@@ -355,7 +361,7 @@ static void waits_for_memory(void **state)
     while (!stats[1].waiting)
         assert_ok(tr_stats_classes(waiter.arena, stats, 2, &n));
     for (int i = 0; i < 6; i++)
-        tr_release(held[i]);
+        tr_message_release(held[i]);
     assert_int_equal(pthread_join(waiter.thread, NULL), 0);
     assert_int_equal(waiter.result, 0);
     tr_arena_close(waiter.arena);
@@ -387,7 +393,7 @@ static tr_broadcast *publish(tr_arena *arena, uint64_t bytes, int count,
 
     options.capacity = 15;
     assert_ok(tr_broadcast_open(arena, "b", &options, &broadcast));
-    assert_ok(tr_subscribe(broadcast, NULL, subscription));
+    assert_ok(tr_subscription_open(broadcast, NULL, subscription));
     for (int i = 0; i < count; i++)
         assert_ok(tr_broadcast_publish(broadcast, loan(arena, bytes), TR_NOWAIT));
     return broadcast;
@@ -406,10 +412,10 @@ static void loses_nothing_for_a_small_slot(void **state)
 
     for (int i = 0; i < 12; i++) {
         assert_ok(tr_subscription_receive(subscription, TR_NOWAIT, &message));
-        tr_release(message);
+        tr_message_release(message);
     }
     assert_int_equal(tr_subscription_missed(subscription), 0);
-    tr_unsubscribe(subscription);
+    tr_subscription_close(subscription);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
 }
@@ -428,9 +434,9 @@ static void takes_what_a_broadcast_gives_up(void **state)
     options.memory_bytes = 8 * MIB;
     arena = make(&options);
     broadcast = publish(arena, MIB, 8, &subscription);
-    tr_release(loan(arena, 4 * MIB));
+    tr_message_release(loan(arena, 4 * MIB));
     assert_int_equal(stats_of(arena).slots_free, 32 - 4);
-    tr_unsubscribe(subscription);
+    tr_subscription_close(subscription);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
 }
@@ -445,12 +451,12 @@ static void takes_a_larger_slot(void **state)
     (void)state;
 
     assert_int_equal(resident(arena), 2 * ARENA_PAGE);
-    assert_int_equal(tr_loan_bytes(arena, 100, TR_NOWAIT, &third), TR_EAGAIN);
+    assert_int_equal(tr_message_loan_bytes(arena, 100, TR_NOWAIT, &third), TR_EAGAIN);
     assert_detail("all slots of 4096 bytes and more are in use; release or copy what is "
                   "held, or create the arena with more; 0 queued");
-    tr_release(second);
-    tr_release(loan(arena, 100));
-    tr_release(first);
+    tr_message_release(second);
+    tr_message_release(loan(arena, 100));
+    tr_message_release(first);
     tr_arena_close(arena);
 }
 
@@ -460,7 +466,7 @@ static void keeps_what_can_not_grow(void **state)
     tr_slot_class class = {MIB, 8};
     tr_arena_options options = options_of(&class, 1);
     int64_t large = 4 * ARENA_PAGE;
-    tr_tensor_spec spec = {.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = &large};
+    tr_tensor_spec spec = {.dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = &large};
     tr_message *request, *held;
     uint64_t ticket;
     tr_queue *queue;
@@ -470,16 +476,17 @@ static void keeps_what_can_not_grow(void **state)
     options.memory_bytes = 4 * ARENA_PAGE;
     arena = make(&options);
     assert_ok(tr_queue_open(arena, "q", NULL, &queue));
-    assert_ok(tr_request_async(queue, loan(arena, 100), TR_FOREVER, &ticket));
+    assert_ok(
+        tr_request_send(queue, loan(arena, 100), TR_FOREVER, TR_FOREVER, 0, &ticket));
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &request));
     held = loan(arena, ARENA_PAGE);
     assert_int_equal(tr_request_reuse(request, &spec, 1), TR_ENOSPC);
     assert_int_equal(tr_message_tensor(request, 0)->nbytes, 100);
     assert_int_equal(((uint8_t *)tr_message_tensor(request, 0)->data)[99], 7);
-    tr_release(held);
+    tr_message_release(held);
     assert_ok(tr_request_reuse(request, &spec, 1));
     assert_int_equal(resident(arena), 4 * ARENA_PAGE);
-    tr_release(request);
+    tr_message_release(request);
     tr_queue_close(queue);
     tr_arena_close(arena);
 }
@@ -491,8 +498,8 @@ static tr_message *serve_without_memory(tr_queue *queue, uint64_t *ticket,
     tr_arena *arena = tr_queue_arena(queue);
     tr_message *message;
 
-    assert_ok(tr_loan_bytes(arena, 0, TR_NOWAIT, &message));
-    assert_ok(tr_request_async(queue, message, TR_FOREVER, ticket));
+    assert_ok(tr_message_loan_bytes(arena, 0, TR_NOWAIT, &message));
+    assert_ok(tr_request_send(queue, message, TR_FOREVER, TR_FOREVER, 0, ticket));
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
     *held = loan(arena, 4 * ARENA_PAGE);
     return message;
@@ -513,15 +520,15 @@ static void answers_without_memory(void **state)
     arena = make(&options);
     assert_ok(tr_queue_open(arena, "q", NULL, &queue));
     request = serve_without_memory(queue, &ticket, &held);
-    assert_ok(tr_reply_error(request, 7, "why"));
-    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
-    assert_int_equal(tr_remote_code(), 7);
-    tr_release(held);
+    assert_ok(tr_request_fail(request, 7, "why"));
+    assert_int_equal(tr_request_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
+    assert_int_equal(tr_error_remote_code(), 7);
+    tr_message_release(held);
     request = serve_without_memory(queue, &ticket, &held);
-    assert_ok(tr_release(request));
-    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
-    assert_int_equal(tr_remote_code(), TR_ECANCELED);
-    tr_release(held);
+    assert_ok(tr_message_release(request));
+    assert_int_equal(tr_request_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
+    assert_int_equal(tr_error_remote_code(), TR_ECANCELED);
+    tr_message_release(held);
     assert_int_equal(stats_of(arena).slots_free, 8);
     tr_queue_close(queue);
     tr_arena_close(arena);
@@ -534,7 +541,7 @@ static void limits_are_for_elastic_arenas(void **state)
     (void)state;
 
     options.memory_bytes = 8 * MIB;
-    assert_int_equal(tr_arena_create(&arena, NULL, &options), TR_EINVAL);
+    assert_int_equal(tr_arena_create(NULL, &options, &arena), TR_EINVAL);
     assert_detail("TR_ARENA_ELASTIC");
 }
 

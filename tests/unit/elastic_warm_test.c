@@ -17,7 +17,7 @@ static tr_arena *make(const tr_slot_class *classes, uint32_t count, uint64_t war
     options.class_count = count;
     options.max_participants = 8;
     options.warm_bytes = warm_bytes;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
     return arena;
 }
 
@@ -25,7 +25,7 @@ static tr_message *loan(tr_arena *arena, uint64_t bytes)
 {
     tr_message *message;
 
-    assert_ok(tr_loan_bytes(arena, bytes, TR_NOWAIT, &message));
+    assert_ok(tr_message_loan_bytes(arena, bytes, TR_NOWAIT, &message));
     memset(tr_message_tensor(message, 0)->data, 7, bytes);
     return message;
 }
@@ -54,7 +54,7 @@ static unsigned int pass_through(tr_arena *arena, uint64_t bytes, int rounds)
         for (int k = 0; k < IN_FLIGHT; k++)
             held[k] = loan(arena, bytes);
         for (int k = 0; k < IN_FLIGHT; k++)
-            tr_release(held[k]);
+            tr_message_release(held[k]);
     }
     hooks = &hooks_real;
     return reservations;
@@ -72,7 +72,7 @@ static void settles_where_there_is_memory(void **state)
     for (int i = 0; i < 200; i++)
         burst[i] = loan(arena, 100);
     for (int i = 0; i < 200; i++)
-        tr_release(burst[i]);
+        tr_message_release(burst[i]);
     (void)pass_through(arena, 60000, 200);
     assert_int_equal(pass_through(arena, 60000, 200), 0);
     tr_arena_close(arena);
@@ -90,10 +90,10 @@ static void keeps_what_is_in_use_warm(void **state)
     for (int i = 0; i < 2; i++)
         stale[i] = loan(arena, 2 * MIB - 2 * ARENA_PAGE);
     for (int i = 0; i < 2; i++)
-        tr_release(stale[i]);
+        tr_message_release(stale[i]);
     (void)pass_through(arena, 60000, 20);
     assert_int_equal(pass_through(arena, 60000, 100), 0);
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     assert_true(info.warm_bytes <= 4 * MIB);
     assert_int_equal(info.warm_bytes, info.slots_bytes);
     tr_arena_close(arena);
@@ -110,7 +110,7 @@ static void keeps_large_ones_warm(void **state)
     for (int i = 0; i < 100; i++)
         stale[i] = loan(arena, 60000);
     for (int i = 0; i < 100; i++)
-        tr_release(stale[i]);
+        tr_message_release(stale[i]);
     (void)pass_through(arena, MIB - 2 * ARENA_PAGE, 20);
     assert_int_equal(pass_through(arena, MIB - 2 * ARENA_PAGE, 20), 0);
     tr_arena_close(arena);

@@ -41,7 +41,7 @@ static void in_child(void (*body)(void))
     int status;
     pid_t pid;
 
-    assert_int_equal(tr_plan_create(&plan, 2, NULL), 0);
+    assert_int_equal(tr_plan_create(2, NULL, &plan), 0);
     plan.worker[0].threads = 3;
     report.struct_size = sizeof(report);
     fflush(NULL);
@@ -71,7 +71,7 @@ static void enter_and_leave(void)
     setenv("MKL_NUM_THREADS", "7", 1);
     unsetenv("OMP_NUM_THREADS");
     WANT(bind_get(&before) == 0);
-    WANT(tr_worker_index() == TR_UNKNOWN && tr_worker_threads() == 1);
+    WANT(tr_worker_index() == TR_PLAN_UNKNOWN && tr_worker_threads() == 1);
     WANT(tr_worker_enter(&plan, 0, 0, &report) == 0);
     WANT(report.bind_error == 0 && report.tasks >= 1);
 #ifndef TR_INSTRUMENTED /* sanitizers have threads of their own */
@@ -92,7 +92,7 @@ static void enter_and_leave(void)
     tr_worker_leave();
     WANT(bind_get(&now) == 0 && !memcmp(&now, &before, sizeof(now)));
     WANT(is("OMP_NUM_THREADS", NULL) && is("MKL_NUM_THREADS", "7"));
-    WANT(is("TENSORING_WORKER", NULL) && tr_worker_index() == TR_UNKNOWN);
+    WANT(is("TENSORING_WORKER", NULL) && tr_worker_index() == TR_PLAN_UNKNOWN);
     tr_worker_leave();
 }
 
@@ -143,7 +143,8 @@ static void leave_things_alone(void)
     WANT(bind_get(&before) == 0);
     setenv("OMP_NUM_THREADS", "9", 1);
     unsetenv("MKL_NUM_THREADS");
-    WANT(tr_worker_enter(&plan, 0, TR_ENTER_NO_BIND | TR_ENTER_NO_ENV | TR_ENTER_NO_POOLS,
+    WANT(tr_worker_enter(&plan, 0,
+                         TR_ENTER_NO_BIND | TR_ENTER_NO_ENV | TR_ENTER_NO_LIBRARIES,
                          &report) == 0);
     WANT(bind_get(&now) == 0 && !memcmp(&now, &before, sizeof(now)));
     WANT(is("OMP_NUM_THREADS", "9") && is("MKL_NUM_THREADS", NULL));
@@ -181,7 +182,7 @@ static void what_the_kernel_refuses_is_reported(void **state)
 
 static void *enter_thread(void *result)
 {
-    *(int *)result = tr_thread_enter();
+    *(int *)result = tr_worker_thread_enter();
     return NULL;
 }
 
@@ -190,15 +191,15 @@ static void enter_in_threads(void)
     pthread_t thread;
     int result = 1;
 
-    WANT(tr_thread_enter() == TR_EINVAL);
+    WANT(tr_worker_thread_enter() == TR_EINVAL);
     WANT(tr_worker_enter(&plan, 0, 0, NULL) == 0);
-    WANT(tr_thread_enter() == 0);
-    WANT(tr_thread_enter() == 0);
+    WANT(tr_worker_thread_enter() == 0);
+    WANT(tr_worker_thread_enter() == 0);
     WANT(pthread_create(&thread, NULL, enter_thread, &result) == 0);
     pthread_join(thread, NULL);
     WANT(result == 0);
     tr_worker_leave();
-    WANT(tr_thread_enter() == TR_EINVAL);
+    WANT(tr_worker_thread_enter() == TR_EINVAL);
 }
 
 static void threads_enter_after_their_process(void **state)
@@ -212,14 +213,14 @@ static void refuses_nonsense(void **state)
     tr_worker_report wrong = {.struct_size = 0};
 
     (void)state;
-    assert_int_equal(tr_plan_create(&plan, 2, NULL), 0);
+    assert_int_equal(tr_plan_create(2, NULL, &plan), 0);
     assert_int_equal(tr_worker_enter(NULL, 0, 0, NULL), TR_EINVAL);
     assert_int_equal(tr_worker_enter(&plan, 2, 0, NULL), TR_EINVAL);
     assert_int_equal(tr_worker_enter(&plan, 0, 1u << 31, NULL), TR_EINVAL);
     assert_int_equal(tr_worker_enter(&plan, 0, 0, &wrong), TR_EINVAL);
     plan.size--;
     assert_int_equal(tr_worker_enter(&plan, 0, 0, NULL), TR_EINVAL);
-    assert_int_equal(tr_worker_index(), TR_UNKNOWN);
+    assert_int_equal(tr_worker_index(), TR_PLAN_UNKNOWN);
 }
 
 static void older_reports_get_what_they_know(void)
@@ -247,7 +248,7 @@ static void memory_is_asked_for(void **state)
 
     (void)state;
     assert_true(memory != MAP_FAILED);
-    assert_int_equal(tr_plan_create(&plan, 2, NULL), 0);
+    assert_int_equal(tr_plan_create(2, NULL, &plan), 0);
     err = tr_worker_bind_memory(&plan, 0, memory + 100, bytes - 100);
     assert_true(err == 0 || err == TR_EPERM || err == TR_ENOTSUP);
     assert_int_equal(tr_worker_bind_memory(&plan, 5, memory, bytes), TR_EINVAL);
@@ -263,9 +264,9 @@ static void nothing_to_pause_here(void **state)
     size_t count = 99;
 
     (void)state;
-    assert_int_equal(tr_prefork(&paused), 0);
+    assert_int_equal(tr_worker_prefork(&paused), 0);
     assert_int_equal(paused, 0);
-    assert_int_equal(tr_thread_pools(NULL, 0, &count), 0);
+    assert_int_equal(tr_worker_libraries(NULL, 0, &count), 0);
     assert_int_equal(count, 0);
 }
 

@@ -43,7 +43,7 @@ static void *attach_slowly(void *unused)
 {
     (void)unused;
     slow = true;
-    return tr_arena_attach_fd(&slow_one, number) == 0 ? &amid : NULL;
+    return tr_arena_attach_fd(number, &slow_one) == 0 ? &amid : NULL;
 }
 
 static uint64_t *pin_of(tr_arena *arena)
@@ -64,7 +64,7 @@ static int enter_beside_another(void)
     if (pthread_create(&slow_thread, NULL, attach_slowly, NULL) != 0)
         return 2;
     sem_wait(&amid);
-    if (tr_arena_attach_fd(&second, number) != 0)
+    if (tr_arena_attach_fd(number, &second) != 0)
         return 3;
     *pin_of(second) = 1;
     sem_post(&on);

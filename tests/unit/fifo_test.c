@@ -39,7 +39,7 @@ static int listen_by_fifo(tr_arena *arena, struct listener *listener)
     listener->arena = arena;
     if (tr_queue_open(arena, "q", NULL, &listener->queue) != 0 ||
         tr_waitset_open(arena, &listener->set) != 0 ||
-        tr_waitset_add_queue(listener->set, listener->queue, TR_READABLE, 1) != 0 ||
+        tr_waitset_add_queue(listener->set, listener->queue, TR_WAIT_READABLE, 1) != 0 ||
         tr_waitset_fd(listener->set, &listener->fd) != 0)
         return -1;
     return tr_waitset_wait(listener->set, &event, 1, TR_NOWAIT, &count) == TR_EAGAIN ? 0
@@ -82,7 +82,7 @@ static _Noreturn void lead_a_group(int report)
     tr_arena *arena;
 
     setpgid(0, 0);
-    if (tr_arena_create(&arena, NULL, NULL) != 0)
+    if (tr_arena_create(NULL, NULL, &arena) != 0)
         _exit(1);
     for (int i = 1; i < GROUP; i++)
         if (fork() == 0)
@@ -150,7 +150,7 @@ static void a_set_is_opened_again(void **state)
     tr_message *message;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &other));
     assert_ok(tr_queue_open(other, "q", NULL, &queue));
     for (int round = 0; round < 2; round++) {
         assert_int_equal(listen_by_fifo(arena, &listener), 0);
@@ -160,7 +160,7 @@ static void a_set_is_opened_again(void **state)
         assert_ok(tr_queue_send(queue, loan_i64(other, 1, 7), TR_NOWAIT));
         assert_true(is_readable(listener.fd));
         assert_ok(tr_queue_receive(listener.queue, TR_NOWAIT, &message));
-        tr_release(message);
+        tr_message_release(message);
         tr_waitset_close(listener.set);
         tr_queue_close(listener.queue);
         assert_int_equal(access(paths[round], F_OK), -1);
@@ -179,7 +179,7 @@ static size_t look(struct listener *listener)
     size_t count = 0;
 
     while (tr_queue_receive(listener->queue, TR_NOWAIT, &message) == 0)
-        tr_release(message);
+        tr_message_release(message);
     (void)!tr_waitset_wait(listener->set, &event, 1, TR_NOWAIT, &count);
     return count;
 }
@@ -193,7 +193,7 @@ static void reaping_needs_no_mutex(void **state)
     pid_t child;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &other));
     assert_int_equal(listen_by_fifo(other, &listener), 0);
     child = fork();
     if (child == 0) {
@@ -236,7 +236,7 @@ static void no_call_is_left_by_cancellation(void **state)
     void *ended;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &other));
     assert_int_equal(listen_by_fifo(other, &listener), 0);
     assert_ok(tr_queue_open(arena, "q", NULL, &sender.queue));
     sender.message = loan_i64(arena, 1, 7);
@@ -260,10 +260,10 @@ static void *send_for_ever(void *context)
     tr_message *message;
 
     pthread_cancel(pthread_self());
-    while (tr_loan_bytes(busy_arena, 8, TR_FOREVER, &message) == 0)
+    while (tr_message_loan_bytes(busy_arena, 8, TR_FOREVER, &message) == 0)
         if (tr_queue_send(sender->queue, message, TR_FOREVER) == 0 &&
             tr_queue_receive(sender->queue, TR_FOREVER, &message) == 0)
-            (void)!tr_release(message);
+            (void)!tr_message_release(message);
     return NULL;
 }
 
@@ -292,7 +292,7 @@ static void nothing_is_written_to_files_of_others(void **state)
     tr_queue *queue;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &other));
     assert_int_equal(listen_by_fifo(other, &listener), 0);
     assert_ok(tr_queue_open(arena, "q", NULL, &queue));
     assert_int_equal(pipe(pipes), 0);

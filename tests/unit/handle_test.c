@@ -32,20 +32,20 @@ static void assert_stale(tr_queue *queue, tr_message *message)
 {
     tr_header header = {.struct_size = sizeof(header)};
 
-    assert_int_equal(tr_release(message), TR_EINVAL);
+    assert_int_equal(tr_message_release(message), TR_EINVAL);
     assert_detail("sent or released before");
     assert_int_equal(tr_message_count(message), 0);
     assert_null(tr_message_tensor(message, 0));
     assert_null(tr_message_find(message, ""));
     assert_null(tr_message_arena(message));
-    assert_int_equal(tr_message_header(message, &header), TR_EINVAL);
-    assert_int_equal(tr_message_set_header(message, &header), TR_EINVAL);
+    assert_int_equal(tr_message_header_get(message, &header), TR_EINVAL);
+    assert_int_equal(tr_message_header_set(message, &header), TR_EINVAL);
     assert_int_equal(tr_message_seal(message), TR_EINVAL);
     assert_int_equal(tr_message_verify(message), TR_EINVAL);
-    assert_int_equal(tr_is_request(message), 0);
-    assert_int_equal(tr_remaining_ns(message), 0);
-    assert_int_equal(tr_reply(message, NULL), TR_EINVAL);
-    assert_int_equal(tr_store_npy(message, 0, "/dev/null"), TR_EINVAL);
+    assert_int_equal(tr_message_is_request(message), 0);
+    assert_int_equal(tr_request_remaining_ns(message), 0);
+    assert_int_equal(tr_request_reply(message, NULL), TR_EINVAL);
+    assert_int_equal(tr_npy_store(message, 0, "/dev/null"), TR_EINVAL);
     assert_int_equal(tr_queue_send(queue, message, TR_NOWAIT), TR_EINVAL);
     assert_detail("sent or released before");
 }
@@ -57,7 +57,7 @@ static void a_release_is_for_one_loan(void **state)
     tr_message *first = loan_i64(arena, 1, 1), *second;
     (void)state;
 
-    assert_ok(tr_release(first));
+    assert_ok(tr_message_release(first));
     assert_stale(queue, first); /* nobody has the slot */
     second = loan_i64(arena, 1, 2);
     assert_ptr_not_equal(first, second);
@@ -69,8 +69,8 @@ static void a_release_is_for_one_loan(void **state)
     first = receive(queue);
     assert_stale(queue, second); /* the same slot in the same process */
     assert_int_equal(first_i64(first), 2);
-    assert_ok(tr_release(first));
-    assert_ok(tr_release(NULL));
+    assert_ok(tr_message_release(first));
+    assert_ok(tr_message_release(NULL));
     assert_int_equal(stats_of(arena).slots_free, 1);
     tr_queue_close(queue);
     tr_arena_close(arena);
@@ -94,8 +94,8 @@ static void a_refused_message_is_still_held(void **state)
     assert_int_equal(tr_queue_send(full, second, 1000), TR_ETIMEDOUT);
     tr_queue_shutdown(other);
     assert_int_equal(tr_queue_send(other, second, TR_NOWAIT), TR_ECLOSED);
-    assert_ok(tr_release(second));
-    assert_ok(tr_release(receive(full)));
+    assert_ok(tr_message_release(second));
+    assert_ok(tr_message_release(receive(full)));
     assert_int_equal(stats_of(arena).slots_free, 4);
     tr_queue_close(full);
     tr_queue_close(other);
@@ -120,14 +120,14 @@ static void a_release_is_for_one_look(void **state)
     (void)state;
 
     assert_ok(tr_board_get(board, "k", &first, NULL));
-    assert_ok(tr_release(first));
+    assert_ok(tr_message_release(first));
     assert_stale(queue, first);
     assert_ok(tr_board_get(board, "k", &second, NULL)); /* by the same pin */
     assert_ptr_not_equal(first, second);
     assert_stale(queue, first);
     assert_ok(tr_board_put(board, "k", loan_i64(arena, 1, 2), NULL));
     assert_int_equal(first_i64(second), 1); /* it is held */
-    assert_ok(tr_release(second));
+    assert_ok(tr_message_release(second));
     assert_int_equal(stats_of(arena).slots_shared, 1);
     tr_board_close(board);
     tr_queue_close(queue);
@@ -148,7 +148,7 @@ static void *release_too(void *context)
 
     for (int i = 0; i < ROUNDS; i++) {
         pthread_barrier_wait(&race->start);
-        atomic_fetch_add(&race->released, tr_release(race->message) == 0);
+        atomic_fetch_add(&race->released, tr_message_release(race->message) == 0);
         pthread_barrier_wait(&race->end);
     }
     return NULL;
@@ -173,7 +173,7 @@ static void of_two_threads_one_releases(void **state)
             race.message = loan_i64(arena, 1, i);
         atomic_store(&race.released, 0);
         pthread_barrier_wait(&race.start);
-        atomic_fetch_add(&race.released, tr_release(race.message) == 0);
+        atomic_fetch_add(&race.released, tr_message_release(race.message) == 0);
         pthread_barrier_wait(&race.end);
         assert_int_equal(atomic_load(&race.released), 1);
     }
@@ -194,7 +194,7 @@ static struct {
 
 static void release_and_get_again(void)
 {
-    twice.released += tr_release(twice.message) == 0;
+    twice.released += tr_message_release(twice.message) == 0;
     assert_ok(tr_board_get(twice.board, "k", &twice.later, NULL));
 }
 
@@ -211,10 +211,10 @@ static void a_pin_is_let_go_once(void **state)
         twice.released = 0;
         assert_ok(tr_board_get(twice.board, "k", &twice.message, NULL));
         more = INTERRUPTED(step, release_and_get_again,
-                           twice.released += tr_release(twice.message) == 0);
+                           twice.released += tr_message_release(twice.message) == 0);
         assert_int_equal(twice.released, 1);
         if (more)
-            assert_ok(tr_release(twice.later));
+            assert_ok(tr_message_release(twice.later));
     }
     tr_board_close(twice.board);
     tr_arena_close(twice.arena);
@@ -224,16 +224,16 @@ static void a_pin_is_let_go_once(void **state)
 static void read_the_refusal(void)
 {
     tr_message *reply;
-    int code = tr_reply_wait(twice.arena, twice.ticket, TR_NOWAIT, &reply);
+    int code = tr_request_wait(twice.arena, twice.ticket, TR_NOWAIT, &reply);
 
     assert_true(code == TR_EREMOTE || code == TR_EAGAIN || code == TR_EINVAL);
 }
 
 static void release_and_loan_again(void)
 {
-    twice.released += tr_release(twice.message) == 0;
+    twice.released += tr_message_release(twice.message) == 0;
     read_the_refusal();
-    if (tr_loan_bytes(twice.arena, 8, TR_NOWAIT, &twice.later) == 0)
+    if (tr_message_loan_bytes(twice.arena, 8, TR_NOWAIT, &twice.later) == 0)
         memset(tr_message_tensor(twice.later, 0)->data, 7, 8);
 }
 
@@ -250,16 +250,16 @@ static void a_request_is_let_go_once(void **state)
     for (uint32_t step = 1; more; step++) {
         twice.later = NULL;
         twice.released = 0;
-        assert_ok(tr_request_async(queue, loan_i64(twice.arena, 1, 1), TR_FOREVER,
-                                   &twice.ticket));
+        assert_ok(tr_request_send(queue, loan_i64(twice.arena, 1, 1), TR_FOREVER,
+                                  TR_FOREVER, 0, &twice.ticket));
         twice.message = receive(queue);
         more = INTERRUPTED(step, release_and_loan_again,
-                           twice.released += tr_release(twice.message) == 0);
+                           twice.released += tr_message_release(twice.message) == 0);
         assert_int_equal(twice.released, 1);
         read_the_refusal();
         if (twice.later) {
             assert_memory_equal(tr_message_tensor(twice.later, 0)->data, sevens, 8);
-            assert_ok(tr_release(twice.later));
+            assert_ok(tr_message_release(twice.later));
         }
         assert_int_equal(stats_of(twice.arena).slots_free, 1);
     }
@@ -302,20 +302,20 @@ static void what_a_thread_was_reading_is_not_known_in_a_child(void **state)
     options.classes = &class;
     options.class_count = 1;
     options.pins = 1; /* so that the child has the same */
-    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
     forking.board = board_with(arena, "a", 1);
     message = loan_i64(arena, 100, 2);
     forking.at = &view_record(&arena_known(arena)->view, message_known(message)->slot)
                       ->tensors;
     assert_ok(tr_board_put(forking.board, "b", message, NULL));
     assert_ok(tr_board_get(forking.board, "a", &message, NULL));
-    assert_ok(tr_release(message));
+    assert_ok(tr_message_release(message));
     shm_memory_hook = fork_while_reading;
     assert_ok(tr_board_get(forking.board, "b", &message, NULL));
     assert_null(shm_memory_hook);
     assert_int_equal(forking.status, 0);
     assert_int_equal(first_i64(message), 2);
-    assert_ok(tr_release(message));
+    assert_ok(tr_message_release(message));
     tr_board_close(forking.board);
     tr_arena_close(arena);
 }
@@ -347,13 +347,13 @@ static void handles_outlive_their_arena(void **state)
 
         for (size_t k = 0; k < i; k++) {
             assert_ptr_not_equal(stale[k], message);
-            assert_int_equal(tr_release(stale[k]), TR_EINVAL);
+            assert_int_equal(tr_message_release(stale[k]), TR_EINVAL);
         }
         assert_int_equal(first_i64(message), 1);
         stale[i] = message;
         tr_queue_close(queue);
         tr_arena_close(arena);
-        assert_int_equal(tr_release(message), TR_EINVAL);
+        assert_int_equal(tr_message_release(message), TR_EINVAL);
         assert_int_equal(tr_message_count(message), 0);
         before = i == 8 ? mappings() : before;
     }
@@ -376,14 +376,14 @@ static void hear(int fd)
 static int lets_go_of_the_parents(tr_queue *queue, tr_message *parents, int out, int in)
 {
     tr_message *mine = NULL;
-    int wrong = tr_release(parents) != TR_EFORK; /* we have not joined */
+    int wrong = tr_message_release(parents) != TR_EFORK; /* we have not joined */
 
     say(out);
     wrong |= tr_queue_receive(queue, TR_FOREVER, &mine) != 0;
-    wrong |= tr_release(parents) != TR_EINVAL;
+    wrong |= tr_message_release(parents) != TR_EINVAL;
     say(out);
     hear(in);
-    wrong |= first_i64(mine) != 7 || tr_release(mine) != 0;
+    wrong |= first_i64(mine) != 7 || tr_message_release(mine) != 0;
     return wrong;
 }
 
@@ -403,7 +403,7 @@ static void a_child_cannot_release_for_its_parent(void **state)
     hear(there[0]);
     assert_ok(tr_queue_send(queue, message, TR_NOWAIT));
     hear(there[0]);
-    assert_int_equal(tr_loan_bytes(arena, 8, TR_NOWAIT, &none), TR_EAGAIN);
+    assert_int_equal(tr_message_loan_bytes(arena, 8, TR_NOWAIT, &none), TR_EAGAIN);
     say(back[1]);
     assert_int_equal(status_of(child), 0);
     assert_int_equal(stats_of(arena).slots_free, 1);
@@ -427,9 +427,9 @@ static int holds_all(tr_board *board, tr_message *const parents[])
         wrong |= tr_board_get(board, "k", &mine[i], NULL) != 0;
     wrong |= tr_board_get(board, "k", &more, NULL) != TR_EPINS;
     for (int i = 0; i < PINS; i++)
-        wrong |= tr_release(parents[i]) == 0;
+        wrong |= tr_message_release(parents[i]) == 0;
     for (int i = 0; i < PINS; i++)
-        wrong |= first_i64(mine[i]) != 1 || tr_release(mine[i]) != 0;
+        wrong |= first_i64(mine[i]) != 1 || tr_message_release(mine[i]) != 0;
     return wrong;
 }
 
@@ -442,7 +442,7 @@ static void a_child_has_all_its_pins(void **state)
     (void)state;
 
     options.pins = PINS;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
     board = board_with(arena, "k", 1);
     for (int hold = 0; hold <= PINS; hold++) { /* any number, any hint where to begin */
         pid_t child;
@@ -450,14 +450,14 @@ static void a_child_has_all_its_pins(void **state)
         for (int i = 0; i < PINS; i++)
             assert_ok(tr_board_get(board, "k", &held[i], NULL));
         for (int i = hold; i < PINS; i++)
-            assert_ok(tr_release(held[i]));
+            assert_ok(tr_message_release(held[i]));
         child = fork();
         if (child == 0)
             _exit(holds_all(board, held));
         assert_int_equal(status_of(child), 0);
         for (int i = 0; i < hold; i++) {
             assert_int_equal(first_i64(held[i]), 1);
-            assert_ok(tr_release(held[i]));
+            assert_ok(tr_message_release(held[i]));
         }
     }
     tr_board_close(board);
@@ -481,9 +481,9 @@ static struct opened open_all(tr_arena *arena)
 
     assert_ok(tr_queue_open(arena, "q", NULL, &o.queue));
     assert_ok(tr_broadcast_open(arena, "b", NULL, &o.broadcast));
-    assert_ok(tr_subscribe(o.broadcast, NULL, &o.subscription));
+    assert_ok(tr_subscription_open(o.broadcast, NULL, &o.subscription));
     assert_ok(tr_board_open(arena, "t", NULL, &o.board));
-    assert_ok(tr_board_watch_key(o.board, "k", 0, &o.watch));
+    assert_ok(tr_board_watch_open(o.board, "k", 0, &o.watch));
     assert_ok(tr_waitset_open(arena, &o.set));
     assert_ok(tr_loader_open(arena, NULL, &o.loader));
     return o;
@@ -493,9 +493,9 @@ static void close_all(struct opened o)
 {
     tr_loader_close(o.loader);
     tr_waitset_close(o.set);
-    tr_board_unwatch(o.watch);
+    tr_board_watch_close(o.watch);
     tr_board_close(o.board);
-    tr_unsubscribe(o.subscription);
+    tr_subscription_close(o.subscription);
     tr_broadcast_close(o.broadcast);
     tr_queue_close(o.queue);
 }
@@ -520,7 +520,7 @@ static void assert_unusable(struct opened o, const char *why)
         tr_loader_run(o.loader, NULL, 0, o.queue, TR_NOWAIT, NULL, NULL, NULL),
         TR_EINVAL);
     assert_detail(why);
-    assert_int_equal(tr_subscribe(o.broadcast, NULL, &o.subscription), TR_EINVAL);
+    assert_int_equal(tr_subscription_open(o.broadcast, NULL, &o.subscription), TR_EINVAL);
     assert_detail(why);
     assert_null(tr_broadcast_name(o.broadcast));
 }
@@ -558,7 +558,7 @@ static void closing_an_arena_comes_before(void **state)
         struct opened o = open_all(arena), later;
         int fd;
 
-        assert_ok(tr_waitset_add_queue(o.set, o.queue, TR_READABLE, 1));
+        assert_ok(tr_waitset_add_queue(o.set, o.queue, TR_WAIT_READABLE, 1));
         assert_ok(tr_waitset_fd(o.set, &fd));
         tr_arena_close(arena);
         assert_unusable(o, "the arena of the");
@@ -583,18 +583,18 @@ static void parts_outlive_the_whole(void **state)
     size_t n;
     (void)state;
 
-    assert_ok(tr_waitset_add_queue(o.set, o.queue, TR_READABLE, 1));
+    assert_ok(tr_waitset_add_queue(o.set, o.queue, TR_WAIT_READABLE, 1));
     assert_ok(tr_broadcast_publish(o.broadcast, loan_i64(arena, 1, 1), TR_NOWAIT));
     assert_ok(tr_board_put(o.board, "k", loan_i64(arena, 1, 2), NULL));
     tr_broadcast_close(o.broadcast);
     tr_board_close(o.board);
     assert_ok(tr_subscription_receive(o.subscription, TR_NOWAIT, &m));
-    assert_ok(tr_release(m));
+    assert_ok(tr_message_release(m));
     assert_ok(tr_board_watch_next(o.watch, TR_NOWAIT, &m, NULL));
-    assert_ok(tr_release(m));
+    assert_ok(tr_message_release(m));
     tr_queue_close(o.queue); /* while it is in a set */
     assert_ok(tr_waitset_wait(o.set, &event, 1, TR_NOWAIT, &n));
-    assert_int_equal(event.ready, TR_HUNGUP);
+    assert_int_equal(event.ready, TR_WAIT_HUNGUP);
     assert_ok(tr_waitset_remove(o.set, 1));
     close_all(o);
     tr_arena_close(arena);

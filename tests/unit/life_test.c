@@ -45,7 +45,7 @@ static void no_closing_ends_a_life(void **state)
     tr_arena *arena;
     (void)state;
 
-    assert_ok(tr_arena_create(&arena, NAME, NULL));
+    assert_ok(tr_arena_create(NAME, NULL, &arena));
     close(open(PATH, O_RDWR));
     close(dup(arena_known(arena)->view.lock_fd));
     assert_int_equal(life_of_mine(arena), LIFE_HELD);
@@ -58,7 +58,7 @@ static void leaving_ends_it(void **state)
     uint32_t who;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&second, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &second));
     who = arena_known(second)->self.who;
     tr_arena_close(second);
     assert_int_equal(life_of(arena_known(arena)->view.lock_fd, who), LIFE_FREE);
@@ -275,19 +275,19 @@ static void learns_that_it_was_taken_for_dead(void **state)
     tr_message *mine, *theirs;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &other));
     mine = loan_i64(other, 1, 5);
     reap_alive(arena, other);
     theirs = loan_i64(arena, 1, 6);
     assert_false(monitor_stands(&arena_known(other)->self));
     assert_int_equal(tr_arena_reap(other, NULL), TR_EABANDONED);
     assert_detail("took this process for dead");
-    tr_release(mine); /* is not its own any more */
+    tr_message_release(mine); /* is not its own any more */
     assert_int_equal(stats_of(arena).slots_loaned, 1);
     assert_int_equal(first_i64(theirs), 6);
     tr_arena_close(other);
     assert_int_equal(stats_of(arena).slots_loaned, 1);
-    tr_release(theirs);
+    tr_message_release(theirs);
     tr_arena_close(arena);
 }
 
@@ -298,7 +298,7 @@ static void a_wait_learns_it_too(void **state)
     tr_message *message;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &other));
     assert_ok(tr_queue_open(other, "q", NULL, &queue));
     reap_alive(arena, other);
     assert_int_equal(tr_queue_receive(queue, TR_FOREVER, &message), TR_EABANDONED);
@@ -315,11 +315,11 @@ static void closing_gives_back_what_it_took_since(bool knows)
     tr_queue *queue, *theirs;
     tr_message *message;
 
-    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &other));
     assert_ok(tr_queue_open(arena, "q", NULL, &queue));
     assert_ok(tr_queue_open(other, "q", NULL, &theirs));
     reap_alive(arena, other);
-    assert_ok(tr_arena_attach_fd(&successor, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &successor));
     assert_int_equal(arena_known(successor)->self.who, arena_known(other)->self.who);
     loan_i64(successor, 1, 4);
     loan_i64(other, 1, 5);
@@ -354,22 +354,22 @@ static void releasing_leaves_the_pins_of_the_successor(void **state)
     assert_ok(tr_board_open(arena, "b", NULL, &board));
     message = loan_i64(arena, 1, 7);
     assert_ok(tr_board_put(board, "key", message, NULL));
-    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &other));
     assert_ok(tr_board_open(other, "b", NULL, &theirs));
     assert_ok(tr_board_get(theirs, "key", &old, NULL));
     reap_alive(arena, other);
-    assert_ok(tr_arena_attach_fd(&successor, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &successor));
     assert_ok(tr_board_open(successor, "b", NULL, &next));
     assert_ok(tr_board_get(next, "key", &read, NULL));
-    assert_int_equal(tr_release(old), TR_EINVAL);
+    assert_int_equal(tr_message_release(old), TR_EINVAL);
     message = loan_i64(arena, 1, 8);
     assert_ok(tr_board_put(board, "key", message, NULL));
     for (int i = 0; i < 2; i++)
         (void)loan_i64(arena, 1, 9);
-    assert_int_equal(tr_loan_bytes(arena, 8, TR_NOWAIT, &message), TR_EAGAIN);
+    assert_int_equal(tr_message_loan_bytes(arena, 8, TR_NOWAIT, &message), TR_EAGAIN);
     assert_int_equal(first_i64(read), 7);
-    tr_release(read);
-    assert_ok(tr_loan_bytes(arena, 8, TR_NOWAIT, &message));
+    tr_message_release(read);
+    assert_ok(tr_message_loan_bytes(arena, 8, TR_NOWAIT, &message));
     tr_arena_close(successor);
     tr_arena_close(other);
     tr_arena_close(arena);
@@ -386,15 +386,15 @@ static void closing_gives_back_pins_too(void **state)
     assert_ok(tr_board_open(arena, "b", NULL, &board));
     message = loan_i64(arena, 1, 7);
     assert_ok(tr_board_put(board, "key", message, NULL));
-    assert_ok(tr_arena_attach_fd(&other, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &other));
     assert_ok(tr_board_open(other, "b", NULL, &theirs));
     reap_alive(arena, other);
-    assert_ok(tr_arena_attach_fd(&successor, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &successor));
     assert_ok(tr_board_get(theirs, "key", &message, NULL));
-    assert_ok(tr_board_delete(board, "key", TR_ANY_VERSION));
-    assert_int_equal(tr_loan_bytes(arena, 8, TR_NOWAIT, &message), TR_EAGAIN);
+    assert_ok(tr_board_delete(board, "key", TR_BOARD_ANY_VERSION));
+    assert_int_equal(tr_message_loan_bytes(arena, 8, TR_NOWAIT, &message), TR_EAGAIN);
     tr_arena_close(other);
-    assert_ok(tr_loan_bytes(arena, 8, TR_NOWAIT, &message));
+    assert_ok(tr_message_loan_bytes(arena, 8, TR_NOWAIT, &message));
     tr_arena_close(successor);
     tr_arena_close(arena);
 }
@@ -414,10 +414,10 @@ static int attach_then_use_the_inherited(tr_arena *arena)
     tr_message *message;
     tr_arena *own;
 
-    if (tr_arena_attach(&own, NAME, NULL))
+    if (tr_arena_attach(NAME, NULL, &own))
         return 1;
-    if (tr_loan_bytes(arena, 8, TR_NOWAIT, &message) ||
-        tr_loan_bytes(own, 8, TR_NOWAIT, &message))
+    if (tr_message_loan_bytes(arena, 8, TR_NOWAIT, &message) ||
+        tr_message_loan_bytes(own, 8, TR_NOWAIT, &message))
         return 2;
     tr_arena_close(own);
     return 0;
@@ -428,7 +428,7 @@ static void a_child_may_attach_first(void **state)
     tr_arena *arena;
     (void)state;
 
-    assert_ok(tr_arena_create(&arena, NAME, NULL));
+    assert_ok(tr_arena_create(NAME, NULL, &arena));
     assert_int_equal(in_child(arena, attach_then_use_the_inherited), 0);
     tr_arena_close(arena);
 }
@@ -440,7 +440,7 @@ static int close_the_unused(tr_arena *arena)
     tr_message *message;
     int file, result;
 
-    if (tr_loan_bytes(arena, 8, TR_NOWAIT, &message))
+    if (tr_message_loan_bytes(arena, 8, TR_NOWAIT, &message))
         return 1;
     tr_arena_close(second_handle);
     if (life_of_mine(arena) != LIFE_HELD)
@@ -457,7 +457,7 @@ static void a_child_may_close_what_it_never_used(void **state)
     tr_arena *arena = make_arena(4, 0);
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&second_handle, arena_known(arena)->view.lock_fd));
+    assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &second_handle));
     assert_int_equal(in_child(arena, close_the_unused), 0);
     tr_arena_close(second_handle);
     tr_arena_close(arena);
@@ -469,7 +469,7 @@ static int join_in_vain_then_close(tr_arena *arena)
     tr_message *message;
 
     for (int i = 0; i < 3; i++)
-        if (tr_loan_bytes(arena, 8, TR_NOWAIT, &message) != TR_EUSERS)
+        if (tr_message_loan_bytes(arena, 8, TR_NOWAIT, &message) != TR_EUSERS)
             return 1;
     tr_arena_close(arena);
     return descriptors() == before - 1 ? 0 : 2;
@@ -482,7 +482,7 @@ static void joining_in_vain_costs_nothing(void **state)
     (void)state;
 
     options.max_participants = 1;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
     assert_int_equal(in_child(arena, join_in_vain_then_close), 0);
     tr_arena_close(arena);
 }
@@ -494,7 +494,7 @@ static void attaching_and_closing_leaves_no_descriptor(void **state)
     (void)state;
 
     for (int i = 0; i < 10; i++) {
-        assert_ok(tr_arena_attach_fd(&again, arena_known(arena)->view.lock_fd));
+        assert_ok(tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &again));
         tr_arena_close(again);
     }
     assert_int_equal(descriptors(), before);
@@ -558,7 +558,7 @@ static int join_without_rights(tr_arena *arena)
 
     if (setresuid(65534, 65534, 65534) < 0)
         return 0;
-    if (tr_loan_bytes(arena, 8, TR_NOWAIT, &message))
+    if (tr_message_loan_bytes(arena, 8, TR_NOWAIT, &message))
         return 1;
     return tr_arena_reap(arena, &report) || report.dead != 0 ? 2 : 0;
 }
@@ -569,7 +569,7 @@ static void joins_after_giving_up_its_rights(void **state)
     tr_reap_report report;
     (void)state;
 
-    assert_ok(tr_arena_create(&arena, NAME, NULL));
+    assert_ok(tr_arena_create(NAME, NULL, &arena));
     assert_int_equal(in_child(arena, join_without_rights), 0);
     assert_ok(tr_arena_reap(arena, &report));
     assert_int_equal(report.freed, geteuid() == 0 ? 1 : report.freed);
@@ -583,8 +583,8 @@ static int attach_and_die(tr_arena *arena)
     tr_message *message;
     (void)arena;
 
-    return tr_arena_attach(&second, NAME, NULL) ||
-           tr_loan_bytes(second, 8, TR_NOWAIT, &message);
+    return tr_arena_attach(NAME, NULL, &second) ||
+           tr_message_loan_bytes(second, 8, TR_NOWAIT, &message);
 }
 
 /* The creator looks at its own name, which drops its lock, and is not dead for that. */
@@ -594,7 +594,7 @@ static int attach_and_reap(tr_arena *arena)
     tr_reap_report report;
     (void)arena;
 
-    return tr_arena_attach(&second, NAME, NULL) || tr_arena_reap(second, &report) ||
+    return tr_arena_attach(NAME, NULL, &second) || tr_arena_reap(second, &report) ||
            report.dead;
 }
 
@@ -604,7 +604,7 @@ static void live_without_proc(void)
     tr_reap_report report;
     uint32_t removed;
 
-    assert_ok(tr_arena_create(&arena, NAME, NULL));
+    assert_ok(tr_arena_create(NAME, NULL, &arena));
     assert_int_equal(in_child(arena, attach_and_die), 0);
     assert_ok(tr_arena_reap(arena, &report));
     assert_int_equal(report.freed, 1);
@@ -614,7 +614,7 @@ static void live_without_proc(void)
     tr_arena_close(arena);
     assert_ok(tr_arena_sweep(NAME, &removed));
     assert_int_equal(removed, 1);
-    assert_ok(tr_arena_create(&arena, NAME, NULL));
+    assert_ok(tr_arena_create(NAME, NULL, &arena));
     assert_ok(tr_arena_unlink(NAME));
     assert_int_equal(access(PATH, F_OK), -1);
     tr_arena_close(arena);
@@ -645,7 +645,7 @@ static int create_without_descriptors(tr_arena *arena)
 
     close(next);
     return setrlimit(RLIMIT_NOFILE, &none) ||
-           tr_arena_create(&arena, NAME, NULL) != TR_ENFILE;
+           tr_arena_create(NAME, NULL, &arena) != TR_ENFILE;
 }
 
 /* It is we who lack something: nobody is said to have the name. */
@@ -707,7 +707,8 @@ static int join_interrupted(tr_arena *arena, enum stage at, int expected)
     signal(SIGUSR1, reap_in_handler);
     interrupted = arena;
     stage = at;
-    if (tr_loan_bytes(arena, 8, TR_NOWAIT, &message) || tr_release(message))
+    if (tr_message_loan_bytes(arena, 8, TR_NOWAIT, &message) ||
+        tr_message_release(message))
         return 1;
     return reaps == 1 && reaped == expected ? 0 : 2;
 }

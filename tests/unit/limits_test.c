@@ -157,7 +157,7 @@ static int create(tr_arena **arena, uint32_t flags)
     options.classes = &class;
     options.class_count = 1;
     options.flags = flags;
-    return tr_arena_create(arena, NULL, &options);
+    return tr_arena_create(NULL, &options, arena);
 }
 
 /* A timer whose period is shorter than what the kernel needs for a piece. */
@@ -170,12 +170,12 @@ static void interrupted_reservations_go_on(void **state)
 
     interrupt_above = 3 << 20;
     assert_ok(create(&arena, 0));
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     assert_int_equal(info.resident_bytes, info.total_bytes);
     tr_arena_close(arena);
     assert_ok(create(&arena, TR_ARENA_LAZY));
-    assert_ok(tr_loan_bytes(arena, 80 * MIB, TR_NOWAIT, &message));
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_message_loan_bytes(arena, 80 * MIB, TR_NOWAIT, &message));
+    assert_ok(tr_arena_info_get(arena, &info));
     assert_true(info.resident_bytes >= 80 * MIB);
     tr_arena_close(arena);
 }
@@ -206,14 +206,15 @@ static void what_was_reserved_is_given_back(void **state)
     assert_int_equal(descriptors(), before);
     fail_at = 0;
     assert_ok(create(&arena, TR_ARENA_LAZY));
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     tables = info.resident_bytes;
     fail_at = calls + 2; /* the second piece of a slot */
-    assert_int_equal(tr_loan_bytes(arena, 80 * MIB, TR_NOWAIT, &message), TR_ENOSPC);
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_int_equal(tr_message_loan_bytes(arena, 80 * MIB, TR_NOWAIT, &message),
+                     TR_ENOSPC);
+    assert_ok(tr_arena_info_get(arena, &info));
     assert_int_equal(info.resident_bytes, tables);
     assert_int_equal(stats_of(arena).slots_free, 2);
-    assert_ok(tr_loan_bytes(arena, 80 * MIB, TR_NOWAIT, &message));
+    assert_ok(tr_message_loan_bytes(arena, 80 * MIB, TR_NOWAIT, &message));
     tr_arena_close(arena);
 }
 
@@ -230,12 +231,12 @@ static void more_than_there_is_is_not_begun(void **state)
     options.classes = &class;
     options.class_count = 1;
     fail_at = 1;
-    assert_int_equal(tr_arena_create(&arena, NULL, &options), TR_ENOSPC);
+    assert_int_equal(tr_arena_create(NULL, &options, &arena), TR_ENOSPC);
     assert_int_equal(calls, 0);
     assert_detail("TR_ARENA_LAZY"); /* a way out */
     assert_int_equal(descriptors(), before);
     options.flags = TR_ARENA_OVERCOMMIT; /* as you like */
-    assert_int_equal(tr_arena_create(&arena, NULL, &options), TR_ENOSPC);
+    assert_int_equal(tr_arena_create(NULL, &options, &arena), TR_ENOSPC);
     assert_int_equal(calls, 1);
     assert_detail("fallocate");
 }

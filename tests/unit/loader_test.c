@@ -53,7 +53,7 @@ static int set_up(void **state)
     assert_non_null(mkdtemp(directory));
     options.classes = classes;
     options.class_count = 2;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
     assert_ok(tr_queue_open(arena, "q", NULL, &queue));
     return 0;
 }
@@ -76,8 +76,8 @@ static const char *store_i64(const char *name, int64_t count, int64_t first)
     const char *path = path_of(name);
     tr_message *message = loan_i64(arena, count, first);
 
-    assert_ok(tr_store_npy(message, 0, path));
-    tr_release(message);
+    assert_ok(tr_npy_store(message, 0, path));
+    tr_message_release(message);
     return path;
 }
 
@@ -88,9 +88,9 @@ static void expect_i64(const tr_message *message, int64_t count, int64_t first)
     assert_int_equal(tr_message_count(message), 1);
     assert_int_equal(tensor->ndim, 1);
     assert_int_equal(tensor->shape[0], count);
-    assert_int_equal(tensor->dtype.code, TR_INT);
+    assert_int_equal(tensor->dtype.code, TR_DTYPE_INT);
     assert_int_equal(tensor->dtype.bits, 64);
-    assert_int_equal((uintptr_t)tensor->data % TR_ALIGN, 0);
+    assert_int_equal((uintptr_t)tensor->data % TR_TENSOR_ALIGN, 0);
     for (int64_t i = 0; i < count; i++)
         assert_int_equal(((int64_t *)tensor->data)[i], first + i);
 }
@@ -101,19 +101,19 @@ static void what_was_stored_is_loaded(void **state)
     tr_message *message;
     (void)state;
 
-    assert_ok(tr_load_npy(arena, path, TR_NOWAIT, &message));
+    assert_ok(tr_npy_load(arena, path, TR_NOWAIT, &message));
     expect_i64(message, 100, 7);
     assert_ok(tr_queue_send(queue, message, TR_NOWAIT)); /* it travels */
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
     expect_i64(message, 100, 7);
-    assert_ok(tr_store_npy(message, 0, path_of("b.npy")));
-    tr_release(message);
-    assert_ok(tr_load_npy(arena, path_of("b.npy"), TR_NOWAIT, &message));
+    assert_ok(tr_npy_store(message, 0, path_of("b.npy")));
+    tr_message_release(message);
+    assert_ok(tr_npy_load(arena, path_of("b.npy"), TR_NOWAIT, &message));
     expect_i64(message, 100, 7);
-    assert_int_equal(tr_store_npy(message, 1, path), TR_EINVAL);
-    assert_int_equal(tr_store_npy(message, 0, path_of("no/such.npy")), TR_ENOENT);
+    assert_int_equal(tr_npy_store(message, 1, path), TR_EINVAL);
+    assert_int_equal(tr_npy_store(message, 0, path_of("no/such.npy")), TR_ENOENT);
     assert_detail("no/such.npy");
-    tr_release(message);
+    tr_message_release(message);
 }
 
 static void old_files_are_aligned(void **state)
@@ -131,9 +131,9 @@ static void old_files_are_aligned(void **state)
     assert_int_equal((sizeof(head) - 1) % 16, 0);
     assert_int_not_equal((sizeof(head) - 1) % 64, 0);
     write_bytes(path, values, sizeof(values), O_APPEND);
-    assert_ok(tr_load_npy(arena, path, TR_NOWAIT, &message));
+    assert_ok(tr_npy_load(arena, path, TR_NOWAIT, &message));
     expect_i64(message, 3, 5);
-    tr_release(message);
+    tr_message_release(message);
 }
 
 static void failures_name_the_file(void **state)
@@ -147,24 +147,24 @@ static void failures_name_the_file(void **state)
 
     n = (size_t)read(fd, bytes, sizeof(bytes));
     close(fd);
-    assert_int_equal(tr_load_npy(arena, path_of("none"), 0, &message), TR_ENOENT);
+    assert_int_equal(tr_npy_load(arena, path_of("none"), 0, &message), TR_ENOENT);
     assert_detail("/none");
-    assert_int_equal(tr_load_npy(arena, directory, 0, &message), TR_EFORMAT);
+    assert_int_equal(tr_npy_load(arena, directory, 0, &message), TR_EFORMAT);
     assert_detail("regular");
     write_bytes(path_of("empty"), "", 0, O_TRUNC);
-    assert_int_equal(tr_load_npy(arena, path_of("empty"), 0, &message), TR_EFORMAT);
+    assert_int_equal(tr_npy_load(arena, path_of("empty"), 0, &message), TR_EFORMAT);
     write_bytes(path_of("text"), "not an array at all", 19, O_TRUNC);
-    assert_int_equal(tr_load_npy(arena, path_of("text"), 0, &message), TR_EFORMAT);
+    assert_int_equal(tr_npy_load(arena, path_of("text"), 0, &message), TR_EFORMAT);
     assert_detail("/text");
     for (size_t cut = 1; cut < n; cut += 97) {
         write_bytes(path_of("cut"), bytes, cut, O_TRUNC);
-        assert_int_equal(tr_load_npy(arena, path_of("cut"), 0, &message), TR_EFORMAT);
+        assert_int_equal(tr_npy_load(arena, path_of("cut"), 0, &message), TR_EFORMAT);
         assert_detail("/cut");
     }
     assert_int_equal(truncate(store_i64("huge", 8, 0), 1 << 20), 0);
-    assert_int_equal(tr_load_npy(arena, path_of("huge"), 0, &message), TR_EMSGSIZE);
+    assert_int_equal(tr_npy_load(arena, path_of("huge"), 0, &message), TR_EMSGSIZE);
     assert_detail("/huge");
-    assert_int_equal(tr_load_npy(arena, NULL, 0, &message), TR_EINVAL);
+    assert_int_equal(tr_npy_load(arena, NULL, 0, &message), TR_EINVAL);
 }
 
 static void a_file_that_changes_is_refused(void **state)
@@ -223,7 +223,7 @@ static pid_t receive_all(size_t n, bool ordered)
             tr_header header = {.struct_size = sizeof(header)};
             tr_message *message;
             bool fine = tr_queue_receive(queue, TR_FOREVER, &message) == 0 &&
-                        tr_message_header(message, &header) == 0 &&
+                        tr_message_header_get(message, &header) == 0 &&
                         header.correlation_id < 64 &&
                         first_i64(message) == 1000 * (int64_t)header.correlation_id &&
                         !(seen >> header.correlation_id & 1) &&
@@ -233,7 +233,7 @@ static pid_t receive_all(size_t n, bool ordered)
                 _exit(1);
             last = header.correlation_id;
             seen |= UINT64_C(1) << last;
-            tr_release(message);
+            tr_message_release(message);
         }
         _exit(0);
     }
@@ -314,7 +314,7 @@ static void ends_when_nobody_receives(void **state)
     assert_true(report.loaded > 0 && report.loaded < FILES);
     for (uint64_t i = 0; i < report.loaded; i++) {
         assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
-        tr_release(message);
+        tr_message_release(message);
     }
     tr_queue_shutdown(queue);
     assert_int_equal(
@@ -344,7 +344,7 @@ static void a_leased_file_holds_nobody_up(void **state)
         close(fd);
         skip(); /* a file system that has none */
     }
-    assert_int_equal(tr_load_npy(arena, paths[1], TR_NOWAIT, &message), TR_EBUSY);
+    assert_int_equal(tr_npy_load(arena, paths[1], TR_NOWAIT, &message), TR_EBUSY);
     assert_detail("lease");
     assert_ok(tr_loader_open(arena, NULL, &loader));
     /* The longest time there is, too. */
@@ -359,7 +359,7 @@ static void a_leased_file_holds_nobody_up(void **state)
     for (int64_t i = 0; i <= 2; i += 2) {
         assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
         expect_i64(message, 10, i);
-        tr_release(message);
+        tr_message_release(message);
     }
 }
 
@@ -524,7 +524,7 @@ static void a_fork_does_not_inherit_the_ring(void **state)
     close(stop[1]);
     assert_int_equal(status_of(child), 0);
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
-    tr_release(message);
+    tr_message_release(message);
 }
 
 /* How many rings this process has open. */
@@ -579,7 +579,7 @@ static void a_fork_meets_no_half_made_ring(void **state)
         assert_int_equal(status, 0);
         tr_loader_close(loader);
         assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
-        tr_release(message);
+        tr_message_release(message);
     }
     kernel = TAKES;
     sem_destroy(&half_made);
@@ -612,7 +612,7 @@ static void run_among_others(tr_loader *loader, const char *path)
     assert_int_equal(status_of(child), 0);
     assert_ok(tr_loader_run(loader, &path, 1, queue, TR_NOWAIT, NULL, NULL, NULL));
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
-    tr_release(message);
+    tr_message_release(message);
     tr_loader_close(loader);
     _exit(numbers_lost());
 }
@@ -630,7 +630,7 @@ static void a_ring_that_was_closed_closes_no_other_file(void **state)
         assert_ok(tr_loader_open(arena, NULL, &loader));
         assert_ok(tr_loader_run(loader, &path, 1, queue, TR_NOWAIT, NULL, NULL, NULL));
         assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
-        tr_release(message);
+        tr_message_release(message);
         run_among_others(loader, path);
     }
     assert_int_equal(status_of(child), 0);
@@ -655,7 +655,7 @@ static tr_message *stored[STORERS];
 static void *store_often(void *which)
 {
     for (int i = 0; i < STORES; i++)
-        if (tr_store_npy(stored[(intptr_t)which], 0, path_of_shared))
+        if (tr_npy_store(stored[(intptr_t)which], 0, path_of_shared))
             return "a store failed";
     return NULL;
 }
@@ -684,8 +684,8 @@ static void stores_to_one_path_do_not_meet(void **state)
     for (intptr_t i = 0; i < STORERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, store_often, (void *)i), 0);
     for (int i = 0; i < 20; i++)
-        if (tr_load_npy(arena, path_of_shared, TR_FOREVER, &message) == 0)
-            tr_release(message);
+        if (tr_npy_load(arena, path_of_shared, TR_FOREVER, &message) == 0)
+            tr_message_release(message);
         else
             assert_detail("No such file"); /* before the first */
     for (int i = 0; i < STORERS; i++) {
@@ -693,11 +693,11 @@ static void stores_to_one_path_do_not_meet(void **state)
         assert_null(why);
     }
     assert_int_equal(status_of(child), 0);
-    assert_ok(tr_load_npy(arena, path_of_shared, TR_NOWAIT, &message));
+    assert_ok(tr_npy_load(arena, path_of_shared, TR_NOWAIT, &message));
     expect_i64(message, 8000, first_i64(message));
-    tr_release(message);
+    tr_message_release(message);
     for (int i = 0; i < STORERS; i++)
-        tr_release(stored[i]);
+        tr_message_release(stored[i]);
     assert_int_equal(files_in(directory), 1); /* nothing is left beside it */
 }
 

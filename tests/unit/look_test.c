@@ -19,7 +19,7 @@ static int number_of(tr_arena *arena)
 {
     tr_arena_info info = {.struct_size = sizeof(info)};
 
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     return info.fd;
 }
 
@@ -63,8 +63,8 @@ static void look(const char *name, tr_arena *arena)
     if (pid == 0) {
         tr_look *handle = NULL;
 
-        seen->err = name ? tr_look_open(&handle, name)
-                         : tr_look_open_fd(&handle, open_again(number));
+        seen->err = name ? tr_look_open(name, &handle)
+                         : tr_look_open_fd(open_again(number), &handle);
         if (seen->err)
             _exit(0);
         look_in_child(handle);
@@ -96,7 +96,7 @@ static void a_full_arena_can_be_looked_at(void **state)
 
     snprintf(name, sizeof(name), "unit-look-%d", (int)getpid());
     options.max_participants = 1;
-    assert_ok(tr_arena_create(&arena, name, &options));
+    assert_ok(tr_arena_create(name, &options, &arena));
     before = stats_of(arena);
     look(name, arena);
     assert_int_equal(seen->err, 0);
@@ -143,8 +143,8 @@ static void sees_what_participants_see(void **state)
     assert_int_equal(seen->people[0].loaned, 1);
     assert_int_equal(seen->people[0].pinned, 1);
     assert_int_equal(seen->people[0].pinned_bytes, 65536);
-    tr_release(value);
-    tr_release(held);
+    tr_message_release(value);
+    tr_message_release(held);
     tr_board_close(board);
     tr_queue_close(queue);
     tr_arena_close(arena);
@@ -158,7 +158,7 @@ static void the_dead_are_told_from_the_living(void **state)
     (void)state;
 
     if (pid == 0)
-        _exit(tr_loan_bytes(arena, 8, TR_NOWAIT, &message) != 0);
+        _exit(tr_message_loan_bytes(arena, 8, TR_NOWAIT, &message) != 0);
     assert_int_equal(status_of(pid), 0);
     look(NULL, arena);
     assert_int_equal(seen->people_count, 2);
@@ -179,25 +179,25 @@ static void believes_nothing(void **state)
     tr_look *handle;
     (void)state;
 
-    assert_int_equal(tr_look_open_fd(&handle, fd), TR_EAGAIN);
+    assert_int_equal(tr_look_open_fd(fd, &handle), TR_EAGAIN);
     assert_int_equal(ftruncate(fd, 100), 0);
-    assert_int_equal(tr_look_open_fd(&handle, fd), TR_ECORRUPT);
+    assert_int_equal(tr_look_open_fd(fd, &handle), TR_ECORRUPT);
     assert_int_equal(ftruncate(fd, 65536), 0);
-    assert_int_equal(tr_look_open_fd(&handle, fd), TR_EABANDONED);
+    assert_int_equal(tr_look_open_fd(fd, &handle), TR_EABANDONED);
     /* The control block of another arena: it claims more than the file has. */
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     memcpy(control, info.base, sizeof(control));
     assert_int_equal(pwrite(fd, control, sizeof(control), 0), sizeof(control));
-    assert_int_equal(tr_look_open_fd(&handle, fd), TR_ECORRUPT);
+    assert_int_equal(tr_look_open_fd(fd, &handle), TR_ECORRUPT);
     assert_int_equal(ftruncate(fd, (off_t)info.total_bytes), 0);
-    assert_ok(tr_look_open_fd(&handle, fd)); /* its tables are all 0: an empty arena */
+    assert_ok(tr_look_open_fd(fd, &handle)); /* its tables are all 0: an empty arena */
     tr_look_close(handle);
     control[8]++; /* the layout */
     assert_int_equal(pwrite(fd, control, sizeof(control), 0), sizeof(control));
-    assert_int_equal(tr_look_open_fd(&handle, fd), TR_ELAYOUT);
+    assert_int_equal(tr_look_open_fd(fd, &handle), TR_ELAYOUT);
     close(fd);
     assert_int_equal(pipe(ends), 0);
-    assert_int_equal(tr_look_open_fd(&handle, ends[0]), TR_EACCES);
+    assert_int_equal(tr_look_open_fd(ends[0], &handle), TR_EACCES);
     close(ends[0]);
     close(ends[1]);
     tr_arena_close(arena);
@@ -249,7 +249,7 @@ static void holes_take_no_memory(void **state)
     (void)state;
 
     assert_int_equal(lseek(fd, 7, SEEK_SET), 7);
-    assert_ok(tr_look_open_fd(&handle, fd));
+    assert_ok(tr_look_open_fd(fd, &handle));
     assert_true(peak_bytes() - before < bytes / 4);
     assert_int_equal(lseek(fd, 0, SEEK_CUR), 7); /* it is the same description */
     tr_look_close(handle);
@@ -286,7 +286,7 @@ static void boards_over_each_other_are_no_boards(void **state)
     uint64_t keys = 0;
     (void)state;
 
-    assert_ok(tr_arena_info_read(arena, &info));
+    assert_ok(tr_arena_info_get(arena, &info));
     channels = (void *)((uint8_t *)info.base +
                         ((struct control *)info.base)->channels_off);
     for (int i = 0; i < 6; i++) {
@@ -319,19 +319,19 @@ static void refuses_nonsense(void **state)
 
     memset(longest, 'x', sizeof(longest) - 1);
     longest[sizeof(longest) - 1] = 0;
-    assert_int_equal(tr_look_open(NULL, "x"), TR_EINVAL);
-    assert_int_equal(tr_look_open(&handle, NULL), TR_EINVAL);
-    assert_int_equal(tr_look_open(&handle, ""), TR_EINVAL);
-    assert_int_equal(tr_look_open(&handle, "a/b"), TR_EINVAL);
-    assert_int_equal(tr_look_open(&handle, longest), TR_ENAMETOOLONG);
-    assert_int_equal(tr_look_open(&handle, "unit-look-there-is-none"), TR_ENOENT);
-    assert_int_equal(tr_look_open_fd(NULL, 0), TR_EINVAL);
-    assert_int_equal(tr_look_open_fd(&handle, -1), TR_EINVAL); /* as attach_fd */
+    assert_int_equal(tr_look_open("x", NULL), TR_EINVAL);
+    assert_int_equal(tr_look_open(NULL, &handle), TR_EINVAL);
+    assert_int_equal(tr_look_open("", &handle), TR_EINVAL);
+    assert_int_equal(tr_look_open("a/b", &handle), TR_EINVAL);
+    assert_int_equal(tr_look_open(longest, &handle), TR_ENAMETOOLONG);
+    assert_int_equal(tr_look_open("unit-look-there-is-none", &handle), TR_ENOENT);
+    assert_int_equal(tr_look_open_fd(0, NULL), TR_EINVAL);
+    assert_int_equal(tr_look_open_fd(-1, &handle), TR_EINVAL); /* as attach_fd */
     /* A FIFO of that name would hold up whoever opens it. */
     snprintf(name, sizeof(name), "unit-look-fifo-%d", (int)getpid());
     snprintf(path, sizeof(path), "/dev/shm/tensoring.%s", name);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(tr_look_open(&handle, name), TR_EACCES);
+    assert_int_equal(tr_look_open(name, &handle), TR_EACCES);
     unlink(path);
     tr_look_close(NULL);
 }
@@ -346,7 +346,7 @@ static void takes_no_null(void **state)
     size_t count = 7;
     (void)state;
 
-    assert_ok(tr_look_open_fd(&handle, number_of(arena)));
+    assert_ok(tr_look_open_fd(number_of(arena), &handle));
     assert_int_equal(tr_look_stats(NULL, &stats), TR_EINVAL);
     assert_int_equal(tr_look_stats(handle, NULL), TR_EINVAL);
     assert_int_equal(tr_look_info(NULL, &info), TR_EINVAL);
@@ -385,14 +385,14 @@ static void waits_for_no_lease(void **state)
     (void)state;
 
     (void)!tr_arena_unlink(name); /* of a run that failed */
-    assert_ok(tr_arena_create(&arena, name, &options));
+    assert_ok(tr_arena_create(name, &options, &arena));
     tr_arena_close(arena);
     fd = open("/dev/shm/tensoring.unit.look.lease", O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
     signal(SIGIO, SIG_IGN);
     if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0) { /* not every kernel has them for tmpfs */
-        assert_int_equal(tr_look_open(&handle, name), TR_EAGAIN);
-        assert_int_equal(tr_arena_attach(&arena, name, NULL), TR_EAGAIN);
+        assert_int_equal(tr_look_open(name, &handle), TR_EAGAIN);
+        assert_int_equal(tr_arena_attach(name, NULL, &arena), TR_EAGAIN);
     }
     close(fd);
     signal(SIGIO, SIG_DFL);
@@ -415,11 +415,11 @@ static void maps_nothing_and_populates_nothing(void **state)
     options.flags = TR_ARENA_LAZY;
     options.classes = &class;
     options.class_count = 1;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
     number = open_again(number_of(arena));
     tr_arena_close(arena);
     assert_int_equal(fstat(number, &before), 0);
-    assert_ok(tr_look_open_fd(&handle, number));
+    assert_ok(tr_look_open_fd(number, &handle));
     snprintf(inode, sizeof(inode), " %lu ", (unsigned long)before.st_ino);
     maps = fopen("/proc/self/maps", "re");
     assert_non_null(maps);

@@ -38,7 +38,7 @@ static int set_up(void **state)
 {
     (void)state;
     arena = make_arena(SLOTS, 0);
-    return tr_arena_attach_fd(&lost, arena_known(arena)->view.lock_fd) ||
+    return tr_arena_attach_fd(arena_known(arena)->view.lock_fd, &lost) ||
            tr_queue_open(arena, "work", NULL, &queue) ||
            tr_queue_open(lost, "work", NULL, &lost_queue);
 }
@@ -58,17 +58,18 @@ static void leaves_a_request_to_the_next_server(void **state)
     uint64_t ticket;
     (void)state;
 
-    assert_ok(tr_request_async(queue, loan_i64(arena, 4, 1), TR_FOREVER, &ticket));
+    assert_ok(tr_request_send(queue, loan_i64(arena, 4, 1), TR_FOREVER, TR_FOREVER, 0,
+                              &ticket));
     assert_ok(tr_queue_receive(lost_queue, TR_NOWAIT, &had));
     lose();
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &has));
-    assert_int_not_equal(tr_release(had), 0);
-    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EAGAIN);
+    assert_int_not_equal(tr_message_release(had), 0);
+    assert_int_equal(tr_request_wait(arena, ticket, TR_NOWAIT, &reply), TR_EAGAIN);
     assert_int_equal(first_i64(has), 1);
-    assert_ok(tr_reply(has, NULL));
-    assert_ok(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply));
+    assert_ok(tr_request_reply(has, NULL));
+    assert_ok(tr_request_wait(arena, ticket, TR_NOWAIT, &reply));
     assert_int_equal(first_i64(reply), 1);
-    assert_ok(tr_release(reply));
+    assert_ok(tr_message_release(reply));
 }
 
 static void writes_into_no_header(void **state)
@@ -81,20 +82,20 @@ static void writes_into_no_header(void **state)
     for (int i = 0; i < SLOTS; i++) {
         all[i] = loan_i64(arena, 4, 2);
         header.correlation_id = 7;
-        assert_ok(tr_message_set_header(all[i], &header));
+        assert_ok(tr_message_header_set(all[i], &header));
     }
     header.correlation_id = 9;
-    assert_int_equal(tr_message_set_header(had, &header), TR_EABANDONED);
+    assert_int_equal(tr_message_header_set(had, &header), TR_EABANDONED);
     assert_int_equal(tr_message_seal(had), TR_EABANDONED);
     assert_int_equal(tr_message_device_begin(had), TR_EABANDONED);
     assert_int_equal(tr_message_device_end(had), TR_EABANDONED);
-    assert_int_not_equal(tr_release(had), 0);
+    assert_int_not_equal(tr_message_release(had), 0);
     for (int i = 0; i < SLOTS; i++) {
-        assert_ok(tr_message_header(all[i], &header));
+        assert_ok(tr_message_header_get(all[i], &header));
         assert_int_equal(header.correlation_id, 7);
         assert_int_equal(header.has_crc, 0);
         assert_int_equal(tr_message_device_end(all[i]), TR_EINVAL); /* not marked */
-        assert_ok(tr_release(all[i]));
+        assert_ok(tr_message_release(all[i]));
     }
 }
 

@@ -16,28 +16,28 @@ static tr_message *round_trip(tr_arena *arena, tr_message *message)
 }
 
 static const tr_dtype every_dtype[] = {
-    {TR_INT, 8, 1},
-    {TR_INT, 64, 1},
-    {TR_UINT, 16, 1},
-    {TR_FLOAT, 16, 1},
-    {TR_FLOAT, 64, 1},
-    {TR_FLOAT, 32, 4},
-    {TR_BFLOAT, 16, 1},
-    {TR_COMPLEX, 64, 1},
-    {TR_COMPLEX, 128, 1},
-    {TR_BOOL, 8, 1},
-    {TR_OPAQUE, 24, 1},
-    {TR_FLOAT8_E3M4, 8, 1},
-    {TR_FLOAT8_E4M3, 8, 1},
-    {TR_FLOAT8_E4M3B11FNUZ, 8, 1},
-    {TR_FLOAT8_E4M3FN, 8, 1},
-    {TR_FLOAT8_E4M3FNUZ, 8, 1},
-    {TR_FLOAT8_E5M2, 8, 1},
-    {TR_FLOAT8_E5M2FNUZ, 8, 1},
-    {TR_FLOAT8_E8M0FNU, 8, 1},
-    {TR_FLOAT6_E2M3FN, 6, 1},
-    {TR_FLOAT6_E3M2FN, 6, 1},
-    {TR_FLOAT4_E2M1FN, 4, 2},
+    {TR_DTYPE_INT, 8, 1},
+    {TR_DTYPE_INT, 64, 1},
+    {TR_DTYPE_UINT, 16, 1},
+    {TR_DTYPE_FLOAT, 16, 1},
+    {TR_DTYPE_FLOAT, 64, 1},
+    {TR_DTYPE_FLOAT, 32, 4},
+    {TR_DTYPE_BFLOAT, 16, 1},
+    {TR_DTYPE_COMPLEX, 64, 1},
+    {TR_DTYPE_COMPLEX, 128, 1},
+    {TR_DTYPE_BOOL, 8, 1},
+    {TR_DTYPE_OPAQUE, 24, 1},
+    {TR_DTYPE_FLOAT8_E3M4, 8, 1},
+    {TR_DTYPE_FLOAT8_E4M3, 8, 1},
+    {TR_DTYPE_FLOAT8_E4M3B11FNUZ, 8, 1},
+    {TR_DTYPE_FLOAT8_E4M3FN, 8, 1},
+    {TR_DTYPE_FLOAT8_E4M3FNUZ, 8, 1},
+    {TR_DTYPE_FLOAT8_E5M2, 8, 1},
+    {TR_DTYPE_FLOAT8_E5M2FNUZ, 8, 1},
+    {TR_DTYPE_FLOAT8_E8M0FNU, 8, 1},
+    {TR_DTYPE_FLOAT6_E2M3FN, 6, 1},
+    {TR_DTYPE_FLOAT6_E3M2FN, 6, 1},
+    {TR_DTYPE_FLOAT4_E2M1FN, 4, 2},
 };
 
 static void carries_every_dtype(void **state)
@@ -53,7 +53,7 @@ static void carries_every_dtype(void **state)
         uint64_t nbytes;
 
         assert_ok(tr_tensor_nbytes(every_dtype[i], 2, shape, &nbytes));
-        assert_ok(tr_loan(arena, &spec, 1, TR_NOWAIT, &message));
+        assert_ok(tr_message_loan(arena, &spec, 1, TR_NOWAIT, &message));
         memset(tr_message_tensor(message, 0)->data, (int)i + 1, nbytes);
         message = round_trip(arena, message);
         tensor = tr_message_tensor(message, 0);
@@ -62,10 +62,10 @@ static void carries_every_dtype(void **state)
         assert_int_equal(tensor->shape[1], 5);
         assert_int_equal(tensor->strides[0], 5);
         assert_int_equal(tensor->strides[1], 1);
-        assert_int_equal((uintptr_t)tensor->data % TR_ALIGN, 0);
+        assert_int_equal((uintptr_t)tensor->data % TR_TENSOR_ALIGN, 0);
         for (uint64_t b = 0; b < nbytes; b++)
             assert_int_equal(((uint8_t *)tensor->data)[b], i + 1);
-        tr_release(message);
+        tr_message_release(message);
     }
     tr_arena_close(arena);
 }
@@ -81,13 +81,13 @@ static void carries_every_rank(void **state)
         shape[i] = i % 7 == 0 ? 2 : 1;
     for (uint32_t ndim = 0; ndim <= TR_MAX_NDIM; ndim++) {
         for (uint32_t f = 0; f < 2; f++) {
-            tr_tensor_spec spec = {.dtype = {TR_FLOAT, 32, 1},
+            tr_tensor_spec spec = {.dtype = {TR_DTYPE_FLOAT, 32, 1},
                                    .ndim = ndim,
                                    .shape = shape,
                                    .flags = f ? TR_TENSOR_F_ORDER : 0};
             const tr_tensor *tensor;
 
-            assert_ok(tr_loan(arena, &spec, 1, TR_NOWAIT, &message));
+            assert_ok(tr_message_loan(arena, &spec, 1, TR_NOWAIT, &message));
             message = round_trip(arena, message);
             tensor = tr_message_tensor(message, 0);
             assert_int_equal(tensor->ndim, ndim);
@@ -96,14 +96,14 @@ static void carries_every_rank(void **state)
                 assert_int_equal(tensor->shape[d], shape[d]);
             if (ndim)
                 assert_int_equal(tensor->strides[f ? 0 : ndim - 1], 1);
-            tr_release(message);
+            tr_message_release(message);
         }
     }
-    assert_int_equal(tr_loan(arena,
-                             &(tr_tensor_spec){.dtype = {TR_FLOAT, 32, 1},
-                                               .ndim = TR_MAX_NDIM + 1,
-                                               .shape = shape},
-                             1, TR_NOWAIT, &message),
+    assert_int_equal(tr_message_loan(arena,
+                                     &(tr_tensor_spec){.dtype = {TR_DTYPE_FLOAT, 32, 1},
+                                                       .ndim = TR_MAX_NDIM + 1,
+                                                       .shape = shape},
+                                     1, TR_NOWAIT, &message),
                      TR_EINVAL);
     assert_detail("17");
     tr_arena_close(arena);
@@ -113,26 +113,26 @@ static void carries_empty_and_scalar(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
     int64_t none[] = {3, 0, 5};
-    tr_tensor_spec empty = {.dtype = {TR_FLOAT, 64, 1}, .ndim = 3, .shape = none};
-    tr_tensor_spec scalar = {.dtype = {TR_FLOAT, 64, 1}};
+    tr_tensor_spec empty = {.dtype = {TR_DTYPE_FLOAT, 64, 1}, .ndim = 3, .shape = none};
+    tr_tensor_spec scalar = {.dtype = {TR_DTYPE_FLOAT, 64, 1}};
     tr_message *message;
     (void)state;
 
-    assert_ok(tr_loan(arena, &empty, 1, TR_NOWAIT, &message));
+    assert_ok(tr_message_loan(arena, &empty, 1, TR_NOWAIT, &message));
     message = round_trip(arena, message);
     assert_null(tr_message_tensor(message, 0)->data);
     assert_int_equal(tr_message_tensor(message, 0)->shape[2], 5);
-    tr_release(message);
-    assert_ok(tr_loan(arena, &scalar, 1, TR_NOWAIT, &message));
+    tr_message_release(message);
+    assert_ok(tr_message_loan(arena, &scalar, 1, TR_NOWAIT, &message));
     *(double *)tr_message_tensor(message, 0)->data = 2.5;
     message = round_trip(arena, message);
     assert_true(*(double *)tr_message_tensor(message, 0)->data == 2.5);
-    tr_release(message);
-    assert_ok(tr_loan(arena, NULL, 0, TR_NOWAIT, &message)); /* only a header */
+    tr_message_release(message);
+    assert_ok(tr_message_loan(arena, NULL, 0, TR_NOWAIT, &message)); /* only a header */
     message = round_trip(arena, message);
     assert_int_equal(tr_message_count(message), 0);
     assert_null(tr_message_tensor(message, 0));
-    tr_release(message);
+    tr_message_release(message);
     tr_arena_close(arena);
 }
 
@@ -141,7 +141,7 @@ static void forgets_the_message_before(void **state)
 {
     tr_arena *arena = make_arena(1, 0);
     int64_t shapes[][2] = {{2, 3}, {3, 2}, {6, 1}, {2, 3}};
-    tr_dtype dtypes[] = {{TR_FLOAT, 32, 1}, {TR_INT, 32, 1}};
+    tr_dtype dtypes[] = {{TR_DTYPE_FLOAT, 32, 1}, {TR_DTYPE_INT, 32, 1}};
     (void)state;
 
     for (int i = 0; i < 32; i++) {
@@ -153,7 +153,7 @@ static void forgets_the_message_before(void **state)
         const tr_tensor *tensor;
         tr_message *message;
 
-        assert_ok(tr_loan(arena, &spec, 1, TR_NOWAIT, &message));
+        assert_ok(tr_message_loan(arena, &spec, 1, TR_NOWAIT, &message));
         message = round_trip(arena, message);
         tensor = tr_message_tensor(message, 0);
         assert_int_equal(tensor->dtype.code, spec.dtype.code);
@@ -162,7 +162,7 @@ static void forgets_the_message_before(void **state)
                          spec.shape[spec.flags ? 0 : 1]);
         assert_string_equal(tensor->name, spec.name ? spec.name : "");
         assert_int_equal(tensor->flags, spec.flags);
-        tr_release(message);
+        tr_message_release(message);
     }
     tr_arena_close(arena);
 }
@@ -173,7 +173,7 @@ static void carries_many_named_tensors(void **state)
 {
     tr_arena *arena = make_arena(1, 4);
     tr_tensor_spec specs[MANY];
-    char names[MANY][TR_MAX_NAME + 1];
+    char names[MANY][TR_MAX_TENSOR_NAME + 1];
     int64_t shapes[MANY];
     tr_message *message;
     (void)state;
@@ -181,13 +181,13 @@ static void carries_many_named_tensors(void **state)
     for (int i = 0; i < MANY; i++) {
         shapes[i] = i;
         snprintf(names[i], sizeof(names[i]), "%0*d", i + 3, i);
-        specs[i] = (tr_tensor_spec){.dtype = {TR_INT, 64, 1},
+        specs[i] = (tr_tensor_spec){.dtype = {TR_DTYPE_INT, 64, 1},
                                     .ndim = 1,
                                     .shape = &shapes[i],
                                     .name = names[i],
                                     .descr = i % 2 ? "<M8[ns]" : NULL};
     }
-    assert_ok(tr_loan(arena, specs, MANY, TR_NOWAIT, &message));
+    assert_ok(tr_message_loan(arena, specs, MANY, TR_NOWAIT, &message));
     for (int64_t i = 0; i < MANY; i++)
         for (int64_t k = 0; k < i; k++)
             ((int64_t *)tr_message_tensor(message, (size_t)i)->data)[k] = i * 1000 + k;
@@ -202,7 +202,7 @@ static void carries_many_named_tensors(void **state)
             assert_int_equal(((int64_t *)tensor->data)[k], i * 1000 + k);
     }
     assert_null(tr_message_find(message, "nobody"));
-    tr_release(message);
+    tr_message_release(message);
     tr_arena_close(arena);
 }
 
@@ -212,17 +212,18 @@ static void takes_the_smallest_class_that_fits(void **state)
     tr_message *small, *large, *none;
     (void)state;
 
-    assert_ok(tr_loan_bytes(arena, 256, TR_NOWAIT, &small)); /* all of it is the user's */
-    assert_int_equal(tr_loan_bytes(arena, 1, TR_NOWAIT, &none), TR_EAGAIN);
+    assert_ok(tr_message_loan_bytes(arena, 256, TR_NOWAIT,
+                                    &small)); /* all of it is the user's */
+    assert_int_equal(tr_message_loan_bytes(arena, 1, TR_NOWAIT, &none), TR_EAGAIN);
     assert_detail("holds 1");
-    assert_ok(tr_loan_bytes(arena, 257, TR_NOWAIT, &large));
-    assert_int_equal(tr_loan_bytes(arena, 65537, TR_NOWAIT, &none), TR_EMSGSIZE);
+    assert_ok(tr_message_loan_bytes(arena, 257, TR_NOWAIT, &large));
+    assert_int_equal(tr_message_loan_bytes(arena, 65537, TR_NOWAIT, &none), TR_EMSGSIZE);
     assert_detail("65537");
-    assert_int_equal(tr_loan_bytes(arena, 1, 1000000, &none), TR_ETIMEDOUT);
-    tr_release(small);
-    tr_release(small); /* harmless: it is no longer ours */
-    tr_release(large);
-    tr_release(NULL);
+    assert_int_equal(tr_message_loan_bytes(arena, 1, 1000000, &none), TR_ETIMEDOUT);
+    tr_message_release(small);
+    tr_message_release(small); /* harmless: it is no longer ours */
+    tr_message_release(large);
+    tr_message_release(NULL);
     assert_int_equal(stats_of(arena).slots_free, 2);
     tr_arena_close(arena);
 }
@@ -231,28 +232,32 @@ static void refuses_bad_specs(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
     int64_t huge[] = {INT64_MAX / 2, 4}, negative[] = {-1}, one = 1;
-    char name[TR_MAX_NAME + 2], descr[TR_MAX_DESCR + 2];
-    tr_tensor_spec spec = {.dtype = {TR_FLOAT, 64, 1}, .ndim = 2, .shape = huge};
+    char name[TR_MAX_TENSOR_NAME + 2], descr[TR_MAX_DESCR + 2];
+    tr_tensor_spec spec = {.dtype = {TR_DTYPE_FLOAT, 64, 1}, .ndim = 2, .shape = huge};
     tr_message *message;
     (void)state;
 
-    assert_int_equal(tr_loan(arena, &spec, 1, TR_NOWAIT, &message), TR_EOVERFLOW);
-    spec = (tr_tensor_spec){.dtype = {TR_FLOAT, 64, 1}, .ndim = 1, .shape = negative};
-    assert_int_equal(tr_loan(arena, &spec, 1, TR_NOWAIT, &message), TR_EINVAL);
-    spec = (tr_tensor_spec){.dtype = {TR_FLOAT, 13, 1}, .ndim = 1, .shape = &one};
-    assert_int_equal(tr_loan(arena, &spec, 1, TR_NOWAIT, &message), TR_EINVAL);
+    assert_int_equal(tr_message_loan(arena, &spec, 1, TR_NOWAIT, &message), TR_EOVERFLOW);
+    spec = (tr_tensor_spec){
+        .dtype = {TR_DTYPE_FLOAT, 64, 1}, .ndim = 1, .shape = negative};
+    assert_int_equal(tr_message_loan(arena, &spec, 1, TR_NOWAIT, &message), TR_EINVAL);
+    spec = (tr_tensor_spec){.dtype = {TR_DTYPE_FLOAT, 13, 1}, .ndim = 1, .shape = &one};
+    assert_int_equal(tr_message_loan(arena, &spec, 1, TR_NOWAIT, &message), TR_EINVAL);
     memset(name, 'n', sizeof(name) - 1);
     name[sizeof(name) - 1] = 0;
     spec = (tr_tensor_spec){
-        .dtype = {TR_FLOAT, 64, 1}, .ndim = 1, .shape = &one, .name = name};
-    assert_int_equal(tr_loan(arena, &spec, 1, TR_NOWAIT, &message), TR_ENAMETOOLONG);
+        .dtype = {TR_DTYPE_FLOAT, 64, 1}, .ndim = 1, .shape = &one, .name = name};
+    assert_int_equal(tr_message_loan(arena, &spec, 1, TR_NOWAIT, &message),
+                     TR_ENAMETOOLONG);
     memset(descr, 'd', sizeof(descr) - 1);
     descr[sizeof(descr) - 1] = 0;
     spec = (tr_tensor_spec){
-        .dtype = {TR_FLOAT, 64, 1}, .ndim = 1, .shape = &one, .descr = descr};
-    assert_int_equal(tr_loan(arena, &spec, 1, TR_NOWAIT, &message), TR_ENAMETOOLONG);
-    assert_int_equal(tr_loan(arena, &spec, TR_MAX_TENSORS + 1, TR_NOWAIT, &message),
-                     TR_EINVAL);
+        .dtype = {TR_DTYPE_FLOAT, 64, 1}, .ndim = 1, .shape = &one, .descr = descr};
+    assert_int_equal(tr_message_loan(arena, &spec, 1, TR_NOWAIT, &message),
+                     TR_ENAMETOOLONG);
+    assert_int_equal(
+        tr_message_loan(arena, &spec, TR_MAX_TENSORS + 1, TR_NOWAIT, &message),
+        TR_EINVAL);
     assert_int_equal(stats_of(arena).slots_free, 4);
     tr_arena_close(arena);
 }
@@ -269,9 +274,9 @@ static void carries_the_header(void **state)
     in.deadline_ns = 123456789;
     memset(in.user, 9, sizeof(in.user));
     strcpy(in.content_type, "application/x-mine");
-    assert_ok(tr_message_set_header(message, &in));
+    assert_ok(tr_message_header_set(message, &in));
     message = round_trip(arena, message);
-    assert_ok(tr_message_header(message, &out));
+    assert_ok(tr_message_header_get(message, &out));
     assert_int_equal(out.content, TR_CONTENT_OTHER);
     assert_int_equal(out.correlation_id, 77);
     assert_int_equal(out.deadline_ns, 123456789);
@@ -279,18 +284,18 @@ static void carries_the_header(void **state)
     assert_string_equal(out.content_type, "application/x-mine");
     assert_int_equal(out.has_crc, 0);
     memset(in.content_type, 'x', sizeof(in.content_type));
-    assert_int_equal(tr_message_set_header(message, &in), TR_EINVAL);
-    tr_release(message);
+    assert_int_equal(tr_message_header_set(message, &in), TR_EINVAL);
+    tr_message_release(message);
 
     message = round_trip(arena, loan_i64(arena, 4, 1)); /* the same slot: all is gone */
-    assert_ok(tr_message_header(message, &out));
+    assert_ok(tr_message_header_get(message, &out));
     assert_int_equal(out.content, TR_CONTENT_TENSORS);
     assert_int_equal(out.correlation_id, 0);
     assert_int_equal(out.user[0], 0);
     assert_string_equal(out.content_type, "");
     out.struct_size = 4;
-    assert_int_equal(tr_message_header(message, &out), TR_EINVAL);
-    tr_release(message);
+    assert_int_equal(tr_message_header_get(message, &out), TR_EINVAL);
+    tr_message_release(message);
     tr_arena_close(arena);
 }
 
@@ -301,17 +306,17 @@ static void seals_and_verifies(void **state)
     tr_message *message;
     (void)state;
 
-    assert_ok(tr_loan_bytes(arena, 9, TR_NOWAIT, &message));
+    assert_ok(tr_message_loan_bytes(arena, 9, TR_NOWAIT, &message));
     memcpy(tr_message_tensor(message, 0)->data, "123456789", 9);
     assert_ok(tr_message_seal(message));
     message = round_trip(arena, message);
-    assert_ok(tr_message_header(message, &header));
+    assert_ok(tr_message_header_get(message, &header));
     assert_int_equal(header.crc32c, 0xe3069283); /* the check value of CRC-32C */
     assert_ok(tr_message_verify(message));
     ((char *)tr_message_tensor(message, 0)->data)[3] ^= 1;
     assert_int_equal(tr_message_verify(message), TR_ECHECKSUM);
     assert_detail("e3069283");
-    tr_release(message);
+    tr_message_release(message);
     assert_int_equal(tr_message_seal(message), TR_EINVAL);
     tr_arena_close(arena);
 }
@@ -325,12 +330,12 @@ static void arena_wide_checksums(void **state)
     (void)state;
 
     options.flags = TR_ARENA_CRC32C;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
     message = round_trip(arena, loan_i64(arena, 100, 5));
-    assert_ok(tr_message_header(message, &header));
+    assert_ok(tr_message_header_get(message, &header));
     assert_int_equal(header.has_crc, 1);
     assert_ptr_equal(tr_message_arena(message), arena);
-    tr_release(message);
+    tr_message_release(message);
     tr_arena_close(arena);
 }
 
@@ -383,7 +388,7 @@ static void allocates_nothing_when_warm(void **state)
         message = loan_i64(arena, 4, i);
         assert_int_equal(tr_queue_send(queue, message, TR_NOWAIT), 0);
         assert_int_equal(tr_queue_receive(queue, TR_NOWAIT, &message), 0);
-        tr_release(message);
+        tr_message_release(message);
     }
     assert_int_equal(allocations, before);
     assert_int_equal(stats_of(arena).wakes, 0);

@@ -53,9 +53,9 @@ static int set_up(void **state)
 
     options.classes = &slots;
     options.class_count = 1;
-    assert_ok(tr_arena_create(&arenas[0], NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &arenas[0]));
     for (int i = 1; i < PARTIES; i++)
-        assert_ok(tr_arena_attach_fd(&arenas[i], arena_known(arenas[0])->view.lock_fd));
+        assert_ok(tr_arena_attach_fd(arena_known(arenas[0])->view.lock_fd, &arenas[i]));
     assert_ok(tr_queue_open(arenas[0], "q", NULL, &queue));
     /* All see the same memory, but each at its own address: wakers use that of 0. */
     word = &queue_known(queue)->ring.channel->items;

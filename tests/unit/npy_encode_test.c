@@ -29,7 +29,7 @@ static void headers_are_written_as_numpy_does(void **state)
 
 static void latin_1_becomes_utf_8_and_back(void **state)
 {
-    const tr_tensor_spec spec = {.dtype = {TR_OPAQUE, 32, 1}, .descr = npy.descr};
+    const tr_tensor_spec spec = {.dtype = {TR_DTYPE_OPAQUE, 32, 1}, .descr = npy.descr};
     unsigned char header[256];
     size_t bytes;
 
@@ -54,16 +54,16 @@ static void what_numpy_cannot_say_is_not_written(void **state)
         uint32_t flags;
         int err;
     } rows[] = {
-        {{TR_INT, 4, 1}, NULL, 0, TR_ENOTSUP},
-        {{TR_FLOAT4_E2M1FN, 4, 2}, NULL, 0, TR_ENOTSUP},
-        {{TR_FLOAT, 32, 4}, NULL, 0, TR_ENOTSUP},
-        {{TR_FLOAT, 33, 1}, NULL, 0, TR_EINVAL},
-        {{TR_FLOAT, 32, 1}, NULL, TR_TENSOR_BYTESWAPPED, TR_EINVAL},
-        {{TR_FLOAT, 32, 1}, ">f8", TR_TENSOR_BYTESWAPPED, TR_EINVAL},
-        {{TR_OPAQUE, 64, 1}, "|O", 0, TR_EOBJECT},
-        {{TR_OPAQUE, 64, 1}, "nonsense", 0, TR_EFORMAT},
-        {{TR_OPAQUE, 64, 1}, "[('a', '<f8')] ", 0, 0},
-        {{TR_OPAQUE, 64, 1}, "[('a', '<f8')] x", 0, TR_EFORMAT},
+        {{TR_DTYPE_INT, 4, 1}, NULL, 0, TR_ENOTSUP},
+        {{TR_DTYPE_FLOAT4_E2M1FN, 4, 2}, NULL, 0, TR_ENOTSUP},
+        {{TR_DTYPE_FLOAT, 32, 4}, NULL, 0, TR_ENOTSUP},
+        {{TR_DTYPE_FLOAT, 33, 1}, NULL, 0, TR_EINVAL},
+        {{TR_DTYPE_FLOAT, 32, 1}, NULL, TR_TENSOR_BYTESWAPPED, TR_EINVAL},
+        {{TR_DTYPE_FLOAT, 32, 1}, ">f8", TR_TENSOR_BYTESWAPPED, TR_EINVAL},
+        {{TR_DTYPE_OPAQUE, 64, 1}, "|O", 0, TR_EOBJECT},
+        {{TR_DTYPE_OPAQUE, 64, 1}, "nonsense", 0, TR_EFORMAT},
+        {{TR_DTYPE_OPAQUE, 64, 1}, "[('a', '<f8')] ", 0, 0},
+        {{TR_DTYPE_OPAQUE, 64, 1}, "[('a', '<f8')] x", 0, TR_EFORMAT},
     };
     char written[256];
     size_t bytes;
@@ -77,8 +77,8 @@ static void what_numpy_cannot_say_is_not_written(void **state)
                          rows[i].err);
     }
     assert_int_equal(tr_npy_encode(NULL, written, sizeof(written), &bytes), TR_EINVAL);
-    assert_int_equal(tr_npy_encode(&(tr_tensor_spec){.dtype = {TR_INT, 8, 1}}, written,
-                                   sizeof(written), NULL),
+    assert_int_equal(tr_npy_encode(&(tr_tensor_spec){.dtype = {TR_DTYPE_INT, 8, 1}},
+                                   written, sizeof(written), NULL),
                      TR_EINVAL);
 }
 
@@ -88,10 +88,13 @@ static void types_without_a_numpy_name_are_written_as_void(void **state)
         tr_dtype dtype;
         const char *descr;
     } rows[] = {
-        {{TR_BFLOAT, 16, 1}, "'<V2'"},     {{TR_FLOAT8_E4M3FN, 8, 1}, "'<V1'"},
-        {{TR_FLOAT8_E5M2, 8, 1}, "'<V1'"}, {{TR_COMPLEX, 32, 1}, "'<V4'"},
-        {{TR_INT, 128, 1}, "'<V16'"},      {{TR_OPAQUE, 8, 300}, "'|V300'"},
-        {{TR_FLOAT, 128, 1}, "'<f16'"},
+        {{TR_DTYPE_BFLOAT, 16, 1}, "'<V2'"},
+        {{TR_DTYPE_FLOAT8_E4M3FN, 8, 1}, "'<V1'"},
+        {{TR_DTYPE_FLOAT8_E5M2, 8, 1}, "'<V1'"},
+        {{TR_DTYPE_COMPLEX, 32, 1}, "'<V4'"},
+        {{TR_DTYPE_INT, 128, 1}, "'<V16'"},
+        {{TR_DTYPE_OPAQUE, 8, 300}, "'|V300'"},
+        {{TR_DTYPE_FLOAT, 128, 1}, "'<f16'"},
     };
     char written[256];
     size_t bytes;
@@ -123,7 +126,7 @@ static void order_is_said_only_where_it_matters(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        tr_tensor_spec spec = {.dtype = {TR_FLOAT, 32, 1},
+        tr_tensor_spec spec = {.dtype = {TR_DTYPE_FLOAT, 32, 1},
                                .ndim = rows[i].ndim,
                                .shape = rows[i].shape,
                                .flags = TR_TENSOR_F_ORDER};
@@ -138,7 +141,7 @@ static void the_longest_header_fits(void **state)
     int64_t shape[TR_MAX_NDIM];
     char *written = malloc(32768);
     tr_tensor_spec spec = {
-        .dtype = {TR_FLOAT, 64, 1}, .ndim = TR_MAX_NDIM, .shape = shape};
+        .dtype = {TR_DTYPE_FLOAT, 64, 1}, .ndim = TR_MAX_NDIM, .shape = shape};
     size_t bytes;
 
     (void)state;

@@ -48,7 +48,7 @@ static void literals_are_read_in_any_spelling(void **state)
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         for (unsigned version = 1; version <= 3; version++) {
             assert_int_equal(decode_text(version, texts[i], 24), 0);
-            assert_dtype(TR_FLOAT, 32, 1);
+            assert_dtype(TR_DTYPE_FLOAT, 32, 1);
             assert_string_equal(npy.descr, "");
             assert_int_equal(npy.flags, TR_TENSOR_F_ORDER);
             assert_int_equal(npy.ndim, 2);

@@ -106,7 +106,7 @@ static void do_content(void)
 static void do_describe(void)
 {
     int64_t count = 2;
-    tr_tensor_spec spec = {.dtype = {TR_INT, 32, 1}, .ndim = 1, .shape = &count};
+    tr_tensor_spec spec = {.dtype = {TR_DTYPE_INT, 32, 1}, .ndim = 1, .shape = &count};
 
     give_away();
     (void)!message_respec(message, &spec, 1);

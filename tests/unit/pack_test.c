@@ -90,7 +90,7 @@ static void fill_and_check(tr_dtype dtype, uint32_t ndim, const int64_t *shape,
     }
 }
 
-static const tr_dtype float32 = {TR_FLOAT, 32, 1};
+static const tr_dtype float32 = {TR_DTYPE_FLOAT, 32, 1};
 
 static void a_transposed_array_is_packed(void **state)
 {
@@ -136,7 +136,7 @@ static void null_strides_mean_packed(void **state)
     assert_memory_equal(t.data, line, sizeof(line));
     free(t.data);
     /* Types under a byte as well. */
-    t = tensor_of((tr_dtype){TR_INT, 4, 1}, 1, (int64_t[]){7}, 0);
+    t = tensor_of((tr_dtype){TR_DTYPE_INT, 4, 1}, 1, (int64_t[]){7}, 0);
     assert_int_equal(tr_tensor_fill(&t, "\x12\x34\x56\x07", NULL), 0);
     assert_memory_equal(t.data, "\x12\x34\x56\x07", 4);
     free(t.data);
@@ -175,12 +175,12 @@ static void what_cannot_be_filled_is_refused(void **state)
     assert_int_equal(tr_tensor_fill(&t, line, NULL), TR_EINVAL);
     assert_non_null(strstr(tr_error_detail(), "\"x\" is read-only"));
     free(t.data);
-    t = tensor_of((tr_dtype){TR_INT, 4, 1}, 1, (int64_t[]){4}, 0);
+    t = tensor_of((tr_dtype){TR_DTYPE_INT, 4, 1}, 1, (int64_t[]){4}, 0);
     assert_int_equal(tr_tensor_fill(&t, line, (int64_t[]){1}), TR_EINVAL);
     assert_non_null(strstr(tr_error_detail(), "int4"));
     free(t.data);
     /* Two lanes of 4 bits are a byte, which has an address. */
-    t = tensor_of((tr_dtype){TR_FLOAT4_E2M1FN, 4, 2}, 1, (int64_t[]){3}, 0);
+    t = tensor_of((tr_dtype){TR_DTYPE_FLOAT4_E2M1FN, 4, 2}, 1, (int64_t[]){3}, 0);
     assert_int_equal(tr_tensor_fill(&t, "a.b.c", (int64_t[]){2}), 0);
     assert_memory_equal(t.data, "abc", 3);
     free(t.data);
@@ -189,7 +189,7 @@ static void what_cannot_be_filled_is_refused(void **state)
 static void dimensions_of_each_kind_merge(void **state)
 {
     const int64_t shape[] = {4, 3, 5};
-    const tr_dtype dtype = {TR_INT, 16, 1};
+    const tr_dtype dtype = {TR_DTYPE_INT, 16, 1};
 
     (void)state;
     fill_and_check(dtype, 3, shape, (int64_t[]){30, 10, 2});    /* C */
@@ -208,17 +208,18 @@ static void a_large_array_is_packed(void **state)
     const int64_t shape[] = {300, 700};
 
     (void)state;
-    fill_and_check((tr_dtype){TR_FLOAT, 64, 1}, 2, shape, (int64_t[]){5600, 8});
-    fill_and_check((tr_dtype){TR_FLOAT, 64, 1}, 2, shape, (int64_t[]){8, 2400});
-    fill_and_check((tr_dtype){TR_FLOAT, 64, 1}, 2, shape, (int64_t[]){5608, 8});
+    fill_and_check((tr_dtype){TR_DTYPE_FLOAT, 64, 1}, 2, shape, (int64_t[]){5600, 8});
+    fill_and_check((tr_dtype){TR_DTYPE_FLOAT, 64, 1}, 2, shape, (int64_t[]){8, 2400});
+    fill_and_check((tr_dtype){TR_DTYPE_FLOAT, 64, 1}, 2, shape, (int64_t[]){5608, 8});
 }
 
 /* Longer than a tile in both directions, with a rest, in every size of element. */
 static void transpositions_go_tile_by_tile(void **state)
 {
-    static const tr_dtype dtypes[] = {
-        {TR_OPAQUE, 8, 1},  {TR_OPAQUE, 16, 1},  {TR_OPAQUE, 24, 1}, {TR_OPAQUE, 32, 1},
-        {TR_OPAQUE, 64, 1}, {TR_OPAQUE, 128, 1}, {TR_OPAQUE, 32, 20}};
+    static const tr_dtype dtypes[] = {{TR_DTYPE_OPAQUE, 8, 1},  {TR_DTYPE_OPAQUE, 16, 1},
+                                      {TR_DTYPE_OPAQUE, 24, 1}, {TR_DTYPE_OPAQUE, 32, 1},
+                                      {TR_DTYPE_OPAQUE, 64, 1}, {TR_DTYPE_OPAQUE, 128, 1},
+                                      {TR_DTYPE_OPAQUE, 32, 20}};
     const int64_t shape[] = {3, 131, 70};
 
     (void)state;
@@ -283,8 +284,8 @@ static void any_strides_equal_the_naive_copy(void **state)
             elements *= shape[i];
         }
         random_strides(ndim, shape, element, strides);
-        fill_and_check((tr_dtype){TR_OPAQUE, (uint8_t)(8 * element), 1}, ndim, shape,
-                       strides);
+        fill_and_check((tr_dtype){TR_DTYPE_OPAQUE, (uint8_t)(8 * element), 1}, ndim,
+                       shape, strides);
     }
 }
 

@@ -147,7 +147,7 @@ static void check_balanced(uint32_t kind_flag, uint32_t node)
         const tr_plan_worker *worker = &plan.worker[i];
 
         if ((worker->flags & TR_WORKER_EFFICIENT) != kind_flag ||
-            (node != TR_UNKNOWN && worker->node != node))
+            (node != TR_PLAN_UNKNOWN && worker->node != node))
             continue;
         least = worker->cores < least ? worker->cores : least;
         most = worker->cores > most ? worker->cores : most;
@@ -194,7 +194,7 @@ static void check_plan(hwloc_topology_t topology, uint32_t policy)
         check_complete();
     for (uint32_t flag = 0; flag <= TR_WORKER_EFFICIENT; flag += TR_WORKER_EFFICIENT)
         for (uint32_t node = 0; node < 8; node++)
-            check_balanced(flag, by_node ? node : TR_UNKNOWN);
+            check_balanced(flag, by_node ? node : TR_PLAN_UNKNOWN);
     for (uint32_t i = 0; i < plan.workers; i++) {
         assert_int_equal(plan.worker[i].threads, plan.worker[i].cores);
         if (by_node)
@@ -571,7 +571,7 @@ static void this_machine(void **state)
 
     (void)state;
     assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
-    assert_int_equal(tr_plan_create(&plan, 2, NULL), 0);
+    assert_int_equal(tr_plan_create(2, NULL, &plan), 0);
     assert_memory_equal(&plan.allowed, &before, sizeof(plan.allowed));
     assert_int_equal(sched_getaffinity(0, sizeof(after), &after), 0);
     assert_true(CPU_EQUAL(&before, &after));
@@ -580,13 +580,13 @@ static void this_machine(void **state)
     CPU_ZERO(&one);
     CPU_SET(first, &one);
     assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-    assert_int_equal(tr_plan_create(&plan, 2, NULL), 0);
+    assert_int_equal(tr_plan_create(2, NULL, &plan), 0);
 #ifndef TR_EMULATED /* qemu's own thread has the old mask */
     assert_int_equal(plan.cpus, 1);
     assert_int_equal(plan.shared, 1);
 #endif
     assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
-    assert_int_equal(tr_plan_create(NULL, 2, NULL), TR_EINVAL);
+    assert_int_equal(tr_plan_create(2, NULL, NULL), TR_EINVAL);
 }
 
 /* A folder that is all of PATH, so that what is installed does not matter. */
@@ -653,7 +653,7 @@ static bool drawn(const char *text)
 static void no_drawing_without_lstopo(void **state)
 {
     (void)state;
-    assert_int_equal(tr_plan_create(&plan, 2, NULL), 0);
+    assert_int_equal(tr_plan_create(2, NULL, &plan), 0);
     assert_int_equal(tr_plan_svg(&plan, svg_path), TR_ENOTSUP);
     assert_non_null(strstr(tr_error_detail(), "lstopo"));
     assert_int_equal(access(svg_path, F_OK), -1);
@@ -662,7 +662,7 @@ static void no_drawing_without_lstopo(void **state)
 static void any_lstopo_draws(void **state)
 {
     (void)state;
-    assert_int_equal(tr_plan_create(&plan, 2, NULL), 0);
+    assert_int_equal(tr_plan_create(2, NULL, &plan), 0);
     for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
         char path[96];
 
@@ -677,7 +677,7 @@ static void any_lstopo_draws(void **state)
 static void a_failed_drawing_is_told(void **state)
 {
     (void)state;
-    assert_int_equal(tr_plan_create(&plan, 2, NULL), 0);
+    assert_int_equal(tr_plan_create(2, NULL, &plan), 0);
     install("lstopo", "exit 1");
     assert_int_equal(tr_plan_svg(&plan, svg_path), TR_EIO);
     assert_int_equal(access(svg_path, F_OK), -1);
@@ -692,7 +692,7 @@ static void draws_where_lstopo_is(void **state)
 
     (void)state;
     setenv("PATH", old_path, 1);
-    assert_int_equal(tr_plan_create(&plan, 2, NULL), 0);
+    assert_int_equal(tr_plan_create(2, NULL, &plan), 0);
     err = tr_plan_svg(&plan, svg_path);
     assert_true(err == TR_ENOTSUP || (err == 0 && drawn("<svg")));
 }

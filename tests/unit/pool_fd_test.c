@@ -32,7 +32,7 @@ static void send_job(void)
 {
     tr_message *message;
 
-    assert_int_equal(tr_loan_bytes(arena, 8, TR_FOREVER, &message), 0);
+    assert_int_equal(tr_message_loan_bytes(arena, 8, TR_FOREVER, &message), 0);
     assert_int_equal(tr_queue_send(queue, message, TR_FOREVER), 0);
 }
 
@@ -61,11 +61,11 @@ static int hold(tr_pool_worker *worker, void *context)
     char what;
 
     (void)context;
-    while (!tr_pool_receive(worker, queue, TR_FOREVER, &message)) {
+    while (!tr_pool_worker_receive(worker, queue, TR_FOREVER, &message)) {
         tell('h');
         if (read(gate[0], &what, 1) != 1)
             return 1;
-        tr_release(message);
+        tr_message_release(message);
     }
     return 0;
 }
@@ -159,14 +159,14 @@ static void a_notice_is_no_signal(void **state)
     (void)state;
     setenv("TENSORING_NOTIFY", "uring", 1);
     assert_int_equal(tr_waitset_open(arena, &set), 0);
-    assert_int_equal(tr_waitset_add_queue(set, queue, TR_READABLE, 1), 0);
+    assert_int_equal(tr_waitset_add_queue(set, queue, TR_WAIT_READABLE, 1), 0);
     made = tr_waitset_fd(set, &fd);
     while (pool_status(pool).ready < 1)
         turn(pool);
     for (int i = 0; made == 0 && i < 20; i++) {
         while (tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count) == 0)
             if (tr_queue_receive(queue, TR_NOWAIT, &message) == 0)
-                tr_release(message);
+                tr_message_release(message);
         let_go();
         interrupted += tr_pool_step(pool, 20000000) != TR_ETIMEDOUT;
     }
@@ -348,7 +348,7 @@ static int client[2] = {-1, -1}; /* 0: the client's end, 1: what the master acce
 
 static int hold_after_start(tr_pool_worker *worker, void *context)
 {
-    tr_pool_ready(worker);
+    tr_pool_worker_ready(worker);
     tell('s');
     return hold(worker, context);
 }
@@ -459,8 +459,8 @@ static int expect_to_be_cancelled(tr_pool_worker *worker, void *context)
     if (pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before) ||
         before != PTHREAD_CANCEL_ENABLE)
         return 5;
-    tr_pool_ready(worker);
-    while (!tr_pool_stopping(worker))
+    tr_pool_worker_ready(worker);
+    while (!tr_pool_worker_stopping(worker))
         ;
     return 0;
 }
@@ -473,7 +473,7 @@ static void *supervise_while_cancelled(void *unused)
     options.run = expect_to_be_cancelled;
     options.workers = 2;
     options.died = note_death;
-    if (pthread_cancel(pthread_self()) || tr_pool_start(&pool, &options))
+    if (pthread_cancel(pthread_self()) || tr_pool_start(&options, &pool))
         return unused;
     while (pool_status(pool).ready < 2) {
         int err = tr_pool_step(pool, 1000000);
@@ -517,13 +517,13 @@ static void refuses_lists_without_meaning(void **state)
     options.workers = 1;
     options.keep_count = 1;
     options.flags = TR_POOL_CLOSE_INHERITED;
-    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    assert_int_equal(tr_pool_start(&options, &pool), TR_EINVAL);
     options.keep = &keep;
     options.flags = 0;
-    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    assert_int_equal(tr_pool_start(&options, &pool), TR_EINVAL);
     options.keep_count = 0;
     options.reserved = 5;
-    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    assert_int_equal(tr_pool_start(&options, &pool), TR_EINVAL);
     assert_null(pool);
 }
 

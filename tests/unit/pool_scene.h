@@ -67,7 +67,7 @@ static tr_pool *start(int (*run)(tr_pool_worker *, void *), uint32_t workers,
     options.backoff_ns = 1000000;
     if (change)
         change(&options);
-    assert_int_equal(tr_pool_start(&pool, &options), 0);
+    assert_int_equal(tr_pool_start(&options, &pool), 0);
     return pool;
 }
 
@@ -75,7 +75,7 @@ static tr_pool_status pool_status(const tr_pool *pool)
 {
     tr_pool_status status;
 
-    tr_pool_status_read(pool, &status);
+    tr_pool_status_get(pool, &status);
     return status;
 }
 
@@ -100,7 +100,7 @@ static bool scene_open(const tr_arena_options *options)
     deaths = 0;
     alarm(PATIENCE_S);
     return pipe2(gate, O_CLOEXEC) || pipe2(told, O_CLOEXEC) ||
-           tr_arena_create(&arena, NULL, options) ||
+           tr_arena_create(NULL, options, &arena) ||
            tr_queue_open(arena, "jobs", NULL, &queue);
 }
 

@@ -47,7 +47,8 @@ static void send_job(uint32_t number)
 {
     tr_message *message;
 
-    assert_int_equal(tr_loan_bytes(arena, sizeof(number), TR_FOREVER, &message), 0);
+    assert_int_equal(tr_message_loan_bytes(arena, sizeof(number), TR_FOREVER, &message),
+                     0);
     memcpy(tr_message_tensor(message, 0)->data, &number, sizeof(number));
     assert_int_equal(tr_queue_send(queue, message, TR_FOREVER), 0);
 }
@@ -76,9 +77,9 @@ static int work(tr_pool_worker *worker, void *context)
     int err;
 
     (void)context;
-    while (!(err = tr_pool_receive(worker, queue, TR_FOREVER, &message))) {
+    while (!(err = tr_pool_worker_receive(worker, queue, TR_FOREVER, &message))) {
         atomic_fetch_add(&shared->done[job_number(message)], 1);
-        tr_release(message);
+        tr_message_release(message);
     }
     return err == TR_ECANCELED || err == TR_ECLOSED ? 0 : 1;
 }
@@ -90,13 +91,13 @@ static int work_and_die(tr_pool_worker *worker, void *context)
     tr_message *message;
 
     (void)context;
-    while (!tr_pool_receive(worker, queue, TR_FOREVER, &message)) {
-        if (tr_message_header(message, &header))
+    while (!tr_pool_worker_receive(worker, queue, TR_FOREVER, &message)) {
+        if (tr_message_header_get(message, &header))
             return 1;
         if (job_number(message) % 7 == 0 && header.deliveries == 0)
             raise(SIGKILL);
         atomic_fetch_add(&shared->done[job_number(message)], 1);
-        tr_release(message);
+        tr_message_release(message);
     }
     return 0;
 }
@@ -115,8 +116,8 @@ static int grow(tr_pool_worker *worker, void *context)
     (void)context;
     memory = malloc(64 << 20);
     memset(memory, 1, 64 << 20);
-    while (!tr_pool_stopping(worker))
-        tr_pool_job_done(worker);
+    while (!tr_pool_worker_stopping(worker))
+        tr_pool_worker_job_done(worker);
     free(memory);
     return 0;
 }
@@ -128,12 +129,12 @@ static int hold(tr_pool_worker *worker, void *context)
     char what;
 
     (void)context;
-    while (!tr_pool_receive(worker, queue, INT64_MAX, &message)) {
+    while (!tr_pool_worker_receive(worker, queue, INT64_MAX, &message)) {
         tell('h');
         if (read(gate[0], &what, 1) != 1)
             return 1;
         atomic_fetch_add(&shared->done[job_number(message)], 1);
-        tr_release(message);
+        tr_message_release(message);
     }
     return 0;
 }
@@ -143,10 +144,10 @@ static int report_threads(tr_pool_worker *worker, void *context)
     tr_message *message;
 
     (void)context;
-    while (!tr_pool_receive(worker, queue, TR_FOREVER, &message)) {
+    while (!tr_pool_worker_receive(worker, queue, TR_FOREVER, &message)) {
         atomic_store(&shared->threads,
                      tr_pool_worker_plan(worker)->workers * 1000 + tr_worker_threads());
-        tr_release(message);
+        tr_message_release(message);
         tell('t');
     }
     return 0;
@@ -560,7 +561,7 @@ static pid_t run_master(int (*run)(tr_pool_worker *, void *))
         options.run = run_and_count;
         options.arena = arena;
         alarm(PATIENCE_S);
-        if (tr_pool_start(&pool, &options) || tr_pool_run(pool))
+        if (tr_pool_start(&options, &pool) || tr_pool_run(pool))
             _exit(1);
         tr_pool_close(pool);
         if (__gcov_dump)
@@ -572,7 +573,7 @@ static pid_t run_master(int (*run)(tr_pool_worker *, void *))
 
 static int say_hello(tr_pool_worker *worker, void *context)
 {
-    tr_pool_ready(worker);
+    tr_pool_worker_ready(worker);
     tell((char)('a' + tr_pool_worker_generation(worker)));
     return work(worker, context);
 }
@@ -687,36 +688,36 @@ static void refuses_nonsense(void **state)
     tr_pool *pool = NULL;
 
     (void)state;
-    assert_int_equal(tr_pool_start(&pool, NULL), TR_EINVAL);
-    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    assert_int_equal(tr_pool_start(NULL, &pool), TR_EINVAL);
+    assert_int_equal(tr_pool_start(&options, &pool), TR_EINVAL);
     options.run = work;
     options.workers = TR_MAX_WORKERS + 1;
-    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    assert_int_equal(tr_pool_start(&options, &pool), TR_EINVAL);
     assert_detail("257 workers, there may be at most 256");
     options.workers = 1;
     options.restart = 3;
-    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    assert_int_equal(tr_pool_start(&options, &pool), TR_EINVAL);
     assert_detail("options.restart 3 is not a tr_restart");
     options.restart = 0;
     options.flags = 1u << 30;
-    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    assert_int_equal(tr_pool_start(&options, &pool), TR_EINVAL);
     assert_detail("options.flags 0x40000000 has bits that mean nothing");
     options.flags = 0;
     options.backoff_ns = -1;
-    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    assert_int_equal(tr_pool_start(&options, &pool), TR_EINVAL);
     assert_detail("options.backoff_ns is -1 ns; use 0 or more");
     options.backoff_ns = 1;
     options.drain_ns = -2;
-    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    assert_int_equal(tr_pool_start(&options, &pool), TR_EINVAL);
     assert_detail("options.drain_ns is -2 ns; use -1 (for ever), 0 or more");
     options.drain_ns = 0;
     options.stop_signal = SIGRTMAX + 1;
-    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    assert_int_equal(tr_pool_start(&options, &pool), TR_EINVAL);
     assert_detail("options.stop_signal is 65; use a signal's number, or 0 for none");
     options.stop_signal = 0;
     plan.policy = 77;
     options.plan = &plan;
-    assert_int_equal(tr_pool_start(&pool, &options), TR_EINVAL);
+    assert_int_equal(tr_pool_start(&options, &pool), TR_EINVAL);
     assert_null(pool);
 }
 
@@ -733,9 +734,9 @@ static void plans_lie_in_the_arena(void **state)
     (void)state;
     options.classes = &class;
     options.class_count = 1;
-    assert_int_equal(tr_plan_create(&plan, 3, NULL), 0);
+    assert_int_equal(tr_plan_create(3, NULL, &plan), 0);
     assert_int_equal(tr_plan_put(arena, &plan), TR_EMSGSIZE); /* slots of 4 KiB */
-    assert_int_equal(tr_arena_create(&other, NULL, &options), 0);
+    assert_int_equal(tr_arena_create(NULL, &options, &other), 0);
     assert_int_equal(tr_plan_get(other, &copy), TR_ENOENT);
     for (uint32_t i = 0; i < 10; i++) { /* the old ones are freed */
         plan.worker[0].threads = i + 1;

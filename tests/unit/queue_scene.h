@@ -19,7 +19,7 @@ static inline void give(tr_arena *arena, tr_queue *queue, int64_t value)
 {
     tr_message *message;
 
-    assert_ok(tr_loan_bytes(arena, sizeof(value), TR_FOREVER, &message));
+    assert_ok(tr_message_loan_bytes(arena, sizeof(value), TR_FOREVER, &message));
     memcpy(tr_message_tensor(message, 0)->data, &value, sizeof(value));
     assert_ok(tr_queue_send(queue, message, TR_FOREVER));
 }
@@ -31,7 +31,7 @@ static inline int64_t take(tr_queue *queue)
 
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
     value = first_i64(message);
-    tr_release(message);
+    tr_message_release(message);
     return value;
 }
 

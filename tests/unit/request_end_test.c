@@ -37,8 +37,8 @@ static uint64_t ask_for(tr_queue *queue, int64_t value, int64_t timeout_ns,
 {
     uint64_t ticket;
 
-    assert_ok(tr_request_begin(queue, loan_i64(tr_queue_arena(queue), 4, value),
-                               TR_NOWAIT, timeout_ns, flags, &ticket));
+    assert_ok(tr_request_send(queue, loan_i64(tr_queue_arena(queue), 4, value), TR_NOWAIT,
+                              timeout_ns, flags, &ticket));
     return ticket;
 }
 
@@ -52,7 +52,7 @@ static tr_message *take(tr_queue *queue)
     tr_message *request;
 
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &request));
-    assert_true(tr_is_request(request));
+    assert_true(tr_message_is_request(request));
     return request;
 }
 
@@ -76,11 +76,11 @@ static void given_up_ones_hold_no_slot(void **state)
     for (int i = 0; i < 4; i++)
         requests[i] = take(queue);
     for (int i = 0; i < 2; i++) /* answered, then given up */
-        assert_ok(tr_reply(requests[i], NULL));
+        assert_ok(tr_request_reply(requests[i], NULL));
     for (int i = 0; i < 4; i++)
         assert_ok(tr_request_cancel(arena, tickets[i]));
     for (int i = 2; i < 4; i++) /* given up, then answered */
-        assert_ok(tr_reply(requests[i], NULL));
+        assert_ok(tr_request_reply(requests[i], NULL));
     assert_int_equal(stats_of(arena).stale_replies, 4);
     end(arena, queue, 4);
 }
@@ -115,11 +115,11 @@ static void who_needs_memory_takes_it_from_stale_replies(void **state)
     assert_int_equal(stats_of(arena).slots_queued, 4);
     child = fork();
     if (child == 0)
-        _exit(tr_loan_bytes(arena, 8, TR_NOWAIT, &message) != 0);
+        _exit(tr_message_loan_bytes(arena, 8, TR_NOWAIT, &message) != 0);
     status = status_of(child);
     assert_int_equal(status, 0);
-    assert_ok(tr_loan_bytes(arena, 8, TR_NOWAIT, &message));
-    tr_release(message);
+    assert_ok(tr_message_loan_bytes(arena, 8, TR_NOWAIT, &message));
+    tr_message_release(message);
     assert_ok(tr_arena_reap(arena, NULL));
     end(arena, queue, 4);
 }
@@ -138,21 +138,21 @@ static void a_full_inbox_holds_nobody_up(void **state)
     for (int i = 0; i < 3; i++)
         requests[i] = take(queue);
     assert_ok(tr_request_cancel(arena, stale));
-    tr_release(requests[0]);
+    tr_message_release(requests[0]);
     for (int i = 0; i < TR_MAX_REQUESTS; i++)
         put_stale(arena, stale);
     assert_ok(inbox_get(arena_known(arena), &inbox));
     assert_int_equal(ring_writable(&inbox->queue->ring), -EAGAIN);
 
-    assert_ok(tr_reply(requests[1], NULL));
-    tr_release(requests[2]);
-    assert_ok(tr_reply_wait(arena, answered, TR_NOWAIT, &reply));
+    assert_ok(tr_request_reply(requests[1], NULL));
+    tr_message_release(requests[2]);
+    assert_ok(tr_request_wait(arena, answered, TR_NOWAIT, &reply));
     assert_int_equal(first_i64(reply), 2);
-    tr_release(reply);
-    assert_int_equal(tr_reply_wait(arena, released, TR_NOWAIT, &reply), TR_EREMOTE);
-    assert_int_equal(tr_remote_code(), TR_ECANCELED);
-    assert_int_equal(tr_reply_wait(arena, released, TR_NOWAIT, &none), TR_EINVAL);
-    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &stale, &none), TR_EAGAIN);
+    tr_message_release(reply);
+    assert_int_equal(tr_request_wait(arena, released, TR_NOWAIT, &reply), TR_EREMOTE);
+    assert_int_equal(tr_error_remote_code(), TR_ECANCELED);
+    assert_int_equal(tr_request_wait(arena, released, TR_NOWAIT, &none), TR_EINVAL);
+    assert_int_equal(tr_request_next(arena, TR_NOWAIT, &stale, &none), TR_EAGAIN);
     end(arena, queue, SLOTS);
 }
 
@@ -165,25 +165,25 @@ static void asynchronous_ones_end_at_their_deadline(void **state)
     tr_message *reply, *late;
     (void)state;
 
-    assert_int_equal(tr_reply_next(arena, LONG, &ended, &reply), TR_ETIMEDOUT);
+    assert_int_equal(tr_request_next(arena, LONG, &ended, &reply), TR_ETIMEDOUT);
     assert_int_equal(ended, first);
     assert_null(reply);
     assert_detail("nobody had received it");
-    assert_int_equal(tr_reply_wait(arena, first, TR_NOWAIT, &reply), TR_EINVAL);
+    assert_int_equal(tr_request_wait(arena, first, TR_NOWAIT, &reply), TR_EINVAL);
     assert_int_equal(first_i64(late = take(queue)), 2); /* the first was taken back */
-    assert_ok(tr_reply(late, NULL));
-    assert_ok(tr_reply_next(arena, TR_NOWAIT, &ended, &reply));
+    assert_ok(tr_request_reply(late, NULL));
+    assert_ok(tr_request_next(arena, TR_NOWAIT, &ended, &reply));
     assert_int_equal(ended, later);
-    tr_release(reply);
+    tr_message_release(reply);
 
     first = ask_for(queue, 3, TR_NOWAIT, 0); /* its time is over at once */
     late = take(queue);
-    assert_int_equal(tr_remaining_ns(late), 0);
-    assert_ok(tr_reply(late, NULL));
+    assert_int_equal(tr_request_remaining_ns(late), 0);
+    assert_ok(tr_request_reply(late, NULL));
     assert_int_equal(stats_of(arena).stale_replies, 1);
-    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ended, &reply), TR_ETIMEDOUT);
+    assert_int_equal(tr_request_next(arena, TR_NOWAIT, &ended, &reply), TR_ETIMEDOUT);
     assert_int_equal(ended, first);
-    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ended, &reply), TR_EAGAIN);
+    assert_int_equal(tr_request_next(arena, TR_NOWAIT, &ended, &reply), TR_EAGAIN);
     assert_int_equal(ended, 0);
     end(arena, queue, 8);
 }
@@ -203,7 +203,7 @@ static void each_ends_at_its_own_deadline(void **state)
     for (int i = 0; i < ASKED; i++) {
         int found = 0;
 
-        assert_int_equal(tr_reply_next(arena, LONG, &ended, &reply), TR_ETIMEDOUT);
+        assert_int_equal(tr_request_next(arena, LONG, &ended, &reply), TR_ETIMEDOUT);
         for (int k = 0; k < ASKED; k++)
             if (tickets[k] == ended) {
                 found++;
@@ -218,23 +218,23 @@ static void those_by_ticket_end_at_their_deadline(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
     tr_queue *queue = open_queue(arena);
-    uint64_t ticket = ask_for(queue, 1, LONG, TR_BY_TICKET), other;
+    uint64_t ticket = ask_for(queue, 1, LONG, TR_REQUEST_BY_TICKET), other;
     tr_message *reply;
     (void)state;
 
-    assert_int_equal(tr_reply_wait(arena, ticket, 1000, &reply), TR_ETIMEDOUT);
+    assert_int_equal(tr_request_wait(arena, ticket, 1000, &reply), TR_ETIMEDOUT);
     assert_detail("yet");
-    assert_ok(tr_reply(take(queue), NULL)); /* the ticket stayed good */
-    assert_ok(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply));
-    tr_release(reply);
+    assert_ok(tr_request_reply(take(queue), NULL)); /* the ticket stayed good */
+    assert_ok(tr_request_wait(arena, ticket, TR_NOWAIT, &reply));
+    tr_message_release(reply);
 
-    ticket = ask_for(queue, 2, SOON, TR_BY_TICKET);
-    assert_int_equal(tr_reply_wait(arena, ticket, LONG, &reply), TR_ETIMEDOUT);
+    ticket = ask_for(queue, 2, SOON, TR_REQUEST_BY_TICKET);
+    assert_int_equal(tr_request_wait(arena, ticket, LONG, &reply), TR_ETIMEDOUT);
     assert_detail("by its deadline");
-    assert_int_equal(tr_reply_wait(arena, ticket, LONG, &reply), TR_EINVAL);
-    ticket = ask_for(queue, 3, TR_NOWAIT, TR_BY_TICKET);
-    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &other, &reply), TR_EAGAIN);
-    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_ETIMEDOUT);
+    assert_int_equal(tr_request_wait(arena, ticket, LONG, &reply), TR_EINVAL);
+    ticket = ask_for(queue, 3, TR_NOWAIT, TR_REQUEST_BY_TICKET);
+    assert_int_equal(tr_request_next(arena, TR_NOWAIT, &other, &reply), TR_EAGAIN);
+    assert_int_equal(tr_request_wait(arena, ticket, TR_NOWAIT, &reply), TR_ETIMEDOUT);
     assert_int_equal(tr_queue_receive(queue, TR_NOWAIT, &reply), TR_EAGAIN);
     end(arena, queue, 8);
 }
@@ -244,7 +244,8 @@ static void those_by_ticket_end_at_their_deadline(void **state)
 static void replies_in_time_are_kept(void **state)
 {
     const int64_t two = 2;
-    const tr_tensor_spec spec = {.dtype = {TR_INT, 64, 1}, .ndim = 1, .shape = &two};
+    const tr_tensor_spec spec = {
+        .dtype = {TR_DTYPE_INT, 64, 1}, .ndim = 1, .shape = &two};
     tr_arena *arena = make_arena(8, 0);
     tr_queue *queue = open_queue(arena);
     uint64_t ticket = ask_for(queue, 1, LONG, 0), ended;
@@ -252,11 +253,12 @@ static void replies_in_time_are_kept(void **state)
     (void)state;
 
     assert_ok(tr_request_reuse(request, &spec, 1));
-    assert_true(tr_remaining_ns(request) > 0 && tr_remaining_ns(request) <= LONG);
-    assert_ok(tr_reply(request, NULL));
-    assert_ok(tr_reply_next(arena, TR_NOWAIT, &ended, &reply));
+    assert_true(tr_request_remaining_ns(request) > 0 &&
+                tr_request_remaining_ns(request) <= LONG);
+    assert_ok(tr_request_reply(request, NULL));
+    assert_ok(tr_request_next(arena, TR_NOWAIT, &ended, &reply));
     assert_int_equal(ended, ticket);
-    tr_release(reply);
+    tr_message_release(reply);
     end(arena, queue, 8);
 }
 
@@ -290,8 +292,8 @@ static void wait_sets_wake_for_deadlines(void **state)
         if (!polled)
             assert_ok(tr_waitset_wait(set, &event, 1, LONG, &count));
         assert_int_equal(event.token, 5);
-        assert_int_equal(event.ready, TR_READABLE);
-        assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ended, &reply), TR_ETIMEDOUT);
+        assert_int_equal(event.ready, TR_WAIT_READABLE);
+        assert_int_equal(tr_request_next(arena, TR_NOWAIT, &ended, &reply), TR_ETIMEDOUT);
         assert_int_equal(ended, ticket);
     }
     tr_waitset_close(set);
@@ -319,13 +321,13 @@ static int waits_for_its_own(tr_arena *arena, tr_queue *queue, tr_waitset *set)
     if (tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count) != TR_EAGAIN)
         return 1;
     ticket = ask(queue, 2);
-    if (tr_reply(take(queue), NULL) != 0)
+    if (tr_request_reply(take(queue), NULL) != 0)
         return 2;
     if (tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count) != 0 || event.token != 5)
         return 3;
-    if (tr_reply_next(arena, TR_NOWAIT, &ended, &reply) != 0 || ended != ticket)
+    if (tr_request_next(arena, TR_NOWAIT, &ended, &reply) != 0 || ended != ticket)
         return 4;
-    tr_release(reply);
+    tr_message_release(reply);
     tr_waitset_close(set);
     tr_queue_close(queue);
     tr_arena_close(arena);
@@ -345,14 +347,14 @@ static void a_childs_set_waits_for_its_own_replies(void **state)
     assert_ok(tr_waitset_open(arena, &set));
     assert_ok(tr_waitset_add_replies(set, 5));
     ticket = ask(queue, 1);
-    assert_ok(tr_reply(take(queue), NULL));
+    assert_ok(tr_request_reply(take(queue), NULL));
     child = fork();
     if (child == 0)
         _exit(waits_for_its_own(arena, queue, set));
     assert_int_equal(WEXITSTATUS(status_of(child)), 0);
-    assert_ok(tr_reply_next(arena, TR_NOWAIT, &ended, &reply));
+    assert_ok(tr_request_next(arena, TR_NOWAIT, &ended, &reply));
     assert_int_equal(ended, ticket);
-    tr_release(reply);
+    tr_message_release(reply);
     tr_waitset_close(set);
     end(arena, queue, 8);
 }
@@ -369,7 +371,7 @@ static void *follow(void *context)
     struct listener *listener = context;
     tr_message *reply;
 
-    listener->code = tr_reply_next(listener->arena, LONG, &listener->ended, &reply);
+    listener->code = tr_request_next(listener->arena, LONG, &listener->ended, &reply);
     return NULL;
 }
 
@@ -447,9 +449,9 @@ static void a_service_knows_its_servers(void **state)
     /* who waits for it in a set serves it, too */
     assert_ok(tr_queue_open(arena, "other", NULL, &other));
     assert_ok(tr_waitset_open(arena, &set));
-    assert_ok(tr_waitset_add_queue(set, queue, TR_WRITABLE, 1));
+    assert_ok(tr_waitset_add_queue(set, queue, TR_WAIT_WRITABLE, 1));
     assert_int_equal(tr_queue_receivers(queue), 0);
-    assert_ok(tr_waitset_add_queue(set, queue, TR_READABLE, 1));
+    assert_ok(tr_waitset_add_queue(set, queue, TR_WAIT_READABLE, 1));
     assert_int_equal(tr_queue_receivers(queue), 1);
     assert_int_equal(tr_queue_receivers(other), 0);
     tr_waitset_close(set);
@@ -467,24 +469,24 @@ static void the_detail_says_who_serves(void **state)
     pid_t child;
     (void)state;
 
-    assert_int_equal(tr_request(queue, loan_i64(arena, 1, 1), 1000000, &reply),
+    assert_int_equal(tr_request_call(queue, loan_i64(arena, 1, 1), 1000000, &reply),
                      TR_ETIMEDOUT);
     assert_detail("nobody had received it");
     assert_detail("nobody serves it");
 
-    ticket = ask_for(queue, 1, LONG, TR_BY_TICKET);
+    ticket = ask_for(queue, 1, LONG, TR_REQUEST_BY_TICKET);
     child = serve(arena, queue, true);
     assert_int_equal(kill(child, SIGSTOP), 0);
     assert_int_equal(waitpid(child, NULL, WUNTRACED), child);
-    assert_int_equal(tr_request(queue, loan_i64(arena, 1, 1), 1000000, &reply),
+    assert_int_equal(tr_request_call(queue, loan_i64(arena, 1, 1), 1000000, &reply),
                      TR_ETIMEDOUT);
     assert_detail("1 process serves it");
     assert_detail("stopped) has 1 in hand");
-    assert_int_equal(tr_reply_wait(arena, ticket, 1000, &reply), TR_ETIMEDOUT);
+    assert_int_equal(tr_request_wait(arena, ticket, 1000, &reply), TR_ETIMEDOUT);
     assert_detail("a server has it, participant 1");
     assert_detail("stopped");
     kill_and_bury(child);
-    assert_int_equal(tr_reply_wait(arena, ticket, 1000, &reply), TR_ETIMEDOUT);
+    assert_int_equal(tr_request_wait(arena, ticket, 1000, &reply), TR_ETIMEDOUT);
     assert_detail("nobody serves it");
     assert_ok(tr_request_cancel(arena, ticket));
     assert_ok(tr_arena_reap(arena, NULL)); /* and is not redelivered */
@@ -516,7 +518,7 @@ static void a_full_queue_says_which_processes_have_its_messages(void **state)
     assert_detail("stopped) has 1 in hand");
     for (int i = 0; i < 4; i++)
         (void)loan_i64(arena, 1, i);
-    assert_int_equal(tr_loan_bytes(arena, 8, 1000, &none), TR_ETIMEDOUT);
+    assert_int_equal(tr_message_loan_bytes(arena, 8, 1000, &none), TR_ETIMEDOUT);
     assert_detail("stopped) holds 1");
     kill_and_bury(child);
     assert_int_equal(tr_queue_send(queue, message, 1000), TR_ETIMEDOUT);
@@ -557,15 +559,15 @@ static void damaged_requests_are_refused(void **state)
     options.classes = &class;
     options.class_count = 1;
     options.flags = TR_ARENA_CRC32C;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
     queue = open_queue(arena);
     message = loan_i64(arena, 4, 1);
     data = tr_message_tensor(message, 0)->data;
-    assert_ok(tr_request_async(queue, message, LONG, &ticket));
+    assert_ok(tr_request_send(queue, message, LONG, LONG, 0, &ticket));
     data[2] = 77;
     assert_int_equal(tr_queue_receive(queue, TR_NOWAIT, &message), TR_ECHECKSUM);
-    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
-    assert_int_equal(tr_remote_code(), TR_ECHECKSUM);
+    assert_int_equal(tr_request_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
+    assert_int_equal(tr_error_remote_code(), TR_ECHECKSUM);
     end(arena, queue, 8);
 }
 
@@ -576,12 +578,12 @@ static bool answered;
 static void take_the_reply(void)
 {
     tr_message *reply;
-    int code = tr_reply_wait(asking, asked, TR_NOWAIT, &reply);
+    int code = tr_request_wait(asking, asked, TR_NOWAIT, &reply);
 
     assert_true(code == 0 || code == TR_EAGAIN);
     answered = code == 0;
     if (answered)
-        assert_ok(tr_release(reply));
+        assert_ok(tr_message_release(reply));
 }
 
 /* The requester has it before the server's last look at the ticket. */
@@ -600,7 +602,7 @@ static void a_reply_that_is_taken_at_once_is_not_stale(void **state)
         asked = ask(queue, step);
         request = take(queue);
         answered = false;
-        more = INTERRUPTED(step, take_the_reply, code = tr_reply(request, NULL));
+        more = INTERRUPTED(step, take_the_reply, code = tr_request_reply(request, NULL));
         assert_ok(code);
         taken += answered;
         if (!answered)
@@ -621,13 +623,13 @@ static void who_waits_for_ever_gets_a_late_reply(void **state)
     uint64_t ticket;
     (void)state;
 
-    assert_ok(tr_message_set_header(message, &header));
-    assert_ok(tr_request_async(queue, message, TR_FOREVER, &ticket));
+    assert_ok(tr_message_header_set(message, &header));
+    assert_ok(tr_request_send(queue, message, TR_FOREVER, TR_FOREVER, 0, &ticket));
     message = take(queue);
-    assert_int_equal(tr_remaining_ns(message), TR_FOREVER);
-    assert_ok(tr_reply(message, NULL));
-    assert_ok(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply));
-    assert_ok(tr_release(reply));
+    assert_int_equal(tr_request_remaining_ns(message), TR_FOREVER);
+    assert_ok(tr_request_reply(message, NULL));
+    assert_ok(tr_request_wait(arena, ticket, TR_NOWAIT, &reply));
+    assert_ok(tr_message_release(reply));
     end(arena, queue, 4);
 }
 
@@ -640,13 +642,13 @@ static void a_request_answers_no_other(void **state)
     tr_message *first = take(queue), *second = take(queue), *reply;
     (void)state;
 
-    assert_int_equal(tr_reply(first, second), TR_EINVAL);
-    assert_ok(tr_reply(second, NULL));
-    assert_ok(tr_reply(first, NULL));
+    assert_int_equal(tr_request_reply(first, second), TR_EINVAL);
+    assert_ok(tr_request_reply(second, NULL));
+    assert_ok(tr_request_reply(first, NULL));
     for (int i = 0; i < 2; i++) {
-        assert_ok(tr_reply_wait(arena, tickets[i], TR_NOWAIT, &reply));
+        assert_ok(tr_request_wait(arena, tickets[i], TR_NOWAIT, &reply));
         assert_int_equal(first_i64(reply), i + 1);
-        assert_ok(tr_release(reply));
+        assert_ok(tr_message_release(reply));
     }
     end(arena, queue, 4);
 }
@@ -688,7 +690,7 @@ static void tickets_go_on_from_owner_to_owner(void **state)
         uint64_t ticket;
 
         os = &fake;
-        assert_ok(tr_arena_attach_fd(&other, fd));
+        assert_ok(tr_arena_attach_fd(fd, &other));
         assert_int_equal(arena_known(other)->self.who, 1);
         ticket = ask_and_give_up(other);
         tr_arena_close(other);

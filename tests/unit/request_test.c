@@ -28,8 +28,8 @@ static uint64_t ask(tr_queue *queue, int64_t value)
 {
     uint64_t ticket;
 
-    assert_ok(tr_request_async(queue, loan_i64(tr_queue_arena(queue), 4, value), LONG,
-                               &ticket));
+    assert_ok(tr_request_send(queue, loan_i64(tr_queue_arena(queue), 4, value), LONG,
+                              LONG, 0, &ticket));
     return ticket;
 }
 
@@ -38,7 +38,7 @@ static tr_message *take(tr_queue *queue, int64_t expected)
     tr_message *request;
 
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &request));
-    assert_true(tr_is_request(request));
+    assert_true(tr_message_is_request(request));
     assert_int_equal(first_i64(request), expected);
     return request;
 }
@@ -48,10 +48,10 @@ static int64_t answer_to(tr_arena *arena, uint64_t ticket)
     tr_message *reply;
     int64_t value;
 
-    assert_ok(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply));
-    assert_false(tr_is_request(reply));
+    assert_ok(tr_request_wait(arena, ticket, TR_NOWAIT, &reply));
+    assert_false(tr_message_is_request(reply));
     value = first_i64(reply);
-    tr_release(reply);
+    tr_message_release(reply);
     return value;
 }
 
@@ -65,24 +65,24 @@ static void end(tr_arena *arena, tr_queue *queue, uint64_t slots)
 static void replies_in_place_or_anew(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
     tr_message *request, *reply;
     uint64_t ticket;
     (void)state;
 
     for (int64_t i = 0; i < 20; i++) {
         ticket = ask(queue, i);
-        assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EAGAIN);
+        assert_int_equal(tr_request_wait(arena, ticket, TR_NOWAIT, &reply), TR_EAGAIN);
         assert_null(reply);
         request = take(queue, i);
         if (i % 2) {
             *(int64_t *)tr_message_tensor(request, 0)->data = 100 + i;
-            assert_ok(tr_reply(request, NULL));
+            assert_ok(tr_request_reply(request, NULL));
         } else {
-            assert_ok(tr_reply(request, loan_i64(arena, 2, 100 + i)));
+            assert_ok(tr_request_reply(request, loan_i64(arena, 2, 100 + i)));
         }
         assert_int_equal(answer_to(arena, ticket), 100 + i);
-        assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EINVAL);
+        assert_int_equal(tr_request_wait(arena, ticket, TR_NOWAIT, &reply), TR_EINVAL);
     }
     end(arena, queue, 8);
 }
@@ -90,7 +90,7 @@ static void replies_in_place_or_anew(void **state)
 static void replies_come_in_any_order(void **state)
 {
     tr_arena *arena = make_arena(16, 0);
-    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
     tr_message *requests[4], *reply;
     uint64_t tickets[4], ended;
     (void)state;
@@ -100,53 +100,53 @@ static void replies_come_in_any_order(void **state)
     for (int i = 0; i < 4; i++)
         requests[i] = take(queue, i);
     for (int i = 3; i >= 0; i--)
-        assert_ok(tr_reply(requests[i], loan_i64(arena, 1, 10 * i)));
+        assert_ok(tr_request_reply(requests[i], loan_i64(arena, 1, 10 * i)));
     assert_int_equal(answer_to(arena, tickets[1]), 10);
     for (int i = 0; i < 3; i++) {
-        assert_ok(tr_reply_next(arena, TR_NOWAIT, &ended, &reply));
+        assert_ok(tr_request_next(arena, TR_NOWAIT, &ended, &reply));
         for (int k = 0; k < 4; k++)
             if (ended == tickets[k])
                 assert_int_equal(first_i64(reply), 10 * k);
-        tr_release(reply);
+        tr_message_release(reply);
     }
-    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ended, &reply), TR_EAGAIN);
+    assert_int_equal(tr_request_next(arena, TR_NOWAIT, &ended, &reply), TR_EAGAIN);
     end(arena, queue, 16);
 }
 
 static void errors_carry_code_and_text(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
     tr_message *request, *reply;
     uint64_t ticket = ask(queue, 1);
     char text[600];
     (void)state;
 
     request = take(queue, 1);
-    assert_int_equal(tr_reply_error(request, 0, "nothing"), TR_EINVAL);
-    assert_ok(tr_reply_error(request, -42, "no such model"));
-    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
-    assert_int_equal(tr_remote_code(), -42);
+    assert_int_equal(tr_request_fail(request, 0, "nothing"), TR_EINVAL);
+    assert_ok(tr_request_fail(request, -42, "no such model"));
+    assert_int_equal(tr_request_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
+    assert_int_equal(tr_error_remote_code(), -42);
     assert_string_equal(tr_error_detail(), "no such model");
 
     memset(text, 'x', sizeof(text)); /* cut off */
     text[599] = 0;
     ticket = ask(queue, 2);
-    assert_ok(tr_reply_error(take(queue, 2), 7, text));
-    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
+    assert_ok(tr_request_fail(take(queue, 2), 7, text));
+    assert_int_equal(tr_request_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
     assert_int_equal(strlen(tr_error_detail()), 256); /* the slot */
 
     ticket = ask(queue, 3);
-    tr_release(take(queue, 3)); /* a server that forgets */
-    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
-    assert_int_equal(tr_remote_code(), TR_ECANCELED);
+    tr_message_release(take(queue, 3)); /* a server that forgets */
+    assert_int_equal(tr_request_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
+    assert_int_equal(tr_error_remote_code(), TR_ECANCELED);
     end(arena, queue, 8);
 }
 
 static void late_replies_are_dropped(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
     tr_message *request, *reply;
     uint64_t given_up = ask(queue, 1), ticket;
     (void)state;
@@ -155,10 +155,10 @@ static void late_replies_are_dropped(void **state)
     assert_ok(tr_request_cancel(arena, given_up));
     assert_int_equal(tr_request_cancel(arena, given_up), TR_EINVAL);
     ticket = ask(queue, 2);
-    assert_ok(tr_reply(request, NULL));
-    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EAGAIN);
+    assert_ok(tr_request_reply(request, NULL));
+    assert_int_equal(tr_request_wait(arena, ticket, TR_NOWAIT, &reply), TR_EAGAIN);
     assert_int_equal(stats_of(arena).stale_replies, 1);
-    assert_ok(tr_reply(take(queue, 2), NULL));
+    assert_ok(tr_request_reply(take(queue, 2), NULL));
     assert_int_equal(answer_to(arena, ticket), 2);
 
     /* one that nobody has received is taken back */
@@ -175,9 +175,10 @@ static tr_message *overdue(tr_queue *queue, uint64_t *ticket)
 {
     tr_message *request;
 
-    assert_ok(tr_request_async(queue, loan_i64(tr_queue_arena(queue), 4, 1), 1, ticket));
+    assert_ok(
+        tr_request_send(queue, loan_i64(tr_queue_arena(queue), 4, 1), 1, 1, 0, ticket));
     request = take(queue, 1);
-    while (tr_remaining_ns(request) > 0)
+    while (tr_request_remaining_ns(request) > 0)
         ;
     return request;
 }
@@ -186,16 +187,16 @@ static tr_message *overdue(tr_queue *queue, uint64_t *ticket)
 static void late_errors_are_dropped(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
     tr_message *reply;
     uint64_t ticket, ended;
     (void)state;
 
-    assert_ok(tr_reply_error(overdue(queue, &ticket), 7, "too late"));
-    assert_int_equal(tr_reply_next(arena, LONG, &ended, &reply), TR_ETIMEDOUT);
+    assert_ok(tr_request_fail(overdue(queue, &ticket), 7, "too late"));
+    assert_int_equal(tr_request_next(arena, LONG, &ended, &reply), TR_ETIMEDOUT);
     assert_true(ended == ticket);
-    tr_release(overdue(queue, &ticket));
-    assert_int_equal(tr_reply_next(arena, LONG, &ended, &reply), TR_ETIMEDOUT);
+    tr_message_release(overdue(queue, &ticket));
+    assert_int_equal(tr_request_next(arena, LONG, &ended, &reply), TR_ETIMEDOUT);
     assert_true(ended == ticket);
     assert_int_equal(stats_of(arena).stale_replies, 2);
     end(arena, queue, 8);
@@ -204,11 +205,11 @@ static void late_errors_are_dropped(void **state)
 static void nobody_serves(void **state)
 {
     tr_arena *arena = make_arena(16, 0);
-    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
     tr_message *reply;
     (void)state;
 
-    assert_int_equal(tr_request(queue, loan_i64(arena, 1, 1), 1000000, &reply),
+    assert_int_equal(tr_request_call(queue, loan_i64(arena, 1, 1), 1000000, &reply),
                      TR_ETIMEDOUT);
     assert_null(reply);
     assert_detail("nobody had received it");
@@ -216,47 +217,48 @@ static void nobody_serves(void **state)
     assert_detail("nobody has any in hand");
     for (int i = 0; i < 8; i++)
         assert_ok(tr_queue_send(queue, loan_i64(arena, 1, i), TR_NOWAIT));
-    assert_int_equal(tr_request(queue, loan_i64(arena, 1, 1), 1000000, &reply),
+    assert_int_equal(tr_request_call(queue, loan_i64(arena, 1, 1), 1000000, &reply),
                      TR_ETIMEDOUT);
     assert_detail("8 wait in queue \"ask\"");
-    assert_int_equal(tr_request(queue, loan_i64(arena, 1, 1), TR_NOWAIT, &reply),
+    assert_int_equal(tr_request_call(queue, loan_i64(arena, 1, 1), TR_NOWAIT, &reply),
                      TR_EAGAIN);
     tr_queue_shutdown(queue);
     reply = loan_i64(arena, 1, 1);
     {
         tr_message *none;
 
-        assert_int_equal(tr_request(queue, reply, LONG, &none), TR_ECLOSED);
+        assert_int_equal(tr_request_call(queue, reply, LONG, &none), TR_ECLOSED);
     }
-    tr_release(reply); /* still ours */
+    tr_message_release(reply); /* still ours */
     end(arena, queue, 8);
 }
 
 static void deadlines_travel(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
     tr_message *request;
     tr_header header = {.struct_size = sizeof(header)};
     uint64_t ticket;
     (void)state;
 
-    assert_ok(tr_request_async(queue, loan_i64(arena, 1, 1), LONG, &ticket));
+    assert_ok(tr_request_send(queue, loan_i64(arena, 1, 1), LONG, LONG, 0, &ticket));
     request = take(queue, 1);
-    assert_true(tr_remaining_ns(request) > LONG / 2);
-    assert_true(tr_remaining_ns(request) <= LONG);
-    assert_ok(tr_message_header(request, &header));
+    assert_true(tr_request_remaining_ns(request) > LONG / 2);
+    assert_true(tr_request_remaining_ns(request) <= LONG);
+    assert_ok(tr_message_header_get(request, &header));
     header.correlation_id = 99;
     header.deadline_ns = 0; /* not the server's to change */
     header.user[3] = 4;
-    assert_ok(tr_message_set_header(request, &header));
-    assert_true(tr_remaining_ns(request) > 0);
-    assert_ok(tr_reply(request, NULL));
+    assert_ok(tr_message_header_set(request, &header));
+    assert_true(tr_request_remaining_ns(request) > 0);
+    assert_ok(tr_request_reply(request, NULL));
     assert_int_equal(answer_to(arena, ticket), 1);
-    assert_ok(tr_request_async(queue, loan_i64(arena, 1, 3), TR_FOREVER, &ticket));
+    assert_ok(tr_request_send(queue, loan_i64(arena, 1, 3), TR_FOREVER, TR_FOREVER, 0,
+                              &ticket));
     request = take(queue, 3);
-    assert_int_equal(tr_remaining_ns(request), TR_FOREVER);
-    assert_ok(tr_reply(request, NULL));
+    assert_int_equal(tr_request_remaining_ns(request), TR_FOREVER);
+    assert_ok(tr_request_reply(request, NULL));
     assert_int_equal(answer_to(arena, ticket), 3);
     end(arena, queue, 8);
 }
@@ -264,11 +266,11 @@ static void deadlines_travel(void **state)
 static void reuses_the_slot(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
     int64_t shape[] = {2, 3}, large = 1000;
     tr_tensor_spec specs[] = {
-        {.dtype = {TR_FLOAT, 32, 1}, .ndim = 2, .shape = shape, .name = "scores"},
-        {.dtype = {TR_FLOAT, 64, 1}, .ndim = 1, .shape = &large}};
+        {.dtype = {TR_DTYPE_FLOAT, 32, 1}, .ndim = 2, .shape = shape, .name = "scores"},
+        {.dtype = {TR_DTYPE_FLOAT, 64, 1}, .ndim = 1, .shape = &large}};
     uint64_t ticket = ask(queue, 1);
     tr_message *request = take(queue, 1), *reply;
     (void)state;
@@ -276,39 +278,39 @@ static void reuses_the_slot(void **state)
     assert_int_equal(tr_request_reuse(request, &specs[1], 1), TR_EMSGSIZE);
     assert_ok(tr_request_reuse(request, specs, 1));
     ((float *)tr_message_tensor(request, 0)->data)[5] = 2.5f;
-    assert_ok(tr_reply(request, request));
-    assert_ok(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply));
+    assert_ok(tr_request_reply(request, request));
+    assert_ok(tr_request_wait(arena, ticket, TR_NOWAIT, &reply));
     assert_non_null(tr_message_find(reply, "scores"));
     assert_true(((float *)tr_message_tensor(reply, 0)->data)[5] == 2.5f);
-    tr_release(reply);
+    tr_message_release(reply);
     end(arena, queue, 8);
 }
 
 static void only_requests_are_answered(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
     tr_message *message = loan_i64(arena, 1, 1), *none;
     tr_board *board;
     uint64_t ticket;
     (void)state;
 
-    assert_int_equal(tr_reply(message, NULL), TR_EINVAL);
+    assert_int_equal(tr_request_reply(message, NULL), TR_EINVAL);
     assert_ok(tr_queue_send(queue, message, TR_NOWAIT));
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
-    assert_int_equal(tr_reply(message, NULL), TR_EINVAL);
-    assert_int_equal(tr_reply_error(message, 1, "no"), TR_EINVAL);
-    tr_release(message);
+    assert_int_equal(tr_request_reply(message, NULL), TR_EINVAL);
+    assert_int_equal(tr_request_fail(message, 1, "no"), TR_EINVAL);
+    tr_message_release(message);
 
     /* what somebody waits for can't go where nobody answers */
     ticket = ask(queue, 2);
     message = take(queue, 2);
     assert_ok(tr_board_open(arena, "board", NULL, &board));
     assert_int_equal(tr_board_put(board, "k", message, NULL), TR_EINVAL);
-    assert_int_equal(tr_request(queue, message, TR_NOWAIT, &none), TR_EINVAL);
+    assert_int_equal(tr_request_call(queue, message, TR_NOWAIT, &none), TR_EINVAL);
     /* but a queue may have another server */
     assert_ok(tr_queue_send(queue, message, TR_NOWAIT));
-    assert_ok(tr_reply(take(queue, 2), NULL));
+    assert_ok(tr_request_reply(take(queue, 2), NULL));
     assert_int_equal(answer_to(arena, ticket), 2);
     tr_board_close(board);
     end(arena, queue, 8);
@@ -322,12 +324,12 @@ static void serve(tr_arena *arena, tr_queue *queue, int64_t deaths)
     while (tr_queue_receive(queue, LONG, &request) == 0) {
         tr_header header = {.struct_size = sizeof(header)};
 
-        if (tr_message_header(request, &header))
+        if (tr_message_header_get(request, &header))
             _exit(1);
         if (first_i64(request) < 0 && header.deliveries < deaths)
             kill(getpid(), SIGKILL);
         *(int64_t *)tr_message_tensor(request, 0)->data += 1000;
-        if (tr_reply(request, NULL))
+        if (tr_request_reply(request, NULL))
             _exit(2);
     }
     tr_arena_close(arena);
@@ -346,52 +348,52 @@ static pid_t start_server(tr_arena *arena, tr_queue *queue, int64_t deaths)
 static void begun_by_ticket(void **state)
 {
     tr_arena *arena = make_arena(16, 0);
-    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
     tr_message *request, *more = loan_i64(arena, 1, 9), *reply;
     uint64_t mine, other, ticket;
     (void)state;
 
-    assert_int_equal(tr_request_begin(queue, more, TR_NOWAIT, LONG, 2, &mine), TR_EINVAL);
-    assert_ok(tr_request_begin(queue, loan_i64(arena, 1, 0), TR_NOWAIT, LONG,
-                               TR_BY_TICKET, &mine));
+    assert_int_equal(tr_request_send(queue, more, TR_NOWAIT, LONG, 2, &mine), TR_EINVAL);
+    assert_ok(tr_request_send(queue, loan_i64(arena, 1, 0), TR_NOWAIT, LONG,
+                              TR_REQUEST_BY_TICKET, &mine));
     other = ask(queue, 1);
     for (int64_t i = 0; i < 2; i++) {
         request = take(queue, i);
-        assert_true(tr_remaining_ns(request) > LONG / 2);
-        assert_ok(tr_reply(request, NULL));
+        assert_true(tr_request_remaining_ns(request) > LONG / 2);
+        assert_ok(tr_request_reply(request, NULL));
     }
-    assert_ok(tr_reply_next(arena, TR_NOWAIT, &ticket, &reply));
+    assert_ok(tr_request_next(arena, TR_NOWAIT, &ticket, &reply));
     assert_int_equal(ticket, other);
-    tr_release(reply);
-    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ticket, &reply), TR_EAGAIN);
+    tr_message_release(reply);
+    assert_int_equal(tr_request_next(arena, TR_NOWAIT, &ticket, &reply), TR_EAGAIN);
     assert_int_equal(answer_to(arena, mine), 0);
 
     for (int64_t i = 0; i < 8; i++)
         ask(queue, i);
-    assert_int_equal(tr_request_begin(queue, more, TR_NOWAIT, LONG, 0, &mine), TR_EAGAIN);
-    tr_release(more); /* it stayed ours */
+    assert_int_equal(tr_request_send(queue, more, TR_NOWAIT, LONG, 0, &mine), TR_EAGAIN);
+    tr_message_release(more); /* it stayed ours */
     for (int64_t i = 0; i < 8; i++)
-        tr_release(take(queue, i));
+        tr_message_release(take(queue, i));
     for (int64_t i = 0; i < 8; i++)
-        assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ticket, &reply), TR_EREMOTE);
+        assert_int_equal(tr_request_next(arena, TR_NOWAIT, &ticket, &reply), TR_EREMOTE);
     end(arena, queue, 16);
 }
 
 static void a_dead_servers_request_is_redelivered(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
     pid_t one = start_server(arena, queue, 1), two = start_server(arena, queue, 1);
     tr_message *reply;
     int killed = 0;
     (void)state;
 
-    assert_ok(tr_request(queue, loan_i64(arena, 1, 5), LONG, &reply));
+    assert_ok(tr_request_call(queue, loan_i64(arena, 1, 5), LONG, &reply));
     assert_int_equal(first_i64(reply), 1005);
-    tr_release(reply);
-    assert_ok(tr_request(queue, loan_i64(arena, 1, -5), LONG, &reply));
+    tr_message_release(reply);
+    assert_ok(tr_request_call(queue, loan_i64(arena, 1, -5), LONG, &reply));
     assert_int_equal(first_i64(reply), 995);
-    tr_release(reply);
+    tr_message_release(reply);
     tr_queue_shutdown(queue);
     killed += WIFSIGNALED(status_of(one));
     killed += WIFSIGNALED(status_of(two));
@@ -403,19 +405,19 @@ static void a_dead_servers_request_is_redelivered(void **state)
 static void a_closed_inbox_is_an_error_that_has_a_code(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena, TR_DROP);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_DROP);
     tr_message *reply;
     uint64_t ticket, ended;
     (void)state;
 
-    assert_ok(tr_request_async(queue, loan_i64(arena, 1, 1), LONG, &ticket));
+    assert_ok(tr_request_send(queue, loan_i64(arena, 1, 1), LONG, LONG, 0, &ticket));
     tr_queue_shutdown(handle_of(atomic_load(&arena_known(arena)->inbox)->queue));
-    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_ECORRUPT);
-    assert_int_equal(tr_reply_wait(arena, ticket, SHORT, &reply), TR_ECORRUPT);
-    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ended, &reply), TR_ECORRUPT);
-    assert_int_equal(tr_reply_next(arena, SHORT, &ended, &reply), TR_ECORRUPT);
+    assert_int_equal(tr_request_wait(arena, ticket, TR_NOWAIT, &reply), TR_ECORRUPT);
+    assert_int_equal(tr_request_wait(arena, ticket, SHORT, &reply), TR_ECORRUPT);
+    assert_int_equal(tr_request_next(arena, TR_NOWAIT, &ended, &reply), TR_ECORRUPT);
+    assert_int_equal(tr_request_next(arena, SHORT, &ended, &reply), TR_ECORRUPT);
     assert_int_equal(ended, 0);
-    assert_int_equal(tr_request(queue, loan_i64(arena, 1, 1), SHORT, &reply),
+    assert_int_equal(tr_request_call(queue, loan_i64(arena, 1, 1), SHORT, &reply),
                      TR_ECORRUPT);
     assert_ok(tr_request_cancel(arena, ticket));
     end(arena, queue, 8);
@@ -424,12 +426,12 @@ static void a_closed_inbox_is_an_error_that_has_a_code(void **state)
 static void requesters_are_told_of_a_death(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena, TR_DROP);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_DROP);
     pid_t child = start_server(arena, queue, 100);
     tr_message *reply;
     (void)state;
 
-    assert_int_equal(tr_request(queue, loan_i64(arena, 1, -5), TR_FOREVER, &reply),
+    assert_int_equal(tr_request_call(queue, loan_i64(arena, 1, -5), TR_FOREVER, &reply),
                      TR_EPEERDIED);
     assert_true(WIFSIGNALED(status_of(child)));
     assert_int_equal(stats_of(arena).dropped, 1);
@@ -440,11 +442,11 @@ static void requesters_are_told_of_a_death(void **state)
 static void spoilt_requests_are_not_redelivered(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
     tr_message *request, *reply;
     uint64_t ticket = ask(queue, 1);
     int64_t shape = 2;
-    tr_tensor_spec spec = {.dtype = {TR_INT, 64, 1}, .ndim = 1, .shape = &shape};
+    tr_tensor_spec spec = {.dtype = {TR_DTYPE_INT, 64, 1}, .ndim = 1, .shape = &shape};
     pid_t child = fork();
     (void)state;
 
@@ -457,14 +459,14 @@ static void spoilt_requests_are_not_redelivered(void **state)
     assert_true(WIFSIGNALED(status_of(child)));
     assert_ok(tr_arena_reap(arena, NULL));
     assert_int_equal(tr_queue_receive(queue, TR_NOWAIT, &request), TR_EAGAIN);
-    assert_int_equal(tr_reply_wait(arena, ticket, TR_NOWAIT, &reply), TR_EPEERDIED);
+    assert_int_equal(tr_request_wait(arena, ticket, TR_NOWAIT, &reply), TR_EPEERDIED);
     end(arena, queue, 8);
 }
 
 static void replies_to_the_dead_are_thrown_away(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena, TR_DROP);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_DROP);
     tr_message *held[3];
     (void)state;
 
@@ -480,13 +482,13 @@ static void replies_to_the_dead_are_thrown_away(void **state)
         assert_true(WIFSIGNALED(status_of(child)));
         for (int i = 0; i < 3; i++)
             held[i] = take(queue, i);
-        assert_ok(tr_reply(held[0], NULL)); /* it lies in the inbox of the dead */
+        assert_ok(tr_request_reply(held[0], NULL)); /* it lies in the inbox of the dead */
         assert_ok(tr_arena_reap(arena, NULL));
-        assert_ok(tr_reply(held[1], loan_i64(arena, 1, 1)));
-        assert_ok(tr_reply_error(held[2], 1, "too late"));
-        assert_ok(tr_reply(take(queue, 3), NULL));
+        assert_ok(tr_request_reply(held[1], loan_i64(arena, 1, 1)));
+        assert_ok(tr_request_fail(held[2], 1, "too late"));
+        assert_ok(tr_request_reply(take(queue, 3), NULL));
         ticket = ask(queue, 7);
-        assert_ok(tr_reply(take(queue, 7), NULL));
+        assert_ok(tr_request_reply(take(queue, 7), NULL));
         assert_int_equal(answer_to(arena, ticket), 7);
     }
     end(arena, queue, 8);
@@ -495,7 +497,7 @@ static void replies_to_the_dead_are_thrown_away(void **state)
 static void a_childs_tickets_are_its_own(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
     uint64_t ticket = ask(queue, 1);
     tr_message *reply;
     pid_t child;
@@ -505,18 +507,18 @@ static void a_childs_tickets_are_its_own(void **state)
     if (child == 0) {
         uint64_t mine;
 
-        if (tr_reply_wait(arena, ticket, TR_NOWAIT, &reply) != TR_EINVAL)
+        if (tr_request_wait(arena, ticket, TR_NOWAIT, &reply) != TR_EINVAL)
             _exit(1);
-        if (tr_request_async(queue, loan_i64(arena, 1, 2), LONG, &mine) ||
-            tr_reply_wait(arena, mine, LONG, &reply) || first_i64(reply) != 2)
+        if (tr_request_send(queue, loan_i64(arena, 1, 2), LONG, LONG, 0, &mine) ||
+            tr_request_wait(arena, mine, LONG, &reply) || first_i64(reply) != 2)
             _exit(2);
-        tr_release(reply);
+        tr_message_release(reply);
         tr_arena_close(arena);
         _exit(0);
     }
-    assert_ok(tr_reply(take(queue, 1), NULL));
+    assert_ok(tr_request_reply(take(queue, 1), NULL));
     assert_ok(tr_queue_receive(queue, LONG, &reply));
-    assert_ok(tr_reply(reply, NULL));
+    assert_ok(tr_request_reply(reply, NULL));
     assert_int_equal(status_of(child), 0);
     assert_int_equal(answer_to(arena, ticket), 1);
     end(arena, queue, 8);
@@ -537,8 +539,8 @@ struct party {
 static int64_t loan_value(tr_arena *arena, int64_t value, tr_message **message)
 {
     int64_t count = 4;
-    tr_tensor_spec spec = {.dtype = {TR_INT, 64, 1}, .ndim = 1, .shape = &count};
-    int result = tr_loan(arena, &spec, 1, LONG, message);
+    tr_tensor_spec spec = {.dtype = {TR_DTYPE_INT, 64, 1}, .ndim = 1, .shape = &count};
+    int result = tr_message_loan(arena, &spec, 1, LONG, message);
 
     if (result == 0)
         *(int64_t *)tr_message_tensor(*message, 0)->data = value;
@@ -557,21 +559,21 @@ static void *run_client(void *context)
         if (loan_value(party->arena, value, &message))
             party->failed = 1;
         else if (i % 3 == 0) {
-            if (tr_request(party->queue, message, LONG, &reply))
+            if (tr_request_call(party->queue, message, LONG, &reply))
                 party->failed = 2;
-        } else if (tr_request_async(party->queue, message, LONG, &ticket)) {
+        } else if (tr_request_send(party->queue, message, LONG, LONG, 0, &ticket)) {
             party->failed = 3;
         } else if (i % 3 == 1) {
             if (tr_request_cancel(party->arena, ticket))
                 party->failed = 4;
             continue;
-        } else if (tr_reply_wait(party->arena, ticket, LONG, &reply)) {
+        } else if (tr_request_wait(party->arena, ticket, LONG, &reply)) {
             party->failed = 5;
         }
         if (!party->failed && first_i64(reply) != -value)
             party->failed = 6;
         if (!party->failed)
-            tr_release(reply);
+            tr_message_release(reply);
     }
     return NULL;
 }
@@ -591,7 +593,7 @@ static void *run_server(void *context)
         if (result == 0 && !reply)
             *(int64_t *)tr_message_tensor(request, 0)->data *= -1;
         if (result == 0)
-            result = tr_reply(request, reply);
+            result = tr_request_reply(request, reply);
         if (result) {
             party->failed = 7;
             return NULL;
@@ -602,7 +604,7 @@ static void *run_server(void *context)
 static void threads_ask_and_serve(void **state)
 {
     tr_arena *arena = make_arena(64, 0);
-    tr_queue *queue = open_queue(arena, TR_REDELIVER);
+    tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
     struct party parties[CLIENTS + SERVERS];
     pthread_t threads[CLIENTS + SERVERS];
     tr_message *none;
@@ -624,7 +626,7 @@ static void threads_ask_and_serve(void **state)
     for (int i = 0; i < CLIENTS + SERVERS; i++)
         assert_int_equal(parties[i].failed, 0);
     /* what came for those that were given up is drained */
-    assert_int_equal(tr_reply_next(arena, TR_NOWAIT, &ticket, &none), TR_EAGAIN);
+    assert_int_equal(tr_request_next(arena, TR_NOWAIT, &ticket, &none), TR_EAGAIN);
     end(arena, queue, 64);
 }
 

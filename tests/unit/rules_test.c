@@ -26,7 +26,7 @@ union arg {
 enum returns {
     CODE,      /* TR_EINVAL, and why */
     ZERO,      /* 0 or NULL */
-    MINUS_ONE, /* a descriptor, or TR_UNKNOWN */
+    MINUS_ONE, /* a descriptor, or TR_PLAN_UNKNOWN */
     NOTHING,   /* void */
     ANY        /* it has no wrong argument, or says so in words of its own */
 };
@@ -91,16 +91,16 @@ static int work(tr_pool_worker *worker, void *context)
     tr_message *message;
 
     (void)context;
-    if (tr_pool_receive(worker, NULL, TR_NOWAIT, &message) != TR_EINVAL)
+    if (tr_pool_worker_receive(worker, NULL, TR_NOWAIT, &message) != TR_EINVAL)
         return 1;
-    if (tr_pool_receive(worker, stale.queue, TR_NOWAIT, &message) != TR_EINVAL)
+    if (tr_pool_worker_receive(worker, stale.queue, TR_NOWAIT, &message) != TR_EINVAL)
         return 2;
-    if (tr_pool_receive(worker, good.queue, TR_NOWAIT, NULL) != TR_EINVAL)
+    if (tr_pool_worker_receive(worker, good.queue, TR_NOWAIT, NULL) != TR_EINVAL)
         return 3;
-    if (tr_pool_receive(worker, good.queue, -2, &message) != TR_EINVAL)
+    if (tr_pool_worker_receive(worker, good.queue, -2, &message) != TR_EINVAL)
         return 4;
-    while (tr_pool_receive(worker, good.queue, TR_FOREVER, &message) == 0)
-        tr_release(message);
+    while (tr_pool_worker_receive(worker, good.queue, TR_FOREVER, &message) == 0)
+        tr_message_release(message);
     return 0;
 }
 
@@ -125,7 +125,7 @@ static tr_pool *start_pool(void)
     options.run = work;
     options.died = died;
     options.context = &worst_exit;
-    assert_ok(tr_pool_start(&pool, &options));
+    assert_ok(tr_pool_start(&options, &pool));
     return pool;
 }
 
@@ -142,8 +142,8 @@ static tr_message *take_request(struct things *things)
     tr_message *request;
     uint64_t ticket;
 
-    assert_ok(tr_request_async(things->queue, loan_i64(things->arena, 1, 1), TR_NOWAIT,
-                               &ticket));
+    assert_ok(tr_request_send(things->queue, loan_i64(things->arena, 1, 1), TR_NOWAIT,
+                              TR_NOWAIT, 0, &ticket));
     assert_ok(tr_queue_receive(things->queue, TR_NOWAIT, &request));
     return request;
 }
@@ -155,13 +155,14 @@ static void open_things(struct things *things)
 
     assert_ok(tr_queue_open(arena, "queue", NULL, &things->queue));
     assert_ok(tr_broadcast_open(arena, "broadcast", NULL, &things->broadcast));
-    assert_ok(tr_subscribe(things->broadcast, NULL, &things->subscription));
+    assert_ok(tr_subscription_open(things->broadcast, NULL, &things->subscription));
     assert_ok(tr_board_open(arena, "board", NULL, &things->board));
-    assert_ok(tr_board_watch_key(things->board, "key", TR_NO_VERSION, &things->watch));
+    assert_ok(
+        tr_board_watch_open(things->board, "key", TR_BOARD_NO_VERSION, &things->watch));
     assert_ok(tr_waitset_open(arena, &things->set));
     assert_ok(tr_loader_open(arena, NULL, &things->loader));
-    assert_ok(tr_arena_info_read(arena, &info));
-    assert_ok(tr_look_open_fd(&things->look, info.fd));
+    assert_ok(tr_arena_info_get(arena, &info));
+    assert_ok(tr_look_open_fd(info.fd, &things->look));
     things->message = loan_i64(arena, 1, 1);
     things->request = take_request(things);
 }
@@ -171,9 +172,9 @@ static void close_opened(struct things *things)
     tr_look_close(things->look);
     tr_loader_close(things->loader);
     tr_waitset_close(things->set);
-    tr_board_unwatch(things->watch);
+    tr_board_watch_close(things->watch);
     tr_board_close(things->board);
-    tr_unsubscribe(things->subscription);
+    tr_subscription_close(things->subscription);
     tr_broadcast_close(things->broadcast);
     tr_queue_close(things->queue);
 }
@@ -191,8 +192,8 @@ static int open_all(void **state)
     (void)state;
     make_plan();
     open_things(&stale);
-    tr_release(stale.message);
-    tr_release(stale.request);
+    tr_message_release(stale.message);
+    tr_message_release(stale.request);
     close_opened(&stale);
     tr_arena_close(stale.arena);
     stale.pool = start_pool();
@@ -211,8 +212,8 @@ static int close_all(void **state)
     close_opened(&orphan);
     assert_ok(tr_pool_stop(good.pool, TR_FOREVER));
     tr_pool_close(good.pool);
-    tr_release(good.message);
-    tr_release(good.request);
+    tr_message_release(good.message);
+    tr_message_release(good.request);
     close_opened(&good);
     tr_arena_close(good.arena);
     return 0;
@@ -305,7 +306,8 @@ static const struct sized *find_struct(const char *kind)
 }
 
 static const int64_t shape[1] = {1};
-static const tr_tensor_spec spec = {.dtype = {TR_UINT, 8, 1}, .ndim = 1, .shape = shape};
+static const tr_tensor_spec spec = {
+    .dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = shape};
 static const char *const names[1] = {"rules"};
 
 /* Kinds that are one value. */
@@ -316,7 +318,7 @@ static const struct value {
 } values[] = {
     {"zero", NULL, 0},       {"one", NULL, 1},
     {"number", NULL, 0},     {"timeout", NULL, TR_NOWAIT},
-    {"flags", NULL, 0},      {"want", NULL, TR_READABLE},
+    {"flags", NULL, 0},      {"want", NULL, TR_WAIT_READABLE},
     {"bad_fd", NULL, -1},    {"worker", NULL, 0},
     {"name", "rules", 0},    {"path", "/dev/null", 0},
     {"descr", "<M8[ns]", 0}, {"names", names, 0},
@@ -505,8 +507,8 @@ static void check_stale(const struct row *row, const struct argument *arg,
         return;
     if (row->returns == NOTHING && strstr(row->name, "close"))
         return; /* it can still be closed */
-    if (strcmp(row->name, "tr_unsubscribe") == 0 ||
-        strcmp(row->name, "tr_board_unwatch") == 0)
+    if (strcmp(row->name, "tr_subscription_close") == 0 ||
+        strcmp(row->name, "tr_board_watch_close") == 0)
         return;
     snprintf(what, sizeof(what), "%s: its arena was closed", arg->name);
     try(row, given, what, word_of(arg), "closed");
@@ -626,7 +628,7 @@ static void names_are_text(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(no_texts) / sizeof(no_texts[0]); i++) {
         const char *name = no_texts[i];
-        tr_tensor_spec named = {.dtype = {TR_UINT, 8, 1}, .name = name};
+        tr_tensor_spec named = {.dtype = {TR_DTYPE_UINT, 8, 1}, .name = name};
         const char *const keys[] = {"key", name};
         tr_message *out[2], *loan;
         tr_broadcast *broadcast;
@@ -635,47 +637,51 @@ static void names_are_text(void **state)
         tr_board *board;
         tr_queue *queue;
 
-        assert_refused(tr_arena_create(&arena, name, NULL), "name");
+        assert_refused(tr_arena_create(name, NULL, &arena), "name");
         assert_refused(tr_queue_open(good.arena, name, NULL, &queue), "name");
         assert_refused(tr_board_open(good.arena, name, NULL, &board), "name");
         assert_refused(tr_broadcast_open(good.arena, name, NULL, &broadcast), "name");
         assert_refused(tr_board_put(good.board, name, good.message, NULL), "key");
         assert_refused(tr_board_wait(good.board, name, 0, TR_NOWAIT, out, NULL), "key");
-        assert_refused(tr_board_watch_key(good.board, name, 0, &watch), "key");
-        assert_refused(tr_board_get_many(good.board, 2, keys, out, NULL), "key");
-        assert_refused(tr_loan(good.arena, &named, 1, TR_NOWAIT, &loan), "name");
+        assert_refused(tr_board_watch_open(good.board, name, 0, &watch), "key");
+        assert_refused(tr_board_get_many(good.board, keys, 2, out, NULL), "key");
+        assert_refused(tr_message_loan(good.arena, &named, 1, TR_NOWAIT, &loan), "name");
     }
 }
 
 static void specs_mean_something(void **state)
 {
-    tr_tensor_spec twice[3] = {{.dtype = {TR_UINT, 8, 1}, .name = "twice"},
-                               {.dtype = {TR_UINT, 8, 1}},
-                               {.dtype = {TR_UINT, 8, 1}, .name = "twice"}};
+    tr_tensor_spec twice[3] = {{.dtype = {TR_DTYPE_UINT, 8, 1}, .name = "twice"},
+                               {.dtype = {TR_DTYPE_UINT, 8, 1}},
+                               {.dtype = {TR_DTYPE_UINT, 8, 1}, .name = "twice"}};
     tr_tensor_spec odd = spec;
     tr_message *loan;
     size_t bytes;
     (void)state;
 
-    assert_refused(tr_loan(good.arena, twice, 3, TR_NOWAIT, &loan), "\"twice\"");
+    assert_refused(tr_message_loan(good.arena, twice, 3, TR_NOWAIT, &loan), "\"twice\"");
     twice[2].name = "";
-    assert_ok(tr_loan(good.arena, twice, 3, TR_NOWAIT, &loan)); /* "" is no name */
-    tr_release(loan);
-    assert_ok(tr_loan(good.arena, NULL, 0, TR_NOWAIT, &loan)); /* its header alone */
-    tr_release(loan);
+    assert_ok(
+        tr_message_loan(good.arena, twice, 3, TR_NOWAIT, &loan)); /* "" is no name */
+    tr_message_release(loan);
+    assert_ok(
+        tr_message_loan(good.arena, NULL, 0, TR_NOWAIT, &loan)); /* its header alone */
+    tr_message_release(loan);
     odd.flags = TR_TENSOR_READ_ONLY;
-    assert_refused(tr_loan(good.arena, &odd, 1, TR_NOWAIT, &loan), "flags is 0x2");
+    assert_refused(tr_message_loan(good.arena, &odd, 1, TR_NOWAIT, &loan),
+                   "flags is 0x2");
     assert_refused(tr_request_reuse(good.request, &odd, 1), "flags is 0x2");
     assert_refused(tr_npy_encode(&odd, NULL, 0, &bytes), "flags is 0x2");
     odd.flags = 0;
     odd.reserved = 1;
-    assert_refused(tr_loan(good.arena, &odd, 1, TR_NOWAIT, &loan), "reserved is 1");
+    assert_refused(tr_message_loan(good.arena, &odd, 1, TR_NOWAIT, &loan),
+                   "reserved is 1");
     assert_refused(tr_npy_encode(&odd, NULL, 0, &bytes), "reserved is 1");
     odd.reserved = 0;
     odd.descr = "no descr";
-    assert_refused(tr_loan(good.arena, &odd, 1, TR_NOWAIT, &loan), "descr");
+    assert_refused(tr_message_loan(good.arena, &odd, 1, TR_NOWAIT, &loan), "descr");
     odd.descr = "[('a\xff', '<i4')]";
-    assert_refused(tr_loan(good.arena, &odd, 1, TR_NOWAIT, &loan), "descr");
+    assert_refused(tr_message_loan(good.arena, &odd, 1, TR_NOWAIT, &loan), "descr");
 }
 
 /* What a descr says of the type is what the dtype and the flags say. */
@@ -687,24 +693,30 @@ static void descrs_agree_with_their_dtypes(void **state)
         uint32_t flags;
         const char *why; /* NULL: it is taken */
     } cases[] = {
-        {{TR_FLOAT, 64, 1}, "<f8", 0, NULL},
-        {{TR_FLOAT, 64, 1}, ">f8", TR_TENSOR_BYTESWAPPED, NULL},
-        {{TR_INT, 64, 1}, "<M8[ns]", 0, NULL},
-        {{TR_INT, 64, 1}, ">m8[s]", TR_TENSOR_BYTESWAPPED | TR_TENSOR_F_ORDER, NULL},
-        {{TR_OPAQUE, 64, 1}, "[('a', '>f8')]", 0, NULL},
-        {{TR_OPAQUE, 8, 8}, "[('a', '<f8')]", 0, NULL}, /* lanes are the user's affair */
-        {{TR_OPAQUE, 32, 1}, ">U1", TR_TENSOR_BYTESWAPPED, NULL},
-        {{TR_FLOAT, 32, 1}, "<f8", 0, "\"<f8\" is float64"},
-        {{TR_INT, 64, 1}, "<f8", 0, "\"<f8\" is float64"},
-        {{TR_FLOAT, 64, 1}, "<M8[ns]", 0, "is int64"},
-        {{TR_FLOAT, 32, 2}, "<f8", 0, "is float64"},
-        {{TR_UINT, 8, 4}, "|S4", 0, "is opaque"},
-        {{TR_OPAQUE, 32, 1}, "|S5", 0, "elements of 5 bytes, the dtype of 4"},
-        {{TR_OPAQUE, 64, 1}, "<f8", 0, "is float64"},
-        {{TR_FLOAT, 64, 1}, ">f8", 0, "TR_TENSOR_BYTESWAPPED"},
-        {{TR_FLOAT, 64, 1}, "<f8", TR_TENSOR_BYTESWAPPED, "TR_TENSOR_BYTESWAPPED"},
-        {{TR_FLOAT, 64, 1}, NULL, TR_TENSOR_BYTESWAPPED, "TR_TENSOR_BYTESWAPPED"},
-        {{TR_FLOAT, 64, 1}, "", TR_TENSOR_BYTESWAPPED, "TR_TENSOR_BYTESWAPPED"},
+        {{TR_DTYPE_FLOAT, 64, 1}, "<f8", 0, NULL},
+        {{TR_DTYPE_FLOAT, 64, 1}, ">f8", TR_TENSOR_BYTESWAPPED, NULL},
+        {{TR_DTYPE_INT, 64, 1}, "<M8[ns]", 0, NULL},
+        {{TR_DTYPE_INT, 64, 1},
+         ">m8[s]",
+         TR_TENSOR_BYTESWAPPED | TR_TENSOR_F_ORDER,
+         NULL},
+        {{TR_DTYPE_OPAQUE, 64, 1}, "[('a', '>f8')]", 0, NULL},
+        {{TR_DTYPE_OPAQUE, 8, 8},
+         "[('a', '<f8')]",
+         0,
+         NULL}, /* lanes are the user's affair */
+        {{TR_DTYPE_OPAQUE, 32, 1}, ">U1", TR_TENSOR_BYTESWAPPED, NULL},
+        {{TR_DTYPE_FLOAT, 32, 1}, "<f8", 0, "\"<f8\" is float64"},
+        {{TR_DTYPE_INT, 64, 1}, "<f8", 0, "\"<f8\" is float64"},
+        {{TR_DTYPE_FLOAT, 64, 1}, "<M8[ns]", 0, "is int64"},
+        {{TR_DTYPE_FLOAT, 32, 2}, "<f8", 0, "is float64"},
+        {{TR_DTYPE_UINT, 8, 4}, "|S4", 0, "is opaque"},
+        {{TR_DTYPE_OPAQUE, 32, 1}, "|S5", 0, "elements of 5 bytes, the dtype of 4"},
+        {{TR_DTYPE_OPAQUE, 64, 1}, "<f8", 0, "is float64"},
+        {{TR_DTYPE_FLOAT, 64, 1}, ">f8", 0, "TR_TENSOR_BYTESWAPPED"},
+        {{TR_DTYPE_FLOAT, 64, 1}, "<f8", TR_TENSOR_BYTESWAPPED, "TR_TENSOR_BYTESWAPPED"},
+        {{TR_DTYPE_FLOAT, 64, 1}, NULL, TR_TENSOR_BYTESWAPPED, "TR_TENSOR_BYTESWAPPED"},
+        {{TR_DTYPE_FLOAT, 64, 1}, "", TR_TENSOR_BYTESWAPPED, "TR_TENSOR_BYTESWAPPED"},
     };
     tr_message *loan;
     size_t bytes;
@@ -718,11 +730,12 @@ static void descrs_agree_with_their_dtypes(void **state)
                                     .flags = cases[i].flags};
 
         if (cases[i].why) {
-            assert_refused(tr_loan(good.arena, &one, 1, TR_NOWAIT, &loan), cases[i].why);
+            assert_refused(tr_message_loan(good.arena, &one, 1, TR_NOWAIT, &loan),
+                           cases[i].why);
             assert_refused(tr_npy_encode(&one, NULL, 0, &bytes), cases[i].why);
         } else {
-            assert_ok(tr_loan(good.arena, &one, 1, TR_NOWAIT, &loan));
-            tr_release(loan);
+            assert_ok(tr_message_loan(good.arena, &one, 1, TR_NOWAIT, &loan));
+            tr_message_release(loan);
             assert_ok(tr_npy_encode(&one, NULL, 0, &bytes));
         }
     }
@@ -735,10 +748,10 @@ static void arena_options_mean_something(void **state)
     (void)state;
 
     options.class_count = 1;
-    assert_refused(tr_arena_create(&arena, NULL, &options), "classes is NULL");
+    assert_refused(tr_arena_create(NULL, &options, &arena), "classes is NULL");
     options.class_count = 0;
     options.spin_ns = -2;
-    assert_refused(tr_arena_create(&arena, NULL, &options), "spin_ns is -2");
+    assert_refused(tr_arena_create(NULL, &options, &arena), "spin_ns is -2");
 }
 
 static void so_it_is_in_workers(void **state)

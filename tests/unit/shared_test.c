@@ -30,7 +30,7 @@ static tr_subscription *subscribe(tr_broadcast *broadcast, tr_lag lag, uint32_t 
 
     options.lag = lag;
     options.last = last;
-    assert_ok(tr_subscribe(broadcast, &options, &subscription));
+    assert_ok(tr_subscription_open(broadcast, &options, &subscription));
     return subscription;
 }
 
@@ -138,7 +138,7 @@ static void half_done_steps_are_finished(void **state)
     atomic_store(&ring->cells[0], UINT64_C(1) << 22);
     assert_false(shared_sweep(view, slot, word));
     assert_int_equal(state_of(view, slot), SLOT_FREE);
-    tr_unsubscribe(subscription);
+    tr_subscription_close(subscription);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
 }
@@ -191,13 +191,13 @@ static void *publish_many(void *context)
 {
     struct party *party = context;
     int64_t count = 8;
-    tr_tensor_spec spec = {.dtype = {TR_INT, 64, 1}, .ndim = 1, .shape = &count};
+    tr_tensor_spec spec = {.dtype = {TR_DTYPE_INT, 64, 1}, .ndim = 1, .shape = &count};
 
     for (int64_t i = 0; i < VALUES; i++) {
         tr_message *message;
         int64_t *data;
 
-        if (tr_loan(party->arena, &spec, 1, LONG, &message)) {
+        if (tr_message_loan(party->arena, &spec, 1, LONG, &message)) {
             party->failed = 1;
             return NULL;
         }
@@ -244,7 +244,7 @@ static void *receive_many(void *context)
         else {
             party->failed = inspect(message, last);
             party->got++;
-            tr_release(message);
+            tr_message_release(message);
         }
         if (party->failed)
             return NULL;
@@ -283,7 +283,7 @@ static void threads_agree(uint64_t slots)
                          PUBLISHERS * VALUES);
         if (i % 2)
             assert_int_equal(parties[i].got, PUBLISHERS * VALUES);
-        tr_unsubscribe(parties[i].subscription);
+        tr_subscription_close(parties[i].subscription);
     }
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);

@@ -29,8 +29,8 @@ static void counts_slots_by_state(void **state)
     assert_int_equal(stats.participants, 1);
     assert_int_equal(stats.channels, 1);
     assert_int_equal(stats.joins, 1);
-    tr_release(held);
-    tr_release(received);
+    tr_message_release(held);
+    tr_message_release(received);
     tr_queue_close(queue);
     tr_arena_close(arena);
 }
@@ -53,7 +53,7 @@ static void tells_who_holds_what(void **state)
     assert_true(who[0].start_time > 0);
     assert_ok(tr_stats_participants(arena, who, 0, &count));
     assert_int_equal(count, 0);
-    tr_release(held);
+    tr_message_release(held);
     tr_arena_close(arena);
 }
 
@@ -69,7 +69,7 @@ static void tells_how_deep_channels_are(void **state)
     assert_ok(tr_queue_open(arena, "jobs", NULL, &queue));
     send_values(queue, 5);
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
-    tr_release(message);
+    tr_message_release(message);
     assert_ok(tr_stats_channels(arena, channels, 4, &count));
     assert_int_equal(count, 1);
     assert_string_equal(channels[0].name, "jobs");
@@ -105,8 +105,8 @@ static void tells_of_each_size(void **state)
     (void)state;
 
     for (int i = 0; i < 2; i++)
-        assert_ok(tr_loan_bytes(arena, 1000, TR_NOWAIT, &large[i]));
-    assert_ok(tr_loan_bytes(arena, 10, TR_NOWAIT, &small));
+        assert_ok(tr_message_loan_bytes(arena, 1000, TR_NOWAIT, &large[i]));
+    assert_ok(tr_message_loan_bytes(arena, 10, TR_NOWAIT, &small));
     assert_ok(tr_stats_classes(arena, sizes, 4, &count));
     assert_int_equal(count, 2);
     assert_int_equal(sizes[0].slot_bytes, 256);
@@ -119,15 +119,15 @@ static void tells_of_each_size(void **state)
     assert_int_equal(sizes[1].loaned, 2);
     assert_int_equal(sizes[1].waiting, 0);
     tr_arena_set_spin(arena, 0);
-    assert_int_equal(tr_loan_bytes(arena, 1000, 1000, &none), TR_ETIMEDOUT);
+    assert_int_equal(tr_message_loan_bytes(arena, 1000, 1000, &none), TR_ETIMEDOUT);
     assert_ok(tr_stats_classes(arena, sizes, 1, &count));
     assert_int_equal(count, 1);
     assert_ok(tr_stats_classes(arena, sizes, 4, &count));
     assert_int_equal(sizes[0].waiting, 0);
     assert_int_equal(sizes[1].waiting, 1);
-    tr_release(small);
-    tr_release(large[0]);
-    tr_release(large[1]);
+    tr_message_release(small);
+    tr_message_release(large[0]);
+    tr_message_release(large[1]);
     tr_arena_close(arena);
 }
 
@@ -145,22 +145,22 @@ static void tells_who_holds_up_a_broadcast(void **state)
     options.capacity = 3;
     blocks.lag = TR_LAG_BLOCK;
     assert_ok(tr_broadcast_open(arena, "news", &options, &broadcast));
-    assert_ok(tr_subscribe(broadcast, NULL, &first)); /* it waits for nobody */
-    assert_ok(tr_subscribe(broadcast, &blocks, &second));
+    assert_ok(tr_subscription_open(broadcast, NULL, &first)); /* it waits for nobody */
+    assert_ok(tr_subscription_open(broadcast, &blocks, &second));
     assert_int_equal(channel_of(arena, "news").behind, 0);
     for (int64_t i = 0; i < 4; i++)
         assert_ok(tr_broadcast_publish(broadcast, loan_i64(arena, 1, i), TR_NOWAIT));
     message = loan_i64(arena, 1, 4);
     assert_int_equal(tr_broadcast_publish(broadcast, message, TR_NOWAIT), TR_EAGAIN);
-    tr_release(message);
+    tr_message_release(message);
     stats = channel_of(arena, "news");
     assert_int_equal(stats.behind, stats.capacity);
     assert_int_equal(stats.laggard, 0);
     assert_ok(tr_subscription_receive(second, TR_NOWAIT, &message));
-    tr_release(message);
+    tr_message_release(message);
     assert_int_equal(channel_of(arena, "news").behind, stats.capacity - 1);
-    tr_unsubscribe(first);
-    tr_unsubscribe(second);
+    tr_subscription_close(first);
+    tr_subscription_close(second);
     tr_broadcast_close(broadcast);
     tr_arena_close(arena);
 }
@@ -173,12 +173,12 @@ static void takes_structs_of_other_versions(void **state)
     (void)state;
 
     stats.slots_loaned = 99;
-    assert_ok(tr_stats_read(arena, &stats));
+    assert_ok(tr_stats_get(arena, &stats));
     assert_int_equal(stats.slots_free, 8);
     assert_int_equal(stats.slots_loaned, 99); /* beyond what the caller knows */
     stats.struct_size = sizeof(stats) + 8;
-    assert_int_equal(tr_stats_read(arena, &stats), TR_EINVAL);
-    assert_int_equal(tr_arena_info_read(arena, &info), TR_EINVAL);
+    assert_int_equal(tr_stats_get(arena, &stats), TR_EINVAL);
+    assert_int_equal(tr_arena_info_get(arena, &info), TR_EINVAL);
     tr_arena_close(arena);
 }
 
@@ -238,9 +238,9 @@ static void every_slot_is_somewhere(void **state)
     assert_int_equal(stats.slots_kept, 1);
     assert_int_equal(stats.slots_shared, 5);
     assert_int_equal(sum_of(&stats), 16);
-    tr_release(old);
-    tr_release(held);
-    tr_release(received);
+    tr_message_release(old);
+    tr_message_release(held);
+    tr_message_release(received);
     stats = stats_of(arena);
     assert_int_equal(stats.slots_loaned + stats.slots_received + stats.slots_pinned, 0);
     assert_int_equal(sum_of(&stats), 16);
@@ -261,7 +261,7 @@ static void boards_count_keys(void **state)
     put(arena, board, "one");
     put(arena, board, "one");
     put(arena, board, "two");
-    assert_ok(tr_board_delete(board, "two", TR_ANY_VERSION));
+    assert_ok(tr_board_delete(board, "two", TR_BOARD_ANY_VERSION));
     stats = channel_of(arena, "b");
     assert_int_equal(stats.depth, 1);
     assert_int_equal(stats.sent, 4);
@@ -298,7 +298,7 @@ static void orphans_are_depth(void **state)
     assert_int_equal(stats_of(arena).slots_queued, 2);
     for (int i = 0; i < 5; i++) {
         assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
-        tr_release(message);
+        tr_message_release(message);
     }
     assert_int_equal(channel_of(arena, "q").depth, 0);
     assert_int_equal(channel_of(arena, "q").orphans, 0);
@@ -345,8 +345,8 @@ static void tells_what_a_process_holds(void **state)
     assert_int_equal(who[0].received, 1);
     assert_string_equal(who[0].channel, "stamped");
     assert_true(who[0].oldest_ns > 0 && who[0].oldest_ns <= who[0].joined_ns);
-    tr_release(message);
-    tr_release(value);
+    tr_message_release(message);
+    tr_message_release(value);
     tr_board_close(board);
     tr_queue_close(stamped);
     tr_queue_close(queue);

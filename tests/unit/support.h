@@ -55,17 +55,17 @@ static inline tr_arena *make_arena(uint64_t small, uint64_t large)
     options.classes = classes;
     options.class_count = large ? 2 : 1;
     options.max_participants = 8;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
     return arena;
 }
 
 static inline tr_message *loan_i64(tr_arena *arena, int64_t count, int64_t first)
 {
-    tr_tensor_spec spec = {.dtype = {TR_INT, 64, 1}, .ndim = 1, .shape = &count};
+    tr_tensor_spec spec = {.dtype = {TR_DTYPE_INT, 64, 1}, .ndim = 1, .shape = &count};
     tr_message *message;
     int64_t *data;
 
-    assert_ok(tr_loan(arena, &spec, 1, TR_NOWAIT, &message));
+    assert_ok(tr_message_loan(arena, &spec, 1, TR_NOWAIT, &message));
     data = tr_message_tensor(message, 0)->data;
     for (int64_t i = 0; i < count; i++)
         data[i] = first + i;
@@ -81,7 +81,7 @@ static inline tr_stats stats_of(tr_arena *arena)
 {
     tr_stats stats = {.struct_size = sizeof(stats)};
 
-    assert_ok(tr_stats_read(arena, &stats));
+    assert_ok(tr_stats_get(arena, &stats));
     return stats;
 }
 

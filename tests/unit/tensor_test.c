@@ -16,7 +16,7 @@
 
 __extension__ typedef __int128 wide_int;
 
-static const tr_dtype float32 = {TR_FLOAT, 32, 1}, int8 = {TR_INT, 8, 1};
+static const tr_dtype float32 = {TR_DTYPE_FLOAT, 32, 1}, int8 = {TR_DTYPE_INT, 8, 1};
 
 static void every_dtype_has_its_size_and_name(void **state)
 {
@@ -25,34 +25,34 @@ static void every_dtype_has_its_size_and_name(void **state)
         uint64_t bytes;
         const char *name;
     } rows[] = {
-        {{TR_BOOL, 8, 1}, 1, "bool"},
-        {{TR_INT, 8, 1}, 1, "int8"},
-        {{TR_INT, 64, 1}, 8, "int64"},
-        {{TR_INT, 4, 1}, 1, "int4"},
-        {{TR_UINT, 16, 1}, 2, "uint16"},
-        {{TR_UINT, 1, 1}, 1, "uint1"},
-        {{TR_FLOAT, 16, 1}, 2, "float16"},
-        {{TR_FLOAT, 64, 1}, 8, "float64"},
-        {{TR_FLOAT, 128, 1}, 16, "float128"},
-        {{TR_FLOAT, 32, 4}, 16, "float32"},
-        {{TR_BFLOAT, 16, 1}, 2, "bfloat16"},
-        {{TR_COMPLEX, 32, 1}, 4, "complex32"},
-        {{TR_COMPLEX, 64, 1}, 8, "complex64"},
-        {{TR_COMPLEX, 128, 1}, 16, "complex128"},
-        {{TR_FLOAT8_E3M4, 8, 1}, 1, "float8_e3m4"},
-        {{TR_FLOAT8_E4M3, 8, 1}, 1, "float8_e4m3"},
-        {{TR_FLOAT8_E4M3B11FNUZ, 8, 1}, 1, "float8_e4m3b11fnuz"},
-        {{TR_FLOAT8_E4M3FN, 8, 1}, 1, "float8_e4m3fn"},
-        {{TR_FLOAT8_E4M3FNUZ, 8, 1}, 1, "float8_e4m3fnuz"},
-        {{TR_FLOAT8_E5M2, 8, 1}, 1, "float8_e5m2"},
-        {{TR_FLOAT8_E5M2FNUZ, 8, 1}, 1, "float8_e5m2fnuz"},
-        {{TR_FLOAT8_E8M0FNU, 8, 1}, 1, "float8_e8m0fnu"},
-        {{TR_FLOAT6_E2M3FN, 6, 1}, 1, "float6_e2m3fn"},
-        {{TR_FLOAT6_E3M2FN, 6, 4}, 3, "float6_e3m2fn"},
-        {{TR_FLOAT4_E2M1FN, 4, 1}, 1, "float4_e2m1fn"},
-        {{TR_FLOAT4_E2M1FN, 4, 2}, 1, "float4_e2m1fn"},
-        {{TR_OPAQUE, 64, 1}, 8, "opaque"},
-        {{TR_OPAQUE, 8, 65535}, 65535, "opaque"},
+        {{TR_DTYPE_BOOL, 8, 1}, 1, "bool"},
+        {{TR_DTYPE_INT, 8, 1}, 1, "int8"},
+        {{TR_DTYPE_INT, 64, 1}, 8, "int64"},
+        {{TR_DTYPE_INT, 4, 1}, 1, "int4"},
+        {{TR_DTYPE_UINT, 16, 1}, 2, "uint16"},
+        {{TR_DTYPE_UINT, 1, 1}, 1, "uint1"},
+        {{TR_DTYPE_FLOAT, 16, 1}, 2, "float16"},
+        {{TR_DTYPE_FLOAT, 64, 1}, 8, "float64"},
+        {{TR_DTYPE_FLOAT, 128, 1}, 16, "float128"},
+        {{TR_DTYPE_FLOAT, 32, 4}, 16, "float32"},
+        {{TR_DTYPE_BFLOAT, 16, 1}, 2, "bfloat16"},
+        {{TR_DTYPE_COMPLEX, 32, 1}, 4, "complex32"},
+        {{TR_DTYPE_COMPLEX, 64, 1}, 8, "complex64"},
+        {{TR_DTYPE_COMPLEX, 128, 1}, 16, "complex128"},
+        {{TR_DTYPE_FLOAT8_E3M4, 8, 1}, 1, "float8_e3m4"},
+        {{TR_DTYPE_FLOAT8_E4M3, 8, 1}, 1, "float8_e4m3"},
+        {{TR_DTYPE_FLOAT8_E4M3B11FNUZ, 8, 1}, 1, "float8_e4m3b11fnuz"},
+        {{TR_DTYPE_FLOAT8_E4M3FN, 8, 1}, 1, "float8_e4m3fn"},
+        {{TR_DTYPE_FLOAT8_E4M3FNUZ, 8, 1}, 1, "float8_e4m3fnuz"},
+        {{TR_DTYPE_FLOAT8_E5M2, 8, 1}, 1, "float8_e5m2"},
+        {{TR_DTYPE_FLOAT8_E5M2FNUZ, 8, 1}, 1, "float8_e5m2fnuz"},
+        {{TR_DTYPE_FLOAT8_E8M0FNU, 8, 1}, 1, "float8_e8m0fnu"},
+        {{TR_DTYPE_FLOAT6_E2M3FN, 6, 1}, 1, "float6_e2m3fn"},
+        {{TR_DTYPE_FLOAT6_E3M2FN, 6, 4}, 3, "float6_e3m2fn"},
+        {{TR_DTYPE_FLOAT4_E2M1FN, 4, 1}, 1, "float4_e2m1fn"},
+        {{TR_DTYPE_FLOAT4_E2M1FN, 4, 2}, 1, "float4_e2m1fn"},
+        {{TR_DTYPE_OPAQUE, 64, 1}, 8, "opaque"},
+        {{TR_DTYPE_OPAQUE, 8, 65535}, 65535, "opaque"},
     };
 
     (void)state;
@@ -92,8 +92,9 @@ static void no_other_dtype_is_accepted(void **state)
 
 static void types_under_a_byte_are_packed_bit_by_bit(void **state)
 {
-    static const tr_dtype int4 = {TR_INT, 4, 1}, float6 = {TR_FLOAT6_E2M3FN, 6, 1},
-                          uint1 = {TR_UINT, 1, 1};
+    static const tr_dtype int4 = {TR_DTYPE_INT, 4, 1},
+                          float6 = {TR_DTYPE_FLOAT6_E2M3FN, 6, 1},
+                          uint1 = {TR_DTYPE_UINT, 1, 1};
     uint64_t nbytes;
 
     (void)state;
@@ -111,7 +112,7 @@ static void types_under_a_byte_are_packed_bit_by_bit(void **state)
     assert_int_equal(tr_tensor_nbytes(int4, 1, (int64_t[]){INT64_MAX}, &nbytes), 0);
     assert_int_equal(nbytes, (uint64_t)1 << 62);
     assert_false(dtype_is_addressable(int4));
-    assert_true(dtype_is_addressable((tr_dtype){TR_FLOAT4_E2M1FN, 4, 2}));
+    assert_true(dtype_is_addressable((tr_dtype){TR_DTYPE_FLOAT4_E2M1FN, 4, 2}));
     assert_true(dtype_is_addressable(float32));
 }
 
@@ -168,7 +169,7 @@ static void sizes_over_63_bits_are_refused(void **state)
     assert_non_null(strstr(tr_error_detail(), "split the array"));
     assert_int_equal(tr_tensor_nbytes(float32, 1, (int64_t[]){INT64_MAX / 4}, &nbytes),
                      0);
-    assert_int_equal(tr_tensor_nbytes((tr_dtype){TR_OPAQUE, 248, 65535}, 1,
+    assert_int_equal(tr_tensor_nbytes((tr_dtype){TR_DTYPE_OPAQUE, 248, 65535}, 1,
                                       (int64_t[]){INT64_MAX / 1000000}, &nbytes),
                      TR_EOVERFLOW);
 }
@@ -177,8 +178,9 @@ static void sizes_over_63_bits_are_refused(void **state)
 static void sizes_equal_wide_arithmetic(void **state)
 {
     static const tr_dtype dtypes[] = {
-        {TR_INT, 4, 1}, {TR_FLOAT6_E2M3FN, 6, 1}, {TR_INT, 8, 1},  {TR_FLOAT, 64, 1},
-        {TR_INT, 2, 3}, {TR_OPAQUE, 24, 5},       {TR_UINT, 1, 1}, {TR_COMPLEX, 128, 1}};
+        {TR_DTYPE_INT, 4, 1},    {TR_DTYPE_FLOAT6_E2M3FN, 6, 1}, {TR_DTYPE_INT, 8, 1},
+        {TR_DTYPE_FLOAT, 64, 1}, {TR_DTYPE_INT, 2, 3},           {TR_DTYPE_OPAQUE, 24, 5},
+        {TR_DTYPE_UINT, 1, 1},   {TR_DTYPE_COMPLEX, 128, 1}};
     unsigned seed = (unsigned)time(NULL);
     int overflows = 0, rounds = 100000;
 
@@ -243,7 +245,7 @@ static void opaque_types_have_the_size_asked_for(void **state)
             assert_true(bytes > UINT16_MAX);
             continue;
         }
-        assert_int_equal(dtype.code, TR_OPAQUE);
+        assert_int_equal(dtype.code, TR_DTYPE_OPAQUE);
         assert_int_equal(tr_dtype_bytes(dtype), bytes);
         assert_true(dtype_is_valid(dtype));
         assert_int_equal(dtype.lanes, bytes <= 31 ? 1 : bytes / (dtype.bits / 8));

@@ -97,12 +97,12 @@ static void queues_and_loans(void **state)
         expect_sleep(tr_queue_send(queue, message, longest[i]));
         for (int s = 0; s < 2; s++)
             held[s] = loan_i64(arena, 1, 0);
-        expect_sleep(tr_loan_bytes(arena, 8, longest[i], &held[2]));
+        expect_sleep(tr_message_loan_bytes(arena, 8, longest[i], &held[2]));
         for (int s = 0; s < 2; s++)
-            tr_release(held[s]);
-        tr_release(message);
+            tr_message_release(held[s]);
+        tr_message_release(message);
         assert_ok(tr_queue_receive(queue, longest[i], &message));
-        tr_release(message);
+        tr_message_release(message);
     }
 }
 
@@ -116,14 +116,14 @@ static void broadcasts_and_boards(void **state)
     (void)state;
 
     assert_ok(tr_broadcast_open(arena, "news", NULL, &broadcast));
-    assert_ok(tr_subscribe(broadcast, NULL, &subscription));
+    assert_ok(tr_subscription_open(broadcast, NULL, &subscription));
     assert_ok(tr_board_open(arena, "board", NULL, &board));
     for (int i = 0; i < LONGEST; i++) {
         expect_sleep(tr_subscription_receive(subscription, longest[i], &message));
         expect_sleep(tr_board_wait(board, "key", 0, longest[i], &message, &version));
     }
     tr_board_close(board);
-    tr_unsubscribe(subscription);
+    tr_subscription_close(subscription);
     tr_broadcast_close(broadcast);
 }
 
@@ -136,16 +136,17 @@ static void requests(void **state)
     for (int i = 0; i < LONGEST; i++) {
         tr_header header = {.struct_size = sizeof(header)};
 
-        assert_ok(tr_request_async(queue, loan_i64(arena, 1, 0), longest[i], &ticket));
-        expect_sleep(tr_reply_wait(arena, ticket, longest[i], &reply));
-        expect_sleep(tr_reply_next(arena, longest[i], &ticket, &reply));
+        assert_ok(tr_request_send(queue, loan_i64(arena, 1, 0), longest[i], longest[i], 0,
+                                  &ticket));
+        expect_sleep(tr_request_wait(arena, ticket, longest[i], &reply));
+        expect_sleep(tr_request_next(arena, longest[i], &ticket, &reply));
         assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
-        assert_ok(tr_message_header(message, &header));
+        assert_ok(tr_message_header_get(message, &header));
         assert_true(header.deadline_ns == 0 || header.deadline_ns > os->now_ns());
-        assert_ok(tr_reply(message, loan_i64(arena, 1, 7)));
-        assert_ok(tr_reply_next(arena, longest[i], &ticket, &reply));
+        assert_ok(tr_request_reply(message, loan_i64(arena, 1, 7)));
+        assert_ok(tr_request_next(arena, longest[i], &ticket, &reply));
         assert_int_equal(first_i64(reply), 7);
-        tr_release(reply);
+        tr_message_release(reply);
     }
 }
 
@@ -157,7 +158,7 @@ static void wait_sets(void **state)
     (void)state;
 
     assert_ok(tr_waitset_open(arena, &set));
-    assert_ok(tr_waitset_add_queue(set, queue, TR_READABLE, 1));
+    assert_ok(tr_waitset_add_queue(set, queue, TR_WAIT_READABLE, 1));
     for (int i = 0; i < LONGEST; i++)
         expect_sleep(tr_waitset_wait(set, &event, 1, longest[i], &count));
     tr_waitset_close(set);

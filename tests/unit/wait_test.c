@@ -203,7 +203,7 @@ static pid_t make_another(int end[2])
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         os = &os_kernel;
         hooks = &hooks_real;
-        tr_release(loan_i64(arena, 1, 0)); /* joins */
+        tr_message_release(loan_i64(arena, 1, 0)); /* joins */
         close(end[0]);
         byte = (char)(write(end[1], "j", 1) != 1);
         for (;;)
@@ -366,7 +366,7 @@ static void never_spins_on_the_only_processor(void **state)
     assert_true(pipe(done) == 0 && pipe(joined) == 0);
     child = fork();
     if (child == 0) {
-        tr_release(loan_i64(arena, 1, 0)); /* joins */
+        tr_message_release(loan_i64(arena, 1, 0)); /* joins */
         byte = (char)(write(joined[1], "j", 1) + read(done[0], &byte, 1));
         tr_arena_close(arena);
         _exit(byte != 2);

@@ -84,13 +84,13 @@ static void refuses_nonsense(void **state)
     assert_int_equal(tr_waitset_open(NULL, &set), TR_EINVAL);
     assert_int_equal(tr_waitset_open(arena, NULL), TR_EINVAL);
     assert_ok(tr_waitset_open(arena, &set));
-    assert_int_equal(tr_waitset_add_queue(set, NULL, TR_READABLE, 1), TR_EINVAL);
+    assert_int_equal(tr_waitset_add_queue(set, NULL, TR_WAIT_READABLE, 1), TR_EINVAL);
     assert_int_equal(tr_waitset_add_queue(set, queue, 0, 1), TR_EINVAL);
     assert_int_equal(tr_waitset_add_queue(set, queue, 8, 1), TR_EINVAL);
-    assert_int_equal(tr_waitset_add_queue(set, far, TR_READABLE, 1), TR_EINVAL);
+    assert_int_equal(tr_waitset_add_queue(set, far, TR_WAIT_READABLE, 1), TR_EINVAL);
     assert_detail("another arena");
-    assert_int_equal(tr_waitset_add_fd(set, -1, TR_READABLE, 1), TR_EINVAL);
-    assert_int_equal(tr_waitset_add_fd(set, 100000, TR_READABLE, 1), TR_EINVAL);
+    assert_int_equal(tr_waitset_add_fd(set, -1, TR_WAIT_READABLE, 1), TR_EINVAL);
+    assert_int_equal(tr_waitset_add_fd(set, 100000, TR_WAIT_READABLE, 1), TR_EINVAL);
     assert_detail("descriptor 100000 is not open");
     assert_int_equal(tr_waitset_remove(set, 1), TR_ENOENT);
     assert_int_equal(tr_waitset_wait(set, &event, 0, TR_NOWAIT, &count), TR_EINVAL);
@@ -125,28 +125,29 @@ static void tells_what_is_ready(void **state)
     (void)state;
 
     assert_ok(tr_waitset_open(arena, &set));
-    assert_ok(tr_waitset_add_queue(set, queue, TR_READABLE | TR_WRITABLE, 42));
+    assert_ok(tr_waitset_add_queue(set, queue, TR_WAIT_READABLE | TR_WAIT_WRITABLE, 42));
     assert_ok(tr_waitset_wait(set, events, 4, TR_FOREVER, &count));
     assert_int_equal(count, 1);
     assert_int_equal(events[0].token, 42);
-    assert_int_equal(events[0].ready, TR_WRITABLE);
+    assert_int_equal(events[0].ready, TR_WAIT_WRITABLE);
     give(arena, queue, 1);
     for (int again = 0; again < 3; again++) { /* as long as it is so */
         assert_ok(tr_waitset_wait(set, events, 4, TR_FOREVER, &count));
         assert_int_equal(count, 1);
-        assert_int_equal(events[0].ready, TR_READABLE);
+        assert_int_equal(events[0].ready, TR_WAIT_READABLE);
     }
     take(queue);
     assert_ok(tr_waitset_wait(set, events, 4, TR_NOWAIT, &count));
-    assert_int_equal(events[0].ready, TR_WRITABLE);
+    assert_int_equal(events[0].ready, TR_WAIT_WRITABLE);
     give(arena, queue, 2);
     tr_queue_shutdown(queue);
     assert_ok(tr_waitset_wait(set, events, 4, TR_NOWAIT, &count));
     assert_int_equal(count, 2); /* drain it first; sending is over */
-    assert_int_equal(events[0].ready | events[1].ready, TR_READABLE | TR_HUNGUP);
+    assert_int_equal(events[0].ready | events[1].ready,
+                     TR_WAIT_READABLE | TR_WAIT_HUNGUP);
     take(queue);
     assert_ok(tr_waitset_wait(set, events, 4, TR_NOWAIT, &count));
-    assert_int_equal(events[0].ready, TR_HUNGUP);
+    assert_int_equal(events[0].ready, TR_WAIT_HUNGUP);
     assert_ok(tr_waitset_remove(set, 42));
     assert_int_equal(tr_waitset_wait(set, events, 4, TR_NOWAIT, &count), TR_EAGAIN);
     tr_waitset_close(set);
@@ -171,7 +172,7 @@ static void gives_everybody_a_turn(void **state)
         snprintf(name, sizeof(name), "q%d", i);
         queues[i] = open_queue(arena, name, 4);
         give(arena, queues[i], i);
-        assert_ok(tr_waitset_add_queue(set, queues[i], TR_READABLE, (uint64_t)i));
+        assert_ok(tr_waitset_add_queue(set, queues[i], TR_WAIT_READABLE, (uint64_t)i));
     }
     for (int i = 0; i < QUEUES * TURNS; i++) {
         assert_ok(tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count));
@@ -208,7 +209,7 @@ static void *wait_and_take(void *context)
         if (tr_queue_receive(waiter->queues[event.token], TR_NOWAIT, &message) != 0)
             continue; /* another thread was faster */
         value = first_i64(message);
-        tr_release(message);
+        tr_message_release(message);
         if (value == 0)
             return NULL;
         atomic_fetch_add(&waiter->sum, value);
@@ -230,12 +231,12 @@ static void wait_for_many(int count, int threads)
     options.classes = &slots;
     options.class_count = 1;
     options.max_channels = (uint32_t)count;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
     assert_ok(tr_waitset_open(arena, &set));
     for (int i = 0; i < count; i++) {
         snprintf(name, sizeof(name), "q%d", i);
         queues[i] = open_queue(arena, name, 16);
-        assert_ok(tr_waitset_add_queue(set, queues[i], TR_READABLE, (uint64_t)i));
+        assert_ok(tr_waitset_add_queue(set, queues[i], TR_WAIT_READABLE, (uint64_t)i));
     }
     for (int t = 0; t < threads; t++) {
         waiters[t] = (struct waiter){.arena = arena, .set = set, .queues = queues};
@@ -256,7 +257,7 @@ static void wait_for_many(int count, int threads)
 
         while (tr_queue_receive(queues[i], TR_NOWAIT, &message) == 0) {
             sum += first_i64(message);
-            tr_release(message);
+            tr_message_release(message);
         }
         tr_queue_close(queues[i]);
     }
@@ -328,7 +329,8 @@ static void interrupt_wait_of(int count)
         char name[16];
 
         snprintf(name, sizeof(name), "q%d", i);
-        assert_ok(tr_waitset_add_queue(set, open_queue(arena, name, 2), TR_READABLE, 1));
+        assert_ok(
+            tr_waitset_add_queue(set, open_queue(arena, name, 2), TR_WAIT_READABLE, 1));
     }
     tr_arena_set_interruptible(arena, 1);
     assert_int_equal(tr_waitset_wait(set, &event, 1, INT64_C(2000000000), &found),
@@ -388,7 +390,8 @@ static void takes_notice_of_changes(void **state)
     assert_ok(tr_waitset_open(arena, &waiter.set));
     assert_int_equal(pthread_create(&waiter.thread, NULL, wait_and_take, &waiter), 0);
     for (int i = 0; i < MANY; i++) { /* few at first, then many, then few again */
-        assert_ok(tr_waitset_add_queue(waiter.set, queues[i], TR_READABLE, (uint64_t)i));
+        assert_ok(
+            tr_waitset_add_queue(waiter.set, queues[i], TR_WAIT_READABLE, (uint64_t)i));
         give(arena, queues[i], i + 1);
         give(arena, queues[0], 1000);
     }
@@ -401,7 +404,7 @@ static void takes_notice_of_changes(void **state)
 
         while (tr_queue_receive(queues[i], TR_NOWAIT, &message) == 0) {
             atomic_fetch_add(&waiter.sum, first_i64(message));
-            tr_release(message);
+            tr_message_release(message);
         }
         tr_queue_close(queues[i]);
     }
@@ -431,14 +434,14 @@ static void waits_for_descriptors(void **state)
 
     assert_int_equal(pipe(pipes), 0);
     assert_ok(tr_waitset_open(arena, &set));
-    assert_ok(tr_waitset_add_queue(set, queue, TR_READABLE, 1));
-    assert_ok(tr_waitset_add_fd(set, fd, TR_READABLE, 2));
-    assert_int_equal(tr_waitset_add_fd(set, fd, TR_READABLE, 3), TR_EEXIST);
+    assert_ok(tr_waitset_add_queue(set, queue, TR_WAIT_READABLE, 1));
+    assert_ok(tr_waitset_add_fd(set, fd, TR_WAIT_READABLE, 2));
+    assert_int_equal(tr_waitset_add_fd(set, fd, TR_WAIT_READABLE, 3), TR_EEXIST);
     assert_int_equal(pthread_create(&thread, NULL, ring_later, &fd), 0);
     assert_ok(tr_waitset_wait(set, events, 4, TR_FOREVER, &count));
     pthread_join(thread, NULL);
     assert_int_equal(events[0].token, 2);
-    assert_int_equal(events[0].ready, TR_READABLE);
+    assert_int_equal(events[0].ready, TR_WAIT_READABLE);
     give(arena, queue, 5);
     assert_ok(tr_waitset_wait(set, events, 4, TR_FOREVER, &count));
     assert_int_equal(count, 2);
@@ -446,12 +449,12 @@ static void waits_for_descriptors(void **state)
     assert_ok(tr_waitset_wait(set, events, 4, TR_FOREVER, &count));
     assert_int_equal(count, 1);
     take(queue);
-    assert_ok(tr_waitset_add_fd(set, pipes[1], TR_WRITABLE, 4));
+    assert_ok(tr_waitset_add_fd(set, pipes[1], TR_WAIT_WRITABLE, 4));
     assert_ok(tr_waitset_wait(set, events, 4, TR_FOREVER, &count));
-    assert_int_equal(events[0].ready, TR_WRITABLE);
+    assert_int_equal(events[0].ready, TR_WAIT_WRITABLE);
     close(pipes[0]);
     assert_ok(tr_waitset_wait(set, events, 4, TR_FOREVER, &count));
-    assert_true(events[0].ready & TR_HUNGUP);
+    assert_true(events[0].ready & TR_WAIT_HUNGUP);
     tr_waitset_close(set);
     close(pipes[1]);
     close(fd);
@@ -471,7 +474,7 @@ static void stays_readable(const char *backend)
     size_t count;
 
     options.eventfds = 4;
-    assert_ok(tr_arena_create(&arena, NULL, &options));
+    assert_ok(tr_arena_create(NULL, &options, &arena));
     queue = open_queue(arena, "q", 8);
     second = open_queue(arena, "r", 8);
     before = descriptors();
@@ -480,8 +483,8 @@ static void stays_readable(const char *backend)
     assert_ok(tr_waitset_open(arena, &other));
     assert_ok(tr_waitset_fd(set, &fd));
     assert_string_equal(tr_waitset_backend(set), backend);
-    assert_ok(tr_waitset_add_queue(set, queue, TR_READABLE, 1));
-    assert_ok(tr_waitset_add_queue(other, second, TR_READABLE, 2));
+    assert_ok(tr_waitset_add_queue(set, queue, TR_WAIT_READABLE, 1));
+    assert_ok(tr_waitset_add_queue(other, second, TR_WAIT_READABLE, 2));
     assert_ok(tr_waitset_fd(other, &other_fd));
     assert_int_equal(tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count), TR_EAGAIN);
     assert_int_equal(tr_waitset_wait(other, &event, 1, TR_NOWAIT, &count), TR_EAGAIN);
@@ -560,7 +563,7 @@ static void another_thread_may_poll(void **state)
 
     unsetenv("TENSORING_NOTIFY");
     assert_ok(tr_waitset_open(arena, &set));
-    assert_ok(tr_waitset_add_queue(set, queue, TR_READABLE, 1));
+    assert_ok(tr_waitset_add_queue(set, queue, TR_WAIT_READABLE, 1));
     assert_ok(tr_waitset_fd(set, &fd));
     assert_int_equal(pthread_create(&thread, NULL, arm_and_compute, set), 0);
     while (!atomic_load(&computing))
@@ -605,7 +608,7 @@ static void the_killed_leave_nothing(void **state)
 
         setenv("TENSORING_NOTIFY", "fifo", 1);
         if (tr_waitset_open(arena, &set) != 0 ||
-            tr_waitset_add_queue(set, queue, TR_READABLE, 1) != 0 ||
+            tr_waitset_add_queue(set, queue, TR_WAIT_READABLE, 1) != 0 ||
             tr_waitset_fd(set, &fd) != 0)
             _exit(1);
         while (tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count) == 0)
@@ -648,7 +651,7 @@ static void sends_without_system_calls(void **state)
     for (int i = 0; i < 20; i++) {
         snprintf(name, sizeof(name), "q%d", i);
         queues[i] = open_queue(arena, name, 4);
-        assert_ok(tr_waitset_add_queue(set, queues[i], TR_READABLE, (uint64_t)i));
+        assert_ok(tr_waitset_add_queue(set, queues[i], TR_WAIT_READABLE, (uint64_t)i));
     }
     /* After a sleep, the first send to each channel may find out that nobody sleeps. */
     patient.futex_wait = os_kernel.futex_wait;

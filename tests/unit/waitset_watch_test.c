@@ -77,7 +77,7 @@ static void expect_a_death_to_ring(bool anew)
     assert_int_equal(read(pipes[0], &byte, 1), 1);
     waitset_slice_ns = 1000000;
     assert_ok(tr_waitset_open(arena, &set));
-    assert_ok(tr_waitset_add_queue(set, queue, TR_READABLE, 1));
+    assert_ok(tr_waitset_add_queue(set, queue, TR_WAIT_READABLE, 1));
     assert_ok(tr_waitset_fd(set, &poller.fd));
     while (waitset_known(set)->pidfds < 0) { /* the first tick */
         assert_int_equal(tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count), TR_EAGAIN);
@@ -127,7 +127,7 @@ static void expect_to_stay(tr_waitset *set, int fd)
     tr_event event;
     size_t count;
 
-    assert_ok(tr_waitset_add_fd(set, fd, TR_READABLE, 2));
+    assert_ok(tr_waitset_add_fd(set, fd, TR_WAIT_READABLE, 2));
     assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
     waitset_fd_arm(waitset_known(set));
     assert_ok(tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count));
@@ -146,7 +146,7 @@ static void a_file_is_not_taken_for_the_watch(void **state)
     int fd, watch;
     (void)state;
 
-    assert_ok(tr_arena_attach_fd(&other, me->view->lock_fd));
+    assert_ok(tr_arena_attach_fd(me->view->lock_fd, &other));
     assert_ok(tr_waitset_open(arena, &set));
     assert_ok(tr_waitset_fd(set, &fd));
     pidfds_checked(me);
@@ -188,7 +188,7 @@ static void a_child_counts_descriptors_itself(void **state)
     (void)state;
 
     assert_ok(tr_waitset_open(arena, &set));
-    assert_ok(tr_waitset_add_fd(set, fd, TR_READABLE, 2));
+    assert_ok(tr_waitset_add_fd(set, fd, TR_WAIT_READABLE, 2));
     for (uint32_t behind = 0; behind < 3; behind++) {
         pid_t child;
 

@@ -23,9 +23,9 @@ static struct world make_world(void)
     struct world world = {.arena = make_arena(32, 0)};
 
     assert_ok(tr_broadcast_open(world.arena, "news", NULL, &world.broadcast));
-    assert_ok(tr_subscribe(world.broadcast, NULL, &world.subscription));
+    assert_ok(tr_subscription_open(world.broadcast, NULL, &world.subscription));
     assert_ok(tr_board_open(world.arena, "board", NULL, &world.board));
-    assert_ok(tr_board_watch_key(world.board, "key", TR_NO_VERSION, &world.watch));
+    assert_ok(tr_board_watch_open(world.board, "key", TR_BOARD_NO_VERSION, &world.watch));
     assert_ok(tr_queue_open(world.arena, "ask", NULL, &world.queue));
     assert_ok(tr_waitset_open(world.arena, &world.set));
     assert_ok(tr_waitset_add_subscription(world.set, world.subscription, NEWS));
@@ -38,10 +38,10 @@ static void end_world(struct world *world)
 {
     tr_waitset_close(world->set);
     tr_queue_close(world->queue);
-    tr_board_unwatch(world->watch);
-    tr_board_unwatch(NULL);
+    tr_board_watch_close(world->watch);
+    tr_board_watch_close(NULL);
     tr_board_close(world->board);
-    tr_unsubscribe(world->subscription);
+    tr_subscription_close(world->subscription);
     tr_broadcast_close(world->broadcast);
     tr_arena_close(world->arena);
 }
@@ -54,7 +54,7 @@ static void assert_ready(struct world *world, uint64_t token, int64_t timeout_ns
     assert_ok(tr_waitset_wait(world->set, events, 4, timeout_ns, &count));
     assert_int_equal(count, 1);
     assert_int_equal(events[0].token, token);
-    assert_int_equal(events[0].ready, TR_READABLE);
+    assert_int_equal(events[0].ready, TR_WAIT_READABLE);
 }
 
 static void assert_idle(struct world *world)
@@ -77,7 +77,7 @@ static void each_kind_becomes_ready(void **state)
     assert_ok(tr_broadcast_publish(world.broadcast, loan_i64(world.arena, 1, 1), 0));
     assert_ready(&world, NEWS, TR_NOWAIT);
     assert_ok(tr_subscription_receive(world.subscription, TR_NOWAIT, &message));
-    tr_release(message);
+    tr_message_release(message);
     assert_idle(&world);
 
     assert_ok(tr_board_put(world.board, "other", loan_i64(world.arena, 1, 1), NULL));
@@ -88,19 +88,20 @@ static void each_kind_becomes_ready(void **state)
     assert_ok(tr_board_watch_next(world.watch, TR_NOWAIT, &message, &version));
     assert_int_equal(version, 3);
     assert_int_equal(first_i64(message), 3);
-    tr_release(message);
+    tr_message_release(message);
     assert_int_equal(tr_board_watch_next(world.watch, TR_NOWAIT, &message, NULL),
                      TR_EAGAIN);
     assert_idle(&world);
 
-    assert_ok(tr_request_async(world.queue, loan_i64(world.arena, 1, 5), LONG, &ticket));
+    assert_ok(tr_request_send(world.queue, loan_i64(world.arena, 1, 5), LONG, LONG, 0,
+                              &ticket));
     assert_idle(&world);
     assert_ok(tr_queue_receive(world.queue, TR_NOWAIT, &message));
-    assert_ok(tr_reply(message, NULL));
+    assert_ok(tr_request_reply(message, NULL));
     assert_ready(&world, REPLIES, TR_NOWAIT);
-    assert_ok(tr_reply_next(world.arena, TR_NOWAIT, &ended, &message));
+    assert_ok(tr_request_next(world.arena, TR_NOWAIT, &ended, &message));
     assert_int_equal(ended, ticket);
-    tr_release(message);
+    tr_message_release(message);
     assert_idle(&world);
     end_world(&world);
 }
@@ -134,7 +135,7 @@ static void sleepers_are_woken(void **state)
     pthread_join(thread, &failed);
     assert_null(failed);
     assert_ok(tr_subscription_receive(world.subscription, TR_NOWAIT, &message));
-    tr_release(message);
+    tr_message_release(message);
     world.message = loan_i64(world.arena, 1, 1);
     assert_int_equal(pthread_create(&thread, NULL, put_soon, &world), 0);
     assert_ready(&world, KEY, LONG);
@@ -153,7 +154,7 @@ static void closing_is_told(void **state)
     tr_broadcast_shutdown(world.broadcast);
     assert_ok(tr_waitset_wait(world.set, &event, 1, LONG, &count));
     assert_int_equal(event.token, NEWS);
-    assert_int_equal(event.ready, TR_HUNGUP);
+    assert_int_equal(event.ready, TR_WAIT_HUNGUP);
     end_world(&world);
 }
 

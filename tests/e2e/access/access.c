@@ -33,7 +33,7 @@ static int create_by_name(tr_arena **arena, const char *name, uint32_t mode)
     options.class_count = 1;
     options.mode = mode;
     options.ring_bytes = 65536;
-    return tr_arena_create(arena, name, &options);
+    return tr_arena_create(name, &options, arena);
 }
 
 static int create(tr_arena **arena, uint32_t mode)
@@ -51,7 +51,7 @@ static void attach_refused(void)
 {
     tr_arena *arena;
 
-    expect_code("attach", tr_arena_attach(&arena, NAME, NULL), TR_EACCES);
+    expect_code("attach", tr_arena_attach(NAME, NULL, &arena), TR_EACCES);
 }
 
 static void says(const char *text)
@@ -146,7 +146,7 @@ static int attach_as(uint32_t flags, uint32_t owner)
 
     options.flags = flags;
     options.owner = owner;
-    code = tr_arena_attach(&arena, NAME, &options);
+    code = tr_arena_attach(NAME, &options, &arena);
     if (code == 0)
         tr_arena_close(arena);
     return code;
@@ -223,7 +223,7 @@ static void the_unknown_meets_0666(void)
     expect_code("sweep", tr_arena_sweep(NAME, &removed), 0);
     expect("what is not ours is not swept", removed == 0);
     expect_code("create", create_by_name(&arena, "ours", 0600), 0);
-    expect_code("our own", tr_arena_attach(&again, "ours", NULL), 0);
+    expect_code("our own", tr_arena_attach("ours", NULL, &again), 0);
     tr_arena_close(again);
     tr_arena_close(arena);
     expect_code("unlink", tr_arena_unlink("ours"), 0);
@@ -236,7 +236,7 @@ static void attach_by_a_descriptor(void)
 
     expect("open", fd >= 0);
     become(TAKER);
-    expect_code("who gave the descriptor answers for it", tr_arena_attach_fd(&arena, fd),
+    expect_code("who gave the descriptor answers for it", tr_arena_attach_fd(fd, &arena),
                 0);
 }
 
@@ -286,14 +286,14 @@ static void a_link(void)
 
     own_shm();
     expect("symlink", symlink("/dev/shm/target", PATH) == 0);
-    expect("a link is not followed", tr_arena_attach(&arena, NAME, NULL) < 0);
+    expect("a link is not followed", tr_arena_attach(NAME, NULL, &arena) < 0);
     expect_code("create in its place", create(&arena, 0600), TR_EEXIST);
     expect("nothing was made behind it", stat("/dev/shm/target", &st) < 0);
     expect_code("unlink", tr_arena_unlink(NAME), 0);
     expect_code("create", create(&arena, 0600), 0);
     expect("rename", rename(PATH, "/dev/shm/target") == 0);
     expect("symlink", symlink("/dev/shm/target", PATH) == 0);
-    expect("a link to an arena is not followed", tr_arena_attach(&arena, NAME, NULL) < 0);
+    expect("a link to an arena is not followed", tr_arena_attach(NAME, NULL, &arena) < 0);
 }
 
 static void write_file(const void *bytes, size_t size)
@@ -312,7 +312,7 @@ static void other_things(void)
     own_shm();
     for (size_t i = 0; i < sizeof(noise); i++)
         noise[i] = (uint8_t)(i * 7 + 1);
-    expect_code("no such name", tr_arena_attach(&arena, NAME, NULL), TR_ENOENT);
+    expect_code("no such name", tr_arena_attach(NAME, NULL, &arena), TR_ENOENT);
     expect("fifo", mkfifo(PATH, 0600) == 0);
     attach_refused();
     expect("unlink", unlink(PATH) == 0);
@@ -320,14 +320,14 @@ static void other_things(void)
     attach_refused();
     expect("rmdir", rmdir(PATH) == 0);
     write_file(noise, 0);
-    expect_code("empty", tr_arena_attach(&arena, NAME, NULL), TR_EAGAIN);
+    expect_code("empty", tr_arena_attach(NAME, NULL, &arena), TR_EAGAIN);
     write_file(noise, 100);
-    expect_code("short", tr_arena_attach(&arena, NAME, NULL), TR_ECORRUPT);
+    expect_code("short", tr_arena_attach(NAME, NULL, &arena), TR_ECORRUPT);
     write_file(noise, sizeof(noise));
-    expect_code("noise", tr_arena_attach(&arena, NAME, NULL), TR_ECORRUPT);
+    expect_code("noise", tr_arena_attach(NAME, NULL, &arena), TR_ECORRUPT);
     memset(noise, 0, sizeof(noise));
     write_file(noise, sizeof(noise));
-    expect_code("never made ready", tr_arena_attach(&arena, NAME, NULL), TR_EABANDONED);
+    expect_code("never made ready", tr_arena_attach(NAME, NULL, &arena), TR_EABANDONED);
 }
 
 /* An arena with eight bytes of its control block changed. */
@@ -339,7 +339,7 @@ static int attach_changed(off_t at, uint64_t value)
 
     expect("open",
            fd >= 0 && pread(fd, &old, 8, at) == 8 && pwrite(fd, &value, 8, at) == 8);
-    code = tr_arena_attach(&arena, NAME, NULL);
+    code = tr_arena_attach(NAME, NULL, &arena);
     expect("restore", pwrite(fd, &old, 8, at) == 8);
     close(fd);
     return code;
@@ -365,10 +365,10 @@ static void changed_arenas(void)
     expect_code("another size", attach_changed(24, 1 << 20), TR_ECORRUPT);
     for (off_t at = 40; at < 128; at += 8)
         expect("an offset or count", attach_changed(at, UINT64_MAX / 2) != TR_EABANDONED);
-    expect_code("as it was", tr_arena_attach(&arena, NAME, NULL), 0);
+    expect_code("as it was", tr_arena_attach(NAME, NULL, &arena), 0);
     tr_arena_close(arena);
     expect("stat", stat(PATH, &st) == 0 && truncate(PATH, st.st_size / 2) == 0);
-    expect_code("truncated", tr_arena_attach(&arena, NAME, NULL), TR_ECORRUPT);
+    expect_code("truncated", tr_arena_attach(NAME, NULL, &arena), TR_ECORRUPT);
 }
 
 /* Inherited by a worker that then gives up its rights: everything still works. */
@@ -382,7 +382,7 @@ static void work_as_nobody(void)
     become_nobody();
     expect_code("receive", tr_queue_receive(queue, TR_NOWAIT, &message), 0);
     expect_code("send", tr_queue_send(queue, message, TR_NOWAIT), 0);
-    expect_code("loan", tr_loan_bytes(inherited, 64, TR_NOWAIT, &message), 0);
+    expect_code("loan", tr_message_loan_bytes(inherited, 64, TR_NOWAIT, &message), 0);
     expect_code("reap", tr_arena_reap(inherited, NULL), 0);
 }
 
@@ -396,9 +396,9 @@ static void worker_without_rights(void)
 
     options.classes = &class;
     options.class_count = 1;
-    expect_code("create", tr_arena_create(&inherited, NULL, &options), 0);
+    expect_code("create", tr_arena_create(NULL, &options, &inherited), 0);
     expect_code("open", tr_queue_open(inherited, "queue", NULL, &queue), 0);
-    expect_code("loan", tr_loan_bytes(inherited, 64, TR_NOWAIT, &message), 0);
+    expect_code("loan", tr_message_loan_bytes(inherited, 64, TR_NOWAIT, &message), 0);
     expect_code("send", tr_queue_send(queue, message, TR_NOWAIT), 0);
     result = in_child(work_as_nobody);
     if (result == SKIPPED)

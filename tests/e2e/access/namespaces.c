@@ -33,7 +33,7 @@ static tr_arena *create(const char *name)
     options.classes = &class;
     options.class_count = 1;
     options.ring_bytes = 65536;
-    expect_code("create", tr_arena_create(&arena, name, &options), 0);
+    expect_code("create", tr_arena_create(name, &options, &arena), 0);
     return arena;
 }
 
@@ -80,7 +80,7 @@ static void hold_inside(void)
     tr_arena *arena;
     tr_queue *queue;
 
-    expect_code("attach", tr_arena_attach(&arena, "spaces", NULL), 0);
+    expect_code("attach", tr_arena_attach("spaces", NULL, &arena), 0);
     expect_code("reap", tr_arena_reap(arena, &report), 0);
     expect("who lives outside is alive", report.dead == 0);
     expect_code("open", tr_queue_open(arena, "queue", NULL, &queue), 0);
@@ -100,7 +100,7 @@ static void pid_namespaces(void)
     own_shm();
     arena = create("spaces");
     expect_code("open", tr_queue_open(arena, "queue", NULL, &queue), 0);
-    expect_code("loan", tr_loan_bytes(arena, 64, TR_NOWAIT, &message), 0);
+    expect_code("loan", tr_message_loan_bytes(arena, 64, TR_NOWAIT, &message), 0);
     expect_code("send", tr_queue_send(queue, message, TR_NOWAIT), 0);
     pid = start_inside(hold_inside);
     listen_for('h');
@@ -165,11 +165,11 @@ static void newcomer(void)
     tr_message *message;
 
     /* Process 1 of its namespace again, as was the one that made it. */
-    expect_code("attach to what is left", tr_arena_attach(&arena, "left.container", NULL),
+    expect_code("attach to what is left", tr_arena_attach("left.container", NULL, &arena),
                 0);
     expect_code("reap", tr_arena_reap(arena, NULL), 0);
     for (int i = 0; i < 4; i++)
-        expect_code("loan", tr_loan_bytes(arena, 64, TR_NOWAIT, &message), 0);
+        expect_code("loan", tr_message_loan_bytes(arena, 64, TR_NOWAIT, &message), 0);
     tell('f'); /* process 1 can't kill itself */
     stay();
 }
@@ -180,7 +180,7 @@ static void first_life(void)
     tr_arena *arena = create("left.container");
 
     for (int i = 0; i < 4; i++)
-        expect_code("loan", tr_loan_bytes(arena, 64, TR_NOWAIT, &message), 0);
+        expect_code("loan", tr_message_loan_bytes(arena, 64, TR_NOWAIT, &message), 0);
     tell('f'); /* process 1 can't kill itself */
     stay();
 }
@@ -244,20 +244,20 @@ static void serve_in_time(void)
     tr_queue *queue;
     int64_t left;
 
-    expect_code("attach", tr_arena_attach(&arena, "times", NULL), 0);
+    expect_code("attach", tr_arena_attach("times", NULL, &arena), 0);
     expect_code("reap", tr_arena_reap(arena, &report), 0);
     expect("who lives in another time is alive", report.dead == 0);
     expect_code("open", tr_queue_open(arena, "ask", NULL, &queue), 0);
     tell('r');
     expect_code("receive", tr_queue_receive(queue, 60000000000, &message), 0);
-    left = tr_remaining_ns(message);
+    left = tr_request_remaining_ns(message);
     expect("the time left is the client's", left > 0 && left <= 50 * INT64_C(1000000000));
-    expect_code("header", tr_message_header(message, &header), 0);
+    expect_code("header", tr_message_header_get(message, &header), 0);
     clock_gettime(CLOCK_MONOTONIC, &now);
     left = header.deadline_ns - now.tv_sec * INT64_C(1000000000);
     expect("so is the deadline, on our clock",
            left > 0 && left <= 51 * INT64_C(1000000000));
-    expect_code("reply", tr_reply(message, NULL), 0);
+    expect_code("reply", tr_request_reply(message, NULL), 0);
     tr_queue_close(queue);
     tr_arena_close(arena);
 }
@@ -281,9 +281,9 @@ static void ask_in_time(const char *offsets)
     listen_for('r');
     expect_code("reap", tr_arena_reap(arena, &report), 0);
     expect("who lives in another time is alive", report.dead == 0);
-    expect_code("loan", tr_loan_bytes(arena, 64, TR_NOWAIT, &message), 0);
-    expect_code("ask", tr_request(queue, message, 50000000000, &reply), 0);
-    tr_release(reply);
+    expect_code("loan", tr_message_loan_bytes(arena, 64, TR_NOWAIT, &message), 0);
+    expect_code("ask", tr_request_call(queue, message, 50000000000, &reply), 0);
+    tr_message_release(reply);
     expect("wait", waitpid(pid, NULL, 0) == pid);
     tr_queue_close(queue);
     tr_arena_close(arena);

@@ -58,7 +58,7 @@ static int create(tr_arena **arena, const char *name, uint64_t bytes, uint64_t c
     options.class_count = 1;
     options.flags = flags;
     options.ring_bytes = 65536;
-    return tr_arena_create(arena, name, &options);
+    return tr_arena_create(name, &options, arena);
 }
 
 static void fill_all(tr_arena *arena, uint64_t bytes, uint64_t count)
@@ -66,7 +66,7 @@ static void fill_all(tr_arena *arena, uint64_t bytes, uint64_t count)
     for (uint64_t i = 0; i < count; i++) {
         tr_message *message;
 
-        expect_code("loan", tr_loan_bytes(arena, bytes, TR_NOWAIT, &message), 0);
+        expect_code("loan", tr_message_loan_bytes(arena, bytes, TR_NOWAIT, &message), 0);
         memset(tr_message_tensor(message, 0)->data, 1, bytes);
     }
 }
@@ -101,15 +101,17 @@ static void full_while_lazy(void)
 
     small_shm("size=8m");
     expect_code("create", create(&arena, "lazy", MIB, 16, TR_ARENA_LAZY), 0);
-    while (got < 16 && (code = tr_loan_bytes(arena, MIB, TR_NOWAIT, &messages[got])) == 0)
+    while (got < 16 &&
+           (code = tr_message_loan_bytes(arena, MIB, TR_NOWAIT, &messages[got])) == 0)
         memset(tr_message_tensor(messages[got++], 0)->data, 1, MIB);
     expect_code("loan more than there is", code, TR_ENOSPC);
     expect("most of it was had", got >= 5 && got < 8);
     for (unsigned i = 0; i < got; i++)
-        tr_release(messages[i]);
+        tr_message_release(messages[i]);
     expect_code("trim", tr_arena_trim(arena, &bytes), 0);
     expect("trimmed", bytes >= got * MIB);
-    expect_code("loan again", tr_loan_bytes(arena, MIB, TR_NOWAIT, &messages[0]), 0);
+    expect_code("loan again", tr_message_loan_bytes(arena, MIB, TR_NOWAIT, &messages[0]),
+                0);
     memset(tr_message_tensor(messages[0], 0)->data, 2, MIB);
     tr_arena_close(arena);
     expect_code("unlink", tr_arena_unlink("lazy"), 0);
@@ -124,11 +126,12 @@ static void warm_elastic(void)
     small_shm("size=8m");
     expect_code("create", create(&arena, "warm", 5 * MIB, 64, TR_ARENA_ELASTIC), 0);
     for (unsigned i = 0; i < 5; i++)
-        expect_code("loan", tr_loan_bytes(arena, MIB, TR_NOWAIT, &messages[i]), 0);
+        expect_code("loan", tr_message_loan_bytes(arena, MIB, TR_NOWAIT, &messages[i]),
+                    0);
     for (unsigned i = 0; i < 5; i++)
-        tr_release(messages[i]);
+        tr_message_release(messages[i]);
     expect_code("loan what is kept",
-                tr_loan_bytes(arena, 5 * MIB, TR_NOWAIT, &messages[0]), 0);
+                tr_message_loan_bytes(arena, 5 * MIB, TR_NOWAIT, &messages[0]), 0);
     memset(tr_message_tensor(messages[0], 0)->data, 1, 5 * MIB);
     tr_arena_close(arena);
     expect_code("unlink", tr_arena_unlink("warm"), 0);
@@ -179,10 +182,10 @@ static void attach_without_descriptors(void)
     small_shm("size=8m");
     expect_code("create", create(&arena, "few", 4096, 8, 0), 0);
     limit(RLIMIT_NOFILE, 3);
-    code = tr_arena_attach(&again, "few", NULL);
+    code = tr_arena_attach("few", NULL, &again);
     expect_code("attach without descriptors", code, TR_ENFILE);
     limit(RLIMIT_NOFILE, 64);
-    expect_code("attach", tr_arena_attach(&again, "few", NULL), 0);
+    expect_code("attach", tr_arena_attach("few", NULL, &again), 0);
     tr_arena_close(again);
     tr_arena_close(arena);
 }
@@ -298,7 +301,7 @@ static void lazy_in_a_memory_cgroup(void)
     enter_a_group();
     created = create(&arena, NULL, MIB, 64, TR_ARENA_LAZY);
     while (created == 0 && got < 64 &&
-           (code = tr_loan_bytes(arena, MIB, TR_NOWAIT, &message)) == 0) {
+           (code = tr_message_loan_bytes(arena, MIB, TR_NOWAIT, &message)) == 0) {
         memset(tr_message_tensor(message, 0)->data, 1, MIB);
         got++;
     }
@@ -367,7 +370,7 @@ static void no_file_at_all(void)
     tr_arena_close(arena);
     expect_code("create", create(&arena, "two", 4096, 8, 0), 0);
     tr_arena_close(arena);
-    expect_code("plan", tr_plan_create(&plan, 1, NULL), 0);
+    expect_code("plan", tr_plan_create(1, NULL, &plan), 0);
     limit(RLIMIT_FSIZE, 0);
     expect_code("sweep", tr_arena_sweep("one", &removed), 0);
     expect("it is swept", removed == 1);

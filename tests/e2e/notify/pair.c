@@ -60,7 +60,7 @@ static void give(tr_arena *arena, tr_queue *queue, uint64_t value)
 {
     tr_message *message;
 
-    CHECK(tr_loan_bytes(arena, sizeof(value), HOUR, &message) == 0);
+    CHECK(tr_message_loan_bytes(arena, sizeof(value), HOUR, &message) == 0);
     memcpy(tr_message_tensor(message, 0)->data, &value, sizeof(value));
     CHECK(tr_queue_send(queue, message, HOUR) == 0);
 }
@@ -74,7 +74,7 @@ static uint64_t take_all(tr_queue *queue, uint64_t expected)
     while (tr_queue_receive(queue, TR_NOWAIT, &message) == 0) {
         memcpy(&value, tr_message_tensor(message, 0)->data, sizeof(value));
         CHECK(value == expected + taken);
-        tr_release(message);
+        tr_message_release(message);
         taken++;
     }
     return taken;
@@ -96,7 +96,7 @@ static uint64_t sleep_and_take(struct party *party, int epoll, tr_queue *queue,
     CHECK(got == 1);
     while (tr_waitset_wait(party->set, events, 4, TR_NOWAIT, &count) == 0)
         for (size_t i = 0; i < count; i++) {
-            CHECK(events[i].token == 7 && events[i].ready == TR_READABLE);
+            CHECK(events[i].token == 7 && events[i].ready == TR_WAIT_READABLE);
             taken += take_all(queue, expected + taken);
         }
     return taken;
@@ -112,7 +112,7 @@ static void play(struct party *party)
     CHECK(tr_queue_open(party->arena, party->out, NULL, &out) == 0);
     if (!party->set) {
         CHECK(tr_waitset_open(party->arena, &party->set) == 0);
-        CHECK(tr_waitset_add_queue(party->set, in, TR_READABLE, 7) == 0);
+        CHECK(tr_waitset_add_queue(party->set, in, TR_WAIT_READABLE, 7) == 0);
     }
     CHECK(tr_waitset_fd(party->set, &fd) == 0);
     if (strcmp(party->backend, "auto") != 0)
@@ -153,7 +153,7 @@ static tr_arena *make_arena(const char *name)
     options.class_count = 1;
     options.eventfds = name ? 0 : 8;
     options.spin_ns = 0;
-    CHECK(tr_arena_create(&arena, name, &options) == 0);
+    CHECK(tr_arena_create(name, &options, &arena) == 0);
     return arena;
 }
 
@@ -174,7 +174,7 @@ static tr_waitset *early_set(tr_arena *arena, const char *in)
 
     CHECK(tr_queue_open(arena, in, NULL, &queue) == 0);
     CHECK(tr_waitset_open(arena, &set) == 0);
-    CHECK(tr_waitset_add_queue(set, queue, TR_READABLE, 7) == 0);
+    CHECK(tr_waitset_add_queue(set, queue, TR_WAIT_READABLE, 7) == 0);
     CHECK(tr_waitset_fd(set, &fd) == 0);
     return set;
 }
@@ -190,7 +190,7 @@ static void greet(tr_arena *arena, bool child)
         give(arena, queue, 0);
     } else {
         CHECK(tr_queue_receive(queue, HOUR, &message) == 0);
-        tr_release(message);
+        tr_message_release(message);
     }
     tr_queue_close(queue);
 }
@@ -254,7 +254,7 @@ static int attached(char **argv, struct party child)
     if (argv[4][0])
         CHECK(forbid_uring() == 0);
     child.backend = argv[4][0] ? "fifo" : argv[3];
-    CHECK(tr_arena_attach(&child.arena, argv[2], NULL) == 0);
+    CHECK(tr_arena_attach(argv[2], NULL, &child.arena) == 0);
     play(&child);
     tr_arena_close(child.arena);
     return 0;

@@ -305,9 +305,7 @@ class Arenas(unittest.TestCase):
     def create(self, max_participants: int = 64) -> None:
         options = Options(ctypes.sizeof(Options), 0, None, 0, max_participants)
         self.arena = ctypes.c_void_p()
-        err = self.library.tr_arena_create(
-            ctypes.byref(self.arena), self.name.encode(), ctypes.byref(options)
-        )
+        err = self.library.tr_arena_create(self.name.encode(), ctypes.byref(options), ctypes.byref(self.arena))
         self.assertEqual(err, 0)
         self.closed = False
 
@@ -396,7 +394,7 @@ class Arenas(unittest.TestCase):
         if pid == 0:
             other = ctypes.c_void_p()
             name = f"{self.name}-left".encode()
-            err = self.library.tr_arena_create(ctypes.byref(other), name, None)
+            err = self.library.tr_arena_create(name, None, ctypes.byref(other))
             os.kill(os.getpid(), signal.SIGKILL if err == 0 else signal.SIGTERM)
         self.assertEqual(os.waitpid(pid, 0)[1], signal.SIGKILL)
         dry = json.loads(tensoring("gc", "--dry-run", "--json", f"{self.name}-left"))
@@ -568,9 +566,7 @@ class Arenas(unittest.TestCase):
         err = err or self.library.tr_loan_bytes(
             self.arena, ctypes.c_uint64(8), ctypes.c_int64(0), ctypes.byref(message)
         )
-        err = err or self.library.tr_request_async(
-            queue, message, ctypes.c_int64(-1), ctypes.byref(ticket)
-        )
+        err = err or self.library.tr_request_begin(queue, message, ctypes.c_int64(-1), ctypes.c_int64(-1), 0, ctypes.byref(ticket))
         self.assertEqual(err, 0)
         self.assertEqual(self.channel("inbox/0")["kind"], "queue")
         self.assertNotIn("?", tensoring("stat", self.name))
@@ -603,7 +599,7 @@ class Arenas(unittest.TestCase):
         name = f"{self.name}-service"
 
         def serve() -> None:
-            err = self.library.tr_arena_create(ctypes.byref(other), name.encode(), None)
+            err = self.library.tr_arena_create(name.encode(), None, ctypes.byref(other))
             message = ctypes.c_void_p()
             err = err or self.library.tr_loan_bytes(
                 other, ctypes.c_uint64(100), ctypes.c_int64(0), ctypes.byref(message)
@@ -630,9 +626,7 @@ class Arenas(unittest.TestCase):
     def test_looks_survive_an_arena_that_is_truncated(self) -> None:
         path = Path(f"/dev/shm/tensoring.{self.name}-trunc")
         other = ctypes.c_void_p()
-        err = self.library.tr_arena_create(
-            ctypes.byref(other), f"{self.name}-trunc".encode(), None
-        )
+        err = self.library.tr_arena_create(f"{self.name}-trunc".encode(), None, ctypes.byref(other))
         self.assertEqual(err, 0)
         self.library.tr_arena_close(other)
         bytes_ = path.stat().st_size
@@ -715,7 +709,7 @@ class Arenas(unittest.TestCase):
     def test_arenas_without_a_name(self) -> None:
         other = ctypes.c_void_p()
         self.assertEqual(
-            self.library.tr_arena_create(ctypes.byref(other), None, None), 0
+            self.library.tr_arena_create(None, None, ctypes.byref(other)), 0
         )
         rows = [row for row in json.loads(tensoring("ls", "--json")) if row["anonymous"]]
         mine = [r for r in rows if r["name"].startswith(f"/proc/{os.getpid()}/fd/")]
@@ -754,7 +748,7 @@ class Arenas(unittest.TestCase):
     def test_pids_of_another_namespace_are_marked(self) -> None:
         script = (
             "import ctypes, sys; library = ctypes.CDLL(sys.argv[1]); arena = ctypes.c_void_p();"
-            "print(library.tr_arena_attach(ctypes.byref(arena), sys.argv[2].encode(), None),"
+            "print(library.tr_arena_attach(sys.argv[2].encode(), None, ctypes.byref(arena)),"
             "flush=True); sys.stdin.read()"
         )
         inside = subprocess.Popen(

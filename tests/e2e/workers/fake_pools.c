@@ -10,10 +10,10 @@
 static tr_plan plan;
 static tr_worker_report report;
 
-static const tr_thread_pool *find(const tr_thread_pool *pools, size_t count,
-                                  const char *path, const char *kind)
+static const tr_thread_library *find(const tr_thread_library *pools, size_t count,
+                                     const char *path, const char *kind)
 {
-    const tr_thread_pool *found = NULL;
+    const tr_thread_library *found = NULL;
 
     for (size_t i = 0; i < count; i++) {
         if (strcmp(pools[i].path, path) != 0)
@@ -31,8 +31,8 @@ static const tr_thread_pool *find(const tr_thread_pool *pools, size_t count,
 static int check(char **pairs, int32_t before, int32_t after)
 {
     for (; *pairs; pairs += 2) {
-        const tr_thread_pool *pool = find(report.pool, report.pool_count, pairs[1],
-                                          pairs[0]);
+        const tr_thread_library *pool = find(report.pool, report.pool_count, pairs[1],
+                                             pairs[0]);
 
         if (!pool || pool->before != before || pool->after != after ||
             pool->scope != TR_SCOPE_PROCESS) {
@@ -46,7 +46,7 @@ static int check(char **pairs, int32_t before, int32_t after)
 
 int main(int argc, char **argv)
 {
-    tr_thread_pool now[TR_REPORT_POOLS];
+    tr_thread_library now[TR_REPORT_LIBRARIES];
     size_t count;
 
     for (int i = 1; i + 1 < argc; i += 2)
@@ -55,7 +55,7 @@ int main(int argc, char **argv)
             return 1;
         }
     report.struct_size = sizeof(report);
-    if (tr_plan_create(&plan, 1, NULL))
+    if (tr_plan_create(1, NULL, &plan))
         return 1;
     plan.worker[0].threads = 3;
     if (tr_worker_enter(&plan, 0, 0, &report) || check(argv + 1, 8, 3))
@@ -64,10 +64,10 @@ int main(int argc, char **argv)
     if (tr_worker_enter(&plan, 0, 0, &report) || check(argv + 1, 3, 5))
         return 1;
     tr_worker_leave(); /* to what it was at first */
-    if (tr_thread_pools(now, TR_REPORT_POOLS, &count))
+    if (tr_worker_libraries(now, TR_REPORT_LIBRARIES, &count))
         return 1;
     for (int i = 1; i + 1 < argc; i += 2) {
-        const tr_thread_pool *pool = find(now, count, argv[i + 1], argv[i]);
+        const tr_thread_library *pool = find(now, count, argv[i + 1], argv[i]);
 
         if (!pool || pool->after != 8)
             return 1;

@@ -112,7 +112,7 @@ def main() -> int:
         return 77
     library = ctypes.CDLL(path)
     plan = ctypes.create_string_buffer(PLAN_BYTES)
-    if library.tr_plan_create(plan, 2, None):
+    if library.tr_plan_create(2, None, plan):
         return 1
     ctypes.c_uint32.from_buffer(plan, THREADS_OFFSET).value = 1
     kind, work = workload(name, module)

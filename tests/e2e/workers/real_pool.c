@@ -35,7 +35,7 @@ static _Atomic int ran; /* local: threads that took part in a region */
         }                                                                              \
     } while (0)
 
-static const tr_thread_pool *mine(void)
+static const tr_thread_library *mine(void)
 {
     for (uint32_t i = 0; i < report.pool_count; i++)
         if (!strcmp(report.pool[i].kind, kind))
@@ -223,7 +223,7 @@ static void loaded_before(void)
 
 static void *thread_body(void *entered)
 {
-    if (entered && tr_thread_enter())
+    if (entered && tr_worker_thread_enter())
         _exit(3);
     work();
     return NULL;
@@ -264,7 +264,7 @@ int main(int argc, char **argv)
         return SKIP;
     }
     alarm(3 * PATIENCE_S);
-    if (tr_plan_create(&plan, 2, NULL))
+    if (tr_plan_create(2, NULL, &plan))
         return 1;
     in_child(loaded_after, 0);
     symbol(openmp ? "GOMP_parallel" : "cblas_sgemm"); /* loads it, starts nothing */
@@ -275,9 +275,9 @@ int main(int argc, char **argv)
     enter(2);
     work();
     if (hangs_without_prefork())
-        in_child(just_work, SIGALRM); /* the disease that tr_prefork() cures */
+        in_child(just_work, SIGALRM); /* the disease that tr_worker_prefork() cures */
     tr_worker_leave();
-    if (tr_prefork(&paused))
+    if (tr_worker_prefork(&paused))
         return 1;
     in_child(loaded_before, 0);
     work(); /* the master's pool comes back */

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* rows_arena.h - arena.h, device.h, error.h, look.h, stats.h: see rules_test.c. */
 ROW(tr_arena_create, CODE, "out:out name:name? options:arena_options?",
-    tr_arena_create(P(0), P(1), P(2)))
+    tr_arena_create(P(1), P(2), P(0)))
 ROW(tr_arena_attach, CODE, "out:out name:name options:attach_options?",
-    tr_arena_attach(P(0), P(1), P(2)))
-ROW(tr_arena_attach_fd, CODE, "out:out fd:bad_fd", tr_arena_attach_fd(P(0), (int)I(1)))
+    tr_arena_attach(P(1), P(2), P(0)))
+ROW(tr_arena_attach_fd, CODE, "out:out fd:bad_fd", tr_arena_attach_fd((int)I(1), P(0)))
 ROW(tr_arena_close, NOTHING, "arena:arena", (tr_arena_close(P(0)), 0))
 ROW(tr_arena_unlink, CODE, "name:name", tr_arena_unlink(P(0)))
 ROW(tr_arena_sweep, CODE, "prefix:name removed:out?", tr_arena_sweep(P(0), P(1)))
 ROW(tr_arena_reap, CODE, "arena:arena report:out?", tr_arena_reap(P(0), P(1)))
 ROW(tr_arena_trim, CODE, "arena:arena bytes:out?", tr_arena_trim(P(0), P(1)))
-ROW(tr_arena_info_read, CODE, "arena:arena info:arena_info",
-    tr_arena_info_read(P(0), P(1)))
+ROW(tr_arena_info_get, CODE, "arena:arena info:arena_info", tr_arena_info_get(P(0), P(1)))
 ROW(tr_arena_set_spin, NOTHING, "arena:arena spin_ns:number",
     (tr_arena_set_spin(P(0), I(1)), 0))
 ROW(tr_arena_set_interruptible, NOTHING, "arena:arena on:number",
@@ -25,8 +24,8 @@ ROW(tr_strerror, ANY, "err:number", (intptr_t)tr_strerror((int)I(0)))
 ROW(tr_error_name, ANY, "err:number", (intptr_t)tr_error_name((int)I(0)))
 ROW(tr_error_detail, ANY, "", (intptr_t)tr_error_detail())
 
-ROW(tr_look_open, CODE, "out:out name:name", tr_look_open(P(0), P(1)))
-ROW(tr_look_open_fd, CODE, "out:out fd:bad_fd", tr_look_open_fd(P(0), (int)I(1)))
+ROW(tr_look_open, CODE, "out:out name:name", tr_look_open(P(1), P(0)))
+ROW(tr_look_open_fd, CODE, "out:out fd:bad_fd", tr_look_open_fd((int)I(1), P(0)))
 ROW(tr_look_close, NOTHING, "look:look", (tr_look_close(P(0)), 0))
 ROW(tr_look_stats, CODE, "look:look stats:stats", tr_look_stats(P(0), P(1)))
 ROW(tr_look_participants, CODE, "look:look out:out capacity:one count:out",
@@ -37,7 +36,7 @@ ROW(tr_look_classes, CODE, "look:look out:out capacity:one count:out",
     tr_look_classes(P(0), P(1), U(2), P(3)))
 ROW(tr_look_info, CODE, "look:look info:arena_info", tr_look_info(P(0), P(1)))
 
-ROW(tr_stats_read, CODE, "arena:arena stats:stats", tr_stats_read(P(0), P(1)))
+ROW(tr_stats_get, CODE, "arena:arena stats:stats", tr_stats_get(P(0), P(1)))
 ROW(tr_stats_participants, CODE, "arena:arena out:out capacity:one count:out",
     tr_stats_participants(P(0), P(1), U(2), P(3)))
 ROW(tr_stats_channels, CODE, "arena:arena out:out capacity:one count:out",

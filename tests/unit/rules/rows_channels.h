@@ -25,9 +25,11 @@ ROW(tr_broadcast_capacity, ZERO, "broadcast:broadcast", tr_broadcast_capacity(P(
 ROW(tr_broadcast_subscribers, ZERO, "broadcast:broadcast", tr_broadcast_subscribers(P(0)))
 ROW(tr_broadcast_name, ZERO, "broadcast:broadcast", (intptr_t)tr_broadcast_name(P(0)))
 ROW(tr_broadcast_arena, ZERO, "broadcast:broadcast", (intptr_t)tr_broadcast_arena(P(0)))
-ROW(tr_subscribe, CODE, "broadcast:broadcast options:subscription_options? out:out",
-    tr_subscribe(P(0), P(1), P(2)))
-ROW(tr_unsubscribe, NOTHING, "subscription:subscription", (tr_unsubscribe(P(0)), 0))
+ROW(tr_subscription_open, CODE,
+    "broadcast:broadcast options:subscription_options? out:out",
+    tr_subscription_open(P(0), P(1), P(2)))
+ROW(tr_subscription_close, NOTHING, "subscription:subscription",
+    (tr_subscription_close(P(0)), 0))
 ROW(tr_subscription_receive, CODE, "subscription:subscription timeout_ns:timeout out:out",
     tr_subscription_receive(P(0), I(1), P(2)))
 ROW(tr_subscription_missed, ZERO, "subscription:subscription",
@@ -44,13 +46,13 @@ ROW(tr_board_put_if, CODE,
 ROW(tr_board_get, CODE, "board:board key:name out:out version:out?",
     tr_board_get(P(0), P(1), P(2), P(3)))
 ROW(tr_board_get_many, CODE, "board:board n:one keys:names out:out versions:out?",
-    tr_board_get_many(P(0), U(1), P(2), P(3), P(4)))
+    tr_board_get_many(P(0), P(2), U(1), P(3), P(4)))
 ROW(tr_board_wait, CODE,
     "board:board key:name newer_than:zero timeout_ns:timeout out:out version:out?",
     tr_board_wait(P(0), P(1), U(2), I(3), P(4), P(5)))
-ROW(tr_board_watch_key, CODE, "board:board key:name newer_than:zero out:out",
-    tr_board_watch_key(P(0), P(1), U(2), P(3)))
-ROW(tr_board_unwatch, NOTHING, "watch:watch", (tr_board_unwatch(P(0)), 0))
+ROW(tr_board_watch_open, CODE, "board:board key:name newer_than:zero out:out",
+    tr_board_watch_open(P(0), P(1), U(2), P(3)))
+ROW(tr_board_watch_close, NOTHING, "watch:watch", (tr_board_watch_close(P(0)), 0))
 ROW(tr_board_watch_next, CODE, "watch:watch timeout_ns:timeout out:out version:out?",
     tr_board_watch_next(P(0), I(1), P(2), P(3)))
 ROW(tr_board_delete, CODE, "board:board key:name expected:zero",
@@ -63,27 +65,26 @@ ROW(tr_board_capacity, ZERO, "board:board", tr_board_capacity(P(0)))
 ROW(tr_board_name, ZERO, "board:board", (intptr_t)tr_board_name(P(0)))
 ROW(tr_board_arena, ZERO, "board:board", (intptr_t)tr_board_arena(P(0)))
 
-ROW(tr_request, CODE, "queue:queue message:message timeout_ns:timeout reply:out",
-    tr_request(P(0), P(1), I(2), P(3)))
-ROW(tr_request_async, CODE, "queue:queue message:message timeout_ns:timeout ticket:out",
-    tr_request_async(P(0), P(1), I(2), P(3)))
-ROW(tr_request_begin, CODE,
+ROW(tr_request_call, CODE, "queue:queue message:message timeout_ns:timeout reply:out",
+    tr_request_call(P(0), P(1), I(2), P(3)))
+ROW(tr_request_send, CODE,
     "queue:queue message:message room_ns:timeout timeout_ns:timeout flags:flags "
     "ticket:out",
-    tr_request_begin(P(0), P(1), I(2), I(3), (uint32_t)U(4), P(5)))
-ROW(tr_reply_wait, CODE, "arena:arena ticket:one timeout_ns:timeout reply:out",
-    tr_reply_wait(P(0), U(1), I(2), P(3)))
-ROW(tr_reply_next, CODE, "arena:arena timeout_ns:timeout ticket:out reply:out",
-    tr_reply_next(P(0), I(1), P(2), P(3)))
+    tr_request_send(P(0), P(1), I(2), I(3), (uint32_t)U(4), P(5)))
+ROW(tr_request_wait, CODE, "arena:arena ticket:one timeout_ns:timeout reply:out",
+    tr_request_wait(P(0), U(1), I(2), P(3)))
+ROW(tr_request_next, CODE, "arena:arena timeout_ns:timeout ticket:out reply:out",
+    tr_request_next(P(0), I(1), P(2), P(3)))
 ROW(tr_request_cancel, CODE, "arena:arena ticket:one", tr_request_cancel(P(0), U(1)))
-ROW(tr_is_request, ZERO, "message:message", tr_is_request(P(0)))
-ROW(tr_remaining_ns, ZERO, "message:message", tr_remaining_ns(P(0)))
+ROW(tr_message_is_request, ZERO, "message:message", tr_message_is_request(P(0)))
+ROW(tr_request_remaining_ns, ZERO, "message:message", tr_request_remaining_ns(P(0)))
 ROW(tr_request_reuse, CODE, "request:request specs:specs n:one",
     tr_request_reuse(P(0), P(1), U(2)))
-ROW(tr_reply, CODE, "request:request reply:message?", tr_reply(P(0), P(1)))
-ROW(tr_reply_error, CODE, "request:request code:one text:path",
-    tr_reply_error(P(0), (int32_t)I(1), P(2)))
-ROW(tr_remote_code, ANY, "", tr_remote_code())
+ROW(tr_request_reply, CODE, "request:request reply:message?",
+    tr_request_reply(P(0), P(1)))
+ROW(tr_request_fail, CODE, "request:request code:one text:path",
+    tr_request_fail(P(0), (int32_t)I(1), P(2)))
+ROW(tr_error_remote_code, ANY, "", tr_error_remote_code())
 
 ROW(tr_waitset_open, CODE, "arena:arena out:out", tr_waitset_open(P(0), P(1)))
 ROW(tr_waitset_close, NOTHING, "set:set", (tr_waitset_close(P(0)), 0))

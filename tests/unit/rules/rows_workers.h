@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* rows_workers.h - plan.h, enter.h, pool.h, workers.h: see rules_test.c. */
 ROW(tr_plan_create, CODE, "plan:out workers:one options:plan_options?",
-    tr_plan_create(P(0), (uint32_t)U(1), P(2)))
+    tr_plan_create((uint32_t)U(1), P(2), P(0)))
 ROW(tr_plan_text, CODE, "plan:plan buffer:out capacity:one needed:out?",
     tr_plan_text(P(0), P(1), U(2), P(3)))
 ROW(tr_plan_svg, CODE, "plan:plan path:path", tr_plan_svg(P(0), P(1)))
@@ -11,19 +11,19 @@ ROW(tr_cpuset_text, ZERO, "set:out buffer:out capacity:one",
     (intptr_t)tr_cpuset_text(P(0), P(1), U(2)))
 ROW(tr_cpuset_count, ZERO, "set:out", tr_cpuset_count(P(0)))
 
-ROW(tr_prefork, CODE, "paused:out?", tr_prefork(P(0)))
+ROW(tr_worker_prefork, CODE, "paused:out?", tr_worker_prefork(P(0)))
 ROW(tr_worker_enter, CODE, "plan:plan index:zero flags:flags report:worker_report?",
     tr_worker_enter(P(0), (uint32_t)U(1), (uint32_t)U(2), P(3)))
-ROW(tr_thread_enter, ANY, "", tr_thread_enter())
+ROW(tr_worker_thread_enter, ANY, "", tr_worker_thread_enter())
 ROW(tr_worker_leave, ANY, "", (tr_worker_leave(), 0))
 ROW(tr_worker_index, ANY, "", tr_worker_index())
 ROW(tr_worker_threads, ANY, "", tr_worker_threads())
 ROW(tr_worker_bind_memory, CODE, "plan:plan index:zero address:out bytes:one",
     tr_worker_bind_memory(P(0), (uint32_t)U(1), P(2), U(3)))
-ROW(tr_thread_pools, CODE, "out:out capacity:one count:out",
-    tr_thread_pools(P(0), U(1), P(2)))
+ROW(tr_worker_libraries, CODE, "out:out capacity:one count:out",
+    tr_worker_libraries(P(0), U(1), P(2)))
 
-ROW(tr_pool_start, CODE, "out:out options:pool_options", tr_pool_start(P(0), P(1)))
+ROW(tr_pool_start, CODE, "out:out options:pool_options", tr_pool_start(P(1), P(0)))
 ROW(tr_pool_step, CODE, "pool:pool timeout_ns:timeout", tr_pool_step(P(0), I(1)))
 ROW(tr_pool_fd, MINUS_ONE, "pool:pool", tr_pool_fd(P(0)))
 ROW(tr_pool_run, CODE, "pool:pool", tr_pool_run(P(0)))
@@ -34,17 +34,16 @@ ROW(tr_pool_signal, NOTHING, "pool:pool signal:zero",
 ROW(tr_pool_drain, NOTHING, "pool:pool", (tr_pool_drain(P(0)), 0))
 ROW(tr_pool_stop, CODE, "pool:pool timeout_ns:timeout", tr_pool_stop(P(0), I(1)))
 ROW(tr_pool_close, NOTHING, "pool:pool", (tr_pool_close(P(0)), 0))
-ROW(tr_pool_status_read, NOTHING, "pool:pool out:out",
-    (tr_pool_status_read(P(0), P(1)), 0))
+ROW(tr_pool_status_get, NOTHING, "pool:pool out:out", (tr_pool_status_get(P(0), P(1)), 0))
 ROW(tr_pool_plan, ZERO, "pool:pool", (intptr_t)tr_pool_plan(P(0)))
 ROW(tr_pool_pid, ZERO, "pool:pool index:zero", tr_pool_pid(P(0), (uint32_t)U(1)))
 
 /* A worker's own handle is there in workers alone, as long as they run. */
-ROW(tr_pool_receive, CODE, "worker:worker queue:queue timeout_ns:timeout out:out",
-    tr_pool_receive(P(0), P(1), I(2), P(3)))
-ROW(tr_pool_stopping, ZERO, "worker:worker", tr_pool_stopping(P(0)))
-ROW(tr_pool_job_done, NOTHING, "worker:worker", (tr_pool_job_done(P(0)), 0))
-ROW(tr_pool_ready, NOTHING, "worker:worker", (tr_pool_ready(P(0)), 0))
+ROW(tr_pool_worker_receive, CODE, "worker:worker queue:queue timeout_ns:timeout out:out",
+    tr_pool_worker_receive(P(0), P(1), I(2), P(3)))
+ROW(tr_pool_worker_stopping, ZERO, "worker:worker", tr_pool_worker_stopping(P(0)))
+ROW(tr_pool_worker_job_done, NOTHING, "worker:worker", (tr_pool_worker_job_done(P(0)), 0))
+ROW(tr_pool_worker_ready, NOTHING, "worker:worker", (tr_pool_worker_ready(P(0)), 0))
 ROW(tr_pool_worker_index, MINUS_ONE, "worker:worker", (int32_t)tr_pool_worker_index(P(0)))
 ROW(tr_pool_worker_generation, ZERO, "worker:worker", tr_pool_worker_generation(P(0)))
 ROW(tr_pool_worker_plan, ZERO, "worker:worker", (intptr_t)tr_pool_worker_plan(P(0)))
