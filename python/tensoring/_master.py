@@ -175,6 +175,7 @@ class Master:
         self.waiting: dict[int, tuple[Into, int]] = {}
         self._parts: dict[int, list[Any]] = {}  # values that came before the last
         self._backlog: deque[Job] = deque()
+        self._unsent: deque[tuple[int, BaseException]] = deque()  # for the thread to end
         self._patience: _stuck.Patience | None = None  # with the first of it
         self._no_room = False  # since a result was received
         self._sending = threading.Lock()
@@ -257,6 +258,16 @@ class Master:
         its caller must not be told twice."""
         if self.waiting.pop(number, None) is not None or is_interrupt(error):
             raise error
+
+    def fail(self, into: Into, index: int, error: BaseException) -> None:
+        """End a job that cannot be sent, in the thread: callbacks run in no thread that
+        gives jobs, which may hold a lock that they take."""
+        number = next(self._numbers)
+        self.waiting[number] = (into, index)
+        if self.ended:  # there is no thread any more
+            self._end_job(number, _UNSENT, [error])
+        self._unsent.append((number, error))
+        self._need_thread()
 
     def _send_later(self, jobs: list[Job]) -> None:
         self._backlog.extend(jobs)
@@ -501,7 +512,7 @@ class Master:
             self._asleep = False
 
     def _is_busy(self) -> bool:
-        return bool(self.serving or self._backlog or self.ended)
+        return bool(self.serving or self._backlog or self._unsent or self.ended)
 
     def _has_to_do(self) -> bool:
         return self._is_busy() or bool(self.waiting) or self.on_idle()
@@ -521,7 +532,10 @@ class Master:
             self._close()
 
     def _step(self) -> bool:
-        if self._is_busy():
+        if self._unsent:
+            number, error = self._unsent.popleft()
+            self._end_job(number, _UNSENT, [error])
+        elif self._is_busy():
             self._pump(_LOOK)
         elif self.waiting:
             self._nap(_NAP, self._is_busy)

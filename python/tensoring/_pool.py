@@ -17,7 +17,7 @@ from multiprocessing.pool import (  # type: ignore[attr-defined]
 from typing import Any
 
 from tensoring._calls import APPLY, EACH, STAR, Call, call
-from tensoring._master import MOST_WORKERS, SLOTS, Master, cut, pieces
+from tensoring._master import MOST_WORKERS, SLOTS, Into, Master, cut, pieces
 from tensoring._options import U64, refuse, whole
 from tensoring._results import AsyncResult, Gradual, One, Results
 
@@ -111,6 +111,18 @@ class Pool:
 
     # ---- sending
 
+    def _give(self, what: Call, values: list[Any], into: Into, index: int) -> None:
+        """Send a job. What cannot be carried is the job's error, not the call's."""
+        try:
+            self._master.send(what, values, into, index)
+        except Exception as error:
+            if error is self._master.broken or self._master.inherited:
+                raise
+            if isinstance(into, AsyncResult) and into._served:
+                self._master.fail(into, index, error)
+            else:
+                into._set(index, [], error)
+
     def _map(
         self,
         what: Call,
@@ -133,7 +145,7 @@ class Pool:
         result = AsyncResult(self, jobs, *callbacks)
         try:
             for i, piece in enumerate(cut(items, size)):
-                self._master.send(what, list(piece), result, i)
+                self._give(what, list(piece), result, i)
         except BaseException:
             result._give_up()
             raise
@@ -143,7 +155,7 @@ class Pool:
         self, what: Call, items: Iterable[Any], size: int, jobs: int, *callbacks: Any
     ) -> AsyncResult:
         def send(piece: list[Any], into: AsyncResult, index: int) -> None:
-            self._master.send(what, piece, into, index)
+            self._give(what, piece, into, index)
 
         def parts() -> Iterator[list[Any]]:
             return pieces(items, size)
@@ -191,7 +203,7 @@ class Pool:
         what = call(APPLY, func, tuple(named))
         result = One(self, 1, callback, error_callback)
         try:
-            self._master.send(what, values, result, 0)
+            self._give(what, values, result, 0)
         except BaseException:
             result._give_up()
             raise
@@ -288,7 +300,7 @@ class Pool:
         def send(piece: list[Any], into: Results, index: int) -> None:
             if self._state == TERMINATE:
                 raise ValueError("Pool not running")
-            self._master.send(what, piece, into, index)
+            self._give(what, piece, into, index)
 
         ahead = None if at_hand else _AHEAD * self._processes
         results = Results(self, ordered, send, pieces(items, size), ahead)

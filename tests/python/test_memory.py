@@ -198,6 +198,8 @@ def test_pieces_that_are_too_large_for_a_message_go_in_parts(copy: bool) -> None
         for call, items in ((total, [megabytes(1), megabytes(3)]), (megabytes, [1, 3])):
             with pytest.raises(tr.TooLarge, match=f"half of memory={4 * MIB}"):
                 pool.map(call, items, 2)
+        pool.close()
+        pool.join()  # the other half of a piece may still be on its way
         assert not pool._master._parts
         assert not pool._master.waiting
 

@@ -239,7 +239,7 @@ def test_callbacks_beside_those_who_wait(pool: tr.Pool) -> None:
     assert all_there.wait(60)
     assert sorted(got) == sorted(3 * [i * i for i in range(20)])
     with pytest.raises(TypeError):
-        pool.apply_async(square, ((i for i in got),), callback=take)
+        pool.apply_async(square, ((i for i in got),), callback=take).get(30)
     # The thread that served them rests, and a thread that waits receives for itself.
     assert not pool._master.serving
     assert pool.apply(square, (3,)) == 9

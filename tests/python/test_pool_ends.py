@@ -9,6 +9,7 @@ import dataclasses
 import gc
 import multiprocessing
 import os
+import queue
 import select
 import signal
 import subprocess
@@ -213,6 +214,39 @@ def test_callbacks_that_raise(
     got: list[int] = []
     assert pool.apply_async(same, (3,), callback=got.append).get(30) == got[0] == 3
     assert executor.submit(same, 4).result(30) == 4
+
+
+def test_what_cannot_be_sent_is_the_error_of_its_job(
+    pool: tr.Pool, executor: tr.Executor
+) -> None:
+    lock = threading.Lock()
+    told: queue.Queue[Any] = queue.Queue()
+
+    def tell(error: BaseException) -> None:
+        with lock:
+            told.put(error)
+
+    with lock:  # what the callback takes, too
+        calls = [
+            pool.apply_async(same, (lock,), error_callback=tell),
+            pool.map_async(same, [1, lock, 2], 1, error_callback=tell),
+            pool.starmap_async(same, [(lock,)], error_callback=tell),
+        ]
+    for one in calls:
+        with pytest.raises(TypeError, match="lock"):
+            one.get(30)
+        assert isinstance(told.get(timeout=30), TypeError)
+    with pytest.raises(TypeError, match="lock"):
+        pool.map(same, [1, lock, 2], 1)
+    with pytest.raises(TypeError, match="lock"):
+        executor.submit(same, lock).result(30)
+    for items in ([1, lock, 2], iter([1, lock, 2])):
+        values = pool.imap(same, items)
+        assert next(values) == 1
+        with pytest.raises(TypeError, match="lock"):
+            next(values)
+        assert list(values) == [2]
+    assert not pool._master.waiting
 
 
 def test_submitting_does_not_wait_for_slots() -> None:
