@@ -9,7 +9,7 @@
  *  pins_off          pins                 pin_stride bytes for each participant
  *  channels_off      struct channel       the names
  *  rings_off         rings                cells and tables of the channels, bump-allocated
- *  records_off       struct slot_record   who owns slot i, its header, its first tensor
+ *  records_off       struct slot_record   owner of slot i, its header, its first tensor
  *  payload_off       payloads             class by class, page-aligned
  *
  * A slot's payload: data from byte 0; a table of descriptors, if there is one, at the end, or
@@ -86,7 +86,7 @@ struct control {
     uint8_t pad[ARENA_PAGE - 160 - 32 * MAX_CLASSES];
 };
 
-/* What is hot with one class of slots. */
+/* Per-class words that every loan and free touches. */
 struct class_words {
     alignas(ARENA_LINE) _Atomic uint32_t freed; /* wake word: somebody waits for a slot */
     alignas(ARENA_LINE) _Atomic uint32_t last;  /* hint: slot freed last, + 1 */
@@ -122,7 +122,7 @@ struct participant {
     _Atomic uint64_t life; /* enum life_kind of its lock, see life.h */
     _Atomic uint64_t reserved[10];
     alignas(ARENA_LINE) _Atomic uint32_t
-        doorbell;              /* who listens to many words: see notify.h */
+        doorbell;              /* of a listener to many words: see notify.h */
     _Atomic uint32_t notify;   /* how it wants to be told, see notify.h */
     _Atomic uint64_t inbox;    /* channel of its replies, + 1 */
     _Atomic uint64_t rung;     /* hint: by which channels; bit n is index n modulo 64 */
@@ -179,7 +179,7 @@ struct tensor_words {
 /* The first 64 bytes are all that a message of one array of up to two dimensions touches;
  * what comes after is there if a flag in `tensors` says so. */
 struct slot_record {
-    alignas(ARENA_LINE) _Atomic uint64_t owner; /* who owns the slot, see slot.h */
+    alignas(ARENA_LINE) _Atomic uint64_t owner; /* its owner and state, see slot.h */
     _Atomic uint64_t location; /* its place in odd generations, see slot.h */
     _Atomic uint64_t reply_to; /* see request.h */
     _Atomic uint64_t tensors;  /* count 0-15, content 16-23, sender 24-31, TENSORS_... */

@@ -38,7 +38,7 @@
     X(DRAIN_FIRST, "a requester that gives up drains before it ends")                \
     X(TICKETS_KEPT, "the reaper leaves the tickets of the dead as they are")         \
     X(STALE_KEPT, "a process in need of memory leaves stale replies")                \
-    X(FREE_ANY, "a server frees what its process has queued, whoever put it")        \
+    X(FREE_ANY, "a server frees what its process has queued, by any thread")         \
     X(FLAG_FIRST, "a listener sets the flag of the word before its bit")             \
     X(FLAG_FORCED, "a ringer without listeners clears a newer flag")                 \
     X(RING_SWALLOWED, "a listener that is busy counts as rung")                      \
@@ -56,7 +56,7 @@
     X(PAGES_UNKNOWN, "a record says what memory it has once that is there")          \
     X(PAGES_FORGOTTEN, "a record says that its memory is gone before it is")         \
     X(COOL_LATE, "a slot is free before its memory is given back")                   \
-    X(LOANER_ALONE, "of those who wait for memory one is woken")                     \
+    X(LOANER_ALONE, "one of the loans that wait for memory is woken")                \
     X(PIN_STORED, "a thread takes a pin without a look at the other threads")        \
     X(NAME_BLIND, "a name is removed without a look at where it leads")              \
     X(NAME_UNLOCKED, "the remover of a name does not lock the file")                 \

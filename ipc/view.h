@@ -23,8 +23,9 @@ struct view {
     uint64_t dev, ino; /* of that file */
     uint64_t taken;    /* see number.h */
     struct notifier
-        *notifier;         /* how to ring others, see notify.h; NULL: by futex alone */
-    struct pidfds *pidfds; /* who has ended, see pidfds.h; NULL: everybody is looked at */
+        *notifier; /* how to ring others, see notify.h; NULL: by futex alone */
+    struct pidfds
+        *pidfds; /* processes that have ended, see pidfds.h; NULL: every one is checked */
 };
 
 /* What self.standing becomes when others have taken this process for dead. */
@@ -108,7 +109,7 @@ static inline bool view_elastic(const struct view *view)
     return view->geo.features & FEATURE_ELASTIC;
 }
 
-/* The wake word of those who wait for a slot of class @p c. In an elastic arena there is one for
+/* The wake word of loans that wait for a slot of class @p c. In an elastic arena there is one for
  * all: what they need is memory, and a larger slot does, too. */
 static inline _Atomic uint32_t *view_freed(const struct view *view, uint32_t c)
 {

@@ -84,7 +84,7 @@ struct board_value {
 int board_get(struct board *board, struct self *me, struct board_key *key,
               struct board_value *value);
 
-/* The wake word of those who wait for the key to change; shared with other keys. */
+/* The wake word for changes of the key; shared with other keys. */
 _Atomic uint32_t *board_group(const struct board *board, const struct board_key *key);
 
 /* Whether the key still has that value: for snapshots of many. */

@@ -10,12 +10,14 @@
  *
  * Positions count for ever and are filled in order. A ring of n cells lets a subscriber lag
  * by n - 1. One that lags further finds the cell at its cursor gone or in a later lap; what
- * that means to it (told, or evicted) is its own affair, no publisher looks. Only those who
- * block are looked at: position p is filled when each of them wants p - n + 1 or later.
+ * follows (it is told, or evicted) concerns the subscriber alone, no publisher looks. Publishers
+ * look at blocking subscribers only: position p is filled when each of them wants p - n + 1 or
+ * later.
  *
- * Who registers while a publisher is between that look and its compare-and-swap (E13): the
- * publisher had seen p - 1 filled before it looked. The subscriber looks for the tail after it
- * has registered, so finds p or more, and begins at most n - 1 before it: p - n is not its.
+ * E13: suppose a subscriber registers after the publisher looked at the cursors and before its
+ * compare-and-swap. The publisher had seen p - 1 filled before it looked. The subscriber looks
+ * for the tail after it has registered, so it finds p or more, and begins at most n - 1 before
+ * that: position p - n is not one that it wants.
  *
  * A cell has room for 42 bits of its lap: laps are compared modulo 2^42 by their signed
  * difference. Tail and cursors are whole and only grow, by compare-and-swap, so a subscriber
@@ -95,7 +97,7 @@ void broadcast_forget(const struct view *view, uint32_t index, uint32_t who,
 /* Living ones, about. */
 uint32_t broadcast_subscribers(const struct broadcast *b);
 
-/* Who blocks and is furthest behind. False: nobody is behind. */
+/* The blocking subscriber that is furthest behind. False: none is behind. */
 struct laggard {
     uint32_t who;
     uint64_t behind;

@@ -24,7 +24,7 @@ struct budget_use budget_use(const struct view *view);
 /* Before memory is reserved. False: there is no room for it. */
 bool budget_claim(const struct view *view, uint64_t bytes);
 
-/* After it was given back. Wakes those who wait for it. */
+/* After it was given back. Wakes the loans that wait for it. */
 void budget_return(const struct view *view, uint64_t bytes);
 
 /* A slot is about to be free and to keep its memory. False: that is beyond the budget. */

@@ -172,7 +172,7 @@ static int make(struct self *me, uint32_t index, const struct channel_spec *spec
     return 0;
 }
 
-/* Whether who makes the entry can be taken over: it gave up, or is dead. */
+/* Whether the entry can be taken over from its maker: that gave up, or is dead. */
 static bool abandoned(const struct view *view, uint64_t word)
 {
     uint32_t who = (uint32_t)(word >> 5 & 0x1ff), inc = (uint32_t)(word >> 14 & 0xfff);

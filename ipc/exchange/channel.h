@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* channel.h - channels by name: made by the first who opens, found by the others.
+/* channel.h - channels by name: the first process that opens one makes it, the others find it.
  *
  *  word: bits 0-1 state | 2-4 kind | 5-13 maker | 14-25 maker's incarnation | 26-63 hash
  *
- * Entries are probed from the hash of the name on. One is never given away again, so a name
- * has one place: who makes it claims the first empty entry by a compare-and-swap that says
- * the hash; another that comes to an entry of that hash while it is made waits for it, and takes
- * over if the maker is dead. The incarnation in the word is cut off: so that a later one is not
- * taken for the maker, a reaper of a maker marks the entry as abandoned: kind 0. The hash is
- * keyed by a secret of the arena, see hash.h. */
+ * Entries are probed from the hash of the name on. An entry is never reused, so a name has one
+ * place: its maker claims the first empty entry by a compare-and-swap that stores the hash. A
+ * process that finds an entry of its hash being made waits for it, and takes over if the maker is
+ * dead. The word holds the low bits of the maker's incarnation only; so that a later participant
+ * is not mistaken for the maker, the reaper marks the entry of a dead maker as abandoned (kind
+ * 0). The hash is keyed by a secret of the arena, see hash.h. */
 #ifndef TR_IPC_CHANNEL_H
 #define TR_IPC_CHANNEL_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* owned.h - test builds (TR_ASSERTS) look who owns a slot before each plain store to what its
- * owner alone may write, and end the process with a sentence if that is somebody else. Such a
+/* owned.h - test builds (TR_ASSERTS) check the owner of a slot before each plain store to what the
+ * owner alone may write, and end the process with a sentence if that is another participant. Such a
  * store would take the slot from its owner, or write into its message. In a release there is
  * nothing of this: a library neither prints nor ends the process. */
 #ifndef TR_IPC_OWNED_H

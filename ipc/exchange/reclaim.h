@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* reclaim.h - slots for those who need them: free ones, and what nobody needs any more. */
+/* reclaim.h - slots for loans: free ones, and what nobody needs any more. */
 #ifndef TR_IPC_RECLAIM_H
 #define TR_IPC_RECLAIM_H
 

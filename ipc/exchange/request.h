@@ -6,8 +6,8 @@
  * An inbox is a queue that only its owner receives from. It belongs to a participant's index;
  * the ticket, which never comes back, tells replies to an earlier owner, or to a request that
  * was given up, from those that are waited for. A reply is a message in the inbox with the
- * same word; it may be the request's own slot. Who begins to write a reply into that spoils
- * the request first: should it die, the next server must not have it.
+ * same word; it may be the request's own slot. A server that begins to write
+ * a reply into that forbids its redelivery first: should the server die, the next one must not get it.
  *
  * When a server dies and its request is not to be redelivered, the slot itself becomes the
  * notice: ORPHAN, named for the requester. One that gets a message out of its inbox that was in

@@ -139,7 +139,7 @@ PATH bool unclaimed(const struct ring *ring, uint64_t at, uint64_t cell, uint64_
     /* E1 acquire: pairs with ring_put(). Without it the receiver could read record and
      * payload as they were before the sender wrote them, and a place that the slot had in a
      * former life. A slot that was queued again since has another generation: the claim
-     * compares the whole word. E3: the look of a sender who waits for room. */
+     * compares the whole word. E3: the look of a sender that waits for room. */
     *word = shm_load(&record->owner, E1_TAKE);
     if (SLOT_STATE(*word) != SLOT_QUEUED)
         return false;

@@ -64,7 +64,7 @@ int ring_receive(struct ring *ring, struct self *me, struct ring_taken *taken);
 /* The same for a caller that wants to know no more than the slot. */
 int ring_take(struct ring *ring, struct self *me, uint32_t *slot);
 
-/* For those who wait for several channels: whether a take would find something. 0: it would.
+/* For waits on several channels: whether a take would find something. 0: it would.
  * -EAGAIN, -ESHUTDOWN as ring_receive(). */
 int ring_readable(struct ring *ring);
 

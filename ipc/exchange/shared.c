@@ -91,7 +91,7 @@ bool shared_unpin(struct self *me, const struct pin *given)
         return false;
     /* relaxed: local hint. */
     atomic_store_explicit(&me->free_pin, pin.index, memory_order_relaxed);
-    /* E9: after the unpinning. Who retired the slot before this saw our pin, and left the
+    /* E9: after the unpinning. A participant that retired the slot before this saw our pin, and left the
      * slot to us; one that does so after it scans the pins after it, too. */
     word = shm_load(&view_record(view, pin.slot)->owner, E9);
     if (SLOT_STATE(word) == SLOT_RETIRED && SLOT_GENERATION(word) == pin.generation)
@@ -132,7 +132,7 @@ void shared_set_target(struct self *me, const struct putting *putting, uint32_t 
               memory_order_relaxed);
 }
 
-/* The same life in another state: it still says who put it. */
+/* The same life in another state: it still names the participant that put it. */
 static uint64_t shared_word(enum slot_state state, uint64_t word)
 {
     return (word & ~UINT64_C(7)) | state;
@@ -213,7 +213,7 @@ static void strike(struct batch *batch, uint64_t pin)
         }
 }
 
-/* Strike out what somebody reads. Entries that nobody has count not: who enters one erases
+/* Strike out what somebody reads. Entries that are free do not count: the participant that enters one erases
  * its pins first, and looks at cells after it has entered (E9). */
 static void read_pins(const struct view *view, struct batch *batch)
 {

@@ -23,7 +23,7 @@
  *                                        makes it SHARED first.
  *  SHARED, its cell does not name it     its replacer died before retiring -> RETIRED.
  *                                        A slot is SHARED only once a cell has named it.
- *  RETIRED                               freed by anybody who needs memory. */
+ *  RETIRED                               freed by any loan that needs memory. */
 #ifndef TR_IPC_SHARED_H
 #define TR_IPC_SHARED_H
 

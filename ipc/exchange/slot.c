@@ -46,8 +46,8 @@ bool slot_loan_this(struct self *me, uint32_t slot)
 }
 
 /* Slots are freed in the order in which they went out, mostly: what is loaned soon lies in
- * the cache of who freed it. Fetch it while there is other work; to be read, as its holder may
- * not be done with it. */
+ * the cache of the processor that freed it. Fetch it while there is other work; for reading, as its
+ * holder may not be done with it. */
 static void fetch_ahead(const struct view *view, const struct slot_class *class,
                         uint32_t at)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* slot.h - one word says who owns a slot.
+/* slot.h - one word says which participant owns a slot.
  *
  *  bits 0-2 state | 3-11 participant | 12-23 incarnation | 24-31 deliveries | 32-63 generation
  *
@@ -11,8 +11,8 @@
  *
  *  LOANED, RECEIVED -publish, put-> PUTTING(p) -> SHARED -> RETIRED -> FREE (see shared.h)
  *
- * The participant named in the word may change it by a plain store, as long as it lives; everybody
- * else, and whoever competes, by compare-and-swap of the whole word. The generation grows
+ * The participant named in the word may change it by a plain store, as long as it lives. Every
+ * other participant, and a thread that competes with others, uses a compare-and-swap of the whole word. The generation grows
  * each time the slot is queued, put, held again or freed, so that a late compare-and-swap
  * fails.
  *
@@ -34,7 +34,7 @@ int slot_loan_free(struct self *me, uint32_t c, uint32_t *slot);
 /* Take this one, if it is free. Wait-free. */
 bool slot_loan_this(struct self *me, uint32_t slot);
 
-/* Give back a slot that @p me holds; wakes one who waits for it. Wait-free. */
+/* Give back a slot that @p me holds, and wake one waiter. Wait-free. */
 void slot_free(struct self *me, uint32_t slot);
 
 /* The same for a slot of class @p c, if its word still is @p held, under which @p me has it.

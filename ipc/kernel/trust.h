@@ -14,7 +14,7 @@ struct segment_trust {
 };
 #define TRUST_OWN ((struct segment_trust){.owner = UINT32_MAX})
 
-/* Our own file, root's, and what @p trust names. Not that of the user who came first with the
+/* Our own file, root's, and what @p trust names. Not that of a user that came first with the
  * name, even if we could open it. */
 bool trusted(const struct stat *st, struct segment_trust trust);
 

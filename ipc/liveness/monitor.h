@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* monitor.h - how often a process looks for the dead, so that they are found soon and many
- * that wait for long cost little. Paced by the clock, decided by the kernel's word
- * (reap.h).
+/* monitor.h - which process checks for dead participants, and how often: a death is noticed within
+ * 20 ms, and processes that wait for long cost almost nothing. The clock sets the pace; the
+ * kernel's answer decides (reap.h).
  *
- *  passing by    one that is woken, has just begun to wait, runs out of slots, or calls
- *                often: if nobody has looked for 20 ms
- *  the primary   of those asleep: every 20 ms; when it has slept for long, every 100 ms
- *  the backup    every 60 ms, then every 250 ms, at the primary
- *  the others    every 250 ms, later every 2 s, all at the same tick, whether anybody does
+ *  passing by    a process that is woken, has just begun to wait, runs out of slots, or calls
+ *                often: if nobody has checked for 20 ms
+ *  the primary   one of the sleepers: every 20 ms; after a long sleep, every 100 ms
+ *  the backup    checks the primary: every 60 ms, then every 250 ms
+ *  the others    check that somebody does: every 250 ms, later every 2 s, all at the same tick
  *
- * Where the primary has not come when it said it would (it was stopped, or went to work), the
- * next whose slice ends takes its place. */
+ * If the primary is late (it was stopped, or went to work), the next process whose slice ends
+ * takes its place. */
 #ifndef TR_IPC_MONITOR_H
 #define TR_IPC_MONITOR_H
 
@@ -19,7 +19,7 @@
 /* The first slice of a sleep, which most sleeps do not outlast. */
 #define MONITOR_FIRST_NS INT64_C(20000000)
 
-/* Where time passes anyway: look if nobody did of late. */
+/* In a call that takes time anyway: check, if nobody has checked lately. */
 void monitor_pass(struct self *me);
 
 /* The @p idle_slices-th slice of a sleep is over, in which nothing came: how long the next may be; no

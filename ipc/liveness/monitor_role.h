@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* monitor_role.h - who of those asleep looks for the dead: the primary, often, and the backup, who
- * looks after the primary. Both stand in one word, so that nobody is both. Hints: should one
- * be wrong, somebody looks too often, or the next one finds that nobody has looked. */
+/* monitor_role.h - which of the sleeping participants checks for deaths: the primary does, often, and
+ * the backup checks the primary. One word holds both, so that no participant is both. They are
+ * hints: a stale one costs an extra check, or the next sleeper finds that nobody has checked. */
 #ifndef TR_IPC_MONITOR_ROLE_H
 #define TR_IPC_MONITOR_ROLE_H
 
@@ -15,14 +15,15 @@ struct monitor_roles {
 
 struct monitor_roles roles_seen(const struct view *view);
 
-/* The role of @p who, if any. */
+/* The role of participant @p who, if any. */
 enum monitor_role monitor_role_of(struct monitor_roles monitor_roles, uint32_t who);
 
-/* Have @p roles changed to @p who in @p role, and in no other. False: they have changed. */
+/* Give @p role to participant @p who, and take its other role away. False: the roles are not
+ * @p monitor_roles any more. */
 bool monitor_role_take(const struct view *view, struct monitor_roles monitor_roles,
                        enum monitor_role role, uint32_t who);
 
-/* Leave it free for another one. */
+/* Give the role up, for another participant. */
 void monitor_role_leave(const struct view *view, uint32_t who);
 
 #endif

@@ -9,16 +9,17 @@
  *                                                            DRAINING(n + 1)
  *
  * A draining entry has been swept but for the slots that a device still writes into: device.h.
- * Nobody can have it. A look at it is one at the device's lock, not at the slots.
+ * No newcomer can have it. To check it is to check the device's lock, not the slots.
  *
- * Dead is a participant whose lock is free (life.h): the memory of its process is gone. In the
- * same pid namespace a process that certainly has ended is dead, too, should its lock have
- * leaked into a child. For a lock of the lesser kind both must be so.
+ * A participant is dead if its lock is free (life.h): the memory of its process is gone. In the
+ * same pid namespace it is also dead if its process has certainly ended, should the lock have
+ * leaked into a child. For a lock of the lesser kind both must hold.
  *
  * Admission: a word of the arena, {closed, joins}. To join is to make the entry LIVE and then to
- * count oneself there, which fails once the arena is closed. The one that closes it has read the count
- * before it found every entry free or dead, and changes that count and no other: so nobody
- * comes in unseen, and nobody waits for anybody. Closed is for ever: then the name goes. */
+ * count oneself in that word, which fails once the arena is closed. The process that closes it
+ * reads the count, finds every entry free or dead, and then swaps that very count for a closed
+ * one: a participant that joins in between makes the swap fail. Nobody waits. Closed is final:
+ * the name is removed next. */
 #ifndef TR_IPC_PARTICIPANT_H
 #define TR_IPC_PARTICIPANT_H
 

@@ -2,7 +2,7 @@
 /* fifo.h - a FIFO for each participant that wants to be told by descriptor where neither
  * eventfds were inherited nor io_uring is allowed. The listener makes it under a name that holds
  * the arena's nonce and a random key, which its entry tells; a waker opens it once, and keeps it
- * open. Nobody else can know the name before the file is there: another user who makes files by
+ * open. Nobody else can know the name before the file is there: another user that makes files by
  * the names that come next keeps nobody from listening.
  *
  * A listener that leaves removes the name, the reaper does it for the dead. Where nobody is left to reap,
@@ -46,7 +46,7 @@ uint64_t fifo_inode(int fd);
 /* Close it if it still is the FIFO of that inode. */
 void fifo_close(int fd, uint64_t ino);
 
-/* Let those ring who are let into the arena: its group if the arena has one, and everybody,
+/* Let the users of the arena signal it: its group if the arena has one, and everybody,
  * for writing alone, as soon as there are participants of other users. 0600 otherwise. */
 void fifo_permit(const struct view *view, int fd);
 

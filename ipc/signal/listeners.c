@@ -100,8 +100,8 @@ void listeners_ring(const struct view *view, _Atomic uint32_t *word, int count)
     if (channel == view->geo.channel_count)
         return;
     seen = shm_load(word, E3); /* E3: before the listeners are looked at */
-    /* Taking turns, or the first would get everything. Once round: who listens again behind
-     * us looks after our change. */
+    /* Listeners take turns, or the first would get everything. Once round: a listener that
+     * registers again behind us looks after our change. */
     first = shm_get(listeners_turn(word)) % MAX_PARTICIPANTS;
     for (;;) {
         who = next_listener(set, (first + passed) % MAX_PARTICIPANTS);

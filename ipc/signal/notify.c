@@ -31,7 +31,7 @@ uint32_t notify_arm(const struct self *me, uint32_t flags)
 
 bool notify_armed(const struct self *me, uint32_t flags)
 {
-    /* E3: who disarms rings; seen here, the ring is on its way. */
+    /* E3: the waker that disarms it rings it; seen here, the ring is on its way. */
     return (shm_load(&view_participant(me->view, me->who)->doorbell, E3) & flags) ==
            flags;
 }

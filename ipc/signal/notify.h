@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* notify.h - wake those who listen to many words, or wait by a descriptor.
+/* notify.h - wake participants that listen to many words, or wait by a descriptor.
  *
- * A listener sleeps on its own doorbell, a word of its participant entry, and stands in the
- * listeners of each word that it waits for: a bit a participant, behind the word. In the
- * word, WAKE_POLLED says that there may be some.
+ * A listener sleeps on its own doorbell, a word of its participant entry, and registers in the
+ * set of listeners of each word that it waits for: one bit for each participant, stored behind
+ * the word. WAKE_POLLED in the word says that the set may not be empty.
  *
  * Doorbell: bit 0 = it waits for the futex (asleep, or an io_uring does), bit 1 = it waits
  *           for a write to its eventfd or FIFO, bits 2-31 = count of rings.
@@ -15,16 +15,16 @@
  * No wake-up is lost. Every access of this argument is seq_cst. The listener arms, listens,
  * looks; the waker changes, loads the word, takes the bit, loads the doorbell. The waker
  * misses the bit or the armed doorbell only if it loaded before the listener stored, hence
- * changed before the listener looked. A listener that is not armed is busy: its bit
- * is gone, so it listens again, and looks, before it sleeps. WAKE_POLLED is taken away only
- * by a compare-and-swap of the whole word with what it was before the listeners were found
- * to be none; a beginning listener changes the count.
+ * changed before the listener looked. A listener whose doorbell is not armed is awake: its
+ * bit is gone, so it registers again, and looks, before it sleeps. A waker that finds no
+ * listener clears WAKE_POLLED by a compare-and-swap of the whole word, as it read it before it
+ * looked at the set; a new listener changes the count, and the swap fails.
  *
  * One message rings one listener, which must look at the word or hand the ring on
- * (notify_unlisten()). A ringer goes once round: who listens again behind it looks after its
- * change. A disarmed doorbell is not rung again: notices coalesce.
- * Crash: what a waker owed when it was killed is found by the listener at the end of its
- * slice, or before, when the reaper rings everybody. So is what a dead listener swallowed. */
+ * (notify_unlisten()). A waker goes round the set once: a listener that registers again behind
+ * it looks after the waker's change. A disarmed doorbell is not rung again: notices coalesce.
+ * Crash: a wake-up that a killed waker did not make, or that a dead listener had taken, is made
+ * up for at the end of a listener's slice, or earlier by the reaper, which rings every doorbell. */
 #ifndef TR_IPC_NOTIFY_H
 #define TR_IPC_NOTIFY_H
 

@@ -2,12 +2,13 @@
 /* pollable.h - a descriptor that becomes readable when this participant's doorbell is rung.
  *
  *  eventfd  the one of the table that was inherited over the fork; relatives write to it
- *  uring    an io_uring waits for the doorbell; who rings makes a futex call
- *  fifo     in /dev/shm; who rings opens it by name
+ *  uring    an io_uring waits for the doorbell; the waker makes a futex call
+ *  fifo     in /dev/shm; the waker opens it by name
  *
- * All three mean the same; who rings serves each as it wants to be served, so that they mix
- * on one channel. Eventfd and FIFO belong to the participant, not to the pollable: who
- * clears one wakes the other pollables of the process by a descriptor of their own (wake_fd). */
+ * All three mean the same. The waker signals each participant in the way that its entry asks
+ * for, so that the kinds mix on one channel. Eventfd and FIFO belong to the participant, not to
+ * the pollable: the thread that clears one wakes the other pollables of the process through a
+ * descriptor of their own (wake_fd). */
 #ifndef TR_IPC_POLLABLE_H
 #define TR_IPC_POLLABLE_H
 
@@ -27,12 +28,12 @@ struct pollable {
  * nothing. */
 int pollable_requested(enum pollable_kind *kind);
 
-/* Hang up a pollable of the wished kind, or with POLLABLE_NONE of the best that works here.
- * 0, -EOPNOTSUPP: the wished kind does not work here, -EMFILE, -errno. */
+/* Open a pollable descriptor of the requested kind, or with POLLABLE_NONE of the best kind that
+ * works here. 0, -EOPNOTSUPP: the requested kind does not work here, -EMFILE, -errno. */
 int pollable_open(struct self *me, enum pollable_kind requested,
                   struct pollable *pollable);
 
-/* Take it down. NONE is allowed. */
+/* Close it. POLLABLE_NONE is allowed. */
 void pollable_close(struct self *me, struct pollable *pollable);
 
 /* In a forked child: drop the copy of the parent's, without touching the parent. */
@@ -52,10 +53,10 @@ void pollable_clear(struct self *me, struct pollable *pollable);
 /* Now and then: the user that may ring it has perhaps changed. */
 void pollable_renew(struct self *me, struct pollable *pollable);
 
-/* All who listen in this process look again: threads and pollables. */
+/* Every listener of this process looks again: threads and pollables. */
 void pollable_wake_self(struct self *me);
 
-/* Whether this thread should hang up another one: participants have come that cannot ring
+/* Whether this thread should open another one: participants have come that cannot signal
  * this one, or it belongs to another thread. */
 bool pollable_is_unfit(const struct self *me, const struct pollable *pollable,
                        enum pollable_kind requested);

@@ -5,7 +5,7 @@
 #include "ipc/mutant.h"
 #include "ipc/signal/listeners.h"
 
-/* Of those who sleep on the word, which is now @p seen. True: somebody woke. */
+/* Wake sleepers on the word, which is now @p seen. True: one woke. */
 static bool wake_sleepers(const struct view *view, _Atomic uint32_t *word, uint32_t seen,
                           int count)
 {

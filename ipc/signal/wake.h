@@ -59,7 +59,7 @@ static inline void wake_all(const struct view *view, _Atomic uint32_t *word)
         wake_slowly(view, word, INT32_MAX);
 }
 
-/* After a slot of class @p c was freed, or may be. Of those who wait for memory the first may
+/* After a slot of class @p c was freed, or may be. Of the loans that wait for memory the first may
  * need more than there is. */
 static inline void wake_loaner(const struct view *view, uint32_t c)
 {

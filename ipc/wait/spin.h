@@ -2,7 +2,7 @@
 /* spin.h - whether, and for how long, to try again and again before going to sleep.
  *
  * Spinning pays when what we wait for comes within about the cost of a sleep and a wake-up,
- * and when whoever brings it does not need our processor. Hence
+ * and when the thread that brings it does not need our processor. Hence
  *  - a spin is limited to about twice what a sleep and a wake-up take: as in the ski-rental
  *    argument, what a wrong guess costs is bounded by what the right one would have;
  *  - waits teach the next ones. After a spin in vain the next wait sleeps at once, after

@@ -49,7 +49,7 @@ int arena_join(struct tr_arena *arena);
 /* First thing in every call that uses the arena: 0, or why it can't be used here. */
 static inline int arena_enter(struct tr_arena *arena)
 {
-    /* acquire: who and inc were written by whichever thread joined. */
+    /* acquire: who and inc were written by the thread that joined. */
     if (__builtin_expect(
             atomic_load_explicit(&arena->here->joined, memory_order_acquire) == JOINED,
             1))

@@ -3,7 +3,7 @@
  *
  * The threads of a process share one inbox. The thread that takes a message out of it
  * delivers it: to itself, if it waits for that ticket, else into the pending request, and
- * wakes the others, who sleep on the inbox's word, too. */
+ * wakes the others, which sleep on the inbox's word, too. */
 #include "src/channel/inbox.h"
 
 #include <errno.h>

@@ -25,7 +25,7 @@ int each_named(const char *prefix, place_visitor *visit, void *context);
 /* The file of a named arena itself, not of what a link leads to. 0, or -1: there is none. */
 int file_of(const char *name, struct stat *file);
 
-/* One file of each user who has an arena or a FIFO in /dev/shm. */
+/* One file of each user that has an arena or a FIFO in /dev/shm. */
 struct owners {
     struct stat file[256];
     size_t count;

@@ -152,7 +152,7 @@ static int sweep_as(const struct stat *file, const char *prefix, uint32_t *count
     return code != 0;
 }
 
-/* What is our own; for root, that of each user who has an arena or a FIFO there. */
+/* What is our own; for root, that of each user that has an arena or a FIFO there. */
 static int sweep_all(const char *prefix, uint32_t *count)
 {
     static struct owners owners;
