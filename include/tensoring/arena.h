@@ -77,7 +77,7 @@ TR_ASSERT_SIZE(tr_arena_options, 80);
 /* clang-format on */
 
 enum {
-    /** Trust a file that one of our groups may write and not everybody, whoever owns it. Every
+    /** Trust a file that one of our groups may write and not everybody, whatever its owner. Every
      *  member of the group can make one, and take the name first. */
     TR_ATTACH_GROUP = 1u << 0
 };

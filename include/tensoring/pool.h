@@ -56,7 +56,7 @@ typedef struct tr_pool_death {
     int32_t exit_code; /**< or -1: killed, or somebody else has waited for it */
     uint32_t dumped;   /**< 1: it left a core */
     uint32_t expected; /**< 1: asked to stop, or recycled itself */
-    uint32_t in_a_row; /**< failures of this worker without a good spell between */
+    uint32_t in_a_row; /**< failures of this worker one after the other */
     uint64_t lived_ns;
     uint64_t jobs;
     uint64_t max_rss_bytes;
@@ -84,7 +84,7 @@ typedef struct tr_pool_options {
     int64_t backoff_ns; /**< before the restart after a failure, doubled in a row */
     int64_t
         backoff_max_ns; /**< at most so long; a worker that lived longer starts at backoff_ns again */
-    int64_t drain_ns; /**< from the wish to stop to SIGKILL; -1: never */
+    int64_t drain_ns; /**< from the stop request to SIGKILL; -1: never */
     int32_t
         stop_signal; /**< also sent to a worker that is to stop; 0: it notices at its next job */
     uint32_t enter_flags; /**< TR_ENTER_... */
@@ -128,7 +128,7 @@ TR_ASSERT_SIZE(tr_pool_status, 48);
 TR_API TR_CHECK int tr_pool_start(const tr_pool_options *options, tr_pool **out);
 
 /**
- * Do what is to be done: see which workers have died, reap what they held, tell options.died, start
+ * Handle pending events: see which workers have died, reap what they held, tell options.died, start
  * successors when their time has come, kill workers that do not stop.
  *
  * A worker whose pidfd the program has closed by mistake is found by a look every second, for
@@ -190,7 +190,7 @@ TR_API void tr_pool_drain(tr_pool *pool);
  */
 TR_API TR_CHECK int tr_pool_stop(tr_pool *pool, int64_t timeout_ns);
 
-/** Kill the workers that are left, and free the pool. Never fails; NULL is allowed. In a worker it frees
+/** Kill the remaining workers, and free the pool. Never fails; NULL is allowed. In a worker it frees
  *  this process's copy alone. Threads: one. */
 TR_API void tr_pool_close(tr_pool *pool);
 

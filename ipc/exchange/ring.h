@@ -8,10 +8,10 @@
  *  seal  cell (turn - 1) -> the same, sealed: it is never filled again
  *
  * The claim is the change of the slot word; a cell only changes when it is filled again. So
- * there is no step between which a receiver could be killed or stopped and hold up others,
- * and receivers never write the line that senders write. A process that finds a cell whose slot is
+ * a receiver that is killed or stopped at any point never blocks the others, and receivers never
+ * write the line that senders write. A process that finds a cell whose slot is
  * no longer queued there passes it by. A sender killed between its two steps has published
- * nothing yet: reap finishes for it.
+ * nothing yet: the reaper finishes the send.
  *
  * Positions count for ever; position p is cell p % capacity in turn p / capacity + 1. Tail
  * and head are hints, never ahead of the truth: a cell says in which turn it is, and so where

@@ -35,7 +35,7 @@ PATH bool take_this(struct self *me, uint32_t slot)
     uint64_t seen = shm_load(&record->owner, E3);
 
     /* E2 acquire: pairs with the free. Without it, our writes to the payload could be seen
-     * by the former holder, who is still reading. */
+     * by the former holder, which is still reading. */
     return SLOT_STATE(seen) == SLOT_FREE &&
            shm_cas(&record->owner, &seen, slot_held(seen, SLOT_LOANED, me), E2_LOAN);
 }

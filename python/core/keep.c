@@ -172,7 +172,7 @@ void keeping_end(Shared *shared)
     PyMem_Free(shared->keeping);
 }
 
-/* How many messages of the arena this process keeps, for those who wait. */
+/* How many messages of the arena this process keeps, for calls that wait. */
 PyObject *queue_keeps(PyObject *object, PyObject *unused)
 {
     ChannelObject *self = (ChannelObject *)object;

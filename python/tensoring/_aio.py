@@ -327,7 +327,7 @@ def hub_of(arena: Arena) -> Hub:
 
 
 def closed(arena: Arena, what: Any) -> None:
-    """Tell those who wait for it, in whatever loop."""
+    """Tell the tasks that wait for it, in whatever loop."""
     with _lock:
         hubs = list((arena._hubs or {}).values())
     for hub in hubs:

@@ -87,7 +87,7 @@ class AsyncResult:
         return self._done
 
     def _waker(self) -> threading.Event:
-        """Set when it is done: for those who wait while a thread receives."""
+        """Set when it is done: for threads that wait while one receives."""
         event: threading.Event = self.__dict__.setdefault("_event", threading.Event())
         if self._done:  # perhaps since before there was an event to set
             event.set()

@@ -155,7 +155,7 @@ def nothing_can_come(queue: ArenaQueue) -> bool:
 
 
 def _memory_is_short(queue: ArenaQueue) -> bool:
-    """Whether one who waits, though there are free slots, may wait for memory. That there
+    """Whether a sender that waits, though there are free slots, may wait for memory. That there
     is somebody may be old news, so a little that is taken says nothing."""
     info = queue.arena.info()
     taken = info["slots_bytes"] - info["warm_bytes"]

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* pool_internal.h - the supervisor's books. Each process of the pool is a child, on a line of
  * the page that supervisor and workers share; a child that waits for its restart keeps its
- * line. pool.c has the wishes (resize, reload, drain), pool_step.c the events,
+ * line. pool.c has the requests (resize, reload, drain), pool_step.c the events,
  * pool_watch.c their pidfds, pool_spawn.c the fork, pool_inherit.c what it leaves behind,
  * pool_worker.c the other side. */
 #ifndef TR_SRC_POOL_INTERNAL_H

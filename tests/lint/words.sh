@@ -33,6 +33,12 @@ grep -rnE '\b(u|nano)?sleep *\(|clock_nanosleep|^ *sleep [0-9]' tests \
     --exclude-dir=storm | # a storm is paced by the clock, and waits for nothing so
     grep -v 'sleep(0)' | uncommented | complain 'tests wait for events, not for time'
 
+# The private vocabulary of the first years, and relative clauses without their noun.
+grep -rnE '\b(bells?|lookout|dut(y|ies)|crowd|sight|wish(es|ed)?|beds?|seats?|deputy|watchers?)\b|\b[Hh](ang|ung) up\b|\b(Who|[Ww]hoever)\b|\b(those|one) who\b' \
+    ipc src include python/core python/tensoring --include='*.[ch]' --include='*.py' --include='*.pyi' |
+    grep -vE 'tensoring-bell|hang(ing)? up|\bls, stat, who\b' |
+    complain 'a word that a stranger does not know: see CONTRIBUTING.md for the words in use'
+
 grep -rnE '\b(TODO|FIXME|XXX)\b' include src ipc tests bench python examples \
     --include='*.[ch]' --include='*.py' --include='CMakeLists.txt' |
     complain 'finish it or file it'
