@@ -101,7 +101,8 @@ class Feeder:
 
     def start(self) -> None:
         if not self.cancelled:
-            self.finalizer = util.Finalize(None, self.finish, exitpriority=-5)
+            ending = ("the end of this process",)
+            self.finalizer = util.Finalize(None, self.finish, ending, exitpriority=-5)
         self.thread = threading.Thread(
             target=self.run, name="tensoring-feeder", daemon=True
         )
@@ -158,7 +159,7 @@ class Feeder:
         with self.sending:
             if not self.pending:
                 return
-            patience = _stuck.Patience(self.queue, "what was put")
+            patience = _stuck.PatienceAside(self.queue, "what was put")
             empty = len(self.queue) == 0
             while not self.send_first(patience.step()):
                 # Twice: a full queue may be emptied just after the step.
@@ -207,10 +208,23 @@ class Feeder:
         if self.owner:
             self.queue.arena.close()
 
-    def finish(self) -> None:
+    def finish(self, what: str) -> None:
+        """Wait until all is sent. There is a word if nothing moves: perhaps nobody
+        receives any more."""
         self.close()
-        if self.thread is not None:
-            self.thread.join()
+        if self.thread is None:
+            return
+        since, left = time.monotonic(), len(self.pending)
+        while self.thread.is_alive():
+            self.thread.join(None if self.queue._told else _stuck.PATIENCE)
+            before, left = left, len(self.pending)
+            if self.thread.is_alive() and left == before > 0:
+                self.tell_of_the_rest(what, left, time.monotonic() - since)
+
+    def tell_of_the_rest(self, what: str, left: int, waited: float) -> None:
+        way = "cancel_join_thread() gives them up"
+        text = f"{what}, for which {left} objects are not sent yet ({way}),"
+        _stuck.tell_aside(self.queue, text, waited, 5, self.shortage)
 
     def cancel(self) -> None:
         """The end of the process does not wait for what is not sent."""

@@ -25,7 +25,7 @@ def send(queue: ArenaQueue, number: int, answer: Any, holds: Callable[[], bool])
         except Full:
             if not holds():
                 raise Closed from None
-            patience = patience or _stuck.Patience(queue, "a result", _STEP)
+            patience = patience or _stuck.PatienceAside(queue, "a result", _STEP)
             patience.waited()
 
 

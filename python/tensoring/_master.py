@@ -305,7 +305,7 @@ class Master:
 
     def _wait_for_room(self) -> None:
         if self._patience is None:
-            self._patience = _stuck.Patience(self._jobs, "a job")
+            self._patience = _stuck.PatienceAside(self._jobs, "a job")
         elif len(self.waiting) - len(self._backlog) < self.crew.most:  # some are idle
             self._patience.waited()
 

@@ -281,7 +281,7 @@ class Queue(_Base):
         if not self._closed:
             raise AssertionError(f"Queue {self!r} not closed")
         if not self._feeder.cancelled:
-            self._feeder.finish()
+            self._feeder.finish("join_thread()")
 
     def cancel_join_thread(self) -> None:
         """Do not wait at exit for what is not sent yet, nor for what is put later."""

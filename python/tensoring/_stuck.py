@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+import traceback
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -45,11 +46,18 @@ def _memory_used(queue: ArenaQueue) -> list[str]:
     limit, taken = info["memory_bytes"], info["slots_bytes"]
     if not limit:
         return []
+    received, free = info["received_bytes"], info["warm_bytes"]
     whose = "memory=; it has half of it" if queue._half else "memory="
     return [
         f"of the limit of {limit} bytes ({whose}) {taken} are taken"
-        f" ({info['received_bytes']} received, {info['warm_bytes']} free)"
+        f" ({max(0, taken - received - free)} queued or loaned, {received} received,"
+        f" {free} free)"
     ]
+
+
+def _held_by_nobody(queue: ArenaQueue) -> str:
+    waiting = len(queue)
+    return "no process holds any" + (f", {waiting} wait to be received" * bool(waiting))
 
 
 def explain(queue: ArenaQueue, what: str, waited: float, reason: str = "") -> str:
@@ -59,7 +67,7 @@ def explain(queue: ArenaQueue, what: str, waited: float, reason: str = "") -> st
     full += [reason] if reason else _memory_used(queue)
     people = [one for one in stats["participants"] if one["received"] + one["loaned"]]
     people.sort(key=lambda one: -int(one["held_bytes"]))
-    held = [_kept(one) for one in people[:8]] or ["no process holds any"]
+    held = [_kept(one) for one in people[:8]] or [_held_by_nobody(queue)]
     return (
         f"{what} has waited {waited:.0f} s for memory: "
         + "; ".join(full or ["no slot is free that is large enough"])
@@ -80,8 +88,21 @@ def tell(
         warnings.warn(text, StuckWarning, stacklevel=depth)
 
 
+def tell_aside(
+    queue: ArenaQueue, what: str, waited: float, depth: int = 4, reason: str = ""
+) -> None:
+    """The same where nobody would catch it if warnings are errors, and what waits would
+    be lost: in a thread, and at the end of the process."""
+    try:
+        tell(queue, what, waited, depth + 1, reason)
+    except StuckWarning:
+        traceback.print_exc()
+
+
 class Patience:
     """Of one call that waits without a timeout, in steps; `since` so many seconds."""
+
+    tell = staticmethod(tell)
 
     def __init__(self, queue: ArenaQueue, what: str, since: float = 0) -> None:
         self.queue = queue
@@ -111,7 +132,13 @@ class Patience:
         """The call has waited a step for memory; `reason`: why the machine has none."""
         if self.over():
             waited = time.monotonic() - self.since
-            tell(self.queue, self.what, waited, depth, reason)
+            self.tell(self.queue, self.what, waited, depth, reason)
+
+
+class PatienceAside(Patience):
+    """Of what waits for no caller."""
+
+    tell = staticmethod(tell_aside)
 
 
 def send(queue: ArenaQueue, obj: Any, what: str) -> None:

@@ -304,10 +304,63 @@ def test_put_says_how_much_memory_is_taken() -> None:
     said = said_by(lambda: queue.put(megabytes(4)), let_go)
     assert len(said) == 1
     assert f"of the limit of {4 * MIB} bytes (memory=) {MIB - 4096} are taken" in said[0]
-    assert f"({MIB - 4096} received" in said[0]
+    assert f"(0 queued or loaned, {MIB - 4096} received" in said[0]
     assert f"pid {os.getpid()}" in said[0]
     assert "memory=BYTES" in said[0]
     end(queue)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("kind", [tr.Queue, tr.JoinableQueue])
+def test_join_thread_says_that_nobody_receives(kind: Any) -> None:
+    queue = kind(memory=4 * MIB)
+    for _ in range(3):
+        queue.put(megabytes(4))
+    reader = queue._queue.arena.queue("queue")
+    queue.close()
+    got: list[int] = []
+
+    def receive_all() -> None:
+        got.extend(reader.receive(30).nbytes for _ in range(3))
+
+    said = said_by(queue.join_thread, receive_all)
+    assert len(said) == 1
+    assert (
+        "join_thread(), for which 2 objects are not sent yet (cancel_join_th" in said[0]
+    )
+    assert f"({4 * MIB - 4096} queued or loaned, 0 received, 0 free)" in said[0]
+    assert "no process holds any, 1 wait to be received" in said[0]
+    assert len(got) == 3
+
+
+AT_ITS_END = """
+import sys, numpy as np, tensoring as tr
+from tensoring import _stuck
+_stuck.PATIENCE = 0.02
+queue, told, reader = tr.Queue(memory=1 << 20), _stuck.tell, None
+def tell_and_receive(*args):
+    try:
+        told(*args)
+    finally:
+        print(sum(reader.receive(30)[0] for _ in range(3)))
+_stuck.tell = tell_and_receive
+for _ in range(3):
+    queue.put(np.ones(1 << 17))
+reader = queue._queue.arena.queue("queue")
+"""
+
+
+@pytest.mark.parametrize("warnings", ["default", "error"])
+def test_a_process_says_why_it_does_not_end(warnings: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", f"{warnings}::RuntimeWarning", "-c", AT_ITS_END],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "3.0\n")
+    text = "StuckWarning: the end of this process, for which 2 objects are not sent yet"
+    assert done.stderr.count(text) == 1
 
 
 @pytest.mark.usefixtures("impatient")
