@@ -19,11 +19,17 @@
  * struct_size under 8 or not a multiple of 4; one that is larger than this library knows is
  * TR_EINVAL for a struct that the call fills, and for options if a byte beyond is not 0.
  *
+ * A call that writes text or bytes into a buffer of the caller says how many it needs, the 0 of a
+ * text among them, whether or not they fit. A buffer that is too small is TR_EOVERFLOW; what is in
+ * it then means nothing, but a text ends with a 0. NULL with a capacity of 0 asks for the size
+ * alone and returns 0.
+ *
  * Nothing in the library prints, exits, changes errno on purpose, or installs a signal
  * handler. */
 #ifndef TENSORING_BASE_H
 #define TENSORING_BASE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -61,11 +61,11 @@ TR_API TR_CHECK int tr_npy_decode(const void *head, size_t head_bytes,
  *
  * @param spec          dtype, ndim, shape, descr and TR_TENSOR_F_ORDER count, name does not.
  *                      A descr is "<M8[ns]" or repr(dtype.descr) of a structured type
- * @param buffer        where to write, or NULL to ask for the length
+ * @param buffer        where to write; may be NULL if @p capacity is 0
  * @param capacity      bytes of @p buffer
  * @param header_bytes  length of the header, also if it did not fit
- * @return 0, TR_EINVAL (spec, or @p buffer too small), TR_EFORMAT (descr), TR_EOBJECT (descr
- *         with Python objects), TR_EOVERFLOW, TR_ENOTSUP (lanes, types of less than 8 bits).
+ * @return 0, TR_EINVAL (spec, NULL), TR_EFORMAT (descr), TR_EOBJECT (descr with Python
+ *         objects), TR_EOVERFLOW (a size, or @p buffer is too small), TR_ENOTSUP (lanes, types of less than 8 bits).
  * Threads: any. Syscalls: none. Crash: -.
  */
 TR_API TR_CHECK int tr_npy_encode(const tr_tensor_spec *spec, void *buffer,

@@ -143,7 +143,7 @@ TR_API TR_CHECK int tr_plan_create(uint32_t workers, const tr_plan_options *opti
  * worker, and what limited them.
  * @param buffer  may be NULL if @p capacity is 0
  * @param needed  bytes of the whole text with its 0; may be NULL
- * @return 0, TR_EINVAL (not a plan), TR_EOVERFLOW (cut off at @p capacity).
+ * @return 0, TR_EINVAL (not a plan, NULL), TR_EOVERFLOW (@p buffer is too small).
  * Threads: any. Syscalls: none. Crash: -.
  */
 TR_API TR_CHECK int tr_plan_text(const tr_plan *plan, char *buffer, size_t capacity,
@@ -157,9 +157,13 @@ TR_API TR_CHECK int tr_plan_text(const tr_plan *plan, char *buffer, size_t capac
  */
 TR_API TR_CHECK int tr_plan_svg(const tr_plan *plan, const char *path);
 
-/** Write @p set as the kernel writes lists ("0-3,8"). Returns the length that the whole
- *  list has, as snprintf does. Threads: any. */
-TR_API size_t tr_cpuset_text(const tr_cpuset *set, char *buffer, size_t capacity);
+/** Write @p set as the kernel writes lists ("0-3,8").
+ *  @param buffer  may be NULL if @p capacity is 0
+ *  @param needed  bytes of the whole list with its 0; may be NULL
+ *  @return 0, TR_EINVAL (NULL), TR_EOVERFLOW (@p buffer is too small).
+ *  Threads: any. Syscalls: none. Crash: -. */
+TR_API TR_CHECK int tr_cpuset_text(const tr_cpuset *set, char *buffer, size_t capacity,
+                                   size_t *needed);
 
 /** How many processors are in @p set. Threads: any. */
 TR_API uint32_t tr_cpuset_count(const tr_cpuset *set);

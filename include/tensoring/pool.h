@@ -143,8 +143,9 @@ TR_API TR_CHECK int tr_pool_start(const tr_pool_options *options, tr_pool **out)
 TR_API TR_CHECK int tr_pool_step(tr_pool *pool, int64_t timeout_ns);
 
 /** A descriptor that polls readable when tr_pool_step() has something to do. It stays the
- *  pool's. Threads: any. */
-TR_API int tr_pool_fd(const tr_pool *pool);
+ *  pool's.
+ *  @return 0, TR_EINVAL (NULL). Threads: any. Syscalls: none. Crash: -. */
+TR_API TR_CHECK int tr_pool_fd(const tr_pool *pool, int *fd);
 
 /**
  * tr_pool_step() until no worker is left, taking signals from a descriptor meanwhile:
@@ -214,10 +215,10 @@ TR_API int32_t tr_pool_pid(const tr_pool *pool, uint32_t index);
 TR_API TR_CHECK int tr_pool_worker_receive(tr_pool_worker *worker, tr_queue *queue,
                                            int64_t timeout_ns, tr_message **out);
 
-/** 1 if this worker is to stop: it was asked to, has done its jobs, has grown too large, or
+/** Whether this worker is to stop: it was asked to, has done its jobs, has grown too large, or
  *  its master is gone. Adopts a changed plan. For loops without tr_pool_worker_receive(). The first
  *  call says that the worker is ready. Threads: one. Syscalls: as tr_pool_worker_receive(). */
-TR_API int tr_pool_worker_stopping(tr_pool_worker *worker);
+TR_API bool tr_pool_worker_stopping(tr_pool_worker *worker);
 
 /** A job is done; counts for options.max_jobs. Threads: one. Syscalls: none. */
 TR_API void tr_pool_worker_job_done(tr_pool_worker *worker);

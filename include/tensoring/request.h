@@ -107,8 +107,8 @@ TR_API TR_CHECK int tr_request_cancel(tr_arena *arena, uint64_t ticket);
 
 /** Whether somebody waits for a reply to this message, which was received from a queue. If
  *  it is released instead, the requester gets TR_EREMOTE with TR_ECANCELED.
- *  @return 1 or 0. Threads: one. Syscalls: none. Crash: -. */
-TR_API TR_CHECK int tr_message_is_request(const tr_message *message);
+ *  Threads: one. Syscalls: none. Crash: -. */
+TR_API bool tr_message_is_request(const tr_message *message);
 
 /** How long the requester still waits, in ns: TR_FOREVER, or 0 if it does no longer.
  *  Threads: one. Syscalls: none. */

@@ -61,9 +61,9 @@ static PyObject *plan_text(PyObject *module, PyObject *bytes)
     if (!plan)
         return NULL;
     code = tr_plan_text(plan, NULL, 0, &needed);
-    if (code == TR_EOVERFLOW || !code) {
-        text = PyMem_Malloc(needed + 1);
-        code = text ? tr_plan_text(plan, text, needed + 1, NULL) : TR_ENOMEM;
+    if (!code) {
+        text = PyMem_Malloc(needed);
+        code = text ? tr_plan_text(plan, text, needed, NULL) : TR_ENOMEM;
     }
     if (!code)
         result = PyUnicode_FromString(text);

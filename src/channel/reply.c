@@ -21,7 +21,7 @@ static struct slot_record *record_of(const struct message *message)
     return view_record(&message->arena->view, message->slot);
 }
 
-int tr_message_is_request(const tr_message *given)
+bool tr_message_is_request(const tr_message *given)
 {
     const struct message *message = message_known(given);
 

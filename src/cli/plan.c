@@ -111,9 +111,10 @@ static int print_text(const tr_plan *plan)
     char *text;
     int err;
 
-    (void)!tr_plan_text(plan, NULL, 0, &bytes); /* how long is it? */
+    err = tr_plan_text(plan, NULL, 0, &bytes);
     text = malloc(bytes);
-    err = text ? tr_plan_text(plan, text, bytes, NULL) : TR_ENOMEM;
+    if (!err)
+        err = text ? tr_plan_text(plan, text, bytes, NULL) : TR_ENOMEM;
     if (!err)
         fputs(text, stdout);
     free(text);

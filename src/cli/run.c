@@ -173,9 +173,11 @@ static void obey(tr_pool *pool, struct run *run, uint32_t signal)
 
 static int supervise(tr_pool *pool, struct run *run, int signals)
 {
-    struct pollfd watched[2] = {{.fd = signals, .events = POLLIN},
-                                {.fd = tr_pool_fd(pool), .events = POLLIN}};
+    struct pollfd watched[2] = {{.fd = signals, .events = POLLIN}, {.events = POLLIN}};
+    int failed = tr_pool_fd(pool, &watched[1].fd);
 
+    if (failed)
+        return complain("run", failed);
     for (;;) {
         struct signalfd_siginfo info;
         int err = tr_pool_step(pool, TR_NOWAIT);

@@ -175,6 +175,8 @@ int tr_npy_encode(const tr_tensor_spec *spec, void *buffer, size_t capacity,
 
     if (!spec || !header_bytes)
         return null_fail("npy encode", spec ? "header_bytes" : "spec");
+    if (!buffer && capacity)
+        return null_fail("npy encode", "buffer");
     err = spec_check("npy encode", spec);
     if (err)
         return err;
@@ -192,7 +194,7 @@ int tr_npy_encode(const tr_tensor_spec *spec, void *buffer, size_t capacity,
     if (!buffer)
         return 0;
     if (capacity < total)
-        return tr_fail(TR_EINVAL,
+        return tr_fail(TR_EOVERFLOW,
                        "npy: the header takes %zu bytes, there is room for %zu", total,
                        capacity);
     write_file(buffer, version, total, &header);

@@ -29,13 +29,22 @@ __attribute__((format(printf, 2, 3))) static void put(struct text *text,
         text->length += (size_t)length;
 }
 
-size_t tr_cpuset_text(const tr_cpuset *set, char *buffer, size_t capacity)
+/* The answer to a caller whose buffer may be too small: see base.h. */
+static int finish(const struct text *text, const char *what, size_t *needed)
 {
-    struct text text = {buffer, buffer ? capacity : 0, 0};
-
-    put(&text, "%s", "");
-    if (!set)
+    if (needed)
+        *needed = text->length + 1;
+    if (!text->buffer || text->length < text->capacity)
         return 0;
+    return tr_fail(TR_EOVERFLOW, "%s: the text takes %zu bytes, there is room for %zu",
+                   what, text->length + 1, text->capacity);
+}
+
+static void put_set(struct text *text, const tr_cpuset *set)
+{
+    bool first_range = true;
+
+    put(text, "%s", "");
     for (uint32_t first = 0; first < TR_MAX_CPUS; first++) {
         uint32_t last = first;
 
@@ -43,12 +52,22 @@ size_t tr_cpuset_text(const tr_cpuset *set, char *buffer, size_t capacity)
             continue;
         while (last + 1 < TR_MAX_CPUS && set_has(set, last + 1))
             last++;
-        put(&text, "%s%u", text.length ? "," : "", first);
+        put(text, "%s%u", first_range ? "" : ",", first);
         if (last > first)
-            put(&text, "-%u", last);
+            put(text, "-%u", last);
+        first_range = false;
         first = last;
     }
-    return text.length;
+}
+
+int tr_cpuset_text(const tr_cpuset *set, char *buffer, size_t capacity, size_t *needed)
+{
+    struct text text = {buffer, capacity, 0};
+
+    if (!set || (!buffer && capacity))
+        return null_fail("cpuset text", set ? "buffer" : "set");
+    put_set(&text, set);
+    return finish(&text, "cpuset", needed);
 }
 
 uint32_t tr_cpuset_count(const tr_cpuset *set)
@@ -123,11 +142,10 @@ static void put_machine(struct text *text, const tr_plan *plan)
 static void put_worker(struct text *text, const tr_plan *plan, uint32_t index)
 {
     const tr_plan_worker *worker = &plan->worker[index];
-    char cpus[512];
 
-    tr_cpuset_text(&worker->cpus, cpus, sizeof(cpus));
-    put(text, "  worker %-3u %u core%s, %u thread%s, cpus %s", index, worker->cores,
-        plural(worker->cores), worker->threads, plural(worker->threads), cpus);
+    put(text, "  worker %-3u %u core%s, %u thread%s, cpus ", index, worker->cores,
+        plural(worker->cores), worker->threads, plural(worker->threads));
+    put_set(text, &worker->cpus);
     if (worker->flags & TR_WORKER_SHARES)
         put(text, ", shared");
     if (worker->flags & TR_WORKER_EFFICIENT)
@@ -181,11 +199,5 @@ int tr_plan_text(const tr_plan *plan, char *buffer, size_t capacity, size_t *nee
     put_limit(&text, plan);
     if (plan->shared)
         put(&text, "more workers than cores: they share\n");
-    if (needed)
-        *needed = text.length + 1;
-    if (text.length >= capacity)
-        return tr_fail(TR_EOVERFLOW,
-                       "plan: the text takes %zu bytes, there is room for %zu",
-                       text.length + 1, capacity);
-    return 0;
+    return finish(&text, "plan", needed);
 }

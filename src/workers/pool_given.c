@@ -72,11 +72,16 @@ void tr_pool_drain(tr_pool *given)
         pool_drain(pool);
 }
 
-int tr_pool_fd(const tr_pool *given)
+int tr_pool_fd(const tr_pool *given, int *fd)
 {
     const struct tr_pool *pool = pool_known(given);
 
-    return pool ? pool->epoll : -1;
+    if (!pool)
+        return handle_fail(given, "pool fd", "pool");
+    if (!fd)
+        return null_fail("pool fd", "fd");
+    *fd = pool->epoll;
+    return 0;
 }
 
 void tr_pool_status_get(const tr_pool *given, tr_pool_status *out)

@@ -70,29 +70,29 @@ static void adopt_plan(struct tr_pool_worker *worker)
                                NULL);
 }
 
-static int stopping(tr_pool_worker *worker)
+static bool stopping(tr_pool_worker *worker)
 {
     if (!worker)
-        return 0;
+        return false;
     if (!atomic_load(&worker->line->ready))
         tr_pool_worker_ready(worker);
     if (atomic_load(&worker->line->stop) || getppid() != worker->master)
-        return 1;
+        return true;
     if (used_up(worker)) {
         atomic_store(&worker->line->recycled, 1);
-        return 1;
+        return true;
     }
     adopt_plan(worker);
-    return 0;
+    return false;
 }
 
-int tr_pool_worker_stopping(tr_pool_worker *worker)
+bool tr_pool_worker_stopping(tr_pool_worker *worker)
 {
     int cancel = uncancel_begin();
-    int code = stopping(worker);
+    bool stop = stopping(worker);
 
     uncancel_end(cancel);
-    return code;
+    return stop;
 }
 
 void tr_pool_worker_job_done(tr_pool_worker *worker)

@@ -50,7 +50,7 @@ stands() { # stands ROOT FOLDER...
 inside=$(find ipc -name '*.h' -printf '%f|')
 inside=${inside//./\\.}
 only  'public headers use libc types and themselves' \
-      '(errno|stddef|stdint)\.h|tensoring/' include
+      '(errno|stdbool|stddef|stdint)\.h|tensoring/' include
 never 'ipc includes nothing of src and no public header' \
       'include.*(src|tensoring)/' ipc
 never 'these use what an installed user has' \

@@ -42,7 +42,7 @@ static void assert_stale(tr_queue *queue, tr_message *message)
     assert_int_equal(tr_message_header_set(message, &header), TR_EINVAL);
     assert_int_equal(tr_message_seal(message), TR_EINVAL);
     assert_int_equal(tr_message_verify(message), TR_EINVAL);
-    assert_int_equal(tr_message_is_request(message), 0);
+    assert_false(tr_message_is_request(message));
     assert_int_equal(tr_request_remaining_ns(message), 0);
     assert_int_equal(tr_request_reply(message, NULL), TR_EINVAL);
     assert_int_equal(tr_npy_store(message, 0, "/dev/null"), TR_EINVAL);

@@ -166,8 +166,11 @@ static int break_when_new(tr_pool_worker *worker, void *context)
 static void works_and_stops(void **state)
 {
     tr_pool *pool = start(work, 3, NULL);
+    int fd = -1;
 
     (void)state;
+    assert_int_equal(tr_pool_fd(pool, &fd), 0);
+    assert_true(fd >= 0);
     assert_int_equal(tr_pool_plan(pool)->workers, 3);
     for (uint32_t i = 0; i < JOBS; i++)
         send_job(i);

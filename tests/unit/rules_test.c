@@ -308,6 +308,7 @@ static const struct sized *find_struct(const char *kind)
 static const int64_t shape[1] = {1};
 static const tr_tensor_spec spec = {
     .dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = shape};
+static const tr_cpuset cpus = {{1}};
 static const char *const names[1] = {"rules"};
 
 /* Kinds that are one value. */
@@ -324,6 +325,7 @@ static const struct value {
     {"descr", "<M8[ns]", 0}, {"names", names, 0},
     {"paths", names, 0},     {"shape", shape, 0},
     {"specs", &spec, 0},     {"plan", &plan, 0},
+    {"cpus", &cpus, 0},
 };
 
 struct argument {

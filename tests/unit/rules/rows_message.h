@@ -28,7 +28,7 @@ ROW(tr_tensor_fill, CODE, "to:tensor from:out strides_bytes:shape?",
 ROW(tr_npy_decode, CODE,
     "head:out head_bytes:one file_bytes:one header_limit:zero npy:out",
     tr_npy_decode(P(0), U(1), U(2), U(3), P(4)))
-ROW(tr_npy_encode, CODE, "spec:specs buffer:out? capacity:zero header_bytes:out",
+ROW(tr_npy_encode, CODE, "spec:specs buffer:out capacity:one header_bytes:out",
     tr_npy_encode(P(0), P(1), U(2), P(3)))
 ROW(tr_npy_dtype, CODE, "descr:descr dtype:out flags:out", tr_npy_dtype(P(0), P(1), P(2)))
 

@@ -7,8 +7,8 @@ ROW(tr_plan_text, CODE, "plan:plan buffer:out capacity:one needed:out?",
 ROW(tr_plan_svg, CODE, "plan:plan path:path", tr_plan_svg(P(0), P(1)))
 ROW(tr_plan_put, CODE, "arena:arena plan:plan", tr_plan_put(P(0), P(1)))
 ROW(tr_plan_get, CODE, "arena:arena plan:out", tr_plan_get(P(0), P(1)))
-ROW(tr_cpuset_text, ZERO, "set:out buffer:out capacity:one",
-    (intptr_t)tr_cpuset_text(P(0), P(1), U(2)))
+ROW(tr_cpuset_text, CODE, "set:cpus buffer:out capacity:one needed:out?",
+    tr_cpuset_text(P(0), P(1), U(2), P(3)))
 ROW(tr_cpuset_count, ZERO, "set:out", tr_cpuset_count(P(0)))
 
 ROW(tr_worker_prefork, CODE, "paused:out?", tr_worker_prefork(P(0)))
@@ -25,7 +25,7 @@ ROW(tr_worker_libraries, CODE, "out:out capacity:one count:out",
 
 ROW(tr_pool_start, CODE, "out:out options:pool_options", tr_pool_start(P(1), P(0)))
 ROW(tr_pool_step, CODE, "pool:pool timeout_ns:timeout", tr_pool_step(P(0), I(1)))
-ROW(tr_pool_fd, MINUS_ONE, "pool:pool", tr_pool_fd(P(0)))
+ROW(tr_pool_fd, CODE, "pool:pool fd:out", tr_pool_fd(P(0), P(1)))
 ROW(tr_pool_run, CODE, "pool:pool", tr_pool_run(P(0)))
 ROW(tr_pool_resize, CODE, "pool:pool workers:one", tr_pool_resize(P(0), (uint32_t)U(1)))
 ROW(tr_pool_reload, CODE, "pool:pool", tr_pool_reload(P(0)))
