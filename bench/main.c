@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
-#include "report.h"
+#include "harness/bench.h"
+#include "harness/report.h"
 
 struct bench_case {
     const char *name;
@@ -143,15 +143,15 @@ static const struct argp parser = {
 bool wanted(const struct options *options, const struct transport *transport)
 {
     return strcmp(options->transport, "all") == 0 ||
-           strcmp(options->transport, transport->group) == 0 ||
+           strcmp(options->transport, transport->comparison) == 0 ||
            strcmp(options->transport, transport->name) == 0;
 }
 
 bool is_socket(const struct transport *transport)
 {
-    return strncmp(transport->group, "uds", 3) == 0 ||
-           strcmp(transport->group, "uring-uds") == 0 ||
-           strcmp(transport->group, "tcp") == 0;
+    return strncmp(transport->comparison, "uds", 3) == 0 ||
+           strcmp(transport->comparison, "uring-uds") == 0 ||
+           strcmp(transport->comparison, "tcp") == 0;
 }
 
 int main(int argc, char **argv)
