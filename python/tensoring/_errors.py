@@ -5,6 +5,7 @@ Each is also the standard exception that people already catch for the same thing
 
 from __future__ import annotations
 
+import errno
 import queue
 import re
 
@@ -37,6 +38,8 @@ class Full(Error, queue.Full):
 class Timeout(Error, TimeoutError):
     """The time given is over."""
 
+    errno = errno.ETIMEDOUT
+
 
 class ReceiveTimeout(Empty, Timeout):
     """Nothing came in time."""
@@ -49,9 +52,13 @@ class SendTimeout(Full, Timeout):
 class Closed(Error, BrokenPipeError):
     """The channel was shut down; a receiver has drained it."""
 
+    errno = errno.EPIPE
+
 
 class PeerDied(Error, ConnectionResetError):
     """The process on the other side died."""
+
+    errno = errno.ECONNRESET
 
 
 class NoServer(PeerDied):
@@ -73,17 +80,28 @@ class Invalid(Error, ValueError):
 class NotFound(Error, FileNotFoundError):
     """There is nothing by that name."""
 
+    errno = errno.ENOENT
+
 
 class Exists(Error, FileExistsError):
     """The name is taken."""
+
+    errno = errno.EEXIST
 
 
 class Denied(Error, PermissionError):
     """Not let in."""
 
+    errno = errno.EACCES
+
 
 class SystemFailure(Error, OSError):
     """The system refused."""
+
+    @property
+    def errno(self) -> int:  # type: ignore[override]
+        """The number of the system's error, or EIO."""
+        return -self.code if 0 < -self.code < 4096 else errno.EIO
 
 
 class Corrupt(Error, ValueError):

@@ -99,7 +99,10 @@ register(
 
 def _dump_texts(values: Any) -> list[Any]:
     if not set(map(type, values)) <= {str}:
-        raise Unsupported("a column holds objects other than str")
+        found = next(type(value).__name__ for value in values if type(value) is not str)
+        raise Unsupported(
+            f"it holds objects other than str ({found}); fill or convert them"
+        )
     try:
         encoded = [value.encode() for value in values]
     except UnicodeEncodeError as error:
@@ -138,17 +141,34 @@ def _texts(kind: str, ends: Array, data: Array) -> Any:
     return column
 
 
+def _astype(dtype: Any) -> str:
+    """What has one, where that is clear."""
+    if getattr(dtype, "tz", None) is not None:
+        return ": send it in UTC, tz_convert(None), and the time zone beside it"
+    if getattr(dtype, "categories", None) is not None:
+        return ": send astype(str), or its codes and categories"
+    plain = getattr(dtype, "numpy_dtype", None)
+    return f": send astype({plain.name!r})" if isinstance(plain, np.dtype) else ""
+
+
+def _dump_named(what: str, values: Any) -> tuple[str, list[Any]]:
+    try:
+        return _dump_column(values)
+    except Unsupported as error:
+        raise Unsupported(f"{what}: {error}") from None
+
+
 def _dump_column(values: Any) -> tuple[str, list[Any]]:
     dtype = values.dtype
     if not isinstance(dtype, np.dtype):
         text_type = _text_type()
         if type(dtype) is not type(text_type) or dtype != text_type:
-            raise Unsupported(f"a column of type {dtype} has no raw form")
+            raise Unsupported(f"type {dtype} has no raw form{_astype(dtype)}")
         return "text", _dump_texts(values.to_numpy())
     if dtype.hasobject:
         return "object", _dump_texts(values.to_numpy())
     if not dtype.isnative:
-        raise Unsupported(f"a column of type {dtype} would come back in native order")
+        raise Unsupported(f"type {dtype} would come back in native order")
     return "raw", [values.to_numpy()]
 
 
@@ -179,7 +199,8 @@ def _refuse_index(pandas: Any, index: Any) -> None:
     if type(index) not in kinds:
         raise Unsupported(f"a {type(index).__qualname__} has no raw form: reset_index()")
     if getattr(index, "freq", None) is not None:
-        raise Unsupported("an index with a frequency has no raw form")
+        way = "send it without (index.freq = None)"
+        raise Unsupported(f"an index with a frequency has no raw form: {way}")
     if not (index.name is None or type(index.name) in (str, int, float, bool)):
         raise Unsupported(f"the index name {index.name!r} has no raw form")
 
@@ -210,11 +231,11 @@ def _dump_frame(frame: Any) -> list[Any]:
     if type(index) is pandas.RangeIndex:
         rows: list[Any] = ["range", *_range(index)]
     else:
-        kind, pieces = _dump_column(index)
+        kind, pieces = _dump_named("the index", index)
         rows = [kind]
         parts.extend(pieces)
     for i, name in enumerate(names):
-        kind, pieces = _dump_column(frame.iloc[:, i])
+        kind, pieces = _dump_named(f"column {name!r}", frame.iloc[:, i])
         columns.append([name, kind])
         parts.extend(pieces)
     head = {"columns": columns, "index": rows, "index_name": index.name}

@@ -182,8 +182,8 @@ def nothing_can_come(queue: ArenaQueue) -> bool:
 
 
 def _memory_is_short(queue: ArenaQueue) -> bool:
-    """Whether a sender that waits, though there are free slots, may wait for memory. That there
-    is somebody may be old news, so a little that is taken says nothing."""
+    """Whether a sender that waits, though there are free slots, may wait for memory. That
+    there is one may be old news, so a little that is taken says nothing."""
     info = queue.arena.info()
     taken = info["slots_bytes"] - info["warm_bytes"]
     return taken > info["memory_bytes"] // 4 > 0

@@ -29,6 +29,7 @@ from tensoring import _core
 from tensoring._allowance import allow, end
 from tensoring._dtypes import Described, describe
 from tensoring._errors import CODES, ContentTypeError, Error, FormatError
+from tensoring._instead import a, instead_of
 from tensoring._options import refuse, text
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -228,15 +229,18 @@ def why_not(obj: Any) -> str:
     kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
     if isinstance(obj, np.ndarray) and obj.dtype.hasobject:
         return f"the array holds Python objects ({obj.dtype}): no raw bytes"
+    way = instead_of(obj)
+    if way:
+        return f"no serializer takes a {kind}: send {way}"
     for base in type(obj).__mro__[1:-1]:
         if base.__module__ in _KNOWN_MODULES:
             plain = f"{base.__module__}.{base.__qualname__}".removeprefix("builtins.")
-            return f"a {kind} would come back as a {plain}: send one of these"
+            return f"a {kind} would come back as {a(plain)}: send one of these"
     return f"no serializer takes a {kind}"
 
 
 _KNOWN_MODULES = ("builtins", "numpy", "collections")
-_WAY_OUT = "arenas with allow_pickle=True take any object"
+_WAY_OUT = "arenas with allow_pickle=True take what pickle takes"
 
 
 def _refuse(why: Exception | str) -> NoReturn:

@@ -81,6 +81,18 @@ static int translate(int code)
     }
 }
 
+/* What the kernel says, and the way out where every step has the same. */
+static void say_reason(int negative_errno)
+{
+    const char *text = strerrordesc_np(-negative_errno);
+
+    tr_fail_more(": %s", text ? text : "unknown error");
+    if (negative_errno == -EMFILE)
+        tr_fail_more("; raise the limit (ulimit -n), or close some");
+    else if (negative_errno == -ENFILE)
+        tr_fail_more("; raise the machine's limit (fs.file-max)");
+}
+
 int tr_fail_errno(int negative_errno, const char *format, ...)
 {
     va_list args;
@@ -88,9 +100,7 @@ int tr_fail_errno(int negative_errno, const char *format, ...)
     va_start(args, format);
     vsnprintf(detail, sizeof(detail), format, args);
     va_end(args);
-    tr_fail_more(": %s", strerrordesc_np(-negative_errno)
-                             ? strerrordesc_np(-negative_errno)
-                             : "unknown error");
+    say_reason(negative_errno);
     return translate(negative_errno);
 }
 
@@ -104,7 +114,7 @@ int tr_fail_wait(int negative_errno, const char *format, ...)
     if (negative_errno == -EINTR)
         tr_fail_more(", and a signal came");
     else if (negative_errno != -EAGAIN && negative_errno != -ETIMEDOUT)
-        tr_fail_more(": %s", strerrordesc_np(-negative_errno));
+        say_reason(negative_errno);
     return translate(negative_errno);
 }
 

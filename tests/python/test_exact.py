@@ -6,8 +6,11 @@ from __future__ import annotations
 import collections
 import copyreg
 import dataclasses
+import datetime
+import enum
 import functools
 import json
+import pathlib
 import pickle
 import struct
 import threading
@@ -324,6 +327,17 @@ def cyclic() -> list[Any]:
     return loop
 
 
+class Constant(enum.IntEnum):
+    ONE = 1
+
+
+class Alike(LookupError):
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Alike) and other.args == self.args
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a subclass": (lambda: np.arange(3.0).view(Unit), "Unit would .* numpy.ndarray"),
     "a matrix": (lambda: np.matrix([1]), "matrix would .* numpy.ndarray"),
@@ -341,8 +355,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a way in copyreg": (Listed, "Listed has a reducer in copyreg"),
     "a cycle": (cyclic, "holds itself"),
     "objects": (lambda: np.array([{}, None]), "holds? Python objects"),
-    "a set": (lambda: {1}, "no serializer takes a builtins.set"),
-    "a complex": (lambda: 1j, "no serializer takes a builtins.complex"),
+    "a set": (lambda: {1}, "no serializer takes a builtins.set: send a list"),
+    "a complex": (lambda: 1j, "takes a builtins.complex: send a numpy.complex128"),
+    "a time": (lambda: datetime.datetime(2024, 1, 1), "send .* numpy.datetime64"),
+    "a path": (lambda: pathlib.Path("x"), r"PosixPath: send str\(\) of it"),
+    "a constant": (lambda: Constant.ONE, "Constant: send its name or value"),
+    "an exception": (lambda: Alike("x"), "Alike: send its text"),
     "a long number": (lambda: 1 << 20_000, "no form in JSON"),
     "two halves": (lambda: ["\ud83d\ude00"], "would change the surrogates"),
     "zeros at the end": (lambda: np.bytes_(b"x\0"), "zeros at its end"),
@@ -406,6 +424,23 @@ def test_frames(queue: tr.ArenaQueue, trusting: tr.Arena, name: str) -> None:
     with pytest.raises(tr.Unsupported, match=f"{name}.*allow_pickle=True"):
         queue.send(frame)
     assert_alike(through(trusting.queue("q"), frame), frame)
+
+
+def test_frames_say_which_column_and_what_to_send(queue: tr.ArenaQueue) -> None:
+    pandas = pytest.importorskip("pandas")
+    times = pandas.date_range("2020", periods=2, tz="UTC")
+    for name, values, dtype, why in (
+        ("c", ["x", "y"], "category", "column 'c': type category .* codes and cat"),
+        ("z", times, None, r"column 'z': type .*UTC.* tz_convert\(None\)"),
+        ("n", [1, 2], "Int64", r"column 'n': type Int64 .* astype\('int64'\)"),
+        ("t", ["x", None], object, r"column 't': .* other than str \(NoneType\)"),
+    ):
+        frame = pandas.DataFrame({"a": [1, 2], name: pandas.Series(values, dtype=dtype)})
+        with pytest.raises(tr.Unsupported, match=why):
+            queue.send(frame)
+    frame = frame.drop(columns="t").set_index(pandas.Index(["x", None], dtype=object))
+    with pytest.raises(tr.Unsupported, match=r"the index: .* other than str"):
+        queue.send(frame)
 
 
 def test_frames_that_are_kept(queue: tr.ArenaQueue) -> None:

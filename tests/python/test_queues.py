@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import multiprocessing
 import os
+import pickle
 import queue as standard
+import resource
 import socket
 import sys
 import threading
@@ -355,6 +358,29 @@ def test_arenas_and_their_queues_travel(method: str, named: bool) -> None:
             tr.Arena.create(f"{NAME}{method}", SLOTS)
         tr.Arena.unlink(f"{NAME}{method}")
     arena.close()
+
+
+def test_errors_of_the_system_have_its_number() -> None:
+    for kind, number in (
+        (tr.NotFound, errno.ENOENT),
+        (tr.Closed, errno.EPIPE),
+        (tr.PeerDied, errno.ECONNRESET),
+        (tr.Exists, errno.EEXIST),
+        (tr.Denied, errno.EACCES),
+        (tr.ReceiveTimeout, errno.ETIMEDOUT),
+    ):
+        assert issubclass(kind, OSError)
+        assert pickle.loads(pickle.dumps(kind("why"))).errno == number
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The lowest number that is free, and no descriptor beyond it.
+    with open(os.devnull) as lowest:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest.fileno(), limits[1]))
+    try:
+        with pytest.raises(tr.SystemFailure, match="ulimit -n") as caught:
+            tr.Arena(SLOTS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert caught.value.errno == errno.EMFILE
 
 
 def test_absent_arena() -> None:

@@ -96,6 +96,11 @@ static void errno_is_translated_and_explained(void **state)
         assert_int_equal(tr_fail_errno(rows[i].from, "open %s", "x"), rows[i].to);
         assert_int_equal(strncmp(tr_error_detail(), "open x: ", 8), 0);
     }
+    assert_int_equal(tr_fail_errno(-EMFILE, "open"), TR_ENFILE);
+    assert_string_equal(tr_error_detail(), "open: Too many open files; raise the limit "
+                                           "(ulimit -n), or close some");
+    assert_int_equal(tr_fail_errno(-ENFILE, "open"), TR_ENFILE);
+    assert_non_null(strstr(tr_error_detail(), "fs.file-max"));
     assert_int_equal(tr_fail_errno(-ENOENT, "open"), TR_ENOENT);
     assert_string_equal(tr_error_detail(), "open: No such file or directory");
 }
