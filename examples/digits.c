@@ -68,7 +68,7 @@ static _Noreturn void work(tr_arena *arena, tr_queue *jobs, tr_queue *answers)
 
     while ((err = tr_queue_receive(jobs, TR_FOREVER, &job)) == 0) {
         const tr_tensor *batch = tr_message_tensor(job, 0);
-        tr_header header = {.struct_size = sizeof header};
+        tr_header header = TR_HEADER_INIT;
         check(tr_message_loan_bytes(arena, (uint64_t)batch->shape[0], TR_FOREVER, &reply),
               "loan");
         for (int64_t i = 0; i < batch->shape[0]; i++) /* read and written in place */
@@ -104,7 +104,7 @@ static void collect(tr_queue *answers, uint8_t *out)
 {
     for (uint64_t got = 0; got < ASKED;) {
         tr_message *reply;
-        tr_header header = {.struct_size = sizeof header};
+        tr_header header = TR_HEADER_INIT;
         check(tr_queue_receive(answers, TR_FOREVER, &reply), "receive");
         check(tr_message_header_get(reply, &header), "header");
         const tr_tensor *label = tr_message_tensor(reply, 0);

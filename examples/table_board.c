@@ -32,7 +32,7 @@ static uint64_t checksum(const tr_tensor *tensor)
 static void put(tr_arena *arena, tr_board *board, int digit, uint16_t edition)
 {
     int64_t shape[] = {0, PIXELS}, row = 0;
-    tr_header header = {.struct_size = sizeof header};
+    tr_header header = TR_HEADER_INIT;
     tr_message *message;
 
     for (size_t i = 0; i < IMAGES; i++)
@@ -58,7 +58,7 @@ static void put(tr_arena *arena, tr_board *board, int digit, uint16_t edition)
 /* The edition of a table, or 0 if its checksum is wrong. */
 static uint16_t edition_of(const tr_message *message)
 {
-    tr_header header = {.struct_size = sizeof header};
+    tr_header header = TR_HEADER_INIT;
     uint64_t sum;
     uint16_t edition;
 

@@ -19,7 +19,7 @@ static void must(int err)
 
 static int work(tr_pool_worker *worker, void *unused)
 {
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     tr_message *job;
 
     (void)unused;

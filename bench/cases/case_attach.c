@@ -33,7 +33,7 @@ static uint64_t look_at(const void *memory, size_t bytes)
 static uint64_t time_attach(const char *name, uint64_t *sum)
 {
     tr_arena *arena;
-    tr_arena_info info = {.struct_size = sizeof info};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     const uint64_t start = clock_ns();
 
     if (tr_arena_attach(name, NULL, &arena) != 0)
@@ -110,7 +110,7 @@ struct ratio attach_ratio(size_t bytes, unsigned rounds)
     struct ratio answer = {.rounds = 0};
     const tr_slot_class class = {1 << 20, bytes >> 20 ? bytes >> 20 : 1};
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
-    tr_arena_info info = {.struct_size = sizeof info};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     int status;
 
     snprintf(name, sizeof name, "bench-%ld", (long)getpid());

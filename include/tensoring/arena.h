@@ -120,15 +120,18 @@ typedef struct tr_arena_info {
     uint64_t received_bytes; /**< of slots_bytes, what receivers have in hand */
 } tr_arena_info;
 TR_ASSERT_SIZE(tr_arena_info, 112);
+#define TR_ARENA_INFO_INIT TR_RESULT_INIT(tr_arena_info)
 
 /** What a reap found and did. */
 typedef struct tr_reap_report {
+    uint32_t struct_size; /**< in: sizeof(tr_reap_report) of the caller */
     uint32_t dead;        /**< participants found dead and swept */
     uint32_t freed;       /**< slots that are free again */
     uint32_t redelivered; /**< messages that go to another receiver */
     uint32_t dropped; /**< messages given up: policy drop, or max_deliveries reached */
 } tr_reap_report;
-TR_ASSERT_SIZE(tr_reap_report, 16);
+TR_ASSERT_SIZE(tr_reap_report, 20);
+#define TR_REAP_REPORT_INIT TR_RESULT_INIT(tr_reap_report)
 
 /**
  * Create an arena, reserve its memory, and join it. A name whose arena all users have left by
@@ -214,7 +217,7 @@ TR_API TR_CHECK int tr_arena_sweep(const char *prefix, uint32_t *removed);
  * any time; waiting calls do it by themselves. In a pre-fork master, call it from the
  * SIGCHLD path: that is the fastest notice there is. It may be called in a signal handler.
  * @param report  may be NULL
- * @return 0, TR_ECORRUPT, and what every call on the arena may return: TR_EABANDONED (others
+ * @return 0, TR_EINVAL (struct_size), TR_ECORRUPT, and what every call on the arena may return: TR_EABANDONED (others
  *         took this process for dead and gave away what it held: close and attach again), and
  *         what joining in a forked child returns: TR_EUSERS, TR_ENFILE, TR_ENOENT (the arena was
  *         removed), TR_EAGAIN (in a signal handler that has interrupted the joining).

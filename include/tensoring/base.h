@@ -19,6 +19,12 @@
  * struct_size under 8 or not a multiple of 4; one that is larger than this library knows is
  * TR_EINVAL for a struct that the call fills, and for options if a byte beyond is not 0.
  *
+ * A struct that begins with struct_size may grow at its end: start from its _INIT macro, and a
+ * program that was compiled with an older header gets and gives the fields that it knows. A call
+ * that fills an array takes the size of one element, sizeof(array[0]), to the same end. A struct
+ * that the library hands to a callback says in struct_size what the library has filled. A struct
+ * without struct_size does not grow.
+ *
  * A call that writes text or bytes into a buffer of the caller says how many it needs, the 0 of a
  * text among them, whether or not they fit. A buffer that is too small is TR_EOVERFLOW; what is in
  * it then means nothing, but a text ends with a 0. NULL with a capacity of 0 asks for the size
@@ -39,10 +45,21 @@
 #ifdef __cplusplus
 #define TR_ASSERT_SIZE(type, n) static_assert(sizeof(type) == (n), "ABI: " #type)
 #define TR_BEGIN_DECLS          extern "C" {
-#define TR_END_DECLS            }
+/** What the _INIT macros of structs for results are made of: struct_size is set, all else is 0. */
+#define TR_RESULT_INIT(type)                           \
+    ([]() -> type {                                    \
+        type tr_made_ = type();                        \
+        tr_made_.struct_size = (uint32_t)sizeof(type); \
+        return tr_made_;                               \
+    }())
+#define TR_END_DECLS }
 #else
 #define TR_ASSERT_SIZE(type, n) _Static_assert(sizeof(type) == (n), "ABI: " #type)
 #define TR_BEGIN_DECLS
+#define TR_RESULT_INIT(type)        \
+    {                               \
+        .struct_size = sizeof(type) \
+    }
 #define TR_END_DECLS
 #endif
 

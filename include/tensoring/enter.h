@@ -43,17 +43,33 @@ enum {
 
 /** What tr_worker_enter() found and did. */
 typedef struct tr_worker_report {
-    uint32_t struct_size; /**< in: sizeof(tr_worker_report) of the caller */
+    uint32_t struct_size;   /**< in: sizeof(tr_worker_report) of the caller */
+    uint32_t library_bytes; /**< in: sizeof(tr_thread_library) of the caller */
     uint32_t index;
     uint32_t threads;    /**< that this worker may use */
     uint32_t tasks;      /**< threads that were there and are bound now */
     int32_t bind_error;  /**< 0, or the TR_E... with which the kernel refused */
     uint32_t pool_count; /**< libraries found; the first TR_REPORT_LIBRARIES are listed */
-    tr_cpuset before;    /**< mask of the calling thread */
+    uint32_t reserved;
+    tr_cpuset before; /**< mask of the calling thread */
     tr_cpuset after;
     tr_thread_library pool[TR_REPORT_LIBRARIES];
 } tr_worker_report;
-TR_ASSERT_SIZE(tr_worker_report, 24 + 2 * 128 + TR_REPORT_LIBRARIES * 272);
+TR_ASSERT_SIZE(tr_worker_report, 32 + 2 * 128 + TR_REPORT_LIBRARIES * 272);
+/* clang-format off */
+#ifdef __cplusplus
+#define TR_WORKER_REPORT_INIT                                         \
+    ([]() -> tr_worker_report {                                       \
+        tr_worker_report tr_made_ = tr_worker_report();               \
+        tr_made_.struct_size = (uint32_t)sizeof(tr_worker_report);    \
+        tr_made_.library_bytes = (uint32_t)sizeof(tr_thread_library); \
+        return tr_made_;                                              \
+    }())
+#else
+#define TR_WORKER_REPORT_INIT \
+    {.struct_size = sizeof(tr_worker_report), .library_bytes = sizeof(tr_thread_library)}
+#endif
+/* clang-format on */
 
 /**
  * Before a fork: let OpenMP runtimes that would hang in the child give up their threads;
@@ -77,7 +93,7 @@ TR_API TR_CHECK int tr_worker_prefork(uint32_t *paused);
  * @param flags   TR_ENTER_...
  * @param report  may be NULL
  * @return 0, also if the kernel refused to bind (report.bind_error); TR_EINVAL (not a plan,
- *         no such worker, flags, struct_size), TR_ENOMEM.
+ *         no such worker, flags, struct_size, library_bytes), TR_ENOMEM.
  *
  * Owner:    -
  * Threads:  one: it changes the environment, so no other thread may read it meanwhile.
@@ -120,11 +136,12 @@ TR_API TR_CHECK int tr_worker_bind_memory(const tr_plan *plan, uint32_t index,
 /**
  * The thread pools that are loaded now, at most @p capacity of them; before and after are
  * both what they tell.
- * @param count  how many there are
- * @return 0, TR_EINVAL (NULL), TR_ENOMEM. Threads: any. Syscalls: none. Crash: -.
+ * @param element_bytes  sizeof(out[0]) of the caller
+ * @param count          how many there are
+ * @return 0, TR_EINVAL (element_bytes, NULL), TR_ENOMEM. Threads: any. Syscalls: none. Crash: -.
  */
-TR_API TR_CHECK int tr_worker_libraries(tr_thread_library *out, size_t capacity,
-                                        size_t *count);
+TR_API TR_CHECK int tr_worker_libraries(tr_thread_library *out, size_t element_bytes,
+                                        size_t capacity, size_t *count);
 
 TR_END_DECLS
 #endif

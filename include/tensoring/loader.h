@@ -53,6 +53,7 @@ typedef struct tr_load_report {
     uint64_t bytes; /**< of the files published */
 } tr_load_report;
 TR_ASSERT_SIZE(tr_load_report, 40);
+#define TR_LOAD_REPORT_INIT TR_RESULT_INIT(tr_load_report)
 
 /** A file that could not be loaded: which of those given, why (TR_E...), and a sentence
  *  that names it. The others go on. Called in the thread of the run. */

@@ -42,19 +42,21 @@ TR_API void tr_look_close(tr_look *look);
 TR_API TR_CHECK int tr_look_stats(const tr_look *look, tr_stats *stats);
 
 /** As tr_stats_participants(). Which processes live is asked for now; the rest is from the opening.
- *  @return 0, TR_EINVAL (NULL). Threads: one. Syscalls: as tr_stats_participants(). Crash: -. */
+ *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: one. Syscalls: as tr_stats_participants(). Crash: -. */
 TR_API TR_CHECK int tr_look_participants(const tr_look *look, tr_participant_stats *out,
-                                         size_t capacity, size_t *count);
+                                         size_t element_bytes, size_t capacity,
+                                         size_t *count);
 
 /** As tr_stats_channels(). Which processes live is asked for now; the rest is from the opening.
- *  @return 0, TR_EINVAL (NULL). Threads: one. Syscalls: as tr_stats_channels(). Crash: -. */
+ *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: one. Syscalls: as tr_stats_channels(). Crash: -. */
 TR_API TR_CHECK int tr_look_channels(const tr_look *look, tr_channel_stats *out,
-                                     size_t capacity, size_t *count);
+                                     size_t element_bytes, size_t capacity,
+                                     size_t *count);
 
 /** As tr_stats_classes().
- *  @return 0, TR_EINVAL (NULL). Threads: one. Syscalls: none. Crash: -. */
+ *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: one. Syscalls: none. Crash: -. */
 TR_API TR_CHECK int tr_look_classes(const tr_look *look, tr_class_stats *out,
-                                    size_t capacity, size_t *count);
+                                    size_t element_bytes, size_t capacity, size_t *count);
 
 /** What the arena is. There is no mapping: base is NULL, fd -1, self UINT32_MAX, huge_bytes 0.
  *  @return 0, TR_EINVAL (struct_size, NULL). Threads: one. Syscalls: one. Crash: -. */

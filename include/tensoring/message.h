@@ -53,6 +53,7 @@ typedef struct tr_header {
                                  the middle for long can leave an older one's */
 } tr_header;
 TR_ASSERT_SIZE(tr_header, 192);
+#define TR_HEADER_INIT TR_RESULT_INIT(tr_header)
 
 /**
  * Take a free slot for @p n tensors. Their payloads are to be filled in place through

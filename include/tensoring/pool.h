@@ -49,21 +49,26 @@ enum {
 
 /** How one worker ended. */
 typedef struct tr_pool_death {
-    uint32_t worker;     /**< its index in the plan */
-    uint32_t generation; /**< how many reloads it came after */
+    uint32_t struct_size; /**< what this library has filled */
+    uint32_t worker;      /**< its index in the plan */
+    uint32_t generation;  /**< how many reloads it came after */
     int32_t pid;
     int32_t signal;    /**< that killed it, or 0 */
     int32_t exit_code; /**< or -1: killed, or somebody else has waited for it */
     uint32_t dumped;   /**< 1: it left a core */
     uint32_t expected; /**< 1: asked to stop, or recycled itself */
     uint32_t in_a_row; /**< failures of this worker one after the other */
+    uint32_t reserved;
     uint64_t lived_ns;
     uint64_t jobs;
     uint64_t max_rss_bytes;
-    int64_t restart_ns;    /**< when its successor starts; -1: there is none */
-    tr_reap_report reaped; /**< what it held in options.arena */
+    int64_t restart_ns; /**< when its successor starts; -1: there is none */
+    uint32_t reaped;    /**< what tr_arena_reap() of options.arena did then: its dead */
+    uint32_t freed;
+    uint32_t redelivered;
+    uint32_t dropped;
 } tr_pool_death;
-TR_ASSERT_SIZE(tr_pool_death, 80);
+TR_ASSERT_SIZE(tr_pool_death, 88);
 
 /** Start from TR_POOL_OPTIONS_INIT. Fields are only ever added at the end. */
 typedef struct tr_pool_options {
@@ -104,17 +109,20 @@ TR_ASSERT_SIZE(tr_pool_options, 128);
 /* clang-format on */
 
 typedef struct tr_pool_status {
-    uint32_t workers;  /**< wanted */
-    uint32_t alive;    /**< processes, those that are draining among them */
-    uint32_t ready;    /**< of the newest generation, and at work */
-    uint32_t draining; /**< asked to stop */
-    uint32_t waiting;  /**< to be restarted later */
+    uint32_t struct_size; /**< in: sizeof(tr_pool_status) of the caller */
+    uint32_t workers;     /**< wanted */
+    uint32_t alive;       /**< processes, those that are draining among them */
+    uint32_t ready;       /**< of the newest generation, and at work */
+    uint32_t draining;    /**< asked to stop */
+    uint32_t waiting;     /**< to be restarted later */
     uint32_t generation;
+    uint32_t reserved;
     uint64_t deaths;  /**< that nobody had asked for */
     uint64_t started; /**< processes in all */
     uint64_t jobs;    /**< done by all of them */
 } tr_pool_status;
-TR_ASSERT_SIZE(tr_pool_status, 48);
+TR_ASSERT_SIZE(tr_pool_status, 56);
+#define TR_POOL_STATUS_INIT TR_RESULT_INIT(tr_pool_status)
 
 /* ---- the master ---- */
 
@@ -195,8 +203,9 @@ TR_API TR_CHECK int tr_pool_stop(tr_pool *pool, int64_t timeout_ns);
  *  this process's copy alone. Threads: one. */
 TR_API void tr_pool_close(tr_pool *pool);
 
-/** How it is. Threads: one. */
-TR_API void tr_pool_status_get(const tr_pool *pool, tr_pool_status *out);
+/** How it is.
+ *  @return 0, TR_EINVAL (struct_size, NULL). Threads: one. Syscalls: none. Crash: -. */
+TR_API TR_CHECK int tr_pool_status_get(const tr_pool *pool, tr_pool_status *out);
 
 /** The plan it works by; good until the next tr_pool_resize(). Threads: one. */
 TR_API const tr_plan *tr_pool_plan(const tr_pool *pool);

@@ -53,6 +53,7 @@ typedef struct tr_stats {
     TR_COUNTERS(TR_STATS_FIELD)
 #undef TR_STATS_FIELD
 } tr_stats;
+#define TR_STATS_INIT TR_RESULT_INIT(tr_stats)
 
 /** One participant. */
 typedef struct tr_participant_stats {
@@ -122,25 +123,29 @@ TR_ASSERT_SIZE(tr_class_stats, 56);
 TR_API TR_CHECK int tr_stats_get(tr_arena *arena, tr_stats *stats);
 
 /** The participants there are, at most @p capacity of them.
+ *  @param element_bytes  sizeof(out[0]) of the caller; so it is below
  *  @param count  how many were written
- *  @return 0. Threads: any. Syscalls: five to seven a participant. Crash: -. */
+ *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: any. Syscalls: five to seven a participant. Crash: -. */
 TR_API TR_CHECK int tr_stats_participants(tr_arena *arena, tr_participant_stats *out,
-                                          size_t capacity, size_t *count);
+                                          size_t element_bytes, size_t capacity,
+                                          size_t *count);
 
 /** The channels there are, at most @p capacity of them: a pass over all slots, and over the
  *  keys of boards.
  *  @param count  how many were written
- *  @return 0. Threads: any. Syscalls: a few for each process that receives from a queue.
+ *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: any. Syscalls: a few for each process that receives from a queue.
  *  Crash: -. */
 TR_API TR_CHECK int tr_stats_channels(tr_arena *arena, tr_channel_stats *out,
-                                      size_t capacity, size_t *count);
+                                      size_t element_bytes, size_t capacity,
+                                      size_t *count);
 
 /** The sizes of slots there are, at most @p capacity of them, TR_MAX_CLASSES in all: a pass over
  *  all slots.
  *  @param count  how many were written
- *  @return 0. Threads: any. Syscalls: none. Crash: -. */
+ *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: any. Syscalls: none. Crash: -. */
 TR_API TR_CHECK int tr_stats_classes(tr_arena *arena, tr_class_stats *out,
-                                     size_t capacity, size_t *count);
+                                     size_t element_bytes, size_t capacity,
+                                     size_t *count);
 
 TR_END_DECLS
 #endif

@@ -37,7 +37,7 @@ struct consent {
 /* Takes @p arena over, also on failure. */
 static PyObject *arena_new(PyTypeObject *type, tr_arena *arena, struct consent consent)
 {
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     Shared *shared = PyMem_Malloc(sizeof(*shared));
     ArenaObject *self = shared ? (ArenaObject *)PyType_GenericAlloc(type, 0) : NULL;
     int code;
@@ -267,7 +267,7 @@ static PyObject *arena_encode_parts(PyObject *object, PyObject *const *args,
 static PyObject *arena_reap(PyObject *object, PyObject *unused)
 {
     Shared *shared = shared_of(object);
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     int code;
 
     (void)unused;
@@ -312,7 +312,7 @@ static PyObject *arena_device_fd(PyObject *object, PyObject *unused)
 static PyObject *arena_info(PyObject *object, PyObject *unused)
 {
     Shared *shared = shared_of(object);
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     int code;
 
     (void)unused;

@@ -161,7 +161,7 @@ bool is_pickle(const tr_header *header)
 
 PyObject *decode_carried(State *state, Slot *slot, PyObject *load, bool copy)
 {
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     const tr_tensor *first = tr_message_tensor(slot->message, 0);
     int code = tr_message_header_get(slot->message, &header);
 

@@ -215,7 +215,7 @@ static int receive_op(void *arg, int64_t timeout_ns)
 /* How many messages came since the wait before, and were received by others. */
 static void count_passed(Naps *naps, const tr_message *message)
 {
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
 
     if (tr_message_header_get(message, &header))
         return;

@@ -56,7 +56,7 @@ static int fill(tr_message *message, size_t i, const Source *source)
 
 int set_content(tr_message *message, uint32_t content, const char *type, uint64_t id)
 {
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     int code = tr_message_header_get(message, &header);
 
     if (code)

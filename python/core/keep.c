@@ -35,14 +35,15 @@ static uint64_t doubtful_from(uint64_t slot_bytes, uint64_t memory_bytes)
 static int keeping_start(State *state, Shared *shared)
 {
     tr_class_stats found[TR_MAX_CLASSES];
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     struct Keeping *keeping;
     size_t n = 0;
     int code;
 
     if (shared->keeping)
         return 0;
-    code = tr_stats_classes(shared->arena, found, TR_MAX_CLASSES, &n);
+    code = tr_stats_classes(shared->arena, found, sizeof(tr_class_stats), TR_MAX_CLASSES,
+                            &n);
     if (!code)
         code = tr_arena_info_get(shared->arena, &info);
     if (code) {
@@ -89,7 +90,8 @@ static int64_t room_in(tr_arena *arena, size_t at)
     tr_class_stats found[TR_MAX_CLASSES];
     size_t n = 0;
 
-    if (tr_stats_classes(arena, found, TR_MAX_CLASSES, &n) || at >= n)
+    if (tr_stats_classes(arena, found, sizeof(tr_class_stats), TR_MAX_CLASSES, &n) ||
+        at >= n)
         return 0;
     return (int64_t)(found[at].slots / 2) - (int64_t)found[at].received;
 }
@@ -97,7 +99,7 @@ static int64_t room_in(tr_arena *arena, size_t at)
 /* The same of the memory. */
 static int64_t room_of_memory(tr_arena *arena)
 {
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
 
     if (tr_arena_info_get(arena, &info))
         return 0;
@@ -106,7 +108,7 @@ static int64_t room_of_memory(tr_arena *arena)
 
 static uint32_t people_in(tr_arena *arena)
 {
-    tr_stats stats = {.struct_size = sizeof(stats)};
+    tr_stats stats = TR_STATS_INIT;
 
     return tr_stats_get(arena, &stats) || !stats.participants ? UINT32_MAX
                                                               : stats.participants;

@@ -73,7 +73,7 @@ static PyObject *message_name(PyObject *self, PyObject *index)
 static PyObject *message_header(PyObject *self, PyObject *unused)
 {
     tr_message *message = live(self);
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     int code;
 
     (void)unused;
@@ -198,7 +198,7 @@ static PyObject *message_set(PyObject *self, PyObject *const *args, Py_ssize_t n
 {
     static const char *const names[] = {"content", "user", "correlation_id", NULL};
     tr_message *message = live(self);
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     PyObject *values[3] = {NULL};
     int code;
 

@@ -142,7 +142,7 @@ static PyObject *worker_enter(PyObject *module, PyObject *args)
         return NULL;
     report = PyMem_Calloc(1, sizeof(*report));
     if (report) {
-        report->struct_size = sizeof(*report);
+        *report = (tr_worker_report)TR_WORKER_REPORT_INIT;
         code = tr_worker_enter(plan, index, flags, report);
         if (code)
             raise_code(PyModule_GetState(module), code, "worker_enter");

@@ -339,7 +339,8 @@ static int limit_depth(ChannelObject *self)
 {
     tr_class_stats found[TR_MAX_CLASSES];
     size_t n = 0;
-    int code = tr_stats_classes(self->shared->arena, found, TR_MAX_CLASSES, &n);
+    int code = tr_stats_classes(self->shared->arena, found, sizeof(tr_class_stats),
+                                TR_MAX_CLASSES, &n);
 
     self->most = !code && n && found[0].slots >= MANY_SLOTS
                      ? found[0].slots - found[0].slots / 4

@@ -172,7 +172,7 @@ static void give_up(Slot *slot)
 PyObject *decode_message(State *state, Shared *shared, tr_message *message)
 {
     Slot *slot = slot_new(shared, message);
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     const tr_tensor *only;
     PyObject *object = NULL, *wrapped;
     int code;

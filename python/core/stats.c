@@ -32,7 +32,7 @@ static PyObject *totals(const tr_stats *stats)
 PyObject *arena_stats(PyObject *object, PyObject *unused)
 {
     Shared *shared = shared_of(object);
-    tr_stats stats = {.struct_size = sizeof(stats)};
+    tr_stats stats = TR_STATS_INIT;
     int code;
 
     (void)unused;
@@ -133,7 +133,8 @@ PyObject *arena_sizes(PyObject *object, PyObject *unused)
     (void)unused;
     if (!shared)
         return NULL;
-    code = tr_stats_classes(shared->arena, found, TR_MAX_CLASSES, &n);
+    code = tr_stats_classes(shared->arena, found, sizeof(tr_class_stats), TR_MAX_CLASSES,
+                            &n);
     return code ? raise_code(((ArenaObject *)object)->state, code, "stats")
                 : LIST_OF(found, n, size);
 }
@@ -152,7 +153,8 @@ PyObject *arena_participants(PyObject *object, PyObject *unused)
     found = PyMem_Calloc(TR_MAX_PARTICIPANTS, sizeof(*found));
     if (!found)
         return PyErr_NoMemory();
-    code = tr_stats_participants(shared->arena, found, TR_MAX_PARTICIPANTS, &n);
+    code = tr_stats_participants(shared->arena, found, sizeof(tr_participant_stats),
+                                 TR_MAX_PARTICIPANTS, &n);
     list = code ? raise_code(((ArenaObject *)object)->state, code, "stats")
                 : LIST_OF(found, n, participant);
     PyMem_Free(found);
@@ -173,7 +175,8 @@ PyObject *arena_channels(PyObject *object, PyObject *unused)
     found = PyMem_Calloc(TR_MAX_CHANNELS, sizeof(*found));
     if (!found)
         return PyErr_NoMemory();
-    code = tr_stats_channels(shared->arena, found, TR_MAX_CHANNELS, &n);
+    code = tr_stats_channels(shared->arena, found, sizeof(tr_channel_stats),
+                             TR_MAX_CHANNELS, &n);
     list = code ? raise_code(((ArenaObject *)object)->state, code, "stats")
                 : LIST_OF(found, n, channel);
     PyMem_Free(found);
@@ -199,12 +202,14 @@ static int look_at(const char *name, int fd, struct found *found)
     found->stats.struct_size = sizeof(found->stats);
     code = tr_look_stats(look, &found->stats);
     if (!code)
-        code = tr_look_participants(look, found->person, TR_MAX_PARTICIPANTS,
-                                    &found->people);
+        code = tr_look_participants(look, found->person, sizeof(tr_participant_stats),
+                                    TR_MAX_PARTICIPANTS, &found->people);
     if (!code)
-        code = tr_look_channels(look, found->channel, TR_MAX_CHANNELS, &found->channels);
+        code = tr_look_channels(look, found->channel, sizeof(tr_channel_stats),
+                                TR_MAX_CHANNELS, &found->channels);
     if (!code)
-        code = tr_look_classes(look, found->size, TR_MAX_CLASSES, &found->sizes);
+        code = tr_look_classes(look, found->size, sizeof(tr_class_stats), TR_MAX_CLASSES,
+                               &found->sizes);
     tr_look_close(look);
     return code;
 }

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "ipc/exchange/reclaim.h"
 #include "ipc/kernel/uncancel.h"
 #include "ipc/liveness/reap.h"
 #include "src/base/error.h"
+#include "src/base/options.h"
 
 void arena_check_liveness_now(struct tr_arena *arena)
 {
@@ -24,6 +26,8 @@ int tr_arena_reap(tr_arena *given, tr_reap_report *out)
     struct tr_arena *arena;
     int result = arena_open(given, "reap", &arena);
 
+    if (result == 0 && out)
+        result = result_size_check(out, sizeof(*out), "reap", "report");
     if (result < 0)
         return result;
     if (!monitor_stands(&arena->self))
@@ -31,9 +35,12 @@ int tr_arena_reap(tr_arena *given, tr_reap_report *out)
     cancel = uncancel_begin();
     result = reap_all(&arena->self, &report);
     uncancel_end(cancel);
-    if (out)
-        *out = (tr_reap_report){report.dead, report.freed, report.redelivered,
-                                report.dropped};
+    if (out) {
+        const tr_reap_report all = {out->struct_size, report.dead, report.freed,
+                                    report.redelivered, report.dropped};
+
+        memcpy(out, &all, all.struct_size);
+    }
     errno = saved;
     return result < 0 ? tr_fail(TR_ECORRUPT, "reap: a participant entry breaks a rule")
                       : 0;

@@ -107,34 +107,34 @@ int tr_look_stats(const tr_look *given, tr_stats *stats)
                   : handle_fail(given, "stats", "look");
 }
 
-int tr_look_participants(const tr_look *given, tr_participant_stats *out, size_t capacity,
-                         size_t *count)
+int tr_look_participants(const tr_look *given, tr_participant_stats *out,
+                         size_t element_bytes, size_t capacity, size_t *count)
 {
     const struct tr_look *handle = look_known(given);
+    const struct rows rows = {out, element_bytes, capacity, count};
 
-    return handle ? stats_participants(&handle->view, out, capacity, count)
+    return handle ? stats_participants(&handle->view, &rows)
                   : handle_fail(given, "stats", "look");
 }
 
-int tr_look_channels(const tr_look *given, tr_channel_stats *out, size_t capacity,
-                     size_t *count)
+int tr_look_channels(const tr_look *given, tr_channel_stats *out, size_t element_bytes,
+                     size_t capacity, size_t *count)
 {
     const struct tr_look *handle = look_known(given);
+    const struct rows rows = {out, element_bytes, capacity, count};
 
-    return handle ? stats_channels(&handle->view, out, capacity, count)
+    return handle ? stats_channels(&handle->view, &rows)
                   : handle_fail(given, "stats", "look");
 }
 
-int tr_look_classes(const tr_look *given, tr_class_stats *out, size_t capacity,
-                    size_t *count)
+int tr_look_classes(const tr_look *given, tr_class_stats *out, size_t element_bytes,
+                    size_t capacity, size_t *count)
 {
     const struct tr_look *handle = look_known(given);
-    int result = handle ? stats_room(out, capacity, count)
-                        : handle_fail(given, "stats", "look");
+    const struct rows rows = {out, element_bytes, capacity, count};
 
-    if (result == 0)
-        stats_classes(&handle->view, out, capacity, count);
-    return result;
+    return handle ? stats_classes(&handle->view, &rows)
+                  : handle_fail(given, "stats", "look");
 }
 
 int tr_look_info(const tr_look *given, tr_arena_info *info)

@@ -191,25 +191,23 @@ static void read_channel(const struct view *view, uint32_t i, const struct tally
                                             : tally->shared;
 }
 
-int stats_room(const void *out, size_t capacity, const size_t *count)
-{
-    return count && (out || capacity == 0) ? 0
-                                           : null_fail("stats", count ? "out" : "count");
-}
-
-int stats_channels(const struct view *view, tr_channel_stats *out, size_t capacity,
-                   size_t *count)
+int stats_channels(const struct view *view, const struct rows *rows)
 {
     struct tally tally[MAX_CHANNELS] = {{0}};
-    int result = stats_room(out, capacity, count);
+    int result = rows_check(rows, sizeof(tr_channel_stats), "stats");
 
     if (result < 0)
         return result;
     count_by_channel(view, tally);
-    *count = 0;
-    for (uint32_t i = 0; i < view->geo.channel_count && *count < capacity; i++)
-        if (CHANNEL_STATE(channel_word(view, i)) == CHANNEL_READY)
-            read_channel(view, i, &tally[i], &out[(*count)++]);
+    *rows->count = 0;
+    for (uint32_t i = 0; i < view->geo.channel_count && !rows_full(rows); i++) {
+        tr_channel_stats one;
+
+        if (CHANNEL_STATE(channel_word(view, i)) != CHANNEL_READY)
+            continue;
+        read_channel(view, i, &tally[i], &one);
+        rows_add(rows, &one);
+    }
     return 0;
 }
 
@@ -232,11 +230,13 @@ static tr_class_stats class_of(const struct view *view, uint32_t c, const tr_sta
     };
 }
 
-void stats_classes(const struct view *view, tr_class_stats *out, size_t capacity,
-                   size_t *count)
+int stats_classes(const struct view *view, const struct rows *rows)
 {
     tr_stats tally[MAX_CLASSES] = {0};
+    int result = rows_check(rows, sizeof(tr_class_stats), "stats");
 
+    if (result < 0)
+        return result;
     for (uint32_t slot = records_from(view, 0); slot < view->geo.slot_count;
          slot = records_from(view, slot + 1)) {
         uint32_t c = view_class_of(view, slot);
@@ -244,12 +244,16 @@ void stats_classes(const struct view *view, tr_class_stats *out, size_t capacity
         count_slot(view, slot, &tally[c]);
         tally[c].slots++;
     }
-    *count = 0;
-    for (uint32_t c = 0; c < view->geo.class_count && c < capacity; c++) {
+    *rows->count = 0;
+    for (uint32_t c = 0; c < view->geo.class_count && !rows_full(rows); c++) {
+        tr_class_stats one;
+
         tally[c].slots_free += view->geo.classes[c].count - tally[c].slots;
         tally[c].slots = view->geo.classes[c].count;
-        out[(*count)++] = class_of(view, c, &tally[c]);
+        one = class_of(view, c, &tally[c]);
+        rows_add(rows, &one);
     }
+    return 0;
 }
 
 void stats_info(const struct view *view, tr_arena_info *info)
@@ -281,33 +285,34 @@ int tr_stats_get(tr_arena *given, tr_stats *stats)
     return arena ? stats_read(&arena->view, stats) : handle_fail(given, "stats", "arena");
 }
 
-int tr_stats_participants(tr_arena *given, tr_participant_stats *out, size_t capacity,
-                          size_t *count)
+int tr_stats_participants(tr_arena *given, tr_participant_stats *out,
+                          size_t element_bytes, size_t capacity, size_t *count)
 {
     const struct tr_arena *arena = arena_known(given);
+    const struct rows rows = {out, element_bytes, capacity, count};
 
-    return arena ? stats_participants(&arena->view, out, capacity, count)
+    return arena ? stats_participants(&arena->view, &rows)
                  : handle_fail(given, "stats", "arena");
 }
 
-int tr_stats_channels(tr_arena *given, tr_channel_stats *out, size_t capacity,
-                      size_t *count)
+int tr_stats_channels(tr_arena *given, tr_channel_stats *out, size_t element_bytes,
+                      size_t capacity, size_t *count)
 {
     const struct tr_arena *arena = arena_known(given);
+    const struct rows rows = {out, element_bytes, capacity, count};
 
-    return arena ? stats_channels(&arena->view, out, capacity, count)
+    return arena ? stats_channels(&arena->view, &rows)
                  : handle_fail(given, "stats", "arena");
 }
 
-int tr_stats_classes(tr_arena *given, tr_class_stats *out, size_t capacity, size_t *count)
+int tr_stats_classes(tr_arena *given, tr_class_stats *out, size_t element_bytes,
+                     size_t capacity, size_t *count)
 {
     const struct tr_arena *arena = arena_known(given);
-    int result = arena ? stats_room(out, capacity, count)
-                       : handle_fail(given, "stats", "arena");
+    const struct rows rows = {out, element_bytes, capacity, count};
 
-    if (result == 0)
-        stats_classes(&arena->view, out, capacity, count);
-    return result;
+    return arena ? stats_classes(&arena->view, &rows)
+                 : handle_fail(given, "stats", "arena");
 }
 
 /* "ShmemPmdMapped" or "FilePmdMapped" of the mapping at @p base: /proc/self/smaps. */

@@ -6,6 +6,7 @@
 #include <tensoring/stats.h>
 
 #include "ipc/view.h"
+#include "src/base/options.h"
 
 /* 0, TR_EINVAL. */
 int stats_read(const struct view *view, tr_stats *stats);
@@ -15,16 +16,11 @@ void stats_info(const struct view *view, tr_arena_info *info);
 
 /* What a user gave: room for an answer. 0, TR_EINVAL. */
 int stats_info_size(const tr_arena_info *info);
-int stats_room(const void *out, size_t capacity, const size_t *count);
 
-/* 0, TR_EINVAL. */
-int stats_participants(const struct view *view, tr_participant_stats *out,
-                       size_t capacity, size_t *count);
-int stats_channels(const struct view *view, tr_channel_stats *out, size_t capacity,
-                   size_t *count);
-
-void stats_classes(const struct view *view, tr_class_stats *out, size_t capacity,
-                   size_t *count);
+/* Each checks what it is to fill. 0, TR_EINVAL. */
+int stats_participants(const struct view *view, const struct rows *rows);
+int stats_channels(const struct view *view, const struct rows *rows);
+int stats_classes(const struct view *view, const struct rows *rows);
 
 /* The channel that a queued, orphaned or received slot lies in or came from, or that has a
  * shared one; geo.channel_count or more: none. */

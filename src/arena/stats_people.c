@@ -163,20 +163,24 @@ static void read_participant(const struct view *view, uint32_t i,
     ask_proc(out);
 }
 
-int stats_participants(const struct view *view, tr_participant_stats *out,
-                       size_t capacity, size_t *count)
+int stats_participants(const struct view *view, const struct rows *rows)
 {
-    int result = stats_room(out, capacity, count), cancel;
+    int result = rows_check(rows, sizeof(tr_participant_stats), "stats"), cancel;
 
     if (result < 0)
         return result;
     cancel = uncancel_begin();
-    *count = 0;
-    for (uint32_t i = 0; i < view->geo.participant_count && *count < capacity; i++)
+    *rows->count = 0;
+    for (uint32_t i = 0; i < view->geo.participant_count && !rows_full(rows); i++) {
+        tr_participant_stats one;
+
         /* E4 acquire: as above. */
-        if (PARTICIPANT_STATE(shm_load(&view_participant(view, i)->word, E4_LOOK)) !=
+        if (PARTICIPANT_STATE(shm_load(&view_participant(view, i)->word, E4_LOOK)) ==
             PARTICIPANT_FREE)
-            read_participant(view, i, &out[(*count)++]);
+            continue;
+        read_participant(view, i, &one);
+        rows_add(rows, &one);
+    }
     uncancel_end(cancel);
     return 0;
 }

@@ -30,6 +30,32 @@ int result_size_check(const void *given, size_t known, const char *step, const c
     return 0;
 }
 
+int element_size_check(size_t size, size_t known, const char *step, const char *what)
+{
+    if (size <= known && is_a_size((uint32_t)size))
+        return 0;
+    return tr_fail(
+        TR_EINVAL,
+        "%s: %s is %zu; set it to the size of an element, of which this library "
+        "knows %zu bytes",
+        step, what, size, known);
+}
+
+int rows_check(const struct rows *rows, size_t known, const char *step)
+{
+    if (!rows->count || (!rows->out && rows->capacity))
+        return null_fail(step, rows->count ? "out" : "count");
+    return element_size_check(rows->element_bytes, known, step, "element_bytes");
+}
+
+void rows_add(const struct rows *rows, const void *element)
+{
+    char *out = (char *)rows->out + *rows->count * rows->element_bytes;
+
+    memcpy(out, element, rows->element_bytes);
+    ++*rows->count;
+}
+
 int options_take(void *out, size_t known, const void *given, const char *what)
 {
     uint32_t size;

@@ -4,6 +4,7 @@
 #ifndef TR_SRC_OPTIONS_H
 #define TR_SRC_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,27 @@ int options_take(void *out, size_t known, const void *given, const char *what);
  * can have given it. NULL has none. 0, TR_EINVAL. */
 int result_size_check(const void *given, size_t known, const char *step,
                       const char *what);
+
+/* The same of an element of an array: @p what is where it stands. 0, TR_EINVAL. */
+int element_size_check(size_t size, size_t known, const char *step, const char *what);
+
+/* An array that a caller gave for results; its header may know less of an element. */
+struct rows {
+    void *out;
+    size_t element_bytes, capacity;
+    size_t *count;
+};
+
+/* What a user gave, of elements of @p known bytes. Nothing is counted yet. 0, TR_EINVAL. */
+int rows_check(const struct rows *rows, size_t known, const char *step);
+
+static inline bool rows_full(const struct rows *rows)
+{
+    return *rows->count >= rows->capacity;
+}
+
+/* What the caller knows of @p element. */
+void rows_add(const struct rows *rows, const void *element);
 
 /* TR_EINVAL: an argument that must not be NULL is. */
 int null_fail(const char *step, const char *what);

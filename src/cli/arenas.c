@@ -184,12 +184,14 @@ static int find_all(const tr_look *look, struct findings *found)
     found->stats.struct_size = sizeof(found->stats);
     err = tr_look_stats(look, &found->stats);
     if (!err)
-        err = tr_look_channels(look, found->channel, TR_MAX_CHANNELS, &found->channels);
+        err = tr_look_channels(look, found->channel, sizeof(tr_channel_stats),
+                               TR_MAX_CHANNELS, &found->channels);
     if (!err)
-        err = tr_look_participants(look, found->person, TR_MAX_PARTICIPANTS,
-                                   &found->people);
+        err = tr_look_participants(look, found->person, sizeof(tr_participant_stats),
+                                   TR_MAX_PARTICIPANTS, &found->people);
     if (!err)
-        err = tr_look_classes(look, found->size, TR_MAX_CLASSES, &found->sizes);
+        err = tr_look_classes(look, found->size, sizeof(tr_class_stats), TR_MAX_CLASSES,
+                              &found->sizes);
     for (size_t i = 0; !err && i < found->channels; i++)
         make_readable(found->channel[i].name);
     for (size_t i = 0; !err && i < found->people; i++) {

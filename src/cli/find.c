@@ -301,7 +301,8 @@ const char *place_condition(const char *place, int *alive)
     *alive = -1;
     if (err)
         return err == TR_EABANDONED ? "dead" : tr_error_name(err);
-    err = tr_look_participants(look, list, TR_MAX_PARTICIPANTS, &count);
+    err = tr_look_participants(look, list, sizeof(tr_participant_stats),
+                               TR_MAX_PARTICIPANTS, &count);
     tr_look_close(look);
     if (err)
         return tr_error_name(err);

@@ -26,7 +26,8 @@ static int look_for_dead(const char *name, bool *dead, tr_stats *stats)
     *dead = false;
     err = tr_look_stats(look, stats);
     if (!err)
-        err = tr_look_participants(look, list, TR_MAX_PARTICIPANTS, &count);
+        err = tr_look_participants(look, list, sizeof(tr_participant_stats),
+                                   TR_MAX_PARTICIPANTS, &count);
     for (size_t i = 0; i < count; i++)
         *dead |= !list[i].alive;
     tr_look_close(look);
@@ -56,8 +57,8 @@ static int reap(const char *name, const tr_stats *before, tr_stats *after)
 static int reap_and_say(void *context)
 {
     const struct arena_args *args = context;
-    tr_stats before = {.struct_size = sizeof(before)};
-    tr_stats done = {.struct_size = sizeof(done)};
+    tr_stats before = TR_STATS_INIT;
+    tr_stats done = TR_STATS_INIT;
     bool dead = false;
     int err = look_for_dead(args->name, &dead, &before);
 

@@ -173,7 +173,7 @@ static void give_up(struct run *run, struct load *load, int result)
 /* It is complete and its turn has come. */
 static int publish(struct run *run, struct load *load)
 {
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     int result = tr_message_header_get(load->message, &header);
 
     header.correlation_id = load->index;

@@ -191,12 +191,34 @@ static int enter(const tr_plan *plan, uint32_t index, uint32_t flags,
                                          : set_pools((int32_t)worker->threads, report);
 }
 
+/* As much of it as the caller's header knows, of each library too. */
+static void copy_report(tr_worker_report *to, const tr_worker_report *full)
+{
+    const size_t sizes = offsetof(tr_worker_report, index); /* stay the caller's */
+    const size_t head = offsetof(tr_worker_report, pool);
+    size_t size = to->struct_size, bytes = to->library_bytes;
+    char *out = (char *)to;
+
+    memcpy(out + sizes, &full->index, (size < head ? size : head) - sizes);
+    for (size_t i = 0; i < TR_REPORT_LIBRARIES && head + (i + 1) * bytes <= size; i++)
+        memcpy(out + head + i * bytes, &full->pool[i], bytes);
+}
+
+static int report_check(const tr_worker_report *report)
+{
+    int err = result_size_check(report, sizeof(*report), "enter", "report");
+
+    return err ? err
+               : element_size_check(report->library_bytes, sizeof(report->pool[0]),
+                                    "enter", "report: library_bytes");
+}
+
 int tr_worker_enter(const tr_plan *plan, uint32_t index, uint32_t flags,
                     tr_worker_report *report)
 {
     const uint32_t known = TR_ENTER_NO_BIND | TR_ENTER_NO_ENV | TR_ENTER_KEEP_ENV |
                            TR_ENTER_NO_LIBRARIES;
-    tr_worker_report full = {.struct_size = sizeof(full)};
+    tr_worker_report full = TR_WORKER_REPORT_INIT;
     int err = plan_check(plan);
 
     if (err)
@@ -207,14 +229,12 @@ int tr_worker_enter(const tr_plan *plan, uint32_t index, uint32_t flags,
     if (flags & ~known)
         return tr_fail(TR_EINVAL, "enter: there are no flags 0x%x", flags & ~known);
     if (report)
-        err = result_size_check(report, sizeof(full), "enter", "report");
+        err = report_check(report);
     if (err)
         return err;
     err = enter(plan, index, flags, &full);
-    if (report) { /* as much of it as the caller's header knows */
-        full.struct_size = report->struct_size;
-        memcpy(report, &full, full.struct_size);
-    }
+    if (report)
+        copy_report(report, &full);
     return err;
 }
 
@@ -302,18 +322,24 @@ int tr_worker_prefork(uint32_t *paused)
     return err;
 }
 
-int tr_worker_libraries(tr_thread_library *out, size_t capacity, size_t *count)
+int tr_worker_libraries(tr_thread_library *out, size_t element_bytes, size_t capacity,
+                        size_t *count)
 {
+    const struct rows rows = {out, element_bytes, capacity, count};
     struct pools pools;
-    int err;
+    int err = rows_check(&rows, sizeof(*out), "thread pools");
 
-    if (!count || (!out && capacity))
-        return null_fail("thread pools", count ? "out" : "count");
-    err = pools_find(&pools);
+    if (!err)
+        err = pools_find(&pools);
     if (err)
         return err;
-    for (size_t i = 0; i < pools.count && i < capacity; i++)
-        describe(&out[i], &pools.pool[i], pool_get(&pools.pool[i]));
+    *count = 0;
+    for (size_t i = 0; i < pools.count && !rows_full(&rows); i++) {
+        tr_thread_library one;
+
+        describe(&one, &pools.pool[i], pool_get(&pools.pool[i]));
+        rows_add(&rows, &one);
+    }
     *count = pools.count;
     pools_free(&pools);
     return 0;

@@ -469,7 +469,6 @@ int pool_stop(struct tr_pool *pool, int64_t timeout_ns)
 
 void pool_status_read(const struct tr_pool *pool, tr_pool_status *out)
 {
-    memset(out, 0, sizeof(*out));
     out->workers = pool->workers;
     out->generation = pool->generation;
     out->deaths = pool->deaths;

@@ -84,14 +84,19 @@ int tr_pool_fd(const tr_pool *given, int *fd)
     return 0;
 }
 
-void tr_pool_status_get(const tr_pool *given, tr_pool_status *out)
+int tr_pool_status_get(const tr_pool *given, tr_pool_status *out)
 {
     const struct tr_pool *pool = pool_known(given);
+    tr_pool_status all = TR_POOL_STATUS_INIT;
+    int result = pool ? result_size_check(out, sizeof(all), "pool status", "out")
+                      : handle_fail(given, "pool status", "pool");
 
-    if (out && pool)
-        pool_status_read(pool, out);
-    else if (out)
-        memset(out, 0, sizeof(*out));
+    if (result < 0)
+        return result;
+    pool_status_read(pool, &all);
+    all.struct_size = out->struct_size;
+    memcpy(out, &all, all.struct_size);
+    return 0;
 }
 
 const tr_plan *tr_pool_plan(const tr_pool *given)

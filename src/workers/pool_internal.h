@@ -93,6 +93,7 @@ int pool_step(struct tr_pool *pool, int64_t timeout_ns);
 const tr_plan *pool_plan(const struct tr_pool *pool);
 int pool_stop(struct tr_pool *pool, int64_t timeout_ns);
 int pool_run(struct tr_pool *pool);
+/* Into a struct that is 0. */
 void pool_status_read(const struct tr_pool *pool, tr_pool_status *out);
 int32_t pool_pid(const struct tr_pool *pool, uint32_t index);
 

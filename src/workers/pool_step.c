@@ -102,7 +102,9 @@ static bool read_status(const struct child *child, int flags, tr_pool_death *dea
 static bool bury(tr_pool *pool, struct child *child, int flags)
 {
     struct pool_line *line = &pool->page->line[child - pool->child];
-    tr_pool_death death = {.worker = child->worker,
+    tr_reap_report reaped = TR_REAP_REPORT_INIT;
+    tr_pool_death death = {.struct_size = sizeof(death),
+                           .worker = child->worker,
                            .generation = child->generation,
                            .pid = child->pid,
                            .lived_ns = (uint64_t)(pool_now_ns() - child->started_ns),
@@ -119,7 +121,11 @@ static bool bury(tr_pool *pool, struct child *child, int flags)
     pool->deaths += !death.expected;
     pool->jobs_before += death.jobs;
     if (pool->options.arena) /* TR_ECORRUPT is counted in the arena */
-        (void)!tr_arena_reap(pool->options.arena, &death.reaped);
+        (void)!tr_arena_reap(pool->options.arena, &reaped);
+    death.reaped = reaped.dead;
+    death.freed = reaped.freed;
+    death.redelivered = reaped.redelivered;
+    death.dropped = reaped.dropped;
     if ((int64_t)death.lived_ns > pool->options.backoff_max_ns || death.expected)
         child->in_a_row = 0;
     if (!death.expected && (death.signal || death.exit_code != 0))

@@ -122,7 +122,7 @@ static void use_all(struct stage *stage)
 
 void crash_child(struct stage *stage, bool dies)
 {
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
 
     let_go(stage);                                     /* before it has joined */
     if (tr_arena_info_get(stage->arena, &info) == 0) { /* its parent was not closing it */

@@ -293,7 +293,7 @@ static void inspect(struct stage *stage, const struct scene *scene, bool killed)
 /* The victim stands still: it keeps what it has, and nobody waits for it. */
 static void live_beside(struct stage *stage, const struct scene *scene)
 {
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
 
     must("reap", tr_arena_reap(stage->arena, &report));
     if (!scene->gives && (report.dead || report.freed || report.redelivered))

@@ -117,7 +117,7 @@ static void leave_memory(struct stage *stage)
 static void memory_is_known(struct stage *stage)
 {
     const struct view *view = &arena_known(stage->arena)->view;
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     const struct live *live = view_live(view);
     struct budget_use use = budget_use(view);
     uint64_t known;
@@ -195,7 +195,7 @@ static void act_close(struct stage *stage)
 
 static void act_attach(struct stage *stage)
 {
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     tr_arena *again;
 
     must("info", tr_arena_info_get(stage->arena, &info));

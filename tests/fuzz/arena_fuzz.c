@@ -145,8 +145,8 @@ static void take_in(struct toys *toys, uint32_t how, int keep)
 /* Or it says why it can't. */
 static void look_from_outside(tr_arena *arena)
 {
-    tr_arena_info info = {.struct_size = sizeof(info)};
-    tr_stats stats = {.struct_size = sizeof(stats)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
+    tr_stats stats = TR_STATS_INIT;
     tr_participant_stats participants[4];
     tr_channel_stats channels[4];
     tr_class_stats sizes[4];
@@ -157,24 +157,27 @@ static void look_from_outside(tr_arena *arena)
         return;
     HOLDS(tr_look_stats(look, &stats) == 0);
     HOLDS(tr_look_info(look, &info) == 0);
-    HOLDS(tr_look_participants(look, participants, 4, &count) == 0);
-    HOLDS(tr_look_channels(look, channels, 4, &count) == 0);
-    HOLDS(tr_look_classes(look, sizes, 4, &count) == 0);
+    HOLDS(tr_look_participants(look, participants, sizeof(tr_participant_stats), 4,
+                               &count) == 0);
+    HOLDS(tr_look_channels(look, channels, sizeof(tr_channel_stats), 4, &count) == 0);
+    HOLDS(tr_look_classes(look, sizes, sizeof(tr_class_stats), 4, &count) == 0);
     tr_look_close(look);
 }
 
 static void look_around(struct toys *toys)
 {
-    tr_stats stats = {.struct_size = sizeof(stats)};
+    tr_stats stats = TR_STATS_INIT;
     tr_participant_stats participants[4];
     tr_channel_stats channels[4];
     tr_class_stats sizes[4];
     size_t count;
 
     HOLDS(tr_stats_get(toys->arena, &stats) == 0);
-    HOLDS(tr_stats_participants(toys->arena, participants, 4, &count) == 0);
-    HOLDS(tr_stats_channels(toys->arena, channels, 4, &count) == 0);
-    HOLDS(tr_stats_classes(toys->arena, sizes, 4, &count) == 0);
+    HOLDS(tr_stats_participants(toys->arena, participants, sizeof(tr_participant_stats),
+                                4, &count) == 0);
+    HOLDS(tr_stats_channels(toys->arena, channels, sizeof(tr_channel_stats), 4, &count) ==
+          0);
+    HOLDS(tr_stats_classes(toys->arena, sizes, sizeof(tr_class_stats), 4, &count) == 0);
 }
 
 static void forward(struct toys *toys)
@@ -256,7 +259,7 @@ static void use(struct input *input)
 /* Somebody attaches to what is left of it. */
 static void attach(struct input *input)
 {
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     struct toys toys = {0};
     tr_arena *arena = make_arena();
 

@@ -95,7 +95,7 @@ static void inspect(const tr_message *message, uint32_t slot)
 
 static void receive_one(uint32_t slot)
 {
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     tr_message *message;
     int code = tr_queue_receive(queue, TR_NOWAIT, &message);
 

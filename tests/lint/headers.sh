@@ -25,6 +25,24 @@ alone clang c c11
 alone clang c c17
 alone clang++ c++ c++17
 
+# An _INIT macro makes the struct that it is named after, in both languages.
+uses() {
+    echo '#include <tensoring/tensoring.h>'
+    local init type
+    for init in $(sed -nE 's/^#define (TR_[A-Z_]+_INIT)\b[^(].*/\1/p; s/^#define (TR_[A-Z_]+_INIT)$/\1/p' \
+        include/tensoring/*.h | sort -u); do
+        type=${init%_INIT}
+        type=${type,,}
+        echo "void use_$init($type *out); void use_$init($type *out) { $type made = $init; *out = made; }"
+    done
+}
+for compiler in 'gcc c c11' 'g++ c++ c++11' 'clang c c17' 'clang++ c++ c++17'; do
+    read -r name language standard <<<"$compiler"
+    command -v "$name" >/dev/null || continue
+    uses | "$name" $warn -std="$standard" -Iinclude -fsyntax-only -x "$language" - ||
+        { echo "  ^ an _INIT macro with $name -std=$standard"; bad=1; }
+done
+
 everything=$(echo '#include <tensoring/tensoring.h>' | gcc -Iinclude -MM -MG -x c -)
 for header in include/tensoring/*.h; do
     grep -q "$header" <<<"$everything" ||

@@ -4,7 +4,7 @@
 #
 #  1. A call is named after its object: the type of its first argument, or what it makes
 #     (T *out or T **out at the end). A call without an object is named after its subject: see `subjects`.
-#  2. Results come last; the room that a buffer has may follow the buffer.
+#  2. Results come last; the room that a buffer has may follow the buffer, and the size of its elements.
 set -u
 
 check() { # check FILE...: print offenders
@@ -57,12 +57,17 @@ check() { # check FILE...: print offenders
         match(arg, /^[a-z_0-9]+/)
         return !(substr(arg, 1, RLENGTH) in handles) && !(substr(arg, 1, RLENGTH) in callbacks)
     }
+    function is_room(one, before) {
+        if (one == "size_t capacity" && before == "size_t element_bytes")
+            return 1
+        return one ~ /^size_t ([a-z_]*capacity|[a-z_]*bytes)$/ && is_result(before)
+    }
     function check_order(arg, n,   i, seen) {
         seen = ""
         for (i = 1; i <= n; i++) {
             if (is_result(arg[i]))
                 seen = arg[i]
-            else if (seen != "" && !(arg[i] ~ /^size_t [a-z_]*(capacity|bytes)$/ && is_result(arg[i - 1]))) {
+            else if (seen != "" && !is_room(arg[i], arg[i - 1])) {
                 fail("\"" arg[i] "\" comes after the result \"" seen "\"")
                 return
             }

@@ -80,7 +80,7 @@ static void attach_one(struct namer *namer, uint32_t i)
 /* The arena works, and its name still leads to it. */
 static void use_one(struct namer *namer, uint32_t i)
 {
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     struct stat ours, named;
     char name[96], path[128];
     tr_message *message;

@@ -350,7 +350,7 @@ static void count(void)
     const char *fault;
     struct stat st;
     char path[128];
-    tr_stats stats = {.struct_size = sizeof(stats)};
+    tr_stats stats = TR_STATS_INIT;
     int code = tr_arena_reap(storm.arena, NULL);
 
     if (code)

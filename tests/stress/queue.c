@@ -241,7 +241,7 @@ static int set_up(void)
 
 static int check_end(void)
 {
-    tr_stats stats = {.struct_size = sizeof(stats)};
+    tr_stats stats = TR_STATS_INIT;
     uint32_t expected = plan.senders * plan.messages;
 
     if (board->received != expected)

@@ -32,7 +32,7 @@ static void creates_and_leaves_nothing(void **state)
 static void anonymous_is_sealed(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     (void)state;
 
     assert_ok(tr_arena_info_get(arena, &info));
@@ -92,7 +92,7 @@ static void takes_options_of_other_versions(void **state)
 {
     struct longer longer = {TR_ARENA_OPTIONS_INIT, 0};
     tr_arena_options shorter = TR_ARENA_OPTIONS_INIT;
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     tr_arena *arena;
     (void)state;
 
@@ -168,7 +168,7 @@ static void named_is_private_and_exclusive(void **state)
 static void attaches_by_name_and_descriptor(void **state)
 {
     tr_arena *arena, *named, *inherited;
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     tr_queue *in, *out;
     tr_message *message;
     (void)state;
@@ -282,7 +282,7 @@ static void lazy_reserves_and_trims(void **state)
 {
     tr_slot_class classes[] = {{1 << 20, 8}};
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     tr_message *messages[8];
     uint64_t before, bytes;
     tr_arena *arena;
@@ -336,7 +336,7 @@ static void lazy_takes_what_others_freed(void **state)
     enum { SLOTS = 64 };
     tr_slot_class classes[] = {{4096, SLOTS}};
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     tr_message *message;
     uint64_t before;
     int ends[2];
@@ -377,7 +377,7 @@ static void populates_and_reports_large_pages(void **state)
 {
     tr_slot_class classes[] = {{4 << 20, 2}};
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     struct rusage before, after;
     tr_message *message;
     tr_arena *arena;
@@ -449,7 +449,7 @@ static void outlives_the_loss_of_its_lock(void **state)
     close(open(PATH, O_RDWR)); /* drops every record lock of this process */
     child = fork();
     if (child == 0) {
-        tr_reap_report report;
+        tr_reap_report report = TR_REAP_REPORT_INIT;
 
         _exit(tr_arena_reap(arena, &report) == 0 && report.dead == 0 ? 0 : 1);
     }
@@ -465,7 +465,7 @@ static void outlives_the_loss_of_its_lock(void **state)
 static void sees_death_past_a_grandchild(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     int hold[2], ready[2];
     char byte;
     pid_t child;

@@ -45,7 +45,7 @@ static void holds_the_newest_of_each_key(void **state)
 {
     tr_arena *arena = make_arena(32, 0);
     tr_board *board = open_board(arena, 16);
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     tr_message *message;
     uint64_t version;
     char key[TR_MAX_KEY_BYTES + 1];

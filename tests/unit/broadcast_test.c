@@ -87,7 +87,7 @@ static void messages_are_read_only_and_one_copy(void **state)
     tr_broadcast *broadcast = open_broadcast(arena, 7, 0);
     tr_subscription *one = subscribe(broadcast, TR_LAG_BLOCK, 0);
     tr_subscription *two = subscribe(broadcast, TR_LAG_BLOCK, 0);
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     tr_message *a, *b;
     tr_queue *queue;
     (void)state;

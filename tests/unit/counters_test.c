@@ -46,7 +46,7 @@ static tr_queue *open_queue(tr_arena *arena, uint32_t capacity)
 
 static uint64_t sequence_of(const tr_message *message)
 {
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
 
     assert_ok(tr_message_header_get(message, &header));
     return header.sequence;

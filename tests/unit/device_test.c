@@ -90,7 +90,7 @@ static uint32_t inc_of(uint32_t who)
 
 static tr_reap_report reap(void)
 {
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
 
     assert_ok(tr_arena_reap(arena, &report));
     return report;
@@ -122,7 +122,7 @@ static void marked_slots_wait_for_their_device(void **state)
 {
     int device[2];
     tr_message *message;
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     char byte;
     pid_t child;
     (void)state;

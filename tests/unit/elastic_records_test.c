@@ -9,7 +9,7 @@
 
 static uint64_t held_by(tr_arena *arena)
 {
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
 
     assert_ok(tr_arena_info_get(arena, &info));
     return info.resident_bytes;
@@ -17,7 +17,7 @@ static uint64_t held_by(tr_arena *arena)
 
 static void look_around(tr_arena *arena)
 {
-    tr_stats stats = {.struct_size = sizeof(stats)};
+    tr_stats stats = TR_STATS_INIT;
     tr_participant_stats people[8];
     tr_channel_stats channels[4];
     tr_class_stats classes[2];
@@ -28,12 +28,12 @@ static void look_around(tr_arena *arena)
     assert_ok(tr_look_stats(look, &stats));
     assert_int_equal(stats.slots, 100000);
     assert_int_equal(stats.slots_free, stats_of(arena).slots_free);
-    assert_ok(tr_look_classes(look, classes, 2, &n));
+    assert_ok(tr_look_classes(look, classes, sizeof(tr_class_stats), 2, &n));
     tr_look_close(look);
     assert_int_equal(classes[0].slots, 30000);
     assert_int_equal(classes[0].free + classes[1].free, stats.slots_free);
-    assert_ok(tr_stats_participants(arena, people, 8, &n));
-    assert_ok(tr_stats_channels(arena, channels, 4, &n));
+    assert_ok(tr_stats_participants(arena, people, sizeof(tr_participant_stats), 8, &n));
+    assert_ok(tr_stats_channels(arena, channels, sizeof(tr_channel_stats), 4, &n));
     assert_ok(tr_arena_reap(arena, NULL));
     assert_ok(tr_arena_trim(arena, NULL));
 }

@@ -41,7 +41,7 @@ static inline tr_arena *make_elastic(uint64_t bytes, uint64_t count, uint32_t fl
 /* What the slots have. */
 static inline uint64_t resident(tr_arena *arena)
 {
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
 
     assert_ok(tr_arena_info_get(arena, &info));
     return info.resident_bytes - tables_bytes(&arena_known(arena)->view);

@@ -9,7 +9,7 @@ static void takes_what_it_needs(void **state)
 {
     tr_arena *arena = make_elastic(64 * MIB, 64, 0);
     tr_message *small, *large, *none;
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     (void)state;
 
     assert_ok(tr_arena_info_get(arena, &info));
@@ -181,7 +181,7 @@ static void keeps_some_of_it_warm(void **state)
     tr_slot_class class = {64 * MIB, 64};
     tr_arena_options options = options_of(&class, 1);
     tr_arena *arena = make(&options);
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     tr_message *large, *small;
     (void)state;
 
@@ -303,7 +303,7 @@ static void tells_what_is_received(void **state)
 {
     tr_slot_class class = {64 * MIB, 4};
     tr_arena_options options = options_of(&class, 1);
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     tr_message *received;
     tr_arena *arena;
     tr_queue *queue;
@@ -359,7 +359,7 @@ static void waits_for_memory(void **state)
         held[i] = loan(waiter.arena, MIB);
     assert_int_equal(pthread_create(&waiter.thread, NULL, wait_for_memory, &waiter), 0);
     while (!stats[1].waiting)
-        assert_ok(tr_stats_classes(waiter.arena, stats, 2, &n));
+        assert_ok(tr_stats_classes(waiter.arena, stats, sizeof(tr_class_stats), 2, &n));
     for (int i = 0; i < 6; i++)
         tr_message_release(held[i]);
     assert_int_equal(pthread_join(waiter.thread, NULL), 0);

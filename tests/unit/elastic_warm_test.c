@@ -82,7 +82,7 @@ static void settles_where_there_is_memory(void **state)
 static void keeps_what_is_in_use_warm(void **state)
 {
     tr_slot_class classes[] = {{64 << 10, 64}, {4 * MIB, 8}};
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     tr_arena *arena = make(classes, 2, 4 * MIB);
     tr_message *stale[2];
     (void)state;

@@ -43,7 +43,7 @@ static void in_child(void (*body)(void))
 
     assert_int_equal(tr_plan_create(2, NULL, &plan), 0);
     plan.worker[0].threads = 3;
-    report.struct_size = sizeof(report);
+    report = (tr_worker_report)TR_WORKER_REPORT_INIT;
     fflush(NULL);
     pid = fork();
     assert_true(pid >= 0);
@@ -211,6 +211,7 @@ static void threads_enter_after_their_process(void **state)
 static void refuses_nonsense(void **state)
 {
     tr_worker_report wrong = {.struct_size = 0};
+    tr_worker_report odd = TR_WORKER_REPORT_INIT;
 
     (void)state;
     assert_int_equal(tr_plan_create(2, NULL, &plan), 0);
@@ -218,6 +219,10 @@ static void refuses_nonsense(void **state)
     assert_int_equal(tr_worker_enter(&plan, 2, 0, NULL), TR_EINVAL);
     assert_int_equal(tr_worker_enter(&plan, 0, 1u << 31, NULL), TR_EINVAL);
     assert_int_equal(tr_worker_enter(&plan, 0, 0, &wrong), TR_EINVAL);
+    odd.library_bytes += 4;
+    assert_int_equal(tr_worker_enter(&plan, 0, 0, &odd), TR_EINVAL);
+    odd.library_bytes = 0;
+    assert_int_equal(tr_worker_enter(&plan, 0, 0, &odd), TR_EINVAL);
     plan.size--;
     assert_int_equal(tr_worker_enter(&plan, 0, 0, NULL), TR_EINVAL);
     assert_int_equal(tr_worker_index(), TR_PLAN_UNKNOWN);
@@ -226,11 +231,12 @@ static void refuses_nonsense(void **state)
 static void older_reports_get_what_they_know(void)
 {
     struct {
-        uint32_t struct_size, index, threads, guard;
-    } old = {12, 77, 77, 77};
+        uint32_t struct_size, library_bytes, index, threads, guard;
+    } old = {16, 8, 77, 77, 77};
 
     WANT(tr_worker_enter(&plan, 1, 0, (tr_worker_report *)&old) == 0);
-    WANT(old.struct_size == 12 && old.index == 1 && old.threads != 77 && old.guard == 77);
+    WANT(old.struct_size == 16 && old.library_bytes == 8 && old.index == 1 &&
+         old.threads != 77 && old.guard == 77);
 }
 
 static void reports_may_be_older(void **state)
@@ -266,7 +272,7 @@ static void nothing_to_pause_here(void **state)
     (void)state;
     assert_int_equal(tr_worker_prefork(&paused), 0);
     assert_int_equal(paused, 0);
-    assert_int_equal(tr_worker_libraries(NULL, 0, &count), 0);
+    assert_int_equal(tr_worker_libraries(NULL, sizeof(tr_thread_library), 0, &count), 0);
     assert_int_equal(count, 0);
 }
 

@@ -189,7 +189,7 @@ static void reaping_needs_no_mutex(void **state)
 {
     tr_arena *arena = make_arena(4, 0), *other;
     struct listener listener;
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     pid_t child;
     (void)state;
 

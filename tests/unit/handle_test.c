@@ -30,7 +30,7 @@ static tr_message *receive(tr_queue *queue)
 /* Every call with a message, which must find it stale. */
 static void assert_stale(tr_queue *queue, tr_message *message)
 {
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
 
     assert_int_equal(tr_message_release(message), TR_EINVAL);
     assert_detail("sent or released before");

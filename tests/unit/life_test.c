@@ -99,7 +99,7 @@ static char heard(const struct child *child)
 
 static uint32_t dead_now(const struct child *child)
 {
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
 
     assert_ok(tr_arena_reap(child->arena, &report));
     return report.dead;
@@ -226,7 +226,7 @@ static void ends_whoever_shares_its_descriptors(void **state)
 static void a_leaked_lock_keeps_nobody_alive(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     int fd = life_open(arena_known(arena)->view.lock_fd);
     pid_t child = fork();
     (void)state;
@@ -256,7 +256,7 @@ static void reap_alive(tr_arena *arena, tr_arena *other)
 {
     static struct hooks fake;
     struct self *self = &arena_known(other)->self;
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
 
     fake = hooks_real;
     fake.dead = condemn;
@@ -554,7 +554,7 @@ static void writes_nothing_to_others(void **state)
 static int join_without_rights(tr_arena *arena)
 {
     tr_message *message;
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
 
     if (setresuid(65534, 65534, 65534) < 0)
         return 0;
@@ -566,7 +566,7 @@ static int join_without_rights(tr_arena *arena)
 static void joins_after_giving_up_its_rights(void **state)
 {
     tr_arena *arena;
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     (void)state;
 
     assert_ok(tr_arena_create(NAME, NULL, &arena));
@@ -591,7 +591,7 @@ static int attach_and_die(tr_arena *arena)
 static int attach_and_reap(tr_arena *arena)
 {
     tr_arena *second;
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     (void)arena;
 
     return tr_arena_attach(NAME, NULL, &second) || tr_arena_reap(second, &report) ||
@@ -601,7 +601,7 @@ static int attach_and_reap(tr_arena *arena)
 static void live_without_proc(void)
 {
     tr_arena *arena;
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     uint32_t removed;
 
     assert_ok(tr_arena_create(NAME, NULL, &arena));

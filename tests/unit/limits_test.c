@@ -163,7 +163,7 @@ static int create(tr_arena **arena, uint32_t flags)
 /* A timer whose period is shorter than what the kernel needs for a piece. */
 static void interrupted_reservations_go_on(void **state)
 {
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     tr_message *message;
     tr_arena *arena;
     (void)state;
@@ -193,7 +193,7 @@ static void reserves_in_pieces(void **state)
 
 static void what_was_reserved_is_given_back(void **state)
 {
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     int before = descriptors();
     tr_message *message;
     uint64_t tables;

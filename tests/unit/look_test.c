@@ -17,7 +17,7 @@
 /* The number of the arena's descriptor, in this process. */
 static int number_of(tr_arena *arena)
 {
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
 
     assert_ok(tr_arena_info_get(arena, &info));
     return info.fd;
@@ -47,8 +47,10 @@ static void look_in_child(tr_look *look)
     seen->stats.struct_size = sizeof(seen->stats);
     seen->info.struct_size = sizeof(seen->info);
     if (tr_look_stats(look, &seen->stats) || tr_look_info(look, &seen->info) ||
-        tr_look_participants(look, seen->people, 8, &seen->people_count) ||
-        tr_look_channels(look, seen->channels, 8, &seen->channel_count))
+        tr_look_participants(look, seen->people, sizeof(tr_participant_stats), 8,
+                             &seen->people_count) ||
+        tr_look_channels(look, seen->channels, sizeof(tr_channel_stats), 8,
+                         &seen->channel_count))
         _exit(1);
     tr_look_close(look);
     _exit(0);
@@ -136,7 +138,7 @@ static void sees_what_participants_see(void **state)
     assert_int_equal(seen->err, 0);
     stats = stats_of(arena);
     assert_memory_equal(&seen->stats, &stats, sizeof(stats));
-    assert_ok(tr_stats_channels(arena, channels, 8, &count));
+    assert_ok(tr_stats_channels(arena, channels, sizeof(tr_channel_stats), 8, &count));
     assert_int_equal(count, 2);
     assert_int_equal(seen->channel_count, 2);
     assert_memory_equal(seen->channels, channels, sizeof(*channels) * 2);
@@ -173,7 +175,7 @@ static void the_dead_are_told_from_the_living(void **state)
 static void believes_nothing(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     int fd = memfd_create("tensoring", MFD_CLOEXEC), ends[2];
     uint8_t control[4096];
     tr_look *handle;
@@ -279,7 +281,7 @@ static void believes_in_no_more_pins_than_there_can_be(void **state)
 static void boards_over_each_other_are_no_boards(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
-    tr_arena_info info = {.struct_size = sizeof(info)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     struct channel *channels;
     tr_board *board[6];
     char name[8];
@@ -338,7 +340,7 @@ static void refuses_nonsense(void **state)
 
 static void takes_no_null(void **state)
 {
-    tr_stats stats = {.struct_size = sizeof(stats)};
+    tr_stats stats = TR_STATS_INIT;
     tr_arena_info info = {.struct_size = 4};
     tr_arena *arena = make_arena(4, 0);
     tr_participant_stats one;
@@ -352,12 +354,20 @@ static void takes_no_null(void **state)
     assert_int_equal(tr_look_info(NULL, &info), TR_EINVAL);
     assert_int_equal(tr_look_info(handle, NULL), TR_EINVAL);
     assert_int_equal(tr_look_info(handle, &info), TR_EINVAL); /* its size */
-    assert_int_equal(tr_look_participants(NULL, &one, 1, &count), TR_EINVAL);
-    assert_int_equal(tr_look_participants(handle, NULL, 1, &count), TR_EINVAL);
-    assert_int_equal(tr_look_participants(handle, &one, 1, NULL), TR_EINVAL);
-    assert_int_equal(tr_look_channels(NULL, NULL, 0, &count), TR_EINVAL);
-    assert_int_equal(tr_look_channels(handle, NULL, 1, &count), TR_EINVAL);
-    assert_ok(tr_look_channels(handle, NULL, 0, &count));
+    assert_int_equal(
+        tr_look_participants(NULL, &one, sizeof(tr_participant_stats), 1, &count),
+        TR_EINVAL);
+    assert_int_equal(
+        tr_look_participants(handle, NULL, sizeof(tr_participant_stats), 1, &count),
+        TR_EINVAL);
+    assert_int_equal(
+        tr_look_participants(handle, &one, sizeof(tr_participant_stats), 1, NULL),
+        TR_EINVAL);
+    assert_int_equal(tr_look_channels(NULL, NULL, sizeof(tr_channel_stats), 0, &count),
+                     TR_EINVAL);
+    assert_int_equal(tr_look_channels(handle, NULL, sizeof(tr_channel_stats), 1, &count),
+                     TR_EINVAL);
+    assert_ok(tr_look_channels(handle, NULL, sizeof(tr_channel_stats), 0, &count));
     assert_int_equal(count, 0);
     tr_look_close(handle);
     tr_arena_close(arena);

@@ -23,7 +23,7 @@ static bool condemn(const struct view *view, uint32_t i)
 static void lose(void)
 {
     static struct hooks fake;
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
 
     fake = hooks_real;
     fake.dead = condemn;
@@ -74,7 +74,7 @@ static void leaves_a_request_to_the_next_server(void **state)
 
 static void writes_into_no_header(void **state)
 {
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     tr_message *had = loan_i64(lost, 4, 1), *all[SLOTS];
     (void)state;
 

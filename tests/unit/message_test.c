@@ -265,7 +265,7 @@ static void refuses_bad_specs(void **state)
 static void carries_the_header(void **state)
 {
     tr_arena *arena = make_arena(1, 0);
-    tr_header in = {.struct_size = sizeof(in)}, out = {.struct_size = sizeof(out)};
+    tr_header in = TR_HEADER_INIT, out = {.struct_size = sizeof(out)};
     tr_message *message = loan_i64(arena, 4, 1);
     (void)state;
 
@@ -302,7 +302,7 @@ static void carries_the_header(void **state)
 static void seals_and_verifies(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     tr_message *message;
     (void)state;
 
@@ -324,7 +324,7 @@ static void seals_and_verifies(void **state)
 static void arena_wide_checksums(void **state)
 {
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     tr_message *message;
     tr_arena *arena;
     (void)state;

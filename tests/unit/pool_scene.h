@@ -73,9 +73,9 @@ static tr_pool *start(int (*run)(tr_pool_worker *, void *), uint32_t workers,
 
 static tr_pool_status pool_status(const tr_pool *pool)
 {
-    tr_pool_status status;
+    tr_pool_status status = TR_POOL_STATUS_INIT;
 
-    tr_pool_status_get(pool, &status);
+    assert_int_equal(tr_pool_status_get(pool, &status), 0);
     return status;
 }
 

@@ -87,7 +87,7 @@ static int work(tr_pool_worker *worker, void *context)
 /* Each seventh job kills whom it meets first. */
 static int work_and_die(tr_pool_worker *worker, void *context)
 {
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     tr_message *message;
 
     (void)context;
@@ -165,12 +165,18 @@ static int break_when_new(tr_pool_worker *worker, void *context)
 
 static void works_and_stops(void **state)
 {
+    tr_pool_status older = TR_POOL_STATUS_INIT;
     tr_pool *pool = start(work, 3, NULL);
     int fd = -1;
 
     (void)state;
     assert_int_equal(tr_pool_fd(pool, &fd), 0);
     assert_true(fd >= 0);
+    older.struct_size = offsetof(tr_pool_status, alive);
+    older.alive = 99;
+    assert_int_equal(tr_pool_status_get(pool, &older), 0);
+    assert_int_equal(older.workers, 3);
+    assert_int_equal(older.alive, 99);
     assert_int_equal(tr_pool_plan(pool)->workers, 3);
     for (uint32_t i = 0; i < JOBS; i++)
         send_job(i);
@@ -181,6 +187,7 @@ static void works_and_stops(void **state)
     for (uint32_t i = 0; i < JOBS; i++)
         assert_int_equal(atomic_load(&shared->done[i]), 1);
     assert_int_equal(deaths, 3);
+    assert_int_equal(death[0].struct_size, sizeof(tr_pool_death));
     for (uint32_t i = 0; i < 3; i++) {
         assert_int_equal(death[i].expected, 1);
         assert_int_equal(death[i].exit_code, 0);
@@ -222,7 +229,7 @@ static void no_job_is_lost_when_workers_die(void **state)
         assert_int_equal(death[i].signal, SIGKILL);
         assert_int_equal(death[i].expected, 0);
         assert_true(death[i].restart_ns >= 0);
-        redelivered += death[i].reaped.redelivered;
+        redelivered += death[i].redelivered;
     }
     /* the others may have been faster with the reaping */
     assert_true(redelivered <= deaths);
@@ -490,7 +497,7 @@ static void who_does_not_stop_is_killed(void **state)
     stop(pool);
     assert_int_equal(death[0].signal, SIGKILL);
     assert_int_equal(death[0].expected, 1);
-    assert_int_equal(death[0].reaped.redelivered, 1);
+    assert_int_equal(death[0].redelivered, 1);
 }
 
 static void endless_patience(tr_pool_options *options)

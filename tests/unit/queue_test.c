@@ -41,7 +41,7 @@ static void tells_sequence_and_sender(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
     tr_queue *queue = open_queue(arena, "q", 4);
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     tr_message *message;
     (void)state;
 
@@ -62,7 +62,7 @@ static void stamps_when_asked(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
     tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     tr_queue *queue;
     tr_message *message;
     (void)state;
@@ -299,8 +299,8 @@ static int child_echo(tr_queue *in, tr_queue *out)
 static void tells_who_sent_it(void **state)
 {
     tr_arena *arena = make_arena(8, 0), *other;
-    tr_arena_info info = {.struct_size = sizeof(info)};
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_arena_info info = TR_ARENA_INFO_INIT;
+    tr_header header = TR_HEADER_INIT;
     tr_queue *in, *out;
     tr_message *message;
     (void)state;
@@ -376,8 +376,8 @@ static void redelivers_what_the_dead_held(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
     tr_queue *queue = open_queue(arena, "q", 4);
-    tr_header header = {.struct_size = sizeof(header)};
-    tr_reap_report report;
+    tr_header header = TR_HEADER_INIT;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     tr_message *message;
     pid_t dead;
     (void)state;
@@ -403,7 +403,7 @@ static void gives_up_after_max_deliveries(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
     tr_queue *queue = open_queue(arena, "q", 4);
-    tr_reap_report report = {0};
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     tr_message *message;
     (void)state;
 
@@ -424,7 +424,7 @@ static void drops_by_policy(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
     tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     tr_message *message;
     tr_queue *queue;
     (void)state;

@@ -238,7 +238,7 @@ static void deadlines_travel(void **state)
     tr_arena *arena = make_arena(8, 0);
     tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
     tr_message *request;
-    tr_header header = {.struct_size = sizeof(header)};
+    tr_header header = TR_HEADER_INIT;
     uint64_t ticket;
     (void)state;
 
@@ -322,7 +322,7 @@ static void serve(tr_arena *arena, tr_queue *queue, int64_t deaths)
     tr_message *request;
 
     while (tr_queue_receive(queue, LONG, &request) == 0) {
-        tr_header header = {.struct_size = sizeof(header)};
+        tr_header header = TR_HEADER_INIT;
 
         if (tr_message_header_get(request, &header))
             _exit(1);

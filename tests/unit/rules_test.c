@@ -8,6 +8,7 @@
  * that src/tensoring.map exports. */
 #include "support.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <sys/syscall.h>
 
@@ -245,88 +246,7 @@ static bool find_handle(const char *kind, const struct things *things, void **va
     return false;
 }
 
-#define NO_FIELD SIZE_MAX
-#define RESULT   NO_FIELD, NO_FIELD, true
-
-/* A struct with a size: with its defaults, and where it must be 0. */
-static const struct sized {
-    const char *kind;
-    size_t size;
-    size_t flags, reserved; /* offsets */
-    bool result;            /* the library writes it */
-    const void *defaults;
-} structs[] = {
-#define FLAGS(type)    offsetof(type, flags)
-#define RESERVED(type) offsetof(type, reserved)
-    {"arena_options", sizeof(tr_arena_options), FLAGS(tr_arena_options), NO_FIELD, false,
-     &(const tr_arena_options)TR_ARENA_OPTIONS_INIT},
-    {"attach_options", sizeof(tr_attach_options), FLAGS(tr_attach_options),
-     RESERVED(tr_attach_options), false,
-     &(const tr_attach_options)TR_ATTACH_OPTIONS_INIT},
-    {"queue_options", sizeof(tr_queue_options), offsetof(tr_queue_options, stamp),
-     RESERVED(tr_queue_options), false, &(const tr_queue_options)TR_QUEUE_OPTIONS_INIT},
-    {"broadcast_options", sizeof(tr_broadcast_options),
-     offsetof(tr_broadcast_options, stamp), RESERVED(tr_broadcast_options), false,
-     &(const tr_broadcast_options)TR_BROADCAST_OPTIONS_INIT},
-    {"subscription_options", sizeof(tr_subscription_options),
-     offsetof(tr_subscription_options, lag), RESERVED(tr_subscription_options), false,
-     &(const tr_subscription_options)TR_SUBSCRIPTION_OPTIONS_INIT},
-    {"board_options", sizeof(tr_board_options), NO_FIELD, NO_FIELD, false,
-     &(const tr_board_options)TR_BOARD_OPTIONS_INIT},
-    {"loader_options", sizeof(tr_loader_options), FLAGS(tr_loader_options), NO_FIELD,
-     false, &(const tr_loader_options)TR_LOADER_OPTIONS_INIT},
-    {"plan_options", sizeof(tr_plan_options), FLAGS(tr_plan_options),
-     RESERVED(tr_plan_options), false, &(const tr_plan_options)TR_PLAN_OPTIONS_INIT},
-    {"pool_options", sizeof(tr_pool_options), FLAGS(tr_pool_options),
-     RESERVED(tr_pool_options), false,
-     &(const tr_pool_options){.struct_size = sizeof(tr_pool_options),
-                              .workers = 1,
-                              .flags = TR_POOL_NO_PLAN,
-                              .run = work}},
-    {"header", sizeof(tr_header), NO_FIELD, NO_FIELD, false,
-     &(const tr_header){.struct_size = sizeof(tr_header)}},
-    {"header_out", sizeof(tr_header), RESULT,
-     &(const tr_header){.struct_size = sizeof(tr_header)}},
-    {"stats", sizeof(tr_stats), RESULT,
-     &(const tr_stats){.struct_size = sizeof(tr_stats)}},
-    {"arena_info", sizeof(tr_arena_info), RESULT,
-     &(const tr_arena_info){.struct_size = sizeof(tr_arena_info)}},
-    {"load_report", sizeof(tr_load_report), RESULT,
-     &(const tr_load_report){.struct_size = sizeof(tr_load_report)}},
-    {"worker_report", sizeof(tr_worker_report), RESULT,
-     &(const tr_worker_report){.struct_size = sizeof(tr_worker_report)}},
-};
-
-static const struct sized *find_struct(const char *kind)
-{
-    for (size_t i = 0; i < sizeof(structs) / sizeof(structs[0]); i++)
-        if (strcmp(structs[i].kind, kind) == 0)
-            return &structs[i];
-    return NULL;
-}
-
-static const int64_t shape[1] = {1};
-static const tr_tensor_spec spec = {
-    .dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = shape};
-static const tr_cpuset cpus = {{1}};
-static const char *const names[1] = {"rules"};
-
-/* Kinds that are one value. */
-static const struct value {
-    const char *kind;
-    const void *p;
-    int64_t i;
-} values[] = {
-    {"zero", NULL, 0},       {"one", NULL, 1},
-    {"number", NULL, 0},     {"timeout", NULL, TR_NOWAIT},
-    {"flags", NULL, 0},      {"want", NULL, TR_WAIT_READABLE},
-    {"bad_fd", NULL, -1},    {"worker", NULL, 0},
-    {"name", "rules", 0},    {"path", "/dev/null", 0},
-    {"descr", "<M8[ns]", 0}, {"names", names, 0},
-    {"paths", names, 0},     {"shape", shape, 0},
-    {"specs", &spec, 0},     {"plan", &plan, 0},
-    {"cpus", &cpus, 0},
-};
+#include "rules/kinds.h"
 
 struct argument {
     char name[32], kind[32];
@@ -583,6 +503,28 @@ static void check_struct(const struct row *row, const struct argument *arg,
     }
 }
 
+/* The size of an element of an array for results. */
+static void check_element(const struct row *row, const struct argument *arg,
+                          union arg given[], size_t i)
+{
+    const uint64_t wrong[] = {0, 4, 7, 9, given[i].u + 4, UINT64_MAX};
+    char what[64];
+
+    if (strcmp(arg->name, "element_bytes") != 0)
+        return;
+    for (size_t k = 0; k < sizeof(wrong) / sizeof(wrong[0]); k++) {
+        snprintf(what, sizeof(what), "element_bytes is %" PRIu64, wrong[k]);
+        given[i].u = wrong[k];
+        try(row, given, what, what, "");
+    }
+}
+
+static void elements_are_of_a_known_size(void **state)
+{
+    (void)state;
+    each(check_element);
+}
+
 static void null_is_refused(void **state)
 {
     (void)state;
@@ -771,6 +713,7 @@ int main(void)
         cmocka_unit_test(times_mean_something),
         cmocka_unit_test(flags_mean_something),
         cmocka_unit_test(structs_are_of_a_known_kind),
+        cmocka_unit_test(elements_are_of_a_known_size),
         cmocka_unit_test(names_are_text),
         cmocka_unit_test(specs_mean_something),
         cmocka_unit_test(descrs_agree_with_their_dtypes),

@@ -43,7 +43,7 @@ static void tells_who_holds_what(void **state)
     size_t count;
     (void)state;
 
-    assert_ok(tr_stats_participants(arena, who, 4, &count));
+    assert_ok(tr_stats_participants(arena, who, sizeof(tr_participant_stats), 4, &count));
     assert_int_equal(count, 1);
     assert_int_equal(who[0].pid, getpid());
     assert_int_equal(who[0].uid, geteuid());
@@ -51,7 +51,7 @@ static void tells_who_holds_what(void **state)
     assert_int_equal(who[0].loaned, 1);
     assert_int_equal(who[0].held_bytes, 256);
     assert_true(who[0].start_time > 0);
-    assert_ok(tr_stats_participants(arena, who, 0, &count));
+    assert_ok(tr_stats_participants(arena, who, sizeof(tr_participant_stats), 0, &count));
     assert_int_equal(count, 0);
     tr_message_release(held);
     tr_arena_close(arena);
@@ -70,7 +70,7 @@ static void tells_how_deep_channels_are(void **state)
     send_values(queue, 5);
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
     tr_message_release(message);
-    assert_ok(tr_stats_channels(arena, channels, 4, &count));
+    assert_ok(tr_stats_channels(arena, channels, sizeof(tr_channel_stats), 4, &count));
     assert_int_equal(count, 1);
     assert_string_equal(channels[0].name, "jobs");
     assert_int_equal(channels[0].kind, 1);
@@ -87,7 +87,7 @@ static tr_channel_stats channel_of(tr_arena *arena, const char *name)
     tr_channel_stats channels[16];
     size_t count;
 
-    assert_ok(tr_stats_channels(arena, channels, 16, &count));
+    assert_ok(tr_stats_channels(arena, channels, sizeof(tr_channel_stats), 16, &count));
     for (size_t i = 0; i < count; i++)
         if (!strcmp(channels[i].name, name))
             return channels[i];
@@ -107,7 +107,7 @@ static void tells_of_each_size(void **state)
     for (int i = 0; i < 2; i++)
         assert_ok(tr_message_loan_bytes(arena, 1000, TR_NOWAIT, &large[i]));
     assert_ok(tr_message_loan_bytes(arena, 10, TR_NOWAIT, &small));
-    assert_ok(tr_stats_classes(arena, sizes, 4, &count));
+    assert_ok(tr_stats_classes(arena, sizes, sizeof(tr_class_stats), 4, &count));
     assert_int_equal(count, 2);
     assert_int_equal(sizes[0].slot_bytes, 256);
     assert_int_equal(sizes[0].slots, 3);
@@ -120,9 +120,9 @@ static void tells_of_each_size(void **state)
     assert_int_equal(sizes[1].waiting, 0);
     tr_arena_set_spin(arena, 0);
     assert_int_equal(tr_message_loan_bytes(arena, 1000, 1000, &none), TR_ETIMEDOUT);
-    assert_ok(tr_stats_classes(arena, sizes, 1, &count));
+    assert_ok(tr_stats_classes(arena, sizes, sizeof(tr_class_stats), 1, &count));
     assert_int_equal(count, 1);
-    assert_ok(tr_stats_classes(arena, sizes, 4, &count));
+    assert_ok(tr_stats_classes(arena, sizes, sizeof(tr_class_stats), 4, &count));
     assert_int_equal(sizes[0].waiting, 0);
     assert_int_equal(sizes[1].waiting, 1);
     tr_message_release(small);
@@ -170,6 +170,9 @@ static void takes_structs_of_other_versions(void **state)
     tr_arena *arena = make_arena(8, 0);
     tr_stats stats = {.struct_size = offsetof(tr_stats, slots_loaned)};
     tr_arena_info info = {.struct_size = 4};
+    tr_reap_report report = {.struct_size = offsetof(tr_reap_report, redelivered),
+                             .freed = 99,
+                             .redelivered = 99};
     (void)state;
 
     stats.slots_loaned = 99;
@@ -179,6 +182,47 @@ static void takes_structs_of_other_versions(void **state)
     stats.struct_size = sizeof(stats) + 8;
     assert_int_equal(tr_stats_get(arena, &stats), TR_EINVAL);
     assert_int_equal(tr_arena_info_get(arena, &info), TR_EINVAL);
+    assert_ok(tr_arena_reap(arena, &report));
+    assert_int_equal(report.struct_size, offsetof(tr_reap_report, redelivered));
+    assert_int_equal(report.freed, 0);
+    assert_int_equal(report.redelivered, 99);
+    tr_arena_close(arena);
+}
+
+/* Of arrays, whose elements lie as close as the caller's header has it. */
+static void fills_arrays_of_older_callers(void **state)
+{
+    enum { OLD = 24, ROOM = 3 }; /* bytes of an element that the caller knows */
+    tr_arena *arena = make_arena(8, 0);
+    unsigned char old[ROOM][OLD], guard[OLD];
+    tr_channel_stats channels[ROOM];
+    tr_participant_stats person;
+    tr_class_stats size;
+    tr_queue *queue[2];
+    size_t count;
+    (void)state;
+
+    assert_ok(tr_queue_open(arena, "first", NULL, &queue[0]));
+    assert_ok(tr_queue_open(arena, "second", NULL, &queue[1]));
+    assert_ok(tr_stats_channels(arena, channels, sizeof(channels[0]), ROOM, &count));
+    assert_int_equal(count, 2);
+    memset(old, 0xab, sizeof(old));
+    memset(guard, 0xab, sizeof(guard));
+    assert_ok(tr_stats_channels(arena, (tr_channel_stats *)old, OLD, ROOM, &count));
+    assert_int_equal(count, 2);
+    assert_memory_equal(old[0], &channels[0], OLD);
+    assert_memory_equal(old[1], &channels[1], OLD);
+    assert_memory_equal(old[2], guard, OLD);
+    assert_ok(tr_stats_participants(arena, &person, sizeof(person), 1, &count));
+    assert_ok(tr_stats_participants(arena, (tr_participant_stats *)old, OLD, 1, &count));
+    assert_memory_equal(old[0], &person, OLD);
+    assert_memory_equal(old[1], &channels[1], OLD);
+    assert_ok(tr_stats_classes(arena, &size, sizeof(size), 1, &count));
+    assert_ok(tr_stats_classes(arena, (tr_class_stats *)old, OLD, 1, &count));
+    assert_memory_equal(old[0], &size, OLD);
+    assert_memory_equal(old[1], &channels[1], OLD);
+    tr_queue_close(queue[0]);
+    tr_queue_close(queue[1]);
     tr_arena_close(arena);
 }
 
@@ -329,7 +373,7 @@ static void tells_what_a_process_holds(void **state)
     put(arena, board, "one");
     assert_ok(tr_board_get(board, "one", &value, NULL));
     assert_ok(tr_queue_send(stamped, loan_i64(arena, 1, 1), TR_NOWAIT));
-    assert_ok(tr_stats_participants(arena, who, 4, &count));
+    assert_ok(tr_stats_participants(arena, who, sizeof(tr_participant_stats), 4, &count));
     assert_int_equal(who[0].pinned, 1);
     assert_int_equal(who[0].pinned_bytes, 256);
     assert_int_equal(who[0].held_bytes, 0);
@@ -341,7 +385,7 @@ static void tells_what_a_process_holds(void **state)
     assert_true(who[0].pid_ns > 0);
     assert_true(who[0].joined_ns > 0);
     assert_ok(tr_queue_receive(stamped, TR_NOWAIT, &message));
-    assert_ok(tr_stats_participants(arena, who, 4, &count));
+    assert_ok(tr_stats_participants(arena, who, sizeof(tr_participant_stats), 4, &count));
     assert_int_equal(who[0].received, 1);
     assert_string_equal(who[0].channel, "stamped");
     assert_true(who[0].oldest_ns > 0 && who[0].oldest_ns <= who[0].joined_ns);
@@ -362,6 +406,7 @@ int main(void)
         cmocka_unit_test(tells_of_each_size),
         cmocka_unit_test(tells_who_holds_up_a_broadcast),
         cmocka_unit_test(takes_structs_of_other_versions),
+        cmocka_unit_test(fills_arrays_of_older_callers),
         cmocka_unit_test(every_slot_is_somewhere),
         cmocka_unit_test(boards_count_keys),
         cmocka_unit_test(orphans_are_depth),

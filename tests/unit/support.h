@@ -79,7 +79,7 @@ static inline int64_t first_i64(const tr_message *message)
 
 static inline tr_stats stats_of(tr_arena *arena)
 {
-    tr_stats stats = {.struct_size = sizeof(stats)};
+    tr_stats stats = TR_STATS_INIT;
 
     assert_ok(tr_stats_get(arena, &stats));
     return stats;

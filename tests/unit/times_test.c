@@ -134,7 +134,7 @@ static void requests(void **state)
     (void)state;
 
     for (int i = 0; i < LONGEST; i++) {
-        tr_header header = {.struct_size = sizeof(header)};
+        tr_header header = TR_HEADER_INIT;
 
         assert_ok(tr_request_send(queue, loan_i64(arena, 1, 0), longest[i], longest[i], 0,
                                   &ticket));

@@ -590,7 +590,7 @@ static void the_killed_leave_nothing(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
     tr_queue *queue = open_queue(arena, "q", 8);
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     char path[FIFO_PATH], byte;
     int pipes[2];
     uint32_t who;

@@ -390,7 +390,7 @@ static void worker_without_rights(void)
 {
     static const tr_slot_class class = {4096, 4};
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     tr_message *message;
     int result;
 

@@ -75,7 +75,7 @@ static pid_t start_inside(void (*body)(void))
 
 static void hold_inside(void)
 {
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     tr_message *message;
     tr_arena *arena;
     tr_queue *queue;
@@ -91,7 +91,7 @@ static void hold_inside(void)
 
 static void pid_namespaces(void)
 {
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     tr_message *message;
     tr_arena *arena;
     tr_queue *queue;
@@ -236,8 +236,8 @@ static void set_offsets(const char *text)
 /* Its clocks are ahead of its client's, or behind. */
 static void serve_in_time(void)
 {
-    tr_header header = {.struct_size = sizeof(header)};
-    tr_reap_report report;
+    tr_header header = TR_HEADER_INIT;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     tr_message *message;
     struct timespec now;
     tr_arena *arena;
@@ -266,7 +266,7 @@ static void ask_in_time(const char *offsets)
 {
     tr_arena *arena = create("times");
     tr_message *message, *reply;
-    tr_reap_report report;
+    tr_reap_report report = TR_REAP_REPORT_INIT;
     tr_queue *queue;
     pid_t pid;
 

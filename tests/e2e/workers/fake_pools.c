@@ -54,7 +54,7 @@ int main(int argc, char **argv)
             fprintf(stderr, "%s\n", dlerror());
             return 1;
         }
-    report.struct_size = sizeof(report);
+    report = (tr_worker_report)TR_WORKER_REPORT_INIT;
     if (tr_plan_create(1, NULL, &plan))
         return 1;
     plan.worker[0].threads = 3;
@@ -64,7 +64,7 @@ int main(int argc, char **argv)
     if (tr_worker_enter(&plan, 0, 0, &report) || check(argv + 1, 3, 5))
         return 1;
     tr_worker_leave(); /* to what it was at first */
-    if (tr_worker_libraries(now, TR_REPORT_LIBRARIES, &count))
+    if (tr_worker_libraries(now, sizeof(tr_thread_library), TR_REPORT_LIBRARIES, &count))
         return 1;
     for (int i = 1; i + 1 < argc; i += 2) {
         const tr_thread_library *pool = find(now, count, argv[i + 1], argv[i]);

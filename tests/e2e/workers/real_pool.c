@@ -164,7 +164,7 @@ static void in_child(void (*body)(void), int expected_signal)
 static void enter(uint32_t threads)
 {
     plan.worker[0].threads = threads;
-    report.struct_size = sizeof(report);
+    report = (tr_worker_report)TR_WORKER_REPORT_INIT;
     if (tr_worker_enter(&plan, 0, 0, &report) || report.bind_error)
         _exit(2);
 }

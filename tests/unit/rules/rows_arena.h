@@ -8,7 +8,7 @@ ROW(tr_arena_attach_fd, CODE, "out:out fd:bad_fd", tr_arena_attach_fd((int)I(1),
 ROW(tr_arena_close, NOTHING, "arena:arena", (tr_arena_close(P(0)), 0))
 ROW(tr_arena_unlink, CODE, "name:name", tr_arena_unlink(P(0)))
 ROW(tr_arena_sweep, CODE, "prefix:name removed:out?", tr_arena_sweep(P(0), P(1)))
-ROW(tr_arena_reap, CODE, "arena:arena report:out?", tr_arena_reap(P(0), P(1)))
+ROW(tr_arena_reap, CODE, "arena:arena report:reap_report?", tr_arena_reap(P(0), P(1)))
 ROW(tr_arena_trim, CODE, "arena:arena bytes:out?", tr_arena_trim(P(0), P(1)))
 ROW(tr_arena_info_get, CODE, "arena:arena info:arena_info", tr_arena_info_get(P(0), P(1)))
 ROW(tr_arena_set_spin, NOTHING, "arena:arena spin_ns:number",
@@ -28,18 +28,24 @@ ROW(tr_look_open, CODE, "out:out name:name", tr_look_open(P(1), P(0)))
 ROW(tr_look_open_fd, CODE, "out:out fd:bad_fd", tr_look_open_fd((int)I(1), P(0)))
 ROW(tr_look_close, NOTHING, "look:look", (tr_look_close(P(0)), 0))
 ROW(tr_look_stats, CODE, "look:look stats:stats", tr_look_stats(P(0), P(1)))
-ROW(tr_look_participants, CODE, "look:look out:out capacity:one count:out",
-    tr_look_participants(P(0), P(1), U(2), P(3)))
-ROW(tr_look_channels, CODE, "look:look out:out capacity:one count:out",
-    tr_look_channels(P(0), P(1), U(2), P(3)))
-ROW(tr_look_classes, CODE, "look:look out:out capacity:one count:out",
-    tr_look_classes(P(0), P(1), U(2), P(3)))
+ROW(tr_look_participants, CODE,
+    "look:look out:out element_bytes:person_bytes capacity:one count:out",
+    tr_look_participants(P(0), P(1), U(2), U(3), P(4)))
+ROW(tr_look_channels, CODE,
+    "look:look out:out element_bytes:channel_bytes capacity:one count:out",
+    tr_look_channels(P(0), P(1), U(2), U(3), P(4)))
+ROW(tr_look_classes, CODE,
+    "look:look out:out element_bytes:class_bytes capacity:one count:out",
+    tr_look_classes(P(0), P(1), U(2), U(3), P(4)))
 ROW(tr_look_info, CODE, "look:look info:arena_info", tr_look_info(P(0), P(1)))
 
 ROW(tr_stats_get, CODE, "arena:arena stats:stats", tr_stats_get(P(0), P(1)))
-ROW(tr_stats_participants, CODE, "arena:arena out:out capacity:one count:out",
-    tr_stats_participants(P(0), P(1), U(2), P(3)))
-ROW(tr_stats_channels, CODE, "arena:arena out:out capacity:one count:out",
-    tr_stats_channels(P(0), P(1), U(2), P(3)))
-ROW(tr_stats_classes, CODE, "arena:arena out:out capacity:one count:out",
-    tr_stats_classes(P(0), P(1), U(2), P(3)))
+ROW(tr_stats_participants, CODE,
+    "arena:arena out:out element_bytes:person_bytes capacity:one count:out",
+    tr_stats_participants(P(0), P(1), U(2), U(3), P(4)))
+ROW(tr_stats_channels, CODE,
+    "arena:arena out:out element_bytes:channel_bytes capacity:one count:out",
+    tr_stats_channels(P(0), P(1), U(2), U(3), P(4)))
+ROW(tr_stats_classes, CODE,
+    "arena:arena out:out element_bytes:class_bytes capacity:one count:out",
+    tr_stats_classes(P(0), P(1), U(2), U(3), P(4)))

@@ -20,8 +20,9 @@ ROW(tr_worker_index, ANY, "", tr_worker_index())
 ROW(tr_worker_threads, ANY, "", tr_worker_threads())
 ROW(tr_worker_bind_memory, CODE, "plan:plan index:zero address:out bytes:one",
     tr_worker_bind_memory(P(0), (uint32_t)U(1), P(2), U(3)))
-ROW(tr_worker_libraries, CODE, "out:out capacity:one count:out",
-    tr_worker_libraries(P(0), U(1), P(2)))
+ROW(tr_worker_libraries, CODE,
+    "out:out element_bytes:library_bytes capacity:one count:out",
+    tr_worker_libraries(P(0), U(1), U(2), P(3)))
 
 ROW(tr_pool_start, CODE, "out:out options:pool_options", tr_pool_start(P(1), P(0)))
 ROW(tr_pool_step, CODE, "pool:pool timeout_ns:timeout", tr_pool_step(P(0), I(1)))
@@ -34,7 +35,7 @@ ROW(tr_pool_signal, NOTHING, "pool:pool signal:zero",
 ROW(tr_pool_drain, NOTHING, "pool:pool", (tr_pool_drain(P(0)), 0))
 ROW(tr_pool_stop, CODE, "pool:pool timeout_ns:timeout", tr_pool_stop(P(0), I(1)))
 ROW(tr_pool_close, NOTHING, "pool:pool", (tr_pool_close(P(0)), 0))
-ROW(tr_pool_status_get, NOTHING, "pool:pool out:out", (tr_pool_status_get(P(0), P(1)), 0))
+ROW(tr_pool_status_get, CODE, "pool:pool out:pool_status", tr_pool_status_get(P(0), P(1)))
 ROW(tr_pool_plan, ZERO, "pool:pool", (intptr_t)tr_pool_plan(P(0)))
 ROW(tr_pool_pid, ZERO, "pool:pool index:zero", tr_pool_pid(P(0), (uint32_t)U(1)))
 
