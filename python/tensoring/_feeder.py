@@ -45,7 +45,7 @@ class Feeder:
 
     def __init__(self, queue: ArenaQueue, owner: bool) -> None:
         self.queue = queue
-        # So many bytes may be too large.
+        # So many bytes may be too large. A closed queue sends none, also after a fork.
         self.doubtful = 0 if queue.closed else queue._doubtful()
         self.owner = owner  # a copy that came by pickle shares the arena with others
         self.condition = threading.Condition()
@@ -85,11 +85,13 @@ class Feeder:
             encode(what, 0).release()
 
     def append(self, kept: Any) -> None:
+        if self.thread is None:
+            with self.condition:
+                if self.thread is None:
+                    self.start()  # before: what put() refuses must not be sent later
         self.pending.append(kept)
         if self.idle:
             with self.condition:
-                if self.thread is None:
-                    self.start()
                 self.condition.notify()
         elif len(self.pending) % _HELP == 0:
             self.help()
@@ -100,13 +102,12 @@ class Feeder:
             pass
 
     def start(self) -> None:
+        thread = threading.Thread(target=self.run, name="tensoring-feeder", daemon=True)
+        thread.start()
+        self.thread = thread  # there is none if it cannot be started; then the next try
         if not self.cancelled:
             ending = ("the end of this process",)
             self.finalizer = util.Finalize(None, self.finish, ending, exitpriority=-5)
-        self.thread = threading.Thread(
-            target=self.run, name="tensoring-feeder", daemon=True
-        )
-        self.thread.start()
 
     def run(self) -> None:
         try:

@@ -470,7 +470,11 @@ class Master:
         """Have the thread receive until served() was called as often."""
         with self._serve_lock:
             self.serving += 1
-        self._need_thread()
+        try:
+            self._need_thread()
+        except BaseException:
+            self.served()
+            raise
 
     def served(self) -> None:
         """One less."""
@@ -487,12 +491,13 @@ class Master:
             with self._serve_lock:
                 if self.thread is None and not self.ended:
                     # An executor's is waited for when the interpreter ends.
-                    self.thread = threading.Thread(
+                    thread = threading.Thread(
                         target=self._run,
                         name="tensoring-master",
                         daemon=not self._executor,
                     )
-                    self.thread.start()
+                    thread.start()
+                    self.thread = thread  # there is none if it cannot be started
         self.wake()
 
     def wake(self) -> None:

@@ -6,6 +6,7 @@ its message needs. So there are few sizes with large windows."""
 
 from __future__ import annotations
 
+import math
 import resource
 from collections.abc import Iterable
 
@@ -50,13 +51,18 @@ def merge(slots: Slots) -> Slots:
     return sorted(counts.items())
 
 
+def _limit_of(which: int) -> float:
+    limit = resource.getrlimit(which)[0]
+    return math.inf if limit == resource.RLIM_INFINITY else limit
+
+
 def address_space(arenas: int) -> int | None:
     """What the windows of each of so many arenas may take; None: there is no limit. It is
-    a part of what is left: so many queues fit beside each other."""
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit == resource.RLIM_INFINITY:
-        return None
-    return max(0, limit - _mapped()) // _PART // arenas
+    a part of what is left: so many queues fit beside each other. They lie in a file, which
+    has holes, but a length."""
+    left = max(0, _limit_of(resource.RLIMIT_AS) - _mapped())
+    limit = min(left / _PART / arenas, _limit_of(resource.RLIMIT_FSIZE) / 2)
+    return None if limit == math.inf else int(limit)
 
 
 def _mapped() -> int:

@@ -39,6 +39,9 @@ def _reduce_array(array: Array) -> Any:
         return _arrays.rebuild, (head, pickle.PickleBuffer(data))
     if not (array.flags.c_contiguous or array.flags.f_contiguous):
         array = np.ascontiguousarray(array)
+    if not array.flags.writeable:
+        # Protocol 5 would give one that is not; multiprocessing gives one that is.
+        array = array.copy("K")
     return array.__reduce_ex__(5)
 
 

@@ -51,6 +51,8 @@ def queue_arena(
 class _Base:
     """What all have in common: an arena, a queue in it, and what is not sent yet."""
 
+    _counts = False  # whether places are counted by a semaphore, whatever maxsize is
+
     def __init__(
         self,
         maxsize: int,
@@ -58,7 +60,7 @@ class _Base:
         memory: int | None,
         ctx: Any,
     ) -> None:
-        counted = maxsize > _core.MAX_CAPACITY
+        counted = maxsize > _core.MAX_CAPACITY or (self._counts and maxsize > 0)
         arena = queue_arena(slots, 0 if counted else maxsize, memory)
         # What was got is got, also if its process ends while it looks into the slot.
         capacity = maxsize if maxsize and not counted else _UNBOUNDED
@@ -72,7 +74,7 @@ class _Base:
         self._queue = queue
         self._owner = owner
         self._maxsize = maxsize
-        self._room = room  # of a queue that may hold more than a ring can
+        self._room = room  # of a queue whose places a semaphore counts
         self._closed = False
         self._left = 0  # how many there were when it was closed
         self._reset()
@@ -159,7 +161,7 @@ class Queue(_Base):
 
     maxsize: how many objects it holds; 0 or less: as many as there is memory for.
     ctx: the context of the processes that it is for; only a maxsize of more than 65536
-    needs it, for a semaphore.
+    needs it, for a semaphore. What does not fit waits in the process that put it then.
     slots: [(bytes, count), ...], how many objects of which size it holds at most; memory
     is taken for what they need only. None: 1024 of up to 64 KiB (or maxsize), 256 of up
     to 16 MiB, 32 of up to 1 GiB.
@@ -191,7 +193,7 @@ class Queue(_Base):
             self._open()
         self._feeder.used = True
         if self._maxsize == 0:
-            self._feeder.put(obj)
+            self._hand_over(obj)
         elif self._room is not None:
             self._put_counted(obj, block, timeout)
         elif block and timeout is None:
@@ -203,21 +205,31 @@ class Queue(_Base):
         if not self._room.acquire(block, _seconds(timeout)):
             raise Full
         try:
-            self._feeder.put(obj)
+            self._hand_over(obj)
         except BaseException:
             self._room.release()
             raise
 
+    def _hand_over(self, obj: Any) -> None:
+        """Send it, or have it sent by a thread."""
+        self._feeder.put(obj)
+
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """The next object; Empty if there is none now, or within `timeout` seconds."""
         queue = self._open() if self._closed else self._queue
-        if block and timeout is None:
-            found = _stuck.receive(queue, "get()")
-        else:
-            found = queue.receive(_seconds(timeout) if block else 0)
         if self._room is not None:
-            self._room.release()
-        return found
+            return self._get_counted(block, timeout)
+        if block and timeout is None:
+            return _stuck.receive(queue, "get()")
+        return queue.receive(_seconds(timeout) if block else 0)
+
+    def _get_counted(self, block: bool, timeout: float | None) -> Any:
+        if block and timeout is None:
+            message = _stuck.receive_message(self._queue, "get()")
+        else:
+            message = self._queue.receive_message(_seconds(timeout) if block else 0)
+        self._room.release()  # before what may raise: its place is free
+        return _objects.open(message)
 
     def put_nowait(self, obj: Any) -> None:
         """put() without waiting."""
@@ -291,7 +303,9 @@ class Queue(_Base):
 class JoinableQueue(Queue):
     """Stands in for multiprocessing.JoinableQueue. `ctx` is the context of the processes
     that it is for, if that is not the default one; maxsize, slots and memory are those
-    of Queue."""
+    of Queue. Each object that was put wants one task_done()."""
+
+    _counts = True
 
     def __init__(
         self,
@@ -312,13 +326,12 @@ class JoinableQueue(Queue):
         inner, self._unfinished_tasks, self._cond = state
         super().__setstate__(inner)
 
-    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Send `obj`, which one task_done() must follow."""
-        self._open()
-        # Counted first: the receiver may be done before put() returns.
+    def _hand_over(self, obj: Any) -> None:
+        # There is a place for it: one who is killed while waiting has counted nothing.
+        # Counted before it is sent: the receiver may be done before put() returns.
         self._unfinished_tasks.release()
         try:
-            super().put(obj, block, timeout)
+            super()._hand_over(obj)
         except BaseException:
             self.task_done()
             raise

@@ -8,6 +8,7 @@ import os
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tensoring import _objects
@@ -160,15 +161,22 @@ def send(queue: ArenaQueue, obj: Any, what: str) -> None:
 def receive(queue: ArenaQueue, what: str) -> Any:
     """Receive without a timeout. There is a word if nothing can be sent."""
     found = queue._take(_NOTHING)
-    if found is not _NOTHING:
-        return found
+    return _wait(queue, what, queue.receive) if found is _NOTHING else found
+
+
+def receive_message(queue: ArenaQueue, what: str) -> Any:
+    """The same, undecoded."""
+    return _wait(queue, what, queue.receive_message)
+
+
+def _wait(queue: ArenaQueue, what: str, receive: Callable[[float | None], Any]) -> Any:
     patience = Patience(queue, what)
     while True:
         try:
-            return queue.receive(patience.step())
+            return receive(patience.step())
         except Empty:
             if patience.over() and nothing_can_come(queue):
-                tell(queue, what, time.monotonic() - patience.since, 4)
+                tell(queue, what, time.monotonic() - patience.since, 5)
 
 
 def nothing_can_come(queue: ArenaQueue) -> bool:

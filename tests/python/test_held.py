@@ -231,7 +231,7 @@ def test_windows_follow_the_limit_of_the_address_space() -> None:
 LIMITED = """
 import resource, sys
 import numpy as np, tensoring as tr
-resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+resource.setrlimit(getattr(resource, sys.argv[1]), (int(sys.argv[2]),) * 2)
 queue = tr.Queue()
 queue.put(np.ones(1 << 20))
 assert queue.get(timeout=60).sum() == 1 << 20
@@ -245,9 +245,13 @@ for queue in queues:
 """
 
 
-def test_stand_ins_within_a_limited_address_space() -> None:
+@pytest.mark.parametrize(
+    ("limit", "size"), [("RLIMIT_AS", 4 << 30), ("RLIMIT_FSIZE", 256 << 20)]
+)
+def test_stand_ins_within_a_limit(limit: str, size: int) -> None:
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", LIMITED], env=env, check=True, timeout=120)
+    run = [sys.executable, "-c", LIMITED, limit, str(size)]
+    subprocess.run(run, env=env, check=True, timeout=120)
 
 
 def test_memory_is_in_proportion() -> None:

@@ -485,3 +485,105 @@ def test_a_close_ends_a_put_that_waits() -> None:
         queue.close()
         thread.join(30)
         assert [type(error) for error in ended] == [tr.Closed]
+
+
+def put_and_leave(one: Any) -> None:
+    put_some(one, 30)
+
+
+def test_a_queue_that_was_closed_leaves_the_others_to_a_child(
+    one: tr.Queue, capfd: pytest.CaptureFixture[str]
+) -> None:
+    closed = [tr.Queue(slots=SLOTS) for _ in range(3)]
+    put_some(one, 20)  # a thread, which the child has not
+    for queue in closed:
+        queue.close()
+    child = multiprocessing.get_context("fork").Process(target=put_and_leave, args=(one,))
+    child.start()
+    assert sorted(int(one.get(timeout=30)[0]) for _ in range(50)) == sorted(
+        [*range(20), *range(30)]
+    )
+    child.join(30)
+    assert child.exitcode == 0
+    assert capfd.readouterr().err == ""
+
+
+def put_three(queue: Any, waits: Any) -> None:
+    queue.put("x")
+    queue.put("x")
+    waits.set()
+    queue.put("no room")
+
+
+def test_what_a_killed_process_waited_to_put_is_not_joined() -> None:
+    context = multiprocessing.get_context("fork")
+    queue, waits = tr.JoinableQueue(2, slots=SLOTS, ctx=context), context.Event()
+    child = context.Process(target=put_three, args=(queue, waits))
+    child.start()
+    assert waits.wait(30)
+    child.join(0.2)  # it does not end; it waits in put(), or else is not there yet
+    child.kill()
+    child.join(30)
+    for _ in range(2):
+        assert queue.get(timeout=30) == "x"
+        queue.task_done()
+    with pytest.raises(ValueError, match="too many"):
+        queue.task_done()
+    queue.join()
+    queue.close()
+
+
+class Fragile:
+    """Cannot be unpickled."""
+
+    def __reduce__(self) -> Any:
+        return {}.__getitem__, ("not there",)
+
+
+@pytest.mark.parametrize("make", [lambda: tr.Queue(1 << 17), lambda: tr.JoinableQueue(3)])
+def test_what_cannot_be_unpickled_leaves_its_place(make: Any) -> None:
+    queue = make()
+    places = queue._room._semlock._get_value()
+    for block in (True, False):
+        queue.put(Fragile())
+        with pytest.raises(KeyError):
+            queue.get(block)
+    assert queue._room._semlock._get_value() == places
+    queue.close()
+
+
+def put_until_refused(queue: Any, sent: list[int]) -> None:
+    while True:
+        queue.put(len(sent))
+        sent.append(len(sent))
+
+
+def test_a_thread_that_cannot_be_started_is_started_later(
+    one: tr.Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    sent: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="start new thread"):
+                put_until_refused(one, sent)
+    for i in range(len(sent), 100):
+        one.put(i)
+    assert [one.get(timeout=30) for _ in range(100)] == list(range(100))
+
+
+def test_arrays_that_are_read_only_arrive_as_multiprocessing_gives_them(
+    one: tr.Queue,
+) -> None:
+    for size in (2, 1000):
+        array = np.arange(float(size))
+        array.flags.writeable = False
+        one.put((array, {"pickled"}, array[::2]))
+        first, _, second = one.get(timeout=30)
+        assert first.flags.writeable
+        assert second.flags.writeable
+        assert np.array_equal(first, array)
+        assert np.array_equal(second, array[::2])
