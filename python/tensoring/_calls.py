@@ -18,8 +18,9 @@ _KEEP = 64  # functions that a process remembers
 
 
 # One function, for any number of jobs: the kind of call; the function, as the parts of a
-# pickle; whether it went by its name, so that a worker may keep it; names of arguments.
-Call: TypeAlias = tuple[int, list[Any], bool, tuple[str, ...]]
+# pickle, or itself; whether it went by its name, so that a worker may keep it; names of
+# arguments.
+Call: TypeAlias = tuple[int, Any, bool, tuple[str, ...]]
 
 
 @functools.lru_cache(_KEEP)
@@ -34,8 +35,18 @@ def _has_name(function: Callable[..., Any]) -> bool:
     return kind is FunctionType or kind is type
 
 
+def _is_bare(function: Any) -> bool:
+    """Whether it holds no object that an argument may be, too."""
+    if type(function) is not functools.partial:
+        return _has_name(function)
+    return not function.keywords and all(map(_has_name, (function.func, *function.args)))
+
+
 def call(kind: int, function: Callable[..., Any], names: tuple[str, ...] = ()) -> Call:
-    """Pickle `function`, once for all jobs; by name if it has one."""
+    """Pickle `function`, once for all jobs; by name if it has one. One that holds objects
+    goes with the arguments of each job: what is one object stays one."""
+    if not _is_bare(function):
+        return (kind, function, False, names)
     if _has_name(function):
         try:
             return (kind, _by_name(function), True, names)
@@ -52,8 +63,10 @@ class Known:
     def __init__(self) -> None:
         self._known: dict[bytes, Callable[..., Any]] = {}
 
-    def function(self, parts: list[Any], by_name: bool) -> Callable[..., Any]:
-        """The function in a pickle."""
+    def function(self, parts: Any, by_name: bool) -> Callable[..., Any]:
+        """The function in a pickle, unless it is there."""
+        if type(parts) is not list:
+            return parts  # type: ignore[no-any-return]
         if not by_name:
             return load(parts)  # type: ignore[no-any-return]
         found = self._known.get(parts[0])

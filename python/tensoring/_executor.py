@@ -19,7 +19,7 @@ from multiprocessing import util
 from typing import Any
 
 from tensoring._calls import APPLY, call
-from tensoring._failures import WorkerDied, report
+from tensoring._failures import WorkerDied, is_interrupt, report
 from tensoring._master import MOST_WORKERS, SLOTS, Master, check_crew
 from tensoring._options import refuse, whole
 
@@ -86,7 +86,6 @@ class _Calls:
         with self._counting:
             self.unanswered += 1
         self.pending.append((future, fn, names, values))
-        self.feed()
 
     def _can_feed(self) -> bool:
         return bool(self.pending) and self.running < self.limit
@@ -119,6 +118,8 @@ class _Calls:
                 self.running -= 1
             self._drop()
             _settle(future, None, error)
+            if is_interrupt(error):
+                raise
 
     def _drop(self) -> None:
         """No worker answers this call."""
@@ -286,6 +287,9 @@ class Executor(_Executor):
             self._start()
             future: Future[Any] = Future()
             self._calls.add(future, fn, tuple(kwargs), [*args, *kwargs.values()])
+        # Without the lock: it may run what pickles an object, or callbacks, which may
+        # call this executor.
+        self._calls.feed()
         return future
 
     def _check(self) -> None:

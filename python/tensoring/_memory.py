@@ -58,8 +58,8 @@ def _limit_of(which: int) -> float:
 
 def address_space(arenas: int) -> int | None:
     """What the windows of each of so many arenas may take; None: there is no limit. It is
-    a part of what is left: so many queues fit beside each other. They lie in a file, which
-    has holes, but a length."""
+    a part of what is left: so many queues fit beside each other. They lie in a file,
+    which has holes, but a length."""
     left = max(0, _limit_of(resource.RLIMIT_AS) - _mapped())
     limit = min(left / _PART / arenas, _limit_of(resource.RLIMIT_FSIZE) / 2)
     return None if limit == math.inf else int(limit)

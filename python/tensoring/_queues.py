@@ -327,7 +327,7 @@ class JoinableQueue(Queue):
         super().__setstate__(inner)
 
     def _hand_over(self, obj: Any) -> None:
-        # There is a place for it: one who is killed while waiting has counted nothing.
+        # There is a place for it: a process killed while it waited has counted nothing.
         # Counted before it is sent: the receiver may be done before put() returns.
         self._unfinished_tasks.release()
         try:
