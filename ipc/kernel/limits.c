@@ -16,9 +16,15 @@
 #define MIB       (UINT64_C(1) << 20)
 #define KEPT_MOST (32 * MIB)
 /* Of what there is, this part is left: page tables and whatever else a reservation takes. */
-#define KEPT_PART   64
-#define CREDIT_PART 64 /* of what is left may be spent without asking again */
-#define CREDIT_NS   INT64_C(50000000) /* for so long */
+#define KEPT_PART 64
+/* Of a group's limit, this part: many processes may ask at once, and each believes in the same
+ * room, while their page tables and their own memory grow. */
+#define KEPT_OF_LIMIT 32
+#define CREDIT_PART   64 /* of what is left may be spent without asking again */
+#define CREDIT_NS     INT64_C(50000000) /* for so long */
+/* Each process has such a credit: where little is left, they are small. */
+#define PLENTY             (UINT64_C(1) << 30)
+#define CREDIT_PART_SCARCE 1024
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -142,6 +148,9 @@ static void look_at_groups(const char *root, bool v2, uint64_t swap_free,
     do {
         uint64_t room = v2 ? room_v2(&group, swap_free) : room_v1(&group, swap_free);
 
+        if (room != UINT64_MAX)
+            room -= least(room,
+                          least(cgroup_number(&group, file) / KEPT_OF_LIMIT, KEPT_MOST));
         if (room >= tightest->available)
             continue;
         tightest->limit = SHORTAGE_CGROUP;
@@ -200,7 +209,8 @@ bool limits_spend(uint64_t bytes, struct shortage *shortage)
     }
     if (!limits_memory("", bytes, shortage))
         return false;
-    left = (shortage->available - bytes) / CREDIT_PART;
+    left = shortage->available - bytes;
+    left /= left < PLENTY ? CREDIT_PART_SCARCE : CREDIT_PART;
     atomic_store_explicit(&credit, left, memory_order_relaxed); /* relaxed: local: */
     atomic_store_explicit(&until, clock_after(now, CREDIT_NS), memory_order_relaxed);
     return true;

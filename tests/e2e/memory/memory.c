@@ -314,6 +314,59 @@ static void lazy_in_a_memory_cgroup(void)
     expect("most of it was had", got >= 16 && got < 32);
 }
 
+#define MANY 24
+
+/* One of many that loan at once, until there is no more. 1: it was refused. */
+static int loan_until_refused(tr_arena *arena, int start)
+{
+    tr_message *message;
+    int code;
+    char byte;
+
+    (void)!read(start, &byte, 1); /* all begin when the other end is closed */
+    while ((code = tr_message_loan_bytes(arena, 65536, TR_NOWAIT, &message)) == 0)
+        memset(tr_message_tensor(message, 0)->data, 1, 65536);
+    return code == TR_ENOSPC;
+}
+
+/* Each sees the same room: together they must not take more than there is. */
+static void many_in_a_memory_cgroup(void)
+{
+    tr_slot_class class = {MIB, 4096};
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_arena *arena = NULL;
+    int start[2], created, refused = 0, killed = 0;
+
+    enter_a_group();
+    write_text(group, "memory.max", "100663296"); /* 96 MiB: each takes some for itself */
+    write_text(group, "memory.limit_in_bytes", "100663296");
+    options.classes = &class;
+    options.class_count = 1;
+    options.flags = TR_ARENA_ELASTIC;
+    created = tr_arena_create(NULL, &options, &arena);
+    if (pipe(start) < 0)
+        exit(1);
+    for (int i = 0; created == 0 && i < MANY; i++)
+        if (fork() == 0) {
+            close(start[1]);
+            _exit(loan_until_refused(arena, start[0]));
+        }
+    close(start[1]);
+    for (int i = 0; created == 0 && i < MANY; i++) {
+        int status;
+
+        (void)wait(&status);
+        killed += WIFSIGNALED(status);
+        refused += WIFEXITED(status) && WEXITSTATUS(status) == 1;
+    }
+    close(start[0]);
+    tr_arena_close(arena);
+    leave_a_group();
+    expect_code("create", created, 0);
+    expect("none of them is killed", killed == 0);
+    expect("all of them are refused in the end", refused == MANY);
+}
+
 /* A file whose reading fills the group's memory; the kernel gives that up at once. It stays
  * open, and so in memory, until this process ends. */
 static bool fill_the_cache(void)
@@ -393,6 +446,7 @@ int main(void)
         {"RLIMIT_FSIZE of nothing", no_file_at_all},
         {"a memory cgroup", memory_cgroup},
         {"a lazy arena in a memory cgroup", lazy_in_a_memory_cgroup},
+        {"many processes in a memory cgroup", many_in_a_memory_cgroup},
         {"a page cache that fills the memory cgroup", page_cache_is_no_obstacle},
     };
 
