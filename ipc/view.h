@@ -22,6 +22,7 @@ struct view {
     int lock_fd;       /* of the arena's file, by which locks are looked at; -1 none */
     uint64_t dev, ino; /* of that file */
     uint64_t taken;    /* see number.h */
+    const char *name;  /* for reports; NULL or "": none */
     struct notifier
         *notifier; /* how to ring others, see notify.h; NULL: by futex alone */
     struct pidfds

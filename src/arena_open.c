@@ -7,6 +7,7 @@
 #include <tensoring/arena.h>
 #include <unistd.h>
 
+#include "ipc/event.h"
 #include "ipc/kernel/uncancel.h"
 #include "ipc/liveness/pidfds.h"
 #include "ipc/memory/segment.h"
@@ -93,6 +94,7 @@ static int open_common(struct tr_arena *arena, const char *name, uint32_t eventf
 
     if (result < 0)
         return result;
+    arena->view.name = arena->name;
     result = arena_take_part(arena, true);
     if (result == -ESTALE)
         return result;
@@ -160,6 +162,10 @@ static int make(struct tr_arena *arena, const struct segment_spec *spec,
         if (result < 0)
             arena_leave(arena);
     }
+    if (result == 0 && arena->huge_error)
+        event_tell(&arena->view, EVENT_FALLBACK, 1,
+                   "the arena has no large pages: %s; see tr_arena_info.huge_error",
+                   strerrordesc_np(-arena->huge_error));
     return result;
 }
 

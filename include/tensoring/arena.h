@@ -234,6 +234,10 @@ TR_API TR_CHECK int tr_arena_reap(tr_arena *arena, tr_reap_report *report);
  *  Threads: any. Syscalls: one a free slot. Crash: nothing is lost. */
 TR_API TR_CHECK int tr_arena_trim(tr_arena *arena, uint64_t *bytes);
 
+/** Its name, "" if it has none: an anonymous arena, or one that was attached by a descriptor. NULL
+ *  if @p arena was closed. Lives as long as the handle. Threads: any. */
+TR_API const char *tr_arena_name(const tr_arena *arena);
+
 /** What the arena is.
  *  @return 0, TR_EINVAL (struct_size).
  *  Threads: any. Syscalls: some (it reads what the kernel says of the mapping). Crash: -. */

@@ -79,10 +79,16 @@ typedef struct tr_participant_stats {
 } tr_participant_stats;
 TR_ASSERT_SIZE(tr_participant_stats, 168);
 
+typedef enum tr_channel_kind {
+    TR_CHANNEL_QUEUE = 1,
+    TR_CHANNEL_BROADCAST = 2,
+    TR_CHANNEL_BOARD = 3
+} tr_channel_kind;
+
 /** One channel. */
 typedef struct tr_channel_stats {
     char name[64];
-    uint32_t kind;     /**< 1 queue, 2 broadcast, 3 board */
+    uint32_t kind;     /**< tr_channel_kind */
     uint32_t capacity; /**< messages; board: keys */
     uint64_t depth; /**< queue: messages that wait, orphans among them; broadcast: kept;
                             board: keys that have a value */

@@ -10,6 +10,7 @@
 #include <tensoring/device.h>
 #include <tensoring/error.h>
 #include <tensoring/loader.h>
+#include <tensoring/log.h>
 #include <tensoring/look.h>
 #include <tensoring/message.h>
 #include <tensoring/npy.h>

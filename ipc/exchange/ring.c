@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "ipc/event.h"
 #include "ipc/exchange/orphan.h"
 #include "ipc/exchange/owned.h"
 #include "ipc/exchange/records.h"
@@ -123,6 +124,9 @@ static ASIDE int ended(const struct ring *ring, uint32_t index, uint64_t seen)
 static RARE bool no_slot(const struct ring *ring)
 {
     view_count(ring->view, COUNT_CORRUPT, 1);
+    event_tell(ring->view, EVENT_CORRUPT, 1,
+               "channel %u: a cell names a slot that the arena does not have",
+               ring->index);
     return false;
 }
 

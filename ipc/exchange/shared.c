@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "ipc/event.h"
 #include "ipc/exchange/owned.h"
 #include "ipc/exchange/records.h"
 #include "ipc/mutant.h"
@@ -58,6 +59,8 @@ int shared_pin(struct self *me, _Atomic uint64_t *cell, uint64_t seen, uint32_t 
 
     if (slot >= me->view->geo.slot_count) {
         view_count(me->view, COUNT_CORRUPT, 1);
+        event_tell(me->view, EVENT_CORRUPT, 1, "a cell names slot %u, the arena has %u",
+                   slot, me->view->geo.slot_count);
         return -EBADMSG;
     }
     /* E11 acquire: pairs with shared_begin(). */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "ipc/event.h"
 #include "ipc/exchange/broadcast.h"
 #include "ipc/exchange/budget.h"
 #include "ipc/exchange/channel.h"
@@ -320,7 +321,26 @@ static bool due(const struct view *view, uint32_t i, uint64_t word)
                : hooks->dead(view, i);
 }
 
-int reap_all(struct self *me, struct reap_report *report)
+/* What was done since @p before. */
+static void tell(const struct view *view, const struct reap_report *before,
+                 const struct reap_report *now)
+{
+    uint32_t dead = now->dead - before->dead, freed = now->freed - before->freed;
+    uint32_t redelivered = now->redelivered - before->redelivered;
+    uint32_t dropped = now->dropped - before->dropped;
+
+    if (dead || freed || redelivered || dropped)
+        event_tell(
+            view, EVENT_REAP, dead,
+            "%u participants were found dead: %u slots are free again, %u messages "
+            "are delivered again, %u are given up",
+            dead, freed, redelivered, dropped);
+    if (dropped)
+        event_tell(view, EVENT_DROP, dropped,
+                   "%u messages are given up: their receivers died", dropped);
+}
+
+static int reap_each(struct self *me, struct reap_report *report)
 {
     for (uint32_t i = 0; i < me->view->geo.participant_count; i++) {
         /* E4 acquire: pairs with participant_join(). */
@@ -334,6 +354,17 @@ int reap_all(struct self *me, struct reap_report *report)
             reap_one(me, i, word, report);
     }
     return 0;
+}
+
+int reap_all(struct self *me, struct reap_report *report)
+{
+    const struct reap_report before = *report;
+    int result = reap_each(me, report);
+
+    tell(me->view, &before, report);
+    if (result < 0)
+        event_tell(me->view, EVENT_CORRUPT, 1, "a participant entry is corrupted");
+    return result;
 }
 
 /* What we took after others had swept our entry, which may be another's by now. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ipc/event.h"
 #include "ipc/order.h"
 #include "ipc/signal/notifier.h"
 #include "ipc/signal/notify.h"
@@ -150,6 +151,9 @@ int pollable_open(struct self *me, enum pollable_kind requested,
     pollable->kind = requested == POLLABLE_NONE ? best(me) : requested;
     result = open_as(me, pollable);
     if (result < 0 && requested == POLLABLE_NONE && pollable->kind == POLLABLE_URING) {
+        event_tell(me->view, EVENT_FALLBACK, 1,
+                   "a wait set uses a FIFO, since io_uring refuses: %s",
+                   strerrordesc_np(-result));
         pollable->kind = POLLABLE_FIFO; /* io_uring's memory may be used up */
         result = open_as(me, pollable);
     }

@@ -46,6 +46,13 @@ int tr_arena_reap(tr_arena *given, tr_reap_report *out)
                       : 0;
 }
 
+const char *tr_arena_name(const tr_arena *given)
+{
+    const struct tr_arena *arena = arena_known(given);
+
+    return arena ? arena->name : NULL;
+}
+
 int tr_arena_trim(tr_arena *handle, uint64_t *bytes)
 {
     uint64_t given;

@@ -116,6 +116,11 @@ int stats_read(const struct view *view, tr_stats *stats)
     return 0;
 }
 
+_Static_assert((int)TR_CHANNEL_QUEUE == CHANNEL_QUEUE &&
+                   (int)TR_CHANNEL_BROADCAST == CHANNEL_BROADCAST &&
+                   (int)TR_CHANNEL_BOARD == CHANNEL_BOARD,
+               "one table");
+
 /* What lies in each channel, by the slots. */
 struct tally {
     uint32_t queued, orphans, shared;

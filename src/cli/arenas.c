@@ -67,16 +67,15 @@ static const char *kind_name(uint32_t kind)
     return names[kind < 4 ? kind : 0];
 }
 
-enum { QUEUE = 1, BROADCAST, BOARD };
-
 static void print_channel(const tr_channel_stats *one)
 {
     printf("%-9s %-32s %" PRIu64 " of %u", kind_name(one->kind), one->name, one->depth,
            one->capacity);
-    if (one->kind == BOARD)
+    if (one->kind == TR_CHANNEL_BOARD)
         printf(" keys, changed %" PRIu64 " times", one->sent);
     else
-        printf("%s, sent %" PRIu64, one->kind == BROADCAST ? " kept" : "", one->sent);
+        printf("%s, sent %" PRIu64, one->kind == TR_CHANNEL_BROADCAST ? " kept" : "",
+               one->sent);
     if (one->orphans)
         printf(", %u of dead receivers", one->orphans);
     printf("%s%s\n", one->sleeping_receivers ? ", receivers wait" : "",
@@ -115,11 +114,11 @@ static cJSON *channel_json(const tr_channel_stats *one)
     cJSON_AddStringToObject(json, "kind", kind_name(one->kind));
     add_count(json, "depth", true, one->depth);
     add_count(json, "capacity", true, one->capacity);
-    add_count(json, "sent", one->kind != BOARD, one->sent);
-    add_count(json, "received", one->kind != BOARD, one->received);
-    add_count(json, "changes", one->kind == BOARD, one->sent);
-    add_count(json, "orphans", one->kind == QUEUE, one->orphans);
-    add_count(json, "receivers", one->kind == QUEUE, one->receivers);
+    add_count(json, "sent", one->kind != TR_CHANNEL_BOARD, one->sent);
+    add_count(json, "received", one->kind != TR_CHANNEL_BOARD, one->received);
+    add_count(json, "changes", one->kind == TR_CHANNEL_BOARD, one->sent);
+    add_count(json, "orphans", one->kind == TR_CHANNEL_QUEUE, one->orphans);
+    add_count(json, "receivers", one->kind == TR_CHANNEL_QUEUE, one->receivers);
     cJSON_AddBoolToObject(json, "receivers_wait", one->sleeping_receivers != 0);
     cJSON_AddBoolToObject(json, "senders_wait", one->sleeping_senders != 0);
     return json;

@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { QUEUE = 1, BROADCAST };
-
 /* Whether it stands still is what an operator asks first. */
 const char *condition_of(const tr_participant_stats *one)
 {
@@ -28,12 +26,14 @@ const char *condition_of(const tr_participant_stats *one)
 /* Orphans lie in their slots, not in the ring. */
 static bool is_full(const tr_channel_stats *one)
 {
-    return one->kind == QUEUE && one->depth >= (uint64_t)one->orphans + one->capacity;
+    return one->kind == TR_CHANNEL_QUEUE &&
+           one->depth >= (uint64_t)one->orphans + one->capacity;
 }
 
 static bool is_held_up(const tr_channel_stats *one)
 {
-    return one->kind == BROADCAST && one->behind && one->behind >= one->capacity;
+    return one->kind == TR_CHANNEL_BROADCAST && one->behind &&
+           one->behind >= one->capacity;
 }
 
 /* What a broadcast keeps, and what is nobody's, a loan would take. */
@@ -134,7 +134,7 @@ static cJSON *culprit_json(const tr_participant_stats *one, uint64_t count)
 static void add_culprits(const struct findings *found, const tr_channel_stats *channel,
                          cJSON *list)
 {
-    bool lags = channel && channel->kind == BROADCAST;
+    bool lags = channel && channel->kind == TR_CHANNEL_BROADCAST;
 
     for (size_t i = 0; i < found->people; i++) {
         const tr_participant_stats *one = &found->person[i];
@@ -161,8 +161,8 @@ static cJSON *reason_json(const struct findings *found, const tr_channel_stats *
 {
     cJSON *json = cJSON_CreateObject();
 
-    add_name(json, "queue", channel, QUEUE);
-    add_name(json, "broadcast", channel, BROADCAST);
+    add_name(json, "queue", channel, TR_CHANNEL_QUEUE);
+    add_name(json, "broadcast", channel, TR_CHANNEL_BROADCAST);
     cJSON_AddItemToObject(json, "slot_bytes",
                           size ? cJSON_CreateNumber((double)size->slot_bytes)
                                : cJSON_CreateNull());

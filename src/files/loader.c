@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "ipc/event.h"
 #include "ipc/kernel/clock.h"
 #include "ipc/kernel/os.h"
 #include "src/base/error.h"
@@ -440,6 +441,9 @@ int tr_loader_run(tr_loader *given, const char *const paths[], size_t n, tr_queu
     if (!(loader->options.flags & TR_LOADER_PREAD))
         loader_ring_open(&loader->ring, &loader->arena->self, loader->options.depth,
                          loader->options.flags & TR_LOADER_DIRECT);
+    if (!(loader->options.flags & TR_LOADER_PREAD) && !loader->ring.open)
+        event_tell(&loader->arena->view, EVENT_FALLBACK, 1,
+                   "a loader reads by pread(), since io_uring does not work here");
     result = run_all(&run);
     /* The time was over before a wait could begin. */
     if (result == TR_EAGAIN && timeout_ns > 0)

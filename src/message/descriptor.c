@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/event.h"
 #include "ipc/exchange/owned.h"
 #include "ipc/path.h"
 #include "src/base/error.h"
@@ -390,6 +391,9 @@ static bool grow(void *kept, uint32_t *has, uint64_t wants, size_t unit)
 static RARE int corrupt(const struct message *message, const char *what)
 {
     view_count(&message->arena->view, COUNT_CORRUPT, 1);
+    event_tell(&message->arena->view, EVENT_CORRUPT, 1,
+               "slot %u: %s of the message does not fit in the slot", message->slot,
+               what);
     return tr_fail(TR_ECORRUPT, "slot %u: %s of the message does not fit in the slot",
                    message->slot, what);
 }

@@ -20,6 +20,12 @@ ROW(tr_arena_device_fd, CODE, "arena:arena fd:out", tr_arena_device_fd(P(0), P(1
 ROW(tr_message_device_begin, CODE, "message:message", tr_message_device_begin(P(0)))
 ROW(tr_message_device_end, CODE, "message:message", tr_message_device_end(P(0)))
 
+ROW(tr_arena_name, ZERO, "arena:arena", (intptr_t)tr_arena_name(P(0)))
+ROW(tr_log_set, NOTHING, "", (tr_log_set(NULL, NULL), 0))
+ROW(tr_version, ANY, "", tr_version())
+ROW(tr_version_text, ANY, "", (intptr_t)tr_version_text())
+ROW(tr_version_check, ANY, "", tr_version_check(TR_VERSION))
+
 ROW(tr_strerror, ANY, "err:number", (intptr_t)tr_strerror((int)I(0)))
 ROW(tr_error_name, ANY, "err:number", (intptr_t)tr_error_name((int)I(0)))
 ROW(tr_error_detail, ANY, "", (intptr_t)tr_error_detail())

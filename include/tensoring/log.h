@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* log.h - a callback that hears what is rare and nobody asked for.
+ *
+ * The library counts what happens (stats.h) and returns what went wrong. Some events concern no
+ * caller: another process died, a message was given up, memory was corrupted, something slower
+ * was used instead. A program that wants them in its log sets a callback.
+ *
+ * The callback runs in the thread that noticed, inside whatever call of the library that thread
+ * was in, and perhaps with locks of the library held:
+ *
+ *  - it calls nothing of this library but tr_strerror() and tr_error_name();
+ *  - it returns: no longjmp(), no C++ exception, no fork(), no end of the thread;
+ *  - it is short: others wait for the work that the thread has interrupted;
+ *  - where tr_arena_reap() is called in a signal handler, it runs in that handler;
+ *  - several threads may be in it at the same time.
+ *
+ * It may change errno: that is put back. Nothing is told on the data path: a message that is sent
+ * and received in order makes no event. */
+#ifndef TENSORING_LOG_H
+#define TENSORING_LOG_H
+
+#include <tensoring/base.h>
+
+TR_BEGIN_DECLS
+
+typedef enum tr_log_kind {
+    TR_LOG_REAP = 1, /**< this process swept dead participants; count: how many of them */
+    TR_LOG_DROP = 2, /**< messages of dead receivers were given up; count: how many */
+    TR_LOG_CORRUPT = 3, /**< a word or a message in the arena is corrupted; count: 1 */
+    TR_LOG_FALLBACK =
+        4 /**< what was asked for does not work here: large pages, io_uring */
+} tr_log_kind;
+
+typedef struct tr_log_event {
+    uint32_t struct_size; /**< what this library has filled */
+    uint32_t kind;        /**< tr_log_kind; ignore those that you do not know */
+    uint64_t count;
+    const char
+        *arena; /**< its name, "" if it has none; as text, until the callback returns */
+    const char *text; /**< one sentence */
+} tr_log_event;
+
+typedef void tr_log_callback(const tr_log_event *event, void *context);
+
+/** Tell @p callback of events in this process from now on; NULL: no longer. There is one for each
+ *  process; a forked child has its parent's. A thread that is in the old one when this returns
+ *  may still be in it. Threads: one; best before the first arena. Syscalls: none. */
+TR_API void tr_log_set(tr_log_callback *callback, void *context);
+
+TR_END_DECLS
+#endif
