@@ -14,40 +14,40 @@ TR_BEGIN_DECLS
 
 /** Name, value, message. Enum, messages, Python exceptions and the table in the guide are
  *  made from this list. Numbers are never changed or reused. */
-#define TR_ERRORS(X)                                                       \
-    X(AGAIN, -EAGAIN, "nothing to do without waiting")                     \
-    X(INVAL, -EINVAL, "an argument is out of range")                       \
-    X(NOMEM, -ENOMEM, "not enough private memory")                         \
-    X(NOSPC, -ENOSPC, "not enough shared memory")                          \
-    X(TIMEDOUT, -ETIMEDOUT, "the time given is over")                      \
-    X(INTR, -EINTR, "a signal came while waiting")                         \
-    X(ACCES, -EACCES, "not let in")                                        \
-    X(PERM, -EPERM, "the kernel refused")                                  \
-    X(EXIST, -EEXIST, "the name is taken")                                 \
-    X(NOENT, -ENOENT, "there is nothing by that name")                     \
-    X(BUSY, -EBUSY, "still in use")                                        \
-    X(MSGSIZE, -EMSGSIZE, "no slot class is large enough")                 \
-    X(OVERFLOW, -EOVERFLOW, "a size does not fit in 64 bits")              \
-    X(NAMETOOLONG, -ENAMETOOLONG, "the name is too long")                  \
-    X(NOTSUP, -EOPNOTSUPP, "this machine or arena cannot do that")         \
-    X(IO, -EIO, "input or output failed")                                  \
-    X(USERS, -EUSERS, "every participant entry is taken")                  \
-    X(NFILE, -EMFILE, "no descriptor is left")                             \
-    X(CANCELED, -ECANCELED, "the operation was cancelled")                 \
-    X(CLOSED, -4097, "the channel is closed and empty")                    \
-    X(PEERDIED, -4098, "the process on the other side died")               \
-    X(LAYOUT, -4099, "the arena was made by an incompatible version")      \
-    X(CORRUPT, -4100, "the arena's contents break a rule")                 \
-    X(LAGGED, -4101, "messages were dropped before they could be read")    \
-    X(FORK, -4102, "the message belongs to the parent process")            \
-    X(ABANDONED, -4103, "the creator died, or we were taken for dead")     \
-    X(FORMAT, -4104, "the bytes are not in the format expected")           \
-    X(OBJECT, -4105, "Python objects cannot be shared as raw bytes")       \
-    X(PINS, -4106, "this process holds as many shared messages as it may") \
-    X(EVICTED, -4107, "the subscriber was too slow and has been evicted")  \
-    X(REMOTE, -4108, "the server answered with an error")                  \
-    X(STALE, -4109, "the version is not the one expected")                 \
-    X(CHECKSUM, -4110, "the payload does not match its checksum")
+#define TR_ERRORS(X)                                                            \
+    X(AGAIN, -EAGAIN, "would block")                                            \
+    X(INVAL, -EINVAL, "invalid argument")                                       \
+    X(NOMEM, -ENOMEM, "out of private memory")                                  \
+    X(NOSPC, -ENOSPC, "out of shared memory")                                   \
+    X(TIMEDOUT, -ETIMEDOUT, "timed out")                                        \
+    X(INTR, -EINTR, "interrupted by a signal")                                  \
+    X(ACCES, -EACCES, "permission denied")                                      \
+    X(PERM, -EPERM, "operation not permitted by the kernel")                    \
+    X(EXIST, -EEXIST, "already exists")                                         \
+    X(NOENT, -ENOENT, "not found")                                              \
+    X(BUSY, -EBUSY, "in use")                                                   \
+    X(MSGSIZE, -EMSGSIZE, "message too large for every slot class")             \
+    X(OVERFLOW, -EOVERFLOW, "too large for the buffer or for 64 bits")          \
+    X(NAMETOOLONG, -ENAMETOOLONG, "the name is too long")                       \
+    X(NOTSUP, -EOPNOTSUPP, "not supported by this machine, library or arena")   \
+    X(IO, -EIO, "input or output failed")                                       \
+    X(USERS, -EUSERS, "too many participants")                                  \
+    X(NFILE, -EMFILE, "too many open files")                                    \
+    X(CANCELED, -ECANCELED, "the operation was canceled")                       \
+    X(CLOSED, -4097, "the channel is closed and empty")                         \
+    X(PEERDIED, -4098, "the other process died")                                \
+    X(LAYOUT, -4099, "the arena was made by an incompatible version")           \
+    X(CORRUPT, -4100, "the arena is corrupted")                                 \
+    X(LAGGED, -4101, "messages were dropped before they were read")             \
+    X(FORK, -4102, "the message belongs to the parent process")                 \
+    X(ABANDONED, -4103, "the creator died, or this process was taken for dead") \
+    X(FORMAT, -4104, "invalid format")                                          \
+    X(OBJECT, -4105, "Python objects cannot be shared as raw bytes")            \
+    X(PINS, -4106, "too many shared messages are held by this process")         \
+    X(EVICTED, -4107, "the subscriber was too slow and was evicted")            \
+    X(REMOTE, -4108, "the server answered with an error")                       \
+    X(STALE, -4109, "the version is not the expected one")                      \
+    X(CHECKSUM, -4110, "the checksum of the payload does not match")
 
 enum {
 #define TR_ERROR_ENUM(name, value, text) TR_E##name = (value),

@@ -77,7 +77,7 @@ TR_API TR_CHECK int tr_queue_send(tr_queue *queue, tr_message *message,
  *
  * @return 0, TR_EAGAIN (TR_NOWAIT and empty), TR_ETIMEDOUT, TR_EINTR, TR_ECLOSED (closed and
  *         empty), TR_ENOMEM, TR_EUSERS, TR_ECORRUPT or TR_ECHECKSUM (what came
- *         breaks a rule: it is freed, if it is a request its requester gets TR_EREMOTE; the
+ *         is corrupted: it is freed, if it is a request its requester gets TR_EREMOTE; the
  *         queue goes on).
  *
  * Owner:    the caller: tr_message_release() it, or send it on.

@@ -19,7 +19,7 @@ TR_BEGIN_DECLS
     X(freed, "slots taken back from the dead")                    \
     X(redelivered, "messages of dead receivers handed to others") \
     X(dropped, "messages of dead receivers given up")             \
-    X(corrupt, "messages or words that broke a rule")             \
+    X(corrupt, "messages or words that were corrupted")           \
     X(joins, "participants that joined")                          \
     X(lagged, "messages that slow subscribers missed")            \
     X(evicted, "subscribers evicted")                             \

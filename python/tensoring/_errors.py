@@ -36,7 +36,7 @@ class Full(Error, queue.Full):
 
 
 class Timeout(Error, TimeoutError):
-    """The time given is over."""
+    """The operation timed out."""
 
     errno = errno.ETIMEDOUT
 
@@ -56,7 +56,7 @@ class Closed(Error, BrokenPipeError):
 
 
 class PeerDied(Error, ConnectionResetError):
-    """The process on the other side died."""
+    """The other process died."""
 
     errno = errno.ECONNRESET
 
@@ -105,7 +105,7 @@ class SystemFailure(Error, OSError):
 
 
 class Corrupt(Error, ValueError):
-    """What the arena holds breaks a rule."""
+    """The arena is corrupted."""
 
 
 class FormatError(Error, ValueError):

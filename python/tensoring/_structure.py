@@ -22,7 +22,7 @@ _SIGNED = (np.dtype(np.int32), np.dtype(np.int64))
 
 
 def broken(why: str) -> NoReturn:
-    """FormatError: the message breaks a rule."""
+    """FormatError: the message is corrupted."""
     raise FormatError(f"the message is broken: {why}")
 
 

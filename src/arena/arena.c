@@ -42,7 +42,7 @@ int tr_arena_reap(tr_arena *given, tr_reap_report *out)
         memcpy(out, &all, all.struct_size);
     }
     errno = saved;
-    return result < 0 ? tr_fail(TR_ECORRUPT, "reap: a participant entry breaks a rule")
+    return result < 0 ? tr_fail(TR_ECORRUPT, "reap: a participant entry is corrupted")
                       : 0;
 }
 

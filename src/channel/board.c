@@ -181,7 +181,7 @@ static int explain(struct tr_board *board, const char *step, const char *key, in
     case -ENOBUFS:
         return message_no_pins(board->arena, step);
     case -EBADMSG:
-        return tr_fail(TR_ECORRUPT, "%s: \"%s\" of board \"%s\" breaks a rule", step, key,
+        return tr_fail(TR_ECORRUPT, "%s: \"%s\" of board \"%s\" is corrupted", step, key,
                        board->name);
     default:
         return tr_fail_wait(result, "%s: nothing newer in \"%s\" of board \"%s\"", step,

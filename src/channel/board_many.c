@@ -101,7 +101,7 @@ static int explain(tr_board *board, int result)
         return message_no_pins(board->arena, "get many");
     if (result == -EAGAIN)
         return tr_fail(TR_EAGAIN, "get many: writers were faster %d times", TRIES);
-    return tr_fail(TR_ECORRUPT, "get many: board \"%s\" breaks a rule", board->name);
+    return tr_fail(TR_ECORRUPT, "get many: board \"%s\" is corrupted", board->name);
 }
 
 static int open_all(struct snapshot *snapshot, tr_message *out[], uint64_t versions[])

@@ -312,7 +312,7 @@ static int explain_receive(const tr_subscription *subscription, int result)
     case -ENOBUFS:
         return message_no_pins(subscription->broadcast.arena, "receive");
     case -EBADMSG:
-        return tr_fail(TR_ECORRUPT, "receive: broadcast \"%s\" breaks a rule", name);
+        return tr_fail(TR_ECORRUPT, "receive: broadcast \"%s\" is corrupted", name);
     default:
         return tr_fail_wait(result, "receive: nothing new in broadcast \"%s\"", name);
     }

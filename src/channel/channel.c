@@ -44,7 +44,7 @@ static int explain_room(const struct view *view, const struct channel_spec *spec
 
 int channel_broken(const char *kind, const char *name)
 {
-    return tr_fail(TR_ECORRUPT, "%s \"%s\": its entry breaks a rule", kind, name);
+    return tr_fail(TR_ECORRUPT, "%s \"%s\": its entry is corrupted", kind, name);
 }
 
 static int explain_open(struct tr_arena *arena, const char *name, int result)

@@ -13,7 +13,7 @@ int channel_name_check(const char *name);
 int channel_open_waiting(struct tr_arena *arena, const struct channel_spec *spec,
                          uint32_t *index);
 
-/* TR_ECORRUPT: what describes the channel in shared memory breaks a rule. */
+/* TR_ECORRUPT: what describes the channel in shared memory is corrupted. */
 int channel_broken(const char *kind, const char *name);
 
 #endif

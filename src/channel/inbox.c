@@ -112,7 +112,7 @@ static int inbox_make(struct tr_arena *arena, struct inbox **out)
         inbox->tickets = inbox_own(&arena->self, inbox->queue->ring.index,
                                    TR_MAX_REQUESTS);
     if (result == 0 && !inbox->tickets)
-        result = tr_fail(TR_ECORRUPT, "the inbox of this process breaks a rule");
+        result = tr_fail(TR_ECORRUPT, "the inbox of this process is corrupted");
     if (result < 0) {
         inbox_free(inbox);
         return result;

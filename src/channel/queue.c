@@ -246,7 +246,7 @@ static ASIDE int receive_slowly(tr_queue *queue, int64_t timeout_ns, int result,
                : tr_fail_wait(result, "receive: queue \"%s\" is empty", queue->name);
 }
 
-/* What has just come breaks a rule: it goes back at once. */
+/* What has just come is corrupted: it goes back at once. */
 static RARE int refuse(struct message *message, int result)
 {
     if (!request_refuse(message, result))

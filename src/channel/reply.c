@@ -100,7 +100,7 @@ static int answer(struct message *request, struct message *message)
     bool wanted = in_time(request);
 
     if (!route_read(&arena->view, word, &route))
-        return tr_fail(TR_ECORRUPT, "reply: where the request came from breaks a rule");
+        return tr_fail(TR_ECORRUPT, "reply: where the request came from is corrupted");
     ASSERT_HELD(&arena->self, record_of(message));
     if (message != request)
         shm_put(&record_of(message)->reply_to, word);

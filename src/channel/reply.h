@@ -8,7 +8,7 @@
 /* For tr_message_release(): an unanswered request is let go. Whether it is gone. */
 bool request_let_go(struct message *message);
 
-/* What was received, and breaks a rule: if it is a request, its requester is told. Whether it
+/* What was received, and is corrupted: if it is a request, its requester is told. Whether it
  * is gone. */
 bool request_refuse(struct message *message, int code);
 

@@ -45,6 +45,21 @@ static void every_code_has_a_message_and_a_name(void **state)
     assert_null(tr_error_name(0));
 }
 
+/* What people paste into a search engine. */
+static void messages_use_the_common_words(void **state)
+{
+    (void)state;
+    assert_string_equal(tr_strerror(TR_EAGAIN), "would block");
+    assert_string_equal(tr_strerror(TR_ETIMEDOUT), "timed out");
+    assert_string_equal(tr_strerror(TR_EACCES), "permission denied");
+    assert_string_equal(tr_strerror(TR_EINVAL), "invalid argument");
+    assert_non_null(strstr(tr_strerror(TR_ENOMEM), "out of"));
+    assert_non_null(strstr(tr_strerror(TR_ENOSPC), "out of shared memory"));
+    assert_non_null(strstr(tr_strerror(TR_ECORRUPT), "is corrupted"));
+    assert_non_null(strstr(tr_strerror(TR_EINTR), "interrupted by a signal"));
+    assert_non_null(strstr(tr_strerror(TR_ENFILE), "too many open files"));
+}
+
 static void codes_and_messages_differ(void **state)
 {
     (void)state;
@@ -165,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_code_has_a_message_and_a_name),
+        cmocka_unit_test(messages_use_the_common_words),
         cmocka_unit_test(codes_and_messages_differ),
         cmocka_unit_test(own_codes_lie_below_those_of_errno),
         cmocka_unit_test(a_failure_keeps_its_detail),
