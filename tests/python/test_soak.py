@@ -62,11 +62,19 @@ def members(session: int) -> list[int]:
 def run(seconds: float, seed: int, group: Path | None) -> subprocess.Popen[str]:
     enter = "" if group is None else f"echo $$ > {group}/cgroup.procs; "
     line = f'{enter}exec "$0" "$@"'
+    # malloc() has a heap for each thread, up to 8 for a core. malloc_trim() gives back
+    # what is free at the end of the first heap only; that of the others keeps what was
+    # freed there, up to twice the largest block (glibc raises M_TRIM_THRESHOLD so far).
+    # Which thread gets which heap is chance, so with several a process seems to grow by
+    # one array now and then, though nothing holds it. With one heap, all that is free is
+    # given back, and what is measured is what is in use.
+    heap = {**os.environ, "MALLOC_ARENA_MAX": "1"}
     return subprocess.Popen(
         ["sh", "-c", line, sys.executable, str(SCRIPT), str(seconds), str(seed)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=heap,
         start_new_session=True,
     )
 
