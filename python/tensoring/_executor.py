@@ -19,7 +19,7 @@ from multiprocessing import util
 from typing import Any
 
 from tensoring._calls import APPLY, call
-from tensoring._failures import WorkerDied, is_interrupt, report
+from tensoring._failures import WorkerDied, again, is_interrupt, report, to_keep
 from tensoring._master import MOST_WORKERS, SLOTS, Master, check_crew
 from tensoring._options import refuse, whole
 
@@ -117,7 +117,8 @@ class _Calls:
             with self._counting:
                 self.running -= 1
             self._drop()
-            _settle(future, None, error)
+            kept = error if is_interrupt(error) else to_keep(error, self.master.remote)
+            _settle(future, None, kept)
             if is_interrupt(error):
                 raise
 
@@ -141,7 +142,7 @@ class _Calls:
     def fail(self, error: BaseException) -> None:
         for future in self._taken():
             if future.set_running_or_notify_cancel():
-                _settle(future, None, error)
+                _settle(future, None, again(error))
 
     def _taken(self) -> Iterator[Future[Any]]:
         while True:

@@ -75,10 +75,25 @@ def _made(parts: list[Any], line: str) -> BaseException:
     return error if isinstance(error, BaseException) else RuntimeError(line)
 
 
-def with_cause(error: BaseException, cause: BaseException) -> BaseException:
+def with_cause(error: BaseException, cause: BaseException | None) -> BaseException:
     """`error` with a cause, even if it allows no attribute to be set."""
     BaseException.__dict__["__cause__"].__set__(error, cause)
     return error
+
+
+def to_keep(error: BaseException, remote: type[Exception]) -> BaseException:
+    """`error` as a result that may be taken later, or never: its traceback becomes a
+    text, for the frames would keep what they hold, and what their callers' hold."""
+    cause = remote(f'\n"""\n{text_of(error)}"""')
+    for name in ("__traceback__", "__context__"):
+        BaseException.__dict__[name].__set__(error, None)
+    return with_cause(error, cause)
+
+
+def again(error: BaseException) -> BaseException:
+    """The same for one more caller. What is raised gets a traceback, longer each time,
+    which keeps what the frames of its callers hold."""
+    return with_cause(WorkerDied(*error.args), error.__cause__)
 
 
 def unpack(packed: Packed, remote: type[Exception]) -> BaseException:

@@ -27,9 +27,10 @@ from tensoring._crew import Crew
 from tensoring._errors import Closed, Empty, Full, TooLarge
 from tensoring._failures import (
     WorkerDied,
+    again,
     is_interrupt,
     report,
-    text_of,
+    to_keep,
     unpack,
     with_cause,
 )
@@ -169,7 +170,7 @@ class Master:
         self._copy = copy
         self._results._copy_if_kept()
         self._jobs._half = self._results._half = True
-        self._remote = remote
+        self.remote = remote
         self._executor = executor
         self._numbers = itertools.count(1)
         self.waiting: dict[int, tuple[Into, int]] = {}
@@ -215,7 +216,7 @@ class Master:
         number = next(self._numbers)
         self.waiting[number] = (into, index)
         if self.broken is not None:
-            self._take_back(number, self.broken)
+            self._take_back(number, again(self.broken))
             return
         if self.inherited:
             self.check_owner()
@@ -256,8 +257,11 @@ class Master:
     def _take_back(self, number: int, error: BaseException) -> None:
         """Raise why the job was not sent, unless another thread has ended it meanwhile:
         its caller must not be told twice."""
-        if self.waiting.pop(number, None) is not None or is_interrupt(error):
-            raise error
+        try:
+            if self.waiting.pop(number, None) is not None or is_interrupt(error):
+                raise error
+        finally:
+            del error  # its traceback would keep itself alive
 
     def fail(self, into: Into, index: int, error: BaseException) -> None:
         """End a job that cannot be sent, in the thread: callbacks run in no thread that
@@ -298,7 +302,8 @@ class Master:
             halves = self._halves(number, what, values, error)
             self._backlog.extendleft(reversed(halves))
             if not halves:
-                self._end_job(number, _UNSENT, [name_share(error, self._memory)])
+                kept = to_keep(name_share(error, self._memory), self.remote)
+                self._end_job(number, _UNSENT, [kept])
             return
         self._patience = None
         self._backlog.popleft()
@@ -321,9 +326,8 @@ class Master:
         try:
             kind, values = _objects.open(message, self._copy)
         except BaseException as error:  # what it holds cannot be made here
-            cause = error.__cause__ or self._remote(text_of(error))
-            error.__traceback__ = None
-            kind, values = _UNSENT, [self._unread(with_cause(error, cause), "result")]
+            kept = to_keep(error, self.remote)
+            kind, values = _UNSENT, [self._unread(kept, "result")]
         del message
         self._no_room = False
         if number:
@@ -348,7 +352,7 @@ class Master:
             self.crew.reason = values[0][2]
             if self._executor:
                 # It tells its log, and ends; then the others do.
-                self._refusal = unpack(values[0], self._remote)
+                self._refusal = unpack(values[0], self.remote)
                 self.crew.broken = f"a worker's initializer failed: {values[0][2]}"
 
     def _end_job(self, number: int, kind: int, values: list[Any]) -> None:
@@ -366,14 +370,17 @@ class Master:
             if is_interrupt(reason):
                 raise
             report()
-        if kind == _UNSENT and error is not None and is_interrupt(error):
-            raise error
+        try:
+            if kind == _UNSENT and error is not None and is_interrupt(error):
+                raise error
+        finally:
+            del error, values  # its traceback would keep itself alive
 
     def _error(self, kind: int, values: list[Any]) -> BaseException:
         if kind == FAILED:
-            return name_share(unpack(values[0], self._remote), self._memory)
+            return name_share(unpack(values[0], self.remote), self._memory)
         if kind == UNREAD:
-            return self._unread(unpack(values[0], self._remote), "call")
+            return self._unread(unpack(values[0], self.remote), "call")
         if kind == DIED:
             how = self.crew.death_of(values[0])
             return WorkerDied(f"the worker that had the job died ({how})")
@@ -400,7 +407,7 @@ class Master:
             except KeyError:
                 break  # another thread took the last one
             try:
-                into._set(index, [], error)
+                into._set(index, [], again(error))
             except BaseException as reason:
                 if is_interrupt(reason):
                     raise

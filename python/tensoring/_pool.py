@@ -17,6 +17,7 @@ from multiprocessing.pool import (  # type: ignore[attr-defined]
 from typing import Any
 
 from tensoring._calls import APPLY, EACH, STAR, Call, call
+from tensoring._failures import WorkerDied, to_keep
 from tensoring._master import MOST_WORKERS, SLOTS, Into, Master, cut, pieces
 from tensoring._options import U64, refuse, whole
 from tensoring._results import AsyncResult, Gradual, One, Results
@@ -116,12 +117,13 @@ class Pool:
         try:
             self._master.send(what, values, into, index)
         except Exception as error:
-            if error is self._master.broken or self._master.inherited:
+            if isinstance(error, WorkerDied) or self._master.inherited:
                 raise
+            kept = to_keep(error, self._master.remote)
             if isinstance(into, AsyncResult) and into._served:
-                self._master.fail(into, index, error)
+                self._master.fail(into, index, kept)
             else:
-                into._set(index, [], error)
+                into._set(index, [], kept)
 
     def _map(
         self,

@@ -115,7 +115,10 @@ class AsyncResult:
         if not self._done:
             raise multiprocessing.TimeoutError
         if self._error is not None:
-            raise self._error
+            try:
+                raise self._error
+            finally:
+                del self  # the traceback would keep it, and it the traceback
         return self._value()
 
 
@@ -282,7 +285,10 @@ class Results(Iterator[Any]):
         values, error = self._ready.popleft()
         self._taken += 1
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback would keep itself alive
         self._piece.extend(values)
 
     __next__ = next

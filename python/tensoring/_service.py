@@ -68,7 +68,10 @@ class Service:
         if need_server and not self.servers:
             error = NoServer(f"call: nobody serves {self.name!r}")
             error.code = CODES["TR_EPEERDIED"]
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback would keep itself alive
 
     def call(
         self, obj: Any, timeout: float | None = None, need_server: bool = False

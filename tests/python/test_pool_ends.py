@@ -750,3 +750,81 @@ def test_an_interrupt_reaches_the_jobs_of_an_executor(
     assert executor.submit(abs, -1).result(30) == pool.apply(abs, (-1,)) == 1
     assert "default_int_handler" in executor.submit(handler_in_a_program).result(30)
     assert "default_int_handler" in pool.apply(handler_in_a_program)
+
+
+def throw_at(value: Any) -> None:
+    raise ZeroDivisionError
+
+
+FAILING: dict[str, Callable[[tr.Pool, Any], object]] = {
+    "apply": lambda pool, value: pool.apply(throw_at, (value,)),
+    "map": lambda pool, value: pool.map(throw_at, [value]),
+    "imap": lambda pool, value: next(pool.imap(throw_at, [value])),
+    "unsent": lambda pool, value: pool.apply(same, ((value, threading.Lock()),)),
+    "unsent map": lambda pool, value: pool.map(same, [(value, threading.Lock())]),
+}
+
+
+def attempt(pool: Any, call: Callable[[Any, Any], object], error: Any) -> Any:
+    value = np.ones(9)
+    try:
+        call(pool, value)
+    except error:
+        return weakref.ref(value)
+    pytest.fail("it must raise")
+
+
+def test_a_failed_call_of_an_executor_keeps_nothing(executor: tr.Executor) -> None:
+    def submit(_: Any, value: Any) -> object:
+        return executor.submit(same, (value, threading.Lock())).result(60)
+
+    executor.submit(same, 1).result(60)
+    gc.collect()
+    gc.disable()
+    try:
+        kept = attempt(None, submit, TypeError)
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("way", FAILING)
+def test_a_failed_call_keeps_nothing(pool: tr.Pool, way: str) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        kept = attempt(pool, FAILING[way], (ZeroDivisionError, TypeError))
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+def test_a_broken_pool_keeps_nothing() -> None:
+    gc.disable()
+    try:
+        with tr.Pool(1, os._exit, (3,), slots=SLOTS) as pool:
+            jobs = [pool.apply_async(same, (i,)) for i in range(3)]
+            for job in jobs:
+                with pytest.raises(tr.WorkerDied):
+                    job.get(60)
+            for _ in range(3):
+                kept = attempt(pool, FAILING["apply"], tr.WorkerDied)
+                assert kept() is None
+            told = [job._error for job in jobs]
+            assert len({id(error) for error in told}) == len(told)
+    finally:
+        gc.enable()
+
+
+def test_no_server_keeps_nothing(arena: tr.Arena) -> None:
+    service = arena.service("none")
+
+    def ask(_: Any, value: Any) -> object:
+        return service.call(value, 1, need_server=True)
+
+    gc.disable()
+    try:
+        kept: Any = attempt(None, ask, tr.NoServer)
+        assert kept() is None
+    finally:
+        gc.enable()
