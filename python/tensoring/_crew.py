@@ -55,6 +55,8 @@ class Worker:
         try:
             if self.fd >= 0:
                 signal.pidfd_send_signal(self.fd, number)
+            elif not self._vanished and number == signal.SIGKILL:
+                self.process.kill()
             elif not self._vanished:
                 self.process.terminate()
         except ProcessLookupError:
@@ -98,6 +100,8 @@ class Crew:
         self._last_death = ""
         self._deaths: dict[int, str] = {}  # of whom others may still tell
         self.broken: str | None = None
+        self.stopped = False  # by stop()
+        self.lost = False  # since then, at least one
         self._leaving: list[Worker] = []
         self._resume = 0.0
         self._lock = threading.RLock()
@@ -152,6 +156,7 @@ class Crew:
                 assert dead is not None
                 self._bury(dead)
                 self._fail()
+                self.lost = self.stopped
             for i, worker in enumerate(self.workers):
                 if worker is None:
                     self._restart(i)
@@ -180,7 +185,7 @@ class Crew:
         more = self.failed - self.most
         if more >= 0:
             self._resume = time.monotonic() + _PAUSE * 2**more
-        if more >= _MORE_TRIES:
+        if more >= _MORE_TRIES and not self.broken:
             why = self.reason or self._last_death
             self.broken = (
                 f"{self.failed} workers died one after the other while they started:"
@@ -195,6 +200,17 @@ class Crew:
         except Exception as error:
             self.reason = f"{type(error).__name__}: {error}"
             self._fail()
+
+    def stop(self, number: int) -> None:
+        """Send a signal to all that live. None is replaced any more."""
+        with self._lock:
+            there = [*(one for one in self.workers if one is not None), *self._leaving]
+            self.stopped = True
+            self.broken = self.broken or (
+                f"the workers were sent {signal.Signals(number).name}"
+            )
+            for worker in there:
+                worker.kill(number)
 
     def end(self, kill: bool) -> None:
         """Wait until all have ended (the queue has told them to), or kill them."""

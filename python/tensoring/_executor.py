@@ -7,8 +7,10 @@ import functools
 import itertools
 import multiprocessing
 import os
+import signal
 import sys
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -196,6 +198,35 @@ def _run_chunk(fn: Callable[..., Any], chunk: list[tuple[Any, ...]]) -> list[Any
     return [fn(*arguments) for arguments in chunk]
 
 
+def _taken(calls: deque[Future[Any]], deadline: float | None) -> Any:
+    """The value of the first call, which is let go of. Late, it is cancelled."""
+    future = calls.popleft()
+    try:
+        left = None if deadline is None else deadline - time.monotonic()
+        return future.result(left)
+    finally:
+        future.cancel()
+        del future  # the traceback would keep it, and it the traceback
+
+
+def _in_turn(
+    calls: deque[Future[Any]], more: Callable[[], None], deadline: float | None
+) -> Iterator[Any]:
+    """The values of calls; one more is submitted before each is waited for."""
+    try:
+        while calls:
+            more()
+            yield _taken(calls, deadline)
+    finally:
+        for future in calls:
+            future.cancel()
+
+
+def _check_buffer(size: int | None) -> None:
+    if size is not None:
+        whole("buffersize", size, 1, sys.maxsize, ", or None for no limit")
+
+
 def _chunks(rows: Iterator[tuple[Any, ...]], size: int) -> Iterator[Any]:
     return iter(lambda: list(itertools.islice(rows, size)), [])
 
@@ -319,20 +350,42 @@ class Executor(_Executor):
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int = 1,
-        **more: Any,
+        buffersize: int | None = None,
     ) -> Iterator[Any]:
-        """Like map(fn, *iterables), `chunksize` calls in one job."""
+        """Like map(fn, *iterables), `chunksize` calls in one job. At most `buffersize`
+        jobs are submitted whose values were not taken: the iterables may have no end.
+        None: all are, at once."""
+        _check_buffer(buffersize)
         if not isinstance(chunksize, int) or chunksize < 1:
             chunksize = whole("chunksize", chunksize, 1, sys.maxsize)
         if chunksize == 1:
-            return super().map(fn, *iterables, timeout=timeout, **more)
-        results = super().map(
-            functools.partial(_run_chunk, fn),
-            _chunks(zip(*iterables, strict=False), chunksize),
-            timeout=timeout,
-            **more,
-        )
-        return _chained(results)
+            return self._map(fn, iterables, timeout, buffersize)
+        chunks = _chunks(zip(*iterables, strict=False), chunksize)
+        each = functools.partial(_run_chunk, fn)
+        return _chained(self._map(each, (chunks,), timeout, buffersize))
+
+    def _map(
+        self,
+        fn: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        timeout: float | None,
+        most: int | None,
+    ) -> Iterator[Any]:
+        if most is None:
+            return super().map(fn, *iterables, timeout=timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        rows = zip(*iterables, strict=False)
+        first = itertools.islice(rows, most)
+        calls = deque(self.submit(fn, *row) for row in first)
+        known = weakref.ref(self)  # the iterator does not keep it
+
+        def more() -> None:
+            executor = known()
+            row = next(rows, None) if executor is not None else None
+            if executor is not None and row is not None:
+                calls.append(executor.submit(fn, *row))
+
+        return _in_turn(calls, more, deadline)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """No more calls; with `wait`, return when all is done and the workers ended."""
@@ -344,6 +397,23 @@ class Executor(_Executor):
         thread = self._master.thread
         if wait and thread is not None and thread is not threading.current_thread():
             thread.join()
+
+    def terminate_workers(self) -> None:
+        """Send SIGTERM to the workers, and shut down without waiting. Calls that they had
+        fail with WorkerDied when one has ended; those that wait are cancelled."""
+        self._stop(signal.SIGTERM)
+
+    def kill_workers(self) -> None:
+        """The same with SIGKILL, which no worker can ignore."""
+        self._stop(signal.SIGKILL)
+
+    def _stop(self, number: int) -> None:
+        self._master.check_owner()
+        with self._lock:
+            self._shut = True
+        self._calls.cancel()
+        self._master.crew.stop(number)
+        self._calls.leave()
 
     @property
     def _processes(self) -> dict[int, Any]:

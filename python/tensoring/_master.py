@@ -421,7 +421,10 @@ class Master:
             return
         died = self.crew.look()
         self._no_room = False
-        if self.crew.broken and (died or self._refusal is None):
+        if self.crew.stopped:  # whether they end is theirs to say
+            if self.crew.lost:
+                self._break(WorkerDied(str(self.crew.broken)))
+        elif self.crew.broken and (died or self._refusal is None):
             error = WorkerDied(self.crew.broken)
             self._break(with_cause(error, self._refusal) if self._refusal else error)
             self.crew.end(True)
