@@ -16,7 +16,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
@@ -597,14 +597,3 @@ class Master:
     def _close(self) -> None:
         for arena in self.arenas:
             arena.close()
-
-
-def cut(values: list[Any], size: int) -> Iterator[list[Any]]:
-    """Pieces of a list."""
-    return (values[i : i + size] for i in range(0, len(values), size))
-
-
-def pieces(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Pieces of an iterable, read when they are asked for."""
-    source = iter(items)
-    return iter(lambda: list(itertools.islice(source, size)), [])

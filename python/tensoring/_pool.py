@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import warnings
 import weakref
@@ -18,7 +19,7 @@ from typing import Any
 
 from tensoring._calls import APPLY, EACH, STAR, Call, call
 from tensoring._failures import WorkerDied, to_keep
-from tensoring._master import MOST_WORKERS, SLOTS, Into, Master, cut, pieces
+from tensoring._master import MOST_WORKERS, SLOTS, Into, Master
 from tensoring._options import U64, refuse, whole
 from tensoring._results import AsyncResult, Gradual, One, Results
 
@@ -41,6 +42,17 @@ def _check_chunks(size: Any) -> None:
         whole("chunksize", size, 1, U64)
     if size < 1:
         raise ValueError(f"chunksize must be 1+, not {size}")
+
+
+def _cut(values: list[Any], size: int) -> Iterator[list[Any]]:
+    """Pieces of a list."""
+    return (values[i : i + size] for i in range(0, len(values), size))
+
+
+def _pieces(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Pieces of an iterable, read when they are asked for."""
+    source = iter(items)
+    return iter(lambda: list(itertools.islice(source, size)), [])
 
 
 class Pool:
@@ -146,7 +158,7 @@ class Pool:
             return self._map_gradually(what, items, size, jobs, *callbacks)
         result = AsyncResult(self, jobs, *callbacks)
         try:
-            for i, piece in enumerate(cut(items, size)):
+            for i, piece in enumerate(_cut(items, size)):
                 self._give(what, list(piece), result, i)
         except BaseException:
             result._give_up()
@@ -160,7 +172,7 @@ class Pool:
             self._give(what, piece, into, index)
 
         def parts() -> Iterator[list[Any]]:
-            return pieces(items, size)
+            return _pieces(items, size)
 
         ahead = _AHEAD * self._processes
         return Gradual(self, jobs, send, parts, ahead, *callbacks)
@@ -305,7 +317,7 @@ class Pool:
             self._give(what, piece, into, index)
 
         ahead = None if at_hand else _AHEAD * self._processes
-        results = Results(self, ordered, send, pieces(items, size), ahead)
+        results = Results(self, ordered, send, _pieces(items, size), ahead)
         self._master.watch()
         if results._pieces is not None:
             self._lazy.add(results)
