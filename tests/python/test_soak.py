@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pytest
-
 SCRIPT = Path(__file__).with_name("soak.py")
 LIMIT = 3 << 30
 GROUPS = (
@@ -90,7 +88,6 @@ def finish(process: subprocess.Popen[str], limit: float) -> tuple[str, str]:
 def test_nothing_grows() -> None:
     seconds = 600 if os.environ.get("TR_SOAK") else 60
     seed = int(os.environ.get("TR_SEED", time.time_ns() % 100_000))
-    names = {name for name in os.listdir("/dev/shm") if "tensoring" in name}
     with cage() as group:
         process = run(seconds, seed, group)
         try:
@@ -112,6 +109,3 @@ def test_nothing_grows() -> None:
     assert after["threads"] <= before["threads"], f"seed {seed}: {said}"
     assert after["children"] == 0
     assert after["pss_kib"] < before["pss_kib"] * 1.1 + 4096, f"seed {seed}: {said}"
-    mine = {name for name in os.listdir("/dev/shm") if "tensoring" in name}
-    if mine - names:
-        pytest.fail(f"seed {seed}: left in /dev/shm: {sorted(mine - names)}")
