@@ -118,7 +118,7 @@ def run(
     library: Any, plan: Any, workers: int, mode: str, work: Work, seconds: float
 ) -> dict[str, float]:
     """All workers once; they start together."""
-    library.tr_prefork(None)
+    library.tr_worker_prefork(None)
     start_r, start_w = os.pipe()
     pids, pipes = [], []
     for index in range(workers):

@@ -82,6 +82,17 @@ static void print_channel(const tr_channel_stats *one)
            one->sleeping_senders ? ", senders wait" : "");
 }
 
+static void print_memory(const tr_arena_info *info)
+{
+    printf("slots have %" PRIu64 " bytes: receivers %" PRIu64 ", free slots %" PRIu64
+           "; the limit is ",
+           info->slots_bytes, info->received_bytes, info->warm_bytes);
+    if (info->memory_bytes)
+        printf("%" PRIu64 "\n", info->memory_bytes);
+    else
+        puts("the machine's");
+}
+
 static void print_stats(const struct findings *found)
 {
     const tr_stats *stats = &found->stats;
@@ -92,6 +103,8 @@ static void print_stats(const struct findings *found)
            stats->slots_loaned, stats->slots_queued, stats->slots_orphaned,
            stats->slots_received, stats->slots_kept, stats->slots_board,
            stats->slots_pinned, stats->slots_retired);
+    if (found->info.flags & TR_ARENA_ELASTIC)
+        print_memory(&found->info);
 #define PRINT(name, text) printf("  %-14s %12" PRIu64 "  %s\n", #name, stats->name, text);
     TR_COUNTERS(PRINT)
 #undef PRINT
@@ -124,6 +137,16 @@ static cJSON *channel_json(const tr_channel_stats *one)
     return json;
 }
 
+static void add_memory(cJSON *json, const tr_arena_info *info)
+{
+    bool elastic = info->flags & TR_ARENA_ELASTIC;
+
+    add_count(json, "slots_bytes", elastic, info->slots_bytes);
+    add_count(json, "received_bytes", elastic, info->received_bytes);
+    add_count(json, "warm_bytes", elastic, info->warm_bytes);
+    add_count(json, "memory_bytes", elastic && info->memory_bytes, info->memory_bytes);
+}
+
 static cJSON *stats_json(const struct findings *found)
 {
     const tr_stats *stats = &found->stats;
@@ -145,6 +168,7 @@ static cJSON *stats_json(const struct findings *found)
     ADD(slots_retired, "")
     TR_COUNTERS(ADD)
 #undef ADD
+    add_memory(json, &found->info);
     list = cJSON_AddArrayToObject(json, "channel");
     for (size_t i = 0; i < found->channels; i++)
         cJSON_AddItemToArray(list, channel_json(&found->channel[i]));
@@ -191,6 +215,9 @@ static int find_all(const tr_look *look, struct findings *found)
     if (!err)
         err = tr_look_classes(look, found->size, sizeof(tr_class_stats), TR_MAX_CLASSES,
                               &found->sizes);
+    found->info.struct_size = sizeof(found->info);
+    if (!err)
+        err = tr_look_info(look, &found->info);
     for (size_t i = 0; !err && i < found->channels; i++)
         make_readable(found->channel[i].name);
     for (size_t i = 0; !err && i < found->people; i++) {

@@ -45,6 +45,20 @@ static bool no_slot(const struct findings *found, const tr_class_stats *one)
            (one->waiting || all->slots_free + all->slots_kept + all->slots_retired == 0);
 }
 
+/* There are free slots of the size that a loan waits for, so it waits for memory. That one
+ * waits may be old news: a little that is taken says nothing. */
+static bool no_memory(const struct findings *found)
+{
+    const tr_arena_info *info = &found->info;
+    bool waits = false;
+
+    for (size_t i = 0; i < found->sizes; i++)
+        waits |= found->size[i].waiting && found->size[i].free;
+    return waits && info->slots_bytes > info->warm_bytes &&
+           info->slots_bytes - info->warm_bytes > info->memory_bytes / 4 &&
+           info->memory_bytes;
+}
+
 static const tr_participant_stats *person_of(const struct findings *found, uint32_t index)
 {
     for (size_t i = 0; i < found->people; i++)
@@ -118,6 +132,11 @@ void print_blocked(const struct findings *found)
                    found->size[i].queued + found->size[i].orphaned);
             print_culprits(found, NULL);
         }
+    if (no_memory(found)) {
+        printf("blocked by the limit of memory, %" PRIu64 " bytes, %u slots are queued:",
+               found->info.memory_bytes, found->stats.slots_queued);
+        print_culprits(found, NULL);
+    }
 }
 
 static cJSON *culprit_json(const tr_participant_stats *one, uint64_t count)
@@ -155,7 +174,7 @@ static void add_name(cJSON *json, const char *key, const tr_channel_stats *one,
                           is ? cJSON_CreateString(one->name) : cJSON_CreateNull());
 }
 
-/* One of @p channel and @p size is NULL. */
+/* One of @p channel and @p size is NULL, or both: then it is the limit of memory. */
 static cJSON *reason_json(const struct findings *found, const tr_channel_stats *channel,
                           const tr_class_stats *size)
 {
@@ -166,6 +185,10 @@ static cJSON *reason_json(const struct findings *found, const tr_channel_stats *
     cJSON_AddItemToObject(json, "slot_bytes",
                           size ? cJSON_CreateNumber((double)size->slot_bytes)
                                : cJSON_CreateNull());
+    cJSON_AddItemToObject(json, "memory_bytes",
+                          channel || size
+                              ? cJSON_CreateNull()
+                              : cJSON_CreateNumber((double)found->info.memory_bytes));
     add_culprits(found, channel, cJSON_AddArrayToObject(json, "by"));
     return json;
 }
@@ -180,5 +203,7 @@ cJSON *blocked_json(const struct findings *found)
     for (size_t i = 0; i < found->sizes; i++)
         if (no_slot(found, &found->size[i]))
             cJSON_AddItemToArray(list, reason_json(found, NULL, &found->size[i]));
+    if (no_memory(found))
+        cJSON_AddItemToArray(list, reason_json(found, NULL, NULL));
     return list;
 }

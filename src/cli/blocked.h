@@ -3,6 +3,7 @@
 #ifndef TR_CLI_BLOCKED_H
 #define TR_CLI_BLOCKED_H
 
+#include <tensoring/arena.h>
 #include <tensoring/stats.h>
 
 #include "cli.h"
@@ -16,13 +17,14 @@ struct findings {
     size_t people;
     tr_class_stats size[TR_MAX_CLASSES];
     size_t sizes;
+    tr_arena_info info;
 };
 
 /* "alive", "stopped", "dead", ... */
 const char *condition_of(const tr_participant_stats *one);
 
 /* A line for each queue and broadcast that is full, and for each size of which no slot can be
- * had and somebody waits for one. */
+ * had and somebody waits for one; one for the limit of memory. */
 void print_blocked(const struct findings *found);
 
 /* The same as a list. */

@@ -5,6 +5,7 @@
 #  1. A call is named after its object: the type of its first argument, or what it makes
 #     (T *out or T **out at the end). A call without an object is named after its subject: see `subjects`.
 #  2. Results come last; the room that a buffer has may follow the buffer, and the size of its elements.
+#  3. What Python programs call by ctypes is there: no compiler looks at them.
 set -u
 
 check() { # check FILE...: print offenders
@@ -131,4 +132,16 @@ if ! grep -q '^tr_hello: ' <<<"$planted" || ! grep -q '^tr_arena_create: "const 
 fi
 
 found=$(check include/tensoring/*.h)
+[ -z "$found" ] || { echo "$found"; exit 1; }
+
+# missing FILE...: calls of the library, as library.tr_...(), that it does not export
+missing() {
+    grep -ohE '\blibrary\.tr_[a-z_0-9]+' "$@" | sort -u | while read -r name; do
+        grep -qw "${name#library.}" src/tensoring.map || echo "${name#library.} is not exported"
+    done
+}
+
+[ "$(missing /dev/stdin <<<'library.tr_hello(1); library.tr_queue_open(2)')" = "tr_hello is not exported" ] ||
+    { echo "the lint does not find the call that is planted"; exit 1; }
+found=$(missing $(git ls-files 'tests/*.py' 'bench/*.py' 'examples/*.py'))
 [ -z "$found" ] || { echo "$found"; exit 1; }

@@ -332,7 +332,7 @@ class Arenas(unittest.TestCase):
 
     def send(self) -> None:
         message = ctypes.c_void_p()
-        err = self.library.tr_loan_bytes(
+        err = self.library.tr_message_loan_bytes(
             self.arena, ctypes.c_uint64(100), ctypes.c_int64(0), ctypes.byref(message)
         )
         self.assertEqual(err, 0)
@@ -366,7 +366,7 @@ class Arenas(unittest.TestCase):
         pid = os.fork()
         if pid == 0:
             message = ctypes.c_void_p()
-            err = self.library.tr_loan_bytes(
+            err = self.library.tr_message_loan_bytes(
                 self.arena, ctypes.c_uint64(100), ctypes.c_int64(0), ctypes.byref(message)
             )
             if err:
@@ -519,7 +519,7 @@ class Arenas(unittest.TestCase):
 
     def loan(self, size: int, timeout_ns: int = 0) -> tuple[int, ctypes.c_void_p]:
         message = ctypes.c_void_p()
-        err = self.library.tr_loan_bytes(
+        err = self.library.tr_message_loan_bytes(
             self.arena,
             ctypes.c_uint64(size),
             ctypes.c_int64(timeout_ns),
@@ -543,7 +543,7 @@ class Arenas(unittest.TestCase):
         news, place = ctypes.c_void_p(), ctypes.c_void_p()
         blocks = (ctypes.c_uint32 * 4)(16, 0, 0, 0)
         err = self.library.tr_broadcast_open(self.arena, b"news", None, ctypes.byref(news))
-        err = err or self.library.tr_subscribe(news, blocks, ctypes.byref(place))
+        err = err or self.library.tr_subscription_open(news, blocks, ctypes.byref(place))
         self.assertEqual(err, 0)
         for _ in range(64):
             self.assertNotIn("blocked", tensoring("stat", self.name))
@@ -563,10 +563,10 @@ class Arenas(unittest.TestCase):
         queue, ticket = ctypes.c_void_p(), ctypes.c_uint64()
         message = ctypes.c_void_p()
         err = self.library.tr_queue_open(self.arena, b"ask", None, ctypes.byref(queue))
-        err = err or self.library.tr_loan_bytes(
+        err = err or self.library.tr_message_loan_bytes(
             self.arena, ctypes.c_uint64(8), ctypes.c_int64(0), ctypes.byref(message)
         )
-        err = err or self.library.tr_request_begin(queue, message, ctypes.c_int64(-1), ctypes.c_int64(-1), 0, ctypes.byref(ticket))
+        err = err or self.library.tr_request_send(queue, message, ctypes.c_int64(-1), ctypes.c_int64(-1), 0, ctypes.byref(ticket))
         self.assertEqual(err, 0)
         self.assertEqual(self.channel("inbox/0")["kind"], "queue")
         self.assertNotIn("?", tensoring("stat", self.name))
@@ -601,7 +601,7 @@ class Arenas(unittest.TestCase):
         def serve() -> None:
             err = self.library.tr_arena_create(name.encode(), None, ctypes.byref(other))
             message = ctypes.c_void_p()
-            err = err or self.library.tr_loan_bytes(
+            err = err or self.library.tr_message_loan_bytes(
                 other, ctypes.c_uint64(100), ctypes.c_int64(0), ctypes.byref(message)
             )
             if err:

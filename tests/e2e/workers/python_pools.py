@@ -117,7 +117,7 @@ def main() -> int:
     ctypes.c_uint32.from_buffer(plan, THREADS_OFFSET).value = 1
     kind, work = workload(name, module)
     print("in the master:", busy_threads(work), "threads", flush=True)
-    if library.tr_prefork(None):
+    if library.tr_worker_prefork(None):
         return 1
     pid = os.fork()
     if pid == 0:
