@@ -51,7 +51,7 @@ TR_API void tr_board_close(tr_board *board);
 
 /**
  * Make @p message the value of @p key. All that was written to it before is visible to those
- * that get it (edge E11 in docs/memory-model.md).
+ * that get it (edge E11 in docs/explanation/memory-model.md).
  *
  * @param key      1 to TR_MAX_KEY_BYTES bytes
  * @param message  loaned, or received from a queue and now forwarded without a copy; of the

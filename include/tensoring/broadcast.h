@@ -75,7 +75,7 @@ TR_API void tr_broadcast_close(tr_broadcast *broadcast);
 
 /**
  * Give @p message to every subscriber there is, and to those that will ask for the last ones.
- * All that was written to it before is visible to them (edge E11 in docs/memory-model.md).
+ * All that was written to it before is visible to them (edge E11 in docs/explanation/memory-model.md).
  *
  * @param message     loaned, or received from a queue and now forwarded without a copy; of
  *                    the broadcast's own arena

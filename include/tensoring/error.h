@@ -12,7 +12,7 @@
 
 TR_BEGIN_DECLS
 
-/** Name, value, message. Enum, messages, Python exceptions and the table in the guide are
+/** Name, value, message. Enum, messages, Python exceptions and the table in docs/reference/errors.md are
  *  made from this list. Numbers are never changed or reused. */
 #define TR_ERRORS(X)                                                            \
     X(AGAIN, -EAGAIN, "would block")                                            \

@@ -14,7 +14,7 @@
  *
  * A worker is a fork of the master as the master is *at that moment*: a restarted one inherits
  * what has been opened, changed and accepted since. See "What a worker inherits" in
- * docs/workers.md; TR_POOL_CLOSE_INHERITED and options.child are the ways out. */
+ * docs/how-to/worker-pool.md; TR_POOL_CLOSE_INHERITED and options.child are the ways out. */
 #ifndef TENSORING_POOL_H
 #define TENSORING_POOL_H
 

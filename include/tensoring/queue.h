@@ -52,7 +52,7 @@ TR_API void tr_queue_close(tr_queue *queue);
 
 /**
  * Hand @p message to @p queue: one receiver gets it, once. All that was written to the
- * message before this call is visible to that receiver (edge E1 in docs/memory-model.md).
+ * message before this call is visible to that receiver (edge E1 in docs/explanation/memory-model.md).
  *
  * @param message     loaned, or received and now forwarded without a copy; of the queue's
  *                    own arena

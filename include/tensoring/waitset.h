@@ -109,7 +109,7 @@ TR_API TR_CHECK int tr_waitset_wait(tr_waitset *set, tr_event *events, size_t ca
  *
  * Behind it is an eventfd made before the fork (tr_arena_options.eventfds), an io_uring or
  * a FIFO in /dev/shm: the first that works, or what TENSORING_NOTIFY=eventfd|uring|fifo
- * demands. See docs/waiting.md.
+ * demands. See docs/explanation/waiting.md.
  *
  * @return 0, TR_EINVAL (TENSORING_NOTIFY), TR_ENOTSUP (what it demands does not work here),
  *         TR_ENFILE, TR_ENOMEM, TR_EIO.

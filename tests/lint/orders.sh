@@ -4,11 +4,11 @@
 #  - ipc names its edges: only order.h spells an order other than relaxed.
 #  - Where an edge or relaxed is used, the line or a comment shortly above says why: it
 #    has "E<n>" or "relaxed:".
-#  - The edges of order.h, those used and those in the table of docs/memory-model.md are
+#  - The edges of order.h, those used and those in the table of docs/explanation/memory-model.md are
 #    the same; each end of an edge is used; the functions that the table names exist.
 set -u
 status=0
-model=docs/memory-model.md
+model=docs/explanation/memory-model.md
 
 awk '
     function code(line) {

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""Pages that list what the sources have list all of it, and paths in pages are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+FOLDERS = "ipc|src|include|tests|bench|examples|docs|python|cmake"
+PAGES = [*ROOT.glob("*.md"), *(p for p in DOCS.rglob("*.md"))]
+
+
+def text_of(*globs: str) -> str:
+    return "\n".join(
+        path.read_text() for glob in globs for path in sorted(ROOT.glob(glob))
+    )
+
+
+def test_environment_variables() -> None:
+    code = text_of("src/**/*.c", "ipc/**/*.c", "python/core/*.c", "python/tensoring/*.py")
+    read = set(re.findall(r'"(TENSORING_[A-Z_]+|HWLOC_[A-Z_]+)"', code))
+    read |= set(
+        re.findall(
+            r'"([A-Z]+_[A-Z_]+)"', text_of("src/workers/enter.c", "src/cli/doctor_cpus.c")
+        )
+    )
+    told = set(re.findall(r"`([A-Z]+_[A-Z_]+)", text_of("docs/reference/environment.md")))
+    assert read <= told, f"docs/reference/environment.md lacks {read - told}"
+
+
+def test_each_header_has_a_page() -> None:
+    headers = {path.stem for path in (ROOT / "include/tensoring").glob("*.h")} - {
+        "tensoring"
+    }
+    assert headers == {path.stem for path in (DOCS / "reference/c").glob("*.md")} - {
+        "index"
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_files(page: Path) -> None:
+    """As a forge shows the page, without a build: files, and headings where named."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), f"{target} is not there"
+        if anchor and there.suffix == ".md":
+            assert anchor in headings(there), f"{target}: no such heading"
+
+
+def headings(page: Path) -> set[str]:
+    found = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in found}
+
+
+SOURCES = [
+    path
+    for glob in (
+        "ipc/**/*.[ch]",
+        "src/**/*.[ch]",
+        "include/**/*.h",
+        "python/**/*.py",
+        "tests/lint/*",
+    )
+    for path in ROOT.glob(glob)
+]
+
+
+def test_pages_named_in_sources_are_there() -> None:
+    for path in SOURCES + PAGES:
+        if path.is_file() and path.name != "CHANGELOG.md":
+            for found in re.findall(r"\bdocs/[\w/.-]+\.md\b", path.read_text()):
+                assert (ROOT / found).exists(), f"{path.relative_to(ROOT)} names {found}"
+
+
+def test_sources_named_in_pages_are_there() -> None:
+    for page in PAGES:
+        if page.name == "CHANGELOG.md":
+            continue
+        for found in re.findall(rf"`((?:{FOLDERS})/[\w/.-]+\.\w+)`", page.read_text()):
+            assert (ROOT / found).exists(), f"{page.relative_to(ROOT)} names {found}"
