@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Any
 
 MODES = ("default", "counts", "entered")
-PLAN_BYTES = 440 + 256 * 160 + 1024 * 12
 ENTER_NO_BIND = 1
 Work = Callable[[], object]
 
@@ -156,7 +155,8 @@ def measure(
     rounds: int,
     seconds: float,
 ) -> dict[str, Any]:
-    plan = ctypes.create_string_buffer(PLAN_BYTES)
+    library.tr_plan_bytes.restype = ctypes.c_size_t
+    plan = ctypes.create_string_buffer(library.tr_plan_bytes())
     if library.tr_plan_create(workers, None, plan):
         raise SystemExit("no plan can be made")
     work = product(blas, side, dtype)

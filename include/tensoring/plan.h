@@ -98,12 +98,15 @@ typedef struct tr_plan_core {
 } tr_plan_core;
 TR_ASSERT_SIZE(tr_plan_core, 12);
 
-#define TR_PLAN_MAGIC UINT32_C(0x31505254)
+/** A plan in memory of the caller: tr_plan_bytes() bytes at a multiple of 8, without pointers. It can
+ *  be copied with memcpy(), inherited by a fork, and kept in shared memory or a file for programs
+ *  that run with the same version of the library; another refuses it. Threads: any, while nobody
+ *  changes it. */
+typedef struct tr_plan tr_plan;
 
-/** A plan: no pointers, so that it can be copied, inherited and stored as bytes. */
-typedef struct tr_plan {
-    uint32_t magic; /**< TR_PLAN_MAGIC */
-    uint32_t size;  /**< sizeof(tr_plan) */
+/** What a plan says of the machine. */
+typedef struct tr_plan_info {
+    uint32_t struct_size; /**< in: sizeof(tr_plan_info) of the caller */
     uint32_t workers;
     uint32_t policy;
     uint32_t cores; /**< that this process may use, reserved ones among them */
@@ -113,14 +116,15 @@ typedef struct tr_plan {
     uint32_t kinds;           /**< of cores: 1 unless the processor is a hybrid */
     uint32_t limit;           /**< tr_plan_limit */
     uint32_t shared;          /**< 1: more workers than cores */
-    uint32_t pad;             /**< 0 */
     int64_t quota_milli_cpus; /**< thousandths of a CPU; -1: none */
     char quota_source[256];   /**< the file that says so */
     tr_cpuset allowed;
-    tr_plan_worker worker[TR_MAX_WORKERS];
-    tr_plan_core core[TR_MAX_CPUS];
-} tr_plan;
-TR_ASSERT_SIZE(tr_plan, 440 + TR_MAX_WORKERS * 160 + TR_MAX_CPUS * 12);
+} tr_plan_info;
+TR_ASSERT_SIZE(tr_plan_info, 432);
+#define TR_PLAN_INFO_INIT TR_RESULT_INIT(tr_plan_info)
+
+/** How many bytes a plan takes: some 54 KiB. Threads: any. */
+TR_API size_t tr_plan_bytes(void);
 
 /**
  * Look at the machine and cut it. Respected are the affinity mask of the calling process,
@@ -128,6 +132,7 @@ TR_ASSERT_SIZE(tr_plan, 440 + TR_MAX_WORKERS * 160 + TR_MAX_CPUS * 12);
  *
  * @param workers  1 to TR_MAX_WORKERS
  * @param options  NULL for defaults
+ * @param plan     tr_plan_bytes() bytes of the caller
  * @return 0, TR_EINVAL (the detail says which argument), TR_ENOTSUP (more logical
  *         processors than a plan can name, or no topology), TR_ENOMEM.
  *
@@ -137,6 +142,24 @@ TR_ASSERT_SIZE(tr_plan, 440 + TR_MAX_WORKERS * 160 + TR_MAX_CPUS * 12);
  */
 TR_API TR_CHECK int tr_plan_create(uint32_t workers, const tr_plan_options *options,
                                    tr_plan *plan);
+
+/** What it says of the machine.
+ *  @return 0, TR_EINVAL (not a plan, struct_size, NULL). Threads: any. Syscalls: none. Crash: -. */
+TR_API TR_CHECK int tr_plan_info_get(const tr_plan *plan, tr_plan_info *info);
+
+/** Its workers in order, at most @p capacity of them.
+ *  @param element_bytes  sizeof(out[0]) of the caller
+ *  @param count          how many were written
+ *  @return 0, TR_EINVAL (not a plan, element_bytes, NULL). Threads: any. Syscalls: none. Crash: -. */
+TR_API TR_CHECK int tr_plan_workers(const tr_plan *plan, tr_plan_worker *out,
+                                    size_t element_bytes, size_t capacity, size_t *count);
+
+/** The cores of the machine, at most @p capacity of them, TR_MAX_CPUS in all.
+ *  @param element_bytes  sizeof(out[0]) of the caller
+ *  @param count          how many were written
+ *  @return as tr_plan_workers(). Threads: any. Syscalls: none. Crash: -. */
+TR_API TR_CHECK int tr_plan_cores(const tr_plan *plan, tr_plan_core *out,
+                                  size_t element_bytes, size_t capacity, size_t *count);
 
 /**
  * The plan as text: a picture of the machine with the workers on it, a line for each

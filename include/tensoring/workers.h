@@ -12,7 +12,7 @@ TR_BEGIN_DECLS
 /**
  * Keep @p plan in @p arena, for all that attach: they need no discovery of their own, and see
  * what their siblings have. It replaces the one that was there. It takes a slot of
- * sizeof(tr_plan) bytes, and one channel, the board "tensoring.plan".
+ * tr_plan_bytes() bytes, and one channel, the board "tensoring.plan".
  *
  * @return 0, TR_EINVAL (not a plan), and as tr_board_open(), tr_message_loan() and tr_board_put().
  * Owner: -. Threads: any. Progress: lock-free. Syscalls: none. Crash: the old or the new one

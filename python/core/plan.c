@@ -16,7 +16,7 @@ static PyObject *make_plan(PyObject *module, PyObject *args)
                           &options.flags, to_u32, &options.reserve_cores, to_u32,
                           &options.cores_per_worker))
         return NULL;
-    bytes = PyBytes_FromStringAndSize(NULL, sizeof(tr_plan));
+    bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)tr_plan_bytes());
     if (!bytes)
         return NULL;
     gil = PyEval_SaveThread();
@@ -37,16 +37,16 @@ static tr_plan *plan_from(PyObject *bytes)
 
     if (PyBytes_AsStringAndSize(bytes, &data, &length) < 0)
         return NULL;
-    if (length != sizeof(*plan)) {
+    if ((size_t)length != tr_plan_bytes()) {
         PyErr_SetString(PyExc_ValueError, "not a plan");
         return NULL;
     }
-    plan = PyMem_Malloc(sizeof(*plan));
+    plan = PyMem_Malloc(tr_plan_bytes());
     if (!plan) {
         PyErr_NoMemory();
         return NULL;
     }
-    memcpy(plan, data, sizeof(*plan));
+    memcpy(plan, data, (size_t)length);
     return plan;
 }
 
@@ -90,14 +90,12 @@ static PyObject *cpus_of(const tr_cpuset *set)
     return cpus;
 }
 
-static PyObject *plan_workers(PyObject *module, PyObject *bytes)
+static PyObject *list_workers(const tr_plan_worker *workers, size_t count)
 {
-    tr_plan *plan = plan_from(bytes);
-    PyObject *list = plan ? PyList_New(0) : NULL;
+    PyObject *list = PyList_New(0);
 
-    (void)module;
-    for (uint32_t i = 0; list && i < plan->workers && i < TR_MAX_WORKERS; i++) {
-        const tr_plan_worker *worker = &plan->worker[i];
+    for (size_t i = 0; list && i < count; i++) {
+        const tr_plan_worker *worker = &workers[i];
         PyObject *row = Py_BuildValue("{sN sI sI sI}", "cpus", cpus_of(&worker->cpus),
                                       "cores", worker->cores, "threads", worker->threads,
                                       "flags", worker->flags);
@@ -106,6 +104,28 @@ static PyObject *plan_workers(PyObject *module, PyObject *bytes)
             Py_CLEAR(list);
         Py_XDECREF(row);
     }
+    return list;
+}
+
+static PyObject *plan_workers(PyObject *module, PyObject *bytes)
+{
+    tr_plan *plan = plan_from(bytes);
+    tr_plan_worker *workers;
+    PyObject *list = NULL;
+    size_t count;
+    int code;
+
+    if (!plan)
+        return NULL;
+    workers = PyMem_Calloc(TR_MAX_WORKERS, sizeof(*workers));
+    code = workers
+               ? tr_plan_workers(plan, workers, sizeof(*workers), TR_MAX_WORKERS, &count)
+               : TR_ENOMEM;
+    if (code)
+        raise_code(PyModule_GetState(module), code, "plan");
+    else
+        list = list_workers(workers, count);
+    PyMem_Free(workers);
     PyMem_Free(plan);
     return list;
 }

@@ -9,7 +9,7 @@
 
 #include "doctor.h"
 
-static void look_at_limit(struct findings *to, const tr_plan *plan)
+static void look_at_limit(struct findings *to, const tr_plan_info *plan)
 {
     struct finding *one = found(to, "cpus", FINE);
 
@@ -30,7 +30,7 @@ static void look_at_limit(struct findings *to, const tr_plan *plan)
             plan->kinds);
 }
 
-static void look_at_quota(struct findings *to, const tr_plan *plan)
+static void look_at_quota(struct findings *to, const tr_plan_info *plan)
 {
     struct finding *one = found(to, "cpu quota", FINE);
 
@@ -51,7 +51,7 @@ static void look_at_quota(struct findings *to, const tr_plan *plan)
 }
 
 /* Thread counts of the environment against what there is. */
-static void look_at_counts(struct findings *to, const tr_plan *plan)
+static void look_at_counts(struct findings *to, const tr_plan_info *plan)
 {
     static const char *const names[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
                                         "MKL_NUM_THREADS"};
@@ -138,15 +138,20 @@ static void look_at_settings(struct findings *to)
 
 void examine_cpus(struct findings *to)
 {
-    static tr_plan plan;
-    int err = tr_plan_create(1, NULL, &plan);
+    tr_plan *plan = malloc(tr_plan_bytes());
+    tr_plan_info info = TR_PLAN_INFO_INIT;
+    int err = plan ? tr_plan_create(1, NULL, plan) : TR_ENOMEM;
+
+    if (!err)
+        err = tr_plan_info_get(plan, &info);
+    free(plan);
 
     if (err) {
         text_of(found(to, "cpus", BAD), "no plan can be made: %s", tr_error_detail());
         return;
     }
-    look_at_limit(to, &plan);
-    look_at_quota(to, &plan);
-    look_at_counts(to, &plan);
+    look_at_limit(to, &info);
+    look_at_quota(to, &info);
+    look_at_counts(to, &info);
     look_at_settings(to);
 }

@@ -132,16 +132,20 @@ static void look_at_huge_pages(struct findings *to)
 
 static void look_at_nodes(struct findings *to)
 {
-    static tr_plan plan;
+    tr_plan *plan = malloc(tr_plan_bytes());
     void *memory = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
                         0);
     struct finding *one;
     int err;
 
-    if (memory == MAP_FAILED || tr_plan_create(1, NULL, &plan))
+    err = memory == MAP_FAILED || !plan ? TR_ENOMEM : tr_plan_create(1, NULL, plan);
+    if (err) {
+        free(plan);
         return;
-    err = tr_worker_bind_memory(&plan, 0, memory, MIB);
+    }
+    err = tr_worker_bind_memory(plan, 0, memory, MIB);
     munmap(memory, MIB);
+    free(plan);
     one = found(to, "memory nodes", err ? NOTE : FINE);
     text_of(one,
             err ? "memory cannot be bound to a node: %s"

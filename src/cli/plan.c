@@ -58,9 +58,8 @@ static void add_place(cJSON *to, const char *name, uint32_t value)
         cJSON_AddNumberToObject(to, name, value);
 }
 
-static cJSON *worker_json(const tr_plan *plan, uint32_t index)
+static cJSON *worker_json(const tr_plan_worker *worker, uint32_t index)
 {
-    const tr_plan_worker *worker = &plan->worker[index];
     cJSON *json = cJSON_CreateObject();
 
     cJSON_AddNumberToObject(json, "index", index);
@@ -78,7 +77,8 @@ static cJSON *worker_json(const tr_plan *plan, uint32_t index)
     return json;
 }
 
-static cJSON *plan_json(const tr_plan *plan)
+/* @p worker: as many as the plan has. */
+static cJSON *plan_json(const tr_plan_info *plan, const tr_plan_worker worker[])
 {
     static const char *const limits[] = {"machine", "affinity", "cpuset", "quota"};
     cJSON *json = cJSON_CreateObject();
@@ -101,7 +101,7 @@ static cJSON *plan_json(const tr_plan *plan)
     cJSON_AddBoolToObject(json, "shared", plan->shared != 0);
     workers = cJSON_AddArrayToObject(json, "worker");
     for (uint32_t i = 0; i < plan->workers; i++)
-        cJSON_AddItemToArray(workers, worker_json(plan, i));
+        cJSON_AddItemToArray(workers, worker_json(&worker[i], i));
     return json;
 }
 
@@ -122,13 +122,38 @@ static int print_text(const tr_plan *plan)
 }
 
 /* As many as `run` would start. */
-static uint32_t one_a_core(const tr_plan *plan)
+static uint32_t one_a_core(const tr_plan_info *plan)
 {
     int64_t cores = plan->cores - plan->reserved_cores;
 
     if (plan->quota_milli_cpus >= 0 && plan->quota_milli_cpus / 1000 < cores)
         cores = plan->quota_milli_cpus < 1000 ? 1 : plan->quota_milli_cpus / 1000;
     return (uint32_t)(cores < TR_MAX_WORKERS ? cores : TR_MAX_WORKERS);
+}
+
+/* A plan for @p workers, 0: one for each core. */
+static int make(uint32_t workers, const tr_plan_options *wanted, tr_plan *plan)
+{
+    tr_plan_info info = TR_PLAN_INFO_INIT;
+    int err = tr_plan_create(workers ? workers : 1, wanted, plan);
+
+    if (!err && workers == 0)
+        err = tr_plan_info_get(plan, &info);
+    if (!err && workers == 0)
+        err = tr_plan_create(one_a_core(&info), wanted, plan);
+    return err;
+}
+
+static int print_as_json(const tr_plan *plan)
+{
+    static tr_plan_worker worker[TR_MAX_WORKERS];
+    tr_plan_info info = TR_PLAN_INFO_INIT;
+    size_t count;
+    int err = tr_plan_info_get(plan, &info);
+
+    if (!err)
+        err = tr_plan_workers(plan, worker, sizeof(worker[0]), TR_MAX_WORKERS, &count);
+    return err ? complain("plan", err) : print_json(plan_json(&info, worker));
 }
 
 int cmd_plan(int argc, char **argv)
@@ -138,18 +163,18 @@ int cmd_plan(int argc, char **argv)
     static const struct argp argp = {
         options,  parse, NULL, "Show which cores, and how many threads, n workers get.",
         children, NULL,  NULL};
-    static tr_plan plan;
+    tr_plan *plan = malloc(tr_plan_bytes());
     struct args args = {0};
     int err;
 
     argp_parse(&argp, argc, argv, 0, NULL, &args);
-    err = tr_plan_create(args.plan.workers ? args.plan.workers : 1, &args.plan.options,
-                         &plan);
-    if (!err && args.plan.workers == 0)
-        err = tr_plan_create(one_a_core(&plan), &args.plan.options, &plan);
+    err = plan ? make(args.plan.workers, &args.plan.options, plan) : TR_ENOMEM;
     if (!err && args.svg)
-        err = tr_plan_svg(&plan, args.svg);
+        err = tr_plan_svg(plan, args.svg);
     if (err)
-        return complain("plan", err);
-    return args.json ? print_json(plan_json(&plan)) : print_text(&plan);
+        err = complain("plan", err);
+    else
+        err = args.json ? print_as_json(plan) : print_text(plan);
+    free(plan);
+    return err;
 }

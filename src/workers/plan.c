@@ -28,9 +28,8 @@ int plan_check(const tr_plan *plan)
 {
     if (!plan)
         return null_fail("plan", "plan");
-    if (plan->magic != TR_PLAN_MAGIC || plan->size != sizeof(*plan) ||
-        plan->workers == 0 || plan->workers > TR_MAX_WORKERS ||
-        plan->cores > TR_MAX_CPUS ||
+    if (plan->magic != PLAN_MAGIC || plan->size != sizeof(*plan) || plan->workers == 0 ||
+        plan->workers > TR_MAX_WORKERS || plan->cores > TR_MAX_CPUS ||
         !memchr(plan->quota_source, 0, sizeof(plan->quota_source)))
         return tr_fail(TR_EINVAL, "these bytes are not a plan of this library");
     for (uint32_t i = 0; i < plan->workers; i++)
@@ -85,7 +84,7 @@ int plan_build(tr_plan *plan, hwloc_topology_t topology, uint32_t workers,
     if (!sets)
         return tr_fail(TR_ENOMEM, "plan: no memory for %zu bytes", sizeof(*sets));
     memset(plan, 0, sizeof(*plan));
-    plan->magic = TR_PLAN_MAGIC;
+    plan->magic = PLAN_MAGIC;
     plan->size = sizeof(*plan);
     plan->workers = workers;
     plan->policy = mine.policy;

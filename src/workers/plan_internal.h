@@ -10,6 +10,7 @@
 #include <tensoring/plan.h>
 
 #include "src/base/quota.h"
+#include "src/workers/plan_bytes.h"
 
 /* The processors of each core of plan->core[], in the same order. */
 struct core_sets {

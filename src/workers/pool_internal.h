@@ -16,6 +16,7 @@
 #include <tensoring/pool.h>
 
 #include "src/base/handle.h"
+#include "src/workers/plan_bytes.h"
 
 #include "ipc/kernel/clock.h"
 #include "ipc/kernel/uncancel.h"

@@ -19,6 +19,7 @@
 #include <tensoring/enter.h>
 
 #include "src/workers/enter_bind.h"
+#include "src/workers/plan_bytes.h"
 
 static tr_plan plan;
 static tr_worker_report report;

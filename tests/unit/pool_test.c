@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "src/workers/plan_bytes.h"
+
 enum { JOBS = 120 };
 
 /* What workers and master tell one another beside the pool; workers inherit it. */

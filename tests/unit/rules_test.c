@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 
 #include "src/base/error.h"
+#include "src/workers/plan_bytes.h"
 
 #define MAX_ARGS 8
 #define SCRATCH  (512 * 1024) /* more than a tr_plan */
@@ -182,7 +183,7 @@ static void close_opened(struct things *things)
 
 static void make_plan(void)
 {
-    plan.magic = TR_PLAN_MAGIC;
+    plan.magic = PLAN_MAGIC;
     plan.size = sizeof(plan);
     plan.workers = 1;
     plan.worker[0].threads = 1;

@@ -7,6 +7,8 @@
 
 #include <tensoring/workers.h>
 
+#include "src/workers/plan_bytes.h" /* it changes a plan */
+
 static tr_plan plan;
 static tr_worker_report report;
 

@@ -15,8 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-PLAN_BYTES = 440 + 256 * 160 + 1024 * 12
-THREADS_OFFSET = 440 + 128 + 8 + 4
+THREADS_OFFSET = 440 + 128 + 8 + 4  # src/workers/plan_bytes.h: of the first worker
 
 
 class Pool(ctypes.Structure):
@@ -33,11 +32,13 @@ class Pool(ctypes.Structure):
 class Report(ctypes.Structure):
     _fields_ = [
         ("struct_size", ctypes.c_uint32),
+        ("library_bytes", ctypes.c_uint32),
         ("index", ctypes.c_uint32),
         ("threads", ctypes.c_uint32),
         ("tasks", ctypes.c_uint32),
         ("bind_error", ctypes.c_int32),
         ("pool_count", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
         ("before", ctypes.c_uint64 * 16),
         ("after", ctypes.c_uint64 * 16),
         ("pool", Pool * 32),
@@ -81,7 +82,9 @@ def workload(name: str, module: Any) -> tuple[str, Callable[[], object]]:
 
 def child(library: ctypes.CDLL, plan: Any, kind: str, work: Callable[[], object]) -> int:
     signal.alarm(100)  # a hang is the failure looked for
-    report = Report(struct_size=ctypes.sizeof(Report))
+    report = Report(
+        struct_size=ctypes.sizeof(Report), library_bytes=ctypes.sizeof(Pool)
+    )
     if library.tr_worker_enter(plan, 0, 0, ctypes.byref(report)) or report.bind_error:
         return 1
     pools = report.pool[: report.pool_count]
@@ -111,7 +114,8 @@ def main() -> int:
         print(error)
         return 77
     library = ctypes.CDLL(path)
-    plan = ctypes.create_string_buffer(PLAN_BYTES)
+    library.tr_plan_bytes.restype = ctypes.c_size_t
+    plan = ctypes.create_string_buffer(library.tr_plan_bytes())
     if library.tr_plan_create(2, None, plan):
         return 1
     ctypes.c_uint32.from_buffer(plan, THREADS_OFFSET).value = 1

@@ -17,6 +17,8 @@
 
 #include <tensoring/workers.h>
 
+#include "src/workers/plan_bytes.h" /* it changes a plan */
+
 enum { SKIP = 77, SIDE = 512, TASKS = 256, PATIENCE_S = 60 };
 
 static tr_plan plan;

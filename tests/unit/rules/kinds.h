@@ -50,6 +50,7 @@ static const struct sized {
      &(const tr_worker_report)TR_WORKER_REPORT_INIT},
     {"reap_report", sizeof(tr_reap_report), RESULT,
      &(const tr_reap_report)TR_REAP_REPORT_INIT},
+    {"plan_info", sizeof(tr_plan_info), RESULT, &(const tr_plan_info)TR_PLAN_INFO_INIT},
     {"pool_status", sizeof(tr_pool_status), RESULT,
      &(const tr_pool_status)TR_POOL_STATUS_INIT},
 };
@@ -95,4 +96,6 @@ static const struct value {
     {"channel_bytes", NULL, sizeof(tr_channel_stats)},
     {"class_bytes", NULL, sizeof(tr_class_stats)},
     {"library_bytes", NULL, sizeof(tr_thread_library)},
+    {"worker_bytes", NULL, sizeof(tr_plan_worker)},
+    {"core_bytes", NULL, sizeof(tr_plan_core)},
 };

@@ -2,6 +2,14 @@
 /* rows_workers.h - plan.h, enter.h, pool.h, workers.h: see rules_test.c. */
 ROW(tr_plan_create, CODE, "plan:out workers:one options:plan_options?",
     tr_plan_create((uint32_t)U(1), P(2), P(0)))
+ROW(tr_plan_bytes, ANY, "", (int64_t)tr_plan_bytes())
+ROW(tr_plan_info_get, CODE, "plan:plan info:plan_info", tr_plan_info_get(P(0), P(1)))
+ROW(tr_plan_workers, CODE,
+    "plan:plan out:out element_bytes:worker_bytes capacity:one count:out",
+    tr_plan_workers(P(0), P(1), U(2), U(3), P(4)))
+ROW(tr_plan_cores, CODE,
+    "plan:plan out:out element_bytes:core_bytes capacity:one count:out",
+    tr_plan_cores(P(0), P(1), U(2), U(3), P(4)))
 ROW(tr_plan_text, CODE, "plan:plan buffer:out capacity:one needed:out?",
     tr_plan_text(P(0), P(1), U(2), P(3)))
 ROW(tr_plan_svg, CODE, "plan:plan path:path", tr_plan_svg(P(0), P(1)))
