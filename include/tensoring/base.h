@@ -10,10 +10,10 @@
  *  Crash     what others see when the caller is killed inside, or right after.
  *  @return   0 or a negative TR_E... code: the complete list of this call.
  *
- * A handle that was closed (a message: sent or released) is TR_EINVAL and touches nobody, as is
- * NULL where a handle, a name or a place for a result is asked for and the function does not say
- * that it may be NULL. Functions without a code return 0 or NULL then, and do nothing; closing
- * NULL, or what is closed already, does nothing. A closed arena takes the use of what was opened
+ * NULL: an argument may be NULL only where the function says so. Else it is TR_EINVAL, and nothing
+ * has happened. A function without a code returns 0, false or NULL then, unless it names another
+ * value, and does nothing. To close NULL does nothing. A handle that was closed (a message: sent
+ * or released) counts as NULL. A closed arena takes the use of what was opened
  * in it with it: that can still be closed. Time-outs are TR_FOREVER, TR_NOWAIT or more;
  * flags that have no meaning and reserved fields that are not 0 are TR_EINVAL. So is a
  * struct_size under 8 or not a multiple of 4; one that is larger than this library knows is

@@ -235,7 +235,7 @@ TR_API void tr_pool_worker_job_done(tr_pool_worker *worker);
 /** The worker can work now: its predecessor may go. Threads: any. Syscalls: none. */
 TR_API void tr_pool_worker_ready(tr_pool_worker *worker);
 
-/** Its index in the plan, and how many reloads it came after. Threads: any. */
+/** Its index in the plan (TR_PLAN_UNKNOWN for NULL), and how many reloads it came after. Threads: any. */
 TR_API uint32_t tr_pool_worker_index(const tr_pool_worker *worker);
 TR_API uint32_t tr_pool_worker_generation(const tr_pool_worker *worker);
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -79,7 +80,8 @@ def test_all_is_true() -> None:
 def test_version() -> None:
     text = (ROOT / "include/tensoring/version.h").read_text()
     numbers = [
-        line.split()[-1] for line in text.splitlines() if "define TR_VERSION_" in line
+        re.findall(rf"define TR_VERSION_{part} (\d+)", text)[0]
+        for part in ("MAJOR", "MINOR", "PATCH")
     ]
     assert tr.__version__ == ".".join(numbers)
     assert sysconfig.get_python_version() >= "3.11"
