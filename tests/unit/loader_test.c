@@ -485,15 +485,27 @@ static void a_kernel_that_takes_nothing_is_done_without(void **state)
     kernel = TAKES;
 }
 
+static void count_fallback(const tr_log_event *event, void *count)
+{
+    *(unsigned *)count += event->kind == TR_LOG_FALLBACK;
+}
+
 /* A ring that can't hold the lock would be a device that nobody waits for. */
 static void no_ring_without_its_lock(void **state)
 {
+    unsigned told = 0;
+
     (void)state;
+    tr_log_set(count_fallback, &told);
     kernel = KEEPS_NO_FILES;
     run_uncached(TR_LOADER_DIRECT);
     assert_int_equal(handed_over, 0);
     run_uncached(0);
     assert_int_equal(handed_over, 0);
+    assert_int_equal(told, 2); /* each run reads by pread() instead */
+    run_uncached(TR_LOADER_PREAD);
+    assert_int_equal(told, 2); /* as it was asked to */
+    tr_log_set(NULL, NULL);
     kernel = TAKES;
 }
 
