@@ -41,7 +41,7 @@ static void look_around(tr_arena *arena)
 /* What no message has used yet: nobody reads it, as that would take memory. */
 static void slots_cost_nothing_before_they_are_used(void **state)
 {
-    tr_slot_class classes[] = {{ARENA_PAGE, 30000}, {MIB, 70000}};
+    tr_slot_class classes[] = {{ARENA_PAGE, 30000}, {4 * ARENA_PAGE, 70000}};
     tr_arena_options options = options_of(classes, 2);
     tr_message *small, *large;
     tr_arena *arena;
