@@ -312,7 +312,7 @@ def test_compressed_inside_compressed(queue: tr.ArenaQueue, codec: str) -> None:
     made = module.ZstdCompressor(write_content_size=False) if zstd else module
     blob = made.compress(b"")
     for _ in range(20):
-        table = json.dumps([255, kind, [["", 1, 8, 1, "", [len(blob)]]]]).encode()
+        table = json.dumps([255, kind, [["", 1, 8, 1, "", [len(blob)], "C"]]]).encode()
         layer = len(table).to_bytes(8, "little") + table + blob
         blob = made.compress(layer + bytes((1 << 19) - len(layer)))
     try:
