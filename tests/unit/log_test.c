@@ -3,9 +3,11 @@
 #include "support.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 
+#include "ipc/event.h"
 #include "ipc/view.h"
 #include "src/arena/arena.h"
 
@@ -169,6 +171,51 @@ static void says_nothing_of_what_goes_well(void **state)
     tr_arena_close(arena);
 }
 
+#define REPLACEMENTS 300000
+
+static int first_context, second_context;
+static _Atomic uint64_t told, misled;
+static _Atomic bool done;
+
+static void first(const tr_log_event *event, void *context)
+{
+    (void)event;
+    told++;
+    misled += context != &first_context;
+}
+
+static void second(const tr_log_event *event, void *context)
+{
+    (void)event;
+    told++;
+    misled += context != &second_context;
+}
+
+static void *tell_all_the_time(void *view)
+{
+    while (!done)
+        event_tell(view, EVENT_CORRUPT, 1, "text");
+    return NULL;
+}
+
+/* A callback is called with its own context, also where it is replaced meanwhile. */
+static void callbacks_have_their_own_contexts(void **state)
+{
+    struct view view = {.name = ""};
+    pthread_t thread;
+    (void)state;
+
+    told = misled = done = 0;
+    assert_int_equal(pthread_create(&thread, NULL, tell_all_the_time, &view), 0);
+    for (unsigned i = 0; i < REPLACEMENTS || told < 1000; i++) {
+        tr_log_set(first, &first_context);
+        tr_log_set(second, &second_context);
+    }
+    done = true;
+    pthread_join(thread, NULL);
+    assert_int_equal(misled, 0);
+}
+
 static void arenas_have_names(void **state)
 {
     tr_arena_info info = TR_ARENA_INFO_INIT;
@@ -213,6 +260,7 @@ int main(void)
         cmocka_unit_test_teardown(tells_of_corruption, stop_hearing),
         cmocka_unit_test_teardown(tells_of_a_fallback, stop_hearing),
         cmocka_unit_test_teardown(says_nothing_of_what_goes_well, stop_hearing),
+        cmocka_unit_test_teardown(callbacks_have_their_own_contexts, stop_hearing),
         cmocka_unit_test_teardown(arenas_have_names, stop_hearing),
         cmocka_unit_test(versions_are_compared),
     };
