@@ -67,27 +67,41 @@ static void print_row(const struct row *row)
     fflush(stdout);
 }
 
+struct number {
+    const char *name;
+    double value;
+};
+
+static void add_numbers(cJSON *object, const struct number numbers[], size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        cJSON_AddNumberToObject(object, numbers[i].name, numbers[i].value);
+}
+
 void report_row(const struct row *row)
 {
+    const struct number numbers[] = {
+        {"bytes", row->bytes},
+        {"p50_ns", row->p50_ns},
+        {"p90_ns", row->p90_ns},
+        {"p99_ns", row->p99_ns},
+        {"p999_ns", row->p999_ns},
+        {"max_ns", row->max_ns},
+        {"messages_per_s", row->messages_per_s},
+        {"bytes_per_s", row->bytes_per_s},
+        {"cpu_s", row->cpu_s},
+        /* where they were counted */
+        {"faults_per_message", row->faults_per_message},
+        {"syscalls_per_message", row->syscalls_per_message},
+    };
+    size_t n = sizeof(numbers) / sizeof(numbers[0]) - (row->counted ? 0 : 2);
     cJSON *o = cJSON_CreateObject();
 
     cJSON_AddStringToObject(o, "case", row->name);
     cJSON_AddStringToObject(o, "transport", row->transport);
     cJSON_AddStringToObject(o, "mode", mode_name(row->mode));
     cJSON_AddStringToObject(o, "touch", touch_name(row->touch));
-    cJSON_AddNumberToObject(o, "bytes", row->bytes);
-    cJSON_AddNumberToObject(o, "p50_ns", row->p50_ns);
-    cJSON_AddNumberToObject(o, "p90_ns", row->p90_ns);
-    cJSON_AddNumberToObject(o, "p99_ns", row->p99_ns);
-    cJSON_AddNumberToObject(o, "p999_ns", row->p999_ns);
-    cJSON_AddNumberToObject(o, "max_ns", row->max_ns);
-    cJSON_AddNumberToObject(o, "messages_per_s", row->messages_per_s);
-    cJSON_AddNumberToObject(o, "bytes_per_s", row->bytes_per_s);
-    cJSON_AddNumberToObject(o, "cpu_s", row->cpu_s);
-    if (row->counted) {
-        cJSON_AddNumberToObject(o, "faults_per_message", row->faults_per_message);
-        cJSON_AddNumberToObject(o, "syscalls_per_message", row->syscalls_per_message);
-    }
+    add_numbers(o, numbers, n);
     if (!cJSON_AddItemToArray(rows, o))
         die("no memory");
     if (!quiet_rows)
@@ -149,17 +163,17 @@ static cJSON *bars_json(void)
 
     for (unsigned i = 0; i < bar_count; i++) {
         const struct bar *bar = &bars[i];
+        const struct number numbers[] = {
+            {"measured", bar->measured}, {"other_placement", bar->other},
+            {"by_hand", bar->by_hand},   {"rounds", bar->rounds},
+            {"target", bar->target},     {"goal", bar->goal},
+        };
         cJSON *o = cJSON_CreateObject();
         cJSON_AddStringToObject(o, "bar", bar->name);
         cJSON_AddStringToObject(o, "what", bar->what);
-        cJSON_AddNumberToObject(o, "measured", bar->measured);
-        cJSON_AddNumberToObject(o, "other_placement", bar->other);
-        cJSON_AddNumberToObject(o, "by_hand", bar->by_hand);
         cJSON_AddStringToObject(o, "placement", bar->place);
-        cJSON_AddNumberToObject(o, "rounds", bar->rounds);
         cJSON_AddStringToObject(o, "relation", bar->at_least ? ">=" : "<=");
-        cJSON_AddNumberToObject(o, "target", bar->target);
-        cJSON_AddNumberToObject(o, "goal", bar->goal);
+        add_numbers(o, numbers, sizeof(numbers) / sizeof(numbers[0]));
         cJSON_AddBoolToObject(o, "met", met(bar));
         cJSON_AddItemToArray(list, o);
     }

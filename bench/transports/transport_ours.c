@@ -111,28 +111,12 @@ static void ours_receive(struct end *end)
     tr_message_release(message);
 }
 
-const struct transport transport_ours = {
-    .name = "ours",
-    .comparison = "ours",
-    .modes = MODE_SPIN | MODE_BLOCK,
-    .streams = true,
-    .many = true,
-    .open = ours_open,
-    .configure = ours_configure,
-    .send = copy_send,
-    .receive = ours_receive,
-    .close = ours_close,
-};
+#define OURS(its_name, its_send)                                                       \
+    {                                                                                  \
+        .name = (its_name), .comparison = "ours", .modes = MODE_SPIN | MODE_BLOCK,     \
+        .streams = true, .many = true, .open = ours_open, .configure = ours_configure, \
+        .send = (its_send), .receive = ours_receive, .close = ours_close               \
+    }
 
-const struct transport transport_ours_loan = {
-    .name = "ours-loan",
-    .comparison = "ours",
-    .modes = MODE_SPIN | MODE_BLOCK,
-    .streams = true,
-    .many = true,
-    .open = ours_open,
-    .configure = ours_configure,
-    .send = loan_send,
-    .receive = ours_receive,
-    .close = ours_close,
-};
+const struct transport transport_ours = OURS("ours", copy_send);
+const struct transport transport_ours_loan = OURS("ours-loan", loan_send);

@@ -107,34 +107,35 @@ int tr_look_stats(const tr_look *given, tr_stats *stats)
                   : handle_fail(given, "stats", "look");
 }
 
+static int list(const tr_look *given, stats_list *read, const struct rows *rows)
+{
+    const struct tr_look *handle = look_known(given);
+
+    return handle ? read(&handle->view, rows) : handle_fail(given, "stats", "look");
+}
+
 int tr_look_participants(const tr_look *given, tr_participant_stats *out,
                          size_t element_bytes, size_t capacity, size_t *count)
 {
-    const struct tr_look *handle = look_known(given);
     const struct rows rows = {out, element_bytes, capacity, count};
 
-    return handle ? stats_participants(&handle->view, &rows)
-                  : handle_fail(given, "stats", "look");
+    return list(given, stats_participants, &rows);
 }
 
 int tr_look_channels(const tr_look *given, tr_channel_stats *out, size_t element_bytes,
                      size_t capacity, size_t *count)
 {
-    const struct tr_look *handle = look_known(given);
     const struct rows rows = {out, element_bytes, capacity, count};
 
-    return handle ? stats_channels(&handle->view, &rows)
-                  : handle_fail(given, "stats", "look");
+    return list(given, stats_channels, &rows);
 }
 
 int tr_look_classes(const tr_look *given, tr_class_stats *out, size_t element_bytes,
                     size_t capacity, size_t *count)
 {
-    const struct tr_look *handle = look_known(given);
     const struct rows rows = {out, element_bytes, capacity, count};
 
-    return handle ? stats_classes(&handle->view, &rows)
-                  : handle_fail(given, "stats", "look");
+    return list(given, stats_classes, &rows);
 }
 
 int tr_look_info(const tr_look *given, tr_arena_info *info)

@@ -290,34 +290,35 @@ int tr_stats_get(tr_arena *given, tr_stats *stats)
     return arena ? stats_read(&arena->view, stats) : handle_fail(given, "stats", "arena");
 }
 
+static int list(tr_arena *given, stats_list *read, const struct rows *rows)
+{
+    const struct tr_arena *handle = arena_known(given);
+
+    return handle ? read(&handle->view, rows) : handle_fail(given, "stats", "arena");
+}
+
 int tr_stats_participants(tr_arena *given, tr_participant_stats *out,
                           size_t element_bytes, size_t capacity, size_t *count)
 {
-    const struct tr_arena *arena = arena_known(given);
     const struct rows rows = {out, element_bytes, capacity, count};
 
-    return arena ? stats_participants(&arena->view, &rows)
-                 : handle_fail(given, "stats", "arena");
+    return list(given, stats_participants, &rows);
 }
 
 int tr_stats_channels(tr_arena *given, tr_channel_stats *out, size_t element_bytes,
                       size_t capacity, size_t *count)
 {
-    const struct tr_arena *arena = arena_known(given);
     const struct rows rows = {out, element_bytes, capacity, count};
 
-    return arena ? stats_channels(&arena->view, &rows)
-                 : handle_fail(given, "stats", "arena");
+    return list(given, stats_channels, &rows);
 }
 
 int tr_stats_classes(tr_arena *given, tr_class_stats *out, size_t element_bytes,
                      size_t capacity, size_t *count)
 {
-    const struct tr_arena *arena = arena_known(given);
     const struct rows rows = {out, element_bytes, capacity, count};
 
-    return arena ? stats_classes(&arena->view, &rows)
-                 : handle_fail(given, "stats", "arena");
+    return list(given, stats_classes, &rows);
 }
 
 /* "ShmemPmdMapped" or "FilePmdMapped" of the mapping at @p base: /proc/self/smaps. */

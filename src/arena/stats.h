@@ -18,9 +18,8 @@ void stats_info(const struct view *view, tr_arena_info *info);
 int stats_info_size(const tr_arena_info *info);
 
 /* Each checks what it is to fill. 0, TR_EINVAL. */
-int stats_participants(const struct view *view, const struct rows *rows);
-int stats_channels(const struct view *view, const struct rows *rows);
-int stats_classes(const struct view *view, const struct rows *rows);
+typedef int stats_list(const struct view *view, const struct rows *rows);
+stats_list stats_participants, stats_channels, stats_classes;
 
 /* The channel that a queued, orphaned or received slot lies in or came from, or that has a
  * shared one; geo.channel_count or more: none. */

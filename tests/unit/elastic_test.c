@@ -460,22 +460,29 @@ static void takes_a_larger_slot(void **state)
     tr_arena_close(arena);
 }
 
-/* A request for whose reply there is no memory stays as it was. */
-static void keeps_what_can_not_grow(void **state)
+/* A queue in an arena whose slots may have four pages. */
+static tr_queue *scarce_queue(void)
 {
     tr_slot_class class = {MIB, 8};
     tr_arena_options options = options_of(&class, 1);
-    int64_t large = 4 * ARENA_PAGE;
-    tr_tensor_spec spec = {.dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = &large};
-    tr_message *request, *held;
-    uint64_t ticket;
     tr_queue *queue;
-    tr_arena *arena;
-    (void)state;
 
     options.memory_bytes = 4 * ARENA_PAGE;
-    arena = make(&options);
-    assert_ok(tr_queue_open(arena, "q", NULL, &queue));
+    assert_ok(tr_queue_open(make(&options), "q", NULL, &queue));
+    return queue;
+}
+
+/* A request for whose reply there is no memory stays as it was. */
+static void keeps_what_can_not_grow(void **state)
+{
+    int64_t large = 4 * ARENA_PAGE;
+    tr_tensor_spec spec = {.dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = &large};
+    tr_queue *queue = scarce_queue();
+    tr_arena *arena = tr_queue_arena(queue);
+    tr_message *request, *held;
+    uint64_t ticket;
+    (void)state;
+
     assert_ok(
         tr_request_send(queue, loan(arena, 100), TR_FOREVER, TR_FOREVER, 0, &ticket));
     assert_ok(tr_queue_receive(queue, TR_NOWAIT, &request));
@@ -508,17 +515,12 @@ static tr_message *serve_without_memory(tr_queue *queue, uint64_t *ticket,
 /* An error without room for its text goes without it: else the requester would wait on. */
 static void answers_without_memory(void **state)
 {
-    tr_slot_class class = {MIB, 8};
-    tr_arena_options options = options_of(&class, 1);
+    tr_queue *queue = scarce_queue();
+    tr_arena *arena = tr_queue_arena(queue);
     tr_message *request, *held, *reply = NULL;
     uint64_t ticket;
-    tr_queue *queue;
-    tr_arena *arena;
     (void)state;
 
-    options.memory_bytes = 4 * ARENA_PAGE;
-    arena = make(&options);
-    assert_ok(tr_queue_open(arena, "q", NULL, &queue));
     request = serve_without_memory(queue, &ticket, &held);
     assert_ok(tr_request_fail(request, 7, "why"));
     assert_int_equal(tr_request_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);

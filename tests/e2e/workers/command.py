@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from arena_options import arena_options
+
 TENSORING, LIBRARY = sys.argv[1:3]
 CPUS = sorted(os.sched_getaffinity(0))
 
@@ -267,18 +269,6 @@ class Doctor(unittest.TestCase):
         self.assertIn("kernel", done.stdout)
 
 
-class Options(ctypes.Structure):
-    """The beginning of tr_arena_options: what is left out has its default."""
-
-    _fields_ = (
-        ("struct_size", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("classes", ctypes.c_void_p),
-        ("class_count", ctypes.c_uint32),
-        ("max_participants", ctypes.c_uint32),
-    )
-
-
 class QueueOptions(ctypes.Structure):
     """tr_queue_options."""
 
@@ -303,7 +293,7 @@ class Arenas(unittest.TestCase):
         self.create()
 
     def create(self, max_participants: int = 64) -> None:
-        options = Options(ctypes.sizeof(Options), 0, None, 0, max_participants)
+        options = arena_options(max_participants=max_participants)
         self.arena = ctypes.c_void_p()
         err = self.library.tr_arena_create(self.name.encode(), ctypes.byref(options), ctypes.byref(self.arena))
         self.assertEqual(err, 0)

@@ -13,32 +13,12 @@ import sys
 import unittest
 from typing import Any
 
+from arena_options import arena_options
+
 TENSORING, LIBRARY = sys.argv[1:3]
 ELASTIC = 1 << 8
 MIB = 1 << 20
 SOME = 600 << 10
-
-
-class Options(ctypes.Structure):
-    """tr_arena_options."""
-
-    _fields_ = (
-        ("struct_size", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("classes", ctypes.c_void_p),
-        ("class_count", ctypes.c_uint32),
-        ("max_participants", ctypes.c_uint32),
-        ("max_channels", ctypes.c_uint32),
-        ("mode", ctypes.c_uint32),
-        ("ring_bytes", ctypes.c_uint64),
-        ("spin_ns", ctypes.c_int64),
-        ("eventfds", ctypes.c_uint32),
-        ("pins", ctypes.c_uint32),
-        ("uid", ctypes.c_uint32),
-        ("gid", ctypes.c_uint32),
-        ("memory_bytes", ctypes.c_uint64),
-        ("warm_bytes", ctypes.c_uint64),
-    )
 
 
 class Memory(unittest.TestCase):
@@ -52,10 +32,7 @@ class Memory(unittest.TestCase):
         self.library.tr_arena_unlink(self.name)
 
     def create(self, flags: int, memory: int) -> None:
-        nobody = (1 << 32) - 1
-        options = Options(ctypes.sizeof(Options), flags, None, 0, 64, 64, 0o600, 4 << 20, -1)
-        options.pins, options.uid, options.gid = 64, nobody, nobody
-        options.memory_bytes = memory
+        options = arena_options(flags, memory_bytes=memory)
         err = self.library.tr_arena_create(
             self.name, ctypes.byref(options), ctypes.byref(self.arena)
         )
