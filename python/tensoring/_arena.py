@@ -65,8 +65,21 @@ def _extents(shape: Any) -> tuple[int, ...]:
         refuse(TypeError, "shape", shape, way)
 
 
+# A loop of loans asks for the same again and again. Not by equal types: they differ in
+# what is aligned, and in metadata.
+@functools.lru_cache(maxsize=256)
+def _described_word(word: str | type) -> Described:
+    return describe(as_dtype(word))
+
+
+def _described(dtype: Any) -> Described:
+    if type(dtype) is str or type(dtype) is type:
+        return _described_word(dtype)
+    return describe(as_dtype(dtype))
+
+
 def _row(name: str | None, shape: Shape, dtype: Any, order: str) -> Row:
-    code, bits, lanes, descr, flags = describe(as_dtype(dtype))
+    code, bits, lanes, descr, flags = _described(dtype)
     if order not in ("C", "F"):
         raise ValueError(f"order is 'C' or 'F', not {order!r}")
     if order == "F":
@@ -75,20 +88,13 @@ def _row(name: str | None, shape: Shape, dtype: Any, order: str) -> Row:
     return (name, (code, bits, lanes, descr, flags), extents)
 
 
-# A loop of loans asks for the same again and again.
-_row_again = functools.lru_cache(maxsize=256)(_row)
-
-
 def rows_of(
     shape: Shape | Mapping[str, tuple[Shape, Any]], dtype: Any, order: str
 ) -> list[Row]:
     """What a loan asks the extension for: one array, or a dict of named ones."""
     if isinstance(shape, Mapping):
         return [_row(name, one[0], one[1], order) for name, one in shape.items()]
-    try:
-        return [_row_again(None, shape, dtype, order)]
-    except TypeError:  # a list cannot be looked up
-        return [_row(None, shape, dtype, order)]
+    return [_row(None, shape, dtype, order)]
 
 
 class Loan:

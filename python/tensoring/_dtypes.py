@@ -61,7 +61,8 @@ _MAX_DESCR = 8191
 _MOST_KNOWN = 256
 
 _described: dict[np.dtype[Any], Described] = {}  # equal types are the same, of these
-_known: dict[int, tuple[np.dtype[Any], Described]] = {}  # by id, which is held here
+# By id, which is held here, as are the names of its fields: they can be set.
+_known: dict[int, tuple[np.dtype[Any], Described, tuple[str, ...] | None]] = {}
 
 
 def _depth(descr: Any) -> int:
@@ -125,7 +126,13 @@ def _describe(dtype: np.dtype[Any]) -> Described:
 def describe(dtype: np.dtype[Any]) -> Described:
     """The triple of `dtype`, its descr and its flags; TypeError if it has none."""
     known = _known.get(id(dtype))
-    return _remember(dtype) if known is None else known[1]
+    if known is not None and known[0].names is known[2]:
+        return known[1]
+    return _remember(dtype)
+
+
+def _has_fields_in_fields(dtype: np.dtype[Any]) -> bool:
+    return any(dtype[name].base.names is not None for name in dtype.names or ())
 
 
 def _remember(dtype: np.dtype[Any]) -> Described:
@@ -135,9 +142,11 @@ def _remember(dtype: np.dtype[Any]) -> Described:
         found = described
     else:
         found = _described[dtype] = _describe(dtype)
+    if _has_fields_in_fields(dtype):
+        return found  # the names in there can be set, too
     if len(_known) >= _MOST_KNOWN:
         _known.clear()
-    _known[id(dtype)] = (dtype, found)
+    _known[id(dtype)] = (dtype, found, dtype.names)
     return found
 
 

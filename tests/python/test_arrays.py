@@ -143,6 +143,34 @@ def test_loan_of_named_arrays(queue: tr.ArenaQueue) -> None:
     assert (got["y"] == 3).all()
 
 
+def test_loans_of_equal_types_are_what_each_asks_for(queue: tr.ArenaQueue) -> None:
+    packed = np.dtype("i4,i4")
+    for dtype in (packed, np.dtype("i4,i4", align=True), packed):
+        with queue.loan(5, dtype):
+            pass
+        assert queue.receive(0).dtype.isalignedstruct == dtype.isalignedstruct
+    with queue.loan((5, 2), "f4"), queue.loan((5, 2), np.dtype("f4")):
+        pass
+    with pytest.raises(TypeError, match="metadata"):
+        queue.loan((5, 2), np.dtype("f4", metadata={"unit": "m"}))
+    with pytest.raises(TypeError, match="shape"):
+        queue.loan((5.0, 2), "f4")
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_fields_that_are_renamed(queue: tr.ArenaQueue, inside: bool) -> None:
+    flat = np.zeros(3, "i4,f4")
+    array = np.zeros(3, [("in", flat.dtype)]) if inside else flat
+    names = array.dtype["in"] if inside else array.dtype
+    for found in (("a", "b"), ("c", "d")):
+        names.names = found
+        for obj in (array, [array]):
+            queue.send(obj)
+            got = queue.receive(0)
+            dtype = (got[0] if type(got) is list else got).dtype
+            assert (dtype["in"] if inside else dtype).names == found
+
+
 def test_loan_is_given_back_on_error(arena: tr.Arena, queue: tr.ArenaQueue) -> None:
     before = arena.stats()["totals"]["slots_free"]
     with pytest.raises(ZeroDivisionError), queue.loan(10) as x:
