@@ -155,8 +155,8 @@ register(
 
 def _json_lines(obj: Any) -> list[Any]:
     if isinstance(obj, str):
-        return [obj.encode()]
-    return ["\n".join(json.dumps(item, default=_plain) for item in obj).encode()]
+        return [utf8(obj)]
+    return [b"\n".join(json_of(item, _plain) for item in obj)]
 
 
 def _load_json_lines(parts: list[Array]) -> Any:
@@ -192,10 +192,10 @@ def _rows(obj: Any) -> Iterable[Iterable[Any]]:
 
 def _dump_csv(obj: Any) -> list[Any]:
     if isinstance(obj, str):
-        return [obj.encode()]
+        return [utf8(obj)]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(_rows(obj))
-    return [text.getvalue().encode()]
+    return [utf8(text.getvalue())]
 
 
 def _load_csv(parts: list[Array]) -> list[list[str]]:
@@ -212,7 +212,7 @@ register(
     "libsvm",
     "text/libsvm",
     _never,
-    lambda obj: [obj.encode()],
+    lambda obj: [utf8(obj)],
     text_of,
     kinds=FOREIGN,
 )

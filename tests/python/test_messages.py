@@ -89,6 +89,25 @@ def test_what_no_serializer_takes_is_an_error_of_ours(queue: tr.ArenaQueue) -> N
     assert caught.value.name == "TR_EOBJECT"
 
 
+TEXTS = ("text/plain", "text/csv", "text/libsvm", "application/jsonlines")
+
+
+@pytest.mark.parametrize(
+    ("obj", "content_type"),
+    [
+        *(("file\udcff", content_type) for content_type in TEXTS),
+        ([["file\udcff", 1]], "text/csv"),
+        ([1 << 20_000], "application/jsonlines"),
+        ([{1}], "application/jsonlines"),
+    ],
+)
+def test_what_a_text_cannot_hold_is_an_error_of_ours(
+    queue: tr.ArenaQueue, obj: Any, content_type: str
+) -> None:
+    with pytest.raises(tr.Unsupported, match="has no form in"):
+        queue.send(tr.As(obj, content_type), 0)
+
+
 @pytest.mark.parametrize("number", [-1, (1 << 32) + 8])
 def test_numbers_are_not_cut_off(arena: tr.Arena, number: int) -> None:
     calls: list[Callable[[], Any]] = [
