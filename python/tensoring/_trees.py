@@ -214,6 +214,7 @@ class _Writer:
         self.parts: list[Any] = []
         self.nodes: dict[int, list[Any]] = {}  # by id of what they say
         self.rows: dict[int, list[Any]] = {}  # by id of their node
+        self.places: dict[int, dict[int, int]] = {}  # of rows by id, by id of their node
         self.numbers = 0
         self.in_key = False
 
@@ -250,7 +251,10 @@ class _Writer:
         rows = self.rows.get(id(known))
         if rows is None or rows is obj:
             return ["=", known[1]]
-        return ["e", known[1], next(i for i, row in enumerate(rows) if row is obj)]
+        places = self.places.get(id(known))
+        if places is None:
+            places = self.places[id(known)] = {id(row): i for i, row in enumerate(rows)}
+        return ["e", known[1], places[id(obj)]]
 
     def each(self, items: Any, depth: int) -> list[Any]:
         node, depth = self.node, depth + 1

@@ -13,6 +13,7 @@ import json
 import pathlib
 import pickle
 import struct
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -234,6 +235,26 @@ def test_one_object_stays_one(trust: bool, name: str) -> None:
 
 def tree(node: Any) -> tuple[int, str, list[Any]]:
     return (255, TREE, [(json.dumps(node).encode(), None, None)])
+
+
+def test_rows_that_come_again_are_not_searched_for(queue: tr.ArenaQueue) -> None:
+    rows = [np.full(2, i) for i in range(500)]
+    steps = 0
+
+    def count(*event: object) -> Any:
+        nonlocal steps
+        steps += 1
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        queue.send([rows, rows[::-1]], 0)
+    finally:
+        sys.settrace(before)
+    first, again = queue.receive(0)
+    assert all(a is b for a, b in zip(first, again[::-1], strict=True))
+    assert steps < 50 * len(rows)
 
 
 DOUBLED = ["k", 0, ["u", [["v", 1]]]]
