@@ -20,7 +20,7 @@ from typing import Any
 from tensoring._calls import APPLY, EACH, STAR, Call, call
 from tensoring._failures import WorkerDied, to_keep
 from tensoring._master import MOST_WORKERS, SLOTS, Into, Master
-from tensoring._options import U64, refuse, whole
+from tensoring._options import U64, flag, refuse, whole
 from tensoring._results import AsyncResult, Gradual, One, Results
 
 _AHEAD = 32  # pieces a worker that are sent before their values are taken
@@ -98,7 +98,7 @@ class Pool:
             slots,
             memory,
             threads,
-            copy,
+            flag("copy", copy),
             RemoteTraceback,
             False,
         )

@@ -380,6 +380,7 @@ STAND_INS += [
         pool_with("maxtasksperchild"),
     ),
     ("Pool", "context", CONTEXT, pool_with("context")),
+    ("Pool", "copy", FLAG, pool_with("copy")),
     ("Executor", "context", CONTEXT, executor_with("mp_context")),
     ("Executor", "max_workers", NO_POOL, executor_with("max_workers")),
     (
@@ -468,7 +469,7 @@ def test_wrong_values_are_named(
 
 
 # Objects, that are taken as they are; names and what is only looked up.
-FREE = {"self", "context", "mp_context", "initializer", "initargs", "copy", "ctx", "args"}
+FREE = {"self", "context", "mp_context", "initializer", "initargs", "ctx", "args"}
 
 
 @pytest.mark.parametrize(
