@@ -145,8 +145,8 @@ class PatienceAside(Patience):
 def send(queue: ArenaQueue, obj: Any, what: str) -> None:
     """Send without a timeout. There is no word of a queue as full as it may be."""
     patience = None
+    was_full = False  # at the end of the step before; the first says nothing yet
     while True:
-        full = len(queue) >= queue.capacity
         try:
             step = patience.step() if patience else min(_CYCLES, PATIENCE)
             _objects.send(queue, obj, step)
@@ -154,8 +154,10 @@ def send(queue: ArenaQueue, obj: Any, what: str) -> None:
         except Full:
             patience = patience or Patience(queue, what, min(_CYCLES, PATIENCE))
             # Twice: one may be received just after the step that found no room.
-            if not full and len(queue) < queue.capacity:
+            is_full = len(queue) >= queue.capacity
+            if not (was_full or is_full):
                 patience.waited()
+            was_full = is_full
 
 
 def receive(queue: ArenaQueue, what: str) -> Any:
