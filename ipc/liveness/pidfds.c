@@ -36,12 +36,21 @@ static void remember(struct pidfds *pidfds, uint32_t i, int fd)
     pidfds->of[i].ino = st.st_ino;
 }
 
+/* A child that was forked meanwhile may have a copy, with which a pidfd stays in the epoll instance
+ * until it is taken out. The instance of a child is its parent's. */
+static void close_one(const struct pidfds *pidfds, int fd)
+{
+    if (pidfds->epoll && pidfds->owner == getpid())
+        (void)epoll_ctl(pidfds->epoll - 1, EPOLL_CTL_DEL, fd, NULL);
+    close(fd);
+}
+
 static void forget(struct pidfds *pidfds, uint32_t i)
 {
     if (pidfds->of[i].fd) {
         if (number_is_ours(pidfds->of[i].fd - 1, pidfds->of[i].taken) &&
             is_it(pidfds->of[i].fd - 1, pidfds->of[i].dev, pidfds->of[i].ino))
-            close(pidfds->of[i].fd - 1); /* leaves the epoll instance with it */
+            close_one(pidfds, pidfds->of[i].fd - 1);
         atomic_fetch_sub_explicit(&taken, 1, memory_order_relaxed); /* relaxed: local */
     }
     pidfds->of[i].fd = 0;
@@ -95,6 +104,7 @@ static bool begin(struct pidfds *pidfds, const struct self *me, uint32_t i, uint
     forget(pidfds, i);
     if (!pidfds->epoll && (fd = eventfds_epoll()) >= 0) {
         pidfds->epoll = fd + 1;
+        pidfds->owner = getpid();
         pidfds->serial++;
     }
     if (!pidfds->epoll || !shm_get(&entry->pid_ns) ||

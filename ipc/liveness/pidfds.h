@@ -12,6 +12,7 @@
 #define TR_IPC_PIDFDS_H
 
 #include <pthread.h>
+#include <sys/types.h>
 
 #include "ipc/view.h"
 
@@ -25,6 +26,7 @@
 struct pidfds {
     pthread_mutex_t mutex; /* of what follows */
     int epoll;             /* + 1, 0: not begun */
+    pid_t owner;           /* of that instance */
     uint32_t serial;       /* of that instance: a later one may have its number */
     int64_t scarce_ns;     /* until when descriptors are left to the program */
     int64_t whole_ns;      /* when everybody is to be looked at again */

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "ipc/hooks.h"
@@ -36,6 +37,23 @@ static _Noreturn void hold(tr_queue *queue, int told)
         pause();
 }
 
+/* The child of which a watch is told. */
+static pid_t fork_to_hold(tr_arena *arena, tr_queue *queue)
+{
+    int pipes[2];
+    char byte;
+    pid_t child;
+
+    assert_int_equal(pipe(pipes), 0);
+    give(arena, queue, 7);
+    child = fork();
+    if (child == 0)
+        hold(queue, pipes[1]);
+    assert_int_equal(read(pipes[0], &byte, 1), 1);
+    close(pipes[0]), close(pipes[1]);
+    return child;
+}
+
 /* The watch is given up, and begins again: its new instance has the number of the old one. */
 static void watch_anew(const tr_arena *arena)
 {
@@ -59,22 +77,15 @@ static void expect_a_death_to_ring(bool anew)
     tr_event event;
     size_t count;
     struct pollfd poller = {.events = POLLIN};
-    int pipes[2], fd;
-    char byte;
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
     pid_t child;
 
-    fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
     if (fd < 0)
         skip(); /* valgrind 3.19, qemu */
     close(fd);
     arena = make_arena(8, 0);
     queue = open_queue(arena, "q", 8);
-    assert_int_equal(pipe(pipes), 0);
-    give(arena, queue, 7);
-    child = fork();
-    if (child == 0)
-        hold(queue, pipes[1]);
-    assert_int_equal(read(pipes[0], &byte, 1), 1);
+    child = fork_to_hold(arena, queue);
     waitset_slice_ns = 1000000;
     assert_ok(tr_waitset_open(arena, &set));
     assert_ok(tr_waitset_add_queue(set, queue, TR_WAIT_READABLE, 1));
@@ -98,7 +109,6 @@ static void expect_a_death_to_ring(bool anew)
     tr_waitset_close(set);
     tr_queue_close(queue);
     tr_arena_close(arena);
-    close(pipes[0]), close(pipes[1]);
 }
 
 static void a_death_rings(void **state)
@@ -111,6 +121,65 @@ static void a_death_rings_by_a_watch_made_anew(void **state)
 {
     (void)state;
     expect_a_death_to_ring(true);
+}
+
+/* A child that never calls the library has copies of the pidfds: what they say of a process that was
+ * swept long ago is no news. */
+static void a_watch_is_quiet_whatever_children_inherit(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    const struct self *me = &arena_known(arena)->self;
+    tr_queue *queue = open_queue(arena, "q", 8);
+    pid_t child = fork_to_hold(arena, queue), idle;
+    (void)state;
+
+    pidfds_checked(me);
+    if (!pidfds_quiet(me))
+        skip(); /* valgrind and qemu have no pidfds */
+    idle = fork();
+    if (idle == 0)
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (idle == 0)
+        pause();
+    kill(child, SIGKILL);
+    assert_true(WIFSIGNALED(status_of(child)));
+    assert_false(pidfds_quiet(me));
+    assert_ok(tr_arena_reap(arena, NULL));
+    pidfds_checked(me);
+    (void)pidfds_quiet(me); /* forgets the dead one */
+    assert_true(pidfds_quiet(me));
+    kill(idle, SIGKILL);
+    assert_true(WIFSIGNALED(status_of(idle)));
+    assert_int_equal(take(queue), 7);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
+}
+
+/* A child gives back its copies, and leaves alone what its parent waits for by them. */
+static void a_child_leaves_the_watch_of_its_parent(void **state)
+{
+    tr_arena *arena = make_arena(8, 0);
+    const struct self *me = &arena_known(arena)->self;
+    tr_queue *queue = open_queue(arena, "q", 8);
+    pid_t child = fork_to_hold(arena, queue), closing;
+    (void)state;
+
+    pidfds_checked(me);
+    if (!pidfds_quiet(me))
+        skip(); /* as above */
+    closing = fork();
+    if (closing == 0) {
+        tr_arena_close(arena);
+        _exit(0);
+    }
+    assert_int_equal(status_of(closing), 0);
+    kill(child, SIGKILL);
+    assert_true(WIFSIGNALED(status_of(child)));
+    assert_false(pidfds_quiet(me));
+    assert_ok(tr_arena_reap(arena, NULL));
+    assert_int_equal(take(queue), 7);
+    tr_queue_close(queue);
+    tr_arena_close(arena);
 }
 
 /* Not by the kernel's word, so that no watch is quiet. */
@@ -208,6 +277,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_death_rings),
         cmocka_unit_test(a_death_rings_by_a_watch_made_anew),
+        cmocka_unit_test(a_watch_is_quiet_whatever_children_inherit),
+        cmocka_unit_test(a_child_leaves_the_watch_of_its_parent),
         cmocka_unit_test(a_file_is_not_taken_for_the_watch),
         cmocka_unit_test(a_child_counts_descriptors_itself),
     };
