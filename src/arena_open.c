@@ -246,13 +246,13 @@ static int attach_once(tr_arena **out, const char *name, int fd,
         handle_free(arena);
         return result;
     }
+    if (name)
+        memcpy(arena->name, name, strlen(name) + 1); /* a reap tells it */
     result = open_common(arena, name, 0);
     if (result < 0) {
         release_handle(arena);
         return result;
     }
-    if (name)
-        memcpy(arena->name, name, strlen(name) + 1);
     *out = handle_of(arena);
     return 0;
 }

@@ -171,6 +171,40 @@ static void says_nothing_of_what_goes_well(void **state)
     tr_arena_close(arena);
 }
 
+/* A child that attaches, and dies. */
+static void attach_and_die(void)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        tr_arena *arena;
+
+        if (tr_arena_attach(NAME, NULL, &arena) == 0)
+            raise(SIGKILL);
+        _exit(1);
+    }
+    assert_int_equal(status_of(child), SIGKILL);
+}
+
+/* One that takes the entry of a dead one tells so before it has its handle. */
+static void names_the_arena_while_it_attaches(void **state)
+{
+    struct heard heard = {{0}, 0, "", ""};
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_arena *made, *attached;
+    (void)state;
+
+    options.max_participants = 2;
+    assert_ok(tr_arena_create(NAME, &options, &made));
+    attach_and_die();
+    tr_log_set(note, &heard);
+    assert_ok(tr_arena_attach(NAME, NULL, &attached));
+    assert_int_equal(heard.count[TR_LOG_REAP], 1);
+    assert_string_equal(heard.arena, NAME);
+    tr_arena_close(attached);
+    tr_arena_close(made);
+}
+
 #define REPLACEMENTS 300000
 
 static int first_context, second_context;
@@ -260,6 +294,7 @@ int main(void)
         cmocka_unit_test_teardown(tells_of_corruption, stop_hearing),
         cmocka_unit_test_teardown(tells_of_a_fallback, stop_hearing),
         cmocka_unit_test_teardown(says_nothing_of_what_goes_well, stop_hearing),
+        cmocka_unit_test_teardown(names_the_arena_while_it_attaches, stop_hearing),
         cmocka_unit_test_teardown(callbacks_have_their_own_contexts, stop_hearing),
         cmocka_unit_test_teardown(arenas_have_names, stop_hearing),
         cmocka_unit_test(versions_are_compared),
