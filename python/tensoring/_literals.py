@@ -53,10 +53,13 @@ def is_swapped_ml(dtype: np.dtype[Any]) -> bool:
 
 def identical(a: np.dtype[Any], b: np.dtype[Any]) -> bool:
     """Whether two types are equal, also in what NumPy's comparison passes over: the class
-    of their scalars, what is aligned, and metadata."""
+    of their scalars, what is aligned, and metadata. NumPy has two types of the same
+    integers, long and long long; pickle gives back the first of both."""
     if a is b:
         return True
-    if a != b or a.type is not b.type or a.metadata != b.metadata:
+    if a != b or a.metadata != b.metadata:
+        return False
+    if a.type is not b.type and a.kind not in "iu":
         return False
     if a.isalignedstruct != b.isalignedstruct:
         return False

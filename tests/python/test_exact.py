@@ -65,6 +65,9 @@ ODD: dict[str, Any] = {
     "titles": np.ones(2, [(("title", "a"), ">f4"), ("b", "?")]),
     "units": np.array(["2020-01-01"], "M8[25s]"),
     "no unit": np.array([3], "m8"),
+    "long long": np.ones(2, [("a", "q"), ("b", ">u8"), ("c", "Q", (2,))]),
+    "swapped long long": np.ones(2, [("a", np.dtype("q").newbyteorder(">"))]),
+    "long long and small floats": np.ones(2, [("a", "q"), ("b", BFLOAT)]),
     "odd name": np.ones(2, [("a\n\udc80", "i4")]),
 }
 
