@@ -18,7 +18,6 @@ not asked.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
@@ -293,8 +292,10 @@ def _encode_any(obj: Any) -> Encoded | Dump:
             continue
         if one.content_type == TYPES[PICKLE]:
             break
-        with contextlib.suppress(Unsupported):
+        try:
             return _with(one, obj)
+        except Unsupported:
+            continue
     return _dump
 
 
