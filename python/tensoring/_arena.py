@@ -18,7 +18,7 @@ from tensoring import _aio, _core, serializers
 from tensoring._allowance import MAX_EXPANSION
 from tensoring._channels import Board, Broadcast, Drain, Subscription, WaitSet
 from tensoring._dtypes import Described, as_dtype, describe
-from tensoring._errors import Closed, Empty, Error, Full
+from tensoring._errors import Closed, Empty, Error, Full, hand_over
 from tensoring._options import (
     MOST_FD,
     U32,
@@ -548,7 +548,8 @@ class ArenaQueue(_core.Queue, _aio.Receiver):
         return sent
 
     def receive_many(self, limit: int, timeout: float | None = None) -> list[Any]:
-        """Wait for one message, then take what is there, at most `limit`."""
+        """Wait for one message, then take what is there, at most `limit`. If one of them
+        cannot be decoded, the error has those before it in a list, `error.taken`."""
         if type(limit) is not int:
             limit = whole("limit", limit, -U64, U64)
         if limit < 1:
@@ -559,6 +560,9 @@ class ArenaQueue(_core.Queue, _aio.Receiver):
                 found.append(self.receive(0))
         except (Empty, Closed):
             pass
+        except BaseException as error:
+            hand_over(error, found)
+            raise
         return found
 
     def __iter__(self) -> Iterator[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import queue
 import re
+from typing import Any
 
 from tensoring import _core
 
@@ -215,6 +216,12 @@ def _sentence(code: int, detail: str, what: str) -> str:
     detail = _IN_C.sub(lambda found: _IN_PYTHON[found[0]], detail)
     named = _STEP.match(detail) or detail.startswith(f"{what} ")
     return detail if named else f"{what}: {detail}"
+
+
+def hand_over(error: BaseException, taken: list[Any]) -> None:
+    """Give what was taken before an error to its catcher, even if it allows no attribute
+    to be set."""
+    error.__dict__["taken"] = taken
 
 
 def make_error(code: int, detail: str, what: str) -> Error:

@@ -17,7 +17,7 @@ from typing import Any
 
 from tensoring import _core, _objects, _stuck
 from tensoring._arena import Arena, ArenaQueue
-from tensoring._errors import Empty, Full
+from tensoring._errors import Empty, Full, hand_over
 from tensoring._feeder import Feeder
 from tensoring._memory import standin_arena
 from tensoring._options import U64, refuse, whole
@@ -251,26 +251,31 @@ class Queue(_Base):
     def get_many(
         self, limit: int, block: bool = True, timeout: float | None = None
     ) -> list[Any]:
-        """Wait for one object, then take what is there, at most `limit`."""
+        """Wait for one object, then take what is there, at most `limit`. If one of them
+        cannot be unpickled, the error has those before it in a list, `error.taken`."""
         if type(limit) is not int:
             limit = whole("limit", limit, -U64, U64)
         if limit < 1:
             return []
         found = [self.get(block, timeout)]
-        if self._room is None:
+        try:
             while self._take(found, min(limit - len(found), _AT_A_TIME)):
                 pass
-            return found
-        try:
-            while len(found) < limit:
-                found.append(self.get(False))
-        except Empty:
-            pass
+        except BaseException as error:
+            hand_over(error, found)
+            raise
         return found
 
     def _take(self, found: list[Any], most: int) -> bool:
         """Take what is there, at most so many. Whether there may be more."""
-        return most > 0 and self._queue._take_many(found, most) == most
+        if self._room is None:
+            return most > 0 and self._queue._take_many(found, most) == most
+        try:
+            for _ in range(most):
+                found.append(self.get(False))
+        except Empty:
+            return False
+        return most > 0
 
     def qsize(self) -> int:
         """About how many objects are inside. After close(): how many there were then."""

@@ -212,6 +212,16 @@ def test_iteration_goes_on_after_a_bad_message(queue: tr.ArenaQueue) -> None:
     assert list(messages) == [2]
 
 
+def test_what_came_before_a_bad_message_is_not_lost(queue: tr.ArenaQueue) -> None:
+    queue.send("good")
+    queue._send_parts((3, "", [(b"{", None, None)]), 0)
+    queue.send("also good")
+    with pytest.raises(tr.FormatError) as caught:
+        queue.receive_many(9, 0)
+    assert caught.value.taken == ["good"]  # type: ignore[attr-defined]
+    assert queue.receive_many(9, 0) == ["also good"]
+
+
 def test_marks_for_devices(arena: tr.Arena, queue: tr.ArenaQueue) -> None:
     """A process that dies with a mark keeps the slot until the descriptor is closed."""
     slots = free(arena)

@@ -552,6 +552,17 @@ def test_what_cannot_be_unpickled_leaves_its_place(make: Any) -> None:
     queue.close()
 
 
+@pytest.mark.parametrize("size", [0, 5, 1 << 17])
+def test_what_came_before_an_error_is_not_lost(size: int) -> None:
+    queue = tr.Queue(size)
+    queue.put_many([1, 2, Fragile(), 4])
+    with pytest.raises(KeyError) as caught:
+        queue.get_many(9)
+    assert caught.value.taken == [1, 2]  # type: ignore[attr-defined]
+    assert queue.get_many(9) == [4]
+    queue.close()
+
+
 def put_until_refused(queue: Any, sent: list[int]) -> None:
     while True:
         queue.put(len(sent))
