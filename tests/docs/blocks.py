@@ -43,8 +43,11 @@ class Block:
 
 
 def pages() -> list[Path]:
-    return [ROOT / "README.md", ROOT / "docs/tutorial.md", ROOT / "docs/install.md",
-            *sorted((ROOT / "docs/how-to").glob("*.md"))]  # fmt: skip
+    return [
+        ROOT / "README.md",
+        *(ROOT / f"docs/{name}.md" for name in ("tutorial", "install", "troubleshooting")),
+        *sorted((ROOT / "docs/how-to").glob("*.md")),
+    ]
 
 
 def blocks(page: Path) -> list[Block]:
