@@ -60,7 +60,7 @@ def done(command: list[str], where: Path) -> None:
 
 @pytest.mark.parametrize("page", having("python"), ids=named)
 def test_python(page: Path, tmp_path: Path) -> None:
-    program = tmp_path / page.with_suffix(".py").name
+    program = tmp_path / f"page_{page.stem}.py"  # no module of Python's has that name
     program.write_text(blocks.program(page, "python"))
     done([sys.executable, str(program)], tmp_path)
 
