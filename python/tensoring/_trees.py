@@ -139,7 +139,7 @@ def _own_way(kind: type) -> str | None:
         found = getattr(kind, name, None)
         if found is not getattr(object, name, None) and found not in _STOCK:
             return f"{name}()"
-    return "a reducer in copyreg" if kind in copyreg.dispatch_table else None
+    return None
 
 
 def _why_not(kind: type, dataclass: bool) -> str | None:
@@ -322,6 +322,9 @@ class _Writer:
             return self.foreign(obj)
         if known.why_not is not None:
             raise Unsupported(known.why_not)
+        if type(obj) in copyreg.dispatch_table:  # perhaps only since the last one
+            name = type(obj).__qualname__
+            raise Unsupported(f"{name} has a reducer in copyreg, which only pickle asks")
         _check_attributes(obj, known)
         if known.tag == "n":
             return ["n", known.name, self.each(obj, depth)]

@@ -407,6 +407,16 @@ def test_what_would_change_is_refused(
     assert_alike(through(trusting.queue("q"), obj), want)
 
 
+def test_a_way_in_copyreg_counts_from_when_it_is_there(
+    queue: tr.ArenaQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    obj = Batch(1, 2)
+    assert_alike(through(queue, obj), obj)
+    monkeypatch.setitem(copyreg.dispatch_table, Batch, lambda one: (Batch, (3, 4)))
+    with pytest.raises(tr.Unsupported, match="Batch has a reducer in copyreg"):
+        queue.send(obj, 0)
+
+
 def test_too_many_parts(trusting: tr.Arena) -> None:
     many = [(np.zeros(1),) for _ in range(5000)]
     with tr.Arena([(1 << 22, 2)]) as arena, pytest.raises(tr.Unsupported, match="4095"):
