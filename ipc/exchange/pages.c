@@ -7,13 +7,16 @@
 #include "ipc/hooks.h"
 #include "ipc/mutant.h"
 
-/* Bytes of a slot that may have memory, and that surely have, as word @p memory says. */
+/* Bytes of a slot that may have memory, and that surely have, as word @p memory says. Never more than
+ * the slot: they are taken away. */
 static uint64_t perhaps(const struct view *view, uint32_t slot, uint64_t memory)
 {
+    uint64_t stride = view->geo.classes[view_class_of(view, slot)].stride;
+    uint64_t bytes = MEMORY_PAGES(memory) * ARENA_PAGE;
+
     if (view_elastic(view))
-        return MEMORY_PAGES(memory) * ARENA_PAGE;
-    return memory & MEMORY_RESIDENT ? view->geo.classes[view_class_of(view, slot)].stride
-                                    : 0;
+        return bytes < stride ? bytes : stride;
+    return memory & MEMORY_RESIDENT ? stride : 0;
 }
 
 static uint64_t surely(const struct view *view, uint32_t slot, uint64_t memory)

@@ -536,6 +536,30 @@ static void answers_without_memory(void **state)
     tr_arena_close(arena);
 }
 
+/* A word that somebody has scribbled over says that a slot has more than there is: what lies behind
+ * the slot stays. */
+static void takes_away_no_more_than_a_slot(void **state)
+{
+    tr_arena *arena = make_elastic(4 * ARENA_PAGE, 4, 0);
+    const struct view *view = &arena_known(arena)->view;
+    tr_message *first = loan(arena, ARENA_PAGE), *next = loan(arena, 2 * ARENA_PAGE);
+    uint32_t slot = ((struct message *)handle_address(first))->slot;
+    uint64_t bytes;
+    (void)state;
+
+    assert_true(view_payload_off(view, slot) <
+                view_payload_off(view, ((struct message *)handle_address(next))->slot));
+    tr_message_release(first);
+    shm_put(&view_record(view, slot)->memory,
+            MEMORY_OF(MEMORY_MOST_PAGES) | MEMORY_RESIDENT);
+    assert_ok(tr_arena_trim(arena, &bytes));
+    assert_int_equal(((uint8_t *)tr_message_tensor(next, 0)->data)[0], 7);
+    assert_int_equal(bytes, view->geo.classes[0].stride);
+    assert_int_equal(resident(arena), 2 * ARENA_PAGE);
+    tr_message_release(next);
+    tr_arena_close(arena);
+}
+
 static void limits_are_for_elastic_arenas(void **state)
 {
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
@@ -571,6 +595,7 @@ int main(void)
         cmocka_unit_test(takes_a_larger_slot),
         cmocka_unit_test(keeps_what_can_not_grow),
         cmocka_unit_test(answers_without_memory),
+        cmocka_unit_test(takes_away_no_more_than_a_slot),
         cmocka_unit_test(limits_are_for_elastic_arenas),
     };
 
