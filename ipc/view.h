@@ -44,7 +44,7 @@ struct self {
     _Atomic int64_t contended_until; /* local: these four: see spin.c */
     _Atomic uint32_t contended;      /* local: */
     _Atomic uint32_t spin_misses;    /* local: spins in vain, one after the other */
-    _Atomic uint32_t spin_rest;      /* local: waits that shall not spin */
+    _Atomic uint32_t spin_rest;      /* local: waits that are not to spin */
     int64_t (*milli_cpus)(void);     /* what the cgroups grant, -1 all; NULL: not known */
     _Atomic uint32_t
         last_freed[MAX_CLASSES]; /* local: hint, slot this process freed last, + 1 */

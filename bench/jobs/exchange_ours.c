@@ -78,7 +78,7 @@ static unsigned ours_collect(void *state, struct answer *answer)
     must(tr_queue_receive(o->answers, TR_FOREVER, &message), "tr_queue_receive");
     memcpy(answer, tr_message_tensor(message, 0)->data, sizeof *answer);
     tr_message_release(message);
-    return 0; /* whoever is free takes the next question */
+    return 0; /* an idle worker takes the next question */
 }
 
 static void ours_finish(void *state)

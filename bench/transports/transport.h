@@ -72,7 +72,7 @@ extern const struct transport transport_flag, transport_ring, transport_futex;
 extern const struct transport transport_eventfd, transport_loop, transport_loop_fill;
 extern const struct transport transport_vyukov;
 
-/* For those who write transports. */
+/* For the sources of transports. */
 void end_produce(struct end *end); /* fill end->out if the touch asks for it */
 void end_consume(struct end *end, const void *from); /* read if the touch asks for it */
 void cpu_relax(void);

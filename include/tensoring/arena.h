@@ -18,8 +18,8 @@ TR_BEGIN_DECLS
 #define TR_MAX_CLASSES      16
 #define TR_MAX_ARENA_NAME   200 /**< bytes, without the 0: UTF-8, no control characters */
 
-/** Slots of one size. A loan takes the smallest class that fits; it waits if
- *  that one has no free slot. */
+/** Slots of one size. A loan takes the smallest class that fits; it waits if that one has no free
+ *  slot. In a TR_ARENA_ELASTIC arena it takes a larger one then. */
 typedef struct tr_slot_class {
     uint64_t slot_bytes; /**< payload of one slot; rounded up to 64, from 4096 to 4096 */
     uint64_t count;
@@ -41,7 +41,8 @@ enum {
      *  shows what the slot's last user left there, as malloc() does. */
     TR_ARENA_SCRUB = 1u << 7,
     /** A slot has only the memory that its messages need, by the page: many slots with room for
-     *  large messages cost what is in them. Implies TR_ARENA_LAZY. */
+     *  large messages cost what is in them. Loans that need memory and releases that give it back
+     *  make system calls. Implies TR_ARENA_LAZY. */
     TR_ARENA_ELASTIC = 1u << 8
 };
 

@@ -68,7 +68,8 @@ TR_ASSERT_SIZE(tr_header, 192);
  *
  * Owner:    the caller: send, publish, put or tr_message_release() it.
  * Threads:  any. Progress: lock-free while a slot is free, else blocks up to the timeout.
- * Syscalls: none while a slot is free.
+ * Syscalls: none while a slot is free that has its memory; in a lazy arena some for that memory,
+ *           and now and then some dozens that ask how much the machine has left.
  * Crash:    reap frees the slot.
  */
 TR_API TR_CHECK int tr_message_loan(tr_arena *arena, const tr_tensor_spec specs[],
@@ -84,7 +85,8 @@ TR_API TR_CHECK int tr_message_loan_bytes(tr_arena *arena, uint64_t nbytes,
  *  @return 0; TR_EINVAL (it was sent or released before, or its arena was closed) and
  *          TR_EFORK (taken by the parent, before the fork): nothing was done, to nobody.
  *  Owner: nobody. Threads: one. Progress: lock-free. Syscalls: none unless somebody waits for
- *  a slot. Crash: freed, or reap frees it. */
+ *  a slot; in an elastic arena some, where free slots have all the memory that they may keep.
+ *  Crash: freed, or reap frees it. */
 TR_API int tr_message_release(tr_message *message);
 
 /** How many tensors. Threads: one. */

@@ -120,7 +120,7 @@ uint64_t broadcast_missed(const struct broadcast *b, const struct place *place);
 /* Whether there is anything for @p place, without taking it. 0, -EAGAIN, -ESHUTDOWN. */
 int broadcast_ready(const struct broadcast *b, const struct place *place);
 
-/* Nobody shall publish any more. Subscribers read what is there, then seal it. */
+/* Publishing fails from now on. Subscribers read what is there, then seal it. */
 void broadcast_close(struct broadcast *b);
 
 /* Whether that was asked for. */

@@ -308,7 +308,7 @@ PATH int take_orphan(struct ring *ring, struct self *me, struct ring_taken *take
     return UNLIKELY(seen & ORPHANS_THERE) ? find_orphan(ring, me, seen, taken) : -EAGAIN;
 }
 
-/* A slot that we shall claim, read, give back and most likely fill again: fetch its lines,
+/* A slot that we are about to claim, read, give back and most likely fill again: fetch its lines,
  * at once and to be written, instead of one after the other and each of them twice. */
 PATH void fetch_record(const struct ring *ring, uint32_t slot)
 {

@@ -71,7 +71,7 @@ int ring_readable(struct ring *ring);
 /* Whether a put would find room. 0: it would. -EAGAIN, -ESHUTDOWN as ring_put(). */
 int ring_writable(struct ring *ring);
 
-/* Nobody shall send any more. Receivers drain the ring, then seal it. */
+/* Sends fail from now on. Receivers drain the ring, then seal it. */
 void ring_close(struct ring *ring);
 
 /* Whether that was asked for. */

@@ -4,7 +4,7 @@
  * The kernel ends a process without waiting for what a device has still to do for it: reads of
  * O_DIRECT files by io_uring, and whatever was registered with a GPU or a NIC. The pages are
  * pinned; to the process they are gone. A slot that was freed then would be written into under
- * its next holder. Hence
+ * its next holder. So
  *  - a slot is marked (MEMORY_DEVICE) while a device may write into it;
  *  - what drives the device holds a description of the arena's file with a shared lock of the
  *    participant's device byte, and lets go of it only when the device is done: a ring of

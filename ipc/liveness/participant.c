@@ -135,7 +135,7 @@ static bool no_such_process(uint32_t pid)
     return kill((pid_t)pid, 0) < 0 && errno == ESRCH;
 }
 
-/* Its lock is held. Hence it lives, unless a child that was forked between the opening and the
+/* Its lock is held: it lives, unless a child that was forked between the opening and the
  * closing of the lock's descriptor has it: then the pid tells, at once where it is free, and now
  * and then by a longer look where it is not. A prime number of looks: so each entry has its
  * turn. */

@@ -33,7 +33,7 @@ struct pidfds {
     struct {
         uint32_t inc;
         int fd;            /* + 1, 0: none */
-        uint64_t dev, ino; /* of it, lest the number has become another file's */
+        uint64_t dev, ino; /* of it: the number may be another file's by now */
         uint64_t taken;    /* see number.h: another arena may watch the same process */
     } of[MAX_PARTICIPANTS];
 };

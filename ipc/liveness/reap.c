@@ -166,7 +166,7 @@ static void sweep_message(const struct sweep *sweep, uint32_t slot, uint64_t wor
         sweep_queued(sweep, slot, word, location);
 }
 
-/* What a device may still write into is nobody else's yet, whether loaned or received. */
+/* A slot that a device may still write into stays the dead one's, whether loaned or received. */
 static bool keep_for_device(struct sweep *sweep, uint32_t slot, uint64_t word)
 {
     if (!device_marked(sweep->me->view, slot, word) || MUTANT(DEVICE_IGNORED))

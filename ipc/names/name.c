@@ -132,7 +132,7 @@ int name_remove(const char *name, uint32_t *pid)
     if (result < 0)
         return result;
     fd = open_file(path);
-    if (fd == -EACCES) /* no arena that anybody could use, and hence remove */
+    if (fd == -EACCES) /* no arena that anybody could use, or remove */
         return unlink(path) < 0 ? -errno : 0;
     if (fd < 0)
         return fd;

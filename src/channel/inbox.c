@@ -339,7 +339,7 @@ static void drain(void *context)
         deliver(ending->inbox, ticket, slot);
 }
 
-/* Nothing has come, and nothing shall. False: it is not PENDING any more. */
+/* Nothing has come, and nothing is to come. False: it is not PENDING any more. */
 static bool give_up(struct inbox *inbox, uint64_t ticket)
 {
     struct ending ending = {.inbox = inbox, .pending = pending_of(inbox, ticket)};

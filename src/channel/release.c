@@ -17,7 +17,7 @@ static int let_go(struct message *message, const tr_message *given)
 
 /* The word is read before the handle is looked at: if it is that of a later handle, we see
  * that there is one. So of two threads that release one handle, one finds another word. A
- * thread that writes into a request, or has but a pin, claims the handle first. */
+ * thread that writes into a request, or has only a pin, claims the handle first. */
 int tr_message_release(tr_message *given)
 {
     struct message *message = handle_address(given);

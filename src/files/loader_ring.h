@@ -11,7 +11,7 @@
 struct loader_ring {
     struct loader_ring *next, *previous; /* of all in this process that are open */
     struct io_uring ring;
-    uint64_t dev, ino; /* of its file, lest the number has become another's */
+    uint64_t dev, ino; /* of its file: the number may be another's by now */
     pid_t owner;       /* a forked child makes its own */
     uint32_t who;      /* the participant whose device it is */
     const struct view *view;

@@ -210,7 +210,7 @@ static void hear_spare(struct stage *stage)
     tr_message_release(message);
 }
 
-/* Everything still works for those who live. */
+/* Everything still works for the processes that live. */
 static void serve(struct stage *stage)
 {
     static const char *const names[] = {"first", "second", "third", "fourth"};

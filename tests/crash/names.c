@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* names.c - a process is killed, or stopped, before each step in which it creates, joins, leaves,
- * sweeps or unlinks a named arena. Whoever comes then gets into one and the same arena, with
- * bounded patience; nobody loses the name of an arena that he uses; nothing is left behind.
+ * sweeps or unlinks a named arena. All that come then get into one and the same arena in
+ * bounded time; no arena that is in use loses its name; nothing is left behind.
  *
  * Or, where the mode lets others write: one of them truncates the file before each step of a sweep
  * or of a create in its place, and the process goes on.
@@ -156,7 +156,7 @@ static const struct scene {
     const char *name;
     void (*prepare)(void); /* NULL: there is no such name */
     void (*act)(void);
-    bool keeps;   /* whoever uses the arena keeps the name */
+    bool keeps;   /* an arena that is in use keeps its name */
     bool unlinks; /* the act may take the name from newcomers */
 } scenes[] = {
     {"create", NULL, act_enter, false, false},
@@ -232,7 +232,7 @@ static struct report hear(const struct newcomer *newcomer)
     return report;
 }
 
-/* Those who came later have the earlier ones' pipes, too: first all are told. */
+/* Later newcomers have inherited the pipes of earlier ones: all are told before any is awaited. */
 static void dismiss(const struct newcomer *newcomers, int count)
 {
     for (int i = 0; i < count; i++) {

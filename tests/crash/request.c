@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* request.c - a client or a server is killed before each step it takes in shared memory;
- * whoever lives gets exactly one end of each request, and nothing is left behind.
+ * the other one gets exactly one end of each request, and nothing is left behind.
  *
  *   crash_request */
 #include <signal.h>

@@ -188,7 +188,7 @@ static uint64_t roll(void)
     return dice;
 }
 
-/* A choice of the one who runs: an old value only now and then. */
+/* A choice of the actor that runs: an old value only now and then. */
 static uint32_t pick(uint32_t count)
 {
     struct choice *choice = &path[depth];
@@ -300,7 +300,7 @@ static void get_up(uint32_t i)
         beds[i] = beds[i + 1];
 }
 
-/* Whoever sleeps on a descriptor. */
+/* Actors that sleep on its descriptor go on. */
 static void become_readable(struct actor *actor)
 {
     actor->readable = 1;

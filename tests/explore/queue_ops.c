@@ -245,7 +245,7 @@ static void forward(struct actor *me, const struct op *op, int64_t timeout_ns)
         return;
     hand = me->hand;
     world.notes.to[hand - 1] = 255;
-    me->hand = 0; /* whoever dies with it, it is in one of the channels */
+    me->hand = 0; /* from here on it is in a channel, or with a dead actor */
     if (wait_for(&me->self, &rings[op->b].channel->room, try_put, &attempt, timeout_ns) !=
         0) {
         me->hand = hand;

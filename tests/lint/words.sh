@@ -41,6 +41,10 @@ grep -rnE '\b(bells?|lookout|dut(y|ies)|crowd|sight|wish(es|ed)?|beds?|seats?|de
     grep -vE 'tensoring-bell|hang(ing)? up|\bls, stat, who\b|`[.]crowd`|\bbells=[0-9]' |
     complain 'a word that a stranger does not know: see CONTRIBUTING.md for the words in use'
 
+grep -rnE '\b([Ww]hoever|lest|([Tt]hose|[Oo]ne) who)\b' ipc src include bench tests \
+    --include='*.[ch]' --include='*.py' |
+    complain 'say who: a process, a thread, a receiver'
+
 grep -rnE '\b(TODO|FIXME|XXX)\b' include src ipc tests bench python examples \
     --include='*.[ch]' --include='*.py' --include='CMakeLists.txt' |
     complain 'finish it or file it'

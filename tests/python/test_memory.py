@@ -268,7 +268,7 @@ def test_limit_of_a_cgroup_is_named_and_may_be_kept_away_from() -> None:
     assert f"of the arena's limit of {60 << 20} (memory) {60 << 20} are in use" in own
 
 
-# ---- a word to those who wait
+# ---- what waiting loans are told
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* storm.c - the one who starts, kills, stops and replaces the workers, and who counts in the
+/* storm.c - the process that starts, kills, stops and replaces the workers, and counts in the
  * end. For 15 s, 60 with TR_SOAK=1, or TR_SOAK_SECONDS, in rounds of at most 15 s.
  * TR_STORM="fork exec" says what they do besides their work, see storm.h. */
 #include "tests/storm/storm.h"

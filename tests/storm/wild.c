@@ -342,7 +342,7 @@ static void limit_memory(const struct storm *storm)
     write_text(path, "0");
 }
 
-/* Calls may say that there is no memory; whoever is killed for it dies like others. */
+/* Calls may say that there is no memory; a worker that the kernel kills for it dies like others. */
 static _Noreturn void be_poor(struct worker *worker)
 {
     struct storm own = *worker->storm;

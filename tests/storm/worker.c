@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* worker.c - one of those who send, forward, receive, publish, listen, put and get, and who
+/* worker.c - a process that sends, forwards, receives, publishes, listens, puts and gets, and
  * may be killed or stopped anywhere in it. */
 #include <poll.h>
 #include <signal.h>

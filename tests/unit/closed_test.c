@@ -111,7 +111,7 @@ static void check_the_numbers(enum mine mine)
     }
 }
 
-/* Whoever listens there is to be told, in vain. */
+/* Each call that tells a listener finds its descriptor closed. */
 static void use(struct world *world)
 {
     tr_message *message;

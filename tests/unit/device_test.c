@@ -103,7 +103,7 @@ static void wait_for_device(uint32_t who)
         continue;
 }
 
-/* Those who want to join are told that it is not the living alone. */
+/* A process that cannot join is told how many entries wait for devices. */
 static void says_who_keeps_the_entries(void)
 {
     const struct view *view = &arena_known(arena)->view;

@@ -341,7 +341,7 @@ static void *wait_for_memory(void *context)
     return NULL;
 }
 
-/* Whoever frees memory wakes who waits for it, in whatever class. */
+/* A release wakes the loans that wait for memory, in whatever class. */
 static void waits_for_memory(void **state)
 {
     tr_slot_class classes[] = {{MIB, 64}, {64 * MIB, 64}};

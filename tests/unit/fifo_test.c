@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* FIFOs of those who are gone are swept, those of the living are not. */
+/* FIFOs of dead processes are swept, those of living ones are not. */
 #include "support.h"
 
 #include <fcntl.h>

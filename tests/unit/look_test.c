@@ -329,7 +329,7 @@ static void refuses_nonsense(void **state)
     assert_int_equal(tr_look_open("unit-look-there-is-none", &handle), TR_ENOENT);
     assert_int_equal(tr_look_open_fd(0, NULL), TR_EINVAL);
     assert_int_equal(tr_look_open_fd(-1, &handle), TR_EINVAL); /* as attach_fd */
-    /* A FIFO of that name would hold up whoever opens it. */
+    /* To open a FIFO of that name would block. */
     snprintf(name, sizeof(name), "unit-look-fifo-%d", (int)getpid());
     snprintf(path, sizeof(path), "/dev/shm/tensoring.%s", name);
     assert_int_equal(mkfifo(path, 0600), 0);

@@ -347,7 +347,7 @@ static void changes_size(void **state)
     }
     while (pool_status(pool).ready < 2)
         turn(pool);
-    for (uint32_t i = 0; i < 8; i++) { /* whoever takes it works by the new plan */
+    for (uint32_t i = 0; i < 8; i++) { /* each worker has the new plan */
         send_job(i);
         assert_int_equal(hear(), 't');
         assert_int_equal(atomic_load(&shared->threads),

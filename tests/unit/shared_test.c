@@ -134,7 +134,7 @@ static void half_done_steps_are_finished(void **state)
     word = atomic_load(&view_record(view, slot)->owner);
     assert_true(shared_sweep(view, slot, word)); /* it stays */
     assert_int_equal(state_of(view, slot), SLOT_SHARED);
-    /* the cell was replaced by one who died before retiring */
+    /* a process replaced the cell, and died before it retired the slot */
     atomic_store(&ring->cells[0], UINT64_C(1) << 22);
     assert_false(shared_sweep(view, slot, word));
     assert_int_equal(state_of(view, slot), SLOT_FREE);

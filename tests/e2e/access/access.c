@@ -88,7 +88,7 @@ static void nobody_creates(void)
     tr_arena_close(arena);
 }
 
-/* Whoever makes the name first does not get our data. */
+/* A user that takes the name first does not get our data. */
 static void made_by_another(void)
 {
     static const uint32_t modes[] = {0600, 0660, 0666};
