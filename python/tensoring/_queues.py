@@ -169,7 +169,7 @@ class Queue(_Base):
     pages each, those included that receivers look into. put() waits for memory as it
     waits for room; with a maxsize of 0 what does not fit waits in the process that put
     it. An object that is larger by itself is TooLarge. None: there is no limit but the
-    machine's (/dev/shm, cgroups); beyond that put() raises OutOfMemory."""
+    machine's and the memory cgroups'; beyond that put() raises OutOfMemory."""
 
     def __init__(
         self,
