@@ -74,10 +74,22 @@ bool limits_may_write(uint64_t end)
     return !limit_of(RLIMIT_FSIZE, &limit) || end <= limit;
 }
 
+/* An anonymous file has no such limit: f_blocks is 0. */
+bool limits_full(int fd, uint64_t bytes, struct shortage *shortage)
+{
+    struct statvfs fs;
+
+    if (fstatvfs(fd, &fs) < 0 || !fs.f_blocks ||
+        (uint64_t)fs.f_bavail * fs.f_frsize >= bytes)
+        return false;
+    shortage->asked = bytes;
+    refuse(shortage, SHORTAGE_FILESYSTEM, (uint64_t)fs.f_bavail * fs.f_frsize);
+    return true;
+}
+
 bool limits_file(int fd, bool named, uint64_t bytes, uint64_t file_bytes,
                  uint64_t mapped_bytes, struct shortage *shortage)
 {
-    struct statvfs fs;
     uint64_t limit, used;
 
     *shortage = (struct shortage){.asked = file_bytes};
@@ -92,10 +104,7 @@ bool limits_file(int fd, bool named, uint64_t bytes, uint64_t file_bytes,
             return refuse(shortage, SHORTAGE_AS, limit);
     }
     shortage->asked = bytes;
-    if (named && fstatvfs(fd, &fs) == 0 && fs.f_blocks &&
-        (uint64_t)fs.f_bavail * fs.f_frsize < bytes)
-        return refuse(shortage, SHORTAGE_FILESYSTEM, (uint64_t)fs.f_bavail * fs.f_frsize);
-    return true;
+    return !named || !limits_full(fd, bytes, shortage);
 }
 
 /* The rest of a limit. */

@@ -28,6 +28,9 @@ struct shortage {
 bool limits_file(int fd, bool named, uint64_t bytes, uint64_t file_bytes,
                  uint64_t mapped_bytes, struct shortage *shortage);
 
+/* The kernel had no room (ENOSPC) for @p bytes of a file: whether its file system says so. */
+bool limits_full(int fd, uint64_t bytes, struct shortage *shortage);
+
 /* Whether a file may be written up to @p end. Beyond the limit that is a signal, also where the
  * file is long enough. */
 bool limits_may_write(uint64_t end);

@@ -46,7 +46,8 @@ int reserve_range(struct reservation *want, uint64_t at, uint64_t bytes)
         bytes -= now;
         want->left -= now;
     }
-    if (result < 0)
+    if (result < 0 &&
+        (result != -ENOSPC || !limits_full(want->fd, want->asked, want->shortage)))
         want->shortage->limit = SHORTAGE_KERNEL;
     return result;
 }

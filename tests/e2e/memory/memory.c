@@ -105,6 +105,8 @@ static void full_while_lazy(void)
            (code = tr_message_loan_bytes(arena, MIB, TR_NOWAIT, &messages[got])) == 0)
         memset(tr_message_tensor(messages[got++], 0)->data, 1, MIB);
     expect_code("loan more than there is", code, TR_ENOSPC);
+    expect("the limit is named",
+           strstr(tr_error_detail(), "the size of /dev/shm leaves") != NULL);
     expect("most of it was had", got >= 5 && got < 8);
     for (unsigned i = 0; i < got; i++)
         tr_message_release(messages[i]);
