@@ -45,7 +45,10 @@ class Block:
 def pages() -> list[Path]:
     return [
         ROOT / "README.md",
-        *(ROOT / f"docs/{name}.md" for name in ("tutorial", "install", "troubleshooting")),
+        *(
+            ROOT / f"docs/{name}.md"
+            for name in ("tutorial", "install", "troubleshooting", "reference/python")
+        ),
         *sorted((ROOT / "docs/how-to").glob("*.md")),
     ]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every code block of README, tutorial and how-to pages runs; see blocks.py.
+"""Every code block of the pages that blocks.py names runs.
 
 TR_PREFIX is where the library is installed, bin/tensoring too."""
 
