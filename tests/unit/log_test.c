@@ -239,7 +239,8 @@ static void callbacks_have_their_own_contexts(void **state)
     pthread_t thread;
     (void)state;
 
-    told = misled = done = 0;
+    told = misled = 0;
+    done = false;
     assert_int_equal(pthread_create(&thread, NULL, tell_all_the_time, &view), 0);
     for (unsigned i = 0; i < REPLACEMENTS || told < 1000; i++) {
         tr_log_set(first, &first_context);
