@@ -194,8 +194,28 @@ class Arena(_core.Arena):
     """Shared memory that processes exchange messages in. What cannot come back the same
     is refused (Unsupported); with `allow_pickle`, what pickle cannot carry.
 
-    `slots` are the size classes: [(bytes, count), ...]. Without a name forked workers
-    inherit it, spawned ones get it as an argument; Arena.create gives it a name."""
+    Without a name forked workers inherit it, spawned ones get it as an argument;
+    Arena.create(name, ...) gives it a name.
+
+    slots: [(bytes, count), ...], the sizes of messages; None: 256 of 4 KiB and 64 of
+    1 MiB.
+    allow_pickle: arbitrary objects may be sent and received. Every process that can write
+    to the arena can run code in this one then.
+    max_expansion: how many times its own size a message may take when it is decoded.
+    elastic: a slot has the pages that its messages need, and no more. memory: then the
+    limit in bytes of all slots, 0 for none; warm: what free slots keep of it, 0 for a
+    quarter of the limit, or 16 MiB.
+    participants, channels: how many processes, and how many queues, boards and so on.
+    pins: messages of boards and broadcasts that one process may hold.
+    ring_bytes: room for the rings and tables of all channels.
+    populate, huge, lazy: touch every page now; ask for pages of 2 MiB; reserve memory of
+    a slot when it is first loaned.
+    overcommit: do not ask whether the machine has the memory.
+    checksum, scrub: a CRC32C of each message; zeros in new loans.
+    dump: core dumps hold the arena.
+    mode, uid, gid: permissions, owner and group of a named arena.
+    spin: seconds that a wait may spin; None adapts, 0 never spins.
+    eventfds: descriptors made now for event loops of workers."""
 
     def __new__(
         cls,
@@ -407,7 +427,13 @@ class Arena(_core.Arena):
         max_deliveries: int = 3,
         stamp: bool = False,
     ) -> ArenaQueue:
-        """Open the queue `name`, making it if it is not there."""
+        """Open the queue `name`, making it if it is not there.
+
+        capacity: how many messages it holds; 0: 256, or what it has.
+        policy: what becomes of a message whose receiver died with it. "redeliver":
+        another receiver gets it, at most `max_deliveries` times in all; "drop": it is
+        given up.
+        stamp: each message says when it was sent."""
         text("name", name)
         one_of("policy", policy, _POLICIES)
         flag("stamp", stamp)
@@ -429,8 +455,11 @@ class Arena(_core.Arena):
         max_subscribers: int = 64,
         stamp: bool = False,
     ) -> Broadcast:
-        """Open the broadcast `name`, making it if it is not there. `keep` messages stay
-        for late subscribers."""
+        """Open the broadcast `name`, making it if it is not there.
+
+        capacity: how many messages a subscriber may be behind; 0: 63, or what it has.
+        keep: how many messages stay for late subscribers.
+        stamp: each message says when it was published."""
         text("name", name)
         flag("stamp", stamp)
         fit(U32, capacity=capacity, keep=keep, max_subscribers=max_subscribers)
@@ -440,7 +469,8 @@ class Arena(_core.Arena):
         return found
 
     def board(self, name: str, capacity: int = 0) -> Board:
-        """Open the board `name`, making it if it is not there, for `capacity` keys."""
+        """Open the board `name`, making it if it is not there, for `capacity` keys; 0:
+        1024, or what it has."""
         text("name", name)
         fit(U32, capacity=capacity)
         found = Board._open(self, name, capacity)
@@ -456,7 +486,8 @@ class Arena(_core.Arena):
         policy: str = "redeliver",
         max_deliveries: int = 3,
     ) -> Service:
-        """Open the service `name`: a queue of requests that are answered."""
+        """Open the service `name`: a queue of requests that are answered. Options are
+        those of queue()."""
         return Service(
             self.queue(name, capacity, policy=policy, max_deliveries=max_deliveries)
         )

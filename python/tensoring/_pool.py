@@ -56,7 +56,8 @@ def _pieces(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 class Pool:
-    """Worker processes that run functions on data, as multiprocessing.Pool does.
+    """Worker processes that run functions on data, as multiprocessing.Pool does. A job
+    whose worker dies fails with WorkerDied, and another worker takes its place.
 
     slots: [(bytes, count), ...], how many calls, and as many results, of which size are
     on their way at most.

@@ -157,7 +157,8 @@ class SimpleQueue(_Base):
 
 
 class Queue(_Base):
-    """Stands in for multiprocessing.Queue.
+    """Stands in for multiprocessing.Queue. Arrays that get() returns look into the shared
+    memory, which is free when they are gone; they are copies where half of it is held.
 
     maxsize: how many objects it holds; 0 or less: as many as there is memory for.
     ctx: the context of the processes that it is for; only a maxsize of more than 65536
