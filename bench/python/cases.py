@@ -158,7 +158,7 @@ def serving(repeats: int) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {name: [] for name in (*ours, *codecs)}
         for i in range(repeats + 1):
             for name, times in found.items():
-                message = arena._loan(tr._arena.rows_of(shape, dtype, "C"))
+                message = arena._loan(tr._loan.rows_of(shape, dtype, "C"))
                 message.array(0)[...] = array
                 mine.send_bytes(name.encode())
                 stamps_in.recv()

@@ -16,7 +16,7 @@ from numpy import ndarray as _ndarray
 
 from tensoring import _core, _dtypes, _errors, serializers
 from tensoring import _pickle as _pickle
-from tensoring._arena import Arena, ArenaQueue, Loan, Stats
+from tensoring._arena import Arena, ArenaQueue, Stats
 from tensoring._channels import (
     HUNG_UP,
     READABLE,
@@ -59,6 +59,7 @@ from tensoring._errors import (
 )
 from tensoring._executor import Executor
 from tensoring._failures import WorkerDied
+from tensoring._loan import Loan
 from tensoring._pool import Pool
 from tensoring._queues import JoinableQueue, Queue, SimpleQueue
 from tensoring._results import AsyncResult
