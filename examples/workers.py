@@ -14,7 +14,6 @@ jobs = arena.queue("jobs")
 results = arena.queue("results")
 
 
-
 def work() -> None:
     """A job is done when its last view is gone. One that is still held when its worker
     ends goes to another: hence a function, whose `job` does not outlive it."""

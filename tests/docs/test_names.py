@@ -11,7 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 FOLDERS = "ipc|src|include|tests|bench|examples|docs|python|cmake"
-PAGES = [*ROOT.glob("*.md"), *(p for p in DOCS.rglob("*.md"))]
+PAGES = [
+    *ROOT.glob("*.md"),
+    ROOT / "examples/README.md",
+    *(p for p in DOCS.rglob("*.md")),
+]
 
 
 def text_of(*globs: str) -> str:
