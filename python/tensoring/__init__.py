@@ -16,11 +16,9 @@ from numpy import ndarray as _ndarray
 
 from tensoring import _core, _dtypes, _errors, serializers
 from tensoring import _pickle as _pickle
+from tensoring._aio import HUNGUP, READABLE, WRITABLE
 from tensoring._arena import Arena, ArenaQueue, Stats
 from tensoring._channels import (
-    HUNG_UP,
-    READABLE,
-    WRITABLE,
     Board,
     Broadcast,
     Subscription,
@@ -83,7 +81,7 @@ _core._setup(
 __version__ = _core.VERSION
 
 __all__ = [
-    "HUNG_UP",
+    "HUNGUP",
     "READABLE",
     "WRITABLE",
     "Arena",

@@ -14,17 +14,17 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Self
 
 from tensoring import _core
-from tensoring._errors import CODES, Closed, Error, Full, Lagged, make_error
+from tensoring._errors import CODES, Error, Full, make_error
 
 if TYPE_CHECKING:
     from tensoring._arena import Arena, ArenaQueue
 
-READABLE, WRITABLE = 1, 2
+READABLE, WRITABLE, HUNGUP = 1, 2, 4
 _NOTHING = object()
 
 
@@ -78,7 +78,16 @@ class Hub(_core.WaitSet):
     What nobody waits for any more is taken out before, or its messages would wake us
     instead of others."""
 
-    def start(self, loop: asyncio.AbstractEventLoop, hubs: Hubs) -> None:
+    @classmethod
+    def made(cls, arena: Arena, loop: asyncio.AbstractEventLoop, hubs: Hubs) -> Self:
+        """The hub of a loop, which the arena closes, too."""
+        self = cls._open(arena)
+        self._begin(loop, hubs)
+        hubs[loop] = self
+        arena._handles().add(self)
+        return self
+
+    def _begin(self, loop: asyncio.AbstractEventLoop, hubs: Hubs) -> None:
         self.loop = weakref.ref(loop)
         self.hubs = hubs
         self.pid = os.getpid()
@@ -319,11 +328,7 @@ def hub_of(arena: Arena) -> Hub:
     with _lock:
         if arena._hubs is None:
             arena._hubs = weakref.WeakKeyDictionary()
-        hub = Hub._open(arena)
-        hub.start(loop, arena._hubs)
-        arena._hubs[loop] = hub
-        arena._handles().add(hub)
-    return hub
+        return Hub.made(arena, loop, arena._hubs)
 
 
 def closed(arena: Arena, what: Any) -> None:
@@ -348,26 +353,6 @@ async def take(what: Any, attempt: Callable[[Any], Any]) -> Any:
     while (found := attempt(_NOTHING)) is _NOTHING:
         await hub_of(what.arena).ready(what)
     return found
-
-
-class Receiver:
-    """What can be received from in an event loop: it has arena, and _take(default)."""
-
-    def receive_async(self) -> Coroutine[Any, Any, Any]:
-        """Receive in an event loop. A cancelled call has taken no message."""
-        return take(self, self._take)  # type: ignore[attr-defined]
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Any:
-        while True:
-            try:
-                return await self.receive_async()
-            except Lagged:
-                continue
-            except Closed:
-                raise StopAsyncIteration from None
 
 
 async def encode(arena: Arena, obj: Any) -> _core.Message:

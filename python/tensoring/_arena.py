@@ -6,13 +6,14 @@ from __future__ import annotations
 import fcntl
 import os
 import weakref
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from multiprocessing import reduction
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, Self, TypeAlias, TypedDict
 
 from tensoring import _aio, _core, serializers
 from tensoring._allowance import MAX_EXPANSION
-from tensoring._channels import Board, Broadcast, Drain, Subscription, WaitSet
+from tensoring._channel import MessageReceiver, Named
+from tensoring._channels import Board, Broadcast, Subscription, WaitSet
 from tensoring._errors import Closed, Empty, Error, Full, hand_over
 from tensoring._loan import Loan, Shape, rows_of
 from tensoring._options import (
@@ -328,17 +329,7 @@ class Arena(_core.Arena):
         another receiver gets it, at most `max_deliveries` times in all; "drop": it is
         given up.
         stamp: each message says when it was sent."""
-        text("name", name)
-        one_of("policy", policy, _POLICIES)
-        flag("stamp", stamp)
-        fit(U32, capacity=capacity, max_deliveries=max_deliveries)
-        queue = ArenaQueue._open(
-            self, name, capacity, _POLICIES[policy], max_deliveries, int(stamp)
-        )
-        self._handles().add(queue)
-        queue._arena = self
-        queue._options = (capacity, policy, max_deliveries, stamp)
-        return queue
+        return ArenaQueue._of(self, name, capacity, policy, max_deliveries, stamp)
 
     def broadcast(
         self,
@@ -354,23 +345,12 @@ class Arena(_core.Arena):
         capacity: how many messages a subscriber may be behind; 0: 63, or what it has.
         keep: how many messages stay for late subscribers.
         stamp: each message says when it was published."""
-        text("name", name)
-        flag("stamp", stamp)
-        fit(U32, capacity=capacity, keep=keep, max_subscribers=max_subscribers)
-        found = Broadcast._open(self, name, capacity, keep, max_subscribers, int(stamp))
-        found._arena = self
-        self._handles().add(found)
-        return found
+        return Broadcast._of(self, name, capacity, keep, max_subscribers, stamp)
 
     def board(self, name: str, capacity: int = 0) -> Board:
         """Open the board `name`, making it if it is not there, for `capacity` keys; 0:
         1024, or what it has."""
-        text("name", name)
-        fit(U32, capacity=capacity)
-        found = Board._open(self, name, capacity)
-        found._arena = self
-        self._handles().add(found)
-        return found
+        return Board._of(self, name, capacity)
 
     def service(
         self,
@@ -388,11 +368,7 @@ class Arena(_core.Arena):
 
     def wait_set(self) -> WaitSet:
         """An empty wait set, for queues of this arena and descriptors."""
-        found = WaitSet._open(self)
-        found._members = {}
-        found._next = 1
-        self._handles().add(found)
-        return found
+        return WaitSet._of(self)
 
     def _key(self) -> Key:
         status = os.fstat(self.fd)
@@ -421,20 +397,38 @@ class Arena(_core.Arena):
         )
 
 
-class ArenaQueue(_core.Queue, _aio.Receiver):
+class ArenaQueue(MessageReceiver, Named, _core.Queue):
     """A queue of an arena: each message goes to one receiver.
 
     Iteration, also `async for`, receives until the queue is shut down and drained."""
 
-    _arena: Arena
-    _options: tuple[int, str, int, bool]
+    _maker = "queue"
     _told = False  # that something waits, see _stuck.py
     _half = False  # of a limit that is shared by two arenas, see _memory.py
 
-    @property
-    def arena(self) -> Arena:
-        """The arena that the queue is in."""
-        return self._arena
+    @classmethod
+    def _of(
+        cls,
+        arena: Arena,
+        name: str,
+        capacity: int,
+        policy: str,
+        max_deliveries: int,
+        stamp: bool,
+    ) -> Self:
+        text("name", name)
+        one_of("policy", policy, _POLICIES)
+        flag("stamp", stamp)
+        fit(U32, capacity=capacity, max_deliveries=max_deliveries)
+        number = _POLICIES[policy]
+        self = cls._open(arena, name, capacity, number, max_deliveries, int(stamp))
+        self._options = {
+            "capacity": capacity,
+            "policy": policy,
+            "max_deliveries": max_deliveries,
+            "stamp": stamp,
+        }
+        return self._enter(arena)
 
     def loan(
         self,
@@ -490,35 +484,5 @@ class ArenaQueue(_core.Queue, _aio.Receiver):
             raise
         return found
 
-    def __iter__(self) -> Iterator[Any]:
-        return Drain(self.receive)
-
-    def receive_message_async(self) -> Coroutine[Any, Any, _core.Message]:
-        """Receive undecoded in an event loop."""
-        return _aio.take(self, self._take_message)
-
-    def close(self) -> None:
-        """Forget this handle; the queue stays."""
-        super().close()
-        _aio.closed(self._arena, self)
-
-    def __reduce__(self) -> Any:
-        return (_reopen, (self._arena, self.name, self._options))
-
-    def __enter__(self) -> ArenaQueue:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        if self.closed:
-            return "<tensoring.ArenaQueue, closed>"
-        return f"<tensoring.ArenaQueue {self.name!r}, {len(self)} of {self.capacity}>"
-
-
-def _reopen(arena: Arena, name: str, options: tuple[int, str, int, bool]) -> ArenaQueue:
-    capacity, policy, max_deliveries, stamp = options
-    return arena.queue(
-        name, capacity, policy=policy, max_deliveries=max_deliveries, stamp=stamp
-    )
+    def _about(self) -> str:
+        return f" {self.name!r}, {len(self)} of {self.capacity}"

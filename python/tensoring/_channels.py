@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from tensoring import _aio, _core
-from tensoring._errors import Closed, Lagged, NotFound
-from tensoring._options import U32, U64, one_of, refuse, text, whole
+from tensoring import _core
+from tensoring._aio import READABLE
+from tensoring._channel import Channel, MessageReceiver, Named, Receiver
+from tensoring._errors import NotFound
+from tensoring._options import U32, U64, fit, flag, one_of, refuse, text, whole
 
 if TYPE_CHECKING:
     from tensoring._arena import Arena, ArenaQueue
@@ -16,92 +18,50 @@ if TYPE_CHECKING:
 _LAG = {"block": 0, "drop_oldest": 1, "evict": 2}
 
 
-class Drain(Iterator[Any]):
-    """What a channel receives, until it is shut down. An error that is of one message, or
-    of a signal's handler, does not end it: the next call goes on."""
-
-    def __init__(self, receive: Callable[[], Any]) -> None:
-        self._receive = receive
-
-    def __next__(self) -> Any:
-        while True:
-            try:
-                return self._receive()
-            except Lagged:
-                continue
-            except Closed:
-                raise StopIteration from None
-
-
-class Broadcast(_core.Broadcast):
+class Broadcast(Named, _core.Broadcast):
     """Each message to every subscriber, one copy for all of them."""
 
-    _arena: Arena
+    _maker = "broadcast"
 
-    @property
-    def arena(self) -> Arena:
-        """The arena that it is in."""
-        return self._arena
+    @classmethod
+    def _of(
+        cls,
+        arena: Arena,
+        name: str,
+        capacity: int,
+        keep: int,
+        max_subscribers: int,
+        stamp: bool,
+    ) -> Self:
+        text("name", name)
+        flag("stamp", stamp)
+        fit(U32, capacity=capacity, keep=keep, max_subscribers=max_subscribers)
+        self = cls._open(arena, name, capacity, keep, max_subscribers, int(stamp))
+        return self._enter(arena)
 
     def subscribe(self, lag: str = "drop_oldest", last: int = 0) -> Subscription:
         """Become a subscriber, beginning with the `last` messages that are still there.
 
         lag says what happens when it is too far behind: publishers wait ("block"), it
         misses the oldest ("drop_oldest"), or it must subscribe again ("evict")."""
-        one_of("lag", lag, _LAG)
-        whole("last", last, 0, U32)
-        subscription = Subscription._open(self, _LAG[lag], last)
-        subscription._arena = self._arena
-        self._arena._handles().add(subscription)
-        return subscription
+        return Subscription._of(self, lag, last)
 
-    def __reduce__(self) -> Any:
-        return (_reopen, (self._arena, "broadcast", self.name))
-
-    def __enter__(self) -> Broadcast:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        if self.closed:
-            return "<tensoring.Broadcast, closed>"
-        return f"<tensoring.Broadcast {self.name!r}, {self.subscribers} subscribers>"
+    def _about(self) -> str:
+        return f" {self.name!r}, {self.subscribers} subscribers"
 
 
-class Subscription(_core.Subscription, _aio.Receiver):
+class Subscription(MessageReceiver, _core.Subscription):
     """One place in a broadcast. Iteration, also `async for`, goes on over gaps (see
     `missed`) and ends when the broadcast is shut down."""
 
-    _arena: Arena
+    @classmethod
+    def _of(cls, broadcast: Broadcast, lag: str, last: int) -> Self:
+        one_of("lag", lag, _LAG)
+        whole("last", last, 0, U32)
+        return cls._open(broadcast, _LAG[lag], last)._enter(broadcast.arena)
 
-    @property
-    def arena(self) -> Arena:
-        """The arena that it is in."""
-        return self._arena
-
-    def __iter__(self) -> Iterator[Any]:
-        return Drain(self.receive)
-
-    def receive_message_async(self) -> Coroutine[Any, Any, _core.Message]:
-        """Receive undecoded in an event loop."""
-        return _aio.take(self, self._take_message)
-
-    def close(self) -> None:
-        """Go. Messages received before stay good."""
-        super().close()
-        _aio.closed(self._arena, self)
-
-    def __enter__(self) -> Subscription:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        state = "closed" if self.closed else f"missed {self.missed}"
-        return f"<tensoring.Subscription, {state}>"
+    def _about(self) -> str:
+        return f", missed {self.missed}"
 
 
 class Versioned(NamedTuple):
@@ -111,17 +71,18 @@ class Versioned(NamedTuple):
     version: int
 
 
-class Watch(_core.Watch, _aio.Receiver):
+class Watch(Receiver, _core.Watch):
     """Follows one key of a board: each receive gives the newest version after the last
     one that was received. Iteration, also `async for`, never ends by itself."""
 
-    _arena: Arena
     _key: str
 
-    @property
-    def arena(self) -> Arena:
-        """The arena that it is in."""
-        return self._arena
+    @classmethod
+    def _of(cls, board: Board, key: str, newer_than: int) -> Self:
+        whole("newer_than", newer_than, 0, U64)
+        self = cls._open(board, text("key", key), newer_than)
+        self._key = key
+        return self._enter(board.arena)
 
     @property
     def key(self) -> str:
@@ -136,35 +97,21 @@ class Watch(_core.Watch, _aio.Receiver):
         found = super()._take(default)
         return found if found is default else Versioned(*found)
 
-    def __iter__(self) -> Iterator[Versioned]:
-        return Drain(self.receive)
-
-    def close(self) -> None:
-        """Follow it no more."""
-        super().close()
-        _aio.closed(self._arena, self)
-
-    def __enter__(self) -> Watch:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        state = "closed" if self.closed else f"of {self._key!r}"
-        return f"<tensoring.Watch, {state}>"
+    def _about(self) -> str:
+        return f", of {self._key!r}"
 
 
-class Board(_core.Board, Mapping[str, Any]):
+class Board(Named, _core.Board, Mapping[str, Any]):
     """The newest value of each key, used like a dict. What a lookup gives is one version,
     read-only, and stays as it is whatever is put meanwhile."""
 
-    _arena: Arena
+    _maker = "board"
 
-    @property
-    def arena(self) -> Arena:
-        """The arena that it is in."""
-        return self._arena
+    @classmethod
+    def _of(cls, arena: Arena, name: str, capacity: int) -> Self:
+        text("name", name)
+        fit(U32, capacity=capacity)
+        return cls._open(arena, name, capacity)._enter(arena)
 
     def __getitem__(self, key: str) -> Any:
         try:
@@ -230,11 +177,7 @@ class Board(_core.Board, Mapping[str, Any]):
 
     def watch(self, key: str, newer_than: int = 0) -> Watch:
         """Follow the versions of `key` that are newer than one."""
-        whole("newer_than", newer_than, 0, U64)
-        watch = Watch._open(self, text("key", key), newer_than)
-        watch._arena, watch._key = self._arena, key
-        self._arena._handles().add(watch)
-        return watch
+        return Watch._of(self, key, newer_than)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Versioned]:
         """The values of `keys` as they were at one instant: no put came between them.
@@ -245,33 +188,21 @@ class Board(_core.Board, Mapping[str, Any]):
         found = zip(names, self._get_many(names), strict=True)
         return {name: Versioned(*one) for name, one in found if one is not None}
 
-    def __reduce__(self) -> Any:
-        return (_reopen, (self._arena, "board", self.name))
-
-    def __enter__(self) -> Board:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        if self.closed:
-            return "<tensoring.Board, closed>"
-        return f"<tensoring.Board {self.name!r}, {len(self)} keys>"
+    def _about(self) -> str:
+        return f" {self.name!r}, {len(self)} keys"
 
 
-def _reopen(arena: Arena, kind: str, name: str) -> Any:
-    return getattr(arena, kind)(name)
-
-
-READABLE, WRITABLE, HUNG_UP = 1, 2, 4
-
-
-class WaitSet(_core.WaitSet):
+class WaitSet(Channel, _core.WaitSet):
     """Wait for many queues and descriptors at once; itself a descriptor (`fileno`)."""
 
     _members: dict[int, Any]
     _next: int
+
+    @classmethod
+    def _of(cls, arena: Arena) -> Self:
+        self = cls._open(arena)
+        self._members, self._next = {}, 1
+        return self._enter(arena)
 
     def add(
         self, what: ArenaQueue | Subscription | Watch | int, want: int = READABLE
@@ -295,20 +226,12 @@ class WaitSet(_core.WaitSet):
         self._members.pop(token, None)
 
     def wait(self, timeout: float | None = None) -> list[tuple[Any, int]]:
-        """What is ready, with READABLE, WRITABLE or HUNG_UP; [] if the time is over."""
+        """What is ready, with READABLE, WRITABLE or HUNGUP; [] if the time is over."""
         return [
             (self._members[token], ready)
             for token, ready in self._wait(timeout)
             if token in self._members
         ]
 
-    def __enter__(self) -> WaitSet:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        if self.closed:
-            return "<tensoring.WaitSet, closed>"
-        return f"<tensoring.WaitSet of {len(self._members)}, {self.backend}>"
+    def _about(self) -> str:
+        return f" of {len(self._members)}, {self.backend}"

@@ -146,9 +146,7 @@ class Worker:
 
 def _enter(setup: Setup, index: int) -> None:
     if setup.plan is not None:
-        plan = Plan.__new__(Plan)
-        plan._bytes = setup.plan
-        plan.enter(index)
+        Plan.from_bytes(setup.plan).enter(index)
     elif setup.threads is not None:
         limit_threads(setup.threads)
     if setup.initializer is not None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 
 from tensoring import _core
 from tensoring._options import U32, flag, one_of, whole
@@ -59,6 +59,14 @@ class Plan:
         self._bytes = _core.plan(
             workers, _POLICIES[policy], flags, reserve_cores, cores_per_worker
         )
+
+    @classmethod
+    def from_bytes(cls, plan: bytes) -> Self:
+        """The plan that bytes(plan) gave, here or in another process of the machine."""
+        _core.plan_workers(plan)  # says what is wrong with it
+        self = cls.__new__(cls)
+        self._bytes = plan
+        return self
 
     def __bytes__(self) -> bytes:
         return self._bytes

@@ -245,6 +245,45 @@ def test_closed_with_their_arena() -> None:
         subscriber.receive(0)
 
 
+HANDLES = {
+    "queue": lambda arena: arena.queue("q"),
+    "broadcast": lambda arena: arena.broadcast("c"),
+    "board": lambda arena: arena.board("b"),
+    "subscription": lambda arena: arena.broadcast("c").subscribe(),
+    "watch": lambda arena: arena.board("b").watch("k"),
+    "wait set": lambda arena: arena.wait_set(),
+}
+
+
+@pytest.mark.parametrize("kind", HANDLES)
+def test_what_all_handles_have(arena: tr.Arena, kind: str) -> None:
+    name = kind.title().replace(" ", "")
+    with HANDLES[kind](arena) as one:
+        assert one.arena is arena
+        assert not one.closed
+        assert name in repr(one)
+        assert "closed" not in repr(one)
+    assert one.closed
+    assert f"{name}, closed>" in repr(one)
+    one.close()
+
+
+@pytest.mark.parametrize("kind", ["queue", "broadcast", "board"])
+def test_named_handles_are_pickled_by_name(arena: tr.Arena, kind: str) -> None:
+    one = HANDLES[kind](arena)
+    make, given = one.__reduce__()
+    again = make(*given)
+    assert type(again) is type(one)
+    assert (again.arena, again.name, again.capacity) == (arena, one.name, one.capacity)
+    assert not again.closed
+
+
+def test_a_pickled_queue_keeps_its_options(arena: tr.Arena) -> None:
+    one = arena.queue("q", 8, policy="drop", max_deliveries=2, stamp=True)
+    make, given = one.__reduce__()
+    assert make(*given).__reduce__() == (make, given)
+
+
 def test_a_put_waits_no_longer_than_it_may() -> None:
     with tr.Arena([(4096, 2)]) as arena:
         board, queue = arena.board("b"), arena.queue("q")

@@ -292,6 +292,9 @@ def test_workers_are_placed() -> None:
     assert len(plan) == 2
     assert plan.workers[0]["cpus"]
     assert str(plan)
+    assert tr.Plan.from_bytes(bytes(plan)).workers == plan.workers
+    with pytest.raises(ValueError, match="not a plan"):
+        tr.Plan.from_bytes(bytes(plan)[1:])
     with tr.Pool(2, slots=SLOTS, threads=1) as pool:
         assert pool.apply(os.getenv, ("OMP_NUM_THREADS",)) == "1"
     with tr.Pool(2, slots=SLOTS) as pool:
