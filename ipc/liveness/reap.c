@@ -151,21 +151,6 @@ static void sweep_queued(const struct sweep *sweep, uint32_t slot, uint64_t word
                &(struct waiting){&ring, SLOT_DELIVERIES(word), SLOT_GENERATION(word)});
 }
 
-/* A message that the dead one had received, or was moving. */
-static void sweep_message(const struct sweep *sweep, uint32_t slot, uint64_t word)
-{
-    struct slot_record *record = view_record(sweep->me->view, slot);
-    uint64_t location = slot_location(record, word);
-
-    if (SLOT_STATE(word) == SLOT_RECEIVED)
-        sweep_received(sweep, slot, word, location, SLOT_DELIVERIES(word),
-                       SLOT_GENERATION(word));
-    else if (SLOT_STATE(word) == SLOT_PUTTING)
-        sweep_back(sweep, slot, word, location);
-    else if (!slot_is_placed(sweep->me->view, slot, word))
-        sweep_queued(sweep, slot, word, location);
-}
-
 /* A slot that a device may still write into stays the dead one's, whether loaned or received. */
 static bool keep_for_device(struct sweep *sweep, uint32_t slot, uint64_t word)
 {
@@ -179,6 +164,84 @@ static bool keep_for_device(struct sweep *sweep, uint32_t slot, uint64_t word)
     return sweep->busy;
 }
 
+static void dead_loaned(struct sweep *sweep, uint32_t slot, uint64_t word)
+{
+    if (!keep_for_device(sweep, slot, word))
+        free_slot(sweep, slot, word);
+}
+
+static void dead_received(struct sweep *sweep, uint32_t slot, uint64_t word)
+{
+    struct slot_record *record = view_record(sweep->me->view, slot);
+
+    if (!keep_for_device(sweep, slot, word))
+        sweep_received(sweep, slot, word, slot_location(record, word),
+                       SLOT_DELIVERIES(word), SLOT_GENERATION(word));
+}
+
+static void dead_queued(struct sweep *sweep, uint32_t slot, uint64_t word)
+{
+    const struct view *view = sweep->me->view;
+
+    if (request_is_unclaimed(view, slot, word))
+        free_slot(sweep, slot, word);
+    else if (!slot_is_placed(view, slot, word))
+        sweep_queued(sweep, slot, word, slot_location(view_record(view, slot), word));
+}
+
+/* Its sender may live, and be between its two steps: a slot in no cell is its own. */
+static void other_queued(struct sweep *sweep, uint32_t slot, uint64_t word)
+{
+    const struct view *view = sweep->me->view;
+
+    if ((MUTANT(SNATCH) || slot_is_placed(view, slot, word)) &&
+        request_is_unclaimed(view, slot, word))
+        free_slot(sweep, slot, word);
+}
+
+static void dead_putting(struct sweep *sweep, uint32_t slot, uint64_t word)
+{
+    const struct view *view = sweep->me->view;
+
+    if (still(sweep) && !shared_sweep(view, slot, word))
+        sweep_back(sweep, slot, word, slot_location(view_record(view, slot), word));
+}
+
+/* The participant that put or replaced it may be the dead one. */
+static void any_shared(struct sweep *sweep, uint32_t slot, uint64_t word)
+{
+    (void)shared_sweep(sweep->me->view, slot, word);
+}
+
+/* Swept before, by a reaper that died: it may not have been announced. */
+static void any_orphan(struct sweep *sweep, uint32_t slot, uint64_t word)
+{
+    const struct view *view = sweep->me->view;
+    uint32_t index = orphan_channel(view, slot, word);
+
+    if (request_is_unclaimed(view, slot, word))
+        free_slot(sweep, slot, word);
+    else if (index < view->geo.channel_count)
+        orphan_announce(view, view_channel(view, index));
+}
+
+typedef void sweep_action(struct sweep *sweep, uint32_t slot, uint64_t word);
+
+/* What is done with a slot in each state, as the picture in reap.h says. NULL: it stays. */
+static const struct {
+    sweep_action *dead;  /* its word names the dead one */
+    sweep_action *other; /* its word names another participant, or nobody */
+} actions[] = {
+    [SLOT_FREE] = {NULL, NULL},
+    [SLOT_LOANED] = {dead_loaned, NULL},
+    [SLOT_QUEUED] = {dead_queued, other_queued},
+    [SLOT_RECEIVED] = {dead_received, NULL},
+    [SLOT_ORPHAN] = {any_orphan, any_orphan},
+    [SLOT_SHARED] = {any_shared, any_shared},
+    [SLOT_RETIRED] = {any_shared, any_shared},
+    [SLOT_PUTTING] = {dead_putting, NULL},
+};
+
 static void sweep_slots(struct sweep *sweep)
 {
     const struct view *view = sweep->me->view;
@@ -186,42 +249,15 @@ static void sweep_slots(struct sweep *sweep)
 
     for (uint32_t slot = records_from(view, 0); slot < view->geo.slot_count;
          slot = records_from(view, slot + 1)) {
-        struct slot_record *record = view_record(view, slot);
         /* E6 acquire: pairs with the claim of the dead one; its writes are passed on. E16
          * acquire: pairs with shared_done(); a slot that is SHARED has been named. */
-        uint64_t word = shm_load(&record->owner, E6_LOOK);
-        bool mine;
+        uint64_t word = shm_load(&view_record(view, slot)->owner, E6_LOOK);
+        sweep_action *action = SLOT_WHO(word) == sweep->who && SLOT_INC(word) == inc
+                                   ? actions[SLOT_STATE(word)].dead
+                                   : actions[SLOT_STATE(word)].other;
 
-        /* One swept before, by a reaper that died: it may not have been announced. */
-        if (SLOT_STATE(word) == SLOT_ORPHAN) {
-            uint32_t index = orphan_channel(view, slot, word);
-
-            if (request_is_unclaimed(view, slot, word))
-                free_slot(sweep, slot, word);
-            else if (index < view->geo.channel_count)
-                orphan_announce(view, view_channel(view, index));
-            continue;
-        }
-        /* The process that put or replaced it may be the dead one. */
-        if (SLOT_STATE(word) == SLOT_SHARED || SLOT_STATE(word) == SLOT_RETIRED)
-            (void)shared_sweep(view, slot, word);
-        mine = SLOT_WHO(word) == sweep->who && SLOT_INC(word) == inc;
-        if (SLOT_STATE(word) == SLOT_QUEUED &&
-            (mine || MUTANT(SNATCH) || slot_is_placed(view, slot, word)) &&
-            request_is_unclaimed(view, slot, word)) {
-            free_slot(sweep, slot, word);
-            continue;
-        }
-        if (!mine)
-            continue;
-        if (SLOT_STATE(word) == SLOT_PUTTING && still(sweep) &&
-            !shared_sweep(view, slot, word))
-            sweep_message(sweep, slot, word);
-        if (SLOT_STATE(word) == SLOT_LOANED && !keep_for_device(sweep, slot, word))
-            free_slot(sweep, slot, word);
-        else if (SLOT_STATE(word) == SLOT_QUEUED || (SLOT_STATE(word) == SLOT_RECEIVED &&
-                                                     !keep_for_device(sweep, slot, word)))
-            sweep_message(sweep, slot, word);
+        if (action)
+            action(sweep, slot, word);
     }
 }
 

@@ -9,6 +9,8 @@
  *  RECEIVED(dead)                      -> ORPHAN, one delivery more; or FREE, by the policy
  *  PUTTING(dead), no cell names it     back to where it came from
  *  PUTTING(dead), SHARED, RETIRED      cells and the pins of others decide: see shared.h
+ *  ORPHAN                              is announced: the reaper that made it may be dead
+ *  QUEUED, ORPHAN in a dead inbox      -> FREE
  *  LOANED, RECEIVED, and marked        stays while the device of the dead one may write: the
  *                                      entry is DRAINING then, and swept again (device.h)
  *  pins of the dead                    are erased
