@@ -19,6 +19,37 @@ enum place_state { PLACE_FREE, PLACE_TAKEN, PLACE_ACTIVE, PLACE_EVICTED };
 #define PLACE_WHO(word)    ((uint32_t)((word) >> 4 & 0x1ff))
 #define PLACE_INC(word)    ((uint32_t)((word) >> 16))
 
+/* What becomes of a subscriber that is as far behind as the ring allows. */
+struct lag_rule {
+    bool blocks; /* publishers wait for it */
+    bool ends;   /* else it has missed messages: its subscription ends */
+};
+
+/* In the order of tr_lag. */
+static const struct lag_rule lag_rules[] = {
+    {.blocks = true}, /* TR_LAG_BLOCK */
+    {0},              /* TR_LAG_DROP_OLDEST */
+    {.ends = true},   /* TR_LAG_EVICT */
+};
+#define LAG_RULES (sizeof(lag_rules) / sizeof(lag_rules[0]))
+_Static_assert(LAG_RULES <= 4, "a policy has two bits in the word of its subscriber");
+
+bool broadcast_lag_exists(uint32_t policy)
+{
+    return policy < LAG_RULES;
+}
+
+/* Of a word that another process wrote, too. */
+static struct lag_rule rule_of(uint32_t policy)
+{
+    return policy < LAG_RULES ? lag_rules[policy] : (struct lag_rule){0};
+}
+
+static bool place_blocks(uint64_t word)
+{
+    return rule_of(PLACE_POLICY(word)).blocks;
+}
+
 static uint64_t place_word(enum place_state state, uint32_t policy, const struct self *me)
 {
     return (uint64_t)state | (uint64_t)(policy & 3) << 2 | (uint64_t)me->who << 4 |
@@ -97,14 +128,13 @@ static struct min_cursors min_cursors(const struct broadcast *b, uint64_t tail)
             continue;
         /* E3: the look after the announcement, for publishers that wait. */
         cursor = shm_load(&b->places[i].cursor, E3);
-        if (cursor >= low.all &&
-            (cursor >= low.blocking || PLACE_POLICY(word) != LAG_BLOCK))
+        if (cursor >= low.all && (cursor >= low.blocking || !place_blocks(word)))
             continue;
         if (!place_alive(b->view, word))
             continue;
         if (cursor < low.all)
             low.all = cursor;
-        if (cursor < low.blocking && PLACE_POLICY(word) == LAG_BLOCK)
+        if (cursor < low.blocking && place_blocks(word))
             low.blocking = cursor;
     }
     return low;
@@ -403,8 +433,8 @@ bool broadcast_laggard(const struct broadcast *b, struct laggard *laggard)
         uint64_t word = shm_load(&b->places[i].word, memory_order_relaxed);
         uint64_t cursor = shm_load(&b->places[i].cursor, memory_order_relaxed);
 
-        if (PLACE_STATE(word) == PLACE_ACTIVE && PLACE_POLICY(word) == LAG_BLOCK &&
-            cursor < low && place_alive(b->view, word)) {
+        if (PLACE_STATE(word) == PLACE_ACTIVE && place_blocks(word) && cursor < low &&
+            place_alive(b->view, word)) {
             low = cursor;
             *laggard = (struct laggard){PLACE_WHO(word), tail - cursor};
         }
@@ -453,7 +483,7 @@ static int tell_missed(struct broadcast *b, struct self *me, const struct place 
     /* relaxed: a count. */
     shm_add(&entry->missed, lost, memory_order_relaxed);
     view_count(b->view, COUNT_LAGGED, lost);
-    if (place->policy != LAG_EVICT)
+    if (!rule_of(place->policy).ends)
         return -EOVERFLOW;
     view_count(b->view, COUNT_EVICTED, 1);
     /* E13: it counts for nobody any more. */
@@ -498,7 +528,7 @@ int broadcast_take(struct broadcast *b, struct self *me, const struct place *pla
     uint64_t lost = 0;
     int result = 1;
 
-    if (place->policy == LAG_EVICT &&
+    if (rule_of(place->policy).ends &&
         /* relaxed: only we change it. */
         PLACE_STATE(shm_load(&b->places[place->index].word, memory_order_relaxed)) ==
             PLACE_EVICTED)
@@ -507,7 +537,7 @@ int broadcast_take(struct broadcast *b, struct self *me, const struct place *pla
         result = take_once(b, me, place, taken, &lost);
     if (lost)
         return tell_missed(b, me, place, lost);
-    if (result == 0 && place->policy == LAG_BLOCK)
+    if (result == 0 && rule_of(place->policy).blocks)
         wake_all(b->view, &b->channel->room);
     return result == 1 ? -EAGAIN : result;
 }

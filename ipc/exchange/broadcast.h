@@ -40,7 +40,8 @@
  * extra words: */
 enum { BROADCAST_USED }; /* places 0 to here were ever taken */
 
-enum lag_policy { LAG_BLOCK, LAG_DROP, LAG_EVICT };
+/* Whether there is such a lag policy: their table is in broadcast.c. */
+bool broadcast_lag_exists(uint32_t policy);
 
 /* A broadcast as one process sees it: checked once. */
 struct broadcast {
@@ -58,8 +59,8 @@ struct broadcast {
 /* A place in the table of subscribers. */
 struct place {
     uint32_t index;
-    uint32_t policy;
-    uint64_t start; /* what was gone before this was not missed */
+    uint32_t policy; /* broadcast_lag_exists() */
+    uint64_t start;  /* what was gone before this was not missed */
 };
 
 struct broadcast_spec {

@@ -16,10 +16,6 @@
 
 #define FALLBACK_CAPACITY 63
 
-_Static_assert((int)TR_LAG_BLOCK == (int)LAG_BLOCK &&
-                   (int)TR_LAG_DROP_OLDEST == (int)LAG_DROP &&
-                   (int)TR_LAG_EVICT == (int)LAG_EVICT,
-               "one set of policies");
 _Static_assert(TR_MAX_SUBSCRIBERS == MAX_SUBSCRIBERS, "one set of limits");
 
 static int check_options(const char *name, const tr_broadcast_options *options)
@@ -227,7 +223,7 @@ int tr_subscription_open(tr_broadcast *handle, const tr_subscription_options *gi
         result = null_fail("subscribe", "out");
     if (result == 0)
         result = reserved_check("subscribe", options.reserved);
-    if (result == 0 && options.lag > TR_LAG_EVICT)
+    if (result == 0 && !broadcast_lag_exists(options.lag))
         result = tr_fail(TR_EINVAL, "subscribe: lag %u is not a tr_lag", options.lag);
     if (result == 0)
         result = arena_enter(broadcast->arena);

@@ -92,13 +92,13 @@ static const struct scenario doorbells[] = {
                   {RECEIVE(0), RECEIVE(0), RECEIVE(0), END}}},
     {.name = "a broadcast rings all", .listen = 1, NEWS, .slots = 2,
      .programs = {{PUBLISH(0), END},
-                  {SUBSCRIBE(LAG_DROP, 0), RING_LISTEN(BY_FUTEX), END},
-                  {SUBSCRIBE(LAG_DROP, 0), RING_LISTEN(BY_EVENTFD), END}}},
+                  {SUBSCRIBE(TR_LAG_DROP_OLDEST, 0), RING_LISTEN(BY_FUTEX), END},
+                  {SUBSCRIBE(TR_LAG_DROP_OLDEST, 0), RING_LISTEN(BY_EVENTFD), END}}},
     {.name = "a publisher dies", .listen = 1, NEWS, .slots = 2, .kills = 1, .last = BIT(3),
      .immortal = BIT(1) | BIT(2) | BIT(3),
      .programs = {{PUBLISH(0), END},
-                  {SUBSCRIBE(LAG_DROP, 0), RING_LISTEN(BY_FUTEX), END},
-                  {SUBSCRIBE(LAG_DROP, 0), LISTEN, END},
+                  {SUBSCRIBE(TR_LAG_DROP_OLDEST, 0), RING_LISTEN(BY_FUTEX), END},
+                  {SUBSCRIBE(TR_LAG_DROP_OLDEST, 0), LISTEN, END},
                   LAST}},
 };
 

@@ -32,7 +32,7 @@ static const struct scenario endings[] = {
      .programs = {{PUT(0, 0), END}, {PUT(1, 1), GET(0), END}, LAST}},
     {.name = "the last lap, kill 1", NEWS, .slots = 2, .late = 1, .kills = 1, .last = BIT(2), .immortal = BIT(2),
      .programs = {{TRY_PUBLISH(0), TRY_PUBLISH(1), END},
-                  {SUBSCRIBE(LAG_DROP, 1), TRY_LISTEN, TRY_LISTEN, END}, LAST}},
+                  {SUBSCRIBE(TR_LAG_DROP_OLDEST, 1), TRY_LISTEN, TRY_LISTEN, END}, LAST}},
     {.name = "a channel that does not fit", OPENING, .channels = 2,
      .programs = {{MAKE(2, 4096), MAKE(3, 4096), END}, {MAKE(0, 1), END}}},
     {.name = "2 open one name, kill 1", OPENING, .channels = 2, .kills = 1, .last = BIT(2),
@@ -45,7 +45,7 @@ static const struct scenario endings[] = {
      .programs = {{PUT(0, 0), PUT(0, 2), END}, {PUT(1, 1), END}, {AWAIT(0), GET(1), END}}},
     {.name = "news, and a close", NEWS, .slots = 2,
      .programs = {{TRY_PUBLISH(0), TRY_PUBLISH(1), END}, {CLOSE_NEWS, END},
-                  {SUBSCRIBE(LAG_DROP, 1), LISTEN, LISTEN, END}}},
+                  {SUBSCRIBE(TR_LAG_DROP_OLDEST, 1), LISTEN, LISTEN, END}}},
     {.name = "a close, 1 sender, 1 receiver", QUEUE, .channels = 1, .slots = 1, .capacity = 1,
      .programs = {{TRY_SEND(0, 0), TRY_SEND(0, 1), END}, {CLOSE(0), END}, {RECEIVE(0), RECEIVE(0), END}}},
     {.name = "a close, a sleeping sender", QUEUE, .channels = 1, .slots = 2, .capacity = 1,
@@ -64,11 +64,11 @@ static const struct scenario endings[] = {
      .programs = {{TRY_SEND(0, 0), TRY_SEND(0, 1), END}, {CLOSE(0), END}, {RECEIVE(0), END}}},
     {.name = "news, a close, a sleeping publisher", NEWS, .slots = 3,
      .programs = {{PUBLISH(0), PUBLISH(1), PUBLISH(2), END}, {CLOSE_NEWS, END},
-                  {SUBSCRIBE(LAG_BLOCK, 1), LISTEN, END}}},
+                  {SUBSCRIBE(TR_LAG_BLOCK, 1), LISTEN, END}}},
     {.name = "news, a close, kill 1", NEWS, .slots = 2, .kills = 1, .last = BIT(3), .immortal = BIT(3),
-     .programs = {{TRY_PUBLISH(0), END}, {CLOSE_NEWS, END}, {SUBSCRIBE(LAG_DROP, 1), LISTEN, END}, LAST}},
+     .programs = {{TRY_PUBLISH(0), END}, {CLOSE_NEWS, END}, {SUBSCRIBE(TR_LAG_DROP_OLDEST, 1), LISTEN, END}, LAST}},
     {.name = "the last lap, 1 that blocks", NEWS, .slots = 3, .late = 1,
-     .programs = {{PUBLISH(0), PUBLISH(1), PUBLISH(2), END}, {SUBSCRIBE(LAG_BLOCK, 0), LISTEN, END}}},
+     .programs = {{PUBLISH(0), PUBLISH(1), PUBLISH(2), END}, {SUBSCRIBE(TR_LAG_BLOCK, 0), LISTEN, END}}},
 };
 /* clang-format on */
 

@@ -202,7 +202,7 @@ static void hear(struct actor *me, const struct attempt *attempt, int result)
 
     if (result == -ESHUTDOWN)
         world.notes.ended |= (uint8_t)(1u << me->index);
-    if (result == -EOVERFLOW && place->policy == LAG_BLOCK)
+    if (result == -EOVERFLOW && place->policy == TR_LAG_BLOCK)
         engine_fail("a subscriber that blocks has missed something");
     if (result == -EBADMSG)
         engine_fail("a cell names a slot that is not shared");
@@ -213,7 +213,7 @@ static void hear(struct actor *me, const struct attempt *attempt, int result)
     /* Positions rise: bits 32-63 are the last, + 1. */
     if (position + 1 <= me->note >> 32)
         engine_fail("a message came again");
-    if (place->policy == LAG_BLOCK && me->note >> 32 && position != me->note >> 32)
+    if (place->policy == TR_LAG_BLOCK && me->note >> 32 && position != me->note >> 32)
         engine_fail("a message is missing");
     me->note = (me->note & UINT32_MAX) | (position + 1) << 32;
     world.notes.taken[message]++;

@@ -3,6 +3,8 @@
 #ifndef TR_TESTS_SHARED_OPS_H
 #define TR_TESTS_SHARED_OPS_H
 
+#include <tensoring/broadcast.h>
+
 #include "tests/explore/listener.h"
 #include "tests/explore/queue_ops.h"
 
