@@ -7,7 +7,14 @@
 
 #include "ipc/view.h"
 
-enum event_kind { EVENT_REAP = 1, EVENT_DROP, EVENT_CORRUPT, EVENT_FALLBACK };
+enum event_kind {
+    EVENT_REAP = 1,
+    EVENT_DROP,
+    EVENT_CORRUPT,
+    EVENT_FALLBACK,
+    EVENT_LAG,
+    EVENT_EVICT
+};
 
 typedef void event_hook(const struct view *view, enum event_kind kind, uint64_t count,
                         const char *text);

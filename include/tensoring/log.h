@@ -2,8 +2,9 @@
 /* log.h - a callback that hears what is rare and nobody asked for.
  *
  * The library counts what happens (stats.h) and returns what went wrong. Some events concern no
- * caller: another process died, a message was given up, memory was corrupted, something slower
- * was used instead. A program that wants them in its log sets a callback.
+ * caller, or more than the caller: another process died, a message was given up, a subscriber was
+ * too slow, memory was corrupted, something slower was used instead. A program that wants them in
+ * its log sets a callback.
  *
  * The callback runs in the thread that noticed, inside whatever call of the library that thread
  * was in, and perhaps with locks of the library held:
@@ -25,10 +26,13 @@ TR_BEGIN_DECLS
 
 typedef enum tr_log_kind {
     TR_LOG_REAP = 1, /**< this process swept dead participants; count: how many of them */
-    TR_LOG_DROP = 2, /**< messages of dead receivers were given up; count: how many */
-    TR_LOG_CORRUPT = 3, /**< a word or a message in the arena is corrupted; count: 1 */
-    TR_LOG_FALLBACK =
-        4 /**< what was asked for does not work here: large pages, io_uring */
+    /** Messages were given up; count: how many. Their receivers died, or a loan in this process
+     *  took the slots of messages that slow subscribers had not read. */
+    TR_LOG_DROP = 2,
+    TR_LOG_CORRUPT = 3,  /**< a word or a message in the arena is corrupted; count: 1 */
+    TR_LOG_FALLBACK = 4, /**< what was asked for does not work: large pages, io_uring */
+    TR_LOG_LAG = 5,  /**< a subscriber in this process missed messages; count: how many */
+    TR_LOG_EVICT = 6 /**< the same, and its subscription has ended by it */
 } tr_log_kind;
 
 typedef struct tr_log_event {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "ipc/event.h"
 #include "ipc/mutant.h"
 #include "ipc/signal/wake.h"
 
@@ -197,6 +198,7 @@ bool broadcast_give_up(struct broadcast *b, uint32_t c, bool oldest)
     uint64_t tail = broadcast_tail(b), limit;
     struct min_cursors low = min_cursors(b, tail);
     bool any = false;
+    uint32_t lost = 0;
 
     limit = oldest ? low.blocking : low.all;
     if (!oldest && limit > (tail < b->keep ? 0 : tail - b->keep))
@@ -205,9 +207,16 @@ bool broadcast_give_up(struct broadcast *b, uint32_t c, bool oldest)
         uint64_t seen = look(b, at);
 
         if (holds(b, at, seen) && CELL_SLOT(seen) < b->view->geo.slot_count &&
-            view_class_of(b->view, CELL_SLOT(seen)) == c)
+            view_class_of(b->view, CELL_SLOT(seen)) == c) {
             any |= drop(b, at, seen, true);
+            lost += at >= low.all;
+        }
     }
+    if (lost)
+        event_tell(b->view, EVENT_DROP, lost,
+                   "broadcast %u: %u messages are given up, since their slots are needed "
+                   "and subscribers are slow",
+                   b->index, lost);
     return any;
 }
 
@@ -483,11 +492,18 @@ static int tell_missed(struct broadcast *b, struct self *me, const struct place 
     /* relaxed: a count. */
     shm_add(&entry->missed, lost, memory_order_relaxed);
     view_count(b->view, COUNT_LAGGED, lost);
-    if (!rule_of(place->policy).ends)
+    if (!rule_of(place->policy).ends) {
+        event_tell(b->view, EVENT_LAG, lost,
+                   "broadcast %u: subscriber %u was too slow and missed %lu messages",
+                   b->index, place->index, (unsigned long)lost);
         return -EOVERFLOW;
+    }
     view_count(b->view, COUNT_EVICTED, 1);
     /* E13: it counts for nobody any more. */
     shm_store(&entry->word, place_word(PLACE_EVICTED, place->policy, me), E13);
+    event_tell(b->view, EVENT_EVICT, lost,
+               "broadcast %u: subscriber %u was too slow, missed %lu messages and is out",
+               b->index, place->index, (unsigned long)lost);
     return -ENOTCONN;
 }
 

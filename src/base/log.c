@@ -5,7 +5,8 @@
 
 _Static_assert((int)TR_LOG_REAP == EVENT_REAP && (int)TR_LOG_DROP == EVENT_DROP &&
                    (int)TR_LOG_CORRUPT == EVENT_CORRUPT &&
-                   (int)TR_LOG_FALLBACK == EVENT_FALLBACK,
+                   (int)TR_LOG_FALLBACK == EVENT_FALLBACK &&
+                   (int)TR_LOG_LAG == EVENT_LAG && (int)TR_LOG_EVICT == EVENT_EVICT,
                "one table");
 
 struct listener {

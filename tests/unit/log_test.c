@@ -12,9 +12,10 @@
 #include "src/arena/arena.h"
 
 #define NAME "test-log"
+#define LAST TR_LOG_EVICT
 
 struct heard {
-    unsigned count[TR_LOG_FALLBACK + 1];
+    unsigned count[LAST + 1];
     uint64_t last_count;
     char arena[64], text[256];
 };
@@ -24,7 +25,7 @@ static void note(const tr_log_event *event, void *context)
     struct heard *heard = context;
 
     assert_int_equal(event->struct_size, sizeof(*event));
-    assert_in_range(event->kind, TR_LOG_REAP, TR_LOG_FALLBACK);
+    assert_in_range(event->kind, TR_LOG_REAP, LAST);
     heard->count[event->kind]++;
     heard->last_count = event->count;
     snprintf(heard->arena, sizeof(heard->arena), "%s", event->arena);
@@ -150,6 +151,81 @@ static void tells_of_a_fallback(void **state)
     tr_arena_close(arena);
 }
 
+/* @p count messages to everybody. */
+static void publish(tr_arena *arena, tr_broadcast *broadcast, int count)
+{
+    for (int i = 0; i < count; i++)
+        assert_ok(tr_broadcast_publish(broadcast, loan_i64(arena, 1, i), TR_NOWAIT));
+}
+
+static tr_broadcast *open_broadcast(tr_arena *arena, uint32_t capacity, tr_lag lag,
+                                    tr_subscription **subscription)
+{
+    tr_broadcast_options options = TR_BROADCAST_OPTIONS_INIT;
+    tr_subscription_options how = TR_SUBSCRIPTION_OPTIONS_INIT;
+    tr_broadcast *broadcast;
+
+    options.capacity = capacity;
+    how.lag = lag;
+    assert_ok(tr_broadcast_open(arena, "news", &options, &broadcast));
+    assert_ok(tr_subscription_open(broadcast, &how, subscription));
+    return broadcast;
+}
+
+static void tells_of_slow_subscribers(void **state)
+{
+    static const struct {
+        tr_lag lag;
+        int result;
+        tr_log_kind kind;
+        const char *text;
+    } cases[] = {
+        {TR_LAG_DROP_OLDEST, TR_ELAGGED, TR_LOG_LAG, "missed 2 messages"},
+        {TR_LAG_EVICT, TR_EEVICTED, TR_LOG_EVICT, "missed 2 messages and is out"},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct heard heard = {{0}, 0, "", ""};
+        tr_arena *arena = make_arena(16, 0);
+        tr_subscription *slow;
+        tr_broadcast *broadcast = open_broadcast(arena, 3, cases[i].lag, &slow);
+        tr_message *message;
+
+        tr_log_set(note, &heard);
+        publish(arena, broadcast, 6); /* a ring of 4 */
+        assert_int_equal(tr_subscription_receive(slow, TR_NOWAIT, &message),
+                         cases[i].result);
+        assert_int_equal(heard.count[cases[i].kind], 1);
+        assert_int_equal(heard.count[TR_LOG_LAG] + heard.count[TR_LOG_EVICT], 1);
+        assert_int_equal(heard.last_count, 2);
+        assert_non_null(strstr(heard.text, cases[i].text));
+        tr_subscription_close(slow);
+        tr_broadcast_close(broadcast);
+        tr_arena_close(arena);
+    }
+}
+
+/* A loan that finds no free slot takes the oldest message that nobody has read. */
+static void tells_of_messages_whose_slot_is_needed(void **state)
+{
+    struct heard heard = {{0}, 0, "", ""};
+    tr_arena *arena = make_arena(4, 0);
+    tr_subscription *slow;
+    tr_broadcast *broadcast = open_broadcast(arena, 63, TR_LAG_DROP_OLDEST, &slow);
+    (void)state;
+
+    tr_log_set(note, &heard);
+    publish(arena, broadcast, 4);
+    assert_int_equal(heard.count[TR_LOG_DROP], 0);
+    publish(arena, broadcast, 1);
+    assert_int_equal(heard.count[TR_LOG_DROP], 1);
+    assert_int_equal(heard.last_count, 1);
+    tr_subscription_close(slow);
+    tr_broadcast_close(broadcast);
+    tr_arena_close(arena);
+}
+
 static void says_nothing_of_what_goes_well(void **state)
 {
     struct heard heard = {{0}, 0, "", ""};
@@ -165,7 +241,7 @@ static void says_nothing_of_what_goes_well(void **state)
         assert_ok(tr_queue_receive(queue, TR_NOWAIT, &message));
         tr_message_release(message);
     }
-    for (size_t i = 0; i <= TR_LOG_FALLBACK; i++)
+    for (size_t i = 0; i <= LAST; i++)
         assert_int_equal(heard.count[i], 0);
     tr_queue_close(queue);
     tr_arena_close(arena);
@@ -294,6 +370,8 @@ int main(void)
         cmocka_unit_test_teardown(tells_of_what_is_given_up, stop_hearing),
         cmocka_unit_test_teardown(tells_of_corruption, stop_hearing),
         cmocka_unit_test_teardown(tells_of_a_fallback, stop_hearing),
+        cmocka_unit_test_teardown(tells_of_slow_subscribers, stop_hearing),
+        cmocka_unit_test_teardown(tells_of_messages_whose_slot_is_needed, stop_hearing),
         cmocka_unit_test_teardown(says_nothing_of_what_goes_well, stop_hearing),
         cmocka_unit_test_teardown(names_the_arena_while_it_attaches, stop_hearing),
         cmocka_unit_test_teardown(callbacks_have_their_own_contexts, stop_hearing),
