@@ -200,9 +200,10 @@ struct slot_record {
 
 /* One reader of a broadcast, behind the cells of its channel. */
 struct subscriber {
-    alignas(ARENA_LINE) _Atomic uint64_t word; /* state, policy, owner: see broadcast.h */
-    _Atomic uint64_t cursor;                   /* the next position it wants */
-    _Atomic uint64_t missed;                   /* messages that were gone when it came */
+    alignas(
+        ARENA_LINE) _Atomic uint64_t word; /* state, policy, owner: see place_word.h */
+    _Atomic uint64_t cursor;               /* the next position it wants */
+    _Atomic uint64_t missed;               /* messages that were gone when it came */
     _Atomic uint64_t subscriber_reserved[13];
 };
 

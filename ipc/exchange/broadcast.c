@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "ipc/event.h"
+#include "ipc/exchange/place_word.h"
 #include "ipc/mutant.h"
 #include "ipc/signal/wake.h"
 
@@ -12,13 +13,6 @@
 #define CELL_SEALED     (UINT64_C(1) << 21)
 #define LAP_SHIFT       22
 #define LAPS            (UINT64_C(1) << (64 - LAP_SHIFT))
-
-/* subscriber.word: bits 0-1 state | 2-3 policy | 4-12 participant | 16-47 incarnation. */
-enum place_state { PLACE_FREE, PLACE_TAKEN, PLACE_ACTIVE, PLACE_EVICTED };
-#define PLACE_STATE(word)  ((enum place_state)((word)&3))
-#define PLACE_POLICY(word) ((uint32_t)((word) >> 2 & 3))
-#define PLACE_WHO(word)    ((uint32_t)((word) >> 4 & 0x1ff))
-#define PLACE_INC(word)    ((uint32_t)((word) >> 16))
 
 /* What becomes of a subscriber that is as far behind as the ring allows. */
 struct lag_rule {
@@ -49,21 +43,6 @@ static struct lag_rule rule_of(uint32_t policy)
 static bool place_blocks(uint64_t word)
 {
     return rule_of(PLACE_POLICY(word)).blocks;
-}
-
-static uint64_t place_word(enum place_state state, uint32_t policy, const struct self *me)
-{
-    return (uint64_t)state | (uint64_t)(policy & 3) << 2 | (uint64_t)me->who << 4 |
-           (uint64_t)me->inc << 16;
-}
-
-static bool place_alive(const struct view *view, uint64_t word)
-{
-    if (PLACE_WHO(word) >= view->geo.participant_count)
-        return false;
-    /* E4 acquire: as in reap.c. */
-    return shm_load(&view_participant(view, PLACE_WHO(word))->word, E4_LOOK) ==
-           participant_word(PARTICIPANT_LIVE, PLACE_INC(word));
 }
 
 /* The lap of a position, as a cell has it. */
@@ -355,23 +334,6 @@ static int take_place(struct broadcast *b, struct self *me, uint32_t policy,
     return -ENOSPC;
 }
 
-void broadcast_forget(const struct view *view, uint32_t index, uint32_t who, uint32_t inc)
-{
-    struct broadcast b;
-
-    if (broadcast_view(view, index, &b) < 0)
-        return;
-    for (uint32_t i = 0; i < b.place_count; i++) {
-        /* relaxed: the compare-and-swap decides. */
-        uint64_t word = shm_load(&b.places[i].word, memory_order_relaxed);
-
-        if (PLACE_STATE(word) != PLACE_FREE && PLACE_WHO(word) == who &&
-            PLACE_INC(word) == inc)
-            shm_cas(&b.places[i].word, &word, PLACE_FREE,
-                    E13); /* E13: as unsubscribing */
-    }
-}
-
 /* Let publishers look at the place. */
 static void use_place(struct broadcast *b, uint32_t index)
 {
@@ -418,19 +380,6 @@ int broadcast_subscribe(struct broadcast *b, struct self *me, uint32_t policy,
     shm_store(&entry->cursor, at, E3);
     wake_all(b->view, &b->channel->room);
     return 0;
-}
-
-uint32_t broadcast_subscribers(const struct broadcast *b)
-{
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < b->place_count; i++) {
-        /* relaxed: a report. */
-        uint64_t word = shm_load(&b->places[i].word, memory_order_relaxed);
-
-        count += PLACE_STATE(word) == PLACE_ACTIVE && place_alive(b->view, word);
-    }
-    return count;
 }
 
 bool broadcast_laggard(const struct broadcast *b, struct laggard *laggard)
