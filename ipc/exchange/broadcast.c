@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "ipc/event.h"
+#include "ipc/exchange/owned.h"
 #include "ipc/exchange/place_word.h"
 #include "ipc/mutant.h"
 #include "ipc/signal/wake.h"
@@ -44,6 +45,12 @@ static bool place_blocks(uint64_t word)
 {
     return rule_of(PLACE_POLICY(word)).blocks;
 }
+
+/* A participant alone writes the word of its place, by plain stores. */
+#define ASSERT_PLACE(b, i, me)                                             \
+    ASSERT_OURS(PLACE_WHO(shm_get(&(b)->places[i].word)) == (me)->who &&   \
+                    PLACE_INC(shm_get(&(b)->places[i].word)) == (me)->inc, \
+                "the place of this subscriber")
 
 /* The lap of a position, as a cell has it. */
 static uint64_t lap_word(const struct broadcast *b, uint64_t at)
@@ -369,6 +376,7 @@ int broadcast_subscribe(struct broadcast *b, struct self *me, uint32_t policy,
     /* E13: before active. */
     at = broadcast_tail(b);
     shm_store(&entry->cursor, begin_at(b, at, last), E13);
+    ASSERT_PLACE(b, place->index, me);
     /* E13: registered, then the tail is looked for. */
     shm_store(&entry->word, place_word(PLACE_ACTIVE, policy, me), E13);
     place->policy = policy;
@@ -400,8 +408,11 @@ bool broadcast_laggard(const struct broadcast *b, struct laggard *laggard)
     return low < tail;
 }
 
-void broadcast_unsubscribe(struct broadcast *b, const struct place *place)
+void broadcast_unsubscribe(struct broadcast *b, const struct self *me,
+                           const struct place *place)
 {
+    (void)me;
+    ASSERT_PLACE(b, place->index, me);
     /* E3: before the look for sleepers: it blocks nobody and keeps nothing any more. */
     shm_store(&b->places[place->index].word, PLACE_FREE, E3);
     wake_all(b->view, &b->channel->room);
@@ -448,6 +459,7 @@ static int tell_missed(struct broadcast *b, struct self *me, const struct place 
         return -EOVERFLOW;
     }
     view_count(b->view, COUNT_EVICTED, 1);
+    ASSERT_PLACE(b, place->index, me);
     /* E13: it counts for nobody any more. */
     shm_store(&entry->word, place_word(PLACE_EVICTED, place->policy, me), E13);
     event_tell(b->view, EVENT_EVICT, lost,

@@ -89,7 +89,9 @@ int broadcast_put(struct broadcast *b, struct self *me, uint32_t slot,
 int broadcast_subscribe(struct broadcast *b, struct self *me, uint32_t policy,
                         uint32_t last, struct place *place);
 
-void broadcast_unsubscribe(struct broadcast *b, const struct place *place);
+/* Give up a place of @p me. */
+void broadcast_unsubscribe(struct broadcast *b, const struct self *me,
+                           const struct place *place);
 
 /* For the reaper: free the places of a dead one. */
 void broadcast_forget(const struct view *view, uint32_t index, uint32_t who,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "ipc/exchange/owned.h"
 #include "ipc/hash.h"
 #include "ipc/hooks.h"
 #include "ipc/mutant.h"
@@ -158,6 +159,8 @@ static int make(struct self *me, uint32_t index, const struct channel_spec *spec
         shm_store(&channel->word, making(me, 0, name->hash), memory_order_relaxed);
         return result;
     }
+    ASSERT_OURS(shm_get(&channel->word) == making(me, spec->kind, name->hash),
+                "the channel that is being made");
     shm_copy_in(channel->name, name->words, CHANNEL_NAME / 8);
     shm_put(&channel->capacity, capacity);
     shm_put(&channel->policy, spec->policy);

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "ipc/exchange/budget.h"
+#include "ipc/exchange/owned.h"
 #include "ipc/exchange/pages.h"
 #include "ipc/exchange/reclaim.h"
 #include "ipc/exchange/records.h"
@@ -47,9 +48,11 @@ static bool is_short(const struct view *view, int result)
 int elastic_reserve(struct self *me, uint32_t slot, uint64_t bytes,
                     struct shortage *shortage)
 {
-    int result = pages_reserve(me->view, slot, bytes, shortage);
     bool more = true;
+    int result;
 
+    ASSERT_HELD(me, view_record(me->view, slot));
+    result = pages_reserve(me->view, slot, bytes, shortage);
     while (is_short(me->view, result) && more) {
         (void)reclaim_memory(me);
         result = pages_reserve(me->view, slot, bytes, shortage);

@@ -34,6 +34,17 @@ void owned_once(bool once, uint32_t slot, const char *site)
     tell(sentence);
 }
 
+void owned_entry(bool ours, const char *what, const char *site)
+{
+    char sentence[256];
+
+    if (ours)
+        return;
+    snprintf(sentence, sizeof(sentence), "%s: %s belongs to another participant", site,
+             what);
+    tell(sentence);
+}
+
 static void broken(const struct self *me, const struct slot_record *record, uint64_t word,
                    const char *site)
 {

@@ -262,7 +262,8 @@ void tr_subscription_close(tr_subscription *given)
         return;
     arena = subscription->handle.arena; /* NULL: it was closed */
     if (arena && arena_is_joined(arena) && subscription_is_ours(subscription))
-        broadcast_unsubscribe(&subscription->broadcast.ring, &subscription->place);
+        broadcast_unsubscribe(&subscription->broadcast.ring, &arena->self,
+                              &subscription->place);
     handle_free(subscription);
 }
 

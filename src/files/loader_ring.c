@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ipc/exchange/owned.h"
 #include "ipc/kernel/unforked.h"
 #include "ipc/liveness/device.h"
 
@@ -255,6 +256,7 @@ bool loader_ring_read(struct loader_ring *ring, const struct view *view,
     else
         io_uring_prep_read(sqe, load->fd, load_at(load), bytes, load->done);
     io_uring_sqe_set_data(sqe, load);
+    ASSERT_HELD(&message->arena->self, view_record(view, message->slot));
     device_mark(view, message->slot);
     ring->unsubmitted++;
     ring->flying++;

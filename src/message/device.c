@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "ipc/exchange/owned.h"
 #include "ipc/kernel/uncancel.h"
 #include "ipc/liveness/device.h"
 #include "src/base/error.h"
@@ -41,6 +42,7 @@ int tr_message_device_begin(tr_message *given)
         return result;
     if (device_marked_here(&message->arena->view, message->slot))
         return tr_fail(TR_EINVAL, "device begin: the message is marked already");
+    ASSERT_HELD(&message->arena->self, view_record(&message->arena->view, message->slot));
     device_mark(&message->arena->view, message->slot);
     return 0;
 }
@@ -54,6 +56,7 @@ int tr_message_device_end(tr_message *given)
         return result;
     if (!device_marked_here(&message->arena->view, message->slot))
         return tr_fail(TR_EINVAL, "device end: the message is not marked");
+    ASSERT_HELD(&message->arena->self, view_record(&message->arena->view, message->slot));
     device_unmark(&message->arena->view, message->slot);
     return 0;
 }

@@ -254,6 +254,7 @@ int tr_message_header_set(tr_message *handle, const tr_header *given)
         return tr_fail(TR_EINVAL,
                        "set header: content is %u, see tr_content for what it can be",
                        header.content);
+    ASSERT_HELD(&message->arena->self, record);
     message_begin_head(message);
     shm_put(&record->correlation_id, header.correlation_id);
     if (!message_is_request(message)) /* else it is the requester's */

@@ -422,10 +422,10 @@ const char *broadcast_check(const struct scenario *scenario)
         else if (result != 0)
             return "nobody can publish any more";
     }
-    /* Who has a place and listens no more keeps messages: it leaves. */
+    /* An actor that has a place and listens no more keeps messages: it leaves. */
     for (uint32_t i = 0; i < world.actor_count; i++)
         if (world.actors[i].status == DONE && (world.actors[i].note & 1))
-            broadcast_unsubscribe(&news, &places[i]);
+            broadcast_unsubscribe(&news, &world.actors[i].self, &places[i]);
     return check_slots();
 }
 
