@@ -3,35 +3,20 @@
 
 ``{c-header} queue.h`` shows a public header: its introduction, and each declaration with
 the comment before it. ``{error-table}`` and ``{counter-table}`` show the X-macros
-TR_ERRORS and TR_COUNTERS. The headers follow one form (tests/lint/contract.sh), so no C
-parser is needed; what does not fit the form fails the build.
+TR_ERRORS and TR_COUNTERS. c_headers.py takes the headers apart.
 """
 
 from __future__ import annotations
 
 import re
 import textwrap
-from pathlib import Path
 
+import c_headers
+from c_headers import INCLUDE, Declaration, x_rows
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-
-INCLUDE = Path(__file__).parents[2] / "include" / "tensoring"
-COMMENT = re.compile(r"/\*(?P<doc>\*?)(?P<text>.*?)\*/", re.S)
-WORDS = "Owner|Threads|Progress|Syscalls|Crash"
-SKIPPED = re.compile(
-    r"#(ifndef TENSORING|define TENSORING|include|endif|ifdef|else)|TR_(BEGIN|END)_DECLS|"
-    r"#define TR_(API|CHECK|ASSERT_SIZE|BEGIN_DECLS|END_DECLS)\b|"
-    r"/\* clang-format"
-)
-
-
-def clean(comment: str) -> str:
-    """Return the text of a comment without its stars."""
-    lines = [re.sub(r"^\s*\* ?", "", line) for line in comment.strip().split("\n")]
-    return textwrap.dedent("\n".join([lines[0].strip(), *lines[1:]])).strip()
 
 
 def inline(text: str) -> str:
@@ -52,7 +37,7 @@ def paragraphs(text: str) -> list[str]:
     for block in re.split(r"\n\s*\n", text):
         if not block.strip():
             continue
-        if all(line.startswith("  ") for line in block.split("\n")):
+        if c_headers.is_literal(block):
             lines += [".. code-block:: text", ""]
             lines += ["   " + line for line in textwrap.dedent(block).split("\n")]
         elif re.search(r"^( {2,}\S+.* {2,}|- | *\d\. )", block, re.M):
@@ -65,30 +50,13 @@ def paragraphs(text: str) -> list[str]:
 
 def body(comment: str) -> list[str]:
     """Return a declaration's comment: text, parameters, result, words of the contract."""
-    text = re.sub(
-        rf"(?<=[.;)-])\s+(?=(?:{WORDS})(?:, (?:{WORDS}))*:)", "\n", clean(comment)
-    )
-    parts = re.split(
-        rf"^\s*(?=@param|@return|(?:{WORDS})(?:, (?:{WORDS}))*:)", text, flags=re.M
-    )
-    lines = paragraphs(parts[0])
-    for part in filter(str.strip, parts[1:]):
-        words = " ".join(part.split())
-        if found := re.match(r"@param (\S+) (.*)", words):
-            lines.append(f":param {found[1]}: {inline(found[2])}")
-        elif words.startswith("@return"):
-            lines.append(f":returns: {inline(words[8:])}")
-        else:
-            word, _, rest = words.partition(":")
-            lines.append(f":{word}: {inline(rest.strip())}")
+    parts = c_headers.contract(comment)
+    lines = paragraphs(parts.text)
+    lines += [f":param {name}: {inline(text)}" for name, text in parts.parameters]
+    if parts.returns:
+        lines.append(f":returns: {inline(parts.returns)}")
+    lines += [f":{word}: {inline(text)}" for word, text in parts.words]
     return [*lines, ""]
-
-
-def signature(code: str) -> str:
-    """Return a function's declaration on one line, without attributes."""
-    code = re.sub(r"\b(TR_API|TR_CHECK)\b", "", code)
-    code = re.sub(r"__attribute__\(\(.*?\)\)(?=[ ;])", "", code, flags=re.S)
-    return " ".join(code.split()).rstrip(";").replace(" []", "[]")
 
 
 def code_block(code: str, indent: str = "   ") -> list[str]:
@@ -98,105 +66,23 @@ def code_block(code: str, indent: str = "   ") -> list[str]:
     ]
 
 
-def declare(kind: str, names: list[str], comment: str, code: str | None) -> list[str]:
-    head = f".. c:{kind}:: "
-    lines = [head + names[0]] + [" " * len(head) + name for name in names[1:]]
-    lines += ["", *("   " + line for line in body(comment))]
-    return lines + (code_block(code) if code else []) + [""]
-
-
-def statements(code: str) -> list[str]:
-    """Return the declarations in the lines that follow one comment."""
-    found: list[str] = []
-    depth, current = 0, ""
-    for line in code.split("\n"):
-        bare = COMMENT.sub("", line)
-        depth += bare.count("{") - bare.count("}")
-        current += line + "\n"
-        macro = current.lstrip().startswith("#")
-        closed = (
-            not bare.rstrip().endswith("\\") if macro else bare.rstrip().endswith(";")
-        )
-        if current.lstrip().startswith("/*"):
-            closed = "*/" in current
-        if depth <= 0 and (closed or not current.strip()):
-            if current.strip():
-                found.append(current.rstrip())
-            current, depth = "", 0
-    if current.strip():
-        found.append(current.rstrip())
-    return found
-
-
-def render(comment: str, code: str, name: str) -> list[str]:
-    """Return what one comment and the declarations after it show."""
-    functions = [s for s in statements(code) if "TR_API" in s]
-    others = [s for s in statements(code) if "TR_API" not in s]
-    lines: list[str] = []
-    if functions:
-        lines += declare("function", [signature(s) for s in functions], comment, None)
-        comment = ""
-    for text in others:
-        code = COMMENT.sub(" ", text)
-        if text.startswith("TR_ASSERT") or not code.strip():
-            continue
-        if found := re.match(r"#define (\w+(?:\([^)]*\))?)", code):
-            own = COMMENT.search(text) if "\\\n" not in text else None
-            about = comment or (own["text"].lstrip("*<") if own else "")
-            long = text if "\\\n" in text or len(code) > len(found[0]) + 1 else None
-            lines += declare(
-                "macro", [found[1]], about, long and COMMENT.sub("", long).rstrip()
-            )
-        elif found := re.match(r"typedef (struct|enum|union) (\w+)\s*\{", code):
-            lines += declare(found[1], [found[2]], comment, text)
-        elif found := re.match(r"typedef struct (\w+) \1;", code):
-            own = COMMENT.search(text)
-            about = comment or (own["text"].lstrip("*<") if own else "")
-            lines += declare("type", [found[1]], about, None)
-        elif code.startswith("typedef "):
-            lines += declare(
-                "type", [" ".join(code.split())[8:].rstrip(";")], comment, None
-            )
-        elif re.match(r"enum\s*\{", code):
-            lines += paragraphs(clean(comment)) + code_block(text, "")
-        elif re.match(r"struct \w+;|#undef", code):
-            continue
-        else:
-            raise ValueError(f"{name}: cannot show: {text}")
-        comment = ""
-    return lines
+def declare(one: Declaration) -> list[str]:
+    if one.kind == "constants":
+        return paragraphs(c_headers.clean(one.comment)) + code_block(one.code or "", "")
+    head = f".. c:{one.kind}:: "
+    lines = [head + one.names[0]]
+    lines += [" " * len(head) + name for name in one.names[1:]]
+    lines += ["", *("   " + line for line in body(one.comment))]
+    return lines + (code_block(one.code) if one.code else []) + [""]
 
 
 def header(name: str) -> list[str]:
     """Return the header as reStructuredText."""
-    text = (INCLUDE / name).read_text()
-    found = re.match(r"/\* SPDX.*?\*/\n(?:/\*(.*?)\*/\n)?", text, re.S)
-    assert found is not None, name
     lines = [f"``#include <tensoring/{name}>``", ""]
-    if found[1]:
-        intro = re.sub(rf"^{re.escape(name)} - ", "", clean(found[1]))
+    if intro := c_headers.introduction(name):
         lines += paragraphs(intro[0].upper() + intro[1:])
-    code = re.sub(
-        r"#ifdef __cplusplus\n(.*?)(?=#else|#endif)",
-        lambda branch: "".join(re.findall(r"/\*\*.*?\*/\n", branch[1], re.S)),
-        text[found.end() :],
-        flags=re.S,
-    )
-    kept = [line for line in code.split("\n") if not SKIPPED.match(line.strip())]
-    comment, code = "", ""
-    rest = "\n".join(kept)
-    for chunk in re.split(r"(?<=\n)\n+|(?<=[;}\d)])\n(?=/\*\*(?!<))", rest):
-        chunk = chunk.strip("\n")
-        while found := re.match(r"\s*/\*\*(?!<)(.*?)\*/\n?", chunk, re.S):
-            comment, chunk = found[1], chunk[found.end() :]
-        code += chunk + "\n"
-        if not chunk.strip():
-            continue
-        opened = COMMENT.sub("", code)
-        if opened.count("{") > opened.count("}"):  # a blank line inside of a struct
-            continue
-        lines += render(comment, code.strip("\n"), name)
-        comment, code = "", ""
+    for one in c_headers.declarations(name):
+        lines += declare(one)
     return lines
 
 
@@ -228,13 +114,6 @@ def table(rows: list[list[str]], widths: list[int]) -> list[str]:
         for i, cell in enumerate(row):
             lines.append(f"   {'* -' if i == 0 else '  -'} {cell}")
     return [*lines, ""]
-
-
-def x_rows(name: str, macro: str) -> list[tuple[str, ...]]:
-    text = (INCLUDE / name).read_text()
-    listed = re.search(rf"#define {macro}\(X\).*?[^\\]\n", text, re.S)
-    assert listed is not None, macro
-    return re.findall(r'X\((\w+), (?:(-\w+), )?"(.*?)"\)', listed[0])
 
 
 class Errors(SphinxDirective):
