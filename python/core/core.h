@@ -38,6 +38,7 @@ typedef struct State {
     PyTypeObject *waitset_type;
     PyTypeObject *message_type;
     PyTypeObject *view_type;
+    PyTypeObject *turn_type;
     PyObject *ndarray; /* numpy.ndarray */
     PyObject *encode;  /* (object, pickle) -> (content, content type, parts), or (object)
                           * -> a pickle and its buffers */
@@ -241,6 +242,7 @@ extern PyType_Spec waitset_spec;
 
 /* view.c, message.c, dlpack.c, queue.c */
 extern PyType_Spec view_spec;
+extern PyType_Spec turn_spec;
 extern PyType_Spec message_spec;
 extern PyType_Spec queue_spec;
 const tr_tensor *view_tensor(PyObject *view);

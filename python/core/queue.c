@@ -66,6 +66,25 @@ static PyObject *queue_receive_message(PyObject *self, PyObject *const *args,
     return channel_receive(self, args, nargs, kwnames, take, false);
 }
 
+/* _receive_onto(list, timeout): the message is in the list when the call is over, whatever the
+ * handler of a signal raises then. */
+static PyObject *queue_receive_onto(PyObject *self, PyObject *args)
+{
+    PyObject *list, *timeout, *message;
+    int code;
+
+    if (!PyArg_ParseTuple(args, "O!O:_receive_onto", &PyList_Type, &list, &timeout))
+        return NULL;
+    message = channel_receive(self, &timeout, 1, NULL, take, false);
+    if (!message)
+        return NULL;
+    code = PyList_Append(list, message);
+    Py_DECREF(message);
+    if (code < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyObject *queue_take(PyObject *self, PyObject *otherwise)
 {
     return channel_take(self, otherwise, take, true);
@@ -442,6 +461,7 @@ static PyMethodDef queue_methods[] = {
      METH_FASTCALL | METH_KEYWORDS,
      "send_message($self, message, timeout=None, even_if_viewed=False)\n--\n\n"
      "Send a loaned message, or forward a received one, without a copy."},
+    {"_receive_onto", queue_receive_onto, METH_VARARGS, NULL},
     {"receive_message", (PyCFunction)(void (*)(void))queue_receive_message,
      METH_FASTCALL | METH_KEYWORDS,
      "receive_message($self, timeout=None)\n--\n\nTake the oldest message undecoded."},

@@ -8,14 +8,34 @@ import select
 import signal
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
+from tensoring._options import U32, refuse
 from tensoring._worker_main import Setup, main
 
 _MORE_TRIES = 3  # starts that may fail one after the other, beyond one for each worker
 _PAUSE = 0.1  # seconds before the first of these; doubled for each that follows
 _PATIENCE = 5.0  # seconds that a worker may take to end by SIGTERM
 _DEATHS = 1024  # of so many it is known how they died
+
+
+def check_threads(threads: int | str | None) -> None:
+    number = isinstance(threads, int) and 1 <= threads <= U32
+    if not number and threads is not None and threads != "auto":
+        way = f'give "auto", a number from 1 to {U32}, or None'
+        refuse(ValueError, "threads", threads, way)
+
+
+def check_crew(context: Any, initializer: Any, initargs: Any) -> None:
+    """What workers are started with and from."""
+    if context is not None and not hasattr(context, "Process"):
+        way = "give multiprocessing.get_context(METHOD), or None"
+        refuse(TypeError, "the context", context, way)
+    if initializer is not None and not callable(initializer):
+        refuse(TypeError, "initializer", initializer, "it must be a callable, or None")
+    if not isinstance(initargs, Iterable):
+        refuse(TypeError, "initargs", initargs, "give a tuple of arguments")
 
 
 class Worker:

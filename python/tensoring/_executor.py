@@ -20,9 +20,11 @@ from concurrent.futures.process import _RemoteTraceback
 from multiprocessing import util
 from typing import Any
 
+from tensoring import _core
 from tensoring._calls import APPLY, call
+from tensoring._crew import check_crew
 from tensoring._failures import WorkerDied, again, is_interrupt, report, to_keep
-from tensoring._master import MOST_WORKERS, SLOTS, Master, check_crew
+from tensoring._master import MOST_WORKERS, SLOTS, Master
 from tensoring._options import refuse, whole
 
 
@@ -39,39 +41,53 @@ def _settle(future: Future[Any], value: Any, error: BaseException | None) -> Non
         report()
 
 
-class _Into:
-    """Where the result of one call goes."""
+class _Job:
+    """A call, and where its result goes."""
 
-    def __init__(self, calls: _Calls, future: Future[Any]) -> None:
+    __slots__ = ("calls", "fn", "future", "names", "values")
+
+    def __init__(
+        self, calls: _Calls, fn: Any, names: tuple[str, ...], values: list[Any]
+    ) -> None:
         self.calls = calls
-        self.future = future
+        self.future: Future[Any] = Future()
+        self.fn = fn
+        self.names = names
+        self.values = values
 
     def _set(self, index: int, values: list[Any], error: BaseException | None) -> None:
         try:
             _settle(self.future, None if error else values[0], error)
         finally:
-            self.calls.done()
+            self.calls.done(self)
 
 
 class _Calls:
     """The calls of an executor: those that can still be cancelled, those that are sent.
-    They outlive it."""
+    They outlive it. A signal's handler may raise at any step: what a step was about is
+    found in one of the collections then, and the step can be done again."""
 
     def __init__(self, master: Master, limit: int) -> None:
         self.master = master
         self.limit = limit
-        self.pending: deque[tuple[Future[Any], Any, tuple[str, ...], list[Any]]] = deque()
-        self.running = 0
-        self.unanswered = 0  # by workers, since they were submitted
+        self.pending: deque[_Job] = deque()
+        self.in_hand: deque[_Job] = deque()  # of the thread that feeds
+        self.running: set[_Job] = set()
         self.leaving = False  # nothing will be added
-        self._counting = threading.Lock()
-        self._feeding = threading.Lock()
+        self._feeding = _core.Turn()
         self.executor: weakref.ref[Executor] | None = None
         master.on_idle = self.is_over
         master.on_broken = self.fail
 
+    def unanswered(self) -> int:
+        """By workers, since they were submitted."""
+        return len(self.pending) + len(self.in_hand) + len(self.running)
+
     def is_over(self) -> bool:
-        return self.leaving and not self.pending and not self.running
+        if not self.leaving:
+            return False
+        self.feed()  # what an exception has left behind
+        return not self.unanswered()
 
     def leave(self, _: object = None) -> None:
         """Do what there is, then end. May be called by the garbage collector."""
@@ -81,59 +97,65 @@ class _Calls:
         else:
             self.master.wake()
 
-    def add(
-        self, future: Future[Any], fn: Any, names: tuple[str, ...], values: list[Any]
-    ) -> None:
-        self.master.serve()
-        with self._counting:
-            self.unanswered += 1
-        self.pending.append((future, fn, names, values))
+    def add(self, job: _Job) -> None:
+        try:
+            self.master.serve(job)
+            self.pending.append(job)
+        except BaseException:
+            if job not in self.pending:
+                self.master.served(job)
+            raise
 
     def _can_feed(self) -> bool:
-        return bool(self.pending) and self.running < self.limit
+        return bool(self.in_hand) or (
+            bool(self.pending) and len(self.running) < self.limit
+        )
 
     def feed(self) -> None:
         """Send as many as the workers need, in order."""
         while self._can_feed():
-            if not self._feeding.acquire(False):
-                return  # another thread does, and looks again
-            try:
+            with self._feeding as mine:
+                if not mine:
+                    return  # another thread does, and looks again
                 while self._can_feed():
-                    self._feed_one(*self.pending.popleft())
-            except IndexError:
-                pass  # they were cancelled meanwhile
-            finally:
-                self._feeding.release()
+                    self._feed_one()
 
-    def _feed_one(
-        self, future: Future[Any], fn: Any, names: tuple[str, ...], values: list[Any]
-    ) -> None:
-        if not future.set_running_or_notify_cancel():
-            self._drop()
+    def _feed_one(self) -> None:
+        if not self.in_hand:
+            try:  # from one to the other in one call of C
+                self.in_hand.extend(map(deque.popleft, (self.pending,)))
+            except IndexError:
+                return  # they were cancelled meanwhile
+        job = self.in_hand[0]
+        if job.future.done():
+            self._drop(job)
+        else:
+            self._send(job)
+        self.in_hand.popleft()
+
+    def _send(self, job: _Job) -> None:
+        self.running.add(job)
+        if not (job.future.running() or job.future.set_running_or_notify_cancel()):
+            self._drop(job)
             return
-        with self._counting:
-            self.running += 1
         try:
-            self.master.send(call(APPLY, fn, names), values, _Into(self, future), 0)
+            what = call(APPLY, job.fn, job.names)
+            self.master.send(what, job.values, job, 0)
         except BaseException as error:
-            with self._counting:
-                self.running -= 1
-            self._drop()
             kept = error if is_interrupt(error) else to_keep(error, self.master.remote)
-            _settle(future, None, kept)
+            _settle(job.future, None, kept)
+            self._drop(job)
             if is_interrupt(error):
+                self.in_hand.popleft()
                 raise
 
-    def _drop(self) -> None:
-        """No worker answers this call."""
-        with self._counting:
-            self.unanswered -= 1
-        self.master.served()
+    def _drop(self, job: _Job) -> None:
+        """No worker has this call, or will."""
+        self.running.discard(job)
+        self.master.served(job)
 
-    def done(self) -> None:
-        with self._counting:
-            self.running -= 1
-        self._drop()
+    def done(self, job: _Job) -> None:
+        self._drop(job)
         self.feed()
 
     def cancel(self) -> None:
@@ -149,11 +171,11 @@ class _Calls:
     def _taken(self) -> Iterator[Future[Any]]:
         while True:
             try:
-                future = self.pending.popleft()[0]
+                job = self.pending.popleft()
             except IndexError:
                 return
-            self._drop()
-            yield future
+            self._drop(job)
+            yield job.future
 
 
 class _AtExit:
@@ -317,12 +339,13 @@ class Executor(_Executor):
         with self._lock:
             self._check()
             self._start()
-            future: Future[Any] = Future()
-            self._calls.add(future, fn, tuple(kwargs), [*args, *kwargs.values()])
+            values = [*args, *kwargs.values()]
+            job = _Job(self._calls, fn, tuple(kwargs), values)
+            self._calls.add(job)
         # Without the lock: it may run what pickles an object, or callbacks, which may
         # call this executor.
         self._calls.feed()
-        return future
+        return job.future
 
     def _check(self) -> None:
         if self._master.broken is not None:
@@ -336,12 +359,10 @@ class Executor(_Executor):
     def _start(self) -> None:
         """Start the workers that this call needs."""
         crew = self._master.crew
-        there = len(crew.workers)
-        if there == crew.most:
-            return
-        if self._all_at_once:
-            self._master.start()
-        elif there < self._calls.unanswered + 1:
+        if self._all_at_once:  # the next call goes on where one was interrupted
+            while len(crew.workers) < crew.most:
+                crew.grow()
+        elif len(crew.workers) < min(crew.most, self._calls.unanswered() + 1):
             crew.grow()
 
     def map(

@@ -9,23 +9,26 @@ caller sends some of it, too: its next put() is where the interpreter's lock is.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import operator
 import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import util
 from typing import Any
 
 import numpy as np
 
-from tensoring import _objects, _stuck
+from tensoring import _core, _objects, _stuck
 from tensoring._arena import ArenaQueue
 from tensoring._core import Message
 from tensoring._errors import Closed, Full, OutOfMemory
 from tensoring._pickle import dump_any
 
 _LEAST, _MOST = 0.002, 0.016  # seconds between two looks
+_MAIN = threading.main_thread()  # handlers of signals run there
 _HELP = 64  # put() sends, too, after so many
 _AS_IT_IS = (np.ndarray, bytes)
 _PLAIN = np.dtype("u1")
@@ -40,6 +43,15 @@ class _Tree:
         self.tree = tree
 
 
+class _Raw:
+    """An array or bytes as they are. The same may be put twice: each time is another."""
+
+    __slots__ = ("array",)
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+
 class Feeder:
     """Of one queue in one process."""
 
@@ -49,8 +61,9 @@ class Feeder:
         self.doubtful = 0 if queue.closed else queue._doubtful()
         self.owner = owner  # a copy that came by pickle shares the arena with others
         self.condition = threading.Condition()
-        self.sending = threading.Lock()  # by the thread that sends the first pending
+        self.sending = _core.Turn()  # of the thread that sends the first pending
         self.pending: deque[Any] = deque()
+        self.sent: deque[Any] = deque(maxlen=1)  # the last of them; it may be there still
         self.thread: threading.Thread | None = None
         self.idle = True  # the thread waits, or there is none
         self.used = False  # put() was called
@@ -70,7 +83,7 @@ class Feeder:
         if type(obj) in _AS_IT_IS and not getattr(obj, "dtype", _PLAIN).hasobject:
             if (obj.nbytes if type(obj) is np.ndarray else len(obj)) >= self.doubtful:
                 self.check(self.queue.arena._encode, obj)
-            return obj
+            return _Raw(obj)
         tree = self.queue._keep(obj)
         if tree is not None:
             return _Tree(tree)
@@ -147,18 +160,14 @@ class Feeder:
     def send_some(self) -> int:
         """What can be sent without waiting; how many."""
         sent = 0
-        if not self.sending.acquire(False):
-            return sent
-        try:
-            while self.pending and self.send_first(0):
+        with self.sending as mine:
+            while mine and self.pending and self.send_first(0):
                 sent += 1
-        finally:
-            self.sending.release()
         return sent
 
     def wait_to_send(self) -> None:
-        with self.sending:
-            if not self.pending:
+        with self.sending as mine:
+            if not mine or not self.pending:
                 return
             patience = _stuck.PatienceAside(self.queue, "what was put")
             empty = len(self.queue) == 0
@@ -182,20 +191,33 @@ class Feeder:
             self.shortage = str(error)
             sent = False
         except Exception:
+            if threading.current_thread() is _MAIN:
+                raise  # it may be that of a signal's handler
             traceback.print_exc()  # as multiprocessing's feeder does
             sent = True
         if sent:
             self.pending.popleft()
+            self.sent.clear()
         return sent
 
     def offer(self, kept: Any, timeout: float | None) -> bool:
+        """In a main thread the handler of a signal may raise between two steps. That it
+        is sent, and a note of that, are one call of C: so it is not sent again."""
+        if kept not in self.sent:
+            try:
+                self.sent.extend(itertools.compress((kept,), self.way(kept, timeout)))
+            except Full:
+                return False
+        return kept in self.sent
+
+    def way(self, kept: Any, timeout: float | None) -> Iterator[bool]:
         if type(kept) is _Tree:
-            return self.queue._send_kept(kept.tree, timeout)
-        try:
-            _objects.send(self.queue, kept, timeout)
-        except Full:
-            return False
-        return True
+            return map(self.queue._send_kept, (kept.tree,), (timeout,))
+        queue, how = self.queue, itertools.starmap
+        if type(kept) is _Raw:
+            arguments = [(kept.array, dump_any, 0, timeout)]
+            return map(operator.not_, how(queue._send_carried, arguments))
+        return map(operator.not_, how(queue._send_parts, [(kept.encoded, timeout)]))
 
     def close(self) -> None:
         with self.condition:

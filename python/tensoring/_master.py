@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
-from tensoring import _objects, _stuck
+from tensoring import _core, _objects, _stuck
 from tensoring._arena import Arena
 from tensoring._calls import APPLY, Call
-from tensoring._crew import Crew
+from tensoring._crew import Crew, check_crew, check_threads
 from tensoring._errors import Closed, Empty, Full, TooLarge
 from tensoring._failures import (
     WorkerDied,
@@ -35,7 +35,7 @@ from tensoring._failures import (
     with_cause,
 )
 from tensoring._memory import name_share, standin_arena
-from tensoring._options import U32, pairs, refuse
+from tensoring._options import pairs
 from tensoring._worker_main import (
     BROKEN,
     DIED,
@@ -55,6 +55,7 @@ MOST_WORKERS = 224  # an arena has 256 participants; those that end and the mast
 _LOOK = 0.02  # seconds between looks for dead workers, while waiting
 _NAP = 0.05  # seconds between looks for results that nobody waits for
 _UNSENT = -1
+_MAIN = threading.main_thread()  # handlers of signals run there
 
 
 class Into(Protocol):
@@ -75,17 +76,17 @@ class _Halves:
         self.into = into
         self.index = index
         self.found: dict[int, list[Any]] = {}
-        self.over = False
+        self.error: BaseException | None = None
         self.lock = threading.Lock()
 
     def _set(self, half: int, values: list[Any], error: BaseException | None) -> None:
         with self.lock:
             self.found[half] = values
-            over, self.over = self.over, error is not None or len(self.found) == 2
-            if over or not self.over:
+            self.error = self.error or error
+            if self.error is None and len(self.found) < 2:
                 return
-        both = [] if error else [*self.found[0], *self.found[1]]
-        self.into._set(self.index, both, error)
+        both = [] if self.error else [*self.found[0], *self.found[1]]
+        self.into._set(self.index, both, self.error)  # again does no harm
 
 
 def _arena(classes: list[tuple[int, int]], memory: int | None, count: int) -> Arena:
@@ -110,24 +111,6 @@ def _inherit() -> None:
 os.register_at_fork(after_in_child=_inherit)
 
 
-def _check_threads(threads: int | str | None) -> None:
-    number = isinstance(threads, int) and 1 <= threads <= U32
-    if not number and threads is not None and threads != "auto":
-        way = f'give "auto", a number from 1 to {U32}, or None'
-        refuse(ValueError, "threads", threads, way)
-
-
-def check_crew(context: Any, initializer: Any, initargs: Any) -> None:
-    """What workers are started with and from."""
-    if context is not None and not hasattr(context, "Process"):
-        way = "give multiprocessing.get_context(METHOD), or None"
-        refuse(TypeError, "the context", context, way)
-    if initializer is not None and not callable(initializer):
-        refuse(TypeError, "initializer", initializer, "it must be a callable, or None")
-    if not isinstance(initargs, Iterable):
-        refuse(TypeError, "initargs", initargs, "give a tuple of arguments")
-
-
 class Master:
     """The jobs of a crew of workers."""
 
@@ -145,7 +128,7 @@ class Master:
         remote: type[Exception],
         executor: bool,
     ) -> None:
-        _check_threads(threads)
+        check_threads(threads)
         check_crew(context, initializer, initargs)
         classes = SLOTS if slots is None else pairs(slots)
         # Two arenas: jobs that wait must not leave the results without a slot.
@@ -174,15 +157,17 @@ class Master:
         self._executor = executor
         self._numbers = itertools.count(1)
         self.waiting: dict[int, tuple[Into, int]] = {}
-        self._parts: dict[int, list[Any]] = {}  # values that came before the last
+        # Values that came before the last, by the sequence of their messages.
+        self._parts: dict[int, dict[int, list[Any]]] = {}
         self._backlog: deque[Job] = deque()
         self._unsent: deque[tuple[int, BaseException]] = deque()  # for the thread to end
         self._patience: _stuck.Patience | None = None  # with the first of it
         self._no_room = False  # since a result was received
-        self._sending = threading.Lock()
-        self._pumping = threading.Lock()
-        self._waiters = 0
-        self.serving = 0  # results that the thread has to receive for
+        self._sending = _core.Turn()
+        self._pumping = _core.Turn()
+        self._got: list[_core.Message] = []  # received, and not dealt with: one at most
+        self._waiters: set[object] = set()
+        self.serving: set[object] = set()  # for which the thread has to receive
         self._serve_lock = threading.Lock()
         self.thread: threading.Thread | None = None
         self._asleep = False
@@ -214,51 +199,48 @@ class Master:
     def send(self, what: Call, values: list[Any], into: Into, index: int) -> None:
         """Send a job, now or when there is room. Never waits."""
         number = next(self._numbers)
-        self.waiting[number] = (into, index)
-        if self.broken is not None:
-            self._take_back(number, again(self.broken))
-            return
-        if self.inherited:
-            self.check_owner()
-        later = [(number, what, values)]
-        if self._backlog or not self._sending.acquire(False):
-            self._send_later(later)
-            return
+        jobs = [(number, what, values)]
         try:
-            _objects.send(self._jobs, (what, values), 0, number)
-            return
-        except Full:
-            self._no_room = True
+            self.waiting[number] = (into, index)
+            if self.broken is not None:
+                raise again(self.broken)
+            if self.inherited:
+                self.check_owner()
+            if not self._backlog:
+                with self._sending as mine:
+                    if mine:
+                        try:
+                            _objects.send(self._jobs, (what, values), 0, number)
+                            return
+                        except Full:
+                            self._no_room = True
+                        except TooLarge:
+                            if not self._halve(jobs):
+                                raise
+            self._send_later(jobs)
         except BaseException as error:
-            halves = self._halves(number, what, values, error)
-            if not halves:
-                self._take_back(number, name_share(error, self._memory))
-                return
-            later = halves
-        finally:
-            self._sending.release()
-        self._send_later(later)
+            self._take_back(jobs, name_share(error, self._memory))
 
-    def _halves(
-        self, number: int, what: Call, values: list[Any], error: BaseException
-    ) -> list[Job]:
+    def _halve(self, jobs: list[Job]) -> bool:
         """Two jobs in place of one that is too large for a message, if it has parts."""
-        if not isinstance(error, TooLarge) or what[0] == APPLY or len(values) < 2:
-            return []
-        wanted = self.waiting.pop(number, None)
-        if wanted is None:
-            return []
-        halves, middle, jobs = _Halves(*wanted), len(values) // 2, []
+        number, what, values = jobs[0]
+        wanted = self.waiting.get(number)
+        if wanted is None or what[0] == APPLY or len(values) < 2:
+            return False
+        halves, middle = _Halves(*wanted), len(values) // 2
         for i, part in enumerate((values[:middle], values[middle:])):
             jobs.append((next(self._numbers), what, part))
-            self.waiting[jobs[i][0]] = (halves, i)
-        return jobs
+            self.waiting[jobs[-1][0]] = (halves, i)
+        self.waiting.pop(number, None)
+        del jobs[0]
+        return True
 
-    def _take_back(self, number: int, error: BaseException) -> None:
-        """Raise why the job was not sent, unless another thread has ended it meanwhile:
-        its caller must not be told twice."""
+    def _take_back(self, jobs: list[Job], error: BaseException) -> None:
+        """Raise why they were not sent, unless another thread has ended all jobs
+        meanwhile: their caller must not be told twice."""
         try:
-            if self.waiting.pop(number, None) is not None or is_interrupt(error):
+            ours = [self.waiting.pop(job[0], None) for job in jobs]
+            if any(ours) or self.broken is None or is_interrupt(error):
                 raise error
         finally:
             del error  # its traceback would keep itself alive
@@ -279,15 +261,16 @@ class Master:
         self._push()
 
     def _push(self) -> None:
-        """Send what waits for room, in order, as far as there is any."""
+        """Send what waits for room, in order, as far as there is any. Not in the main
+        thread: what a signal's handler raises there is not why a job cannot be sent."""
+        if threading.current_thread() is _MAIN and self.thread is not None:
+            return
         while self._backlog and not self._no_room:
-            if not self._sending.acquire(False):
-                return  # another thread looks again when it is through
-            try:
+            with self._sending as mine:
+                if not mine:
+                    return  # another thread looks again when it is through
                 while self._backlog and not self._no_room:
                     self._push_one(self._backlog[0])
-            finally:
-                self._sending.release()
 
     def _push_one(self, job: Job) -> None:
         number, what, values = job
@@ -299,9 +282,10 @@ class Master:
             return
         except BaseException as error:
             self._backlog.popleft()
-            halves = self._halves(number, what, values, error)
-            self._backlog.extendleft(reversed(halves))
-            if not halves:
+            jobs = [job]
+            if isinstance(error, TooLarge) and self._halve(jobs):
+                self._backlog.extendleft(reversed(jobs))
+            else:
                 kept = to_keep(name_share(error, self._memory), self.remote)
                 self._end_job(number, _UNSENT, [kept])
             return
@@ -317,27 +301,34 @@ class Master:
     # ---- receiving
 
     def _receive(self, timeout: float | None) -> bool:
-        """Take one result and hand it to the job that wants it; whether there was one."""
-        try:
-            message = self._results.receive_message(timeout)
-        except (Empty, Closed):
-            return False
+        """Take one result and hand it to the job that wants it; whether there was one.
+
+        The handler of a signal may raise at any step. So a message is taken by one call
+        of C, and stays until it was dealt with; what is done to that end can be done
+        again."""
+        if not self._got:
+            try:
+                self._results._receive_onto(self._got, timeout)
+            except (Empty, Closed):
+                return False
+        message = self._got[0]
         number = message.correlation_id
         try:
             kind, values = _objects.open(message, self._copy)
         except BaseException as error:  # what it holds cannot be made here
             kept = to_keep(error, self.remote)
             kind, values = _UNSENT, [self._unread(kept, "result")]
-        del message
         self._no_room = False
         if number:
             self.crew.failed = 0
             if kind != PART:
                 self._end_job(number, kind, values)
             elif number in self.waiting:
-                self._parts.setdefault(number, []).extend(values)
+                self._parts.setdefault(number, {})[message.header()["sequence"]] = values
         else:
             self._hear(kind, values)
+        self._got.clear()
+        del message
         if self._backlog:
             self._push()
         return True
@@ -356,20 +347,27 @@ class Master:
                 self.crew.broken = f"a worker's initializer failed: {values[0][2]}"
 
     def _end_job(self, number: int, kind: int, values: list[Any]) -> None:
-        before = self._parts.pop(number, None)
-        wanted = self.waiting.pop(number, None)
+        wanted = self.waiting.get(number)
         if wanted is None:
+            self._parts.pop(number, None)
             return
         into, index = wanted
-        if before is not None:
-            values = [*before, *values] if kind == DONE else values
+        before = self._parts.get(number)
+        if before is not None and kind == DONE:
+            values = [*itertools.chain.from_iterable(before.values()), *values]
         error = None if kind == DONE else self._error(kind, values)
+        values = values if kind == DONE else []
         try:
-            into._set(index, values if kind == DONE else [], error)
-        except BaseException as reason:
-            if is_interrupt(reason):
+            into._set(index, values, error)
+        except BaseException as reason:  # in the middle: it is raised when that is done
+            into._set(index, values, error)
+            if is_interrupt(reason) or threading.current_thread() is _MAIN:
                 raise
             report()
+        finally:
+            self.waiting.pop(number, None)
+            if before is not None:
+                self._parts.pop(number, None)
         try:
             if kind == _UNSENT and error is not None and is_interrupt(error):
                 raise error
@@ -432,22 +430,22 @@ class Master:
     def _pump(self, timeout: float, done: Callable[[], bool] = bool) -> bool:
         """Receive for everybody, unless somebody else does. Returns after `timeout`, or
         when something was received (True), or if it is done already."""
-        if not self._pumping.acquire(timeout=min(timeout, _LOOK)):
-            return False
-        try:
-            if done() or self.ended:
-                return False
-            got = self._receive(min(timeout, _LOOK))
-            if not got or time.monotonic() - self._looked > 10 * _LOOK:
-                self._look()
-                self._push()
-            return got
-        except ValueError:  # it was terminated meanwhile
-            if not self.ended:
-                raise
-            return False
-        finally:
-            self._pumping.release()
+        with self._pumping as mine:
+            if mine:
+                if self.ended or (done() and not self._got):
+                    return False
+                try:
+                    got = self._receive(min(timeout, _LOOK))
+                    if not got or time.monotonic() - self._looked > 10 * _LOOK:
+                        self._look()
+                        self._push()
+                    return got
+                except ValueError:  # it was terminated meanwhile
+                    if not self.ended:
+                        raise
+                    return False
+        self._pumping.wait(min(timeout, _LOOK))
+        return False
 
     def wait_for(
         self,
@@ -457,39 +455,38 @@ class Master:
     ) -> None:
         """Receive until it is done, or wait while the thread does."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        self._waiters += 1
+        waiter = object()
         try:
-            while not done():
+            self._waiters.add(waiter)
+            # What an exception has left behind comes first.
+            while self._got or not done():
                 left = 1.0 if deadline is None else deadline - time.monotonic()
                 if waker is not None and (self.serving or self._backlog):
-                    self.serve()  # until this one has waited, too
-                    try:
-                        waker().wait(min(max(left, 0), 1.0))
-                    finally:
-                        self.served()
+                    self.serve(waiter)  # until this one has waited, too
+                    waker().wait(min(max(left, 0), 1.0))
+                    self.served(waiter)
                 else:
                     self._pump(max(left, 0), done)
                 if left <= 0:
                     return
         finally:
-            self._waiters -= 1
+            self._waiters.discard(waiter)
+            self.serving.discard(waiter)
 
     # ---- the thread
 
-    def serve(self) -> None:
-        """Have the thread receive until served() was called as often."""
-        with self._serve_lock:
-            self.serving += 1
+    def serve(self, one: object) -> None:
+        """Have the thread receive until this one was served()."""
         try:
+            self.serving.add(one)
             self._need_thread()
         except BaseException:
-            self.served()
+            self.served(one)
             raise
 
-    def served(self) -> None:
-        """One less."""
-        with self._serve_lock:
-            self.serving -= 1
+    def served(self, one: object) -> None:
+        """It needs the thread no more."""
+        self.serving.discard(one)
 
     def watch(self) -> None:
         """Have the thread look for results that nobody waits for."""

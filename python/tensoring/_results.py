@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from tensoring import _core
 from tensoring._failures import is_interrupt, report
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class AsyncResult:
     ) -> None:
         self._pool = pool
         self._master = pool._master
-        self._left = jobs
+        self._missing = set(range(jobs))
         self._done = False
         self._error: BaseException | None = None
         self._pieces: list[list[Any]] = [[] for _ in range(jobs)]
@@ -38,7 +39,7 @@ class AsyncResult:
         self._error_callback = error_callback
         self._served = bool(callback or error_callback)
         if self._served:
-            self._master.serve()
+            self._master.serve(self)
         if jobs == 0:
             self._finish()
 
@@ -46,8 +47,8 @@ class AsyncResult:
         if error is not None and self._error is None:
             self._error = error
         self._pieces[index] = values
-        self._left -= 1
-        if self._left == 0:
+        self._missing.discard(index)
+        if not self._missing:
             self._finish()
 
     def _finish(self) -> None:
@@ -78,7 +79,7 @@ class AsyncResult:
         """Nobody has to be called any more."""
         if self._served:
             self._served = False
-            self._master.served()
+            self._master.served(self)
 
     def _value(self) -> Any:
         return list(itertools.chain.from_iterable(self._pieces))
@@ -146,25 +147,23 @@ class Gradual(AsyncResult):
         self._send = send
         self._source: Iterator[list[Any]] | None = None
         self._make_source = pieces
-        self._most = self._left
+        self._most = jobs
         self._ahead = ahead
         self._sent = 0
-        self._feeding = threading.Lock()
+        self._feeding = _core.Turn()
         self._feed()
 
     def _in_reach(self) -> bool:
-        waiting = self._sent - (self._most - self._left)
+        waiting = self._sent - (self._most - len(self._missing))
         return self._sent < self._most and waiting < self._ahead
 
     def _feed(self) -> None:
         while self._in_reach():
-            if not self._feeding.acquire(blocking=False):
-                return  # another thread does, and looks again
-            try:
+            with self._feeding as mine:
+                if not mine:
+                    return  # another thread does, and looks again
                 while self._in_reach():
                     self._feed_one()
-            finally:
-                self._feeding.release()
 
     def _feed_one(self) -> None:
         index = self._sent
@@ -218,23 +217,18 @@ class Results(Iterator[Any]):
         self._send = send
         self._pieces: Iterator[list[Any]] | None = pieces
         self._ahead = ahead
-        self._feeding = threading.Lock()
-        self._ready: deque[tuple[list[Any], BaseException | None]] = deque()
-        self._early: dict[int, tuple[list[Any], BaseException | None]] = {}
-        self._next = 0
+        self._feeding = _core.Turn()
+        self._ready: dict[int, tuple[list[Any], BaseException | None]] = {}
         self._sent = 0
-        self._taken = 0
+        self._next = 0  # to be taken, in order
+        self._open: set[int] = set()  # sent, and not taken
         self._piece: deque[Any] = deque()
         self._feed(ahead)
 
     def _feed(self, ahead: int | None) -> None:
-        if not self._feeding.acquire(blocking=False):
-            return  # another thread does
-        try:
-            while self._pieces and (ahead is None or self._sent - self._taken < ahead):
+        with self._feeding as mine:
+            while mine and self._pieces and (ahead is None or len(self._open) < ahead):
                 self._feed_one(self._pieces)
-        finally:
-            self._feeding.release()
 
     def _feed_one(self, pieces: Iterator[list[Any]]) -> None:
         index = self._sent
@@ -243,28 +237,30 @@ class Results(Iterator[Any]):
         except StopIteration:
             self._pieces = None
             return
-        except Exception as error:
+        except BaseException as error:
             # Of the caller's iterable: it comes where its value would.
             self._pieces = None
-            self._sent += 1
+            self._open.add(index)
+            self._sent = index + 1
             self._set(index, [], error)
+            if is_interrupt(error):
+                raise
             return
-        self._sent += 1
         try:
+            self._open.add(index)
+            self._sent = index + 1
             self._send(piece, self, index)
         except BaseException:
             self._pieces = None
-            self._sent -= 1
+            self._open.discard(index)
+            self._sent = index
             raise
 
+    def _has_next(self) -> bool:
+        return self._next in self._ready if self._ordered else bool(self._ready)
+
     def _set(self, index: int, values: list[Any], error: BaseException | None) -> None:
-        if not self._ordered:
-            self._ready.append((values, error))
-            return
-        self._early[index] = (values, error)
-        while self._next in self._early:
-            self._ready.append(self._early.pop(self._next))
-            self._next += 1
+        self._ready[index] = (values, error)
 
     def __iter__(self) -> Results:
         return self
@@ -277,13 +273,15 @@ class Results(Iterator[Any]):
 
     def _take_piece(self, timeout: float | None) -> None:
         self._feed(self._ahead)
-        if self._taken == self._sent:
+        if not self._open and not self._ready:
             raise StopIteration
-        self._pool._master.wait_for(lambda: bool(self._ready), timeout)
-        if not self._ready:
+        self._pool._master.wait_for(self._has_next, timeout)
+        if not self._has_next():
             raise multiprocessing.TimeoutError
-        values, error = self._ready.popleft()
-        self._taken += 1
+        index = self._next if self._ordered else next(iter(self._ready))
+        self._next = index + 1
+        self._open.discard(index)
+        values, error = self._ready.pop(index)
         if error is not None:
             try:
                 raise error

@@ -693,7 +693,7 @@ def test_calls_that_no_worker_gets_need_none() -> None:
         for _ in range(3):
             with contextlib.suppress(TypeError, AttributeError):
                 executor.submit(abs, threading.Lock()).result()
-        assert executor._calls.unanswered == 0
+        assert executor._calls.unanswered() == 0
 
 
 DEATHS = [(-3, "exit code 3"), (9, "killed by SIGKILL"), (15, "killed by SIGTERM")]

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""The handler of a signal runs in the main thread, between two steps of the interpreter,
+and may raise there. Whatever it interrupts, a stand-in goes on: no lock stays taken, no
+result is lost, nothing is sent twice.
+
+The interpreter runs handlers after calls, at the beginning of functions and at the end of
+loops. Here an exception comes at such a step of ours: at each of many, one after the
+other."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+import tensoring as tr
+
+PACKAGE = os.path.dirname(tr.__file__)
+STEPS = ("CALL", "RESUME", "JUMP_BACKWARD")
+POINTS = 120  # of each call
+N = 8
+
+
+class Alarm(Exception):
+    pass
+
+
+@functools.cache
+def steps_of(code: CodeType) -> dict[int, bool]:
+    """Whether a handler may run before the instruction at an offset."""
+    found, before = {}, "NONE"
+    for one in dis.get_instructions(code):
+        found[one.offset] = before.startswith(STEPS)
+        before = one.opname
+    return found
+
+
+class Interrupter:
+    """Raises at the given step in the package's code; else it counts them."""
+
+    def __init__(self, point: int | None) -> None:
+        self.left = point
+        self.count = 0
+        self.pid = os.getpid()  # forked workers inherit the tracing
+
+    def __enter__(self) -> Interrupter:
+        sys.settrace(self.enter)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+    def enter(self, frame: FrameType, event: str, arg: Any) -> Any:
+        ours = frame.f_code.co_filename.startswith(PACKAGE)
+        if not ours or os.getpid() != self.pid:
+            return None
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        return self.step
+
+    def step(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if event == "opcode" and steps_of(frame.f_code).get(frame.f_lasti, False):
+            self.count += 1
+            if self.left is not None and self.count > self.left:
+                self.left = None
+                sys.settrace(None)
+                raise Alarm
+        return self.step
+
+
+def add(x: int) -> int:
+    return x + 1
+
+
+def each_point(call: Callable[[], Any], points: int = POINTS) -> Iterator[bool]:
+    """Do the call, with an exception at one point after the other; whether it came."""
+    with Interrupter(None) as counter:
+        call()
+    for point in range(0, counter.count, max(1, counter.count // points)):
+        try:
+            with Interrupter(point):
+                call()
+        except Alarm:
+            yield True
+        else:
+            yield False
+
+
+def polled(pool: tr.Pool) -> list[int]:
+    result = pool.map_async(add, range(N), 1)
+    while not result.ready():
+        pass
+    return list(result.get())
+
+
+CALLS: dict[str, Callable[[tr.Pool], Any]] = {
+    "map": lambda pool: pool.map(add, range(N), 1),
+    "imap": lambda pool: list(pool.imap(add, range(N))),
+    "imap_unordered": lambda pool: list(pool.imap_unordered(add, range(N))),
+    "apply": lambda pool: [pool.apply(add, (i,)) for i in range(2)],
+    "ready": polled,
+    "callback": lambda pool: pool.map_async(add, range(N), 1, callback=str).get(60),
+}
+
+
+@pytest.mark.parametrize("kind", CALLS)
+def test_a_pool_goes_on(kind: str) -> None:
+    came = 0
+    with tr.Pool(2) as pool:
+        for interrupted in each_point(lambda: CALLS[kind](pool)):
+            came += interrupted
+            assert pool.map_async(add, range(N), 1).get(60) == list(range(1, N + 1))
+            assert pool.apply_async(add, (1,)).get(60) == 2
+        assert came > POINTS // 12
+        pool.close()
+        pool.join()
+
+
+def test_a_pool_goes_on_whose_jobs_are_cut() -> None:
+    """A job that is too large for a message goes in halves."""
+    items, came = [b"x" * 1000] * 8, 0
+    with tr.Pool(2, slots=[(4096, 16)]) as pool:
+        for interrupted in each_point(lambda: pool.map(len, items, 8)):
+            came += interrupted
+            assert pool.map_async(len, items, 8).get(60) == [1000] * 8
+        assert came > POINTS // 12
+        pool.close()
+        pool.join()
+
+
+def test_an_executor_goes_on() -> None:
+    came = 0
+    with tr.Executor(2) as executor:
+        executor.submit(add, 1).result(60)
+
+        def call() -> None:
+            for future in [executor.submit(add, i) for i in range(3)]:
+                future.result(60)
+
+        for interrupted in each_point(call):
+            came += interrupted
+            assert list(executor.map(add, range(N), timeout=60)) == list(range(1, N + 1))
+    assert came > POINTS // 12
+
+
+def test_the_first_call_of_an_executor_is_interrupted() -> None:
+    for point in range(0, 60, 4):
+        with tr.Executor(2) as executor:
+            try:
+                with Interrupter(point):
+                    executor.submit(add, 1)
+            except Alarm:
+                pass
+            assert executor.submit(add, 1).result(60) == 2
+
+
+def test_nothing_is_lost_or_sent_twice() -> None:
+    """A queue with little room, so that put() sends what waits: beside a receiver."""
+    queue = tr.Queue(slots=[(4096, 4)])
+    got: list[int] = []
+    receiver = threading.Thread(target=lambda: got.extend(iter(queue.get, None)))
+    receiver.start()
+    number, sent = 0, set()
+
+    def call() -> None:
+        nonlocal number
+        for _ in range(300):
+            number += 1
+            queue.put(number)
+            sent.add(number)
+
+    for _ in each_point(call, 600):
+        pass
+    queue.put(None)
+    receiver.join(60)
+    assert not receiver.is_alive()
+    assert got == sorted(set(got))
+    assert sent <= set(got)
+    queue.close()
