@@ -32,21 +32,6 @@ static uint64_t faults_now(void)
     return (uint64_t)usage.ru_minflt + (uint64_t)usage.ru_majflt;
 }
 
-static void trips(struct end *end, uint64_t count)
-{
-    const struct transport *t = end->transport;
-
-    for (uint64_t i = 0; i < count; i++) {
-        if (end->side == 0) {
-            t->send(end);
-            t->receive(end);
-        } else {
-            t->receive(end);
-            t->send(end);
-        }
-    }
-}
-
 static _Noreturn void side_main(struct end *end, unsigned member, uint64_t count,
                                 struct counts *counts)
 {
@@ -56,12 +41,12 @@ static _Noreturn void side_main(struct end *end, unsigned member, uint64_t count
         _exit(1);
     if (end->transport->configure)
         end->transport->configure(end);
-    trips(end, end->bytes > 65536 ? WARM_UP / 20 : WARM_UP);
+    round_trips(end, end->bytes > 65536 ? WARM_UP / 20 : WARM_UP);
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 || raise(SIGSTOP) != 0)
         _exit(2);
     const uint64_t before = faults_now();
     syscall(SYS_getppid);
-    trips(end, count);
+    round_trips(end, count);
     syscall(SYS_getppid);
     atomic_fetch_add_explicit(&counts->faults, faults_now() - before,
                               memory_order_relaxed);

@@ -63,6 +63,9 @@ bool member_prepare(struct end *end, unsigned member, unsigned members, size_t b
 unsigned processes_processors(void);
 bool processes_pinned(void);
 
+/* Round trips by the transport's own send() and receive(). */
+void round_trips(struct end *end, uint64_t count);
+
 /* Tasks. */
 void run_pingpong(struct end *end, const struct task *task, struct meeting *meeting,
                   struct result *result);

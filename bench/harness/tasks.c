@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* What the processes of a processes do in a run. */
+/* What the processes of a set do in a run. */
 #include <time.h>
 
 #include "harness/processes.h"
 
 #define SPUN_GAP_NS UINT64_C(200000) /* longer ones are slept */
 
-static void exchange(struct end *end, uint64_t count)
+void round_trips(struct end *end, uint64_t count)
 {
     const struct transport *t = end->transport;
 
-    if (t->pingpong) {
-        t->pingpong(end, count);
-        return;
-    }
     for (uint64_t i = 0; i < count; i++) {
         if (end->side == 0) {
             t->send(end);
@@ -23,6 +19,16 @@ static void exchange(struct end *end, uint64_t count)
             t->send(end);
         }
     }
+}
+
+static void exchange(struct end *end, uint64_t count)
+{
+    const struct transport *t = end->transport;
+
+    if (t->pingpong)
+        t->pingpong(end, count);
+    else
+        round_trips(end, count);
 }
 
 /* What reading the clock adds to an interval. */

@@ -237,8 +237,8 @@ int segment_create(const struct segment_spec *spec, struct view *view,
     return result;
 }
 
-static int refuse(struct segment_report *report, enum segment_refusal refusal,
-                  uint64_t found, uint64_t expected, int code)
+int segment_refuse(struct segment_report *report, enum segment_refusal refusal,
+                   uint64_t found, uint64_t expected, int code)
 {
     report->refusal = refusal;
     report->found = found;
@@ -252,7 +252,7 @@ static int refuse_owner(const struct stat *st, struct segment_report *report)
     report->gid = st->st_gid;
     report->owner_would = trusted_by_owner(st);
     report->group_would = trusted_by_group(st);
-    return refuse(report, REFUSED_OWNER, st->st_uid, geteuid(), -EACCES);
+    return segment_refuse(report, REFUSED_OWNER, st->st_uid, geteuid(), -EACCES);
 }
 
 static int check_owner(const struct stat *st, struct segment_trust trust,
@@ -265,14 +265,15 @@ static int check_kind(const struct stat *st, struct segment_report *report)
 {
     return S_ISREG(st->st_mode)
                ? 0
-               : refuse(report, REFUSED_KIND, st->st_mode, S_IFREG, -EACCES);
+               : segment_refuse(report, REFUSED_KIND, st->st_mode, S_IFREG, -EACCES);
 }
 
 static int check_size(const struct stat *st, struct segment_report *report)
 {
     if ((uint64_t)st->st_size < sizeof(struct control))
-        return refuse(report, REFUSED_SHORT, (uint64_t)st->st_size,
-                      sizeof(struct control), st->st_size == 0 ? -EAGAIN : -EBADMSG);
+        return segment_refuse(report, REFUSED_SHORT, (uint64_t)st->st_size,
+                              sizeof(struct control),
+                              st->st_size == 0 ? -EAGAIN : -EBADMSG);
     return 0;
 }
 
@@ -280,15 +281,17 @@ int segment_judge(uint64_t magic, const struct control *geo, uint64_t file_bytes
                   struct segment_report *report)
 {
     if (magic == 0)
-        return refuse(report, REFUSED_UNREADY, 0, ARENA_MAGIC, -EOWNERDEAD);
+        return segment_refuse(report, REFUSED_UNREADY, 0, ARENA_MAGIC, -EOWNERDEAD);
     if (magic != ARENA_MAGIC)
-        return refuse(report, REFUSED_KIND, magic, ARENA_MAGIC, -EBADMSG);
+        return segment_refuse(report, REFUSED_KIND, magic, ARENA_MAGIC, -EBADMSG);
     if (geo->layout != ARENA_LAYOUT)
-        return refuse(report, REFUSED_LAYOUT, geo->layout, ARENA_LAYOUT, -EPROTO);
+        return segment_refuse(report, REFUSED_LAYOUT, geo->layout, ARENA_LAYOUT, -EPROTO);
     if (geo->features & ~ARENA_FEATURES)
-        return refuse(report, REFUSED_FEATURES, geo->features, ARENA_FEATURES, -EPROTO);
+        return segment_refuse(report, REFUSED_FEATURES, geo->features, ARENA_FEATURES,
+                              -EPROTO);
     if (!segment_valid(geo, file_bytes))
-        return refuse(report, REFUSED_GEOMETRY, geo->total_bytes, file_bytes, -EBADMSG);
+        return segment_refuse(report, REFUSED_GEOMETRY, geo->total_bytes, file_bytes,
+                              -EBADMSG);
     return 0;
 }
 
@@ -300,7 +303,7 @@ static int read_control(int fd, uint64_t file_bytes, struct control *geo,
     uint64_t magic;
 
     if (shared == MAP_FAILED)
-        return refuse(report, REFUSED_KERNEL, 0, 0, -errno);
+        return segment_refuse(report, REFUSED_KERNEL, 0, 0, -errno);
     /* E0 acquire: pairs with fill(). Without it the sizes could be read before they are. */
     magic = shm_load(&shared->magic, E0_LOOK);
     shm_copy_out((uint64_t *)(void *)geo, (const _Atomic uint64_t *)(const void *)shared,
@@ -319,8 +322,8 @@ static int open_path(const char *name, struct segment_report *report)
         return result;
     fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return refuse(report, errno == ENOENT ? REFUSED_ABSENT : REFUSED_KERNEL, 0, 0,
-                      -errno);
+        return segment_refuse(report, errno == ENOENT ? REFUSED_ABSENT : REFUSED_KERNEL,
+                              0, 0, -errno);
     return fd;
 }
 
@@ -355,7 +358,7 @@ static int attach_file(struct view *view, int fd, struct segment_report *report)
                      : 0);
     if (result == 0)
         copy_choose((enum copy_routine)shm_get(&view_live(view)->copy_routine));
-    return result < 0 ? refuse(report, REFUSED_KERNEL, 0, 0, result) : 0;
+    return result < 0 ? segment_refuse(report, REFUSED_KERNEL, 0, 0, result) : 0;
 }
 
 /* For reading and writing what was looked at. */
@@ -365,7 +368,7 @@ static int open_trusted(int path_fd, const char *path, const struct stat *st,
     int fd = life_open_path(path_fd, path, O_RDWR);
 
     if (fd < 0)
-        return refuse(report, REFUSED_KERNEL, 0, 0, fd);
+        return segment_refuse(report, REFUSED_KERNEL, 0, 0, fd);
     if (trust_stands(fd, st, trust))
         return fd;
     close(fd);
@@ -381,7 +384,7 @@ int segment_open(const char *name, struct segment_trust trust,
 
     if (path_fd < 0)
         return path_fd;
-    fd = fstat(path_fd, &st) < 0 ? refuse(report, REFUSED_KERNEL, 0, 0, -errno)
+    fd = fstat(path_fd, &st) < 0 ? segment_refuse(report, REFUSED_KERNEL, 0, 0, -errno)
                                  : check_file(&st, trust, report);
     if (fd == 0 && segment_path(name, path) == 0)
         fd = open_trusted(path_fd, path, &st, trust, report);

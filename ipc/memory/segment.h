@@ -53,6 +53,10 @@ struct segment_report {
     int huge_error;                /* 0 or -errno of asking for large pages */
 };
 
+/* Note why an arena is refused; returns @p code. */
+int segment_refuse(struct segment_report *report, enum segment_refusal refusal,
+                   uint64_t found, uint64_t expected, int code);
+
 /* Offsets of a spec. 0, -EOVERFLOW. */
 int segment_plan(const struct segment_spec *spec, struct control *geo);
 

@@ -12,18 +12,9 @@
 #include "ipc/kernel/life.h"
 #include "ipc/kernel/number.h"
 
-static int refuse(struct segment_report *report, enum segment_refusal refusal,
-                  uint64_t found, uint64_t expected, int code)
-{
-    report->refusal = refusal;
-    report->found = found;
-    report->expected = expected;
-    return code;
-}
-
 static int refuse_kernel(struct segment_report *report, int code)
 {
-    return refuse(report, REFUSED_KERNEL, 0, 0, code);
+    return segment_refuse(report, REFUSED_KERNEL, 0, 0, code);
 }
 
 /* A device or FIFO must not even be opened. */
@@ -37,11 +28,11 @@ int look_file(const char *name, struct segment_report *report)
         return result;
     path_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (path_fd < 0)
-        return refuse(report, errno == ENOENT ? REFUSED_ABSENT : REFUSED_KERNEL, 0, 0,
-                      -errno);
+        return segment_refuse(report, errno == ENOENT ? REFUSED_ABSENT : REFUSED_KERNEL,
+                              0, 0, -errno);
     if (fstat(path_fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         close(path_fd);
-        return refuse(report, REFUSED_KIND, 0, 0, -EACCES);
+        return segment_refuse(report, REFUSED_KIND, 0, 0, -EACCES);
     }
     result = life_open_path(path_fd, path, O_RDONLY);
     close(path_fd);
@@ -130,12 +121,12 @@ int look_control(struct view *view, struct stat *st, struct segment_report *repo
     if (fstat(view->lock_fd, st) < 0)
         return refuse_kernel(report, -errno);
     if (!S_ISREG(st->st_mode))
-        return refuse(report, REFUSED_KIND, 0, 0, -EACCES);
+        return segment_refuse(report, REFUSED_KIND, 0, 0, -EACCES);
     view->dev = st->st_dev;
     view->ino = st->st_ino;
     if ((uint64_t)st->st_size < sizeof(*geo))
-        return refuse(report, REFUSED_SHORT, (uint64_t)st->st_size, sizeof(*geo),
-                      st->st_size == 0 ? -EAGAIN : -EBADMSG);
+        return segment_refuse(report, REFUSED_SHORT, (uint64_t)st->st_size, sizeof(*geo),
+                              st->st_size == 0 ? -EAGAIN : -EBADMSG);
     if (pread(view->lock_fd, geo, sizeof(*geo), 0) != (ssize_t)sizeof(*geo))
         return refuse_kernel(report, -EIO);
     return segment_judge(shm_get(&geo->magic), geo, (uint64_t)st->st_size, report);

@@ -1,33 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "support.h"
+#include "tests/unit/broadcast_scene.h"
 
 #include <signal.h>
 
 #include "src/arena/arena.h"
 
 #define LONG (INT64_C(30) * 1000 * 1000 * 1000) /* ns: it hangs */
-
-static tr_broadcast *open_broadcast(tr_arena *arena, uint32_t capacity, uint32_t keep)
-{
-    tr_broadcast_options options = TR_BROADCAST_OPTIONS_INIT;
-    tr_broadcast *broadcast;
-
-    options.capacity = capacity;
-    options.keep = keep;
-    assert_ok(tr_broadcast_open(arena, "news", &options, &broadcast));
-    return broadcast;
-}
-
-static tr_subscription *subscribe(tr_broadcast *broadcast, tr_lag lag, uint32_t last)
-{
-    tr_subscription_options options = TR_SUBSCRIPTION_OPTIONS_INIT;
-    tr_subscription *subscription;
-
-    options.lag = lag;
-    options.last = last;
-    assert_ok(tr_subscription_open(broadcast, &options, &subscription));
-    return subscription;
-}
 
 static void publish(tr_broadcast *broadcast, int64_t value)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a program hears of by tr_log_set(), its version, and the name of its arena. */
-#include "support.h"
+#include "tests/unit/broadcast_scene.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -158,20 +158,6 @@ static void publish(tr_arena *arena, tr_broadcast *broadcast, int count)
         assert_ok(tr_broadcast_publish(broadcast, loan_i64(arena, 1, i), TR_NOWAIT));
 }
 
-static tr_broadcast *open_broadcast(tr_arena *arena, uint32_t capacity, tr_lag lag,
-                                    tr_subscription **subscription)
-{
-    tr_broadcast_options options = TR_BROADCAST_OPTIONS_INIT;
-    tr_subscription_options how = TR_SUBSCRIPTION_OPTIONS_INIT;
-    tr_broadcast *broadcast;
-
-    options.capacity = capacity;
-    how.lag = lag;
-    assert_ok(tr_broadcast_open(arena, "news", &options, &broadcast));
-    assert_ok(tr_subscription_open(broadcast, &how, subscription));
-    return broadcast;
-}
-
 static void tells_of_slow_subscribers(void **state)
 {
     static const struct {
@@ -188,8 +174,8 @@ static void tells_of_slow_subscribers(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct heard heard = {{0}, 0, "", ""};
         tr_arena *arena = make_arena(16, 0);
-        tr_subscription *slow;
-        tr_broadcast *broadcast = open_broadcast(arena, 3, cases[i].lag, &slow);
+        tr_broadcast *broadcast = open_broadcast(arena, 3, 1);
+        tr_subscription *slow = subscribe(broadcast, cases[i].lag, 0);
         tr_message *message;
 
         tr_log_set(note, &heard);
@@ -211,8 +197,8 @@ static void tells_of_messages_whose_slot_is_needed(void **state)
 {
     struct heard heard = {{0}, 0, "", ""};
     tr_arena *arena = make_arena(4, 0);
-    tr_subscription *slow;
-    tr_broadcast *broadcast = open_broadcast(arena, 63, TR_LAG_DROP_OLDEST, &slow);
+    tr_broadcast *broadcast = open_broadcast(arena, 63, 1);
+    tr_subscription *slow = subscribe(broadcast, TR_LAG_DROP_OLDEST, 0);
     (void)state;
 
     tr_log_set(note, &heard);

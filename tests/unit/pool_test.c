@@ -548,7 +548,7 @@ static void closing_kills(void **state)
     assert_int_equal(hear(), 'h');
     tr_pool_close(pool);
     tr_pool_close(NULL);
-    assert_int_equal(deaths, 0); /* nobody is told of what he asked for */
+    assert_int_equal(deaths, 0); /* a caller is not told of what it asked for */
 }
 
 static void always(tr_pool_options *options)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* shared_test.c - pins, retiring and half-done steps; then all of it by many threads. */
-#include "support.h"
+#include "tests/unit/broadcast_scene.h"
 
 #include <pthread.h>
 
@@ -11,28 +11,6 @@
 #include "src/channel/broadcast.h"
 
 #define LONG (INT64_C(30) * 1000 * 1000 * 1000) /* ns: it hangs */
-
-static tr_broadcast *open_broadcast(tr_arena *arena, uint32_t capacity, uint32_t keep)
-{
-    tr_broadcast_options options = TR_BROADCAST_OPTIONS_INIT;
-    tr_broadcast *broadcast;
-
-    options.capacity = capacity;
-    options.keep = keep;
-    assert_ok(tr_broadcast_open(arena, "news", &options, &broadcast));
-    return broadcast;
-}
-
-static tr_subscription *subscribe(tr_broadcast *broadcast, tr_lag lag, uint32_t last)
-{
-    tr_subscription_options options = TR_SUBSCRIPTION_OPTIONS_INIT;
-    tr_subscription *subscription;
-
-    options.lag = lag;
-    options.last = last;
-    assert_ok(tr_subscription_open(broadcast, &options, &subscription));
-    return subscription;
-}
 
 /* A slot on its way into cell @p cell, which is the test's own. */
 static uint32_t put_into(struct self *me, _Atomic uint64_t *cell, uint64_t value,
