@@ -145,8 +145,8 @@ struct channel {
     _Atomic uint64_t ring_off;                 /* from byte 0 of the arena */
     _Atomic uint64_t ring_bytes;
     _Atomic uint32_t capacity;
-    _Atomic uint32_t policy;
-    _Atomic uint32_t max_deliveries;
+    _Atomic uint32_t policy;         /* of a broadcast: how many messages it keeps */
+    _Atomic uint32_t max_deliveries; /* of a broadcast: its places for subscribers */
     _Atomic uint32_t stamp;
     _Atomic uint32_t closed;
     _Atomic uint32_t orphans; /* messages of dead receivers wait in their slots */
@@ -304,7 +304,7 @@ static inline uint64_t participant_word(enum participant_state state, uint32_t i
 #define TENSORS_MOVED (UINT64_C(1) << 38) /* the first begins at its offset, not at 0 */
 #define TENSORS_ERROR (UINT64_C(1) << 39) /* a server's error: reply_code is set */
 
-/* Counters, in the order of TR_COUNTERS. */
+/* Counters, in the order of TR_COUNTERS: src/arena/stats.c checks it. */
 enum counter {
     COUNT_WAITS,
     COUNT_WAKES,

@@ -28,7 +28,28 @@ static uint64_t read_counter(const struct view *view, uint32_t i)
     return sum;
 }
 
-/* Counters in the order of the fields, which is that of enum counter. */
+/* The fields are in the order of enum counter. */
+#define FIELD(name, text) FIELD_##name,
+enum { TR_COUNTERS(FIELD) FIELDS };
+#undef FIELD
+#define SAME(field, counter) \
+    _Static_assert((int)FIELD_##field == COUNT_##counter, #field " has another counter")
+SAME(waits, WAITS);
+SAME(wakes, WAKES);
+SAME(timeouts, TIMEOUTS);
+SAME(loan_waits, LOAN_WAITS);
+SAME(deaths, DEATHS);
+SAME(freed, FREED);
+SAME(redelivered, REDELIVERED);
+SAME(dropped, DROPPED);
+SAME(corrupt, CORRUPT);
+SAME(joins, JOINS);
+SAME(lagged, LAGGED);
+SAME(evicted, EVICTED);
+SAME(stale_replies, STALE_REPLIES);
+_Static_assert((int)FIELDS == COUNT_STALE_REPLIES + 1, "each field has a counter");
+#undef SAME
+
 static void read_counters(const struct view *view, tr_stats *stats)
 {
     uint32_t i = 0;
