@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ipc/event.h"
+#include "ipc/kernel/beyond.h"
 #include "ipc/kernel/uncancel.h"
 #include "ipc/liveness/pidfds.h"
 #include "ipc/memory/segment.h"
@@ -313,7 +314,7 @@ int tr_arena_attach_fd(int fd, tr_arena **out)
     if (!out)
         return tr_fail(TR_EINVAL, "attach: out is NULL");
     cancel = uncancel_begin();
-    copy = fcntl_dup(fd);
+    copy = beyond_copy(fd);
     result = copy < 0 ? tr_fail_descriptor(copy, "attach", fd)
                       : attach_once(out, NULL, copy, TRUST_OWN);
     uncancel_end(cancel);

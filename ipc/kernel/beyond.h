@@ -11,4 +11,7 @@
  * is no number left, -1 with errno. */
 int beyond_standard(int fd);
 
+/* A duplicate by a number above 2 that is closed on exec, or -errno. */
+int beyond_copy(int fd);
+
 #endif

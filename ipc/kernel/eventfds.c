@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "ipc/kernel/eventfds.h"
 
-#include "ipc/kernel/beyond.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13,6 +12,8 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "ipc/kernel/beyond.h"
 
 /* A program that closes all descriptors, as daemons do, may have a file of its own by our number:
  * it must get no 8 bytes of ours. All files that have no place in a file system (eventfds, timers,

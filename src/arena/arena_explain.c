@@ -2,7 +2,6 @@
 #include "src/arena/arena_explain.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,14 +9,6 @@
 #include <tensoring/arena.h>
 
 #include "src/base/error.h"
-
-int fcntl_dup(int fd)
-{
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC,
-                     STDERR_FILENO + 1); /* see ipc/kernel/beyond.h */
-
-    return copy < 0 ? -errno : copy;
-}
 
 #define LESS "ask for fewer or smaller slots"
 /* Ways to have an arena that memory is too short for. */

@@ -27,7 +27,4 @@ int arena_clear_name(const char *name);
 /* Between two tries of what another process is about to finish. */
 void arena_pause(void);
 
-/* A duplicate that is closed on exec, or -errno. */
-int fcntl_dup(int fd);
-
 #endif

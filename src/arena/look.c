@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ipc/kernel/beyond.h"
 #include "ipc/kernel/timens.h"
 #include "ipc/kernel/uncancel.h"
 #include "ipc/names/look.h"
@@ -82,7 +83,7 @@ int tr_look_open_fd(int fd, tr_look **out)
     if (!out)
         return tr_fail(TR_EINVAL, "look: out is NULL");
     cancel = uncancel_begin();
-    copy = fcntl_dup(fd);
+    copy = beyond_copy(fd);
     result = copy < 0 ? tr_fail_descriptor(copy, "look", fd)
                       : look(out, "(descriptor)", copy, &report);
     uncancel_end(cancel);

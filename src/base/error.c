@@ -10,9 +10,9 @@
 /* 0 at the end whatever was written; no allocation, so that a failure cannot fail. */
 static _Thread_local char detail[1024];
 
-const char *tr_strerror(int err)
+const char *tr_strerror(int result)
 {
-    switch (err) {
+    switch (result) {
     case 0:
         return "success";
 #define CASE(name, value, text) \
@@ -25,9 +25,9 @@ const char *tr_strerror(int err)
     }
 }
 
-const char *tr_error_name(int err)
+const char *tr_error_name(int result)
 {
-    switch (err) {
+    switch (result) {
 #define CASE(name, value, text) \
     case TR_E##name:            \
         return "TR_E" #name;

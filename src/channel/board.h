@@ -18,7 +18,7 @@ struct tr_board {
 
 struct tr_board_watch {
     struct handle handle;
-    struct tr_board board; /* a copy: the user may close his */
+    struct tr_board board; /* a copy: the user may close the handle */
     struct board_key *entry;
     _Atomic uint64_t seen; /* local: the version got last */
     char key[TR_MAX_KEY_BYTES + 1];

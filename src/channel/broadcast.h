@@ -18,7 +18,7 @@ struct tr_broadcast {
 
 struct tr_subscription {
     struct handle handle;
-    struct tr_broadcast broadcast; /* a copy: the user may close his */
+    struct tr_broadcast broadcast; /* a copy: the user may close the handle */
     struct place place;
     uint64_t holder; /* holder_of() when it was taken */
 };

@@ -202,53 +202,53 @@ static void make_readable(char name[64])
 
 static int find_all(const tr_look *look, struct findings *found)
 {
-    int err;
+    int result;
 
     found->stats.struct_size = sizeof(found->stats);
-    err = tr_look_stats(look, &found->stats);
-    if (!err)
-        err = tr_look_channels(look, found->channel, sizeof(tr_channel_stats),
-                               TR_MAX_CHANNELS, &found->channels);
-    if (!err)
-        err = tr_look_participants(look, found->person, sizeof(tr_participant_stats),
-                                   TR_MAX_PARTICIPANTS, &found->people);
-    if (!err)
-        err = tr_look_classes(look, found->size, sizeof(tr_class_stats), TR_MAX_CLASSES,
-                              &found->sizes);
+    result = tr_look_stats(look, &found->stats);
+    if (!result)
+        result = tr_look_channels(look, found->channel, sizeof(tr_channel_stats),
+                                  TR_MAX_CHANNELS, &found->channels);
+    if (!result)
+        result = tr_look_participants(look, found->person, sizeof(tr_participant_stats),
+                                      TR_MAX_PARTICIPANTS, &found->people);
+    if (!result)
+        result = tr_look_classes(look, found->size, sizeof(tr_class_stats),
+                                 TR_MAX_CLASSES, &found->sizes);
     found->info.struct_size = sizeof(found->info);
-    if (!err)
-        err = tr_look_info(look, &found->info);
-    for (size_t i = 0; !err && i < found->channels; i++)
+    if (!result)
+        result = tr_look_info(look, &found->info);
+    for (size_t i = 0; !result && i < found->channels; i++)
         make_readable(found->channel[i].name);
-    for (size_t i = 0; !err && i < found->people; i++) {
+    for (size_t i = 0; !result && i < found->people; i++) {
         make_printable(found->person[i].command);
         make_readable(found->person[i].channel);
     }
-    return err;
+    return result;
 }
 
 static int look_for(const char *name, struct findings *found)
 {
     tr_look *look;
-    int err = look_at(name, &look);
+    int result = look_at(name, &look);
 
-    if (!err) {
-        err = find_all(look, found);
+    if (!result) {
+        result = find_all(look, found);
         tr_look_close(look);
     }
-    return err;
+    return result;
 }
 
 /* One more arena of the report. NULL: nothing could be found, and that was said. */
 static const struct findings *find_for(struct report *report, const struct place *place)
 {
     static struct findings found;
-    int err = look_for(place->name, &found);
+    int result = look_for(place->name, &found);
 
     report->count++;
-    if (err)
-        report->code |= complain_look(place->name, err);
-    return err ? NULL : &found;
+    if (result)
+        report->code |= complain_look(place->name, result);
+    return result ? NULL : &found;
 }
 
 static void stat_one(const struct place *place, void *context)

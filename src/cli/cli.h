@@ -19,7 +19,7 @@ int cmd_reap(int argc, char **argv);
 int cmd_gc(int argc, char **argv);
 
 /* Say what failed and why on stderr; returns 1. */
-int complain(const char *what, int err);
+int complain(const char *what, int result);
 
 /* From here on the program ends with 1 and a sentence if output was lost. */
 void guard_output(void);

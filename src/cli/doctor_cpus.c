@@ -140,13 +140,13 @@ void examine_cpus(struct findings *to)
 {
     tr_plan *plan = malloc(tr_plan_bytes());
     tr_plan_info info = TR_PLAN_INFO_INIT;
-    int err = plan ? tr_plan_create(1, NULL, plan) : TR_ENOMEM;
+    int result = plan ? tr_plan_create(1, NULL, plan) : TR_ENOMEM;
 
-    if (!err)
-        err = tr_plan_info_get(plan, &info);
+    if (!result)
+        result = tr_plan_info_get(plan, &info);
     free(plan);
 
-    if (err) {
+    if (result) {
         text_of(found(to, "cpus", BAD), "no plan can be made: %s", tr_error_detail());
         return;
     }

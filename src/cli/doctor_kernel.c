@@ -21,16 +21,16 @@
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
 
-static const char *why(int err)
+static const char *why(int result)
 {
-    switch (err) {
+    switch (result) {
     case ENOSYS:
         return "this kernel does not have it";
     case EPERM:
     case EACCES:
         return "it is forbidden here (a container's filter, or a sysctl)";
     default:
-        return strerrordesc_np(err);
+        return strerrordesc_np(result);
     }
 }
 

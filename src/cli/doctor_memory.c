@@ -41,10 +41,10 @@ static void look_at_shm(struct findings *to)
 static void look_at_arena(struct findings *to)
 {
     tr_arena *arena;
-    int err = tr_arena_create(NULL, NULL, &arena);
-    struct finding *one = found(to, "arena", err ? BAD : FINE);
+    int result = tr_arena_create(NULL, NULL, &arena);
+    struct finding *one = found(to, "arena", result ? BAD : FINE);
 
-    if (err) {
+    if (result) {
         text_of(one, "no arena of default size can be made: %s", tr_error_detail());
         return;
     }
@@ -136,22 +136,22 @@ static void look_at_nodes(struct findings *to)
     void *memory = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
                         0);
     struct finding *one;
-    int err;
+    int result;
 
-    err = memory == MAP_FAILED || !plan ? TR_ENOMEM : tr_plan_create(1, NULL, plan);
-    if (err) {
+    result = memory == MAP_FAILED || !plan ? TR_ENOMEM : tr_plan_create(1, NULL, plan);
+    if (result) {
         free(plan);
         return;
     }
-    err = tr_worker_bind_memory(plan, 0, memory, MIB);
+    result = tr_worker_bind_memory(plan, 0, memory, MIB);
     munmap(memory, MIB);
     free(plan);
-    one = found(to, "memory nodes", err ? NOTE : FINE);
+    one = found(to, "memory nodes", result ? NOTE : FINE);
     text_of(one,
-            err ? "memory cannot be bound to a node: %s"
-                : "memory can be bound to a node",
-            tr_strerror(err));
-    if (err == TR_EPERM)
+            result ? "memory cannot be bound to a node: %s"
+                   : "memory can be bound to a node",
+            tr_strerror(result));
+    if (result == TR_EPERM)
         advise(
             one,
             "containers forbid mbind(); give them CAP_SYS_NICE. It matters on machines "

@@ -265,12 +265,12 @@ static int fail_open(void)
     return errno == ENOENT ? TR_ENOENT : errno == EACCES || other ? TR_EACCES : TR_EIO;
 }
 
-int complain_look(const char *place, int err)
+int complain_look(const char *place, int result)
 {
     char about[PATH_MAX];
 
     if (!*problem)
-        return complain(place, err);
+        return complain(place, result);
     fprintf(stderr, "tensoring: %s: %s\n", printable(place, about, sizeof(about)),
             problem);
     return 1;
@@ -278,7 +278,7 @@ int complain_look(const char *place, int err)
 
 int look_at(const char *place, tr_look **out)
 {
-    int fd, err;
+    int fd, result;
 
     *problem = 0;
     if (!strchr(place, '/'))
@@ -286,9 +286,9 @@ int look_at(const char *place, tr_look **out)
     fd = open_regular(place);
     if (fd < 0)
         return fail_open();
-    err = tr_look_open_fd(fd, out);
+    result = tr_look_open_fd(fd, out);
     close(fd);
-    return err;
+    return result;
 }
 
 const char *place_condition(const char *place, int *alive)
@@ -296,16 +296,16 @@ const char *place_condition(const char *place, int *alive)
     static tr_participant_stats list[TR_MAX_PARTICIPANTS];
     size_t count = 0;
     tr_look *look;
-    int err = look_at(place, &look);
+    int result = look_at(place, &look);
 
     *alive = -1;
-    if (err)
-        return err == TR_EABANDONED ? "dead" : tr_error_name(err);
-    err = tr_look_participants(look, list, sizeof(tr_participant_stats),
-                               TR_MAX_PARTICIPANTS, &count);
+    if (result)
+        return result == TR_EABANDONED ? "dead" : tr_error_name(result);
+    result = tr_look_participants(look, list, sizeof(tr_participant_stats),
+                                  TR_MAX_PARTICIPANTS, &count);
     tr_look_close(look);
-    if (err)
-        return tr_error_name(err);
+    if (result)
+        return tr_error_name(result);
     *alive = 0;
     for (size_t i = 0; i < count; i++)
         *alive += list[i].alive != 0;

@@ -50,7 +50,7 @@ bool place_is_dead(const struct place *place);
 /* Look at it. A TR_E... code. */
 int look_at(const char *place, tr_look **out);
 
-/* The last look_at(), of @p place, failed with @p err: say why on stderr; returns 1. */
-int complain_look(const char *place, int err);
+/* The last look_at(), of @p place, failed with @p result: say why on stderr; returns 1. */
+int complain_look(const char *place, int result);
 
 #endif

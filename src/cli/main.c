@@ -30,13 +30,13 @@ static const struct command {
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
-int complain(const char *what, int err)
+int complain(const char *what, int result)
 {
     char detail[1024], about[PATH_MAX];
 
     printable(tr_error_detail(), detail, sizeof(detail));
     fprintf(stderr, "tensoring: %s: %s%s%s\n", printable(what, about, sizeof(about)),
-            tr_strerror(err), *detail ? ": " : "", detail);
+            tr_strerror(result), *detail ? ": " : "", detail);
     return 1;
 }
 

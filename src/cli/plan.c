@@ -109,16 +109,16 @@ static int print_text(const tr_plan *plan)
 {
     size_t bytes = 0;
     char *text;
-    int err;
+    int result;
 
-    err = tr_plan_text(plan, NULL, 0, &bytes);
+    result = tr_plan_text(plan, NULL, 0, &bytes);
     text = malloc(bytes);
-    if (!err)
-        err = text ? tr_plan_text(plan, text, bytes, NULL) : TR_ENOMEM;
-    if (!err)
+    if (!result)
+        result = text ? tr_plan_text(plan, text, bytes, NULL) : TR_ENOMEM;
+    if (!result)
         fputs(text, stdout);
     free(text);
-    return err ? complain("plan", err) : 0;
+    return result ? complain("plan", result) : 0;
 }
 
 /* As many as `run` would start. */
@@ -135,13 +135,13 @@ static uint32_t one_a_core(const tr_plan_info *plan)
 static int make(uint32_t workers, const tr_plan_options *wanted, tr_plan *plan)
 {
     tr_plan_info info = TR_PLAN_INFO_INIT;
-    int err = tr_plan_create(workers ? workers : 1, wanted, plan);
+    int result = tr_plan_create(workers ? workers : 1, wanted, plan);
 
-    if (!err && workers == 0)
-        err = tr_plan_info_get(plan, &info);
-    if (!err && workers == 0)
-        err = tr_plan_create(one_a_core(&info), wanted, plan);
-    return err;
+    if (!result && workers == 0)
+        result = tr_plan_info_get(plan, &info);
+    if (!result && workers == 0)
+        result = tr_plan_create(one_a_core(&info), wanted, plan);
+    return result;
 }
 
 static int print_as_json(const tr_plan *plan)
@@ -149,11 +149,11 @@ static int print_as_json(const tr_plan *plan)
     static tr_plan_worker worker[TR_MAX_WORKERS];
     tr_plan_info info = TR_PLAN_INFO_INIT;
     size_t count;
-    int err = tr_plan_info_get(plan, &info);
+    int result = tr_plan_info_get(plan, &info);
 
-    if (!err)
-        err = tr_plan_workers(plan, worker, sizeof(worker[0]), TR_MAX_WORKERS, &count);
-    return err ? complain("plan", err) : print_json(plan_json(&info, worker));
+    if (!result)
+        result = tr_plan_workers(plan, worker, sizeof(worker[0]), TR_MAX_WORKERS, &count);
+    return result ? complain("plan", result) : print_json(plan_json(&info, worker));
 }
 
 int cmd_plan(int argc, char **argv)
@@ -165,16 +165,16 @@ int cmd_plan(int argc, char **argv)
         children, NULL,  NULL};
     tr_plan *plan = malloc(tr_plan_bytes());
     struct args args = {0};
-    int err;
+    int result;
 
     argp_parse(&argp, argc, argv, 0, NULL, &args);
-    err = plan ? make(args.plan.workers, &args.plan.options, plan) : TR_ENOMEM;
-    if (!err && args.svg)
-        err = tr_plan_svg(plan, args.svg);
-    if (err)
-        err = complain("plan", err);
+    result = plan ? make(args.plan.workers, &args.plan.options, plan) : TR_ENOMEM;
+    if (!result && args.svg)
+        result = tr_plan_svg(plan, args.svg);
+    if (result)
+        result = complain("plan", result);
     else
-        err = args.json ? print_as_json(plan) : print_text(plan);
+        result = args.json ? print_as_json(plan) : print_text(plan);
     free(plan);
-    return err;
+    return result;
 }

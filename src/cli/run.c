@@ -180,17 +180,17 @@ static int supervise(tr_pool *pool, struct run *run, int signals)
         return complain("run", failed);
     for (;;) {
         struct signalfd_siginfo info;
-        int err = tr_pool_step(pool, TR_NOWAIT);
+        int result = tr_pool_step(pool, TR_NOWAIT);
 
-        if (err == TR_ECLOSED)
+        if (result == TR_ECLOSED)
             return run->exit_code;
-        if (err && err != TR_EAGAIN && err != TR_EINTR)
-            return complain("run", err);
+        if (result && result != TR_EAGAIN && result != TR_EINTR)
+            return complain("run", result);
         if (run->broken && !run->draining) {
             run->draining = true;
             tr_pool_drain(pool);
         }
-        if (!err)
+        if (!result)
             continue;
         if (poll(watched, 2, -1) < 0 && errno != EINTR)
             return complain("run: poll", TR_EIO);
@@ -230,7 +230,7 @@ int cmd_run(int argc, char **argv)
     struct args args = {0};
     struct run run = {0};
     tr_pool *pool;
-    int signals, code, err;
+    int signals, code, result;
 
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &args);
     run.command = args.command;
@@ -249,9 +249,9 @@ int cmd_run(int argc, char **argv)
     args.pool.run = become;
     args.pool.died = note_death;
     args.pool.context = &run;
-    err = tr_pool_start(&args.pool, &pool);
-    if (err)
-        return complain("run", err);
+    result = tr_pool_start(&args.pool, &pool);
+    if (result)
+        return complain("run", result);
     code = supervise(pool, &run, signals);
     tr_pool_close(pool);
     close(signals);

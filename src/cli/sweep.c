@@ -19,19 +19,19 @@ static int look_for_dead(const char *name, bool *dead, tr_stats *stats)
     static tr_participant_stats list[TR_MAX_PARTICIPANTS];
     size_t count = 0;
     tr_look *look;
-    int err = tr_look_open(name, &look);
+    int result = tr_look_open(name, &look);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     *dead = false;
-    err = tr_look_stats(look, stats);
-    if (!err)
-        err = tr_look_participants(look, list, sizeof(tr_participant_stats),
-                                   TR_MAX_PARTICIPANTS, &count);
+    result = tr_look_stats(look, stats);
+    if (!result)
+        result = tr_look_participants(look, list, sizeof(tr_participant_stats),
+                                      TR_MAX_PARTICIPANTS, &count);
     for (size_t i = 0; i < count; i++)
         *dead |= !list[i].alive;
     tr_look_close(look);
-    return err;
+    return result;
 }
 
 /* To reap is to join. What the joining itself has swept, where all entries were taken, is told
@@ -39,19 +39,19 @@ static int look_for_dead(const char *name, bool *dead, tr_stats *stats)
 static int reap(const char *name, const tr_stats *before, tr_stats *after)
 {
     tr_arena *arena;
-    int err = tr_arena_attach(name, NULL, &arena);
+    int result = tr_arena_attach(name, NULL, &arena);
 
-    if (err)
-        return err;
-    err = tr_arena_reap(arena, NULL);
-    if (!err)
-        err = tr_stats_get(arena, after);
+    if (result)
+        return result;
+    result = tr_arena_reap(arena, NULL);
+    if (!result)
+        result = tr_stats_get(arena, after);
     tr_arena_close(arena);
     after->deaths -= before->deaths;
     after->freed -= before->freed;
     after->redelivered -= before->redelivered;
     after->dropped -= before->dropped;
-    return err;
+    return result;
 }
 
 static int reap_and_say(void *context)
@@ -60,12 +60,12 @@ static int reap_and_say(void *context)
     tr_stats before = TR_STATS_INIT;
     tr_stats done = TR_STATS_INIT;
     bool dead = false;
-    int err = look_for_dead(args->name, &dead, &before);
+    int result = look_for_dead(args->name, &dead, &before);
 
-    if (!err && dead)
-        err = reap(args->name, &before, &done);
-    if (err)
-        return complain(args->name, err);
+    if (!result && dead)
+        result = reap(args->name, &before, &done);
+    if (result)
+        return complain(args->name, result);
     if (args->json) {
         cJSON *json = cJSON_CreateObject();
 
@@ -130,10 +130,10 @@ static int sweep_and_tell(void *context)
 {
     struct sweep *sweep = context;
     uint32_t count = 0;
-    int err = tr_arena_sweep(sweep->prefix, &count);
+    int result = tr_arena_sweep(sweep->prefix, &count);
 
-    if (err)
-        return complain("gc", err);
+    if (result)
+        return complain("gc", result);
     return write(sweep->pipe[1], &count, sizeof(count)) != sizeof(count);
 }
 
@@ -174,20 +174,20 @@ int cmd_gc(int argc, char **argv)
     const char *prefix = args.name ? args.name : "";
     struct gc gc = {.json = args.json};
     cJSON *json = args.json ? cJSON_CreateObject() : NULL;
-    int err = 0;
+    int result = 0;
 
     if (args.dry_run) {
         if (json)
             gc.list = cJSON_AddArrayToObject(json, "names");
-        err = each_named(prefix, count_dead, &gc);
+        result = each_named(prefix, count_dead, &gc);
     } else {
-        err = sweep_all(prefix, &gc.count);
+        result = sweep_all(prefix, &gc.count);
     }
     if (json) {
         cJSON_AddNumberToObject(json, args.dry_run ? "would_remove" : "removed",
                                 gc.count);
-        return print_json(json) | (err != 0);
+        return print_json(json) | (result != 0);
     }
     printf("%u %s\n", gc.count, args.dry_run ? "would be removed" : "removed");
-    return err != 0;
+    return result != 0;
 }

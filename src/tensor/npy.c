@@ -8,14 +8,14 @@
  *  ..  the array */
 #include "src/tensor/npy.h"
 
-#include "src/base/error.h"
-#include "src/base/options.h"
-#include "src/tensor/npy_descr.h"
-
 #include <inttypes.h>
 #include <string.h>
 
 #include <tensoring/npy.h>
+
+#include "src/base/error.h"
+#include "src/base/options.h"
+#include "src/tensor/npy_descr.h"
 
 enum { DESCR, FORTRAN_ORDER, SHAPE, KEYS };
 
@@ -83,26 +83,26 @@ static int find_header(const unsigned char *head, size_t head_bytes, uint64_t fi
 static int parse_shape(struct literal *in, tr_npy *npy)
 {
     bool more;
-    int err = literal_expect(in, '(');
+    int result = literal_expect(in, '(');
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     npy->ndim = 0;
     for (more = !literal_take(in, ')'); more;) {
         int64_t extent;
 
-        err = literal_integer(in, &extent);
-        if (err)
-            return err;
+        result = literal_integer(in, &extent);
+        if (result)
+            return result;
         if (npy->ndim == TR_MAX_NDIM)
             return tr_fail(TR_ENOTSUP, "npy: more than %d dimensions; reshape the array",
                            TR_MAX_NDIM);
         npy->shape[npy->ndim++] = extent;
         if (npy->ndim == 1 && literal_peek(in) != ',')
             return literal_fail(in, "\",\", since a number in parentheses is no shape");
-        err = literal_next(in, ')', &more);
-        if (err)
-            return err;
+        result = literal_next(in, ')', &more);
+        if (result)
+            return result;
     }
     return 0;
 }
@@ -111,23 +111,23 @@ static int parse_value(struct literal *in, int key, tr_npy *npy)
 {
     struct descr descr = {.text = npy->descr};
     bool f_order;
-    int err;
+    int result;
 
     switch (key) {
     case DESCR:
-        err = descr_parse(in, &descr);
-        if (err)
-            return err;
+        result = descr_parse(in, &descr);
+        if (result)
+            return result;
         npy->dtype = descr.dtype;
         npy->flags |= descr.flags;
         if (descr.plain)
             npy->descr[0] = 0;
         return 0;
     case FORTRAN_ORDER:
-        err = literal_bool(in, &f_order);
-        if (!err && f_order)
+        result = literal_bool(in, &f_order);
+        if (!result && f_order)
             npy->flags |= TR_TENSOR_F_ORDER;
-        return err;
+        return result;
     default:
         return parse_shape(in, npy);
     }
@@ -136,10 +136,10 @@ static int parse_value(struct literal *in, int key, tr_npy *npy)
 static int parse_key(struct literal *in, unsigned *seen, int *key)
 {
     struct literal_text text;
-    int err = literal_string(in, &text);
+    int result = literal_string(in, &text);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     for (*key = 0; *key < KEYS && !literal_text_is(&text, key_names[*key]);)
         ++*key;
     if (*key == KEYS)
@@ -157,18 +157,18 @@ static int parse_header(struct literal *in, tr_npy *npy)
 {
     unsigned seen = 0;
     bool more;
-    int key, err = literal_expect(in, '{');
+    int key, result = literal_expect(in, '{');
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     for (more = !literal_take(in, '}'); more;) {
-        err = parse_key(in, &seen, &key);
-        if (!err)
-            err = parse_value(in, key, npy);
-        if (!err)
-            err = literal_next(in, '}', &more);
-        if (err)
-            return err;
+        result = parse_key(in, &seen, &key);
+        if (!result)
+            result = parse_value(in, key, npy);
+        if (!result)
+            result = literal_next(in, '}', &more);
+        if (result)
+            return result;
     }
     for (key = 0; key < KEYS; key++)
         if (!(seen & 1u << key))
@@ -181,7 +181,7 @@ int tr_npy_decode(const void *head, size_t head_bytes, uint64_t file_bytes,
 {
     struct literal text;
     uint64_t there;
-    int err;
+    int result;
 
     if (!head || !npy)
         return null_fail("npy decode", head ? "npy" : "head");
@@ -190,14 +190,14 @@ int tr_npy_decode(const void *head, size_t head_bytes, uint64_t file_bytes,
                        "npy decode: head_bytes is %zu, the file has %" PRIu64 " bytes",
                        head_bytes, file_bytes);
     *npy = (tr_npy){0};
-    err = find_header(head, head_bytes, file_bytes,
-                      header_limit ? header_limit : TR_NPY_HEADER_LIMIT, npy, &text);
-    if (!err)
-        err = parse_header(&text, npy);
-    if (!err)
-        err = tr_tensor_nbytes(npy->dtype, npy->ndim, npy->shape, &npy->data_bytes);
-    if (err)
-        return err;
+    result = find_header(head, head_bytes, file_bytes,
+                         header_limit ? header_limit : TR_NPY_HEADER_LIMIT, npy, &text);
+    if (!result)
+        result = parse_header(&text, npy);
+    if (!result)
+        result = tr_tensor_nbytes(npy->dtype, npy->ndim, npy->shape, &npy->data_bytes);
+    if (result)
+        return result;
     there = file_bytes - npy->data_offset;
     if (npy->data_bytes > there)
         return tr_fail(TR_EFORMAT,
@@ -211,13 +211,13 @@ int tr_npy_dtype(const char *descr, tr_dtype *dtype, uint32_t *flags)
 {
     char text[TR_MAX_DESCR + 1];
     struct descr parsed = {.text = text};
-    int err;
+    int result;
 
     if (!descr || !dtype || !flags)
         return null_fail("npy dtype", !descr ? "descr" : dtype ? "flags" : "dtype");
-    err = descr_parse_text(descr, &parsed);
-    if (err)
-        return err;
+    result = descr_parse_text(descr, &parsed);
+    if (result)
+        return result;
     *dtype = parsed.dtype;
     *flags = parsed.flags;
     return 0;

@@ -3,12 +3,12 @@
  * that NumPy uses. */
 #include "src/tensor/npy_descr.h"
 
-#include "src/base/error.h"
-#include "src/tensor/tensor.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "src/base/error.h"
+#include "src/tensor/tensor.h"
 
 enum { MAX_DEPTH = 32 };
 
@@ -37,36 +37,37 @@ static int emit_word(struct descr *out, const char *word)
 static int emit_text(const struct literal *in, struct descr *out,
                      const struct literal_text *text)
 {
-    int err = 0;
+    int result = 0;
 
     if (in->utf8)
         return emit(out, text->at, text->bytes);
-    for (size_t i = 0; i < text->bytes && !err; i++) {
+    for (size_t i = 0; i < text->bytes && !result; i++) {
         unsigned char c = text->at[i];
         unsigned char pair[2] = {(unsigned char)(0xc0 | c >> 6),
                                  (unsigned char)(0x80 | (c & 0x3f))};
 
-        err = c < 0x80 ? emit(out, &c, 1) : emit(out, pair, 2);
+        result = c < 0x80 ? emit(out, &c, 1) : emit(out, pair, 2);
     }
-    return err;
+    return result;
 }
 
 static int emit_quoted(const struct literal *in, struct descr *out,
                        const struct literal_text *text)
 {
-    int err = emit(out, &text->quote, 1);
+    int result = emit(out, &text->quote, 1);
 
-    if (!err)
-        err = emit_text(in, out, text);
-    return err ? err : emit(out, &text->quote, 1);
+    if (!result)
+        result = emit_text(in, out, text);
+    return result ? result : emit(out, &text->quote, 1);
 }
 
 static int parse_simple(struct literal *in, struct literal_text *text,
                         struct descr_simple *simple)
 {
-    int err = literal_string(in, text);
+    int result = literal_string(in, text);
 
-    return err ? err : descr_parse_simple((const char *)text->at, text->bytes, simple);
+    return result ? result
+                  : descr_parse_simple((const char *)text->at, text->bytes, simple);
 }
 
 static int too_large(void)
@@ -81,25 +82,25 @@ static int parse_subshape(struct literal *in, struct descr *out, uint64_t *bytes
     char digits[24];
     int64_t extent, total = (int64_t)*bytes;
     bool more = true;
-    int err = literal_expect(in, '('), n = 0;
+    int result = literal_expect(in, '('), n = 0;
 
-    if (!err)
-        err = emit_word(out, "(");
-    for (; !err && more; n++) {
-        err = literal_integer(in, &extent);
-        if (err)
-            return err;
+    if (!result)
+        result = emit_word(out, "(");
+    for (; !result && more; n++) {
+        result = literal_integer(in, &extent);
+        if (result)
+            return result;
         if (__builtin_mul_overflow(total, extent, &total))
             return too_large();
         snprintf(digits, sizeof(digits), n ? ", %lld" : "%lld", (long long)extent);
-        err = emit_word(out, digits);
-        if (!err && n == 0 && literal_peek(in) != ',')
-            err = literal_fail(in, "\",\", since a number in parentheses is no shape");
-        if (!err)
-            err = literal_next(in, ')', &more);
+        result = emit_word(out, digits);
+        if (!result && n == 0 && literal_peek(in) != ',')
+            result = literal_fail(in, "\",\", since a number in parentheses is no shape");
+        if (!result)
+            result = literal_next(in, ')', &more);
     }
     *bytes = (uint64_t)total;
-    return err ? err : emit_word(out, n == 1 ? ",)" : ")");
+    return result ? result : emit_word(out, n == 1 ? ",)" : ")");
 }
 
 /* 'name' or ('title', 'name') */
@@ -107,64 +108,64 @@ static int parse_name(struct literal *in, struct descr *out)
 {
     struct literal_text text;
     bool pair = literal_take(in, '('), more;
-    int err = literal_string(in, &text);
+    int result = literal_string(in, &text);
 
-    if (!err && pair)
-        err = emit_word(out, "(");
-    if (!err)
-        err = emit_quoted(in, out, &text);
-    if (err || !pair)
-        return err;
-    err = literal_expect(in, ',');
-    if (!err)
-        err = literal_string(in, &text);
-    if (!err)
-        err = emit_word(out, ", ");
-    if (!err)
-        err = emit_quoted(in, out, &text);
-    if (!err)
-        err = literal_next(in, ')', &more);
-    if (!err && more)
-        err = literal_fail(in, "\")\" after title and name");
-    return err ? err : emit_word(out, ")");
+    if (!result && pair)
+        result = emit_word(out, "(");
+    if (!result)
+        result = emit_quoted(in, out, &text);
+    if (result || !pair)
+        return result;
+    result = literal_expect(in, ',');
+    if (!result)
+        result = literal_string(in, &text);
+    if (!result)
+        result = emit_word(out, ", ");
+    if (!result)
+        result = emit_quoted(in, out, &text);
+    if (!result)
+        result = literal_next(in, ')', &more);
+    if (!result && more)
+        result = literal_fail(in, "\")\" after title and name");
+    return result ? result : emit_word(out, ")");
 }
 
 /* type and, after a comma, a shape; up to the closing parenthesis. */
 static int parse_repeated(struct literal *in, struct descr *out, int depth,
                           bool must_repeat, uint64_t *bytes)
 {
-    int err = parse_type(in, out, depth, bytes);
+    int result = parse_type(in, out, depth, bytes);
     bool more;
 
-    if (!err)
-        err = literal_next(in, ')', &more);
-    if (!err && must_repeat && !more)
-        err = literal_fail(in, "a shape after the type");
-    if (!err && more) {
-        err = emit_word(out, ", ");
-        if (!err)
-            err = parse_subshape(in, out, bytes);
-        if (!err)
-            err = literal_next(in, ')', &more);
-        if (!err && more)
-            err = literal_fail(in, "\")\" after the shape");
+    if (!result)
+        result = literal_next(in, ')', &more);
+    if (!result && must_repeat && !more)
+        result = literal_fail(in, "a shape after the type");
+    if (!result && more) {
+        result = emit_word(out, ", ");
+        if (!result)
+            result = parse_subshape(in, out, bytes);
+        if (!result)
+            result = literal_next(in, ')', &more);
+        if (!result && more)
+            result = literal_fail(in, "\")\" after the shape");
     }
-    return err ? err : emit_word(out, ")");
+    return result ? result : emit_word(out, ")");
 }
 
 static int parse_field(struct literal *in, struct descr *out, int depth, uint64_t *bytes)
 {
-    int err = literal_expect(in, '(');
+    int result = literal_expect(in, '(');
 
-    if (!err)
-        err = emit_word(out, "(");
-    if (!err)
-        err = parse_name(in, out);
-    if (!err)
-        err = literal_expect(in, ',');
-    if (!err)
-        err = emit_word(out, ", ");
-    return err ? err : parse_repeated(in, out, depth, false, bytes);
+    if (!result)
+        result = emit_word(out, "(");
+    if (!result)
+        result = parse_name(in, out);
+    if (!result)
+        result = literal_expect(in, ',');
+    if (!result)
+        result = emit_word(out, ", ");
+    return result ? result : parse_repeated(in, out, depth, false, bytes);
 }
 
 static int parse_fields(struct literal *in, struct descr *out, int depth, uint64_t *bytes)
@@ -172,39 +173,39 @@ static int parse_fields(struct literal *in, struct descr *out, int depth, uint64
     int64_t total = 0;
     uint64_t field = 0;
     bool more = !literal_take(in, ']');
-    int err = emit_word(out, "[");
+    int result = emit_word(out, "[");
 
-    for (int n = 0; !err && more; n++) {
+    for (int n = 0; !result && more; n++) {
         if (n > 0)
-            err = emit_word(out, ", ");
-        if (!err)
-            err = parse_field(in, out, depth, &field);
-        if (!err && __builtin_add_overflow(total, field, &total))
+            result = emit_word(out, ", ");
+        if (!result)
+            result = parse_field(in, out, depth, &field);
+        if (!result && __builtin_add_overflow(total, field, &total))
             return too_large();
-        if (!err)
-            err = literal_next(in, ']', &more);
+        if (!result)
+            result = literal_next(in, ']', &more);
     }
     *bytes = (uint64_t)total;
-    return err ? err : emit_word(out, "]");
+    return result ? result : emit_word(out, "]");
 }
 
 static int parse_type(struct literal *in, struct descr *out, int depth, uint64_t *bytes)
 {
     struct literal_text text;
     struct descr_simple simple;
-    int err;
+    int result;
 
     if (depth > MAX_DEPTH)
         return tr_fail(TR_ENOTSUP, "descr: types nested deeper than %d", MAX_DEPTH);
     if (literal_take(in, '['))
         return parse_fields(in, out, depth + 1, bytes);
     if (literal_take(in, '(')) {
-        err = emit_word(out, "(");
-        return err ? err : parse_repeated(in, out, depth + 1, true, bytes);
+        result = emit_word(out, "(");
+        return result ? result : parse_repeated(in, out, depth + 1, true, bytes);
     }
-    err = parse_simple(in, &text, &simple);
-    if (err)
-        return err;
+    result = parse_simple(in, &text, &simple);
+    if (result)
+        return result;
     *bytes = simple.bytes;
     return simple.bytes > INT64_MAX ? too_large() : emit_quoted(in, out, &text);
 }
@@ -220,10 +221,10 @@ static int finish_simple(struct descr *out, const struct descr_simple *simple)
 static int parse_list(struct literal *in, struct descr *out)
 {
     uint64_t bytes = 0;
-    int err = parse_fields(in, out, 0, &bytes);
+    int result = parse_fields(in, out, 0, &bytes);
 
     out->list = true;
-    return err ? err : dtype_opaque(bytes, &out->dtype);
+    return result ? result : dtype_opaque(bytes, &out->dtype);
 }
 
 static void start(struct descr *out)
@@ -236,15 +237,15 @@ int descr_parse(struct literal *in, struct descr *out)
 {
     struct literal_text text;
     struct descr_simple simple;
-    int err;
+    int result;
 
     start(out);
     if (literal_take(in, '['))
         return parse_list(in, out);
-    err = parse_simple(in, &text, &simple);
-    if (!err)
-        err = emit_text(in, out, &text);
-    return err ? err : finish_simple(out, &simple);
+    result = parse_simple(in, &text, &simple);
+    if (!result)
+        result = emit_text(in, out, &text);
+    return result ? result : finish_simple(out, &simple);
 }
 
 int descr_parse_text(const char *text, struct descr *out)
@@ -253,19 +254,19 @@ int descr_parse_text(const char *text, struct descr *out)
     size_t bytes = strlen(text);
     struct literal in = {.start = at, .at = at, .end = at + bytes, .utf8 = true};
     struct descr_simple simple;
-    int err;
+    int result;
 
     start(out);
     if (literal_take(&in, '[')) {
-        err = parse_list(&in, out);
-        if (!err && literal_peek(&in) >= 0)
-            err = literal_fail(&in, "nothing after the list of fields");
-        return err;
+        result = parse_list(&in, out);
+        if (!result && literal_peek(&in) >= 0)
+            result = literal_fail(&in, "nothing after the list of fields");
+        return result;
     }
-    err = descr_parse_simple(text, bytes, &simple);
-    if (!err)
-        err = emit(out, text, bytes);
-    return err ? err : finish_simple(out, &simple);
+    result = descr_parse_simple(text, bytes, &simple);
+    if (!result)
+        result = emit(out, text, bytes);
+    return result ? result : finish_simple(out, &simple);
 }
 
 /* Bytes that only the descr explains may have any lanes. */

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* npy_encode.c - the header that numpy.save() writes, byte for byte. */
-#include "src/base/error.h"
-#include "src/base/options.h"
-#include "src/tensor/npy.h"
-#include "src/tensor/npy_descr.h"
-#include "src/tensor/tensor.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <tensoring/npy.h>
+
+#include "src/base/error.h"
+#include "src/base/options.h"
+#include "src/tensor/npy.h"
+#include "src/tensor/npy_descr.h"
+#include "src/tensor/tensor.h"
 
 /* NumPy leaves room for the extent that grows when data is appended: 21 digits. */
 enum { GROWTH_DIGITS = 21, SHAPE_MAX = TR_MAX_NDIM * 22 + 3 };
@@ -65,12 +65,12 @@ static int descr_of_dtype(tr_dtype dtype, struct descr *out)
 
 static int find_descr(const tr_tensor_spec *spec, struct descr *out)
 {
-    int err;
+    int result;
 
     if (!spec->descr || !spec->descr[0])
         return descr_of_dtype(spec->dtype, out);
-    err = descr_parse_text(spec->descr, out);
-    return err ? err : descr_check("npy encode", spec, out);
+    result = descr_parse_text(spec->descr, out);
+    return result ? result : descr_check("npy encode", spec, out);
 }
 
 /* An array that is packed in both orders is called C-ordered by NumPy. */
@@ -104,10 +104,10 @@ static int print_header(const tr_tensor_spec *spec, struct header *header)
     struct descr descr = {.text = descr_text};
     bool f_order = only_f_order(spec);
     const char *quote;
-    int err = find_descr(spec, &descr), growth = 0;
+    int result = find_descr(spec, &descr), growth = 0;
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     quote = descr.list ? "" : "'";
     print_shape(spec, shape);
     if (spec->ndim > 0)
@@ -171,20 +171,20 @@ int tr_npy_encode(const tr_tensor_spec *spec, void *buffer, size_t capacity,
     uint64_t nbytes;
     unsigned version = 1;
     size_t total;
-    int err;
+    int result;
 
     if (!spec || !header_bytes)
         return null_fail("npy encode", spec ? "header_bytes" : "spec");
     if (!buffer && capacity)
         return null_fail("npy encode", "buffer");
-    err = spec_check("npy encode", spec);
-    if (err)
-        return err;
-    err = tr_tensor_nbytes(spec->dtype, spec->ndim, spec->shape, &nbytes);
-    if (!err)
-        err = print_header(spec, &header);
-    if (err)
-        return err;
+    result = spec_check("npy encode", spec);
+    if (result)
+        return result;
+    result = tr_tensor_nbytes(spec->dtype, spec->ndim, spec->shape, &nbytes);
+    if (!result)
+        result = print_header(spec, &header);
+    if (result)
+        return result;
     /* The oldest version that can say it, as NumPy chooses. Version 2 is for headers over
      * 64 KiB: TR_MAX_DESCR keeps them away. */
     if (!to_latin1(&header))

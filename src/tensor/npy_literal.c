@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "src/tensor/npy_literal.h"
 
+#include <string.h>
+
 #include "src/base/error.h"
 #include "src/text/text.h"
-
-#include <string.h>
 
 static bool is_space(int c)
 {
@@ -101,7 +101,7 @@ static int skip_escape(struct literal *in)
 
 int literal_string(struct literal *in, struct literal_text *text)
 {
-    int quote = literal_peek(in), err;
+    int quote = literal_peek(in), result;
     size_t n;
 
     if (quote != '\'' && quote != '"')
@@ -117,9 +117,9 @@ int literal_string(struct literal *in, struct literal_text *text)
             return literal_fail(in, "a printable character");
         if (*in->at == '\\') {
             text->escaped = true;
-            err = skip_escape(in);
-            if (err)
-                return err;
+            result = skip_escape(in);
+            if (result)
+                return result;
             continue;
         }
         n = in->utf8 ? utf8_length(in->at, in->end) : 1;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* npy_simple.c - types that NumPy writes as one string: order, kind, size, unit. */
+#include <string.h>
+
 #include "src/base/error.h"
 #include "src/tensor/npy_descr.h"
-
-#include <string.h>
 
 /* Kinds of fixed sizes. A code of TR_DTYPE_OPAQUE: DLPack has no such type, and f1 is what
  * ml_dtypes writes for float8_e5m2. */

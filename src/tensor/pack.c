@@ -4,13 +4,13 @@
  * Dimensions that lie in the source as they do in the target are merged first. Then either
  * the innermost run is contiguous and is copied whole, or its elements are gathered: in the
  * order of the target's bytes, but for a transposition, which goes tile by tile. */
+#include <inttypes.h>
+#include <string.h>
+
 #include "ipc/memory/copy.h"
 #include "src/base/error.h"
 #include "src/base/options.h"
 #include "src/tensor/tensor.h"
-
-#include <inttypes.h>
-#include <string.h>
 
 /* A tile of a transposition: lines of the source that stay in the first cache until all
  * their elements are taken. A stride of a power of 2 leaves few places there. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "src/tensor/tensor.h"
 
+#include <inttypes.h>
+
 #include "src/base/error.h"
 #include "src/base/options.h"
-
-#include <inttypes.h>
 
 /* Every scalar type that DLPack has, but for the opaque ones: those have any size. */
 static const struct scalar {
@@ -145,7 +145,7 @@ int tr_tensor_nbytes(tr_dtype dtype, uint32_t ndim, const int64_t *shape,
     uint64_t bits = element_bits(dtype), whole;
     int64_t elements, total;
     bool empty;
-    int err;
+    int result;
 
     if (!nbytes)
         return null_fail("tensor nbytes", "nbytes");
@@ -154,9 +154,9 @@ int tr_tensor_nbytes(tr_dtype dtype, uint32_t ndim, const int64_t *shape,
                        "dtype: DLPack has no type {code %u, bits %u, lanes %u}; see "
                        "tr_dtype_code, and lanes is 1 for a scalar",
                        dtype.code, dtype.bits, dtype.lanes);
-    err = count_elements(ndim, shape, &elements, &empty);
-    if (err)
-        return err;
+    result = count_elements(ndim, shape, &elements, &empty);
+    if (result)
+        return result;
     /* By groups of 8 elements, which are whole bytes: the number of bits need not fit. */
     whole = (uint64_t)elements / 8;
     if (__builtin_mul_overflow(whole, bits, &total) ||

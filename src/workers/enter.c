@@ -128,48 +128,48 @@ static int32_t *read_pools(const struct pools *pools)
 static int set_found(const struct pools *pools, int32_t threads, tr_worker_report *report)
 {
     int32_t *before = read_pools(pools);
-    int err;
+    int result;
 
     if (!before)
         return tr_fail(TR_ENOMEM, "enter: no memory for %zu counts", pools->count);
-    err = save_pools(pools, before);
-    for (size_t i = 0; i < pools->count && !err; i++)
+    result = save_pools(pools, before);
+    for (size_t i = 0; i < pools->count && !result; i++)
         if (before[i] != threads)
             pool_set(&pools->pool[i], threads);
-    for (size_t i = 0; i < pools->count && i < TR_REPORT_LIBRARIES && !err; i++)
+    for (size_t i = 0; i < pools->count && i < TR_REPORT_LIBRARIES && !result; i++)
         describe(&report->pool[i], &pools->pool[i], before[i]);
     report->pool_count = (uint32_t)pools->count;
     free(before);
-    return err;
+    return result;
 }
 
 static int set_pools(int32_t threads, tr_worker_report *report)
 {
     struct pools pools;
-    int err = pools_find(&pools);
+    int result = pools_find(&pools);
 
-    if (err)
-        return err;
-    err = set_found(&pools, threads, report);
+    if (result)
+        return result;
+    result = set_found(&pools, threads, report);
     pools_free(&pools);
-    return err;
+    return result;
 }
 
 static void bind_self(const tr_cpuset *cpus, uint32_t flags, tr_worker_report *report)
 {
-    int err = bind_get(&report->before);
+    int result = bind_get(&report->before);
 
-    if (!err && !(flags & TR_ENTER_NO_BIND)) {
+    if (!result && !(flags & TR_ENTER_NO_BIND)) {
         if (!self.bound) {
             self.mask = report->before;
             self.bound = true;
         }
-        err = bind_process(0, cpus, &report->tasks);
+        result = bind_process(0, cpus, &report->tasks);
     }
     (void)bind_get(&report->after);
-    if (err)
+    if (result)
         report->bind_error = tr_fail_errno(
-            err, "enter: the threads could not be bound to the worker's cores");
+            result, "enter: the threads could not be bound to the worker's cores");
 }
 
 static int enter(const tr_plan *plan, uint32_t index, uint32_t flags,
@@ -206,11 +206,11 @@ static void copy_report(tr_worker_report *to, const tr_worker_report *full)
 
 static int report_check(const tr_worker_report *report)
 {
-    int err = result_size_check(report, sizeof(*report), "enter", "report");
+    int result = result_size_check(report, sizeof(*report), "enter", "report");
 
-    return err ? err
-               : element_size_check(report->library_bytes, sizeof(report->pool[0]),
-                                    "enter", "report: library_bytes");
+    return result ? result
+                  : element_size_check(report->library_bytes, sizeof(report->pool[0]),
+                                       "enter", "report: library_bytes");
 }
 
 int tr_worker_enter(const tr_plan *plan, uint32_t index, uint32_t flags,
@@ -219,23 +219,23 @@ int tr_worker_enter(const tr_plan *plan, uint32_t index, uint32_t flags,
     const uint32_t known = TR_ENTER_NO_BIND | TR_ENTER_NO_ENV | TR_ENTER_KEEP_ENV |
                            TR_ENTER_NO_LIBRARIES;
     tr_worker_report full = TR_WORKER_REPORT_INIT;
-    int err = plan_check(plan);
+    int result = plan_check(plan);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     if (index >= plan->workers)
         return tr_fail(TR_EINVAL, "enter: worker %u of a plan for %u", index,
                        plan->workers);
     if (flags & ~known)
         return tr_fail(TR_EINVAL, "enter: there are no flags 0x%x", flags & ~known);
     if (report)
-        err = report_check(report);
-    if (err)
-        return err;
-    err = enter(plan, index, flags, &full);
+        result = report_check(report);
+    if (result)
+        return result;
+    result = enter(plan, index, flags, &full);
     if (report)
         copy_report(report, &full);
-    return err;
+    return result;
 }
 
 void tr_worker_leave(void)
@@ -282,7 +282,7 @@ int tr_worker_thread_enter(void)
     uint32_t round = atomic_load(&self.round), threads = atomic_load(&self.threads);
     uint64_t generation;
     struct pools pools;
-    int err;
+    int result;
 
     if (!threads)
         return tr_fail(TR_EINVAL,
@@ -290,9 +290,9 @@ int tr_worker_thread_enter(void)
     generation = pools_generation();
     if (done_round == round && done_generation == generation)
         return 0;
-    err = pools_find(&pools);
-    if (err)
-        return err;
+    result = pools_find(&pools);
+    if (result)
+        return result;
     for (size_t i = 0; i < pools.count; i++)
         pool_set_thread(&pools.pool[i], (int32_t)threads);
     pools_free(&pools);
@@ -305,21 +305,21 @@ int tr_worker_prefork(uint32_t *paused)
 {
     struct pools pools;
     uint32_t count = 0;
-    int err = pools_find(&pools);
+    int result = pools_find(&pools);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     for (size_t i = 0; i < pools.count; i++) {
         bool did;
         int one = pool_pause(&pools.pool[i], &did);
 
         count += did;
-        err = err ? err : one;
+        result = result ? result : one;
     }
     pools_free(&pools);
     if (paused)
         *paused = count;
-    return err;
+    return result;
 }
 
 int tr_worker_libraries(tr_thread_library *out, size_t element_bytes, size_t capacity,
@@ -327,12 +327,12 @@ int tr_worker_libraries(tr_thread_library *out, size_t element_bytes, size_t cap
 {
     const struct rows rows = {out, element_bytes, capacity, count};
     struct pools pools;
-    int err = rows_check(&rows, sizeof(*out), "thread pools");
+    int result = rows_check(&rows, sizeof(*out), "thread pools");
 
-    if (!err)
-        err = pools_find(&pools);
-    if (err)
-        return err;
+    if (!result)
+        result = pools_find(&pools);
+    if (result)
+        return result;
     *count = 0;
     for (size_t i = 0; i < pools.count && !rows_full(&rows); i++) {
         tr_thread_library one;
@@ -351,10 +351,10 @@ int tr_worker_bind_memory(const tr_plan *plan, uint32_t index, void *address,
     enum { PREFERRED_MANY = 5, MOVE = 2 }; /* MPOL_PREFERRED_MANY, MPOL_MF_MOVE */
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)address;
     unsigned long nodes;
-    int err = plan_check(plan);
+    int result = plan_check(plan);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     if (!address)
         return null_fail("bind memory", "address");
     if (index >= plan->workers || !bytes)

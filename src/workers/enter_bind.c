@@ -23,7 +23,7 @@ int bind_get(tr_cpuset *out)
 }
 
 /* True if the mask was another one. */
-static bool move(pid_t task, const cpu_set_t *to, int *err)
+static bool move(pid_t task, const cpu_set_t *to, int *result)
 {
     cpu_set_t now;
 
@@ -32,12 +32,12 @@ static bool move(pid_t task, const cpu_set_t *to, int *err)
     if (!sched_setaffinity(task, sizeof(*to), to))
         return true;
     if (errno != ESRCH) /* ESRCH: the thread has ended meanwhile */
-        *err = -errno;
+        *result = -errno;
     return false;
 }
 
 /* One look at all threads. True if any had another mask. */
-static bool pass(DIR *tasks, const cpu_set_t *to, uint32_t *count, int *err)
+static bool pass(DIR *tasks, const cpu_set_t *to, uint32_t *count, int *result)
 {
     bool changed = false;
     struct dirent *entry;
@@ -51,7 +51,7 @@ static bool pass(DIR *tasks, const cpu_set_t *to, uint32_t *count, int *err)
         if (*end || id <= 0)
             continue;
         ++*count;
-        changed |= move((pid_t)id, to, err);
+        changed |= move((pid_t)id, to, result);
     }
     return changed;
 }
@@ -62,7 +62,7 @@ int bind_process(pid_t pid, const tr_cpuset *set, uint32_t *tasks)
     char path[64];
     cpu_set_t to;
     uint32_t count = 1;
-    int err = 0;
+    int result = 0;
     DIR *folder;
 
     memcpy(&to, set, sizeof(to));
@@ -73,13 +73,13 @@ int bind_process(pid_t pid, const tr_cpuset *set, uint32_t *tasks)
     folder = opendir(path);
     if (folder) {
         /* A thread started during a pass may have the old mask: look until none has. */
-        for (int i = 0; i < PASSES && pass(folder, &to, &count, &err) && !err; i++)
+        for (int i = 0; i < PASSES && pass(folder, &to, &count, &result) && !result; i++)
             ;
         closedir(folder);
     } else {
-        (void)move(pid, &to, &err); /* no /proc: the first thread at least */
+        (void)move(pid, &to, &result); /* no /proc: the first thread at least */
     }
     if (tasks)
         *tasks = count;
-    return err;
+    return result;
 }

@@ -9,12 +9,12 @@
 
 static int take_options(tr_plan_options *to, const tr_plan_options *from)
 {
-    int err;
+    int result;
 
     *to = (tr_plan_options)TR_PLAN_OPTIONS_INIT;
-    err = options_take(to, sizeof(*to), from, "plan options");
-    if (err)
-        return err;
+    result = options_take(to, sizeof(*to), from, "plan options");
+    if (result)
+        return result;
     if (to->policy > TR_PLAN_BANDWIDTH)
         return tr_fail(TR_EINVAL, "plan: policy %u, there are 0 to %d", to->policy,
                        TR_PLAN_BANDWIDTH);
@@ -73,10 +73,10 @@ int plan_build(tr_plan *plan, hwloc_topology_t topology, uint32_t workers,
 {
     tr_plan_options mine;
     struct core_sets *sets;
-    int err = take_options(&mine, options);
+    int result = take_options(&mine, options);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     if (workers == 0 || workers > TR_MAX_WORKERS)
         return tr_fail(TR_EINVAL, "plan: %u workers, there may be 1 to %d", workers,
                        TR_MAX_WORKERS);
@@ -93,12 +93,12 @@ int plan_build(tr_plan *plan, hwloc_topology_t topology, uint32_t workers,
         plan->quota_milli_cpus = quota->milli_cpus;
         memcpy(plan->quota_source, quota->source, sizeof(plan->quota_source));
     }
-    err = plan_find_cores(plan, sets, topology);
-    if (!err)
-        err = plan_cut(plan, sets, &mine);
+    result = plan_find_cores(plan, sets, topology);
+    if (!result)
+        result = plan_cut(plan, sets, &mine);
     free(sets);
-    if (err)
-        return err;
+    if (result)
+        return result;
     plan->machine_cpus = machine_cpus > plan->cpus ? machine_cpus : plan->cpus;
     set_threads(plan);
     plan->limit = find_limit(plan, quota);
@@ -110,16 +110,16 @@ int tr_plan_create(uint32_t workers, const tr_plan_options *options, tr_plan *pl
     hwloc_topology_t topology;
     struct quota quota;
     long online = sysconf(_SC_NPROCESSORS_ONLN);
-    int err;
+    int result;
 
     if (!plan)
         return null_fail("plan create", "plan");
-    err = plan_topology(&topology);
-    if (err)
-        return err;
+    result = plan_topology(&topology);
+    if (result)
+        return result;
     quota_read("", &quota);
-    err = plan_build(plan, topology, workers, options, &quota,
-                     online > 0 ? (uint32_t)online : 0);
+    result = plan_build(plan, topology, workers, options, &quota,
+                        online > 0 ? (uint32_t)online : 0);
     hwloc_topology_destroy(topology);
-    return err;
+    return result;
 }

@@ -141,13 +141,13 @@ int plan_find_cores(tr_plan *plan, struct core_sets *sets, hwloc_topology_t topo
     plan->kinds = rank_kinds(topology, rank, &kinds);
     while ((object = hwloc_get_next_obj_by_type(topology, type, object))) {
         uint32_t before = plan->cores;
-        int err;
+        int result;
 
         if (plan->cores == TR_MAX_CPUS)
             return tr_fail(TR_ENOTSUP, "plan: more than %d cores", TR_MAX_CPUS);
-        err = add_core(plan, sets, topology, object);
-        if (err)
-            return err;
+        result = add_core(plan, sets, topology, object);
+        if (result)
+            return result;
         if (kinds && plan->cores > before) {
             int kind = hwloc_cpukinds_get_by_cpuset(topology, object->cpuset, 0);
 

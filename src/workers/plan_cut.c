@@ -172,7 +172,7 @@ static void prefer_fast(struct cut *cut)
 }
 
 /* Is it better to put one more worker into @p a than into @p b, which comes first? Not if
- * either way he gets all the cores that he wants. */
+ * the worker gets all the cores that it wants either way. */
 static bool roomier(const struct cut *cut, const struct group *a, const struct group *b)
 {
     uint32_t cap = cut->options->cores_per_worker, x = a->workers + 1, y = b->workers + 1;
@@ -183,7 +183,8 @@ static bool roomier(const struct cut *cut, const struct group *a, const struct g
 }
 
 /* Fewer workers than groups: whole groups, the fastest first, far from one another. Else
- * every group gets one, and the next goes where he gets most. */
+ * every group gets one, and each further worker joins the
+ * group with the most cores per worker. */
 static void deal_workers(struct cut *cut)
 {
     uint32_t workers = cut->plan->workers;
@@ -323,15 +324,15 @@ static int place_group(struct cut *cut, const struct group *group)
     uint32_t start[TR_MAX_WORKERS] = {0}, count[TR_MAX_WORKERS] = {0};
     bool capped = cap && cap <= mean, spread = cut->options->policy == TR_PLAN_SPREAD;
     struct runs runs = {.cut = cut, .group = group, .small = mean};
-    int err;
+    int result;
 
     if (capped && !spread) {
         runs.small = cap;
         runs.gaps = true;
     }
-    err = cut_group(&runs, start, count);
-    if (err)
-        return err;
+    result = cut_group(&runs, start, count);
+    if (result)
+        return result;
     for (uint32_t i = 0; i < group->workers; i++) {
         if (cap && count[i] > cap) {
             start[i] = best_window(&runs, start[i], count[i], cap);
@@ -392,10 +393,10 @@ static int spread_workers(tr_plan *plan)
 
 static int cut_all(struct cut *cut)
 {
-    int err = reserve(cut->plan, cut->options);
+    int result = reserve(cut->plan, cut->options);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     put_in_order(cut);
     if (!cut->usable)
         return tr_fail(TR_EINVAL,
@@ -411,25 +412,25 @@ static int cut_all(struct cut *cut)
     add_boundaries(cut);
     prefer_fast(cut);
     deal_workers(cut);
-    for (uint32_t i = 0; i < cut->groups && !err; i++)
+    for (uint32_t i = 0; i < cut->groups && !result; i++)
         if (cut->group[i].workers)
-            err = place_group(cut, &cut->group[i]);
-    if (!err && cut->options->policy == TR_PLAN_SPREAD)
-        err = spread_workers(cut->plan);
-    return err;
+            result = place_group(cut, &cut->group[i]);
+    if (!result && cut->options->policy == TR_PLAN_SPREAD)
+        result = spread_workers(cut->plan);
+    return result;
 }
 
 int plan_cut(tr_plan *plan, const struct core_sets *sets, const tr_plan_options *options)
 {
     struct cut *cut = calloc(1, sizeof(*cut));
-    int err;
+    int result;
 
     if (!cut)
         return tr_fail(TR_ENOMEM, "plan: no memory for %zu bytes", sizeof(*cut));
     cut->plan = plan;
     cut->sets = sets;
     cut->options = options;
-    err = cut_all(cut);
+    result = cut_all(cut);
     free(cut);
-    return err;
+    return result;
 }

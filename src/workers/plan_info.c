@@ -13,12 +13,12 @@ size_t tr_plan_bytes(void)
 int tr_plan_info_get(const tr_plan *plan, tr_plan_info *info)
 {
     tr_plan_info all = TR_PLAN_INFO_INIT;
-    int err = plan_check(plan);
+    int result = plan_check(plan);
 
-    if (!err)
-        err = result_size_check(info, sizeof(all), "plan info", "info");
-    if (err)
-        return err;
+    if (!result)
+        result = result_size_check(info, sizeof(all), "plan info", "info");
+    if (result)
+        return result;
     all.struct_size = info->struct_size;
     all.workers = plan->workers;
     all.policy = plan->policy;
@@ -39,10 +39,10 @@ int tr_plan_info_get(const tr_plan *plan, tr_plan_info *info)
 /* @p n elements of @p known bytes each, as many as there is room for. */
 static int copy_rows(const struct rows *rows, const void *from, size_t known, uint32_t n)
 {
-    int err = rows_check(rows, known, "plan");
+    int result = rows_check(rows, known, "plan");
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     *rows->count = 0;
     for (uint32_t i = 0; i < n && !rows_full(rows); i++)
         rows_add(rows, (const char *)from + i * known);
@@ -53,16 +53,16 @@ int tr_plan_workers(const tr_plan *plan, tr_plan_worker *out, size_t element_byt
                     size_t capacity, size_t *count)
 {
     const struct rows rows = {out, element_bytes, capacity, count};
-    int err = plan_check(plan);
+    int result = plan_check(plan);
 
-    return err ? err : copy_rows(&rows, plan->worker, sizeof(*out), plan->workers);
+    return result ? result : copy_rows(&rows, plan->worker, sizeof(*out), plan->workers);
 }
 
 int tr_plan_cores(const tr_plan *plan, tr_plan_core *out, size_t element_bytes,
                   size_t capacity, size_t *count)
 {
     const struct rows rows = {out, element_bytes, capacity, count};
-    int err = plan_check(plan);
+    int result = plan_check(plan);
 
-    return err ? err : copy_rows(&rows, plan->core, sizeof(*out), plan->cores);
+    return result ? result : copy_rows(&rows, plan->core, sizeof(*out), plan->cores);
 }

@@ -24,21 +24,21 @@ int tr_plan_put(tr_arena *arena, const tr_plan *plan)
 {
     tr_message *message;
     tr_board *board;
-    int err = plan_check(plan);
+    int result = plan_check(plan);
 
-    if (!err)
-        err = open_board(arena, &board);
-    if (err)
-        return err;
-    err = tr_message_loan_bytes(arena, sizeof(*plan), TR_NOWAIT, &message);
-    if (!err) {
+    if (!result)
+        result = open_board(arena, &board);
+    if (result)
+        return result;
+    result = tr_message_loan_bytes(arena, sizeof(*plan), TR_NOWAIT, &message);
+    if (!result) {
         memcpy(tr_message_tensor(message, 0)->data, plan, sizeof(*plan));
-        err = tr_board_put(board, key, message, NULL);
-        if (err)
+        result = tr_board_put(board, key, message, NULL);
+        if (result)
             (void)tr_message_release(message);
     }
     tr_board_close(board);
-    return err;
+    return result;
 }
 
 int tr_plan_get(tr_arena *arena, tr_plan *plan)
@@ -46,22 +46,22 @@ int tr_plan_get(tr_arena *arena, tr_plan *plan)
     const tr_tensor *tensor;
     tr_message *message;
     tr_board *board;
-    int err = plan ? open_board(arena, &board) : null_fail("plan get", "plan");
+    int result = plan ? open_board(arena, &board) : null_fail("plan get", "plan");
 
-    if (err)
-        return err;
-    err = tr_board_get(board, key, &message, NULL);
-    if (!err) {
+    if (result)
+        return result;
+    result = tr_board_get(board, key, &message, NULL);
+    if (!result) {
         tensor = tr_message_tensor(message, 0);
         if (tensor && tensor->nbytes == sizeof(*plan)) {
             memcpy(plan, tensor->data, sizeof(*plan)); /* once; then it is checked */
-            err = plan_check(plan);
+            result = plan_check(plan);
         } else {
-            err = tr_fail(TR_EINVAL, "plan: what %s has is not a plan of this library",
-                          board_name);
+            result = tr_fail(TR_EINVAL, "plan: what %s has is not a plan of this library",
+                             board_name);
         }
         (void)tr_message_release(message);
     }
     tr_board_close(board);
-    return err;
+    return result;
 }

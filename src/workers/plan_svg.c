@@ -55,9 +55,9 @@ static int marked_xml(const tr_plan *plan)
 {
     hwloc_topology_t topology;
     char *xml = NULL;
-    int length = 0, fd = -1, err = plan_topology(&topology);
+    int length = 0, fd = -1, result = plan_topology(&topology);
 
-    if (err)
+    if (result)
         return -1;
     mark(topology, plan);
     if (!hwloc_topology_export_xmlbuffer(topology, &xml, &length, 0)) {
@@ -92,22 +92,23 @@ static int draw(const char *program, int xml, int svg, int *status)
                                 input,   "--of",           "svg",  "-",   NULL};
     posix_spawn_file_actions_t actions;
     pid_t pid;
-    int err;
+    int result;
 
     snprintf(input, sizeof(input), "/proc/self/fd/%d", INPUT);
-    err = posix_spawn_file_actions_init(&actions);
-    if (err)
-        return err;
-    err = posix_spawn_file_actions_adddup2(&actions, svg, 1);
-    if (!err)
-        err = posix_spawn_file_actions_adddup2(&actions, xml, INPUT);
-    if (!err)
-        err = posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-    if (!err)
-        err = posix_spawnp(&pid, program, &actions, NULL, (char *const *)argv, environ);
+    result = posix_spawn_file_actions_init(&actions);
+    if (result)
+        return result;
+    result = posix_spawn_file_actions_adddup2(&actions, svg, 1);
+    if (!result)
+        result = posix_spawn_file_actions_adddup2(&actions, xml, INPUT);
+    if (!result)
+        result = posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    if (!result)
+        result = posix_spawnp(&pid, program, &actions, NULL, (char *const *)argv,
+                              environ);
     posix_spawn_file_actions_destroy(&actions);
-    if (err)
-        return err;
+    if (result)
+        return result;
     while (waitpid(pid, status, 0) < 0)
         if (errno != EINTR)
             return errno;
@@ -117,17 +118,18 @@ static int draw(const char *program, int xml, int svg, int *status)
 static int draw_into(const tr_plan *plan, int svg)
 {
     static const char *const programs[] = {"lstopo-no-graphics", "lstopo"};
-    int xml = marked_xml(plan), status = 0, err = ENOENT;
+    int xml = marked_xml(plan), status = 0, result = ENOENT;
 
     if (xml < 0)
         return tr_fail(TR_EIO, "plan: the topology cannot be written for lstopo");
-    for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]) && err == ENOENT; i++)
-        err = draw(programs[i], xml, svg, &status);
+    for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]) && result == ENOENT;
+         i++)
+        result = draw(programs[i], xml, svg, &status);
     close(xml);
-    if (err)
+    if (result)
         return tr_fail(TR_ENOTSUP,
                        "plan: lstopo cannot be run (Debian: hwloc or hwloc-nox): %s",
-                       strerrordesc_np(err));
+                       strerrordesc_np(result));
     if (!WIFEXITED(status) || WEXITSTATUS(status))
         return tr_fail(TR_EIO, "plan: lstopo could not draw");
     return 0;
@@ -135,10 +137,10 @@ static int draw_into(const tr_plan *plan, int svg)
 
 int tr_plan_svg(const tr_plan *plan, const char *path)
 {
-    int svg, err = plan_check(plan);
+    int svg, result = plan_check(plan);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     if (!path)
         return null_fail("plan svg", "path");
     if (!*path)
@@ -146,9 +148,9 @@ int tr_plan_svg(const tr_plan *plan, const char *path)
     svg = beyond_standard(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
     if (svg < 0)
         return tr_fail(TR_EIO, "plan: cannot write %s: %s", path, strerrordesc_np(errno));
-    err = draw_into(plan, svg);
+    result = draw_into(plan, svg);
     close(svg);
-    if (err)
+    if (result)
         (void)unlink(path);
-    return err;
+    return result;
 }

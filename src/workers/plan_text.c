@@ -181,12 +181,12 @@ static void put_limit(struct text *text, const tr_plan *plan)
 int tr_plan_text(const tr_plan *plan, char *buffer, size_t capacity, size_t *needed)
 {
     struct text text = {buffer, capacity, 0};
-    int err = plan_check(plan);
+    int result = plan_check(plan);
 
-    if (!err && !buffer && capacity)
-        err = null_fail("plan text", "buffer");
-    if (err)
-        return err;
+    if (!result && !buffer && capacity)
+        result = null_fail("plan text", "buffer");
+    if (result)
+        return result;
     put(&text, "%u worker%s on %u core%s (%u CPU%s), %s", plan->workers,
         plural(plan->workers), plan->cores, plural(plan->cores), plan->cpus,
         plural(plan->cpus), policy_name(plan->policy));

@@ -10,6 +10,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "ipc/kernel/os.h"
 #include "src/base/error.h"
 #include "src/base/options.h"
 #include "src/workers/enter_bind.h"
@@ -58,7 +59,7 @@ static int check_options(const tr_pool_options *options)
 {
     const uint32_t known = TR_POOL_NO_PLAN | TR_POOL_DIE_WITH_MASTER |
                            TR_POOL_READY_AT_START | TR_POOL_CLOSE_INHERITED;
-    int err;
+    int result;
 
     if (!options->run)
         return tr_fail(TR_EINVAL,
@@ -74,45 +75,45 @@ static int check_options(const tr_pool_options *options)
             TR_EINVAL,
             "pool: options.stop_signal is %d; use a signal's number, or 0 for none",
             options->stop_signal);
-    err = check_count(options->workers);
-    if (!err)
-        err = check_time("backoff_ns", options->backoff_ns, 0);
-    if (!err)
-        err = check_time("backoff_max_ns", options->backoff_max_ns, 0);
-    return err ? err : check_time("drain_ns", options->drain_ns, -1);
+    result = check_count(options->workers);
+    if (!result)
+        result = check_time("backoff_ns", options->backoff_ns, 0);
+    if (!result)
+        result = check_time("backoff_max_ns", options->backoff_max_ns, 0);
+    return result ? result : check_time("drain_ns", options->drain_ns, -1);
 }
 
 static int take_options(tr_pool *pool, const tr_pool_options *given)
 {
     tr_pool_options *options = &pool->options;
-    int err;
+    int result;
 
     *options = (tr_pool_options)TR_POOL_OPTIONS_INIT;
-    err = options_take(options, sizeof(*options), given, "pool options");
-    if (!err)
-        err = check_options(options);
-    if (err)
-        return err;
-    err = reserved_check("pool", options->reserved);
-    if (!err)
-        err = take_keep(pool);
-    if (err)
-        return err;
+    result = options_take(options, sizeof(*options), given, "pool options");
+    if (!result)
+        result = check_options(options);
+    if (result)
+        return result;
+    result = reserved_check("pool", options->reserved);
+    if (!result)
+        result = take_keep(pool);
+    if (result)
+        return result;
     pool->plan_options = (tr_plan_options)TR_PLAN_OPTIONS_INIT;
-    err = options_take(&pool->plan_options, sizeof(pool->plan_options), options->plan,
-                       "plan options");
+    result = options_take(&pool->plan_options, sizeof(pool->plan_options), options->plan,
+                          "plan options");
     pool->plan_options.struct_size = sizeof(pool->plan_options);
-    return err;
+    return result;
 }
 
 /* As many as there are cores to have, within the quota. */
 static int count_cores(tr_pool *pool, tr_plan *scratch, uint32_t *workers)
 {
-    int err = tr_plan_create(1, &pool->plan_options, scratch);
+    int result = tr_plan_create(1, &pool->plan_options, scratch);
     uint32_t cores;
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     cores = scratch->cores - scratch->reserved_cores;
     if (scratch->quota_milli_cpus >= 0 && scratch->quota_milli_cpus / 1000 < cores)
         cores = (uint32_t)(scratch->quota_milli_cpus / 1000);
@@ -129,19 +130,20 @@ static tr_plan *next_plan(const tr_pool *pool)
 /* How many workers those are that a caller asks for. */
 static int take_count(tr_pool *pool, uint32_t *workers)
 {
-    int err = check_count(*workers);
+    int result = check_count(*workers);
 
-    return err || *workers ? err : count_cores(pool, next_plan(pool), workers);
+    return result || *workers ? result : count_cores(pool, next_plan(pool), workers);
 }
 
 /* pool->workers and round on success. */
 static int make_plan(tr_pool *pool, uint32_t workers)
 {
     bool planned = !(pool->options.flags & TR_POOL_NO_PLAN);
-    int err = planned ? tr_plan_create(workers, &pool->plan_options, next_plan(pool)) : 0;
+    int result = planned ? tr_plan_create(workers, &pool->plan_options, next_plan(pool))
+                         : 0;
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     pool->workers = workers;
     if (planned)
         atomic_fetch_add(&pool->page->round, 1);
@@ -234,18 +236,18 @@ static int fill_up(tr_pool *pool, bool later)
     int result = 0;
 
     for (uint32_t i = 0; i < pool->workers; i++) {
-        int at, err;
+        int at, spawned;
 
         if (pool_find(pool, i, pool->generation))
             continue;
         at = pool_free_line(pool); /* checked before */
         pool->child[at].in_a_row = 0;
-        err = pool_spawn(pool, (uint32_t)at, i, pool->generation);
-        if (err && !later)
-            return err;
-        if (err)
+        spawned = pool_spawn(pool, (uint32_t)at, i, pool->generation);
+        if (spawned && !later)
+            return spawned;
+        if (spawned)
             pool_postpone(pool, &pool->child[at]);
-        result = result ? result : err;
+        result = result ? result : spawned;
     }
     pool_arm(pool);
     return result;
@@ -255,22 +257,22 @@ static int start(tr_pool *pool, const tr_pool_options *options)
 {
     struct pool_page *page;
     uint32_t workers;
-    int err = take_options(pool, options);
+    int result = take_options(pool, options);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     workers = pool->options.workers;
     page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
                 -1, 0);
     if (!page || page == MAP_FAILED)
         return tr_fail(TR_ENOMEM, "pool: no memory for %zu bytes", sizeof(*page));
     pool->page = page;
-    err = open_descriptors(pool);
-    if (!err)
-        err = take_count(pool, &workers);
-    if (!err)
-        err = make_plan(pool, workers);
-    return err ? err : fill_up(pool, false);
+    result = open_descriptors(pool);
+    if (!result)
+        result = take_count(pool, &workers);
+    if (!result)
+        result = make_plan(pool, workers);
+    return result ? result : fill_up(pool, false);
 }
 
 static struct handle_kind pools = {.bytes = sizeof(struct tr_pool)};
@@ -290,7 +292,7 @@ static void let_go(struct tr_pool *pool)
 static int start_new(tr_pool **out, const tr_pool_options *options, int cancel)
 {
     struct tr_pool *pool = handle_new(&pools);
-    int err;
+    int result;
 
     if (!pool)
         return tr_fail(TR_ENOMEM, "pool: no memory for %zu bytes", sizeof(*pool));
@@ -298,11 +300,11 @@ static int start_new(tr_pool **out, const tr_pool_options *options, int cancel)
     pool->master = getpid();
     pool->epoll = pool->timer = pool->ready = -1;
     sigprocmask(SIG_SETMASK, NULL, &pool->mask);
-    err = start(pool, options);
-    if (err) {
+    result = start(pool, options);
+    if (result) {
         let_go(pool);
         handle_free(pool);
-        return err;
+        return result;
     }
     *out = handle_of(pool);
     return 0;
@@ -310,14 +312,14 @@ static int start_new(tr_pool **out, const tr_pool_options *options, int cancel)
 
 int tr_pool_start(const tr_pool_options *options, tr_pool **out)
 {
-    int cancel, err;
+    int cancel, result;
 
     if (!out || !options)
         return null_fail("pool start", out ? "options" : "out");
     cancel = uncancel_begin();
-    err = start_new(out, options, cancel);
+    result = start_new(out, options, cancel);
     uncancel_end(cancel);
-    return err;
+    return result;
 }
 
 void tr_pool_close(tr_pool *given)
@@ -341,7 +343,7 @@ void pool_drain_child(tr_pool *pool, struct child *child)
         return;
     child->draining = true;
     if (pool->options.drain_ns >= 0)
-        child->kill_ns = clock_after(pool_now_ns(), pool->options.drain_ns);
+        child->kill_ns = clock_after(os->now_ns(), pool->options.drain_ns);
     atomic_store(&pool->page->line[child - pool->child].stop, 1);
     if (pool->options.stop_signal)
         pool_signal_child(pool, child, pool->options.stop_signal);
@@ -371,16 +373,16 @@ static void rebind(tr_pool *pool)
 
 static int resize(tr_pool *pool, uint32_t workers)
 {
-    int err = still_running(pool);
+    int result = still_running(pool);
 
-    if (!err)
-        err = take_count(pool, &workers);
-    if (!err)
-        err = check_lines(pool, workers, pool->generation);
-    if (!err)
-        err = make_plan(pool, workers);
-    if (err)
-        return err;
+    if (!result)
+        result = take_count(pool, &workers);
+    if (!result)
+        result = check_lines(pool, workers, pool->generation);
+    if (!result)
+        result = make_plan(pool, workers);
+    if (result)
+        return result;
     for (uint32_t i = 0; i < POOL_CHILDREN; i++)
         if (pool->child[i].state != CHILD_NONE && pool->child[i].worker >= pool->workers)
             pool_drain_child(pool, &pool->child[i]);
@@ -391,26 +393,26 @@ static int resize(tr_pool *pool, uint32_t workers)
 int pool_resize(struct tr_pool *pool, uint32_t workers)
 {
     int cancel = uncancel_begin();
-    int err = resize(pool, workers);
+    int result = resize(pool, workers);
 
     uncancel_end(cancel);
-    return err;
+    return result;
 }
 
 static int reload(tr_pool *pool)
 {
-    int err = still_running(pool);
+    int result = still_running(pool);
 
-    if (err)
-        return err;
+    if (result)
+        return result;
     for (uint32_t i = 0; i < POOL_CHILDREN; i++)
         if (pool->child[i].state != CHILD_NONE && !pool->child[i].draining &&
             pool->child[i].generation != pool->generation)
             return tr_fail(TR_EBUSY, "pool: the last reload still waits for worker %u",
                            pool->child[i].worker);
-    err = check_lines(pool, pool->workers, pool->generation + 1);
-    if (err)
-        return err;
+    result = check_lines(pool, pool->workers, pool->generation + 1);
+    if (result)
+        return result;
     pool->generation++;
     /* A worker that waits for its restart has nothing to hand over. */
     for (uint32_t i = 0; i < POOL_CHILDREN; i++)
@@ -422,10 +424,10 @@ static int reload(tr_pool *pool)
 int pool_reload(struct tr_pool *pool)
 {
     int cancel = uncancel_begin();
-    int err = reload(pool);
+    int result = reload(pool);
 
     uncancel_end(cancel);
-    return err;
+    return result;
 }
 
 void pool_signal(struct tr_pool *pool, int signal)
@@ -451,19 +453,20 @@ void pool_drain(struct tr_pool *pool)
 
 int pool_stop(struct tr_pool *pool, int64_t timeout_ns)
 {
-    int64_t end_ns = clock_deadline(pool_now_ns(), timeout_ns);
-    int err = still_running(pool);
+    int64_t end_ns = clock_deadline(os->now_ns(), timeout_ns);
+    int result = still_running(pool);
 
-    if (err == TR_EFORK)
-        return err;
+    if (result == TR_EFORK)
+        return result;
     pool_drain(pool);
     for (;;) {
-        int64_t left_ns = end_ns == INT64_MAX ? TR_FOREVER : end_ns - pool_now_ns();
+        int64_t left_ns = end_ns == INT64_MAX ? TR_FOREVER : end_ns - os->now_ns();
 
-        err = pool_step(pool, left_ns < 0 && end_ns != INT64_MAX ? TR_NOWAIT : left_ns);
+        result = pool_step(pool,
+                           left_ns < 0 && end_ns != INT64_MAX ? TR_NOWAIT : left_ns);
 
-        if (err)
-            return err == TR_ECLOSED ? 0 : err;
+        if (result)
+            return result == TR_ECLOSED ? 0 : result;
     }
 }
 

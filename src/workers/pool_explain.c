@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* pool_explain.c - which worker the supervisor waits for, and why, as the detail of an error. */
+#include "ipc/kernel/os.h"
 #include "src/base/error.h"
 #include "src/base/process.h"
 #include "src/workers/pool_internal.h"
@@ -26,7 +27,7 @@ static const struct child *first_of(const tr_pool *pool, enum child_state state,
 
 static double seconds_until(int64_t when_ns)
 {
-    int64_t left_ns = when_ns - pool_now_ns();
+    int64_t left_ns = when_ns - os->now_ns();
 
     return left_ns > 0 ? (double)left_ns / 1e9 : 0;
 }

@@ -15,45 +15,45 @@ static int look_up(const tr_pool *given, const char *step, struct tr_pool **out)
 int tr_pool_step(tr_pool *given, int64_t timeout_ns)
 {
     struct tr_pool *pool;
-    int err = look_up(given, "pool step", &pool);
+    int result = look_up(given, "pool step", &pool);
 
-    if (!err)
-        err = timeout_check("pool step", timeout_ns);
-    return err ? err : pool_step(pool, timeout_ns);
+    if (!result)
+        result = timeout_check("pool step", timeout_ns);
+    return result ? result : pool_step(pool, timeout_ns);
 }
 
 int tr_pool_stop(tr_pool *given, int64_t timeout_ns)
 {
     struct tr_pool *pool;
-    int err = look_up(given, "pool stop", &pool);
+    int result = look_up(given, "pool stop", &pool);
 
-    if (!err)
-        err = timeout_check("pool stop", timeout_ns);
-    return err ? err : pool_stop(pool, timeout_ns);
+    if (!result)
+        result = timeout_check("pool stop", timeout_ns);
+    return result ? result : pool_stop(pool, timeout_ns);
 }
 
 int tr_pool_run(tr_pool *given)
 {
     struct tr_pool *pool;
-    int err = look_up(given, "pool run", &pool);
+    int result = look_up(given, "pool run", &pool);
 
-    return err ? err : pool_run(pool);
+    return result ? result : pool_run(pool);
 }
 
 int tr_pool_resize(tr_pool *given, uint32_t workers)
 {
     struct tr_pool *pool;
-    int err = look_up(given, "pool resize", &pool);
+    int result = look_up(given, "pool resize", &pool);
 
-    return err ? err : pool_resize(pool, workers);
+    return result ? result : pool_resize(pool, workers);
 }
 
 int tr_pool_reload(tr_pool *given)
 {
     struct tr_pool *pool;
-    int err = look_up(given, "pool reload", &pool);
+    int result = look_up(given, "pool reload", &pool);
 
-    return err ? err : pool_reload(pool);
+    return result ? result : pool_reload(pool);
 }
 
 void tr_pool_signal(tr_pool *given, int signal)

@@ -101,8 +101,6 @@ int32_t pool_pid(const struct tr_pool *pool, uint32_t index);
 /* epoll's data: the number of a child, or one of these */
 enum { EVENT_TIMER = POOL_CHILDREN, EVENT_READY };
 
-int64_t pool_now_ns(void);
-
 /* Start worker @p worker on line @p at. 0, TR_EAGAIN, TR_ENFILE, TR_ENOTSUP. */
 int pool_spawn(tr_pool *pool, uint32_t at, uint32_t worker, uint32_t generation);
 

@@ -41,13 +41,13 @@ static int loop(tr_pool *pool, int signals)
 
     for (;;) {
         struct signalfd_siginfo info;
-        int err = pool_step(pool, TR_NOWAIT);
+        int result = pool_step(pool, TR_NOWAIT);
 
-        if (err == TR_ECLOSED)
+        if (result == TR_ECLOSED)
             return 0;
-        if (err && err != TR_EAGAIN && err != TR_EINTR)
-            return err;
-        if (!err)
+        if (result && result != TR_EAGAIN && result != TR_EINTR)
+            return result;
+        if (!result)
             continue;
         if (poll(watched, 2, -1) < 0 && errno != EINTR)
             return tr_fail_errno(-errno, "pool: waiting for workers and signals");
@@ -59,7 +59,7 @@ static int loop(tr_pool *pool, int signals)
 static int run(tr_pool *pool)
 {
     sigset_t set, before;
-    int signals, err;
+    int signals, result;
 
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
@@ -68,17 +68,17 @@ static int run(tr_pool *pool)
     if (signals < 0)
         return tr_fail_errno(-errno, "pool: a descriptor for signals");
     sigprocmask(SIG_BLOCK, &set, &before);
-    err = loop(pool, signals);
+    result = loop(pool, signals);
     sigprocmask(SIG_SETMASK, &before, NULL);
     close(signals);
-    return err;
+    return result;
 }
 
 int pool_run(struct tr_pool *pool)
 {
     int cancel = uncancel_begin();
-    int err = run(pool);
+    int result = run(pool);
 
     uncancel_end(cancel);
-    return err;
+    return result;
 }

@@ -8,6 +8,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "ipc/kernel/os.h"
 #include "src/base/error.h"
 #include "src/workers/pool_internal.h"
 
@@ -36,14 +37,14 @@ int pool_spawn(tr_pool *pool, uint32_t at, uint32_t worker, uint32_t generation)
 {
     struct child *child = &pool->child[at];
     pid_t pid;
-    int err;
+    int result;
 
     reset_line(&pool->page->line[at]);
     child->worker = worker;
     child->generation = generation;
     child->draining = child->killed = false;
     child->kill_ns = INT64_MAX;
-    child->started_ns = pool_now_ns();
+    child->started_ns = os->now_ns();
     (void)!tr_worker_prefork(
         NULL); /* what it cannot help would have hung without it, too */
     pid = fork();
@@ -52,9 +53,9 @@ int pool_spawn(tr_pool *pool, uint32_t at, uint32_t worker, uint32_t generation)
     if (pid < 0)
         return tr_fail_errno(-errno, "pool: worker %u cannot be started", worker);
     child->pid = pid;
-    err = watch(pool, child);
-    if (err)
-        return err;
+    result = watch(pool, child);
+    if (result)
+        return result;
     child->state = CHILD_ALIVE;
     pool->started++;
     return 0;

@@ -7,9 +7,9 @@
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "ipc/kernel/os.h"
 #include "src/base/error.h"
 #include "src/workers/pool_internal.h"
 
@@ -18,14 +18,6 @@
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
-
-int64_t pool_now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 void pool_arm(tr_pool *pool)
 {
@@ -107,7 +99,7 @@ static bool bury(tr_pool *pool, struct child *child, int flags)
                            .worker = child->worker,
                            .generation = child->generation,
                            .pid = child->pid,
-                           .lived_ns = (uint64_t)(pool_now_ns() - child->started_ns),
+                           .lived_ns = (uint64_t)(os->now_ns() - child->started_ns),
                            .jobs = atomic_load(&line->jobs)};
 
     if (child->state != CHILD_ALIVE)
@@ -134,7 +126,7 @@ static bool bury(tr_pool *pool, struct child *child, int flags)
     death.restart_ns = successor_ns(pool, child, &death);
     if (death.restart_ns >= 0) {
         child->state = CHILD_WAITING;
-        child->start_ns = clock_after(pool_now_ns(), death.restart_ns);
+        child->start_ns = clock_after(os->now_ns(), death.restart_ns);
     }
     if (pool->options.died)
         pool->options.died(&death, pool->options.context);
@@ -160,7 +152,7 @@ void pool_postpone(tr_pool *pool, struct child *child)
     int64_t most_ns = pool->options.backoff_max_ns;
 
     child->state = CHILD_WAITING;
-    child->start_ns = pool_now_ns() + (most_ns < CHECK_NS ? most_ns : CHECK_NS);
+    child->start_ns = os->now_ns() + (most_ns < CHECK_NS ? most_ns : CHECK_NS);
 }
 
 static void start_waiting(tr_pool *pool, uint32_t at)
@@ -195,7 +187,7 @@ static uint32_t hand_over(tr_pool *pool)
 /* What time or the workers have made due. Returns how much was done. */
 static uint32_t do_due(tr_pool *pool)
 {
-    int64_t now_ns = pool_now_ns();
+    int64_t now_ns = os->now_ns();
     uint32_t count = check_all(pool, now_ns) + hand_over(pool);
 
     for (uint32_t i = 0; i < POOL_CHILDREN; i++) {
@@ -267,7 +259,7 @@ static int nothing(const tr_pool *pool, int code)
 
 static int step(tr_pool *pool, int64_t timeout_ns)
 {
-    int64_t end_ns = clock_deadline(pool_now_ns(), timeout_ns);
+    int64_t end_ns = clock_deadline(os->now_ns(), timeout_ns);
     int timeout_ms = 0; /* first what is there already */
 
     if (getpid() != pool->master)
@@ -284,7 +276,7 @@ static int step(tr_pool *pool, int64_t timeout_ns)
             return tr_fail(TR_ECLOSED, "pool: no worker is left");
         if (timeout_ns == 0)
             return nothing(pool, TR_EAGAIN);
-        left_ns = end_ns - pool_now_ns();
+        left_ns = end_ns - os->now_ns();
         if (left_ns <= 0)
             return nothing(pool, TR_ETIMEDOUT);
         /* The timer might be lost, too. */
@@ -295,10 +287,10 @@ static int step(tr_pool *pool, int64_t timeout_ns)
 int pool_step(struct tr_pool *pool, int64_t timeout_ns)
 {
     int cancel = uncancel_begin();
-    int err = step(pool, timeout_ns);
+    int result = step(pool, timeout_ns);
 
     uncancel_end(cancel);
-    return err;
+    return result;
 }
 
 void pool_kill_all(tr_pool *pool)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ipc/kernel/os.h"
 #include "src/base/error.h"
 #include "src/base/options.h"
 #include "src/channel/queue.h"
@@ -104,7 +105,7 @@ void tr_pool_worker_job_done(tr_pool_worker *worker)
 int tr_pool_worker_receive(tr_pool_worker *worker, tr_queue *queue, int64_t timeout_ns,
                            tr_message **out)
 {
-    int64_t end_ns = clock_deadline(pool_now_ns(), timeout_ns);
+    int64_t end_ns = clock_deadline(os->now_ns(), timeout_ns);
     int bad = worker ? timeout_check("pool receive", timeout_ns)
                      : null_fail("pool receive", "worker");
 
@@ -113,8 +114,8 @@ int tr_pool_worker_receive(tr_pool_worker *worker, tr_queue *queue, int64_t time
     if (!bad && !out)
         bad = null_fail("pool receive", "out");
     while (!bad) {
-        int64_t left_ns = end_ns == INT64_MAX ? slice_ns : end_ns - pool_now_ns();
-        int err;
+        int64_t left_ns = end_ns == INT64_MAX ? slice_ns : end_ns - os->now_ns();
+        int result;
 
         if (tr_pool_worker_stopping(worker))
             return tr_fail(TR_ECANCELED, "worker %u is to stop", worker->index);
@@ -122,13 +123,13 @@ int tr_pool_worker_receive(tr_pool_worker *worker, tr_queue *queue, int64_t time
             left_ns = TR_NOWAIT;
         else if (left_ns <= 0)
             return tr_fail(TR_ETIMEDOUT, "worker %u: no job came", worker->index);
-        err = tr_queue_receive(queue, left_ns < slice_ns ? left_ns : slice_ns, out);
-        if (!err) {
+        result = tr_queue_receive(queue, left_ns < slice_ns ? left_ns : slice_ns, out);
+        if (!result) {
             tr_pool_worker_job_done(worker);
             adopt_plan(worker); /* it may have changed while we waited */
         }
-        if (err != TR_ETIMEDOUT)
-            return err;
+        if (result != TR_ETIMEDOUT)
+            return result;
     }
     return bad;
 }

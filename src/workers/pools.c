@@ -175,13 +175,13 @@ static int probe_kind(struct pools *pools, const struct pool_kind *kind, void *h
 {
     size_t p_count = kind->affixes ? sizeof(prefixes) / sizeof(prefixes[0]) : 1;
     size_t s_count = kind->affixes ? sizeof(suffixes) / sizeof(suffixes[0]) : 1;
-    int err = 0;
+    int result = 0;
 
     if ((kind->only_with && !own_symbol(handle, kind->only_with)) ||
         (kind->only_without && own_symbol(handle, kind->only_without)))
         return 0;
     for (size_t p = 0; p < p_count; p++) {
-        for (size_t s = 0; s < s_count && !err; s++) {
+        for (size_t s = 0; s < s_count && !result; s++) {
             struct pool pool = {.kind = kind, .handle = handle, .scope = kind->scope};
 
             pool.set = affixed(handle, prefixes[p], kind->set, suffixes[s]);
@@ -192,34 +192,34 @@ static int probe_kind(struct pools *pools, const struct pool_kind *kind, void *h
             if (kind->affixes && openblas_on_openmp(handle, prefixes[p], suffixes[s]))
                 pool.scope = TR_SCOPE_THREAD;
             snprintf(pool.path, sizeof(pool.path), "%s", path);
-            err = add(pools, &pool);
+            result = add(pools, &pool);
         }
     }
-    return err;
+    return result;
 }
 
 int pools_find(struct pools *out)
 {
     size_t used = 0;
     char *names = loaded_names(&used);
-    int err = 0;
+    int result = 0;
 
     *out = (struct pools){NULL, 0, 0};
     if (!names)
         return tr_fail(TR_ENOMEM, "no memory for the names of the loaded libraries");
-    for (char *name = names; name < names + used && !err; name += strlen(name) + 1) {
+    for (char *name = names; name < names + used && !result; name += strlen(name) + 1) {
         void *handle = dlopen(*name ? name : NULL, RTLD_LAZY | RTLD_NOLOAD);
 
         if (!handle)
             continue; /* the kernel's vdso, or unloaded meanwhile */
-        for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && !err; i++)
-            err = probe_kind(out, &kinds[i], handle, name);
+        for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && !result; i++)
+            result = probe_kind(out, &kinds[i], handle, name);
         dlclose(handle);
     }
     free(names);
-    if (err)
+    if (result)
         pools_free(out);
-    return err;
+    return result;
 }
 
 void pools_free(struct pools *pools)
