@@ -391,7 +391,9 @@ static PyMethodDef arena_methods[] = {
     {"_sizes", arena_sizes, METH_NOARGS, NULL},
     {"_channels", arena_channels, METH_NOARGS, NULL},
     {"reap", arena_reap, METH_NOARGS,
-     "reap($self, /)\n--\n\nTake over what dead participants held; says what was found."},
+     "reap($self, /)\n--\n\n"
+     "Take over what dead participants held, now; waits do so by themselves. A dict, see "
+     "tensoring.reports.Reaped."},
     {"trim", arena_trim, METH_NOARGS,
      "trim($self, /)\n--\n\nGive idle memory of a lazy arena back; how many bytes."},
     {"device_fd", arena_device_fd, METH_NOARGS,

@@ -168,7 +168,10 @@ static PyMethodDef broadcast_methods[] = {
     {"publish", (PyCFunction)(void (*)(void))broadcast_publish,
      METH_FASTCALL | METH_KEYWORDS,
      "publish($self, object, timeout=None)\n--\n\n"
-     "Copy `object` into a slot, once, for every subscriber."},
+     "Copy `object` into a slot, once, for every subscriber. Timeout in seconds, None "
+     "waits for ever; Full or SendTimeout if there is no slot, or a subscriber that "
+     "blocks "
+     "is behind."},
     {"publish_message", (PyCFunction)(void (*)(void))broadcast_publish_message,
      METH_FASTCALL | METH_KEYWORDS,
      "publish_message($self, message, timeout=None, even_if_viewed=False)\n--\n\n"
@@ -208,14 +211,15 @@ static PyMethodDef subscription_methods[] = {
      METH_FASTCALL | METH_KEYWORDS,
      "receive($self, timeout=None)\n--\n\n"
      "The next message. Arrays are read-only views of the slot that all subscribers "
-     "share."},
+     "share. Timeout in seconds, None waits for ever; Empty or ReceiveTimeout if nothing "
+     "came, Lagged if messages were missed, Evicted, Closed."},
     {"receive_message", (PyCFunction)(void (*)(void))subscription_receive_message,
      METH_FASTCALL | METH_KEYWORDS,
      "receive_message($self, timeout=None)\n--\n\nThe next message undecoded."},
     {"_take", subscription_take, METH_O, NULL},
     {"_take_message", subscription_take_message, METH_O, NULL},
     {"close", channel_close, METH_NOARGS,
-     "close($self, /)\n--\n\nGo. Messages received before stay good."},
+     "close($self, /)\n--\n\nUnsubscribe. Messages received before stay good."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -385,26 +385,42 @@ static PyGetSetDef message_getset[] = {
 
 static PyMethodDef message_methods[] = {
     {"array", message_array, METH_O,
-     "array($self, index, /)\n--\n\nTensor `index` as an ndarray over the slot."},
+     "array($self, index, /)\n--\n\n"
+     "Tensor `index`, from 0, as an ndarray over the slot, which is in use as long as "
+     "the "
+     "array lives. IndexError if there is none."},
     {"view", message_view, METH_O,
-     "view($self, index, /)\n--\n\nTensor `index` as a View, for DLPack and memoryview."},
+     "view($self, index, /)\n--\n\n"
+     "Tensor `index`, from 0, as a View, for DLPack and memoryview. IndexError if there "
+     "is none."},
     {"name", message_name, METH_O,
-     "name($self, index, /)\n--\n\nName of tensor `index`."},
+     "name($self, index, /)\n--\n\nName of tensor `index`; \"\": it has none."},
     {"header", message_header, METH_NOARGS,
-     "header($self, /)\n--\n\nThe header as a dict."},
+     "header($self, /)\n--\n\nThe header as a dict, see tensoring.reports.Header."},
     {"set", (PyCFunction)(void (*)(void))message_set, METH_FASTCALL | METH_KEYWORDS,
      "set($self, /, content=None, user=None, correlation_id=None)\n--\n\n"
-     "Change the header of a message that is not shared."},
+     "Change the header of a message that is loaned, or received from a queue. content: "
+     "(number, content type), the type at most 63 bytes and of number 255 alone; user: "
+     "at most 64 bytes; correlation_id: 0 to 2**64 - 1."},
     {"_open", (PyCFunction)(void (*)(void))message_open, METH_FASTCALL | METH_KEYWORDS,
      NULL},
     {"reply", message_reply, METH_O,
-     "reply($self, value, /)\n--\n\nAnswer a request: with an object, or a loaned "
-     "message."},
+     "reply($self, value, /)\n--\n\n"
+     "Answer a request, with an object or a loaned message; the request is released. "
+     "BufferError if arrays look into it."},
     {"reply_error", message_reply_error, METH_VARARGS,
-     "reply_error($self, /, *args)\n--\n\nAnswer a request with a code and a text."},
-    {"seal", message_seal, METH_NOARGS, "seal($self, /)\n--\n\nAdd a checksum."},
+     "reply_error($self, code, text, /)\n--\n\n"
+     "Answer a request with an error: the requester's RemoteError has `code`, a number "
+     "of "
+     "the server's own, as its remote_code, and `text` in its message."},
+    {"seal", message_seal, METH_NOARGS,
+     "seal($self, /)\n--\n\n"
+     "Add a CRC32C of the payload to the header. The payload must not change after it."},
     {"verify", message_verify, METH_NOARGS,
-     "verify($self, /)\n--\n\nCheck the checksum."},
+     "verify($self, /)\n--\n\n"
+     "Compare the payload with its checksum: Corrupt if it has changed. Without a "
+     "checksum "
+     "nothing is compared."},
     {"device_begin", message_device_begin, METH_NOARGS,
      "device_begin($self, /)\n--\n\n"
      "From now on a device may write into the message. Needs Arena.device_fd()."},

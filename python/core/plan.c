@@ -130,15 +130,15 @@ static PyObject *plan_workers(PyObject *module, PyObject *bytes)
     return list;
 }
 
-static PyObject *pools_of(const tr_worker_report *report)
+static PyObject *libraries_of(const tr_worker_report *report)
 {
     PyObject *list = PyList_New(0);
 
     for (uint32_t i = 0; list && i < report->pool_count && i < TR_REPORT_LIBRARIES; i++) {
-        const tr_thread_library *pool = &report->pool[i];
-        PyObject *row = Py_BuildValue("{ss ss si si sI}", "kind", pool->kind, "path",
-                                      pool->path, "before", (int)pool->before, "after",
-                                      (int)pool->after, "scope", pool->scope);
+        const tr_thread_library *library = &report->pool[i];
+        PyObject *row = Py_BuildValue(
+            "{ss ss si si sI}", "kind", library->kind, "path", library->path, "before",
+            (int)library->before, "after", (int)library->after, "scope", library->scope);
 
         if (!row || PyList_Append(list, row) < 0)
             Py_CLEAR(list);
@@ -167,11 +167,11 @@ static PyObject *worker_enter(PyObject *module, PyObject *args)
         if (code)
             raise_code(PyModule_GetState(module), code, "worker_enter");
         else
-            result = Py_BuildValue("{sI sI sI si sN sN sN}", "index", report->index,
-                                   "threads", report->threads, "tasks", report->tasks,
-                                   "bind_error", (int)report->bind_error, "before",
-                                   cpus_of(&report->before), "after",
-                                   cpus_of(&report->after), "pools", pools_of(report));
+            result = Py_BuildValue(
+                "{sI sI sI si sN sN sN}", "index", report->index, "threads",
+                report->threads, "tasks", report->tasks, "bind_error",
+                (int)report->bind_error, "before", cpus_of(&report->before), "after",
+                cpus_of(&report->after), "libraries", libraries_of(report));
     } else {
         PyErr_NoMemory();
     }
@@ -210,13 +210,15 @@ static PyObject *prefork(PyObject *module, PyObject *unused)
 }
 
 PyMethodDef plan_methods[] = {
-    {"plan", make_plan, METH_VARARGS, "plan($module, /, *args)\n--\n\nA plan, as bytes."},
+    {"plan", make_plan, METH_VARARGS,
+     "plan($module, workers, policy, flags, reserve_cores, cores_per_worker, /)\n--\n\n"
+     "A plan, as bytes."},
     {"plan_text", plan_text, METH_O,
      "plan_text($module, plan, /)\n--\n\nA plan as a picture in text."},
     {"plan_workers", plan_workers, METH_O,
      "plan_workers($module, plan, /)\n--\n\nThe part of each worker."},
     {"worker_enter", worker_enter, METH_VARARGS,
-     "worker_enter($module, /, *args)\n--\n\nBecome a worker of a plan."},
+     "worker_enter($module, plan, index, flags, /)\n--\n\nBecome a worker of a plan."},
     {"worker_leave", worker_leave, METH_NOARGS,
      "worker_leave($module, /)\n--\n\nPut back what worker_enter() changed."},
     {"thread_enter", thread_enter, METH_NOARGS,

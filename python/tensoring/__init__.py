@@ -14,10 +14,9 @@ from pickle import loads as _loads
 
 from numpy import ndarray as _ndarray
 
-from tensoring import _core, _dtypes, _errors, serializers
-from tensoring import _pickle as _pickle
+from tensoring import _builtin_serializers, _core, _dtypes, _errors, reports, serializers
 from tensoring._aio import HUNGUP, READABLE, WRITABLE
-from tensoring._arena import Arena, ArenaQueue, Stats
+from tensoring._arena import Arena, ArenaQueue
 from tensoring._channels import (
     Board,
     Broadcast,
@@ -65,6 +64,7 @@ from tensoring._service import Service
 from tensoring._stuck import StuckWarning
 from tensoring._trees import register_class
 from tensoring._workers import Plan, prefork, thread_enter
+from tensoring.reports import Stats
 from tensoring.serializers import As, Serializer, Unsupported, register
 
 _core._setup(
@@ -77,6 +77,7 @@ _core._setup(
     _dtypes.MAKERS,
     _loads,
 )
+_builtin_serializers.register_all()
 
 __version__ = _core.VERSION
 
@@ -139,6 +140,7 @@ __all__ = [
     "prefork",
     "register",
     "register_class",
+    "reports",
     "serializers",
     "thread_enter",
 ]

@@ -8,7 +8,7 @@ import os
 import weakref
 from collections.abc import Iterable, Mapping
 from multiprocessing import reduction
-from typing import Any, Self, TypeAlias, TypedDict
+from typing import Any, Self, TypeAlias
 
 from tensoring import _aio, _core, serializers
 from tensoring._allowance import MAX_EXPANSION
@@ -32,17 +32,9 @@ from tensoring._options import (
     whole,
 )
 from tensoring._service import Service
+from tensoring.reports import Info, Stats
 
 _POLICIES = {"redeliver": 0, "drop": 1}
-
-
-class Stats(TypedDict):
-    """Totals of an arena, its participants, its channels and its sizes of slots."""
-
-    totals: dict[str, int]
-    participants: list[dict[str, Any]]
-    channels: list[dict[str, Any]]
-    sizes: list[dict[str, Any]]
 
 
 # Of an attach by name: group, owner.
@@ -293,15 +285,16 @@ class Arena(_core.Arena):
     @property
     def fd(self) -> int:
         """The descriptor of the shared memory. It stays the arena's: do not close it."""
-        return int(self._info()["fd"])
+        return self._info()["fd"]
 
-    def info(self) -> dict[str, int]:
-        """Sizes, limits, what became of large pages, and where the arena is mapped."""
+    def info(self) -> Info:
+        """Sizes, limits, what became of large pages, and where the arena is mapped; the
+        keys are in tensoring.reports.Info."""
         return self._info()
 
     def stats(self) -> Stats:
         """Counters, which process holds what, how deep each channel is, and where the
-        slots of each size are."""
+        slots of each size are; the keys are in tensoring.reports."""
         return {
             "totals": self._stats(),
             "participants": self._participants(),

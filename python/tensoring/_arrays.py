@@ -12,7 +12,7 @@ import numpy as np
 
 from tensoring._literals import identical, of_words, to_words
 from tensoring._structure import broken, head_of
-from tensoring.serializers import Array, Unsupported, register
+from tensoring.serializers import Array, Serializer, Unsupported
 
 
 def _supported(obj: Any) -> bool:
@@ -75,7 +75,7 @@ def rebuild(head: bytes, data: Any) -> Array:
     return load([np.frombuffer(one, np.uint8) for one in (head, data)])
 
 
-register(
+NDARRAY = Serializer(
     "ND",
     "ndarray",
     "application/x-ndarray",

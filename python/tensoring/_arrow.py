@@ -14,12 +14,8 @@ from typing import Any
 
 from tensoring._allowance import allowance
 from tensoring._errors import FormatError
-from tensoring.serializers import FOREIGN, Array, Unsupported, bytes_of, register
-
-
-def _is(obj: Any, module: str, name: str) -> bool:
-    kind = getattr(sys.modules.get(module), name, None)
-    return isinstance(kind, type) and isinstance(obj, kind)
+from tensoring._packages import is_of
+from tensoring.serializers import FOREIGN, Array, Serializer, Unsupported, bytes_of
 
 
 def _type_that_changes(polars: Any, dtype: Any) -> Any:
@@ -76,7 +72,7 @@ def _dump_pyarrow(obj: Any) -> list[Any]:
 
 def _dump(obj: Any) -> list[Any]:
     """Either: As() may make a frame of a table."""
-    return _dump_polars(obj) if _is(obj, "polars", "DataFrame") else _dump_pyarrow(obj)
+    return _dump_polars(obj) if is_of(obj, "polars", "DataFrame") else _dump_pyarrow(obj)
 
 
 # Fields of the tables in an Arrow message's metadata, which are flatbuffers
@@ -213,21 +209,21 @@ def _load(parts: list[Array]) -> Any:
         raise FormatError(f"polars cannot read the Arrow stream: {error}") from None
 
 
-register(
+POLARS = Serializer(
     "PL",
     "polars",
     "application/vnd.apache.arrow.stream",
-    lambda obj: _is(obj, "polars", "DataFrame"),
+    lambda obj: is_of(obj, "polars", "DataFrame"),
     _dump,
     _load,
     typed=True,
     kinds=FOREIGN,
 )
-register(
+PYARROW = Serializer(
     "PA",
     "pyarrow",
     "application/x-arrow-table",
-    lambda obj: _is(obj, "pyarrow", "Table"),
+    lambda obj: is_of(obj, "pyarrow", "Table"),
     _dump_pyarrow,
     lambda parts: _checked(bytes_of(parts)),
     typed=True,

@@ -20,9 +20,9 @@ from tensoring._errors import FormatError
 from tensoring.serializers import (
     FOREIGN,
     Array,
+    Serializer,
     Unsupported,
     bytes_of,
-    register,
     text_of,
 )
 
@@ -48,7 +48,7 @@ def utf8(text: str) -> bytes:
         raise Unsupported(f"the text has no form in UTF-8: {error}") from None
 
 
-register(
+BYTES = Serializer(
     "BS",
     "bytes",
     "application/octet-stream",
@@ -57,7 +57,7 @@ register(
     bytes_of,
     kinds=(bytes, memoryview),
 )
-register(
+BYTEARRAY = Serializer(
     "BA",
     "bytearray",
     "application/x-bytearray",
@@ -66,7 +66,7 @@ register(
     lambda parts: bytearray(bytes_of(parts)),
     kinds=(bytearray,),
 )
-register(
+STRING = Serializer(
     "US",
     "string",
     "text/plain",
@@ -142,7 +142,7 @@ def _load_json(parts: list[Array]) -> Any:
         raise FormatError(f"not JSON: {error}") from None
 
 
-register(
+JSON = Serializer(
     "JS",
     "json",
     "application/json",
@@ -167,7 +167,7 @@ def _load_json_lines(parts: list[Array]) -> Any:
         raise FormatError(f"not JSON lines: {error}") from None
 
 
-register(
+JSON_LINES = Serializer(
     "JL",
     "json lines",
     "application/jsonlines",
@@ -206,8 +206,8 @@ def _load_csv(parts: list[Array]) -> list[list[str]]:
         raise FormatError(f"not CSV: {error}") from None
 
 
-register("CS", "csv", "text/csv", _never, _dump_csv, _load_csv, kinds=FOREIGN)
-register(
+CSV = Serializer("CS", "csv", "text/csv", _never, _dump_csv, _load_csv, kinds=FOREIGN)
+LIBSVM = Serializer(
     "LS",
     "libsvm",
     "text/libsvm",
@@ -277,7 +277,9 @@ def _load_npy(parts: list[Array]) -> Array:
     return load_npy(parts[0])
 
 
-register("NY", "npy", "application/x-npy", _never, _dump_npy, _load_npy, kinds=FOREIGN)
+NPY = Serializer(
+    "NY", "npy", "application/x-npy", _never, _dump_npy, _load_npy, kinds=FOREIGN
+)
 
 
 def _dump_npz(obj: Any) -> list[Any]:
@@ -319,4 +321,6 @@ def _load_npz(parts: list[Array]) -> dict[str, Any]:
         raise FormatError(f"not an .npz file: {error}") from None
 
 
-register("NZ", "npz", "application/x-npz", _never, _dump_npz, _load_npz, kinds=FOREIGN)
+NPZ = Serializer(
+    "NZ", "npz", "application/x-npz", _never, _dump_npz, _load_npz, kinds=FOREIGN
+)

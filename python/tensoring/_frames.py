@@ -17,14 +17,9 @@ from tensoring import _torch
 from tensoring._allowance import OBJECT_BYTES, allowance
 from tensoring._core import MAX_TENSORS
 from tensoring._formats import json_of
+from tensoring._packages import is_of
 from tensoring._structure import broken, head_of, integers
-from tensoring.serializers import FOREIGN, Array, Unsupported, register
-
-
-def _is(obj: Any, module: str, name: str) -> bool:
-    kind = getattr(sys.modules.get(module), name, None)
-    return isinstance(kind, type) and isinstance(obj, kind)
-
+from tensoring.serializers import FOREIGN, Array, Serializer, Unsupported
 
 # ---- torch
 
@@ -83,11 +78,11 @@ def _order(part: Array, ndim: int) -> list[int]:
     return order
 
 
-register(
+TORCH = Serializer(
     "TT",
     "torch",
     "tensor/pt",
-    lambda obj: _is(obj, "torch", "Tensor"),
+    lambda obj: is_of(obj, "torch", "Tensor"),
     _dump_torch,
     _load_torch,
     kinds=FOREIGN,
@@ -350,11 +345,11 @@ def _load_frame(parts: list[Array]) -> Any:
     return frame
 
 
-register(
+PANDAS = Serializer(
     "PD",
     "pandas",
     "application/x-pandas",
-    lambda obj: _is(obj, "pandas", "DataFrame"),
+    lambda obj: is_of(obj, "pandas", "DataFrame"),
     _dump_frame,
     _load_frame,
     typed=True,

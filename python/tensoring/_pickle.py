@@ -2,7 +2,7 @@
 """Any object, by pickle 5, with the bytes of arrays out of band in the slot.
 
 Used only in arenas that were created with allow_pickle: a process that can write to such
-an arena can run code in its readers. These serializers are the last to be asked."""
+an arena can run code in its readers."""
 
 from __future__ import annotations
 
@@ -17,15 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from tensoring import _arrays as _arrays  # registered before these
-from tensoring import _arrow as _arrow
-from tensoring import _core, _torch
-from tensoring import _formats as _formats
-from tensoring import _frames as _frames
-from tensoring import _sparse as _sparse
-from tensoring import _trees as _trees
+from tensoring import _arrays, _core, _torch
 from tensoring._literals import is_swapped_ml
-from tensoring.serializers import Array, Unsupported, pickled_by, register
+from tensoring.serializers import Array, Serializer, Unsupported
 
 _MOST_BUFFERS = _core.MAX_TENSORS // 4
 _LEAST_BUFFER = 256  # bytes; a tensor of its own takes as many
@@ -110,7 +104,7 @@ def dump_any(obj: Any) -> list[Any]:
         return _cloud_dump(obj)
 
 
-def _dump_or_refuse(obj: Any) -> list[Any]:
+def dump_or_refuse(obj: Any) -> list[Any]:
     """The same, for arenas: one kind of error says what cannot be carried."""
     try:
         return dump_any(obj)
@@ -131,17 +125,16 @@ def load_copies(parts: list[Any]) -> Any:
     return pickle.loads(parts[0], buffers=[bytearray(part) for part in parts[1:]])
 
 
-pickled_by(_dump_or_refuse, load)
-register(
+PICKLE = Serializer(
     "PK",
     "pickle",
     "application/x-pickle",
     lambda obj: True,
-    _dump_or_refuse,
+    dump_or_refuse,
     load,
     pickle=True,
 )
-register(
+CLOUDPICKLE = Serializer(
     "CP",
     "cloudpickle",
     "application/x-cloudpickle",

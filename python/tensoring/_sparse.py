@@ -14,7 +14,7 @@ import numpy as np
 
 from tensoring._errors import FormatError
 from tensoring._structure import broken, head_of, integers, within
-from tensoring.serializers import FOREIGN, Array, Unsupported, register
+from tensoring.serializers import FOREIGN, Array, Serializer, Unsupported
 
 _COMPRESSED = ("data", "indices", "indptr")
 _PARTS = {
@@ -169,7 +169,7 @@ def _load(parts: list[Array]) -> Any:
     return made
 
 
-register(
+SPARSE = Serializer(
     "SP",
     "scipy sparse",
     "application/x-sparse",

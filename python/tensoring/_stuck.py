@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tensoring import _objects
 from tensoring._errors import Empty, Full
+from tensoring.reports import Participant, Sizes
 
 if TYPE_CHECKING:
     from tensoring._arena import ArenaQueue
@@ -26,7 +27,7 @@ class StuckWarning(RuntimeWarning):
     """A call without a timeout has waited for long, for memory that others keep."""
 
 
-def _kept(person: dict[str, Any]) -> str:
+def _kept(person: Participant) -> str:
     who = ", this process" if person["pid"] == os.getpid() else ""
     held = person["received"] + person["loaned"]
     mebibytes = person["held_bytes"] / (1 << 20)
@@ -34,7 +35,7 @@ def _kept(person: dict[str, Any]) -> str:
     return f"{name} holds {held}, {mebibytes:.1f} MiB"
 
 
-def _used_up(size: dict[str, Any]) -> str:
+def _used_up(size: Sizes) -> str:
     return (
         f"all {size['slots']} slots of {size['slot_bytes']} bytes are taken"
         f" ({size['received']} received, {size['queued']} queued,"

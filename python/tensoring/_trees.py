@@ -37,7 +37,7 @@ from tensoring._dtypes import SCALARS
 from tensoring._errors import FormatError
 from tensoring._formats import json_of
 from tensoring._structure import broken
-from tensoring.serializers import Array, Unsupported, register, tensor_type
+from tensoring.serializers import Array, Serializer, Unsupported, tensor_type
 
 CONTENT_TYPE = "application/x-tensor-tree"
 _MAX_DEPTH = 100
@@ -510,4 +510,4 @@ def _load(parts: list[Array]) -> Any:
         raise FormatError(f"a broken tree: a float: {error}") from None
 
 
-register("TR", "tree", CONTENT_TYPE, _supported, _dump, _load, typed=True)
+TREE = Serializer("TR", "tree", CONTENT_TYPE, _supported, _dump, _load, typed=True)

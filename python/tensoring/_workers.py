@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Self, TypedDict
+from typing import Self
 
 from tensoring import _core
 from tensoring._options import U32, flag, one_of, whole
+from tensoring.reports import Entered, Part
 
 _POLICIES = {"compact": 0, "spread": 1, "one_node": 2, "bandwidth": 3}
 _THREADS = (
@@ -25,15 +26,6 @@ _THREADS = (
     "LOKY_MAX_CPU_COUNT",
 )
 _NO_BIND, _NO_ENV = 1, 2
-
-
-class Part(TypedDict):
-    """What a plan gives one worker."""
-
-    cpus: list[int]
-    cores: int
-    threads: int
-    flags: int
 
 
 class Plan:
@@ -77,9 +69,9 @@ class Plan:
     @property
     def workers(self) -> list[Part]:
         """The part of each worker."""
-        return _core.plan_workers(self._bytes)  # type: ignore[return-value]
+        return _core.plan_workers(self._bytes)
 
-    def enter(self, index: int, *, bind: bool = True) -> dict[str, Any]:
+    def enter(self, index: int, *, bind: bool = True) -> Entered:
         """Become worker `index`: bind this process to its cores, limit the threads of the
         libraries that are loaded, and of those loaded later. Returns what was done."""
         whole("index", index, 0, U32)

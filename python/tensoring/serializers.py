@@ -124,22 +124,26 @@ def register(
     in either. Behind all others means behind pickle, which takes anything."""
     text("id", id)
     text("content_type", content_type)
-    for one in _order:
-        if one.id == id:
-            raise ValueError(f"serializer id {id!r} is taken by {one.name}")
-    if content_type in _by_type:
-        raise ValueError(
-            f"content type {content_type!r} is taken by {_by_type[content_type].name}"
-        )
-    if len(content_type.encode()) > 63:
-        refuse(ValueError, "content_type", content_type, "it has at most 63 bytes")
     one = Serializer(
         id, name, content_type, supported, serialize, deserialize, pickle, typed, kinds
     )
-    _order.insert(0 if first else len(_order), one)
-    _by_type[content_type] = one
-    _asked.clear()
+    add(one, first)
     return one
+
+
+def add(one: Serializer, first: bool = False) -> None:
+    """The same, of one that is made already."""
+    for other in _order:
+        if other.id == one.id:
+            raise ValueError(f"serializer id {one.id!r} is taken by {other.name}")
+    taken = _by_type.get(one.content_type)
+    if taken is not None:
+        raise ValueError(f"content type {one.content_type!r} is taken by {taken.name}")
+    if len(one.content_type.encode()) > 63:
+        refuse(ValueError, "content_type", one.content_type, "it has at most 63 bytes")
+    _order.insert(0 if first else len(_order), one)
+    _by_type[one.content_type] = one
+    _asked.clear()
 
 
 def unregister(id: str) -> None:

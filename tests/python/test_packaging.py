@@ -58,6 +58,33 @@ def test_everything_is_typed() -> None:
     run(sys.executable, "-m", "mypy", "--config-file", config, "-p", "tensoring")
 
 
+def test_reports_have_the_keys_that_are_written_down(arena: tr.Arena) -> None:
+    queue = arena.queue("q")
+    with queue.loan(4):
+        pass
+    message = queue.receive_message()
+    stats = tr.Arena.look(arena.fd)
+    worker = subprocess.run(
+        [sys.executable, "-c", "import tensoring as tr; print(*tr.Plan(1).enter(0))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    for found, kind in [
+        (arena.info(), tr.reports.Info),
+        (arena.reap(), tr.reports.Reaped),
+        (stats, tr.reports.Stats),
+        (stats["totals"], tr.reports.Totals),
+        (stats["participants"][0], tr.reports.Participant),
+        (stats["channels"][0], tr.reports.ChannelStats),
+        (stats["sizes"][0], tr.reports.Sizes),
+        (message.header(), tr.reports.Header),
+        (tr.Plan(1).workers[0], tr.reports.Part),
+        (worker, tr.reports.Entered),
+    ]:
+        assert sorted(found) == sorted(kind.__annotations__), kind
+
+
 def test_one_exported_symbol() -> None:
     if not shutil.which("nm"):
         pytest.skip("nm is not installed")
