@@ -92,13 +92,14 @@ class Arena(_core.Arena):
     elastic: a slot has the pages that its messages need, and no more. memory: then the
     limit in bytes of all slots, 0 for none; warm: what free slots keep of it, 0 for a
     quarter of the limit, or 16 MiB.
-    participants, channels: how many processes, and how many queues, boards and so on.
+    max_participants, max_channels: how many processes, and how many queues, boards and
+    so on.
     pins: messages of boards and broadcasts that one process may hold.
     ring_bytes: room for the rings and tables of all channels.
     populate, huge, lazy: touch every page now; ask for pages of 2 MiB; reserve memory of
     a slot when it is first loaned.
     overcommit: do not ask whether the machine has the memory.
-    checksum, scrub: a CRC32C of each message; zeros in new loans.
+    crc32c, scrub: a checksum of each message; zeros in new loans.
     dump: core dumps hold the arena.
     mode, uid, gid: permissions, owner and group of a named arena.
     spin: seconds that a wait may spin; None adapts, 0 never spins.
@@ -113,15 +114,15 @@ class Arena(_core.Arena):
         huge: bool = False,
         lazy: bool = False,
         allow_pickle: bool = False,
-        checksum: bool = False,
+        crc32c: bool = False,
         overcommit: bool = False,
         dump: bool = False,
         scrub: bool = False,
         elastic: bool = False,
         memory: int = 0,
         warm: int = 0,
-        participants: int = 64,
-        channels: int = 64,
+        max_participants: int = 64,
+        max_channels: int = 64,
         mode: int = 0o600,
         ring_bytes: int = 4 << 20,
         spin: float | None = None,
@@ -136,7 +137,7 @@ class Arena(_core.Arena):
         if name is None and (uid is not None or gid is not None):
             raise ValueError("uid and gid are of named arenas: Arena.create(name, ...)")
         fit(U64, memory=memory, warm=warm, ring_bytes=ring_bytes)
-        fit(U32, participants=participants, channels=channels)
+        fit(U32, max_participants=max_participants, max_channels=max_channels)
         fit(U32, eventfds=eventfds, pins=pins)
         whole("mode", mode, 0, 0o777)
         flags = (
@@ -144,7 +145,7 @@ class Arena(_core.Arena):
             | flag("huge", huge) * _core.ARENA_HUGE
             | flag("lazy", lazy) * _core.ARENA_LAZY
             | flag("allow_pickle", allow_pickle) * _core.ARENA_ALLOW_PICKLE
-            | flag("checksum", checksum) * _core.ARENA_CRC32C
+            | flag("crc32c", crc32c) * _core.ARENA_CRC32C
             | flag("overcommit", overcommit) * _core.ARENA_OVERCOMMIT
             | flag("dump", dump) * _core.ARENA_DUMP
             | flag("scrub", scrub) * _core.ARENA_SCRUB
@@ -154,8 +155,8 @@ class Arena(_core.Arena):
             name,
             [] if slots is None else pairs(slots),  # []: the default
             flags,
-            participants,
-            channels,
+            max_participants,
+            max_channels,
             mode,
             ring_bytes,
             spin_ns(spin, "spin"),

@@ -201,8 +201,6 @@ _IN_PYTHON = {
     "tr_worker_enter()": "Plan.enter()",
     "TR_QUEUE_REDELIVER": "redeliver",
     "TR_QUEUE_DROP": "drop",
-    "max_participants": "participants",
-    "max_channels": "channels",
 }
 _IN_C = re.compile("|".join(map(re.escape, _IN_PYTHON)))
 

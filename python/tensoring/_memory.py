@@ -116,8 +116,8 @@ def standin_arena(
         memory=part,
         warm=min(part // 4, _WARM) or _WARM,
         allow_pickle=True,
-        participants=participants,
+        max_participants=participants,
         pins=1,
-        channels=2,
+        max_channels=2,
         ring_bytes=8 * capacity + _BEHIND,
     )

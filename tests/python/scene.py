@@ -284,7 +284,7 @@ def arenas() -> None:
 
 def main() -> None:
     for _ in range(int(sys.argv[1])):
-        with tr.Arena([(4096, 16), (1 << 20, 4)], checksum=True) as arena:
+        with tr.Arena([(4096, 16), (1 << 20, 4)], crc32c=True) as arena:
             for part in (
                 objects,
                 views,

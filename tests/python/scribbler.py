@@ -231,7 +231,9 @@ def round_of(seed: int, totals: collections.Counter[str]) -> list[str]:
     """One arena; what was found."""
     findings = []
     slots = [(4096, 32), (65536, 4)]
-    with tr.Arena(slots, participants=8, channels=16, ring_bytes=1 << 20) as arena:
+    with tr.Arena(
+        slots, max_participants=8, max_channels=16, ring_bytes=1 << 20
+    ) as arena:
         end = time.monotonic() + ROUND
         people = start(arena, end, seed)
         for pid, (name, report) in people.items():

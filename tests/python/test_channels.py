@@ -317,7 +317,7 @@ def _give_up(service: tr.Service) -> None:
 
 def test_a_look_joins_nothing() -> None:
     name = f"{NAME}-look"
-    with tr.Arena.create(name, [(4096, 4)], participants=1) as arena:
+    with tr.Arena.create(name, [(4096, 4)], max_participants=1) as arena:
         try:
             queue = arena.queue("jobs", 2)
             queue.send(np.ones(3))

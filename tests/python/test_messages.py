@@ -111,8 +111,8 @@ def test_what_a_text_cannot_hold_is_an_error_of_ours(
 @pytest.mark.parametrize("number", [-1, (1 << 32) + 8])
 def test_numbers_are_not_cut_off(arena: tr.Arena, number: int) -> None:
     calls: list[Callable[[], Any]] = [
-        lambda: tr.Arena(participants=number),
-        lambda: tr.Arena(channels=number),
+        lambda: tr.Arena(max_participants=number),
+        lambda: tr.Arena(max_channels=number),
         lambda: tr.Arena(pins=number),
         lambda: tr.Arena(eventfds=number),
         lambda: arena.queue("n", number),
@@ -151,7 +151,15 @@ def test_large_numbers_are_not_cut_off(arena: tr.Arena, number: int) -> None:
 @pytest.mark.parametrize("number", [-1, 1 << 64])
 @pytest.mark.parametrize(
     "option",
-    ["memory", "warm", "ring_bytes", "participants", "channels", "eventfds", "pins"],
+    [
+        "memory",
+        "warm",
+        "ring_bytes",
+        "max_participants",
+        "max_channels",
+        "eventfds",
+        "pins",
+    ],
 )
 def test_errors_name_the_option(option: str, number: int) -> None:
     with pytest.raises(ValueError, match=f"^{option} is {number}; give a whole number"):

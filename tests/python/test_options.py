@@ -110,8 +110,8 @@ Row = tuple[str, str, Kind, Callable[[Scene, Any], Any]]
 ARENA: list[Row] = [
     ("Arena", name, whole(0, most), arena_with(name))
     for name, most in (
-        ("participants", U32),
-        ("channels", U32),
+        ("max_participants", U32),
+        ("max_channels", U32),
         ("ring_bytes", U64),
         ("eventfds", U32),
         ("pins", U32),
@@ -126,7 +126,7 @@ ARENA += [
         "lazy",
         "elastic",
         "allow_pickle",
-        "checksum",
+        "crc32c",
         "overcommit",
         "dump",
         "scrub",
