@@ -22,6 +22,7 @@ autodoc_typehints = "signature"
 smartquotes = False
 html_theme = "furo"
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = f"tensoring {version}"
 html_copy_source = False
 c_id_attributes: list[str] = []

@@ -106,6 +106,7 @@ class Header(SphinxDirective):
 def table(rows: list[list[str]], widths: list[int]) -> list[str]:
     lines = [
         ".. list-table::",
+        "   :class: rows",
         "   :header-rows: 1",
         f"   :widths: {' '.join(map(str, widths))}",
         "",
