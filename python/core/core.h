@@ -174,6 +174,11 @@ Shared *shared_of(PyObject *arena);
 /* plan.c */
 extern PyMethodDef plan_methods[];
 
+/* supervisor.c, worker.c */
+int add_supervisor(PyObject *module);
+extern PyType_Spec worker_spec;
+PyObject *worker_new(PyTypeObject *type, tr_pool_worker *worker);
+
 /* stats.c */
 PyObject *core_look(PyObject *module, PyObject *args);
 PyObject *arena_stats(PyObject *arena, PyObject *unused);

@@ -400,7 +400,7 @@ static int core_exec(PyObject *module)
         !state->arena_type || !state->queue_type || !state->message_type ||
         !state->view_type)
         return -1;
-    if (PyModule_AddFunctions(module, plan_methods) < 0)
+    if (PyModule_AddFunctions(module, plan_methods) < 0 || add_supervisor(module) < 0)
         return -1;
     if (make_names(state) < 0 || add_errors(module) < 0 || add_constants(module) < 0)
         return -1;

@@ -62,6 +62,13 @@ from tensoring._queues import JoinableQueue, Queue, SimpleQueue
 from tensoring._results import AsyncResult
 from tensoring._service import Service
 from tensoring._stuck import StuckWarning
+from tensoring._supervised import Worker
+from tensoring._supervisor import (
+    Supervisor,
+    SupervisorStatus,
+    WorkerDeath,
+    WorkerState,
+)
 from tensoring._trees import register_class
 from tensoring._workers import Plan, prefork, thread_enter
 from tensoring.reports import Stats
@@ -126,6 +133,8 @@ __all__ = [
     "Stats",
     "StuckWarning",
     "Subscription",
+    "Supervisor",
+    "SupervisorStatus",
     "SystemFailure",
     "Timeout",
     "TooLarge",
@@ -134,7 +143,10 @@ __all__ = [
     "View",
     "WaitSet",
     "Watch",
+    "Worker",
+    "WorkerDeath",
     "WorkerDied",
+    "WorkerState",
     "__version__",
     "compressed",
     "prefork",

@@ -25,7 +25,15 @@ _THREADS = (
     "POLARS_MAX_THREADS",
     "LOKY_MAX_CPU_COUNT",
 )
-_NO_BIND, _NO_ENV = 1, 2
+NO_BIND, _NO_ENV = 1, 2
+
+
+def tell_environment(threads: int, place: str | None = None) -> None:
+    """Python keeps its own copy of the environment, which C cannot reach."""
+    for name in _THREADS:
+        os.environ[name] = str(threads)
+    if place is not None:
+        os.environ["TENSORING_WORKER"] = place
 
 
 class Plan:
@@ -48,9 +56,8 @@ class Plan:
         whole("reserve_cores", reserve_cores, 0, U32)
         whole("cores_per_worker", cores_per_worker, 0, U32)
         flags = flag("fast_only", fast_only) | flag("ignore_quota", ignore_quota) << 1
-        self._bytes = _core.plan(
-            workers, _POLICIES[policy], flags, reserve_cores, cores_per_worker
-        )
+        self._options = (_POLICIES[policy], flags, reserve_cores, cores_per_worker)
+        self._bytes = _core.plan(workers, *self._options)
 
     @classmethod
     def from_bytes(cls, plan: bytes) -> Self:
@@ -75,11 +82,8 @@ class Plan:
         """Become worker `index`: bind this process to its cores, limit the threads of the
         libraries that are loaded, and of those loaded later. Returns what was done."""
         whole("index", index, 0, U32)
-        report = _core.worker_enter(self._bytes, index, 0 if bind else _NO_BIND)
-        # Python keeps its own copy of the environment, which C cannot reach.
-        for name in _THREADS:
-            os.environ[name] = str(report["threads"])
-        os.environ["TENSORING_WORKER"] = f"{index}/{len(self)}"
+        report = _core.worker_enter(self._bytes, index, 0 if bind else NO_BIND)
+        tell_environment(report["threads"], f"{index}/{len(self)}")
         return report
 
     def __str__(self) -> str:
@@ -102,6 +106,5 @@ def prefork() -> int:
 def limit_threads(threads: int) -> None:
     """Put a thread count into the environment and into every library that is loaded."""
     plan = Plan(1, cores_per_worker=threads)
-    _core.worker_enter(bytes(plan), 0, _NO_BIND | _NO_ENV)
-    for name in _THREADS:
-        os.environ[name] = str(threads)
+    _core.worker_enter(bytes(plan), 0, NO_BIND | _NO_ENV)
+    tell_environment(threads)

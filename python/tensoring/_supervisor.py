@@ -1,0 +1,425 @@
+# SPDX-License-Identifier: MIT
+"""Pre-forked workers that are placed, restarted, recycled and reloaded: the master."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import select
+import signal
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from types import FrameType
+from typing import Any, NamedTuple
+
+from tensoring import _core
+from tensoring._errors import Closed, Error
+from tensoring._options import MOST_FD, U32, U64, flag, one_of, refuse, seconds, whole
+from tensoring._supervised import Worker, begin, flush, live
+from tensoring._workers import NO_BIND, Plan
+
+_RESTART = {"on_failure": 0, "always": 1, "never": 2}
+_NO_PLAN, _DIE_WITH_MASTER, _READY_AT_START, _CLOSE_INHERITED = 1, 2, 4, 8
+_TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
+_LONGEST = (1 << 63) - 1  # nanoseconds
+
+_log = logging.getLogger("tensoring")
+
+
+class SupervisorStatus(NamedTuple):
+    """How a supervisor's workers are."""
+
+    workers: int  # wanted
+    alive: int  # processes, those that are draining among them
+    ready: int  # of the newest generation, and at work
+    draining: int  # asked to stop
+    waiting: int  # to be restarted later
+    generation: int  # how many reloads there were
+    deaths: int  # that nobody had asked for
+    started: int  # processes in all
+    jobs: int  # done by all of them
+
+
+class WorkerState(NamedTuple):
+    """One worker of a supervisor, as its master sees it."""
+
+    worker: int  # its place in the plan
+    pid: int | None  # None: it waits for its restart
+    generation: int  # how many reloads the process came after
+    cpus: list[int]  # logical processors that it is bound to; []: no plan
+    cores: int  # physical ones
+    threads: int  # that it may use
+    restarts: int  # processes that followed one that ended
+
+
+class WorkerDeath(NamedTuple):
+    """How one worker ended."""
+
+    worker: int  # its place in the plan
+    pid: int
+    generation: int
+    signal: int  # that killed it, or 0
+    exit_code: int  # -1: it was killed, or somebody else has waited for it
+    dumped: bool  # it left a core
+    expected: bool  # it was asked to stop, or recycled itself
+    in_a_row: int  # failures of this worker one after the other
+    lived: float  # seconds
+    jobs: int
+    max_rss_bytes: int
+    restart: float | None  # seconds until its successor starts; None: there is none
+    reaped: int  # what arena.reap() did then: dead processes, slots freed, messages
+    freed: int
+    redelivered: int
+    dropped: int
+
+    def __str__(self) -> str:
+        how = f"ended with code {self.exit_code}"
+        if self.signal:
+            how = f"was killed by {_name_of(self.signal)}"
+        elif self.exit_code < 0:
+            how = "ended"
+        then = "it has no successor"
+        if self.restart is not None:
+            then = f"its successor starts in {self.restart:.1f} s"
+        return f"worker {self.worker} (pid {self.pid}) {how}; {then}"
+
+
+def _name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _death(row: tuple[Any, ...]) -> WorkerDeath:
+    lived_ns, restart_ns = row[8], row[11]
+    restart = None if restart_ns < 0 else restart_ns / 1e9
+    return WorkerDeath._make([*row[:8], lived_ns / 1e9, *row[9:11], restart, *row[12:]])
+
+
+def _nanoseconds(name: str, value: float) -> int:
+    return int(min(seconds(name, value, "a number") * 1e9, _LONGEST))
+
+
+def _descriptors(keep: Iterable[Any]) -> list[int]:
+    if isinstance(keep, str | bytes) or not isinstance(keep, Iterable):
+        refuse(TypeError, "keep", keep, "give descriptors, or files, in a list")
+    numbers = (one.fileno() if hasattr(one, "fileno") else one for one in keep)
+    return [whole("keep", number, 0, MOST_FD) for number in numbers]
+
+
+def _left(deadline: float) -> float | None:
+    if deadline == math.inf:
+        return None
+    return max(0.0, deadline - time.monotonic())
+
+
+def _deadline(timeout: float | None) -> float:
+    if timeout is None:
+        return math.inf
+    return time.monotonic() + seconds("timeout", timeout, "or None to wait for ever")
+
+
+class Supervisor(_core.Supervisor):
+    """Fork `workers` processes that run function(worker), and see to them: each gets its
+    part of a plan of the cores; one that dies is replaced, and what it held of `arena`
+    goes to another; all are exchanged by reload(); each finishes its job before it stops.
+
+    with tr.Supervisor(work, 4, arena=arena) as supervisor:
+        supervisor.run()  # until SIGTERM
+
+    The workers start at once: make it before the master has threads. They are forks of
+    the master as it is then, a restarted one as it is at its restart. The hooks of
+    os.register_at_fork() run as around os.fork(). What function() raises is printed and
+    ends the worker with code 1, sys.exit(n) with n, and anything else with 0.
+
+    function: gets a Worker, and returns when worker.stopping(); worker.jobs(queue) and
+    worker.serve(service, function) do that.
+    workers: 0: one for each core there is, or as many as the plan has.
+    plan: its policy and limits are those of later plans, too. no_plan: do not place
+    workers. bind: False sets their thread counts alone.
+    arena: reaped when a worker has died.
+    died: called with the WorkerDeath of each, in step(); None logs those that nobody
+    asked for as warnings of the logger "tensoring".
+    child: child(index) is called first in each new worker, to close or reset what it is
+    not to inherit.
+    restart: "on_failure": a worker that was killed, or ended with another code than 0;
+    "always"; "never". A worker that recycles itself always is.
+    max_jobs, max_private_bytes: a worker recycles itself after so many jobs, or with
+    more memory of its own than that; 0: never.
+    backoff, backoff_max: seconds before the restart after a failure, doubled with each
+    failure in a row; at most so long.
+    drain: seconds from the request to stop until it is killed; None: never.
+    stop_signal: is also sent to a worker that is to stop; 0: it sees the request at its
+    next job, or within 0.1 s.
+    die_with_master: workers get SIGTERM when the thread that started them ends. Without
+    it they stop at their next job if their master is gone.
+    ready_at_start: do not wait for worker.ready() or the first worker.stopping().
+    close_inherited: close what a worker inherits but for 0, 1, 2, arenas and `keep`."""
+
+    _worker_type = Worker
+
+    def __init__(
+        self,
+        function: Callable[[Worker], object],
+        workers: int = 0,
+        *,
+        plan: Plan | None = None,
+        no_plan: bool = False,
+        bind: bool = True,
+        arena: _core.Arena | None = None,
+        died: Callable[[WorkerDeath], object] | None = None,
+        child: Callable[[int], object] | None = None,
+        restart: str = "on_failure",
+        max_jobs: int = 0,
+        max_private_bytes: int = 0,
+        backoff: float = 0.1,
+        backoff_max: float = 10.0,
+        drain: float | None = 30.0,
+        stop_signal: int = 0,
+        die_with_master: bool = False,
+        ready_at_start: bool = False,
+        close_inherited: bool = False,
+        keep: Collection[Any] = (),
+    ) -> None:
+        for name, value in (("function", function), ("died", died), ("child", child)):
+            if not callable(value) and (value is not None or name == "function"):
+                refuse(TypeError, name, value, "give a function")
+        if plan is not None and not isinstance(plan, Plan):
+            refuse(TypeError, "plan", plan, "give a Plan, or None")
+        if plan is not None and flag("no_plan", no_plan):
+            raise ValueError("plan and no_plan exclude each other; give one of them")
+        if workers == 0 and plan is not None:
+            workers = len(plan)
+        flags = (
+            flag("no_plan", no_plan) * _NO_PLAN
+            | flag("die_with_master", die_with_master) * _DIE_WITH_MASTER
+            | flag("ready_at_start", ready_at_start) * _READY_AT_START
+            | flag("close_inherited", close_inherited) * _CLOSE_INHERITED
+        )
+        self._function, self._died, self._child = function, died, child
+        self._stopping = False
+        self._older: dict[int, int] = {}  # generations of processes from before a reload
+        self._restarts: dict[int, int] = {}
+        self._untold: deque[tuple[Any, ...]] = deque()
+        if threading.active_count() > 1:
+            warnings.warn(
+                f"the master has {threading.active_count()} threads; a lock that one of "
+                "them holds stays locked in the workers: start the supervisor first",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        self._start(
+            whole("workers", workers, 0, U32),
+            flags,
+            _RESTART[one_of("restart", restart, _RESTART)],
+            whole("max_jobs", max_jobs, 0, U64),
+            whole("max_private_bytes", max_private_bytes, 0, U64),
+            _nanoseconds("backoff", backoff),
+            _nanoseconds("backoff_max", backoff_max),
+            -1 if drain is None else _nanoseconds("drain", drain),
+            whole("stop_signal", stop_signal, 0, signal.NSIG - 1),
+            0 if flag("bind", bind) else NO_BIND,
+            plan._options if plan is not None else (0, 0, 0, 0),
+            _descriptors(keep),
+            arena,
+        )
+
+    # Called by the extension: before a fork, first in a worker, and as all of its life.
+
+    def _before_fork(self) -> None:
+        flush()  # or each worker would print it again
+
+    def _begin(self, index: int) -> None:
+        begin(self._child, index)
+
+    def _main(self, worker: Worker) -> int:
+        return live(self._function, worker)
+
+    # The master.
+
+    def step(self, timeout: float | None = None) -> bool:
+        """Wait until something happens, and see to it: bury workers that have died, start
+        their successors when their time has come, kill those that do not stop. False if
+        nothing happened in time; Closed when no worker is left, and none will be."""
+        return self._look(timeout, None)
+
+    def _look(self, timeout: float | None, what: str | None) -> bool:
+        try:
+            return self._step(timeout, what)
+        finally:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._untold.extend(self._deaths())
+        while self._untold:  # died() may raise, or step
+            death = _death(self._untold.popleft())
+            self._older.pop(death.pid, None)
+            if death.restart is not None:
+                self._restarts[death.worker] = self._restarts.get(death.worker, 0) + 1
+            if self._died is not None:
+                self._died(death)
+            elif not death.expected and (death.signal or death.exit_code):
+                _log.warning("%s", death)
+
+    def run(self) -> None:
+        """step() until no worker is left. SIGTERM and SIGINT drain (the second kills),
+        SIGHUP reloads, SIGTTIN and SIGTTOU add and remove a worker; those of them that
+        are ignored stay so. The handlers that they had are back when it returns. For the
+        main thread alone, as all that sets handlers."""
+        before = {number: signal.getsignal(number) for number in _TAKEN}
+        taken = [n for n, handler in before.items() if handler != signal.SIG_IGN]
+        reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+            try:
+                for number in taken:
+                    signal.signal(number, _take)
+                self._run(reader)
+            finally:
+                for number in taken:
+                    signal.signal(number, before[number] or signal.SIG_DFL)
+                signal.set_wakeup_fd(woken)
+        finally:
+            os.close(reader)
+            os.close(writer)
+
+    def _run(self, reader: int) -> None:
+        ready = select.poll()
+        for descriptor in (reader, self.fileno()):
+            ready.register(descriptor, select.POLLIN)
+        while True:
+            try:
+                if self.step(0):
+                    continue
+            except Closed:
+                return
+            ready.poll()
+            try:
+                numbers = os.read(reader, 64)
+            except BlockingIOError:
+                continue
+            for number in numbers:
+                self._obey(number)
+
+    def _obey(self, number: int) -> None:
+        try:
+            if number == signal.SIGHUP:
+                self.reload()
+            elif number == signal.SIGTTIN:
+                self.resize(self.status().workers + 1)
+            elif number == signal.SIGTTOU and self.status().workers > 1:
+                self.resize(self.status().workers - 1)
+            elif number in (signal.SIGTERM, signal.SIGINT) and self._stopping:
+                self.signal(signal.SIGKILL)
+            elif number in (signal.SIGTERM, signal.SIGINT):
+                self.drain()
+        except Error as error:  # the sender sees the workers as they were
+            _log.warning("%s is not done: %s", _name_of(number), error)
+
+    def wait_ready(self, timeout: float | None = None) -> None:
+        """step() until every worker of the newest generation is ready, and no other is
+        left; Timeout says what it waits for, Closed that no worker is left."""
+        deadline = _deadline(timeout)
+        while not self._all_ready():
+            self._look(_left(deadline), "wait_ready")
+
+    def _all_ready(self) -> bool:
+        status = self.status()
+        return status.ready == status.workers == status.alive
+
+    def resize(self, workers: int) -> None:
+        """Change the number of workers; 0: one for each core there is. Those that stay
+        get their new cores at once, those that are too many finish their job and stop."""
+        self._resize(whole("workers", workers, 0, U32))
+
+    def reload(self) -> None:
+        """Start a new generation beside the old. Each old worker finishes its job and
+        stops when its successor is ready; as long as none is, the old ones work on."""
+        older = {one.pid: one.generation for one in self.workers() if one.pid}
+        now = self.status().generation
+        try:
+            self._reload()
+        finally:
+            if self.status().generation != now:
+                self._older.update(older)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to every worker."""
+        self._signal(whole("number", number, 0, signal.NSIG - 1))
+
+    def drain(self) -> None:
+        """Ask every worker to stop after its job; none is restarted."""
+        self._drain()
+        self._stopping = True
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Drain, and wait until no worker is left. Timeout says which worker it waits
+        for, and its state."""
+        deadline = _deadline(timeout)
+        self.drain()
+        try:
+            while True:
+                self._look(_left(deadline), "stop")
+        except Closed:
+            pass
+
+    def status(self) -> SupervisorStatus:
+        """How they are."""
+        return SupervisorStatus(*self._status())
+
+    def workers(self) -> list[WorkerState]:
+        """Each worker: its newest process, its cores, and how often it was restarted."""
+        status = self.status()
+        plan = self.plan
+        parts = [] if plan is None else plan.workers
+        found = []
+        for index in range(status.workers):
+            pid = self._pid(index) or None
+            generation = self._older.get(pid or 0, status.generation)
+            part = parts[index] if parts else None
+            where = (part["cpus"], part["cores"], part["threads"]) if part else ([], 0, 0)
+            restarts = self._restarts.get(index, 0)
+            found.append(WorkerState(index, pid, generation, *where, restarts))
+        return found
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan that they work by until the next resize(); None without one."""
+        given = self._plan()
+        if given is None:
+            return None
+        plan = Plan.__new__(Plan)
+        plan._bytes = given
+        return plan
+
+    def __enter__(self) -> Supervisor:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        """Stop, and close."""
+        try:
+            if not self.closed:
+                self.stop()
+        finally:
+            self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a supervisor cannot be pickled: it is its process's own")
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<tensoring.Supervisor, closed>"
+        status = self.status()
+        return (
+            f"<tensoring.Supervisor, {status.ready} of {status.workers} workers ready, "
+            f"generation {status.generation}>"
+        )
+
+
+def _take(number: int, frame: FrameType | None) -> None:
+    """The number comes through the wake-up descriptor."""
