@@ -133,6 +133,11 @@ static State *state_for(SupervisorObject *self)
     return state_of(Py_TYPE((PyObject *)self));
 }
 
+static PyObject *fail(SupervisorObject *self, int code, const char *what)
+{
+    return code == RAISED ? NULL : raise_code(state_for(self), code, what);
+}
+
 static void raise_forked(SupervisorObject *self)
 {
     char detail[80];
@@ -238,7 +243,7 @@ static PyObject *supervisor_start(PyObject *object, PyObject *args)
     code = start(self, &options, arena);
     PyMem_Free(keep);
     if (code)
-        return raise_code(state_for(self), code, "start");
+        return fail(self, code, "start");
     Py_RETURN_NONE;
 }
 
@@ -313,7 +318,7 @@ static PyObject *supervisor_step(PyObject *object, PyObject *args)
         return NULL;
     code = step(self, timeout_ns);
     if (code && (what || code != TR_ETIMEDOUT))
-        return raise_code(state_for(self), code, what ? what : "step");
+        return fail(self, code, what ? what : "step");
     return PyBool_FromLong(!code);
 }
 
@@ -361,7 +366,7 @@ static PyObject *supervisor_resize(PyObject *object, PyObject *number)
     fork_end(self);
     self->busy = false;
     if (code)
-        return raise_code(state_for(self), code, "resize");
+        return fail(self, code, "resize");
     Py_RETURN_NONE;
 }
 
@@ -379,7 +384,7 @@ static PyObject *supervisor_reload(PyObject *object, PyObject *unused)
     fork_end(self);
     self->busy = false;
     if (code)
-        return raise_code(state_for(self), code, "reload");
+        return fail(self, code, "reload");
     Py_RETURN_NONE;
 }
 
@@ -416,7 +421,7 @@ static PyObject *supervisor_status(PyObject *object, PyObject *unused)
         return NULL;
     code = tr_pool_status_get(self->pool, &status);
     if (code)
-        return raise_code(state_for(self), code, "status");
+        return fail(self, code, "status");
     return Py_BuildValue(
         "(IIIIIIKKK)", status.workers, status.alive, status.ready, status.draining,
         status.waiting, status.generation, (unsigned long long)status.deaths,
@@ -459,7 +464,7 @@ static PyObject *supervisor_fileno(PyObject *object, PyObject *unused)
     if (!usable(self))
         return NULL;
     code = tr_pool_fd(self->pool, &fd);
-    return code ? raise_code(state_for(self), code, "fileno") : PyLong_FromLong(fd);
+    return code ? fail(self, code, "fileno") : PyLong_FromLong(fd);
 }
 
 /* A worker needs what its copy of the pool has. */

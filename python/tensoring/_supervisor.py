@@ -14,7 +14,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from tensoring import _core
 from tensoring._errors import Closed, Error
@@ -201,6 +201,11 @@ class Supervisor(_core.Supervisor):
             | flag("ready_at_start", ready_at_start) * _READY_AT_START
             | flag("close_inherited", close_inherited) * _CLOSE_INHERITED
         )
+        kept = _descriptors(keep)
+        if kept and not close_inherited:
+            refuse(
+                ValueError, "keep", keep, "only close_inherited=True closes descriptors"
+            )
         self._function, self._died, self._child = function, died, child
         self._stopping = False
         self._older: dict[int, int] = {}  # generations of processes from before a reload
@@ -225,7 +230,7 @@ class Supervisor(_core.Supervisor):
             whole("stop_signal", stop_signal, 0, signal.NSIG - 1),
             0 if flag("bind", bind) else NO_BIND,
             plan._options if plan is not None else (0, 0, 0, 0),
-            _descriptors(keep),
+            kept,
             arena,
         )
 
@@ -397,7 +402,7 @@ class Supervisor(_core.Supervisor):
         plan._bytes = given
         return plan
 
-    def __enter__(self) -> Supervisor:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *args: object) -> None:

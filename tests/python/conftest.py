@@ -70,3 +70,13 @@ def _nothing_left() -> Iterator[None]:
 def free(arena: tr.Arena) -> int:
     """Slots of `arena` that are free now."""
     return arena.stats()["totals"]["slots_free"]
+
+
+@pytest.fixture
+def no_descriptor_left() -> Iterator[None]:
+    """Not one of any kind, for modules that ask for it."""
+    gc.collect()
+    before = sorted(os.listdir("/proc/self/fd"))
+    yield
+    gc.collect()
+    assert sorted(os.listdir("/proc/self/fd")) == before
