@@ -60,16 +60,18 @@ typedef struct tr_arena_options {
                                        cell; default 4 MiB */
     int64_t spin_ns;           /**< how long a wait may spin before it sleeps: -1 adapts,
                                        0 never spins; default -1 */
-    uint32_t eventfds;         /**< descriptors made now, for tr_waitset_fd in children;
-                                       default 0: made on first use where the backend can */
+    /** Descriptors made now, for tr_waitset_fd() in children; default 0: made on first use where
+     *  the backend can. */
+    uint32_t eventfds;
     uint32_t pins; /**< shared messages one participant may hold, default 64 */
     uint32_t uid;  /**< owner of a named arena, UINT32_MAX: the caller */
     uint32_t gid;
-    uint64_t memory_bytes; /**< TR_ARENA_ELASTIC: limit of what all slots have, in
-                                       whole pages; a loan beyond it waits as if there were no slot; default 0:
-                                       none */
-    uint64_t warm_bytes;   /**< and how much of it slots keep when they are freed; default
-                                       0: a quarter of memory_bytes, or 16 MiB */
+    /** TR_ARENA_ELASTIC: limit of what all slots have, in whole pages. A loan beyond it waits as if
+     *  there were no slot. Default 0: none. */
+    uint64_t memory_bytes;
+    /** How much of that slots keep when they are freed; default 0: a quarter of memory_bytes, or
+     *  16 MiB. */
+    uint64_t warm_bytes;
 } tr_arena_options;
 TR_ASSERT_SIZE(tr_arena_options, 80);
 /* clang-format off */
@@ -135,8 +137,8 @@ TR_ASSERT_SIZE(tr_reap_report, 20);
 #define TR_REAP_REPORT_INIT TR_RESULT_INIT(tr_reap_report)
 
 /**
- * Create an arena, reserve its memory, and join it. A name whose arena all users have left by
- * dying is taken over.
+ * Create an arena, reserve its memory, and join it. A name is taken over if all users of its
+ * arena have died.
  *
  * @param name_or_null  NULL: anonymous, inherited over fork. Else up to
  *                      TR_MAX_ARENA_NAME bytes without '/' and control characters, beginning with a
@@ -164,13 +166,13 @@ TR_API TR_CHECK int tr_arena_create(const char *name_or_null,
 
 /**
  * Attach to a named arena and join it. Owner, mode, size and every offset are checked
- * before anything in it is believed; symbolic links are not followed. Arenas of the caller's
+ * before anything in it is used; symbolic links are not followed. Arenas of the caller's
  * own effective user and of root are trusted, those of others on request alone.
  *
  * @param options  NULL for defaults
  * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT (also: it was just removed), TR_EACCES (its
- *         mode does not let us in, or its owner is not trusted: the detail says who it is, and
- *         which option would trust it),
+ *         mode does not permit it, or its owner is not trusted: the detail names the owner, and
+ *         the option that would trust it),
  *         TR_EAGAIN (still being made), TR_EABANDONED, TR_ELAYOUT, TR_ECORRUPT, TR_EUSERS,
  *         TR_ENFILE, TR_ENOMEM, TR_EIO (as tr_arena_create()).
  * Owner:   the caller, until tr_arena_close(). Threads: any. Progress: waits a second at most
@@ -190,7 +192,7 @@ TR_API TR_CHECK int tr_arena_attach(const char *name, const tr_attach_options *o
 TR_API TR_CHECK int tr_arena_attach_fd(int fd, tr_arena **out);
 
 /** Leave and unmap. Never fails; NULL is allowed. What this process still holds is given
- *  back; pointers into the arena and handles of its channels are dead afterwards.
+ *  back; pointers into the arena and handles of its channels are invalid afterwards.
  *  Threads: one. */
 TR_API void tr_arena_close(tr_arena *arena);
 
@@ -206,8 +208,8 @@ TR_API TR_CHECK int tr_arena_unlink(const char *name);
  * Remove every named arena whose name begins with @p prefix ("" for all), that this user
  * may remove, and whose participants are all proven dead. Living ones are left alone.
  * Whatever the prefix, this user's FIFOs (/dev/shm/tensoring-bell.*) that no process has open
- * any more go, too: those that processes of anonymous arenas left when they were killed.
- * @param removed  how many names of arenas went; may be NULL
+ * any more are removed, too: those that processes of anonymous arenas left when they were killed.
+ * @param removed  how many names of arenas were removed; may be NULL
  * @return 0, TR_EINVAL, TR_EIO.
  * Threads: any. Syscalls: some a name. Crash: the rest stays for the next sweep.
  */
@@ -216,7 +218,7 @@ TR_API TR_CHECK int tr_arena_sweep(const char *prefix, uint32_t *removed);
 /**
  * Look for dead participants and take over what they held. Any participant may do it at
  * any time; waiting calls do it by themselves. In a pre-fork master, call it from the
- * SIGCHLD path: that is the fastest notice there is. It may be called in a signal handler.
+ * SIGCHLD path: that is the fastest way. It may be called in a signal handler.
  * @param report  may be NULL
  * @return 0, TR_EINVAL (struct_size), TR_ECORRUPT, and what every call on the arena may return: TR_EABANDONED (others
  *         took this process for dead and gave away what it held: close and attach again), and
@@ -227,9 +229,9 @@ TR_API TR_CHECK int tr_arena_sweep(const char *prefix, uint32_t *removed);
  */
 TR_API TR_CHECK int tr_arena_reap(tr_arena *arena, tr_reap_report *report);
 
-/** Give idle memory of a TR_ARENA_LAZY arena back to the system: slots that are free now. It has each
- *  of them for a moment, one at a time: a tr_message_loan() with TR_NOWAIT that finds no other free then says
- *  TR_EAGAIN, one with a timeout gets it.
+/** Give idle memory of a TR_ARENA_LAZY arena back to the system: slots that are free now. It
+ *  holds them for a moment, one at a time: a tr_message_loan() with TR_NOWAIT that finds no other
+ *  free slot then returns TR_EAGAIN, one with a timeout gets the slot.
  *  @param bytes how much; may be NULL
  *  @return 0, TR_ENOTSUP (not lazy).
  *  Threads: any. Syscalls: one a free slot. Crash: nothing is lost. */
@@ -241,7 +243,7 @@ TR_API const char *tr_arena_name(const tr_arena *arena);
 
 /** What the arena is.
  *  @return 0, TR_EINVAL (struct_size).
- *  Threads: any. Syscalls: some (it reads what the kernel says of the mapping). Crash: -. */
+ *  Threads: any. Syscalls: some (it reads what the kernel says of the mapping). */
 TR_API TR_CHECK int tr_arena_info_get(tr_arena *arena, tr_arena_info *info);
 
 /** Change how long waits of this handle may spin: -1 adapts, 0 never, else nanoseconds.

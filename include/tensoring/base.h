@@ -4,10 +4,12 @@
  *
  *  Owner     which side must give the thing back, and which has it after an error.
  *  Threads   "any": many threads at once; "one": the caller keeps others away.
- *  Progress  "wait-free": a bounded number of own steps; "lock-free": somebody always
- *            gets on, also when others are stopped or killed; "blocks": up to the timeout, no longer.
+ *  Progress  "wait-free": a bounded number of own steps; "lock-free": some thread
+ *            always progresses, also when others are stopped or killed; "blocks": up to the timeout, no longer.
  *  Syscalls  what the common case costs.
  *  Crash     what others see when the caller is killed inside, or right after.
+ *            A call that says no Owner hands nothing over; one that says no Crash leaves nothing
+ *            that others could see.
  *  @return   0 or a negative TR_E... code: the complete list of this call.
  *
  * NULL: an argument may be NULL only where the function says so. Else it is TR_EINVAL, and nothing
@@ -21,7 +23,7 @@
  *
  * A struct that begins with struct_size may grow at its end: start from its _INIT macro, and a
  * program that was compiled with an older header gets and gives the fields that it knows. A call
- * that fills an array takes the size of one element, sizeof(array[0]), to the same end. A struct
+ * that fills an array takes the size of one element, sizeof(array[0]), too. A struct
  * that the library hands to a callback says in struct_size what the library has filled. A struct
  * without struct_size does not grow.
  *

@@ -14,20 +14,19 @@ TR_BEGIN_DECLS
 
 #define TR_MAX_KEY_BYTES     255 /**< bytes, without the 0: UTF-8, no control characters */
 #define TR_MAX_KEYS          (1u << 20) /**< of one board */
-#define TR_BOARD_ANY_VERSION UINT64_MAX /**< for deletes that do not care */
-#define TR_BOARD_NO_VERSION \
-    UINT64_C(0) /**< of a key that was never put; versions begin at 1 */
+#define TR_BOARD_ANY_VERSION UINT64_MAX /**< for deletes of any version */
+/** Of a key that was never put; versions begin at 1. */
+#define TR_BOARD_NO_VERSION UINT64_C(0)
 
 typedef struct tr_board tr_board;             /**< many keys. Threads: any */
 typedef struct tr_board_watch tr_board_watch; /**< follows one key. Threads: any */
 
-/** Start from TR_BOARD_OPTIONS_INIT. To open an existing board is to get its options. */
+/** Start from TR_BOARD_OPTIONS_INIT. Opening an existing board gets its options. */
 typedef struct tr_board_options {
     uint32_t struct_size;
-    uint32_t
-        capacity; /**< keys, each that is ever used counts; rounded up to a power of 2,
-                            384 bytes of the arena's ring_bytes each; default 0: 1024, or
-                            what the board has */
+    /** Keys; each that is ever used counts. Rounded up to a power of 2; each takes 384 bytes of the
+     *  arena's ring_bytes. Default 0: 1024, or what the board has. */
+    uint32_t capacity;
 } tr_board_options;
 TR_ASSERT_SIZE(tr_board_options, 8);
 /* clang-format off */
@@ -46,7 +45,7 @@ TR_ASSERT_SIZE(tr_board_options, 8);
 TR_API TR_CHECK int tr_board_open(tr_arena *arena, const char *name,
                                   const tr_board_options *options, tr_board **out);
 
-/** Forget the handle; the board stays. NULL is allowed. Threads: one. */
+/** Free the handle; the board stays. NULL is allowed. Threads: one. */
 TR_API void tr_board_close(tr_board *board);
 
 /**
@@ -90,7 +89,7 @@ TR_API TR_CHECK int tr_board_put_if(tr_board *board, const char *key, tr_message
  *
  * Owner:    the caller: tr_message_release() it.
  * Threads:  any. Progress: lock-free. Syscalls: none.
- * Crash:    what it held is free once the others have let go.
+ * Crash:    what it held is free once the others have released it.
  */
 TR_API TR_CHECK int tr_board_get(tr_board *board, const char *key, tr_message **out,
                                  uint64_t *version);
@@ -103,7 +102,7 @@ TR_API TR_CHECK int tr_board_get(tr_board *board, const char *key, tr_message **
  *         counts as used, and the board is full), and as tr_board_get() but TR_ENOENT. On
  *         error nothing is held.
  * Owner: as tr_board_get(). Threads: any. Progress: obstruction-free, and bounded.
- * Syscalls: none, but for more than 64 keys memory. Crash: as tr_board_get().
+ * Syscalls: none; over 64 keys those of malloc(). Crash: as tr_board_get().
  */
 TR_API TR_CHECK int tr_board_get_many(tr_board *board, const char *const keys[], size_t n,
                                       tr_message *out[], uint64_t versions[]);
@@ -131,7 +130,7 @@ TR_API TR_CHECK int tr_board_wait(tr_board *board, const char *key, uint64_t new
 TR_API TR_CHECK int tr_board_watch_open(tr_board *board, const char *key,
                                         uint64_t newer_than, tr_board_watch **out);
 
-/** Follow it no more. NULL is allowed. Threads: one. */
+/** Stop following the key. NULL is allowed. Threads: one. */
 TR_API void tr_board_watch_close(tr_board_watch *watch);
 
 /**
@@ -148,7 +147,7 @@ TR_API TR_CHECK int tr_board_watch_next(tr_board_watch *watch, int64_t timeout_n
  * once.
  * @param watch  of the set's arena; must outlive its membership
  * @return 0, TR_EINVAL, TR_ENOSPC (TR_MAX_WAITABLE), TR_ENOMEM.
- * Owner: -. Threads: any. Syscalls: one if somebody waits. Crash: as
+ * Threads: any. Syscalls: one if somebody waits. Crash: as
  * tr_waitset_add_queue().
  */
 TR_API TR_CHECK int tr_waitset_add_watch(tr_waitset *set, tr_board_watch *watch,
@@ -158,7 +157,7 @@ TR_API TR_CHECK int tr_waitset_add_watch(tr_waitset *set, tr_board_watch *watch,
  * Take the value of @p key away, if it has version @p expected (TR_BOARD_ANY_VERSION: whatever it
  * has). The version grows by one; a later put goes on from there.
  * @return 0, TR_ENOENT, TR_ESTALE, TR_EINVAL, TR_ENAMETOOLONG, TR_EUSERS.
- * Owner: -. Threads: any. Progress: lock-free. Syscalls: none when nobody sleeps.
+ * Threads: any. Progress: lock-free. Syscalls: none when nobody sleeps.
  * Crash: done or not done.
  */
 TR_API TR_CHECK int tr_board_delete(tr_board *board, const char *key, uint64_t expected);
@@ -174,7 +173,7 @@ TR_API uint64_t tr_board_version(tr_board *board, const char *key);
  * @param key      the next key, 0-terminated
  * @param version  of its value; may be NULL
  * @return 0, TR_ENOENT (that was all), TR_EUSERS.
- * Owner: -. Threads: any. Progress: wait-free. Syscalls: none. Crash: -.
+ * Threads: any. Progress: wait-free. Syscalls: none.
  */
 TR_API TR_CHECK int tr_board_next(tr_board *board, uint32_t *cursor,
                                   char key[TR_MAX_KEY_BYTES + 1], uint64_t *version);

@@ -23,16 +23,16 @@ typedef enum tr_lag {
     TR_LAG_EVICT = 2        /**< it must subscribe again */
 } tr_lag;
 
-/** Start from TR_BROADCAST_OPTIONS_INIT. To open an existing broadcast is to get its
+/** Start from TR_BROADCAST_OPTIONS_INIT. Opening an existing broadcast gets its
  *  options; a capacity that differs after rounding is TR_EINVAL unless it is 0. */
 typedef struct tr_broadcast_options {
     uint32_t struct_size;
-    uint32_t
-        capacity;  /**< messages that a subscriber may be behind; rounded up to one less
-                            than a power of 2, at most TR_MAX_CAPACITY - 1; 0: 63, or what
-                            the broadcast has */
-    uint32_t keep; /**< messages kept for late subscribers when all others have had
-                            them, as long as there are free slots; default 1 */
+    /** Messages that a subscriber may be behind. Rounded up to one less than a power of 2, at most
+     *  TR_MAX_CAPACITY - 1; 0: 63, or what the broadcast has. */
+    uint32_t capacity;
+    /** Messages kept for late subscribers when all others have had them, as long as there are free
+     *  slots; default 1. */
+    uint32_t keep;
     uint32_t max_subscribers; /**< at a time, 1 to TR_MAX_SUBSCRIBERS; default 64 */
     uint32_t stamp; /**< 1: publishing takes the time (20 ns) for header.published_ns */
     uint32_t reserved;
@@ -46,10 +46,9 @@ TR_ASSERT_SIZE(tr_broadcast_options, 24);
 typedef struct tr_subscription_options {
     uint32_t struct_size;
     uint32_t lag; /**< tr_lag; default TR_LAG_DROP_OLDEST */
-    uint32_t
-        last; /**< begin with this many of the last messages, as far as they are still
-                        there; default 0: only new ones. Of these, one that goes before it
-                        is read is not counted as missed */
+    /** Begin with this many of the last messages, as far as they are still there; default 0: only
+     *  new ones. One of these that is dropped before it is read does not count as missed. */
+    uint32_t last;
     uint32_t reserved;
 } tr_subscription_options;
 TR_ASSERT_SIZE(tr_subscription_options, 16);
@@ -70,7 +69,7 @@ TR_API TR_CHECK int tr_broadcast_open(tr_arena *arena, const char *name,
                                       const tr_broadcast_options *options,
                                       tr_broadcast **out);
 
-/** Forget the handle; the broadcast stays. NULL is allowed. Threads: one. */
+/** Free the handle; the broadcast stays. NULL is allowed. Threads: one. */
 TR_API void tr_broadcast_close(tr_broadcast *broadcast);
 
 /**
@@ -120,13 +119,13 @@ TR_API tr_arena *tr_broadcast_arena(const tr_broadcast *broadcast);
  *         TR_EUSERS.
  * Owner:   the caller, until tr_subscription_close().
  * Threads: any. Progress: lock-free. Syscalls: none, or one that wakes publishers.
- * Crash:   the dead subscriber holds nobody up, its place is taken by the next.
+ * Crash:   the dead subscriber delays nobody, its place is taken by the next.
  */
 TR_API TR_CHECK int tr_subscription_open(tr_broadcast *broadcast,
                                          const tr_subscription_options *options,
                                          tr_subscription **out);
 
-/** Go. Messages received before stay good. NULL is allowed. Threads: one. */
+/** Unsubscribe. Messages received before stay valid. NULL is allowed. Threads: one. */
 TR_API void tr_subscription_close(tr_subscription *subscription);
 
 /**
@@ -142,8 +141,8 @@ TR_API void tr_subscription_close(tr_subscription *subscription);
  *
  * Owner:    the caller: tr_message_release() it.
  * Threads:  any. Progress: lock-free while there are messages, else blocks.
- * Syscalls: none while there are messages; one wakes a publisher that waits for us.
- * Crash:    what it held is free once the others have let go.
+ * Syscalls: none while there are messages; one wakes a publisher that waits for this subscriber.
+ * Crash:    what it held is free once the others have released it.
  */
 TR_API TR_CHECK int tr_subscription_receive(tr_subscription *subscription,
                                             int64_t timeout_ns, tr_message **out);
@@ -153,7 +152,7 @@ TR_API TR_CHECK int tr_subscription_receive(tr_subscription *subscription,
  * return at once, TR_WAIT_HUNGUP when the broadcast is closed and nothing is left.
  * @param subscription  of this process and the set's arena; must outlive its membership
  * @return 0, TR_EINVAL, TR_EFORK, TR_ENOSPC (TR_MAX_WAITABLE), TR_ENOMEM.
- * Owner: -. Threads: any. Syscalls: one if somebody waits. Crash: as
+ * Threads: any. Syscalls: one if somebody waits. Crash: as
  * tr_waitset_add_queue().
  */
 TR_API TR_CHECK int tr_waitset_add_subscription(tr_waitset *set,

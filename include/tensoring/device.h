@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* device.h - slots that a GPU, a NIC or another device writes into.
  *
- * When a process ends, the kernel does not wait for what a device has still to do for it. The
+ * When a process ends, the kernel does not wait for what a device still has to do for it. The
  * slots that the dead process held go to others, and what the device writes then lands in their
  * messages. A program that registers the memory of an arena with a driver (tr_arena_info.base) keeps
  * to three rules:

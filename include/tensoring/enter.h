@@ -95,7 +95,6 @@ TR_API TR_CHECK int tr_worker_prefork(uint32_t *paused);
  * @return 0, also if the kernel refused to bind (report.bind_error); TR_EINVAL (not a plan,
  *         no such worker, flags, struct_size, library_bytes), TR_ENOMEM.
  *
- * Owner:    -
  * Threads:  one: it changes the environment, so no other thread may read it meanwhile.
  * Progress: bounded by the kernel's work. Syscalls: some dozens.
  * Crash:    nothing is shared.
@@ -138,7 +137,7 @@ TR_API TR_CHECK int tr_worker_bind_memory(const tr_plan *plan, uint32_t index,
  * both what they tell.
  * @param element_bytes  sizeof(out[0]) of the caller
  * @param count          how many there are
- * @return 0, TR_EINVAL (element_bytes, NULL), TR_ENOMEM. Threads: any. Syscalls: none. Crash: -.
+ * @return 0, TR_EINVAL (element_bytes, NULL), TR_ENOMEM. Threads: any. Syscalls: none.
  */
 TR_API TR_CHECK int tr_worker_libraries(tr_thread_library *out, size_t element_bytes,
                                         size_t capacity, size_t *count);

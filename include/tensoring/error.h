@@ -62,7 +62,7 @@ TR_API const char *tr_strerror(int err);
 TR_API const char *tr_error_name(int err);
 
 /** Why this thread's last failed call failed: step, arguments, limit met, way out; ""
- *  if there is nothing to add. Control characters, and what is no UTF-8, are shown as '?'. Valid until the thread's next failure. Threads: any. */
+ *  if there is nothing to add. Control characters, and bytes that are not UTF-8, are shown as '?'. Valid until the thread's next failure. Threads: any. */
 TR_API const char *tr_error_detail(void);
 
 TR_END_DECLS

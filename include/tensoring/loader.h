@@ -84,7 +84,7 @@ TR_API TR_CHECK int tr_npy_load(tr_arena *arena, const char *path, int64_t timeo
 TR_API TR_CHECK int tr_loader_open(tr_arena *arena, const tr_loader_options *options,
                                    tr_loader **out);
 
-/** Forget the loader; waits for reads that are under way. NULL is allowed. Threads: one. */
+/** Free the loader; waits for reads that are under way. NULL is allowed. Threads: one. */
 TR_API void tr_loader_close(tr_loader *loader);
 
 /**
@@ -97,12 +97,11 @@ TR_API void tr_loader_close(tr_loader *loader);
  * @return 0 if every file was sent or reported; TR_EINVAL, TR_ETIMEDOUT, TR_EAGAIN,
  *         TR_EINTR, TR_ECLOSED, TR_EFORK, TR_ECORRUPT: the run ended before, files not
  *         sent were given up.
- * Owner:    -
  * Threads:  one.
  * Progress: blocks up to the timeout, and as long as reading takes.
  * Syscalls: four a file and less than one for its bytes.
  * Crash:    what was sent stays; reap frees the slots of the rest, those that the kernel still
- *           reads into when it has done.
+ *           reads into when it is done.
  */
 TR_API TR_CHECK int tr_loader_run(tr_loader *loader, const char *const paths[], size_t n,
                                   tr_queue *queue, int64_t timeout_ns,
@@ -116,7 +115,7 @@ TR_API TR_CHECK int tr_loader_run(tr_loader *loader, const char *const paths[], 
  *
  * @return 0, TR_EINVAL, TR_ENOENT, TR_EACCES, TR_ENOSPC, TR_EIO, TR_ENFILE, TR_ENOMEM,
  *         TR_ENAMETOOLONG, and as tr_npy_encode(). The detail names the file.
- * Owner: -. Threads: one for the message. Syscalls: five. Crash: a file
+ * Threads: one for the message. Syscalls: five. Crash: a file
  * ".tensoring-NUMBER.tmp" may be left in the same folder.
  */
 TR_API TR_CHECK int tr_npy_store(const tr_message *message, size_t index,

@@ -39,8 +39,8 @@ typedef struct tr_log_event {
     uint32_t struct_size; /**< what this library has filled */
     uint32_t kind;        /**< tr_log_kind; ignore those that you do not know */
     uint64_t count;
-    const char
-        *arena; /**< its name, "" if it has none; as text, until the callback returns */
+    /** Its name, "" if it has none; valid until the callback returns, as text is. */
+    const char *arena;
     const char *text; /**< one sentence */
 } tr_log_event;
 

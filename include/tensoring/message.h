@@ -49,14 +49,14 @@ typedef struct tr_header {
     uint8_t user[TR_USER_BYTES];
     char content_type[TR_MAX_CONTENT_TYPE + 1]; /**< of TR_CONTENT_OTHER; "" else */
     uint64_t last_receiver; /**< pid of the process that died with it in hand; 0 if
-                                 deliveries is 0. For reports: a reaper that was stopped in
-                                 the middle for long can leave an older one's */
+                                 deliveries is 0. For reports: a reaper that was stopped for
+                                 long can leave an older one's */
 } tr_header;
 TR_ASSERT_SIZE(tr_header, 192);
 #define TR_HEADER_INIT TR_RESULT_INIT(tr_header)
 
 /**
- * Take a free slot for @p n tensors. Their payloads are to be filled in place through
+ * Take a free slot for @p n tensors. Fill their payloads in place through
  * tr_message_tensor()->data, or by tr_tensor_fill(). No two of them have the same name; with
  * @p n 0 the message is its header alone.
  *
@@ -92,7 +92,7 @@ TR_API int tr_message_release(tr_message *message);
 /** How many tensors. Threads: one. */
 TR_API size_t tr_message_count(const tr_message *message);
 
-/** Tensor @p i, or NULL if there is none. The pointer lives as long as the handle.
+/** Tensor @p i, or NULL if there is none. The pointer is valid as long as the handle.
  *  Threads: one. */
 TR_API const tr_tensor *tr_message_tensor(const tr_message *message, size_t i);
 
@@ -103,24 +103,24 @@ TR_API const tr_tensor *tr_message_find(const tr_message *message, const char *n
 TR_API tr_arena *tr_message_arena(const tr_message *message);
 
 /** Copy the header out.
- *  @return 0, TR_EINVAL (struct_size). Threads: one. Syscalls: none. Crash: -. */
+ *  @return 0, TR_EINVAL (struct_size). Threads: one. Syscalls: none. */
 TR_API TR_CHECK int tr_message_header_get(const tr_message *message, tr_header *header);
 
 /** Change content type, correlation id, deadline and user bytes of a message that this
  *  process owns (loaned, or received from a queue); the other fields are ignored.
  *  @return 0, TR_EINVAL (read-only message, or an unterminated content type), TR_EFORK,
  *          TR_EABANDONED (as tr_arena_reap()).
- *  Threads: one. Syscalls: none. Crash: -. */
+ *  Threads: one. Syscalls: none. */
 TR_API TR_CHECK int tr_message_header_set(tr_message *message, const tr_header *header);
 
 /** Compute CRC32C (RFC 3720, appendix B.4) over the payloads and keep it in the header.
  *  @return 0, TR_EINVAL (read-only), TR_EFORK, TR_EABANDONED (as tr_arena_reap()).
- *  Threads: one. Syscalls: none. Crash: -. */
+ *  Threads: one. Syscalls: none. */
 TR_API TR_CHECK int tr_message_seal(tr_message *message);
 
 /** Compare the payloads with the checksum in the header.
  *  @return 0 (also if there is none), TR_ECHECKSUM (the detail gives both).
- *  Threads: one. Syscalls: none. Crash: -. */
+ *  Threads: one. Syscalls: none. */
 TR_API TR_CHECK int tr_message_verify(const tr_message *message);
 
 TR_END_DECLS

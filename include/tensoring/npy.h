@@ -15,9 +15,8 @@
 
 TR_BEGIN_DECLS
 
-#define TR_NPY_HEADER_LIMIT \
-    10000                    /**< bytes of a header that are read unless told otherwise */
-#define TR_NPY_PREFIX_MAX 12 /**< bytes in front of the header, at most */
+#define TR_NPY_HEADER_LIMIT 10000 /**< bytes of a header that are read by default */
+#define TR_NPY_PREFIX_MAX   12    /**< bytes in front of the header, at most */
 
 /** What a .npy file holds. */
 typedef struct tr_npy {
@@ -28,8 +27,8 @@ typedef struct tr_npy {
     uint32_t flags;   /**< TR_TENSOR_F_ORDER, TR_TENSOR_BYTESWAPPED */
     uint32_t version; /**< 1, 2 or 3 */
     int64_t shape[TR_MAX_NDIM];
-    char descr[TR_MAX_DESCR +
-               1]; /**< UTF-8; "" if dtype says it all, see tr_npy_dtype() */
+    /** UTF-8; "" if dtype says it all, see tr_npy_dtype(). */
+    char descr[TR_MAX_DESCR + 1];
 } tr_npy;
 TR_ASSERT_SIZE(tr_npy, 8352);
 
@@ -47,7 +46,7 @@ TR_ASSERT_SIZE(tr_npy, 8352);
  *         gives the place), TR_EOBJECT (Python objects), TR_EOVERFLOW (a size), TR_ENOTSUP
  *         (over TR_MAX_NDIM dimensions, over TR_MAX_DESCR bytes of descr, elements of 0
  *         bytes or of a size that no dtype has).
- * Threads: any. Syscalls: none. Crash: -.
+ * Threads: any. Syscalls: none.
  */
 TR_API TR_CHECK int tr_npy_decode(const void *head, size_t head_bytes,
                                   uint64_t file_bytes, size_t header_limit, tr_npy *npy);
@@ -66,7 +65,7 @@ TR_API TR_CHECK int tr_npy_decode(const void *head, size_t head_bytes,
  * @param header_bytes  length of the header, also if it did not fit
  * @return 0, TR_EINVAL (spec, NULL), TR_EFORMAT (descr), TR_EOBJECT (descr with Python
  *         objects), TR_EOVERFLOW (a size, or @p buffer is too small), TR_ENOTSUP (lanes, types of less than 8 bits).
- * Threads: any. Syscalls: none. Crash: -.
+ * Threads: any. Syscalls: none.
  */
 TR_API TR_CHECK int tr_npy_encode(const tr_tensor_spec *spec, void *buffer,
                                   size_t capacity, size_t *header_bytes);
@@ -87,7 +86,7 @@ TR_API TR_CHECK int tr_npy_encode(const tr_tensor_spec *spec, void *buffer,
  * @return 0, TR_EINVAL (NULL), TR_EFORMAT (not a descr that NumPy writes), TR_EOBJECT,
  *         TR_EOVERFLOW, TR_ENOTSUP (elements of 0 bytes or of a size that no dtype has, a
  *         descr over TR_MAX_DESCR bytes).
- * Threads: any. Syscalls: none. Crash: -.
+ * Threads: any. Syscalls: none.
  */
 TR_API TR_CHECK int tr_npy_dtype(const char *descr, tr_dtype *dtype, uint32_t *flags);
 

@@ -144,20 +144,20 @@ TR_API TR_CHECK int tr_plan_create(uint32_t workers, const tr_plan_options *opti
                                    tr_plan *plan);
 
 /** What it says of the machine.
- *  @return 0, TR_EINVAL (not a plan, struct_size, NULL). Threads: any. Syscalls: none. Crash: -. */
+ *  @return 0, TR_EINVAL (not a plan, struct_size, NULL). Threads: any. Syscalls: none. */
 TR_API TR_CHECK int tr_plan_info_get(const tr_plan *plan, tr_plan_info *info);
 
 /** Its workers in order, at most @p capacity of them.
  *  @param element_bytes  sizeof(out[0]) of the caller
  *  @param count          how many were written
- *  @return 0, TR_EINVAL (not a plan, element_bytes, NULL). Threads: any. Syscalls: none. Crash: -. */
+ *  @return 0, TR_EINVAL (not a plan, element_bytes, NULL). Threads: any. Syscalls: none. */
 TR_API TR_CHECK int tr_plan_workers(const tr_plan *plan, tr_plan_worker *out,
                                     size_t element_bytes, size_t capacity, size_t *count);
 
 /** The cores of the machine, at most @p capacity of them, TR_MAX_CPUS in all.
  *  @param element_bytes  sizeof(out[0]) of the caller
  *  @param count          how many were written
- *  @return as tr_plan_workers(). Threads: any. Syscalls: none. Crash: -. */
+ *  @return as tr_plan_workers(). Threads: any. Syscalls: none. */
 TR_API TR_CHECK int tr_plan_cores(const tr_plan *plan, tr_plan_core *out,
                                   size_t element_bytes, size_t capacity, size_t *count);
 
@@ -167,7 +167,7 @@ TR_API TR_CHECK int tr_plan_cores(const tr_plan *plan, tr_plan_core *out,
  * @param buffer  may be NULL if @p capacity is 0
  * @param needed  bytes of the whole text with its 0; may be NULL
  * @return 0, TR_EINVAL (not a plan, NULL), TR_EOVERFLOW (@p buffer is too small).
- * Threads: any. Syscalls: none. Crash: -.
+ * Threads: any. Syscalls: none.
  */
 TR_API TR_CHECK int tr_plan_text(const tr_plan *plan, char *buffer, size_t capacity,
                                  size_t *needed);
@@ -184,7 +184,7 @@ TR_API TR_CHECK int tr_plan_svg(const tr_plan *plan, const char *path);
  *  @param buffer  may be NULL if @p capacity is 0
  *  @param needed  bytes of the whole list with its 0; may be NULL
  *  @return 0, TR_EINVAL (NULL), TR_EOVERFLOW (@p buffer is too small).
- *  Threads: any. Syscalls: none. Crash: -. */
+ *  Threads: any. Syscalls: none. */
 TR_API TR_CHECK int tr_cpuset_text(const tr_cpuset *set, char *buffer, size_t capacity,
                                    size_t *needed);
 

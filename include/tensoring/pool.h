@@ -23,9 +23,10 @@
 
 TR_BEGIN_DECLS
 
-typedef struct tr_pool tr_pool; /**< the supervisor. Threads: one */
-typedef struct tr_pool_worker
-    tr_pool_worker; /**< this process as a worker. Threads: one */
+/** The supervisor. Threads: one. */
+typedef struct tr_pool tr_pool;
+/** This process as a worker. Threads: one. */
+typedef struct tr_pool_worker tr_pool_worker;
 
 /** Which workers are started again. A worker that recycles itself always is. */
 typedef enum tr_restart {
@@ -36,15 +37,13 @@ typedef enum tr_restart {
 
 enum {
     TR_POOL_NO_PLAN = 1u << 0, /**< do not bind, do not set thread counts */
-    TR_POOL_DIE_WITH_MASTER = 1u
-                              << 1, /**< the kernel sends workers SIGTERM when the thread
-                                            that started them ends */
-    TR_POOL_READY_AT_START =
-        1u << 2, /**< do not wait for tr_pool_worker_ready(): workers that
-                                           become another program */
-    TR_POOL_CLOSE_INHERITED = 1u << 3 /**< workers close the files, sockets and pipes that
-                                           they inherit, but for 0, 1, 2, options.keep and
-                                           the library's */
+    /** The kernel sends workers SIGTERM when the thread that started them ends. */
+    TR_POOL_DIE_WITH_MASTER = 1u << 1,
+    /** Do not wait for tr_pool_worker_ready(): workers that become another program. */
+    TR_POOL_READY_AT_START = 1u << 2,
+    /** Workers close the files, sockets and pipes that they inherit, except 0, 1, 2, options.keep
+     *  and the library's. */
+    TR_POOL_CLOSE_INHERITED = 1u << 3
 };
 
 /** How one worker ended. */
@@ -87,14 +86,14 @@ typedef struct tr_pool_options {
     uint64_t max_jobs;           /**< a worker recycles itself after so many; 0: never */
     uint64_t max_private_bytes; /**< or with more memory of its own than that; 0: never */
     int64_t backoff_ns; /**< before the restart after a failure, doubled in a row */
-    int64_t
-        backoff_max_ns; /**< at most so long; a worker that lived longer starts at backoff_ns again */
+    /** Upper bound of that; a worker that lived longer resets it to backoff_ns. */
+    int64_t backoff_max_ns;
     int64_t drain_ns; /**< from the stop request to SIGKILL; -1: never */
-    int32_t
-        stop_signal; /**< also sent to a worker that is to stop; 0: it notices at its next job */
+    /** Also sent to a worker that should stop; 0: it notices at its next job. */
+    int32_t stop_signal;
     uint32_t enter_flags; /**< TR_ENTER_... */
     /** The first thing in a new worker, before it is placed, closes anything or takes a
-     *  signal: to close or reset what it is not to inherit. NULL for none. */
+     *  signal: to close or reset what it should not inherit. NULL for none. */
     void (*child)(uint32_t worker, void *context);
     const int *keep; /**< descriptors that TR_POOL_CLOSE_INHERITED spares; copied */
     uint32_t keep_count;
@@ -143,8 +142,8 @@ TR_API TR_CHECK int tr_pool_start(const tr_pool_options *options, tr_pool **out)
  * which the timer behind tr_pool_fd() wakes.
  *
  * @param timeout_ns  how long to wait if there is nothing
- * @return 0 (something happened), TR_EAGAIN and TR_ETIMEDOUT (the detail says which worker is
- *         to stop and does not, and its state), TR_EINTR, TR_ECLOSED (no worker
+ * @return 0 (something happened), TR_EAGAIN and TR_ETIMEDOUT (the detail says which worker
+ *         should stop and does not, and its state), TR_EINTR, TR_ECLOSED (no worker
  *         is left, and none will be started), TR_EFORK (called in a worker).
  * Threads: one. Progress: blocks. Syscalls: some. Crash: as tr_pool_start().
  */
@@ -152,7 +151,7 @@ TR_API TR_CHECK int tr_pool_step(tr_pool *pool, int64_t timeout_ns);
 
 /** A descriptor that polls readable when tr_pool_step() has something to do. It stays the
  *  pool's.
- *  @return 0, TR_EINVAL (NULL). Threads: any. Syscalls: none. Crash: -. */
+ *  @return 0, TR_EINVAL (NULL). Threads: any. Syscalls: none. */
 TR_API TR_CHECK int tr_pool_fd(const tr_pool *pool, int *fd);
 
 /**
@@ -204,10 +203,10 @@ TR_API TR_CHECK int tr_pool_stop(tr_pool *pool, int64_t timeout_ns);
 TR_API void tr_pool_close(tr_pool *pool);
 
 /** How it is.
- *  @return 0, TR_EINVAL (struct_size, NULL). Threads: one. Syscalls: none. Crash: -. */
+ *  @return 0, TR_EINVAL (struct_size, NULL). Threads: one. Syscalls: none. */
 TR_API TR_CHECK int tr_pool_status_get(const tr_pool *pool, tr_pool_status *out);
 
-/** The plan it works by; good until the next tr_pool_resize(). Threads: one. */
+/** The plan it works by; valid until the next tr_pool_resize(). Threads: one. */
 TR_API const tr_plan *tr_pool_plan(const tr_pool *pool);
 
 /** The process that is worker @p index now, or 0. Threads: one. */
@@ -216,7 +215,7 @@ TR_API int32_t tr_pool_pid(const tr_pool *pool, uint32_t index);
 /* ---- the worker ---- */
 
 /**
- * Take a job from @p queue, unless the worker is to stop. It counts for options.max_jobs.
+ * Take a job from @p queue, unless the worker should stop. It counts for options.max_jobs.
  * @return 0, TR_ECANCELED (stop now: return from run()), or as tr_queue_receive().
  * Owner: the caller, as tr_queue_receive(). Threads: one. Progress: blocks.
  * Syscalls: one, and two or three every 32 jobs. Crash: the queue's policy decides.
@@ -224,7 +223,7 @@ TR_API int32_t tr_pool_pid(const tr_pool *pool, uint32_t index);
 TR_API TR_CHECK int tr_pool_worker_receive(tr_pool_worker *worker, tr_queue *queue,
                                            int64_t timeout_ns, tr_message **out);
 
-/** Whether this worker is to stop: it was asked to, has done its jobs, has grown too large, or
+/** Whether this worker should stop: it was asked to, has done its jobs, has grown too large, or
  *  its master is gone. Adopts a changed plan. For loops without tr_pool_worker_receive(). The first
  *  call says that the worker is ready. Threads: one. Syscalls: as tr_pool_worker_receive(). */
 TR_API bool tr_pool_worker_stopping(tr_pool_worker *worker);

@@ -15,12 +15,11 @@ TR_BEGIN_DECLS
 
 /** What becomes of a message whose receiver died with it. */
 typedef enum tr_policy {
-    TR_QUEUE_REDELIVER =
-        0, /**< another receiver gets it, at most max_deliveries times in all */
-    TR_QUEUE_DROP = 1 /**< it is given up, and counted; a requester is told */
+    TR_QUEUE_REDELIVER = 0, /**< another receiver gets it, max_deliveries times in all */
+    TR_QUEUE_DROP = 1       /**< it is given up, and counted; a requester is told */
 } tr_policy;
 
-/** Start from TR_QUEUE_OPTIONS_INIT. To open an existing queue is to get its options;
+/** Start from TR_QUEUE_OPTIONS_INIT. Opening an existing queue gets its options;
  *  a capacity or policy that differs is TR_EINVAL unless it is 0 or the default. */
 typedef struct tr_queue_options {
     uint32_t struct_size;
@@ -47,7 +46,7 @@ TR_ASSERT_SIZE(tr_queue_options, 24);
 TR_API TR_CHECK int tr_queue_open(tr_arena *arena, const char *name,
                                   const tr_queue_options *options, tr_queue **out);
 
-/** Forget the handle; the queue stays. NULL is allowed. Threads: one. */
+/** Free the handle; the queue stays. NULL is allowed. Threads: one. */
 TR_API void tr_queue_close(tr_queue *queue);
 
 /**

@@ -6,7 +6,7 @@
  *
  * Many clients, many servers, one queue. Each request ends in exactly one way: a reply, an
  * error, TR_EPEERDIED, TR_ETIMEDOUT at its deadline, or tr_request_cancel(). A reply that comes
- * after that is dropped, never taken for another's, and keeps no memory from anybody. */
+ * after that is dropped, never taken for another reply, and keeps no memory. */
 #ifndef TENSORING_REQUEST_H
 #define TENSORING_REQUEST_H
 
@@ -27,16 +27,16 @@ TR_BEGIN_DECLS
  * @return 0, TR_ETIMEDOUT or TR_EAGAIN (the detail tells how many serve, which process has the
  *         request in hand, and what it does), TR_EINTR,
  *         TR_EREMOTE (the server's error: tr_error_remote_code(), and the detail is its text),
- *         TR_EPEERDIED (a server died with it and it is not to be redelivered), TR_ECLOSED,
+ *         TR_EPEERDIED (a server died with it and it will not be redelivered), TR_ECLOSED,
  *         TR_EINVAL, TR_EFORK, TR_ENOSPC (TR_MAX_REQUESTS are in flight, or no room for
  *         another channel), TR_ENOMEM, TR_EUSERS, TR_ECHECKSUM, TR_ECORRUPT.
  *
- * Owner:    @p message is taken, whatever is returned, but for TR_EINVAL, TR_EFORK,
+ * Owner:    @p message is taken, whatever is returned, except for TR_EINVAL, TR_EFORK,
  *           TR_ECLOSED, TR_ENOSPC, TR_ENOMEM and TR_EUSERS; then it still is the caller's.
  *           The reply is the caller's: tr_message_release() it, or send it on.
  * Threads:  any; no other thread may be using @p message.
  * Progress: blocks up to the timeout. Syscalls: as sending and receiving.
- * Crash:    a request that nobody has received is still served; its reply is thrown away.
+ * Crash:    a request that nobody has received is still served; its reply is dropped.
  *           One that is in a queue that was shut down is served by a process that drains that queue.
  */
 TR_API TR_CHECK int tr_request_call(tr_queue *queue, tr_message *message,
@@ -63,8 +63,8 @@ TR_API TR_CHECK int tr_request_send(tr_queue *queue, tr_message *message, int64_
 
 /**
  * The reply to one request.
- * @return 0, TR_EAGAIN, TR_EINTR (in these two cases the ticket stays good), TR_ETIMEDOUT (it
- *         stays good if @p timeout_ns is over; it has ended if the request's deadline has come;
+ * @return 0, TR_EAGAIN, TR_EINTR (in these two cases the ticket stays valid), TR_ETIMEDOUT (it
+ *         stays valid if @p timeout_ns is over; it has ended if the request's deadline has come;
  *         the detail says which, and which process has the request), TR_EREMOTE, TR_EPEERDIED, TR_EINVAL
  *         (no such ticket: it has ended), TR_ECHECKSUM, TR_ECORRUPT, TR_ENOMEM, TR_EUSERS,
  *         TR_ENOSPC.
@@ -92,37 +92,37 @@ TR_API TR_CHECK int tr_request_next(tr_arena *arena, int64_t timeout_ns, uint64_
  * when a deadline has come. In a forked child the set waits for the replies to the child's own
  * requests; calls on the set may return TR_ENOSPC and TR_ENOMEM there, if no inbox can be made.
  * @return 0, TR_EINVAL, TR_ENOSPC, TR_ENOMEM, TR_EUSERS.
- * Owner: -. Threads: any. Syscalls: one if somebody waits. Crash: as
+ * Threads: any. Syscalls: one if somebody waits. Crash: as
  * tr_waitset_add_queue().
  */
 TR_API TR_CHECK int tr_waitset_add_replies(tr_waitset *set, uint64_t token);
 
 /**
- * Give a request up. If nobody has it in hand it is taken back; else its reply is thrown away.
+ * Give a request up. If nobody has it in hand it is taken back; else its reply is dropped.
  * @return 0, TR_EINVAL (no such ticket: it has ended).
- * Owner: -. Threads: any. Progress: lock-free. Syscalls: none if nobody sleeps. Crash: a reply
+ * Threads: any. Progress: lock-free. Syscalls: none if nobody sleeps. Crash: a reply
  * that lies there is freed by the reap.
  */
 TR_API TR_CHECK int tr_request_cancel(tr_arena *arena, uint64_t ticket);
 
 /** Whether somebody waits for a reply to this message, which was received from a queue. If
  *  it is released instead, the requester gets TR_EREMOTE with TR_ECANCELED.
- *  Threads: one. Syscalls: none. Crash: -. */
+ *  Threads: one. Syscalls: none. */
 TR_API bool tr_message_is_request(const tr_message *message);
 
-/** How long the requester still waits, in ns: TR_FOREVER, or 0 if it does no longer.
+/** How long the requester still waits, in ns: TR_FOREVER, or 0 if it no longer does.
  *  Threads: one. Syscalls: none. */
 TR_API int64_t tr_request_remaining_ns(const tr_message *message);
 
 /**
  * Give the slot of a request other tensors, to be filled with the reply; what they held is
- * lost. From here on it will not be redelivered, should this process die.
+ * lost. From here on it will not be redelivered if this process dies.
  * @return 0, TR_EINVAL (not a request), TR_EMSGSIZE (the slot is too small: loan another
  *         message), TR_ENOSPC (elastic arena: no memory for them within its limit, or at
  *         all), TR_EOVERFLOW, TR_ENAMETOOLONG, TR_EFORK, TR_ENOMEM, TR_ECORRUPT. On
  *         TR_EMSGSIZE and TR_ENOSPC the tensors stay as they were.
  * Owner: the caller. Threads: one. Progress: wait-free; lock-free where an elastic arena has to
- * find memory. Syscalls: none, but for that memory. Crash: the requester gets TR_EPEERDIED.
+ * find memory. Syscalls: none, except for that memory. Crash: the requester gets TR_EPEERDIED.
  */
 TR_API TR_CHECK int tr_request_reuse(tr_message *request, const tr_tensor_spec specs[],
                                      size_t n);
@@ -135,7 +135,7 @@ TR_API TR_CHECK int tr_request_reuse(tr_message *request, const tr_tensor_spec s
  *                 server that writes into a request without tr_request_reuse() should serve a queue of
  *                 policy TR_QUEUE_DROP: a second server would get what was written.
  * @return 0 (also if the requester is dead, has given up, or its deadline has come: the reply is
- *         thrown away), TR_EINVAL (not a request; or @p reply is one, which somebody waits for),
+ *         dropped), TR_EINVAL (not a request; or @p reply is a request itself),
  *         TR_EFORK, TR_ECORRUPT, TR_EUSERS.
  * Owner:    both are gone on 0; on any error nothing has changed hands.
  * Threads:  any. Progress: lock-free. Syscalls: none if the requester is not asleep.

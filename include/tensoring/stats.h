@@ -96,11 +96,12 @@ typedef struct tr_channel_stats {
     uint64_t received; /**< position of the oldest one that is there; board: 0 */
     uint32_t sleeping_receivers; /**< 1 if somebody may be asleep */
     uint32_t sleeping_senders;
-    uint32_t
-        orphans; /**< queue: messages of dead receivers, in their slots, not in the ring */
+    /** Queue: messages of dead receivers, in their slots, not in the ring. */
+    uint32_t orphans;
     uint32_t receivers; /**< queue: as tr_queue_receivers() */
-    uint64_t behind;  /**< broadcast: of those that live and block, how many messages the
-                             last one is behind; capacity or more: publishers wait for it */
+    /** Broadcast: how many messages the slowest living subscriber that blocks is behind; capacity
+     *  or more: publishers wait for it. */
+    uint64_t behind;
     uint32_t laggard; /**< which participant that is, if behind is not 0 */
     uint32_t reserved;
 } tr_channel_stats;
@@ -125,13 +126,13 @@ typedef struct tr_class_stats {
 TR_ASSERT_SIZE(tr_class_stats, 56);
 
 /** Totals: a pass over all slots.
- *  @return 0, TR_EINVAL (struct_size). Threads: any. Syscalls: none. Crash: -. */
+ *  @return 0, TR_EINVAL (struct_size). Threads: any. Syscalls: none. */
 TR_API TR_CHECK int tr_stats_get(tr_arena *arena, tr_stats *stats);
 
 /** The participants there are, at most @p capacity of them.
  *  @param element_bytes  sizeof(out[0]) of the caller; so it is below
  *  @param count  how many were written
- *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: any. Syscalls: five to seven a participant. Crash: -. */
+ *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: any. Syscalls: five to seven a participant. */
 TR_API TR_CHECK int tr_stats_participants(tr_arena *arena, tr_participant_stats *out,
                                           size_t element_bytes, size_t capacity,
                                           size_t *count);
@@ -139,8 +140,7 @@ TR_API TR_CHECK int tr_stats_participants(tr_arena *arena, tr_participant_stats 
 /** The channels there are, at most @p capacity of them: a pass over all slots, and over the
  *  keys of boards.
  *  @param count  how many were written
- *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: any. Syscalls: a few for each process that receives from a queue.
- *  Crash: -. */
+ *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: any. Syscalls: a few for each process that receives from a queue. */
 TR_API TR_CHECK int tr_stats_channels(tr_arena *arena, tr_channel_stats *out,
                                       size_t element_bytes, size_t capacity,
                                       size_t *count);
@@ -148,7 +148,7 @@ TR_API TR_CHECK int tr_stats_channels(tr_arena *arena, tr_channel_stats *out,
 /** The sizes of slots there are, at most @p capacity of them, TR_MAX_CLASSES in all: a pass over
  *  all slots.
  *  @param count  how many were written
- *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: any. Syscalls: none. Crash: -. */
+ *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: any. Syscalls: none. */
 TR_API TR_CHECK int tr_stats_classes(tr_arena *arena, tr_class_stats *out,
                                      size_t element_bytes, size_t capacity,
                                      size_t *count);

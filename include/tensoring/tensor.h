@@ -59,18 +59,17 @@ typedef struct tr_tensor_spec {
     tr_dtype dtype;
     uint32_t ndim;        /**< 0 to TR_MAX_NDIM; 0 is a scalar of one element */
     const int64_t *shape; /**< ndim extents, each 0 or more; may be NULL if ndim is 0 */
-    const char
-        *name; /**< UTF-8 without control characters, at most TR_MAX_TENSOR_NAME bytes;
-                               NULL or "" for none */
-    const char *descr; /**< NumPy descr, at most TR_MAX_DESCR bytes; NULL or "" for none.
-                               dtype and flags are then those of tr_npy_dtype(); bytes of
-                               TR_DTYPE_OPAQUE may have other lanes */
+    /** UTF-8 without control characters, at most TR_MAX_TENSOR_NAME bytes; NULL or "" for none. */
+    const char *name;
+    /** NumPy descr, at most TR_MAX_DESCR bytes; NULL or "" for none. dtype and flags are then those
+     *  of tr_npy_dtype(); bytes of TR_DTYPE_OPAQUE may have other lanes. */
+    const char *descr;
     uint32_t flags;    /**< TR_TENSOR_F_ORDER; TR_TENSOR_BYTESWAPPED with a descr alone */
     uint32_t reserved; /**< 0 */
 } tr_tensor_spec;
 TR_ASSERT_SIZE(tr_tensor_spec, 40);
 
-/** One array of a message. Memory: `data` points into the arena and is good until the
+/** One array of a message. Memory: `data` points into the arena and is valid until the
  *  message is sent or released; the struct and its strings live as long as the message
  *  handle does. Elements are packed: `strides` follow from shape and order. */
 typedef struct tr_tensor {

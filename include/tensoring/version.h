@@ -28,7 +28,7 @@ TR_API const char *tr_version_text(void);
  * library: the major version is the same, and the library's minor version is the same or, from
  * 1.0 on, higher. Call TR_VERSION_CHECK() before anything else.
  * @return 0, TR_ENOTSUP (the detail names both versions).
- * Threads: any. Syscalls: none. Crash: -.
+ * Threads: any. Syscalls: none.
  */
 TR_API TR_CHECK int tr_version_check(uint32_t header);
 #define TR_VERSION_CHECK() tr_version_check(TR_VERSION)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* waitset.h - wait for many channels at once, or in somebody else's event loop.
+/* waitset.h - wait for many channels at once, or in another event loop.
  *
  *  open - add what to wait for - wait - take what is there - wait ... - close
  *
@@ -48,20 +48,20 @@ TR_ASSERT_SIZE(tr_event, 16);
  */
 TR_API TR_CHECK int tr_waitset_open(tr_arena *arena, tr_waitset **out);
 
-/** Forget the set and close its descriptor; nobody may be waiting. NULL is allowed.
+/** Free the set and close its descriptor; no thread may be waiting. NULL is allowed.
  *  Threads: one. */
 TR_API void tr_waitset_close(tr_waitset *set);
 
 /**
  * Wait for a queue, too. Both readiness kinds may be asked for: each gives its own event.
- * Threads that are waiting take notice.
+ * Threads that are waiting notice it.
  *
  * @param queue  of the set's arena; must outlive its membership
  * @param want   TR_WAIT_READABLE, TR_WAIT_WRITABLE, or both
  * @param token  comes back in the events, and removes
  * @return 0, TR_EINVAL, TR_ENOSPC (TR_MAX_WAITABLE), TR_ENOMEM.
- * Owner: -. Threads: any. Syscalls: one if somebody waits. Crash: reap erases us from the
- * listeners.
+ * Threads: any. Syscalls: one if somebody waits. Crash: reap removes this process from
+ * the listeners.
  */
 TR_API TR_CHECK int tr_waitset_add_queue(tr_waitset *set, tr_queue *queue, uint32_t want,
                                          uint64_t token);
@@ -73,7 +73,7 @@ TR_API TR_CHECK int tr_waitset_add_queue(tr_waitset *set, tr_queue *queue, uint3
  * @param want  TR_WAIT_READABLE, TR_WAIT_WRITABLE, or both
  * @return 0, TR_EINVAL, TR_EPERM (of a kind that epoll can't wait for), TR_EEXIST,
  *         TR_ENOSPC, TR_ENOMEM, and as tr_waitset_fd().
- * Owner: -. Threads: any. Syscalls: some. Crash: nothing is shared.
+ * Threads: any. Syscalls: some. Crash: nothing is shared.
  */
 TR_API TR_CHECK int tr_waitset_add_fd(tr_waitset *set, int fd, uint32_t want,
                                       uint64_t token);
@@ -97,7 +97,7 @@ TR_API TR_CHECK int tr_waitset_remove(tr_waitset *set, uint64_t token);
  * Threads:  any, also on one set: each event may go to several.
  * Progress: blocks up to the timeout.
  * Syscalls: none if something is ready; else one to sleep.
- * Crash:    the others go on; a process that was woken instead of them may be 2 s late.
+ * Crash:    the others go on; a thread that relied on the lost wake-up notices within 2 s.
  */
 TR_API TR_CHECK int tr_waitset_wait(tr_waitset *set, tr_event *events, size_t capacity,
                                     int64_t timeout_ns, size_t *count);

@@ -15,7 +15,7 @@ TR_BEGIN_DECLS
  * tr_plan_bytes() bytes, and one channel, the board "tensoring.plan".
  *
  * @return 0, TR_EINVAL (not a plan), and as tr_board_open(), tr_message_loan() and tr_board_put().
- * Owner: -. Threads: any. Progress: lock-free. Syscalls: none. Crash: the old or the new one
+ * Threads: any. Progress: lock-free. Syscalls: none. Crash: the old or the new one
  * is there.
  */
 TR_API TR_CHECK int tr_plan_put(tr_arena *arena, const tr_plan *plan);
@@ -25,7 +25,6 @@ TR_API TR_CHECK int tr_plan_put(tr_arena *arena, const tr_plan *plan);
  * @return 0, TR_ENOENT (there is none), TR_EINVAL (it was made by another version), and as
  *         tr_board_open() and tr_board_get().
  * Owner: the caller's own memory. Threads: any. Progress: lock-free. Syscalls: none.
- * Crash: -.
  */
 TR_API TR_CHECK int tr_plan_get(tr_arena *arena, tr_plan *plan);
 

@@ -38,6 +38,12 @@ awk '
     /^$/ && text == "" { comment = "" }
     END { exit bad }' include/tensoring/*.h || status=1
 
+# nothing to say is said by leaving the word out; a long comment stands above its field
+grep -nE '(Owner|Crash): *-' include/tensoring/*.h &&
+    { echo '  ^ leave it out, see base.h'; status=1; }
+grep -nE '^ +(const )?[A-Za-z_0-9]+( =)?$' include/tensoring/*.h &&
+    { echo '  ^ the comment above the field: here it breaks the declaration'; status=1; }
+
 # every code that a comment names is in the table
 table=$(grep -ohE '^ +X\([A-Z0-9]+, -' include/tensoring/error.h | sed -E 's/.*\(|,.*//g')
 for code in $(grep -ohE '\bTR_E[A-Z0-9]+\b' -r include | sort -u); do
