@@ -467,15 +467,20 @@ static PyObject *supervisor_fileno(PyObject *object, PyObject *unused)
     return code ? fail(self, code, "fileno") : PyLong_FromLong(fd);
 }
 
-/* A worker needs what its copy of the pool has. */
+/* A worker needs what its copy of the pool has. Other threads run while killed workers end. */
 static void forget(SupervisorObject *self)
 {
     tr_pool *pool = self->pool;
+    PyThreadState *gil;
 
     if (self->is_worker)
         return;
     self->pool = NULL;
-    tr_pool_close(pool);
+    if (pool) {
+        gil = PyEval_SaveThread();
+        tr_pool_close(pool);
+        PyEval_RestoreThread(gil);
+    }
     if (self->shared)
         shared_drop(self->shared);
     self->shared = NULL;

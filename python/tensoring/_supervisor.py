@@ -207,6 +207,7 @@ class Supervisor(_core.Supervisor):
                 ValueError, "keep", keep, "only close_inherited=True closes descriptors"
             )
         self._function, self._died, self._child = function, died, child
+        self._plan_options = (0, 0, 0, 0) if plan is None else plan._options
         self._stopping = False
         self._older: dict[int, int] = {}  # generations of processes from before a reload
         self._restarts: dict[int, int] = {}
@@ -229,7 +230,7 @@ class Supervisor(_core.Supervisor):
             -1 if drain is None else _nanoseconds("drain", drain),
             whole("stop_signal", stop_signal, 0, signal.NSIG - 1),
             0 if flag("bind", bind) else NO_BIND,
-            plan._options if plan is not None else (0, 0, 0, 0),
+            self._plan_options,
             kept,
             arena,
         )
@@ -399,7 +400,7 @@ class Supervisor(_core.Supervisor):
         if given is None:
             return None
         plan = Plan.__new__(Plan)
-        plan._bytes = given
+        plan._bytes, plan._options = given, self._plan_options
         return plan
 
     def __enter__(self) -> Self:

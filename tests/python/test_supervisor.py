@@ -117,8 +117,8 @@ def test_the_job_of_a_dead_worker_goes_to_another(arena: tr.Arena) -> None:
 
     with tr.Supervisor(work, 2, arena=arena, died=deaths.append, backoff=0) as supervisor:
         jobs.send(np.arange(4))
-        until(supervisor, lambda: len(done) > 0)
-        assert done.receive(0).tolist() == [0, 2, 4, 6]
+        until(supervisor, lambda: bool(deaths))
+        assert done.receive(PATIENCE).tolist() == [0, 2, 4, 6]
         assert [death.redelivered for death in deaths] == [1]
 
 
