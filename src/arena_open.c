@@ -87,8 +87,8 @@ static void release_handle(struct tr_arena *arena)
     handle_free(arena);
 }
 
-/* Equip the handle and join. 0, or a code of the interface; -ESTALE: the arena is closed, or
- * its name was taken away meanwhile. Then nobody has joined. */
+/* Initialize the handle and join. 0, or a code of the interface; -ESTALE: the arena is closed, or
+ * its name was removed meanwhile. Then it has not joined. */
 static int open_common(struct tr_arena *arena, const char *name, uint32_t eventfds)
 {
     int result = prepare_handle(arena, eventfds);
@@ -123,7 +123,7 @@ static struct tr_arena *new_handle(void)
     return arena;
 }
 
-#define NAME_TRIES 100 /* of a name that others give and take meanwhile */
+#define NAME_TRIES 100 /* of a name that others create and remove meanwhile */
 
 /* The arena is whole, and we have joined. */
 static int give_name(struct tr_arena *arena, const char *name)
@@ -228,7 +228,7 @@ int tr_arena_create(const char *name, const tr_arena_options *given, tr_arena **
     return result;
 }
 
-/* One try; -ESTALE: the name led to an arena that is on its way out. */
+/* One try; -ESTALE: the name led to an arena that is being removed. */
 static int attach_once(tr_arena **out, const char *name, int fd,
                        struct segment_trust trust)
 {
@@ -258,7 +258,7 @@ static int attach_once(tr_arena **out, const char *name, int fd,
     return 0;
 }
 
-/* Where a closed arena has the name, its name is taken away, and the next is looked for. */
+/* The name of a closed arena is removed, and the next arena of that name is looked for. */
 static int attach(tr_arena **out, const char *name, struct segment_trust trust)
 {
     int result = attach_once(out, name, -1, trust);
@@ -341,7 +341,7 @@ void tr_arena_close(tr_arena *given)
         return;
     cancel = uncancel_begin();
     orphan_all(arena);
-    /* A child that never used it has nothing to give back. */
+    /* A child that never used it holds nothing. */
     if (atomic_load_explicit(&arena->here->joined, memory_order_acquire) != NOT_JOINED)
         arena_leave(arena);
     release_handle(arena);

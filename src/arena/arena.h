@@ -26,7 +26,7 @@ struct tr_arena {
     struct here *here;
     struct message_table *table; /* of handles, touched when first used */
     struct message *messages;    /* of it: one a slot, then one a pin */
-    _Atomic uint32_t calls;      /* local: calls since we last thought of the dead */
+    _Atomic uint32_t calls;      /* local: calls since the last check for the dead */
     struct inbox *_Atomic inbox; /* local: of its requests, NULL until the first */
     int huge_error;
     char name[TR_MAX_ARENA_NAME + 1]; /* "" if anonymous */
@@ -57,7 +57,7 @@ static inline int arena_enter(struct tr_arena *arena)
     return arena_join(arena);
 }
 
-/* What a user gave, for @p step: into *@p out, which is NULL if it is no good. 0, or why. */
+/* What a user gave, for @p step: into *@p out, which is NULL if it is invalid. 0, or why. */
 static inline int arena_open(const tr_arena *given, const char *step,
                              struct tr_arena **out)
 {
@@ -66,7 +66,7 @@ static inline int arena_open(const tr_arena *given, const char *step,
                                              : handle_fail(given, step, "arena");
 }
 
-/* Not in a child that has not used it yet, nor in one that was taken for dead. */
+/* Not in a child that has not used it yet or was taken for dead. */
 static inline bool arena_is_joined(const struct tr_arena *arena)
 {
     /* acquire: pairs with arena_join(). */

@@ -77,7 +77,7 @@ static int explain_squatted(const char *name, const struct stat *st)
     return tr_fail(
         TR_EEXIST,
         "create \"%s\": the name is taken by a file of user %u (mode %04o), and "
-        "we are user %u; was it made by somebody else first? That user (sudo "
+        "we are user %u; did another user make it first? That user (sudo "
         "-u '#%u') or root can remove it, by tensoring gc or rm",
         name, st->st_uid, st->st_mode & 07777, (unsigned)geteuid(), st->st_uid);
 }
@@ -91,7 +91,7 @@ int explain_taken(const char *name)
         return explain_squatted(name, &st);
     return tr_fail(TR_EEXIST,
                    "create \"%s\": the name is taken by an arena that is in use or was "
-                   "left in order; attach to it, or tr_arena_unlink() it",
+                   "closed without a crash; attach to it, or tr_arena_unlink() it",
                    name);
 }
 
@@ -115,18 +115,18 @@ int explain_create(int result, const struct segment_spec *spec,
     }
 }
 
-/* Whose it is, and what would let us in. */
+/* Whose it is, and what would give access. */
 static int explain_owner(const char *name, const struct segment_report *r)
 {
     tr_fail(TR_EACCES,
             "%s: it belongs to user %lu (group %u, mode %04o), and we are user %lu; "
-            "was it made by somebody else first? ",
+            "did another user make it first? ",
             name, (unsigned long)r->found, r->gid, r->mode, (unsigned long)r->expected);
     if (r->owner_would)
         tr_fail_more("To trust that user, attach with owner = %lu",
                      (unsigned long)r->found);
     else
-        tr_fail_more("Its mode does not let us in");
+        tr_fail_more("Its mode does not permit access");
     if (r->group_would)
         tr_fail_more("; to trust all of that group, with TR_ATTACH_GROUP (group=True)");
     return TR_EACCES;
@@ -156,12 +156,12 @@ static int explain_refusal(const char *name, const char *given,
         return tr_fail(TR_EABANDONED,
                        given ? "%s: its creator died before it was ready; "
                                "tr_arena_unlink() removes the name"
-                             : "%s: it is no arena, or its creator died before it "
+                             : "%s: it is not an arena, or its creator died before it "
                                "was ready; close it",
                        name);
     case REFUSED_LAYOUT:
-        return tr_fail(TR_ELAYOUT, "%s: layout %lu, this library speaks %lu", name, found,
-                       expected);
+        return tr_fail(TR_ELAYOUT, "%s: layout %lu, this library supports %lu", name,
+                       found, expected);
     case REFUSED_FEATURES:
         return tr_fail(TR_ELAYOUT, "%s: features 0x%lx, this library knows 0x%lx", name,
                        found, expected);

@@ -72,8 +72,8 @@ int arena_explain_join(const struct tr_arena *arena, int result)
     if (result == -EUSERS || result == -EBUSY)
         return explain_full(&arena->view);
     if (result == -ESTALE)
-        return tr_fail(TR_ENOENT, "the arena was removed: all that had joined it were "
-                                  "dead or gone; attach again, or create it");
+        return tr_fail(TR_ENOENT, "the arena was removed: all its participants had "
+                                  "died or left; attach again, or create it");
     return tr_fail_errno(result, "take a participant entry");
 }
 
@@ -136,8 +136,8 @@ static int join_first(struct tr_arena *arena)
     return result;
 }
 
-/* The joiner is told by one word: a signal handler that comes before it is written is the
- * joiner, and one that comes after it sees that it can't be. */
+/* One word names the joiner: a signal handler that runs before it is written joins itself; one
+ * that runs after it sees that it cannot. */
 int arena_join(struct tr_arena *arena)
 {
     const uint32_t self = (uint32_t)gettid();

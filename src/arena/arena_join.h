@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* arena_join.h - this process becomes a participant, by creating, attaching, or using the arena
- * in a forked child; and is one no more. */
+ * in a forked child; and stops being one. */
 #ifndef TR_SRC_ARENA_JOIN_H
 #define TR_SRC_ARENA_JOIN_H
 

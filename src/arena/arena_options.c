@@ -84,8 +84,8 @@ int arena_take_classes(const tr_arena_options *options, struct segment_class *cl
     return result;
 }
 
-/* A user that may read and not write could hold locks that keep others out, and all that take
- * part have to write. */
+/* A user that may read but not write could hold locks that keep others out; participants must
+ * write. */
 static int check_mode(uint32_t mode)
 {
     uint32_t read = mode & 0444, write = mode & 0222;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* stats.h - reports about a view: that of a participant, or the copy that a look has made. */
+/* stats.h - reports about a view: a participant's, or the copy that a look has made. */
 #ifndef TR_SRC_STATS_H
 #define TR_SRC_STATS_H
 
@@ -17,7 +17,7 @@ void stats_info(const struct view *view, tr_arena_info *info);
 /* What a user gave: room for an answer. 0, TR_EINVAL. */
 int stats_info_size(const tr_arena_info *info);
 
-/* Each checks what it is to fill. 0, TR_EINVAL. */
+/* Each checks the struct that it fills. 0, TR_EINVAL. */
 typedef int stats_list(const struct view *view, const struct rows *rows);
 stats_list stats_participants, stats_channels, stats_classes;
 

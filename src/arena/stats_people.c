@@ -78,7 +78,7 @@ static void count_slots(struct person *person)
     }
 }
 
-/* A pin that came too late for its message names another life of the slot. */
+/* A pin that came too late for its message names an earlier use of the slot. */
 static void count_pins(struct person *person)
 {
     const struct view *view = person->view;

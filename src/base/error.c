@@ -60,7 +60,7 @@ int tr_fail(int code, const char *format, ...)
     return code;
 }
 
-/* What the kernel says in words of its own, the interface says in its own. */
+/* The kernel's codes, and those of the interface. */
 static int translate(int code)
 {
     switch (code) {
@@ -69,7 +69,7 @@ static int translate(int code)
     case -ELOOP:
     case -EROFS:
         return TR_EACCES;
-    case -EBADMSG: /* a peer has written nonsense */
+    case -EBADMSG: /* another process has written nonsense */
         return TR_ECORRUPT;
     case -EOWNERDEAD: /* our own entry: others took us for dead */
         return TR_EABANDONED;
@@ -81,7 +81,7 @@ static int translate(int code)
     }
 }
 
-/* What the kernel says, and the way out where every step has the same. */
+/* What the kernel says, and the way out that is the same for every step. */
 static void say_reason(int negative_errno)
 {
     const char *text = strerrordesc_np(-negative_errno);

@@ -5,8 +5,8 @@
  *
  * The memory of such objects is never given back, nor used for objects of another kind. So a
  * handle that was closed, released, or copied over a fork and given out again there, can be
- * looked at: its tag is not the one that the object has now. Tags are 16 bits, without 0: a
- * stale handle is taken for a good one only if its object has been given out 65,535 times
+ * looked at: its tag differs from the object's tag. Tags are 16 bits, without 0: a stale handle
+ * passes for a valid one only if its object has been given out 65,535 times
  * since, or a multiple of it. */
 #ifndef TR_SRC_HANDLE_H
 #define TR_SRC_HANDLE_H
@@ -34,7 +34,7 @@ static inline uint64_t handle_word(const void *object, uint16_t tag)
     return (uint64_t)tag << HANDLE_TAG_SHIFT | (uint64_t)(uintptr_t)object;
 }
 
-/* The same object's next one. */
+/* The next handle of the same object. */
 static inline uint64_t handle_next(uint64_t handle)
 {
     uint64_t next = handle + HANDLE_TAG;
@@ -62,7 +62,7 @@ struct handle {
     struct tr_arena *arena; /* in which it lies, NULL once that was closed */
 };
 
-/* All objects of a kind that there ever were. */
+/* All objects of a kind that were ever made. */
 struct handle_kind {
     size_t bytes;
     struct handle
@@ -79,7 +79,7 @@ void handle_free(void *object);
  * two threads that close one handle one gets it. */
 void *handle_retire(const void *given);
 
-/* The arena goes: what lies in it can be closed, and nothing else. @p let_go, which may be
+/* The arena is closed: what lies in it can be closed, and nothing else. @p let_go, which may be
  * NULL, gives back what the object has of the arena and of the kernel. */
 void handle_orphan(struct handle_kind *kind, const struct tr_arena *arena,
                    void (*let_go)(void *object));
@@ -89,7 +89,7 @@ static inline void *handle_known(const void *given)
 {
     struct handle *handle = handle_address(given);
 
-    /* relaxed: the owner of a good handle was given it after this was written. */
+    /* relaxed: the owner of a valid handle got it after this was written. */
     return __builtin_expect(
                handle && atomic_load_explicit(&handle->now, memory_order_relaxed) ==
                              (uint64_t)(uintptr_t)given,
@@ -104,7 +104,7 @@ static inline void *handle_of(const void *object)
     return (void *)(uintptr_t)((const struct handle *)object)->last;
 }
 
-/* TR_EINVAL, with why @p given, which handle_known() does not know, is no @p what. */
+/* TR_EINVAL, with why @p given, which handle_known() does not know, is not a @p what. */
 int handle_fail(const void *given, const char *step, const char *what);
 
 /* As in error.h: the analyzer can't know that it fails. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* options.h - structs of callers that were compiled against another version of the header.
+/* options.h - structs of callers that may have been compiled with another version of the header.
  * They begin with struct_size; fields are only ever appended. */
 #ifndef TR_SRC_OPTIONS_H
 #define TR_SRC_OPTIONS_H
@@ -51,7 +51,7 @@ int reserved_check(const char *step, uint32_t reserved);
 
 #define TIME_TEXT 32
 
-/* "0.3 s": how errors tell times. */
+/* "0.3 s": how errors show times. */
 const char *time_text(int64_t ns, char text[TIME_TEXT]);
 
 /* Whether a time-out means something: TR_FOREVER, TR_NOWAIT, or more. 0, TR_EINVAL. */

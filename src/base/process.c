@@ -27,7 +27,7 @@ static int slurp(const char *path, char *text, size_t room)
     return 0;
 }
 
-/* A process names itself: what is not printable becomes '?'. */
+/* A process chooses its name: what is not printable becomes '?'. */
 static void copy_name(char *to, size_t room, const char *from, size_t length)
 {
     size_t n = length < room ? length : room - 1;

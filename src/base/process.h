@@ -7,7 +7,7 @@
 
 struct process {
     char state;          /* letter of proc(5): R S D T t Z X ... */
-    char name[16];       /* as comm has it, without what a terminal would obey */
+    char name[16];       /* as comm has it, without control characters */
     uint64_t start_time; /* clock ticks since boot */
 };
 

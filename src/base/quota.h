@@ -14,8 +14,8 @@ struct quota {
 };
 
 /* The minimum over the process's own cgroup and all above it, v1 and v2. @p root is put
- * before every path ("" for the real system), so that tests can bring a tree of their own.
- * What cannot be read does not limit. */
+ * before every path ("" for the real system), so that tests can use their own tree. A file that
+ * cannot be read does not limit. */
 void quota_read(const char *root, struct quota *out);
 
 /* How many processors a list such as "0-3,8" names; -1 if it is none. */

@@ -2,7 +2,7 @@
 /* board_many.c - several keys as they were at one instant.
  *
  * All are pinned, then all are looked at again. If none has changed, each had its value from
- * its pin to this look, so all had theirs when the last was pinned. */
+ * its pin to this look, so all had it when the last was pinned. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +58,7 @@ static int find(struct snapshot *snapshot, const char *const keys[])
                            "board \"%s\": key %zu has %zu bytes, allowed are 1 to %d",
                            board->name, i, length, TR_MAX_KEY_BYTES);
         board_name(keys[i], length, &name);
-        /* One that is not there is made: it could be put before the others are held. */
+        /* A missing key is made: it could be put before the others are held. */
         result = board_entry(board, keys[i], &name, &snapshot->items[i].entry);
         snapshot->items[i].held = false;
         if (result < 0)

@@ -304,7 +304,7 @@ static int explain_receive(const tr_subscription *subscription, int result)
     case -ENOTCONN:
         return tr_fail(TR_EEVICTED,
                        "receive: broadcast \"%s\": %lu messages were missed, and the "
-                       "subscription was to end then; subscribe again",
+                       "subscription has ended by that; subscribe again",
                        name, (unsigned long)missed(subscription));
     case -ENOBUFS:
         return message_no_pins(subscription->broadcast.arena, "receive");

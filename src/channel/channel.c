@@ -58,7 +58,7 @@ static int explain_open(struct tr_arena *arena, const char *name, int result)
             name, arena->view.geo.channel_count);
     case -EAGAIN:
         return tr_fail(TR_EAGAIN,
-                       "channel \"%s\": the process that makes it lives and is not ready "
+                       "channel \"%s\": its maker is alive and not ready "
                        "after 1 s; is it stopped?",
                        name);
     case -EEXIST:

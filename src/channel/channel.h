@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* channel.h - opening a channel of any kind, and saying why not. */
+/* channel.h - opening a channel of any kind, or explaining why not. */
 #ifndef TR_SRC_CHANNEL_H
 #define TR_SRC_CHANNEL_H
 
@@ -9,7 +9,7 @@
 /* Names that a user may give. 0, TR_EINVAL, TR_ENAMETOOLONG. */
 int channel_name_check(const char *name);
 
-/* channel_open(), waiting a moment for its maker; says why not. */
+/* channel_open(), waiting a moment for its maker; explains a failure. */
 int channel_open_waiting(struct tr_arena *arena, const struct channel_spec *spec,
                          uint32_t *index);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* hand_over.h - what sending, publishing and putting have in common. A message that is ours is
- * checked, stamped, and its handle ends, before the slot may be another's: once it is out, a
- * thread of ours may have it, in the same object. Where that fails, message_keep() undoes it. */
+ * checked and stamped, and its handle ends, before another process may own the slot: once it is
+ * sent, a thread of ours may receive it, in the same object. Where that fails, message_keep() undoes it. */
 #ifndef TR_SRC_HAND_OVER_H
 #define TR_SRC_HAND_OVER_H
 

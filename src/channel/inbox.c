@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* inbox.c - tickets, and which requester gets what out of the inbox.
+/* inbox.c - tickets, and which requester gets which reply.
  *
  * The threads of a process share one inbox. The thread that takes a message out of it
  * delivers it: to itself, if it waits for that ticket, else into the pending request, and
@@ -66,9 +66,9 @@ static uint64_t later(uint64_t one, uint64_t other)
     return ((one - other) & GENERATIONS) <= GENERATIONS / 2 ? one : other;
 }
 
-/* Generations begin at the time, or where an earlier owner of the same inbox stopped, if that
- * was ahead of it: so a late reply to that one meets no ticket of ours. The time is for what an owner does
- * that was taken for dead, and does not know it yet. */
+/* Generations begin at the time, or where an earlier owner of the same inbox stopped, if that was
+ * later: so a late reply to that owner fits no ticket of ours. The time is for an owner that was
+ * taken for dead and does not know it yet. */
 static void begin_generations(struct inbox *inbox)
 {
     uint64_t now = (uint64_t)os->now_ns() / 1000;
@@ -93,7 +93,7 @@ void inbox_free(struct inbox *inbox)
     }
 }
 
-/* The name begins with a byte that no user's may. */
+/* The name begins with a byte that names of users may not have. */
 static int inbox_make(struct tr_arena *arena, struct inbox **out)
 {
     tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
@@ -229,7 +229,7 @@ void pending_sent(struct inbox *inbox, uint64_t ticket)
 {
     struct pending *pending = pending_of(inbox, ticket);
     uint64_t word = atomic_load(&pending->word);
-    /* relaxed: should the ticket have ended, it is too soon a time, which does no harm. */
+    /* relaxed: if the ticket has ended, the time is too early, which is harmless. */
     int64_t deadline = atomic_load_explicit(&pending->deadline_ns, memory_order_relaxed);
 
     while (is_for(word, ticket) && word & SENDING && (word & PHASE_MASK) == PENDING)
@@ -260,7 +260,7 @@ bool pending_look(struct inbox *inbox, uint64_t ticket, struct asking *asking)
            atomic_load(&pending->word) == word;
 }
 
-/* PENDING -> TAKING: nobody but this thread ends the ticket. The thread that sent the
+/* PENDING -> TAKING: only this thread ends the ticket. The thread that sent the
  * request may be taking SENDING away meanwhile: then again, or the reply that came would be
  * dropped. */
 static bool seize(struct inbox *inbox, uint64_t ticket, uint64_t *word)
@@ -275,21 +275,21 @@ static bool seize(struct inbox *inbox, uint64_t ticket, uint64_t *word)
     return false;
 }
 
-/* What came is here: another answer to it is too late. */
+/* The reply is here: another answer is too late. */
 static void answered(struct inbox *inbox, uint64_t ticket)
 {
-    /* relaxed: such an answer may be left to a loan that needs memory. */
+    /* relaxed: a loan that needs memory may free such an answer. */
     shm_store(shared_word(inbox, ticket), TICKET_OVER(ticket), memory_order_relaxed);
 }
 
-/* A message that came, and that nobody waits for. */
+/* A message that nobody waits for. */
 static void drop(struct inbox *inbox, uint32_t slot)
 {
     view_count(&inbox->arena->view, COUNT_STALE_REPLIES, 1);
     slot_free(&inbox->arena->self, slot);
 }
 
-/* A message that came, for @p ticket: hand it over, or find that nobody wants it. */
+/* A message for @p ticket: hand it over, or find that nobody wants it. */
 static void deliver(struct inbox *inbox, uint64_t ticket, uint32_t slot)
 {
     struct pending *pending = pending_of(inbox, ticket);
@@ -339,7 +339,7 @@ static void drain(void *context)
         deliver(ending->inbox, ticket, slot);
 }
 
-/* Nothing has come, and nothing is to come. False: it is not PENDING any more. */
+/* Nothing has come, and nothing will. False: it is not PENDING any more. */
 static bool give_up(struct inbox *inbox, uint64_t ticket)
 {
     struct ending ending = {.inbox = inbox, .pending = pending_of(inbox, ticket)};
@@ -480,7 +480,7 @@ bool pending_expired(struct inbox *inbox, uint64_t *ticket, struct asking *askin
 
     if (now < atomic_load(&inbox->soonest_ns))
         return false;
-    /* Deadlines that come from here on are remembered again, those from before are seen. */
+    /* Deadlines set from here on are remembered again; earlier ones are seen. */
     atomic_store(&inbox->soonest_ns, INT64_MAX);
     for (uint32_t i = 0; i < TR_MAX_REQUESTS; i++) {
         uint64_t word = atomic_load(&inbox->pending[i].word), one;
@@ -495,7 +495,7 @@ bool pending_expired(struct inbox *inbox, uint64_t *ticket, struct asking *askin
             (void)remember(inbox, what.deadline_ns);
         }
     }
-    /* A thread that went to sleep meanwhile knew of none. */
+    /* A thread that went to sleep meanwhile did not know it. */
     if (atomic_load(&inbox->soonest_ns) < INT64_MAX)
         tell(inbox);
     return found;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* inbox.h - what this process has asked, and where the replies come. */
+/* inbox.h - requests of this process, and where the replies come. */
 #ifndef TR_SRC_INBOX_H
 #define TR_SRC_INBOX_H
 
@@ -18,7 +18,7 @@ struct pending {
     _Atomic int64_t deadline_ns; /* local: INT64_MAX: none */
 };
 
-/* Of one participant: a forked child makes its own. */
+/* One participant's: a forked child makes its own. */
 struct inbox {
     struct tr_arena *arena;
     tr_queue *queue;
@@ -26,7 +26,7 @@ struct inbox {
     uint64_t holder;            /* holder_of() when it was made */
     _Atomic uint32_t next;      /* local: hint, a pending that is free */
     _Atomic uint32_t ready;     /* local: how many asynchronous ones are READY */
-    _Atomic int64_t soonest_ns; /* local: no asynchronous one has its deadline before */
+    _Atomic int64_t soonest_ns; /* local: the first deadline of an asynchronous one */
     _Atomic uint64_t *tickets;  /* shared: whether each still waits */
     struct pending pending[TR_MAX_REQUESTS];
 };
@@ -49,13 +49,13 @@ struct asking {
 int pending_open(struct inbox *inbox, const struct asking *asking, uint64_t *ticket);
 void pending_sent(struct inbox *inbox, uint64_t ticket);
 
-/* What one was made for. False: it has ended. */
+/* What a ticket was made for. False: it has ended. */
 bool pending_look(struct inbox *inbox, uint64_t ticket, struct asking *asking);
 
 /* End one that still waits, and drop what came for it. False: it does not any more. */
 bool pending_close(struct inbox *inbox, uint64_t ticket);
 
-/* An asynchronous one whose deadline has come, and for which nothing has: it is ended. False:
+/* End an asynchronous one whose deadline has come without a reply. False:
  * there is none. */
 bool pending_expired(struct inbox *inbox, uint64_t *ticket, struct asking *asking);
 

@@ -154,7 +154,7 @@ static int explain_send(const tr_queue *queue, int result)
         return tr_fail(TR_ECLOSED, "send: queue \"%s\" is closed", queue->name);
     code = tr_fail_wait(result, "send: queue \"%s\" is full, it holds %u messages",
                         queue->name, queue->ring.capacity);
-    if (code == TR_ETIMEDOUT) /* to look costs a pass over the slots */
+    if (code == TR_ETIMEDOUT) /* it costs a pass over the slots */
         request_explain_queue(queue->arena, queue->ring.index);
     return code;
 }
@@ -246,7 +246,7 @@ static ASIDE int receive_slowly(tr_queue *queue, int64_t timeout_ns, int result,
                : tr_fail_wait(result, "receive: queue \"%s\" is empty", queue->name);
 }
 
-/* What has just come is corrupted: it goes back at once. */
+/* What was received is corrupted: its slot is freed at once. */
 static RARE int refuse(struct message *message, int result)
 {
     if (!request_refuse(message, result))

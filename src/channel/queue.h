@@ -23,7 +23,7 @@ static inline struct tr_queue *queue_known(const tr_queue *given)
     return handle_known(given);
 }
 
-/* What a user gave, for a call that may wait: 0, or why it is no good. */
+/* What a user gave, for a call that may wait: 0, or why it is invalid. */
 static inline int queue_enter(const tr_queue *given, const char *step, int64_t timeout_ns,
                               struct tr_queue **out)
 {

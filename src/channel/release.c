@@ -6,7 +6,7 @@
 #include "src/channel/reply.h"
 #include "src/message/message.h"
 
-/* The slower thread must not let go of a later pin on the same value. */
+/* The slower thread must not release a later pin on the same value. */
 static int let_go(struct message *message, const tr_message *given)
 {
     return message_claim(message, given) &&
@@ -34,7 +34,7 @@ int tr_message_release(tr_message *given)
     if (message->held == HELD_SHARED)
         return let_go(message, given);
     if (__builtin_expect(message_is_request(message), 0)) {
-        /* Of one that was taken for dead another server has it: nothing is written. */
+        /* If this process was taken for dead, another server has it: nothing is written. */
         if (!arena_is_joined(message->arena) || !message_claim(message, given))
             return message_stale(given, "release");
         if (request_let_go(message))

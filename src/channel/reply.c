@@ -90,8 +90,8 @@ static bool in_time(const struct message *request)
            deadline > os->now_ns();
 }
 
-/* Put @p message into the inbox of the sender of @p request. 0: it is gone, as it is if nobody
- * wants it any more. */
+/* Put @p message into the inbox of the sender of @p request. 0: it is gone, also if nobody wants
+ * it any more. */
 static int answer(struct message *request, struct message *message)
 {
     struct tr_arena *arena = request->arena;
@@ -116,7 +116,7 @@ static int answer(struct message *request, struct message *message)
     return 0;
 }
 
-/* Of threads that answer, or let go of, one request at once, one does. On error it is as it
+/* Of several threads that answer or release one request at once, one does. On error it is as it
  * was. */
 static int answer_alone(struct message *request, const tr_message *asked,
                         struct message *reply)
@@ -152,7 +152,7 @@ int tr_request_reply(tr_message *asked, tr_message *answered)
     return 0;
 }
 
-/* From here on another server must not have it. */
+/* From here on another server must not get it. */
 static void forbid_redelivery(struct message *request)
 {
     struct slot_record *record = record_of(request);
@@ -184,8 +184,8 @@ int tr_request_reuse(tr_message *given, const tr_tensor_spec specs[], size_t n)
     return result == 0 ? respec(request, specs, n) : result;
 }
 
-/* Bytes for the text of an error, or fewer. Where there is no memory for them, none: the requester
- * is told all the same. */
+/* Bytes for the text of an error, or fewer. None where there is no memory for them: the requester
+ * is told anyway. */
 static int make_text(struct message *request, int64_t *length)
 {
     tr_tensor_spec spec = {.dtype = {TR_DTYPE_UINT, 8, 1}, .ndim = 1, .shape = length};
@@ -227,7 +227,7 @@ static int answer_error(struct message *request, int32_t code, const char *text)
 bool request_refuse(struct message *message, int code)
 {
     return message_is_request(message) &&
-           answer_error(message, code, "the request arrived damaged") == 0;
+           answer_error(message, code, "the request arrived corrupted") == 0;
 }
 
 int tr_request_fail(tr_message *given, int32_t code, const char *text)
@@ -252,5 +252,5 @@ int tr_request_fail(tr_message *given, int32_t code, const char *text)
 bool request_let_go(struct message *message)
 {
     return answer_error(message, TR_ECANCELED,
-                        "the server let go of the request without an answer") == 0;
+                        "the server released the request without an answer") == 0;
 }

@@ -31,8 +31,8 @@ static int open_bounced(struct inbox *inbox, uint32_t slot)
     slot_free(&inbox->arena->self, slot);
     return tr_fail(
         TR_EPEERDIED,
-        "request: the server died with it, and by the policy of its queue it is "
-        "not to be redelivered");
+        "request: the server died with it, and the policy of its queue does not "
+        "redeliver it");
 }
 
 static int open_error(struct message *message, int32_t code)
@@ -61,7 +61,7 @@ static int open_reply(struct inbox *inbox, uint32_t slot, tr_message **reply)
     if (LOCATION_CHANNEL(location) != inbox->queue->ring.index)
         return open_bounced(inbox, slot);
     ASSERT_HELD(&arena->self, record);
-    shm_put(&record->reply_to, 0); /* it is no request any more */
+    shm_put(&record->reply_to, 0); /* it is not a request any more */
     message->sequence = ring_sequence(&inbox->queue->ring, location);
     message->deliveries = SLOT_DELIVERIES(word);
     result = message_open(arena, message, slot, word, arena->view.base, HELD_RECEIVED,
@@ -105,7 +105,7 @@ static int64_t deadline_in(int64_t timeout_ns)
     return timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
 }
 
-/* Write the way back, and send. On error the message is as it was, but for the room. */
+/* Write the way back, and send. On error the message is as it was, except for its memory. */
 static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *given,
                         bool async, int64_t timeout_ns, int64_t deadline_ns,
                         uint64_t *ticket)
@@ -124,7 +124,7 @@ static int send_request(struct inbox *inbox, tr_queue *queue, tr_message *given,
     if (deadline_ns < INT64_MAX)
         message_set_deadline(message, deadline_ns);
     else if (shm_get(&record->tensors) & TENSORS_HEAD)
-        message_set_deadline(message, 0); /* the sender's own: servers would go by it */
+        message_set_deadline(message, 0); /* the sender's own: servers would obey it */
     shm_put(&record->reply_to, route_word(inbox->queue->ring.index, *ticket));
     result = queue_send(queue, given, timeout_ns);
     if (result < 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pidfds.c - following one key. */
+/* watch.c - following one key. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

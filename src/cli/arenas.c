@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What arenas are doing: ls, stat, who. They look, and join nothing. */
+/* What arenas are doing: ls, stat, who. They look without joining. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -50,8 +50,8 @@ int cmd_ls(int argc, char **argv)
 {
     struct arena_args args = take_arena_args(
         argc, argv, WANTS_NOTHING,
-        "List the arenas: the named ones, and those without a name that processes have "
-        "which we may look into; these by a path that stat and who take.");
+        "List the arenas: the named ones, and those without a name, in processes "
+        "that this user may inspect, by a path that stat and who accept.");
     place_visitor *visit = args.json ? add_row : print_row;
     cJSON *list = args.json ? cJSON_CreateArray() : NULL;
     int code = each_named("", visit, list);
@@ -192,7 +192,7 @@ static void show(struct report *report, cJSON *json)
         report->code |= print_json(json);
 }
 
-/* Inboxes of replies begin with a byte that no name of a user's may hold. */
+/* Names of inboxes begin with a byte that names of users may not have. */
 static void make_readable(char name[64])
 {
     if (*name == 1)
@@ -239,7 +239,7 @@ static int look_for(const char *name, struct findings *found)
     return result;
 }
 
-/* One more arena of the report. NULL: nothing could be found, and that was said. */
+/* One more arena of the report. NULL: nothing was found, as was reported. */
 static const struct findings *find_for(struct report *report, const struct place *place)
 {
     static struct findings found;

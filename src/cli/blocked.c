@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Whether it stands still is what an operator asks first. */
+/* Operators ask first whether it is stopped. */
 const char *condition_of(const tr_participant_stats *one)
 {
     if (!one->alive)
@@ -36,7 +36,7 @@ static bool is_held_up(const tr_channel_stats *one)
            one->behind >= one->capacity;
 }
 
-/* What a broadcast keeps, and what is nobody's, a loan would take. */
+/* A loan would take what a broadcast keeps and what nobody holds. */
 static bool no_slot(const struct findings *found, const tr_class_stats *one)
 {
     const tr_stats *all = &found->stats;
@@ -45,8 +45,8 @@ static bool no_slot(const struct findings *found, const tr_class_stats *one)
            (one->waiting || all->slots_free + all->slots_kept + all->slots_retired == 0);
 }
 
-/* There are free slots of the size that a loan waits for, so it waits for memory. That one
- * waits may be old news: a little that is taken says nothing. */
+/* There are free slots of the size that a loan waits for, so it waits for memory. Its mark may be
+ * old: a little memory in use says nothing. */
 static bool no_memory(const struct findings *found)
 {
     const tr_arena_info *info = &found->info;
@@ -67,7 +67,7 @@ static const tr_participant_stats *person_of(const struct findings *found, uint3
     return NULL;
 }
 
-/* How many of the things that are waited for it has; @p queue NULL: slots. */
+/* How many of what is waited for it holds; @p queue NULL: slots. */
 static uint32_t has(const tr_participant_stats *one, const tr_channel_stats *queue)
 {
     if (!queue)

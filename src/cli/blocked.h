@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* blocked.h - what stands still in an arena, and which processes have what it waits for. */
+/* blocked.h - what is blocked in an arena, and which processes hold what it waits for. */
 #ifndef TR_CLI_BLOCKED_H
 #define TR_CLI_BLOCKED_H
 
@@ -23,8 +23,8 @@ struct findings {
 /* "alive", "stopped", "dead", ... */
 const char *condition_of(const tr_participant_stats *one);
 
-/* A line for each queue and broadcast that is full, and for each size of which no slot can be
- * had and somebody waits for one; one for the limit of memory. */
+/* A line for each queue and broadcast that is full, and for each size that has no free slot and a
+ * waiter; one for the limit of memory. */
 void print_blocked(const struct findings *found);
 
 /* The same as a list. */

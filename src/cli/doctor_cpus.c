@@ -81,7 +81,7 @@ static void look_at_counts(struct findings *to, const tr_plan_info *plan)
     }
 }
 
-/* What has been seen to undo a placement, or to burn CPUs. */
+/* Variables that undo a placement, or burn CPU time. */
 static const struct setting {
     const char *name;
     const char *bad; /* value; NULL: any, but "", "disabled", "none", "false" */

@@ -43,7 +43,7 @@ static void look_at_version(struct findings *to)
                 name.machine);
 }
 
-/* Does a ring know this operation? */
+/* Whether a ring knows this operation. */
 static bool ring_knows(int ring, unsigned operation)
 {
     enum { OPERATIONS = 256 };
@@ -72,7 +72,7 @@ static void look_at_io_uring(struct findings *to)
     ring = (int)syscall(SYS_io_uring_setup, 2, &params);
     if (ring < 0) {
         one = found(to, "io_uring", NOTE);
-        text_of(one, "not to be had: %s", why(errno));
+        text_of(one, "not available: %s", why(errno));
         advise(one,
                "event loops use eventfds or FIFOs instead, files are read by threads; "
                "see /proc/sys/kernel/io_uring_disabled, or docker's --security-opt "

@@ -23,7 +23,7 @@ static void look_at_shm(struct findings *to)
 
     if (statvfs("/dev/shm", &shm)) {
         one = found(to, "shm", WARN);
-        text_of(one, "there is no /dev/shm: anonymous arenas alone can be made");
+        text_of(one, "there is no /dev/shm: only anonymous arenas can be made");
         advise(one, "mount a tmpfs at /dev/shm");
         return;
     }
@@ -152,10 +152,9 @@ static void look_at_nodes(struct findings *to)
                    : "memory can be bound to a node",
             tr_strerror(result));
     if (result == TR_EPERM)
-        advise(
-            one,
-            "containers forbid mbind(); give them CAP_SYS_NICE. It matters on machines "
-            "with several memory nodes alone");
+        advise(one, "containers forbid mbind(); give them CAP_SYS_NICE. It matters only "
+                    "on machines "
+                    "with several memory nodes");
 }
 
 void examine_memory(struct findings *to)

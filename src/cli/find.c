@@ -34,7 +34,7 @@ int file_of(const char *name, struct stat *file)
     return lstat(path, file);
 }
 
-/* What tr_arena_create() refuses is no arena's name. */
+/* tr_arena_create() refuses such a name. */
 static bool is_name(const char *name)
 {
     for (const char *at = name; *at; at++)
@@ -130,7 +130,7 @@ static bool begins(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* Its creator has a named arena under the number of a file that had no name yet. */
+/* A creator shows its named arena as a file that had no name yet. */
 struct namesake {
     const struct stat *file;
     char name[PLACE];
@@ -261,7 +261,8 @@ static int fail_open(void)
     bool other = errno == ENOTSUP;
 
     snprintf(problem, sizeof(problem), "%s",
-             other ? "it is not a regular file, so no arena" : strerrordesc_np(errno));
+             other ? "it is not a regular file, so it is not an arena"
+                   : strerrordesc_np(errno));
     return errno == ENOENT ? TR_ENOENT : errno == EACCES || other ? TR_EACCES : TR_EIO;
 }
 

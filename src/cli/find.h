@@ -34,13 +34,13 @@ struct owners {
 /* 0, or 1 after a complaint. */
 int find_owners(struct owners *owners);
 
-/* Those without a name, each once. Processes that we may not look into are passed by. */
+/* Those without a name, each once. Processes that we may not inspect are skipped. */
 void each_anonymous(place_visitor *visit, void *context);
 
-/* All that process @p pid has. 0, or 1 after a complaint: it can't be looked into. */
+/* All that process @p pid has. 0, or 1 after a complaint: it cannot be inspected. */
 int each_of_process(uint32_t pid, place_visitor *visit, void *context);
 
-/* How it is with an arena: "alive", "dead" (no living process is in it), or why it can't be
+/* The state of an arena: "alive", "dead" (no living process is in it), or why it can't be
  * said; then *alive is -1. */
 const char *place_condition(const char *place, int *alive);
 

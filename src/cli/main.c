@@ -47,7 +47,7 @@ int print_json(cJSON *json)
     cJSON_Delete(json);
     if (!text)
         return complain("json", TR_ENOMEM);
-    puts(text); /* guard_output() looks whether it got through */
+    puts(text); /* guard_output() checks that it was written */
     cJSON_free(text);
     return 0;
 }
@@ -61,7 +61,7 @@ uint32_t number_arg(const struct argp_state *state, const char *text, const char
     errno = 0;
     value = strtoul(text, &end, 10);
     if (errno || end == text || *end || *text == '-' || value < least || value > most)
-        argp_error(state, "%s is to be a number from %u to %u, not '%s'", name, least,
+        argp_error(state, "%s must be a number from %u to %u, not '%s'", name, least,
                    most, text);
     return (uint32_t)value;
 }
@@ -71,7 +71,7 @@ static void list_commands(FILE *to)
     fprintf(to, "Usage: tensoring COMMAND [OPTION...]\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);
-    fprintf(to, "\n'tensoring help COMMAND' tells more.\n");
+    fprintf(to, "\nFor more, see 'tensoring help COMMAND'.\n");
 }
 
 static error_t parse_help(int key, char *arg, struct argp_state *state)

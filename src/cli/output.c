@@ -12,8 +12,8 @@
 
 #include "cli.h"
 
-/* A file that is opened later must not become standard output by its number. What stands in
- * for the missing descriptor can't be written to, and is not passed on. */
+/* A file that is opened later must not become standard output by its number. Its substitute
+ * cannot be written to, and is closed on exec. */
 static void fill_gap(int fd)
 {
     int got;

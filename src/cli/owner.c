@@ -17,8 +17,8 @@ bool is_of_another(const struct stat *file)
     return geteuid() == 0 && file->st_uid != 0;
 }
 
-/* A user that has no account (of a container) has the group of its file. The kernel lets nobody
- * else trace the child or read its memory, as it began with more rights (PR_SET_DUMPABLE). */
+/* A user that has no account (of a container) has the group of its file. No other user can trace
+ * the child or read its memory, as it began with more rights (PR_SET_DUMPABLE). */
 static int become(const struct stat *file)
 {
     const struct passwd *user = getpwuid(file->st_uid);

@@ -49,7 +49,7 @@ static cJSON *list_cpus(const tr_cpuset *set)
     return list;
 }
 
-/* What is unknown is null. */
+/* Unknown values are null. */
 static void add_place(cJSON *to, const char *name, uint32_t value)
 {
     if (value == TR_PLAN_UNKNOWN)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* n copies of a command: the pool's workers become it. Signals come from a descriptor:
- * those that mean "end" drain the pool, all others are passed on. */
+ * those that mean "end" drain the pool, all others go to the workers. */
 #include <argp.h>
 #include <errno.h>
 #include <poll.h>
@@ -52,8 +52,8 @@ static const struct argp_option options[] = {
     {"backoff", KEY_BACKOFF, "MS", 0,
      "Before the restart after a failure, doubled in a row up to 10 s; default 100", 0},
     {"no-bind", KEY_NO_BIND, NULL, 0, "Set thread counts, but bind nothing", 0},
-    {"keep-env", KEY_KEEP_ENV, NULL, 0, "Leave variables alone that are set already", 0},
-    {"quiet", 'q', NULL, 0, "Do not tell of workers that end", 0},
+    {"keep-env", KEY_KEEP_ENV, NULL, 0, "Keep variables that are already set", 0},
+    {"quiet", 'q', NULL, 0, "Do not report workers that end", 0},
     {0}};
 
 static uint32_t restart_arg(const struct argp_state *state, const char *text)
@@ -63,7 +63,7 @@ static uint32_t restart_arg(const struct argp_state *state, const char *text)
     if (!strcmp(text, "always"))
         return TR_RESTART_ALWAYS;
     if (strcmp(text, "never") != 0)
-        argp_error(state, "--restart is to be on-failure, always or never, not '%s'",
+        argp_error(state, "--restart must be on-failure, always or never, not '%s'",
                    text);
     return TR_RESTART_NEVER;
 }
@@ -101,7 +101,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         args->command = state->argv + state->next;
         return 0;
     case ARGP_KEY_NO_ARGS:
-        argp_error(state, "what is to be run?");
+        argp_error(state, "no command is given; say what to run");
         return EINVAL;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -152,7 +152,8 @@ static void note_death(const tr_pool_death *death, void *context)
     }
     if (!run->quiet && (death->signal || death->exit_code != 0))
         tell(death);
-    if (death->restart_ns < 0 && !run->draining) { /* the worst of those that stay away */
+    if (death->restart_ns < 0 &&
+        !run->draining) { /* the worst of the copies that are not restarted */
         int code = death->signal ? 128 + death->signal : death->exit_code;
 
         run->exit_code = code > run->exit_code ? code : run->exit_code;

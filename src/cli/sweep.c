@@ -34,8 +34,8 @@ static int look_for_dead(const char *name, bool *dead, tr_stats *stats)
     return result;
 }
 
-/* To reap is to join. What the joining itself has swept, where all entries were taken, is told
- * by the counters alone. */
+/* Reaping requires joining. If all entries were taken, only the counters tell what the joining
+ * swept. */
 static int reap(const char *name, const tr_stats *before, tr_stats *after)
 {
     tr_arena *arena;
@@ -88,9 +88,10 @@ int cmd_reap(int argc, char **argv)
     struct stat file;
 
     if (strchr(args.name, '/')) {
-        fprintf(stderr,
-                "tensoring reap: a path is no name. An arena without a name is reaped by "
-                "the processes that have it\n");
+        fprintf(
+            stderr,
+            "tensoring reap: a path is not a name. An arena without a name is reaped by "
+            "the processes that have it\n");
         return EX_USAGE;
     }
     if (file_of(args.name, &file) == 0 && is_of_another(&file))
@@ -153,7 +154,7 @@ static int sweep_as(const struct stat *file, const char *prefix, uint32_t *count
     return code != 0;
 }
 
-/* What is our own; for root, that of each user that has an arena or a FIFO there. */
+/* Our own arenas; for root, those of each user that has an arena or a FIFO there. */
 static int sweep_all(const char *prefix, uint32_t *count)
 {
     static struct owners owners;

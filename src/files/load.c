@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* loader_file.c - one file: opened, measured, read, judged. */
+/* load.c - one file: opened, measured, read, judged. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -52,16 +52,17 @@ int load_open(struct load *load, bool direct)
     int saved = errno, result = 0;
 
     load->align = 1;
-    /* A FIFO must not hold us up. */
+    /* A FIFO must not block us. */
     load->fd = open(load->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (load->fd < 0 && errno == EWOULDBLOCK) /* not TR_EAGAIN: that is a want of slots */
+    if (load->fd < 0 && errno == EWOULDBLOCK) /* not TR_EAGAIN: that means no slot */
         result = tr_fail(
-            TR_EBUSY, "load \"%s\": a process has a lease on it, and was asked to let go",
+            TR_EBUSY,
+            "load \"%s\": a process has a lease on it, and was asked to release it",
             load->path);
     else if (load->fd < 0 || fstat(load->fd, &st) < 0)
         result = tr_fail_errno(-errno, "load \"%s\": open", load->path);
     else if (!S_ISREG(st.st_mode))
-        result = tr_fail(TR_EFORMAT, "load \"%s\": it is no regular file", load->path);
+        result = tr_fail(TR_EFORMAT, "load \"%s\": it is not a regular file", load->path);
     else if (st.st_size == 0)
         result = tr_fail(TR_EFORMAT, "load \"%s\": it is empty", load->path);
     if (result == 0) {
@@ -106,7 +107,7 @@ int load_took(struct load *load, int64_t got)
     if (got == -EINTR || got == -EAGAIN)
         return 0;
     if (got == -EINVAL && load->direct) {
-        /* The file system says that it can, and can't. */
+        /* The file system claims to support it, and does not. */
         int flags = fcntl(load->fd, F_GETFL);
 
         load->direct = false;
@@ -131,7 +132,7 @@ int load_took(struct load *load, int64_t got)
     return 0;
 }
 
-/* A writer may still be at it. */
+/* A writer may still be writing. */
 static int check_unchanged(const struct load *load)
 {
     struct stat st;

@@ -28,7 +28,7 @@ int load_open(struct load *load, bool direct);
 /* A slot for it. */
 int load_loan(struct load *load, struct tr_arena *arena, int64_t timeout_ns);
 
-/* What is to be read next. */
+/* The next part to read. */
 void *load_at(const struct load *load);
 size_t load_left(const struct load *load);
 

@@ -4,7 +4,7 @@
  *  opened, loaned --read--> complete --in order?--> sent
  *
  * As many as `depth` are between the first two. Slots are loaned in the order of the files,
- * so the one that everybody waits for always has its slot. */
+ * so the file that all others wait for always has its slot. */
 #include "src/files/loader.h"
 #include "src/files/load.h"
 
@@ -204,7 +204,7 @@ static struct load *place_of(struct run *run, size_t index)
     return &run->loader->loads[index % run->loader->options.depth];
 }
 
-/* In order: all that are complete and have none before them. */
+/* In order: all complete ones up to the first that is not. */
 static int publish_ready(struct run *run)
 {
     while (run->first < run->next) {
@@ -234,7 +234,7 @@ static int complete(struct run *run, struct load *load, int result)
         give_up(run, load, result);
         return 0;
     }
-    close(load->fd); /* from here on it only waits for its turn */
+    close(load->fd); /* from here on it waits only for its turn */
     load->fd = -1;
     return ordered(run) ? 0 : publish(run, load);
 }
@@ -317,7 +317,7 @@ static void take_back(struct run *run)
             loader_ring_give_up(&run->loader->ring, &run->loader->loads[i]);
 }
 
-/* Those that waited for the kernel are read here. */
+/* Loads that waited for the kernel are read here. */
 static int read_all(struct run *run)
 {
     int result = 0;
@@ -445,7 +445,7 @@ int tr_loader_run(tr_loader *given, const char *const paths[], size_t n, tr_queu
         event_tell(&loader->arena->view, EVENT_FALLBACK, 1,
                    "a loader reads by pread(), since io_uring does not work here");
     result = run_all(&run);
-    /* The time was over before a wait could begin. */
+    /* The time ran out before a wait began. */
     if (result == TR_EAGAIN && timeout_ns > 0)
         result = TR_ETIMEDOUT;
     if (result < 0)

@@ -155,8 +155,8 @@ static void strike_off(struct loader_ring *ring)
     unforked_end();
 }
 
-/* The ring keeps the lock of the device until its last read has ended, whatever becomes of this
- * process: what it has registered is closed after that. */
+/* The ring keeps the lock of the device until its last read has ended, however this process ends:
+ * the registered file is closed after that. */
 static bool become_device(struct loader_ring *ring, const struct self *me)
 {
     int fd = device_lock(me->view, me->who, me->inc);
@@ -225,7 +225,8 @@ void loader_ring_close(struct loader_ring *ring)
             continue;
         strike_off(ring);
         let_go(ring);
-    } else if (ring->open) { /* of a fork that did not tell us; the memory is not ours */
+    } else if (
+        ring->open) { /* of a fork that we did not notice; the memory is not ours */
         strike_off(ring);
         close_number(ring);
     }

@@ -27,7 +27,7 @@ struct loader_ring {
 };
 
 /* Set it up if it works here; @p fixed: register the slots, if the limits allow. A ring is a
- * device in the sense of ipc/liveness/device.h, and where it can't be one there is none. */
+ * device in the sense of ipc/liveness/device.h, and where it cannot be one, there is no ring. */
 void loader_ring_open(struct loader_ring *ring, const struct self *me, uint32_t depth,
                       bool fixed);
 
@@ -51,7 +51,7 @@ enum ring_news {
 enum ring_news loader_ring_next(struct loader_ring *ring, bool wait, struct load **load,
                                 int64_t *got);
 
-/* After RING_BROKEN, for each load that was to be read: it was not begun. */
+/* After RING_BROKEN, for each load that was queued: it was not begun. */
 void loader_ring_give_up(struct loader_ring *ring, struct load *load);
 
 #endif

@@ -42,7 +42,7 @@ static int write_all(int fd, struct iovec *parts, int count)
     return 0;
 }
 
-/* A new file beside @p path, under a name that nobody else can have: other threads, and
+/* A new file beside @p path, under a unique name: other threads, and
  * processes of the same number in other containers, store to the same path. A descriptor, or
  * -errno. */
 static int open_temporary(const char *path, char temporary[PATH_MAX])

@@ -22,7 +22,7 @@ static size_t length_of(const char *text)
     return text ? strlen(text) : 0;
 }
 
-/* The descr is NumPy's, and says what the spec says. */
+/* The descr is one of NumPy's and agrees with the spec. */
 static int check_descr(const tr_tensor_spec *spec, const char *step)
 {
     char text[TR_MAX_DESCR + 1], why[256];
@@ -31,7 +31,7 @@ static int check_descr(const tr_tensor_spec *spec, const char *step)
     if (descr_parse_text(spec->descr, &parsed) == 0)
         return descr_check(step, spec, &parsed);
     snprintf(why, sizeof(why), "%.255s", tr_error_detail());
-    return tr_fail(TR_EINVAL, "%s: its descr is none of NumPy's: %s", step, why);
+    return tr_fail(TR_EINVAL, "%s: its descr is not one of NumPy's: %s", step, why);
 }
 
 static int check_letters(const tr_tensor_spec *spec, size_t i)
@@ -368,7 +368,7 @@ static bool read_tensor(tr_tensor *to, const struct tensor_words *from, uint64_t
     return true;
 }
 
-/* Room that is kept from message to message, so that a warm handle allocates nothing. @p kept:
+/* Room that is kept between messages, so that a used handle allocates nothing. @p kept:
  * where its pointer is. A child that is forked at any point has the old room or the new, and
  * never more room than there is. What was in it is lost. */
 static bool grow(void *kept, uint32_t *has, uint64_t wants, size_t unit)
@@ -538,7 +538,7 @@ int descriptor_read_new(struct message *message, const struct slot_record *recor
 {
     uint64_t tensors = shm_get(&record->tensors);
 
-    message->base = NULL; /* what it knows is not of this slot */
+    message->base = NULL; /* what it knows is of another slot */
     message->count = TENSORS_COUNT(tensors);
     message->tensors = &message->first;
     return read_any(message, record, base, tensors);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* descriptor.h - tensors as they lie in a slot: written by the sender, believed by nobody. */
+/* descriptor.h - tensors as they lie in a slot: written by the sender, checked by each reader. */
 #ifndef TR_SRC_DESCRIPTOR_H
 #define TR_SRC_DESCRIPTOR_H
 
 #include "src/message/message.h"
 
-/* Where everything of a message will be. */
+/* Where the parts of a message will be. */
 struct plan {
     uint64_t data_bytes;  /* payloads, each at a multiple of TR_TENSOR_ALIGN */
     uint64_t table_bytes; /* descriptors and strings; 0: all fits in the record */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* loan_holders.c - which processes have the slots, or memory, that a loan waited for in vain. */
+/* loan_holders.c - which processes have the slots, or memory, that a loan waited for without success. */
 #include "ipc/exchange/pages.h"
 #include "ipc/exchange/records.h"
 #include "ipc/exchange/shared.h"
@@ -8,7 +8,7 @@
 #include "src/base/error.h"
 #include "src/base/whois.h"
 
-/* What it does costs some system calls: not for one that did not wait. */
+/* The state costs some system calls: only for a loan that waited. */
 static void add_holder(const struct tr_arena *arena, uint32_t who, bool state)
 {
     tr_fail_more(", participant %u (pid %u%s%s)", who,

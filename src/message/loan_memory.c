@@ -13,7 +13,7 @@
 #include "src/arena/arena_explain.h"
 #include "src/base/error.h"
 
-/* What its caller can do. In an elastic arena free slots have given back theirs. */
+/* What the caller can do. In an elastic arena free slots have given back theirs. */
 static const char *way(const struct view *view)
 {
     return view_elastic(view) ? ""

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define TR_SRC_MESSAGE_C
-/* message.c - what a user does with a message that it has. */
+/* message.c - the calls on a message that a user has. */
 #include "src/message/message.h"
 
 #include <isa-l/crc.h>
@@ -29,7 +29,7 @@ void message_keep(struct message *message)
     const struct self *me = &message->arena->self;
     uint64_t word = shm_get(&view_record(&message->arena->view, message->slot)->owner);
 
-    /* Not if we were taken for dead: then it is another's. */
+    /* Not if we were taken for dead: then another owns it. */
     if (!slot_is(word, SLOT_LOANED, me) && !slot_is(word, SLOT_RECEIVED, me))
         return;
     /* relaxed: local; the handle is the same. */
@@ -132,8 +132,8 @@ void message_set_content(struct message *message, uint32_t content)
     shm_put(&record->tensors, rest | (uint64_t)content << 16);
 }
 
-/* These words lie in a line of their own. To write what is there already would take it from
- * a reader of it. */
+/* These words lie in a line of their own. Writing the same value would take the line from a
+ * reader. */
 static void put_other(_Atomic uint64_t *word, uint64_t value)
 {
     if (shm_get(word) != value)

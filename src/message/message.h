@@ -2,7 +2,7 @@
 /* message.h - one slot, or one pin, in this process: what the user's handle of it stands for,
  * and a private, checked copy of the descriptors that lie in it.
  *
- * A handle is good until its object is given out again, which changes `now`, or the message is
+ * A handle is valid until its object is given out again, which changes `now`, or the message is
  * sent or released, which notes the handle in `ended`. Nobody takes `now` back: a thread that
  * releases what another has released already could then end the handle of a third. */
 #ifndef TR_SRC_MESSAGE_H
@@ -20,10 +20,9 @@
 enum held { HELD_LOAN = 1, HELD_RECEIVED, HELD_REQUEST, HELD_SHARED };
 
 struct message {
-    _Atomic uint64_t now; /* local: the handle that was given out last; 0: none yet */
-    _Atomic uint64_t
-        ended; /* local: one that is no good any more, though it was the last */
-    _Atomic uint64_t word; /* local: of the slot while it is ours; written after `now` */
+    _Atomic uint64_t now;   /* local: the handle that was given out last; 0: none yet */
+    _Atomic uint64_t ended; /* local: a handle that has ended, though it was the last */
+    _Atomic uint64_t word;  /* local: of the slot while it is ours; written after `now` */
     struct tr_arena *arena;
     uint32_t slot;
     uint32_t held;       /* enum held */
@@ -59,7 +58,7 @@ static inline struct message *message_known(const tr_message *given)
     struct message *message = handle_address(given);
     uint64_t handle = (uint64_t)(uintptr_t)given;
 
-    /* relaxed: local. The owner of a good handle was given it after both were written. */
+    /* relaxed: local. The owner of a valid handle got it after both were written. */
     return __builtin_expect(
                message &&
                    atomic_load_explicit(&message->now, memory_order_relaxed) == handle &&
@@ -77,7 +76,7 @@ static inline tr_message *message_handle(struct message *message)
                                                          memory_order_relaxed);
 }
 
-/* Before it may become another's: its handle is no good any more. */
+/* Its handle ends, before another may own it. */
 static inline void message_end(struct message *message, const tr_message *given)
 {
     /* relaxed: local. */
@@ -85,8 +84,7 @@ static inline void message_end(struct message *message, const tr_message *given)
                           memory_order_relaxed);
 }
 
-/* The same where several threads may end one handle at once, which is their user's error: of
- * them, one does. False: another was faster. */
+/* The same where several threads end one handle at once, an error of the user: one of them does. False: another was faster. */
 static inline bool message_claim(struct message *message, const tr_message *given)
 {
     /* relaxed: local, here and below. Read before the handle is looked at. */
@@ -108,10 +106,10 @@ static inline bool message_claim(struct message *message, const tr_message *give
 #define message_hand_on(message, given) message_end(message, given)
 #endif
 
-/* The call that was to hand it on has failed: it is ours, under another word. */
+/* The call that would hand it on has failed: it is ours, under another word. */
 void message_keep(struct message *message);
 
-/* TR_EINVAL: what @p given, which message_known() does not know, is not good for. */
+/* TR_EINVAL: @p given, which message_known() does not know, is invalid. */
 int message_stale(const tr_message *given, const char *step);
 
 /* The slot or pin has just become ours, a slot under @p word: a new handle for it. */
@@ -152,7 +150,7 @@ static inline bool message_is_request(const struct message *message)
 /* TR_EFORK. */
 int message_not_ours(const char *step);
 
-/* What message_owned() has to say against it. */
+/* Why message_owned() refuses it. */
 int message_disowned(const tr_message *given, const char *step);
 
 /* As in error.h: the analyzer can't know that it fails. */
@@ -173,8 +171,8 @@ static inline int message_owned(const tr_message *given, const char *step,
                : message_disowned(given, step);
 }
 
-/* The same, for calls that do nothing but write: what a process had that was taken for dead is
- * another's. Also TR_EABANDONED. */
+/* The same, for calls that do nothing but write: others have what a process held that was taken
+ * for dead. Also TR_EABANDONED. */
 int message_writable(const tr_message *given, const char *step, struct message **out);
 
 /* The kind of content, of a message that is ours. */
@@ -209,7 +207,7 @@ static inline int message_not_asked(const tr_message *given, const char *step,
 /* Compare the payloads with the checksum in the header. 0, TR_ECHECKSUM. */
 int message_verify(const struct message *message);
 
-/* What sending owes the header: sender, time and checksum. */
+/* What sending adds to the header: sender, time and checksum. */
 void message_stamp_more(struct message *message, bool with_time);
 
 static inline void message_stamp(struct message *message, bool with_time)

@@ -40,7 +40,7 @@ static bool is_known(const struct message *message, const struct pin *pin)
            message->pin.generation == pin->generation;
 }
 
-/* The handle for a pin. That which the parent gave out for it before a fork is stale now. */
+/* The handle for a pin. A handle that the parent gave out before a fork is stale now. */
 int message_open_pinned(struct tr_arena *arena, const struct pin *pin, uint64_t sequence,
                         tr_message **out)
 {
@@ -62,7 +62,7 @@ int message_open_pinned(struct tr_arena *arena, const struct pin *pin, uint64_t 
     message->deliveries = 0;
     message->sender = pin->sender;
     if (result < 0) {
-        message->arena = NULL; /* what was read is no good another time */
+        message->arena = NULL; /* what was read is not valid for another message */
         shared_unpin(&arena->self, pin);
     } else {
         *out = handle;

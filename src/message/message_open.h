@@ -5,7 +5,7 @@
 
 #include "src/message/message.h"
 
-/* What never changes of a slot is worked out when its object is first used. */
+/* Fields of a slot that never change are computed when its object is first used. */
 void message_prepare(struct tr_arena *arena, struct message *message, uint32_t slot);
 
 /* The object of a slot that has just become ours, with a new handle. */

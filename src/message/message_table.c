@@ -93,7 +93,7 @@ struct message_table *message_table_take(uint32_t count)
 }
 
 /* Only handles that were used have anything; an untouched page stays untouched when it is
- * read, so ask the kernel nothing and walk. */
+ * read, so walk, without asking the kernel. */
 void message_table_put_back(struct message_table *table, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {

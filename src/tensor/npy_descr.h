@@ -13,7 +13,7 @@ struct descr {
     tr_dtype dtype;
     uint32_t flags; /* TR_TENSOR_BYTESWAPPED */
     bool plain;     /* dtype says it all */
-    bool list;      /* of fields: not to be put into quotes */
+    bool list;      /* of fields: not put into quotes */
     size_t used;    /* bytes of text */
     char *text;     /* room for TR_MAX_DESCR + 1 */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* npy_literal.h - the few Python literals that .npy headers are made of.
  *
- * Much less than Python accepts: no prefixes of strings, no concatenation, no comments, no
+ * Less than Python accepts: no prefixes of strings, no concatenation, no comments, no
  * numbers but plain decimal ones. Every function leaves a TR_EFORMAT detail with the place
  * when it refuses. */
 #ifndef TR_SRC_NPY_LITERAL_H
@@ -31,7 +31,7 @@ int literal_peek(struct literal *in);
 /* Consume @p c if it is next. */
 bool literal_take(struct literal *in, char c);
 
-/* The same, where nothing else will do. */
+/* The same, where nothing else is allowed. */
 int literal_expect(struct literal *in, char c);
 
 /* After an item of a list that ends in @p close: true if another item follows. A comma may

@@ -3,7 +3,7 @@
  *
  * Dimensions that lie in the source as they do in the target are merged first. Then either
  * the innermost run is contiguous and is copied whole, or its elements are gathered: in the
- * order of the target's bytes, but for a transposition, which goes tile by tile. */
+ * order of the target's bytes, except for a transposition, which goes tile by tile. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@
 #include "src/tensor/tensor.h"
 
 /* A tile of a transposition: lines of the source that stay in the first cache until all
- * their elements are taken. A stride of a power of 2 leaves few places there. */
+ * their elements are taken. A stride of a power of 2 leaves few lines there. */
 #define TILE_ROWS  64
 #define TILE_BYTES 64
 
@@ -118,8 +118,7 @@ static uint64_t magnitude(uint64_t step)
     return step >> 63 ? -step : step;
 }
 
-/* The loop in which the source is denser than in @p inner, so that both are to go on side by
- * side; one of a single round if there is none. */
+/* The loop in which the source is denser than in @p inner, so that both advance side by side; one of a single round if there is none. */
 static struct loop take_rows(struct walk *walk, const struct loop *inner)
 {
     uint64_t least = magnitude(inner->from_step);
@@ -176,7 +175,7 @@ static void pack(unsigned char *to, uintptr_t from, struct walk *walk)
             copy_bytes(to, (const void *)from, inner.extent * element);
         else
             gather_tiles(to, from, &rows, &inner, element);
-        /* The outer indices count on like the digits of a number. */
+        /* The outer indices count like the digits of a number. */
         for (dim = (int)walk->ndim - 1; dim >= 0; dim--) {
             const struct loop *loop = &walk->loop[dim];
 

@@ -6,7 +6,7 @@
 #include "src/base/error.h"
 #include "src/base/options.h"
 
-/* Every scalar type that DLPack has, but for the opaque ones: those have any size. */
+/* Every scalar type that DLPack has, except the opaque ones, which have any size. */
 static const struct scalar {
     uint8_t code;
     uint8_t bits;

@@ -18,7 +18,7 @@ bool dtype_is_addressable(tr_dtype dtype);
  * 0, or TR_ENOTSUP: 0 bytes, or a size that no bits * lanes makes. */
 int dtype_opaque(uint64_t bytes, tr_dtype *dtype);
 
-/* What no spec may have, whatever it is of. 0, TR_EINVAL. */
+/* What no spec may have. 0, TR_EINVAL. */
 int spec_check(const char *step, const tr_tensor_spec *spec);
 
 /* Steps of the packed array, in elements. An extent of 0 counts as 1, as NumPy does it.

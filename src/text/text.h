@@ -13,8 +13,8 @@ size_t utf8_length(const unsigned char *at, const unsigned char *end);
  * to U+009F. */
 bool control_character(const unsigned char *at);
 
-/* Replace control characters, which a terminal would obey, and what is no UTF-8, which no JSON
- * reader takes, by '?', in place. */
+/* Replace control characters, which a terminal would obey, and bytes that are not UTF-8, which
+ * JSON readers refuse, by '?', in place. */
 void make_printable(char *text);
 
 /* A copy of @p text that is so, as far as there is room: @p out. */

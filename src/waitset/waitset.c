@@ -41,7 +41,7 @@ bool waitset_by_doorbell(const tr_waitset *set)
     return set->count + 1 > OS_WORDS || !has_waitv() || interruptible(set);
 }
 
-/* The mutex, and no cancellation until it is free again: what we call has points of it. */
+/* Lock, without cancellation until the unlock: what we call has cancellation points. */
 static int lock(tr_waitset *set)
 {
     int cancel = uncancel_begin();
@@ -78,15 +78,15 @@ int tr_waitset_open(tr_arena *given, tr_waitset **out)
     return 0;
 }
 
-/* Whether we stand, or may stand, in the listeners of our members. */
+/* Whether we are, or may be, among the listeners of our members. */
 static bool listens(const tr_waitset *set)
 {
     return set->epoll >= 0 || waitset_by_doorbell(set);
 }
 
-/* The word of a member that goes: what we were woken for and leave there is for others. Other
- * sets of this process listen again by themselves. A set that has shrunk may still stand in
- * listeners from before. */
+/* The word of a removed member: another must take what we were woken for. Other
+ * sets of this process listen again by themselves. A set that has shrunk may still be among its
+ * earlier listeners. */
 static void forget_word(tr_waitset *set, _Atomic uint32_t *word, bool listened)
 {
     for (uint32_t i = 0; i < set->count; i++)
@@ -148,7 +148,7 @@ void tr_waitset_close(tr_waitset *given)
 }
 
 /* Here and where members come and go: the process may fork at any point, and what its child
- * then has must be whole. It may hold a member twice, and must lack none. */
+ * then has must be whole. It may hold a member twice, but must not lack one. */
 static int grow(tr_waitset *set)
 {
     uint32_t room = set->room ? 2 * set->room : 16;
@@ -293,7 +293,7 @@ int64_t waitset_due(const tr_waitset *set)
     return first;
 }
 
-/* Those that @p hints speak of, from `next` on. */
+/* The members that @p hints name, from `next` on. */
 static size_t scan(tr_waitset *set, uint64_t hints, tr_event *events, size_t capacity)
 {
     uint32_t at = set->next < set->count ? set->next : 0;
@@ -382,7 +382,7 @@ static void announce(struct sleeper *self)
         for (uint32_t i = 0; i < set->count; i++) {
             _Atomic uint32_t *word = set->members[i].what.word;
 
-            if (!word) /* no descriptor is left to watch it with: the slices do */
+            if (!word) /* no descriptor is left to watch it with: the slices find it */
                 continue;
             waiting->words[waiting->count++] = (struct os_word){word,
                                                                 wake_announce(word)};

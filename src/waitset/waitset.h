@@ -80,17 +80,17 @@ int waitset_add(tr_waitset *set, const struct waitable *what, uint64_t token);
 /* Whether members are told by the doorbell instead of one by one. */
 bool waitset_by_doorbell(const tr_waitset *set);
 
-/* Stand in the listeners of all members. */
+/* Become a listener of all members. */
 void waitset_listen(tr_waitset *set);
 
-/* Look at the members; how many events were written. */
+/* Check the members; returns how many events were written. */
 size_t waitset_look(tr_waitset *set, tr_event *events, size_t capacity);
 
 /* When the first of the members will be ready by the clock alone, or INT64_MAX. */
 int64_t waitset_due(const tr_waitset *set);
 
 /* How often a descriptor is readable for nothing, at most. Tests make it an hour, so that a lost
- * wake-up is one. */
+ * wake-up shows. */
 extern int64_t waitset_slice_ns;
 
 /* Of waitset_fd.c; the set is locked. */

@@ -70,7 +70,7 @@ static uint32_t subscription_readable(void *context)
     return result == 0 ? TR_WAIT_READABLE : result == -ESHUTDOWN ? TR_WAIT_HUNGUP : 0;
 }
 
-/* A word that tells listeners, as only those of the set's own arena do. */
+/* A word with listeners; only those of the set's own arena count. */
 static int add(const tr_waitset *given, struct tr_arena *arena, struct waitable what,
                uint64_t token)
 {

@@ -41,8 +41,8 @@ static int renew(tr_waitset *set)
     return result;
 }
 
-/* In a child that has just joined: make the set its own. One thread does. What the parent did
- * when it forked is no matter: its mark is not ours. On error the next call tries again. */
+/* In a child that has just joined: make the set its own. One thread does. It does not matter what
+ * the parent did when it forked: its mark is not ours. On error the next call tries again. */
 static int revive(tr_waitset *set, uint64_t me)
 {
     /* local: pairs with waitset_set_up(). */

@@ -9,7 +9,7 @@
  *  descriptors that the user added
  *
  * Armed means: unreadable, and a process that changes something rings. A thread that finds
- * something in an armed set and sees that nobody has rung for it kicks, so that readiness is
+ * something in an armed set and sees that nobody has rung for it wakes itself, so that readiness is
  * level-triggered; one that finds nothing clears what was readable, arms, and looks again. */
 #include <errno.h>
 #include <stdlib.h>
@@ -254,7 +254,7 @@ void waitset_fd_look(tr_waitset *set)
     }
 }
 
-/* A primary is told of deaths by its pidfds, and need not tick for them. */
+/* A primary learns of deaths by its pidfds, and need not tick for them. */
 static void pidfds(tr_waitset *set)
 {
     uint32_t serial;
@@ -270,7 +270,7 @@ static void pidfds(tr_waitset *set)
     set->pidfds_serial = serial;
 }
 
-/* A watch that was given up left the set, and its number may be a file's of the program. */
+/* A pidfd set that was given up left the epoll, and its number may be a file's of the program. */
 static bool is_pidfds(tr_waitset *set, int fd)
 {
     uint32_t serial;
@@ -347,7 +347,7 @@ static void hasten(tr_waitset *set)
     (void)set_timer(set, left > 0 ? left : 1);
 }
 
-/* 0, or -errno: the pollable works no more. */
+/* 0, or -errno: the pollable no longer works. */
 static int arm(tr_waitset *set)
 {
     struct self *me = &set->arena->self;

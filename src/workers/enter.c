@@ -84,7 +84,7 @@ static void restore_environment(void)
     }
 }
 
-/* Only what was never seen before: the first count is the one to go back to. */
+/* Only pools that are new: the first count is the one to restore. */
 static int save_pools(const struct pools *pools, const int32_t *before)
 {
     for (size_t i = 0; i < pools->count; i++) {
@@ -286,7 +286,7 @@ int tr_worker_thread_enter(void)
 
     if (!threads)
         return tr_fail(TR_EINVAL,
-                       "this process is no worker: call tr_worker_enter() first");
+                       "this process is not a worker: call tr_worker_enter() first");
     generation = pools_generation();
     if (done_round == round && done_generation == generation)
         return 0;

@@ -23,7 +23,7 @@ static int take_options(tr_plan_options *to, const tr_plan_options *from)
     return reserved_check("plan", to->reserved);
 }
 
-/* It may come out of an arena that somebody has scribbled over. */
+/* It may come from an arena that another process has overwritten. */
 int plan_check(const tr_plan *plan)
 {
     if (!plan)
@@ -34,7 +34,7 @@ int plan_check(const tr_plan *plan)
         return tr_fail(TR_EINVAL, "these bytes are not a plan of this library");
     for (uint32_t i = 0; i < plan->workers; i++)
         if (plan->worker[i].threads == 0 || plan->worker[i].threads > TR_MAX_CPUS)
-            return tr_fail(TR_EINVAL, "plan: worker %u is to have %u threads", i,
+            return tr_fail(TR_EINVAL, "plan: worker %u would have %u threads", i,
                            plan->worker[i].threads);
     return 0;
 }

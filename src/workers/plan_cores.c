@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the machine has, as hwloc sees it. Nothing else in the library asks hwloc, but for
- * the drawing in plan_svg.c. */
+/* What the machine has, as hwloc sees it. Only plan_svg.c uses hwloc besides this file. */
 #include <string.h>
 
 #include "src/base/error.h"

@@ -13,7 +13,7 @@
 #include "src/base/error.h"
 #include "src/workers/plan_internal.h"
 
-/* What it costs a worker to have two neighbouring cores with a boundary between them. */
+/* The cost of a boundary between two neighbouring cores of a worker. */
 enum { COST_L3 = 1, COST_NODE = 1 << 11, COST_PACKAGE = 1 << 20 };
 
 struct group {
@@ -119,7 +119,7 @@ static void find_groups(struct cut *cut)
     }
 }
 
-/* Memory-bound workers want every L3 of their node, so take a core from each in turn. */
+/* Memory-bound workers need every L3 of their node, so take a core from each in turn. */
 static void interleave_caches(struct cut *cut, const struct group *group)
 {
     uint16_t old[TR_MAX_CPUS];
@@ -171,7 +171,7 @@ static void prefer_fast(struct cut *cut)
         cut->groups = cut->fast_groups;
 }
 
-/* Is it better to put one more worker into @p a than into @p b, which comes first? Not if
+/* Whether one more worker fits better into @p a than into @p b, which comes first? Not if
  * the worker gets all the cores that it wants either way. */
 static bool roomier(const struct cut *cut, const struct group *a, const struct group *b)
 {

@@ -47,7 +47,7 @@ int plan_build(tr_plan *plan, hwloc_topology_t topology, uint32_t workers,
                const tr_plan_options *options, const struct quota *quota,
                uint32_t machine_cpus);
 
-/* Is that a plan that this library can use? 0 or TR_EINVAL with the detail set. */
+/* Whether this library can use that plan. 0 or TR_EINVAL with the detail set. */
 int plan_check(const tr_plan *plan);
 
 #endif

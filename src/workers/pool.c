@@ -127,7 +127,7 @@ static tr_plan *next_plan(const tr_pool *pool)
     return &pool->page->plan[(atomic_load(&pool->page->round) + 1) % 2];
 }
 
-/* How many workers those are that a caller asks for. */
+/* How many workers a caller asks for. */
 static int take_count(tr_pool *pool, uint32_t *workers)
 {
     int result = check_count(*workers);
@@ -214,7 +214,7 @@ static uint32_t missing(tr_pool *pool, uint32_t workers, uint32_t generation)
     return count;
 }
 
-/* Before anything is changed: whether there are lines for those that would be missing. */
+/* Before anything is changed: whether there are lines for the missing workers. */
 static int check_lines(tr_pool *pool, uint32_t workers, uint32_t generation)
 {
     uint32_t free = 0;
@@ -414,7 +414,7 @@ static int reload(tr_pool *pool)
     if (result)
         return result;
     pool->generation++;
-    /* A worker that waits for its restart has nothing to hand over. */
+    /* A worker that waits for its restart holds nothing. */
     for (uint32_t i = 0; i < POOL_CHILDREN; i++)
         if (pool->child[i].state == CHILD_WAITING)
             pool->child[i].state = CHILD_NONE;

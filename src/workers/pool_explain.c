@@ -36,10 +36,10 @@ static void explain_draining(const struct child *child, uint32_t others)
 {
     struct process process;
     const char *state = process_read((uint32_t)child->pid, &process) < 0
-                            ? "not to be seen in /proc"
+                            ? "not visible in /proc"
                             : process_state_text(process.state);
 
-    tr_fail_more("; worker %u (pid %d) is to stop and is %s", child->worker,
+    tr_fail_more("; worker %u (pid %d) should stop and is %s", child->worker,
                  (int)child->pid, state);
     if (child->killed)
         tr_fail_more(", it was sent SIGKILL");

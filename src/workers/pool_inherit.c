@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pool_inherit.c - what a worker does not keep of what the supervisor had open. */
+/* pool_inherit.c - which of the supervisor's descriptors a worker closes. */
 #include <dirent.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ void pool_drop_own(tr_pool *pool)
     for (uint32_t i = 0; i < POOL_CHILDREN; i++) {
         struct child *child = &pool->child[i];
 
-        /* A number that was lost is another file's. */
+        /* A number that was lost names another file. */
         if (child->state == CHILD_ALIVE && pool_watched(pool, child))
             close(child->pidfd);
         child->pidfd = -1;
@@ -24,7 +24,7 @@ void pool_drop_own(tr_pool *pool)
 }
 
 /* Arenas, those that were made without a name at first among them, FIFOs, and what has no
- * name at all: eventfds, epolls, rings, pidfds. None of these keeps a peer from hanging up. */
+ * name at all: eventfds, epolls, rings, pidfds. None of these keeps the other end of a connection open. */
 static bool is_kept_kind(const char *target)
 {
     static const char *const kinds[] = {"anon_inode:", "/memfd:tensoring",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pool_internal.h - the supervisor's books. Each process of the pool is a child, on a line of
+/* pool_internal.h - the supervisor's state. Each process of the pool is a child, on a line of
  * the page that supervisor and workers share; a child that waits for its restart keeps its
  * line. pool.c has the requests (resize, reload, drain), pool_step.c the events,
  * pool_watch.c their pidfds, pool_spawn.c the fork, pool_inherit.c what it leaves behind,
@@ -41,12 +41,12 @@ enum child_state { CHILD_NONE, CHILD_WAITING, CHILD_ALIVE };
 struct child {
     enum child_state state;
     pid_t pid;
-    int pidfd; /* -1: there was no descriptor to be had, the pid must do */
+    int pidfd; /* -1: no descriptor was free, the pid must do */
     uint32_t worker;
     uint32_t generation;
     uint32_t in_a_row; /* failures */
     bool draining;
-    bool killed; /* it was told to stop at last, by SIGKILL */
+    bool killed; /* SIGKILL was sent */
     int64_t started_ns;
     int64_t start_ns; /* WAITING: when */
     int64_t kill_ns;  /* draining: when; INT64_MAX: never, or done */
@@ -104,7 +104,7 @@ enum { EVENT_TIMER = POOL_CHILDREN, EVENT_READY };
 /* Start worker @p worker on line @p at. 0, TR_EAGAIN, TR_ENFILE, TR_ENOTSUP. */
 int pool_spawn(tr_pool *pool, uint32_t at, uint32_t worker, uint32_t generation);
 
-/* No process or descriptor is to be had for it now: later. */
+/* No process or descriptor is available for it now: later. */
 void pool_postpone(tr_pool *pool, struct child *child);
 
 /* A line that nobody uses, or -1. */
@@ -126,7 +126,7 @@ bool pool_watched(const tr_pool *pool, const struct child *child);
 /* The same, opened again if it is not. */
 void pool_regain(tr_pool *pool, struct child *child);
 
-/* It is dead and waited for. */
+/* It is dead and has been waited for. */
 void pool_unwatch(tr_pool *pool, struct child *child);
 
 void pool_signal_child(tr_pool *pool, struct child *child, int signal);
@@ -141,14 +141,14 @@ void pool_explain(const tr_pool *pool);
 /* In a worker: close the supervisor's own descriptors. */
 void pool_drop_own(tr_pool *pool);
 
-/* In a worker: close what it has inherited but for standard descriptors, options.keep and
+/* In a worker: close what it has inherited, except for standard descriptors, options.keep and
  * what the library knows as its own. False: /proc does not tell what is open. */
 bool pool_close_inherited(const tr_pool *pool, int ready);
 
 /* Set the timer to whatever is due next. */
 void pool_arm(tr_pool *pool);
 
-/* Kill and bury all that are alive. */
+/* Kill all that are alive, and wait for them. */
 void pool_kill_all(tr_pool *pool);
 
 /* The worker's side of the fork; does not return. */

@@ -11,7 +11,7 @@
 
 static const int taken[] = {SIGTERM, SIGINT, SIGHUP, SIGTTIN, SIGTTOU};
 
-/* What a signal asks for but cannot be had now (TR_EBUSY, TR_EAGAIN) is not done: the
+/* A request that cannot be done now (TR_EBUSY, TR_EAGAIN) is dropped: the
  * sender sees the pool as it was, and can ask again. */
 static void obey(tr_pool *pool, uint32_t signal)
 {

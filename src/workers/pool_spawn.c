@@ -21,7 +21,7 @@ static void reset_line(struct pool_line *line)
 }
 
 /* Watch a child that has just been made. Only where there are no pidfds at all is it taken
- * back: a full table of descriptors is no reason to go without workers. */
+ * back: a worker is kept where no descriptor is free. */
 static int watch(tr_pool *pool, struct child *child)
 {
     if (pool_watch(pool, child) != -ENOSYS)
@@ -45,8 +45,7 @@ int pool_spawn(tr_pool *pool, uint32_t at, uint32_t worker, uint32_t generation)
     child->draining = child->killed = false;
     child->kill_ns = INT64_MAX;
     child->started_ns = os->now_ns();
-    (void)!tr_worker_prefork(
-        NULL); /* what it cannot help would have hung without it, too */
+    (void)!tr_worker_prefork(NULL); /* a child would have hung without it, too */
     pid = fork();
     if (pid == 0)
         pool_child_main(pool, at);

@@ -42,7 +42,7 @@ void pool_arm(tr_pool *pool)
     (void)timerfd_settime(pool->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
-/* Is it to have a successor, and when? -1: no. */
+/* When its successor starts. -1: there is none. */
 static int64_t successor_ns(const tr_pool *pool, const struct child *child,
                             const tr_pool_death *death)
 {
@@ -146,7 +146,7 @@ static uint32_t check_all(tr_pool *pool, int64_t now_ns)
     return count;
 }
 
-/* A back-off may be endless; what the machine lacks now it may have soon. */
+/* A back-off may be endless; the machine may soon have what it lacks now. */
 void pool_postpone(tr_pool *pool, struct child *child)
 {
     int64_t most_ns = pool->options.backoff_max_ns;
@@ -163,7 +163,7 @@ static void start_waiting(tr_pool *pool, uint32_t at)
         pool_postpone(pool, child);
 }
 
-/* Predecessors go when their successor is ready. */
+/* Predecessors stop when their successor is ready. */
 static uint32_t hand_over(tr_pool *pool)
 {
     uint32_t count = 0;
@@ -184,7 +184,7 @@ static uint32_t hand_over(tr_pool *pool)
     return count;
 }
 
-/* What time or the workers have made due. Returns how much was done. */
+/* Do what is due by the time or by the workers. Returns how much was done. */
 static uint32_t do_due(tr_pool *pool)
 {
     int64_t now_ns = os->now_ns();
@@ -260,7 +260,7 @@ static int nothing(const tr_pool *pool, int code)
 static int step(tr_pool *pool, int64_t timeout_ns)
 {
     int64_t end_ns = clock_deadline(os->now_ns(), timeout_ns);
-    int timeout_ms = 0; /* first what is there already */
+    int timeout_ms = 0; /* first, what is there already */
 
     if (getpid() != pool->master)
         return tr_fail(TR_EFORK, "pool: the supervisor is process %d", (int)pool->master);

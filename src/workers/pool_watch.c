@@ -3,8 +3,8 @@
  *
  * A number may be lost: the program closes a descriptor that it takes for its own, and opens
  * another file under it. So a pidfd is used only after epoll has said that the number still
- * is the file that was registered; else it is opened again from the pid. That is good until
- * we have waited for the child, which is ours alone. Where the file is a pidfd again, of a
+ * is the file that was registered; else it is opened again from the pid. The pid is valid until
+ * we have waited for the child, which only we do. Where the file is a pidfd again, of a
  * later child, that child has the number from then on. As long as there is no descriptor to be
  * had, the pid itself stands for it, and the look that comes every second finds the death. */
 #include <errno.h>
@@ -65,7 +65,7 @@ static bool is_ours(int type, pid_t id)
     return waitid((idtype_t)type, (id_t)id, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
-/* What had the number before has lost it: epoll would take the new file for that. */
+/* The earlier child has lost the number: epoll would take the new file for it. */
 static void take_number(tr_pool *pool, int fd)
 {
     for (uint32_t i = 0; i < POOL_CHILDREN; i++)

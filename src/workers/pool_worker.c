@@ -118,7 +118,7 @@ int tr_pool_worker_receive(tr_pool_worker *worker, tr_queue *queue, int64_t time
         int result;
 
         if (tr_pool_worker_stopping(worker))
-            return tr_fail(TR_ECANCELED, "worker %u is to stop", worker->index);
+            return tr_fail(TR_ECANCELED, "worker %u should stop", worker->index);
         if (timeout_ns == 0)
             left_ns = TR_NOWAIT;
         else if (left_ns <= 0)

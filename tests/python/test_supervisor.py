@@ -489,7 +489,7 @@ def test_stop_says_what_it_waits_for() -> None:
 
     with tr.Supervisor(work, 1, drain=None) as supervisor:
         supervisor.wait_ready(PATIENCE)
-        with pytest.raises(tr.Timeout, match=r"worker 0 \(pid \d+\) is to stop and is"):
+        with pytest.raises(tr.Timeout, match=r"worker 0 \(pid \d+\) should stop and is"):
             supervisor.stop(0)
         supervisor.close()
         with pytest.raises(ValueError, match="closed"):

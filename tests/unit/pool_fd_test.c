@@ -333,7 +333,7 @@ static void says_whom_it_waits_for(void **state)
     assert_int_equal(waitid(P_PID, (id_t)stopped, &info, WSTOPPED | WNOWAIT), 0);
     assert_int_equal(tr_pool_stop(pool, 1000000), TR_ETIMEDOUT);
     snprintf(expected, sizeof(expected),
-             "worker %u (pid %d) is to stop and is stopped (T)", 1 - death[0].worker,
+             "worker %u (pid %d) should stop and is stopped (T)", 1 - death[0].worker,
              (int)stopped);
     assert_non_null(strstr(tr_error_detail(), expected));
     assert_non_null(strstr(tr_error_detail(), "it is killed in "));

@@ -180,7 +180,7 @@ static void taker_meets_0600(void)
 {
     become(TAKER);
     attach_refused();
-    says("Its mode does not let us in");
+    says("Its mode does not permit access");
     expect_code("the owner", attach_as(0, MAKER), TR_EACCES);
 }
 

@@ -564,7 +564,7 @@ class Arenas(unittest.TestCase):
     def test_a_path_that_is_no_arena(self) -> None:
         for command in ("stat", "who"):
             text = complaint(command, "/dev/null")
-            self.assertIn("/dev/null: it is not a regular file, so no arena", text)
+            self.assertIn("/dev/null: it is not a regular file, so it is not an arena", text)
             text = complaint(command, "/nowhere/at/all")
             self.assertIn("/nowhere/at/all: No such file or directory", text)
 
