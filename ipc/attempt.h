@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* attempt.h - what a wait tries, again and again. */
+/* attempt.h - what a wait tries repeatedly. */
 #ifndef TR_IPC_ATTEMPT_H
 #define TR_IPC_ATTEMPT_H
 
@@ -8,8 +8,8 @@
 /* One try: 0 done; -EAGAIN not yet; another code ends the wait. */
 typedef int wait_try(void *context);
 
-/* Whether surely nothing has changed since the last try: one load, for the spin. The looks
- * that count, after an announcement and now and then, are tries. */
+/* Whether nothing can have changed since the last try: one load, for the spin. The checks that
+ * matter, after an announcement and now and then, are tries. */
 typedef bool wait_idle(const void *context);
 
 #endif

@@ -3,8 +3,8 @@
  * not know the secret, can't choose two of one hash.
  *
  * The words are folded by multiplying with half of the secret and adding the halves of the
- * product without carry: a few cycles each, where a hash by bytes would cost more than all the
- * rest of a get. */
+ * product without carry: a few cycles each, where a hash by bytes would cost more than the rest
+ * of a get. */
 #ifndef TR_IPC_HASH_H
 #define TR_IPC_HASH_H
 

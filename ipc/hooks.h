@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* hooks.h - what a lower layer must ask of a higher one, as a table: the layers depend on each
+/* hooks.h - what a lower layer needs from a higher one, as a table: the layers depend on each
  * other in one direction. Tests replace it: so "this participant is dead" needs no luck. */
 #ifndef TR_IPC_HOOKS_H
 #define TR_IPC_HOOKS_H

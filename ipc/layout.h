@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* layout.h - every byte that processes share. Little-endian, fixed width; no pointers,
- * enums, bool, size_t. Offsets count from byte 0 of the arena. To move a byte is to raise
- * ARENA_LAYOUT and to renew tests/abi/layout.golden.
+ * enums, bool, size_t. Offsets count from byte 0 of the arena. To move a byte, raise
+ * ARENA_LAYOUT and renew tests/abi/layout.golden.
  *
  *  0                 struct control       written once, before the magic; then immutable
  *  4096              struct live          counters, class words, small state of the arena
@@ -90,7 +90,8 @@ struct control {
 struct class_words {
     alignas(ARENA_LINE) _Atomic uint32_t freed; /* wake word: somebody waits for a slot */
     alignas(ARENA_LINE) _Atomic uint32_t last;  /* hint: slot freed last, + 1 */
-    _Atomic uint32_t used; /* elastic arenas: so many slots were ever, see records.h */
+    _Atomic uint32_t
+        used; /* elastic arenas: how many slots were ever used, see records.h */
 };
 
 struct live {
@@ -98,7 +99,7 @@ struct live {
     alignas(ARENA_LINE) _Atomic uint64_t rings_used; /* bump of the rings' region */
     _Atomic uint64_t checked_ns; /* when somebody last looked for the dead */
     _Atomic uint32_t
-        monitor_roles; /* which process looks while asleep; see monitor_role.h */
+        monitor_roles; /* which process monitors while asleep; see monitor_role.h */
     _Atomic uint32_t copy_routine; /* 0 memcpy, 1 rep movsb; see copy.h */
     _Atomic uint64_t populate_ns;
     _Atomic uint64_t check_due_ns; /* when the primary will look next */

@@ -23,7 +23,7 @@
 /* What the data path calls now and then. */
 #define ASIDE __attribute__((noinline))
 
-/* What it hardly ever calls. */
+/* What it almost never calls. */
 #define RARE __attribute__((noinline, cold))
 
 /* Fetch a line that is read and then written: at once, instead of first to be read. On x86-64

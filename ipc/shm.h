@@ -25,7 +25,7 @@
 #define shm_add(at, value, order)      (atomic_fetch_add_explicit(at, value, order))
 #define shm_exchange(at, value, order) (atomic_exchange_explicit(at, value, order))
 /* @p seen is changed to what is there on failure; nothing is read through a word that
- * was not won, hence relaxed: then. */
+ * was not won, so that relaxed: is enough. */
 #define shm_cas(at, seen, want, order) \
     (atomic_compare_exchange_strong_explicit(at, seen, want, order, memory_order_relaxed))
 

@@ -77,7 +77,7 @@ static inline bool slot_is(uint64_t word, enum slot_state state, const struct se
 #define LOCATION_FROM(location)   ((uint32_t)((location) >> 56))
 #define LOCATION_CAME(deliveries) ((uint64_t)((deliveries) + 1) << 56)
 
-/* The place of the slot in the life that generation @p generation says. */
+/* The location word that counts in generation @p generation. */
 static inline _Atomic uint64_t *slot_location_word(struct slot_record *record,
                                                    uint32_t generation)
 {
@@ -94,7 +94,7 @@ static inline uint64_t slot_location(struct slot_record *record, uint64_t word)
                     memory_order_relaxed);
 }
 
-/* Where it was before that, if it was on its way when the word was written. */
+/* Where it was before that, if it was moving when the word was written. */
 static inline uint64_t slot_previous_location(struct slot_record *record, uint64_t word)
 {
     /* relaxed: as above. */
@@ -102,7 +102,7 @@ static inline uint64_t slot_previous_location(struct slot_record *record, uint64
                     memory_order_relaxed);
 }
 
-/* What a slot that is held as @p word says says of its origin when it is moved. */
+/* The origin that a slot held as @p word keeps when it is moved. */
 static inline uint64_t slot_came(uint64_t word)
 {
     return SLOT_STATE(word) == SLOT_LOANED ? 0 : LOCATION_CAME(SLOT_DELIVERIES(word));

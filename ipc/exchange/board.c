@@ -177,7 +177,7 @@ static struct snapshot see(const struct board_key *key)
 {
     struct snapshot snapshot;
 
-    do { /* once, but for one time in 2^40 versions */
+    do { /* once, except one time in 2^40 versions */
         snapshot.base = base_of(key);
         snapshot.cell = look(key);
     } while (base_of(key) != snapshot.base);
@@ -185,8 +185,8 @@ static struct snapshot see(const struct board_key *key)
     return snapshot;
 }
 
-/* Before the key gets the version after the one that was seen. A failure came too late: the
- * base is nearer already. */
+/* Before the key gets the version after the one that was seen. If the swap fails, the base is
+ * nearer already. */
 static void keep_near(struct board_key *key, const struct snapshot *seen)
 {
     uint64_t base = seen->base;
@@ -208,7 +208,7 @@ static bool replace(const struct board *board, struct board_key *key,
     keep_near(key, seen);
     /* E11 release: pairs with look(). E9: before the old slot is retired. E3: before the
      * look for sleepers. */
-    /* A loser sees the cell again: a lost compare-and-swap orders nothing. */
+    /* If it fails, see the cell again: a lost compare-and-swap orders nothing. */
     if (!shm_cas(&key->cell, &cell, next_cell(seen->version, named), E11_PUT))
         return false;
     if (held)
@@ -272,7 +272,7 @@ int board_get(struct board *board, struct self *me, struct board_key *key,
             return -ENOENT;
         result = shared_pin(me, &key->cell, value->cell, NAMED(value->cell) - 1,
                             &value->pin);
-    } while (result == -EAGAIN); /* a writer got on: nobody is stuck */
+    } while (result == -EAGAIN); /* a writer progressed: nobody is stuck */
     return result;
 }
 

@@ -13,7 +13,7 @@
  * compare-and-swap from 0; says that it is ready; and looks whether it is its key. So a
  * process that finds a claimed entry of the same hash and length finishes it, and waits for
  * nobody. Two keys of one hash and length, written at once, could make a third out of both:
- * then it is nobody's, and both go on to other entries. The length must be the same, for a
+ * then neither owns it, and both go on to other entries. The length must be the same, for a
  * shorter key would be whole before the longer one has written its last words behind it.
  *
  * The hash is keyed by a secret of the arena, see hash.h.
@@ -29,7 +29,7 @@
 #include "ipc/exchange/channel.h"
 #include "ipc/exchange/shared.h"
 
-#define BOARD_ANY  UINT64_MAX          /* for board_put(): whatever the version */
+#define BOARD_ANY  UINT64_MAX          /* for board_put(): any version */
 #define BOARD_NEAR (UINT64_C(1) << 40) /* how far the base may be behind */
 
 struct board {
@@ -56,7 +56,7 @@ void board_channel_spec(const char *name, uint32_t keys, struct channel_spec *sp
 /* A checked view of it. 0, -EBADMSG. */
 int board_view(const struct view *view, uint32_t index, struct board *out);
 
-/* Its word in the table, but for the ready bit. */
+/* Its word in the table, without the ready bit. */
 uint64_t board_word(const struct board *board, struct board_name *name);
 
 /* The entry of a key, or NULL: there is none. */

@@ -89,7 +89,7 @@ static uint64_t look(const struct broadcast *b, uint64_t at)
     return shm_load(cell_at(b, at), E11_TAKE);
 }
 
-/* No walk is longer than this: a peer that scribbles must not keep us for ever. */
+/* No walk is longer than this: a process that corrupts cells must not keep us in a loop. */
 static uint64_t patience(const struct broadcast *b)
 {
     return UINT64_C(4) * b->count + 1024;
@@ -140,7 +140,7 @@ static bool drop(struct broadcast *b, uint64_t at, uint64_t seen, bool now)
 
     if (slot >= b->view->geo.slot_count)
         return false;
-    /* Twice, for it may be sealed meanwhile. */
+    /* Twice, because it may be sealed meanwhile. */
     for (int i = 0; i < 2 && holds(b, at, seen); i++) {
         if (shared_complete(b->view, cell_at(b, at), seen, slot, &word) &&
             /* E9: the cell is replaced before the slot is retired. */
@@ -151,7 +151,7 @@ static bool drop(struct broadcast *b, uint64_t at, uint64_t seen, bool now)
     return false;
 }
 
-/* Where the ring's messages begin, about, and no earlier than they can. */
+/* About where the ring's messages begin, and never before. */
 static uint64_t first_of(const struct broadcast *b, uint64_t tail)
 {
     /* relaxed: a hint. */
@@ -348,8 +348,8 @@ static void use_place(struct broadcast *b, uint32_t index)
     /* E13: before active. */
     uint64_t used = shm_load(word, E13);
 
-    /* E13: as above. What a lost compare-and-swap read has no place in that order, so that a
-     * publisher could still miss the place: load it again. */
+    /* E13: as above. What a lost compare-and-swap read is not in that order, so a publisher could
+     * still miss the place: load it again. */
     while (used <= index && !shm_cas(word, &used, index + 1, E13))
         used = shm_load(word, E13);
 }
@@ -420,7 +420,7 @@ void broadcast_unsubscribe(struct broadcast *b, const struct self *me,
         wake_all(b->view, view_freed(b->view, c));
 }
 
-/* The cell at the cursor has nothing for us any more: go to where there may be something. */
+/* The cell at the cursor no longer has anything for us: go to where there may be something. */
 static bool skip(struct broadcast *b, const struct place *place, uint64_t cursor,
                  uint64_t seen, uint64_t *lost)
 {

@@ -5,10 +5,10 @@
  *
  *  publish  position p: cell of lap n - 1 -> FULL(n, slot); the slot that was there retires
  *  take     pin what the cell names, cursor c -> c + 1
- *  trim     what every subscriber has had, but for the last `keep`: FULL(n) -> GONE(n)
+ *  trim     what every subscriber has had, except the last `keep`: FULL(n) -> GONE(n)
  *  seal     cell of lap n - 1 -> the same, sealed: it is never filled again
  *
- * Positions count for ever and are filled in order. A ring of n cells lets a subscriber lag
+ * Positions only grow, and are filled in order. A ring of n cells lets a subscriber lag
  * by n - 1. One that lags further finds the cell at its cursor gone or in a later lap; what
  * follows (it is told, or evicted) concerns the subscriber alone, no publisher looks. Publishers
  * look at blocking subscribers only: position p is filled when each of them wants p - n + 1 or
@@ -28,8 +28,7 @@
  * holds of the lap before stays for others.
  *
  * A subscriber is alive while its participant has the incarnation that registered. The
- * entry of a dead one counts for nobody and is taken by the next. A reaper frees it all the
- * same: incarnations come back after 2^32 joins. */
+ * entry of a dead one counts for nobody and is taken by the next. A reaper also frees it: incarnations come back after 2^32 joins. */
 #ifndef TR_IPC_BROADCAST_H
 #define TR_IPC_BROADCAST_H
 

@@ -2,7 +2,7 @@
 /* budget.h - how much memory the slots of an elastic arena have, and may have.
  *
  * Two counters: what all slots have, and what of it the free ones keep, so that the next loan
- * need not ask the kernel. A killed process leaves them wrong: they are hints, and counted anew
+ * need not ask the kernel. A killed process leaves them wrong: they are hints, and recounted
  * from the records by its reaper, and by a loan that finds no room. Beyond control.warm_bytes a slot
  * gives its memory back before it is free; beyond control.memory_bytes there is no more.
  *
@@ -27,10 +27,10 @@ bool budget_claim(const struct view *view, uint64_t bytes);
 /* After it was given back. Wakes the loans that wait for it. */
 void budget_return(const struct view *view, uint64_t bytes);
 
-/* A slot is about to be free and to keep its memory. False: that is beyond the budget. */
+/* A slot will be free and keep its memory. False: that is beyond the budget. */
 bool budget_keep(const struct view *view, uint64_t bytes);
 
-/* The same whatever the budget; and the opposite: it is free no more. */
+/* The same without the check of the budget; and the reverse: it is no longer free. */
 void budget_warmed(const struct view *view, uint64_t bytes);
 void budget_cooled(const struct view *view, uint64_t bytes);
 

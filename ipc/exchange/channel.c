@@ -107,10 +107,10 @@ uint64_t channel_needs(const struct channel_spec *spec)
     return whole_lines(spec->ring_bytes ? spec->ring_bytes : UINT64_C(8) * capacity);
 }
 
-/* Whether there is room for the ring. Looked at before the entry is claimed, for an entry is
- * never given back: others have passed it by, and gone on to later ones. So an opening that
- * finds no room takes nothing. One that loses the last room to another after this look leaves
- * an entry that only its own name can use: at most one for each opening that runs meanwhile. */
+/* Whether there is room for the ring. Checked before the entry is claimed, because an entry is
+ * never given back: others have passed it and gone on to later ones. So an opening that finds no
+ * room takes nothing. One that loses the last room to another after this check leaves an entry
+ * that only its own name can use: at most one for each opening that runs meanwhile. */
 static bool has_room(const struct view *view, struct channel *channel,
                      const struct channel_spec *spec)
 {
@@ -122,8 +122,8 @@ static bool has_room(const struct view *view, struct channel *channel,
                 bytes);
 }
 
-/* A piece of the region of rings. What a maker that died had taken stays its entry's, but for
- * a maker that dies between the two: then the piece is lost. */
+/* A piece of the region of rings. What a maker that died had taken stays with its entry. The
+ * piece is lost only if the maker dies between the two steps. */
 static int allocate(const struct view *view, struct channel *channel, uint64_t bytes)
 {
     _Atomic uint64_t *used = &view_live(view)->rings_used;

@@ -12,7 +12,7 @@
 #include "ipc/exchange/shared.h"
 #include "ipc/exchange/slot.h"
 
-/* What nobody reads any more is freed: messages of broadcasts, values of boards and replies. If it
+/* Free what nobody reads any more: messages of broadcasts, values of boards and replies. If there
  * is nothing and @p lossy, a broadcast gives up messages that are not read yet, as far as its policy
  * allows: from the largest class on, so that few are lost. Whether it was any. */
 static bool collect(const struct view *view, bool lossy)
@@ -36,8 +36,8 @@ bool elastic_has_room(const struct view *view, uint64_t bytes)
     return use.reserved - use.warm + bytes <= view->geo.memory_bytes;
 }
 
-/* The arena's limit, or the machine's. Of the machine's only what nobody reads is given back: others
- * than we may have all the rest. In a lazy arena a driver may have registered the memory of free
+/* The arena's limit, or the machine's. Of the machine's only what nobody reads is given back: other
+ * processes may have all the rest. In a lazy arena a driver may have registered the memory of free
  * slots: there only tr_arena_trim() gives it back. */
 static bool is_short(const struct view *view, int result)
 {

@@ -18,8 +18,8 @@ struct elastic_spec {
 /* Whether there would be room for so much if free slots gave back what they keep. */
 bool elastic_has_room(const struct view *view, uint64_t bytes);
 
-/* A slot that is ours gets memory. Where there is no room within the limit, or the machine has no more,
- * free slots give back what they keep, and what nobody reads any more is freed. 0; -ENOBUFS, no room; -errno with a shortage. */
+/* A slot that is ours gets memory. Where there is no room within the limit, or the machine has
+ * none left, free slots give back what they keep, and what nobody reads any more is freed. 0; -ENOBUFS, no room; -errno with a shortage. */
 int elastic_reserve(struct self *me, uint32_t slot, uint64_t bytes,
                     struct shortage *shortage);
 
@@ -27,8 +27,8 @@ int elastic_reserve(struct self *me, uint32_t slot, uint64_t bytes,
  * no room; -errno with a shortage. Without 0 nothing is ours. */
 int elastic_loan(struct elastic_spec *spec, bool found);
 
-/* The same for wait_for(): one that takes a slot in vain and gives it back wakes others that do the
- * same, so the look at the memory comes first. */
+/* The same for wait_for(): a try that takes a slot and gives it back wakes others that do the
+ * same, so the check of the memory comes first. */
 int elastic_attempt(void *spec);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* orphan.h - a slot that waits for its next receiver where it is, in no cell of a ring: what a
- * dead one had in hand, or a reply for which its inbox had no room. Receivers look for it when
+ * dead receiver held, or a reply for which its inbox had no room. Receivers look for it when
  * the channel says that there may be some. */
 #ifndef TR_IPC_ORPHAN_H
 #define TR_IPC_ORPHAN_H

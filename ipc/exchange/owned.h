@@ -14,7 +14,7 @@
 /* Takes what was found; NULL: it is printed and the process aborts. */
 extern void (*owned_hook)(const char *sentence);
 
-/* @p me has it in hand: loaned or received. */
+/* @p me holds it: loaned or received. */
 void owned_held(const struct self *me, const struct slot_record *record,
                 const char *site);
 

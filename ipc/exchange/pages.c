@@ -95,7 +95,7 @@ int pages_trim(const struct view *view, uint32_t slot, uint64_t *bytes)
 
     if (there == 0)
         return 0;
-    /* First the word: a slot of which it says so has its memory, also after a kill here. */
+    /* First the word: a slot whose word says so has its memory, also after a kill here. */
     note(view, slot, MUTANT(PAGES_FORGOTTEN) ? 0 : there, false);
     result = hooks->punch(view, view_payload_off(view, slot), there);
     if (result < 0)

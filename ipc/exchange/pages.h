@@ -3,7 +3,7 @@
  *
  * In an elastic arena a slot has the pages that its messages needed, from the start of its payload
  * on. Before memory comes or goes the record says that some of it may be there (a count of pages
- * without MEMORY_RESIDENT): so what a killed process leaves is found, and given back. */
+ * without MEMORY_RESIDENT): so memory that a killed process leaves is found and given back. */
 #ifndef TR_IPC_PAGES_H
 #define TR_IPC_PAGES_H
 
@@ -24,8 +24,8 @@ int pages_reserve(const struct view *view, uint32_t slot, uint64_t bytes,
 /* Give all of it back. 0, -errno; *bytes grows by how much it was. */
 int pages_trim(const struct view *view, uint32_t slot, uint64_t *bytes);
 
-/* In an elastic arena: a slot that is ours is about to be free. False: it has more than may be kept, and is to be
- * trimmed first. */
+/* In an elastic arena: a slot that is ours will be free. False: it has more than may be kept;
+ * trim it first. */
 bool pages_keep(const struct view *view, uint32_t slot);
 
 /* There: the slot is about to be freed by a process that does not hold it, and keeps what it has:

@@ -90,7 +90,7 @@ static bool waits(const struct route *route)
     return shm_load(route->ticket, E17) == route->waits;
 }
 
-/* No room in the ring: the slot itself waits in the inbox, as what a dead one had does. */
+/* No room in the ring: the slot itself waits in the inbox, as a message of a dead receiver does. */
 static uint64_t put_beside(struct self *me, struct route *route, uint32_t slot,
                            uint64_t mine)
 {
@@ -127,13 +127,13 @@ bool request_answer(struct self *me, struct route *route, uint32_t slot)
     if (MUTANT(ANSWER_BLIND) || waits(route))
         return true;
     if (MUTANT(FREE_ANY)) {
-        /* E6 acquire: it may be ours no more. */
+        /* E6 acquire: it may no longer be ours. */
         word = shm_load(&view_record(me->view, slot)->owner, E6_LOOK);
         if (!slot_is(word, SLOT_QUEUED, me))
             return false;
     }
     /* The very word that we put: the slot may have gone on, and be another thread's. Then the
-     * requester has the reply, or has thrown it away itself. */
+     * requester has the reply, or has dropped it itself. */
     return !slot_free_from(me->view, slot, word);
 }
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* request.h - the way back of a request: slot_record.reply_to.
  *
- *  bits 0-11 inbox | 12-61 ticket | 62 it is a request | 63 spoilt
+ *  bits 0-11 inbox | 12-61 ticket | 62 it is a request | 63 not redelivered
  *
  * An inbox is a queue that only its owner receives from. It belongs to a participant's index;
  * the ticket, which never comes back, tells replies to an earlier owner, or to a request that
  * was given up, from those that are waited for. A reply is a message in the inbox with the
  * same word; it may be the request's own slot. A server that begins to write
- * a reply into that forbids its redelivery first: should the server die, the next one must not get it.
+ * a reply into that forbids its redelivery first: if it dies, the next server must not get it.
  *
- * When a server dies and its request is not to be redelivered, the slot itself becomes the
+ * When a server dies and its request must not be redelivered, the slot itself becomes the
  * notice: ORPHAN, named for the requester. One that gets a message out of its inbox that was in
  * another channel last knows that there will be no reply.
  *
@@ -24,7 +24,7 @@
  * that gives up. A requester that is stopped between its steps leaves a reply that nobody
  * waits for, and so does a server, or a request that two servers have answered: any process that
  * needs memory frees it. All of them change the whole word that they saw or put, so none can
- * take what has gone on to be another's.
+ * take a slot that another owns by now.
  *
  * Nobody waits for room in an inbox. If its ring is full the slot itself becomes the reply:
  * ORPHAN, named for nobody, at the inbox and in none of its cells. */
@@ -38,7 +38,7 @@
 /* channel.extra of an inbox: index of its owner, + 1; 0: a plain queue. How many tickets. */
 enum { INBOX_OWNER = 0, INBOX_TICKETS = 1 };
 
-/* The word of a ticket that still waits, and of one that does no more; 0: none was given out. The
+/* The word of a ticket that still waits, and of one that no longer does; 0: none was given out. The
  * last one stays: the next owner of the inbox goes on from there. */
 #define TICKET_ENDED         (UINT64_C(1) << 63)
 #define TICKET_WAITS(ticket) ((ticket) + 1)
@@ -83,11 +83,11 @@ void ticket_give_up(_Atomic uint64_t *ticket, void (*drain)(void *context),
  * Lock-free. */
 bool request_answer(struct self *me, struct route *route, uint32_t slot);
 
-/* Take a request back that nobody has in hand. Whether it was there; it is free then. */
+/* Take a request back that nobody holds. Whether it was there; it is free then. */
 bool request_retract(const struct view *view, uint32_t slot, uint64_t route);
 
 /* Whether a cell names the slot, which @p word says is queued. Until then its sender, if it lives, is between its
- * steps, and writes what it takes for its own. */
+ * steps, and writes the slot as its own. */
 bool slot_is_placed(const struct view *view, uint32_t slot, uint64_t word);
 
 /* Somebody needs a slot of class @p c: free replies that nobody waits for. Whether there may
@@ -95,10 +95,10 @@ bool slot_is_placed(const struct view *view, uint32_t slot, uint64_t word);
 bool request_collect(const struct view *view, uint32_t c);
 
 /* Whether what a dead server had in its slot may be redelivered: not if it is a request that
- * the server has spoilt, or that was given up. */
+ * the server has written into, or that was given up. */
 bool request_is_good(const struct view *view, uint32_t slot);
 
-/* For the reaper. @p word is RECEIVED by a dead one, and not to be redelivered: tell the
+/* For the reaper. @p word is RECEIVED by a dead one, and must not be redelivered: tell the
  * requester. False: there is none that waits, or the word has changed. */
 bool request_fail_to_requester(const struct view *view, uint32_t slot, uint64_t word);
 

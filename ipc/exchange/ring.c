@@ -65,8 +65,8 @@ static uint64_t nearest(uint64_t hint, uint64_t at)
     return by < 0 && (uint64_t)-by > hint ? LOCATION_AT(at) : hint + (uint64_t)by;
 }
 
-/* Both walks end: under contention somebody else got on each time round, and a peer that
- * scribbles must not make us walk for ever. The caller then waits and tries again. */
+/* Both walks end: under contention another thread progressed each time round, and a process that
+ * corrupts cells must not keep us in a loop. The caller then waits and tries again. */
 static uint64_t patience(const struct ring *ring)
 {
     return UINT64_C(4) * ring->capacity + 1024;
@@ -141,18 +141,18 @@ PATH bool unclaimed(const struct ring *ring, uint64_t at, uint64_t cell, uint64_
         return no_slot(ring);
     record = view_record(ring->view, slot);
     /* E1 acquire: pairs with ring_put(). Without it the receiver could read record and
-     * payload as they were before the sender wrote them, and a place that the slot had in a
-     * former life. A slot that was queued again since has another generation: the claim
+     * payload as they were before the sender wrote them, and the location from the slot's
+     * previous use. A slot that was queued again since has another generation: the claim
      * compares the whole word. E3: the look of a sender that waits for room. */
     *word = shm_load(&record->owner, E1_TAKE);
     if (SLOT_STATE(*word) != SLOT_QUEUED)
         return false;
     other = slot_location(record, *word) ^ LOCATION(ring->index, LOCATION_AT(at));
-    return MUTANT(NO_PLACE) || other << 8 == 0; /* but for where it came from */
+    return MUTANT(NO_PLACE) || other << 8 == 0; /* except where it came from */
 }
 
-/* Whether the head says that the message before position @p at was claimed. One that is far
- * off is wrong by whole TURNS, see ring.h, and says nothing. */
+/* Whether the head says that the message before position @p at was claimed. A head that is far
+ * off is wrong by whole TURNS, see ring.h, and proves nothing. */
 PATH bool behind(const struct ring *ring, uint64_t head, uint64_t at)
 {
     return at - head < ring->capacity;
@@ -179,7 +179,7 @@ PATH bool passed(struct ring *ring, uint64_t at, uint64_t cell)
 
 /* What is to be put. */
 struct coming {
-    _Atomic uint64_t *place; /* of the life that it will have */
+    _Atomic uint64_t *place; /* of the generation that it will have */
     uint64_t came;           /* see LOCATION_FROM */
     uint32_t slot;
 };
@@ -241,7 +241,7 @@ PATH_ACROSS int ring_put(struct ring *ring, struct self *me, uint32_t slot)
     int result;
 
     ASSERT_HELD(me, record);
-    /* Should we die before a cell names the slot, the reaper finishes: it knows the
+    /* If we die before a cell names the slot, the reaper finishes: it knows the
      * channel. */
     aim(ring, &coming, LOCATION_NOWHERE);
     /* E1 release: pairs with unclaimed(); publishes record and payload. A forwarded message
@@ -280,7 +280,7 @@ static RARE int find_orphan(struct ring *ring, struct self *me, uint32_t seen,
          i = records_from(ring->view, i + 1)) {
         struct slot_record *record = view_record(ring->view, i);
         /* E6 acquire: pairs with the reaper's mark. Without it the slot's place could be
-         * that of a former life, and the message another channel's. */
+         * that of its previous use, and the message another channel's. */
         uint64_t word = shm_load(&record->owner, E6_LOOK), want;
 
         if (SLOT_STATE(word) != SLOT_ORPHAN ||
@@ -309,12 +309,12 @@ PATH int take_orphan(struct ring *ring, struct self *me, struct ring_taken *take
 }
 
 /* A slot that we are about to claim, read, give back and most likely fill again: fetch its lines,
- * at once and to be written, instead of one after the other and each of them twice. */
+ * at once and to be written, instead of one after the other, each twice. */
 PATH void fetch_record(const struct ring *ring, uint32_t slot)
 {
     const struct slot_record *record = view_record(ring->view, slot);
 
-    fetch_to_write(record); /* whatever is there: a fetch alone does no harm */
+    fetch_to_write(record); /* a fetch of any address is harmless */
     if (UNLIKELY(ring->is_inbox))
         __builtin_prefetch((const void *)&record->location_even);
 }
@@ -347,7 +347,7 @@ PATH int claim(struct ring *ring, struct self *me, uint64_t at, uint64_t cell,
     if (!unclaimed(ring, at, cell, &word))
         return 0;
     want = slot_held(word, SLOT_RECEIVED, me);
-    /* E6 release: pairs with the reaper's mark, should we die with it. E3: before the look
+    /* E6 release: pairs with the reaper's mark, if we die with it. E3: before the look
      * for sleeping senders. */
     if (!shm_cas(&view_record(ring->view, slot)->owner, &word, want, E6_CLAIM))
         return 0;

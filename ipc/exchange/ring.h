@@ -13,9 +13,9 @@
  * no longer queued there passes it by. A sender killed between its two steps has published
  * nothing yet: the reaper finishes the send.
  *
- * Positions count for ever; position p is cell p % capacity in turn p / capacity + 1. Tail
+ * Positions only grow; position p is cell p % capacity in turn p / capacity + 1. Tail
  * and head are hints, never ahead of the truth: a cell says in which turn it is, and so where
- * to go on. That the tail leads past no hole is checked at the cell before. The head says
+ * to go on. The cell before is checked, so that the tail skips no hole. The head says
  * which messages have all been claimed, so that a sender need not look at their slots.
  *
  * A cell has room for 43 bits of its turn. Turns are compared modulo 2^43 by their signed
@@ -58,10 +58,10 @@ struct ring_taken {
     uint64_t sequence;
 };
 
-/* Take the oldest. 0. -EAGAIN: nothing there. -ESHUTDOWN: nor will there ever be. Lock-free. */
+/* Take the oldest. 0. -EAGAIN: nothing there. -ESHUTDOWN: and there never will be. Lock-free. */
 int ring_receive(struct ring *ring, struct self *me, struct ring_taken *taken);
 
-/* The same for a caller that wants to know no more than the slot. */
+/* The same for a caller that needs only the slot. */
 int ring_take(struct ring *ring, struct self *me, uint32_t *slot);
 
 /* For waits on several channels: whether a take would find something. 0: it would.
@@ -85,7 +85,7 @@ struct ring_snapshot {
 
 struct ring_snapshot ring_take_snapshot(const struct ring *ring);
 
-/* Whether surely nothing came since. If something did, its lines are on their way. */
+/* Whether nothing can have come since. If something did, its lines are being fetched. */
 bool ring_unchanged(const struct ring *ring, const struct ring_snapshot *snapshot);
 
 /* The number of the message that is, or was, at @p where. */

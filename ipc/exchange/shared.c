@@ -135,7 +135,7 @@ void shared_set_target(struct self *me, const struct putting *putting, uint32_t 
               memory_order_relaxed);
 }
 
-/* The same life in another state: it still names the participant that put it. */
+/* The same use in another state: it still names the participant that put it. */
 static uint64_t shared_word(enum slot_state state, uint64_t word)
 {
     return (word & ~UINT64_C(7)) | state;
@@ -167,15 +167,15 @@ bool shared_complete(const struct view *view, const _Atomic uint64_t *cell, uint
     _Atomic uint64_t *owner = &view_record(view, slot)->owner;
     uint64_t want;
 
-    /* E11 acquire: the word of this life, if the cell still is as it was. */
+    /* E11 acquire: the word of this use, if the cell still is as it was. */
     *word = shm_load(owner, E11_TAKE);
     if (SLOT_STATE(*word) != SLOT_PUTTING || MUTANT(UNSETTLED))
-        return true; /* was it of another life, the cell can't be replaced any more */
-    /* E9: after the word. Else it could be on its way into another cell. */
+        return true; /* of an earlier use: then the CAS on the cell fails */
+    /* E9: after the word. Otherwise it could be moving into another cell. */
     if (shm_load(cell, E9) != seen)
         return false;
     want = shared_word(SLOT_SHARED, *word);
-    /* E16: as in shared_done(). Losing means that it was done. */
+    /* E16: as in shared_done(). If it fails, another did it. */
     shm_cas(owner, word, want, E16_NAMED);
     *word = want;
     return true;
@@ -216,7 +216,7 @@ static void strike(struct batch *batch, uint64_t pin)
         }
 }
 
-/* Strike out what somebody reads. Entries that are free do not count: the participant that enters one erases
+/* Remove what somebody reads. Entries that are free do not count: the participant that enters one erases
  * its pins first, and looks at cells after it has entered (E9). */
 static void read_pins(const struct view *view, struct batch *batch)
 {

@@ -13,14 +13,14 @@
  *
  * No slot is freed under a reader (E9, all seq_cst): either the reader's second look at the
  * cell comes before the cell is replaced, then so does its pin, and a scan after the
- * retiring sees it; or it comes after, then the reader sees a changed cell and lets go. A
+ * retiring sees it; or it comes after, then the reader sees a changed cell and unpins. A
  * cell carries a version or a lap, so that it never comes back.
  *
  * Half-done steps of the dead:
  *  PUTTING(dead), its cell names it      -> SHARED: it was published
- *  PUTTING(dead), its cell does not      nobody ever saw it: as if it were still held.
- *                                        For a writer that replaces a cell of a PUTTING slot
- *                                        makes it SHARED first.
+ *  PUTTING(dead), its cell does not      nobody ever saw it: as if it were still held,
+ *                                        because a writer that replaces a cell of a PUTTING
+ *                                        slot makes it SHARED first.
  *  SHARED, its cell does not name it     its replacer died before retiring -> RETIRED.
  *                                        A slot is SHARED only once a cell has named it.
  *  RETIRED                               freed by any loan that needs memory. */
@@ -42,13 +42,13 @@ struct pin {
 int shared_pin(struct self *me, _Atomic uint64_t *cell, uint64_t seen, uint32_t slot,
                struct pin *pin);
 
-/* Let go. Wakes those that wait for memory. False: the pin was let go before. Lock-free. */
+/* Unpin. Wakes those that wait for memory. False: it was unpinned before. Lock-free. */
 bool shared_unpin(struct self *me, const struct pin *pin);
 
-/* Let go of all that @p me has pinned, though its row of pins may be another's by now. */
+/* Unpin all that @p me has pinned, though another may own its row of pins by now. */
 void shared_unpin_all(struct self *me);
 
-/* A slot on its way into a cell. */
+/* A slot that moves into a cell. */
 struct putting {
     uint32_t slot;
     uint64_t held; /* its word before */

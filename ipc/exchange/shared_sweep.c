@@ -7,7 +7,7 @@
 #include "ipc/exchange/shared.h"
 #include "ipc/mutant.h"
 
-/* Whether the cell that is to name the slot does. */
+/* Whether the cell that should name the slot does. */
 static bool named(const struct view *view, uint32_t slot, uint64_t owner)
 {
     uint64_t at = slot_location(view_record(view, slot), owner), word;

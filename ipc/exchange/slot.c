@@ -65,7 +65,7 @@ static bool is_cold(const struct view *view, uint32_t slot)
 }
 
 /* Where the cursor comes to slots without memory it goes back to the first ones, if one of them is
- * free and has some: to go round would ask the kernel for each loan, and so for each free. */
+ * free and has some: going round would ask the kernel for each loan and each free. */
 static bool take_low(struct self *me, uint32_t c, uint32_t count, uint32_t *at)
 {
     uint32_t first = me->view->geo.classes[c].first_slot;
@@ -78,7 +78,7 @@ static bool take_low(struct self *me, uint32_t c, uint32_t count, uint32_t *at)
     return false;
 }
 
-/* From the cursor on, once round. A hint that is wrong costs time, never correctness. */
+/* From the cursor on, once round. A wrong hint costs only time. */
 static int scan(struct self *me, uint32_t c, uint32_t *slot)
 {
     const struct slot_class *class = &me->view->geo.classes[c];
@@ -180,7 +180,7 @@ static uint32_t next_used(const struct view *view, uint32_t slot)
     return next < view->geo.slot_count ? next : records_from(view, 0);
 }
 
-/* Slot @p slot is to be free and keep its memory, which is beyond the budget: let free ones that
+/* Slot @p slot will be free and keep its memory, which is beyond the budget: the free ones that
  * come next give theirs back. Those that are in use get it again; what was used long ago does not,
  * so that in the end the budget is for what is in use. Whether there is room now. */
 static bool relieve(struct self *me, uint32_t slot)

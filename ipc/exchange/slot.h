@@ -41,7 +41,7 @@ void slot_free(struct self *me, uint32_t slot);
  * False: somebody else, a thread of ours or a reaper, was faster, and nothing was touched. */
 bool slot_free_held(struct self *me, uint32_t slot, uint32_t c, uint64_t held);
 
-/* Give back a slot that somebody held when its word was @p seen. False: it has moved on. */
+/* Give back a slot that somebody held when its word was @p seen. False: the word has changed. */
 bool slot_free_from(const struct view *view, uint32_t slot, uint64_t seen);
 
 #endif

@@ -2,7 +2,7 @@
 /* beyond.h - descriptors beyond the three standard ones.
  *
  * In a process that has closed its standard output, the next file that is opened becomes it by its
- * number: what any code prints would be written into the arena. So what is open for writing gets
+ * number: printed text would be written into the arena. So what is open for writing gets
  * a higher number. */
 #ifndef TR_IPC_BEYOND_H
 #define TR_IPC_BEYOND_H

@@ -16,10 +16,10 @@
 #include "ipc/kernel/beyond.h"
 
 /* A program that closes all descriptors, as daemons do, may have a file of its own by our number:
- * it must get no 8 bytes of ours. All files that have no place in a file system (eventfds, timers,
- * epoll instances) have one inode, so ours are marked by the signal that they would send, had
- * anybody asked for signals; a new file has none. Where the kernel
- * keeps no such mark the inode has to do. */
+ * we must not write into it. All files that have no place in a file system (eventfds, timers,
+ * epoll instances) have one inode, so ours are marked by the signal that they would send, if
+ * signals were asked for; a new file has none. Where the kernel keeps no such mark, the inode
+ * alone decides. */
 #define MARK SIGPWR
 
 static _Atomic uint64_t nowhere_dev, nowhere_ino; /* local: */

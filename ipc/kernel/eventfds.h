@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* eventfds.h - eventfds: one for each participant, made before the fork and inherited over it,
- * so that relatives can ring each other by descriptor; and single ones for a process's own
+ * so that related processes can wake each other by descriptor; and single ones for a process's own
  * use. */
 #ifndef TR_IPC_EVENTFDS_H
 #define TR_IPC_EVENTFDS_H

@@ -67,7 +67,7 @@ int life_open_path(int fd, const char *path, int access)
 }
 
 /* The page keeps the description. The lock comes last: a child that another thread forks on the
- * way has the descriptor until it executes or ends, which the second witness is for. */
+ * way has the descriptor until it executes or ends, which is why the pid is checked, too. */
 static int map_and_lock(struct life *life, int own, uint32_t byte)
 {
     void *page = mmap(NULL, ARENA_PAGE, PROT_NONE, MAP_SHARED, own, 0);

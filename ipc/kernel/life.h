@@ -7,7 +7,7 @@
  *  - stays when descriptors are closed, duplicated, passed on, or shared by CLONE_FILES;
  *  - stays while any thread lives, also when the main thread has ended;
  *  - goes with the address space: at death, also of a zombie, and when another program is
- *    executed, whatever is inherited by it.
+ *    executed, whatever it inherits.
  * Every handle has a page of its own.
  *
  * Where the file can't be opened again (the process has given up the rights to it, there is no
@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 enum life_kind {
-    LIFE_RECORD, /* that the lock is free is no proof where there is another witness */
+    LIFE_RECORD, /* a free lock is no proof where there is other evidence */
     LIFE_MAPPED  /* the lock is free: the owner's memory is gone */
 };
 

@@ -39,7 +39,7 @@ int64_t timens_shared(int64_t here_ns)
 }
 
 /* The file speaks of the namespace that children get. After unshare(CLONE_NEWTIME) that is not
- * ours; then what we knew still holds. */
+ * ours; then the earlier answer still holds. */
 static bool ours(void)
 {
     struct stat here, children;

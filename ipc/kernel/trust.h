@@ -14,11 +14,11 @@ struct segment_trust {
 };
 #define TRUST_OWN ((struct segment_trust){.owner = UINT32_MAX})
 
-/* Our own file, root's, and what @p trust names. Not that of a user that came first with the
- * name, even if we could open it. */
+/* Our own file, root's, and what @p trust names. Not a file of a user that took the name first,
+ * even if we could open it. */
 bool trusted(const struct stat *st, struct segment_trust trust);
 
-/* Whether a trusted file that was opened is what its owner's number says. A user namespace shows all
+/* Whether a trusted file that was opened really has that owner. A user namespace shows all
  * users that it does not have by one number, which may be ours, too. */
 bool trust_stands(int fd, const struct stat *st, struct segment_trust trust);
 

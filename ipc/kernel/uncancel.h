@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* uncancel.h - no thread is cancelled (pthread_cancel) in the midst of a call: it could leave a
- * mutex locked, or what it owes to others undone. Calls that lock, or that reach a function
+/* uncancel.h - no thread is cancelled (pthread_cancel) inside a call: it could leave a mutex
+ * locked, or a wake-up undone. Calls that lock, or that reach a function
  * which POSIX makes a cancellation point, stand between these two. A futex is none. */
 #ifndef TR_IPC_UNCANCEL_H
 #define TR_IPC_UNCANCEL_H

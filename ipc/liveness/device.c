@@ -10,8 +10,8 @@
 #include "ipc/kernel/beyond.h"
 #include "ipc/kernel/unforked.h"
 
-/* One for each incarnation: a descriptor that an earlier owner of the entry has left open is no
- * matter to a later one. */
+/* One for each incarnation: a descriptor that an earlier owner of the entry has left open does not
+ * affect a later one. */
 static struct flock byte_of(uint32_t who, uint32_t inc, short type)
 {
     return (struct flock){.l_type = type,

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* device.h - devices that write into slots for a process, and may go on when it is dead.
  *
- * The kernel ends a process without waiting for what a device has still to do for it: reads of
+ * The kernel ends a process without waiting for what a device still has to do for it: reads of
  * O_DIRECT files by io_uring, and whatever was registered with a GPU or a NIC. The pages are
  * pinned; to the process they are gone. A slot that was freed then would be written into under
  * its next holder. So
  *  - a slot is marked (MEMORY_DEVICE) while a device may write into it;
  *  - what drives the device holds a description of the arena's file with a shared lock of the
- *    participant's device byte, and lets go of it only when the device is done: a ring of
+ *    participant's device byte, and releases it only when the device is done: a ring of
  *    io_uring keeps a registered file open until its last request has ended;
  *  - a reaper leaves the marked slots of a dead participant alone while that lock is held. The
  *    entry waits as DRAINING: see participant.h.
@@ -27,15 +27,15 @@
 int device_lock(const struct view *view, uint32_t who, uint32_t inc);
 
 /* The same lock for the owner of a device's descriptor: closed last. At the end of a process
- * descriptors go in no order that one could rely on (Linux releases the highest first); one
- * that lies in a socket goes when all that the process had open are gone. A child that another thread forks
+ * descriptors are closed in no reliable order (Linux releases the highest first); one that lies
+ * in a socket is closed after all that the process had open. A child that another thread forks
  * meanwhile gets no copy of it. Or -errno. */
 int device_lock_last(const struct view *view, uint32_t who, uint32_t inc);
 
 /* Whether anybody holds that lock. True also if it can't be known. */
 bool device_busy(const struct view *view, uint32_t who, uint32_t inc);
 
-/* relaxed: the asker has seen the end of the one that marked it, or is that one. */
+/* relaxed: the caller marked it, or has seen the end of its marker. */
 static inline bool device_marked(const struct view *view, uint32_t slot, uint64_t word)
 {
     uint64_t memory = shm_get(&view_record(view, slot)->memory);

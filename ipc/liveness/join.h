@@ -7,7 +7,7 @@
 #include "ipc/view.h"
 
 /* Fills who, inc and life of @p me, whose view is set. 0; -EUSERS: all entries are taken; -EBUSY:
- * all are, but for some that change hands; -ESTALE: the arena is closed; -errno. */
+ * all are, or change hands; -ESTALE: the arena is closed; -errno. */
 int participant_join(struct self *me);
 
 #endif

@@ -12,7 +12,7 @@
 #define MS INT64_C(1000000)
 
 #define WATCH_NS MONITOR_FIRST_NS
-#define LATE_NS  (40 * MS) /* a process that is later than this will not come */
+#define LATE_NS  (40 * MS) /* a monitor later than this is presumed stopped */
 
 /* Of a sleep that began lately, and of a long one. */
 struct pace {
@@ -41,7 +41,7 @@ static bool neglected(const struct self *me)
     return late > LATE_NS || late < -others.long_ns;
 }
 
-/* Whether the caller is to look: nobody has for @p pace_ns, and no other says it will. */
+/* Whether the caller must check: nobody has for @p pace_ns, and no other says it will. */
 static bool my_turn(struct self *me, int64_t pace_ns)
 {
     _Atomic uint64_t *watched = &view_live(me->view)->checked_ns;
@@ -58,7 +58,7 @@ bool monitor_stands(struct self *me)
     if (participant_stands(me))
         return true;
     if (me->standing)
-        /* relaxed: local; nothing is read on the strength of it. */
+        /* relaxed: local; nothing else is read because of it. */
         atomic_store_explicit(me->standing, SELF_LOST, memory_order_relaxed);
     return false;
 }
@@ -92,7 +92,7 @@ static int64_t watch(struct self *me, uint32_t idle_slices, int64_t least_ns)
 {
     int64_t slice = slice_ns(&primaries, idle_slices, least_ns);
 
-    /* Half of it: the clock of the sleep is not that of the looks. */
+    /* Half of it: sleep and checks have different clocks. */
     if (my_turn(me, WATCH_NS / 2) && !pidfds_quiet(me))
         (void)monitor_alarm(me);
     /* relaxed: as above. */

@@ -31,10 +31,10 @@ int64_t monitor_tick(struct self *me, uint32_t idle_slices, int64_t least_ns);
  * more. */
 bool monitor_stands(struct self *me);
 
-/* The caller sleeps no longer. */
+/* The caller no longer sleeps. */
 void monitor_leave(struct self *me);
 
-/* A pidfd of pidfds.h is readable: look now. Whether that settled it. */
+/* A pidfd of pidfds.h is readable: check now. Whether that was done. */
 bool monitor_alarm(struct self *me);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ipc/liveness/monitor_role.h"
 
-/* Everything is relaxed here: nothing else is read or written on the strength of it. */
+/* Everything is relaxed here: nothing else is read or written because of it. */
 
 static uint32_t packed(struct monitor_roles monitor_roles)
 {
@@ -52,7 +52,7 @@ void monitor_role_leave(const struct view *view, uint32_t who)
     struct monitor_roles monitor_roles = roles_seen(view);
     uint32_t seen = packed(monitor_roles);
 
-    /* relaxed: as above. Once is enough: a participant that meets another change is found out later. */
+    /* relaxed: as above. Once is enough: a change that comes between is found later. */
     if (monitor_role_of(monitor_roles, who) != MONITOR_NONE)
         shm_cas(&view_live(view)->monitor_roles, &seen,
                 packed(without(monitor_roles, who)), memory_order_relaxed);

@@ -122,7 +122,7 @@ static bool same_namespace(const struct person *person)
     return person->pid_ns && person->pid_ns == pid_namespace();
 }
 
-/* Without /proc nobody knows their own: then it may be the same one. */
+/* Without /proc no process knows its own: then it may be the same one. */
 static bool strange_namespace(const struct person *person)
 {
     uint64_t ours = pid_namespace();
@@ -242,7 +242,7 @@ void participant_leave(struct self *me)
 
 bool participant_stands(const struct self *me)
 {
-    /* E4 acquire: no more than participant_dead() asks for. */
+    /* E4 acquire: enough, as for participant_dead(). */
     return shm_load(&view_participant(me->view, me->who)->word, E4_LOOK) ==
            participant_word(PARTICIPANT_LIVE, me->inc);
 }

@@ -8,11 +8,11 @@
  *                                       the device is done    |      v  a device still writes
  *                                                            DRAINING(n + 1)
  *
- * A draining entry has been swept but for the slots that a device still writes into: device.h.
- * No newcomer can have it. To check it is to check the device's lock, not the slots.
+ * A draining entry has been swept except for the slots that a device still writes into: device.h.
+ * No newcomer can have it. It is checked by the device's lock, not by the slots.
  *
  * A participant is dead if its lock is free (life.h): the memory of its process is gone. In the
- * same pid namespace it is also dead if its process has certainly ended, should the lock have
+ * same pid namespace it is also dead if its process has certainly ended, if the lock has
  * leaked into a child. For a lock of the lesser kind both must hold.
  *
  * Admission: a word of the arena, {closed, joins}. To join is to make the entry LIVE and then to
@@ -39,13 +39,13 @@ void participant_leave(struct self *me);
 /* Whether our entry is still ours. It is not if others took us for dead. */
 bool participant_stands(const struct self *me);
 
-/* Take a lesser lock again, should it be lost. */
+/* Take a lesser lock again, if it was lost. */
 void participant_renew(const struct self *me);
 
 /* Of a claimed entry. True: certainly dead. False: maybe alive. */
 bool participant_dead(const struct view *view, uint32_t i);
 
-/* What closing the arena came to. */
+/* The outcome of closing the arena. */
 enum admission { ADMISSION_OPEN, ADMISSION_CLOSED };
 
 /* Close the arena if none of its users lives; @p crashed: only if somebody left without saying

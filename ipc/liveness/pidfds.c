@@ -56,7 +56,7 @@ static void forget(struct pidfds *pidfds, uint32_t i)
     pidfds->of[i].fd = 0;
 }
 
-/* One pidfd more is no more than our share. */
+/* One more pidfd is within our share. */
 static bool take(void)
 {
     struct rlimit limit;
@@ -155,7 +155,7 @@ bool pidfds_quiet(const struct self *me)
     int saved = errno;
     bool quiet;
 
-    /* Tests bring their own dead. */
+    /* Tests decide which are dead. */
     if (!pidfds || hooks->dead != participant_dead ||
         pthread_mutex_trylock(&pidfds->mutex) != 0)
         return false;

@@ -3,11 +3,11 @@
  * One call then tells that none of them has ended since. It misses a process that lives on
  * without the arena, so the whole look of reap.h still happens, every second.
  *
- * Descriptors are the program's: all watches of a process take a quarter of those that it may
+ * Descriptors are the program's: all pidfd sets of a process take a quarter of those that it may
  * have (RLIMIT_NOFILE), and all are given back when one can't be had. A participant that has
  * none is looked at each time.
  *
- * Only the process that watches has the pidfds: see monitor.h. */
+ * Only the monitoring process has the pidfds: see monitor.h. */
 #ifndef TR_IPC_PIDFDS_H
 #define TR_IPC_PIDFDS_H
 
@@ -29,7 +29,7 @@ struct pidfds {
     pid_t owner;           /* of that instance */
     uint32_t serial;       /* of that instance: a later one may have its number */
     int64_t scarce_ns;     /* until when descriptors are left to the program */
-    int64_t whole_ns;      /* when everybody is to be looked at again */
+    int64_t whole_ns;      /* when everybody must be checked again */
     struct {
         uint32_t inc;
         int fd;            /* + 1, 0: none */
@@ -44,11 +44,11 @@ bool pidfds_quiet(const struct self *me);
 /* Everybody was looked at. */
 void pidfds_checked(const struct self *me);
 
-/* Readable when one of those has ended; belongs to the watch. -1: there is none. *@p serial is
+/* Readable when one of those has ended; belongs to the set. -1: there is none. *@p serial is
  * another one for each instance. */
 int pidfds_fd(const struct self *me, uint32_t *serial);
 
-/* Give all descriptors back; the next look begins anew. */
+/* Give all descriptors back; the next check starts over. */
 void pidfds_end(struct pidfds *pidfds);
 
 /* Of a handle: made and freed. 0, -ENOMEM. */

@@ -114,7 +114,7 @@ static void sweep_received(const struct sweep *sweep, uint32_t slot, uint64_t wo
         free_slot(sweep, slot, word);
     } else if (ring.redeliver && deliveries + 1 < ring.max_deliveries &&
                request_is_good(view, slot)) {
-        /* For reports. A reaper that is late here may leave its own dead one's pid. */
+        /* For reports. A late reaper may leave an earlier pid here. */
         shm_put(&view_record(view, slot)->last_receiver,
                 shm_get(&view_participant(view, sweep->who)->pid));
         orphan(sweep, slot, word, &(struct waiting){&ring, deliveries + 1, generation});
@@ -124,7 +124,7 @@ static void sweep_received(const struct sweep *sweep, uint32_t slot, uint64_t wo
     }
 }
 
-/* What the dead one was moving, and is nowhere yet, goes back: a loan is freed, a received
+/* What the dead one was moving, and has not placed, goes back: a loan is freed, a received
  * message is again one that was received. */
 static void sweep_back(const struct sweep *sweep, uint32_t slot, uint64_t word,
                        uint64_t location)

@@ -28,7 +28,7 @@ static void movsb(void *to, const void *from, size_t n)
 
 void copy_bytes(void *to, const void *from, size_t n)
 {
-    /* relaxed: whichever it is, the bytes are the same. */
+    /* relaxed: either routine copies the same bytes. */
     if (n >= COPY_LARGE &&
         atomic_load_explicit(&chosen, memory_order_relaxed) == COPY_MOVSB)
         movsb(to, from, n);
@@ -79,6 +79,6 @@ enum copy_routine copy_calibrate(void)
         best_movsb = took < best_movsb ? took : best_movsb;
     }
     munmap(both, 2 * TRIAL_BYTES);
-    /* Handing over gains more than the copy alone shows: an equal copy is good enough. */
+    /* The hand-over gains more than the copy alone shows: an equally fast copy is chosen. */
     return best_movsb <= best_plain + best_plain / 20 ? COPY_MOVSB : COPY_MEMCPY;
 }

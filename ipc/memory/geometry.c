@@ -6,7 +6,7 @@
 #include "ipc/memory/segment.h"
 
 #define LARGE_SLOT 4096
-/* Room for descriptors behind the data, so that the slot's size is all the user's. */
+/* Room for descriptors behind the data, so that the user has all of the slot's size. */
 #define TABLE_SMALL 256
 #define TABLE_LARGE 4096
 

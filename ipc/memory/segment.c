@@ -56,7 +56,7 @@ static int open_nameless(const struct segment_spec *spec)
     return fd;
 }
 
-/* Slots that share pages can't be reserved one by one, when they are loaned. */
+/* Slots that share pages cannot be reserved one by one. */
 static bool reserved_at_once(const struct control *geo, uint32_t c)
 {
     return !(geo->flags & SEGMENT_LAZY) || geo->classes[c].stride % ARENA_PAGE;
@@ -295,7 +295,7 @@ int segment_judge(uint64_t magic, const struct control *geo, uint64_t file_bytes
     return 0;
 }
 
-/* Copy the control block into private memory and believe only the copy. */
+/* Copy the control block into private memory and use only the copy. */
 static int read_control(int fd, uint64_t file_bytes, struct control *geo,
                         struct segment_report *report)
 {
@@ -327,7 +327,7 @@ static int open_path(const char *name, struct segment_report *report)
     return fd;
 }
 
-/* Of a name: a descriptor has its giver's word. */
+/* Of a name: the giver of a descriptor vouches for it. */
 static int check_file(const struct stat *st, struct segment_trust trust,
                       struct segment_report *report)
 {
@@ -361,7 +361,7 @@ static int attach_file(struct view *view, int fd, struct segment_report *report)
     return result < 0 ? segment_refuse(report, REFUSED_KERNEL, 0, 0, result) : 0;
 }
 
-/* For reading and writing what was looked at. */
+/* Open the checked file for reading and writing. */
 static int open_trusted(int path_fd, const char *path, const struct stat *st,
                         struct segment_trust trust, struct segment_report *report)
 {

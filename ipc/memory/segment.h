@@ -49,7 +49,7 @@ struct segment_report {
     enum segment_refusal refusal;
     uint64_t found, expected;      /* owner, mode, layout, size: whatever was refused */
     uint32_t mode, gid;            /* of a file whose owner is not trusted */
-    bool owner_would, group_would; /* which trust would let us into it */
+    bool owner_would, group_would; /* which trust would give access */
     int huge_error;                /* 0 or -errno of asking for large pages */
 };
 
@@ -65,8 +65,8 @@ int segment_create(const struct segment_spec *spec, struct view *view,
                    struct segment_report *report);
 
 /* Attach by name, or by a descriptor that is taken over, and closed if it fails. 0, or -errno
- * with a refusal. @p trust: for a name, which anybody may have taken. Where a descriptor comes
- * from, its giver answers for. */
+ * with a refusal. @p trust: for a name, which any user may have taken. The giver of a descriptor
+ * vouches for it. */
 int segment_attach(const char *name, int fd, struct segment_trust trust,
                    struct view *view, struct segment_report *report);
 

@@ -40,7 +40,7 @@ int look_file(const char *name, struct segment_report *report)
 }
 
 /* Where the next byte lies that may not be 0, or the next hole (@p what), from @p from on; at
- * most @p to. A file can be long and have no memory; a look at it has none for that, either. */
+ * most @p to. A file can be long and have no memory; the copy then takes none, either. */
 static uint64_t next_of(const struct view *view, uint64_t from, uint64_t to, int what)
 {
     off_t at = lseek(view->lock_fd, (off_t)from, what);
@@ -66,15 +66,15 @@ static int read_part(const struct view *view, uint64_t from, uint64_t to)
     return 0;
 }
 
-/* It is not walked either. */
+/* It is not walked, either. */
 static void forget_ring(const struct view *view, uint32_t index)
 {
     shm_put(&view_channel(view, index)->ring_off, 0);
 }
 
 /* Of the region of rings only the keys of boards and the places of broadcasts are asked about;
- * together they are no more than @p left, whatever a stranger's channels say: they could all
- * name one place. */
+ * together at most @p left bytes, whatever the channels of a stranger say: all could name one
+ * place. */
 static int read_shared(const struct view *view, uint64_t left)
 {
     int result = 0;

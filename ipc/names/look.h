@@ -2,8 +2,8 @@
 /* look.h - a private copy of an arena's tables, for callers that only look.
  *
  * The copy is read, not mapped: what a stranger truncates under us is a short read and no
- * SIGBUS, and nothing in it can change between a check and its use. Its view is good for
- * whatever reads tables; payloads are not there. */
+ * SIGBUS, and nothing in it can change between a check and its use. Its view serves whatever
+ * reads tables; payloads are not there. */
 #ifndef TR_IPC_LOOK_H
 #define TR_IPC_LOOK_H
 

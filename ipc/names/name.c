@@ -49,7 +49,7 @@ bool name_leads_to(const struct view *view, const char *name)
            leads_to(path, &st);
 }
 
-/* The holder of the lock says so in the arena, for those that can't have it. A file that is
+/* The holder of the lock says so in the arena, for those that cannot get it. A file that is
  * no arena is left as it is. */
 #define NAMER_AT (sizeof(struct control) + offsetof(struct live, namer))
 
@@ -104,7 +104,7 @@ static int remove_name(int fd, const char *path, uint32_t *pid)
     sign(fd, &file, (uint64_t)getpid());
     result = remove_locked(path, &file);
     sign(fd, &file, 0);
-    /* Closing it would do, were there no child that another thread forked meanwhile. */
+    /* Closing alone would not unlock it for a child that another thread forked meanwhile. */
     life_unlock(fd, LOCK_NAME);
     return result;
 }
@@ -151,7 +151,7 @@ static bool unfinished(const struct view *view, const struct segment_report *rep
     return report->refusal == REFUSED_UNREADY;
 }
 
-/* It is this process that lacks something: that says nothing of the arena. */
+/* This process lacks something, which says nothing of the arena. */
 static bool out_of_means(int result)
 {
     return result == -EMFILE || result == -ENFILE || result == -ENOMEM;

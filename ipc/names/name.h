@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* name.h - names of arenas: given, and taken away from those that nobody uses.
+/* name.h - names of arenas: given, and removed from arenas that nobody uses.
  *
- * A name and the file behind it are two things: what was true of the file when it was looked at
- * need not be true of the file that has the name a moment later. Three rules keep them together:
+ * A name and the file behind it are two things: what was true of the checked file need not be
+ * true of the file that has the name a moment later. Three rules keep them together:
  *  - a creator of an arena has joined it before it gets its name, which linkat() gives only if
  *    it is free. So a named arena that nobody uses is one that was left;
  *  - a process that removes the name of a file holds a lock of that very file (LOCK_NAME) and has seen
- *    that the name still leads to it. As nobody else may change the name meanwhile, it is
- *    the right one that goes;
- *  - an arena is closed to newcomers (participant.h) before its name is taken away unasked. One that
+ *    that the name still leads to it. As nobody else may change the name meanwhile, the
+ *    right name is removed;
+ *  - an arena is closed to newcomers (participant.h) before its name is removed unasked. One that
  *    meets a closed arena removes its name in place of one that was killed on the way.
  *
- * Nobody waits for the lock without an end: one that was stopped with it keeps the name, and
- * nothing else. */
+ * Every wait for the lock ends: a process stopped with it blocks only this name. */
 #ifndef TR_IPC_NAME_H
 #define TR_IPC_NAME_H
 

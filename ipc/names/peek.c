@@ -43,15 +43,15 @@ static int close_mapped(const struct peek *peek, bool crashed)
 
 /* The child of a process that may have threads: it takes no lock, and returns nowhere. No core is
  * written. No handler of the program is called, for SIGBUS neither: all signals are blocked, and
- * what a blocked fault does is to end the process. */
+ * a blocked fault ends the process. */
 static _Noreturn void close_and_exit(const struct peek *peek, bool crashed)
 {
     prctl(PR_SET_DUMPABLE, 0);
     _exit(-close_mapped(peek, crashed));
 }
 
-/* As fork(), but for the program's own handlers of it (pthread_atfork) and its SIGCHLD: the child
- * is no business of the program, whose wait() does not see it either. */
+/* As fork(), without the program's handlers of it (pthread_atfork) and its SIGCHLD: the child
+ * is hidden from the program, whose wait() does not see it either. */
 static pid_t fork_quietly(void)
 {
     return (pid_t)syscall(SYS_clone, 0UL, NULL, NULL, NULL, 0UL);

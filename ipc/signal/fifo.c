@@ -142,7 +142,7 @@ static bool put_byte(int fd)
     return write(fd, "", 1) == 1 || errno == EAGAIN;
 }
 
-/* The same without the signal: it is held back from this thread, and taken if it came. */
+/* The same without the signal: it is blocked in this thread, and taken if it came. */
 static bool put_byte_quietly(int fd)
 {
     static const struct timespec at_once = {0};
@@ -260,7 +260,7 @@ static bool is_name(const char *text)
            (text[length] == 0 || strcmp(text + length, NEW) == 0);
 }
 
-/* Our own, and nobody reads: its maker is gone. */
+/* Ours, and nobody reads: its maker is gone. */
 static bool deserted(int directory, const char *name)
 {
     struct stat st;

@@ -3,7 +3,7 @@
  * eventfds were inherited nor io_uring is allowed. The listener makes it under a name that holds
  * the arena's nonce and a random key, which its entry tells; a waker opens it once, and keeps it
  * open. Nobody else can know the name before the file is there: another user that makes files by
- * the names that come next keeps nobody from listening.
+ * the names that come next cannot prevent listening.
  *
  * A listener that leaves removes the name, the reaper does it for the dead. Where nobody is left to reap,
  * a sweep does it: of names whose FIFO nobody reads, for the kernel closes what a dead one
@@ -14,7 +14,7 @@
  *  - the name is removed before the FIFO is closed, and not used again: the next FIFO of the
  *    same listener has another key. (So a waker that had the last one open rings the right one,
  *    too.)
- * A lock or a pid in the name would prove no more, and a pid means nothing elsewhere. */
+ * A lock or a pid in the name would prove as little, and a pid means nothing elsewhere. */
 #ifndef TR_IPC_FIFO_H
 #define TR_IPC_FIFO_H
 
@@ -57,7 +57,7 @@ void fifo_remove(const struct view *view, uint64_t key);
 bool fifo_ring(const struct view *view, struct fifo_cache *cache, uint32_t who,
                uint64_t key);
 
-/* The same without the cache, for callers that can't have it now. */
+/* The same without the cache, for callers that cannot use it now. */
 bool fifo_ring_once(const struct view *view, uint64_t key);
 
 /* Make it unreadable. */

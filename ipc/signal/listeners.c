@@ -48,8 +48,8 @@ static bool ring(const struct view *view, uint32_t i, uint64_t hint)
         STEP(&entry->doorbell, SHM_SYSTEM);
         rung |= hooks->ring(view, i);
     }
-    /* Armed, and nobody there: it is about to sleep, sees another doorbell and looks; or it
-     * has gone to work, and somebody else should be rung. */
+    /* Armed, and nobody there: it is about to sleep, sees another doorbell and looks; or it has
+     * gone to work, and another should be rung. */
     return rung;
 }
 
@@ -100,7 +100,7 @@ void listeners_ring(const struct view *view, _Atomic uint32_t *word, int count)
     if (channel == view->geo.channel_count)
         return;
     seen = shm_load(word, E3); /* E3: before the listeners are looked at */
-    /* Listeners take turns, or the first would get everything. Once round: a listener that
+    /* Listeners take turns, otherwise the first would get everything. Once round: a listener that
      * registers again behind us looks after our change. */
     first = shm_get(listeners_turn(word)) % MAX_PARTICIPANTS;
     for (;;) {

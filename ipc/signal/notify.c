@@ -66,8 +66,8 @@ void notify_unlisten(const struct self *me, _Atomic uint32_t *word)
 {
     uint64_t bit = UINT64_C(1) << me->who % 64;
 
-    /* E3: either a waker found the bit, or it goes on to the next. That the bit still stands
-     * is no proof that we owe nothing: we may have been rung, listened again, and seen what
+    /* E3: either a waker found the bit, or it goes on to the next. A bit that is still set does
+     * not prove that we owe nothing: we may have been rung, listened again, and seen what
      * we leave to others now. */
     if (!(shm_and(&listeners_of(word)[me->who / 64], ~bit, E3) & bit) ||
         !MUTANT(UNLISTEN_KEEPS))
@@ -165,9 +165,8 @@ void notify_forget(const struct view *view, uint32_t who, uint32_t inc)
     for (uint32_t i = 0; i < view->geo.channel_count; i++) {
         struct channel *channel = view_channel(view, i);
 
-        /* E3: as in notify_unlisten(); one rung in vain is made up for by the
-         * reaper, which wakes everybody. So is a newcomer in the entry, from whom a reaper
-         * that comes late takes a bit. */
+        /* E3: as in notify_unlisten(); the reaper, which wakes everybody, makes up for a ring to
+         * a dead one, and for a newcomer whose bit a late reaper takes. */
         if (shm_load(&channel->items_listeners[who / 64], E3) & ~keep)
             shm_and(&channel->items_listeners[who / 64], keep, E3);
         if (shm_load(&channel->room_listeners[who / 64], E3) & ~keep)
@@ -175,7 +174,7 @@ void notify_forget(const struct view *view, uint32_t who, uint32_t inc)
     }
     forget_fifo(view, entry, inc);
     /* The next process that enters erases the rest: a late reaper would make a newcomer in the
-     * entry deaf for good. */
+     * entry deaf forever. */
     if (MUTANT(FORGET_ALL))
         shm_put(&entry->notify, 0);
 }

@@ -23,8 +23,8 @@
  * One message rings one listener, which must look at the word or hand the ring on
  * (notify_unlisten()). A waker goes round the set once: a listener that registers again behind
  * it looks after the waker's change. A disarmed doorbell is not rung again: notices coalesce.
- * Crash: a wake-up that a killed waker did not make, or that a dead listener had taken, is made
- * up for at the end of a listener's slice, or earlier by the reaper, which rings every doorbell. */
+ * Crash: a wake-up that a killed waker did not make, or that a dead listener had taken, is
+ * repaired at the end of a listener's slice, or earlier by the reaper, which rings every doorbell. */
 #ifndef TR_IPC_NOTIFY_H
 #define TR_IPC_NOTIFY_H
 
@@ -45,13 +45,13 @@ uint32_t notify_arm(const struct self *me, uint32_t flags);
 /* Whether nobody has rung since it was armed with @p flags. */
 bool notify_armed(const struct self *me, uint32_t flags);
 
-/* Stand in the listeners of a word that notify_can(). Two loads if we still do. */
+/* Register with a word that notify_can(). Two loads if we still are. */
 void notify_listen(const struct self *me, _Atomic uint32_t *word);
 
 /* Whether we stand there. */
 bool notify_listens(const struct self *me, _Atomic uint32_t *word);
 
-/* Listen no more, and ring somebody else: we may have been rung for what is there, and have
+/* Stop listening, and ring another listener: we may have been rung for what is there, and have
  * left it there. */
 void notify_unlisten(const struct self *me, _Atomic uint32_t *word);
 
@@ -59,7 +59,7 @@ void notify_unlisten(const struct self *me, _Atomic uint32_t *word);
 uint64_t notify_hints(const struct self *me);
 uint64_t notify_hint_of(const struct view *view, const _Atomic uint32_t *word);
 
-/* For the reaper: ring everybody, whatever the doorbells say, since another waker may have
+/* For the reaper: ring everybody, armed or not, since another waker may have
  * disarmed one and died before it rang; erase a dead one from all listeners. */
 void notify_everybody(const struct view *view);
 void notify_forget(const struct view *view, uint32_t who, uint32_t inc);

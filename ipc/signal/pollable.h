@@ -44,7 +44,7 @@ int pollable_fd(const struct self *me, const struct pollable *pollable);
 /* With what notify_arm() announces it. */
 uint32_t pollable_flags(const struct pollable *pollable);
 
-/* The doorbell was armed, and was @p seen. 0, or -errno: this pollable works no more. */
+/* The doorbell was armed, and was @p seen. 0, or -errno: this pollable no longer works. */
 int pollable_arm(struct self *me, struct pollable *pollable, uint32_t seen);
 
 /* Make it unreadable, and tell the other pollables of the process. */

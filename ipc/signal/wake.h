@@ -36,7 +36,7 @@ static inline uint32_t wake_announce(_Atomic uint32_t *word)
     return shm_or(word, WAKE_ASLEEP, E3) | WAKE_ASLEEP; /* E3: before the look */
 }
 
-/* Wake all sleepers, whatever the word says: another waker may have taken the announcement
+/* Wake all sleepers, with or without an announcement: another waker may have taken the announcement
  * away and died before its call. */
 void wake_surely(const struct view *view, _Atomic uint32_t *word);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* listen.h - signals that come while a wait is not inside a system call. A handler that runs
- * then leaves no trace, and a wait that a signal is to end would sleep on. So signals are
+ * then leaves no trace, and a wait that the signal should end would sleep on. So signals are
  * blocked while the wait does something else, and taken in a system call that says so. */
 #ifndef TR_IPC_LISTEN_H
 #define TR_IPC_LISTEN_H
@@ -14,10 +14,10 @@ struct listening {
     sigset_t before; /* the mask */
 };
 
-/* If waits of @p me end on signals: block them, but for those that an instruction raises. */
+/* If waits of @p me end on signals: block them, except those that an instruction raises. */
 void listen_begin(const struct self *me, struct listening *listening);
 
-/* Take what has come. 0, -EINTR. */
+/* Take the signals that have come. 0, -EINTR. */
 int listen_look(const struct listening *listening);
 
 void listen_end(struct listening *listening);

@@ -10,8 +10,8 @@
 #include "ipc/wait/listen.h"
 
 /* Twice what a sleep and a wake-up take. Longer, and a spin in vain costs too much beside what
- * it could have saved. Shorter, and two that answer each other never find out that they could
- * both stay awake: each would take the other's wake-up for a part of its answer. */
+ * it could have saved. Shorter, and two that answer each other never learn to stay awake: each
+ * would count the other's wake-up as response time. */
 #define MOST_NS      INT64_C(100000)
 #define LOOKS        8              /* tries between two looks at the clock */
 #define JUMP_NS      INT64_C(50000) /* between two looks: somebody else had the processor */
@@ -28,7 +28,7 @@ static inline void relax(void)
 #endif
 }
 
-/* All of these are local hints; losing one is no harm. */
+/* All of these are local hints; a lost one is harmless. */
 static uint32_t get32(const _Atomic uint32_t *at)
 {
     return atomic_load_explicit(at, memory_order_relaxed); /* relaxed: local */

@@ -6,9 +6,9 @@
 #include "ipc/attempt.h"
 #include "ipc/view.h"
 
-/* How to sleep for something else than one word. */
+/* How to sleep on something other than one word. */
 struct sleeper {
-    /* What wake.h and notify.h demand before the look: say that we are about to sleep. */
+    /* What wake.h and notify.h require before the check: say that we are about to sleep. */
     void (*announce)(struct sleeper *self);
     /* Until woken, or the absolute time. 0, -EAGAIN, -EINTR, -ETIMEDOUT. */
     int (*sleep)(struct sleeper *self, int64_t until_ns);
