@@ -63,6 +63,20 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in found}
 
 
+def test_headings_that_errors_name_are_there() -> None:
+    """A row cannot link: it names a heading and its page."""
+    pages = {page.read_text().split("\n", 1)[0]: page for page in PAGES}
+    named = re.findall(
+        r'see "([^"]+)" in ([A-Z][\w ]*\w)',
+        (DOCS / "reference/errors.md").read_text(),
+        re.I,
+    )
+    assert len(named) >= 2
+    for heading, title in named:
+        lines = pages[f"# {title}"].read_text().split("\n")
+        assert f"## {heading}" in lines, f"{title} has no heading {heading}"
+
+
 SOURCES = [
     path
     for glob in (
