@@ -31,14 +31,15 @@ class Receiver(Protocol):
 
 
 class Worker(_core.Worker):
-    """This process as a worker of a Supervisor: what its function is called with."""
+    """This process as a worker of a Supervisor, which calls its function with it."""
 
     _known: tuple[int, int] = (0, 0)  # threads and workers of the plan
 
     def stopping(self) -> bool:
-        """Whether the worker is to stop: it was asked to, has done max_jobs, has grown
-        too large, or its master is gone. Ask between jobs, some ten times a second. The
-        first call says that the worker is ready; each takes on a changed plan."""
+        """Whether the worker is to stop: it was asked to, has done max_jobs, has more
+        memory than max_private_bytes, or has lost its master. Call it between jobs, and
+        ten times a second while there are none. The first call reports that the worker
+        is ready; every call adopts a changed plan."""
         stop = self._stopping()
         if self._placed != self._known:
             self._adopt()
@@ -49,14 +50,14 @@ class Worker(_core.Worker):
         tell_environment(self._known[0], f"{self.index}/{self._known[1]}")
 
     def jobs(self, queue: Receiver) -> Iterator[Any]:
-        """What a queue or a subscription receives, until the worker is to stop or it is
-        shut down. Each counts for max_jobs."""
+        """Iterate over what a queue or a subscription receives, until the worker is to
+        stop or the channel is shut down. Each message counts for max_jobs."""
         return _Jobs(self, queue)
 
     def serve(self, service: Service, function: Callable[[Any], Any]) -> int:
         """Answer requests with function(object) until the worker is to stop, or the
-        service is shut down; how many were answered. A request that has been received
-        is answered before, others wait for another worker."""
+        service is shut down. Returns how many were answered. The worker answers a request
+        that it has received before it stops; the other requests stay in the queue."""
         done = damaged = 0
         while not self.stopping():
             try:

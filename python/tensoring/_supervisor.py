@@ -31,7 +31,7 @@ _log = logging.getLogger("tensoring")
 
 
 class SupervisorStatus(NamedTuple):
-    """How a supervisor's workers are."""
+    """How many workers of a supervisor are in which state."""
 
     workers: int  # wanted
     alive: int  # processes, those that are draining among them
@@ -82,9 +82,9 @@ class WorkerDeath(NamedTuple):
             how = f"was killed by {_name_of(self.signal)}"
         elif self.exit_code < 0:
             how = "ended"
-        then = "it has no successor"
+        then = "it was to stop" if self.expected else "it is not restarted"
         if self.restart is not None:
-            then = f"its successor starts in {self.restart:.1f} s"
+            then = f"it is restarted in {self.restart:.1f} s"
         return f"worker {self.worker} (pid {self.pid}) {how}; {then}"
 
 
@@ -125,41 +125,43 @@ def _deadline(timeout: float | None) -> float:
 
 
 class Supervisor(_core.Supervisor):
-    """Fork `workers` processes that run function(worker), and see to them: each gets its
-    part of a plan of the cores; one that dies is replaced, and what it held of `arena`
-    goes to another; all are exchanged by reload(); each finishes its job before it stops.
+    """Pre-forked processes that run function(worker): each is bound to its part of a plan
+    of the cores, is replaced when it dies, and finishes its job before it stops.
 
     with tr.Supervisor(work, 4, arena=arena) as supervisor:
         supervisor.run()  # until SIGTERM
 
-    The workers start at once: make it before the master has threads. They are forks of
-    the master as it is then, a restarted one as it is at its restart. The hooks of
-    os.register_at_fork() run as around os.fork(). What function() raises is printed and
-    ends the worker with code 1, sys.exit(n) with n, and anything else with 0.
+    The constructor starts the workers: call it before the master has threads. A worker is
+    a fork of the master as the master is then; a restarted worker is a fork of the master
+    as it is at the restart. The hooks of os.register_at_fork() run as for os.fork(). An
+    exception in a worker is printed and ends it with code 1; sys.exit(n) ends it with n,
+    a return with 0. All calls are for one thread; a call during another one is a
+    RuntimeError, a call in another process a ForkError.
 
-    function: gets a Worker, and returns when worker.stopping(); worker.jobs(queue) and
-    worker.serve(service, function) do that.
-    workers: 0: one for each core there is, or as many as the plan has.
-    plan: its policy and limits are those of later plans, too. no_plan: do not place
-    workers. bind: False sets their thread counts alone.
-    arena: reaped when a worker has died.
-    died: called with the WorkerDeath of each, in step(); None logs those that nobody
-    asked for as warnings of the logger "tensoring".
-    child: child(index) is called first in each new worker, to close or reset what it is
-    not to inherit.
-    restart: "on_failure": a worker that was killed, or ended with another code than 0;
-    "always"; "never". A worker that recycles itself always is.
-    max_jobs, max_private_bytes: a worker recycles itself after so many jobs, or with
-    more memory of its own than that; 0: never.
-    backoff, backoff_max: seconds before the restart after a failure, doubled with each
-    failure in a row; at most so long.
-    drain: seconds from the request to stop until it is killed; None: never.
-    stop_signal: is also sent to a worker that is to stop; 0: it sees the request at its
-    next job, or within 0.1 s.
-    die_with_master: workers get SIGTERM when the thread that started them ends. Without
-    it they stop at their next job if their master is gone.
-    ready_at_start: do not wait for worker.ready() or the first worker.stopping().
-    close_inherited: close what a worker inherits but for 0, 1, 2, arenas and `keep`."""
+    function: gets a Worker, and returns when worker.stopping() is true; worker.serve()
+    and worker.jobs() do that.
+    workers: 0: as many as the plan has, or one for each core.
+    plan: its options also make the plans of later resizes. no_plan: do not place workers.
+    bind: False sets thread counts, and binds no worker.
+    arena: is reaped when a worker has died.
+    died: is called with a WorkerDeath for each worker that ended, in step(). None: log
+    failures as warnings of the logger "tensoring".
+    child: child(index) is called first in each new worker, to close or reset what the
+    worker is not to inherit.
+    restart: "on_failure": replace a worker that was killed, or ended with another code
+    than 0; "always"; "never". A worker that recycles itself is always replaced.
+    max_jobs, max_private_bytes: a worker recycles itself after so many jobs, or with more
+    memory of its own than that; 0: never.
+    backoff, backoff_max: seconds before the restart after a failure; each further failure
+    in a row doubles them, up to backoff_max.
+    drain: seconds from the request to stop to SIGKILL; None: never.
+    stop_signal: is also sent to a worker that is to stop. 0: the worker sees the request
+    at its next job, or within 0.1 seconds.
+    die_with_master: the kernel sends SIGTERM to the workers when the thread that started
+    them ends. Without it they stop at their next job.
+    ready_at_start: a worker counts as ready at once, not at its first worker.stopping().
+    close_inherited: a worker closes the descriptors that it inherits, except 0, 1, 2,
+    those of arenas, and `keep`."""
 
     _worker_type = Worker
 
@@ -249,9 +251,10 @@ class Supervisor(_core.Supervisor):
     # The master.
 
     def step(self, timeout: float | None = None) -> bool:
-        """Wait until something happens, and see to it: bury workers that have died, start
-        their successors when their time has come, kill those that do not stop. False if
-        nothing happened in time; Closed when no worker is left, and none will be."""
+        """Wait for an event and handle it: reap workers that have died, restart them when
+        their back-off has passed, kill workers that do not stop. True: there was an
+        event, or a worker became ready; False: there was none in time. Closed: no worker
+        is left, and none will be started."""
         return self._look(timeout, None)
 
     def _look(self, timeout: float | None, what: str | None) -> bool:
@@ -273,10 +276,10 @@ class Supervisor(_core.Supervisor):
                 _log.warning("%s", death)
 
     def run(self) -> None:
-        """step() until no worker is left. SIGTERM and SIGINT drain (the second kills),
-        SIGHUP reloads, SIGTTIN and SIGTTOU add and remove a worker; those of them that
-        are ignored stay so. The handlers that they had are back when it returns. For the
-        main thread alone, as all that sets handlers."""
+        """step() until no worker is left. SIGTERM and SIGINT drain, a second one kills,
+        SIGHUP reloads, SIGTTIN and SIGTTOU add and remove a worker. A signal that the
+        master ignores stays ignored. run() restores the handlers when it returns, and
+        works in the main thread only."""
         before = {number: signal.getsignal(number) for number in _TAKEN}
         taken = [n for n, handler in before.items() if handler != signal.SIG_IGN]
         reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -328,8 +331,8 @@ class Supervisor(_core.Supervisor):
             _log.warning("%s is not done: %s", _name_of(number), error)
 
     def wait_ready(self, timeout: float | None = None) -> None:
-        """step() until every worker of the newest generation is ready, and no other is
-        left; Timeout says what it waits for, Closed that no worker is left."""
+        """step() until every worker of the newest generation is ready and the older ones
+        have ended. Timeout says which worker it waits for; Closed: no worker is left."""
         deadline = _deadline(timeout)
         while not self._all_ready():
             self._look(_left(deadline), "wait_ready")
@@ -339,13 +342,13 @@ class Supervisor(_core.Supervisor):
         return status.ready == status.workers == status.alive
 
     def resize(self, workers: int) -> None:
-        """Change the number of workers; 0: one for each core there is. Those that stay
-        get their new cores at once, those that are too many finish their job and stop."""
+        """Change the number of workers; 0: one for each core. Workers that stay get their
+        new cores at once; surplus workers finish their job and stop."""
         self._resize(whole("workers", workers, 0, U32))
 
     def reload(self) -> None:
-        """Start a new generation beside the old. Each old worker finishes its job and
-        stops when its successor is ready; as long as none is, the old ones work on."""
+        """Start a new generation of workers beside the old one. An old worker finishes
+        its job and stops when its successor is ready; until then it goes on."""
         older = {one.pid: one.generation for one in self.workers() if one.pid}
         now = self.status().generation
         try:
@@ -359,13 +362,13 @@ class Supervisor(_core.Supervisor):
         self._signal(whole("number", number, 0, signal.NSIG - 1))
 
     def drain(self) -> None:
-        """Ask every worker to stop after its job; none is restarted."""
+        """Ask every worker to stop after its job. No worker is restarted any more."""
         self._drain()
         self._stopping = True
 
     def stop(self, timeout: float | None = None) -> None:
-        """Drain, and wait until no worker is left. Timeout says which worker it waits
-        for, and its state."""
+        """Drain, and wait until no worker is left. Timeout says which worker it waits for
+        and the state of that process."""
         deadline = _deadline(timeout)
         self.drain()
         try:
@@ -375,7 +378,7 @@ class Supervisor(_core.Supervisor):
             pass
 
     def status(self) -> SupervisorStatus:
-        """How they are."""
+        """How many workers there are, and in which state."""
         return SupervisorStatus(*self._status())
 
     def workers(self) -> list[WorkerState]:
@@ -395,7 +398,7 @@ class Supervisor(_core.Supervisor):
 
     @property
     def plan(self) -> Plan | None:
-        """The plan that they work by until the next resize(); None without one."""
+        """The plan that is in force until the next resize(); None: there is none."""
         given = self._plan()
         if given is None:
             return None

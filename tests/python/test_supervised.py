@@ -236,6 +236,53 @@ def test_threads_beside_the_supervisor(arena: tr.Arena) -> None:
             thread.join()
 
 
+def test_workers_of_a_thread(arena: tr.Arena) -> None:
+    """A worker's main thread is the one that forked it."""
+    told = arena.queue("told")
+
+    def work(worker: tr.Worker) -> None:
+        main = threading.current_thread() is threading.main_thread()
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # for main threads alone
+        told.send([worker.generation, main])
+        forever(worker)
+
+    def master() -> None:
+        with pytest.warns(RuntimeWarning, match="2 threads"):
+            supervisor = tr.Supervisor(work, 1)
+        with supervisor:
+            supervisor.wait_ready(PATIENCE)
+            supervisor.reload()
+            supervisor.wait_ready(PATIENCE)
+
+    thread = threading.Thread(target=master)
+    thread.start()
+    thread.join()
+    assert [told.receive(0) for _ in range(2)] == [[0, True], [1, True]]
+
+
+def test_a_call_during_another_call(arena: tr.Arena) -> None:
+    """Hooks run in the middle of a call that forks."""
+    refused: list[str] = []
+    supervisors: list[tr.Supervisor] = []
+
+    def hook() -> None:
+        for supervisor in supervisors:
+            for call in (supervisor.status, supervisor.step, supervisor.close):
+                try:
+                    call()
+                except RuntimeError as error:
+                    refused.append(str(error))
+
+    os.register_at_fork(before=hook)
+    with tr.Supervisor(forever, 1) as supervisor:
+        supervisor.wait_ready(PATIENCE)
+        supervisors.append(supervisor)
+        supervisor.reload()
+        supervisors.clear()
+        assert refused == ["the supervisor is in another call"] * 3
+        supervisor.wait_ready(PATIENCE)
+
+
 def test_the_supervisor_is_its_masters(arena: tr.Arena) -> None:
     told = arena.queue("told")
     found: list[tr.Supervisor] = []

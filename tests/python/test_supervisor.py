@@ -170,7 +170,7 @@ def test_a_death_is_logged_unless_told(caplog: pytest.LogCaptureFixture) -> None
         until(supervisor, lambda: not supervisor.status().alive)
     (record,) = caplog.records
     assert record.name == "tensoring"
-    assert "ended with code 5; it has no successor" in record.getMessage()
+    assert "ended with code 5; it is not restarted" in record.getMessage()
 
 
 def test_died_may_raise(arena: tr.Arena) -> None:
