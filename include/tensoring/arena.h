@@ -121,8 +121,12 @@ typedef struct tr_arena_info {
     uint64_t warm_bytes;     /**< and of that, what free ones keep */
     uint64_t memory_bytes;   /**< the limit; 0: none */
     uint64_t received_bytes; /**< of slots_bytes, what receivers have in hand */
+    /** 1: the program may close descriptors of the arena's file. 0: that drops the lock which shows
+     * that this process lives, because the process may not open the file again. */
+    uint32_t closing_is_safe;
+    uint32_t reserved; /**< 0 */
 } tr_arena_info;
-TR_ASSERT_SIZE(tr_arena_info, 112);
+TR_ASSERT_SIZE(tr_arena_info, 120);
 #define TR_ARENA_INFO_INIT TR_RESULT_INIT(tr_arena_info)
 
 /** What a reap found and did. */

@@ -322,7 +322,7 @@ static PyObject *arena_info(PyObject *object, PyObject *unused)
     if (code)
         return raise_code(((ArenaObject *)object)->state, code, "info");
     return Py_BuildValue(
-        "{sI sK sK sK sK sI sI sI sI sI sI sK si si sK sK sK sK}", "flags", info.flags,
+        "{sI sK sK sK sK sI sI sI sI sI sI sK si si sK sK sK sK sO}", "flags", info.flags,
         "total_bytes", (unsigned long long)info.total_bytes, "huge_bytes",
         (unsigned long long)info.huge_bytes, "resident_bytes",
         (unsigned long long)info.resident_bytes, "populate_ns",
@@ -333,7 +333,8 @@ static PyObject *arena_info(PyObject *object, PyObject *unused)
         info.huge_error, "slots_bytes", (unsigned long long)info.slots_bytes,
         "warm_bytes", (unsigned long long)info.warm_bytes, "memory_bytes",
         (unsigned long long)info.memory_bytes, "received_bytes",
-        (unsigned long long)info.received_bytes);
+        (unsigned long long)info.received_bytes, "closing_is_safe",
+        info.closing_is_safe ? Py_True : Py_False);
 }
 
 static PyObject *arena_set_spin(PyObject *object, PyObject *number)

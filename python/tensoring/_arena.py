@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import weakref
 from collections.abc import Iterable, Mapping
-from multiprocessing import reduction
+from multiprocessing import reduction, resource_sharer
 from typing import Any, Self, TypeAlias
 
 from tensoring import _aio, _core, serializers
@@ -43,8 +44,8 @@ Trust: TypeAlias = tuple[bool, int | None]
 # By device, inode, and what the handle allows.
 Key: TypeAlias = tuple[int, int, bool, int]
 _known: weakref.WeakValueDictionary[Key, Arena] = weakref.WeakValueDictionary()
-# Where this process may not open the arena's file again, closing any descriptor of it
-# drops the lock that proves life. So one that came with a pickled arena stays open.
+# What came with a pickled arena, and stays open: where this process may not open
+# the arena's file again, that drops the lock that proves life.
 _kept: dict[tuple[int, int], int] = {}
 
 
@@ -57,13 +58,31 @@ def _beyond_standard(fd: int) -> int:
     return high
 
 
+def _travels(held: Any) -> bool:
+    """Whether each copy of a pickled arena brings a descriptor of its own. What a spawned
+    process inherits is one number for all that come with it, and stays open."""
+    return isinstance(held, resource_sharer.DupFd)
+
+
 def _rebuild(cls: type[Arena], key: Key, held: Any) -> Arena:
     known = _known.get(key)
     if known is not None and not known.closed:
+        if _travels(held) and known._info()["closing_is_safe"]:
+            # Its sender has a descriptor open until it is asked for.
+            with contextlib.suppress(OSError, EOFError):
+                os.close(held.detach())
         return known
-    if key[:2] not in _kept:
-        _kept[key[:2]] = _beyond_standard(held.detach())
-    arena = cls._attach_fd(_kept[key[:2]], *key[2:])
+    fd = _kept.pop(key[:2], -1)
+    if fd < 0:
+        fd = _beyond_standard(held.detach())
+    arena = None
+    try:
+        arena = cls._attach_fd(fd, *key[2:])
+    finally:
+        if arena is not None and _travels(held) and arena._info()["closing_is_safe"]:
+            os.close(fd)
+        else:
+            _kept[key[:2]] = fd
     _known[key] = arena
     return arena
 

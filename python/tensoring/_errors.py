@@ -201,6 +201,9 @@ _IN_PYTHON = {
     "tr_worker_enter()": "Plan.enter()",
     "TR_QUEUE_REDELIVER": "redeliver",
     "TR_QUEUE_DROP": "drop",
+    "slot_bytes": "a size in slots",
+    "count of a class": "a count in slots",
+    "create the arena with a larger class": "give slots= with a larger size",
 }
 _IN_C = re.compile("|".join(map(re.escape, _IN_PYTHON)))
 

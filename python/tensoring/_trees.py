@@ -21,6 +21,7 @@ import collections
 import copyreg
 import dataclasses
 import json
+import reprlib
 import struct
 import sys
 from abc import ABCMeta
@@ -484,9 +485,47 @@ class _Reader:
         raise FormatError(f"unknown node {tag!r} in a tree")
 
 
+def _step_to(obj: Any, key: int) -> tuple[str, Any]:
+    """How the child with that id is reached from an object, and the child."""
+    if isinstance(obj, dict):
+        for name, value in obj.items():
+            if id(value) == key:
+                return f"[{reprlib.repr(name)}]", value
+            if id(name) == key:
+                return f" the key {reprlib.repr(name)}", name
+    elif isinstance(obj, (list, tuple)):
+        for i, value in enumerate(obj):
+            if id(value) == key:
+                return f"[{i}]", value
+    else:
+        known = _class_of(type(obj))
+        for name, value in _fields(obj, known.fields) if known else ():
+            if id(value) == key:
+                return f".{name}", value
+    return "", None
+
+
+def _place_of(writer: _Writer, obj: Any) -> str:
+    """Where in the object the writer has stopped; "": at the object itself."""
+    undone = [key for key, node in writer.nodes.items() if node is _UNDONE]
+    place = ""
+    for key in undone[1:]:
+        step, obj = _step_to(obj, key)
+        if not step:
+            break
+        place += step
+    return place.lstrip()
+
+
 def _dump(obj: Any) -> list[Any]:
     writer = _Writer()
-    tree = writer.node(obj)
+    try:
+        tree = writer.node(obj)
+    except Unsupported as error:
+        place = _place_of(writer, obj)
+        if place and error.args:
+            error.args = (f"at {place}: {error.args[0]}", *error.args[1:])
+        raise
     if len(writer.parts) >= _core.MAX_TENSORS:
         raise Unsupported(
             f"the object has {len(writer.parts)} parts; a message has room for"

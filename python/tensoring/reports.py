@@ -29,6 +29,7 @@ class Info(TypedDict):
     warm_bytes: int  # and of that, what free ones keep
     memory_bytes: int  # the limit, 0 for none
     received_bytes: int  # of slots_bytes, what receivers have in hand
+    closing_is_safe: bool  # whether the program may close descriptors of the file
 
 
 class Reaped(TypedDict):

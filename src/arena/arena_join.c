@@ -61,6 +61,12 @@ static int explain_full(const struct view *view)
             "devices of dead ones: somebody has a descriptor of theirs "
             "(tr_arena_device_fd()) open",
             all, all - waiting, waiting);
+    if (all == MAX_PARTICIPANTS)
+        return tr_fail(TR_EUSERS,
+                       "all %u participant entries, the most that an arena can have, are "
+                       "taken by living processes; close it in those that need it no "
+                       "more, or use one arena for each group of processes",
+                       all);
     return tr_fail(TR_EUSERS,
                    "all %u participant entries are taken by living processes; create the "
                    "arena with a larger max_participants (twice the workers and some)",

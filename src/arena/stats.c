@@ -385,6 +385,7 @@ int tr_arena_info_get(tr_arena *given, tr_arena_info *info)
     all.self = arena->self.who;
     all.base = arena->view.base;
     all.fd = arena->view.lock_fd;
+    all.closing_is_safe = arena->self.life.kind == LIFE_MAPPED;
     all.huge_error = arena->huge_error ? tr_fail_errno(arena->huge_error, "large pages")
                                        : 0;
     memcpy(info, &all, info->struct_size);

@@ -12,6 +12,7 @@ import functools
 import json
 import pathlib
 import pickle
+import re
 import struct
 import sys
 import threading
@@ -405,6 +406,22 @@ def test_what_would_change_is_refused(
     assert "allow_pickle=True" in str(caught.value)
     want = pickle.loads(pickle.dumps(obj, 5))
     assert_alike(through(trusting.queue("q"), obj), want)
+
+
+@pytest.mark.parametrize(
+    ("make", "place"),
+    [
+        (lambda: {"batch": [{"when": {1}}]}, "['batch'][0]['when']"),
+        (lambda: [0, (1, {2})], "[1][1]"),
+        (lambda: Batch(1, [{2}]), ".y[0]"),
+        (lambda: {"x": {frozenset([1]): 2}}, "['x'] the key frozenset({1})"),
+    ],
+)
+def test_errors_say_where_in_an_object(
+    queue: tr.ArenaQueue, make: Callable[[], Any], place: str
+) -> None:
+    with pytest.raises(tr.Unsupported, match=f"^at {re.escape(place)}: no serializer"):
+        queue.send(make(), 0)
 
 
 def test_a_way_in_copyreg_counts_from_when_it_is_there(

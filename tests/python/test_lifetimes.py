@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -324,3 +325,36 @@ def test_an_arena_that_was_sent_is_not_standard_output() -> None:
         [sys.executable, "-c", DAEMON], capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.returncode) == ("b'sound'\n", 0), done.stderr
+
+
+def count_descriptors(inbox: tr.Queue, outbox: tr.Queue) -> None:
+    """How many there are after each arena that came."""
+    for arena in iter(inbox.get, None):
+        arena.queue("q").send(b"here")
+        arena.close()
+        del arena
+        outbox.put(len(os.listdir("/proc/self/fd")))
+
+
+def test_arenas_that_were_sent_and_closed_leave_no_descriptor() -> None:
+    """Nor do copies of one that the receiver has, in either process."""
+    inbox, outbox = tr.Queue(), tr.Queue()
+    child = multiprocessing.Process(target=count_descriptors, args=(inbox, outbox))
+    child.start()
+    theirs, ours = [], []
+    for _ in range(20):
+        with tr.Arena([(4096, 4)]) as arena:
+            inbox.put(arena)
+            theirs.append(outbox.get(timeout=60))
+            assert arena.queue("q").receive(60) == b"here"
+            outbox.put(arena)
+            assert outbox.get(timeout=60) is arena
+        ours.append(len(os.listdir("/proc/self/fd")))
+    inbox.put(None)
+    child.join(60)
+    assert child.exitcode == 0
+    # What the other process has just asked for may be open for a moment.
+    assert theirs[-1] < theirs[1] + 10
+    assert ours[-1] < ours[1] + 10
+    inbox.close()
+    outbox.close()

@@ -419,6 +419,26 @@ static void is_full_when_all_entries_are_taken(void **state)
     assert_ok(tr_arena_unlink(NAME));
 }
 
+/* No larger max_participants is the way out. */
+static void says_that_no_arena_has_more_entries(void **state)
+{
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_arena *arenas[TR_MAX_PARTICIPANTS], *one_more;
+    tr_arena_info info = TR_ARENA_INFO_INIT;
+    (void)state;
+
+    options.max_participants = TR_MAX_PARTICIPANTS;
+    assert_ok(tr_arena_create(NULL, &options, &arenas[0]));
+    assert_ok(tr_arena_info_get(arenas[0], &info));
+    assert_true(info.closing_is_safe);
+    for (uint32_t i = 1; i < TR_MAX_PARTICIPANTS; i++)
+        assert_ok(tr_arena_attach_fd(info.fd, &arenas[i]));
+    assert_int_equal(tr_arena_attach_fd(info.fd, &one_more), TR_EUSERS);
+    assert_detail("the most that an arena can have");
+    for (uint32_t i = TR_MAX_PARTICIPANTS; i-- > 0;)
+        tr_arena_close(arenas[i]);
+}
+
 static void closing_gives_everything_back(void **state)
 {
     tr_arena *arena, *second;
@@ -517,6 +537,7 @@ int main(void)
         cmocka_unit_test(lazy_takes_what_others_freed),
         cmocka_unit_test(populates_and_reports_large_pages),
         named_test(is_full_when_all_entries_are_taken),
+        named_test(says_that_no_arena_has_more_entries),
         named_test(closing_gives_everything_back),
         named_test(outlives_the_loss_of_its_lock),
         cmocka_unit_test(sees_death_past_a_grandchild),

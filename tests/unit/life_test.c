@@ -602,9 +602,12 @@ static void live_without_proc(void)
 {
     tr_arena *arena;
     tr_reap_report report = TR_REAP_REPORT_INIT;
+    tr_arena_info info = TR_ARENA_INFO_INIT;
     uint32_t removed;
 
     assert_ok(tr_arena_create(NAME, NULL, &arena));
+    assert_ok(tr_arena_info_get(arena, &info));
+    assert_false(info.closing_is_safe);
     assert_int_equal(in_child(arena, attach_and_die), 0);
     assert_ok(tr_arena_reap(arena, &report));
     assert_int_equal(report.freed, 1);
