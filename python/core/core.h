@@ -165,6 +165,9 @@ int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns);
 bool nap(Naps *naps, unsigned int before);
 bool nap_for_room(Naps *naps, unsigned int before);
 
+/* constants.c */
+int add_constants(PyObject *module);
+
 /* arena.c */
 extern PyType_Spec arena_spec;
 Shared *shared_take(Shared *shared);

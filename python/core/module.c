@@ -42,7 +42,6 @@ PyObject *raise_code(State *state, int code, const char *what)
     return NULL;
 }
 
-/* Seconds, None for ever. */
 /* In place of what is raised: `name` is `value`; `way`. */
 static void wrong(PyObject *kind, const char *name, PyObject *value, const char *way)
 {
@@ -89,6 +88,7 @@ int to_newer_than(PyObject *number, void *out)
     return to_version("newer_than", number, out);
 }
 
+/* Seconds, None for ever. */
 int get_timeout(PyObject *seconds, int64_t *timeout_ns)
 {
     double value;
@@ -269,7 +269,8 @@ static PyObject *core_sweep(PyObject *module, PyObject *args)
 
 static PyMethodDef core_methods[] = {
     {"_setup", core_setup, METH_VARARGS,
-     "_setup($module, /, *args)\n--\n\nWhat the Python layer gives the extension."},
+     "_setup($module, ndarray, encode, decode, dtype_for, error, scalars, makers, loads, "
+     "/)\n--\n\nWhat the Python layer gives the extension."},
     {"remote_code", remote_code, METH_NOARGS,
      "remote_code($module, /)\n--\n\nThe code of the server's last error."},
     {"end_with_parent", end_with_parent, METH_NOARGS,
@@ -277,14 +278,14 @@ static PyMethodDef core_methods[] = {
     {"end_with", end_with, METH_O,
      "end_with($module, pidfd, /)\n--\n\nEnd this process when that one ends."},
     {"unlink", core_unlink, METH_VARARGS,
-     "unlink($module, /, *args)\n--\n\nRemove the name of an arena."},
+     "unlink($module, name, /)\n--\n\nRemove the name of an arena."},
     {"sweep", core_sweep, METH_VARARGS,
-     "sweep($module, /, *args)\n--\n\nRemove named arenas whose participants are all "
+     "sweep($module, prefix, /)\n--\n\nRemove named arenas whose participants are all "
      "dead."},
     {"look", core_look, METH_VARARGS,
-     "look($module, /, *args)\n--\n\nTotals, participants and channels of an arena that "
-     "is "
-     "not joined."},
+     "look($module, name, fd, /)\n--\n\nTotals, participants and channels of an arena "
+     "that "
+     "is not joined."},
     {"like_rows", core_like_rows, METH_O,
      "like_rows($module, list, /)\n--\n\nWhether these are packed arrays of one plain "
      "type and shape, which make one tensor."},
@@ -304,61 +305,6 @@ static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, const char *n
         return NULL;
     }
     return (PyTypeObject *)type;
-}
-
-/* [(name, code, message)], made from the one table of the library. */
-static int add_errors(PyObject *module)
-{
-    PyObject *list = PyList_New(0);
-    int code = list ? 0 : -1;
-
-#define ADD(name, value, text)                                                 \
-    if (code == 0) {                                                           \
-        PyObject *row = Py_BuildValue("(sis)", "TR_E" #name, (value), (text)); \
-        code = row ? PyList_Append(list, row) : -1;                            \
-        Py_XDECREF(row);                                                       \
-    }
-    TR_ERRORS(ADD)
-#undef ADD
-    if (code == 0)
-        code = PyModule_AddObjectRef(module, "ERRORS", list);
-    Py_XDECREF(list);
-    return code;
-}
-
-static int add_constants(PyObject *module)
-{
-    static const struct {
-        const char *name;
-        long value;
-    } constants[] = {
-        {"ARENA_POPULATE", TR_ARENA_POPULATE},
-        {"ARENA_HUGE", TR_ARENA_HUGE},
-        {"ARENA_LAZY", TR_ARENA_LAZY},
-        {"ARENA_ALLOW_PICKLE", TR_ARENA_ALLOW_PICKLE},
-        {"ARENA_CRC32C", TR_ARENA_CRC32C},
-        {"ARENA_OVERCOMMIT", TR_ARENA_OVERCOMMIT},
-        {"ARENA_DUMP", TR_ARENA_DUMP},
-        {"ARENA_SCRUB", TR_ARENA_SCRUB},
-        {"ARENA_ELASTIC", TR_ARENA_ELASTIC},
-        {"TENSOR_F_ORDER", TR_TENSOR_F_ORDER},
-        {"TENSOR_BYTESWAPPED", TR_TENSOR_BYTESWAPPED},
-        {"MAX_NDIM", TR_MAX_NDIM},
-        {"MAX_TENSORS", TR_MAX_TENSORS},
-        {"MAX_CAPACITY", TR_MAX_CAPACITY},
-        {"USER_BYTES", TR_USER_BYTES},
-    };
-
-    for (size_t i = 0; i < sizeof(constants) / sizeof(constants[0]); i++)
-        if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
-            return -1;
-#define TEXT(number)   #number
-#define DIGITS(number) TEXT(number)
-    return PyModule_AddStringConstant(module, "VERSION",
-                                      DIGITS(TR_VERSION_MAJOR) "." DIGITS(
-                                          TR_VERSION_MINOR) "." DIGITS(TR_VERSION_PATCH));
-#undef DIGITS
-#undef TEXT
 }
 
 static int make_names(State *state)
@@ -402,7 +348,7 @@ static int core_exec(PyObject *module)
         return -1;
     if (PyModule_AddFunctions(module, plan_methods) < 0 || add_supervisor(module) < 0)
         return -1;
-    if (make_names(state) < 0 || add_errors(module) < 0 || add_constants(module) < 0)
+    if (make_names(state) < 0 || add_constants(module) < 0)
         return -1;
     return 0;
 }

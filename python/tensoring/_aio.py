@@ -24,7 +24,8 @@ from tensoring._errors import CODES, Error, Full, make_error
 if TYPE_CHECKING:
     from tensoring._arena import Arena, ArenaQueue
 
-READABLE, WRITABLE, HUNGUP = 1, 2, 4
+READABLE, WRITABLE = _core.WAIT_READABLE, _core.WAIT_WRITABLE
+HUNGUP = _core.WAIT_HUNGUP
 _NOTHING = object()
 
 

@@ -35,9 +35,6 @@ from tensoring._options import (
 from tensoring._service import Service
 from tensoring.reports import Info, Stats
 
-_POLICIES = {"redeliver": 0, "drop": 1}
-
-
 # Of an attach by name: group, owner.
 Trust: TypeAlias = tuple[bool, int | None]
 
@@ -430,10 +427,10 @@ class ArenaQueue(MessageReceiver, Named, _core.Queue):
         stamp: bool,
     ) -> Self:
         text("name", name)
-        one_of("policy", policy, _POLICIES)
+        one_of("policy", policy, _core.POLICIES)
         flag("stamp", stamp)
         fit(U32, capacity=capacity, max_deliveries=max_deliveries)
-        number = _POLICIES[policy]
+        number = _core.POLICIES[policy]
         self = cls._open(arena, name, capacity, number, max_deliveries, int(stamp))
         self._options = {
             "capacity": capacity,

@@ -15,8 +15,6 @@ from tensoring._options import U32, U64, fit, flag, one_of, refuse, text, whole
 if TYPE_CHECKING:
     from tensoring._arena import Arena, ArenaQueue
 
-_LAG = {"block": 0, "drop_oldest": 1, "evict": 2}
-
 
 class Broadcast(Named, _core.Broadcast):
     """Each message to every subscriber, one copy for all of them."""
@@ -56,9 +54,9 @@ class Subscription(MessageReceiver, _core.Subscription):
 
     @classmethod
     def _of(cls, broadcast: Broadcast, lag: str, last: int) -> Self:
-        one_of("lag", lag, _LAG)
+        one_of("lag", lag, _core.LAGS)
         whole("last", last, 0, U32)
-        return cls._open(broadcast, _LAG[lag], last)._enter(broadcast.arena)
+        return cls._open(broadcast, _core.LAGS[lag], last)._enter(broadcast.arena)
 
     def _about(self) -> str:
         return f", missed {self.missed}"

@@ -26,7 +26,7 @@ from tensoring._literals import (
 # (code, bits, lanes, descr, flags), as the extension takes it
 Described: TypeAlias = tuple[int, int, int, str, int]
 
-INT, UINT, FLOAT, OPAQUE, BFLOAT, COMPLEX, BOOL = range(7)
+INT, UINT, FLOAT, COMPLEX, BOOL, OPAQUE = (_core.DTYPES[kind] for kind in "iufcbV")
 UINT8: Final[Described] = (UINT, 8, 1, "", 0)
 _KINDS = {"i": INT, "u": UINT, "f": FLOAT, "c": COMPLEX, "b": BOOL}
 _LETTERS = {code: letter for letter, code in _KINDS.items()}
@@ -44,15 +44,9 @@ _SCALAR: Any = np.int8().__reduce__()[0]  # (dtype, bytes)
 MAKERS = tuple(functools.partial(_SCALAR, one) for one in _SCALARS)
 # Names of ml_dtypes with the codes and bits of DLPack 1.1.
 _ML_DTYPES = {
-    "bfloat16": (BFLOAT, 16),
-    "float8_e3m4": (7, 8),
-    "float8_e4m3": (8, 8),
-    "float8_e4m3b11fnuz": (9, 8),
-    "float8_e4m3fn": (10, 8),
-    "float8_e4m3fnuz": (11, 8),
-    "float8_e5m2": (12, 8),
-    "float8_e5m2fnuz": (13, 8),
-    "float8_e8m0fnu": (14, 8),
+    name: (code, 8 if name.startswith("float8") else 16)
+    for name, code in _core.DTYPES.items()
+    if len(name) > 1
 }
 _ML_NAMES = {triple: name for name, triple in _ML_DTYPES.items()}
 _MAX_LANES = 65535

@@ -20,10 +20,8 @@ from tensoring import _core
 from tensoring._errors import Closed, Error
 from tensoring._options import MOST_FD, U32, U64, flag, one_of, refuse, seconds, whole
 from tensoring._supervised import Worker, begin, flush, live
-from tensoring._workers import NO_BIND, Plan
+from tensoring._workers import Plan
 
-_RESTART = {"on_failure": 0, "always": 1, "never": 2}
-_NO_PLAN, _DIE_WITH_MASTER, _READY_AT_START, _CLOSE_INHERITED = 1, 2, 4, 8
 _TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
 _LONGEST = (1 << 63) - 1  # nanoseconds
 
@@ -198,10 +196,10 @@ class Supervisor(_core.Supervisor):
         if workers == 0 and plan is not None:
             workers = len(plan)
         flags = (
-            flag("no_plan", no_plan) * _NO_PLAN
-            | flag("die_with_master", die_with_master) * _DIE_WITH_MASTER
-            | flag("ready_at_start", ready_at_start) * _READY_AT_START
-            | flag("close_inherited", close_inherited) * _CLOSE_INHERITED
+            flag("no_plan", no_plan) * _core.POOL_NO_PLAN
+            | flag("die_with_master", die_with_master) * _core.POOL_DIE_WITH_MASTER
+            | flag("ready_at_start", ready_at_start) * _core.POOL_READY_AT_START
+            | flag("close_inherited", close_inherited) * _core.POOL_CLOSE_INHERITED
         )
         kept = _descriptors(keep)
         if kept and not close_inherited:
@@ -224,14 +222,14 @@ class Supervisor(_core.Supervisor):
         self._start(
             whole("workers", workers, 0, U32),
             flags,
-            _RESTART[one_of("restart", restart, _RESTART)],
+            _core.RESTARTS[one_of("restart", restart, _core.RESTARTS)],
             whole("max_jobs", max_jobs, 0, U64),
             whole("max_private_bytes", max_private_bytes, 0, U64),
             _nanoseconds("backoff", backoff),
             _nanoseconds("backoff_max", backoff_max),
             -1 if drain is None else _nanoseconds("drain", drain),
             whole("stop_signal", stop_signal, 0, signal.NSIG - 1),
-            0 if flag("bind", bind) else NO_BIND,
+            0 if flag("bind", bind) else _core.ENTER_NO_BIND,
             self._plan_options,
             kept,
             arena,
@@ -400,11 +398,7 @@ class Supervisor(_core.Supervisor):
     def plan(self) -> Plan | None:
         """The plan that is in force until the next resize(); None: there is none."""
         given = self._plan()
-        if given is None:
-            return None
-        plan = Plan.__new__(Plan)
-        plan._bytes, plan._options = given, self._plan_options
-        return plan
+        return None if given is None else Plan._made(given, self._plan_options)
 
     def __enter__(self) -> Self:
         return self

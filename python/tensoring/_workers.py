@@ -10,7 +10,6 @@ from tensoring import _core
 from tensoring._options import U32, flag, one_of, whole
 from tensoring.reports import Entered, Part
 
-_POLICIES = {"compact": 0, "spread": 1, "one_node": 2, "bandwidth": 3}
 _THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -25,7 +24,6 @@ _THREADS = (
     "POLARS_MAX_THREADS",
     "LOKY_MAX_CPU_COUNT",
 )
-NO_BIND, _NO_ENV = 1, 2
 
 
 def tell_environment(threads: int, place: str | None = None) -> None:
@@ -49,22 +47,31 @@ class Plan:
         reserve_cores: int = 0,
         cores_per_worker: int = 0,
         fast_only: bool = False,
-        ignore_quota: bool = False,
+        no_quota: bool = False,
     ) -> None:
-        one_of("policy", policy, _POLICIES)
+        one_of("policy", policy, _core.PLAN_POLICIES)
         whole("workers", workers, 0, U32)
         whole("reserve_cores", reserve_cores, 0, U32)
         whole("cores_per_worker", cores_per_worker, 0, U32)
-        flags = flag("fast_only", fast_only) | flag("ignore_quota", ignore_quota) << 1
-        self._options = (_POLICIES[policy], flags, reserve_cores, cores_per_worker)
+        flags = (
+            flag("fast_only", fast_only) * _core.PLAN_FAST_ONLY
+            | flag("no_quota", no_quota) * _core.PLAN_NO_QUOTA
+        )
+        number = _core.PLAN_POLICIES[policy]
+        self._options = (number, flags, reserve_cores, cores_per_worker)
         self._bytes = _core.plan(workers, *self._options)
 
     @classmethod
     def from_bytes(cls, plan: bytes) -> Self:
         """The plan that bytes(plan) gave, here or in another process of the machine."""
         _core.plan_workers(plan)  # says what is wrong with it
+        return cls._made(plan, (0, 0, 0, 0))
+
+    @classmethod
+    def _made(cls, plan: bytes, options: tuple[int, int, int, int]) -> Self:
+        """Of a plan, and the options with which a supervisor makes the next."""
         self = cls.__new__(cls)
-        self._bytes = plan
+        self._bytes, self._options = plan, options
         return self
 
     def __bytes__(self) -> bytes:
@@ -82,7 +89,8 @@ class Plan:
         """Become worker `index`: bind this process to its cores, limit the threads of the
         libraries that are loaded, and of those loaded later. Returns what was done."""
         whole("index", index, 0, U32)
-        report = _core.worker_enter(self._bytes, index, 0 if bind else NO_BIND)
+        flags = 0 if bind else _core.ENTER_NO_BIND
+        report = _core.worker_enter(self._bytes, index, flags)
         tell_environment(report["threads"], f"{index}/{len(self)}")
         return report
 
@@ -106,5 +114,5 @@ def prefork() -> int:
 def limit_threads(threads: int) -> None:
     """Put a thread count into the environment and into every library that is loaded."""
     plan = Plan(1, cores_per_worker=threads)
-    _core.worker_enter(bytes(plan), 0, NO_BIND | _NO_ENV)
+    _core.worker_enter(bytes(plan), 0, _core.ENTER_NO_BIND | _core.ENTER_NO_ENV)
     tell_environment(threads)

@@ -40,21 +40,10 @@ Encoded: TypeAlias = tuple[int, str, list[Part]]
 Dump: TypeAlias = Callable[[Any], list[Any]]
 
 MAX_NDIM = _core.MAX_NDIM
-TENSORS = 0
-PICKLE = 8
-OTHER = 255
-NUMBERS: dict[str, int] = {
-    "application/octet-stream": 1,
-    "text/plain": 2,
-    "application/json": 3,
-    "application/jsonlines": 4,
-    "text/csv": 5,
-    "application/x-npy": 6,
-    "application/x-npz": 7,
-    "application/x-pickle": PICKLE,
-    "application/vnd.apache.arrow.stream": 9,
-    "text/libsvm": 10,
-}
+TENSORS = _core.CONTENT_TENSORS
+OTHER = _core.CONTENT_OTHER
+NUMBERS = _core.CONTENTS  # of content types
+PICKLE = NUMBERS["application/x-pickle"]
 TYPES: dict[int, str] = {number: name for name, number in NUMBERS.items()}
 TENSORS_TYPE = "application/x-tensors"
 _OBJECTS = "application/x-tensoring-objects"  # made and read by the extension
@@ -139,8 +128,10 @@ def add(one: Serializer, first: bool = False) -> None:
     taken = _by_type.get(one.content_type)
     if taken is not None:
         raise ValueError(f"content type {one.content_type!r} is taken by {taken.name}")
-    if len(one.content_type.encode()) > 63:
-        refuse(ValueError, "content_type", one.content_type, "it has at most 63 bytes")
+    most = _core.MAX_CONTENT_TYPE
+    if len(one.content_type.encode()) > most:
+        way = f"it has at most {most} bytes"
+        refuse(ValueError, "content_type", one.content_type, way)
     _order.insert(0 if first else len(_order), one)
     _by_type[one.content_type] = one
     _asked.clear()

@@ -339,7 +339,7 @@ PLANS: list[Row] = [
     ),
     ("Plan", "policy", of("compact"), lambda scene, value: tr.Plan(1, policy=value)),
     ("Plan", "fast_only", FLAG, lambda scene, value: tr.Plan(1, fast_only=value)),
-    ("Plan", "ignore_quota", FLAG, lambda scene, value: tr.Plan(1, ignore_quota=value)),
+    ("Plan", "no_quota", FLAG, lambda scene, value: tr.Plan(1, no_quota=value)),
     ("enter", "index", whole(0, U32), lambda scene, value: tr.Plan(1).enter(value)),
 ]
 MEMORY = Kind(["x", 2.5, [], -1, 0, 100, U64 + 1], rf"whole number.* to {U64}.*or None")
