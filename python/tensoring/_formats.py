@@ -10,7 +10,7 @@ import json
 import math
 import re
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -119,15 +119,20 @@ def _plain(obj: Any) -> Any:
     raise Unsupported(f"{type(obj).__qualname__} has no form in JSON")
 
 
-def json_of(obj: Any, default: Callable[[Any], Any] | None = None) -> bytes:
+_ANY = json.JSONEncoder()
+ACYCLIC = json.JSONEncoder(check_circular=False)
+
+
+def json_of(obj: Any, encoder: json.JSONEncoder = _ANY) -> bytes:
     """Unsupported if it holds a number of too many digits, or a text that JSON's readers
     change: two halves of surrogates beside each other become one letter."""
     try:
-        text = json.dumps(obj, default=default)
+        text = encoder.encode(obj)
     except ValueError as error:
         raise Unsupported(f"the value has no form in JSON: {error}") from None
     if "\\ud" in text:
-        pair = _PAIR.search(json.dumps(obj, default=default, ensure_ascii=False))
+        as_it_is = json.JSONEncoder(ensure_ascii=False, default=encoder.default)
+        pair = _PAIR.search(as_it_is.encode(obj))
         if pair is not None:
             raise Unsupported(f"JSON would change the surrogates in a text: {pair[0]!a}")
     return text.encode()
@@ -142,12 +147,13 @@ def _load_json(parts: list[Array]) -> Any:
         raise FormatError(f"not JSON: {error}") from None
 
 
+_PLAIN = json.JSONEncoder(default=_plain)
 JSON = Serializer(
     "JS",
     "json",
     "application/json",
     _can_be_json,
-    lambda obj: [json_of(obj, _plain)],
+    lambda obj: [json_of(obj, _PLAIN)],
     _load_json,
     kinds=(dict, list, str, int, float, bool, type(None)),
 )
@@ -156,7 +162,7 @@ JSON = Serializer(
 def _json_lines(obj: Any) -> list[Any]:
     if isinstance(obj, str):
         return [utf8(obj)]
-    return [b"\n".join(json_of(item, _plain) for item in obj)]
+    return [b"\n".join(json_of(item, _PLAIN) for item in obj)]
 
 
 def _load_json_lines(parts: list[Array]) -> Any:

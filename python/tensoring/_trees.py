@@ -36,7 +36,7 @@ from tensoring import _core, serializers
 from tensoring._allowance import OBJECT_BYTES, allowance
 from tensoring._dtypes import SCALARS
 from tensoring._errors import FormatError
-from tensoring._formats import json_of
+from tensoring._formats import ACYCLIC, json_of
 from tensoring._structure import broken
 from tensoring.serializers import Array, Serializer, Unsupported, tensor_type
 
@@ -531,7 +531,7 @@ def _dump(obj: Any) -> list[Any]:
             f"the object has {len(writer.parts)} parts; a message has room for"
             f" {_core.MAX_TENSORS - 1} and their tree"
         )
-    return [*writer.parts, json_of(tree)]
+    return [*writer.parts, json_of(tree, ACYCLIC)]
 
 
 def _load(parts: list[Array]) -> Any:
