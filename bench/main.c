@@ -48,7 +48,7 @@ static double number(struct argp_state *state, const char *text, double least)
     const double value = strtod(text, &end);
 
     if (*end || !(value >= least) || value > 1e12)
-        argp_error(state, "\"%s\" is no number of %g or more", text, least);
+        argp_error(state, "\"%s\" is not a number of %g or more", text, least);
     return value;
 }
 

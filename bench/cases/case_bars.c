@@ -8,7 +8,7 @@
 #include "harness/report.h"
 
 #define ROUNDS 7u
-#define PACED  0.02 /* a message: what the clock paces, and not messages, comes to less */
+#define PACED  0.02 /* a message: work paced by the clock, not by messages, takes less */
 
 static const char *place_name(const struct ratio *ratio)
 {
@@ -182,7 +182,8 @@ static const struct targets sockets[] = {
 /* What takes part, by mode: spinning and asleep. */
 struct sides {
     uint64_t copy[2], loan[2], socket[2];
-    uint64_t hand_copy[2], hand_fill[2]; /* the loops by hand: how far one can get */
+    uint64_t hand_copy[2],
+        hand_fill[2]; /* the loops by hand: the best that is possible */
 };
 
 static void faster(const struct comparison *comparison, const char *name,

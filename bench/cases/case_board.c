@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* board: get and release of a key that does not change, over one uncontended pair of atomic
- * read-modify-writes; what the size of the value is must not matter. */
+ * read-modify-writes; the size of the value must not matter. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <tensoring/tensoring.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* broadcast: what it costs the publisher to have eight subscribers instead of one; and what
- * a fast subscriber notices of one that is stopped. */
+/* broadcast: the publisher's cost with eight subscribers instead of one; and how a stopped
+ * subscriber affects a fast one. */
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -162,7 +162,7 @@ static void read_latency(tr_subscription *subscription, void *context)
         const int err = tr_subscription_receive(subscription, TR_FOREVER, &message);
         if (err == TR_ECLOSED)
             break;
-        if (err == TR_ELAGGED) /* somebody took our processor */
+        if (err == TR_ELAGGED) /* another process took our processor */
             continue;
         must(err, "receive");
         memcpy(&sent, tr_message_tensor(message, 0)->data, sizeof sent);

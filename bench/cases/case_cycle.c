@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cycle: loan, send, receive, release in one thread, counted in uncontended atomic
+/* cycle: loan, send, receive, release in one thread, in units of uncontended atomic
  * read-modify-writes. */
 #include <signal.h>
 #include <stdlib.h>

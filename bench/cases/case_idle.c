@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* idle: processes that wait and do nothing else. What they cost, in CPU time of all of them
- * as a share of one processor, by the kernel's count. */
+/* idle: processes that wait and do nothing else. Their CPU time, as a share of one processor, by
+ * the kernel's count. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

@@ -72,7 +72,7 @@ static void read_all(int fd, uint8_t *to, size_t bytes)
     }
 }
 
-/* What one would write by hand: into the slot, or into private memory and then the slot. */
+/* What a program would do by hand: into the slot, or into private memory and then the slot. */
 static void by_hand(struct scene *scene, bool copy)
 {
     for (size_t i = 0; i < scene->files; i++) {

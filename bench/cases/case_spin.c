@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* spin: a pool of processes that answer requests, which come at a rate of their own, at low,
  * medium and full load. Spin, block, or let the library decide: how late each request is,
- * and what it costs in CPU time. With more processes than processors spinning takes the
- * processor from who would answer. */
+ * and what it costs in CPU time. With more processes than processors, spinning takes the
+ * processor from the process that would answer. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

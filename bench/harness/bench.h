@@ -34,7 +34,7 @@ void case_idle(const struct options *options);
 void case_spin(const struct options *options);
 void case_loader(const struct options *options);
 
-/* For cases: is the transport asked for, and the mode? */
+/* For cases: whether the transport and the mode are asked for. */
 bool wanted(const struct options *options, const struct transport *transport);
 bool is_socket(const struct transport *transport);
 

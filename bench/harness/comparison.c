@@ -138,7 +138,7 @@ static void one_round(struct comparison *comparison, bool last_chance)
     const unsigned round = comparison->rounds;
     const double first = probe_ns(comparison);
 
-    /* Start elsewhere each time, so that nobody always follows the same neighbour. */
+    /* Start elsewhere each time, so that no cell always follows the same neighbour. */
     for (unsigned i = 0; i < comparison->count; i++) {
         struct cell *cell = &comparison->cell[(i + round) % comparison->count];
         processes_run(comparison->processes, &cell->task);
@@ -213,8 +213,8 @@ static enum placement usual_place(const struct comparison *comparison)
     return most;
 }
 
-/* The cell whose median over the rounds in @p place is best. The best of each single round
- * would be the luckiest instead. */
+/* The cell whose median over the rounds in @p place is best. The best of each round would be the
+ * luckiest. */
 static const struct cell *best_of(const struct comparison *comparison, enum metric metric,
                                   uint64_t cells, enum placement place)
 {

@@ -48,7 +48,7 @@ struct ratio {
 };
 
 struct comparison *comparison_new(unsigned members);
-/* Add a cell; -1 if the transport is not to be had here or cannot wait that way. */
+/* Add a cell; -1 if the transport is not available here or cannot wait that way. */
 int comparison_add(struct comparison *comparison, const char *name,
                    const struct transport *transport, size_t bytes,
                    const struct task *task, double target_ns);

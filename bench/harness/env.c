@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the figures depend on and cannot tell by themselves. */
+/* What the figures depend on and do not show. */
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -208,8 +208,8 @@ static _Noreturn void give_up(struct processes *processes)
     die("a process of the measurement failed");
 }
 
-/* Wait for a byte from every member; true if all of them are 1. Who dies is noticed at
- * once, though the others may wait for it for ever. */
+/* Wait for a byte from every member; true if all of them are 1. A death is noticed at
+ * once, though the others may wait forever. */
 static bool all_replied(struct processes *processes)
 {
     struct pollfd polled[PROCESSES_MEMBERS];

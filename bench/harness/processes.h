@@ -24,7 +24,7 @@ struct result {
     struct histogram times; /* in picoseconds */
 };
 
-/* Words that the processes of a processes share beside the transports. */
+/* Words that the processes share beside the transports. */
 struct meeting {
     _Alignas(128) _Atomic uint64_t arrived;
     _Alignas(128) _Atomic uint64_t ready;
@@ -59,7 +59,7 @@ void processes_end(struct processes *processes);
 /* Make this process a member: bind it, and give @p end its private memory. */
 bool member_prepare(struct end *end, unsigned member, unsigned members, size_t bytes);
 
-/* Processors that we may use; whether every process so far went where it was sent. */
+/* Processors that we may use; whether every process so far runs where it was sent. */
 unsigned processes_processors(void);
 bool processes_pinned(void);
 

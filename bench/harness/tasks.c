@@ -134,8 +134,8 @@ void run_wake(struct end *end, const struct task *task, struct meeting *meeting,
     }
 }
 
-/* An open loop: messages are due at fixed times, whatever became of those before, and are
- * late from when they were due, not from when they could be sent. */
+/* An open loop: messages are due at fixed times, however late those before were, and lateness
+ * counts from when they were due, not from when they could be sent. */
 void run_load(struct end *end, const struct task *task, struct meeting *meeting,
               struct result *result)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* knn.h - the job: which known digits are nearest. The same code in every process. */
+/* knn.h - the job: the nearest known digits. The same code in every process. */
 #ifndef BENCH_KNN_H
 #define BENCH_KNN_H
 

@@ -20,7 +20,7 @@ _SLOTS = [(4 << 10, 32), (64 << 10, 16), (2 << 20, 8), (16 << 20, 6)]
 
 
 class Transport:
-    """What all of them share. `waits` and `copies` say who may be compared with whom."""
+    """What all of them share. `waits` and `copies` say which of them may be compared."""
 
     name = ""
     waits = "asleep"  # or "spinning", or "adaptive"

@@ -6,7 +6,7 @@
  *  configure, then send and receive, or pingpong where there is a loop of its own
  *  close    in the parent, when the processes are gone
  *
- * Side 0 sends to side 1 and the other way round; a side may have two processes. */
+ * Side 0 sends to side 1, and side 1 to side 0; a side may have two processes. */
 #ifndef BENCH_TRANSPORT_H
 #define BENCH_TRANSPORT_H
 
@@ -39,7 +39,7 @@ struct end {
     uint8_t *in;
     uint64_t sent; /* messages so far */
     uint64_t received;
-    uint64_t sum; /* what was read, so that reading cannot be left out */
+    uint64_t sum; /* the sum of what was read, so that reading cannot be optimized away */
 };
 
 struct transport {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared pages, a flag, and the payload: what a program without a library would do. One
+/* Shared pages, a flag, and the payload: as a program without a library. One
  * warmed buffer each way, used again for every message. */
 #include <errno.h>
 #include <limits.h>

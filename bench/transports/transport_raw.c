@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The floor: two-process loops by hand, without any of our code. What the processes share
- * is what the loop needs and nothing else; each word that is written lies on a line of its
+/* The floor: two-process loops by hand, without any of our code. The processes share only what
+ * the loop needs; each word that is written lies on a line of its
  * own. */
 #include <errno.h>
 #include <limits.h>

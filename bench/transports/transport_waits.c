@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting in a wait set, and in epoll on its descriptor. Nothing is carried but a word. */
+/* Waiting in a wait set, and in epoll on its descriptor. Only a word is carried. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

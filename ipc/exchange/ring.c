@@ -168,7 +168,7 @@ static ASIDE bool passed_by_now(struct ring *ring, uint64_t at, uint64_t cell)
     return behind(ring, word, at) || !unclaimed(ring, at - ring->capacity, cell, &word);
 }
 
-/* Whether the message in the cell that position @p at is to fill has been claimed. */
+/* Whether the message in the cell that position @p at will fill has been claimed. */
 PATH bool passed(struct ring *ring, uint64_t at, uint64_t cell)
 {
     /* relaxed: local, and only ever behind. */
@@ -177,7 +177,7 @@ PATH bool passed(struct ring *ring, uint64_t at, uint64_t cell)
            (cell == 0 && at < ring->capacity) || passed_by_now(ring, at, cell);
 }
 
-/* What is to be put. */
+/* What will be put. */
 struct coming {
     _Atomic uint64_t *place; /* of the generation that it will have */
     uint64_t came;           /* see LOCATION_FROM */

@@ -16,7 +16,7 @@
  *  pins of the dead                    are erased
  *  places in broadcasts, channels      are free; are for others to make
  *  that it was making
- *  everybody who sleeps on anything    is woken, once: the dead may have owed it
+ *  all that sleep on anything          are woken, once: the dead may have owed it
  *
  * A process that was taken for dead and lives may go on for some calls before it finds out. The words
  * of what it takes then name its incarnation, which no reaper sweeps any more: it gives that

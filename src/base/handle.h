@@ -75,7 +75,7 @@ void *handle_new(struct handle_kind *kind);
 /* It may be given out again. */
 void handle_free(void *object);
 
-/* The object of a handle that is to be closed, or NULL: it is NULL, or was closed before. Of
+/* The object of a handle that will be closed, or NULL: it is NULL, or was closed before. Of
  * two threads that close one handle one gets it. */
 void *handle_retire(const void *given);
 

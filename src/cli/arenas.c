@@ -51,7 +51,7 @@ int cmd_ls(int argc, char **argv)
     struct arena_args args = take_arena_args(
         argc, argv, WANTS_NOTHING,
         "List the arenas: the named ones, and those without a name, in processes "
-        "that this user may inspect, by a path that stat and who accept.");
+        "that this user may inspect, by a path for 'stat' and 'who'.");
     place_visitor *visit = args.json ? add_row : print_row;
     cJSON *list = args.json ? cJSON_CreateArray() : NULL;
     int code = each_named("", visit, list);

@@ -100,12 +100,10 @@ static const struct setting {
     {"OMP_PLACES", NULL,
      "places refer to the mask at load: load libraries after the worker "
      "has entered its plan"},
-    {"OMP_WAIT_POLICY", "active",
-     "idle threads spin for ever, on cores that others need"},
-    {"KMP_BLOCKTIME", "infinite",
-     "idle threads spin for ever, on cores that others need"},
+    {"OMP_WAIT_POLICY", "active", "idle threads spin forever, on cores that others need"},
+    {"KMP_BLOCKTIME", "infinite", "idle threads spin forever, on cores that others need"},
     {"GOMP_SPINCOUNT", "infinite",
-     "idle threads spin for ever, on cores that others need"},
+     "idle threads spin forever, on cores that others need"},
     {"OPENBLAS_MAIN_FREE", "1", "OpenBLAS binds its threads to cores by itself"},
     {"MKL_DYNAMIC", "false", "MKL does not reduce its threads where there are too many"},
 };

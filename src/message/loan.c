@@ -155,7 +155,7 @@ PATH int find_slot(struct tr_arena *arena, const struct plan *plan, int64_t time
     return take_slot(arena, c, plan, timeout_ns, slot);
 }
 
-/* Anything that a user may ask for, or why it is no good. */
+/* Anything that a user may ask for, or why it is invalid. */
 static ASIDE int loan_any(const tr_arena *given, const tr_tensor_spec specs[], size_t n,
                           int64_t timeout_ns, tr_message **out)
 {

@@ -51,7 +51,7 @@ static int check_time(const char *what, int64_t ns, int64_t least)
     if (ns < least)
         return tr_fail(TR_EINVAL, "pool: options.%s is %lld ns; use %s", what,
                        (long long)ns,
-                       least < 0 ? "-1 (for ever), 0 or more" : "0 or more");
+                       least < 0 ? "-1 (forever), 0 or more" : "0 or more");
     return 0;
 }
 

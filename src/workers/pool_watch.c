@@ -21,7 +21,7 @@
 #endif
 
 /* Edges: a registration that can't be taken back, since its number is lost and a fork has a
- * copy of the file, tells once and not for ever. */
+ * copy of the file, tells once and not forever. */
 static int tell_epoll(const tr_pool *pool, const struct child *child, int what, int fd)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLET,

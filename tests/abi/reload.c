@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* reload LIBRARY: a program that loads the library, uses it and unloads it, again and again, as a
- * host of plug-ins does, has no more memory mapped after many times than after a few. */
+/* reload LIBRARY: a program that loads the library, uses it and unloads it repeatedly, as a host
+ * of plug-ins does, has no more memory mapped after many times than after a few. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>

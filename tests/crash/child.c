@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* child.c - a child that is forked in the middle of an operation of its parent. It has copies
- * of all private state as it was there: it must be able to use all of the library, and nothing
- * that it does with what it inherited may touch anybody's messages. */
+ * of all private state as it was there: it must be able to use all of the library, and what it
+ * does with inherited handles must not touch any messages. */
 #include "tests/crash/child.h"
 
 #include <string.h>
@@ -71,7 +71,7 @@ static void use_broadcast(struct stage *stage)
     tr_subscription_close(subscription);
     tr_broadcast_shutdown(broadcast);
     tr_broadcast_close(broadcast);
-    /* And the survivor's: it may listen beside it. */
+    /* And the survivor's: the child may listen, too. */
     must("subscribe", tr_subscription_open(stage->broadcast, NULL, &subscription));
     tr_subscription_close(subscription);
     if (tr_subscription_receive(stage->subscription, TR_NOWAIT, &message) == 0)

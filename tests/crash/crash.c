@@ -4,11 +4,11 @@
  *
  *   crash kill|stop|fork [SCENE]
  *
- * With stop it gets SIGSTOP there instead: nothing may be taken from it, the others go on,
- * and after SIGCONT it ends its operation as if nothing had been.
+ * With stop it gets SIGSTOP there instead: nothing may be taken from it, the others go on, and
+ * after SIGCONT it ends its operation undisturbed.
  *
  * With fork it forks there, as another thread of it could: the child does everything
- * (child.c), or dies with a loan, and then the operation goes on as if nothing had been. */
+ * (child.c), or dies with a loan, and then the operation goes on undisturbed. */
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -169,7 +169,7 @@ static uint32_t hear(struct stage *stage)
     return n;
 }
 
-/* Who asked is answered, or told that there will be no answer; once. */
+/* The requester is answered, or told that there will be no answer; once. */
 static void hear_of_request(struct stage *stage)
 {
     tr_message *reply;
@@ -177,12 +177,12 @@ static void hear_of_request(struct stage *stage)
     int code = tr_request_next(stage->arena, TR_NOWAIT, &ticket, &reply);
 
     if (code != 0 && code != TR_EREMOTE && code != TR_EPEERDIED)
-        crash_fail("who asked hears of it", code);
+        crash_fail("the requester hears of it", code);
     if (code == 0)
         tr_message_release(reply);
     code = tr_request_next(stage->arena, TR_NOWAIT, &ticket, &reply);
     if (code == 0 || code == TR_EREMOTE || code == TR_EPEERDIED)
-        crash_fail("who asked hears of it once", code);
+        crash_fail("the requester hears of it once", code);
 }
 
 static void one_round(struct stage *stage, tr_queue *queue)
@@ -195,7 +195,7 @@ static void one_round(struct stage *stage, tr_queue *queue)
     tr_message_release(message);
 }
 
-/* The wait set is the survivor's, whatever a child did with its copy. */
+/* The wait set is the survivor's; a child had only a copy. */
 static void hear_spare(struct stage *stage)
 {
     tr_message *message;
@@ -252,7 +252,7 @@ static void audit(struct stage *stage)
         crash_fail("only the survivor, and it holds nothing", 0);
 }
 
-/* What the survivor had is as it was, whatever the victim did with its copies. */
+/* What the survivor had is unchanged; the victim had only copies. */
 static void keep(struct stage *stage)
 {
     for (uint32_t i = 0; i < 3; i++) {
@@ -290,7 +290,7 @@ static void inspect(struct stage *stage, const struct scene *scene, bool killed)
     audit(stage);
 }
 
-/* The victim stands still: it keeps what it has, and nobody waits for it. */
+/* The victim is stopped: it keeps what it has, and nobody waits for it. */
 static void live_beside(struct stage *stage, const struct scene *scene)
 {
     tr_reap_report report = TR_REAP_REPORT_INIT;

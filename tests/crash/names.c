@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* names.c - a process is killed, or stopped, before each step in which it creates, joins, leaves,
- * sweeps or unlinks a named arena. All that come then get into one and the same arena in
- * bounded time; no arena that is in use loses its name; nothing is left behind.
+ * sweeps or unlinks a named arena. All that come then get into the same arena in bounded time; no arena that is in use loses its name; nothing is left behind.
  *
  * Or, where the mode lets others write: one of them truncates the file before each step of a sweep
  * or of a create in its place, and the process goes on.
@@ -278,10 +277,10 @@ static void end_victim(pid_t victim)
         return;
     kill(victim, SIGCONT);
     must("wait", waitpid(victim, &status, 0) == victim);
-    must("the victim goes on as if nothing had been", WIFEXITED(status));
+    must("the victim goes on undisturbed", WIFEXITED(status));
 }
 
-/* Where all are, 0: they were told who is in their way. */
+/* Where all are, 0: they were told which process blocks them. */
 static uint64_t meet(const struct newcomer *newcomers)
 {
     uint64_t met = 0;
@@ -289,7 +288,7 @@ static uint64_t meet(const struct newcomer *newcomers)
     for (int i = 0; i < NEWCOMERS; i++) {
         struct report report = hear(&newcomers[i]);
 
-        must("a newcomer gets in, or is told who is in its way",
+        must("a newcomer gets in, or is told which process blocks it",
              report.code == 0 || (report.code == TR_EBUSY && deadly == SIGSTOP));
         if (report.code == 0 && met == 0)
             met = report.inode;
@@ -300,9 +299,8 @@ static uint64_t meet(const struct newcomer *newcomers)
 
 static void see_the_name(const struct scene *scene, uint64_t met)
 {
-    must("who uses it keeps the name",
-         !scene->keeps || inode_of_name() == inode_of(used));
-    must("who has come in keeps the name", met == 0 || inode_of_name() == met);
+    must("its user keeps the name", !scene->keeps || inode_of_name() == inode_of(used));
+    must("a newcomer that got in keeps the name", met == 0 || inode_of_name() == met);
 }
 
 static void play_step(const struct scene *scene, pid_t victim)
@@ -364,11 +362,11 @@ static void crowd_once(uint32_t round)
     for (int i = 0; i < CROWD; i++) {
         struct report report = hear(&newcomers[i]);
 
-        must("who is not killed gets in",
+        must("a process that is not killed gets in",
              report.code == 0 || (report.code == 1 && !alone));
         if (report.code != 0)
             continue;
-        /* What one that was killed had made may have been taken away before the others came. */
+        /* What a killed one had made may have been removed before the others came. */
         if (i % 3 != 0 && met == 0)
             met = report.inode;
         must("all are in one arena", i % 3 == 0 || report.inode == met);
@@ -465,7 +463,7 @@ int main(int argc, char **argv)
         sweeping = i % 2;
         here = play(&scenes[i / 2]);
         printf("%-28s %-26s %u\n", scenes[i / 2].name,
-               sweeping ? "and newcomers who sweep" : "", here);
+               sweeping ? "and newcomers that sweep" : "", here);
         points += here;
     }
     printf("name %s points: %u/%u survived\n", deadly == SIGSTOP ? "pause" : "crash",

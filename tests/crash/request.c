@@ -163,7 +163,7 @@ static void act_reap(struct stage *stage)
 static const struct scene scenes[] = {
     {"ask", NULL, act_ask},
     {"answer in place", ask, act_answer_in_place},
-    {"answer anew", ask, act_answer_anew},
+    {"answer again", ask, act_answer_anew},
     {"forget", ask, act_forget},
     {"all of it", NULL, act_all},
     {"give up", NULL, act_give_up},
@@ -230,7 +230,7 @@ static void inspect(struct stage *stage)
     serve(stage);
     if (stage->ticket)
         end_of(stage);
-    /* a second answer, by a server that died between its reply and letting go */
+    /* a second answer, by a server that died between its reply and its release */
     if (tr_request_next(stage->arena, TR_NOWAIT, &ticket, &reply) != TR_EAGAIN)
         fail("nothing else", 0);
     audit_arena(&arena_known(stage->arena)->view, &found);

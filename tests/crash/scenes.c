@@ -112,8 +112,8 @@ static void leave_memory(struct stage *stage)
     tr_message_release(crash_loan(stage, 3));
 }
 
-/* Somebody knows of all memory; what is free gives it back, what the board or the broadcast has
- * retired need not be. */
+/* All memory is known to somebody; free slots give it back, retired ones of board or broadcast
+ * need not. */
 static void memory_is_known(struct stage *stage)
 {
     const struct view *view = &arena_known(stage->arena)->view;
@@ -317,7 +317,7 @@ static void keep_all(struct stage *stage)
     must("get", tr_board_get(stage->board, "key", &stage->kept[2], NULL));
 }
 
-/* The child joins; it gets a value of its own by the board, and lets go of what is not its. */
+/* The child joins; it gets a value of its own by the board, and releases what is not its own. */
 static void act_inherit(struct stage *stage)
 {
     tr_message *own;
@@ -350,7 +350,7 @@ static void act_fork(struct stage *stage)
     }
 }
 
-/* A queue that gives up what its receivers died with. */
+/* A queue that drops what its dead receivers held. */
 static void open_dropping(struct stage *stage)
 {
     tr_queue_options options = TR_QUEUE_OPTIONS_INIT;

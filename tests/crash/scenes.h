@@ -38,7 +38,7 @@ struct scene {
     /* How many they get from the broadcast. */
     uint32_t heard_least, heard_most;
     bool gives; /* it leaves, or reaps: others may go on with that */
-    bool asked; /* the survivor asked for something, and must hear of it, once */
+    bool asked; /* the survivor asked for something, and must be answered once */
     bool forks; /* the victim waits for a child, which can't be while that is stopped */
     void (*after)(struct stage *stage); /* more to check by the survivor; may be NULL */
 };

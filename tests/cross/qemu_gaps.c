@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* qemu_gaps.c - what qemu-user (7.2) answers "done" to and does not do: advice about memory;
- * and what it makes up: the start time of this process, which others read as it is. Linked
+/* qemu_gaps.c - calls for which qemu-user (7.2) reports success without doing them: advice about
+ * memory; and what it invents: the start time of this process, which others read as it is. Linked
  * into the cross-built tests. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* coroutine.c - swapcontext() would do, but asks the kernel for the signal mask at each
- * switch: twenty times the price, and the explorer switches a hundred million times. */
+/* coroutine.c - swapcontext() asks the kernel for the signal mask at each switch: twenty times
+ * slower, and the explorer switches a hundred million times. */
 #include "tests/explore/coroutine.h"
 
 #include <string.h>

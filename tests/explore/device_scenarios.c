@@ -26,7 +26,7 @@ static void mark(struct actor *me)
     world.notes.device_slot = (uint8_t)me->slot;
 }
 
-/* @p slot has become somebody's. */
+/* @p slot has got an owner. */
 static void expect_no_device(uint32_t slot)
 {
     if (world.notes.device_slot == slot + 1 && !world.notes.device_done)
@@ -103,7 +103,7 @@ static bool lives(uint32_t who)
     return false;
 }
 
-/* What waited for the device is nobody's in the end. */
+/* In the end nobody owns what waited for the device. */
 static const char *device_check(const struct scenario *scenario)
 {
     (void)scenario;

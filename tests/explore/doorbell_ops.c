@@ -81,7 +81,7 @@ void do_quit(struct actor *me, const struct op *op)
     uint64_t free = participant_word(PARTICIPANT_FREE, me->self.inc);
 
     do_vanish(me, op);
-    /* release: as E7, of the process that sweeps it. No step where that makes no difference. */
+    /* release: as E7, of the process that sweeps it. No step where it makes no difference. */
     if (world.scenario->lags)
         shm_store(word, free, memory_order_release);
     else
@@ -191,7 +191,7 @@ void do_ring_send(struct actor *me, const struct op *op)
                listener_wait(me, BY_FUTEX, listen_room, try_put, &attempt) == 0);
 }
 
-/* Who is told by the doorbell has reason to sleep, too. */
+/* A listener that sleeps on the doorbell must have a reason, too. */
 static const char *check_listeners(void)
 {
     for (uint32_t i = 0; i < world.actor_count; i++) {

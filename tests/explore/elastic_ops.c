@@ -149,7 +149,7 @@ void do_elastic_trim(struct actor *me, const struct op *op)
     (void)reclaim_memory(&me->self);
 }
 
-/* A mark never goes back: what is beyond it nobody would find. */
+/* A mark never goes back: nobody would find what is beyond it. */
 void do_elastic_more(struct actor *me, const struct op *op)
 {
     struct shortage shortage;

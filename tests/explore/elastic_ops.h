@@ -7,8 +7,8 @@
 #include "ipc/kernel/limits.h"
 #include "tests/explore/engine.h"
 
-/* Elastic worlds have two classes. Those of the first are in nobody's way: they are one less than
- * the records in a page, so that the marks of the second are 1 and then more. */
+/* Elastic worlds have two classes. The first has one slot less than the records in a page, so
+ * that the marks of the second are 1 and then more. */
 #define ELASTIC_OTHERS 7
 #define ELASTIC_CLASS  1
 #define ELASTIC_STRIDE 2 /* pages that a slot may have */

@@ -361,7 +361,7 @@ static int model_wake(_Atomic uint32_t *word, int count)
     return woken;
 }
 
-/* Who holds the lock of entry @p i and lives. */
+/* Which living process holds the lock of entry @p i. */
 static struct actor *holder(uint32_t i)
 {
     for (uint32_t a = 0; a < world.actor_count; a++)
@@ -421,7 +421,7 @@ static bool model_busy(const struct view *view, uint32_t i, uint32_t inc)
     return busy;
 }
 
-/* An eventfd and a FIFO keep what was written, whether or not anybody reads. */
+/* An eventfd and a FIFO keep what was written, read or not. */
 static bool model_ring(const struct view *view, uint32_t i)
 {
     uint32_t how = shm_get(&view_participant(view, i)->notify);
@@ -558,7 +558,7 @@ static bool enabled(const struct actor *actor)
            (actor->status == NAPPING && actor->nap != changes);
 }
 
-/* Naps are long enough for whatever others do. */
+/* Naps are long enough for all that others do. */
 static void let_nappers(struct choice *choice)
 {
     for (uint32_t i = 0; i < world.actor_count && !choice->count; i++)

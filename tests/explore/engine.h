@@ -4,9 +4,9 @@
  *
  * Each participant (actor) is a coroutine that stops before each access. A run follows one
  * schedule to its end; the next one differs in its last choice that has an alternative left
- * (depth first). A state that was seen before is not gone into again: what is to come
- * depends on shared memory, on what each actor has read so far in its operation, on who
- * sleeps in which order, and on what the scenario has noted; all of it goes into a hash of
+ * (depth first). A state that was seen before is not explored again: the future
+ * depends on shared memory, on what each actor has read so far in its operation, on which actors
+ * sleep in which order, and on what the scenario has noted; all of it goes into a hash of
  * 64 bits. So the bound is the scenario: how many actors, what they do, how many are killed.
  *
  * Time stands still: a sleeper sleeps until it is woken. Actors that wait for a death, and
@@ -46,7 +46,7 @@ struct actor {
     const void *at;
     uint64_t seen; /* hash of what it has read in this operation */
     uint32_t index, pc;
-    bool joined; /* holds the lock byte of peer.who */
+    bool joined; /* holds the lock byte of self.who */
     bool last;   /* runs when nobody else can */
     bool mortal;
     uint64_t nap; /* engine_changed() was called so often when it began to nap */
@@ -117,10 +117,9 @@ struct notes {
     uint8_t cut;             /* receivers that died inside a receive */
     uint8_t rung;            /* listeners that were woken */
     uint8_t killed;
-    uint8_t
-        ended; /* who was told that no more comes: channels of queues, or subscribers */
+    uint8_t ended; /* told that nothing more comes: channels of queues, or subscribers */
     uint8_t device_slot; /* into which one writes, + 1 */
-    uint8_t device_done; /* it writes no more */
+    uint8_t device_done; /* it no longer writes */
     uint8_t records; /* pages of records that are there, one bit each; elastic_ops.h */
     uint64_t pages;  /* and of payloads */
     uint8_t mark;    /* so high the mark of the class was seen */
@@ -160,16 +159,16 @@ void engine_poll(struct actor *me);
  * @p seen any more. One wait at a time. */
 void engine_submit(struct actor *me, const _Atomic uint32_t *word, uint32_t seen);
 
-/* Of scenarios elsewhere: who runs, NULL outside of operations. */
+/* Of scenarios elsewhere: the running actor, NULL outside of operations. */
 struct actor *engine_elsewhere(void);
 
 /* Before a call to the model of the kernel. @p seen: others see what it does, so that it is a
- * step. One that nobody sees is a step where engine_bare says so: it comes to the same whenever
+ * step. One that nobody sees is a step where engine_bare says so: its effect is the same whenever
  * it is done, and a death before it leaves what a death behind it leaves. */
 void engine_call(const char *name, bool seen);
 /* The same for one that is done also outside of operations. */
 void engine_system(const char *name);
-/* What it came to: it decides what comes next. Sets errno if @p result is -errno. */
+/* Its result, which decides what comes next. Sets errno if @p result is -errno. */
 long engine_answer(long result);
 
 /* Wait for a while: until something has changed, or nobody else can go on. */
@@ -243,7 +242,7 @@ static inline bool world_field(const void *word, size_t field)
            (at - geo->records_off) % sizeof(struct slot_record) == field;
 }
 
-/* Who a participant is: here its incarnation, so that a look at half of it is noticed. */
+/* The identity of a participant: here its incarnation, so that reading half of it is noticed. */
 static inline bool world_pid(const void *word)
 {
     const struct control *geo = &world.view.geo;

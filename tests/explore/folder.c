@@ -33,7 +33,7 @@ struct lock {
 #define OWNER_PROCESS (DESCRIPTIONS + 1)
 struct mapping {
     uint8_t description;
-    bool page; /* one that nobody looks into */
+    bool page; /* one that nobody reads */
 };
 struct process {
     uint8_t fds[FDS];
@@ -327,7 +327,7 @@ int folder_link(int fd)
     return 0;
 }
 
-/* Nobody takes away another's name. */
+/* Nobody removes the name of another arena. */
 static void check_removal(uint32_t file)
 {
     if (!has_open(process(), file))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* folder_calls.c - what ipc/ and src/ ask of the kernel about named arenas, asked of folder.c where
- * an actor asks; all others get the kernel's answer. The linker leads the calls here
- * (-Wl,--wrap), in this program alone.
+ * an actor asks; all others get the kernel's answer. The linker redirects the calls here
+ * (-Wl,--wrap), in this program only.
  *
  * Also what is private to a process and has nothing to do with names: handles are given back
  * when the next run begins, messages and notifiers are left out. */
@@ -176,7 +176,7 @@ WRAP(int, fchmod, int fd, mode_t mode)
     return modelled() ? 0 : __real_fchmod(fd, mode);
 }
 
-/* Read and written so: the magic, which is there before the name, and who removes the name, for
+/* Such accesses: the magic, which is there before the name, and the pid that removes the name, for
  * a sentence. Neither decides anything. */
 WRAP(ssize_t, pread, int fd, void *to, size_t bytes, off_t at)
 {

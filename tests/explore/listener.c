@@ -46,7 +46,7 @@ static int poll_for(struct actor *me, enum by by, void (*listen)(struct actor *m
     _Atomic uint32_t *doorbell = doorbell_of(me);
     int result;
 
-    if (by == BY_EVENTFD) /* as bell_open() does; relaxed: told with the doorbell */
+    if (by == BY_EVENTFD) /* as pollable_open() does; relaxed: told with the doorbell */
         shm_or(&view_participant(&world.view, me->self.who)->notify, NOTIFY_EVENTFD,
                memory_order_relaxed);
     for (;;) {

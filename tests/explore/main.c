@@ -48,7 +48,7 @@ static const struct {
 };
 #define TRAPS (sizeof(traps) / sizeof(traps[0]))
 
-/* Those that are found late are looked for first where they are found. */
+/* Mutants that are found late are looked for first where they are found. */
 static const struct {
     enum mutant mutant;
     const char *scenario;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* member_ops.h - who joins, and who closes the arena to newcomers; who makes a channel. */
+/* member_ops.h - actors that join, close the arena to newcomers, and make a channel. */
 #ifndef TR_TESTS_MEMBER_OPS_H
 #define TR_TESTS_MEMBER_OPS_H
 

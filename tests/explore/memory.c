@@ -218,7 +218,7 @@ struct option {
     uint32_t read, wrote; /* places; wrote 0: nothing is */
 };
 
-/* What comes before an access in S, should it choose this option. */
+/* What comes before an access in S if it chooses this option. */
 static struct snapshot before_of(const struct access *access, uint32_t w,
                                  const struct option *option)
 {
@@ -263,7 +263,7 @@ static bool would_swap(const struct access *access, uint32_t w, uint32_t i)
            store_at(w, i)->value == access->shm->expected;
 }
 
-/* Place @p i for what is read; or before which is written. False: it is no possibility. */
+/* Place @p i for what is read; or before which is written. False: it is impossible. */
 static bool consider(struct access *access, uint32_t w, uint32_t i, struct option *option)
 {
     *option = (struct option){.read = i};

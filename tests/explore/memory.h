@@ -6,8 +6,7 @@
  * release store carries the view of its actor, an acquire load that reads it (or the
  * read-modify-writes that go on from it) joins that view to its own. A read-modify-write
  * stands right behind the store that it read. A store goes to the end of the list, or before
- * stores that its actor has not seen. Bounded: an actor's luck runs out after `lags` loads of
- * old values and stores into the past, in one run.
+ * stores that its actor has not seen. Bounded: an actor can make only `lags` loads of old values and stores into the past, in one run.
  *
  * seq_cst: acquire and release, and one order of all of them, S, that includes
  * happens-before, modification order and from-reads (a load before the stores behind the one
@@ -76,7 +75,7 @@ typedef uint32_t memory_pick(uint32_t count);
     X(S_PASSES, "S is not transitive")                                       \
     X(LOOKS, "looks at contents do not race")                                \
     X(FILLS, "writes of contents do not race with looks")                    \
-    X(DEATH, "nothing is learnt from the dead")
+    X(DEATH, "nothing is learned from the dead")
 
 enum flaw {
     FLAW_NONE,

@@ -13,7 +13,7 @@
 
 #define CHANNELS 3
 
-/* A sight of each channel for each actor, and the auditor's. */
+/* A view of each channel for each actor, and the auditor's. */
 static struct ring snapshots[ACTORS + 1][CHANNELS];
 static struct ring *const rings = snapshots[ACTORS];
 
@@ -118,7 +118,7 @@ void queue_sent(struct actor *me, uint32_t message, bool sent)
     if (!sent) {
         if (!slot_is(shm_get(&view_record(&world.view, me->slot - 1)->owner), SLOT_LOANED,
                      &me->self))
-            engine_fail("a failed send changed who holds the slot");
+            engine_fail("a failed send changed the holder of the slot");
         slot_free(&me->self, me->slot - 1);
     }
     me->slot = 0;
@@ -235,7 +235,7 @@ void do_keep(struct actor *me, const struct op *op)
         consume(me);
 }
 
-/* What finds no way on is consumed, as if it had been received. */
+/* What cannot be forwarded is consumed, as if it had been received. */
 static void forward(struct actor *me, const struct op *op, int64_t timeout_ns)
 {
     struct attempt attempt = {.actor = me, .ring = &snapshots[me->index][op->b]};
@@ -320,7 +320,7 @@ void queue_killed(struct actor *actor)
         world.notes.cut++;
 }
 
-/* Who sleeps must have reason to. */
+/* Every sleeper must have a reason. */
 static const char *check_sleepers(void)
 {
     for (uint32_t i = 0; i < world.actor_count; i++) {

@@ -18,7 +18,7 @@ struct ring *queue_ring(const struct actor *me, uint32_t channel);
 /* A message of @p channel was taken into @p slot: note it, and give the slot back. */
 void queue_took(struct actor *me, uint32_t channel, uint32_t slot);
 
-/* Loan a slot for a message, and note what came of the sending. */
+/* Loan a slot for a message, and note the result of the send. */
 bool queue_loan(struct actor *me, uint32_t message, int64_t timeout_ns);
 void queue_sending(const struct actor *me, uint32_t channel, uint32_t message);
 void queue_sent(struct actor *me, uint32_t message, bool sent);

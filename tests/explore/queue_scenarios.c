@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* queue_scenarios.c - who does what with queues. An actor marked last is the survivor who
+/* queue_scenarios.c - what actors do with queues. An actor marked last is the survivor that
  * reaps when nobody else goes on. */
 #include "tests/explore/families.h"
 #include "tests/explore/queue_ops.h"
@@ -242,7 +242,7 @@ static const struct scenario queue[] = {
                   LAST}},
 };
 
-/* Everybody waits as long as it takes, and no sleep ends by itself. */
+/* All waits are unlimited, and no sleep ends by itself. */
 static const struct scenario wakeups[] = {
     {.name = "2 sleeping receivers",
      QUEUE,

@@ -35,7 +35,7 @@ void request_build(const struct scenario *scenario)
         if (CHANNEL_STATE(channel_word(&world.view, i)) != CHANNEL_READY)
             continue;
         channel_name(&world.view, i, name);
-        if (name[0] - 'a' == INBOX) /* what its owner had in hand is for nobody else */
+        if (name[0] - 'a' == INBOX) /* what its owner held is for nobody else */
             shm_put(&view_channel(&world.view, i)->policy, 1);
         for (uint32_t a = 0; a <= ACTORS; a++)
             if (channel_ring(&world.view, i, &snapshots[a][name[0] - 'a']) == 0)
@@ -166,7 +166,7 @@ static void drain_inbox(void *context)
         (void)open_reply(me, up->ticket);
 }
 
-/* Ask, and soon have enough of waiting. */
+/* Ask, and soon stop waiting. */
 void do_ask_briefly(struct actor *me, const struct op *op)
 {
     struct giving_up up = {{.actor = me, .ring = &snapshots[me->index][ASKED]},
@@ -183,7 +183,7 @@ void do_ask_briefly(struct actor *me, const struct op *op)
     (void)request_retract(&world.view, request, route_word(own[INBOX].index, up.ticket));
 }
 
-/* Somebody who needs memory. */
+/* An actor that needs memory. */
 void do_need(struct actor *me, const struct op *op)
 {
     struct attempt attempt = {.actor = me};
@@ -205,7 +205,7 @@ void do_be_thread(struct actor *me, const struct op *op)
     me->self.who = op->a;
 }
 
-/* The request is ours, in the hand; the reply goes into @p slot. */
+/* We hold the request; the reply goes into @p slot. */
 static void answer(struct actor *me, uint32_t request, uint32_t slot, uint64_t word)
 {
     struct route route;
@@ -259,7 +259,7 @@ void do_try_serve(struct actor *me, const struct op *op)
     serve(me, op, 0);
 }
 
-/* Somebody who has nothing to do with it, and to whom a slot comes that was in use. */
+/* A bystander that gets a slot which was in use. */
 void do_borrow(struct actor *me, const struct op *op)
 {
     struct attempt attempt = {.actor = me, .ring = &snapshots[me->index][OTHER]};

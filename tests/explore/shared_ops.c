@@ -49,7 +49,7 @@ void broadcast_build(const struct scenario *scenario)
     }
 }
 
-/* Who knows the secret can give the second key the hash of the first, with a word more. */
+/* With the secret, the second key can have the hash of the first and one word more. */
 static void make_alike(const struct board_name *one, struct board_name *two)
 {
     const uint64_t *secret = world.view.geo.secret;
@@ -156,12 +156,12 @@ void do_subscribe(struct actor *me, const struct op *op)
     struct place *place = &places[me->index];
 
     if (broadcast_subscribe(&news, &me->self, op->a, op->b, place) < 0)
-        engine_fail("no seat for a subscriber");
+        engine_fail("no place for a subscriber");
     /* place and all: what it starts with decides what comes next */
     me->note = (place->start - first) << 16 | place->index << 8 | 1;
 }
 
-/* What is pinned stays as it is, whatever the others do meanwhile. */
+/* What is pinned stays as it is while others work. */
 static uint32_t read_pinned(struct actor *me, uint32_t slot)
 {
     struct slot_record *record = view_record(&world.view, slot);
@@ -182,7 +182,7 @@ static uint32_t read_pinned(struct actor *me, uint32_t slot)
 static void unpin(struct actor *me, const struct pin *pin)
 {
     if (!shared_unpin(&me->self, pin))
-        engine_fail("a pin was let go by another");
+        engine_fail("a pin was released by another");
 }
 
 static int try_listen(void *context)
@@ -193,7 +193,7 @@ static int try_listen(void *context)
                           &attempt->taken);
 }
 
-/* What waiting for the next has brought. */
+/* The result of waiting for the next. */
 static void hear(struct actor *me, const struct attempt *attempt, int result)
 {
     struct place *place = &places[me->index];
@@ -349,7 +349,7 @@ void shared_killed(struct actor *actor)
     (void)actor;
 }
 
-/* Whatever the living do not hold can be had. */
+/* All memory that the living do not hold can be loaned. */
 static const char *check_slots(void)
 {
     uint32_t slot, got = 0, held = 0;
@@ -408,7 +408,7 @@ const char *broadcast_check(const struct scenario *scenario)
     for (uint32_t i = 0; i < world.actor_count; i++)
         if (world.notes.ended >> i & 1 && broadcast_ready(&news, &places[i]) == 0)
             return "a message that was published after closed and empty";
-    /* Sleepers that block keep what they wait for: then there is nothing to be had. */
+    /* Sleepers that block keep what they wait for: then no memory is left. */
     for (uint32_t i = 0; i < world.actor_count; i++)
         if (world.actors[i].status == ASLEEP)
             return NULL;
@@ -417,12 +417,12 @@ const char *broadcast_check(const struct scenario *scenario)
 
         if (result == -ESHUTDOWN && broadcast_closed(&news))
             slot_free(&world.auditor, slot);
-        else if (result == -EAGAIN) /* a subscriber that blocks has gone home */
+        else if (result == -EAGAIN) /* a subscriber that blocks has ended */
             return NULL;
         else if (result != 0)
             return "nobody can publish any more";
     }
-    /* An actor that has a place and listens no more keeps messages: it leaves. */
+    /* An actor that has a place and stopped listening keeps messages: it leaves. */
     for (uint32_t i = 0; i < world.actor_count; i++)
         if (world.actors[i].status == DONE && (world.actors[i].note & 1))
             broadcast_unsubscribe(&news, &world.actors[i].self, &places[i]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* shared_scenarios.c - who does what with broadcasts and boards. */
+/* shared_scenarios.c - what actors do with broadcasts and boards. */
 #include "ipc/exchange/broadcast.h"
 #include "ipc/exchange/channel.h"
 #include "tests/explore/families.h"

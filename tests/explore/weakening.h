@@ -23,7 +23,7 @@ struct place_met {
 extern struct place_met engine_places[PLACES];
 extern uint32_t engine_place_count;
 
-/* The order that an access is to have. */
+/* The order that an access gets. */
 memory_order weakening_order(const struct shm_access *shm);
 
 /* It was met. */

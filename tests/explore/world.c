@@ -89,8 +89,8 @@ static void fill_slots(void)
     }
 }
 
-/* Each actor has an entry, but for those that are absent, and threads; so has the auditor,
- * unless it's about who is there at all. */
+/* Each actor has an entry, except those that are absent, and threads; so has the auditor, unless
+ * the scenario is about membership. */
 static void fill_entries(const struct scenario *scenario)
 {
     for (uint32_t i = 0; i < world.view.geo.participant_count; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* arena_fuzz.c - a peer scribbles over every part of an arena: while it is used, or over the
- * control block before somebody attaches. Allowed are an error and a right answer; what a
+/* arena_fuzz.c - a process overwrites any part of an arena: while it is used, or over the
+ * control block before somebody attaches. An error or a right answer is allowed; what a
  * message points to must lie in the arena's payloads.
  *
  * Input: one byte mode, then commands. 0-99: scribble {where: 3 bytes, what: 1-8 bytes}; the

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* descriptor_fuzz.c - a sender writes whatever it likes where a message's header and
+/* descriptor_fuzz.c - a sender writes arbitrary bytes where a message's header and
  * descriptors are; the receiver gets TR_ECORRUPT or tensors that lie in the slot.
  *
  * Input: up to 240 bytes over the record, from the counts on; the rest over the end of the
@@ -64,7 +64,7 @@ static void overwrite(uint32_t slot, const uint8_t *data, size_t size)
     size_t head = size < RECORD_BYTES ? size : RECORD_BYTES;
     size_t table = class->stride - class->slot_bytes + 64;
 
-    memcpy(record + 16, data, head); /* not who owns it, and where it is */
+    memcpy(record + 16, data, head); /* not its owner and location */
     data += head;
     size -= head;
     if (size > table)

@@ -41,9 +41,13 @@ grep -rnE '\b(bells?|lookout|dut(y|ies)|crowd|sight|wish(es|ed)?|beds?|seats?|de
     grep -vE 'tensoring-bell|hang(ing)? up|\bls, stat, who\b|`[.]crowd`|\bbells=[0-9]' |
     complain 'a word that a stranger does not know: see CONTRIBUTING.md for the words in use'
 
-grep -rnE '\b([Ww]hoever|lest|([Tt]hose|[Oo]ne) who)\b' ipc src include bench tests \
-    --include='*.[ch]' --include='*.py' |
-    complain 'say who: a process, a thread, a receiver'
+grep -rnE '\b([Ww]hoever|[Ww]hom|Who|([Tt]hose|[Oo]ne|[Ff]or|[Oo]f|and|all|everybody) who)\b|\bwho (is|are|has|had|was|can|may|must|gets?|holds?|waits?|needs?|comes?|goes|dies|lives?|sends?|takes?|asks|asked|uses?|joins?|rings?|sees|sleeps?|reaps?|does|gave)\b' \
+    ipc src include bench tests --include='*.[ch]' --include='*.py' |
+    grep -vE '@p who|for who in' | complain 'say who: a process, a thread, a receiver'
+
+grep -rnE '\b(lest|anew|but for|spoilt|learnt|for ever|no good|all the same|in the midst|(is|are|was|were|not) to be|is to (stop|have))\b|\b[Ss]hould (the|it|a|we|this|he|she) ' \
+    ipc src include bench tests --include='*.[ch]' |
+    complain 'plain words: except, again, forever, invalid, still, must be, if the ...'
 
 grep -rnE '\b(TODO|FIXME|XXX)\b' include src ipc tests bench python examples \
     --include='*.[ch]' --include='*.py' --include='CMakeLists.txt' |

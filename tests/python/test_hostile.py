@@ -556,7 +556,7 @@ def test_any_failure_of_a_serializer_is_a_format_error(queue: tr.ArenaQueue) -> 
         serializers.unregister("ZZ")
 
 
-# ---- who may run code
+# ---- which senders may run code
 
 
 FLAGS_AT = 96  # of the control block

@@ -62,7 +62,7 @@ static struct pending pending[PENDING];
 static uint32_t pending_count;
 static uint64_t seed;
 
-/* Children of this process: those of the killed, too, for it is their reaper. */
+/* Children of this process: those of the killed, too, because it is their reaper. */
 static void kill_children(void (*tell)(pid_t pid))
 {
     FILE *file = fopen("/proc/thread-self/children", "re");
@@ -244,7 +244,7 @@ static void set_up(void)
         give_up("open", code);
 }
 
-/* Some of the workers, and all who play with names. */
+/* Some of the workers, and all processes of names.c. */
 static bool is_wanted(uint32_t i, uint32_t workers)
 {
     return i < workers || (i >= STORM_WORKERS && storm.wild & 1U << WILD_NAMES);
@@ -403,7 +403,7 @@ static void show_file(pid_t pid, const char *what)
         fclose(file);
 }
 
-/* Who is still there does not hear us: where it stands. */
+/* A process that is still there does not react: show where it is. */
 static void tell_wedged(pid_t pid)
 {
     totals.wedged++;

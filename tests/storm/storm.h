@@ -2,9 +2,8 @@
 /* storm.h - processes that work while others kill, stop and replace them, and that do to
  * themselves what programs do: fork, execute, close descriptors, cancel threads.
  *
- * What must not be believed is kept apart from the arena: a ledger in memory of its own says
- * of each message whether it was sent, how often it was taken, and which ends of processes
- * excuse that it was taken twice. */
+ * The ledger lies apart from the arena: it says of each message whether it was sent, how often it
+ * was taken, and which deaths excuse that it was taken twice. */
 #ifndef TR_TESTS_STORM_H
 #define TR_TESTS_STORM_H
 
@@ -43,7 +42,7 @@ enum wild {
 struct entry {
     _Atomic uint8_t sent;  /* 1 begun, 2 the call has returned */
     _Atomic uint8_t taken; /* how often */
-    uint8_t excused;       /* receivers that ended with it in hand */
+    uint8_t excused;       /* receivers that ended while they held it */
     uint8_t reserved;
 };
 
@@ -141,7 +140,7 @@ void wild_tear_down(struct storm *storm);
 _Noreturn void names_work(struct storm *storm, uint32_t self, uint64_t seed);
 /* Nobody is there any more: NULL, or what is wrong. */
 const char *names_judge(struct storm *storm);
-/* After a failure: whatever is there. */
+/* After a failure: print all that is there. */
 void names_remove(const struct storm *storm);
 
 /* recovery.c: from the death of a receiver with @p private_bytes of its own to the message

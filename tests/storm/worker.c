@@ -232,7 +232,7 @@ static void use_board(struct worker *worker)
     tr_message_release(message);
 }
 
-/* The reply must be to this request, whatever became of others. */
+/* The reply must be to this request. */
 static void ask_one(struct worker *worker)
 {
     uint64_t number = storm_random(&worker->random) >> 1;

@@ -80,7 +80,7 @@ static void send_one(void)
     expect(ring_put(&ring[0], &self[0], slot) == 0);
 }
 
-/* E1: what the sender wrote is there for who claims the slot. Where the message came by a
+/* E1: the process that claims the slot sees what the sender wrote. Where the message came by a
  * cell, the cell's own order covers that; so let the sender die before it gets there. */
 static _Thread_local jmp_buf *death;
 
@@ -140,7 +140,7 @@ static void look_for_dead(void)
     see_witness();
 }
 
-/* E5: who opens a channel finds it whole. */
+/* E5: a process that opens a channel finds it whole. */
 static void make_channel(void)
 {
     witness = 1;
@@ -194,7 +194,7 @@ static void join_swept(void)
     see_witness();
 }
 
-/* E11: who pins a shared slot sees what was put. E10: its reads are over before the slot is
+/* E11: a process that pins a shared slot sees what was put. E10: its reads are over before the slot is
  * loaned again. The cell is the test's own, and orders nothing. */
 static _Atomic uint64_t cell;
 
@@ -231,11 +231,10 @@ static void retire_and_loan(void)
     *payload(slot) = 43;
 }
 
-/* E0: who attaches finds the control block whole. */
+/* E0: a process that attaches finds the control block whole. */
 static _Atomic(uint8_t *) made; /* where the creator has the control block */
 static _Atomic int made_fd;
-static _Thread_local uint8_t
-    *shown; /* what its next mapping of a control block is to be */
+static _Thread_local uint8_t *shown; /* its next mapping of a control block */
 
 static void create_arena(void)
 {

@@ -259,7 +259,7 @@ static void held_messages_stall_nobody(void **state)
     tr_arena_close(arena);
 }
 
-/* Slots that broadcasts keep are there for who needs them: what all have had goes first. */
+/* Slots that broadcasts keep are free for others: what all have had goes first. */
 static void memory_comes_back_when_it_is_needed(void **state)
 {
     tr_arena *arena = make_arena(8, 0);

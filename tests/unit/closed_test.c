@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A program closes all descriptors that it does not know, and has files of its own by their
- * numbers then: the library neither closes nor writes them, whatever it had there. */
+ * numbers then: the library neither closes nor writes them. */
 #include "support.h"
 
 #include <errno.h>
@@ -211,7 +211,7 @@ static void numbers_are_our_own(void **state)
     assert_int_equal(status_of(child), 0);
 }
 
-/* A daemon has closed its standard descriptors: whatever it prints must not get into the arena. */
+/* A daemon has closed its standard descriptors: its output must not get into the arena. */
 static void none_is_standard_output(const char *kind)
 {
     tr_arena *looked, *named;

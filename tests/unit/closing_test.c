@@ -46,7 +46,7 @@ static tr_arena *begin_queue(uint32_t capacity)
     return arena;
 }
 
-/* Who was not sent still is the caller's; nothing is left behind. */
+/* What was not sent still is the caller's; nothing is left behind. */
 static void end_queue(tr_arena *arena, tr_message *message, int code)
 {
     if (code != 0) {
@@ -207,7 +207,7 @@ static void closes_at_every_step_of_a_publish(void **state)
         step++;
 }
 
-/* What a cell held of the lap before its seal is still there for who is slower. */
+/* What a cell held of the lap before its seal is still there for a slower subscriber. */
 static void a_seal_takes_nothing_away(void **state)
 {
     tr_arena *arena = make_arena(8, 0);

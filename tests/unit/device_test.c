@@ -248,7 +248,7 @@ static void marks_are_of_one_holding(void **state)
     assert_int_equal(tr_arena_device_fd(arena, NULL), TR_EINVAL);
 }
 
-/* It was that of an earlier owner of the entry, who left it open when it went. */
+/* An earlier owner of the entry left it open. */
 static void a_device_descriptor_is_of_one_owner(void **state)
 {
     tr_arena *other;
@@ -379,7 +379,7 @@ static void it_goes_last(void **state)
     }
 }
 
-/* Without /proc no second description of the arena's file is to be had. */
+/* Without /proc the arena's file has no second description. */
 static void says_that_it_needs_proc(void **state)
 {
     pid_t child = fork();

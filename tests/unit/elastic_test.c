@@ -420,8 +420,8 @@ static void loses_nothing_for_a_small_slot(void **state)
     tr_arena_close(arena);
 }
 
-/* A slow subscriber keeps nobody from memory, also for a message larger than those it lags behind.
- * Of them only as many go as it takes. */
+/* A slow subscriber blocks no loan, also of a message larger than those it lags behind. Only as
+ * many are dropped as needed. */
 static void takes_what_a_broadcast_gives_up(void **state)
 {
     tr_slot_class class = {8 * MIB, 32};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Threads of one process that become participants at once, where the file can't be opened again:
- * the record lock of an entry is one for all of them, and keeps them not from one another. */
+ * the record lock of an entry is one for all of them, and does not keep them apart. */
 #include "no_proc.h"
 #include "support.h"
 
@@ -10,7 +10,7 @@
 #include "src/arena/arena.h"
 
 static sem_t amid, on;
-static _Thread_local bool slow; /* it stops in the midst of its entry */
+static _Thread_local bool slow; /* it stops inside its entry */
 static pthread_t slow_thread;
 static tr_arena *slow_one;
 static int number;
@@ -26,7 +26,7 @@ int __wrap_sched_yield(void)
     return __real_sched_yield();
 }
 
-/* It has begun to write the entry, with a start time that it can't know, and is to erase the pins
+/* It has begun to write the entry, with a start time that it can't know, and will erase the pins
  * of the last one that had it. */
 static bool stop_amid(const struct shm_access *access)
 {

@@ -140,7 +140,7 @@ static bool is_readable(int fd)
     return poll(&poller, 1, 0) == 1;
 }
 
-/* Who has the FIFO of a closed set open rings that of the next. */
+/* A process that has the FIFO of a closed set open rings that of the next. */
 static void a_set_is_opened_again(void **state)
 {
     tr_arena *arena = make_arena(4, 0), *other;
@@ -351,7 +351,7 @@ static void only_our_own_names_go(void **state)
         assert_int_equal(unlink(paths[i]), 0);
 }
 
-/* Another user who sees the FIFO can't know the name of the next, and one that was taken is
+/* Another user that sees the FIFO can't know the name of the next, and one that was taken is
  * stepped over. */
 static void a_squatter_is_stepped_over(void **state)
 {
@@ -382,7 +382,7 @@ static void *sweep_on(void *unused)
     return unused;
 }
 
-/* However a sweep falls between the steps of a maker. */
+/* A sweep between any two steps of a maker. */
 static void makers_and_sweepers(void **state)
 {
     struct view view = {.lock_fd = -1};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Handles that are no good any more: sent, released, closed, copied over a fork. */
+/* Handles that have ended: sent, released, closed, copied over a fork. */
 #include "interrupted.h"
 #include "support.h"
 
@@ -183,7 +183,7 @@ static void of_two_threads_one_releases(void **state)
     tr_arena_close(arena);
 }
 
-/* What two threads release at once, and what came meanwhile to who had it first. */
+/* What two threads release at once, and what came meanwhile to the faster one. */
 static struct {
     tr_board *board;
     tr_arena *arena;
@@ -198,7 +198,7 @@ static void release_and_get_again(void)
     assert_ok(tr_board_get(twice.board, "k", &twice.later, NULL));
 }
 
-/* The second must not let go of the next pin, which is of the same value. */
+/* The second must not release the next pin, which is of the same value. */
 static void a_pin_is_let_go_once(void **state)
 {
     bool more = true;

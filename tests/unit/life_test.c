@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who lives, and how that is known: whatever happens to descriptors, threads and programs. */
+/* Which processes live, and how that is known, after changes of descriptors, threads and programs. */
 #include "no_proc.h"
 #include "own_name.h"
 #include "support.h"
@@ -550,7 +550,7 @@ static void writes_nothing_to_others(void **state)
     close(pipes[1]);
 }
 
-/* A process that may not open the file again: a lesser lock, and two witnesses. */
+/* A process that may not open the file again: a lesser lock, and two proofs. */
 static int join_without_rights(tr_arena *arena)
 {
     tr_message *message;
@@ -651,7 +651,7 @@ static int create_without_descriptors(tr_arena *arena)
            tr_arena_create(NAME, NULL, &arena) != TR_ENFILE;
 }
 
-/* It is we who lack something: nobody is said to have the name. */
+/* Our process lacks something: the name is not reported as taken. */
 static void says_that_descriptors_are_lacking(void **state)
 {
     (void)state;
@@ -701,7 +701,7 @@ int __wrap_madvise(void *memory, size_t bytes, int advice)
 }
 
 /* The first use in a child is interrupted by a handler that reaps: before the joining has begun,
- * which the handler then does, or in the midst of it, where it must not wait. */
+ * which the handler then does, or inside it, where it must not wait. */
 static int join_interrupted(tr_arena *arena, enum stage at, int expected)
 {
     tr_message *message;

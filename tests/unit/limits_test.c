@@ -225,7 +225,7 @@ static void what_was_reserved_is_given_back(void **state)
     tr_arena_close(arena);
 }
 
-/* 16 TiB: no machine that runs tests has them. Should it be tried all the same, the kernel of
+/* 16 TiB: no machine that runs tests has them. If it is tried anyway, the kernel of
  * this test refuses. */
 static void more_than_there_is_is_not_begun(void **state)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a program hears of by tr_log_set(), its version, and the name of its arena. */
+/* What tr_log_set() tells a program, its version, and the name of its arena. */
 #include "tests/unit/broadcast_scene.h"
 
 #include <errno.h>

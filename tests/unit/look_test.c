@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A look from outside: no entry, nobody woken, nothing mapped, nothing believed. */
+/* A look from outside: no entry, nobody woken, nothing mapped, everything checked. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A process that others took for dead, and that knows it: what it held is another's by now. */
+/* A process that others took for dead, and that knows it: others own what it held. */
 #include "support.h"
 
 #include <tensoring/device.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who looks for the dead, and how often: under a clock of the test's own. */
+/* Which process checks for the dead, and how often: under a clock of the test's own. */
 #include "support.h"
 
 #include <signal.h>
@@ -173,7 +173,7 @@ static void only_one_looks(void **state)
     monitor_pass(&peers[2]);
     assert_int_equal(looks, 4);
     now += 20 * MS;
-    monitor_pass(&peers[2]); /* who is active does not rely on those asleep */
+    monitor_pass(&peers[2]); /* an active process does not rely on sleepers */
     assert_int_equal(looks, 7);
 }
 

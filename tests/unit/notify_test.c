@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who is rung, seen by replacing the futex calls: participants are handles of one process. */
+/* Which listener is rung, seen by replacing the futex calls: participants are handles of one process. */
 #include "support.h"
 
 #include <poll.h>
@@ -176,7 +176,7 @@ static void who_leaves_hands_it_on(void **state)
     notify_unlisten(self(rung), word);
     assert_int_equal(woken_count, 2); /* another one */
     assert_int_equal(rings(rung), 1);
-    /* Also who has listened again since, has seen it, and leaves it there. */
+    /* Also one that has listened again since, has seen it, and leaves it there. */
     for (int i = 0; i < PARTIES; i++)
         rung = i != rung && rings(i) ? i : rung;
     notify_arm(self(rung), WAKE_ASLEEP);
@@ -188,7 +188,7 @@ static void who_leaves_hands_it_on(void **state)
     assert_int_equal(rings(rung), 1);
 }
 
-/* Who listens again while it is being rung is not rung for ever. */
+/* One that listens again while it is being rung is not rung forever. */
 static int again(_Atomic uint32_t *at, int count)
 {
     (void)note_wake(at, count);

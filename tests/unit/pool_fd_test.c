@@ -278,7 +278,7 @@ static void leaves_alone_what_has_the_number_of_a_pidfd(void **state)
         close_copy(fd);
 }
 
-/* tear_down() finds whom it would leave behind. */
+/* tear_down() finds the process that it would leave behind. */
 static void closing_kills_without_pidfds(void **state)
 {
     tr_pool *pool = start(hold, 2, NULL);
@@ -446,7 +446,7 @@ static void workers_close_no_number_twice(void **state)
     tr_pool_close(inherited);
 }
 
-/* A thread that is to be cancelled runs through all of a pool's life, and ends where it says so
+/* A thread that will be cancelled runs through all of a pool's life, and ends where it says so
  * itself. Workers begin with the state that it began with. */
 static uint32_t finished;
 

@@ -19,7 +19,7 @@ static struct shared {
     _Atomic uint32_t done[JOBS]; /* local: to the test; how often each job was finished */
     _Atomic uint32_t begun;      /* local */
     _Atomic uint32_t threads;    /* local */
-    _Atomic uint32_t held;       /* local: jobs of a generation that is not to be ready */
+    _Atomic uint32_t held;       /* local: jobs of a generation that must not be ready */
 } * shared;
 
 static int set_up(void **state)
@@ -86,7 +86,7 @@ static int work(tr_pool_worker *worker, void *context)
     return err == TR_ECANCELED || err == TR_ECLOSED ? 0 : 1;
 }
 
-/* Each seventh job kills whom it meets first. */
+/* Each seventh job kills the first worker that takes it. */
 static int work_and_die(tr_pool_worker *worker, void *context)
 {
     tr_header header = TR_HEADER_INIT;
@@ -598,8 +598,8 @@ static void obeys_signals(void **state)
     (void)state;
     assert_int_equal(hear(), 'a');
     assert_int_equal(hear(), 'a');
-    /* The loop blocks the signals before it first sleeps; who has started a third worker
-     * has read one. */
+    /* The loop blocks the signals before it first sleeps; once a third worker has started, one
+     * was read. */
     for (bool blocked = false; !blocked;) {
         char path[64], line[256];
         FILE *file;
@@ -721,7 +721,7 @@ static void refuses_nonsense(void **state)
     options.backoff_ns = 1;
     options.drain_ns = -2;
     assert_int_equal(tr_pool_start(&options, &pool), TR_EINVAL);
-    assert_detail("options.drain_ns is -2 ns; use -1 (for ever), 0 or more");
+    assert_detail("options.drain_ns is -2 ns; use -1 (forever), 0 or more");
     options.drain_ns = 0;
     options.stop_signal = SIGRTMAX + 1;
     assert_int_equal(tr_pool_start(&options, &pool), TR_EINVAL);

@@ -457,7 +457,7 @@ static void *interrupt(void *context)
     return NULL;
 }
 
-/* SA_RESTART would restart an untimed wait for ever; ours ends by its deadline. */
+/* SA_RESTART would restart an untimed wait forever; ours ends by its deadline. */
 static void survives_signals_while_waiting(void **state)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Every request has one end, at its deadline if not before; those that were given up cost
- * nobody anything; and who waited in vain is told why. */
+ * nothing; and a requester without a reply is told why. */
 #include "interrupted.h"
 #include "support.h"
 
@@ -124,7 +124,7 @@ static void who_needs_memory_takes_it_from_stale_replies(void **state)
     end(arena, queue, 4);
 }
 
-/* Its ring is full: each reply arrives all the same, at once, and so does each refusal. */
+/* Its ring is full: each reply still arrives at once, and so does each refusal. */
 static void a_full_inbox_holds_nobody_up(void **state)
 {
     enum { SLOTS = TR_MAX_REQUESTS + 8 };
@@ -446,7 +446,7 @@ static void a_service_knows_its_servers(void **state)
     kill_and_bury(two);
     assert_int_equal(tr_queue_receivers(queue), 0);
 
-    /* who waits for it in a set serves it, too */
+    /* a process that waits for it in a set serves it, too */
     assert_ok(tr_queue_open(arena, "other", NULL, &other));
     assert_ok(tr_waitset_open(arena, &set));
     assert_ok(tr_waitset_add_queue(set, queue, TR_WAIT_WRITABLE, 1));
@@ -633,7 +633,7 @@ static void who_waits_for_ever_gets_a_late_reply(void **state)
     end(arena, queue, 4);
 }
 
-/* Else its own requester would wait for ever. */
+/* Otherwise its own requester would wait forever. */
 static void a_request_answers_no_other(void **state)
 {
     tr_arena *arena = make_arena(4, 0);

@@ -67,7 +67,7 @@ static void every_dtype_has_its_size_and_name(void **state)
     }
 }
 
-/* All 2^16 pairs of code and bits: who has a name is accepted, nobody else is. */
+/* All 2^16 pairs of code and bits: a pair with a name is accepted, no other is. */
 static void no_other_dtype_is_accepted(void **state)
 {
     uint64_t nbytes;

@@ -76,7 +76,7 @@ static const int64_t longest[] = {INT64_MAX, INT64_MAX - 1, INT64_MAX / 2 + 1,
                                   INT64_MAX / 1000};
 enum { LONGEST = sizeof(longest) / sizeof(longest[0]) };
 
-/* Each call has slept, once, until some time that is to come. */
+/* Each call has slept, once, until some time in the future. */
 #define expect_sleep(call)                \
     do {                                  \
         int before_ = sleeps;             \

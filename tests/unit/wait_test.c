@@ -191,7 +191,7 @@ static bool is_looked_at(const struct view *view, uint32_t i)
     return false;
 }
 
-/* Somebody else is there, who may die. */
+/* Another process is there, which may die. */
 static pid_t make_another(int end[2])
 {
     pid_t child;

@@ -502,7 +502,7 @@ static void stays_readable(const char *backend)
         while (is_readable(fd)) /* the other set of this process was told, too */
             assert_int_equal(tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count),
                              TR_EAGAIN);
-        /* Found by looking, not by the descriptor: it must be readable all the same. */
+        /* Found by looking, not by the descriptor: it must still be readable. */
         give(arena, second, 3);
         assert_ok(tr_waitset_wait(other, &event, 1, TR_NOWAIT, &count));
         await_readable(other_fd);
@@ -585,7 +585,7 @@ static void another_thread_may_poll(void **state)
     tr_arena_close(arena);
 }
 
-/* A listener is killed, armed: its FIFO goes, and it stands in nobody's way. */
+/* A listener is killed, armed: its FIFO is removed, and it blocks nobody. */
 static void the_killed_leave_nothing(void **state)
 {
     tr_arena *arena = make_arena(8, 0);

@@ -70,7 +70,7 @@ static void watch_anew(const tr_arena *arena)
 }
 
 /* A process that watches in an event loop is told by pidfds: no tick needed. */
-static void expect_a_death_to_ring(bool anew)
+static void expect_a_death_to_ring(bool again)
 {
     tr_arena *arena;
     tr_queue *queue;
@@ -95,7 +95,7 @@ static void expect_a_death_to_ring(bool anew)
         assert_int_equal(tr_waitset_wait(set, &event, 1, TR_NOWAIT, &count), TR_EAGAIN);
         assert_int_equal(poll(&poller, 1, -1), 1);
     }
-    if (anew)
+    if (again)
         watch_anew(arena);
     waitset_slice_ns = INT64_C(3600) * 1000000000;
     do

@@ -73,7 +73,7 @@ static void a_wake_changes_the_word(void **state)
         assert_int_equal(calls, 1);
         assert_int_equal(last_count, 1);
         assert_int_equal(sleepers, 1);
-        assert_true(word != seen);       /* who is about to sleep sees it */
+        assert_true(word != seen);       /* a process that will sleep sees it */
         assert_true(word & WAKE_ASLEEP); /* another one sleeps */
         seen = word;
         wake_all(&arena_known(arena)->view, &word);
@@ -91,7 +91,8 @@ static void the_last_waker_takes_the_announcement_away(void **state)
     wake_announce(&word);
     sleepers = 0;
     wake_one(&arena_known(arena)->view, &word);
-    assert_int_equal(calls, 2); /* nobody woke: once more, for who came between */
+    assert_int_equal(calls,
+                     2); /* nobody woke: once more, for a sleeper that came between */
     assert_false(word & WAKE_ASLEEP);
     wake_one(&arena_known(arena)->view, &word);
     assert_int_equal(calls, 2);

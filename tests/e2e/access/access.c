@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* access.c - who is not let in, and what is not believed to be an arena. */
+/* access.c - which users have no access, and what is not accepted as an arena. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -236,8 +236,8 @@ static void attach_by_a_descriptor(void)
 
     expect("open", fd >= 0);
     become(TAKER);
-    expect_code("who gave the descriptor answers for it", tr_arena_attach_fd(fd, &arena),
-                0);
+    expect_code("the giver of a descriptor vouches for it",
+                tr_arena_attach_fd(fd, &arena), 0);
 }
 
 /* A group is not trusted because we are in it. */
@@ -263,7 +263,7 @@ static void made_in_our_group(void)
     }
 }
 
-/* A user whom our user namespace does not have, and ours, which has no other name in it. */
+/* A user that our user namespace does not have, and ours, which has no other name in it. */
 static void made_by_an_unknown_user(void)
 {
     int result;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* namespaces.c - who lives, seen from another pid namespace; and names that the dead left. */
+/* namespaces.c - which processes live, seen from another pid namespace; and names that the dead left. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -82,7 +82,7 @@ static void hold_inside(void)
 
     expect_code("attach", tr_arena_attach("spaces", NULL, &arena), 0);
     expect_code("reap", tr_arena_reap(arena, &report), 0);
-    expect("who lives outside is alive", report.dead == 0);
+    expect("a process outside is alive", report.dead == 0);
     expect_code("open", tr_queue_open(arena, "queue", NULL, &queue), 0);
     expect_code("receive", tr_queue_receive(queue, TR_NOWAIT, &message), 0);
     tell('h');
@@ -105,11 +105,12 @@ static void pid_namespaces(void)
     pid = start_inside(hold_inside);
     listen_for('h');
     expect_code("reap", tr_arena_reap(arena, &report), 0);
-    expect("who lives inside is alive", report.dead == 0);
+    expect("a process inside is alive", report.dead == 0);
     kill(pid, SIGKILL);
     expect("wait", waitpid(pid, NULL, 0) == pid);
     expect_code("reap", tr_arena_reap(arena, &report), 0);
-    expect("who died inside is dead", report.dead == 1 && report.redelivered == 1);
+    expect("a process that died inside is dead",
+           report.dead == 1 && report.redelivered == 1);
     expect_code("receive", tr_queue_receive(queue, TR_NOWAIT, &message), 0);
     tr_arena_close(arena);
 }
@@ -164,7 +165,7 @@ static void newcomer(void)
     tr_arena *arena;
     tr_message *message;
 
-    /* Process 1 of its namespace again, as was the one that made it. */
+    /* Process 1 of its namespace again, as the one that made it was. */
     expect_code("attach to what is left", tr_arena_attach("left.container", NULL, &arena),
                 0);
     expect_code("reap", tr_arena_reap(arena, NULL), 0);
@@ -246,7 +247,7 @@ static void serve_in_time(void)
 
     expect_code("attach", tr_arena_attach("times", NULL, &arena), 0);
     expect_code("reap", tr_arena_reap(arena, &report), 0);
-    expect("who lives in another time is alive", report.dead == 0);
+    expect("a process in another time is alive", report.dead == 0);
     expect_code("open", tr_queue_open(arena, "ask", NULL, &queue), 0);
     tell('r');
     expect_code("receive", tr_queue_receive(queue, 60000000000, &message), 0);
@@ -280,7 +281,7 @@ static void ask_in_time(const char *offsets)
     }
     listen_for('r');
     expect_code("reap", tr_arena_reap(arena, &report), 0);
-    expect("who lives in another time is alive", report.dead == 0);
+    expect("a process in another time is alive", report.dead == 0);
     expect_code("loan", tr_message_loan_bytes(arena, 64, TR_NOWAIT, &message), 0);
     expect_code("ask", tr_request_call(queue, message, 50000000000, &reply), 0);
     tr_message_release(reply);

@@ -318,7 +318,7 @@ static void lazy_in_a_memory_cgroup(void)
 
 #define MANY 24
 
-/* One of many that loan at once, until there is no more. 1: it was refused. */
+/* One of many that loan at once, until nothing is left. 1: it was refused. */
 static int loan_until_refused(tr_arena *arena, int start)
 {
     tr_message *message;
@@ -413,7 +413,7 @@ static void file_size_limit_of_a_lazy_one(void)
     expect("the limit is named", strstr(tr_error_detail(), "RLIMIT_FSIZE") != NULL);
 }
 
-/* A process that may write no file at all can take names away all the same. */
+/* A process that may write no file at all can still remove names. */
 static void no_file_at_all(void)
 {
     tr_arena *arena;

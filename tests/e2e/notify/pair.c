@@ -179,7 +179,7 @@ static tr_waitset *early_set(tr_arena *arena, const char *in)
     return set;
 }
 
-/* The parent goes on when the child has joined: then it knows whom to let ring. */
+/* The parent goes on when the child has joined: then it knows which process may ring. */
 static void greet(tr_arena *arena, bool child)
 {
     tr_message *message;

@@ -54,7 +54,7 @@ def run_times() -> dict[str, int]:
 
 
 def busy_threads(work: Callable[[], object]) -> int:
-    """Who runs for a quarter as long as the busiest thread takes part. Idle threads of
+    """A thread takes part if it runs for a quarter as long as the busiest. Idle threads of
     OpenBLAS spin for some 30 ms after their start: let them."""
     for _ in range(40):
         work()

@@ -108,7 +108,7 @@ static void region(void)
     parallel(take_part, NULL, 0, 0);
 }
 
-/* Matrix products. Took part: who ran for a quarter as long as the busiest thread. Idle
+/* Matrix products. A thread took part if it ran for a quarter as long as the busiest one. Idle
  * threads of OpenBLAS spin for some 30 ms after their start, and then sleep: let them. */
 static void product(void)
 {
@@ -277,7 +277,7 @@ int main(int argc, char **argv)
     enter(2);
     work();
     if (hangs_without_prefork())
-        in_child(just_work, SIGALRM); /* the disease that tr_worker_prefork() cures */
+        in_child(just_work, SIGALRM); /* the hang that tr_worker_prefork() prevents */
     tr_worker_leave();
     if (tr_worker_prefork(&paused))
         return 1;
