@@ -28,7 +28,7 @@ def client() -> None:
         if i == 50:
             try:
                 service.call(np.zeros((0, 8)), timeout=30)
-            except tr.PeerDied as error:
+            except tr.PeerDiedError as error:
                 print(f"as expected: {error}", flush=True)
 
 

@@ -169,7 +169,8 @@ static PyMethodDef broadcast_methods[] = {
      METH_FASTCALL | METH_KEYWORDS,
      "publish($self, object, timeout=None)\n--\n\n"
      "Copy `object` into a slot, once, for every subscriber. Timeout in seconds, None "
-     "waits for ever; Full or SendTimeout if there is no slot, or a subscriber that "
+     "waits for ever; Full or SendTimedOutError if there is no slot, or a subscriber "
+     "that "
      "blocks "
      "is behind."},
     {"publish_message", (PyCFunction)(void (*)(void))broadcast_publish_message,
@@ -211,8 +212,9 @@ static PyMethodDef subscription_methods[] = {
      METH_FASTCALL | METH_KEYWORDS,
      "receive($self, timeout=None)\n--\n\n"
      "The next message. Arrays are read-only views of the slot that all subscribers "
-     "share. Timeout in seconds, None waits for ever; Empty or ReceiveTimeout if nothing "
-     "came, Lagged if messages were missed, Evicted, Closed."},
+     "share. Timeout in seconds, None waits for ever; Empty or ReceiveTimedOutError if "
+     "nothing "
+     "came, LaggedError if messages were missed, EvictedError, ClosedError."},
     {"receive_message", (PyCFunction)(void (*)(void))subscription_receive_message,
      METH_FASTCALL | METH_KEYWORDS,
      "receive_message($self, timeout=None)\n--\n\nThe next message undecoded."},

@@ -418,7 +418,7 @@ static PyMethodDef message_methods[] = {
      "Add a CRC32C of the payload to the header. The payload must not change after it."},
     {"verify", message_verify, METH_NOARGS,
      "verify($self, /)\n--\n\n"
-     "Compare the payload with its checksum: Corrupt if it has changed. Without a "
+     "Compare the payload with its checksum: CorruptError if it has changed. Without a "
      "checksum "
      "nothing is compared."},
     {"device_begin", message_device_begin, METH_NOARGS,

@@ -304,7 +304,7 @@ static int step(SupervisorObject *self, int64_t timeout_ns)
 }
 
 /* _step(timeout, what) -> whether something has happened; with `what`, a call that is to end
- * in time, Timeout if nothing has. */
+ * in time, TimedOutError if nothing has. */
 static PyObject *supervisor_step(PyObject *object, PyObject *args)
 {
     SupervisorObject *self = (SupervisorObject *)object;

@@ -15,7 +15,7 @@ from tensoring import _aio, _core, serializers
 from tensoring._allowance import MAX_EXPANSION
 from tensoring._channel import MessageReceiver, Named
 from tensoring._channels import Board, Broadcast, Subscription, WaitSet
-from tensoring._errors import Closed, Empty, Error, Full, hand_over
+from tensoring._errors import ClosedError, Empty, Error, Full, hand_over
 from tensoring._loan import Loan, Shape, rows_of
 from tensoring._options import (
     MOST_FD,
@@ -95,7 +95,7 @@ def _attach_again(
 
 class Arena(_core.Arena):
     """Shared memory that processes exchange messages in. What cannot come back the same
-    is refused (Unsupported); with `allow_pickle`, what pickle cannot carry.
+    is refused (UnsupportedError); with `allow_pickle`, what pickle cannot carry.
 
     Without a name forked workers inherit it, spawned ones get it as an argument;
     Arena.create(name, ...) gives it a name.
@@ -487,7 +487,7 @@ class ArenaQueue(MessageReceiver, Named, _core.Queue):
         try:
             while len(found) < limit:
                 found.append(self.receive(0))
-        except (Empty, Closed):
+        except (Empty, ClosedError):
             pass
         except BaseException as error:
             hand_over(error, found)

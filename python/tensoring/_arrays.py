@@ -12,7 +12,7 @@ import numpy as np
 
 from tensoring._literals import identical, of_words, to_words
 from tensoring._structure import broken, head_of
-from tensoring.serializers import Array, Serializer, Unsupported
+from tensoring.serializers import Array, Serializer, UnsupportedError
 
 
 def _supported(obj: Any) -> bool:
@@ -24,9 +24,9 @@ def _words(dtype: np.dtype[Any]) -> Any:
         words = json.loads(json.dumps(to_words(dtype)))
         again = of_words(words)
     except (TypeError, ValueError, RecursionError) as error:
-        raise Unsupported(f"{dtype!s:.200} has no raw form: {error}") from None
+        raise UnsupportedError(f"{dtype!s:.200} has no raw form: {error}") from None
     if not identical(again, dtype):
-        raise Unsupported(
+        raise UnsupportedError(
             f"an array of {dtype!r:.200} would come back as one of {again!r:.200}"
         )
     return words
@@ -42,7 +42,7 @@ def _bytes(array: Array) -> Any:
 
 
 def dump(array: Array) -> list[Any]:
-    """A head and the bytes, or Unsupported."""
+    """A head and the bytes, or UnsupportedError."""
     f_order = array.flags.f_contiguous and not array.flags.c_contiguous
     head = {
         "dtype": _words(array.dtype),

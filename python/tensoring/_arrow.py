@@ -15,7 +15,7 @@ from typing import Any
 from tensoring._allowance import allowance
 from tensoring._errors import FormatError
 from tensoring._packages import is_of
-from tensoring.serializers import FOREIGN, Array, Serializer, Unsupported, bytes_of
+from tensoring.serializers import FOREIGN, Array, Serializer, UnsupportedError, bytes_of
 
 
 def _type_that_changes(polars: Any, dtype: Any) -> Any:
@@ -35,7 +35,9 @@ def _check_schema(polars: Any, frame: Any) -> None:
     for name, dtype in frame.schema.items():
         wrong = _type_that_changes(polars, dtype)
         if wrong is not None:
-            raise Unsupported(f"column {name!r} is of type {wrong}, which Arrow has not")
+            raise UnsupportedError(
+                f"column {name!r} is of type {wrong}, which Arrow has not"
+            )
     named = tuple(getattr(polars, name, ()) for name in _NAMED)
     if not any(one.is_nested() or isinstance(one, named) for one in frame.dtypes):
         return
@@ -44,7 +46,7 @@ def _check_schema(polars: Any, frame: Any) -> None:
     except ImportError:
         return
     if again != frame.schema:
-        raise Unsupported(f"{frame.schema} would come back as {again}")
+        raise UnsupportedError(f"{frame.schema} would come back as {again}")
 
 
 _NAMED = ("Categorical", "Enum")
@@ -53,7 +55,9 @@ _NAMED = ("Categorical", "Enum")
 def _dump_polars(obj: Any) -> list[Any]:
     polars = sys.modules["polars"]
     if type(obj) is not polars.DataFrame:
-        raise Unsupported(f"a {type(obj).__qualname__} would come back as a DataFrame")
+        raise UnsupportedError(
+            f"a {type(obj).__qualname__} would come back as a DataFrame"
+        )
     _check_schema(polars, obj)
     stream = io.BytesIO()
     obj.write_ipc_stream(stream)
@@ -63,7 +67,7 @@ def _dump_polars(obj: Any) -> list[Any]:
 def _dump_pyarrow(obj: Any) -> list[Any]:
     pyarrow: Any = sys.modules["pyarrow"]
     if type(obj) is not pyarrow.Table:
-        raise Unsupported(f"a {type(obj).__qualname__} would come back as a Table")
+        raise UnsupportedError(f"a {type(obj).__qualname__} would come back as a Table")
     stream = io.BytesIO()
     with pyarrow.ipc.new_stream(stream, obj.schema) as writer:
         writer.write_table(obj)

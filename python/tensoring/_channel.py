@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from tensoring import _aio, _core
-from tensoring._errors import Closed, Lagged
+from tensoring._errors import ClosedError, LaggedError
 
 if TYPE_CHECKING:
     from tensoring._arena import Arena
@@ -25,9 +25,9 @@ class Drain(Iterator[Any]):
         while True:
             try:
                 return self._receive()
-            except Lagged:
+            except LaggedError:
                 continue
-            except Closed:
+            except ClosedError:
                 raise StopIteration from None
 
 
@@ -111,9 +111,9 @@ class Receiver(Channel):
         while True:
             try:
                 return await self.receive_async()
-            except Lagged:
+            except LaggedError:
                 continue
-            except Closed:
+            except ClosedError:
                 raise StopAsyncIteration from None
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from tensoring import _core
 from tensoring._aio import READABLE
 from tensoring._channel import Channel, MessageReceiver, Named, Receiver
-from tensoring._errors import NotFound
+from tensoring._errors import NotFoundError
 from tensoring._options import U32, U64, fit, flag, one_of, refuse, text, whole
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Board(Named, _core.Board, Mapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         try:
             return self._get(key)[0]
-        except NotFound:
+        except NotFoundError:
             raise KeyError(key) from None
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -123,7 +123,7 @@ class Board(Named, _core.Board, Mapping[str, Any]):
     def __delitem__(self, key: str) -> None:
         try:
             self._delete(key)
-        except NotFound:
+        except NotFoundError:
             raise KeyError(key) from None
 
     def __contains__(self, key: object) -> bool:
@@ -146,15 +146,15 @@ class Board(Named, _core.Board, Mapping[str, Any]):
         timeout: float | None = None,
     ) -> int:
         """Make `value` the newest of `key`; its version. With `expected`, only if that is
-        the version now (0: never put); Stale if not. Waits `timeout` seconds for a free
-        slot, None for ever; SendTimeout then."""
+        the version now (0: never put); StaleError if not. Waits `timeout` seconds for a
+        free slot, None for ever; SendTimedOutError then."""
         return self._put(key, value, expected, timeout)
 
     def versioned(self, key: str) -> Versioned:
         """The value and its version."""
         try:
             return Versioned(*self._get(key))
-        except NotFound:
+        except NotFoundError:
             raise KeyError(key) from None
 
     def version(self, key: str) -> int:

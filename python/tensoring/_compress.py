@@ -17,7 +17,7 @@ from tensoring._allowance import OBJECT_BYTES, allowance
 from tensoring._dtypes import describe, dtype_for
 from tensoring._errors import FormatError
 from tensoring._options import one_of
-from tensoring.serializers import TENSORS, Array, Unsupported, register
+from tensoring.serializers import TENSORS, Array, UnsupportedError, register
 
 _CODECS = {"zstd": "zstandard", "lz4": "lz4.frame"}
 
@@ -30,7 +30,9 @@ def _packed(piece: Any) -> Array:
     try:
         return np.frombuffer(piece, np.uint8)
     except (TypeError, ValueError, BufferError) as error:
-        raise Unsupported(f"a {type(piece).__name__} cannot be compressed") from error
+        raise UnsupportedError(
+            f"a {type(piece).__name__} cannot be compressed"
+        ) from error
 
 
 def _dump(obj: Any) -> bytes:

@@ -36,67 +36,67 @@ class Full(Error, queue.Full):
     """No room to send into, or no free slot."""
 
 
-class Timeout(Error, TimeoutError):
+class TimedOutError(Error, TimeoutError):
     """The operation timed out."""
 
     errno = errno.ETIMEDOUT
 
 
-class ReceiveTimeout(Empty, Timeout):
+class ReceiveTimedOutError(Empty, TimedOutError):
     """Nothing came in time."""
 
 
-class SendTimeout(Full, Timeout):
+class SendTimedOutError(Full, TimedOutError):
     """No room, or no free slot, in time."""
 
 
-class Closed(Error, BrokenPipeError):
+class ClosedError(Error, BrokenPipeError):
     """The channel was shut down; a receiver has drained it."""
 
     errno = errno.EPIPE
 
 
-class PeerDied(Error, ConnectionResetError):
+class PeerDiedError(Error, ConnectionResetError):
     """The other process died."""
 
     errno = errno.ECONNRESET
 
 
-class NoServer(PeerDied):
+class NoServerError(PeerDiedError):
     """No living process serves it."""
 
 
-class OutOfMemory(Error, MemoryError):
+class OutOfMemoryError(Error, MemoryError):
     """Not enough memory; the text says which limit was met."""
 
 
-class TooLarge(Error, ValueError):
+class TooLargeError(Error, ValueError):
     """No slot class is large enough."""
 
 
-class Invalid(Error, ValueError):
+class InvalidError(Error, ValueError):
     """An argument is out of range."""
 
 
-class NotFound(Error, FileNotFoundError):
+class NotFoundError(Error, FileNotFoundError):
     """There is nothing by that name."""
 
     errno = errno.ENOENT
 
 
-class Exists(Error, FileExistsError):
+class ExistsError(Error, FileExistsError):
     """The name is taken."""
 
     errno = errno.EEXIST
 
 
-class Denied(Error, PermissionError):
+class DeniedError(Error, PermissionError):
     """Not let in."""
 
     errno = errno.EACCES
 
 
-class SystemFailure(Error, OSError):
+class SystemFailureError(Error, OSError):
     """The system refused."""
 
     @property
@@ -105,7 +105,7 @@ class SystemFailure(Error, OSError):
         return -self.code if 0 < -self.code < 4096 else errno.EIO
 
 
-class Corrupt(Error, ValueError):
+class CorruptError(Error, ValueError):
     """The arena is corrupted."""
 
 
@@ -125,11 +125,11 @@ class ForkError(Error, RuntimeError):
     """The message belongs to the parent process."""
 
 
-class Lagged(Error):
+class LaggedError(Error):
     """Messages were dropped before they could be read."""
 
 
-class Evicted(Error):
+class EvictedError(Error):
     """The subscriber was too slow and has been evicted."""
 
 
@@ -139,38 +139,38 @@ class RemoteError(Error, RuntimeError):
     remote_code: int = 0
 
 
-class Stale(Error):
+class StaleError(Error):
     """The version is not the one expected."""
 
 
 _CLASSES: dict[str, type[Error]] = {
-    "TR_EINVAL": Invalid,
-    "TR_ENOMEM": OutOfMemory,
-    "TR_ENOSPC": OutOfMemory,
-    "TR_ETIMEDOUT": Timeout,
-    "TR_EACCES": Denied,
-    "TR_EPERM": Denied,
-    "TR_EEXIST": Exists,
-    "TR_ENOENT": NotFound,
-    "TR_EMSGSIZE": TooLarge,
-    "TR_EOVERFLOW": Invalid,
-    "TR_ENAMETOOLONG": Invalid,
-    "TR_EIO": SystemFailure,
-    "TR_EUSERS": SystemFailure,
-    "TR_ENFILE": SystemFailure,
-    "TR_ECLOSED": Closed,
-    "TR_EPEERDIED": PeerDied,
-    "TR_ELAYOUT": Corrupt,
-    "TR_ECORRUPT": Corrupt,
-    "TR_ELAGGED": Lagged,
+    "TR_EINVAL": InvalidError,
+    "TR_ENOMEM": OutOfMemoryError,
+    "TR_ENOSPC": OutOfMemoryError,
+    "TR_ETIMEDOUT": TimedOutError,
+    "TR_EACCES": DeniedError,
+    "TR_EPERM": DeniedError,
+    "TR_EEXIST": ExistsError,
+    "TR_ENOENT": NotFoundError,
+    "TR_EMSGSIZE": TooLargeError,
+    "TR_EOVERFLOW": InvalidError,
+    "TR_ENAMETOOLONG": InvalidError,
+    "TR_EIO": SystemFailureError,
+    "TR_EUSERS": SystemFailureError,
+    "TR_ENFILE": SystemFailureError,
+    "TR_ECLOSED": ClosedError,
+    "TR_EPEERDIED": PeerDiedError,
+    "TR_ELAYOUT": CorruptError,
+    "TR_ECORRUPT": CorruptError,
+    "TR_ELAGGED": LaggedError,
     "TR_EFORK": ForkError,
-    "TR_EABANDONED": Corrupt,
+    "TR_EABANDONED": CorruptError,
     "TR_EFORMAT": FormatError,
     "TR_EOBJECT": ObjectError,
-    "TR_EEVICTED": Evicted,
+    "TR_EEVICTED": EvictedError,
     "TR_EREMOTE": RemoteError,
-    "TR_ESTALE": Stale,
-    "TR_ECHECKSUM": Corrupt,
+    "TR_ESTALE": StaleError,
+    "TR_ECHECKSUM": CorruptError,
 }
 
 _STEP = re.compile("[a-z ]+: ")
@@ -180,8 +180,8 @@ _TIMED_OUT = CODES["TR_ETIMEDOUT"]
 # What a call was doing decides which of the standard exceptions fits.
 _NEED_ROOM = ("send", "loan", "publish", "put", "reply")
 _AGAIN_IN: dict[str, type[Error]] = {"receive": Empty} | dict.fromkeys(_NEED_ROOM, Full)
-_TIMED_OUT_IN: dict[str, type[Error]] = {"receive": ReceiveTimeout} | dict.fromkeys(
-    _NEED_ROOM, SendTimeout
+_TIMED_OUT_IN: dict[str, type[Error]] = {"receive": ReceiveTimedOutError} | dict.fromkeys(
+    _NEED_ROOM, SendTimedOutError
 )
 
 
@@ -230,7 +230,7 @@ def make_error(code: int, detail: str, what: str) -> Error:
     if code == _AGAIN:
         kind = _AGAIN_IN.get(what, Error)
     elif code == _TIMED_OUT:
-        kind = _TIMED_OUT_IN.get(what, Timeout)
+        kind = _TIMED_OUT_IN.get(what, TimedOutError)
     else:
         kind = _CLASSES.get(NAMES.get(code, ""), Error)
     error = kind(_sentence(code, detail, what))

@@ -23,7 +23,7 @@ from typing import Any
 from tensoring import _core
 from tensoring._calls import APPLY, call
 from tensoring._crew import check_crew
-from tensoring._failures import WorkerDied, again, is_interrupt, report, to_keep
+from tensoring._failures import WorkerDiedError, again, is_interrupt, report, to_keep
 from tensoring._master import MOST_WORKERS, SLOTS, Master
 from tensoring._options import refuse, whole
 
@@ -286,7 +286,7 @@ class Executor(_Executor):
     on their way at most.
     memory: a limit in bytes of the shared memory that they take; calls have one half of
     it, results the other. What does not fit waits in its process; what is larger than
-    that half by itself is TooLarge. None: no limit but the machine's.
+    that half by itself is TooLargeError. None: no limit but the machine's.
     threads: how many threads libraries may use in a worker; "auto" divides the machine
     and binds each worker to its part; None changes nothing."""
 
@@ -349,7 +349,7 @@ class Executor(_Executor):
 
     def _check(self) -> None:
         if self._master.broken is not None:
-            raise WorkerDied(str(self._master.broken))
+            raise WorkerDiedError(str(self._master.broken))
         if self._shut:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if self._exit.over:
@@ -421,7 +421,7 @@ class Executor(_Executor):
 
     def terminate_workers(self) -> None:
         """Send SIGTERM to the workers, and shut down without waiting. Calls that they had
-        fail with WorkerDied when one has ended; those that wait are cancelled."""
+        fail with WorkerDiedError when one has ended; those that wait are cancelled."""
         self._stop(signal.SIGTERM)
 
     def kill_workers(self) -> None:

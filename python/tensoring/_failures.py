@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tensoring._errors import CODES, PeerDied
+from tensoring._errors import CODES, PeerDiedError
 from tensoring._pickle import dump_any, load_copies
 
 # The pickle of an exception (nothing if it has none), its traceback, and its last line.
@@ -23,7 +23,7 @@ Packed = tuple[list[Any], str, str]
 _LONGEST = 4096  # characters of a text that is sent alone
 
 
-class WorkerDied(PeerDied, BrokenProcessPool):
+class WorkerDiedError(PeerDiedError, BrokenProcessPool):
     """The worker that had the job died before it was done, or no worker can start."""
 
     code = CODES["TR_EPEERDIED"]
@@ -93,7 +93,7 @@ def to_keep(error: BaseException, remote: type[Exception]) -> BaseException:
 def again(error: BaseException) -> BaseException:
     """The same for one more caller. What is raised gets a traceback, longer each time,
     which keeps what the frames of its callers hold."""
-    return with_cause(WorkerDied(*error.args), error.__cause__)
+    return with_cause(WorkerDiedError(*error.args), error.__cause__)
 
 
 def unpack(packed: Packed, remote: type[Exception]) -> BaseException:

@@ -24,7 +24,7 @@ import numpy as np
 from tensoring import _core, _objects, _stuck
 from tensoring._arena import ArenaQueue
 from tensoring._core import Message
-from tensoring._errors import Closed, Full, OutOfMemory
+from tensoring._errors import ClosedError, Full, OutOfMemoryError
 from tensoring._pickle import dump_any
 
 _LEAST, _MOST = 0.002, 0.016  # seconds between two looks
@@ -93,8 +93,8 @@ class Feeder:
         return frozen
 
     def check(self, encode: Callable[[Any, float], Message], what: Any) -> None:
-        """TooLarge if it can never be sent: that is the caller's error, too."""
-        with contextlib.suppress(Full, OutOfMemory):
+        """TooLargeError if it can never be sent: that is the caller's error, too."""
+        with contextlib.suppress(Full, OutOfMemoryError):
             encode(what, 0).release()
 
     def append(self, kept: Any) -> None:
@@ -126,7 +126,7 @@ class Feeder:
         try:
             while self.wait_for_one():
                 self.send_all()
-        except Closed:
+        except ClosedError:
             pass
         finally:
             self.end()  # it would keep the arena
@@ -185,9 +185,9 @@ class Feeder:
         self.shortage = ""
         try:
             sent = self.offer(self.pending[0], timeout)
-        except Closed:
+        except ClosedError:
             raise
-        except OutOfMemory as error:
+        except OutOfMemoryError as error:
             self.shortage = str(error)
             sent = False
         except Exception:

@@ -21,7 +21,7 @@ from tensoring.serializers import (
     FOREIGN,
     Array,
     Serializer,
-    Unsupported,
+    UnsupportedError,
     bytes_of,
     text_of,
 )
@@ -41,11 +41,11 @@ def _flat_bytes(obj: Any) -> list[Any]:
 
 
 def utf8(text: str) -> bytes:
-    """Unsupported if it holds half of a surrogate pair, as names of files may."""
+    """UnsupportedError if it holds half of a surrogate pair, as names of files may."""
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise Unsupported(f"the text has no form in UTF-8: {error}") from None
+        raise UnsupportedError(f"the text has no form in UTF-8: {error}") from None
 
 
 BYTES = Serializer(
@@ -116,7 +116,7 @@ def _can_be_json(obj: Any) -> bool:
 def _plain(obj: Any) -> Any:
     if isinstance(obj, (np.ndarray, np.generic)):
         return obj.tolist()
-    raise Unsupported(f"{type(obj).__qualname__} has no form in JSON")
+    raise UnsupportedError(f"{type(obj).__qualname__} has no form in JSON")
 
 
 _ANY = json.JSONEncoder()
@@ -124,17 +124,20 @@ ACYCLIC = json.JSONEncoder(check_circular=False)
 
 
 def json_of(obj: Any, encoder: json.JSONEncoder = _ANY) -> bytes:
-    """Unsupported if it holds a number of too many digits, or a text that JSON's readers
+    """UnsupportedError if it holds a number of too many digits, or a text that JSON's
+    readers
     change: two halves of surrogates beside each other become one letter."""
     try:
         text = encoder.encode(obj)
     except ValueError as error:
-        raise Unsupported(f"the value has no form in JSON: {error}") from None
+        raise UnsupportedError(f"the value has no form in JSON: {error}") from None
     if "\\ud" in text:
         as_it_is = json.JSONEncoder(ensure_ascii=False, default=encoder.default)
         pair = _PAIR.search(as_it_is.encode(obj))
         if pair is not None:
-            raise Unsupported(f"JSON would change the surrogates in a text: {pair[0]!a}")
+            raise UnsupportedError(
+                f"JSON would change the surrogates in a text: {pair[0]!a}"
+            )
     return text.encode()
 
 

@@ -19,27 +19,27 @@ from tensoring._core import MAX_TENSORS
 from tensoring._formats import json_of
 from tensoring._packages import is_of
 from tensoring._structure import broken, head_of, integers
-from tensoring.serializers import FOREIGN, Array, Serializer, Unsupported
+from tensoring.serializers import FOREIGN, Array, Serializer, UnsupportedError
 
 # ---- torch
 
 
 def _refuse_torch(torch: Any, tensor: Any) -> None:
-    """Unsupported, if what DLPack makes of it would be another tensor."""
+    """UnsupportedError, if what DLPack makes of it would be another tensor."""
     if type(tensor) is not torch.Tensor:
-        raise Unsupported(
+        raise UnsupportedError(
             f"a {type(tensor).__qualname__} would come back as a Tensor: send its .data"
         )
     if tensor.layout is not torch.strided:
-        raise Unsupported(f"a tensor of layout {tensor.layout}: send its parts")
+        raise UnsupportedError(f"a tensor of layout {tensor.layout}: send its parts")
     if not tensor.is_cpu:
-        raise Unsupported(f"the tensor lies on {tensor.device}: send tensor.cpu()")
+        raise UnsupportedError(f"the tensor lies on {tensor.device}: send tensor.cpu()")
     if tensor.requires_grad:
-        raise Unsupported("the tensor requires a gradient: send tensor.detach()")
+        raise UnsupportedError("the tensor requires a gradient: send tensor.detach()")
     if tensor.is_quantized:
-        raise Unsupported("the tensor is quantized: send tensor.int_repr()")
+        raise UnsupportedError("the tensor is quantized: send tensor.int_repr()")
     if tensor.__dict__:
-        raise Unsupported("the tensor has attributes of its own")
+        raise UnsupportedError("the tensor has attributes of its own")
 
 
 @functools.cache
@@ -52,7 +52,9 @@ def _no_dlpack() -> frozenset[Any]:
 def _dump_torch(tensor: Any) -> list[Any]:
     _refuse_torch(sys.modules["torch"], tensor)
     if tensor.dtype in _no_dlpack():
-        raise Unsupported(f"DLPack has no type for {tensor.dtype}: send tensor.view(...)")
+        raise UnsupportedError(
+            f"DLPack has no type for {tensor.dtype}: send tensor.view(...)"
+        )
     if tensor.is_conj() or tensor.is_neg():
         tensor = tensor.resolve_conj().resolve_neg()
     packed, order = _torch.packed(tensor)
@@ -95,13 +97,13 @@ TORCH = Serializer(
 def _dump_texts(values: Any) -> list[Any]:
     if not set(map(type, values)) <= {str}:
         found = next(type(value).__name__ for value in values if type(value) is not str)
-        raise Unsupported(
+        raise UnsupportedError(
             f"it holds objects other than str ({found}); fill or convert them"
         )
     try:
         encoded = [value.encode() for value in values]
     except UnicodeEncodeError as error:
-        raise Unsupported(f"a text has no form in UTF-8: {error}") from None
+        raise UnsupportedError(f"a text has no form in UTF-8: {error}") from None
     ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
     return [ends, b"".join(encoded)]
 
@@ -149,8 +151,8 @@ def _astype(dtype: Any) -> str:
 def _dump_named(what: str, values: Any) -> tuple[str, list[Any]]:
     try:
         return _dump_column(values)
-    except Unsupported as error:
-        raise Unsupported(f"{what}: {error}") from None
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{what}: {error}") from None
 
 
 def _dump_column(values: Any) -> tuple[str, list[Any]]:
@@ -158,12 +160,12 @@ def _dump_column(values: Any) -> tuple[str, list[Any]]:
     if not isinstance(dtype, np.dtype):
         text_type = _text_type()
         if type(dtype) is not type(text_type) or dtype != text_type:
-            raise Unsupported(f"type {dtype} has no raw form{_astype(dtype)}")
+            raise UnsupportedError(f"type {dtype} has no raw form{_astype(dtype)}")
         return "text", _dump_texts(values.to_numpy())
     if dtype.hasobject:
         return "object", _dump_texts(values.to_numpy())
     if not dtype.isnative:
-        raise Unsupported(f"type {dtype} would come back in native order")
+        raise UnsupportedError(f"type {dtype} would come back in native order")
     return "raw", [values.to_numpy()]
 
 
@@ -175,41 +177,51 @@ def _names_of(pandas: Any, columns: Any) -> list[Any]:
     """Names that a list of them says all of."""
     names = list(columns)
     if columns.name is not None:
-        raise Unsupported(f"a name of the columns, {columns.name!r}, has no raw form")
+        raise UnsupportedError(
+            f"a name of the columns, {columns.name!r}, has no raw form"
+        )
     if type(columns) is pandas.RangeIndex:
         return names
     found = set(map(type, names))
     if found == {str} and type(columns) is pandas.Index and columns.dtype == _text_type():
         return names
     if not found <= {str, int}:
-        raise Unsupported("column names other than str and int have no raw form")
+        raise UnsupportedError("column names other than str and int have no raw form")
     again = pandas.Index(names)
     if type(again) is not type(columns) or again.dtype != columns.dtype:
-        raise Unsupported(f"column names of type {columns.dtype} have no raw form")
+        raise UnsupportedError(f"column names of type {columns.dtype} have no raw form")
     return names
 
 
 def _refuse_index(pandas: Any, index: Any) -> None:
     kinds = (pandas.RangeIndex, pandas.Index, pandas.DatetimeIndex, pandas.TimedeltaIndex)
     if type(index) not in kinds:
-        raise Unsupported(f"a {type(index).__qualname__} has no raw form: reset_index()")
+        raise UnsupportedError(
+            f"a {type(index).__qualname__} has no raw form: reset_index()"
+        )
     if getattr(index, "freq", None) is not None:
         way = "send it without (index.freq = None)"
-        raise Unsupported(f"an index with a frequency has no raw form: {way}")
+        raise UnsupportedError(f"an index with a frequency has no raw form: {way}")
     if not (index.name is None or type(index.name) in (str, int, float, bool)):
-        raise Unsupported(f"the index name {index.name!r} has no raw form")
+        raise UnsupportedError(f"the index name {index.name!r} has no raw form")
 
 
 def _refuse_frame(pandas: Any, frame: Any) -> None:
-    """Unsupported, if the parts cannot say all that the frame is."""
+    """UnsupportedError, if the parts cannot say all that the frame is."""
     if type(frame) is not pandas.DataFrame:
-        raise Unsupported(f"a {type(frame).__qualname__} would come back as a DataFrame")
+        raise UnsupportedError(
+            f"a {type(frame).__qualname__} would come back as a DataFrame"
+        )
     if frame.attrs:
-        raise Unsupported("a DataFrame with attrs has no raw form: send them beside it")
+        raise UnsupportedError(
+            "a DataFrame with attrs has no raw form: send them beside it"
+        )
     if not frame.flags.allows_duplicate_labels:
-        raise Unsupported("a DataFrame that allows no duplicate labels has no raw form")
+        raise UnsupportedError(
+            "a DataFrame that allows no duplicate labels has no raw form"
+        )
     if 2 * len(frame.columns) + 3 > MAX_TENSORS:
-        raise Unsupported(
+        raise UnsupportedError(
             f"a DataFrame of {len(frame.columns)} columns has more parts than a message,"
             f" {MAX_TENSORS}: send frame.to_numpy(), or fewer columns"
         )

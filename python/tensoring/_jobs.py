@@ -10,7 +10,7 @@ from typing import Any
 from tensoring import _objects, _stuck
 from tensoring._arena import ArenaQueue
 from tensoring._core import Message
-from tensoring._errors import Closed, Empty, Full
+from tensoring._errors import ClosedError, Empty, Full
 
 _STEP = 1.0  # seconds between looks at the master
 
@@ -24,20 +24,20 @@ def send(queue: ArenaQueue, number: int, answer: Any, holds: Callable[[], bool])
             return
         except Full:
             if not holds():
-                raise Closed from None
+                raise ClosedError from None
             patience = patience or _stuck.PatienceAside(queue, "a result", _STEP)
             patience.waited()
 
 
 def receive(queue: ArenaQueue, holds: Callable[[], bool]) -> Message:
-    """The next job, undecoded. Closed if there is no master any more. What jobs left in
-    cycles keeps slots: it is collected where there is nothing else to do."""
+    """The next job, undecoded. ClosedError if there is no master any more. What jobs left
+    in cycles keeps slots: it is collected where there is nothing else to do."""
     patience = None
     while True:
         try:
             return queue.receive_message(_STEP)
         except Empty:
             if not holds():
-                raise Closed from None
+                raise ClosedError from None
             patience = patience or _stuck.Patience(queue, "")
             patience.over()

@@ -24,9 +24,9 @@ from tensoring import _core, _objects, _stuck
 from tensoring._arena import Arena
 from tensoring._calls import APPLY, Call
 from tensoring._crew import Crew, check_crew, check_threads
-from tensoring._errors import Closed, Empty, Full, TooLarge
+from tensoring._errors import ClosedError, Empty, Full, TooLargeError
 from tensoring._failures import (
-    WorkerDied,
+    WorkerDiedError,
     again,
     is_interrupt,
     report,
@@ -214,7 +214,7 @@ class Master:
                             return
                         except Full:
                             self._no_room = True
-                        except TooLarge:
+                        except TooLargeError:
                             if not self._halve(jobs):
                                 raise
             self._send_later(jobs)
@@ -283,7 +283,7 @@ class Master:
         except BaseException as error:
             self._backlog.popleft()
             jobs = [job]
-            if isinstance(error, TooLarge) and self._halve(jobs):
+            if isinstance(error, TooLargeError) and self._halve(jobs):
                 self._backlog.extendleft(reversed(jobs))
             else:
                 kept = to_keep(name_share(error, self._memory), self.remote)
@@ -309,7 +309,7 @@ class Master:
         if not self._got:
             try:
                 self._results._receive_onto(self._got, timeout)
-            except (Empty, Closed):
+            except (Empty, ClosedError):
                 return False
         message = self._got[0]
         number = message.correlation_id
@@ -381,7 +381,7 @@ class Master:
             return self._unread(unpack(values[0], self.remote), "call")
         if kind == DIED:
             how = self.crew.death_of(values[0])
-            return WorkerDied(f"the worker that had the job died ({how})")
+            return WorkerDiedError(f"the worker that had the job died ({how})")
         error: BaseException = values[0]
         return error
 
@@ -421,9 +421,9 @@ class Master:
         self._no_room = False
         if self.crew.stopped:  # whether they end is theirs to say
             if self.crew.lost:
-                self._break(WorkerDied(str(self.crew.broken)))
+                self._break(WorkerDiedError(str(self.crew.broken)))
         elif self.crew.broken and (died or self._refusal is None):
-            error = WorkerDied(self.crew.broken)
+            error = WorkerDiedError(self.crew.broken)
             self._break(with_cause(error, self._refusal) if self._refusal else error)
             self.crew.end(True)
 
@@ -578,7 +578,7 @@ class Master:
         self.ended = True
         self._jobs.shutdown()
         self.crew.end(True)
-        self._break(WorkerDied(why))
+        self._break(WorkerDiedError(why))
         self._leave()
 
     def _leave(self) -> None:

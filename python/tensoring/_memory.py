@@ -11,7 +11,7 @@ import resource
 from collections.abc import Iterable
 
 from tensoring._arena import Arena
-from tensoring._errors import TooLarge
+from tensoring._errors import TooLargeError
 from tensoring._options import U64, whole
 
 Slots = list[tuple[int, int]]
@@ -84,7 +84,7 @@ def _part_of(memory: int | None, arenas: int) -> int:
 
 def name_share(error: BaseException, memory: int | None) -> BaseException:
     """Of an arena that has half of a limit: name the limit that its user gave."""
-    if memory is not None and isinstance(error, TooLarge) and error.args:
+    if memory is not None and isinstance(error, TooLargeError) and error.args:
         text = f"half of memory={memory}: the calls have one half, the results the other"
         limit = f"limit is {memory // 2} "
         error.args = (

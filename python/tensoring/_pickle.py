@@ -19,7 +19,7 @@ import numpy as np
 
 from tensoring import _arrays, _core, _torch
 from tensoring._literals import is_swapped_ml
-from tensoring.serializers import Array, Serializer, Unsupported
+from tensoring.serializers import Array, Serializer, UnsupportedError
 
 _MOST_BUFFERS = _core.MAX_TENSORS // 4
 _LEAST_BUFFER = 256  # bytes; a tensor of its own takes as many
@@ -110,7 +110,7 @@ def dump_or_refuse(obj: Any) -> list[Any]:
         return dump_any(obj)
     except NOT_PICKLABLE as error:
         hint = "" if importlib.util.find_spec("cloudpickle") else "; cloudpickle may help"
-        raise Unsupported(
+        raise UnsupportedError(
             f"cannot pickle {type(obj).__qualname__}: {error}{hint}"
         ) from error
 

@@ -18,7 +18,7 @@ from multiprocessing.pool import (  # type: ignore[attr-defined]
 from typing import Any
 
 from tensoring._calls import APPLY, EACH, STAR, Call, call
-from tensoring._failures import WorkerDied, to_keep
+from tensoring._failures import WorkerDiedError, to_keep
 from tensoring._master import MOST_WORKERS, SLOTS, Into, Master
 from tensoring._options import U64, flag, refuse, whole
 from tensoring._results import AsyncResult, Gradual, One, Results
@@ -57,13 +57,13 @@ def _pieces(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 class Pool:
     """Worker processes that run functions on data, as multiprocessing.Pool does. A job
-    whose worker dies fails with WorkerDied, and another worker takes its place.
+    whose worker dies fails with WorkerDiedError, and another worker takes its place.
 
     slots: [(bytes, count), ...], how many calls, and as many results, of which size are
     on their way at most.
     memory: a limit in bytes of the shared memory that they take; calls have one half of
     it, results the other. What does not fit waits in its process; what is larger than
-    that half by itself is TooLarge. None: no limit but the machine's.
+    that half by itself is TooLargeError. None: no limit but the machine's.
     threads: how many threads libraries may use in a worker; "auto" divides the machine
     and binds each worker to its part; None changes nothing.
     copy: results are arrays of their own. With copy=False they look into the pool's
@@ -130,7 +130,7 @@ class Pool:
         try:
             self._master.send(what, values, into, index)
         except Exception as error:
-            if isinstance(error, WorkerDied) or self._master.inherited:
+            if isinstance(error, WorkerDiedError) or self._master.inherited:
                 raise
             kept = to_keep(error, self._master.remote)
             if isinstance(into, AsyncResult) and into._served:

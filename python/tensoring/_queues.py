@@ -169,8 +169,8 @@ class Queue(_Base):
     memory: a limit in bytes of the shared memory that all objects in it take, whole
     pages each, those included that receivers look into. put() waits for memory as it
     waits for room; with a maxsize of 0 what does not fit waits in the process that put
-    it. An object that is larger by itself is TooLarge. None: there is no limit but the
-    machine's and the memory cgroups'; beyond that put() raises OutOfMemory."""
+    it. An object that is larger by itself is TooLargeError. None: there is no limit but
+    the machine's and the memory cgroups'; beyond that put() raises OutOfMemoryError."""
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tensoring import _aio, _core, serializers
-from tensoring._errors import CODES, Closed, Corrupt, Error, NoServer
+from tensoring._errors import CODES, ClosedError, CorruptError, Error, NoServerError
 from tensoring._options import U64, whole
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ class Service:
     """A function that other processes call: svc.serve(fn) there, svc.call(x) here; in
     event loops `await svc.serve_async(fn)` and `await svc.call_async(x)`.
 
-    A call ends in exactly one way: a reply, RemoteError if the function raised, PeerDied
-    if every server that tried it died, or Timeout, which says how many serve and which
-    process has the request in hand. A late reply is never taken for another's."""
+    A call ends in exactly one way: a reply, RemoteError if the function raised,
+    PeerDiedError if every server that tried it died, or TimedOutError, which says how
+    many serve and which process has the request in hand. A late reply is never taken for
+    another's."""
 
     def __init__(self, queue: ArenaQueue) -> None:
         self._queue = queue
@@ -66,7 +67,7 @@ class Service:
 
     def _check_servers(self, need_server: bool) -> None:
         if need_server and not self.servers:
-            error = NoServer(f"call: nobody serves {self.name!r}")
+            error = NoServerError(f"call: nobody serves {self.name!r}")
             error.code = CODES["TR_EPEERDIED"]
             try:
                 raise error
@@ -77,7 +78,8 @@ class Service:
         self, obj: Any, timeout: float | None = None, need_server: bool = False
     ) -> Any:
         """Send `obj`, wait for the answer. The timeout in seconds is for all of it; 0
-        gives a server no time. With need_server, NoServer at once if nobody serves."""
+        gives a server no time. With need_server, NoServerError at once if nobody
+        serves."""
         self._check_servers(need_server)
         return self._queue._call(obj, timeout)
 
@@ -98,9 +100,9 @@ class Service:
         while limit is None or done < limit:
             try:
                 request = self._queue.receive_message()
-            except Closed:
+            except ClosedError:
                 break
-            except Corrupt:  # its requester has been told
+            except CorruptError:  # its requester has been told
                 damaged += 1
                 if damaged > _DAMAGED:
                     raise
@@ -113,7 +115,7 @@ class Service:
     def serve_one(
         self, function: Callable[[Any], Any], timeout: float | None = None
     ) -> None:
-        """Answer one request; ReceiveTimeout if none comes in time."""
+        """Answer one request; ReceiveTimedOutError if none comes in time."""
         self._answer(self._queue.receive_message(timeout), function)
 
     async def serve_async(
@@ -128,9 +130,9 @@ class Service:
         while limit is None or done < limit:
             try:
                 request = await self._queue.receive_message_async()
-            except Closed:
+            except ClosedError:
                 break
-            except Corrupt:  # its requester has been told
+            except CorruptError:  # its requester has been told
                 damaged += 1
                 if damaged > _DAMAGED:
                     raise

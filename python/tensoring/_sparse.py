@@ -14,7 +14,7 @@ import numpy as np
 
 from tensoring._errors import FormatError
 from tensoring._structure import broken, head_of, integers, within
-from tensoring.serializers import FOREIGN, Array, Serializer, Unsupported
+from tensoring.serializers import FOREIGN, Array, Serializer, UnsupportedError
 
 _COMPRESSED = ("data", "indices", "indptr")
 _PARTS = {
@@ -46,19 +46,19 @@ def _has_raw_form(dtype: np.dtype[Any]) -> bool:
 
 
 def _refuse(obj: Any, arrays: list[Any]) -> None:
-    """Unsupported, if the parts cannot say all that it is."""
+    """UnsupportedError, if the parts cannot say all that it is."""
     kind = type(obj)
     if kind is not vars(sys.modules["scipy.sparse"]).get(kind.__name__):
-        raise Unsupported(
+        raise UnsupportedError(
             f"a {kind.__qualname__} would come back as a {obj.format}_array: send one"
         )
     more = sorted(set(vars(obj)) - _ATTRIBUTES)
     if more or obj.maxprint != kind((1, 1)).maxprint:
-        raise Unsupported(f"a {kind.__name__} with attributes of its own: {more}")
+        raise UnsupportedError(f"a {kind.__name__} with attributes of its own: {more}")
     if not all(type(array) is np.ndarray for array in arrays):
-        raise Unsupported(f"a {kind.__name__} with parts that are no plain arrays")
+        raise UnsupportedError(f"a {kind.__name__} with parts that are no plain arrays")
     if not _has_raw_form(obj.data.dtype):
-        raise Unsupported(f"a sparse array of type {obj.data.dtype} has no raw form")
+        raise UnsupportedError(f"a sparse array of type {obj.data.dtype} has no raw form")
 
 
 def _dump(obj: Any) -> list[Any]:

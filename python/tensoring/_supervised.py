@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from tensoring import _core
-from tensoring._errors import Closed, Corrupt, ReceiveTimeout
+from tensoring._errors import ClosedError, CorruptError, ReceiveTimedOutError
 from tensoring._service import Service
 from tensoring._workers import tell_environment
 
@@ -62,11 +62,11 @@ class Worker(_core.Worker):
         while not self.stopping():
             try:
                 service.serve_one(function, _SLICE)
-            except ReceiveTimeout:
+            except ReceiveTimedOutError:
                 continue
-            except Closed:
+            except ClosedError:
                 break
-            except Corrupt:  # its requester has been told
+            except CorruptError:  # its requester has been told
                 damaged += 1
                 if damaged > _DAMAGED:
                     raise
@@ -92,9 +92,9 @@ class _Jobs(Iterator[Any]):
         while not self._worker.stopping():
             try:
                 job = self._receive(_SLICE)
-            except ReceiveTimeout:
+            except ReceiveTimedOutError:
                 continue
-            except Closed:
+            except ClosedError:
                 break
             self._worker.job_done()
             return job

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, NamedTuple, Self
 
 from tensoring import _core
-from tensoring._errors import Closed, Error
+from tensoring._errors import ClosedError, Error
 from tensoring._options import MOST_FD, U32, U64, flag, one_of, refuse, seconds, whole
 from tensoring._supervised import Worker, begin, flush, live
 from tensoring._workers import Plan
@@ -251,8 +251,8 @@ class Supervisor(_core.Supervisor):
     def step(self, timeout: float | None = None) -> bool:
         """Wait for an event and handle it: reap workers that have died, restart them when
         their back-off has passed, kill workers that do not stop. True: there was an
-        event, or a worker became ready; False: there was none in time. Closed: no worker
-        is left, and none will be started."""
+        event, or a worker became ready; False: there was none in time. ClosedError: no
+        worker is left, and none will be started."""
         return self._look(timeout, None)
 
     def _look(self, timeout: float | None, what: str | None) -> bool:
@@ -303,7 +303,7 @@ class Supervisor(_core.Supervisor):
             try:
                 if self.step(0):
                     continue
-            except Closed:
+            except ClosedError:
                 return
             ready.poll()
             try:
@@ -330,7 +330,8 @@ class Supervisor(_core.Supervisor):
 
     def wait_ready(self, timeout: float | None = None) -> None:
         """step() until every worker of the newest generation is ready and the older ones
-        have ended. Timeout says which worker it waits for; Closed: no worker is left."""
+        have ended. TimedOutError says which worker it waits for; ClosedError: no worker
+        is left."""
         deadline = _deadline(timeout)
         while not self._all_ready():
             self._look(_left(deadline), "wait_ready")
@@ -365,14 +366,14 @@ class Supervisor(_core.Supervisor):
         self._stopping = True
 
     def stop(self, timeout: float | None = None) -> None:
-        """Drain, and wait until no worker is left. Timeout says which worker it waits for
-        and the state of that process."""
+        """Drain, and wait until no worker is left. TimedOutError says which worker it
+        waits for and the state of that process."""
         deadline = _deadline(timeout)
         self.drain()
         try:
             while True:
                 self._look(_left(deadline), "stop")
-        except Closed:
+        except ClosedError:
             pass
 
     def status(self) -> SupervisorStatus:

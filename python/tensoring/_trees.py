@@ -38,7 +38,7 @@ from tensoring._dtypes import SCALARS
 from tensoring._errors import FormatError
 from tensoring._formats import ACYCLIC, json_of
 from tensoring._structure import broken
-from tensoring.serializers import Array, Serializer, Unsupported, tensor_type
+from tensoring.serializers import Array, Serializer, UnsupportedError, tensor_type
 
 CONTENT_TYPE = "application/x-tensor-tree"
 _MAX_DEPTH = 100
@@ -185,17 +185,17 @@ def _class_of(kind: type) -> _Class | None:
 
 
 def _check_attributes(obj: Any, known: _Class) -> None:
-    """Unsupported if an object has more than its fields, or less."""
+    """UnsupportedError if an object has more than its fields, or less."""
     has = getattr(obj, "__dict__", {})
     if len(has) + len(known.slots) == len(known.fields):
         return
     more = sorted(map(str, set(has) - set(known.fields)))
     if more:
-        raise Unsupported(
+        raise UnsupportedError(
             f"the {type(obj).__qualname__} has attributes that are no fields:"
             f" {', '.join(more):.200}"
         )
-    raise Unsupported(f"fields of the {type(obj).__qualname__} are not set")
+    raise UnsupportedError(f"fields of the {type(obj).__qualname__} are not set")
 
 
 def _fields(obj: Any, names: tuple[str, ...]) -> list[tuple[str, Any]]:
@@ -233,7 +233,7 @@ class _Writer:
         if key in nodes:
             return self.again(obj, nodes[key])
         if depth > _MAX_DEPTH:
-            raise Unsupported(f"the object is nested more than {_MAX_DEPTH} deep")
+            raise UnsupportedError(f"the object is nested more than {_MAX_DEPTH} deep")
         nodes[key] = _UNDONE
         node = nodes[key] = _WRITE.get(kind, _Writer.other)(self, obj, depth)
         return node
@@ -243,12 +243,12 @@ class _Writer:
         if type(obj) is tuple and not obj:
             return ["u", []]
         if known is _UNDONE:
-            raise Unsupported(f"the {type(obj).__qualname__} holds itself")
+            raise UnsupportedError(f"the {type(obj).__qualname__} holds itself")
         if known[0] != "k":
             known[:] = ["k", self.numbers, known[:]]
             self.numbers += 1
         if self.in_key and known[2][0] != "s":  # sharing makes hashes slow
-            raise Unsupported(f"a {type(obj).__qualname__} in a key came before")
+            raise UnsupportedError(f"a {type(obj).__qualname__} in a key came before")
         rows = self.rows.get(id(known))
         if rows is None or rows is obj:
             return ["=", known[1]]
@@ -308,9 +308,9 @@ class _Writer:
         dtype = tensor_type(array)
         again = array[()]
         if dtype is None or type(again) is not type(obj):
-            raise Unsupported(f"no raw form for a scalar of {array.dtype!r:.80}")
+            raise UnsupportedError(f"no raw form for a scalar of {array.dtype!r:.80}")
         if isinstance(obj, np.flexible) and again.tobytes() != obj.tobytes():
-            raise Unsupported(
+            raise UnsupportedError(
                 f"the {type(obj).__qualname__} would lose the zeros at its end"
             )
         return ["s", self.add((array, None, dtype))]
@@ -322,10 +322,12 @@ class _Writer:
         if known is None:
             return self.foreign(obj)
         if known.why_not is not None:
-            raise Unsupported(known.why_not)
+            raise UnsupportedError(known.why_not)
         if type(obj) in copyreg.dispatch_table:  # perhaps only since the last one
             name = type(obj).__qualname__
-            raise Unsupported(f"{name} has a reducer in copyreg, which only pickle asks")
+            raise UnsupportedError(
+                f"{name} has a reducer in copyreg, which only pickle asks"
+            )
         _check_attributes(obj, known)
         if known.tag == "n":
             return ["n", known.name, self.each(obj, depth)]
@@ -340,7 +342,7 @@ class _Writer:
             node = ["x", one.content_type, len(self.parts), len(pieces)]
             self.parts.extend(pieces)
             return node
-        raise Unsupported(serializers.why_not(obj))
+        raise UnsupportedError(serializers.why_not(obj))
 
 
 _WRITE: dict[type, _Write] = {
@@ -521,13 +523,13 @@ def _dump(obj: Any) -> list[Any]:
     writer = _Writer()
     try:
         tree = writer.node(obj)
-    except Unsupported as error:
+    except UnsupportedError as error:
         place = _place_of(writer, obj)
         if place and error.args:
             error.args = (f"at {place}: {error.args[0]}", *error.args[1:])
         raise
     if len(writer.parts) >= _core.MAX_TENSORS:
-        raise Unsupported(
+        raise UnsupportedError(
             f"the object has {len(writer.parts)} parts; a message has room for"
             f" {_core.MAX_TENSORS - 1} and their tree"
         )

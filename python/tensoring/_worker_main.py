@@ -16,7 +16,7 @@ from tensoring import _jobs, _objects
 from tensoring._arena import ArenaQueue
 from tensoring._calls import Known, run
 from tensoring._core import Message
-from tensoring._errors import Closed, Error, TooLarge
+from tensoring._errors import ClosedError, Error, TooLargeError
 from tensoring._failures import Packed, pack, shortened
 from tensoring._lifeline import Lifeline
 from tensoring._workers import Plan, limit_threads
@@ -73,7 +73,7 @@ class Worker:
         """Send an exception, or its texts if it is too large."""
         try:
             self.send(number, (kind, [packed]))
-        except Closed:
+        except ClosedError:
             raise
         except BaseException:
             self.send(number, (kind, [shortened(packed)]))
@@ -82,7 +82,7 @@ class Worker:
         """Send what a job gave, in several messages if one would be too large."""
         try:
             self.send(number, (kind, values))
-        except TooLarge:
+        except TooLargeError:
             if len(values) < 2:
                 raise
             half = len(values) // 2
@@ -113,7 +113,7 @@ class Worker:
             return
         try:
             self.send_values(number, found)
-        except Closed:
+        except ClosedError:
             raise
         except BaseException as error:
             self.send_error(FAILED, number, pack(self._unsent(error, found)))
@@ -171,5 +171,5 @@ def main(setup: Setup, index: int) -> None:
                 return
             raise  # multiprocessing prints it
         worker.work()
-    except Closed:
+    except ClosedError:
         pass

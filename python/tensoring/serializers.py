@@ -7,9 +7,9 @@ back as an array that looks into the slot. Serializers are asked in the order of
 registration whether they support an object; the content type of a message says who
 decodes it.
 
-No object is changed on its way: a serializer gives back the same, or raises Unsupported.
-Where pickle is allowed, a serializer that cannot keep all that pickle keeps (`typed`) is
-not asked.
+No object is changed on its way: a serializer gives back the same, or raises
+UnsupportedError. Where pickle is allowed, a serializer that cannot keep all that pickle
+keeps (`typed`) is not asked.
 
     register("AB", "abacus", "application/x-abacus", lambda o: isinstance(o, Abacus),
              lambda o: [o.beads], lambda parts: Abacus(parts[0]))
@@ -36,7 +36,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Part: TypeAlias = tuple[Any, str | None, Described | None]
 # (number of the content, its type if it has no number, parts)
 Encoded: TypeAlias = tuple[int, str, list[Part]]
-# An object's pickle and its buffers, or Unsupported.
+# An object's pickle and its buffers, or UnsupportedError.
 Dump: TypeAlias = Callable[[Any], list[Any]]
 
 MAX_NDIM = _core.MAX_NDIM
@@ -53,7 +53,7 @@ _NO_CONSENT = (
 )
 
 
-class Unsupported(Error, TypeError):
+class UnsupportedError(Error, TypeError):
     """No serializer takes the object, or one gave it up for the next to try."""
 
     code = CODES["TR_EOBJECT"]
@@ -241,7 +241,7 @@ def _refuse(why: Exception | str) -> NoReturn:
     text = str(why)
     if "allow_pickle" not in text:
         text = f"{text}; {_WAY_OUT}"
-    raise Unsupported(text) from None
+    raise UnsupportedError(text) from None
 
 
 def _askable(kind: type) -> list[Serializer]:
@@ -262,7 +262,7 @@ def _encode_typed(obj: Any) -> Encoded:
             continue
         try:
             return _with(one, obj)
-        except Unsupported as error:
+        except UnsupportedError as error:
             reason = reason or error
     if reason is None and isinstance(obj, np.ndarray) and obj.dtype.hasobject:
         describe(obj.dtype)  # says what is wrong with it
@@ -289,7 +289,7 @@ def _encode_any(obj: Any) -> Encoded | Dump:
             break
         try:
             return _with(one, obj)
-        except Unsupported:
+        except UnsupportedError:
             continue
     return _dump
 
@@ -300,7 +300,9 @@ def encode(obj: Any, pickle: bool) -> Encoded | Dump:
     if type(obj) is As:
         one = by_content_type(obj.content_type)
         if one.pickle and not pickle:
-            raise Unsupported(f"the arena does not allow {one.name}; see allow_pickle")
+            raise UnsupportedError(
+                f"the arena does not allow {one.name}; see allow_pickle"
+            )
         return _with(one, obj.obj)
     found = _tensors(obj)
     if found is not None:

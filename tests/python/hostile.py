@@ -341,7 +341,7 @@ def run_records(seconds: float, seed: int) -> str:
                 count += 1
                 queue.send(dice.choice(objects), 0.0)
                 overwrite(memory, dice)
-                with contextlib.suppress(tr.FormatError, tr.Corrupt):
+                with contextlib.suppress(tr.FormatError, tr.CorruptError):
                     found = queue.receive(0.0)
                     received += 1
                     # Odd values, such as a year that no calendar has.

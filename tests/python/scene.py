@@ -75,7 +75,7 @@ def objects(arena: tr.Arena) -> None:
     assert (len(queue), bool(queue), repr(queue)) != (0, False, "")
     queue.shutdown()
     assert len(list(queue)) == 2
-    refused(tr.Closed, queue.send, 1)
+    refused(tr.ClosedError, queue.send, 1)
     queue.close()
     refused(ValueError, queue.send, 1)
 
@@ -119,7 +119,7 @@ def views(arena: tr.Arena) -> None:
         while True:
             queue.send(np.zeros(3), 0)
             held.append(queue.receive(0))
-    refused(tr.SendTimeout, queue.send, np.zeros(3), 0.001)
+    refused(tr.SendTimedOutError, queue.send, np.zeros(3), 0.001)
 
 
 def dlpack(arena: tr.Arena) -> None:
@@ -163,7 +163,7 @@ def requests(arena: tr.Arena) -> None:
     refused(tr.RemoteError, service.call, "now")
     service.shutdown()
     server.join()
-    refused(tr.Closed, service.call, 1)
+    refused(tr.ClosedError, service.call, 1)
     unserved = arena.service("unserved")
     refused(TimeoutError, unserved.call, np.zeros(3), 0.001)
     refused(tr.Empty, unserved.serve_one, double, 0)
@@ -177,7 +177,7 @@ def boards(arena: tr.Arena) -> None:
     assert held.tolist() == [0, 1, 2]
     value, version = board.versioned("x")
     assert (value.sum(), version) == (6, 2)
-    refused(tr.Stale, board.put, "x", 1, expected=1)
+    refused(tr.StaleError, board.put, "x", 1, expected=1)
     refused(KeyError, lambda: board["y"])
     refused(TimeoutError, board.wait, "x", 9, 0.001)
     assert (list(board), "x" in board, len(board)) == (["x"], True, 1)
@@ -201,7 +201,7 @@ def broadcasts(arena: tr.Arena) -> None:
     second.close()
     for i in range(5):
         events.publish(i)
-    refused(tr.Lagged, first.receive, 0)
+    refused(tr.LaggedError, first.receive, 0)
     events.shutdown()
     list(first)
     refused(ValueError, events.subscribe, "never")

@@ -192,7 +192,7 @@ def test_lagging_is_told(loop: str, arena: tr.Arena) -> None:
         assert await waiting == 0
         for i in range(10):
             events.publish(i)
-        with pytest.raises(tr.Lagged):
+        with pytest.raises(tr.LaggedError):
             await told.receive_async()
         events.shutdown()
         return [i async for i in passed]
@@ -256,7 +256,7 @@ def test_closing_ends_waits(loop: str, where: str, arena: tr.Arena) -> None:
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     for end in run(loop, main):
-        assert isinstance(end, (ValueError, tr.Closed))
+        assert isinstance(end, (ValueError, tr.ClosedError))
 
 
 @pytest.mark.parametrize("loop", LOOPS)

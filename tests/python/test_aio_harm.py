@@ -51,7 +51,7 @@ def test_waiters_are_told(loop: str, complaints: list[Any]) -> None:
             return found
 
     found = run(loop, main)
-    assert all(isinstance(one, tr.Corrupt) for one in found), found
+    assert all(isinstance(one, tr.CorruptError) for one in found), found
     assert len({id(one) for one in found}) == 4
     assert complaints == []
 
@@ -62,7 +62,7 @@ def test_what_was_found_before_is_told(
     """A queue has a message, and the inbox of replies is broken."""
 
     def broken(hub: _aio.Hub) -> None:
-        raise tr.Corrupt("the inbox")
+        raise tr.CorruptError("the inbox")
 
     async def main() -> tuple[Any, ...]:
         queue, service = arena.queue("q", 8), arena.service("s", 8)
@@ -75,7 +75,7 @@ def test_what_was_found_before_is_told(
         monkeypatch.setattr(hub, "_wait", lambda timeout: [(t, 1) for t in tokens])
         monkeypatch.setattr(_aio.Hub, "_reply_next", broken, raising=False)
         hub.look()
-        with pytest.raises(tr.Corrupt):
+        with pytest.raises(tr.CorruptError):
             await call
         return (await waiter,)
 

@@ -79,10 +79,10 @@ def test_ends(loop: str, arena: tr.Arena) -> None:
         died, fine = await asyncio.gather(
             service.call_async("die"), service.call_async(1), return_exceptions=True
         )
-        assert isinstance(died, tr.PeerDied)
-        assert fine == 2 or isinstance(fine, tr.PeerDied)
+        assert isinstance(died, tr.PeerDiedError)
+        assert fine == 2 or isinstance(fine, tr.PeerDiedError)
         service.shutdown()
-        with pytest.raises(tr.Closed):
+        with pytest.raises(tr.ClosedError):
             await service.call_async(1, timeout=30)
 
     rescue = threading.Thread(target=lambda: (process.join(30), start(service).join(30)))
@@ -96,9 +96,9 @@ def test_late_replies_are_dropped(loop: str, arena: tr.Arena) -> None:
     before = free(arena)
 
     async def main() -> None:
-        with pytest.raises(tr.Timeout, match=r"no reply.*nobody serves it"):
+        with pytest.raises(tr.TimedOutError, match=r"no reply.*nobody serves it"):
             await service.call_async(np.zeros(3), timeout=0.01)
-        with pytest.raises(tr.NoServer):
+        with pytest.raises(tr.NoServerError):
             await service.call_async(1, need_server=True)
         with pytest.raises(ValueError, match="timeout is -1"):
             await service.call_async(1, timeout=-1)

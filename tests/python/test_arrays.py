@@ -113,7 +113,7 @@ def test_too_many_dimensions_for_a_loan(queue: tr.ArenaQueue) -> None:
 
 
 def test_too_large_says_how_large(queue: tr.ArenaQueue) -> None:
-    with pytest.raises(tr.TooLarge, match="1048576"):
+    with pytest.raises(tr.TooLargeError, match="1048576"):
         queue.send(np.zeros(1 << 20))
 
 

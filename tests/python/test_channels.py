@@ -39,7 +39,7 @@ def test_late_subscriber_and_iteration(arena: tr.Arena) -> None:
     events.publish(5)
     events.shutdown()
     assert list(late) == [3, 4, 5]
-    with pytest.raises(tr.Closed):
+    with pytest.raises(tr.ClosedError):
         events.publish(6)
 
 
@@ -48,7 +48,7 @@ def test_lagging_is_told(arena: tr.Arena) -> None:
     slow = events.subscribe()
     for i in range(10):
         events.publish(i)
-    with pytest.raises(tr.Lagged):
+    with pytest.raises(tr.LaggedError):
         slow.receive(0)
     assert slow.missed >= 6
     last = slow.receive(0)
@@ -85,7 +85,7 @@ def test_board(arena: tr.Arena) -> None:
     value, version = board.versioned("users")
     assert version == 2 == board.version("users")
     assert board.put("users", 1, expected=2) == 3
-    with pytest.raises(tr.Stale):
+    with pytest.raises(tr.StaleError):
         board.put("users", 1, expected=2)
     assert sorted(board) == ["users"]
     assert "users" in board
@@ -114,7 +114,7 @@ def test_board_get_many(arena: tr.Arena) -> None:
         board[name] = i
     many = board.get_many(name for name in names)
     assert [one.value for one in many.values()] == list(range(20))
-    with pytest.raises(tr.Invalid):
+    with pytest.raises(tr.InvalidError):
         board.get_many(["a", ""])
     with pytest.raises(TypeError):
         board.get_many([1])  # type: ignore[list-item]
@@ -147,7 +147,7 @@ def test_watch(arena: tr.Arena) -> None:
     with board.watch("k") as watch, arena.wait_set() as waiting:
         waiting.add(watch)
         assert waiting.wait(0) == []
-        with pytest.raises(tr.ReceiveTimeout):
+        with pytest.raises(tr.ReceiveTimedOutError):
             watch.receive(0.01)
         board["k"] = 1
         board["k"] = 2
@@ -179,7 +179,7 @@ def test_closed_while_in_a_set(arena: tr.Arena, queue: tr.ArenaQueue) -> None:
 
 def test_board_wait(arena: tr.Arena) -> None:
     board = arena.board("features")
-    with pytest.raises(tr.Timeout):
+    with pytest.raises(tr.TimedOutError):
         board.wait("users", timeout=0.01)
     pid = os.fork()
     if pid == 0:
@@ -311,7 +311,7 @@ def test_a_reply_waits_no_longer_than_its_request() -> None:
 
 
 def _give_up(service: tr.Service) -> None:
-    with pytest.raises(tr.Timeout):
+    with pytest.raises(tr.TimedOutError):
         service.call(np.zeros(4), timeout=0.2)
 
 
@@ -330,11 +330,11 @@ def test_a_look_joins_nothing() -> None:
             queue.receive()
             assert tr.Arena.look(name)["channels"][0]["receivers"] == 1
             assert arena.stats()["totals"]["joins"] == joins
-            with pytest.raises(tr.Exists, match=r"or Arena\.unlink\(\) it"):
+            with pytest.raises(tr.ExistsError, match=r"or Arena\.unlink\(\) it"):
                 tr.Arena.create(name, [(4096, 4)])
         finally:
             tr.Arena.unlink(name)
-    with pytest.raises(tr.NotFound):
+    with pytest.raises(tr.NotFoundError):
         tr.Arena.look(name)
 
 
@@ -352,7 +352,8 @@ def test_a_full_queue_tells_which_process_has_its_messages(arena: tr.Arena) -> N
     held = queue.receive()
     queue.send(np.ones(3))
     with pytest.raises(
-        tr.SendTimeout, match=rf"is full.*pid {os.getpid()}, running\) has 1 in hand"
+        tr.SendTimedOutError,
+        match=rf"is full.*pid {os.getpid()}, running\) has 1 in hand",
     ):
         queue.send(np.ones(3), timeout=0.001)
     del held

@@ -286,7 +286,7 @@ def test_full_says_who_holds_the_slots(arena: tr.Arena, queue: tr.ArenaQueue) ->
 
     with pytest.raises(tr.Full):
         hold_all()
-    with pytest.raises(tr.SendTimeout, match=f"pid {os.getpid()}") as caught:
+    with pytest.raises(tr.SendTimedOutError, match=f"pid {os.getpid()}") as caught:
         queue.send(np.zeros(3), 0.01)
     assert isinstance(caught.value, TimeoutError)
     held.pop()

@@ -69,7 +69,7 @@ def test_bounded_put_waits_for_memory() -> None:
     queue = tr.Queue(100, memory=4 * MIB)
     for _ in range(3):
         queue.put(megabytes(1))
-    with pytest.raises(tr.SendTimeout) as caught:
+    with pytest.raises(tr.SendTimedOutError) as caught:
         queue.put(megabytes(2), timeout=0.01)
     assert "memory" in str(caught.value)
     assert str(4 * MIB) in str(caught.value)
@@ -96,7 +96,7 @@ def test_larger_than_the_limit_fails_at_put(kind: Any, make: Any) -> None:
     queue = kind(memory=4 * MIB)
 
     def refused() -> None:
-        with pytest.raises(tr.TooLarge) as caught:
+        with pytest.raises(tr.TooLargeError) as caught:
             queue.put(make(5))
         text = str(caught.value)
         assert "the message needs 52" in text
@@ -123,7 +123,7 @@ def test_larger_than_the_slots_fails_at_put_behind_others(make: Any) -> None:
     for _ in range(5):
         queue.put(bytes(5000))
     assert queue._feeder.pending
-    with pytest.raises(tr.TooLarge, match="largest slots have 8192"):
+    with pytest.raises(tr.TooLargeError, match="largest slots have 8192"):
         queue.put(make(20_000))
     for _ in range(5):
         assert queue.get() == bytes(5000)
@@ -174,10 +174,10 @@ def test_pool_names_its_limit() -> None:
             lambda: pool.apply(total, (megabytes(3),)),
             lambda: pool.apply(megabytes, (3,)),
         ):
-            with pytest.raises(tr.TooLarge, match=f"half of memory={4 * MIB}"):
+            with pytest.raises(tr.TooLargeError, match=f"half of memory={4 * MIB}"):
                 call()
         behind = [pool.apply_async(total, (megabytes(1),)) for _ in range(6)]
-        with pytest.raises(tr.TooLarge, match=f"half of memory={4 * MIB}"):
+        with pytest.raises(tr.TooLargeError, match=f"half of memory={4 * MIB}"):
             pool.apply(total, (megabytes(3),))
         assert [one.get(60) for one in behind] == [MIB - 4096] * 6
 
@@ -196,7 +196,7 @@ def test_pieces_that_are_too_large_for_a_message_go_in_parts(copy: bool) -> None
         assert pool.starmap(pow, [(2, i) for i in range(9)], 9)[8] == 256
         # One of a piece that fits in no message.
         for call, items in ((total, [megabytes(1), megabytes(3)]), (megabytes, [1, 3])):
-            with pytest.raises(tr.TooLarge, match=f"half of memory={4 * MIB}"):
+            with pytest.raises(tr.TooLargeError, match=f"half of memory={4 * MIB}"):
                 pool.map(call, items, 2)
         pool.close()
         pool.join()  # the other half of a piece may still be on its way
@@ -210,7 +210,7 @@ def test_executor_names_its_limit() -> None:
             executor.submit(total, megabytes(3)),
             executor.submit(megabytes, 3),
         ):
-            with pytest.raises(tr.TooLarge, match=f"half of memory={4 * MIB}"):
+            with pytest.raises(tr.TooLargeError, match=f"half of memory={4 * MIB}"):
                 future.result(60)
         assert executor.submit(total, megabytes(1)).result(60) == MIB - 4096
 
@@ -226,7 +226,7 @@ for queue in (tr.Queue(), tr.Queue(100)):
         while sent < 20:
             queue.put(np.ones(size, "u1"), timeout=60)
             sent += 1
-    except tr.OutOfMemory as error:
+    except tr.OutOfMemoryError as error:
         print(error)
     assert [queue.get().nbytes for _ in range(sent)] == [size] * sent
 queue = tr.Queue(100, memory=60 << 20)
@@ -396,7 +396,7 @@ def test_nothing_is_lost_while_the_machine_has_no_memory(
     def none_at_first(self: Any, kept: Any, timeout: Any) -> bool:
         if not again.is_set():
             refused.set()
-            raise tr.OutOfMemory("loan: no memory: the cgroup has 5 bytes left")
+            raise tr.OutOfMemoryError("loan: no memory: the cgroup has 5 bytes left")
         return offer(self, kept, timeout)
 
     again = threading.Event()

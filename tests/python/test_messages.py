@@ -85,7 +85,7 @@ def test_what_no_serializer_takes_is_an_error_of_ours(queue: tr.ArenaQueue) -> N
     with pytest.raises(tr.Error) as caught:
         queue.send(object())
     assert isinstance(caught.value, TypeError)
-    assert isinstance(caught.value, serializers.Unsupported)
+    assert isinstance(caught.value, serializers.UnsupportedError)
     assert caught.value.name == "TR_EOBJECT"
 
 
@@ -104,7 +104,7 @@ TEXTS = ("text/plain", "text/csv", "text/libsvm", "application/jsonlines")
 def test_what_a_text_cannot_hold_is_an_error_of_ours(
     queue: tr.ArenaQueue, obj: Any, content_type: str
 ) -> None:
-    with pytest.raises(tr.Unsupported, match="has no form in"):
+    with pytest.raises(tr.UnsupportedError, match="has no form in"):
         queue.send(tr.As(obj, content_type), 0)
 
 
@@ -265,10 +265,10 @@ def test_marks_end_with_their_block(arena: tr.Arena, queue: tr.ArenaQueue) -> No
         filled[...] = 3
     message = queue.receive_message()
     message.device_begin()
-    with pytest.raises(tr.Invalid, match="device"):
+    with pytest.raises(tr.InvalidError, match="device"):
         message.device_begin()
     message.device_end()
-    with pytest.raises(tr.Invalid, match="device"):
+    with pytest.raises(tr.InvalidError, match="device"):
         message.device_end()
     message.release()
     os.close(fd)

@@ -137,7 +137,7 @@ def test_lambdas_by_cloudpickle(trusting: tr.Arena) -> None:
 def test_a_failed_send_leaks_no_slot(trusting: tr.Arena) -> None:
     queue = trusting.queue("q")
     before = trusting.stats()["totals"]["slots_free"]
-    with pytest.raises(tr.TooLarge):
+    with pytest.raises(tr.TooLargeError):
         queue.send(Plain(np.zeros(1 << 20)))
     with pytest.raises(TypeError):
         trusting._encode_parts(
@@ -268,7 +268,7 @@ def test_header(queue: tr.ArenaQueue) -> None:
     assert header["has_crc"]
     got.verify()
     got.array(0)[0] = 1
-    with pytest.raises(tr.Corrupt):
+    with pytest.raises(tr.CorruptError):
         got.verify()
 
 

@@ -354,7 +354,7 @@ def test_arenas_and_their_queues_travel(method: str, named: bool) -> None:
     if named:
         with tr.Arena.attach(f"{NAME}{method}") as other:
             assert len(other.queue("q")) == 0
-        with pytest.raises(tr.Exists):
+        with pytest.raises(tr.ExistsError):
             tr.Arena.create(f"{NAME}{method}", SLOTS)
         tr.Arena.unlink(f"{NAME}{method}")
     arena.close()
@@ -362,12 +362,12 @@ def test_arenas_and_their_queues_travel(method: str, named: bool) -> None:
 
 def test_errors_of_the_system_have_its_number() -> None:
     for kind, number in (
-        (tr.NotFound, errno.ENOENT),
-        (tr.Closed, errno.EPIPE),
-        (tr.PeerDied, errno.ECONNRESET),
-        (tr.Exists, errno.EEXIST),
-        (tr.Denied, errno.EACCES),
-        (tr.ReceiveTimeout, errno.ETIMEDOUT),
+        (tr.NotFoundError, errno.ENOENT),
+        (tr.ClosedError, errno.EPIPE),
+        (tr.PeerDiedError, errno.ECONNRESET),
+        (tr.ExistsError, errno.EEXIST),
+        (tr.DeniedError, errno.EACCES),
+        (tr.ReceiveTimedOutError, errno.ETIMEDOUT),
     ):
         assert issubclass(kind, OSError)
         assert pickle.loads(pickle.dumps(kind("why"))).errno == number
@@ -376,7 +376,7 @@ def test_errors_of_the_system_have_its_number() -> None:
     with open(os.devnull) as lowest:
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest.fileno(), limits[1]))
     try:
-        with pytest.raises(tr.SystemFailure, match="ulimit -n") as caught:
+        with pytest.raises(tr.SystemFailureError, match="ulimit -n") as caught:
             tr.Arena(SLOTS)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
@@ -484,7 +484,7 @@ def test_a_close_ends_a_put_that_waits() -> None:
             os.sched_yield()
         queue.close()
         thread.join(30)
-        assert [type(error) for error in ended] == [tr.Closed]
+        assert [type(error) for error in ended] == [tr.ClosedError]
 
 
 def put_and_leave(one: Any) -> None:

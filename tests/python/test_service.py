@@ -41,7 +41,7 @@ def test_call(arena: tr.Arena) -> None:
         service.call("now", timeout=30)
     assert caught.value.remote_code == 1
     service.shutdown()
-    with pytest.raises(tr.Closed):
+    with pytest.raises(tr.ClosedError):
         service.call(1, timeout=30)
     for child in children:
         child.join(30)
@@ -54,30 +54,32 @@ def test_nobody_serves(arena: tr.Arena) -> None:
     with pytest.raises(TimeoutError):
         service.call(np.zeros(3), timeout=0.05)
     assert free(arena) == before
-    with pytest.raises(tr.ReceiveTimeout):
+    with pytest.raises(tr.ReceiveTimedOutError):
         service.serve_one(work, 0.01)
 
 
 def test_timeouts_say_why(arena: tr.Arena) -> None:
     service = arena.service("model")
-    with pytest.raises(tr.Timeout, match=r"nobody had received it.*nobody serves it"):
+    with pytest.raises(
+        tr.TimedOutError, match=r"nobody had received it.*nobody serves it"
+    ):
         service.call(1, timeout=0.05)
     child = start(service)
     assert service.call(1, timeout=30) == 2
     os.kill(child.pid, signal.SIGSTOP)
     os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
-    with pytest.raises(tr.Timeout, match=r"1 process serves it.*stopped\)"):
+    with pytest.raises(tr.TimedOutError, match=r"1 process serves it.*stopped\)"):
         service.call(1, timeout=0.05)
     os.kill(child.pid, signal.SIGKILL)
     child.join(30)
-    with pytest.raises(tr.Timeout, match="nobody serves it"):
+    with pytest.raises(tr.TimedOutError, match="nobody serves it"):
         service.call(1, timeout=0.05)
 
 
 def test_no_time(arena: tr.Arena) -> None:
     service = arena.service("model", capacity=1)
     before = free(arena)
-    with pytest.raises(tr.Timeout, match="nobody serves it"):
+    with pytest.raises(tr.TimedOutError, match="nobody serves it"):
         service.call(1, timeout=0)
     assert free(arena) == before
     service.queue.send(1)
@@ -93,7 +95,7 @@ def test_no_time(arena: tr.Arena) -> None:
 def test_a_service_knows_its_servers(arena: tr.Arena) -> None:
     service = arena.service("model")
     assert service.servers == 0
-    with pytest.raises(tr.NoServer, match="nobody serves 'model'"):
+    with pytest.raises(tr.NoServerError, match="nobody serves 'model'"):
         service.call(1, need_server=True)
     child = start(service)
     assert service.call(1, timeout=30) == 2
@@ -109,7 +111,7 @@ def test_a_service_knows_its_servers(arena: tr.Arena) -> None:
 def test_death_of_every_server(arena: tr.Arena) -> None:
     service = tr.Service(arena.queue("model", max_deliveries=1))
     child = start(service)
-    with pytest.raises(tr.PeerDied):
+    with pytest.raises(tr.PeerDiedError):
         service.call("die", timeout=30)
     child.join(30)
     child = start(service)

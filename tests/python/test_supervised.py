@@ -188,7 +188,7 @@ def test_a_worker_has_a_loop_of_its_own(arena: tr.Arena) -> None:
             try:
                 while supervisor.step(0):
                     pass
-            except tr.Closed:
+            except tr.ClosedError:
                 loop.remove_reader(supervisor)
                 ended.set_result(None)
 

@@ -61,7 +61,7 @@ def test_without_a_plan(arena: tr.Arena, monkeypatch: pytest.MonkeyPatch) -> Non
         assert supervisor.plan is None
         until(supervisor, lambda: not supervisor.status().alive)
         assert supervisor.workers() == [tr.WorkerState(0, None, 0, [], 0, 0, 0)]
-        with pytest.raises(tr.Closed, match="no worker is left"):
+        with pytest.raises(tr.ClosedError, match="no worker is left"):
             supervisor.step()
 
 
@@ -108,7 +108,7 @@ def test_the_job_of_a_dead_worker_goes_to_another(arena: tr.Arena) -> None:
 
     def work(worker: tr.Worker) -> None:
         while not worker.stopping():
-            with contextlib.suppress(tr.ReceiveTimeout):
+            with contextlib.suppress(tr.ReceiveTimedOutError):
                 message = jobs.receive_message(0.1)
                 if not message.deliveries:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -132,7 +132,7 @@ def test_back_off_doubles_up_to_its_limit() -> None:
         fail, 1, died=deaths.append, backoff=0.01, backoff_max=PATIENCE
     ) as supervisor:
         until(supervisor, lambda: len(deaths) == 4)
-        with pytest.raises(tr.Timeout, match="worker 0 failed 4 times in a row"):
+        with pytest.raises(tr.TimedOutError, match="worker 0 failed 4 times in a row"):
             supervisor.wait_ready(0)
     assert [death.restart for death in deaths] == [0.01, 0.02, 0.04, 0.08]
     assert [death.in_a_row for death in deaths] == [1, 2, 3, 4]
@@ -288,7 +288,7 @@ def test_old_workers_stay_until_the_new_are_ready(arena: tr.Arena) -> None:
         supervisor.reload()
         with pytest.raises(tr.Error, match="the last reload still waits for worker 0"):
             supervisor.reload()
-        with pytest.raises(tr.Timeout):
+        with pytest.raises(tr.TimedOutError):
             supervisor.wait_ready(0)
         assert supervisor.status()[:3] == (1, 2, 0)
         assert service.call(1, timeout=PATIENCE) == 0
@@ -489,7 +489,9 @@ def test_stop_says_what_it_waits_for() -> None:
 
     with tr.Supervisor(work, 1, drain=None) as supervisor:
         supervisor.wait_ready(PATIENCE)
-        with pytest.raises(tr.Timeout, match=r"worker 0 \(pid \d+\) should stop and is"):
+        with pytest.raises(
+            tr.TimedOutError, match=r"worker 0 \(pid \d+\) should stop and is"
+        ):
             supervisor.stop(0)
         supervisor.close()
         with pytest.raises(ValueError, match="closed"):

@@ -33,7 +33,7 @@ def test_nothing_there(queue: tr.ArenaQueue) -> None:
     with pytest.raises(TimeoutError) as caught:
         queue.receive(timeout=0.01)
     assert isinstance(caught.value, standard.Empty)
-    assert isinstance(caught.value, tr.ReceiveTimeout)
+    assert isinstance(caught.value, tr.ReceiveTimedOutError)
     assert caught.value.name == "TR_ETIMEDOUT"
 
 
@@ -52,7 +52,7 @@ def test_shutdown_drains(queue: tr.ArenaQueue) -> None:
     assert list(queue) == [1, 2]
     with pytest.raises(BrokenPipeError):
         queue.receive()
-    with pytest.raises(tr.Closed):
+    with pytest.raises(tr.ClosedError):
         queue.send(3)
 
 
@@ -107,7 +107,7 @@ def test_closing_ends_the_waits_of_other_threads(arena: tr.Arena, what: str) -> 
     def wait() -> None:
         try:
             queue.receive()
-        except (tr.Closed, ValueError) as error:
+        except (tr.ClosedError, ValueError) as error:
             ended.append(error)
 
     thread = threading.Thread(target=wait)
