@@ -142,7 +142,7 @@ KINDS: list[type[Peer]] = [
 
 
 def _sender(peers: list[Peer], orders: int, stamp: Any) -> None:
-    """Each order says which peer, and how long it shall sleep before."""
+    """Each order says which peer, and how long it must sleep before."""
     while order := os.read(orders, 12):
         which, gap = struct.unpack("=id", order)
         if gap >= 1e-3:

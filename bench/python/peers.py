@@ -179,7 +179,7 @@ class SharedMemory(Pipe):
 
 class SharedMemoryViews(SharedMemory):
     """The same, looked at where it lies: nobody owns what is received, the next message
-    overwrites it. No library does that, but a careful hand may."""
+    overwrites it. No library does that, but a careful program may."""
 
     name = "shared_memory + Pipe, views"
 

@@ -48,9 +48,9 @@ struct run {
 
 static const struct argp_option options[] = {
     {"restart", KEY_RESTART, "WHEN", 0, "on-failure (default), always or never", 0},
-    {"drain", KEY_DRAIN, "SECONDS", 0, "From SIGTERM to SIGKILL; default 30", 0},
+    {"drain", KEY_DRAIN, "SECONDS", 0, "Time from SIGTERM to SIGKILL; default 30", 0},
     {"backoff", KEY_BACKOFF, "MS", 0,
-     "Before the restart after a failure, doubled in a row up to 10 s; default 100", 0},
+     "Delay of the restart after a failure, doubled in a row up to 10 s; default 100", 0},
     {"no-bind", KEY_NO_BIND, NULL, 0, "Set thread counts, but bind nothing", 0},
     {"keep-env", KEY_KEEP_ENV, NULL, 0, "Keep variables that are already set", 0},
     {"quiet", 'q', NULL, 0, "Do not report workers that end", 0},

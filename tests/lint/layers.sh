@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Who may include what. Run from the root; prints offenders, exit 1 if there are any.
+# Which files may include which. Run from the root; prints offenders, exit 1 if there are any.
 set -u
 bad=0
 

@@ -439,7 +439,7 @@ static void requesters_are_told_of_a_death(void **state)
 }
 
 /* A server that has begun to write into the request dies: no other server gets that. */
-static void spoilt_requests_are_not_redelivered(void **state)
+static void requests_that_were_written_to_are_not_redelivered(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
     tr_queue *queue = open_queue(arena, TR_QUEUE_REDELIVER);
@@ -646,7 +646,7 @@ int main(void)
         cmocka_unit_test(a_dead_servers_request_is_redelivered),
         cmocka_unit_test(a_closed_inbox_is_an_error_that_has_a_code),
         cmocka_unit_test(requesters_are_told_of_a_death),
-        cmocka_unit_test(spoilt_requests_are_not_redelivered),
+        cmocka_unit_test(requests_that_were_written_to_are_not_redelivered),
         cmocka_unit_test(replies_to_the_dead_are_thrown_away),
         cmocka_unit_test(a_childs_tickets_are_its_own),
         cmocka_unit_test(threads_ask_and_serve),

@@ -753,7 +753,7 @@ class Arenas(unittest.TestCase):
         assert inside.stdout
         try:
             if inside.stdout.readline() != "0\n":
-                self.skipTest("no pid namespace is to be had")
+                self.skipTest("no pid namespace is available")
             people = json.loads(tensoring("who", self.name, "--json"))
             one = next(p for p in people if p["foreign"])
             self.assertEqual(one["pid"], 1)
