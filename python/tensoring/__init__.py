@@ -14,18 +14,15 @@ from pickle import loads as _loads
 
 from numpy import ndarray as _ndarray
 
-from tensoring import _builtin_serializers, _core, _dtypes, _errors, reports, serializers
-from tensoring._aio import HUNGUP, READABLE, WRITABLE
-from tensoring._arena import Arena, ArenaQueue
-from tensoring._channels import (
-    Board,
-    Broadcast,
-    Subscription,
-    Versioned,
-    WaitSet,
-    Watch,
-)
-from tensoring._compress import compressed
+from tensoring import _core, _errors, reports, serializers
+from tensoring._arena.aio import HUNGUP, READABLE, WRITABLE
+from tensoring._arena.arena import Arena
+from tensoring._arena.board import Board, Versioned, Watch
+from tensoring._arena.broadcast import Broadcast, Subscription
+from tensoring._arena.loan import Loan
+from tensoring._arena.queue import ArenaQueue
+from tensoring._arena.service import Service
+from tensoring._arena.waitset import WaitSet
 from tensoring._core import Message, View
 from tensoring._errors import (
     ClosedError,
@@ -54,23 +51,23 @@ from tensoring._errors import (
     TimedOutError,
     TooLargeError,
 )
-from tensoring._executor import Executor
-from tensoring._failures import WorkerDiedError
-from tensoring._loan import Loan
-from tensoring._pool import Pool
-from tensoring._queues import JoinableQueue, Queue, SimpleQueue
-from tensoring._results import AsyncResult
-from tensoring._service import Service
-from tensoring._stuck import StuckWarning
-from tensoring._supervised import Worker
-from tensoring._supervisor import (
+from tensoring._pool.executor import Executor
+from tensoring._pool.failures import WorkerDiedError
+from tensoring._pool.pool import Pool
+from tensoring._pool.results import AsyncResult
+from tensoring._serial import builtin, dtypes
+from tensoring._serial.compress import compressed
+from tensoring._serial.trees import register_class
+from tensoring._standin.queues import JoinableQueue, Queue, SimpleQueue
+from tensoring._standin.stuck import StuckWarning
+from tensoring._workers.plan import Plan, prefork, thread_enter
+from tensoring._workers.supervised import Worker
+from tensoring._workers.supervisor import (
     Supervisor,
     SupervisorStatus,
     WorkerDeath,
     WorkerState,
 )
-from tensoring._trees import register_class
-from tensoring._workers import Plan, prefork, thread_enter
 from tensoring.reports import Stats
 from tensoring.serializers import As, Serializer, UnsupportedError, register
 
@@ -78,13 +75,13 @@ _core._setup(
     _ndarray,
     serializers.encode,
     serializers.decode,
-    _dtypes.dtype_for,
+    dtypes.dtype_for,
     _errors.make_error,
-    _dtypes.SCALARS,
-    _dtypes.MAKERS,
+    dtypes.SCALARS,
+    dtypes.MAKERS,
     _loads,
 )
-_builtin_serializers.register_all()
+builtin.register_all()
 
 __version__ = _core.VERSION
 

@@ -32,7 +32,7 @@ import numpy as np
 
 import tensoring as tr
 from tensoring import serializers
-from tensoring._arrays import dump
+from tensoring._serial.arrays import dump
 
 MEMORY = 3 << 30  # address space beyond what is mapped when the run begins
 ODD = [0, 1, -1, 2, 7, 127, 128, 255, 256, 65535, 65536, 2**31 - 1, 2**31, -(2**31)]

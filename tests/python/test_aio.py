@@ -354,4 +354,4 @@ def test_no_thread_is_started(queue: tr.ArenaQueue) -> None:
         return threading.active_count()
 
     assert run("asyncio", main) == before
-    assert importlib.util.find_spec("tensoring._aio")
+    assert importlib.util.find_spec("tensoring._arena.aio")

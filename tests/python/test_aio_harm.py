@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import tensoring as tr
-from tensoring import _aio
+from tensoring._arena import aio
 from test_aio import LOOPS, run
 
 PARTICIPANTS_AT, PARTICIPANT_BYTES = 40, 384  # in the control block; see ipc/layout.h
@@ -42,7 +42,7 @@ def test_waiters_are_told(loop: str, complaints: list[Any]) -> None:
             waiting.append(asyncio.create_task(service.call_async(1)))
             await asyncio.sleep(0)
             take_for_dead(arena)
-            hub = _aio.hub_of(arena)
+            hub = aio.hub_of(arena)
             running.call_soon(hub.look)  # a message might come to it
             found = await asyncio.gather(*waiting, return_exceptions=True)
             assert hub.closed
@@ -61,7 +61,7 @@ def test_what_was_found_before_is_told(
 ) -> None:
     """A queue has a message, and the inbox of replies is broken."""
 
-    def broken(hub: _aio.Hub) -> None:
+    def broken(hub: aio.Hub) -> None:
         raise tr.CorruptError("the inbox")
 
     async def main() -> tuple[Any, ...]:
@@ -69,11 +69,11 @@ def test_what_was_found_before_is_told(
         waiter = asyncio.create_task(queue.receive_async())
         call = asyncio.create_task(service.call_async(1))
         await asyncio.sleep(0)
-        hub = _aio.hub_of(arena)
+        hub = aio.hub_of(arena)
         queue.send(7)
-        tokens = [hub.of[what, _aio.READABLE].token for what in (queue, None)]
+        tokens = [hub.of[what, aio.READABLE].token for what in (queue, None)]
         monkeypatch.setattr(hub, "_wait", lambda timeout: [(t, 1) for t in tokens])
-        monkeypatch.setattr(_aio.Hub, "_reply_next", broken, raising=False)
+        monkeypatch.setattr(aio.Hub, "_reply_next", broken, raising=False)
         hub.look()
         with pytest.raises(tr.CorruptError):
             await call

@@ -24,7 +24,7 @@ import pytest
 
 import tensoring as tr
 from alike import Difference, assert_alike
-from tensoring import _objects
+from tensoring._standin import objects as _objects
 
 pytest.importorskip("hypothesis")
 from hypothesis import HealthCheck, Phase, given, settings

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import tensoring as tr
-from tensoring import _memory, _objects, _stuck
+from tensoring._standin import memory, objects, stuck
 
 SLOTS = [(4096, 8), (1 << 20, 4)]
 METHODS = ["fork", "spawn", "forkserver"]
@@ -56,7 +56,7 @@ def one() -> Iterator[tr.Queue]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_stuck, "PATIENCE", 0.02)
+    monkeypatch.setattr(stuck, "PATIENCE", 0.02)
 
 
 def until(done: Callable[[], bool]) -> None:
@@ -200,7 +200,7 @@ def test_get_says_who_holds_what_a_sender_waits_for() -> None:
 def test_full_queue_is_not_worth_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     queue = tr.Queue(1, slots=SLOTS)
     queue.put(0)
-    send, steps = _objects.send, []
+    send, steps = objects.send, []
 
     def make_room_when_a_step_is_over(*args: Any) -> None:
         try:
@@ -211,7 +211,7 @@ def test_full_queue_is_not_worth_a_word(monkeypatch: pytest.MonkeyPatch) -> None
                 queue.get()
             raise
 
-    monkeypatch.setattr(_objects, "send", make_room_when_a_step_is_over)
+    monkeypatch.setattr(objects, "send", make_room_when_a_step_is_over)
     assert said_by(lambda: queue.put(1), lambda: None) == []
     assert len(steps) == 4
     queue.close()
@@ -219,13 +219,13 @@ def test_full_queue_is_not_worth_a_word(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_windows_follow_the_limit_of_the_address_space() -> None:
     default = [(64 << 10, 1024), (16 << 20, 256), (1 << 30, 32)]
-    assert _memory.fit(default, 1 << 40) == default
+    assert memory.fit(default, 1 << 40) == default
     for limit in (256 << 20, 1 << 30, 16 << 30):
-        slots = _memory.fit(default, limit)
+        slots = memory.fit(default, limit)
         total = sum(size * count for size, count in slots)
         assert limit // 4 < total <= limit
         assert all(count >= 4 for _, count in slots)
-    assert _memory.fit([(1 << 20, 4)], 1) == [(1 << 20, 4)]
+    assert memory.fit([(1 << 20, 4)], 1) == [(1 << 20, 4)]
 
 
 LIMITED = """

@@ -25,7 +25,8 @@ import pytest
 import hostile
 import tensoring as tr
 from conftest import NAME
-from tensoring import _arrow, serializers
+from tensoring import serializers
+from tensoring._serial import arrow as _arrow
 
 SECONDS = os.environ.get("TR_FUZZ_SECONDS", "1")
 NEEDS = {

@@ -18,7 +18,8 @@ import pytest
 
 import tensoring as tr
 from alike import assert_alike
-from tensoring import _objects, serializers
+from tensoring import serializers
+from tensoring._standin import objects as _objects
 
 
 class Point:

@@ -296,7 +296,7 @@ def test_full_says_who_holds_the_slots(arena: tr.Arena, queue: tr.ArenaQueue) ->
 DAEMON = """
 import os
 import tensoring as tr
-from tensoring import _arena
+from tensoring._arena import arena as _arena
 
 class Sent:
     def __init__(self, fd):

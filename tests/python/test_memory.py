@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import tensoring as tr
-from tensoring import _feeder, _stuck
+from tensoring._standin import feeder, stuck
 from test_soak import cage
 
 MIB = 1 << 20
@@ -273,7 +273,7 @@ def test_limit_of_a_cgroup_is_named_and_may_be_kept_away_from() -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_stuck, "PATIENCE", 0.02)
+    monkeypatch.setattr(stuck, "PATIENCE", 0.02)
 
 
 def said_by(call: Callable[[], Any], answer: Callable[[], Any]) -> list[str]:
@@ -335,7 +335,7 @@ def test_join_thread_says_that_nobody_receives(kind: Any) -> None:
 
 AT_ITS_END = """
 import sys, numpy as np, tensoring as tr
-from tensoring import _stuck
+from tensoring._standin import stuck as _stuck
 _stuck.PATIENCE = 0.02
 queue, told, reader = tr.Queue(memory=1 << 20), _stuck.tell, None
 def tell_and_receive(*args):
@@ -382,7 +382,7 @@ def test_get_says_that_a_sender_waits_for_memory() -> None:
 @pytest.mark.usefixtures("impatient")
 def test_pool_says_that_its_arenas_share_the_limit() -> None:
     with tr.Pool(1, memory=4 * MIB) as pool:
-        text = _stuck.explain(pool._master._jobs, "a job", 10)
+        text = stuck.explain(pool._master._jobs, "a job", 10)
     assert f"of the limit of {2 * MIB} bytes (memory=; it has half of it)" in text
 
 
@@ -390,8 +390,8 @@ def test_nothing_is_lost_while_the_machine_has_no_memory(
     monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     queue = tr.Queue(memory=MIB)
-    offer, refused = _feeder.Feeder.offer, threading.Event()
-    monkeypatch.setattr(_stuck, "PATIENCE", 0.02)
+    offer, refused = feeder.Feeder.offer, threading.Event()
+    monkeypatch.setattr(stuck, "PATIENCE", 0.02)
 
     def none_at_first(self: Any, kept: Any, timeout: Any) -> bool:
         if not again.is_set():
@@ -400,7 +400,7 @@ def test_nothing_is_lost_while_the_machine_has_no_memory(
         return offer(self, kept, timeout)
 
     again = threading.Event()
-    monkeypatch.setattr(_feeder.Feeder, "offer", none_at_first)
+    monkeypatch.setattr(feeder.Feeder, "offer", none_at_first)
     for i in range(4):
         queue.put((i, megabytes(0.6)))
     assert queue.get()[0] == 0  # was sent by put()

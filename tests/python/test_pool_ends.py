@@ -25,7 +25,7 @@ import pytest
 
 import tensoring as tr
 from conftest import POOL_SLOTS as SLOTS
-from tensoring._calls import EACH, call
+from tensoring._pool.calls import EACH, call
 
 FEW = [(4096, 4)]
 _gate: Any = None
@@ -644,7 +644,7 @@ def test_a_forked_child_may_not_use_its_parents_workers(
 def test_signals_end_a_worker_that_ignores_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tensoring._crew._PATIENCE", 0.1)
+    monkeypatch.setattr("tensoring._pool.crew._PATIENCE", 0.1)
     pool = tr.Pool(1, slots=SLOTS)
     pool.apply(signal.signal, (signal.SIGTERM, signal.SIG_IGN))
     (process,) = pool._workers.processes

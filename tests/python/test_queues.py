@@ -22,8 +22,9 @@ import pytest
 
 import tensoring as tr
 from conftest import NAME
-from tensoring import _core, _objects
-from tensoring._pickle import dump_any
+from tensoring import _core
+from tensoring._serial.pickles import dump_any
+from tensoring._standin import objects as _objects
 
 SLOTS = [(4096, 16), (1 << 20, 4)]
 METHODS = ["fork", "spawn", "forkserver"]

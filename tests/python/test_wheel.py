@@ -64,7 +64,11 @@ def test_the_wheel_has_all_and_no_more(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     package = ROOT / "python/tensoring"
-    sources = {f"tensoring/{path.name}" for path in package.iterdir() if path.is_file()}
+    sources = {
+        f"tensoring/{path.relative_to(package)}"
+        for path in package.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
     assert names == sources | {"tensoring/_core.abi3.so", "tensoring/libtensoring.so.0"}
     assert {"tensoring/py.typed", "tensoring/_core.pyi"} <= sources
 

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Arenas, and the channels in them."""

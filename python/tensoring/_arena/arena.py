@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: MIT
+"""Arenas, which open the channels in them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import weakref
+from collections.abc import Iterable
+from multiprocessing import reduction, resource_sharer
+from typing import Any, TypeAlias
+
+from tensoring import _core
+from tensoring._arena import aio
+from tensoring._arena.board import Board
+from tensoring._arena.broadcast import Broadcast, Subscription
+from tensoring._arena.queue import ArenaQueue
+from tensoring._arena.service import Service
+from tensoring._arena.waitset import WaitSet
+from tensoring._options import (
+    MOST_FD,
+    U32,
+    U64,
+    expansion,
+    fit,
+    flag,
+    group_id,
+    pairs,
+    spin_ns,
+    text,
+    user_id,
+    whole,
+)
+from tensoring._serial.allowance import MAX_EXPANSION
+from tensoring.reports import Info, Stats
+
+# Of an attach by name: group, owner.
+Trust: TypeAlias = tuple[bool, int | None]
+
+# By device, inode, and what the handle allows.
+Key: TypeAlias = tuple[int, int, bool, int]
+_known: weakref.WeakValueDictionary[Key, Arena] = weakref.WeakValueDictionary()
+# What came with a pickled arena, and stays open: where this process may not open
+# the arena's file again, that drops the lock that proves life.
+_kept: dict[tuple[int, int], int] = {}
+
+
+def _beyond_standard(fd: int) -> int:
+    """The same file by a number that nobody prints to, see ipc/kernel/beyond.h."""
+    if fd > 2:
+        return fd
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(fd)
+    return high
+
+
+def _travels(held: Any) -> bool:
+    """Whether each copy of a pickled arena brings a descriptor of its own. What a spawned
+    process inherits is one number for all that come with it, and stays open."""
+    return isinstance(held, resource_sharer.DupFd)
+
+
+def _rebuild(cls: type[Arena], key: Key, held: Any) -> Arena:
+    known = _known.get(key)
+    if known is not None and not known.closed:
+        if _travels(held) and known._info()["closing_is_safe"]:
+            # Its sender has a descriptor open until it is asked for.
+            with contextlib.suppress(OSError, EOFError):
+                os.close(held.detach())
+        return known
+    fd = _kept.pop(key[:2], -1)
+    if fd < 0:
+        fd = _beyond_standard(held.detach())
+    arena = None
+    try:
+        arena = cls._attach_fd(fd, *key[2:])
+    finally:
+        if arena is not None and _travels(held) and arena._info()["closing_is_safe"]:
+            os.close(fd)
+        else:
+            _kept[key[:2]] = fd
+    _known[key] = arena
+    return arena
+
+
+def _attach_again(
+    cls: type[Arena], name: str, pickle: bool, expansion: int, trust: Trust
+) -> Arena:
+    group, owner = trust
+    return cls.attach(
+        name, group=group, owner=owner, allow_pickle=pickle, max_expansion=expansion
+    )
+
+
+class Arena(_core.Arena):
+    """Shared memory that processes exchange messages in. What cannot come back the same
+    is refused (UnsupportedError); with `allow_pickle`, what pickle cannot carry.
+
+    Without a name forked workers inherit it, spawned ones get it as an argument;
+    Arena.create(name, ...) gives it a name.
+
+    slots: [(bytes, count), ...], the sizes of messages; None: 256 of 4 KiB and 64 of
+    1 MiB.
+    allow_pickle: arbitrary objects may be sent and received. Every process that can write
+    to the arena can run code in this one then.
+    max_expansion: how many times its own size a message may take when it is decoded.
+    elastic: a slot has the pages that its messages need, and no more. memory: then the
+    limit in bytes of all slots, 0 for none; warm: what free slots keep of it, 0 for a
+    quarter of the limit, or 16 MiB.
+    max_participants, max_channels: how many processes, and how many queues, boards and
+    so on.
+    pins: messages of boards and broadcasts that one process may hold.
+    ring_bytes: room for the rings and tables of all channels.
+    populate, huge, lazy: touch every page now; ask for pages of 2 MiB; reserve memory of
+    a slot when it is first loaned.
+    overcommit: do not ask whether the machine has the memory.
+    crc32c, scrub: a checksum of each message; zeros in new loans.
+    dump: core dumps hold the arena.
+    mode, uid, gid: permissions, owner and group of a named arena.
+    spin: seconds that a wait may spin; None adapts, 0 never spins.
+    eventfds: descriptors made now for event loops of workers."""
+
+    def __new__(
+        cls,
+        slots: Iterable[tuple[int, int]] | None = None,
+        *,
+        name: str | None = None,
+        populate: bool = False,
+        huge: bool = False,
+        lazy: bool = False,
+        allow_pickle: bool = False,
+        crc32c: bool = False,
+        overcommit: bool = False,
+        dump: bool = False,
+        scrub: bool = False,
+        elastic: bool = False,
+        memory: int = 0,
+        warm: int = 0,
+        max_participants: int = 64,
+        max_channels: int = 64,
+        mode: int = 0o600,
+        ring_bytes: int = 4 << 20,
+        spin: float | None = None,
+        eventfds: int = 0,
+        pins: int = 64,
+        uid: int | str | None = None,
+        gid: int | str | None = None,
+        max_expansion: int = MAX_EXPANSION,
+    ) -> Arena:
+        if name is not None:
+            text("name", name, ", or None for an arena without one")
+        if name is None and (uid is not None or gid is not None):
+            raise ValueError("uid and gid are of named arenas: Arena.create(name, ...)")
+        fit(U64, memory=memory, warm=warm, ring_bytes=ring_bytes)
+        fit(U32, max_participants=max_participants, max_channels=max_channels)
+        fit(U32, eventfds=eventfds, pins=pins)
+        whole("mode", mode, 0, 0o777)
+        flags = (
+            flag("populate", populate) * _core.ARENA_POPULATE
+            | flag("huge", huge) * _core.ARENA_HUGE
+            | flag("lazy", lazy) * _core.ARENA_LAZY
+            | flag("allow_pickle", allow_pickle) * _core.ARENA_ALLOW_PICKLE
+            | flag("crc32c", crc32c) * _core.ARENA_CRC32C
+            | flag("overcommit", overcommit) * _core.ARENA_OVERCOMMIT
+            | flag("dump", dump) * _core.ARENA_DUMP
+            | flag("scrub", scrub) * _core.ARENA_SCRUB
+            | flag("elastic", elastic) * _core.ARENA_ELASTIC
+        )
+        arena = cls._create(
+            name,
+            [] if slots is None else pairs(slots),  # []: the default
+            flags,
+            max_participants,
+            max_channels,
+            mode,
+            ring_bytes,
+            spin_ns(spin, "spin"),
+            eventfds,
+            pins,
+            U32 if uid is None else user_id(uid, "uid"),
+            U32 if gid is None else group_id(gid),
+            expansion(max_expansion),
+            memory,
+            warm,
+        )
+        arena._name = name
+        _known[arena._key()] = arena
+        return arena
+
+    _name: str | None = None
+    _trust: Trust = (False, None)
+    _open_handles: weakref.WeakSet[Any] | None = None
+    _hubs: aio.Hubs | None = None  # of event loops
+
+    def _handles(self) -> weakref.WeakSet[Any]:
+        if self._open_handles is None:
+            self._open_handles = weakref.WeakSet()
+        return self._open_handles
+
+    def close(self) -> None:
+        """Leave the arena, closing its channels. Views that live keep it mapped."""
+        # Wait sets and subscriptions first: they use the others.
+        first = (_core.WaitSet, Subscription)
+        for handle in sorted(self._handles(), key=lambda one: not isinstance(one, first)):
+            handle.close()
+        super().close()
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        slots: Iterable[tuple[int, int]] | None = None,
+        **options: Any,
+    ) -> Arena:
+        """A named arena, /dev/shm/tensoring.NAME, which stays until it is unlinked."""
+        if not isinstance(name, str):
+            raise TypeError(f"an arena's name is a str, not {name!r}; Arena() has none")
+        return cls(slots, name=name, **options)
+
+    @classmethod
+    def attach(
+        cls,
+        name: str,
+        *,
+        group: bool = False,
+        owner: int | str | None = None,
+        allow_pickle: bool = False,
+        max_expansion: int = MAX_EXPANSION,
+    ) -> Arena:
+        """Attach to a named arena.
+
+        Arenas of this process's own user and of root are trusted. Any user can be the
+        first to take a name, and would get what is sent to it, so arenas of others are
+        trusted on request alone: `owner` is another user, by number or name; `group`
+        trusts an arena that one of our groups may write, and not everybody.
+
+        With `allow_pickle` arbitrary objects may be sent and received by this handle, if
+        the arena was made for them. A pickle runs code, so this lets everybody that can
+        write to the arena run code in this process. What the arena itself says is never
+        enough. A message may take `max_expansion` times its own size (at least 1 MiB)
+        when it is decoded."""
+        text("name", name)
+        flag("group", group)
+        flag("allow_pickle", allow_pickle)
+        whose = None if owner is None else user_id(owner, "owner")
+        arena = cls._attach(name, allow_pickle, expansion(max_expansion), group, whose)
+        arena._name = name
+        arena._trust = (group, whose)
+        return arena
+
+    @classmethod
+    def attach_fd(
+        cls,
+        fd: int,
+        *,
+        allow_pickle: bool = False,
+        max_expansion: int = MAX_EXPANSION,
+    ) -> Arena:
+        """Attach by an inherited or received descriptor, which stays the caller's. It may
+        be closed, unless this process may not open the arena's file itself (it has
+        changed its user, or there is no /proc). Options as in attach(), but no owner is
+        asked for: the process that gave the descriptor answers for it."""
+        whole("fd", fd, 0, MOST_FD)
+        flag("allow_pickle", allow_pickle)
+        return cls._attach_fd(fd, allow_pickle, expansion(max_expansion))
+
+    @staticmethod
+    def unlink(name: str) -> None:
+        """Remove the name of an arena; processes that are attached go on."""
+        _core.unlink(text("name", name))
+
+    @staticmethod
+    def sweep(prefix: str = "") -> int:
+        """Remove the named arenas whose participants are all dead; how many.
+
+        FIFOs that killed processes of anonymous arenas left in /dev/shm go, too.
+        """
+        return _core.sweep(text("prefix", prefix))
+
+    @staticmethod
+    def look(arena: str | int) -> Stats:
+        """stats() of a named arena, or of the one behind a descriptor, without joining
+        it: that takes no entry, wakes nobody, and works on an arena that is full."""
+        if isinstance(arena, str):
+            found = _core.look(text("arena", arena), -1)
+        else:
+            fd = whole("arena", arena, 0, MOST_FD, ", a descriptor, or a name")
+            found = _core.look(None, fd)
+        return {
+            "totals": found[0],
+            "participants": found[1],
+            "channels": found[2],
+            "sizes": found[3],
+        }
+
+    @property
+    def name(self) -> str | None:
+        """The name, None if it is anonymous or was attached by a descriptor."""
+        return self._name
+
+    @property
+    def fd(self) -> int:
+        """The descriptor of the shared memory. It stays the arena's: do not close it."""
+        return self._info()["fd"]
+
+    def info(self) -> Info:
+        """Sizes, limits, what became of large pages, and where the arena is mapped; the
+        keys are in tensoring.reports.Info."""
+        return self._info()
+
+    def stats(self) -> Stats:
+        """Counters, which process holds what, how deep each channel is, and where the
+        slots of each size are; the keys are in tensoring.reports."""
+        return {
+            "totals": self._stats(),
+            "participants": self._participants(),
+            "channels": self._channels(),
+            "sizes": self._sizes(),
+        }
+
+    def set_spin(self, seconds: float | None) -> None:
+        """How long waits may spin before they sleep; None adapts, 0 never spins."""
+        self._set_spin(spin_ns(seconds, "seconds"))
+
+    def queue(
+        self,
+        name: str,
+        capacity: int = 0,
+        *,
+        policy: str = "redeliver",
+        max_deliveries: int = 3,
+        stamp: bool = False,
+    ) -> ArenaQueue:
+        """Open the queue `name`, making it if it is not there.
+
+        capacity: how many messages it holds; 0: 256, or what it has.
+        policy: what becomes of a message whose receiver died with it. "redeliver":
+        another receiver gets it, at most `max_deliveries` times in all; "drop": it is
+        given up.
+        stamp: each message says when it was sent."""
+        return ArenaQueue._of(self, name, capacity, policy, max_deliveries, stamp)
+
+    def broadcast(
+        self,
+        name: str,
+        capacity: int = 0,
+        *,
+        keep: int = 1,
+        max_subscribers: int = 64,
+        stamp: bool = False,
+    ) -> Broadcast:
+        """Open the broadcast `name`, making it if it is not there.
+
+        capacity: how many messages a subscriber may be behind; 0: 63, or what it has.
+        keep: how many messages stay for late subscribers.
+        stamp: each message says when it was published."""
+        return Broadcast._of(self, name, capacity, keep, max_subscribers, stamp)
+
+    def board(self, name: str, capacity: int = 0) -> Board:
+        """Open the board `name`, making it if it is not there, for `capacity` keys; 0:
+        1024, or what it has."""
+        return Board._of(self, name, capacity)
+
+    def service(
+        self,
+        name: str,
+        capacity: int = 0,
+        *,
+        policy: str = "redeliver",
+        max_deliveries: int = 3,
+    ) -> Service:
+        """Open the service `name`: a queue of requests that are answered. Options are
+        those of queue()."""
+        return Service(
+            self.queue(name, capacity, policy=policy, max_deliveries=max_deliveries)
+        )
+
+    def wait_set(self) -> WaitSet:
+        """An empty wait set, for queues of this arena and descriptors."""
+        return WaitSet._of(self)
+
+    def _key(self) -> Key:
+        status = os.fstat(self.fd)
+        return (status.st_dev, status.st_ino, self.allow_pickle, self.max_expansion)
+
+    def __reduce__(self) -> Any:
+        if self._name is not None:
+            consent = (self.allow_pickle, self.max_expansion)
+            return (_attach_again, (type(self), self._name, *consent, self._trust))
+        return (_rebuild, (type(self), self._key(), reduction.DupFd(self.fd)))
+
+    def __enter__(self) -> Arena:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        name = "anonymous" if self._name is None else repr(self._name)
+        if self.closed:
+            return f"<tensoring.Arena {name}, closed>"
+        totals = self._stats()
+        return (
+            f"<tensoring.Arena {name}, {self._info()['total_bytes']} bytes, "
+            f"{totals['slots_free']} of {totals['slots']} slots free>"
+        )

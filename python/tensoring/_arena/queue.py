@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""Queues of an arena."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from tensoring import _core
+from tensoring._arena.channel import MessageReceiver, Named
+from tensoring._arena.loan import Loan, Shape, rows_of
+from tensoring._errors import ClosedError, Empty, Error, Full, hand_over
+from tensoring._options import U32, U64, fit, flag, one_of, text, whole
+from tensoring._serial import registry
+
+if TYPE_CHECKING:
+    from tensoring._arena.arena import Arena
+
+
+class ArenaQueue(MessageReceiver, Named, _core.Queue):
+    """A queue of an arena: each message goes to one receiver.
+
+    Iteration, also `async for`, receives until the queue is shut down and drained."""
+
+    _maker = "queue"
+    _told = False  # that something waits, see _standin/stuck.py
+    _half = False  # of a limit that is shared by two arenas, see _standin/memory.py
+
+    @classmethod
+    def _of(
+        cls,
+        arena: Arena,
+        name: str,
+        capacity: int,
+        policy: str,
+        max_deliveries: int,
+        stamp: bool,
+    ) -> Self:
+        text("name", name)
+        one_of("policy", policy, _core.POLICIES)
+        flag("stamp", stamp)
+        fit(U32, capacity=capacity, max_deliveries=max_deliveries)
+        number = _core.POLICIES[policy]
+        self = cls._open(arena, name, capacity, number, max_deliveries, int(stamp))
+        self._options = {
+            "capacity": capacity,
+            "policy": policy,
+            "max_deliveries": max_deliveries,
+            "stamp": stamp,
+        }
+        return self._enter(arena)
+
+    def loan(
+        self,
+        shape: Shape | Mapping[str, tuple[Shape, Any]],
+        dtype: Any = "float64",
+        *,
+        order: str = "C",
+        timeout: float | None = None,
+    ) -> Loan:
+        """A slot to fill in place: `with queue.loan((64, 784), "f4") as x: x[...] = 1`.
+
+        A dict {name: (shape, dtype)} gives a dict of arrays in one message."""
+        return Loan(self, rows_of(shape, dtype, order), timeout)
+
+    def receive_as(self, content_type: str, timeout: float | None = None) -> Any:
+        """Receive, but refuse a message of another content type: the error names both."""
+        if type(content_type) is not str:
+            text("content_type", content_type)
+        message = self.receive_message(timeout)
+        try:
+            return registry.decode_as(message, content_type)
+        except Error:
+            if not message.views:  # the exception keeps this frame
+                message.release()
+            raise
+
+    def send_many(self, objects: Iterable[Any], timeout: float | None = None) -> int:
+        """Send each; how many went before the queue was full (all, without a timeout)."""
+        sent = 0
+        for obj in objects:
+            try:
+                self.send(obj, timeout)
+            except Full:
+                break
+            sent += 1
+        return sent
+
+    def receive_many(self, limit: int, timeout: float | None = None) -> list[Any]:
+        """Wait for one message, then take what is there, at most `limit`. If one of them
+        cannot be decoded, the error has those before it in a list, `error.taken`."""
+        if type(limit) is not int:
+            limit = whole("limit", limit, -U64, U64)
+        if limit < 1:
+            return []
+        found = [self.receive(timeout)]
+        try:
+            while len(found) < limit:
+                found.append(self.receive(0))
+        except (Empty, ClosedError):
+            pass
+        except BaseException as error:
+            hand_over(error, found)
+            raise
+        return found
+
+    def _about(self) -> str:
+        return f" {self.name!r}, {len(self)} of {self.capacity}"

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Stand-ins for multiprocessing's Pool and concurrent.futures' executor."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""How objects become parts of messages, and objects again."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Workers on cores of their own: plans, and a supervisor."""
