@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* order.h - every ordering edge by name; -DTR_WEAKEN_E1 builds its mutant, which a test
- * must catch. The argument for each stands at its two ends and in docs/explanation/memory-model.md. */
+/* order.h - every ordering edge by name; -DTR_WEAKEN_E1 builds its mutant, which a test must
+ * catch. The argument for each stands at its two ends and in docs/explanation/memory-model.md. */
 #ifndef TR_IPC_ORDER_H
 #define TR_IPC_ORDER_H
 

@@ -86,7 +86,8 @@ enum {
 };
 
 /** Whose arenas to trust, besides those of the caller's own effective user and of root. Any user
- *  can be the first to take a name, and would get what is sent to it. Start from TR_ATTACH_OPTIONS_INIT. */
+ *  can be the first to take a name, and would get what is sent to it. Start from
+ *  TR_ATTACH_OPTIONS_INIT. */
 typedef struct tr_attach_options {
     uint32_t struct_size; /**< sizeof(tr_attach_options) of the caller */
     uint32_t flags;       /**< TR_ATTACH_... */
@@ -149,11 +150,11 @@ TR_ASSERT_SIZE(tr_reap_report, 20);
  *                      letter, digit or '_'; the arena appears as /dev/shm/tensoring.NAME.
  * @param options       NULL for defaults
  * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_EOVERFLOW, TR_EEXIST (somebody uses the arena of
- *         that name, or its users left it without a crash), TR_EBUSY (another process has been removing the
- *         name for a second: it is stopped), TR_EACCES, TR_EPERM, TR_ENFILE, TR_ENOMEM,
- *         TR_ENOSPC (the detail says how much was asked for, how much there is, which limit it
- *         met and what to do), TR_EIO (the kernel can't give what else is needed, a lock for
- *         one: the detail says what). On error nothing is left behind.
+ *         that name, or its users left it without a crash), TR_EBUSY (another process has been
+ *         removing the name for a second: it is stopped), TR_EACCES, TR_EPERM, TR_ENFILE,
+ *         TR_ENOMEM, TR_ENOSPC (the detail says how much was asked for, how much there is, which
+ *         limit it met and what to do), TR_EIO (the kernel can't give what else is needed, a lock
+ *         for one: the detail says what). On error nothing is left behind.
  *
  * What is reserved now (all of it, unless TR_ARENA_LAZY) is compared with what the machine
  * has (MemAvailable and SwapFree) and with every memory cgroup above the process, before and
@@ -224,10 +225,11 @@ TR_API TR_CHECK int tr_arena_sweep(const char *prefix, uint32_t *removed);
  * any time; waiting calls do it by themselves. In a pre-fork master, call it from the
  * SIGCHLD path: that is the fastest way. It may be called in a signal handler.
  * @param report  may be NULL
- * @return 0, TR_EINVAL (struct_size), TR_ECORRUPT, and what every call on the arena may return: TR_EABANDONED (others
- *         took this process for dead and gave away what it held: close and attach again), and
- *         what joining in a forked child returns: TR_EUSERS, TR_ENFILE, TR_ENOENT (the arena was
- *         removed), TR_EAGAIN (in a signal handler that has interrupted the joining).
+ * @return 0, TR_EINVAL (struct_size), TR_ECORRUPT, and what every call on the arena may return:
+ *         TR_EABANDONED (others took this process for dead and gave away what it held: close and
+ *         attach again), and what joining in a forked child returns: TR_EUSERS, TR_ENFILE,
+ *         TR_ENOENT (the arena was removed), TR_EAGAIN (in a signal handler that has interrupted
+ *         the joining).
  * Threads: any. Progress: lock-free. Syscalls: one or two a living participant.
  * Crash: the next reaper starts over.
  */

@@ -5,7 +5,8 @@
  *  Owner     which side must give the thing back, and which has it after an error.
  *  Threads   "any": many threads at once; "one": the caller keeps others away.
  *  Progress  "wait-free": a bounded number of own steps; "lock-free": some thread
- *            always progresses, also when others are stopped or killed; "blocks": up to the timeout, no longer.
+ *            always progresses, also when others are stopped or killed; "blocks": up to the
+ *            timeout, no longer.
  *  Syscalls  what the common case costs.
  *  Crash     what others see when the caller is killed inside, or right after.
  *            A call that says no Owner hands nothing over; one that says no Crash leaves nothing

@@ -73,15 +73,16 @@ TR_API TR_CHECK int tr_broadcast_open(tr_arena *arena, const char *name,
 TR_API void tr_broadcast_close(tr_broadcast *broadcast);
 
 /**
- * Give @p message to every subscriber there is, and to those that will ask for the last ones.
- * All that was written to it before is visible to them (edge E11 in docs/explanation/memory-model.md).
+ * Give @p message to every subscriber there is, and to those that will ask for the last ones. All
+ * that was written to it before is visible to them (edge E11 in
+ * docs/explanation/memory-model.md).
  *
  * @param message     loaned, or received from a queue and now forwarded without a copy; of
  *                    the broadcast's own arena
  * @param timeout_ns  how long to wait for subscribers that block
- * @return 0, TR_EAGAIN (TR_NOWAIT and somebody blocks), TR_ETIMEDOUT (the detail names the subscriber that
- *         is behind), TR_EINTR, TR_ECLOSED, TR_EINVAL (another arena, or a message that is
- *         shared already), TR_EFORK, TR_EUSERS, TR_ECORRUPT.
+ * @return 0, TR_EAGAIN (TR_NOWAIT and somebody blocks), TR_ETIMEDOUT (the detail names the
+ *         subscriber that is behind), TR_EINTR, TR_ECLOSED, TR_EINVAL (another arena, or a
+ *         message that is shared already), TR_EFORK, TR_EUSERS, TR_ECORRUPT.
  *
  * Owner:    the broadcast on 0; on any error nothing has changed hands.
  * Threads:  any; no other thread may be using @p message.

@@ -3,8 +3,8 @@
  *
  * When a process ends, the kernel does not wait for what a device still has to do for it. The
  * slots that the dead process held go to others, and what the device writes then lands in their
- * messages. A program that registers the memory of an arena with a driver (tr_arena_info.base) keeps
- * to three rules:
+ * messages. A program that registers the memory of an arena with a driver (tr_arena_info.base)
+ * keeps to three rules:
  *
  *  1. Open tr_arena_device_fd(), keep it open as long as the driver may use the memory, and close
  *     it after the driver's own descriptors. At the end of the process the kernel does the same:
@@ -38,8 +38,9 @@ TR_BEGIN_DECLS
  * A descriptor that stands for the devices that use the arena for this process. Any number of
  * them may be open at a time.
  * @return 0, TR_EINVAL, TR_ENFILE, TR_EACCES (the process has given up the rights to the arena's
- *         file), TR_ENOTSUP (there is no /proc), TR_EIO (the program has closed the arena's descriptor, or the kernel
- *         has no lock to give), and what joining in a forked child returns.
+ *         file), TR_ENOTSUP (there is no /proc), TR_EIO (the program has closed the arena's
+ *         descriptor, or the kernel has no lock to give), and what joining in a forked child
+ *         returns.
  * Owner:   the caller: close(). Threads: any. Syscalls: some.
  * Crash:   see above.
  */
@@ -49,7 +50,8 @@ TR_API TR_CHECK int tr_arena_device_fd(tr_arena *arena, int *fd);
  * A device may write into the message from now on. It must be owned by this process: loaned, or
  * received from a queue. Messages that are shared with other readers need no mark: no device may
  * write into them.
- * @return 0, TR_EINVAL (not owned, or marked already), TR_EFORK, TR_EABANDONED (as tr_arena_reap()).
+ * @return 0, TR_EINVAL (not owned, or marked already), TR_EFORK, TR_EABANDONED (as
+ *         tr_arena_reap()).
  * Threads: one. Progress: wait-free. Syscalls: none. Crash: see above.
  */
 TR_API TR_CHECK int tr_message_device_begin(tr_message *message);

@@ -12,8 +12,8 @@
 
 TR_BEGIN_DECLS
 
-/** Name, value, message. Enum, messages, Python exceptions and the table in docs/reference/errors.md are
- *  made from this list. Numbers are never changed or reused. */
+/** Name, value, message. Enum, messages, Python exceptions and the table in
+ *  docs/reference/errors.md are made from this list. Numbers are never changed or reused. */
 #define TR_ERRORS(X)                                                            \
     X(AGAIN, -EAGAIN, "would block")                                            \
     X(INVAL, -EINVAL, "invalid argument")                                       \
@@ -61,8 +61,9 @@ TR_API const char *tr_strerror(int err);
 /** The name of @p err ("TR_EAGAIN"), or NULL if there is no such code. Threads: any. */
 TR_API const char *tr_error_name(int err);
 
-/** Why this thread's last failed call failed: step, arguments, limit met, way out; ""
- *  if there is nothing to add. Control characters, and bytes that are not UTF-8, are shown as '?'. Valid until the thread's next failure. Threads: any. */
+/** Why this thread's last failed call failed: step, arguments, limit met, way out; "" if there is
+ *  nothing to add. Control characters, and bytes that are not UTF-8, are shown as '?'. Valid
+ *  until the thread's next failure. Threads: any. */
 TR_API const char *tr_error_detail(void);
 
 TR_END_DECLS

@@ -64,9 +64,9 @@ typedef void tr_load_failed(void *context, size_t index, int error, const char *
  *
  * @param timeout_ns  how long to wait for a slot
  * @return 0, TR_EINVAL, TR_ENOENT, TR_EACCES, TR_EIO (also: the file shrank or grew while
- *         it was read), TR_EBUSY (another process has a lease on it), TR_EFORMAT, TR_EOBJECT, TR_ENOTSUP, TR_EOVERFLOW, TR_EMSGSIZE (no
- *         slot is as large as the file), TR_ENFILE, and as tr_message_loan(). The detail names the
- *         file.
+ *         it was read), TR_EBUSY (another process has a lease on it), TR_EFORMAT, TR_EOBJECT,
+ *         TR_ENOTSUP, TR_EOVERFLOW, TR_EMSGSIZE (no slot is as large as the file), TR_ENFILE, and
+ *         as tr_message_loan(). The detail names the file.
  * Owner: the caller. Threads: any. Syscalls: five. Crash: reap frees the slot.
  */
 TR_API TR_CHECK int tr_npy_load(tr_arena *arena, const char *path, int64_t timeout_ns,

@@ -47,9 +47,10 @@ typedef struct tr_log_event {
 typedef void tr_log_callback(const tr_log_event *event, void *context);
 
 /** Tell @p callback of events in this process from now on; NULL: no longer. There is one for each
- *  process; a forked child has its parent's. Each is called with its own @p context, and a thread that
- *  is in the old one when this returns may still be in it: keep what @p context points to. An event
- *  that happens during the call may be told to neither. Threads: one at a time. Syscalls: none. */
+ *  process; a forked child has its parent's. Each is called with its own @p context, and a thread
+ *  that is in the old one when this returns may still be in it: keep what @p context points to.
+ *  An event that happens during the call may be told to neither. Threads: one at a time.
+ *  Syscalls: none. */
 TR_API void tr_log_set(tr_log_callback *callback, void *context);
 
 TR_END_DECLS

@@ -41,8 +41,10 @@ TR_API void tr_look_close(tr_look *look);
  *  @return 0, TR_EINVAL (struct_size, NULL). Threads: one. Syscalls: none. */
 TR_API TR_CHECK int tr_look_stats(const tr_look *look, tr_stats *stats);
 
-/** As tr_stats_participants(). Which processes are alive is checked now; the rest is from the opening.
- *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: one. Syscalls: as tr_stats_participants(). */
+/** As tr_stats_participants(). Which processes are alive is checked now; the rest is from the
+ *  opening.
+ *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: one. Syscalls: as
+ *  tr_stats_participants(). */
 TR_API TR_CHECK int tr_look_participants(const tr_look *look, tr_participant_stats *out,
                                          size_t element_bytes, size_t capacity,
                                          size_t *count);

@@ -76,7 +76,8 @@ TR_API TR_CHECK int tr_message_loan(tr_arena *arena, const tr_tensor_spec specs[
                                     size_t n, int64_t timeout_ns, tr_message **out);
 
 /** A loan of one byte array: content TR_CONTENT_OCTETS, one tensor of uint8[nbytes].
- *  @return as tr_message_loan(). Owner, Threads, Progress, Syscalls, Crash: as tr_message_loan(). */
+ *  @return as tr_message_loan(). Owner, Threads, Progress, Syscalls, Crash: as
+ *  tr_message_loan(). */
 TR_API TR_CHECK int tr_message_loan_bytes(tr_arena *arena, uint64_t nbytes,
                                           int64_t timeout_ns, tr_message **out);
 

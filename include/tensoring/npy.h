@@ -64,7 +64,8 @@ TR_API TR_CHECK int tr_npy_decode(const void *head, size_t head_bytes,
  * @param capacity      bytes of @p buffer
  * @param header_bytes  length of the header, also if it did not fit
  * @return 0, TR_EINVAL (spec, NULL), TR_EFORMAT (descr), TR_EOBJECT (descr with Python
- *         objects), TR_EOVERFLOW (a size, or @p buffer is too small), TR_ENOTSUP (lanes, types of less than 8 bits).
+ *         objects), TR_EOVERFLOW (a size, or @p buffer is too small), TR_ENOTSUP (lanes, types of
+ *         less than 8 bits).
  * Threads: any. Syscalls: none.
  */
 TR_API TR_CHECK int tr_npy_encode(const tr_tensor_spec *spec, void *buffer,

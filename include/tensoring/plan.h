@@ -98,10 +98,10 @@ typedef struct tr_plan_core {
 } tr_plan_core;
 TR_ASSERT_SIZE(tr_plan_core, 12);
 
-/** A plan in memory of the caller: tr_plan_bytes() bytes at a multiple of 8, without pointers. It can
- *  be copied with memcpy(), inherited by a fork, and kept in shared memory or a file for programs
- *  that run with the same version of the library; another refuses it. Threads: any, while nobody
- *  changes it: copy first what another process may write, as tr_plan_get() does. */
+/** A plan in memory of the caller: tr_plan_bytes() bytes at a multiple of 8, without pointers. It
+ *  can be copied with memcpy(), inherited by a fork, and kept in shared memory or a file for
+ *  programs that run with the same version of the library; another refuses it. Threads: any,
+ *  while nobody changes it: copy first what another process may write, as tr_plan_get() does. */
 typedef struct tr_plan tr_plan;
 
 /** What a plan says of the machine. */

@@ -167,9 +167,10 @@ TR_API TR_CHECK int tr_pool_run(tr_pool *pool);
  * Change the number of workers. Those that stay get their new cores at once and their new
  * thread count at their next job; those that are too many are drained.
  * @param workers  at most TR_MAX_WORKERS; 0: one for each core there is
- * @return 0, TR_EINVAL, TR_ENOMEM, TR_ENFILE, TR_EAGAIN, TR_EFORK, TR_ECLOSED (it is stopping). TR_EAGAIN
- *         and TR_ENOMEM also if the number has changed, but some processes can't be made now:
- *         tr_pool_step() tries again within a second (tr_pool_status.waiting counts them).
+ * @return 0, TR_EINVAL, TR_ENOMEM, TR_ENFILE, TR_EAGAIN, TR_EFORK, TR_ECLOSED (it is stopping).
+ *         TR_EAGAIN and TR_ENOMEM also if the number has changed, but some processes can't be
+ *         made now: tr_pool_step() tries again within a second (tr_pool_status.waiting counts
+ *         them).
  * Threads: one. Syscalls: some dozens a worker. Crash: as tr_pool_start().
  */
 TR_API TR_CHECK int tr_pool_resize(tr_pool *pool, uint32_t workers);
@@ -198,8 +199,8 @@ TR_API void tr_pool_drain(tr_pool *pool);
  */
 TR_API TR_CHECK int tr_pool_stop(tr_pool *pool, int64_t timeout_ns);
 
-/** Kill the remaining workers, and free the pool. Never fails; NULL is allowed. In a worker it frees
- *  this process's copy alone. Threads: one. */
+/** Kill the remaining workers, and free the pool. Never fails; NULL is allowed. In a worker it
+ *  frees this process's copy alone. Threads: one. */
 TR_API void tr_pool_close(tr_pool *pool);
 
 /** How it is.
@@ -234,7 +235,8 @@ TR_API void tr_pool_worker_job_done(tr_pool_worker *worker);
 /** The worker can work now: its predecessor may go. Threads: any. Syscalls: none. */
 TR_API void tr_pool_worker_ready(tr_pool_worker *worker);
 
-/** Its index in the plan (TR_PLAN_UNKNOWN for NULL), and how many reloads it came after. Threads: any. */
+/** Its index in the plan (TR_PLAN_UNKNOWN for NULL), and how many reloads it came after. Threads:
+ * any. */
 TR_API uint32_t tr_pool_worker_index(const tr_pool_worker *worker);
 TR_API uint32_t tr_pool_worker_generation(const tr_pool_worker *worker);
 

@@ -41,7 +41,8 @@ TR_ASSERT_SIZE(tr_queue_options, 24);
  *         ring; the detail says which option to raise), TR_EAGAIN (its maker is stopped),
  *         TR_ENOMEM, TR_ECORRUPT.
  * Owner:   the caller, until tr_queue_close().
- * Threads: any. Syscalls: none. Crash: a half-made queue is finished by the next process that opens it.
+ * Threads: any. Syscalls: none. Crash: a half-made queue is finished by the next process that
+ * opens it.
  */
 TR_API TR_CHECK int tr_queue_open(tr_arena *arena, const char *name,
                                   const tr_queue_options *options, tr_queue **out);
@@ -50,8 +51,8 @@ TR_API TR_CHECK int tr_queue_open(tr_arena *arena, const char *name,
 TR_API void tr_queue_close(tr_queue *queue);
 
 /**
- * Hand @p message to @p queue: one receiver gets it, once. All that was written to the
- * message before this call is visible to that receiver (edge E1 in docs/explanation/memory-model.md).
+ * Hand @p message to @p queue: one receiver gets it, once. All that was written to the message
+ * before this call is visible to that receiver (edge E1 in docs/explanation/memory-model.md).
  *
  * @param message     loaned, or received and now forwarded without a copy; of the queue's
  *                    own arena
@@ -101,8 +102,8 @@ TR_API uint64_t tr_queue_depth(const tr_queue *queue);
 
 /** How many processes that live receive from it: those that have called tr_queue_receive(), or
  *  put it into a wait set for TR_WAIT_READABLE, since they joined. 0: nobody serves it now.
- *  Threads: any. Progress: wait-free. Syscalls: a few for each of them. Crash: a process that has died
- *  does not count, whether or not somebody has reaped. */
+ *  Threads: any. Progress: wait-free. Syscalls: a few for each of them. Crash: a process that has
+ *  died does not count, whether or not somebody has reaped. */
 TR_API uint32_t tr_queue_receivers(const tr_queue *queue);
 
 /** How many it can hold. Threads: any. */

@@ -37,7 +37,8 @@ TR_BEGIN_DECLS
  * Threads:  any; no other thread may be using @p message.
  * Progress: blocks up to the timeout. Syscalls: as sending and receiving.
  * Crash:    a request that nobody has received is still served; its reply is dropped.
- *           One that is in a queue that was shut down is served by a process that drains that queue.
+ *           One that is in a queue that was shut down is served by a process that drains that
+ *           queue.
  */
 TR_API TR_CHECK int tr_request_call(tr_queue *queue, tr_message *message,
                                     int64_t timeout_ns, tr_message **reply);
@@ -65,9 +66,9 @@ TR_API TR_CHECK int tr_request_send(tr_queue *queue, tr_message *message, int64_
  * The reply to one request.
  * @return 0, TR_EAGAIN, TR_EINTR (in these two cases the ticket stays valid), TR_ETIMEDOUT (it
  *         stays valid if @p timeout_ns is over; it has ended if the request's deadline has come;
- *         the detail says which, and which process has the request), TR_EREMOTE, TR_EPEERDIED, TR_EINVAL
- *         (no such ticket: it has ended), TR_ECHECKSUM, TR_ECORRUPT, TR_ENOMEM, TR_EUSERS,
- *         TR_ENOSPC.
+ *         the detail says which, and which process has the request), TR_EREMOTE, TR_EPEERDIED,
+ *         TR_EINVAL (no such ticket: it has ended), TR_ECHECKSUM, TR_ECORRUPT, TR_ENOMEM,
+ *         TR_EUSERS, TR_ENOSPC.
  * Owner: the caller. Threads: any. Progress: blocks up to the timeout.
  * Syscalls: none if it is there. Crash: as tr_request_call().
  */
@@ -132,8 +133,8 @@ TR_API TR_CHECK int tr_request_reuse(tr_message *request, const tr_tensor_spec s
  * @param request  received from a queue
  * @param reply    loaned, or received and now passed on; of the same arena. NULL or
  *                 @p request: the request itself goes back, with what was written into it. A
- *                 server that writes into a request without tr_request_reuse() should serve a queue of
- *                 policy TR_QUEUE_DROP: a second server would get what was written.
+ *                 server that writes into a request without tr_request_reuse() should serve a
+ *                 queue of policy TR_QUEUE_DROP: a second server would get what was written.
  * @return 0 (also if the requester is dead, has given up, or its deadline has come: the reply is
  *         dropped), TR_EINVAL (not a request; or @p reply is a request itself),
  *         TR_EFORK, TR_ECORRUPT, TR_EUSERS.

@@ -132,7 +132,8 @@ TR_API TR_CHECK int tr_stats_get(tr_arena *arena, tr_stats *stats);
 /** The participants there are, at most @p capacity of them.
  *  @param element_bytes  sizeof(out[0]) of the caller; so it is below
  *  @param count  how many were written
- *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: any. Syscalls: five to seven a participant. */
+ *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: any. Syscalls: five to seven a
+ *  participant. */
 TR_API TR_CHECK int tr_stats_participants(tr_arena *arena, tr_participant_stats *out,
                                           size_t element_bytes, size_t capacity,
                                           size_t *count);
@@ -140,7 +141,8 @@ TR_API TR_CHECK int tr_stats_participants(tr_arena *arena, tr_participant_stats 
 /** The channels there are, at most @p capacity of them: a pass over all slots, and over the
  *  keys of boards.
  *  @param count  how many were written
- *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: any. Syscalls: a few for each process that receives from a queue. */
+ *  @return 0, TR_EINVAL (element_bytes, NULL). Threads: any. Syscalls: a few for each process
+ *  that receives from a queue. */
 TR_API TR_CHECK int tr_stats_channels(tr_arena *arena, tr_channel_stats *out,
                                       size_t element_bytes, size_t capacity,
                                       size_t *count);

@@ -2,9 +2,9 @@
 /* tensor.h - what one array is: its type, its shape, where its bytes are.
  *
  * A dtype is DLPack's triple (dlpack.h 1.1, DLDataType). What DLPack cannot say (units of
- * datetime64, byte order, structured types, fixed strings) travels as a NumPy `descr`
- * string beside it. The triple then is the type that the bytes have in the machine's own order
- * (int64 for datetime64: look at descr first), or {TR_DTYPE_OPAQUE, 8 * itemsize, 1}; above 31 bytes
+ * datetime64, byte order, structured types, fixed strings) travels as a NumPy `descr` string
+ * beside it. The triple then is the type that the bytes have in the machine's own order (int64
+ * for datetime64: look at descr first), or {TR_DTYPE_OPAQUE, 8 * itemsize, 1}; above 31 bytes
  * {TR_DTYPE_OPAQUE, 8, itemsize}, above 65,535 the widest lanes that divide it. */
 #ifndef TENSORING_TENSOR_H
 #define TENSORING_TENSOR_H

@@ -27,8 +27,9 @@
  * when the broadcast is closed seals the cell that would be filled there. What the cell still
  * holds of the lap before stays for others.
  *
- * A subscriber is alive while its participant has the incarnation that registered. The
- * entry of a dead one counts for nobody and is taken by the next. A reaper also frees it: incarnations come back after 2^32 joins. */
+ * A subscriber is alive while its participant has the incarnation that registered. The entry of a
+ * dead one counts for nobody and is taken by the next. A reaper also frees it: incarnations come
+ * back after 2^32 joins. */
 #ifndef TR_IPC_BROADCAST_H
 #define TR_IPC_BROADCAST_H
 

@@ -2,8 +2,8 @@
 /* budget.h - how much memory the slots of an elastic arena have, and may have.
  *
  * Two counters: what all slots have, and what of it the free ones keep, so that the next loan
- * need not ask the kernel. A killed process leaves them wrong: they are hints, and recounted
- * from the records by its reaper, and by a loan that finds no room. Beyond control.warm_bytes a slot
+ * need not ask the kernel. A killed process leaves them wrong: they are hints, and recounted from
+ * the records by its reaper, and by a loan that finds no room. Beyond control.warm_bytes a slot
  * gives its memory back before it is free; beyond control.memory_bytes there is no more.
  *
  * A recount beside a reservation may miss it. The limit is then exceeded by that much, until the

@@ -13,8 +13,8 @@
 #include "ipc/exchange/slot.h"
 
 /* Free what nobody reads any more: messages of broadcasts, values of boards and replies. If there
- * is nothing and @p lossy, a broadcast gives up messages that are not read yet, as far as its policy
- * allows: from the largest class on, so that few are lost. Whether it was any. */
+ * is nothing and @p lossy, a broadcast gives up messages that are not read yet, as far as its
+ * policy allows: from the largest class on, so that few are lost. Whether it was any. */
 static bool collect(const struct view *view, bool lossy)
 {
     bool any = false;
@@ -81,8 +81,8 @@ static int find_in(struct elastic_spec *spec, uint32_t c)
     return result;
 }
 
-/* The smallest class that has a free slot: a larger slot costs nothing more. Then the smallest where
- * a broadcast may give one up. */
+/* The smallest class that has a free slot: a larger slot costs nothing more. Then the smallest
+ * where a broadcast may give one up. */
 static int find(struct elastic_spec *spec)
 {
     const struct view *view = spec->me->view;

@@ -19,12 +19,13 @@ struct elastic_spec {
 bool elastic_has_room(const struct view *view, uint64_t bytes);
 
 /* A slot that is ours gets memory. Where there is no room within the limit, or the machine has
- * none left, free slots give back what they keep, and what nobody reads any more is freed. 0; -ENOBUFS, no room; -errno with a shortage. */
+ * none left, free slots give back what they keep, and what nobody reads any more is freed. 0;
+ * -ENOBUFS, no room; -errno with a shortage. */
 int elastic_reserve(struct self *me, uint32_t slot, uint64_t bytes,
                     struct shortage *shortage);
 
-/* A slot with its memory. @p found: spec->slot is ours already, and was free. 0; -EAGAIN, no slot or
- * no room; -errno with a shortage. Without 0 nothing is ours. */
+/* A slot with its memory. @p found: spec->slot is ours already, and was free. 0; -EAGAIN, no slot
+ * or no room; -errno with a shortage. Without 0 nothing is ours. */
 int elastic_loan(struct elastic_spec *spec, bool found);
 
 /* The same for wait_for(): a try that takes a slot and gives it back wakes others that do the

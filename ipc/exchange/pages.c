@@ -7,8 +7,8 @@
 #include "ipc/hooks.h"
 #include "ipc/mutant.h"
 
-/* Bytes of a slot that may have memory, and that surely have, as word @p memory says. Never more than
- * the slot: they are taken away. */
+/* Bytes of a slot that may have memory, and that surely have, as word @p memory says. Never more
+ * than the slot: they are taken away. */
 static uint64_t perhaps(const struct view *view, uint32_t slot, uint64_t memory)
 {
     uint64_t stride = view->geo.classes[view_class_of(view, slot)].stride;

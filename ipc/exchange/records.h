@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* records.h - the records of an elastic arena's slots: they have memory from their first use on.
  *
- * A record that is all 0 is that of a free slot. Each class has a mark: slots beyond it were never
- * used, and their records may be a hole of the file. A read of a hole through a mapping takes a
- * page of memory, or is a SIGBUS where there is none, so nobody reads beyond the mark. A loan that
- * finds no free slot below it reserves the next records, then raises the mark: if it is killed
- * between the two, the next one finds that memory, and two that do it at once reserve the same. What
- * was used once stays; its page is never given back, as others may have their records there.
+ * A record that is all 0 is that of a free slot. Each class has a mark: slots beyond it were
+ * never used, and their records may be a hole of the file. A read of a hole through a mapping
+ * takes a page of memory, or is a SIGBUS where there is none, so nobody reads beyond the mark. A
+ * loan that finds no free slot below it reserves the next records, then raises the mark: if it is
+ * killed between the two, the next one finds that memory, and two that do it at once reserve the
+ * same. What was used once stays; its page is never given back, as others may have their records
+ * there.
  *
  * In any other arena all slots count as used. */
 #ifndef TR_IPC_RECORDS_H

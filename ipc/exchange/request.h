@@ -86,8 +86,8 @@ bool request_answer(struct self *me, struct route *route, uint32_t slot);
 /* Take a request back that nobody holds. Whether it was there; it is free then. */
 bool request_retract(const struct view *view, uint32_t slot, uint64_t route);
 
-/* Whether a cell names the slot, which @p word says is queued. Until then its sender, if it lives, is between its
- * steps, and writes the slot as its own. */
+/* Whether a cell names the slot, which @p word says is queued. Until then its sender, if it
+ * lives, is between its steps, and writes the slot as its own. */
 bool slot_is_placed(const struct view *view, uint32_t slot, uint64_t word);
 
 /* Somebody needs a slot of class @p c: free replies that nobody waits for. Whether there may

@@ -23,10 +23,10 @@
  * it stored it) leads to a position that is wrong by a multiple of 2^43 turns: it still is the
  * same cell in the same turn, and nothing but reports tells the difference.
  *
- * Closing goes through the ring. The word `closed` only asks for it. A receiver that then
- * finds the ring empty seals the cell that would be filled next. A sender fills that cell
- * before, and its message is found, or it meets the seal and keeps its message. A call says that the
- * ring is closed and empty only if it has sealed it, or found it sealed. */
+ * Closing goes through the ring. The word `closed` only asks for it. A receiver that then finds
+ * the ring empty seals the cell that would be filled next. A sender fills that cell before, and
+ * its message is found, or it meets the seal and keeps its message. A call says that the ring is
+ * closed and empty only if it has sealed it, or found it sealed. */
 #ifndef TR_IPC_RING_H
 #define TR_IPC_RING_H
 
@@ -91,7 +91,8 @@ bool ring_unchanged(const struct ring *ring, const struct ring_snapshot *snapsho
 /* The number of the message that is, or was, at @p where. */
 uint64_t ring_sequence(const struct ring *ring, uint64_t location);
 
-/* Whether the cell of @p position, as LOCATION_POSITION() gives it, names @p slot. For the reaper. */
+/* Whether the cell of @p position, as LOCATION_POSITION() gives it, names @p slot. For the
+ * reaper. */
 bool ring_names(const struct ring *ring, uint64_t position, uint32_t slot);
 
 /* Whatever was put before this call is seen by the caller from here on. */

@@ -94,8 +94,8 @@ bool shared_unpin(struct self *me, const struct pin *given)
         return false;
     /* relaxed: local hint. */
     atomic_store_explicit(&me->free_pin, pin.index, memory_order_relaxed);
-    /* E9: after the unpinning. A participant that retired the slot before this saw our pin, and left the
-     * slot to us; one that does so after it scans the pins after it, too. */
+    /* E9: after the unpinning. A participant that retired the slot before this saw our pin, and
+     * left the slot to us; one that does so after it scans the pins after it, too. */
     word = shm_load(&view_record(view, pin.slot)->owner, E9);
     if (SLOT_STATE(word) == SLOT_RETIRED && SLOT_GENERATION(word) == pin.generation)
         shared_free(view, pin.slot, word);
@@ -216,8 +216,8 @@ static void strike(struct batch *batch, uint64_t pin)
         }
 }
 
-/* Remove what somebody reads. Entries that are free do not count: the participant that enters one erases
- * its pins first, and looks at cells after it has entered (E9). */
+/* Remove what somebody reads. Entries that are free do not count: the participant that enters one
+ * erases its pins first, and looks at cells after it has entered (E9). */
 static void read_pins(const struct view *view, struct batch *batch)
 {
     for (uint32_t i = 0; i < view->geo.participant_count && batch->count; i++) {

@@ -200,8 +200,8 @@ static bool relieve(struct self *me, uint32_t slot)
 }
 
 /* In an elastic arena a slot keeps its memory within the budget, or gives it back before it is
- * free. It becomes a loan of ours first, so that no other process takes it meanwhile, and it is not delivered
- * again without its memory if we are killed here. False: it was not ours any more. */
+ * free. It becomes a loan of ours first, so that no other process takes it meanwhile, and it is
+ * not delivered again without its memory if we are killed here. False: it was not ours any more. */
 static ASIDE bool cool(struct self *me, uint32_t slot, uint64_t *held)
 {
     uint64_t seen = *held, ignored = 0;

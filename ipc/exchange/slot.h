@@ -12,16 +12,16 @@
  *  LOANED, RECEIVED -publish, put-> PUTTING(p) -> SHARED -> RETIRED -> FREE (see shared.h)
  *
  * The participant named in the word may change it by a plain store, as long as it lives. Every
- * other participant, and a thread that competes with others, uses a compare-and-swap of the whole word. The generation grows
- * each time the slot is queued, put, held again or freed, so that a late compare-and-swap
- * fails.
+ * other participant, and a thread that competes with others, uses a compare-and-swap of the whole
+ * word. The generation grows each time the slot is queued, put, held again or freed, so that a
+ * late compare-and-swap fails.
  *
- * Where the slot is, or came from, is a second word, and both must change in one step. So
- * there are two places, and the generation says which one counts: the odd one or the even
- * one. A process that moves a slot writes the place that does not count, then the word with the next
+ * Where the slot is, or came from, is a second word, and both must change in one step. So there
+ * are two places, and the generation says which one counts: the odd one or the even one. A
+ * process that moves a slot writes the place that does not count, then the word with the next
  * generation. One that finds no room goes back by the generation after that: its place is the old
- * one, untouched. A slot becomes free with an even generation, so that a plain send writes
- * the odd place, which lies in the line of the word. */
+ * one, untouched. A slot becomes free with an even generation, so that a plain send writes the
+ * odd place, which lies in the line of the word. */
 #ifndef TR_IPC_SLOT_H
 #define TR_IPC_SLOT_H
 

@@ -17,7 +17,8 @@
 #define KEPT_MOST (32 * MIB)
 /* Of what there is, this part is left: page tables and whatever else a reservation takes. */
 #define KEPT_PART 64
-/* Of a group's limit, this part: many processes may ask at once, and each sees the same room, while their page tables and their own memory grow. */
+/* Of a group's limit, this part: many processes may ask at once, and each sees the same room,
+ * while their page tables and their own memory grow. */
 #define KEPT_OF_LIMIT 32
 #define CREDIT_PART   64 /* of what is left may be spent without asking again */
 #define CREDIT_NS     INT64_C(50000000) /* for so long */

@@ -9,8 +9,9 @@
 #include "ipc/liveness/participant.h"
 #include "ipc/liveness/reap.h"
 
-/* A record lock is one for all threads of a process, and does not keep them apart: they enter
- * one at a time. Otherwise the later thread would erase the pins of the one that has the entry. The word is the pid, so that a child that is forked meanwhile does not wait. */
+/* A record lock is one for all threads of a process, and does not keep them apart: they enter one
+ * at a time. Otherwise the later thread would erase the pins of the one that has the entry. The
+ * word is the pid, so that a child that is forked meanwhile does not wait. */
 static bool enter_alone(struct self *me, uint32_t i, uint64_t word)
 {
     static _Atomic uint32_t entering; /* local: */

@@ -22,8 +22,8 @@
 /* In a call that takes time anyway: check, if nobody has checked lately. */
 void monitor_pass(struct self *me);
 
-/* The @p idle_slices-th slice of a sleep is over, in which nothing came: how long the next may be; no
- * less than @p least_ns, for a process that is told of deaths by pidfds_fd(). */
+/* The @p idle_slices-th slice of a sleep is over, in which nothing came: how long the next may
+ * be; no less than @p least_ns, for a process that is told of deaths by pidfds_fd(). */
 int64_t monitor_tick(struct self *me, uint32_t idle_slices, int64_t least_ns);
 
 /* Whether our entry is still ours. Where it is not, others took this process for dead: the

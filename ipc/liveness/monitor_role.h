@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* monitor_role.h - which of the sleeping participants checks for deaths: the primary does, often, and
- * the backup checks the primary. One word holds both, so that no participant is both. They are
- * hints: a stale one costs an extra check, or the next sleeper finds that nobody has checked. */
+/* monitor_role.h - which of the sleeping participants checks for deaths: the primary does, often,
+ * and the backup checks the primary. One word holds both, so that no participant is both. They
+ * are hints: a stale one costs an extra check, or the next sleeper finds that nobody has
+ * checked. */
 #ifndef TR_IPC_MONITOR_ROLE_H
 #define TR_IPC_MONITOR_ROLE_H
 

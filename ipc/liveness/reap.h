@@ -18,9 +18,9 @@
  *  that it was making
  *  all that sleep on anything          are woken, once: the dead may have owed it
  *
- * A process that was taken for dead and lives may go on for some calls before it finds out. The words
- * of what it takes then name its incarnation, which no reaper sweeps any more: it gives that
- * back itself when it leaves.
+ * A process that was taken for dead and lives may go on for some calls before it finds out. The
+ * words of what it takes then name its incarnation, which no reaper sweeps any more: it gives
+ * that back itself when it leaves.
  */
 #ifndef TR_IPC_REAP_H
 #define TR_IPC_REAP_H

@@ -5,8 +5,8 @@
  * true of the file that has the name a moment later. Three rules keep them together:
  *  - a creator of an arena has joined it before it gets its name, which linkat() gives only if
  *    it is free. So a named arena that nobody uses is one that was left;
- *  - a process that removes the name of a file holds a lock of that very file (LOCK_NAME) and has seen
- *    that the name still leads to it. As nobody else may change the name meanwhile, the
+ *  - a process that removes the name of a file holds a lock of that very file (LOCK_NAME) and has
+ *    seen that the name still leads to it. As nobody else may change the name meanwhile, the
  *    right name is removed;
  *  - an arena is closed to newcomers (participant.h) before its name is removed unasked. One that
  *    meets a closed arena removes its name in place of one that was killed on the way.

@@ -5,9 +5,9 @@
  * open. Nobody else can know the name before the file is there: another user that makes files by
  * the names that come next cannot prevent listening.
  *
- * A listener that leaves removes the name, the reaper does it for the dead. Where nobody is left to reap,
- * a sweep does it: of names whose FIFO nobody reads, for the kernel closes what a dead one
- * had open, whatever pid namespace it lived in. That is proof, because
+ * A listener that leaves removes the name, the reaper does it for the dead. Where nobody is left
+ * to reap, a sweep does it: of names whose FIFO nobody reads, for the kernel closes what a dead
+ * one had open, whatever pid namespace it lived in. That is proof, because
  *  - a FIFO is made and opened under another name (".new"), and renamed then: what bears its
  *    name has a reader from the beginning. A sweep may take the ".new" from under a living
  *    maker, which then finds that it can't be renamed, and makes another;

@@ -24,7 +24,8 @@
  * (notify_unlisten()). A waker goes round the set once: a listener that registers again behind
  * it looks after the waker's change. A disarmed doorbell is not rung again: notices coalesce.
  * Crash: a wake-up that a killed waker did not make, or that a dead listener had taken, is
- * repaired at the end of a listener's slice, or earlier by the reaper, which rings every doorbell. */
+ * repaired at the end of a listener's slice, or earlier by the reaper, which rings every
+ * doorbell. */
 #ifndef TR_IPC_NOTIFY_H
 #define TR_IPC_NOTIFY_H
 

@@ -20,9 +20,10 @@
 /* How long this wait may spin, in ns; 0 not at all. */
 int64_t spin_budget(struct self *me, int64_t now_ns);
 
-/* Try until done, or until the time is over; then -EAGAIN. A spin of more than 100 us (a fixed spin_ns)
- * looks for the dead every 20 ms, and for signals every ms: -EINTR, if the participant wants it. @p idle may be NULL. @p now_ns is the time
- * before, and after the last that was looked at: a call that is done should not have to look. */
+/* Try until done, or until the time is over; then -EAGAIN. A spin of more than 100 us (a fixed
+ * spin_ns) looks for the dead every 20 ms, and for signals every ms: -EINTR, if the participant
+ * wants it. @p idle may be NULL. @p now_ns is the time before, and after the last that was looked
+ * at: a call that is done should not have to look. */
 int spin(struct self *me, wait_try *attempt, wait_idle *idle, void *context,
          int64_t *now_ns, int64_t until_ns);
 

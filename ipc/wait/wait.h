@@ -16,7 +16,8 @@ struct sleeper {
 };
 
 /* Try until it is done or the deadline comes; @p word changes when a try may succeed.
- * 0, -EAGAIN (timeout 0), -ETIMEDOUT, -EINTR (if the participant wants it), or what the try says. */
+ * 0, -EAGAIN (timeout 0), -ETIMEDOUT, -EINTR (if the participant wants it), or what the try
+ * says. */
 int wait_for(struct self *me, _Atomic uint32_t *word, wait_try *attempt, void *context,
              int64_t timeout_ns);
 

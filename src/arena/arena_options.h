@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* arena_options.h - the options of an arena, checked. Each function: 0, or a code and its detail. */
+/* arena_options.h - the options of an arena, checked. Each function: 0, or a code and its
+ * detail. */
 #ifndef TR_SRC_ARENA_OPTIONS_H
 #define TR_SRC_ARENA_OPTIONS_H
 

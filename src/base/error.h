@@ -18,7 +18,8 @@ int tr_fail_errno(int negative_errno, const char *format, ...)
 int tr_fail_wait(int negative_errno, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* The same for a descriptor that the caller gave: a number that is not open is an invalid argument. */
+/* The same for a descriptor that the caller gave: a number that is not open is an invalid
+ * argument. */
 int tr_fail_descriptor(int negative_errno, const char *step, int fd);
 
 /* The analyzer reads one file at a time, and can't know that what these return is negative. */

@@ -18,8 +18,8 @@ static tr_log_callback *_Atomic callback; /* local: to the process, as the next 
 static void *_Atomic context;
 static _Atomic uint64_t changes; /* local: odd while one is replaced by another */
 
-/* The callback and its own context. False: it is being replaced, perhaps by this very thread, which a
- * signal has interrupted: so this does not wait. */
+/* The callback and its own context. False: it is being replaced, perhaps by this very thread,
+ * which a signal has interrupted: so this does not wait. */
 static bool read_listener(struct listener *out)
 {
     uint64_t before = changes;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* hand_over.h - what sending, publishing and putting have in common. A message that is ours is
  * checked and stamped, and its handle ends, before another process may own the slot: once it is
- * sent, a thread of ours may receive it, in the same object. Where that fails, message_keep() undoes it. */
+ * sent, a thread of ours may receive it, in the same object. Where that fails, message_keep()
+ * undoes it. */
 #ifndef TR_SRC_HAND_OVER_H
 #define TR_SRC_HAND_OVER_H
 

@@ -307,7 +307,8 @@ static void deliver(struct inbox *inbox, uint64_t ticket, uint32_t slot)
     tell(inbox);
 }
 
-/* One message out of the inbox. 0, -EAGAIN, -EBADMSG: somebody has closed it, which no call does. */
+/* One message out of the inbox. 0, -EAGAIN, -EBADMSG: somebody has closed it, which no call
+ * does. */
 static int pull(struct inbox *inbox, uint32_t *slot, uint64_t *ticket)
 {
     int result = ring_take(&inbox->queue->ring, &inbox->arena->self, slot);

@@ -40,7 +40,8 @@ void request_explain_one(const struct tr_arena *arena, uint32_t slot, uint64_t r
     }
 }
 
-/* What is in the queue and of it, by the slots: a request that was taken back leaves its cell behind. */
+/* What is in the queue and of it, by the slots: a request that was taken back leaves its cell
+ * behind. */
 struct contents {
     uint32_t waiting;
     uint32_t held[MAX_PARTICIPANTS];

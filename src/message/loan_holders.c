@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* loan_holders.c - which processes have the slots, or memory, that a loan waited for without success. */
+/* loan_holders.c - which processes have the slots, or memory, that a loan waited for without
+ * success. */
 #include "ipc/exchange/pages.h"
 #include "ipc/exchange/records.h"
 #include "ipc/exchange/shared.h"

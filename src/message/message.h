@@ -84,7 +84,8 @@ static inline void message_end(struct message *message, const tr_message *given)
                           memory_order_relaxed);
 }
 
-/* The same where several threads end one handle at once, an error of the user: one of them does. False: another was faster. */
+/* The same where several threads end one handle at once, an error of the user: one of them does.
+ * False: another was faster. */
 static inline bool message_claim(struct message *message, const tr_message *given)
 {
     /* relaxed: local, here and below. Read before the handle is looked at. */

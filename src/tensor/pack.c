@@ -118,7 +118,8 @@ static uint64_t magnitude(uint64_t step)
     return step >> 63 ? -step : step;
 }
 
-/* The loop in which the source is denser than in @p inner, so that both advance side by side; one of a single round if there is none. */
+/* The loop in which the source is denser than in @p inner, so that both advance side by side; one
+ * of a single round if there is none. */
 static struct loop take_rows(struct walk *walk, const struct loop *inner)
 {
     uint64_t least = magnitude(inner->from_step);

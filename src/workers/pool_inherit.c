@@ -23,8 +23,8 @@ void pool_drop_own(tr_pool *pool)
     pool_close_own(pool, true);
 }
 
-/* Arenas, those that were made without a name at first among them, FIFOs, and what has no
- * name at all: eventfds, epolls, rings, pidfds. None of these keeps the other end of a connection open. */
+/* Arenas, those that were made without a name at first among them, FIFOs, and what has no name at
+ * all: eventfds, epolls, rings, pidfds. None of these keeps the other end of a connection open. */
 static bool is_kept_kind(const char *target)
 {
     static const char *const kinds[] = {"anon_inode:", "/memfd:tensoring",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* names.c - a process is killed, or stopped, before each step in which it creates, joins, leaves,
- * sweeps or unlinks a named arena. All that come then get into the same arena in bounded time; no arena that is in use loses its name; nothing is left behind.
+ * sweeps or unlinks a named arena. All that come then get into the same arena in bounded time; no
+ * arena that is in use loses its name; nothing is left behind.
  *
  * Or, where the mode lets others write: one of them truncates the file before each step of a sweep
  * or of a create in its place, and the process goes on.

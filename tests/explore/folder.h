@@ -51,7 +51,8 @@ int folder_stat_path(const char *path, struct stat *st);
 int folder_resize(int fd, uint64_t bytes);
 int folder_link(int fd);
 int folder_unlink(const char *path);
-/* @p record: a lock of the process, which any close of the file drops; not one of the description. */
+/* @p record: a lock of the process, which any close of the file drops; not one of the
+ * description. */
 int folder_lock(int fd, short type, uint32_t byte, bool record);
 bool folder_locked(int fd, uint32_t byte); /* by another description, or by a process */
 void *folder_map(int fd, bool page);       /* NULL: no room */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* listener.h - actors that wait as a wait set does (src/waitset/waitset.c, src/waitset/waitset_fd.c): they arm
- * their doorbell, listen to words, look, and sleep on the doorbell or on a descriptor. */
+/* listener.h - actors that wait as a wait set does (src/waitset/waitset.c,
+ * src/waitset/waitset_fd.c): they arm their doorbell, listen to words, look, and sleep on the
+ * doorbell or on a descriptor. */
 #ifndef TR_TESTS_LISTENER_H
 #define TR_TESTS_LISTENER_H
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* memory.h - shared words as C11 sees them: not one value each, but all that were stored.
  *
- * Each word has the list of its stores in modification order; each actor a *view*: for each
- * word the oldest store that it may still read. A load reads any store from there on. A
- * release store carries the view of its actor, an acquire load that reads it (or the
- * read-modify-writes that go on from it) joins that view to its own. A read-modify-write
- * stands right behind the store that it read. A store goes to the end of the list, or before
- * stores that its actor has not seen. Bounded: an actor can make only `lags` loads of old values and stores into the past, in one run.
+ * Each word has the list of its stores in modification order; each actor a *view*: for each word
+ * the oldest store that it may still read. A load reads any store from there on. A release store
+ * carries the view of its actor, an acquire load that reads it (or the read-modify-writes that go
+ * on from it) joins that view to its own. A read-modify-write stands right behind the store that
+ * it read. A store goes to the end of the list, or before stores that its actor has not seen.
+ * Bounded: an actor can make only `lags` loads of old values and stores into the past, in one
+ * run.
  *
  * seq_cst: acquire and release, and one order of all of them, S, that includes
  * happens-before, modification order and from-reads (a load before the stores behind the one

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* names_scenarios.c - arenas are created, attached to, swept and unlinked by name, by processes that
- * die between any two steps. In the end a newcomer gets in, and what nobody uses is swept. */
+/* names_scenarios.c - arenas are created, attached to, swept and unlinked by name, by processes
+ * that die between any two steps. In the end a newcomer gets in, and what nobody uses is swept. */
 #include "tests/explore/families.h"
 #include "tests/explore/names_ops.h"
 #include "tests/explore/scenario_words.h"

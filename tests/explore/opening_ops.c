@@ -51,7 +51,8 @@ void do_make(struct actor *me, const struct op *op)
         me->note |= (uint64_t)(index + 1) << 8 * op->a;
 }
 
-/* A channel that a dead process was making can be made again, also by the next owner of its entry. */
+/* A channel that a dead process was making can be made again, also by the next owner of its
+ * entry. */
 static const char *check_makers(void)
 {
     for (uint32_t i = 0; i < world.view.geo.channel_count; i++) {

@@ -194,8 +194,8 @@ static void join_swept(void)
     see_witness();
 }
 
-/* E11: a process that pins a shared slot sees what was put. E10: its reads are over before the slot is
- * loaned again. The cell is the test's own, and orders nothing. */
+/* E11: a process that pins a shared slot sees what was put. E10: its reads are over before the
+ * slot is loaned again. The cell is the test's own, and orders nothing. */
 static _Atomic uint64_t cell;
 
 static void put_shared(void)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Which processes live, and how that is known, after changes of descriptors, threads and programs. */
+/* Which processes live, and how that is known, after changes of descriptors, threads and
+ * programs. */
 #include "no_proc.h"
 #include "own_name.h"
 #include "support.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Which listener is rung, seen by replacing the futex calls: participants are handles of one process. */
+/* Which listener is rung, seen by replacing the futex calls: participants are handles of one
+ * process. */
 #include "support.h"
 
 #include <poll.h>

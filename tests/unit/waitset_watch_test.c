@@ -26,7 +26,8 @@ static int be_patient(void **state)
     return 0;
 }
 
-/* The child that has the message, until it is killed or the test ends: a test that is skipped leaves it. */
+/* The child that has the message, until it is killed or the test ends: a test that is skipped
+ * leaves it. */
 static _Noreturn void hold(tr_queue *queue, int told)
 {
     tr_message *message;
@@ -124,8 +125,8 @@ static void a_death_rings_by_a_watch_made_anew(void **state)
     expect_a_death_to_ring(true);
 }
 
-/* A child that never calls the library has copies of the pidfds: what they say of a process that was
- * swept long ago is no news. */
+/* A child that never calls the library has copies of the pidfds: what they say of a process that
+ * was swept long ago is no news. */
 static void a_watch_is_quiet_whatever_children_inherit(void **state)
 {
     tr_arena *arena = make_arena(8, 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* namespaces.c - which processes live, seen from another pid namespace; and names that the dead left. */
+/* namespaces.c - which processes live, seen from another pid namespace; and names that the dead
+ * left. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
