@@ -328,6 +328,22 @@ def test_resize(arena: tr.Arena) -> None:
             supervisor.resize(-1)
 
 
+def test_a_worker_that_stays_adopts_the_new_plan(arena: tr.Arena) -> None:
+    service = arena.service("model")
+
+    def work(worker: tr.Worker) -> None:
+        worker.serve(service, lambda x: os.environ["TENSORING_WORKER"])
+
+    with tr.Supervisor(work, 1) as supervisor:
+        assert service.call(1, timeout=PATIENCE) == "0/1"
+        supervisor.resize(2)
+        supervisor.wait_ready(PATIENCE)
+        seen: set[str] = set()
+        while not seen >= {"0/2", "1/2"}:  # at its next job
+            seen.add(service.call(1, timeout=PATIENCE))
+        assert seen <= {"0/1", "0/2", "1/2"}
+
+
 # ---- run ----
 
 
@@ -346,19 +362,19 @@ def test_signals_of_run(arena: tr.Arena) -> None:
     master = os.getpid()
 
     def work(worker: tr.Worker) -> None:
-        told.send([worker.index, worker.generation])
+        told.send([worker.index, worker.generation, signal.set_wakeup_fd(-1)])
         forever(worker)
 
     def driver() -> None:
         def starts(count: int) -> list[list[int]]:
             return sorted(told.receive(PATIENCE) for _ in range(count))
 
-        assert starts(2) == [[0, 0], [1, 0]]
+        assert starts(2) == [[0, 0, -1], [1, 0, -1]]
         assert go.receive(PATIENCE)
         os.kill(master, signal.SIGHUP)
-        assert starts(2) == [[0, 1], [1, 1]]
+        assert starts(2) == [[0, 1, -1], [1, 1, -1]]  # not the master's
         os.kill(master, signal.SIGTTIN)
-        assert starts(1) == [[2, 1]]
+        assert starts(1) == [[2, 1, -1]]
         os.kill(master, signal.SIGTTOU)
         os.kill(master, signal.SIGTTOU)
         os.kill(master, signal.SIGTERM)
