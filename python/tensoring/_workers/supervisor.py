@@ -29,47 +29,74 @@ _log = logging.getLogger("tensoring")
 
 
 class SupervisorStatus(NamedTuple):
-    """How many workers of a supervisor are in which state."""
+    """How many workers of a supervisor are in which state.
 
-    workers: int  # wanted
-    alive: int  # processes, those that are draining among them
-    ready: int  # of the newest generation, and at work
-    draining: int  # asked to stop
-    waiting: int  # to be restarted later
-    generation: int  # how many reloads there were
-    deaths: int  # that nobody had asked for
-    started: int  # processes in all
-    jobs: int  # done by all of them
+    workers: wanted.
+    alive: processes, those that drain among them.
+    ready: of the newest generation, ready and not draining.
+    draining: asked to stop.
+    waiting: wait for their restart.
+    generation: how many reloads there were.
+    deaths: processes that ended without a request.
+    started, jobs: processes and jobs since the start."""
+
+    workers: int
+    alive: int
+    ready: int
+    draining: int
+    waiting: int
+    generation: int
+    deaths: int
+    started: int
+    jobs: int
 
 
 class WorkerState(NamedTuple):
-    """One worker of a supervisor, as its master sees it."""
+    """One worker of a supervisor, as the master sees it.
 
-    worker: int  # its place in the plan
-    pid: int | None  # None: it waits for its restart
-    generation: int  # how many reloads the process came after
-    cpus: list[int]  # logical processors that it is bound to; []: no plan
-    cores: int  # physical ones
-    threads: int  # that it may use
-    restarts: int  # processes that followed one that ended
+    worker: its place in the plan.
+    pid: its newest process; None: it waits for its restart.
+    generation: how many reloads that process came after.
+    cpus: the logical processors that it is bound to; cores: how many physical cores these
+    are; threads: how many threads it may use. [], 0 and 0 without a plan.
+    restarts: how often it was restarted after its process had ended."""
+
+    worker: int
+    pid: int | None
+    generation: int
+    cpus: list[int]
+    cores: int
+    threads: int
+    restarts: int
 
 
 class WorkerDeath(NamedTuple):
-    """How one worker ended."""
+    """How the process of one worker ended.
 
-    worker: int  # its place in the plan
+    worker, pid, generation: which one.
+    signal: that killed it, or 0.
+    exit_code: -1: it was killed, or another part of the program has waited for it.
+    dumped: it left a core dump.
+    expected: it was asked to stop, or recycled itself.
+    in_a_row: failures of this worker one after the other.
+    lived: seconds; jobs: how many it did; max_rss_bytes: its largest resident memory.
+    restart: seconds until the worker is restarted; None: it is not.
+    reaped, freed, redelivered, dropped: what arena.reap() did: dead processes, slots,
+    messages that go to another receiver, messages that were given up."""
+
+    worker: int
     pid: int
     generation: int
-    signal: int  # that killed it, or 0
-    exit_code: int  # -1: it was killed, or somebody else has waited for it
-    dumped: bool  # it left a core
-    expected: bool  # it was asked to stop, or recycled itself
-    in_a_row: int  # failures of this worker one after the other
-    lived: float  # seconds
+    signal: int
+    exit_code: int
+    dumped: bool
+    expected: bool
+    in_a_row: int
+    lived: float
     jobs: int
     max_rss_bytes: int
-    restart: float | None  # seconds until its successor starts; None: there is none
-    reaped: int  # what arena.reap() did then: dead processes, slots freed, messages
+    restart: float | None
+    reaped: int
     freed: int
     redelivered: int
     dropped: int
