@@ -66,6 +66,27 @@ def plain(
             re.sub(r"([*|])|_(?=\W|$)", r"\\\g<0>", part) for part in parts[::2]
         ]
         lines[i] = "".join(parts)
+    lines[:] = listed(lines)
+
+
+OPTION = re.compile(r"(\w+(?:, \w+)*): (?=\S)")
+
+
+def listed(lines: list[str]) -> list[str]:
+    """Paragraphs of options, `name: what it is` on a line of its own, become lists."""
+    shown: list[str] = []
+    inside = False
+    for i, line in enumerate(lines):
+        if not line.strip():
+            inside = False
+        elif found := OPTION.match(line):
+            inside = inside or i == 0 or not lines[i - 1].strip()
+            if inside:
+                line = f"* **{found[1]}**: {line[found.end() :]}"
+        elif inside:
+            line = "  " + line
+        shown.append(line)
+    return shown
 
 
 FONT = re.compile(r"\\f([BIRP])")
@@ -137,7 +158,7 @@ def bare(macro: str, rest: str) -> str:
 def manual(page: str) -> list[str]:
     """Return a page of the manual as reStructuredText."""
     out: list[str] = []
-    indent, tagged, literal, synopsis = "", False, False, False
+    indent, tagged, literal, synopsis, bullet = "", False, False, False, False
     for raw in (MAN / page).read_text().split("\n"):
         if raw.startswith('.\\"'):
             continue
@@ -157,7 +178,10 @@ def manual(page: str) -> list[str]:
         elif macro == "TP":
             indent, tagged = "", True
             out.append("")
-        elif macro in ("PP", "P", "RE", "RS", "IP"):
+        elif macro == "IP":
+            indent, bullet = "  ", True
+            out.append("")
+        elif macro in ("PP", "P", "RE", "RS"):
             indent = "" if macro in ("PP", "P") else indent
             out.append("")
         elif macro in ("nf", "EX"):
@@ -173,6 +197,9 @@ def manual(page: str) -> list[str]:
         elif tagged:
             out.append(line_of(macro, rest))
             indent, tagged = "   ", False
+        elif bullet:
+            out.append("* " + line_of(macro, rest).lstrip())
+            bullet = False
         elif rest or macro:
             out.append(indent + line_of(macro, rest).lstrip())
     return out

@@ -46,7 +46,8 @@ grep -rnE '\b([Ww]hoever|[Ww]hom|Who|([Tt]hose|[Oo]ne|[Ff]or|[Oo]f|and|all|every
     grep -vE '@p who|for who in' | complain 'say who: a process, a thread, a receiver'
 
 grep -rnE '\b(lest|anew|but for|spoilt|learnt|for ever|no good|all the same|in the midst|(is|are|was|were|not) to be|is to (stop|have))\b|\b[Ss]hould (the|it|a|we|this|he|she) ' \
-    ipc src include bench tests --include='*.[ch]' |
+    ipc src include bench tests docs examples README.md CONTRIBUTING.md SECURITY.md CODE_OF_CONDUCT.md \
+    --include='*.[ch]' --include='*.md' --include='*.1' |
     complain 'plain words: except, again, forever, invalid, still, must be, if the ...'
 
 grep -rnE '\b(TODO|FIXME|XXX)\b' include src ipc tests bench python examples \
