@@ -9,10 +9,13 @@
 
 #include "ipc/event.h"
 #include "ipc/kernel/beyond.h"
+#include "ipc/kernel/clock.h"
+#include "ipc/kernel/os.h"
 #include "ipc/kernel/uncancel.h"
 #include "ipc/liveness/pidfds.h"
 #include "ipc/memory/segment.h"
 #include "ipc/mutant.h"
+#include "ipc/names/arrival.h"
 #include "ipc/names/name.h"
 #include "ipc/signal/notify.h"
 #include "ipc/slot_word.h"
@@ -275,34 +278,55 @@ static int attach(tr_arena **out, const char *name, struct segment_trust trust)
                : result;
 }
 
-static int take_trust(struct segment_trust *trust, const tr_attach_options *given)
+/* Attach when there is an arena of that name. */
+static int attach_in_time(tr_arena **out, const char *name, struct segment_trust trust,
+                          int64_t timeout_ns)
 {
-    tr_attach_options options = TR_ATTACH_OPTIONS_INIT;
-    int result = options_take(&options, sizeof(options), given, "tr_attach_options");
+    int64_t until_ns = clock_deadline(os->now_ns(), timeout_ns);
+    struct arrival arrival;
+    int result, waited = 0;
 
-    if (result == 0 && options.flags & ~(uint32_t)TR_ATTACH_GROUP)
+    arrival_begin(&arrival);
+    do
+        result = attach(out, name, trust);
+    while ((result == TR_ENOENT || result == TR_EAGAIN) &&
+           (waited = arrival_wait(&arrival, until_ns)) == 0);
+    arrival_end(&arrival);
+    if (waited == -ETIMEDOUT)
+        return tr_fail(TR_ETIMEDOUT, "attach: no arena \"%s\" was created in time", name);
+    return waited < 0 ? tr_fail_errno(waited, "attach \"%s\"", name) : result;
+}
+
+static int take_options(tr_attach_options *options, const tr_attach_options *given)
+{
+    int result = options_take(options, sizeof(*options), given, "tr_attach_options");
+
+    if (result == 0 && options->flags & ~(uint32_t)TR_ATTACH_GROUP)
         return tr_fail(TR_EINVAL, "attach: flags 0x%x has bits that mean nothing",
-                       options.flags);
+                       options->flags);
     if (result == 0)
-        result = reserved_check("attach", options.reserved);
-    *trust = (struct segment_trust){options.owner, options.flags & TR_ATTACH_GROUP};
-    return result;
+        result = reserved_check("attach", options->reserved);
+    return result ? result : timeout_check("attach", options->timeout_ns);
 }
 
 int tr_arena_attach(const char *name, const tr_attach_options *options, tr_arena **out)
 {
-    struct segment_trust trust = {0};
+    tr_attach_options all = TR_ATTACH_OPTIONS_INIT;
+    struct segment_trust trust;
     int result, cancel;
 
     if (!out || !name)
         return tr_fail(TR_EINVAL, "attach: %s is NULL", out ? "name" : "out");
     result = arena_check_name(name);
     if (result == 0)
-        result = take_trust(&trust, options);
+        result = take_options(&all, options);
     if (result < 0)
         return result;
+    trust = (struct segment_trust){all.owner, all.flags & TR_ATTACH_GROUP};
     cancel = uncancel_begin();
-    result = attach(out, name, trust);
+    result = all.timeout_ns == TR_NOWAIT
+                 ? attach(out, name, trust)
+                 : attach_in_time(out, name, trust, all.timeout_ns);
     uncancel_end(cancel);
     return result;
 }

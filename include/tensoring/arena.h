@@ -85,20 +85,22 @@ enum {
     TR_ATTACH_GROUP = 1u << 0
 };
 
-/** Whose arenas to trust, besides those of the caller's own effective user and of root. Any user
- *  can be the first to take a name, and would get what is sent to it. Start from
- *  TR_ATTACH_OPTIONS_INIT. */
+/** Whose arenas to trust, besides those of the caller's own effective user and of root, and how
+ *  long to wait for one. Any user can be the first to take a name, and would get what is sent to
+ *  it. Start from TR_ATTACH_OPTIONS_INIT. */
 typedef struct tr_attach_options {
     uint32_t struct_size; /**< sizeof(tr_attach_options) of the caller */
     uint32_t flags;       /**< TR_ATTACH_... */
     uint32_t owner;       /**< a user whose arenas are trusted, whatever their mode;
                                UINT32_MAX: nobody else */
     uint32_t reserved;    /**< 0 */
+    /** How long to wait for an arena of that name; 0: do not. */
+    int64_t timeout_ns;
 } tr_attach_options;
-TR_ASSERT_SIZE(tr_attach_options, 16);
-#define TR_ATTACH_OPTIONS_INIT                      \
-    {                                               \
-        sizeof(tr_attach_options), 0, UINT32_MAX, 0 \
+TR_ASSERT_SIZE(tr_attach_options, 24);
+#define TR_ATTACH_OPTIONS_INIT                         \
+    {                                                  \
+        sizeof(tr_attach_options), 0, UINT32_MAX, 0, 0 \
     }
 
 /** What an arena turned out to be. */
@@ -175,13 +177,14 @@ TR_API TR_CHECK int tr_arena_create(const char *name_or_null,
  * own effective user and of root are trusted, those of others on request alone.
  *
  * @param options  NULL for defaults
- * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT (also: it was just removed), TR_EACCES (its
+ * @return 0, TR_EINVAL, TR_ENAMETOOLONG, TR_ENOENT (also: it was just removed), TR_ETIMEDOUT
+ *         (with a timeout in place of TR_ENOENT), TR_EINTR (while it waited), TR_EACCES (its
  *         mode does not permit it, or its owner is not trusted: the detail names the owner, and
  *         the option that would trust it),
  *         TR_EAGAIN (still being made), TR_EABANDONED, TR_ELAYOUT, TR_ECORRUPT, TR_EUSERS,
  *         TR_ENFILE, TR_ENOMEM, TR_EIO (as tr_arena_create()).
- * Owner:   the caller, until tr_arena_close(). Threads: any. Progress: waits a second at most
- *          for entries and names that change hands. Syscalls: some dozens.
+ * Owner:   the caller, until tr_arena_close(). Threads: any. Progress: waits for the timeout,
+ *          and a second at most for entries and names that change hands. Syscalls: some dozens.
  * Crash:   the entry taken is reaped by the others.
  */
 TR_API TR_CHECK int tr_arena_attach(const char *name, const tr_attach_options *options,

@@ -158,27 +158,44 @@ static int owner_from(PyObject *object, uint32_t *owner)
     return 0;
 }
 
+struct attach_call {
+    const char *name;
+    tr_attach_options options;
+    bool waits;
+    tr_arena *arena;
+};
+
+static int attach_op(void *arg, int64_t timeout_ns)
+{
+    struct attach_call *call = arg;
+    int code;
+
+    call->options.timeout_ns = timeout_ns;
+    code = tr_arena_attach(call->name, &call->options, &call->arena);
+    return code == TR_ENOENT && call->waits ? TR_EAGAIN : code;
+}
+
 static PyObject *arena_attach(PyObject *type, PyObject *args)
 {
-    tr_attach_options options = TR_ATTACH_OPTIONS_INIT;
+    struct attach_call call = {.options = TR_ATTACH_OPTIONS_INIT};
     struct consent consent;
-    const char *name;
-    PyObject *owner;
-    tr_arena *arena;
-    PyThreadState *gil;
+    PyObject *owner, *timeout;
+    int64_t timeout_ns;
     int group, code;
 
-    if (!PyArg_ParseTuple(args, "spIpO:_attach", &name, &consent.pickle,
-                          &consent.max_expansion, &group, &owner) ||
-        owner_from(owner, &options.owner) < 0)
+    if (!PyArg_ParseTuple(args, "spIpOO:_attach", &call.name, &consent.pickle,
+                          &consent.max_expansion, &group, &owner, &timeout) ||
+        owner_from(owner, &call.options.owner) < 0 ||
+        get_timeout(timeout, &timeout_ns) < 0)
         return NULL;
-    options.flags = group ? TR_ATTACH_GROUP : 0;
-    gil = PyEval_SaveThread();
-    code = tr_arena_attach(name, &options, &arena);
-    PyEval_RestoreThread(gil);
+    call.options.flags = group ? TR_ATTACH_GROUP : 0;
+    call.waits = timeout_ns != TR_NOWAIT;
+    code = wait_in_slices(attach_op, &call, timeout_ns);
+    if (code == RAISED)
+        return NULL;
     if (code)
         return raise_code(state_of((PyTypeObject *)type), code, "attach");
-    return arena_new((PyTypeObject *)type, arena, consent);
+    return arena_new((PyTypeObject *)type, call.arena, consent);
 }
 
 static PyObject *arena_attach_fd(PyObject *type, PyObject *args)

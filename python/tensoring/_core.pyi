@@ -184,6 +184,7 @@ class Arena:
         max_expansion: int,
         group: bool,
         owner: int | None,
+        timeout: float | None,
         /,
     ) -> Self: ...
     @classmethod

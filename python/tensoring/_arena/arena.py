@@ -18,6 +18,7 @@ from tensoring._arena.broadcast import Broadcast, Subscription
 from tensoring._arena.queue import ArenaQueue
 from tensoring._arena.service import Service
 from tensoring._arena.waitset import WaitSet
+from tensoring._errors import ExistsError, NotFoundError
 from tensoring._options import (
     MOST_FD,
     U32,
@@ -34,6 +35,9 @@ from tensoring._options import (
 )
 from tensoring._serial.allowance import MAX_EXPANSION
 from tensoring.reports import Info, Stats
+
+_TRIES = 64  # of open(), with a name that others create and remove all the time
+_CONSENT = ("allow_pickle", "max_expansion")  # what an arena and a handle both say
 
 # Of an attach by name: group, owner.
 Trust: TypeAlias = tuple[bool, int | None]
@@ -185,10 +189,12 @@ class Arena(_core.Arena):
             warm,
         )
         arena._name = name
+        arena._created = True
         _known[arena._key()] = arena
         return arena
 
     _name: str | None = None
+    _created = False
     _trust: Trust = (False, None)
     _open_handles: weakref.WeakSet[Any] | None = None
     _hubs: aio.Hubs | None = None  # of event loops
@@ -219,6 +225,37 @@ class Arena(_core.Arena):
         return cls(slots, name=name, **options)
 
     @classmethod
+    def open(
+        cls,
+        name: str,
+        slots: Iterable[tuple[int, int]] | None = None,
+        *,
+        group: bool = False,
+        owner: int | str | None = None,
+        **options: Any,
+    ) -> Arena:
+        """The named arena, created by the first process that opens it: `created` says
+        which one that is. Later ones attach, with `group` and `owner` as in attach();
+        slots and other options of theirs change nothing. An arena whose users have all
+        died is replaced."""
+        consent = {key: options[key] for key in _CONSENT if key in options}
+        for _ in range(_TRIES):
+            try:
+                return cls.create(name, slots, **options)
+            except ExistsError:
+                pass
+            try:
+                return cls.attach(name, group=group, owner=owner, **consent)
+            except NotFoundError:
+                pass  # it was removed between the two
+        return cls.create(name, slots, **options)
+
+    @property
+    def created(self) -> bool:
+        """Whether this handle made the arena; False: it attached to one."""
+        return self._created
+
+    @classmethod
     def attach(
         cls,
         name: str,
@@ -227,8 +264,11 @@ class Arena(_core.Arena):
         owner: int | str | None = None,
         allow_pickle: bool = False,
         max_expansion: int = MAX_EXPANSION,
+        timeout: float | None = 0,
     ) -> Arena:
-        """Attach to a named arena.
+        """Attach to a named arena. With a timeout in seconds (None: no limit) it waits
+        for one of that name, and raises TimedOutError; without, NotFoundError if there is
+        none.
 
         Arenas of this process's own user and of root are trusted. Any user can be the
         first to take a name, and would get what is sent to it, so arenas of others are
@@ -244,7 +284,8 @@ class Arena(_core.Arena):
         flag("group", group)
         flag("allow_pickle", allow_pickle)
         whose = None if owner is None else user_id(owner, "owner")
-        arena = cls._attach(name, allow_pickle, expansion(max_expansion), group, whose)
+        most = expansion(max_expansion)
+        arena = cls._attach(name, allow_pickle, most, group, whose, timeout)
         arena._name = name
         arena._trust = (group, whose)
         return arena
