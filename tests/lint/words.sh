@@ -65,8 +65,8 @@ grep -rnE 'timeout[^_a-z]' include --include='*.h' | uncommented | grep -vE 'TR_
 grep -rnE 'set\(CMAKE_C_FLAGS\b|add_definitions|^ *include_directories' --include=CMakeLists.txt \
     . --exclude-dir=build | complain 'targets carry the flags'
 
-awk 'length > 100 && !/^ \* \|/ { print FILENAME ":" FNR ": " length " columns" }' \
-    $(files 'include/*.h' 'ipc/*.[ch]' 'src/*.[ch]') | complain 'clang-format leaves comments alone: break the line'
+awk 'FILENAME ~ /^(\.\/)?(include|ipc|src)\// && length > 100 && !/^ \* \|/ { print FILENAME ":" FNR ": " length " columns" }' \
+    $(files '*.c' '*.h') | complain 'clang-format leaves comments alone: break the line'
 
 for file in $(files '*.c' '*.h' '*.py'); do
     lines=$(wc -l <"$file")
