@@ -90,16 +90,16 @@ struct control {
 struct class_words {
     alignas(ARENA_LINE) _Atomic uint32_t freed; /* wake word: somebody waits for a slot */
     alignas(ARENA_LINE) _Atomic uint32_t last;  /* hint: slot freed last, + 1 */
-    _Atomic uint32_t
-        used; /* elastic arenas: how many slots were ever used, see records.h */
+    /* Elastic arenas: how many slots were ever used, see records.h. */
+    _Atomic uint32_t used;
 };
 
 struct live {
     _Atomic uint64_t counters[MAX_COUNTERS];
     alignas(ARENA_LINE) _Atomic uint64_t rings_used; /* bump of the rings' region */
     _Atomic uint64_t checked_ns; /* when somebody last looked for the dead */
-    _Atomic uint32_t
-        monitor_roles; /* which process monitors while asleep; see monitor_role.h */
+    /* Which process monitors while asleep; see monitor_role.h. */
+    _Atomic uint32_t monitor_roles;
     _Atomic uint32_t copy_routine; /* 0 memcpy, 1 rep movsb; see copy.h */
     _Atomic uint64_t populate_ns;
     _Atomic uint64_t check_due_ns; /* when the primary will look next */
@@ -113,8 +113,8 @@ struct live {
 };
 
 struct participant {
-    alignas(
-        ARENA_LINE) _Atomic uint64_t word; /* state and incarnation, see participant.h */
+    /* State and incarnation, see participant.h. */
+    alignas(ARENA_LINE) _Atomic uint64_t word;
     _Atomic uint32_t pid;
     _Atomic uint32_t uid;
     _Atomic uint64_t start_time; /* clock ticks since boot, 0 unknown */
@@ -154,18 +154,18 @@ struct channel {
     _Atomic uint64_t reserved[2];
     _Atomic uint64_t name[CHANNEL_NAME / 8];
     alignas(ARENA_LINE) _Atomic uint64_t tail; /* hint: the next position to fill */
-    alignas(
-        ARENA_LINE) _Atomic uint64_t head; /* hint: the oldest position that is full */
+    /* Hint: the oldest position that is full. */
+    alignas(ARENA_LINE) _Atomic uint64_t head;
     alignas(ARENA_LINE) _Atomic uint32_t items; /* wake word: receivers sleep on it */
     _Atomic uint32_t items_turn;                /* hint: the listener rung last, + 1 */
     _Atomic uint64_t items_listeners[4];        /* participants to tell by descriptor */
     alignas(ARENA_LINE) _Atomic uint32_t room;  /* wake word: senders sleep on it */
     _Atomic uint32_t room_turn;
     _Atomic uint64_t room_listeners[4];
-    alignas(
-        ARENA_LINE) _Atomic uint64_t extra[32]; /* of its kind: broadcast.h, request.h */
-    alignas(
-        ARENA_LINE) _Atomic uint32_t groups[32]; /* of a board: wake words, see board.h */
+    /* Of its kind: broadcast.h, request.h. */
+    alignas(ARENA_LINE) _Atomic uint64_t extra[32];
+    /* Of a board: wake words, see board.h. */
+    alignas(ARENA_LINE) _Atomic uint32_t groups[32];
 };
 
 /* One tensor: in the record (the first of a plain message) or in the table. */
@@ -201,10 +201,10 @@ struct slot_record {
 
 /* One reader of a broadcast, behind the cells of its channel. */
 struct subscriber {
-    alignas(
-        ARENA_LINE) _Atomic uint64_t word; /* state, policy, owner: see place_word.h */
-    _Atomic uint64_t cursor;               /* the next position it wants */
-    _Atomic uint64_t missed;               /* messages that were gone when it came */
+    /* State, policy, owner: see place_word.h. */
+    alignas(ARENA_LINE) _Atomic uint64_t word;
+    _Atomic uint64_t cursor; /* the next position it wants */
+    _Atomic uint64_t missed; /* messages that were gone when it came */
     _Atomic uint64_t subscriber_reserved[13];
 };
 

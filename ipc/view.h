@@ -23,10 +23,10 @@ struct view {
     uint64_t dev, ino; /* of that file */
     uint64_t taken;    /* see number.h */
     const char *name;  /* for reports; NULL or "": none */
-    struct notifier
-        *notifier; /* how to ring others, see notify.h; NULL: by futex alone */
-    struct pidfds
-        *pidfds; /* processes that have ended, see pidfds.h; NULL: every one is checked */
+    /* How to ring others, see notify.h; NULL: by futex alone. */
+    struct notifier *notifier;
+    /* Processes that have ended, see pidfds.h; NULL: every one is checked. */
+    struct pidfds *pidfds;
 };
 
 /* What self.standing becomes when others have taken this process for dead. */
@@ -46,8 +46,8 @@ struct self {
     _Atomic uint32_t spin_misses;    /* local: spins in vain, one after the other */
     _Atomic uint32_t spin_rest;      /* local: waits that are not to spin */
     int64_t (*milli_cpus)(void);     /* what the cgroups grant, -1 all; NULL: not known */
-    _Atomic uint32_t
-        last_freed[MAX_CLASSES]; /* local: hint, slot this process freed last, + 1 */
+    /* Local: hint, slot this process freed last, + 1. */
+    _Atomic uint32_t last_freed[MAX_CLASSES];
     _Atomic uint32_t cursor[MAX_CLASSES]; /* local: hint, where to look for a free slot */
     _Atomic uint32_t stale;    /* local: hint, free slot that gave up its memory */
     _Atomic uint32_t free_pin; /* local: hint, a pin that is free */

@@ -98,10 +98,9 @@ typedef struct tr_attach_options {
     int64_t timeout_ns;
 } tr_attach_options;
 TR_ASSERT_SIZE(tr_attach_options, 24);
-#define TR_ATTACH_OPTIONS_INIT                         \
-    {                                                  \
-        sizeof(tr_attach_options), 0, UINT32_MAX, 0, 0 \
-    }
+/* clang-format off */
+#define TR_ATTACH_OPTIONS_INIT {sizeof(tr_attach_options), 0, UINT32_MAX, 0, 0}
+/* clang-format on */
 
 /** What an arena turned out to be. */
 typedef struct tr_arena_info {

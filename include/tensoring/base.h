@@ -59,10 +59,9 @@
 #else
 #define TR_ASSERT_SIZE(type, n) _Static_assert(sizeof(type) == (n), "ABI: " #type)
 #define TR_BEGIN_DECLS
-#define TR_RESULT_INIT(type)        \
-    {                               \
-        .struct_size = sizeof(type) \
-    }
+/* clang-format off */
+#define TR_RESULT_INIT(type) {.struct_size = sizeof(type)}
+/* clang-format on */
 #define TR_END_DECLS
 #endif
 

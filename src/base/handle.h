@@ -65,8 +65,8 @@ struct handle {
 /* All objects of a kind that were ever made. */
 struct handle_kind {
     size_t bytes;
-    struct handle
-        *_Atomic all; /* local: grows at its head only: no lock for a fork to copy */
+    /* Local: grows at its head only: no lock for a fork to copy. */
+    struct handle *_Atomic all;
 };
 
 /* A new object, all 0 behind its first member, or NULL. */

@@ -39,8 +39,8 @@ static struct {
     tr_cpuset mask;
     struct saved_pool *pool;
     size_t pools;
-    _Atomic uint32_t
-        index; /* local: of this process; TR_PLAN_UNKNOWN + 1 = 0 while outside */
+    /* Local: of this process; TR_PLAN_UNKNOWN + 1 = 0 while outside. */
+    _Atomic uint32_t index;
     _Atomic uint32_t threads; /* local */
     _Atomic uint32_t round;   /* local: counts calls of tr_worker_enter() */
 } self;

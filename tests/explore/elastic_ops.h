@@ -33,29 +33,13 @@ void do_elastic_free(struct actor *me, const struct op *op);
 void do_elastic_trim(struct actor *me, const struct op *op);
 void do_elastic_more(struct actor *me, const struct op *op);
 
-#define LOAN_PAGES(n)           \
-    {                           \
-        do_elastic_loan, (n), 1 \
-    } /* waiting */
-#define TRY_PAGES(n)            \
-    {                           \
-        do_elastic_loan, (n), 0 \
-    }
-#define USE                  \
-    {                        \
-        do_elastic_use, 0, 0 \
-    } /* what is held, if anything */
-#define GIVE_BACK             \
-    {                         \
-        do_elastic_free, 0, 0 \
-    }
-#define TRIM                  \
-    {                         \
-        do_elastic_trim, 0, 0 \
-    }
-#define MORE_SLOTS            \
-    {                         \
-        do_elastic_more, 0, 0 \
-    }
+/* clang-format off */
+#define LOAN_PAGES(n) {do_elastic_loan, (n), 1} /* waiting */
+#define TRY_PAGES(n)  {do_elastic_loan, (n), 0}
+#define USE           {do_elastic_use, 0, 0} /* what is held, if anything */
+#define GIVE_BACK     {do_elastic_free, 0, 0}
+#define TRIM          {do_elastic_trim, 0, 0}
+#define MORE_SLOTS    {do_elastic_more, 0, 0}
+/* clang-format on */
 
 #endif

@@ -11,17 +11,10 @@ void do_open(struct actor *me, const struct op *op);
 void member_killed(struct actor *actor);
 const char *member_check(const struct scenario *scenario);
 
-#define JOIN          \
-    {                 \
-        do_join, 0, 0 \
-    } /* enter, be admitted, or go again */
-#define CLOSE_ARENA          \
-    {                        \
-        do_close_arena, 0, 0 \
-    } /* unless somebody is there */
-#define OPEN          \
-    {                 \
-        do_open, 0, 0 \
-    } /* a channel, or make it */
+/* clang-format off */
+#define JOIN        {do_join, 0, 0} /* enter, be admitted, or go again */
+#define CLOSE_ARENA {do_close_arena, 0, 0} /* unless somebody is there */
+#define OPEN        {do_open, 0, 0} /* a channel, or make it */
+/* clang-format on */
 
 #endif

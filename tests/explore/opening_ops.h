@@ -12,9 +12,8 @@ const char *opening_check(const struct scenario *scenario);
 void do_make(struct actor *me, const struct op *op);
 
 /* Queue "a" + n, of that capacity. */
-#define MAKE(n, capacity)        \
-    {                            \
-        do_make, (n), (capacity) \
-    }
+/* clang-format off */
+#define MAKE(n, capacity) {do_make, (n), (capacity)}
+/* clang-format on */
 
 #endif

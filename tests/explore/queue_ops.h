@@ -36,49 +36,18 @@ void do_rejoin(struct actor *me, const struct op *op);
 void do_leave(struct actor *me, const struct op *op);
 
 /* One line of a program. @p q is a channel, @p m a message below MESSAGES. */
-#define SEND(q, m)        \
-    {                     \
-        do_send, (q), (m) \
-    } /* loan and send, waiting */
-#define TRY_SEND(q, m)        \
-    {                         \
-        do_try_send, (q), (m) \
-    } /* loan and send, or give up */
-#define RECEIVE(q)         \
-    {                      \
-        do_receive, (q), 0 \
-    } /* receive, waiting, and release */
-#define TRY_RECEIVE(q)         \
-    {                          \
-        do_try_receive, (q), 0 \
-    }
-#define KEEP(q)         \
-    {                   \
-        do_keep, (q), 0 \
-    } /* receive, waiting, and hold */
-#define FORWARD(q, to)        \
-    {                         \
-        do_forward, (q), (to) \
-    } /* receive and send on, waiting */
-#define TRY_FORWARD(q, to)        \
-    {                             \
-        do_try_forward, (q), (to) \
-    } /* receive and send on, or consume */
-#define CLOSE(q)         \
-    {                    \
-        do_close, (q), 0 \
-    }
-#define REAP          \
-    {                 \
-        do_reap, 0, 0 \
-    } /* wait for a death, then reap */
-#define REJOIN          \
-    {                   \
-        do_rejoin, 0, 0 \
-    } /* wait for a free entry and join */
-#define LEAVE          \
-    {                  \
-        do_leave, 0, 0 \
-    }
+/* clang-format off */
+#define SEND(q, m)         {do_send, (q), (m)} /* loan and send, waiting */
+#define TRY_SEND(q, m)     {do_try_send, (q), (m)} /* loan and send, or give up */
+#define RECEIVE(q)         {do_receive, (q), 0} /* receive, waiting, and release */
+#define TRY_RECEIVE(q)     {do_try_receive, (q), 0}
+#define KEEP(q)            {do_keep, (q), 0} /* receive, waiting, and hold */
+#define FORWARD(q, to)     {do_forward, (q), (to)} /* receive and send on, waiting */
+#define TRY_FORWARD(q, to) {do_try_forward, (q), (to)} /* receive and send on, or consume */
+#define CLOSE(q)           {do_close, (q), 0}
+#define REAP               {do_reap, 0, 0} /* wait for a death, then reap */
+#define REJOIN             {do_rejoin, 0, 0} /* wait for a free entry and join */
+#define LEAVE              {do_leave, 0, 0}
+/* clang-format on */
 
 #endif

@@ -17,37 +17,15 @@ void do_ask_briefly(struct actor *me, const struct op *op);
 void do_need(struct actor *me, const struct op *op);
 void do_be_thread(struct actor *me, const struct op *op);
 
-#define ASK(m)         \
-    {                  \
-        do_ask, (m), 0 \
-    } /* ask, and wait for what comes */
-#define ASK_BRIEFLY(m)         \
-    {                          \
-        do_ask_briefly, (m), 0 \
-    } /* ask, look for the reply, give up */
-#define NEED          \
-    {                 \
-        do_need, 0, 0 \
-    } /* loan, waiting, and give back */
-#define BE_THREAD_OF(i)      \
-    {                        \
-        do_be_thread, (i), 0 \
-    } /* act for the participant of actor i */
-#define SERVE          \
-    {                  \
-        do_serve, 0, 0 \
-    } /* wait for a request, reply in another slot */
-#define SERVE_OWN      \
-    {                  \
-        do_serve, 1, 0 \
-    } /* reply in the request's own slot */
-#define TRY_SERVE          \
-    {                      \
-        do_try_serve, 0, 0 \
-    }
-#define BORROW(m)         \
-    {                     \
-        do_borrow, (m), 0 \
-    } /* loan a slot, send it on channel c */
+/* clang-format off */
+#define ASK(m)          {do_ask, (m), 0} /* ask, and wait for what comes */
+#define ASK_BRIEFLY(m)  {do_ask_briefly, (m), 0} /* ask, look for the reply, give up */
+#define NEED            {do_need, 0, 0} /* loan, waiting, and give back */
+#define BE_THREAD_OF(i) {do_be_thread, (i), 0} /* act for the participant of actor i */
+#define SERVE           {do_serve, 0, 0} /* wait for a request, reply in another slot */
+#define SERVE_OWN       {do_serve, 1, 0} /* reply in the request's own slot */
+#define TRY_SERVE       {do_try_serve, 0, 0}
+#define BORROW(m)       {do_borrow, (m), 0} /* loan a slot, send it on channel c */
+/* clang-format on */
 
 #endif

@@ -26,49 +26,18 @@ void do_get(struct actor *me, const struct op *op);
 void do_await(struct actor *me, const struct op *op);
 void do_delete(struct actor *me, const struct op *op);
 
-#define PUBLISH(m)         \
-    {                      \
-        do_publish, (m), 0 \
-    } /* loan and publish, waiting */
-#define TRY_PUBLISH(m)         \
-    {                          \
-        do_try_publish, (m), 0 \
-    }
-#define SUBSCRIBE(lag, n)        \
-    {                            \
-        do_subscribe, (lag), (n) \
-    } /* with the last n */
-#define LISTEN          \
-    {                   \
-        do_listen, 0, 0 \
-    } /* the next, waiting */
-#define TRY_LISTEN          \
-    {                       \
-        do_try_listen, 0, 0 \
-    }
-#define RING_LISTEN(by)         \
-    {                           \
-        do_ring_listen, (by), 0 \
-    } /* the next, told by the doorbell */
-#define CLOSE_NEWS          \
-    {                       \
-        do_close_news, 0, 0 \
-    }
-#define PUT(k, m)        \
-    {                    \
-        do_put, (k), (m) \
-    } /* message m under key k */
-#define GET(k)         \
-    {                  \
-        do_get, (k), 0 \
-    }
-#define AWAIT(k)         \
-    {                    \
-        do_await, (k), 0 \
-    } /* a version that we have not seen */
-#define DELETE(k)         \
-    {                     \
-        do_delete, (k), 0 \
-    }
+/* clang-format off */
+#define PUBLISH(m)        {do_publish, (m), 0} /* loan and publish, waiting */
+#define TRY_PUBLISH(m)    {do_try_publish, (m), 0}
+#define SUBSCRIBE(lag, n) {do_subscribe, (lag), (n)} /* with the last n */
+#define LISTEN            {do_listen, 0, 0} /* the next, waiting */
+#define TRY_LISTEN        {do_try_listen, 0, 0}
+#define RING_LISTEN(by)   {do_ring_listen, (by), 0} /* the next, told by the doorbell */
+#define CLOSE_NEWS        {do_close_news, 0, 0}
+#define PUT(k, m)         {do_put, (k), (m)} /* message m under key k */
+#define GET(k)            {do_get, (k), 0}
+#define AWAIT(k)          {do_await, (k), 0} /* a version that we have not seen */
+#define DELETE(k)         {do_delete, (k), 0}
+/* clang-format on */
 
 #endif
