@@ -192,8 +192,6 @@ _IN_PYTHON = {
     "TR_ARENA_LAZY": "lazy=True",
     "TR_ARENA_OVERCOMMIT": "overcommit=True",
     "TR_ARENA_ELASTIC": "elastic=True",
-    "memory_bytes": "memory",
-    "warm_bytes": "warm",
     "TR_ATTACH_GROUP (group=True)": "group=True",
     "tr_arena_device_fd()": "Arena.device_fd()",
     "tr_arena_info.fd": "Arena.fd",

@@ -85,7 +85,7 @@ def queue_round(rng: random.Random) -> str:
     context = SPAWN if rng.random() < 0.05 else FORK
     kill = rng.random() < 0.5
     n, size = rng.randrange(1, 60), rng.choice(SIZES)
-    queue = tr.Queue(rng.choice((0, 0, 5, 40)), memory=rng.choice(LIMITS))
+    queue = tr.Queue(rng.choice((0, 0, 5, 40)), memory_bytes=rng.choice(LIMITS))
     seen = tr.Queue()
     senders = [
         context.Process(target=send, args=(queue, 1000 * k, n, size))
@@ -122,7 +122,9 @@ def pool_round(rng: random.Random) -> str:
     die, copy = rng.random() < 0.4, rng.random() < 0.5
     n, size = rng.randrange(1, 60), rng.choice(SIZES)
     memory = rng.choice(LIMITS)
-    with tr.Pool(rng.randrange(1, 4), context=FORK, copy=copy, memory=memory) as pool:
+    with tr.Pool(
+        rng.randrange(1, 4), context=FORK, copy=copy, memory_bytes=memory
+    ) as pool:
         todo = work_or_die if die else work
         jobs = [pool.apply_async(todo, (fill(i, size),)) for i in range(n)]
         for i, job in enumerate(jobs):
@@ -144,7 +146,7 @@ def executor_round(rng: random.Random) -> str:
     die = rng.random() < 0.3
     n, size = rng.randrange(1, 40), rng.choice(SIZES)
     memory = rng.choice(LIMITS)
-    with tr.Executor(rng.randrange(1, 4), FORK, memory=memory) as executor:
+    with tr.Executor(rng.randrange(1, 4), FORK, memory_bytes=memory) as executor:
         todo = work_or_die if die else work
         try:
             futures = [executor.submit(todo, fill(i, size)) for i in range(n)]

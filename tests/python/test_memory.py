@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""memory= of the stand-ins: a limit in bytes that holds, is named, and loses nothing."""
+"""memory_bytes= of the stand-ins: a limit that holds, is named, and loses nothing."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def end(*queues: Any) -> None:
 
 @pytest.mark.parametrize("kind", QUEUES)
 def test_limit_holds_and_what_waits_arrives(kind: Any) -> None:
-    queue = kind(memory=4 * MIB)
+    queue = kind(memory_bytes=4 * MIB)
     for i in range(12):
         queue.put((i, megabytes(1)))
         assert taken(queue) <= 4 * MIB
@@ -66,7 +66,7 @@ def test_limit_holds_and_what_waits_arrives(kind: Any) -> None:
 
 
 def test_bounded_put_waits_for_memory() -> None:
-    queue = tr.Queue(100, memory=4 * MIB)
+    queue = tr.Queue(100, memory_bytes=4 * MIB)
     for _ in range(3):
         queue.put(megabytes(1))
     with pytest.raises(tr.SendTimedOutError) as caught:
@@ -93,14 +93,14 @@ def test_bounded_put_waits_for_memory() -> None:
 )
 @pytest.mark.parametrize("kind", QUEUES)
 def test_larger_than_the_limit_fails_at_put(kind: Any, make: Any) -> None:
-    queue = kind(memory=4 * MIB)
+    queue = kind(memory_bytes=4 * MIB)
 
     def refused() -> None:
         with pytest.raises(tr.TooLargeError) as caught:
             queue.put(make(5))
         text = str(caught.value)
         assert "the message needs 52" in text
-        assert f"limit is {4 * MIB} (memory)" in text
+        assert f"limit is {4 * MIB} (memory_bytes)" in text
 
     refused()
     for i in range(6):
@@ -131,7 +131,7 @@ def test_larger_than_the_slots_fails_at_put_behind_others(make: Any) -> None:
 
 
 def test_keeper_gets_copies_before_the_memory_is_used_up() -> None:
-    queue = tr.Queue(100, memory=8 * MIB)
+    queue = tr.Queue(100, memory_bytes=8 * MIB)
     kept = []
     for i in range(20):
         queue.put(np.full(MIB - 4096, i, "u1"), timeout=60)
@@ -145,7 +145,7 @@ def test_keeper_gets_copies_before_the_memory_is_used_up() -> None:
 
 
 def test_what_is_not_kept_is_not_copied() -> None:
-    queue = tr.Queue(100, memory=8 * MIB)
+    queue = tr.Queue(100, memory_bytes=8 * MIB)
     for i in range(20):
         queue.put(np.full(MIB, i, "u1"), timeout=60)
         array = queue.get(timeout=60)
@@ -157,7 +157,7 @@ def test_what_is_not_kept_is_not_copied() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_pool_whose_workers_keep_within_the_limit(method: str) -> None:
     context: Any = multiprocessing.get_context(method)
-    with tr.Pool(2, context=context, memory=16 * MIB, copy=False) as pool:
+    with tr.Pool(2, context=context, memory_bytes=16 * MIB, copy=False) as pool:
         jobs = [pool.apply_async(remember, (megabytes(1),)) for _ in range(30)]
         assert all(job.get(60) for job in jobs)
         kept = pool.map(megabytes, [1] * 30, 1)
@@ -169,22 +169,22 @@ def test_pool_whose_workers_keep_within_the_limit(method: str) -> None:
 
 
 def test_pool_names_its_limit() -> None:
-    with tr.Pool(1, memory=4 * MIB) as pool:
+    with tr.Pool(1, memory_bytes=4 * MIB) as pool:
         for call in (
             lambda: pool.apply(total, (megabytes(3),)),
             lambda: pool.apply(megabytes, (3,)),
         ):
-            with pytest.raises(tr.TooLargeError, match=f"half of memory={4 * MIB}"):
+            with pytest.raises(tr.TooLargeError, match=f"half of memory_bytes={4 * MIB}"):
                 call()
         behind = [pool.apply_async(total, (megabytes(1),)) for _ in range(6)]
-        with pytest.raises(tr.TooLargeError, match=f"half of memory={4 * MIB}"):
+        with pytest.raises(tr.TooLargeError, match=f"half of memory_bytes={4 * MIB}"):
             pool.apply(total, (megabytes(3),))
         assert [one.get(60) for one in behind] == [MIB - 4096] * 6
 
 
 @pytest.mark.parametrize("copy", [True, False])
 def test_pieces_that_are_too_large_for_a_message_go_in_parts(copy: bool) -> None:
-    with tr.Pool(2, memory=4 * MIB, copy=copy) as pool:
+    with tr.Pool(2, memory_bytes=4 * MIB, copy=copy) as pool:
         assert pool.map(total, [megabytes(1)] * 11, 5) == [MIB - 4096] * 11
         made = pool.map(megabytes, [1, 0.5] * 5 + [0.1], 11)
         assert [len(one) for one in made] == [
@@ -196,7 +196,7 @@ def test_pieces_that_are_too_large_for_a_message_go_in_parts(copy: bool) -> None
         assert pool.starmap(pow, [(2, i) for i in range(9)], 9)[8] == 256
         # One of a piece that fits in no message.
         for call, items in ((total, [megabytes(1), megabytes(3)]), (megabytes, [1, 3])):
-            with pytest.raises(tr.TooLargeError, match=f"half of memory={4 * MIB}"):
+            with pytest.raises(tr.TooLargeError, match=f"half of memory_bytes={4 * MIB}"):
                 pool.map(call, items, 2)
         pool.close()
         pool.join()  # the other half of a piece may still be on its way
@@ -205,12 +205,12 @@ def test_pieces_that_are_too_large_for_a_message_go_in_parts(copy: bool) -> None
 
 
 def test_executor_names_its_limit() -> None:
-    with tr.Executor(1, memory=4 * MIB) as executor:
+    with tr.Executor(1, memory_bytes=4 * MIB) as executor:
         for future in (
             executor.submit(total, megabytes(3)),
             executor.submit(megabytes, 3),
         ):
-            with pytest.raises(tr.TooLargeError, match=f"half of memory={4 * MIB}"):
+            with pytest.raises(tr.TooLargeError, match=f"half of memory_bytes={4 * MIB}"):
                 future.result(60)
         assert executor.submit(total, megabytes(1)).result(60) == MIB - 4096
 
@@ -229,7 +229,7 @@ for queue in (tr.Queue(), tr.Queue(100)):
     except tr.OutOfMemoryError as error:
         print(error)
     assert [queue.get().nbytes for _ in range(sent)] == [size] * sent
-queue = tr.Queue(100, memory=60 << 20)
+queue = tr.Queue(100, memory_bytes=60 << 20)
 sent = 0
 try:
     while sent < 20:
@@ -239,7 +239,7 @@ except tr.Full as error:
     print(error)
 assert sent == 3
 del queue
-with tr.Pool(1, memory=100 << 20) as pool:
+with tr.Pool(1, memory_bytes=100 << 20) as pool:
     assert pool.map(total, [np.ones(size, "u1")] * 12, 1) == [size] * 12
 """
 
@@ -264,8 +264,10 @@ def test_limit_of_a_cgroup_is_named_and_may_be_kept_away_from() -> None:
     assert len(machine) == 2
     for line in machine:
         assert "a message of 20971520 bytes: 20971520 bytes are needed" in line
-        assert re.search(r"the memory cgroup \(.*\) leaves \d+; .*\bmemory\b", line)
-    assert f"of the arena's limit of {60 << 20} (memory) {60 << 20} are in use" in own
+        assert re.search(r"the memory cgroup \(.*\) leaves \d+; .*\bmemory_bytes\b", line)
+    assert (
+        f"of the arena's limit of {60 << 20} (memory_bytes) {60 << 20} are in use" in own
+    )
 
 
 # ---- what waiting loans are told
@@ -293,7 +295,7 @@ def said_by(call: Callable[[], Any], answer: Callable[[], Any]) -> list[str]:
 
 @pytest.mark.usefixtures("impatient")
 def test_put_says_how_much_memory_is_taken() -> None:
-    queue = tr.Queue(100, memory=4 * MIB)
+    queue = tr.Queue(100, memory_bytes=4 * MIB)
     queue.put(megabytes(1))
     kept = [queue.get()]
     assert isinstance(kept[0].base, tr.View)
@@ -303,17 +305,20 @@ def test_put_says_how_much_memory_is_taken() -> None:
 
     said = said_by(lambda: queue.put(megabytes(4)), let_go)
     assert len(said) == 1
-    assert f"of the limit of {4 * MIB} bytes (memory=) {MIB - 4096} are taken" in said[0]
+    assert (
+        f"of the limit of {4 * MIB} bytes (memory_bytes=) {MIB - 4096} are taken"
+        in said[0]
+    )
     assert f"(0 queued or loaned, {MIB - 4096} received" in said[0]
     assert f"pid {os.getpid()}" in said[0]
-    assert "memory=BYTES" in said[0]
+    assert "memory_bytes=BYTES" in said[0]
     end(queue)
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("kind", [tr.Queue, tr.JoinableQueue])
 def test_join_thread_says_that_nobody_receives(kind: Any) -> None:
-    queue = kind(memory=4 * MIB)
+    queue = kind(memory_bytes=4 * MIB)
     for _ in range(3):
         queue.put(megabytes(4))
     reader = queue._queue.arena.queue("queue")
@@ -337,7 +342,7 @@ AT_ITS_END = """
 import sys, numpy as np, tensoring as tr
 from tensoring._standin import stuck as _stuck
 _stuck.PATIENCE = 0.02
-queue, told, reader = tr.Queue(memory=1 << 20), _stuck.tell, None
+queue, told, reader = tr.Queue(memory_bytes=1 << 20), _stuck.tell, None
 def tell_and_receive(*args):
     try:
         told(*args)
@@ -365,7 +370,7 @@ def test_a_process_says_why_it_does_not_end(warnings: str) -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_get_says_that_a_sender_waits_for_memory() -> None:
-    queue = tr.Queue(memory=4 * MIB)
+    queue = tr.Queue(memory_bytes=4 * MIB)
     queue.put(megabytes(2))
     kept = [queue.get()]
     assert isinstance(kept[0].base, tr.View)
@@ -374,22 +379,22 @@ def test_get_says_that_a_sender_waits_for_memory() -> None:
     said = said_by(lambda: got.append(queue.get()), kept.clear)
     assert got[0].nbytes == 4 * MIB - 4096
     assert len(said) == 1
-    assert "(memory=)" in said[0]
+    assert "(memory_bytes=)" in said[0]
     got.clear()
     end(queue)
 
 
 @pytest.mark.usefixtures("impatient")
 def test_pool_says_that_its_arenas_share_the_limit() -> None:
-    with tr.Pool(1, memory=4 * MIB) as pool:
+    with tr.Pool(1, memory_bytes=4 * MIB) as pool:
         text = stuck.explain(pool._master._jobs, "a job", 10)
-    assert f"of the limit of {2 * MIB} bytes (memory=; it has half of it)" in text
+    assert f"of the limit of {2 * MIB} bytes (memory_bytes=; it has half of it)" in text
 
 
 def test_nothing_is_lost_while_the_machine_has_no_memory(
     monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
-    queue = tr.Queue(memory=MIB)
+    queue = tr.Queue(memory_bytes=MIB)
     offer, refused = feeder.Feeder.offer, threading.Event()
     monkeypatch.setattr(stuck, "PATIENCE", 0.02)
 

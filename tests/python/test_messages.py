@@ -152,8 +152,8 @@ def test_large_numbers_are_not_cut_off(arena: tr.Arena, number: int) -> None:
 @pytest.mark.parametrize(
     "option",
     [
-        "memory",
-        "warm",
+        "memory_bytes",
+        "warm_bytes",
         "ring_bytes",
         "max_participants",
         "max_channels",

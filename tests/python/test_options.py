@@ -147,8 +147,8 @@ ARENA += [
         lambda scene, value: tr.Arena([(4096, value)]),
     ),
     ("Arena", "name", Kind([5, b"x"], "give a str"), arena_with("name")),
-    ("Arena", "memory", whole(0, U64), arena_with("memory", elastic=True)),
-    ("Arena", "warm", whole(0, U64), arena_with("warm", elastic=True)),
+    ("Arena", "memory_bytes", whole(0, U64), arena_with("memory_bytes", elastic=True)),
+    ("Arena", "warm_bytes", whole(0, U64), arena_with("warm_bytes", elastic=True)),
     ("Arena", "spin", SPIN, arena_with("spin")),
     ("Arena", "max_expansion", whole(1, U32), arena_with("max_expansion")),
     (
@@ -355,7 +355,7 @@ STAND_INS: list[Row] = [
 STAND_INS += [
     (kind.__name__, option, kinds, lambda scene, v, k=kind, o=option: k(**{o: v}))
     for kind in (tr.Queue, tr.SimpleQueue, tr.JoinableQueue)
-    for option, kinds in (("memory", MEMORY), ("slots", PAIRS))
+    for option, kinds in (("memory_bytes", MEMORY), ("slots", PAIRS))
 ]
 STAND_INS += [
     ("Queue.put", "timeout", TIMEOUT, lambda scene, v: scene.stand_in.put(1, True, v)),
@@ -412,7 +412,7 @@ STAND_INS += [
     (name, option, kind, make(option))
     for name, make in (("Pool", pool_with), ("Executor", executor_with))
     for option, kind in (
-        ("memory", MEMORY),
+        ("memory_bytes", MEMORY),
         ("slots", PAIRS),
         ("initializer", CALLABLE),
         ("initargs", Kind([5, 2.5, None], "a tuple of arguments")),

@@ -109,9 +109,9 @@ class Arena(_core.Arena):
     allow_pickle: arbitrary objects may be sent and received. Every process that can write
     to the arena can run code in this one then.
     max_expansion: how many times its own size a message may take when it is decoded.
-    elastic: a slot has the pages that its messages need, and no more. memory: then the
-    limit in bytes of all slots, 0 for none; warm: what free slots keep of it, 0 for a
-    quarter of the limit, or 16 MiB.
+    elastic: a slot has the pages that its messages need, and no more. memory_bytes: then
+    the limit in bytes of all slots, 0 for none; warm_bytes: what free slots keep of it, 0
+    for a quarter of the limit, or 16 MiB.
     max_participants, max_channels: how many processes, and how many queues, boards and
     so on.
     pins: messages of boards and broadcasts that one process may hold.
@@ -139,8 +139,8 @@ class Arena(_core.Arena):
         dump: bool = False,
         scrub: bool = False,
         elastic: bool = False,
-        memory: int = 0,
-        warm: int = 0,
+        memory_bytes: int = 0,
+        warm_bytes: int = 0,
         max_participants: int = 64,
         max_channels: int = 64,
         mode: int = 0o600,
@@ -156,7 +156,7 @@ class Arena(_core.Arena):
             text("name", name, ", or None for an arena without one")
         if name is None and (uid is not None or gid is not None):
             raise ValueError("uid and gid are of named arenas: Arena.create(name, ...)")
-        fit(U64, memory=memory, warm=warm, ring_bytes=ring_bytes)
+        fit(U64, memory_bytes=memory_bytes, warm_bytes=warm_bytes, ring_bytes=ring_bytes)
         fit(U32, max_participants=max_participants, max_channels=max_channels)
         fit(U32, eventfds=eventfds, pins=pins)
         whole("mode", mode, 0, 0o777)
@@ -185,8 +185,8 @@ class Arena(_core.Arena):
             U32 if uid is None else user_id(uid, "uid"),
             U32 if gid is None else group_id(gid),
             expansion(max_expansion),
-            memory,
-            warm,
+            memory_bytes,
+            warm_bytes,
         )
         arena._name = name
         arena._created = True

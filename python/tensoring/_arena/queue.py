@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class ArenaQueue(MessageReceiver, Named, _core.Queue):
-    """A queue of an arena: each message goes to one receiver.
+    """A queue of an arena, by arena.queue(name): each message goes to one receiver.
+
+    It has send() and receive(). tr.Queue stands in for multiprocessing's, with put() and
+    get(), and makes an arena of its own.
 
     Iteration, also `async for`, receives until the queue is shut down and drained."""
 

@@ -284,9 +284,9 @@ class Executor(_Executor):
 
     slots: [(bytes, count), ...], how many calls, and as many results, of which size are
     on their way at most.
-    memory: a limit in bytes of the shared memory that they take; calls have one half of
-    it, results the other. What does not fit waits in its process; what is larger than
-    that half by itself is TooLargeError. None: no limit but the machine's.
+    memory_bytes: a limit in bytes of the shared memory that they take; calls have one
+    half of it, results the other. What does not fit waits in its process; what is larger
+    than that half by itself is TooLargeError. None: no limit but the machine's.
     threads: how many threads libraries may use in a worker; "auto" divides the machine
     and binds each worker to its part; None changes nothing."""
 
@@ -299,7 +299,7 @@ class Executor(_Executor):
         *,
         max_tasks_per_child: int | None = None,
         slots: Iterable[tuple[int, int]] | None = SLOTS,
-        memory: int | None = None,
+        memory_bytes: int | None = None,
         threads: int | str | None = "auto",
     ) -> None:
         count = _worker_count(max_workers)
@@ -315,7 +315,7 @@ class Executor(_Executor):
             max_tasks_per_child,
             context,
             slots,
-            memory,
+            memory_bytes,
             threads,
             True,
             _RemoteTraceback,

@@ -90,11 +90,11 @@ class _Halves:
         self.into._set(self.index, both, self.error)  # again does no harm
 
 
-def _arena(classes: list[tuple[int, int]], memory: int | None, count: int) -> Arena:
+def _arena(classes: list[tuple[int, int]], memory_bytes: int | None, count: int) -> Arena:
     return standin_arena(
         None if classes == SLOTS else classes,
         SLOTS,
-        memory=memory,
+        memory_bytes=memory_bytes,
         arenas=2,
         participants=min(256, 64 + count),
         capacity=_JOBS,
@@ -123,7 +123,7 @@ class Master:
         max_tasks: int | None,
         context: Any,
         slots: Iterable[tuple[int, int]] | None,
-        memory: int | None,
+        memory_bytes: int | None,
         threads: int | str | None,
         copy: bool,
         remote: type[Exception],
@@ -133,8 +133,8 @@ class Master:
         check_crew(context, initializer, initargs)
         classes = SLOTS if slots is None else pairs(slots)
         # Two arenas: jobs that wait must not leave the results without a slot.
-        self.arenas = [_arena(classes, memory, count) for _ in range(2)]
-        self._memory = memory
+        self.arenas = [_arena(classes, memory_bytes, count) for _ in range(2)]
+        self._memory = memory_bytes
         self._jobs = self.arenas[0].queue("jobs", _JOBS, max_deliveries=255)
         self._results = self.arenas[1].queue("results", _JOBS, max_deliveries=255)
         setup = Setup(

@@ -61,9 +61,9 @@ class Pool:
 
     slots: [(bytes, count), ...], how many calls, and as many results, of which size are
     on their way at most.
-    memory: a limit in bytes of the shared memory that they take; calls have one half of
-    it, results the other. What does not fit waits in its process; what is larger than
-    that half by itself is TooLargeError. None: no limit but the machine's.
+    memory_bytes: a limit in bytes of the shared memory that they take; calls have one
+    half of it, results the other. What does not fit waits in its process; what is larger
+    than that half by itself is TooLargeError. None: no limit but the machine's.
     threads: how many threads libraries may use in a worker; "auto" divides the machine
     and binds each worker to its part; None changes nothing.
     copy: results are arrays of their own. With copy=False they look into the pool's
@@ -80,7 +80,7 @@ class Pool:
         context: Any = None,
         *,
         slots: Iterable[tuple[int, int]] | None = SLOTS,
-        memory: int | None = None,
+        memory_bytes: int | None = None,
         threads: int | str | None = "auto",
         copy: bool = True,
     ) -> None:
@@ -97,7 +97,7 @@ class Pool:
             maxtasksperchild,
             context,
             slots,
-            memory,
+            memory_bytes,
             threads,
             flag("copy", copy),
             RemoteTraceback,

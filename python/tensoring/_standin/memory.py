@@ -74,21 +74,23 @@ def _mapped() -> int:
         return 0
 
 
-def _part_of(memory: int | None, arenas: int) -> int:
+def _part_of(memory_bytes: int | None, arenas: int) -> int:
     """The limit of one of so many arenas, in bytes; 0: none."""
-    if memory is None:
+    if memory_bytes is None:
         return 0
     least = arenas * resource.getpagesize()
-    return whole("memory", memory, least, U64, " (bytes), or None for no limit") // arenas
+    most = whole("memory_bytes", memory_bytes, least, U64, ", or None for no limit")
+    return most // arenas
 
 
-def name_share(error: BaseException, memory: int | None) -> BaseException:
+def name_share(error: BaseException, memory_bytes: int | None) -> BaseException:
     """Of an arena that has half of a limit: name the limit that its user gave."""
-    if memory is not None and isinstance(error, TooLargeError) and error.args:
-        text = f"half of memory={memory}: the calls have one half, the results the other"
-        limit = f"limit is {memory // 2} "
+    if memory_bytes is not None and isinstance(error, TooLargeError) and error.args:
+        text = f"half of memory_bytes={memory_bytes}"
+        text += ": the calls have one half, the results the other"
+        limit = f"limit is {memory_bytes // 2} "
         error.args = (
-            str(error.args[0]).replace(f"{limit}(memory)", f"{limit}({text})"),
+            str(error.args[0]).replace(f"{limit}(memory_bytes)", f"{limit}({text})"),
             *error.args[1:],
         )
     return error
@@ -98,23 +100,23 @@ def standin_arena(
     slots: Iterable[tuple[int, int]] | None,
     default: Slots,
     *,
-    memory: int | None = None,
+    memory_bytes: int | None = None,
     arenas: int = 1,
     participants: int = PARTICIPANTS,
     capacity: int,
 ) -> Arena:
     """An arena of a stand-in that has `arenas` of them: any object may go through it.
-    It has room for one queue of `capacity` messages. `memory` is the limit in bytes of
-    all of them together."""
-    part = _part_of(memory, arenas)
+    It has room for one queue of `capacity` messages. `memory_bytes` is the limit in bytes
+    of all of them together."""
+    part = _part_of(memory_bytes, arenas)
     limit = address_space(arenas)
     if slots is None:
         slots = default if limit is None else fit(default, limit)
     return Arena(
         slots,
         elastic=True,
-        memory=part,
-        warm=min(part // 4, _WARM) or _WARM,
+        memory_bytes=part,
+        warm_bytes=min(part // 4, _WARM) or _WARM,
         allow_pickle=True,
         max_participants=participants,
         pins=1,

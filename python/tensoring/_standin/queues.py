@@ -42,13 +42,15 @@ def _seconds(timeout: float | None) -> float | None:
 
 
 def queue_arena(
-    slots: Iterable[tuple[int, int]] | None, maxsize: int, memory: int | None
+    slots: Iterable[tuple[int, int]] | None, maxsize: int, memory_bytes: int | None
 ) -> Arena:
     """The arena of one queue: any object may go through it, as with multiprocessing."""
     (small, count), *large = SLOTS
     # So many objects have to fit in, if they are small.
     default = [(small, max(count, maxsize)), *large]
-    return standin_arena(slots, default, memory=memory, capacity=maxsize or _UNBOUNDED)
+    return standin_arena(
+        slots, default, memory_bytes=memory_bytes, capacity=maxsize or _UNBOUNDED
+    )
 
 
 class _Base:
@@ -60,11 +62,11 @@ class _Base:
         self,
         maxsize: int,
         slots: Iterable[tuple[int, int]] | None,
-        memory: int | None,
+        memory_bytes: int | None,
         ctx: Any,
     ) -> None:
         counted = maxsize > _core.MAX_CAPACITY or (self._counts and maxsize > 0)
-        arena = queue_arena(slots, 0 if counted else maxsize, memory)
+        arena = queue_arena(slots, 0 if counted else maxsize, memory_bytes)
         # What was got is got, also if its process ends while it looks into the slot.
         capacity = maxsize if maxsize and not counted else _UNBOUNDED
         queue = arena.queue(_NAME, capacity, policy="drop")
@@ -129,16 +131,16 @@ os.register_at_fork(after_in_child=_after_fork)
 
 class SimpleQueue(_Base):
     """Stands in for multiprocessing.SimpleQueue. `ctx` is taken as the original takes it,
-    and not needed; slots and memory are those of Queue."""
+    and not needed; slots and memory_bytes are those of Queue."""
 
     def __init__(
         self,
         *,
         ctx: Any = None,
         slots: Iterable[tuple[int, int]] | None = None,
-        memory: int | None = None,
+        memory_bytes: int | None = None,
     ) -> None:
-        super().__init__(0, slots, memory, ctx)
+        super().__init__(0, slots, memory_bytes, ctx)
 
     def _open(self) -> ArenaQueue:
         if self._closed:
@@ -160,8 +162,11 @@ class SimpleQueue(_Base):
 
 
 class Queue(_Base):
-    """Stands in for multiprocessing.Queue. Arrays that get() returns look into the shared
-    memory, which is free when they are gone; they are copies where half of it is held.
+    """Stands in for multiprocessing.Queue: put() and get(), in an arena of its own. What
+    arena.queue(name) opens in an arena that you made is an ArenaQueue.
+
+    Arrays that get() returns look into the shared memory, which is free when they are
+    gone; they are copies where half of it is held.
 
     maxsize: how many objects it holds; 0 or less: as many as there is memory for.
     ctx: the context of the processes that it is for; only a maxsize of more than 65536
@@ -169,7 +174,7 @@ class Queue(_Base):
     slots: [(bytes, count), ...], how many objects of which size it holds at most; memory
     is taken for what they need only. None: 1024 of up to 64 KiB (or maxsize), 256 of up
     to 16 MiB, 32 of up to 1 GiB.
-    memory: a limit in bytes of the shared memory that all objects in it take, whole
+    memory_bytes: a limit in bytes of the shared memory that all objects in it take, whole
     pages each, those included that receivers look into. put() waits for memory as it
     waits for room; with a maxsize of 0 what does not fit waits in the process that put
     it. An object that is larger by itself is TooLargeError. None: there is no limit but
@@ -181,10 +186,10 @@ class Queue(_Base):
         *,
         ctx: Any = None,
         slots: Iterable[tuple[int, int]] | None = None,
-        memory: int | None = None,
+        memory_bytes: int | None = None,
     ) -> None:
         most = whole("maxsize", maxsize, -U64, _MOST, ", 0 for no limit")
-        super().__init__(max(most, 0), slots, memory, ctx)
+        super().__init__(max(most, 0), slots, memory_bytes, ctx)
 
     def _open(self) -> ArenaQueue:
         if self._closed:
@@ -311,8 +316,8 @@ class Queue(_Base):
 
 class JoinableQueue(Queue):
     """Stands in for multiprocessing.JoinableQueue. `ctx` is the context of the processes
-    that it is for, if that is not the default one; maxsize, slots and memory are those
-    of Queue. Each object that was put wants one task_done()."""
+    that it is for, if that is not the default one; maxsize, slots and memory_bytes are
+    those of Queue. Each object that was put wants one task_done()."""
 
     _counts = True
 
@@ -322,9 +327,9 @@ class JoinableQueue(Queue):
         *,
         ctx: Any = None,
         slots: Iterable[tuple[int, int]] | None = None,
-        memory: int | None = None,
+        memory_bytes: int | None = None,
     ) -> None:
-        super().__init__(maxsize, ctx=ctx, slots=slots, memory=memory)
+        super().__init__(maxsize, ctx=ctx, slots=slots, memory_bytes=memory_bytes)
         self._unfinished_tasks = (ctx or multiprocessing).Semaphore(0)
         self._cond = (ctx or multiprocessing).Condition()
 

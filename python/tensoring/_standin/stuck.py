@@ -49,7 +49,7 @@ def _memory_used(queue: ArenaQueue) -> list[str]:
     if not limit:
         return []
     received, free = info["received_bytes"], info["warm_bytes"]
-    whose = "memory=; it has half of it" if queue._half else "memory="
+    whose = "memory_bytes=; it has half of it" if queue._half else "memory_bytes="
     return [
         f"of the limit of {limit} bytes ({whose}) {taken} are taken"
         f" ({max(0, taken - received - free)} queued or loaned, {received} received,"
@@ -76,7 +76,7 @@ def explain(queue: ArenaQueue, what: str, waited: float, reason: str = "") -> st
         + "; "
         + "; ".join(held)
         + ". Let go of what was received, copy what is to be kept, receive what is"
-        " queued, or give more memory: memory=BYTES, slots=[(bytes, count), ...]"
+        " queued, or give more memory: memory_bytes=BYTES, slots=[(bytes, count), ...]"
     )
 
 
