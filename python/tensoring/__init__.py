@@ -58,6 +58,7 @@ from tensoring._pool.results import AsyncResult
 from tensoring._serial import builtin, dtypes
 from tensoring._serial.compress import compressed
 from tensoring._serial.trees import register_class
+from tensoring._servers.current import server
 from tensoring._standin.queues import JoinableQueue, Queue, SimpleQueue
 from tensoring._standin.stuck import StuckWarning
 from tensoring._workers.plan import Plan, prefork, thread_enter
@@ -151,5 +152,6 @@ __all__ = [
     "register_class",
     "reports",
     "serializers",
+    "server",
     "thread_enter",
 ]

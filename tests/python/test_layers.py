@@ -12,8 +12,16 @@ import tensoring as tr
 
 PACKAGE = Path(tr.__file__).parent
 # A folder imports itself and those before it; "" is the root but for what is at the end.
-ORDER = ["", "_serial", "_arena", "_workers", "_standin", "_pool", "serializers", "all"]
-LAST = {"tensoring.serializers": "serializers", "tensoring": "all"}
+ORDER = [
+    *("", "_serial", "_arena", "_workers", "_standin", "_pool", "_servers"),
+    *("serializers", "all", "servers"),
+]
+LAST = {
+    "tensoring.serializers": "serializers",
+    "tensoring": "all",
+    "tensoring.asgi": "servers",
+    "tensoring.gunicorn": "servers",
+}
 
 # Each module: {what it imports: whether it needs that to be imported itself}.
 Graph = dict[str, dict[str, bool]]

@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import os
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from multiprocessing import reduction, resource_sharer
 from typing import Any, TypeAlias
 
@@ -15,6 +15,7 @@ from tensoring import _core
 from tensoring._arena import aio
 from tensoring._arena.board import Board
 from tensoring._arena.broadcast import Broadcast, Subscription
+from tensoring._arena.once import once
 from tensoring._arena.queue import ArenaQueue
 from tensoring._arena.service import Service
 from tensoring._arena.waitset import WaitSet
@@ -416,6 +417,15 @@ class Arena(_core.Arena):
         return Service(
             self.queue(name, capacity, policy=policy, max_deliveries=max_deliveries)
         )
+
+    def once(self, key: str, function: Callable[[], object]) -> bool:
+        """Call function() in one of all processes of the arena that ask for `key`; the
+        others wait until it has returned. True: this process called it. An exception goes
+        to this caller, and the next process that asks calls the function; so does one
+        that waits if the process dies in it. Takes a channel, the board
+        "tensoring.once", for the keys that are done."""
+        text("key", key)
+        return once(self, key, function)
 
     def wait_set(self) -> WaitSet:
         """An empty wait set, for queues of this arena and descriptors."""

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""What is done once in all processes of an arena, and by another one if the first dies.
+
+The claim is a lock on a byte of the arena's file, beyond all that the library locks. It
+is of a description of its own, so it goes when its process dies or gives it back, and
+the kernel wakes the next."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tensoring._arena.arena import Arena
+
+DONE = "tensoring.once"  # the board of what has been done
+_FIRST = 1 << 40
+_FLOCK = "hhqqi4x"  # l_type, l_whence, l_start, l_len, l_pid
+
+
+def _lock(fd: int, kind: int, byte: int) -> None:
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, struct.pack(_FLOCK, kind, 0, byte, 1, 0))
+
+
+@contextlib.contextmanager
+def _claimed(arena: Arena, key: str) -> Iterator[None]:
+    byte = _FIRST + zlib.crc32(key.encode("utf-8", "surrogatepass"))
+    # Another description: a child that is forked meanwhile does not get this lock's.
+    fd = os.open(f"/proc/self/fd/{arena.fd}", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        _lock(fd, fcntl.F_WRLCK, byte)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            _lock(fd, fcntl.F_UNLCK, byte)  # also of copies that forked children have
+        os.close(fd)
+
+
+def once(arena: Arena, key: str, function: Callable[[], object]) -> bool:
+    """See Arena.once()."""
+    done = arena.board(DONE)
+    if key in done:
+        return False
+    with _claimed(arena, key):
+        if key in done:
+            return False
+        function()
+        done[key] = os.getpid()
+        return True

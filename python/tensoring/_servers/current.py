@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""The arena of the server that this process belongs to.
+
+Workers that are forked inherit it. Workers that are spawned share only their parent: so
+its pid and start time are in the name of their arena, which the first of them creates."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from tensoring._arena.arena import Arena
+from tensoring._errors import CODES, NotFoundError
+from tensoring._serial.allowance import MAX_EXPANSION
+
+VARIABLE = "TENSORING_ARENA"
+
+_lock = threading.Lock()
+_current: Arena | None = None
+
+
+def current() -> Arena | None:
+    """The arena that this process has made, found or inherited, if it is open."""
+    return None if _current is None or _current.closed else _current
+
+
+def set_current(arena: Arena | None) -> None:
+    """Make it what server() gives, here and in processes that are forked later."""
+    global _current
+    _current = arena
+
+
+def _started(pid: int) -> str:
+    """When a process was started, in ticks since the boot: pids come again."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().rpartition(b")")[2].split()[19].decode()
+    except (OSError, IndexError):
+        return "0"
+
+
+def _server_pid() -> int:
+    """Of the process that starts the workers of this server; of this one if none does."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        return parent.pid
+    return os.getppid() if "gunicorn.arbiter" in sys.modules else os.getpid()
+
+
+def prefix() -> str:
+    """That the arenas of all servers of this user have in their names."""
+    return f"server.{os.geteuid()}."
+
+
+def name_of_server() -> str:
+    """The arena's name, the same in all workers of a server."""
+    pid = _server_pid()
+    return f"{prefix()}{pid}.{_started(pid)}"
+
+
+def _attach_path(path: str, **consent: Any) -> Arena:
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    arena = None
+    try:
+        arena = Arena.attach_fd(fd, **consent)
+    finally:
+        if arena is None or arena.info()["closing_is_safe"]:
+            os.close(fd)
+    return arena
+
+
+def attach_named(where: str, timeout: float | None = 0, **consent: Any) -> Arena:
+    """By the name of an arena, or the path of a descriptor, /proc/PID/fd/N."""
+    if where.startswith("/"):
+        return _attach_path(where, **consent)
+    return Arena.attach(where, timeout=timeout, **consent)
+
+
+def open_server(slots: Iterable[tuple[int, int]] | None, **options: Any) -> Arena:
+    """The arena of this server, which its first worker creates."""
+    with _lock:
+        found = current()
+        if found is None:
+            where = os.environ.get(VARIABLE)
+            if where:
+                consent = ("allow_pickle", "max_expansion")
+                given = {key: options[key] for key in consent if key in options}
+                found = attach_named(where, **given)
+            else:
+                Arena.sweep(prefix())  # of servers whose processes are all dead
+                found = Arena.open(name_of_server(), slots, **options)
+            set_current(found)
+        return found
+
+
+def server(
+    timeout: float | None = 0,
+    *,
+    allow_pickle: bool = False,
+    max_expansion: int = MAX_EXPANSION,
+) -> Arena:
+    """The arena of the web server that this process belongs to, wherever the code runs:
+    the one that the process made or inherited (tensoring.gunicorn, tensoring.asgi), else
+    the one that TENSORING_ARENA names (a name, or the path of a descriptor), else the one
+    that another worker of the same server made. Waits for it, at most `timeout` seconds.
+    Consent as in Arena.attach(), where it has to attach.
+
+    NotFoundError, TimedOutError: there is none (in time)."""
+    with _lock:
+        found = current()
+        if found is not None:
+            return found
+        where = os.environ.get(VARIABLE) or name_of_server()
+        try:
+            found = attach_named(
+                where, timeout, allow_pickle=allow_pickle, max_expansion=max_expansion
+            )
+        except NotFoundError as error:
+            raise _not_found(where, error) from None
+        set_current(found)
+        return found
+
+
+def _not_found(where: str, error: BaseException) -> NotFoundError:
+    found = NotFoundError(
+        f"this process belongs to no server that has an arena (looked for {where!r}): use"
+        " the hooks of tensoring.gunicorn, tensoring.asgi.lifespan(), or set"
+        f" {VARIABLE} to the name of an arena"
+    )
+    found.code = getattr(error, "code", CODES["TR_ENOENT"])
+    return found
+
+
+def leave() -> None:
+    """Close it; the last process of a server removes the name."""
+    with _lock:
+        found = current()
+        set_current(None)
+    if found is None:
+        return
+    name = found.name
+    found.close()
+    if name is not None and name.startswith(prefix()):
+        Arena.sweep(name)

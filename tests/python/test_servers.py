@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""The arena of a server: found by each of its processes, whichever comes first."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+import pytest
+
+import tensoring as tr
+from conftest import SLOTS
+from tensoring import asgi
+from tensoring._servers import current
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("TENSORING_ARENA", raising=False)
+    yield
+    current.leave()
+    tr.Arena.sweep(current.prefix())
+
+
+def names() -> list[str]:
+    """Of arenas of servers that this process or its children have."""
+    return [one for one in os.listdir("/dev/shm") if f".{os.getpid()}." in one]
+
+
+def publish(arena: tr.Arena) -> None:
+    board = arena.board("tables")
+    board["times"] = board["times"] + 1 if "times" in board else 1
+
+
+def enter(function: Callable[[tr.Arena], Any], **options: Any) -> Any:
+    """Run a lifespan around a call, as a server does."""
+
+    async def run() -> Any:
+        async with asgi.lifespan(SLOTS, **options)(None) as state:
+            assert state["arena"] is tr.server()
+            return function(state["arena"])
+
+    return asyncio.run(run())
+
+
+def serve(pipe: Connection, die: bool) -> None:
+    def tell(arena: tr.Arena) -> None:
+        pipe.send((os.fstat(arena.fd).st_ino, arena.board("tables")["times"]))
+        pipe.recv()
+        if die:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    enter(tell, once=publish)
+
+
+def start(count: int, die: bool = False) -> list[tuple[Any, Connection]]:
+    found = []
+    for _ in range(count):
+        ours, theirs = SPAWN.Pipe()
+        worker = SPAWN.Process(target=serve, args=(theirs, die))
+        worker.start()
+        theirs.close()
+        found.append((worker, ours))
+    return found
+
+
+def end(workers: list[tuple[Any, Connection]]) -> None:
+    for worker, pipe in workers:
+        pipe.send(None)
+        worker.join(60)
+
+
+def test_spawned_workers_share_one_arena() -> None:
+    workers = start(3)
+    told = [pipe.recv() for _, pipe in workers]
+    assert len({inode for inode, _ in told}) == 1
+    assert [times for _, times in told] == [1, 1, 1]
+    assert len(names()) == 1
+    end(workers)
+    assert [worker.exitcode for worker, _ in workers] == [0, 0, 0]
+    assert names() == []
+
+
+def test_killed_workers_leave_an_arena_that_is_replaced() -> None:
+    workers = start(2, die=True)
+    before = {pipe.recv()[0] for _, pipe in workers}
+    end(workers)
+    later = start(1)
+    inode, times = later[0][1].recv()
+    assert before == {inode} or times == 1
+    end(later)
+    assert names() == []
+
+
+def test_server_is_found_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tr.Arena(SLOTS) as arena:
+        inode = os.fstat(arena.fd).st_ino
+        for where in (f"/proc/{os.getpid()}/fd/{arena.fd}", f"/proc/self/fd/{arena.fd}"):
+            monkeypatch.setenv("TENSORING_ARENA", where)
+            assert os.fstat(tr.server().fd).st_ino == inode
+            assert tr.server() is tr.server()
+            current.leave()
+
+
+def test_no_server_is_an_error_that_teaches() -> None:
+    with pytest.raises(tr.NotFoundError, match=r"asgi\.lifespan"):
+        tr.server()
+    with pytest.raises(tr.TimedOutError, match="in time"):
+        tr.server(timeout=0.01)
+
+
+def test_a_lifespan_runs_inside() -> None:
+    seen: list[Any] = []
+
+    @asynccontextmanager
+    async def own(app: Any) -> AsyncIterator[dict[str, int]]:
+        seen.append(tr.server())
+        yield {"model": 7}
+        seen.append(tr.server().closed)
+
+    async def run() -> dict[str, Any]:
+        async with asgi.lifespan(SLOTS, inner=own)(None) as state:
+            return dict(state)
+
+    state = asyncio.run(run())
+    assert state["model"] == 7
+    assert seen == [state["arena"], False]
+    assert state["arena"].closed
+
+
+def test_wrong_options_are_refused() -> None:
+    with pytest.raises(ValueError, match="name is 'x'"):
+        asgi.lifespan(SLOTS, name="x")
+    with pytest.raises(ValueError, match="once is 'publish'"):
+        enter(str, once="publish")
+
+
+# ---- once
+
+
+def claim(arena: tr.Arena, pipe: Connection) -> None:
+    def work() -> None:
+        pipe.send("working")
+        pipe.recv()  # never: it is killed here
+
+    arena.once("table", work)
+
+
+def test_another_process_does_what_a_dead_one_had_begun(arena: tr.Arena) -> None:
+    ours, theirs = multiprocessing.Pipe()
+    child = multiprocessing.Process(target=claim, args=(arena, theirs))
+    child.start()
+    assert ours.recv() == "working"
+    done: list[int] = []
+    os.kill(child.pid or 0, signal.SIGKILL)
+    assert arena.once("table", lambda: done.append(1))
+    assert not arena.once("table", lambda: done.append(2))
+    assert done == [1]
+    child.join(60)
+
+
+def test_what_fails_is_done_by_the_next(arena: tr.Arena) -> None:
+    def fail() -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        arena.once("table", fail)
+    assert arena.once("table", int)
