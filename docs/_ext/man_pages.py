@@ -39,8 +39,8 @@ def prose(text: str) -> str:
     text = escaped(text).replace("\0", "-")
     text = re.sub(r"`([^`]*)`", r"\\fB\1\\fP", text)
     text = re.sub(r"@p (\w+)", r"\\fI\1\\fP", text)
-    text = re.sub(r"(?<![\w\\])(tr_\w+)\(\)", r"\\fB\1\\fP(3)", text)
-    return re.sub(r"(?<![\w\\])((?:TR|SCM|IORING)_[A-Z0-9_]+)\b", r"\\fB\1\\fP", text)
+    text = re.sub(r"(?<![\w\\])(tr_\w+)\(\)", r"\\fB\\%\1\\fP(3)", text)
+    return re.sub(r"(?<![\w\\])((?:TR|SCM|IORING)_[A-Z0-9_]+)\b", r"\\fB\\%\1\\fP", text)
 
 
 def literal(text: str) -> list[str]:
@@ -123,7 +123,7 @@ def synopsis(header: str, signatures: list[str]) -> list[str]:
 
 
 def errors(returns: str) -> list[str]:
-    codes = dict.fromkeys(re.findall(r"\bTR_E[A-Z0-9]+\b", returns))
+    codes = dict.fromkeys(re.findall(r"(?<!but )\bTR_E[A-Z0-9]+\b", returns))
     return items([(code, SENTENCES[code]) for code in codes if code in SENTENCES], "B")
 
 
