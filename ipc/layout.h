@@ -284,7 +284,7 @@ static inline uint64_t participant_word(enum participant_state state, uint32_t i
 #define MEMORY_RESIDENT UINT64_C(1) /* lazy arenas: it is reserved */
 #define MEMORY_DEVICE \
     UINT64_C(2) /* a device may write into it, as long as its generation is 32-63 */
-/* Elastic arenas: so many pages from the start of the payload are reserved; without
+/* Elastic arenas: the pages that are reserved, counted from the start of the payload; without
  * MEMORY_RESIDENT some of them may be. */
 #define MEMORY_MOST_PAGES  UINT64_C(0x3fffffff)
 #define MEMORY_PAGES(word) ((word) >> 2 & MEMORY_MOST_PAGES)

@@ -50,7 +50,7 @@ typedef struct tr_plan_options {
     uint32_t policy;        /**< tr_plan_policy */
     uint32_t flags;         /**< TR_PLAN_FAST_ONLY, TR_PLAN_NO_QUOTA */
     uint32_t reserve_cores; /**< left free for the rest: efficient ones, then the first */
-    uint32_t cores_per_worker; /**< at most so many each; 0: all there are */
+    uint32_t cores_per_worker; /**< upper bound for each; 0: all there are */
     uint32_t reserved;         /**< 0 */
 } tr_plan_options;
 TR_ASSERT_SIZE(tr_plan_options, 24);

@@ -83,7 +83,7 @@ typedef struct tr_pool_options {
     void *context;
     const tr_plan_options *plan; /**< NULL for defaults */
     tr_arena *arena;             /**< reaped at each death; NULL for none */
-    uint64_t max_jobs;           /**< a worker recycles itself after so many; 0: never */
+    uint64_t max_jobs;          /**< a worker recycles itself after this many; 0: never */
     uint64_t max_private_bytes; /**< or with more memory of its own than that; 0: never */
     int64_t backoff_ns; /**< before the restart after a failure, doubled in a row */
     /** Upper bound of that; a worker that lived longer resets it to backoff_ns. */

@@ -15,7 +15,7 @@ struct elastic_spec {
     struct shortage shortage;
 };
 
-/* Whether there would be room for so much if free slots gave back what they keep. */
+/* Whether there would be room for @p bytes if free slots gave back what they keep. */
 bool elastic_has_room(const struct view *view, uint64_t bytes);
 
 /* A slot that is ours gets memory. Where there is no room within the limit, or the machine has

@@ -27,7 +27,7 @@ static uint64_t owner_of(const struct view *view, uint32_t channel)
                : 0;
 }
 
-/* The words of an inbox's tickets, behind its cells. NULL: a rule is broken. */
+/* The words of an inbox's tickets, behind its cells. NULL: they are corrupted. */
 static _Atomic uint64_t *tickets_of(const struct ring *inbox, uint64_t *count)
 {
     *count = shm_get(&inbox->channel->extra[INBOX_TICKETS]);
@@ -150,7 +150,7 @@ bool slot_is_placed(const struct view *view, uint32_t slot, uint64_t word)
 bool request_retract(const struct view *view, uint32_t slot, uint64_t route)
 {
     struct slot_record *record = view_record(view, slot);
-    /* E6 acquire: the place and the route are of this life. */
+    /* E6 acquire: the place and the route are of this use. */
     uint64_t word = shm_load(&record->owner, E6_LOOK);
     uint32_t channel = LOCATION_CHANNEL(slot_location(record, word));
     bool there = SLOT_STATE(word) == SLOT_QUEUED
@@ -255,7 +255,7 @@ bool request_collect(const struct view *view, uint32_t c)
     bool any = false;
 
     for (uint32_t slot = first; slot < end && !MUTANT(STALE_KEPT); slot++) {
-        /* E6 acquire: the place and the route are of this life. */
+        /* E6 acquire: the place and the route are of this use. */
         uint64_t word = shm_load(&view_record(view, slot)->owner, E6_LOOK);
 
         if ((SLOT_STATE(word) != SLOT_QUEUED && SLOT_STATE(word) != SLOT_ORPHAN) ||

@@ -67,7 +67,7 @@ PATH void route_fetch(const struct view *view, uint64_t word)
     __builtin_prefetch(view->base + shm_get(&inbox->ring_off) + 8 * at);
 }
 
-/* False: it is no request, or a rule is broken. */
+/* False: it is not a request, or is corrupted. */
 bool route_read(const struct view *view, uint64_t word, struct route *route);
 
 /* Make a queue that we opened our inbox, with room for that many tickets, a power of two,

@@ -262,7 +262,7 @@ static void pidfds(tr_waitset *set)
 
     if (fd < 0 || (fd == set->pidfds && serial == set->pidfds_serial))
         return;
-    /* The kernel lets only so many instances wait for one. */
+    /* The kernel limits how many instances wait for one. */
     set->deaf = put_in(set, fd, EPOLLIN, (uint32_t)fd) < 0;
     if (set->deaf)
         return;

@@ -159,7 +159,7 @@ static void add_boundaries(struct cut *cut)
     }
 }
 
-/* Where workers want only so many cores each and the fast ones are enough for all, the
+/* Where cores_per_worker is set and the fast cores are enough for all, the
  * efficient ones are left alone. */
 static void prefer_fast(struct cut *cut)
 {

@@ -214,8 +214,8 @@ static bool nobody_left(const tr_pool *pool)
     return true;
 }
 
-/* By poll(), which the kernel goes on with after work of its own in this thread, an io_uring's
- * for one: epoll_wait() ends then as if a signal had come. */
+/* By poll(), which the kernel resumes after work of its own in this thread, as an io_uring's:
+ * epoll_wait() then ends as if a signal had come. */
 static int await(const tr_pool *pool, struct epoll_event *event, int most, int timeout_ms)
 {
     struct pollfd poller = {.fd = pool->epoll, .events = POLLIN};

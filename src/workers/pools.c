@@ -277,7 +277,7 @@ static void call_setter(enum call call, void *symbol, int32_t threads)
         break;
     case CALL_LGBM:
         memcpy(&set_or_fail, &symbol, sizeof(set_or_fail));
-        (void)set_or_fail(threads); /* pool_get() tells what came of it */
+        (void)set_or_fail(threads); /* pool_get() tells the result */
         break;
     default:
         break;

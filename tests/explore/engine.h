@@ -90,7 +90,7 @@ struct scenario {
     uint32_t no_proc; /* bit set: they have no /proc, hence the lesser lock of life.h */
     uint32_t memory;  /* pages that slots may have: an elastic arena; 0: any other */
     uint32_t warm;    /* and free ones keep */
-    uint32_t first; /* the first actor does so many operations before all others begin */
+    uint32_t first; /* how many operations the first actor does before all others begin */
     const struct elsewhere *elsewhere; /* NULL: all are in one arena, world.view */
     struct op programs[ACTORS][OPS];
     void (*build)(const struct scenario *scenario); /* after the channels are open */

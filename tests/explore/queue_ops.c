@@ -278,7 +278,7 @@ void do_reap(struct actor *me, const struct op *op)
     (void)op;
     engine_watch(me);
     if (reap_all(&me->self, &report) < 0)
-        engine_fail("an entry that breaks a rule");
+        engine_fail("a corrupted entry");
 }
 
 void do_leave(struct actor *me, const struct op *op)

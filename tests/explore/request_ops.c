@@ -211,7 +211,7 @@ static void answer(struct actor *me, uint32_t request, uint32_t slot, uint64_t w
     struct route route;
 
     if (!route_read(&world.view, word, &route))
-        engine_fail("where a request came from breaks a rule");
+        engine_fail("where a request came from is corrupted");
     if (slot != request)
         shm_put(&record_of(slot)->reply_to, word);
     (void)request_answer(&me->self, &route, slot);

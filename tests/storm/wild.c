@@ -20,7 +20,7 @@
 
 /* What a worker holds across what it does to itself. */
 struct held {
-    struct worker by; /* with a hand of its own, for the worker goes on */
+    struct worker by; /* with a hand of its own, because the worker goes on */
     tr_message *received, *loaned, *pinned;
     uint64_t number, loan_number, pin_number;
 };

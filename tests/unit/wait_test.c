@@ -296,7 +296,7 @@ static void signals_end_sleeps_that_look(void **state)
     status_of(child);
 }
 
-/* The budget of the next wait, had the machine room. */
+/* The budget of the next wait, if the machine has room. */
 static int64_t budget(void)
 {
     arena_known(arena)->self.spin_ns = -1;

@@ -126,7 +126,7 @@ static void a_death_rings_by_a_watch_made_anew(void **state)
 }
 
 /* A child that never calls the library has copies of the pidfds: what they say of a process that
- * was swept long ago is no news. */
+ * was swept long ago is not new. */
 static void a_watch_is_quiet_whatever_children_inherit(void **state)
 {
     tr_arena *arena = make_arena(8, 0);
