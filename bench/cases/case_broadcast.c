@@ -14,7 +14,7 @@
 #include "harness/report.h"
 
 #define ROUNDS  9u
-#define CROWD   8u
+#define READERS 8u
 #define LARGE   ((size_t)16 << 20)
 #define GAP_NS  UINT64_C(10000)
 #define SPIN_NS INT64_C(1000000000)
@@ -22,7 +22,7 @@
 struct news {
     tr_arena *arena;
     tr_broadcast *broadcast;
-    pid_t readers[CROWD + 1];
+    pid_t readers[READERS + 1];
     unsigned count;
 };
 
@@ -136,7 +136,7 @@ static void report(const char *name, const char *what, double *ratio, unsigned r
     report_bar(&bar);
 }
 
-static void crowd(unsigned rounds, unsigned messages)
+static void eight_readers(unsigned rounds, unsigned messages)
 {
     uint8_t *from = map_shared(LARGE);
     double ratio[ROUNDS];
@@ -144,7 +144,7 @@ static void crowd(unsigned rounds, unsigned messages)
     memset(from, 1, LARGE);
     for (unsigned round = 0; round < rounds; round++) {
         const double one = publish_cost(1, from, messages);
-        ratio[round] = publish_cost(CROWD, from, messages) / one;
+        ratio[round] = publish_cost(READERS, from, messages) / one;
     }
     report("broadcast to 8, 16 MiB", "publisher's cost, 8 subscribers / 1", ratio, rounds,
            1.1);
@@ -227,7 +227,7 @@ void bars_broadcast(const struct options *options)
 {
     const unsigned rounds = options->seconds < 1 ? 1 : ROUNDS;
 
-    crowd(rounds, options->seconds < 1 ? 4 : 40);
+    eight_readers(rounds, options->seconds < 1 ? 4 : 40);
     stopped(rounds, options->seconds < 1 ? 500 : 20000);
 }
 

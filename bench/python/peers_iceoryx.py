@@ -42,10 +42,10 @@ class Port:
         publisher = data(mine).publisher_builder().initial_max_slice_len(nbytes)
         self.publisher = publisher.max_loaned_samples(_DEPTH).create()
         self.subscriber = data(other).subscriber_builder().buffer_size(_DEPTH).create()
-        bell = service(f"{mine}.bell").event().open_or_create()
-        self.notifier = bell.notifier_builder().create()
-        bell = service(f"{other}.bell").event().open_or_create()
-        self.listener = bell.listener_builder().create()
+        event = service(f"{mine}.event").event().open_or_create()
+        self.notifier = event.notifier_builder().create()
+        event = service(f"{other}.event").event().open_or_create()
+        self.listener = event.listener_builder().create()
 
     def wait(self) -> Any:
         """The next sample, asleep until it is there."""

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "harness/payload.h"
+#include "transports/payload.h"
 
 const struct transport *const transports[] = {
     &transport_ours,    &transport_ours_loan, &transport_uds,       &transport_uds_large,

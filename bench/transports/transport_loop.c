@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "harness/payload.h"
+#include "transports/payload.h"
 #include "transports/transport.h"
 
 struct line {

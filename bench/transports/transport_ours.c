@@ -5,7 +5,7 @@
 #include <string.h>
 #include <tensoring/tensoring.h>
 
-#include "harness/payload.h"
+#include "transports/payload.h"
 #include "transports/transport.h"
 
 #define SPIN_NS    INT64_C(1000000000)

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "harness/payload.h"
+#include "transports/payload.h"
 #include "transports/transport.h"
 
 #define CELLS        256u /* as many as our queues have */

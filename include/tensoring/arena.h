@@ -214,7 +214,7 @@ TR_API TR_CHECK int tr_arena_unlink(const char *name);
 /**
  * Remove every named arena whose name begins with @p prefix ("" for all), that this user
  * may remove, and whose participants are all proven dead. Living ones are left alone.
- * Whatever the prefix, this user's FIFOs (/dev/shm/tensoring-bell.*) that no process has open
+ * Whatever the prefix, this user's FIFOs (/dev/shm/tensoring-fifo.*) that no process has open
  * any more are removed, too: those that processes of anonymous arenas left when they were killed.
  * @param removed  how many names of arenas were removed; may be NULL
  * @return 0, TR_EINVAL, TR_EIO.

@@ -60,17 +60,18 @@ TR_ASSERT_SIZE(tr_plan_options, 24);
 
 /** What kept the workers from using more of the machine. */
 typedef enum tr_plan_limit {
-    TR_LIMIT_MACHINE = 0,  /**< nothing: all its cores are used */
-    TR_LIMIT_AFFINITY = 1, /**< the mask this process was started with (taskset) */
-    TR_LIMIT_CPUSET = 2,   /**< the cpuset of its cgroup */
-    TR_LIMIT_QUOTA = 3     /**< the CPU quota of its cgroup: fewer threads than cores */
+    TR_PLAN_LIMIT_MACHINE = 0,  /**< nothing: all its cores are used */
+    TR_PLAN_LIMIT_AFFINITY = 1, /**< the mask this process was started with (taskset) */
+    TR_PLAN_LIMIT_CPUSET = 2,   /**< the cpuset of its cgroup */
+    TR_PLAN_LIMIT_QUOTA = 3 /**< the CPU quota of its cgroup: fewer threads than cores */
 } tr_plan_limit;
 
 enum {
-    TR_WORKER_SHARES = 1u << 0,     /**< its core belongs to other workers too */
-    TR_WORKER_SPANS_L3 = 1u << 1,   /**< its cores have different L3 caches */
-    TR_WORKER_SPANS_NODE = 1u << 2, /**< its cores have different memory nodes */
-    TR_WORKER_EFFICIENT = 1u << 3   /**< its cores are the efficient ones of a hybrid */
+    TR_PLAN_WORKER_SHARES = 1u << 0,     /**< its core belongs to other workers too */
+    TR_PLAN_WORKER_SPANS_L3 = 1u << 1,   /**< its cores have different L3 caches */
+    TR_PLAN_WORKER_SPANS_NODE = 1u << 2, /**< its cores have different memory nodes */
+    TR_PLAN_WORKER_EFFICIENT = 1u
+                               << 3 /**< its cores are the efficient ones of a hybrid */
 };
 
 /** The part of one worker. */
@@ -79,7 +80,7 @@ typedef struct tr_plan_worker {
     uint64_t nodes;   /**< bit i: memory node i, those below 64 */
     uint32_t cores;   /**< physical ones */
     uint32_t threads; /**< max(1, min(cores, quota / workers)) */
-    uint32_t flags;   /**< TR_WORKER_... */
+    uint32_t flags;   /**< TR_PLAN_WORKER_... */
     uint32_t package; /**< of its first core, or TR_PLAN_UNKNOWN; so are these: */
     uint32_t node;
     uint32_t l3;

@@ -14,17 +14,17 @@ TR_BEGIN_DECLS
 #define TR_MAX_CAPACITY     65536 /**< messages in one queue */
 
 /** What becomes of a message whose receiver died with it. */
-typedef enum tr_policy {
+typedef enum tr_queue_policy {
     TR_QUEUE_REDELIVER = 0, /**< another receiver gets it, max_deliveries times in all */
     TR_QUEUE_DROP = 1       /**< it is given up, and counted; a requester is told */
-} tr_policy;
+} tr_queue_policy;
 
 /** Start from TR_QUEUE_OPTIONS_INIT. Opening an existing queue gets its options;
  *  a capacity or policy that differs is TR_EINVAL unless it is 0 or the default. */
 typedef struct tr_queue_options {
     uint32_t struct_size;
     uint32_t capacity;       /**< 1 to TR_MAX_CAPACITY; 0: 256, or what the queue has */
-    uint32_t policy;         /**< tr_policy */
+    uint32_t policy;         /**< tr_queue_policy */
     uint32_t max_deliveries; /**< 1 to 255; default 3 */
     uint32_t stamp; /**< 1: sending takes the time (20 ns) for header.published_ns */
     uint32_t reserved;

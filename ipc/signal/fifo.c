@@ -18,7 +18,7 @@
 #include "ipc/order.h"
 
 #define DIRECTORY "/dev/shm"
-#define MARK      "tensoring-bell."
+#define MARK      "tensoring-fifo."
 #define NEW       ".new" /* not open yet */
 
 uint64_t fifo_new_key(void)

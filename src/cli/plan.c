@@ -69,11 +69,13 @@ static cJSON *worker_json(const tr_plan_worker *worker, uint32_t index)
     add_place(json, "package", worker->package);
     add_place(json, "node", worker->node);
     add_place(json, "l3", worker->l3);
-    cJSON_AddBoolToObject(json, "shares", (worker->flags & TR_WORKER_SHARES) != 0);
-    cJSON_AddBoolToObject(json, "spans_l3", (worker->flags & TR_WORKER_SPANS_L3) != 0);
+    cJSON_AddBoolToObject(json, "shares", (worker->flags & TR_PLAN_WORKER_SHARES) != 0);
+    cJSON_AddBoolToObject(json, "spans_l3",
+                          (worker->flags & TR_PLAN_WORKER_SPANS_L3) != 0);
     cJSON_AddBoolToObject(json, "spans_node",
-                          (worker->flags & TR_WORKER_SPANS_NODE) != 0);
-    cJSON_AddBoolToObject(json, "efficient", (worker->flags & TR_WORKER_EFFICIENT) != 0);
+                          (worker->flags & TR_PLAN_WORKER_SPANS_NODE) != 0);
+    cJSON_AddBoolToObject(json, "efficient",
+                          (worker->flags & TR_PLAN_WORKER_EFFICIENT) != 0);
     return json;
 }
 

@@ -170,7 +170,7 @@ int cmd_gc(int argc, char **argv)
 {
     struct arena_args args = take_arena_args(
         argc, argv, MAY_HAVE_A_PREFIX,
-        "Remove arenas whose participants are all dead, and FIFOs (tensoring-bell.*) "
+        "Remove arenas whose participants are all dead, and FIFOs (tensoring-fifo.*) "
         "that nobody has open.");
     const char *prefix = args.name ? args.name : "";
     struct gc gc = {.json = args.json};

@@ -59,12 +59,12 @@ static uint32_t find_limit(const tr_plan *plan, const struct quota *quota)
     uint32_t used = plan->cores - plan->reserved_cores;
 
     if (plan->quota_milli_cpus >= 0 && plan->quota_milli_cpus / 1000 < used)
-        return TR_LIMIT_QUOTA;
+        return TR_PLAN_LIMIT_QUOTA;
     if (plan->cpus >= plan->machine_cpus)
-        return TR_LIMIT_MACHINE;
+        return TR_PLAN_LIMIT_MACHINE;
     if (quota->cpuset_cpus >= 0 && plan->cpus >= quota->cpuset_cpus)
-        return TR_LIMIT_CPUSET;
-    return TR_LIMIT_AFFINITY;
+        return TR_PLAN_LIMIT_CPUSET;
+    return TR_PLAN_LIMIT_AFFINITY;
 }
 
 int plan_build(tr_plan *plan, hwloc_topology_t topology, uint32_t workers,

@@ -223,7 +223,7 @@ static void give(struct cut *cut, uint32_t start, uint32_t count)
     worker->l3 = first->l3 == UINT16_MAX ? TR_PLAN_UNKNOWN : first->l3;
     worker->cores = count;
     if (first->kind > 0)
-        worker->flags |= TR_WORKER_EFFICIENT;
+        worker->flags |= TR_PLAN_WORKER_EFFICIENT;
     for (uint32_t i = start; i < start + count; i++) {
         const tr_plan_core *core = core_at(cut, i);
 
@@ -231,9 +231,9 @@ static void give(struct cut *cut, uint32_t start, uint32_t count)
         if (core->node < 64)
             worker->nodes |= UINT64_C(1) << core->node;
         if (core->l3 != first->l3)
-            worker->flags |= TR_WORKER_SPANS_L3;
+            worker->flags |= TR_PLAN_WORKER_SPANS_L3;
         if (core->node != first->node)
-            worker->flags |= TR_WORKER_SPANS_NODE;
+            worker->flags |= TR_PLAN_WORKER_SPANS_NODE;
     }
 }
 
@@ -353,7 +353,7 @@ static void share(struct cut *cut)
         give(cut, at, 1);
         if ((i > 0 && (i - 1) * cut->usable / plan->workers == at) ||
             (i + 1 < plan->workers && (i + 1) * cut->usable / plan->workers == at))
-            plan->worker[i].flags |= TR_WORKER_SHARES;
+            plan->worker[i].flags |= TR_PLAN_WORKER_SHARES;
     }
     plan->shared = 1;
 }

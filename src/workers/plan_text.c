@@ -146,13 +146,13 @@ static void put_worker(struct text *text, const tr_plan *plan, uint32_t index)
     put(text, "  worker %-3u %u core%s, %u thread%s, cpus ", index, worker->cores,
         plural(worker->cores), worker->threads, plural(worker->threads));
     put_set(text, &worker->cpus);
-    if (worker->flags & TR_WORKER_SHARES)
+    if (worker->flags & TR_PLAN_WORKER_SHARES)
         put(text, ", shared");
-    if (worker->flags & TR_WORKER_EFFICIENT)
+    if (worker->flags & TR_PLAN_WORKER_EFFICIENT)
         put(text, ", efficient");
-    if (worker->flags & TR_WORKER_SPANS_NODE)
+    if (worker->flags & TR_PLAN_WORKER_SPANS_NODE)
         put(text, ", spans memory nodes");
-    else if (worker->flags & TR_WORKER_SPANS_L3)
+    else if (worker->flags & TR_PLAN_WORKER_SPANS_L3)
         put(text, ", spans L3 caches");
     put(text, "\n");
 }
@@ -160,16 +160,16 @@ static void put_worker(struct text *text, const tr_plan *plan, uint32_t index)
 static void put_limit(struct text *text, const tr_plan *plan)
 {
     switch (plan->limit) {
-    case TR_LIMIT_QUOTA:
+    case TR_PLAN_LIMIT_QUOTA:
         put(text, "limited by a quota of %" PRId64 ".%03" PRId64 " CPUs (%s)\n",
             plan->quota_milli_cpus / 1000, plan->quota_milli_cpus % 1000,
             plan->quota_source);
         break;
-    case TR_LIMIT_AFFINITY:
+    case TR_PLAN_LIMIT_AFFINITY:
         put(text, "limited by the affinity mask: %u of %u CPUs\n", plan->cpus,
             plan->machine_cpus);
         break;
-    case TR_LIMIT_CPUSET:
+    case TR_PLAN_LIMIT_CPUSET:
         put(text, "limited by the cgroup's cpuset: %u of %u CPUs\n", plan->cpus,
             plan->machine_cpus);
         break;

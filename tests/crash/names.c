@@ -6,7 +6,7 @@
  * Or, where the mode lets others write: one of them truncates the file before each step of a sweep
  * or of a create in its place, and the process goes on.
  *
- *   crash_names kill|stop|crowd|truncate */
+ *   crash_names kill|stop|many|truncate */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -22,7 +22,7 @@
 
 #define NEWCOMERS 2
 #define MANY      2000 /* steps of one act */
-#define CROWD     8
+#define COMERS    8
 #define ROUNDS    100
 
 static char name[64], path[128];
@@ -348,19 +348,19 @@ static uint32_t play(const struct scene *scene)
 }
 
 /* Many come at once, to an arena that was left by dying; some are killed on the way. */
-static void crowd_once(uint32_t round)
+static void all_at_once(uint32_t round)
 {
-    struct newcomer newcomers[CROWD];
+    struct newcomer newcomers[COMERS];
     uint64_t met = 0;
 
     alone = round % 2;
     leave_by_dying();
-    for (int i = 0; i < CROWD; i++)
+    for (int i = 0; i < COMERS; i++)
         newcomers[i] = start_newcomer();
-    for (uint32_t i = 0; i < CROWD && !alone; i += 3)
+    for (uint32_t i = 0; i < COMERS && !alone; i += 3)
         if ((round >> i / 3 & 2) == 0)
             kill(newcomers[i].pid, SIGKILL);
-    for (int i = 0; i < CROWD; i++) {
+    for (int i = 0; i < COMERS; i++) {
         struct report report = hear(&newcomers[i]);
 
         must("a process that is not killed gets in",
@@ -373,15 +373,15 @@ static void crowd_once(uint32_t round)
         must("all are in one arena", i % 3 == 0 || report.inode == met);
     }
     must("the name is that of the arena", inode_of_name() == met);
-    dismiss(newcomers, CROWD);
+    dismiss(newcomers, COMERS);
     clean();
 }
 
-static int cpu_contended(void)
+static int many_at_once(void)
 {
     for (uint32_t round = 0; round < ROUNDS; round++)
-        crowd_once(round);
-    printf("crowds: %d of %d processes met\n", ROUNDS, CROWD);
+        all_at_once(round);
+    printf("rounds: %d of %d processes met\n", ROUNDS, COMERS);
     return 0;
 }
 
@@ -453,8 +453,8 @@ int main(int argc, char **argv)
     snprintf(name, sizeof(name), "tr_crash_names.%d", getpid());
     snprintf(path, sizeof(path), "/dev/shm/tensoring.%s", name);
     alarm(500);
-    if (argc == 2 && strcmp(argv[1], "crowd") == 0)
-        return cpu_contended();
+    if (argc == 2 && strcmp(argv[1], "many") == 0)
+        return many_at_once();
     if (argc == 2 && strcmp(argv[1], "truncate") == 0)
         return truncate_at_each_step();
     deadly = argc == 2 && strcmp(argv[1], "stop") == 0 ? SIGSTOP : SIGKILL;

@@ -24,7 +24,7 @@ struct stage {
     tr_arena *arena;
     tr_queue *queue;
     uint64_t ticket; /* the survivor's request, 0: it has none */
-    tr_policy policy;
+    tr_queue_policy policy;
 };
 
 struct scene {
@@ -245,7 +245,7 @@ static void inspect(struct stage *stage)
 }
 
 /* Whether the operation has a step @p at. */
-static bool try_point(const struct scene *scene, uint32_t at, tr_policy policy)
+static bool try_point(const struct scene *scene, uint32_t at, tr_queue_policy policy)
 {
     struct stage stage = {.policy = policy};
     int status;
@@ -281,7 +281,7 @@ int main(void)
             uint32_t at = 1;
 
             fprintf(stderr, "%s, policy %u:", scenes[i].name, policy);
-            while (try_point(&scenes[i], at, (tr_policy)policy))
+            while (try_point(&scenes[i], at, (tr_queue_policy)policy))
                 at++;
             fprintf(stderr, " %u steps\n", at - 1);
         }

@@ -116,6 +116,6 @@ const struct family doorbell_family = {FAMILY("doorbells", doorbells), .part = 2
 const struct family newcomer_family = {FAMILY("newcomers", newcomers), .part = 2};
 /* What is private to a process orders nothing here, not even the mutex of a set: less than
  * there is. */
-const struct family weak_doorbell_family = {FAMILY("bells", doorbells), .lags = 2};
+const struct family weak_doorbell_family = {FAMILY("doorbells", doorbells), .lags = 2};
 const struct family weak_newcomer_family = {FAMILY("newcomers", newcomers), .part = 2,
                                             .lags = 2};

@@ -28,12 +28,12 @@ struct world world;
 
 static struct coroutine scheduler;
 static struct actor *running;
-static struct mode {
+static struct sleeper {
     struct actor *actor;
-    const void *at; /* the word it sleeps on, or its own `readable` */
-    bool proxy;     /* an io_uring waits there for it */
-} beds[2 * ACTORS]; /* the longest asleep first */
-static uint32_t bed_count;
+    const void *at;     /* the word it sleeps on, or its own `readable` */
+    bool proxy;         /* an io_uring waits there for it */
+} sleepers[2 * ACTORS]; /* the longest asleep first */
+static uint32_t sleeper_count;
 static struct choice path[DEPTH];
 static uint32_t path_length, kills;
 static uint32_t depth, given; /* where we are on the path, and how much of it is */
@@ -288,26 +288,26 @@ static int model_wait(const _Atomic uint32_t *word, uint32_t seen, int64_t until
     }
     engine_note(running, 2);
     running->status = ASLEEP;
-    beds[bed_count++] = (struct mode){.actor = running, .at = word};
+    sleepers[sleeper_count++] = (struct sleeper){.actor = running, .at = word};
     pause_here();
     return 0;
 }
 
-static void get_up(uint32_t i)
+static void wake_up(uint32_t i)
 {
-    bed_count--;
-    for (; i < bed_count; i++)
-        beds[i] = beds[i + 1];
+    sleeper_count--;
+    for (; i < sleeper_count; i++)
+        sleepers[i] = sleepers[i + 1];
 }
 
 /* Actors that sleep on its descriptor go on. */
 static void become_readable(struct actor *actor)
 {
     actor->readable = 1;
-    for (uint32_t i = 0; i < bed_count; i++)
-        if (beds[i].at == &actor->readable) {
+    for (uint32_t i = 0; i < sleeper_count; i++)
+        if (sleepers[i].at == &actor->readable) {
             actor->status = READY;
-            get_up(i);
+            wake_up(i);
             break;
         }
 }
@@ -318,20 +318,21 @@ void engine_poll(struct actor *me)
     if (me->readable)
         return;
     me->status = ASLEEP;
-    beds[bed_count++] = (struct mode){.actor = me, .at = &me->readable};
+    sleepers[sleeper_count++] = (struct sleeper){.actor = me, .at = &me->readable};
     pause_here();
 }
 
 void engine_submit(struct actor *me, const _Atomic uint32_t *word, uint32_t seen)
 {
-    for (uint32_t i = 0; i < bed_count; i++)
-        if (beds[i].actor == me && beds[i].proxy)
+    for (uint32_t i = 0; i < sleeper_count; i++)
+        if (sleepers[i].actor == me && sleepers[i].proxy)
             return;
     /* relaxed: one thread. */
     if (atomic_load_explicit(word, memory_order_relaxed) != seen)
         me->readable = 1;
     else
-        beds[bed_count++] = (struct mode){.actor = me, .at = word, .proxy = true};
+        sleepers[sleeper_count++] = (struct sleeper){
+            .actor = me, .at = word, .proxy = true};
 }
 
 static int model_wake(_Atomic uint32_t *word, int count)
@@ -340,19 +341,19 @@ static int model_wake(_Atomic uint32_t *word, int count)
 
     if (MUTANT(WAKE_NOBODY))
         return 0;
-    for (uint32_t i = 0; i < bed_count && woken < count;) {
-        struct mode mode = beds[i];
+    for (uint32_t i = 0; i < sleeper_count && woken < count;) {
+        struct sleeper sleeper = sleepers[i];
 
-        if (mode.at != word) {
+        if (sleeper.at != word) {
             i++;
             continue;
         }
-        get_up(i);
-        if (mode.proxy) {
-            become_readable(mode.actor);
+        wake_up(i);
+        if (sleeper.proxy) {
+            become_readable(sleeper.actor);
             i = 0; /* it may have got up, too */
         } else {
-            mode.actor->status = READY;
+            sleeper.actor->status = READY;
         }
         woken++;
     }
@@ -488,7 +489,7 @@ static void start(const struct scenario *scenario)
     memset(&world.notes, 0, sizeof(world.notes));
     memory_start(world.actor_count);
     lags = dice ? LUCK : scenario->lags;
-    bed_count = 0;
+    sleeper_count = 0;
     kills = 0;
     changes = 0;
     failure = NULL;
@@ -516,9 +517,9 @@ static void die_alone(struct actor *actor)
 {
     if (trace)
         fprintf(trace, "  %u KILLED before %s\n", actor->index, actor->site);
-    for (uint32_t i = 0; i < bed_count; i++)
-        if (beds[i].actor == actor)
-            get_up(i--);
+    for (uint32_t i = 0; i < sleeper_count; i++)
+        if (sleepers[i].actor == actor)
+            wake_up(i--);
     actor->status = DEAD;
     if (world.scenario->killed)
         world.scenario->killed(actor);
@@ -631,9 +632,9 @@ static uint64_t state_now(void)
         hash = engine_mix(
             hash, atomic_load_explicit(&actor->self.free_pin, memory_order_relaxed));
     }
-    for (uint32_t i = 0; i < bed_count; i++)
-        hash = engine_mix(hash,
-                          beds[i].actor->index + (uintptr_t)beds[i].at + beds[i].proxy);
+    for (uint32_t i = 0; i < sleeper_count; i++)
+        hash = engine_mix(hash, sleepers[i].actor->index + (uintptr_t)sleepers[i].at +
+                                    sleepers[i].proxy);
     if (world.scenario->lags) {
         uint32_t living = 0;
 

@@ -52,6 +52,16 @@ for code in $(grep -ohE '\bTR_E[A-Z0-9]+\b' -r include | sort -u); do
         { echo "$code is not in the table of error.h"; status=1; }
 done
 
+# every code of that table has a row in the page that explains them, and the page no other
+page=docs/reference/errors.md
+told=$(sed -n '/{error-table}/,/^```$/p' $page | grep -oE '^[A-Z0-9]+:' | tr -d :)
+for code in $(comm -3 <(sort <<<"$table") <(sort <<<"$told")); do
+    grep -qx "$code" <<<"$table" &&
+        echo "TR_E$code has no row in $page: add \"$code: when it comes, and what to do\"" ||
+        echo "$page explains $code, which is not in the table of error.h"
+    status=1
+done
+
 # every exported function has a row in the test of the one rule for arguments
 for name in $(grep -oE '^ +tr_[a-z0-9_]+;' src/tensoring.map | tr -d ' ;'); do
     grep -qE "^ROW\($name," tests/unit/rules/rows_*.h ||

@@ -5,7 +5,10 @@
 #  1. A call is named after its object: the type of its first argument, or what it makes
 #     (T *out or T **out at the end). A call without an object is named after its subject: see `subjects`.
 #  2. Results come last; the room that a buffer has may follow the buffer, and the size of its elements.
-#  3. What Python programs call by ctypes is there: no compiler looks at them.
+#  3. A struct begins with struct_size, so that it can grow, or is in `fixed` or `elements`.
+#  4. The constants of an enum begin with its name, or with the part of it that names the object:
+#     tr_queue_policy has TR_QUEUE_DROP.
+#  5. What Python programs call by ctypes is there: no compiler looks at them.
 set -u
 
 check() { # check FILE...: print offenders
@@ -132,7 +135,70 @@ if ! grep -q '^tr_hello: ' <<<"$planted" || ! grep -q '^tr_arena_create: "const 
 fi
 
 found=$(check include/tensoring/*.h)
-[ -z "$found" ] || { echo "$found"; exit 1; }
+[ -z "$found" ] || { echo "$found"; echo '  ^ see the rules at the top of tests/lint/interface.sh'; exit 1; }
+
+check_types() { # check_types FILE...: print offenders
+    cat "$@" | awk '
+    BEGIN {
+        # these are complete: part of what tensors are, or of the calls that take them
+        n = split("slot_class dtype tensor tensor_spec event npy cpuset", list, " ")
+        for (i = 1; i <= n; i++)
+            fixed["tr_" list[i]] = 1
+        # a call that fills an array of these takes the size of one
+        n = split("participant_stats channel_stats class_stats plan_worker plan_core thread_library",
+                  list, " ")
+        for (i = 1; i <= n; i++)
+            elements["tr_" list[i]] = 1
+    }
+    { sub(/\/\*.*\*\//, "") }
+    /^ *\/\*/ { comment = 1 }
+    comment { if (/\*\//) comment = 0; next }
+    /^#/ { next }
+    { sub(/\/\*.*/, "") }
+    /^(typedef )?struct tr_[a-z_]+ *\{/ {
+        match($0, /tr_[a-z_]+/)
+        type = substr($0, RSTART, RLENGTH)
+        first = 1
+        next
+    }
+    /^typedef (struct|enum) *\{/ { print "line \"" $0 "\": give it a name"; next }
+    /^typedef enum tr_[a-z_]+/ {
+        match($0, /tr_[a-z_]+/)
+        kind = substr($0, RSTART, RLENGTH)
+        next
+    }
+    /^}/ { type = kind = "" }
+    type != "" && first && NF {
+        first = 0
+        if ($0 !~ /^ *uint32_t struct_size;/ && !(type in fixed) && !(type in elements))
+            print type " does not begin with \"uint32_t struct_size;\": then it can never grow"
+    }
+    kind != "" && match($0, /^ *TR_[A-Z0-9_]+/) {
+        name = tolower(substr($0, RSTART, RLENGTH))
+        gsub(/ /, "", name)
+        n = split(kind, part, "_")
+        if (index(name, part[1] "_" part[2] "_") != 1)
+            print toupper(name) " does not begin with the name of " kind
+    }'
+}
+
+planted=$(check_types /dev/stdin <<'EOF2'
+typedef struct tr_hello_options {
+    uint32_t depth;
+} tr_hello_options;
+typedef enum tr_hello_kind { /* one */
+    TR_HELLO_ONE = 0, /**< one */
+    TR_TWO = 1 /**< two */
+} tr_hello_kind;
+typedef struct tr_good {
+    uint32_t struct_size; /**< sizeof */
+} tr_good;
+EOF2
+)
+[ "$(cut -d' ' -f1 <<<"$planted" | tr '\n' ' ')" = "tr_hello_options TR_TWO " ] ||
+    { echo "$planted"; echo "  ^ the lint does not find exactly the breaches that are planted"; exit 1; }
+found=$(check_types include/tensoring/*.h)
+[ -z "$found" ] || { echo "$found"; echo '  ^ see the rules at the top of tests/lint/interface.sh'; exit 1; }
 
 # missing FILE...: calls of the library, as library.tr_...(), that it does not export
 missing() {

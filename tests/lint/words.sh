@@ -35,10 +35,11 @@ grep -rnE '\b(u|nano)?sleep *\(|clock_nanosleep|^ *sleep [0-9]' tests \
 
 # The private vocabulary of the first years, and relative clauses without their noun.
 grep -rnE '\b(bells?|lookout|dut(y|ies)|crowd|sight|wish(es|ed)?|beds?|seats?|deputy|watchers?)\b|\b[Hh](ang|ung) up\b|\b(Who|[Ww]hoever)\b|\b(those|one) who\b' \
-    ipc src include python/core python/tensoring docs README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md \
-    --include='*.[ch]' --include='*.py' --include='*.pyi' --include='*.md' --include='*.1' |
-    # File names, a way to close, a command, names of a test and of a family of scenarios.
-    grep -vE 'tensoring-bell|hang(ing)? up|\bls, stat, who\b|`[.]crowd`|\bbells=[0-9]' |
+    ipc src include python/core python/tensoring bench tests examples docs \
+    README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md --exclude-dir=lint \
+    --include='*.[ch]' --include='*.py' --include='*.pyi' --include='*.md' --include='*.1' --include='*.sh' |
+    # A way to close, a command, and a family of scenarios in a session of last month.
+    grep -vE 'hang(ing)? up|\bls, stat, who\b|\bbells=[0-9]' |
     complain 'a word that a stranger does not know: see CONTRIBUTING.md for the words in use'
 
 grep -rnE '\b([Ww]hoever|[Ww]hom|Who|([Tt]hose|[Oo]ne|[Ff]or|[Oo]f|and|all|everybody) who)\b|\bwho (is|are|has|had|was|can|may|must|gets?|holds?|waits?|needs?|comes?|goes|dies|lives?|sends?|takes?|asks|asked|uses?|joins?|rings?|sees|sleeps?|reaps?|does|gave)\b' \

@@ -317,7 +317,7 @@ static void nothing_is_written_to_files_of_others(void **state)
 
 static void name_it(unsigned key, const char *after, char path[FIFO_PATH])
 {
-    snprintf(path, FIFO_PATH, "/dev/shm/tensoring-bell.%016x.%016x%s", (unsigned)getpid(),
+    snprintf(path, FIFO_PATH, "/dev/shm/tensoring-fifo.%016x.%016x%s", (unsigned)getpid(),
              key, after);
 }
 

@@ -146,7 +146,7 @@ static void check_balanced(uint32_t kind_flag, uint32_t node)
     for (uint32_t i = 0; i < plan.workers; i++) {
         const tr_plan_worker *worker = &plan.worker[i];
 
-        if ((worker->flags & TR_WORKER_EFFICIENT) != kind_flag ||
+        if ((worker->flags & TR_PLAN_WORKER_EFFICIENT) != kind_flag ||
             (node != TR_PLAN_UNKNOWN && worker->node != node))
             continue;
         least = worker->cores < least ? worker->cores : least;
@@ -175,7 +175,7 @@ static void check_shared(void)
 
         for (uint32_t j = 0; j < plan.workers; j++)
             users += overlap(&plan.worker[i].cpus, &plan.worker[j].cpus);
-        assert_int_equal(!!(plan.worker[i].flags & TR_WORKER_SHARES), users > 1);
+        assert_int_equal(!!(plan.worker[i].flags & TR_PLAN_WORKER_SHARES), users > 1);
         assert_int_equal(plan.worker[i].threads, 1);
     }
 }
@@ -192,13 +192,14 @@ static void check_plan(hwloc_topology_t topology, uint32_t policy)
     check_disjoint();
     if (!by_node && plan.workers >= plan.kinds)
         check_complete();
-    for (uint32_t flag = 0; flag <= TR_WORKER_EFFICIENT; flag += TR_WORKER_EFFICIENT)
+    for (uint32_t flag = 0; flag <= TR_PLAN_WORKER_EFFICIENT;
+         flag += TR_PLAN_WORKER_EFFICIENT)
         for (uint32_t node = 0; node < 8; node++)
             check_balanced(flag, by_node ? node : TR_PLAN_UNKNOWN);
     for (uint32_t i = 0; i < plan.workers; i++) {
         assert_int_equal(plan.worker[i].threads, plan.worker[i].cores);
         if (by_node)
-            assert_false(plan.worker[i].flags & TR_WORKER_SPANS_NODE);
+            assert_false(plan.worker[i].flags & TR_PLAN_WORKER_SPANS_NODE);
     }
 }
 
@@ -239,19 +240,19 @@ static void caches_are_not_crossed_when_it_can_be_helped(void **state)
 
     (void)state;
     cut_one(two, 8, plain);
-    assert_int_equal(count_flag(TR_WORKER_SPANS_L3), 0);
+    assert_int_equal(count_flag(TR_PLAN_WORKER_SPANS_L3), 0);
     cut_one(two, 2, plain);
-    assert_int_equal(count_flag(TR_WORKER_SPANS_NODE), 0);
+    assert_int_equal(count_flag(TR_PLAN_WORKER_SPANS_NODE), 0);
     cut_one(two, 7, plain); /* 32 cores: 4 or 5 each; only one can lie on both sockets */
-    assert_int_equal(count_flag(TR_WORKER_SPANS_NODE), 1);
+    assert_int_equal(count_flag(TR_PLAN_WORKER_SPANS_NODE), 1);
     cut_one(two, 6, plain); /* 5 or 6 each: 16 = 5 + 5 + 6 */
-    assert_int_equal(count_flag(TR_WORKER_SPANS_NODE), 0);
+    assert_int_equal(count_flag(TR_PLAN_WORKER_SPANS_NODE), 0);
     cut_one(small, 8, plain);
-    assert_int_equal(count_flag(TR_WORKER_SPANS_L3), 0);
+    assert_int_equal(count_flag(TR_PLAN_WORKER_SPANS_L3), 0);
     cut_one(small, 16, plain); /* 2 + 1 in each cache */
-    assert_int_equal(count_flag(TR_WORKER_SPANS_L3), 0);
+    assert_int_equal(count_flag(TR_PLAN_WORKER_SPANS_L3), 0);
     cut_one(small, 12, plain); /* two each: of three cores one is always left */
-    assert_int_equal(count_flag(TR_WORKER_SPANS_L3), 4);
+    assert_int_equal(count_flag(TR_PLAN_WORKER_SPANS_L3), 4);
 }
 
 static void a_cap_leaves_gaps_at_the_caches(void **state)
@@ -261,7 +262,7 @@ static void a_cap_leaves_gaps_at_the_caches(void **state)
     (void)state;
     options.cores_per_worker = 2;
     cut_one("package:1 [numa] l3:8 core:3 pu:1", 8, options);
-    assert_int_equal(count_flag(TR_WORKER_SPANS_L3), 0);
+    assert_int_equal(count_flag(TR_PLAN_WORKER_SPANS_L3), 0);
     for (uint32_t i = 0; i < 8; i++) {
         assert_int_equal(plan.worker[i].cores, 2);
         assert_int_equal(plan.worker[i].l3, i);
@@ -315,7 +316,7 @@ static void nodes_are_walls_where_asked(void **state)
     assert_int_equal(plan.worker[0].cores, 12);
     assert_int_not_equal(plan.worker[0].package, plan.worker[1].package);
     cut_one(four, 5, options); /* the fifth shares a node with another */
-    assert_int_equal(count_flag(TR_WORKER_SPANS_NODE), 0);
+    assert_int_equal(count_flag(TR_PLAN_WORKER_SPANS_NODE), 0);
     options.policy = TR_PLAN_BANDWIDTH;
     cut_one("package:2 [numa] l3:4 core:4 pu:2", 8, options);
     for (uint32_t i = 0; i < 8; i++)
@@ -336,19 +337,19 @@ static void hybrid_workers_never_mix(void **state)
     assert_int_equal(plan.worker[0].cores, 4);
     assert_int_equal(plan.worker[0].flags, 0);
     cut(topology, 3, NULL); /* 4 fast, 8 efficient: 1 and 2 */
-    assert_int_equal(count_flag(TR_WORKER_EFFICIENT), 2);
+    assert_int_equal(count_flag(TR_PLAN_WORKER_EFFICIENT), 2);
     for (uint32_t i = 0; i < 3; i++)
         assert_int_equal(plan.worker[i].cores, 4);
     options.flags = TR_PLAN_FAST_ONLY;
     cut(topology, 2, &options);
-    assert_int_equal(count_flag(TR_WORKER_EFFICIENT), 0);
+    assert_int_equal(count_flag(TR_PLAN_WORKER_EFFICIENT), 0);
     assert_int_equal(plan.reserved_cores, 8);
     options.flags = 0;
     options.reserve_cores = 9; /* all the efficient ones, and the first fast one */
     cut(topology, 3, &options);
     assert_int_equal(plan.reserved_cores, 9);
     assert_false(set_has(&plan.worker[0].cpus, 0));
-    assert_int_equal(count_flag(TR_WORKER_EFFICIENT), 0);
+    assert_int_equal(count_flag(TR_PLAN_WORKER_EFFICIENT), 0);
     options.reserve_cores = 12;
     assert_int_equal(plan_build(&plan, topology, 1, &options, &unlimited, 0), TR_EINVAL);
     hwloc_topology_destroy(topology);
@@ -383,7 +384,7 @@ static void reserved_cores_are_left_free(void **state)
     }
     cut_one("package:1 [numa] l3:1 core:4 pu:2", 4, options); /* four share three */
     assert_int_equal(plan.shared, 1);
-    assert_int_equal(count_flag(TR_WORKER_SHARES), 2);
+    assert_int_equal(count_flag(TR_PLAN_WORKER_SHARES), 2);
 }
 
 static void quota_limits_threads(void **state)
@@ -393,10 +394,11 @@ static void quota_limits_threads(void **state)
     static const struct {
         int64_t milli;
         uint32_t workers, threads, limit;
-    } rows[] = {{-1, 2, 8, TR_LIMIT_MACHINE},     {4000, 2, 2, TR_LIMIT_QUOTA},
-                {5900, 2, 2, TR_LIMIT_QUOTA},     {500, 1, 1, TR_LIMIT_QUOTA},
-                {4000, 8, 1, TR_LIMIT_QUOTA},     {15999, 1, 15, TR_LIMIT_QUOTA},
-                {16000, 1, 16, TR_LIMIT_MACHINE}, {64000, 4, 4, TR_LIMIT_MACHINE}};
+    } rows[] = {
+        {-1, 2, 8, TR_PLAN_LIMIT_MACHINE},     {4000, 2, 2, TR_PLAN_LIMIT_QUOTA},
+        {5900, 2, 2, TR_PLAN_LIMIT_QUOTA},     {500, 1, 1, TR_PLAN_LIMIT_QUOTA},
+        {4000, 8, 1, TR_PLAN_LIMIT_QUOTA},     {15999, 1, 15, TR_PLAN_LIMIT_QUOTA},
+        {16000, 1, 16, TR_PLAN_LIMIT_MACHINE}, {64000, 4, 4, TR_PLAN_LIMIT_MACHINE}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -427,10 +429,10 @@ static void the_limit_is_named(void **state)
 
     (void)state;
     assert_int_equal(plan_build(&plan, topology, 1, NULL, &quota, 8), 0);
-    assert_int_equal(plan.limit, TR_LIMIT_CPUSET);
+    assert_int_equal(plan.limit, TR_PLAN_LIMIT_CPUSET);
     quota.cpuset_cpus = 6;
     assert_int_equal(plan_build(&plan, topology, 1, NULL, &quota, 8), 0);
-    assert_int_equal(plan.limit, TR_LIMIT_AFFINITY);
+    assert_int_equal(plan.limit, TR_PLAN_LIMIT_AFFINITY);
     hwloc_topology_destroy(topology);
 }
 

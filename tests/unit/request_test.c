@@ -13,7 +13,7 @@
 #define SHORT 1000000                            /* ns */
 #define LONG  (INT64_C(30) * 1000 * 1000 * 1000) /* ns: it hangs */
 
-static tr_queue *open_queue(tr_arena *arena, tr_policy policy)
+static tr_queue *open_queue(tr_arena *arena, tr_queue_policy policy)
 {
     tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
     tr_queue *queue;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Built with -O3 so that both loops use vectors, for all transports alike. */
-#include "harness/payload.h"
+#include "transports/payload.h"
 
 #include <string.h>
 
