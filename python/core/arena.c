@@ -384,8 +384,7 @@ static PyObject *arena_max_expansion(PyObject *object, void *unused)
 static PyGetSetDef arena_getset[] = {
     {"allow_pickle", arena_pickle, NULL,
      "Whether arbitrary objects may be sent and received by this handle: the arena was "
-     "made "
-     "for it and the opener of the handle agreed.",
+     "made for it and the opener of the handle agreed.",
      NULL},
     {"max_expansion", arena_max_expansion, NULL,
      "How many times its own size a message may take when it is decoded.", NULL},

@@ -170,9 +170,7 @@ static PyMethodDef broadcast_methods[] = {
      "publish($self, object, timeout=None)\n--\n\n"
      "Copy `object` into a slot, once, for every subscriber. Timeout in seconds, None "
      "waits for ever; Full or SendTimedOutError if there is no slot, or a subscriber "
-     "that "
-     "blocks "
-     "is behind."},
+     "that blocks is behind."},
     {"publish_message", (PyCFunction)(void (*)(void))broadcast_publish_message,
      METH_FASTCALL | METH_KEYWORDS,
      "publish_message($self, message, timeout=None, even_if_viewed=False)\n--\n\n"
@@ -213,8 +211,7 @@ static PyMethodDef subscription_methods[] = {
      "receive($self, timeout=None)\n--\n\n"
      "The next message. Arrays are read-only views of the slot that all subscribers "
      "share. Timeout in seconds, None waits for ever; Empty or ReceiveTimedOutError if "
-     "nothing "
-     "came, LaggedError if messages were missed, EvictedError, ClosedError."},
+     "nothing came, LaggedError if messages were missed, EvictedError, ClosedError."},
     {"receive_message", (PyCFunction)(void (*)(void))subscription_receive_message,
      METH_FASTCALL | METH_KEYWORDS,
      "receive_message($self, timeout=None)\n--\n\nThe next message undecoded."},

@@ -387,8 +387,7 @@ static PyMethodDef message_methods[] = {
     {"array", message_array, METH_O,
      "array($self, index, /)\n--\n\n"
      "Tensor `index`, from 0, as an ndarray over the slot, which is in use as long as "
-     "the "
-     "array lives. IndexError if there is none."},
+     "the array lives. IndexError if there is none."},
     {"view", message_view, METH_O,
      "view($self, index, /)\n--\n\n"
      "Tensor `index`, from 0, as a View, for DLPack and memoryview. IndexError if there "
@@ -411,16 +410,14 @@ static PyMethodDef message_methods[] = {
     {"reply_error", message_reply_error, METH_VARARGS,
      "reply_error($self, code, text, /)\n--\n\n"
      "Answer a request with an error: the requester's RemoteError has `code`, a number "
-     "of "
-     "the server's own, as its remote_code, and `text` in its message."},
+     "of the server's own, as its remote_code, and `text` in its message."},
     {"seal", message_seal, METH_NOARGS,
      "seal($self, /)\n--\n\n"
      "Add a CRC32C of the payload to the header. The payload must not change after it."},
     {"verify", message_verify, METH_NOARGS,
      "verify($self, /)\n--\n\n"
      "Compare the payload with its checksum: CorruptError if it has changed. Without a "
-     "checksum "
-     "nothing is compared."},
+     "checksum nothing is compared."},
     {"device_begin", message_device_begin, METH_NOARGS,
      "device_begin($self, /)\n--\n\n"
      "From now on a device may write into the message. Needs Arena.device_fd()."},

@@ -283,9 +283,8 @@ static PyMethodDef core_methods[] = {
      "sweep($module, prefix, /)\n--\n\nRemove named arenas whose participants are all "
      "dead."},
     {"look", core_look, METH_VARARGS,
-     "look($module, name, fd, /)\n--\n\nTotals, participants and channels of an arena "
-     "that "
-     "is not joined."},
+     "look($module, name, fd, /)\n--\n\n"
+     "Totals, participants and channels of an arena that is not joined."},
     {"like_rows", core_like_rows, METH_O,
      "like_rows($module, list, /)\n--\n\nWhether these are packed arrays of one plain "
      "type and shape, which make one tensor."},

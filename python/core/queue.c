@@ -443,11 +443,19 @@ static PyMethodDef queue_methods[] = {
     {"_open", queue_open, METH_VARARGS | METH_CLASS, NULL},
     {"send", (PyCFunction)(void (*)(void))queue_send, METH_FASTCALL | METH_KEYWORDS,
      "send($self, object, timeout=None)\n--\n\n"
-     "Copy `object` into a slot and send it. Timeout in seconds; None waits for ever."},
+     "Copy `object` into a slot and send it.\n\n"
+     "timeout: seconds to wait for a slot and for room; None: for ever; 0: not at "
+     "all.\n"
+     "Full if it may not wait, SendTimedOutError (which is also Full) after the "
+     "timeout, TooLargeError if no slot is large enough, UnsupportedError if the "
+     "object would come back changed, ClosedError after shutdown()."},
     {"receive", (PyCFunction)(void (*)(void))queue_receive, METH_FASTCALL | METH_KEYWORDS,
-     "receive($self, timeout=None)\n--\n\n"
-     "Take the oldest message. Arrays are views of the slot, which is free when the last "
-     "of them is gone."},
+     "receive($self, timeout=None)\n--\n\nTake the oldest message. Arrays are views of "
+     "the slot, which is free when the last of them is gone.\n\ntimeout: seconds to wait "
+     "for a message; None: for ever; 0: not at all.\nEmpty if it may not wait, "
+     "ReceiveTimedOutError (which is also Empty) after the timeout, ClosedError after "
+     "shutdown() when all messages have been received, FormatError if the message is "
+     "broken."},
     {"_send_parts", (PyCFunction)(void (*)(void))queue_send_parts,
      METH_FASTCALL | METH_KEYWORDS, NULL},
     {"_send_carried", (PyCFunction)(void (*)(void))queue_send_carried,
@@ -460,11 +468,13 @@ static PyMethodDef queue_methods[] = {
     {"send_message", (PyCFunction)(void (*)(void))queue_send_message,
      METH_FASTCALL | METH_KEYWORDS,
      "send_message($self, message, timeout=None, even_if_viewed=False)\n--\n\n"
-     "Send a loaned message, or forward a received one, without a copy."},
+     "Send a loaned message, or forward a received one, without a copy. BufferError if "
+     "arrays look into it, unless even_if_viewed; else as send()."},
     {"_receive_onto", queue_receive_onto, METH_VARARGS, NULL},
     {"receive_message", (PyCFunction)(void (*)(void))queue_receive_message,
      METH_FASTCALL | METH_KEYWORDS,
-     "receive_message($self, timeout=None)\n--\n\nTake the oldest message undecoded."},
+     "receive_message($self, timeout=None)\n--\n\n"
+     "Take the oldest message undecoded; release() gives its slot back. As receive()."},
     {"_copy_if_kept", queue_copy_if_kept, METH_NOARGS, NULL},
     {"_keeps", queue_keeps, METH_NOARGS, NULL},
     {"_doubtful", queue_doubtful, METH_NOARGS, NULL},

@@ -173,10 +173,9 @@ static PyMethodDef view_methods[] = {
     {"__dlpack__", (PyCFunction)(void (*)(void))view_dlpack,
      METH_FASTCALL | METH_KEYWORDS,
      "__dlpack__($self, /, *, stream=None, max_version=None, dl_device=None, "
-     "copy=None)\n--\n"
-     "\nThe tensor as a DLPack capsule that shares the slot's memory, or, with "
-     "copy=True, "
-     "has memory of its own. As NumPy's; stream can only be None."},
+     "copy=None)\n--\n\n"
+     "The tensor as a DLPack capsule that shares the slot's memory, or, with "
+     "copy=True, has memory of its own. As NumPy's; stream can only be None."},
     {"__dlpack_device__", view_dlpack_device, METH_NOARGS,
      "__dlpack_device__($self, /)\n--\n\n(1, 0): host memory."},
     {NULL, NULL, 0, NULL},

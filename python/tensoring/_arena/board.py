@@ -104,7 +104,7 @@ class Board(Named, _core.Board, Mapping[str, Any]):
         return self._put(key, value, expected, timeout)
 
     def versioned(self, key: str) -> Versioned:
-        """The value and its version."""
+        """The value and its version; KeyError if it was never put."""
         try:
             return Versioned(*self._get(key))
         except NotFoundError:
@@ -117,7 +117,8 @@ class Board(Named, _core.Board, Mapping[str, Any]):
     def wait(
         self, key: str, newer_than: int = 0, timeout: float | None = None
     ) -> Versioned:
-        """Wait for a value of `key` that is newer than a version, and get it."""
+        """Wait for a value of `key` that is newer than a version, and get it. Timeout in
+        seconds, None waits for ever; ReceiveTimedOutError then."""
         return Versioned(*self._wait(key, newer_than, timeout))
 
     async def wait_async(self, key: str, newer_than: int = 0) -> Versioned:
