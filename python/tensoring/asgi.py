@@ -8,7 +8,6 @@ Each worker finds the server's arena in request.state.arena, and by tensoring.se
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeAlias
@@ -16,49 +15,26 @@ from typing import Any, TypeAlias
 from tensoring._arena.arena import Arena
 from tensoring._options import refuse
 from tensoring._servers.current import leave, open_server
+from tensoring._servers.functions import Function, call_once
 
 Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
-def function_of(what: str | Callable[[Arena], object]) -> Callable[[Arena], object]:
-    """A function, given itself or as "module:name"."""
-    if callable(what):
-        return what
-    module, colon, path = what.partition(":") if isinstance(what, str) else ("", "", "")
-    if not (module and colon and path):
-        refuse(ValueError, "once", what, 'give a function, or "module:function"')
-    found: Any = importlib.import_module(module)
-    for name in path.split("."):
-        found = getattr(found, name)
-    if not callable(found):
-        refuse(TypeError, "once", what, "it is no function")
-    checked: Callable[[Arena], object] = found
-    return checked
-
-
-def key_of(what: str | Callable[[Arena], object]) -> str:
-    """By which all workers know the same function."""
-    if isinstance(what, str):
-        return what
-    return f"{what.__module__}:{what.__qualname__}"
-
-
 def _enter(
     slots: Iterable[tuple[int, int]] | None,
-    once: str | Callable[[Arena], object] | None,
+    once: str | Function | None,
     options: dict[str, Any],
 ) -> Arena:
     arena = open_server(slots, **options)
     if once is not None:
-        function = function_of(once)
-        arena.once(key_of(once), lambda: function(arena))
+        call_once(arena, "once", once)
     return arena
 
 
 def lifespan(
     slots: Iterable[tuple[int, int]] | None = None,
     *,
-    once: str | Callable[[Arena], object] | None = None,
+    once: str | Function | None = None,
     inner: Lifespan | None = None,
     **options: Any,
 ) -> Lifespan:

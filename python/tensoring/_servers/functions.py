@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""Functions that a server calls once: given themselves, or by "module:function"."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from tensoring._arena.arena import Arena
+from tensoring._options import refuse
+
+Function: TypeAlias = Callable[[Arena], object]
+
+
+def function_of(option: str, what: str | Function) -> Function:
+    """A function, given itself or as "module:name"."""
+    if callable(what):
+        return what
+    module, colon, path = what.partition(":") if isinstance(what, str) else ("", "", "")
+    if not (module and colon and path):
+        refuse(ValueError, option, what, 'give a function, or "module:function"')
+    found: Any = importlib.import_module(module)
+    for name in path.split("."):
+        found = getattr(found, name)
+    if not callable(found):
+        refuse(TypeError, option, what, "it is no function")
+    checked: Function = found
+    return checked
+
+
+def key_of(what: str | Function) -> str:
+    """By which all workers know the same function."""
+    if isinstance(what, str):
+        return what
+    return f"{what.__module__}:{what.__qualname__}"
+
+
+def call_once(arena: Arena, option: str, what: str | Function) -> None:
+    """In one of all processes of the arena."""
+    function = function_of(option, what)
+    arena.once(key_of(what), lambda: function(arena))
