@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import dis
 import functools
+import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -30,6 +32,17 @@ N = 8
 
 class Alarm(Exception):
     pass
+
+
+def alarm(number: int, frame: FrameType | None) -> None:
+    raise Alarm
+
+
+@pytest.fixture(autouse=True)
+def handler() -> Iterator[None]:
+    before = signal.signal(signal.SIGUSR2, alarm)
+    yield
+    signal.signal(signal.SIGUSR2, before)
 
 
 @functools.cache
@@ -71,7 +84,7 @@ class Interrupter:
             if self.left is not None and self.count > self.left:
                 self.left = None
                 sys.settrace(None)
-                raise Alarm
+                signal.raise_signal(signal.SIGUSR2)
         return self.step
 
 
@@ -184,3 +197,89 @@ def test_nothing_is_lost_or_sent_twice() -> None:
     assert got == sorted(set(got))
     assert sent <= set(got)
     queue.close()
+
+
+class Slow:
+    """Is pickled and made again by several steps of Python."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> Any:
+        return Slow, (add(self.number) - 1,)
+
+
+def note(descriptor: int, slow: Slow) -> Slow:
+    os.write(descriptor, b"%d " % slow.number)
+    return Slow(slow.number)
+
+
+class Everywhere(Interrupter):
+    """Traces the pickling of objects of this module, too, and goes on after it raised."""
+
+    def enter(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if frame.f_code.co_filename == __file__ and os.getpid() == self.pid:
+            frame.f_trace_opcodes = True
+            return self.step if frame.f_code.co_name in PICKLING else None
+        return super().enter(frame, event, arg)
+
+
+PICKLING = ("__reduce__", "__init__", "add")
+
+
+def test_no_call_gets_the_exception_of_a_handler() -> None:
+    """It comes out of the call that it interrupts, and is the value of no other."""
+    came = 0
+    with tr.Pool(1) as pool:
+        for point in range(0, 1200, 7):
+            results: list[Any] = []
+            try:
+                with Everywhere(point):
+                    for i in range(3):
+                        results.append(pool.apply_async(Slow, (i,)))
+                    while not all(one.ready() for one in results):
+                        pass
+            except Alarm:
+                came += 1
+            assert [one.get(60).number for one in results] == list(range(len(results)))
+    assert came > 20
+
+
+def test_each_call_of_an_executor_is_done_once() -> None:
+    read, write = os.pipe()
+    given = came = 0
+    with tr.Executor(1) as executor:
+        executor.submit(add, 1).result(60)
+        for point in range(0, 900, 7):
+            futures = []
+            try:
+                with Everywhere(point):
+                    for _ in range(4):
+                        given += 1
+                        futures.append(executor.submit(note, write, Slow(given)))
+            except Alarm:
+                came += 1
+            for future in futures:
+                assert future.result(60).number <= given
+    os.close(write)
+    with os.fdopen(read) as noted:
+        numbers = noted.read().split()
+    assert came > 20
+    assert len(numbers) == len(set(numbers))
+
+
+@pytest.mark.parametrize("end", ["terminate", "join"])
+def test_the_end_of_a_pool_can_be_repeated(end: str) -> None:
+    for point in range(0, 150, 5):
+        pool = tr.Pool(1)
+        assert pool.map_async(add, range(N), 1, callback=str).get(60)
+        if end == "join":
+            pool.close()
+        try:
+            with Interrupter(point):
+                getattr(pool, end)()
+        except Alarm:
+            pool.terminate()
+        pool.join()
+        assert not multiprocessing.active_children()
+        assert not pool._master.thread or not pool._master.thread.is_alive()

@@ -125,12 +125,14 @@ class Crew:
         self._leaving: list[Worker] = []
         self._resume = 0.0
         self._lock = threading.RLock()
+        self._begun: Any = None  # the process that was started last
         self._ended = False
 
     @property
     def processes(self) -> list[Any]:
         """The processes that there are now."""
-        return [worker.process for worker in self.workers if worker is not None]
+        there = [] if self._ended else self.workers
+        return [worker.process for worker in there if worker is not None]
 
     def fill(self) -> None:
         """Start all that are missing. If one cannot be started, none is left."""
@@ -147,19 +149,32 @@ class Crew:
             self.workers.append(self._start(len(self.workers)))
 
     def _start(self, index: int) -> Worker:
-        process = self.context.Process(
-            target=main, args=(self.setup, index), daemon=False, name=f"worker-{index}"
-        )
-        process.start()
-        return Worker(process)
+        if not self._is_left():
+            self._begun = self.context.Process(
+                target=main,
+                args=(self.setup, index),
+                daemon=False,
+                name=f"worker-{index}",
+            )
+            self._begun.start()
+        return Worker(self._begun)
+
+    def _is_left(self) -> bool:
+        """Whether a signal's handler raised between the start of a process and the note
+        of it."""
+        pid = getattr(self._begun, "pid", None)
+        there = [
+            one.process for one in (*self.workers, *self._leaving) if one is not None
+        ]
+        return pid is not None and self._begun not in there and pid not in self._deaths
 
     def leaves(self, pid: int) -> None:
         """This worker has done what it may do, and is about to end."""
         with self._lock:
             for i, worker in enumerate(self.workers):
                 if worker is not None and worker.process.pid == pid:
+                    self._leaving.append(worker)  # twice does no harm
                     self.workers[i] = None
-                    self._leaving.append(worker)
                     self._restart(i)
 
     def look(self) -> bool:
@@ -168,15 +183,16 @@ class Crew:
             if self._ended:
                 return False
             for left in [one for one in self._leaving if one.is_dead()]:
-                self._leaving.remove(left)
                 self._bury(left)
+                self._leaving.remove(left)
             died = [i for i, one in enumerate(self.workers) if one and one.is_dead()]
             for i in died:
-                dead, self.workers[i] = self.workers[i], None
+                dead = self.workers[i]
                 assert dead is not None
                 self._bury(dead)
-                self._fail()
                 self.lost = self.stopped
+                self.workers[i] = None
+                self._fail()
             for i, worker in enumerate(self.workers):
                 if worker is None:
                     self._restart(i)
@@ -233,16 +249,21 @@ class Crew:
                 worker.kill(number)
 
     def end(self, kill: bool) -> None:
-        """Wait until all have ended (the queue has told them to), or kill them."""
+        """Wait until all have ended (the queue has told them to), or kill them. Those
+        that have not ended when an exception comes are still there for the next call."""
         with self._lock:
             self._ended = True
+            if self._is_left():
+                self._leaving.append(Worker(self._begun))
             left = [*(one for one in self.workers if one is not None), *self._leaving]
-            self.workers, self._leaving = [], []
         if kill:
             _kill_all(left)
         for worker in left:
             worker.await_death(None)
-            worker.bury()
+            with self._lock:
+                self._bury(worker)
+        with self._lock:
+            self.workers, self._leaving = [], []
 
 
 def _kill_all(workers: list[Worker]) -> None:

@@ -21,10 +21,11 @@ from multiprocessing import util
 from typing import Any
 
 from tensoring import _core
+from tensoring._interrupts import Condition, is_interrupt, of_handler
 from tensoring._options import refuse, whole
 from tensoring._pool.calls import APPLY, call
 from tensoring._pool.crew import check_crew
-from tensoring._pool.failures import WorkerDiedError, again, is_interrupt, report, to_keep
+from tensoring._pool.failures import WorkerDiedError, again, report, to_keep
 from tensoring._pool.master import MOST_WORKERS, SLOTS, Master
 
 
@@ -37,20 +38,24 @@ def _settle(future: Future[Any], value: Any, error: BaseException | None) -> Non
             future.set_result(value)
     except InvalidStateError:
         pass  # somebody else has
-    except BaseException:
+    except BaseException as reason:
+        if is_interrupt(reason):
+            raise
         report()
 
 
 class _Job:
     """A call, and where its result goes."""
 
-    __slots__ = ("calls", "fn", "future", "names", "values")
+    __slots__ = ("calls", "fn", "future", "names", "sent", "values")
 
     def __init__(
         self, calls: _Calls, fn: Any, names: tuple[str, ...], values: list[Any]
     ) -> None:
         self.calls = calls
         self.future: Future[Any] = Future()
+        self.future._condition = Condition()
+        self.sent: list[None] = []  # it is with the master if there is anything
         self.fn = fn
         self.names = names
         self.values = values
@@ -73,10 +78,12 @@ class _Calls:
         self.pending: deque[_Job] = deque()
         self.in_hand: deque[_Job] = deque()  # of the thread that feeds
         self.running: set[_Job] = set()
+        self.doubted: _Job | None = None  # a try was interrupted, perhaps by itself
         self.leaving = False  # nothing will be added
         self._feeding = _core.Turn()
         self.executor: weakref.ref[Executor] | None = None
         master.on_idle = self.is_over
+        master.on_pause = self.feed
         master.on_broken = self.fail
 
     def unanswered(self) -> int:
@@ -139,15 +146,17 @@ class _Calls:
             self._drop(job)
             return
         try:
-            what = call(APPLY, job.fn, job.names)
-            self.master.send(what, job.values, job, 0)
+            if not job.sent:
+                what = call(APPLY, job.fn, job.names)
+                self.master.send(what, job.values, job, 0, job.sent)
         except BaseException as error:
-            kept = error if is_interrupt(error) else to_keep(error, self.master.remote)
-            _settle(job.future, None, kept)
+            first = self.doubted is not job
+            self.doubted = None
+            if of_handler(error) or (is_interrupt(error) and first):
+                self.doubted = job
+                raise  # it stays in hand, to be tried again
+            _settle(job.future, None, to_keep(error, self.master.remote))
             self._drop(job)
-            if is_interrupt(error):
-                self.in_hand.popleft()
-                raise
 
     def _drop(self, job: _Job) -> None:
         """No worker has this call, or will."""

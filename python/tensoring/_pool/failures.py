@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tensoring._errors import CODES, PeerDiedError
+from tensoring._interrupts import of_handler
 from tensoring._serial.pickles import dump_any, load_copies
 
 # The pickle of an exception (nothing if it has none), its traceback, and its last line.
@@ -71,6 +72,8 @@ def _made(parts: list[Any], line: str) -> BaseException:
     try:
         error = load_copies(parts)
     except BaseException as reason:
+        if of_handler(reason):
+            raise
         return RuntimeError(f"{line} (it cannot be unpickled: {_last_line(reason)})")
     return error if isinstance(error, BaseException) else RuntimeError(line)
 
@@ -108,11 +111,3 @@ def report() -> None:
     about = (kind, error, trace, threading.current_thread())
     with contextlib.suppress(BaseException):  # a hook that raises hurts nobody either
         threading.excepthook(threading.ExceptHookArgs(about))
-
-
-def is_interrupt(error: BaseException) -> bool:
-    """Whether it is, perhaps, of a signal: these come to the main thread alone."""
-    return (
-        isinstance(error, KeyboardInterrupt)
-        and threading.current_thread() is threading.main_thread()
-    )

@@ -8,6 +8,7 @@ it has a look now and then while there are results that nobody waits for yet."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -18,23 +19,24 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Protocol
+from typing import Any
 
 from tensoring import _core
 from tensoring._arena.arena import Arena
 from tensoring._errors import ClosedError, Empty, Full, TooLargeError
+from tensoring._interrupts import Waker, in_main_thread, is_interrupt, of_handler
 from tensoring._options import pairs
 from tensoring._pool.calls import APPLY, Call
 from tensoring._pool.crew import Crew, check_crew, check_threads
 from tensoring._pool.failures import (
     WorkerDiedError,
     again,
-    is_interrupt,
     report,
     to_keep,
     unpack,
     with_cause,
 )
+from tensoring._pool.halves import Halves, Into
 from tensoring._pool.worker_main import (
     BROKEN,
     DIED,
@@ -56,38 +58,9 @@ MOST_WORKERS = 224  # an arena has 256 participants; those that end and the mast
 _LOOK = 0.02  # seconds between looks for dead workers, while waiting
 _NAP = 0.05  # seconds between looks for results that nobody waits for
 _UNSENT = -1
-_MAIN = threading.main_thread()  # handlers of signals run there
-
-
-class Into(Protocol):
-    """Where the values of a job go."""
-
-    def _set(
-        self, index: int, values: list[Any], error: BaseException | None
-    ) -> None: ...
 
 
 Job = tuple[int, Call, list[Any]]
-
-
-class _Halves:
-    """Where the values of the halves of a job go that was too large for one message."""
-
-    def __init__(self, into: Into, index: int) -> None:
-        self.into = into
-        self.index = index
-        self.found: dict[int, list[Any]] = {}
-        self.error: BaseException | None = None
-        self.lock = threading.Lock()
-
-    def _set(self, half: int, values: list[Any], error: BaseException | None) -> None:
-        with self.lock:
-            self.found[half] = values
-            self.error = self.error or error
-            if self.error is None and len(self.found) < 2:
-                return
-        both = [] if self.error else [*self.found[0], *self.found[1]]
-        self.into._set(self.index, both, self.error)  # again does no harm
 
 
 def _arena(classes: list[tuple[int, int]], memory_bytes: int | None, count: int) -> Arena:
@@ -167,6 +140,7 @@ class Master:
         self._sending = _core.Turn()
         self._pumping = _core.Turn()
         self._got: list[_core.Message] = []  # received, and not dealt with: one at most
+        self._doubted = _UNSENT  # its opening was interrupted, perhaps by itself
         self._waiters: set[object] = set()
         self.serving: set[object] = set()  # for which the thread has to receive
         self._serve_lock = threading.Lock()
@@ -174,10 +148,13 @@ class Master:
         self._asleep = False
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()  # may be used anywhere
         self.on_idle: Callable[[], bool] = bool  # whether the thread is to end
+        self.on_pause: Callable[[], object] = bool  # while nothing comes
         self.on_broken: Callable[[BaseException], None] | None = None
         self.broken: BaseException | None = None
         self._refusal: BaseException | None = None  # of an initializer
         self.ended = False
+        self._ending = _core.Turn()
+        self._over = False
         self.finalizer: Any = None
         self._looked = time.monotonic()
         self.crew = Crew(setup, count, context or multiprocessing.get_context())
@@ -197,8 +174,17 @@ class Master:
 
     # ---- sending
 
-    def send(self, what: Call, values: list[Any], into: Into, index: int) -> None:
-        """Send a job, now or when there is room. Never waits."""
+    def send(
+        self,
+        what: Call,
+        values: list[Any],
+        into: Into,
+        index: int,
+        sent: list[None] | None = None,
+    ) -> None:
+        """Send a job, now or when there is room. Never waits. There is something in
+        `sent` from the step on in which that was done, whatever is raised."""
+        sent = [] if sent is None else sent
         number = next(self._numbers)
         jobs = [(number, what, values)]
         try:
@@ -211,15 +197,17 @@ class Master:
                 with self._sending as mine:
                     if mine:
                         try:
-                            objects.send(self._jobs, (what, values), 0, number)
+                            objects.send_noted(self._jobs, (what, values), number, sent)
                             return
                         except Full:
                             self._no_room = True
                         except TooLargeError:
                             if not self._halve(jobs):
                                 raise
-            self._send_later(jobs)
+            self._send_later(jobs, sent)
         except BaseException as error:
+            if sent and is_interrupt(error):
+                raise
             self._take_back(jobs, name_share(error, self._memory))
 
     def _halve(self, jobs: list[Job]) -> bool:
@@ -228,7 +216,7 @@ class Master:
         wanted = self.waiting.get(number)
         if wanted is None or what[0] == APPLY or len(values) < 2:
             return False
-        halves, middle = _Halves(*wanted), len(values) // 2
+        halves, middle = Halves(*wanted), len(values) // 2
         for i, part in enumerate((values[:middle], values[middle:])):
             jobs.append((next(self._numbers), what, part))
             self.waiting[jobs[-1][0]] = (halves, i)
@@ -256,15 +244,15 @@ class Master:
         self._unsent.append((number, error))
         self._need_thread()
 
-    def _send_later(self, jobs: list[Job]) -> None:
-        self._backlog.extend(jobs)
+    def _send_later(self, jobs: list[Job], sent: list[None]) -> None:
+        sent.extend(map(self._backlog.append, jobs))  # in one call of C
         self._need_thread()
         self._push()
 
     def _push(self) -> None:
         """Send what waits for room, in order, as far as there is any. Not in the main
         thread: what a signal's handler raises there is not why a job cannot be sent."""
-        if threading.current_thread() is _MAIN and self.thread is not None:
+        if in_main_thread() and self.thread is not None:
             return
         while self._backlog and not self._no_room:
             with self._sending as mine:
@@ -282,6 +270,8 @@ class Master:
             self._wait_for_room()
             return
         except BaseException as error:
+            if is_interrupt(error):
+                raise
             self._backlog.popleft()
             jobs = [job]
             if isinstance(error, TooLargeError) and self._halve(jobs):
@@ -317,6 +307,8 @@ class Master:
         try:
             kind, values = objects.open(message, self._copy)
         except BaseException as error:  # what it holds cannot be made here
+            if self._is_doubtful(error, number):
+                raise
             kept = to_keep(error, self.remote)
             kind, values = _UNSENT, [self._unread(kept, "result")]
         self._no_room = False
@@ -333,6 +325,11 @@ class Master:
         if self._backlog:
             self._push()
         return True
+
+    def _is_doubtful(self, error: BaseException, number: int) -> bool:
+        """Whether it may not be the message's: then the message is opened again."""
+        before, self._doubted = self._doubted, number
+        return of_handler(error) or (is_interrupt(error) and before != number)
 
     def _hear(self, kind: int, values: list[Any]) -> None:
         """What a worker says of itself."""
@@ -360,15 +357,12 @@ class Master:
         values = values if kind == DONE else []
         try:
             into._set(index, values, error)
-        except BaseException as reason:  # in the middle: it is raised when that is done
-            into._set(index, values, error)
-            if is_interrupt(reason) or threading.current_thread() is _MAIN:
-                raise
+        except BaseException:
+            if in_main_thread():
+                raise  # it is done again
             report()
-        finally:
-            self.waiting.pop(number, None)
-            if before is not None:
-                self._parts.pop(number, None)
+        self.waiting.pop(number, None)
+        self._parts.pop(number, None)
         try:
             if kind == _UNSENT and error is not None and is_interrupt(error):
                 raise error
@@ -401,16 +395,8 @@ class Master:
         self._backlog.clear()
         self._parts.clear()
         while self.waiting:
-            try:
-                _, (into, index) = self.waiting.popitem()
-            except KeyError:
-                break  # another thread took the last one
-            try:
-                into._set(index, [], again(error))
-            except BaseException as reason:
-                if is_interrupt(reason):
-                    raise
-                report()
+            for number in list(self.waiting):
+                self._end_job(number, _UNSENT, [again(error)])
         if self.on_broken is not None:
             self.on_broken(error)
 
@@ -452,7 +438,7 @@ class Master:
         self,
         done: Callable[[], bool],
         timeout: float | None,
-        waker: Callable[[], threading.Event] | None = None,
+        waker: Callable[[], Waker] | None = None,
     ) -> None:
         """Receive until it is done, or wait while the thread does."""
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -511,18 +497,16 @@ class Master:
     def wake(self) -> None:
         """Let the thread look whether there is anything to do."""
         if self._asleep:
-            self._asleep = False
             self._wakes.put(None)
 
     def _nap(self, timeout: float | None, needless: Callable[[], bool]) -> None:
+        while not self._wakes.empty():  # those that were put more than once
+            self._wakes.get()
         self._asleep = True
-        if needless():  # since before it could be told
-            self._asleep = False
-            return
-        try:
-            self._wakes.get(timeout=timeout)
-        except queue.Empty:
-            self._asleep = False
+        with contextlib.suppress(queue.Empty):
+            if not needless():  # since before it could be told
+                self._wakes.get(timeout=timeout)
+        self._asleep = False
 
     def _is_busy(self) -> bool:
         return bool(self.serving or self._backlog or self._unsent or self.ended)
@@ -530,7 +514,15 @@ class Master:
     def _has_to_do(self) -> bool:
         return self._is_busy() or bool(self.waiting) or self.on_idle()
 
+    def _is_the_one(self) -> bool:
+        """Whether this thread is that of this master: start() may be interrupted."""
+        with self._serve_lock:
+            self.thread = self.thread or threading.current_thread()
+            return self.thread is threading.current_thread()
+
     def _run(self) -> None:
+        if not self._is_the_one():
+            return
         while not self.ended:
             try:
                 if self._step():
@@ -549,7 +541,8 @@ class Master:
             number, error = self._unsent.popleft()
             self._end_job(number, _UNSENT, [error])
         elif self._is_busy():
-            self._pump(_LOOK)
+            if not self._pump(_LOOK):
+                self.on_pause()
         elif self.waiting:
             self._nap(_NAP, self._is_busy)
             while not (self._waiters or self._is_busy()) and self._pump(0):
@@ -565,22 +558,27 @@ class Master:
 
     def finish(self) -> None:
         """End workers that have nothing to do."""
-        if self.inherited or self.ended:
-            return
-        self.ended = True
-        self._jobs.shutdown()
-        self.crew.end(False)
-        self._leave()
+        self._end(None)
 
     def terminate(self, why: str = "the pool was terminated") -> None:
         """End the workers now."""
-        if self.inherited or self.ended:
+        self._end(why)
+
+    def _end(self, why: str | None) -> None:
+        """May be called again, where an exception has ended it."""
+        if self.inherited or self._over:
             return
-        self.ended = True
-        self._jobs.shutdown()
-        self.crew.end(True)
-        self._break(WorkerDiedError(why))
-        self._leave()
+        with self._ending as mine:
+            if not mine:
+                return
+            self.ended = True
+            with contextlib.suppress(ValueError):  # the thread has closed it
+                self._jobs.shutdown()
+            self.crew.end(why is not None)
+            if why is not None:
+                self._break(WorkerDiedError(why))
+            self._leave()
+            self._over = True
 
     def _leave(self) -> None:
         if self.finalizer is not None:

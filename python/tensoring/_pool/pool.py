@@ -17,10 +17,12 @@ from multiprocessing.pool import (  # type: ignore[attr-defined]
 )
 from typing import Any
 
+from tensoring._interrupts import is_interrupt
 from tensoring._options import U64, flag, refuse, whole
 from tensoring._pool.calls import APPLY, EACH, STAR, Call, call
 from tensoring._pool.failures import WorkerDiedError, to_keep
-from tensoring._pool.master import MOST_WORKERS, SLOTS, Into, Master
+from tensoring._pool.halves import Into
+from tensoring._pool.master import MOST_WORKERS, SLOTS, Master
 from tensoring._pool.results import AsyncResult, Gradual, One, Results
 
 _AHEAD = 32  # pieces a worker that are sent before their values are taken
@@ -130,7 +132,8 @@ class Pool:
         try:
             self._master.send(what, values, into, index)
         except Exception as error:
-            if isinstance(error, WorkerDiedError) or self._master.inherited:
+            died = isinstance(error, WorkerDiedError)
+            if died or self._master.inherited or is_interrupt(error):
                 raise
             kept = to_keep(error, self._master.remote)
             if isinstance(into, AsyncResult) and into._served:
@@ -336,20 +339,20 @@ class Pool:
     def terminate(self) -> None:
         """End the workers now."""
         self._state = TERMINATE
-        self._finalizer()
+        self._master.terminate()  # again, where an exception has ended it
 
     def join(self) -> None:
         """Wait until all is done and the workers have ended. Only after close()."""
         if self._state == RUN:
             raise ValueError("Pool is still running: it is open")
         if self._state == TERMINATE:
+            self._master.terminate()
             return
         for results in list(self._lazy):
             results._feed(None)
         self._master.wait_for(lambda: not self._master.waiting, None)
-        self._state = TERMINATE
         self._master.finish()
-        self._finalizer.cancel()
+        self._state = TERMINATE
 
     def __reduce__(self) -> Any:
         raise NotImplementedError(

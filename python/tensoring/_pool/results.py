@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tensoring import _core
-from tensoring._pool.failures import is_interrupt, report
+from tensoring._interrupts import Waker, is_interrupt
+from tensoring._pool.failures import report
 
 if TYPE_CHECKING:
     from tensoring._pool.pool import Pool
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class AsyncResult:
     """What the _async methods give: get(), wait(), ready(), successful()."""
 
-    _event: threading.Event | None = None
+    _event: Waker | None = None
 
     def __init__(
         self,
@@ -87,9 +87,9 @@ class AsyncResult:
     def _is_done(self) -> bool:
         return self._done
 
-    def _waker(self) -> threading.Event:
+    def _waker(self) -> Waker:
         """Set when it is done: for threads that wait while one receives."""
-        event: threading.Event = self.__dict__.setdefault("_event", threading.Event())
+        event: Waker = self.__dict__.setdefault("_event", Waker())
         if self._done:  # perhaps since before there was an event to set
             event.set()
         return event
@@ -260,7 +260,8 @@ class Results(Iterator[Any]):
         return self._next in self._ready if self._ordered else bool(self._ready)
 
     def _set(self, index: int, values: list[Any], error: BaseException | None) -> None:
-        self._ready[index] = (values, error)
+        if index in self._open:  # it may be set again, but not when it was taken
+            self._ready[index] = (values, error)
 
     def __iter__(self) -> Results:
         return self

@@ -25,11 +25,11 @@ from tensoring import _core
 from tensoring._arena.queue import ArenaQueue
 from tensoring._core import Message
 from tensoring._errors import ClosedError, Full, OutOfMemoryError
+from tensoring._interrupts import Condition, in_main_thread
 from tensoring._serial.pickles import dump_any
 from tensoring._standin import objects, stuck
 
 _LEAST, _MOST = 0.002, 0.016  # seconds between two looks
-_MAIN = threading.main_thread()  # handlers of signals run there
 _HELP = 64  # put() sends, too, after so many
 _AS_IT_IS = (np.ndarray, bytes)
 _PLAIN = np.dtype("u1")
@@ -61,7 +61,7 @@ class Feeder:
         # So many bytes may be too large. A closed queue sends none, also after a fork.
         self.doubtful = 0 if queue.closed else queue._doubtful()
         self.owner = owner  # a copy that came by pickle shares the arena with others
-        self.condition = threading.Condition()
+        self.condition = Condition(threading.Lock())
         self.sending = _core.Turn()  # of the thread that sends the first pending
         self.pending: deque[Any] = deque()
         self.sent: deque[Any] = deque(maxlen=1)  # the last of them; it may be there still
@@ -117,13 +117,22 @@ class Feeder:
 
     def start(self) -> None:
         thread = threading.Thread(target=self.run, name="tensoring-feeder", daemon=True)
-        thread.start()
-        self.thread = thread  # there is none if it cannot be started; then the next try
-        if not self.cancelled:
+        if not self.cancelled and self.finalizer is None:
             ending = ("the end of this process",)
             self.finalizer = util.Finalize(None, self.finish, ending, exitpriority=-5)
+        thread.start()
+        self.thread = thread  # there is none if it cannot be started; then the next try
+
+    def is_the_one(self) -> bool:
+        """Whether this thread is that of this queue. An exception in start() may have let
+        nobody know of it."""
+        with self.condition:
+            self.thread = self.thread or threading.current_thread()
+            return self.thread is threading.current_thread()
 
     def run(self) -> None:
+        if not self.is_the_one():
+            return
         try:
             while self.wait_for_one():
                 self.send_all()
@@ -192,7 +201,7 @@ class Feeder:
             self.shortage = str(error)
             sent = False
         except Exception:
-            if threading.current_thread() is _MAIN:
+            if in_main_thread():
                 raise  # it may be that of a signal's handler
             traceback.print_exc()  # as multiprocessing's feeder does
             sent = True

@@ -8,6 +8,7 @@ three gives back what pickle would. What cannot be carried fails where it is sen
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from tensoring._arena.queue import ArenaQueue
@@ -41,6 +42,12 @@ def send(
         queue._send_parts(obj.encoded, timeout)
     else:
         queue._send_carried(obj, dump_any, number, timeout)
+
+
+def send_noted(queue: ArenaQueue, obj: Any, number: int, sent: list[None]) -> None:
+    """Send it without waiting. That it is sent, and something in `sent`, are one call of
+    C: a signal's handler may raise between two."""
+    sent.extend(itertools.starmap(queue._send_carried, ((obj, dump_any, number, 0),)))
 
 
 def open(message: Message, copy: bool = False) -> Any:
