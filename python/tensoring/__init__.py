@@ -86,6 +86,12 @@ builtin.register_all()
 
 __version__ = _core.VERSION
 
+# A traceback and a pickle name an exception as users do, wherever its class stands.
+for _public in list(globals().values()):
+    if isinstance(_public, type) and issubclass(_public, Exception):
+        _public.__module__ = __name__
+del _public
+
 __all__ = [
     "HUNGUP",
     "READABLE",

@@ -173,6 +173,12 @@ ARENA += [
     ),
     (
         "attach",
+        "timeout",
+        TIMEOUT,
+        lambda scene, value: tr.Arena.attach("x", timeout=value),
+    ),
+    (
+        "attach",
         "allow_pickle",
         FLAG,
         lambda scene, value: tr.Arena.attach("x", allow_pickle=value),

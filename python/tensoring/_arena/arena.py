@@ -9,13 +9,14 @@ import os
 import weakref
 from collections.abc import Callable, Iterable
 from multiprocessing import reduction, resource_sharer
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 from tensoring import _core
 from tensoring._arena import aio
 from tensoring._arena.board import Board
 from tensoring._arena.broadcast import Broadcast, Subscription
 from tensoring._arena.once import once
+from tensoring._arena.options import ArenaOptions
 from tensoring._arena.queue import ArenaQueue
 from tensoring._arena.service import Service
 from tensoring._arena.waitset import WaitSet
@@ -38,7 +39,6 @@ from tensoring._serial.allowance import MAX_EXPANSION
 from tensoring.reports import Info, Stats
 
 _TRIES = 64  # of open(), with a name that others create and remove all the time
-_CONSENT = ("allow_pickle", "max_expansion")  # what an arena and a handle both say
 
 # Of an attach by name: group, owner.
 Trust: TypeAlias = tuple[bool, int | None]
@@ -218,9 +218,10 @@ class Arena(_core.Arena):
         cls,
         name: str,
         slots: Iterable[tuple[int, int]] | None = None,
-        **options: Any,
+        **options: Unpack[ArenaOptions],
     ) -> Arena:
-        """A named arena, /dev/shm/tensoring.NAME, which stays until it is unlinked."""
+        """A named arena, /dev/shm/tensoring.NAME, which stays until it is unlinked.
+        The options are those of Arena()."""
         if not isinstance(name, str):
             raise TypeError(f"an arena's name is a str, not {name!r}; Arena() has none")
         return cls(slots, name=name, **options)
@@ -233,20 +234,25 @@ class Arena(_core.Arena):
         *,
         group: bool = False,
         owner: int | str | None = None,
-        **options: Any,
+        **options: Unpack[ArenaOptions],
     ) -> Arena:
         """The named arena, created by the first process that opens it: `created` says
         which one that is. Later ones attach, with `group` and `owner` as in attach();
         slots and other options of theirs change nothing. An arena whose users have all
-        died is replaced."""
-        consent = {key: options[key] for key in _CONSENT if key in options}
+        died is replaced. The options are those of Arena()."""
         for _ in range(_TRIES):
             try:
                 return cls.create(name, slots, **options)
             except ExistsError:
                 pass
             try:
-                return cls.attach(name, group=group, owner=owner, **consent)
+                return cls.attach(
+                    name,
+                    group=group,
+                    owner=owner,
+                    allow_pickle=options.get("allow_pickle", False),
+                    max_expansion=options.get("max_expansion", MAX_EXPANSION),
+                )
             except NotFoundError:
                 pass  # it was removed between the two
         return cls.create(name, slots, **options)

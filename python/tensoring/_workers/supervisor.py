@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any, NamedTuple, Self
 
 from tensoring import _core
+from tensoring._arena.arena import Arena
 from tensoring._errors import ClosedError, Error
 from tensoring._options import MOST_FD, U32, U64, flag, one_of, refuse, seconds, whole
 from tensoring._workers.plan import Plan
@@ -198,7 +199,7 @@ class Supervisor(_core.Supervisor):
         plan: Plan | None = None,
         no_plan: bool = False,
         bind: bool = True,
-        arena: _core.Arena | None = None,
+        arena: Arena | None = None,
         died: Callable[[WorkerDeath], object] | None = None,
         child: Callable[[int], object] | None = None,
         restart: str = "on_failure",
