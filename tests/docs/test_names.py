@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,24 @@ def test_headings_that_errors_name_are_there() -> None:
     for heading, title in named:
         lines = pages[f"# {title}"].read_text().split("\n")
         assert f"## {heading}" in lines, f"{title} has no heading {heading}"
+
+
+def folders() -> Iterator[Path]:
+    """Those that have sources or pages of their own."""
+    for top in ("ipc", "src", "include", "python", "bench", "tests", "docs", "examples"):
+        for path in sorted(ROOT.glob(f"{top}/**/")):
+            kinds = {one.suffix for one in path.iterdir() if one.is_file()}
+            if kinds & {".c", ".h", ".py", ".sh", ".md"} and "build" not in path.parts:
+                yield path.relative_to(ROOT)
+
+
+def test_contributing_says_what_each_folder_is_for() -> None:
+    said = (ROOT / "CONTRIBUTING.md").read_text()
+    found = list(folders())
+    assert len(found) > 40
+    for path in found:
+        named = rf"`(?:[\w./]*/)?{re.escape(path.name)}(?:/[\w./]*)?`"
+        assert re.search(named, said), f'"Where is what" in CONTRIBUTING.md lacks {path}'
 
 
 SOURCES = [
