@@ -21,6 +21,7 @@ LAST = {
     "tensoring": "all",
     "tensoring.asgi": "servers",
     "tensoring.gunicorn": "servers",
+    "tensoring.prometheus": "servers",
 }
 
 # Each module: {what it imports: whether it needs that to be imported itself}.

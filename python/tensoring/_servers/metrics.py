@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""What a dashboard needs of an arena, from its own counters: any process that has the
+arena reads the same, and processes that have died stay counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tensoring._arena.arena import Arena
+from tensoring.reports import ChannelStats, Sizes, Stats
+
+Labels = Mapping[str, str]
+
+
+class Family(NamedTuple):
+    """Samples of one name."""
+
+    name: str
+    kind: str  # "counter" or "gauge"
+    help: str
+    samples: list[tuple[Labels, float]]
+
+
+_COUNTERS = {
+    "joins": "Processes that have joined the arena.",
+    "deaths": "Processes that were found dead.",
+    "freed": "Slots of dead processes that were taken back.",
+    "redelivered": "Messages of dead receivers that went to another one.",
+    "dropped": "Messages that were given up.",
+    "lagged": "Messages that subscribers have missed.",
+    "evicted": "Subscribers that were evicted.",
+    "corrupt": "Words or messages that were corrupted.",
+    "stale_replies": "Replies that came when their request was over.",
+    "timeouts": "Waits that ended by their timeout.",
+    "waits": "Waits that slept in the kernel.",
+    "wakes": "Wake-ups of other processes.",
+    "loan_waits": "Loans that had to wait for a slot.",
+}
+_STATES = (
+    *("free", "loaned", "queued", "received", "orphaned"),
+    *("kept", "board", "pinned", "retired"),
+)
+
+
+def _slots(sizes: list[Sizes]) -> list[tuple[Labels, float]]:
+    found: list[tuple[Labels, float]] = []
+    for one in sizes:
+        for state in _STATES:
+            labels = {"slot_bytes": str(one["slot_bytes"]), "state": state}
+            found.append((labels, one[state]))  # type: ignore[literal-required]
+    return found
+
+
+def _waiting(sizes: list[Sizes]) -> list[tuple[Labels, float]]:
+    return [({"slot_bytes": str(one["slot_bytes"])}, one["waiting"]) for one in sizes]
+
+
+def _of_channels(
+    channels: list[ChannelStats], field: str, *kinds: str
+) -> list[tuple[Labels, float]]:
+    return [
+        (
+            {"channel": one["name"], "kind": one["kind"]},
+            one[field],  # type: ignore[literal-required]
+        )
+        for one in channels
+        if not kinds or one["kind"] in kinds
+    ]
+
+
+def families(arena: Arena | str) -> list[Family]:
+    """Of an arena that is open, or of a named one without joining it."""
+    stats: Stats = Arena.look(arena) if isinstance(arena, str) else arena.stats()
+    totals, channels = stats["totals"], stats["channels"]
+    found = [
+        Family(
+            f"tensoring_{name}",
+            "counter",
+            text,
+            [({}, totals[name])],  # type: ignore[literal-required]
+        )
+        for name, text in _COUNTERS.items()
+    ]
+    alive = sum(one["alive"] for one in stats["participants"])
+    oldest = max((one["oldest_ns"] for one in stats["participants"]), default=0)
+
+    def gauge(name: str, text: str, samples: list[tuple[Labels, float]]) -> None:
+        found.append(Family(f"tensoring_{name}", "gauge", text, samples))
+
+    gauge("participants", "Living processes that have joined the arena.", [({}, alive)])
+    gauge(
+        "oldest_received_seconds",
+        "Age of the oldest message in hand, of channels with stamp=True.",
+        [({}, oldest / 1e9)],
+    )
+    gauge("slots", "Slots by size and state.", _slots(stats["sizes"]))
+    gauge(
+        "slots_waiting",
+        "1: a process may wait for a slot of this size.",
+        _waiting(stats["sizes"]),
+    )
+    gauge(
+        "channel_depth",
+        "Messages that wait; of a board, keys that have a value.",
+        _of_channels(channels, "depth"),
+    )
+    gauge(
+        "channel_capacity",
+        "Messages, or keys, that a channel holds at most.",
+        _of_channels(channels, "capacity"),
+    )
+    gauge(
+        "channel_receivers",
+        "Living processes that receive from a queue.",
+        _of_channels(channels, "receivers", "queue"),
+    )
+    gauge(
+        "channel_behind",
+        "Messages that the last blocking subscriber of a broadcast is behind.",
+        _of_channels(channels, "behind", "broadcast"),
+    )
+    found.append(
+        Family(
+            "tensoring_channel_sent",
+            "counter",
+            "Messages sent; of a board, puts and deletes.",
+            _of_channels(channels, "sent"),
+        )
+    )
+    return found

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""Metrics of an arena for Prometheus.
+
+    prometheus_client.REGISTRY.register(tensoring.prometheus.Collector(arena))
+
+or, without prometheus_client, an endpoint that answers with openmetrics(arena) and the
+content type CONTENT_TYPE. The counters lie in the arena: every worker gives the totals of
+all, those that have died included, so one that is asked is enough. There are no files for
+each process (PROMETHEUS_MULTIPROC_DIR), and the cost does not grow with restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tensoring._arena.arena import Arena
+from tensoring._servers.metrics import Family, families
+
+CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+def _value(number: float) -> str:
+    return str(int(number)) if number == int(number) else repr(float(number))
+
+
+def _lines(family: Family) -> Iterator[str]:
+    yield f"# TYPE {family.name} {family.kind}"
+    yield f"# HELP {family.name} {family.help}"
+    suffix = "_total" if family.kind == "counter" else ""
+    for labels, number in family.samples:
+        pairs = ",".join(f'{k}="{v.translate(_ESCAPES)}"' for k, v in labels.items())
+        where = f"{{{pairs}}}" if pairs else ""
+        yield f"{family.name}{suffix}{where} {_value(number)}"
+
+
+def openmetrics(arena: Arena | str) -> str:
+    """The metrics as OpenMetrics text. A named arena is looked at without joining it."""
+    lines = [line for family in families(arena) for line in _lines(family)]
+    return "\n".join([*lines, "# EOF", ""])
+
+
+class Collector:
+    """A collector for a registry of prometheus_client."""
+
+    def __init__(self, arena: Arena | str) -> None:
+        self._arena = arena
+
+    def collect(self) -> Iterator[Any]:
+        """The metrics as they are now."""
+        from prometheus_client.metrics_core import (
+            CounterMetricFamily,
+            GaugeMetricFamily,
+        )
+
+        kinds: dict[str, Any] = {
+            "counter": CounterMetricFamily,
+            "gauge": GaugeMetricFamily,
+        }
+        for family in families(self._arena):
+            names = list(family.samples[0][0]) if family.samples else []
+            found = kinds[family.kind](family.name, family.help, labels=names)
+            for labels, number in family.samples:
+                found.add_metric([labels[name] for name in names], number)
+            yield found

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""Metrics of an arena: the same for each process that asks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tensoring as tr
+from tensoring import prometheus
+
+
+def samples(text: str) -> dict[str, float]:
+    """Of OpenMetrics text, read by the rules of its specification."""
+    assert text.endswith("\n# EOF\n")
+    found: dict[str, float] = {}
+    kinds: dict[str, str] = {}
+    for line in text.splitlines()[:-1]:
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            assert name not in kinds
+            kinds[name] = kind
+        elif not line.startswith("# HELP "):
+            match = re.fullmatch(r"([a-z_]+)(\{.*\})? (\S+)", line)
+            assert match is not None, line
+            family = match[1].removesuffix("_total")
+            assert kinds[family] == ("counter" if match[1] != family else "gauge")
+            assert f"{match[1]}{match[2] or ''}" not in found
+            found[f"{match[1]}{match[2] or ''}"] = float(match[3])
+    return found
+
+
+def hold(queue: tr.ArenaQueue) -> None:
+    message = queue.receive_message()
+    assert len(message) == 1
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fill(arena: tr.Arena) -> tr.ArenaQueue:
+    queue = arena.queue("jobs", 8)
+    for i in range(3):
+        queue.send(np.full(4, i))
+    arena.board("tables")["weights"] = np.zeros(4)
+    return queue
+
+
+def test_what_is_in_the_arena_is_told(arena: tr.Arena) -> None:
+    queue = fill(arena)
+    kept = queue.receive_message()
+    found = samples(prometheus.openmetrics(arena))
+    assert found['tensoring_channel_depth{channel="jobs",kind="queue"}'] == 2
+    assert found['tensoring_channel_capacity{channel="jobs",kind="queue"}'] == 8
+    assert found['tensoring_channel_sent_total{channel="jobs",kind="queue"}'] == 3
+    assert found['tensoring_channel_receivers{channel="jobs",kind="queue"}'] == 1
+    assert found['tensoring_channel_depth{channel="tables",kind="board"}'] == 1
+    smallest = min(one["slot_bytes"] for one in arena.stats()["sizes"])
+    for state, count in (("queued", 2), ("received", 1), ("board", 1), ("loaned", 0)):
+        key = f'tensoring_slots{{slot_bytes="{smallest}",state="{state}"}}'
+        assert found[key] == count
+    assert found["tensoring_participants"] == 1
+    assert found["tensoring_joins_total"] == 1
+    kept.release()
+
+
+def test_those_that_have_died_stay_counted(arena: tr.Arena) -> None:
+    queue = fill(arena)
+    child = multiprocessing.Process(target=hold, args=(queue,))
+    child.start()
+    child.join(60)
+    arena.reap()
+    found = samples(prometheus.openmetrics(arena))
+    assert found["tensoring_deaths_total"] == 1
+    assert found["tensoring_joins_total"] == 2
+    assert found["tensoring_redelivered_total"] == 1
+    assert found["tensoring_participants"] == 1
+
+
+def test_a_named_arena_is_not_joined() -> None:
+    name = f"metrics-{os.getpid()}"
+    with tr.Arena.create(name, [(4096, 4)]) as arena:
+        found = samples(prometheus.openmetrics(name))
+        assert found["tensoring_joins_total"] == 1
+        assert arena.stats()["totals"]["joins"] == 1
+        tr.Arena.unlink(name)
+    with pytest.raises(tr.NotFoundError):
+        prometheus.openmetrics(name)
+
+
+def test_names_are_escaped(arena: tr.Arena) -> None:
+    arena.queue('a"b\\c')
+    text = prometheus.openmetrics(arena)
+    assert r'channel="a\"b\\c"' in text
+
+
+def test_prometheus_client_reads_the_same(arena: tr.Arena) -> None:
+    client: Any = pytest.importorskip("prometheus_client")
+    parser: Any = pytest.importorskip("prometheus_client.openmetrics.parser")
+    exposition: Any = pytest.importorskip("prometheus_client.openmetrics.exposition")
+    fill(arena)
+    registry = client.CollectorRegistry()
+    registry.register(prometheus.Collector(arena))
+
+    def read(text: str) -> dict[Any, float]:
+        return {
+            (one.name, tuple(sorted(one.labels.items()))): one.value
+            for family in parser.text_string_to_metric_families(text)
+            for one in family.samples
+        }
+
+    ours = read(prometheus.openmetrics(arena))
+    theirs = read(exposition.generate_latest(registry).decode())
+    assert ours == theirs
+    assert len(ours) > 20
