@@ -14,9 +14,9 @@ struct hooks {
     /* Make the descriptor of a participant readable, as its entry says how. False: there is
      * none, or it can't be told. */
     bool (*ring)(const struct view *view, uint32_t participant);
-    /* Of a claimed entry. True: certainly dead. False: maybe alive. */
+    /* For a claimed entry. True: certainly dead. False: maybe alive. */
     bool (*dead)(const struct view *view, uint32_t participant);
-    /* Of a dead one. Whether a device may still write for it; see device.h. */
+    /* Whether a device may still write for a dead participant; see device.h. */
     bool (*busy)(const struct view *view, uint32_t participant, uint32_t incarnation);
     /* Memory for pages of the arena's file, and back: see backing.h. */
     int (*reserve)(const struct view *view, uint64_t off, uint64_t bytes,

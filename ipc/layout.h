@@ -162,9 +162,9 @@ struct channel {
     alignas(ARENA_LINE) _Atomic uint32_t room;  /* wake word: senders sleep on it */
     _Atomic uint32_t room_turn;
     _Atomic uint64_t room_listeners[4];
-    /* Of its kind: broadcast.h, request.h. */
+    /* What its kind needs: broadcast.h, request.h. */
     alignas(ARENA_LINE) _Atomic uint64_t extra[32];
-    /* Of a board: wake words, see board.h. */
+    /* Wake words of a board, see board.h. */
     alignas(ARENA_LINE) _Atomic uint32_t groups[32];
 };
 

@@ -35,7 +35,7 @@ bool broadcast_lag_exists(uint32_t policy)
     return policy < LAG_RULES;
 }
 
-/* Of a word that another process wrote, too. */
+/* @p policy may come from a word that another process wrote. */
 static struct lag_rule rule_of(uint32_t policy)
 {
     return policy < LAG_RULES ? lag_rules[policy] : (struct lag_rule){0};

@@ -22,7 +22,7 @@ void owned_held(const struct self *me, const struct slot_record *record,
 void owned_mine(const struct self *me, const struct slot_record *record,
                 enum slot_state state, const char *site);
 
-/* Of threads that hand on a slot this one is the only one. */
+/* No other thread hands on the slot. */
 void owned_once(bool once, uint32_t slot, const char *site);
 
 /* @p what, an entry with one owner, is @p ours. */

@@ -106,7 +106,7 @@ bool request_fail_to_requester(const struct view *view, uint32_t slot, uint64_t 
  * its inbox before is seen. */
 void request_end_all(const struct view *view, uint32_t who);
 
-/* For the reaper. Of a slot that is QUEUED or ORPHAN: whether it is for a dead requester. */
+/* For the reaper: whether a slot that is QUEUED or ORPHAN is for a dead requester. */
 bool request_is_unclaimed(const struct view *view, uint32_t slot, uint64_t word);
 
 #endif

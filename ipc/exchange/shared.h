@@ -90,7 +90,7 @@ uint32_t shared_pinned(const struct view *view, uint32_t who, uint32_t c);
 /* For reports: whether a living participant reads a slot whose word is @p word. */
 bool shared_is_pinned(const struct view *view, uint32_t slot, uint64_t word);
 
-/* Of a slot that is PUTTING, by a dead one: a cell names it, so it is SHARED. */
+/* A slot that a dead participant left PUTTING becomes SHARED: a cell names it. */
 void shared_finish(const struct view *view, uint32_t slot, uint64_t word);
 
 #endif

@@ -33,7 +33,7 @@ bool cgroup_line(const struct cgroup *group, const char *name, char *line, size_
 /* A number in a file; UINT64_MAX: there is none, or "max". */
 uint64_t cgroup_number(const struct cgroup *group, const char *name);
 
-/* Of a file of lines "KEY NUMBER": the sum for those keys of @p keys that are there. */
+/* The sum for those keys of @p keys that a file of lines "KEY NUMBER" has. */
 uint64_t cgroup_sum(const struct cgroup *group, const char *name,
                     const char *const keys[], size_t count);
 

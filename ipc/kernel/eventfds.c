@@ -25,8 +25,8 @@
 static _Atomic uint64_t nowhere_dev, nowhere_ino; /* local: */
 static _Atomic int mark;                          /* local: as the kernel tells it */
 
-/* Of two handles of ours that have one number, because the program closed all descriptors in
- * between, the last closes it. */
+/* Two of our handles may have one number, because the program closed all descriptors in between:
+ * the last one closes it. */
 #define COUNTED 4096
 static _Atomic uint32_t holders[COUNTED]; /* local: */
 

@@ -15,9 +15,9 @@
 
 #define MIB       (UINT64_C(1) << 20)
 #define KEPT_MOST (32 * MIB)
-/* Of what there is, this part is left: page tables and whatever else a reservation takes. */
+/* This part of what there is stays free: page tables and whatever else a reservation takes. */
 #define KEPT_PART 64
-/* Of a group's limit, this part: many processes may ask at once, and each sees the same room,
+/* And this part of a group's limit: many processes may ask at once, and each sees the same room,
  * while their page tables and their own memory grow. */
 #define KEPT_OF_LIMIT 32
 #define CREDIT_PART   64 /* of what is left may be spent without asking again */

@@ -14,13 +14,13 @@
 #define WATCH_NS MONITOR_FIRST_NS
 #define LATE_NS  (40 * MS) /* a monitor later than this is presumed stopped */
 
-/* Of a sleep that began lately, and of a long one. */
+/* Slices of a sleep that began lately, and of a long one. */
 struct pace {
     int64_t ns, long_ns;
     uint32_t idle_slices; /* slices before they are long */
 };
 static const struct pace primaries = {WATCH_NS, 100 * MS, 64};
-static const struct pace deputies = {60 * MS, 250 * MS, 64};
+static const struct pace backups = {60 * MS, 250 * MS, 64};
 static const struct pace others = {250 * MS, 2000 * MS, 4};
 
 static int64_t slice_ns(const struct pace *pace, uint32_t idle_slices, int64_t least_ns)
@@ -63,7 +63,7 @@ bool monitor_stands(struct self *me)
     return false;
 }
 
-/* At everybody, and at our own entry. */
+/* Check all participants, and our own entry. */
 static void look(struct self *me)
 {
     struct reap_report report = {0};
@@ -127,7 +127,7 @@ int64_t monitor_tick(struct self *me, uint32_t idle_slices, int64_t least_ns)
     } else if (role == MONITOR_BACKUP ||
                (monitor_roles.backup == 0 &&
                 monitor_role_take(me->view, monitor_roles, MONITOR_BACKUP, me->who))) {
-        return slice_ns(&deputies, idle_slices, least_ns);
+        return slice_ns(&backups, idle_slices, least_ns);
     }
     if (idle_slices <= others.idle_slices)
         monitor_pass(me);

@@ -26,7 +26,7 @@
 #include "ipc/order.h"
 #include "ipc/view.h"
 
-/* Of joining (join.h): the lock of entry @p i is ours, its word was @p word; fill it.
+/* A step of joining (join.h): the lock of entry @p i is ours, its word was @p word; fill it.
  * False: it has changed hands. */
 bool participant_enter(struct self *me, uint32_t i, uint64_t word);
 
@@ -42,7 +42,7 @@ bool participant_stands(const struct self *me);
 /* Take a lesser lock again, if it was lost. */
 void participant_renew(const struct self *me);
 
-/* Of a claimed entry. True: certainly dead. False: maybe alive. */
+/* @p i is a claimed entry. True: certainly dead. False: maybe alive. */
 bool participant_dead(const struct view *view, uint32_t i);
 
 /* The outcome of closing the arena. */

@@ -51,7 +51,7 @@ int pidfds_fd(const struct self *me, uint32_t *serial);
 /* Give all descriptors back; the next check starts over. */
 void pidfds_end(struct pidfds *pidfds);
 
-/* Of a handle: made and freed. 0, -ENOMEM. */
+/* Make and free those of a handle. 0, -ENOMEM. */
 int pidfds_open(struct view *view);
 void pidfds_close(struct view *view);
 

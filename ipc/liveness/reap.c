@@ -348,8 +348,8 @@ static void reap_one(struct self *me, uint32_t who, uint64_t word,
     sweep_entry(&sweep);
 }
 
-/* Of a claimed entry. That a device is done is final: the process that could begin anything
- * is dead. */
+/* Whether a claimed entry can be swept. That a device is done is final: the process that could
+ * begin anything is dead. */
 static bool due(const struct view *view, uint32_t i, uint64_t word)
 {
     return PARTICIPANT_STATE(word) == PARTICIPANT_DRAINING

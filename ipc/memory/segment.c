@@ -327,7 +327,7 @@ static int open_path(const char *name, struct segment_report *report)
     return fd;
 }
 
-/* Of a name: the giver of a descriptor vouches for it. */
+/* For an attach by name. The giver of a descriptor vouches for it. */
 static int check_file(const struct stat *st, struct segment_trust trust,
                       struct segment_report *report)
 {

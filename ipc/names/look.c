@@ -72,7 +72,7 @@ static void forget_ring(const struct view *view, uint32_t index)
     shm_put(&view_channel(view, index)->ring_off, 0);
 }
 
-/* Of the region of rings only the keys of boards and the places of broadcasts are asked about;
+/* A look asks only for the keys of boards and the places of broadcasts in the region of rings;
  * together at most @p left bytes, whatever the channels of a stranger say: all could name one
  * place. */
 static int read_shared(const struct view *view, uint64_t left)

@@ -65,7 +65,7 @@ uint64_t notify_hint_of(const struct view *view, const _Atomic uint32_t *word);
 void notify_everybody(const struct view *view);
 void notify_forget(const struct view *view, uint32_t who, uint32_t inc);
 
-/* Of os.h: ring by descriptor, as the participant wants it. */
+/* The ring of os.h: by descriptor, as the participant wants it. */
 bool notify_descriptor(const struct view *view, uint32_t i);
 
 /* All threads of this process that sleep on its doorbell look again. */

@@ -169,7 +169,7 @@ static PyMethodDef broadcast_methods[] = {
      METH_FASTCALL | METH_KEYWORDS,
      "publish($self, object, timeout=None)\n--\n\n"
      "Copy `object` into a slot, once, for every subscriber. Timeout in seconds, None "
-     "waits for ever; Full or SendTimedOutError if there is no slot, or a subscriber "
+     "waits forever; Full or SendTimedOutError if there is no slot, or a subscriber "
      "that blocks is behind."},
     {"publish_message", (PyCFunction)(void (*)(void))broadcast_publish_message,
      METH_FASTCALL | METH_KEYWORDS,
@@ -210,7 +210,7 @@ static PyMethodDef subscription_methods[] = {
      METH_FASTCALL | METH_KEYWORDS,
      "receive($self, timeout=None)\n--\n\n"
      "The next message. Arrays are read-only views of the slot that all subscribers "
-     "share. Timeout in seconds, None waits for ever; Empty or ReceiveTimedOutError if "
+     "share. Timeout in seconds, None waits forever; Empty or ReceiveTimedOutError if "
      "nothing came, LaggedError if messages were missed, EvictedError, ClosedError."},
     {"receive_message", (PyCFunction)(void (*)(void))subscription_receive_message,
      METH_FASTCALL | METH_KEYWORDS,

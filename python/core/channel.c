@@ -240,7 +240,7 @@ static int receive_napping(ReceiveCall *call, int64_t timeout_ns)
     return code;
 }
 
-/* wait_in_slices(), but for naps where they pay. */
+/* wait_in_slices(), with naps where they pay. */
 static int receive_next(ReceiveCall *call, int64_t timeout_ns)
 {
     Naps *naps = &call->channel->naps;

@@ -78,7 +78,7 @@ typedef struct ArenaObject {
     Shared *shared; /* NULL: closed */
 } ArenaObject;
 
-/* Of receivers that may nap, or of senders, see nap.c. */
+/* Naps of receivers or of senders, see nap.c. */
 typedef struct Naps {
     bool allowed;
     bool napped;     /* at the last wait */
@@ -298,14 +298,14 @@ int loan_described(State *state, Shared *shared, PyObject *list, int64_t timeout
 int loan_sliced(tr_arena *arena, const tr_tensor_spec *specs, size_t n,
                 int64_t timeout_ns, tr_message **out);
 
-/* Of a text that another process may have written: what is not UTF-8 is escaped. */
+/* A str of a text that another process may have written: what is not UTF-8 is escaped. */
 PyObject *text_from(const char *text);
 
 /* tree.c and untree.c: NO_WORD if the tree cannot hold all of @p object. */
 int encode_tree(State *state, Shared *shared, PyObject *object, int64_t timeout_ns,
                 tr_message **out);
 PyObject *decode_tree(State *state, Slot *slot, bool copy);
-/* A tree that is sent later, or None: a snapshot, but for its arrays, which are kept. */
+/* A tree that is sent later, or None: a snapshot, except its arrays, which are kept. */
 PyObject *tree_of(State *state, PyObject *object);
 uint64_t tree_bytes(PyObject *tree);
 int loan_tree(Shared *shared, PyObject *tree, int64_t timeout_ns, tr_message **out);

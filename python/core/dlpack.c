@@ -109,7 +109,7 @@ static void copy_data(DLTensor *to, const tr_tensor *tensor, Export *export)
         memcpy(to->data, tensor->data, tensor->nbytes);
 }
 
-/* Of the memory of @p view, or of a copy if it is NULL. */
+/* A capsule over the memory of @p view, or over a copy if it is NULL. */
 static PyObject *make_capsule(PyObject *view, const tr_tensor *tensor, bool versioned)
 {
     Export *export = export_new(view ? 0 : tensor->nbytes);

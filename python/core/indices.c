@@ -19,7 +19,7 @@
 
 #define BLOCK 4096 /* bytes that are looked at while they are in the nearest cache */
 
-/* Of what was copied. */
+/* What was found in the indices that were copied. */
 struct found {
     bool outside; /* one is negative, or not below the bound */
     bool falls;   /* one is smaller than the one before it */

@@ -134,7 +134,7 @@ static bool look(Shared *shared, size_t at)
     return false;
 }
 
-/* A message was received into @p slot: whether it is to be copied. */
+/* A message was received into @p slot: whether it must be copied. */
 void keeping_received(Slot *slot)
 {
     struct Keeping *keeping = slot->shared->keeping;

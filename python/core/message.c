@@ -375,7 +375,7 @@ static PyGetSetDef message_getset[] = {
     {"views", message_views, NULL, "How many arrays look into it.", NULL},
     {"is_request", message_is_request, NULL, "Whether somebody waits for a reply.", NULL},
     {"remaining", message_remaining, NULL,
-     "Seconds that the requester still waits; None: for ever.", NULL},
+     "Seconds that the requester still waits; None: forever.", NULL},
     {"pickle", message_pickle, NULL, "Whether it may be read as a pickle here.", NULL},
     {"nbytes", message_nbytes, NULL, "Bytes of the payload.", NULL},
     {"max_expansion", message_max_expansion, NULL,

@@ -88,7 +88,7 @@ int to_newer_than(PyObject *number, void *out)
     return to_version("newer_than", number, out);
 }
 
-/* Seconds, None for ever. */
+/* Seconds, None forever. */
 int get_timeout(PyObject *seconds, int64_t *timeout_ns)
 {
     double value;
@@ -101,18 +101,18 @@ int get_timeout(PyObject *seconds, int64_t *timeout_ns)
     if (value == -1.0 && PyErr_Occurred()) {
         if (PyErr_ExceptionMatches(PyExc_TypeError))
             wrong(PyExc_TypeError, "the timeout", seconds,
-                  "give seconds from 0, or None to wait for ever");
+                  "give seconds from 0, or None to wait forever");
         return -1;
     }
     if (value != value) {
         PyErr_SetString(PyExc_ValueError,
                         "the timeout is not a number; give seconds from 0, or None to "
-                        "wait for ever");
+                        "wait forever");
         return -1;
     }
     if (value < 0) {
         PyErr_Format(PyExc_ValueError,
-                     "the timeout is %R; it must be 0 or more, or None to wait for ever",
+                     "the timeout is %R; it must be 0 or more, or None to wait forever",
                      seconds);
         return -1;
     }

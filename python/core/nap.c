@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* nap.c - a receiver that keeps up with its senders sleeps and is woken for each message,
- * which costs both sides more than the message does. Where messages come thick and fast it
- * takes a nap instead: nobody has to wake it, and then there are many.
+ * which costs both sides more than the message does. Where messages come fast it
+ * takes a nap instead: nobody has to wake it, and then many are there.
  *
  * Whether that pays is tried: a nap that found few messages is not repeated for twice as many
  * waits as the one before, so that a receiver that answers each message hardly ever naps.
@@ -26,7 +26,7 @@ static void judge(Naps *naps)
     if (naps->taken >= WORTH)
         naps->misses = 0;
     else if (naps->passed < WORTH && naps->misses < MOST_MISSES)
-        naps->misses++; /* nor did others take them */
+        naps->misses++; /* other receivers took few, too */
     naps->rest = (UINT32_C(1) << naps->misses) - 1;
     naps->napped = false;
 }

@@ -267,7 +267,7 @@ static bool rest(ChannelObject *self)
     return naps > 0;
 }
 
-/* Send without waiting, but for naps. */
+/* Send without waiting, except in naps. */
 static int put_napping(HandCall *call, PyObject *object, PyObject *dump)
 {
     int code = put_once(call, object, dump);
@@ -353,7 +353,7 @@ static PyObject *queue_send_kept(PyObject *object, PyObject *args)
     return PyBool_FromLong(!code);
 }
 
-/* Of its smallest slots, if there are many of them, a quarter stays free. */
+/* A quarter of its smallest slots stays free, if there are many of them. */
 static int limit_depth(ChannelObject *self)
 {
     tr_class_stats found[TR_MAX_CLASSES];
@@ -444,7 +444,7 @@ static PyMethodDef queue_methods[] = {
     {"send", (PyCFunction)(void (*)(void))queue_send, METH_FASTCALL | METH_KEYWORDS,
      "send($self, object, timeout=None)\n--\n\n"
      "Copy `object` into a slot and send it.\n\n"
-     "timeout: seconds to wait for a slot and for room; None: for ever; 0: not at "
+     "timeout: seconds to wait for a slot and for room; None: forever; 0: not at "
      "all.\n"
      "Full if it may not wait, SendTimedOutError (which is also Full) after the "
      "timeout, TooLargeError if no slot is large enough, UnsupportedError if the "
@@ -452,7 +452,7 @@ static PyMethodDef queue_methods[] = {
     {"receive", (PyCFunction)(void (*)(void))queue_receive, METH_FASTCALL | METH_KEYWORDS,
      "receive($self, timeout=None)\n--\n\nTake the oldest message. Arrays are views of "
      "the slot, which is free when the last of them is gone.\n\ntimeout: seconds to wait "
-     "for a message; None: for ever; 0: not at all.\nEmpty if it may not wait, "
+     "for a message; None: forever; 0: not at all.\nEmpty if it may not wait, "
      "ReceiveTimedOutError (which is also Empty) after the timeout, ClosedError after "
      "shutdown() when all messages have been received, FormatError if the message is "
      "broken."},

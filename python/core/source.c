@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* source.c - find the bytes, type and shape of what is to be sent.
+/* source.c - find the bytes, type and shape of what will be sent.
  *
  * An ndarray is asked by __array_struct__ (one capsule, no format string to build), another
  * producer by DLPack, the rest by the buffer protocol as plain bytes. */

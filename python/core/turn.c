@@ -3,17 +3,16 @@
  *
  * The handler of a signal runs between two steps of the interpreter, in the main thread, and may
  * raise. After lock.acquire(False) that leaves the lock taken for good. `with` takes this one and
- * notes that it is to be given back in one step. */
+ * notes in the same step that it must be given back. */
 #include "core.h"
 
 #include <pythread.h>
 
 typedef struct TurnObject {
     PyObject_HEAD PyThread_type_lock lock;
-    unsigned long
-        owner; /* thread that has it, 0: none; these two by the interpreter's lock */
-    unsigned long
-        refused; /* blocks that the owner has entered without getting it again */
+    /* The interpreter's lock protects these two. */
+    unsigned long owner;   /* the thread that has the lock, 0: none */
+    unsigned long refused; /* blocks that the owner entered without getting it again */
 } TurnObject;
 
 static PyObject *turn_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)

@@ -62,7 +62,7 @@ class _Asked:
 
 @dataclass
 class _State:
-    """Of this server. gunicorn.conf.py runs again at each HUP, in a module of its own."""
+    """One server. gunicorn.conf.py runs again at each HUP, in a module of its own."""
 
     asked: _Asked = field(default_factory=_Asked)
     fd: int = -1  # the arena's, for a child that must not ask the arena

@@ -73,8 +73,8 @@ static inline bool arena_is_joined(const struct tr_arena *arena)
     return atomic_load_explicit(&arena->here->joined, memory_order_acquire) == JOINED;
 }
 
-/* At the beginning of a call, now and then: end here if the thread was cancelled, find out whether
- * others took us for dead, and look for the dead. */
+/* Called now and then, at the beginning of a call: end here if the thread was cancelled, find out
+ * whether others took us for dead, and look for the dead. */
 void arena_check_liveness_now(struct tr_arena *arena);
 
 /* On the data path: a busy process looks for the dead now and then, too. */

@@ -462,7 +462,7 @@ bool pending_overdue(const struct inbox *inbox)
     return soonest < INT64_MAX && os->now_ns() >= soonest;
 }
 
-/* Of one asynchronous request: whether its time is over. */
+/* Whether the time of one asynchronous request is over. */
 static bool is_over(struct inbox *inbox, uint32_t i, int64_t now_ns, uint64_t *ticket,
                     struct asking *asking)
 {

@@ -116,8 +116,8 @@ static int answer(struct message *request, struct message *message)
     return 0;
 }
 
-/* Of several threads that answer or release one request at once, one does. On error it is as it
- * was. */
+/* If several threads answer or release one request at once, one of them succeeds. On error the
+ * request is as it was. */
 static int answer_alone(struct message *request, const tr_message *asked,
                         struct message *reply)
 {

@@ -231,7 +231,7 @@ int message_describe(struct message *message, const tr_tensor_spec *spec,
 /* Give a message that is ours other tensors; what they held is lost. 0, or as tr_message_loan(). */
 int message_respec(struct message *message, const tr_tensor_spec specs[], size_t n);
 
-/* Of a loaned message: room for its tensor's data from the start of the slot. */
+/* Room for the data of a loaned message's tensor, from the start of the slot. */
 uint64_t message_capacity(const struct message *message);
 
 #endif

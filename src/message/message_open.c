@@ -32,8 +32,8 @@ int message_open(struct tr_arena *arena, struct message *message, uint32_t slot,
     return result;
 }
 
-/* Of a message that was read by this pin the last time, too, the descriptors are known. Not in
- * a forked child: a thread of the parent may have been reading them. */
+/* Whether the descriptors are known: this pin read the same message the last time. Not in a
+ * forked child: a thread of the parent may have been reading them. */
 static bool is_known(const struct message *message, const struct pin *pin)
 {
     return message->arena && message_is_ours(message) && message->pin.slot == pin->slot &&

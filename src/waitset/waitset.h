@@ -93,7 +93,7 @@ int64_t waitset_due(const tr_waitset *set);
  * wake-up shows. */
 extern int64_t waitset_slice_ns;
 
-/* Of waitset_fd.c; the set is locked. */
+/* In waitset_fd.c; the set is locked. */
 int waitset_fd_open(tr_waitset *set);
 void waitset_fd_close(tr_waitset *set);
 void waitset_fd_drop(tr_waitset *set);

@@ -7,7 +7,7 @@
 
 #include <tensoring/plan.h>
 
-/* Of the calling thread. 0 or -errno. */
+/* The mask of the calling thread. 0 or -errno. */
 int bind_get(tr_cpuset *out);
 
 /* Move every thread of process @p pid (0: this one), those included that are born

@@ -306,7 +306,7 @@ static int cut_group(const struct runs *runs, uint32_t *start, uint32_t *count)
     return 0;
 }
 
-/* Of a run that is longer than a worker may have, the cheapest part. */
+/* The cheapest part of a run that is longer than a worker may have. */
 static uint32_t best_window(const struct runs *runs, uint32_t start, uint32_t count,
                             uint32_t cap)
 {

@@ -35,7 +35,7 @@ grep -rnE '\b(u|nano)?sleep *\(|clock_nanosleep|^ *sleep [0-9]' tests \
     grep -v 'sleep(0)' | uncommented | complain 'tests wait for events, not for time'
 
 # The private vocabulary of the first years, and relative clauses without their noun.
-grep -rnE '\b(bells?|lookout|dut(y|ies)|crowd|sight|wish(es|ed)?|beds?|seats?|deputy|watchers?)\b|\b[Hh](ang|ung) up\b|\b(Who|[Ww]hoever)\b|\b(those|one) who\b' \
+grep -rnE '\b(bells?|lookout|dut(y|ies)|crowd|sight|wish(es|ed)?|beds?|seats?|deput(y|ies)|watchers?)\b|\b[Hh](ang|ung) up\b|\b(Who|[Ww]hoever)\b|\b(those|one) who\b' \
     ipc src include python/core python/tensoring bench tests examples docs \
     README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md --exclude-dir=lint \
     --include='*.[ch]' --include='*.py' --include='*.pyi' --include='*.md' --include='*.1' --include='*.sh' |
@@ -49,8 +49,12 @@ grep -rnE '\b([Ww]hoever|[Ww]hom|Who|([Tt]hose|[Oo]ne|[Ff]or|[Oo]f|and|all|every
 
 grep -rnE '\b(lest|anew|but for|spoilt|learnt|for ever|no good|all the same|in the midst|(is|are|was|were|not) to be|is to (stop|have))\b|\b[Ss]hould (the|it|a|we|this|he|she) ' \
     ipc src include bench tests docs examples README.md CONTRIBUTING.md SECURITY.md CODE_OF_CONDUCT.md \
-    --include='*.[ch]' --include='*.md' --include='*.1' |
+    python/core python/tensoring \
+    --include='*.[ch]' --include='*.md' --include='*.1' --include='*.py' --include='*.pyi' |
     complain 'plain words: except, again, forever, invalid, still, must be, if the ...'
+
+grep -rnE '(/\*|""") ?(Of|At) ([a-z@]|`)' ipc src include python --include='*.[ch]' --include='*.py' --include='*.pyi' |
+    grep -vE '(/\*|""") ?At (most|least|once)\b' | complain 'say what it is, not of what: begin a comment with the thing, a condition or a verb'
 
 grep -rnE '\b(TODO|FIXME|XXX)\b' include src ipc tests bench python examples \
     --include='*.[ch]' --include='*.py' --include='CMakeLists.txt' |

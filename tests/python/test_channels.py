@@ -296,7 +296,7 @@ def test_a_put_waits_no_longer_than_it_may() -> None:
 
 
 def test_a_reply_waits_no_longer_than_its_request() -> None:
-    """The requester has given up by then; a server must not wait for a slot for ever."""
+    """The requester has given up by then; a server must not wait for a slot forever."""
     with tr.Arena([(4096, 2)]) as arena:
         service = arena.service("s")
         caller = threading.Thread(target=lambda: _give_up(service))

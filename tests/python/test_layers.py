@@ -11,7 +11,7 @@ from pathlib import Path
 import tensoring as tr
 
 PACKAGE = Path(tr.__file__).parent
-# A folder imports itself and those before it; "" is the root but for what is at the end.
+# A folder imports itself and those before it; "" is the root, except what is at the end.
 ORDER = [
     *("", "_serial", "_arena", "_workers", "_standin", "_pool", "_servers"),
     *("serializers", "all", "servers"),

@@ -177,7 +177,7 @@ static void only_one_looks(void **state)
     assert_int_equal(looks, 7);
 }
 
-static void deputy_takes_over_from_the_dead(void **state)
+static void backup_takes_over_from_the_dead(void **state)
 {
     (void)state;
     monitor_tick(&peers[0], 1, 0);
@@ -242,7 +242,7 @@ int main(void)
         SCENE(all_are_looked_at_every_second),
         SCENE(watching_leaves_descriptors_to_others),
         SCENE(only_one_looks),
-        SCENE(deputy_takes_over_from_the_dead),
+        SCENE(backup_takes_over_from_the_dead),
         SCENE(the_dead_keep_no_duty),
         SCENE(who_wakes_leaves_its_duty),
         SCENE(neglect_is_noticed),

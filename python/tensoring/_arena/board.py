@@ -100,7 +100,7 @@ class Board(Named, _core.Board, Mapping[str, Any]):
     ) -> int:
         """Make `value` the newest of `key`; its version. With `expected`, only if that is
         the version now (0: never put); StaleError if not. Waits `timeout` seconds for a
-        free slot, None for ever; SendTimedOutError then."""
+        free slot, None forever; SendTimedOutError then."""
         return self._put(key, value, expected, timeout)
 
     def versioned(self, key: str) -> Versioned:
@@ -118,7 +118,7 @@ class Board(Named, _core.Board, Mapping[str, Any]):
         self, key: str, newer_than: int = 0, timeout: float | None = None
     ) -> Versioned:
         """Wait for a value of `key` that is newer than a version, and get it. Timeout in
-        seconds, None waits for ever; ReceiveTimedOutError then."""
+        seconds, None waits forever; ReceiveTimedOutError then."""
         return Versioned(*self._wait(key, newer_than, timeout))
 
     async def wait_async(self, key: str, newer_than: int = 0) -> Versioned:

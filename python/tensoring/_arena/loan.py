@@ -92,7 +92,7 @@ class Loan:
     @contextlib.contextmanager
     def device(self) -> Iterator[None]:
         """Inside `with loan as x, loan.device():` a device may write into the slot, which
-        waits for the device should this process die. Open Arena.device_fd() first."""
+        waits for the device if this process dies. Open Arena.device_fd() first."""
         if self._message is None:
             raise ValueError("the loan is not open: with loan as x, loan.device(): ...")
         self._message.device_begin()

@@ -61,7 +61,7 @@ def pack(error: BaseException) -> Packed:
 
 
 def shortened(packed: Packed) -> Packed:
-    """Of one that was too large to be sent, its texts."""
+    """Only the texts of a failure that was too large to be sent."""
     _, text, line = packed
     return [], text[-_LONGEST:], f"{line[:_LONGEST]} (it is too large to be sent)"
 

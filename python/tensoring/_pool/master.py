@@ -381,8 +381,8 @@ class Master:
         return error
 
     def _unread(self, error: BaseException, what: str) -> BaseException:
-        """Of a call or a result that cannot be unpickled on the other side. It breaks the
-        executors of concurrent.futures, whose callers look for that."""
+        """The error for a call or a result that the other side cannot unpickle. It breaks
+        the executors of concurrent.futures, whose callers look for that."""
         if not self._executor or is_interrupt(error):
             return error
         text = f"the {what} cannot be unpickled: {type(error).__qualname__}"

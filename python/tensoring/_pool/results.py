@@ -131,8 +131,8 @@ class One(AsyncResult):
 
 
 class Gradual(AsyncResult):
-    """Of a map over something with a length, which makes its items when it is asked: no
-    more than `ahead` pieces are with the workers."""
+    """The result of a map over something with a length, which makes its items when it is
+    asked: no more than `ahead` pieces are with the workers."""
 
     def __init__(
         self,

@@ -73,7 +73,7 @@ _current: ContextVar[Allowance | None] = ContextVar("tensoring_allowance", defau
 
 
 def allowance() -> Allowance:
-    """Of the message that is being decoded; a small one outside of any."""
+    """That of the message that is being decoded; a small one if there is none."""
     return _current.get() or Allowance(_SMALL)
 
 

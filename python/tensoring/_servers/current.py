@@ -44,7 +44,7 @@ def _started(pid: int) -> str:
 
 
 def _server_pid() -> int:
-    """Of the process that starts the workers of this server; of this one if none does."""
+    """The process that starts the workers of this server; this one if none does."""
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
         return parent.pid

@@ -70,7 +70,7 @@ def _of_channels(
 
 
 def families(arena: Arena | str) -> list[Family]:
-    """Of an arena that is open, or of a named one without joining it."""
+    """The metrics of an arena that is open, or of a named one without joining it."""
     stats: Stats = Arena.look(arena) if isinstance(arena, str) else arena.stats()
     totals, channels = stats["totals"], stats["channels"]
     found = [

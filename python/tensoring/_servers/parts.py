@@ -29,7 +29,7 @@ class Parts:
         self._parts[worker] = min(range(len(self.plan)), key=lambda part: taken[part])
 
     def part(self, worker: Hashable) -> int | None:
-        """Of a worker that got one."""
+        """The part of a worker that got one."""
         return self._parts.get(worker)
 
     def enter(self, worker: Any) -> None:
@@ -41,7 +41,7 @@ class Parts:
 
 
 def _limit_pool(worker: Any) -> None:
-    """Of gunicorn's gthread: a thread count is a thread's own in OpenMP."""
+    """Limit gunicorn's gthread: a thread count is a thread's own in OpenMP."""
     made = getattr(type(worker), "get_thread_pool", None)
     if getattr(made, "__module__", None) != "gunicorn.workers.gthread":
         return  # it has no pool, or one of the user's

@@ -54,7 +54,7 @@ class _Raw:
 
 
 class Feeder:
-    """Of one queue in one process."""
+    """The thread that sends for one queue in one process."""
 
     def __init__(self, queue: ArenaQueue, owner: bool) -> None:
         self.queue = queue

@@ -84,7 +84,7 @@ def _part_of(memory_bytes: int | None, arenas: int) -> int:
 
 
 def name_share(error: BaseException, memory_bytes: int | None) -> BaseException:
-    """Of an arena that has half of a limit: name the limit that its user gave."""
+    """For an arena that has half of a limit: name the limit that its user gave."""
     if memory_bytes is not None and isinstance(error, TooLargeError) and error.args:
         text = f"half of memory_bytes={memory_bytes}"
         text += ": the calls have one half, the results the other"

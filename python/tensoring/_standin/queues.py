@@ -38,7 +38,7 @@ def _seconds(timeout: float | None) -> float | None:
     try:
         return None if timeout is None else max(0.0, timeout)
     except TypeError:
-        refuse(TypeError, "timeout", timeout, "give seconds, or None to wait for ever")
+        refuse(TypeError, "timeout", timeout, "give seconds, or None to wait forever")
 
 
 def queue_arena(

@@ -18,7 +18,7 @@ from tensoring.reports import Participant, Sizes
 if TYPE_CHECKING:
     from tensoring._arena.queue import ArenaQueue
 
-PATIENCE = 10.0  # seconds without a word
+PATIENCE = 10.0  # seconds without a warning
 _CYCLES = 1.0  # seconds until objects in cycles are looked for
 _NOTHING = object()
 
@@ -75,7 +75,7 @@ def explain(queue: ArenaQueue, what: str, waited: float, reason: str = "") -> st
         + "; ".join(full or ["no slot is free that is large enough"])
         + "; "
         + "; ".join(held)
-        + ". Let go of what was received, copy what is to be kept, receive what is"
+        + ". Let go of what was received, copy what you keep, receive what is"
         " queued, or give more memory: memory_bytes=BYTES, slots=[(bytes, count), ...]"
     )
 
@@ -102,7 +102,8 @@ def tell_aside(
 
 
 class Patience:
-    """Of one call that waits without a timeout, in steps; `since` so many seconds."""
+    """How long one call without a timeout has waited; it waits in steps, and has waited
+    `since` seconds when this is made."""
 
     tell = staticmethod(tell)
 
@@ -113,7 +114,7 @@ class Patience:
         self.collected = False
 
     def step(self) -> float | None:
-        """How long to wait now; None: for ever."""
+        """How long to wait now; None: forever."""
         if self.queue._told and self.collected:
             return None
         return PATIENCE if self.collected else min(_CYCLES, PATIENCE)
@@ -123,7 +124,7 @@ class Patience:
         return None if self.collected else min(_CYCLES, PATIENCE)
 
     def over(self) -> bool:
-        """A step is over: whether it is time for a word. Arrays in cycles keep slots."""
+        """After a step: whether it is time to warn. Arrays in cycles keep slots."""
         if not self.collected:
             self.collected = True
             if self.queue._keeps():
@@ -138,13 +139,13 @@ class Patience:
 
 
 class PatienceAside(Patience):
-    """Of what waits for no caller."""
+    """For a wait that has no caller: a thread, the end of the process."""
 
     tell = staticmethod(tell_aside)
 
 
 def send(queue: ArenaQueue, obj: Any, what: str) -> None:
-    """Send without a timeout. There is no word of a queue as full as it may be."""
+    """Send without a timeout. A queue that is at its capacity is not reported."""
     patience = None
     was_full = False  # at the end of the step before; the first says nothing yet
     while True:
@@ -162,7 +163,7 @@ def send(queue: ArenaQueue, obj: Any, what: str) -> None:
 
 
 def receive(queue: ArenaQueue, what: str) -> Any:
-    """Receive without a timeout. There is a word if nothing can be sent."""
+    """Receive without a timeout. Warn if nothing can be sent."""
     found = queue._take(_NOTHING)
     return _wait(queue, what, queue.receive) if found is _NOTHING else found
 

@@ -36,7 +36,7 @@ class Worker(_core.Worker):
     _known: tuple[int, int] = (0, 0)  # threads and workers of the plan
 
     def stopping(self) -> bool:
-        """Whether the worker is to stop: it was asked to, has done max_jobs, has more
+        """Whether the worker must stop: it was asked to, has done max_jobs, has more
         memory than max_private_bytes, or has lost its master. Call it between jobs, and
         ten times a second while there are none. The first call reports that the worker
         is ready; every call adopts a changed plan."""
@@ -55,7 +55,7 @@ class Worker(_core.Worker):
         return _Jobs(self, queue)
 
     def serve(self, service: Service, function: Callable[[Any], Any]) -> int:
-        """Answer requests with function(object) until the worker is to stop, or the
+        """Answer requests with function(object) until the worker must stop, or the
         service is shut down. Returns how many were answered. The worker answers a request
         that it has received before it stops; the other requests stay in the queue."""
         done = damaged = 0

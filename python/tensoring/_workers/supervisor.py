@@ -147,7 +147,7 @@ def _left(deadline: float) -> float | None:
 def _deadline(timeout: float | None) -> float:
     if timeout is None:
         return math.inf
-    return time.monotonic() + seconds("timeout", timeout, "or None to wait for ever")
+    return time.monotonic() + seconds("timeout", timeout, "or None to wait forever")
 
 
 class Supervisor(_core.Supervisor):
@@ -181,7 +181,7 @@ class Supervisor(_core.Supervisor):
     backoff, backoff_max: seconds before the restart after a failure; each further failure
     in a row doubles them, up to backoff_max.
     drain: seconds from the request to stop to SIGKILL; None: never.
-    stop_signal: is also sent to a worker that is to stop. 0: the worker sees the request
+    stop_signal: is also sent to a worker that must stop. 0: the worker sees the request
     at its next job, or within 0.1 seconds.
     die_with_master: the kernel sends SIGTERM to the workers when the thread that started
     them ends. Without it they stop at their next job.
