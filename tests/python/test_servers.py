@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tensoring as tr
@@ -98,6 +99,29 @@ def test_killed_workers_leave_an_arena_that_is_replaced() -> None:
     assert before == {inode} or times == 1
     end(later)
     assert names() == []
+
+
+def test_the_last_one_removes_the_name_while_another_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    current.open_server(SLOTS)
+    sweep, busy = tr.Arena.sweep, [0, 0]
+
+    def look(prefix: str) -> int:
+        return busy.pop() if busy else sweep(prefix)
+
+    monkeypatch.setattr(tr.Arena, "sweep", staticmethod(look))
+    current.leave()
+    assert names() == []
+
+
+def test_a_view_that_is_left_does_not_keep_the_name() -> None:
+    board = current.open_server(SLOTS).board("tables")
+    board["x"] = np.arange(100.0)
+    view = board["x"]
+    current.leave()
+    assert names() == []
+    assert view[99] == 99.0
 
 
 def test_server_is_found_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -84,6 +85,20 @@ def arena_path(pid: int) -> str | None:
             if target.startswith(("/memfd:tensoring", "/dev/shm/tensoring.")):
                 return f"/proc/{pid}/fd/{fd}"
     return None
+
+
+def free_port() -> int:
+    """For servers that do not tell which one they got."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 class Server:

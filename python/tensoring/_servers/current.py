@@ -6,18 +6,22 @@ its pid and start time are in the name of their arena, which the first of them c
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import multiprocessing
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from tensoring._arena.arena import Arena
-from tensoring._errors import CODES, NotFoundError
+from tensoring._errors import CODES, Error, NotFoundError
 from tensoring._serial.allowance import MAX_EXPANSION
 
 VARIABLE = "TENSORING_ARENA"
+_TRIES, _PAUSE = 100, 0.01  # to remove a name, a second in all
 
 _lock = threading.Lock()
 _current: Arena | None = None
@@ -93,6 +97,7 @@ def open_server(slots: Iterable[tuple[int, int]] | None, **options: Any) -> Aren
             else:
                 Arena.sweep(prefix())  # of servers whose processes are all dead
                 found = Arena.open(name_of_server(), slots, **options)
+                found.reap()  # what the worker held whose place this one takes
             set_current(found)
         return found
 
@@ -135,6 +140,27 @@ def _not_found(where: str, error: BaseException) -> NotFoundError:
     return found
 
 
+def _remove(name: str) -> None:
+    """Unless another process lives in it, which then does that. One that left at the same
+    time may be looking, and so keep us from it. Views that are left here, in globals,
+    keep this process in the arena until it ends, when it can do nothing any more."""
+    for _ in range(_TRIES):
+        if Arena.sweep(name):
+            return
+        try:
+            found = Arena.look(name)["participants"]
+        except Error:  # it is gone
+            return
+        living = {one["pid"] for one in found if one["alive"]}
+        if living - {os.getpid()}:
+            return
+        if living:
+            with contextlib.suppress(Error):
+                Arena.unlink(name)
+            return
+        time.sleep(_PAUSE)
+
+
 def leave() -> None:
     """Close it; the last process of a server removes the name."""
     with _lock:
@@ -144,5 +170,6 @@ def leave() -> None:
         return
     name = found.name
     found.close()
+    gc.collect()  # a circle that holds a message would keep this process in the arena
     if name is not None and name.startswith(prefix()):
-        Arena.sweep(name)
+        _remove(name)
