@@ -77,6 +77,14 @@ static PyObject *turn_exit(PyObject *object, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* is_mine(): whether this thread has it: what a signal's handler or the collector calls may find
+ * that the code below it does. */
+static PyObject *turn_is_mine(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(((TurnObject *)object)->owner == PyThread_get_thread_ident());
+}
+
 /* wait(seconds): until it is free, at most so long; it may be taken again by then. */
 static PyObject *turn_wait(PyObject *object, PyObject *seconds)
 {
@@ -103,6 +111,8 @@ static PyObject *turn_wait(PyObject *object, PyObject *seconds)
 static PyMethodDef turn_methods[] = {
     {"__enter__", turn_enter, METH_NOARGS, NULL},
     {"__exit__", turn_exit, METH_VARARGS, NULL},
+    {"is_mine", turn_is_mine, METH_NOARGS,
+     "is_mine($self, /)\n--\n\nWhether this thread has it."},
     {"wait", turn_wait, METH_O,
      "wait($self, seconds, /)\n--\n\nUntil it is free, at most so long."},
     {NULL, NULL, 0, NULL},

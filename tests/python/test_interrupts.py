@@ -283,3 +283,20 @@ def test_the_end_of_a_pool_can_be_repeated(end: str) -> None:
         pool.join()
         assert not multiprocessing.active_children()
         assert not pool._master.thread or not pool._master.thread.is_alive()
+
+
+def test_a_handler_may_wait_for_the_pool_that_it_interrupts() -> None:
+    """At each step, also in the middle of a receipt."""
+    found = []
+    with tr.Pool(1) as pool:
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            found.append(pool.apply_async(add, (1,)).get(60))
+
+        signal.signal(signal.SIGUSR2, ask)
+        for point in range(0, 240, 3):
+            with Interrupter(point):
+                given = pool.map(add, range(N), 1)
+            assert given == list(range(1, N + 1))
+    assert len(found) > 20
+    assert set(found) == {2}

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from tensoring._interrupts import is_interrupt
 from tensoring._options import U32, refuse
 from tensoring._pool.worker_main import Setup, main
 
@@ -234,6 +235,8 @@ class Crew:
         try:
             self.workers[index] = self._start(index)
         except Exception as error:
+            if is_interrupt(error):
+                raise  # it says nothing of the worker
             self.reason = f"{type(error).__name__}: {error}"
             self._fail()
 

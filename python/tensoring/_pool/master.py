@@ -195,7 +195,7 @@ class Master:
                 self.check_owner()
             if not self._backlog:
                 with self._sending as mine:
-                    if mine:
+                    if mine or self._sending.is_mine():
                         try:
                             objects.send_noted(self._jobs, (what, values), number, sent)
                             return
@@ -302,7 +302,9 @@ class Master:
                 self._results._receive_onto(self._got, timeout)
             except (Empty, ClosedError):
                 return False
-        message = self._got[0]
+        message = next(iter(self._got), None)
+        if message is None:
+            return True
         number = message.correlation_id
         try:
             kind, values = objects.open(message, self._copy)
@@ -320,7 +322,8 @@ class Master:
                 self._parts.setdefault(number, {})[message.header()["sequence"]] = values
         else:
             self._hear(kind, values)
-        self._got.clear()
+        with contextlib.suppress(ValueError):  # a handler's call was through with it
+            self._got.remove(message)
         del message
         if self._backlog:
             self._push()
@@ -418,7 +421,8 @@ class Master:
         """Receive for everybody, unless somebody else does. Returns after `timeout`, or
         when something was received (True), or if it is done already."""
         with self._pumping as mine:
-            if mine:
+            # What a signal's handler waits for is received in the middle of a receipt.
+            if mine or self._pumping.is_mine():
                 if self.ended or (done() and not self._got):
                     return False
                 try:
