@@ -102,7 +102,7 @@ bool member_prepare(struct end *end, unsigned member, unsigned members, size_t b
     bytes = bytes < 4096 ? 4096 : bytes;
     end->member = member;
     end->side = member * 2 / members;
-    end->crowded = members > processes_processors();
+    end->oversubscribed = members > processes_processors();
     const bool pinned = pin(member, members);
     end->out = private_memory(bytes);
     end->in = private_memory(bytes);
@@ -122,7 +122,7 @@ static bool enter_lanes(struct processes *processes, unsigned member)
         struct end *end = &processes->lane[i];
         end->member = common.member;
         end->side = common.side;
-        end->crowded = common.crowded;
+        end->oversubscribed = common.oversubscribed;
         end->out = common.out;
         end->in = common.in;
         const int err = end->transport->enter ? end->transport->enter(end) : 0;

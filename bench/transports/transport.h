@@ -29,10 +29,10 @@ struct transport;
 struct end {
     const struct transport *transport;
     void *state;
-    size_t bytes;    /* of a message */
-    unsigned side;   /* 0 or 1 */
-    unsigned member; /* which process */
-    bool crowded;    /* more processes than processors */
+    size_t bytes;        /* of a message */
+    unsigned side;       /* 0 or 1 */
+    unsigned member;     /* which process */
+    bool oversubscribed; /* more processes than processors */
     enum mode mode;
     enum touch touch;
     uint8_t *out; /* private memory, page-aligned, touched, at least `bytes` */

@@ -72,7 +72,7 @@ static void ours_configure(struct end *end)
     struct ours *o = end->state;
 
     /* Four processes on two processors: let the library decide when to sleep. */
-    const int64_t spin = end->crowded ? -1 : SPIN_NS;
+    const int64_t spin = end->oversubscribed ? -1 : SPIN_NS;
     tr_arena_set_spin(o->arena, end->mode == MODE_SPIN ? spin : 0);
 }
 

@@ -86,7 +86,7 @@ def first_sentence(text: str) -> str:
         said = re.sub(r"@p (\w+)|`([^`]*)`", r"\1\2", found[1])
         if len(said) <= 75:
             break
-    return said if re.match(r"[A-Z]{2}|TR_", said) else said[0].lower() + said[1:]
+    return said if re.match(r"\w*[A-Z]\w*[A-Z]|TR_", said) else said[0].lower() + said[1:]
 
 
 def page(name: str, about: str, date: str, parts: list[list[str]]) -> str:

@@ -269,7 +269,7 @@ static int step_now(SupervisorObject *self)
     return code;
 }
 
-/* Until the pool's descriptor is readable, or a signal's handler is to run. */
+/* Until the pool's descriptor is readable, or a signal's handler must run. */
 static void await(SupervisorObject *self, int64_t most_ns)
 {
     struct pollfd ready = {.events = POLLIN};
@@ -303,7 +303,7 @@ static int step(SupervisorObject *self, int64_t timeout_ns)
     }
 }
 
-/* _step(timeout, what) -> whether something has happened; with `what`, a call that is to end
+/* _step(timeout, what) -> whether something has happened; with `what`, a call that must end
  * in time, TimedOutError if nothing has. */
 static PyObject *supervisor_step(PyObject *object, PyObject *args)
 {

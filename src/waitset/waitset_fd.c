@@ -94,7 +94,7 @@ static int open_as(tr_waitset *set)
 }
 
 /* Participants have come that can't ring this pollable, or another thread arms it. */
-static int hang_up_another(tr_waitset *set)
+static int replace_pollable(tr_waitset *set)
 {
     struct self *me = &set->arena->self;
 
@@ -293,7 +293,7 @@ static void tick(tr_waitset *set)
     (void)set_timer(set, slice);
     pidfds(set);
     if (pollable_is_unfit(me, &set->pollable, set->requested))
-        (void)hang_up_another(set);
+        (void)replace_pollable(set);
     pollable_renew(me, &set->pollable);
 }
 
@@ -361,9 +361,9 @@ void waitset_fd_arm(tr_waitset *set)
 {
     clear(set);
     if (pollable_is_unfit(&set->arena->self, &set->pollable, POLLABLE_URING))
-        (void)hang_up_another(set);
+        (void)replace_pollable(set);
     set->armed = true;
-    if (arm(set) < 0 && (hang_up_another(set) < 0 || arm(set) < 0))
+    if (arm(set) < 0 && (replace_pollable(set) < 0 || arm(set) < 0))
         waitset_fd_wake(set); /* better too often than never */
     hasten(set);
 }

@@ -34,20 +34,20 @@ grep -rnE '\b(u|nano)?sleep *\(|clock_nanosleep|^ *sleep [0-9]' tests \
     grep -v '^tests/servers/serving.py:' | # servers of others do not tell when they are ready
     grep -v 'sleep(0)' | uncommented | complain 'tests wait for events, not for time'
 
-# The private vocabulary of the first years, and relative clauses without their noun.
-grep -rnE '\b(bells?|lookout|dut(y|ies)|crowd|sight|wish(es|ed)?|beds?|seats?|deput(y|ies)|watchers?)\b|\b[Hh](ang|ung) up\b|\b(Who|[Ww]hoever)\b|\b(those|one) who\b' \
+# The private vocabulary of the first years, in names too, and relative clauses without their noun.
+grep -rnE '(\b|_)(bells?|lookout|dut(y|ies)|crowd|sight|wish(es|ed)?|beds?|seats?|deput(y|ies)|watchers?|crowded)(\b|_)|\bhang_up_|\bwho_(is|has|does|waits|leaves|needs|wakes|holds|replaces)_|\b[Hh](ang|ung) up\b|\b(Who|[Ww]hoever)\b|\b(those|one) who\b' \
     ipc src include python/core python/tensoring bench tests examples docs \
     README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md --exclude-dir=lint \
     --include='*.[ch]' --include='*.py' --include='*.pyi' --include='*.md' --include='*.1' --include='*.sh' |
     # A way to close, a command, and a family of scenarios in a session of last month.
-    grep -vE 'hang(ing)? up|\bls, stat, who\b|\bbells=[0-9]' |
+    grep -vE 'hang(ing)? up|hang_up_at\b|\bls, stat, who\b|\bbells=[0-9]' |
     complain 'a word that a stranger does not know: see CONTRIBUTING.md for the words in use'
 
 grep -rnE '\b([Ww]hoever|[Ww]hom|Who|([Tt]hose|[Oo]ne|[Ff]or|[Oo]f|and|all|everybody) who)\b|\bwho (is|are|has|had|was|can|may|must|gets?|holds?|waits?|needs?|comes?|goes|dies|lives?|sends?|takes?|asks|asked|uses?|joins?|rings?|sees|sleeps?|reaps?|does|gave)\b' \
     ipc src include bench tests --include='*.[ch]' --include='*.py' |
     grep -vE '@p who|for who in' | complain 'say who: a process, a thread, a receiver'
 
-grep -rnE '\b(lest|anew|but for|spoilt|learnt|for ever|no good|all the same|in the midst|(is|are|was|were|not) to be|is to (stop|have))\b|\b[Ss]hould (the|it|a|we|this|he|she) ' \
+grep -rnE '\b(lest|anew|but for|spoilt|learnt|for ever|no good|all the same|in the midst|(is|are|was|were|not) to be|(is|are|was|were) to (stop|have|go|come|end|run|call|renew|wait))\b|\b[Ss]hould (the|it|a|we|this|he|she) ' \
     ipc src include bench tests docs examples README.md CONTRIBUTING.md SECURITY.md CODE_OF_CONDUCT.md \
     python/core python/tensoring \
     --include='*.[ch]' --include='*.md' --include='*.1' --include='*.py' --include='*.pyi' |

@@ -169,7 +169,7 @@ static void marked_slots_wait_for_their_device(void **state)
 }
 
 /* A waiting loan gets the slot when the device is done, without a reap by hand. */
-static void who_waits_is_served_then(void **state)
+static void a_waiter_is_served_then(void **state)
 {
     tr_message *messages[5];
     int fd[2];
@@ -400,7 +400,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE(marked_slots_wait_for_their_device),
-        SCENE(who_waits_is_served_then),
+        SCENE(a_waiter_is_served_then),
         SCENE(marks_alone_hold_nothing_up),
         SCENE(marks_are_of_one_holding),
         SCENE(it_goes_last),

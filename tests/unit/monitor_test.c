@@ -194,7 +194,7 @@ static void backup_takes_over_from_the_dead(void **state)
     assert_int_equal(monitor_tick(&peers[2], 3, 0), 60 * MS); /* the next backup */
 }
 
-static void the_dead_keep_no_duty(void **state)
+static void the_dead_keep_no_role(void **state)
 {
     (void)state;
     monitor_tick(&peers[0], 1, 0);
@@ -205,7 +205,7 @@ static void the_dead_keep_no_duty(void **state)
     assert_int_equal(roles_seen(&arena_known(arena)->view).backup, 0);
 }
 
-static void who_wakes_leaves_its_duty(void **state)
+static void one_that_wakes_leaves_its_role(void **state)
 {
     (void)state;
     monitor_tick(&peers[0], 1, 0);
@@ -243,8 +243,8 @@ int main(void)
         SCENE(watching_leaves_descriptors_to_others),
         SCENE(only_one_looks),
         SCENE(backup_takes_over_from_the_dead),
-        SCENE(the_dead_keep_no_duty),
-        SCENE(who_wakes_leaves_its_duty),
+        SCENE(the_dead_keep_no_role),
+        SCENE(one_that_wakes_leaves_its_role),
         SCENE(neglect_is_noticed),
     };
 

@@ -164,7 +164,7 @@ static void the_absent_do_not_swallow_it(void **state)
         assert_int_equal(shm_get(doorbell(i)) & WAKE_FLAGS, 0);
 }
 
-static void who_leaves_hands_it_on(void **state)
+static void a_leaver_hands_it_on(void **state)
 {
     uint32_t all = 0;
     int rung = -1;
@@ -300,7 +300,7 @@ int main(void)
         SCENE(turns_go_round),
         SCENE(the_busy_are_passed_by),
         SCENE(the_absent_do_not_swallow_it),
-        SCENE(who_leaves_hands_it_on),
+        SCENE(a_leaver_hands_it_on),
         SCENE(a_ring_goes_round_once),
         SCENE(notices_coalesce),
         SCENE(only_words_of_channels_have_listeners),

@@ -489,7 +489,7 @@ static void little_patience(tr_pool_options *options)
     options->drain_ns = 1000000;
 }
 
-static void who_does_not_stop_is_killed(void **state)
+static void a_worker_that_does_not_stop_is_killed(void **state)
 {
     tr_pool *pool = start(hold, 1, little_patience);
 
@@ -782,7 +782,7 @@ int main(void)
         CASE(a_reload_goes_on_when_forks_fail),
         CASE(more_workers_come_when_forks_fail),
         CASE(a_job_in_hand_is_finished),
-        CASE(who_does_not_stop_is_killed),
+        CASE(a_worker_that_does_not_stop_is_killed),
         CASE(patience_may_be_endless),
         CASE(backs_off_for_ever),
         CASE(closing_kills),

@@ -99,7 +99,7 @@ static void put_stale(tr_arena *arena, uint64_t ticket)
     assert_int_equal(ring_put(&inbox->queue->ring, &arena_known(arena)->self, slot), 0);
 }
 
-static void who_needs_memory_takes_it_from_stale_replies(void **state)
+static void a_loan_takes_memory_from_stale_replies(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
     tr_queue *queue = open_queue(arena);
@@ -614,7 +614,7 @@ static void a_reply_that_is_taken_at_once_is_not_stale(void **state)
 }
 
 /* What the sender has written into the header is no deadline of a request without one. */
-static void who_waits_for_ever_gets_a_late_reply(void **state)
+static void a_wait_without_limit_gets_a_late_reply(void **state)
 {
     tr_header header = {.struct_size = sizeof(header), .deadline_ns = 1};
     tr_arena *arena = make_arena(4, 0);
@@ -707,7 +707,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(given_up_ones_hold_no_slot),
-        cmocka_unit_test(who_needs_memory_takes_it_from_stale_replies),
+        cmocka_unit_test(a_loan_takes_memory_from_stale_replies),
         cmocka_unit_test(a_full_inbox_holds_nobody_up),
         cmocka_unit_test(asynchronous_ones_end_at_their_deadline),
         cmocka_unit_test(each_ends_at_its_own_deadline),
@@ -723,7 +723,7 @@ int main(void)
         cmocka_unit_test(what_waits_for_another_server_is_taken_back),
         cmocka_unit_test(damaged_requests_are_refused),
         cmocka_unit_test(a_reply_that_is_taken_at_once_is_not_stale),
-        cmocka_unit_test(who_waits_for_ever_gets_a_late_reply),
+        cmocka_unit_test(a_wait_without_limit_gets_a_late_reply),
         cmocka_unit_test(a_request_answers_no_other),
         cmocka_unit_test(tickets_go_on_from_owner_to_owner),
     };

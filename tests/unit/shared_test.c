@@ -59,7 +59,7 @@ static void a_pin_keeps_a_retired_slot(void **state)
     tr_arena_close(arena);
 }
 
-static void who_replaces_a_fresh_cell_finishes_its_put(void **state)
+static void a_put_over_a_fresh_cell_finishes_it(void **state)
 {
     tr_arena *arena = make_arena(4, 0);
     struct self *me = &arena_known(arena)->self;
@@ -283,7 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pin_keeps_a_retired_slot),
-        cmocka_unit_test(who_replaces_a_fresh_cell_finishes_its_put),
+        cmocka_unit_test(a_put_over_a_fresh_cell_finishes_it),
         cmocka_unit_test(half_done_steps_are_finished),
         cmocka_unit_test(collecting_frees_in_batches),
         cmocka_unit_test(many_threads_with_room),

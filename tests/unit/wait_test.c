@@ -339,7 +339,7 @@ static int64_t budget_here(void)
     return spin_budget(&arena_known(arena)->self, now);
 }
 
-static void never_spins_in_a_crowd(void **state)
+static void never_spins_under_contention(void **state)
 {
     (void)state;
     assert_true(budget_here() > 0);
@@ -391,7 +391,7 @@ int main(void)
         SCENE(long_timeouts_are_for_ever),   SCENE(spins_as_told),
         SCENE(long_spins_look_for_the_dead), SCENE(signals_end_long_spins),
         SCENE(signals_end_sleeps_that_look), SCENE(gives_up_what_never_pays),
-        SCENE(never_spins_in_a_crowd),       SCENE(never_spins_on_the_only_processor),
+        SCENE(never_spins_under_contention), SCENE(never_spins_on_the_only_processor),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

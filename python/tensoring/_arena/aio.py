@@ -193,7 +193,7 @@ class Hub(_core.WaitSet):
             told[-1][0].go_on(told[-1][1])
 
     def see(self, told: list[tuple[_Waiter, Any]]) -> None:
-        """Which task is to go on, and with what."""
+        """Which task goes on, and with what."""
         if len(self.idle) == len(self.doors) and not self.poor:
             self.rest()
             return

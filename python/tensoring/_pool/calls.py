@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a worker of a pool is to call, and how it gets to know the function."""
+"""What a worker of a pool must call, and how it gets to know the function."""
 
 from __future__ import annotations
 

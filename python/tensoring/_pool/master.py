@@ -147,7 +147,7 @@ class Master:
         self.thread: threading.Thread | None = None
         self._asleep = False
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()  # may be used anywhere
-        self.on_idle: Callable[[], bool] = bool  # whether the thread is to end
+        self.on_idle: Callable[[], bool] = bool  # whether the thread must end
         self.on_pause: Callable[[], object] = bool  # while nothing comes
         self.on_broken: Callable[[BaseException], None] | None = None
         self.broken: BaseException | None = None

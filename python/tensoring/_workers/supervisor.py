@@ -108,7 +108,7 @@ class WorkerDeath(NamedTuple):
             how = f"was killed by {_name_of(self.signal)}"
         elif self.exit_code < 0:
             how = "ended"
-        then = "it was to stop" if self.expected else "it is not restarted"
+        then = "it was asked to stop" if self.expected else "it is not restarted"
         if self.restart is not None:
             then = f"it is restarted in {self.restart:.1f} s"
         return f"worker {self.worker} (pid {self.pid}) {how}; {then}"
