@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tensoring import _core
-from tensoring._arena import aio
+from tensoring._arena import aio, greenlets
 from tensoring._errors import CODES, ClosedError, CorruptError, Error, NoServerError
 from tensoring._options import U64, whole
 from tensoring._serial import registry
@@ -82,8 +82,10 @@ class Service:
     ) -> Any:
         """Send `obj`, wait for the answer. The timeout in seconds is for all of it; 0
         gives a server no time. With need_server, NoServerError at once if nobody
-        serves."""
+        serves. Where gevent has patched the process, other greenlets run meanwhile."""
         self._check_servers(need_server)
+        if greenlets.patched():
+            return greenlets.apply(self._queue._call, obj, timeout)
         return self._queue._call(obj, timeout)
 
     async def call_async(
