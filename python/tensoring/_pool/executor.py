@@ -54,7 +54,7 @@ class _Job:
     ) -> None:
         self.calls = calls
         self.future: Future[Any] = Future()
-        self.future._condition = Condition()
+        self.future._condition.__class__ = Condition  # sooner than to make another
         self.sent: list[None] = []  # it is with the master if there is anything
         self.fn = fn
         self.names = names
