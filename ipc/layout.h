@@ -181,11 +181,11 @@ struct tensor_words {
  * what comes after is there if a flag in `tensors` says so. */
 struct slot_record {
     alignas(ARENA_LINE) _Atomic uint64_t owner; /* its owner and state, see slot.h */
-    _Atomic uint64_t location; /* its place in odd generations, see slot.h */
-    _Atomic uint64_t reply_to; /* see request.h */
+    _Atomic uint64_t location;                  /* in odd generations, see slot.h */
+    _Atomic uint64_t reply_to;                  /* see request.h */
     _Atomic uint64_t tensors;  /* count 0-15, content 16-23, sender 24-31, TENSORS_... */
     struct tensor_words first; /* of a table: offset and nbytes are the table's */
-    _Atomic uint64_t location_even; /* its place in even generations */
+    _Atomic uint64_t location_even; /* in even generations */
     _Atomic uint64_t correlation_id;
     _Atomic uint64_t deadline_ns;
     _Atomic uint64_t published_ns;

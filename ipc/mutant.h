@@ -23,8 +23,8 @@
     X(UNSETTLED, "a cell is replaced before the putting of its slot is done")       \
     X(NEVER_NAMED, "the reaper does not look whether a cell names a slot")          \
     X(TAIL_FIRST, "a subscriber looks for the tail only before it registers")       \
-    X(ONE_PLACE, "a slot has one place, which a forward overwrites")                \
-    X(OLD_CHANNEL, "a send that found no room keeps the place it was going to")     \
+    X(ONE_LOCATION, "a slot has one location, which a forward overwrites")          \
+    X(OLD_CHANNEL, "a send that found no room keeps the location it was going to")  \
     X(TURN_BY_SIZE, "the turns of cells are compared as if they never wrapped")     \
     X(CLOSE_UNSEALED, "a receiver says closed and empty without a seal")            \
     X(LAP_BY_SIZE, "the laps of cells are compared as if they never wrapped")       \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* slot_word.h - the parts of slot_record.owner and of a slot's two places, see slot.h. */
+/* slot_word.h - the parts of slot_record.owner and of a slot's two locations, see slot.h. */
 #ifndef TR_IPC_SLOT_WORD_H
 #define TR_IPC_SLOT_WORD_H
 
@@ -59,7 +59,7 @@ static inline bool slot_is(uint64_t word, enum slot_state state, const struct se
            SLOT_INC(word) == (me->inc & 0xfff);
 }
 
-/* A place: channel 0-11 | position 12-54 | in no cell yet 55 | from 56-63.
+/* A location: channel 0-11 | position 12-54 | in no cell yet 55 | from 56-63.
  *
  * Positions are compared modulo 2^43. A cell names the slot that was put there last, so a
  * wrong match needs a cell that was read 2^43 messages ago, and a slot that is queued at just
@@ -81,7 +81,7 @@ static inline bool slot_is(uint64_t word, enum slot_state state, const struct se
 static inline _Atomic uint64_t *slot_location_word(struct slot_record *record,
                                                    uint32_t generation)
 {
-    return __builtin_expect(generation & 1, 1) || MUTANT(ONE_PLACE)
+    return __builtin_expect(generation & 1, 1) || MUTANT(ONE_LOCATION)
                ? &record->location
                : &record->location_even;
 }

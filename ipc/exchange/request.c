@@ -150,7 +150,7 @@ bool slot_is_placed(const struct view *view, uint32_t slot, uint64_t word)
 bool request_retract(const struct view *view, uint32_t slot, uint64_t route)
 {
     struct slot_record *record = view_record(view, slot);
-    /* E6 acquire: the place and the route are of this use. */
+    /* E6 acquire: the location and the route are of this use. */
     uint64_t word = shm_load(&record->owner, E6_LOOK);
     uint32_t channel = LOCATION_CHANNEL(slot_location(record, word));
     bool there = SLOT_STATE(word) == SLOT_QUEUED
@@ -255,7 +255,7 @@ bool request_collect(const struct view *view, uint32_t c)
     bool any = false;
 
     for (uint32_t slot = first; slot < end && !MUTANT(STALE_KEPT); slot++) {
-        /* E6 acquire: the place and the route are of this use. */
+        /* E6 acquire: the location and the route are of this use. */
         uint64_t word = shm_load(&view_record(view, slot)->owner, E6_LOOK);
 
         if ((SLOT_STATE(word) != SLOT_QUEUED && SLOT_STATE(word) != SLOT_ORPHAN) ||

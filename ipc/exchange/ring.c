@@ -179,15 +179,15 @@ PATH bool passed(struct ring *ring, uint64_t at, uint64_t cell)
 
 /* What will be put. */
 struct coming {
-    _Atomic uint64_t *place; /* of the generation that it will have */
-    uint64_t came;           /* see LOCATION_FROM */
+    _Atomic uint64_t *location; /* of the generation that it will have */
+    uint64_t came;              /* see LOCATION_FROM */
     uint32_t slot;
 };
 
 PATH void aim(const struct ring *ring, const struct coming *coming, uint64_t position)
 {
     /* relaxed: ordered before the word, or the cell, that says that it is there. */
-    shm_store(coming->place, LOCATION(ring->index, position) | coming->came,
+    shm_store(coming->location, LOCATION(ring->index, position) | coming->came,
               memory_order_relaxed);
 }
 
@@ -235,9 +235,10 @@ PATH_ACROSS int ring_put(struct ring *ring, struct self *me, uint32_t slot)
     uint64_t at = shm_load(&ring->channel->tail, memory_order_relaxed);
     uint64_t queued = MUTANT(SAME_GENERATION) ? slot_held(mine, SLOT_QUEUED, me)
                                               : slot_queued(mine, me);
-    struct coming coming = {.place = slot_location_word(record, SLOT_GENERATION(queued)),
-                            .came = slot_came(mine),
-                            .slot = slot};
+    struct coming coming = {
+        .location = slot_location_word(record, SLOT_GENERATION(queued)),
+        .came = slot_came(mine),
+        .slot = slot};
     int result;
 
     ASSERT_HELD(me, record);
@@ -264,7 +265,7 @@ PATH_ACROSS int ring_put(struct ring *ring, struct self *me, uint32_t slot)
         return 0;
     }
     ASSERT_MINE(me, record, SLOT_QUEUED);
-    /* relaxed: still ours. One store: word and place go back at once. */
+    /* relaxed: still ours. One store: word and location go back at once. */
     shm_store(&record->owner, slot_back(mine, me), memory_order_relaxed);
     return result;
 }
@@ -279,7 +280,7 @@ static RARE int find_orphan(struct ring *ring, struct self *me, uint32_t seen,
     for (uint32_t i = records_from(ring->view, 0); i < ring->view->geo.slot_count;
          i = records_from(ring->view, i + 1)) {
         struct slot_record *record = view_record(ring->view, i);
-        /* E6 acquire: pairs with the reaper's mark. Without it the slot's place could be
+        /* E6 acquire: pairs with the reaper's mark. Without it the slot's location could be
          * that of its previous use, and the message another channel's. */
         uint64_t word = shm_load(&record->owner, E6_LOOK), want;
 

@@ -3,7 +3,7 @@
  *
  *  cell: bits 0-19 slot | bit 20 sealed | bits 21-63 turn, 0 before it was ever filled
  *
- *  put   slot LOANED(me) -> QUEUED(me), its place = this cell;  cell (turn - 1) -> (turn, slot)
+ *  put   slot LOANED(me) -> QUEUED(me), its location = this cell;  cell (turn - 1) -> (turn, slot)
  *  take  slot QUEUED -> RECEIVED(me)
  *  seal  cell (turn - 1) -> the same, sealed: it is never filled again
  *
@@ -44,7 +44,8 @@ struct ring {
     _Atomic uint64_t passed; /* local: what we last saw of the head */
     uint32_t max_deliveries;
     bool redeliver;
-    bool is_inbox; /* its messages lie in slots that were sent on: in their even place */
+    bool
+        is_inbox; /* its messages lie in slots that were sent on: in their even location */
 };
 
 /* Queue a slot that @p me loaned or received. 0. -EAGAIN: no room; -ESHUTDOWN: sealed; then

@@ -157,7 +157,7 @@ void shared_undo(struct self *me, const struct putting *putting)
     struct slot_record *record = view_record(me->view, putting->slot);
 
     ASSERT_MINE(me, record, SLOT_PUTTING);
-    /* relaxed: nobody else has seen it. One store: word and place go back at once. */
+    /* relaxed: nobody else has seen it. One store: word and location go back at once. */
     shm_store(&record->owner, slot_back(putting->held, me), memory_order_relaxed);
 }
 

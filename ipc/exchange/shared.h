@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* shared.h - slots that many read at once: broadcast and board.
  *
- *  put     slot LOANED(me) or RECEIVED(me) -> PUTTING(me), its place = the cell;
+ *  put     slot LOANED(me) or RECEIVED(me) -> PUTTING(me), its location = the cell;
  *          cell: old -> this slot (compare-and-swap);  slot PUTTING -> SHARED
  *  read    cell is seen;  pin {slot, generation} is stored;  the cell is unchanged
  *  drop    pin is cleared;  is the slot retired? then look whether it can be freed

@@ -17,11 +17,11 @@
  * late compare-and-swap fails.
  *
  * Where the slot is, or came from, is a second word, and both must change in one step. So there
- * are two places, and the generation says which one counts: the odd one or the even one. A
- * process that moves a slot writes the place that does not count, then the word with the next
- * generation. One that finds no room goes back by the generation after that: its place is the old
- * one, untouched. A slot becomes free with an even generation, so that a plain send writes the
- * odd place, which lies in the line of the word. */
+ * are two words for the location, and the generation says which one counts: the odd one or the
+ * even one. A process that moves a slot writes the location that does not count, then the word
+ * with the next generation. If it finds no room, it goes back by the generation after that, to the
+ * old location, which is untouched. A slot becomes free with an even generation, so that a plain
+ * send writes the odd location, which lies in the line of the word. */
 #ifndef TR_IPC_SLOT_H
 #define TR_IPC_SLOT_H
 

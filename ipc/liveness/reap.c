@@ -66,7 +66,7 @@ static void free_slot(const struct sweep *sweep, uint32_t slot, uint64_t word)
         counted(sweep, &sweep->report->freed, COUNT_FREED);
 }
 
-/* The queue of a place, if it is one. */
+/* The queue of @p location, if its channel is one. */
 static bool queue_of(const struct view *view, uint64_t location, struct ring *ring)
 {
     uint32_t index = LOCATION_CHANNEL(location);
@@ -81,7 +81,7 @@ static bool queue_of(const struct view *view, uint64_t location, struct ring *ri
 struct waiting {
     const struct ring *ring;
     uint32_t deliveries;
-    uint32_t generation; /* says which of its places counts */
+    uint32_t generation; /* says which of its locations counts */
 };
 
 /* Let the next receiver find the message in its slot. */

@@ -35,9 +35,9 @@ static const struct {
     const struct family *family;
 } traps[] = {
     {MUTANT_NONE, MUTANT_PIN_BLIND, &trap_family},
-    {MUTANT_PIN_BLIND, MUTANT_ONE_PLACE, &board_family},
-    {MUTANT_PIN_BLIND, MUTANT_ONE_PLACE, &broadcast_family},
-    {MUTANT_ONE_PLACE, MUTANT_SNATCH, &ending_family},
+    {MUTANT_PIN_BLIND, MUTANT_ONE_LOCATION, &board_family},
+    {MUTANT_PIN_BLIND, MUTANT_ONE_LOCATION, &broadcast_family},
+    {MUTANT_ONE_LOCATION, MUTANT_SNATCH, &ending_family},
     {MUTANT_SNATCH, MUTANT_FLAG_FIRST, &request_family},
     {MUTANT_FLAG_FIRST, MUTANT_FORGET_ALL, &doorbell_family},
     {MUTANT_FORGET_ALL, MUTANT_DEVICE_IGNORED, &newcomer_family},
