@@ -78,6 +78,17 @@ def test_headings_that_errors_name_are_there() -> None:
         assert f"## {heading}" in lines, f"{title} has no heading {heading}"
 
 
+def test_the_glossary_has_the_words_of_contributing() -> None:
+    words = re.split(r"^## ", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.M)
+    words = next(part for part in words if part.startswith("Words\n"))
+    named = set(re.findall(r"\*(\w+)\*", words))
+    assert len(named) > 8
+    glossary = (DOCS / "glossary.md").read_text()
+    states = {"loaned", "queued", "received", "shared"}  # of a slot, see the design
+    for word in named - states:
+        assert re.search(rf"^\| {word} \|", glossary, re.M), f"glossary.md lacks {word}"
+
+
 def folders() -> Iterator[Path]:
     """Those that have sources or pages of their own."""
     for top in ("ipc", "src", "include", "python", "bench", "tests", "docs", "examples"):
