@@ -53,13 +53,19 @@ def enter(function: Callable[[tr.Arena], Any], **options: Any) -> Any:
 
 
 def serve(pipe: Connection, die: bool) -> None:
+    left: list[Any] = []
+
     def tell(arena: tr.Arena) -> None:
+        arena.board("tables")["array"] = np.zeros(99)
+        left.append(arena.board("tables")["array"])  # keeps this process in the arena
         pipe.send((os.fstat(arena.fd).st_ino, arena.board("tables")["times"]))
         pipe.recv()
         if die:
             os.kill(os.getpid(), signal.SIGKILL)
 
     enter(tell, once=publish)
+    pipe.send("left")
+    pipe.recv()
 
 
 def start(count: int, die: bool = False) -> list[tuple[Any, Connection]]:
@@ -73,9 +79,16 @@ def start(count: int, die: bool = False) -> list[tuple[Any, Connection]]:
     return found
 
 
-def end(workers: list[tuple[Any, Connection]]) -> None:
-    for worker, pipe in workers:
+def end(workers: list[tuple[Any, Connection]], dead: bool = False) -> None:
+    """All leave at once; then they end, one by one."""
+    for _, pipe in workers:
         pipe.send(None)
+    for _, pipe in workers:
+        if not dead:
+            assert pipe.recv() == "left"
+    for worker, pipe in workers:
+        if not dead:
+            pipe.send(None)
         worker.join(60)
 
 
@@ -93,25 +106,11 @@ def test_spawned_workers_share_one_arena() -> None:
 def test_killed_workers_leave_an_arena_that_is_replaced() -> None:
     workers = start(2, die=True)
     before = {pipe.recv()[0] for _, pipe in workers}
-    end(workers)
+    end(workers, dead=True)
     later = start(1)
     inode, times = later[0][1].recv()
     assert before == {inode} or times == 1
     end(later)
-    assert names() == []
-
-
-def test_the_last_one_removes_the_name_while_another_looks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    current.open_server(SLOTS)
-    sweep, busy = tr.Arena.sweep, [0, 0]
-
-    def look(prefix: str) -> int:
-        return busy.pop() if busy else sweep(prefix)
-
-    monkeypatch.setattr(tr.Arena, "sweep", staticmethod(look))
-    current.leave()
     assert names() == []
 
 
@@ -122,6 +121,12 @@ def test_a_view_that_is_left_does_not_keep_the_name() -> None:
     current.leave()
     assert names() == []
     assert view[99] == 99.0
+
+
+def test_an_arena_that_was_closed_is_left() -> None:
+    current.open_server(SLOTS).close()
+    current.leave()
+    assert names() == []
 
 
 def test_server_is_found_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

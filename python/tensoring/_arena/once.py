@@ -23,8 +23,10 @@ _FIRST = 1 << 40
 _FLOCK = "hhqqi4x"  # l_type, l_whence, l_start, l_len, l_pid
 
 
-def _lock(fd: int, kind: int, byte: int) -> None:
-    fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, struct.pack(_FLOCK, kind, 0, byte, 1, 0))
+def lock(fd: int, kind: int, byte: int, wait: bool = True) -> None:
+    """A byte of a file, for the description behind `fd`; BlockingIOError: not now."""
+    command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
+    fcntl.fcntl(fd, command, struct.pack(_FLOCK, kind, 0, byte, 1, 0))
 
 
 @contextlib.contextmanager
@@ -33,11 +35,11 @@ def _claimed(arena: Arena, key: str) -> Iterator[None]:
     # Another description: a child that is forked meanwhile does not get this lock's.
     fd = os.open(f"/proc/self/fd/{arena.fd}", os.O_RDWR | os.O_CLOEXEC)
     try:
-        _lock(fd, fcntl.F_WRLCK, byte)
+        lock(fd, fcntl.F_WRLCK, byte)
         yield
     finally:
         with contextlib.suppress(OSError):
-            _lock(fd, fcntl.F_UNLCK, byte)  # also of copies that forked children have
+            lock(fd, fcntl.F_UNLCK, byte)  # also of copies that forked children have
         os.close(fd)
 
 

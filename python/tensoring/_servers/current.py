@@ -6,25 +6,23 @@ its pid and start time are in the name of their arena, which the first of them c
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import multiprocessing
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterable
 from typing import Any
 
 from tensoring._arena.arena import Arena
-from tensoring._errors import CODES, Error, NotFoundError
+from tensoring._errors import CODES, NotFoundError
 from tensoring._serial.allowance import MAX_EXPANSION
+from tensoring._servers.users import Use
 
 VARIABLE = "TENSORING_ARENA"
-_TRIES, _PAUSE = 100, 0.01  # to remove a name, a second in all
 
 _lock = threading.Lock()
 _current: Arena | None = None
+_use: Use | None = None  # of an arena that the workers of this server know by its name
 
 
 def current() -> Arena | None:
@@ -84,6 +82,19 @@ def attach_named(where: str, timeout: float | None = 0, **consent: Any) -> Arena
     return Arena.attach(where, timeout=timeout, **consent)
 
 
+def _open_named(slots: Iterable[tuple[int, int]] | None, **options: Any) -> Arena:
+    global _use
+    Arena.sweep(prefix())  # of servers whose processes are all dead
+    while True:
+        found = Arena.open(name_of_server(), slots, **options)
+        _use = Use(found)
+        if _use.named():
+            found.reap()  # what the worker held whose place this one takes
+            return found
+        _use.leave()  # the last worker has just removed the name
+        found.close()
+
+
 def open_server(slots: Iterable[tuple[int, int]] | None, **options: Any) -> Arena:
     """The arena of this server, which its first worker creates."""
     with _lock:
@@ -95,9 +106,7 @@ def open_server(slots: Iterable[tuple[int, int]] | None, **options: Any) -> Aren
                 given = {key: options[key] for key in consent if key in options}
                 found = attach_named(where, **given)
             else:
-                Arena.sweep(prefix())  # of servers whose processes are all dead
-                found = Arena.open(name_of_server(), slots, **options)
-                found.reap()  # what the worker held whose place this one takes
+                found = _open_named(slots, **options)
             set_current(found)
         return found
 
@@ -140,36 +149,14 @@ def _not_found(where: str, error: BaseException) -> NotFoundError:
     return found
 
 
-def _remove(name: str) -> None:
-    """Unless another process lives in it, which then does that. One that left at the same
-    time may be looking, and so keep us from it. Views that are left here, in globals,
-    keep this process in the arena until it ends, when it can do nothing any more."""
-    for _ in range(_TRIES):
-        if Arena.sweep(name):
-            return
-        try:
-            found = Arena.look(name)["participants"]
-        except Error:  # it is gone
-            return
-        living = {one["pid"] for one in found if one["alive"]}
-        if living - {os.getpid()}:
-            return
-        if living:
-            with contextlib.suppress(Error):
-                Arena.unlink(name)
-            return
-        time.sleep(_PAUSE)
-
-
 def leave() -> None:
-    """Close it; the last process of a server removes the name."""
+    """Close it; the last worker of a server removes the name."""
+    global _use
     with _lock:
-        found = current()
+        found, use = current(), _use
         set_current(None)
-    if found is None:
-        return
-    name = found.name
-    found.close()
-    gc.collect()  # a circle that holds a message would keep this process in the arena
-    if name is not None and name.startswith(prefix()):
-        _remove(name)
+        _use = None
+    if found is not None:
+        found.close()
+    if use is not None:
+        use.leave()
