@@ -70,7 +70,7 @@ def test_uvicorn_replaces_workers(tmp_path: Path) -> None:
         with attach(server) as arena:
             workers = settled(arena, WORKERS)
             os.kill(min(workers), signal.SIGKILL)
-            until(lambda: min(workers) not in group(server.pid))
+            until(lambda: min(workers) not in settled(arena, WORKERS))
             workers = settled(arena, WORKERS)
             with load(server, arena) as clients:
                 clients.heard_of(workers)

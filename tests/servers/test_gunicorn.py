@@ -20,6 +20,7 @@ from serving import (
     group,
     left,
     load,
+    model,
     parent,
     settled,
     suppressed,
@@ -78,7 +79,7 @@ def test_reloads_under_load(kind: str, tmp_path: Path) -> None:
             server.process.terminate()
             assert server.ends() == 0
             settled(arena, 0)
-        assert "tensoring" not in server.output
+        assert "tensoring: " not in server.output
 
 
 def test_a_killed_worker_is_reaped(tmp_path: Path) -> None:
@@ -90,13 +91,75 @@ def test_a_killed_worker_is_reaped(tmp_path: Path) -> None:
         request = arena.queue("model").receive_message(LONGEST)
         os.kill(victim, signal.SIGKILL)
         lost.join()
-        assert victim not in settled(arena, 2)
+        until(lambda: victim not in settled(arena, 2))
         assert arena.stats()["totals"]["deaths"] == 1
         request.reply(3)  # to nobody
         del request
         until(lambda: arena.stats()["totals"]["slots_free"] == free)
         with load(server, arena) as clients:
             clients.more()
+
+
+class Held:
+    """Requests that the model has in hand, until it may answer."""
+
+    def __init__(self, arena: tr.Arena, server: Server, numbers: range) -> None:
+        self.answers: list[tuple[int, int]] = []
+        self._may = threading.Event()
+        here = threading.Barrier(len(numbers) + 1, timeout=LONGEST)
+        service = arena.service("model")
+
+        def slow(number: int) -> int:
+            here.wait()
+            self._may.wait(LONGEST)
+            return model(number)
+
+        def client(number: int) -> None:
+            self.answers.append(ask(server.port, number)[:2])
+
+        self._threads = [
+            threading.Thread(target=suppressed, args=(function, *given))
+            for number in numbers
+            for function, given in (
+                (service.serve_one, (slow, LONGEST)),
+                (client, (number,)),
+            )
+        ]
+        for thread in self._threads:
+            thread.start()
+        here.wait()
+
+    def answer(self) -> None:
+        self._may.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_a_stop_waits_for_answers(tmp_path: Path) -> None:
+    with gunicorn(tmp_path) as server, server.attach() as arena:
+        settled(arena, 1 + WORKERS)
+        held = Held(arena, server, range(WORKERS))
+        server.process.terminate()
+        until(lambda: "Handling signal: term" in server.output)
+        held.answer()
+        assert sorted(held.answers) == [(n, model(n)) for n in range(WORKERS)]
+        assert server.ends() == 0
+        settled(arena, 0)
+
+
+def test_a_late_reply_goes_to_nobody(tmp_path: Path) -> None:
+    with gunicorn(tmp_path, "-w", "1", "-t", "1") as server, server.attach() as arena:
+        (late,) = settled(arena, 2) - {server.pid}
+        free = arena.stats()["totals"]["slots_free"]
+        held = Held(arena, server, range(1))
+        until(lambda: late not in group(server.pid))  # gunicorn has ended it
+        held.answer()
+        assert held.answers == []
+        until(lambda: late not in settled(arena, 2))
+        until(lambda: arena.stats()["totals"]["slots_free"] == free)
+        with load(server, arena) as clients:
+            clients.more()
+        assert "tensoring: " not in server.output
 
 
 def test_recycled_workers_leave(tmp_path: Path) -> None:
