@@ -100,6 +100,10 @@ def test_a_killed_worker_is_reaped(tmp_path: Path) -> None:
             clients.more()
 
 
+def said_by(server: Server, text: str, count: int) -> None:
+    until(lambda: server.output.count(text) == count, f"{text}, {count} times")
+
+
 class Held:
     """Requests that the model has in hand, until it may answer."""
 
@@ -160,6 +164,24 @@ def test_a_late_reply_goes_to_nobody(tmp_path: Path) -> None:
         with load(server, arena) as clients:
             clients.more()
         assert "tensoring: " not in server.output
+
+
+def test_workers_and_their_threads_are_placed(tmp_path: Path) -> None:
+    conf = """
+def post_worker_init(worker):
+    import os
+    part, first = os.environ["TENSORING_WORKER"], worker.tpool._initializer.__name__
+    worker.log.info("part %s, threads begin with %s", part, first)
+"""
+    options = ("-k", "gthread", "--threads", "2")
+    with gunicorn(tmp_path, *options, conf=conf) as server, server.attach() as arena:
+        old = settled(arena, 1 + WORKERS) - {server.pid}
+        for generation in (1, 2):
+            for part in range(WORKERS):
+                said = f"part {part}/{WORKERS}, threads begin with thread_enter"
+                said_by(server, said, generation)
+            reload(server, old)
+            old = settled(arena, 1 + WORKERS) - {server.pid}
 
 
 def test_recycled_workers_leave(tmp_path: Path) -> None:
