@@ -617,6 +617,28 @@ def test_deaths_are_seen_where_sigchld_is_ignored() -> None:
     assert done.stdout.split() == ["died", "True"] * 2, done.stderr
 
 
+WITHOUT_POLL = """
+import operator, os, select
+del select.poll
+import tensoring as tr
+
+with tr.Pool(2) as pool:
+    print(pool.map(operator.neg, [1, 2]))
+    try:
+        pool.apply(os._exit, (3,))
+    except tr.WorkerDiedError as error:
+        print("exit code 3" in str(error), pool.apply(abs, (-4,)))
+with tr.Executor(2) as executor:
+    print(list(executor.map(operator.neg, [3, 4])))
+"""
+
+
+def test_workers_live_where_poll_is_taken_away() -> None:
+    # As eventlet.monkey_patch() does: select.poll() would wait for no green thread.
+    found = run(WITHOUT_POLL)
+    assert (found.stdout, found.stderr) == ("[-1, -2]\nTrue 4\n[-3, -4]\n", "")
+
+
 def test_a_death_is_a_broken_pool(executor: tr.Executor) -> None:
     with pytest.raises(concurrent.futures.BrokenExecutor):
         executor.submit(os._exit, 4).result(30)

@@ -47,6 +47,8 @@ class Worker:
         self.fd = -1
         self._vanished = False
         pid: Any = getattr(process, "pid", None)
+        if not hasattr(select, "poll"):
+            return  # eventlet takes it away
         try:
             self.fd = os.pidfd_open(pid)
         except ProcessLookupError:

@@ -29,8 +29,9 @@ class Lifeline:
         except (AttributeError, OSError):
             pass  # this kernel has none
         else:
-            self._gone = select.poll()
-            self._gone.register(self._fd, select.POLLIN)
+            if hasattr(select, "poll"):  # eventlet takes it away
+                self._gone = select.poll()
+                self._gone.register(self._fd, select.POLLIN)
             if not self._child:
                 _core.end_with(self._fd)
         parent = multiprocessing.parent_process()
