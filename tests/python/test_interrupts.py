@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import itertools
 import multiprocessing
 import os
 import signal
@@ -45,13 +46,27 @@ def handler() -> Iterator[None]:
     signal.signal(signal.SIGUSR2, before)
 
 
+def caught_at(code: CodeType, offset: int) -> int | None:
+    """Where an exception of the instruction at an offset goes."""
+    for one in dis._parse_exception_table(code):  # type: ignore[attr-defined]
+        if one.start <= offset < one.end:
+            found: int = one.target
+            return found
+    return None
+
+
 @functools.cache
-def steps_of(code: CodeType) -> dict[int, bool]:
-    """Whether a handler may run before the instruction at an offset."""
-    found, before = {}, "NONE"
-    for one in dis.get_instructions(code):
-        found[one.offset] = before.startswith(STEPS)
-        before = one.opname
+def steps_of(code: CodeType) -> set[int]:
+    """The offsets that come after an instruction which runs handlers, where an exception
+    goes where it would go from that instruction."""
+    found = set()
+    instructions = list(dis.get_instructions(code))
+    for one, following in itertools.pairwise(instructions):
+        if one.opname.startswith(STEPS):
+            backward = one.opname.startswith("JUMP")
+            after = one.argval if backward else following.offset
+            if caught_at(code, one.offset) == caught_at(code, after):
+                found.add(after)
     return found
 
 
@@ -64,6 +79,7 @@ class Interrupter:
         self.pid = os.getpid()  # forked workers inherit the tracing
 
     def __enter__(self) -> Interrupter:
+        sys._getframe().f_trace_opcodes = True  # 3.12 asks for it before the trace begins
         sys.settrace(self.enter)
         return self
 
@@ -79,7 +95,7 @@ class Interrupter:
         return self.step
 
     def step(self, frame: FrameType, event: str, arg: Any) -> Any:
-        if event == "opcode" and steps_of(frame.f_code).get(frame.f_lasti, False):
+        if event == "opcode" and frame.f_lasti in steps_of(frame.f_code):
             self.count += 1
             if self.left is not None and self.count > self.left:
                 self.left = None
