@@ -23,7 +23,7 @@ if __name__ == "__main__":
         assert (sum(parts) == sum(range(100))).all()
         try:
             pool.apply(crash, (1,))
-        except tr.WorkerDiedError as error:
+        except tr.WorkerDied as error:
             print(f"as expected: {error}")
         assert pool.map(len, ["still", "here"]) == [5, 4]
     print("the pool went on")

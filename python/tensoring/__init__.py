@@ -52,7 +52,7 @@ from tensoring._errors import (
     TooLargeError,
 )
 from tensoring._pool.executor import Executor
-from tensoring._pool.failures import WorkerDiedError
+from tensoring._pool.failures import WorkerDied
 from tensoring._pool.pool import Pool
 from tensoring._pool.results import AsyncResult
 from tensoring._serial import builtin, dtypes
@@ -149,7 +149,7 @@ __all__ = [
     "Watch",
     "Worker",
     "WorkerDeath",
-    "WorkerDiedError",
+    "WorkerDied",
     "WorkerState",
     "__version__",
     "compressed",

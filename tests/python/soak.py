@@ -32,7 +32,7 @@ LIMITS = (None, None, 8 << 20)  # bytes of a stand-in
 FORK: Any = multiprocessing.get_context("fork")
 SPAWN: Any = multiprocessing.get_context("spawn")
 KEPT: list[Any] = []
-DIED = (tr.WorkerDiedError, BrokenProcessPool)
+DIED = (tr.WorkerDied, BrokenProcessPool)
 
 
 def send(queue: Any, first: int, n: int, size: int) -> None:

@@ -51,7 +51,7 @@ def test_workers_are_ended(way: str, name: str) -> None:
     sent = [call for call in calls if not call.cancelled()]
     assert len(sent) == 4  # two for each worker
     for call in sent:
-        with pytest.raises(tr.WorkerDiedError, match=name):
+        with pytest.raises(tr.WorkerDied, match=name):
             call.result()
     with pytest.raises(RuntimeError):
         executor.submit(same, 1)
@@ -93,7 +93,7 @@ def test_a_worker_that_ignores_sigterm(way: str, name: str) -> None:
     if name == "SIGTERM":
         assert call.result(60) == "done"
     else:
-        with pytest.raises(tr.WorkerDiedError, match=name):
+        with pytest.raises(tr.WorkerDied, match=name):
             call.result(60)
     executor.shutdown()
     for fd in (told, tell, wait, let):

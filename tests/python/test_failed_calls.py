@@ -71,10 +71,10 @@ def test_a_broken_pool_keeps_nothing() -> None:
     with tr.Pool(1, os._exit, (3,), slots=SLOTS) as pool:
         jobs = [pool.apply_async(same, (i,)) for i in range(3)]
         for job in jobs:
-            with pytest.raises(tr.WorkerDiedError):
+            with pytest.raises(tr.WorkerDied):
                 job.get(60)
         for _ in range(3):
-            kept = attempt(pool, FAILING["apply"], tr.WorkerDiedError)
+            kept = attempt(pool, FAILING["apply"], tr.WorkerDied)
             assert kept() is None
         told = [job._error for job in jobs]
         assert len({id(error) for error in told}) == len(told)

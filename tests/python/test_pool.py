@@ -172,7 +172,7 @@ def test_a_dead_worker_fails_only_its_job(pool: tr.Pool) -> None:
     results = [pool.apply_async(die, (i,)) for i in range(6)]
     for i, result in enumerate(results):
         if i == 3:
-            with pytest.raises(tr.WorkerDiedError):
+            with pytest.raises(tr.WorkerDied):
                 result.get(30)
         else:
             assert result.get(30) == i
@@ -181,7 +181,7 @@ def test_a_dead_worker_fails_only_its_job(pool: tr.Pool) -> None:
 
 def test_the_only_worker_dies() -> None:
     with tr.Pool(1, slots=SLOTS) as pool:
-        with pytest.raises(tr.WorkerDiedError):
+        with pytest.raises(tr.WorkerDied):
             pool.map(die, [3])
         assert pool.map(die, [4]) == [4]
 
@@ -309,7 +309,7 @@ def test_executor(executor: tr.Executor) -> None:
     assert executor.submit(add, 1, z=2).result(30) == 3
     with pytest.raises(KeyError):
         executor.submit(fail, 1).result(30)
-    with pytest.raises(tr.WorkerDiedError):
+    with pytest.raises(tr.WorkerDied):
         executor.submit(die, 3).result(30)
     done, _ = concurrent.futures.wait([executor.submit(square, 2)], 30)
     assert done.pop().result() == 4

@@ -311,7 +311,7 @@ def test_workers_that_die_while_they_start(kind: Any, tmp_path: Any) -> None:
     with kind(2, initializer=perish, initargs=(str(log),), slots=SLOTS) as made:
         start = made.apply_async if kind is tr.Pool else made.submit
         job = start(same, (1,)) if kind is tr.Pool else start(same, 1)
-        with pytest.raises(tr.WorkerDiedError, match="exit code 3"):
+        with pytest.raises(tr.WorkerDied, match="exit code 3"):
             (job.get if kind is tr.Pool else job.result)(60)
         with pytest.raises(BrokenProcessPool):
             start(same, (1,))
@@ -605,7 +605,7 @@ if __name__ == "__main__":
             job = start(die)
             try:
                 job.get(30) if kind is tr.Pool else job.result(30)
-            except tr.WorkerDiedError:
+            except tr.WorkerDied:
                 print("died")
             job = start(os.getpid)
             print((job.get(30) if kind is tr.Pool else job.result(30)) != os.getpid())
@@ -626,7 +626,7 @@ with tr.Pool(2) as pool:
     print(pool.map(operator.neg, [1, 2]))
     try:
         pool.apply(os._exit, (3,))
-    except tr.WorkerDiedError as error:
+    except tr.WorkerDied as error:
         print("exit code 3" in str(error), pool.apply(abs, (-4,)))
 with tr.Executor(2) as executor:
     print(list(executor.map(operator.neg, [3, 4])))
@@ -732,7 +732,7 @@ def test_death_names_the_worker_that_had_the_job(method: str, tmp_path: Any) -> 
         ]
         told = []
         for job in jobs:
-            with pytest.raises(tr.WorkerDiedError) as caught:
+            with pytest.raises(tr.WorkerDied) as caught:
                 job.get(60)
             told.append(str(caught.value))
     pids = [(tmp_path / str(i)).read_text() for i in range(len(how))]
@@ -746,7 +746,7 @@ def test_death_is_named_where_others_live(tmp_path: Any) -> None:
         for i in range(8):
             executor.submit(abs, 1).result(60)
             future = executor.submit(die_and_say, str(tmp_path), i, -3)
-            with pytest.raises(tr.WorkerDiedError) as caught:
+            with pytest.raises(tr.WorkerDied) as caught:
                 future.result(60)
             pid = (tmp_path / str(i)).read_text()
             assert f"pid {pid}, exit code 3" in str(caught.value)

@@ -25,7 +25,7 @@ from tensoring._interrupts import Condition, is_interrupt, of_handler
 from tensoring._options import refuse, whole
 from tensoring._pool.calls import APPLY, call
 from tensoring._pool.crew import check_crew
-from tensoring._pool.failures import WorkerDiedError, again, report, to_keep
+from tensoring._pool.failures import WorkerDied, again, report, to_keep
 from tensoring._pool.master import MOST_WORKERS, SLOTS, Master
 
 
@@ -358,7 +358,7 @@ class Executor(_Executor):
 
     def _check(self) -> None:
         if self._master.broken is not None:
-            raise WorkerDiedError(str(self._master.broken))
+            raise WorkerDied(str(self._master.broken))
         if self._shut:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if self._exit.over:
@@ -430,7 +430,7 @@ class Executor(_Executor):
 
     def terminate_workers(self) -> None:
         """Send SIGTERM to the workers, and shut down without waiting. Calls that they had
-        fail with WorkerDiedError when one has ended; those that wait are cancelled."""
+        fail with WorkerDied when one has ended; those that wait are cancelled."""
         self._stop(signal.SIGTERM)
 
     def kill_workers(self) -> None:

@@ -24,7 +24,7 @@ Packed = tuple[list[Any], str, str]
 _LONGEST = 4096  # characters of a text that is sent alone
 
 
-class WorkerDiedError(PeerDiedError, BrokenProcessPool):
+class WorkerDied(PeerDiedError, BrokenProcessPool):
     """The worker that had the job died before it was done, or no worker can start."""
 
     code = CODES["TR_EPEERDIED"]
@@ -96,7 +96,7 @@ def to_keep(error: BaseException, remote: type[Exception]) -> BaseException:
 def again(error: BaseException) -> BaseException:
     """The same for one more caller. What is raised gets a traceback, longer each time,
     which keeps what the frames of its callers hold."""
-    return with_cause(WorkerDiedError(*error.args), error.__cause__)
+    return with_cause(WorkerDied(*error.args), error.__cause__)
 
 
 def unpack(packed: Packed, remote: type[Exception]) -> BaseException:

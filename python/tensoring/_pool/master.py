@@ -29,7 +29,7 @@ from tensoring._options import pairs
 from tensoring._pool.calls import APPLY, Call
 from tensoring._pool.crew import Crew, check_crew, check_threads
 from tensoring._pool.failures import (
-    WorkerDiedError,
+    WorkerDied,
     again,
     report,
     to_keep,
@@ -379,7 +379,7 @@ class Master:
             return self._unread(unpack(values[0], self.remote), "call")
         if kind == DIED:
             how = self.crew.death_of(values[0])
-            return WorkerDiedError(f"the worker that had the job died ({how})")
+            return WorkerDied(f"the worker that had the job died ({how})")
         error: BaseException = values[0]
         return error
 
@@ -411,9 +411,9 @@ class Master:
         self._no_room = False
         if self.crew.stopped:  # whether they end is theirs to say
             if self.crew.lost:
-                self._break(WorkerDiedError(str(self.crew.broken)))
+                self._break(WorkerDied(str(self.crew.broken)))
         elif self.crew.broken and (died or self._refusal is None):
-            error = WorkerDiedError(self.crew.broken)
+            error = WorkerDied(self.crew.broken)
             self._break(with_cause(error, self._refusal) if self._refusal else error)
             self.crew.end(True)
 
@@ -580,7 +580,7 @@ class Master:
                 self._jobs.shutdown()
             self.crew.end(why is not None)
             if why is not None:
-                self._break(WorkerDiedError(why))
+                self._break(WorkerDied(why))
             self._leave()
             self._over = True
 

@@ -20,7 +20,7 @@ from typing import Any
 from tensoring._interrupts import is_interrupt
 from tensoring._options import U64, flag, refuse, whole
 from tensoring._pool.calls import APPLY, EACH, STAR, Call, call
-from tensoring._pool.failures import WorkerDiedError, to_keep
+from tensoring._pool.failures import WorkerDied, to_keep
 from tensoring._pool.halves import Into
 from tensoring._pool.master import MOST_WORKERS, SLOTS, Master
 from tensoring._pool.results import AsyncResult, Gradual, One, Results
@@ -59,7 +59,7 @@ def _pieces(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 class Pool:
     """Worker processes that run functions on data, as multiprocessing.Pool does. A job
-    whose worker dies fails with WorkerDiedError, and another worker takes its place.
+    whose worker dies fails with WorkerDied, and another worker takes its place.
 
     slots: [(bytes, count), ...], how many calls, and as many results, of which size are
     on their way at most.
@@ -132,7 +132,7 @@ class Pool:
         try:
             self._master.send(what, values, into, index)
         except Exception as error:
-            died = isinstance(error, WorkerDiedError)
+            died = isinstance(error, WorkerDied)
             if died or self._master.inherited or is_interrupt(error):
                 raise
             kept = to_keep(error, self._master.remote)
