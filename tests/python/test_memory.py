@@ -204,6 +204,15 @@ def test_pieces_that_are_too_large_for_a_message_go_in_parts(copy: bool) -> None
         assert not pool._master.waiting
 
 
+def test_the_main_thread_also_sends_what_waits_for_room() -> None:
+    """It receives all the time, and the other thread has no turn to."""
+    for _ in range(3):
+        with tr.Pool(2, memory_bytes=4 * MIB) as pool:
+            found = pool.imap(total, iter([megabytes(0.7)] * 9), 4)
+            values = [found.next(timeout=10) for _ in range(9)]
+        assert values == [int(megabytes(0.7).sum())] * 9
+
+
 def test_executor_names_its_limit() -> None:
     with tr.Executor(1, memory_bytes=4 * MIB) as executor:
         for future in (

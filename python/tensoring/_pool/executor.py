@@ -26,7 +26,8 @@ from tensoring._options import refuse, whole
 from tensoring._pool.calls import APPLY, call
 from tensoring._pool.crew import check_crew
 from tensoring._pool.failures import WorkerDied, again, report, to_keep
-from tensoring._pool.master import MOST_WORKERS, SLOTS, Master
+from tensoring._pool.master import Master
+from tensoring._pool.slots import MOST_WORKERS, SLOTS
 
 
 def _settle(future: Future[Any], value: Any, error: BaseException | None) -> None:

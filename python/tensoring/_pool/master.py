@@ -22,10 +22,8 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from tensoring import _core
-from tensoring._arena.arena import Arena
 from tensoring._errors import ClosedError, Empty, Full, TooLargeError
 from tensoring._interrupts import Waker, in_main_thread, is_interrupt, of_handler
-from tensoring._options import pairs
 from tensoring._pool.calls import APPLY, Call
 from tensoring._pool.crew import Crew, check_crew, check_threads
 from tensoring._pool.failures import (
@@ -37,6 +35,7 @@ from tensoring._pool.failures import (
     with_cause,
 )
 from tensoring._pool.halves import Halves, Into
+from tensoring._pool.slots import JOBS, arena_of
 from tensoring._pool.worker_main import (
     BROKEN,
     DIED,
@@ -49,29 +48,15 @@ from tensoring._pool.worker_main import (
     Setup,
 )
 from tensoring._standin import objects, stuck
-from tensoring._standin.memory import name_share, standin_arena
+from tensoring._standin.memory import name_share
 from tensoring._workers.plan import Plan
 
-SLOTS = [(64 << 10, 1024), (16 << 20, 256), (1 << 30, 32)]
-_JOBS = 16384  # that may wait in a queue
-MOST_WORKERS = 224  # an arena has 256 participants; those that end and the master count
 _LOOK = 0.02  # seconds between looks for dead workers, while waiting
 _NAP = 0.05  # seconds between looks for results that nobody waits for
 _UNSENT = -1
 
 
 Job = tuple[int, Call, list[Any]]
-
-
-def _arena(classes: list[tuple[int, int]], memory_bytes: int | None, count: int) -> Arena:
-    return standin_arena(
-        None if classes == SLOTS else classes,
-        SLOTS,
-        memory_bytes=memory_bytes,
-        arenas=2,
-        participants=min(256, 64 + count),
-        capacity=_JOBS,
-    )
 
 
 _masters: weakref.WeakSet[Master] = weakref.WeakSet()
@@ -104,12 +89,11 @@ class Master:
     ) -> None:
         check_threads(threads)
         check_crew(context, initializer, initargs)
-        classes = SLOTS if slots is None else pairs(slots)
         # Two arenas: jobs that wait must not leave the results without a slot.
-        self.arenas = [_arena(classes, memory_bytes, count) for _ in range(2)]
+        self.arenas = [arena_of(slots, memory_bytes, count) for _ in range(2)]
         self._memory = memory_bytes
-        self._jobs = self.arenas[0].queue("jobs", _JOBS, max_deliveries=255)
-        self._results = self.arenas[1].queue("results", _JOBS, max_deliveries=255)
+        self._jobs = self.arenas[0].queue("jobs", JOBS, max_deliveries=255)
+        self._results = self.arenas[1].queue("results", JOBS, max_deliveries=255)
         setup = Setup(
             self._jobs,
             self._results,
@@ -137,6 +121,7 @@ class Master:
         self._unsent: deque[tuple[int, BaseException]] = deque()  # for the thread to end
         self._patience: stuck.Patience | None = None  # with the first of it
         self._no_room = False  # since a result was received
+        self._pushed: tuple[int, list[None]] = (0, [])  # the first that waits: if sent
         self._sending = _core.Turn()
         self._pumping = _core.Turn()
         self._got: list[_core.Message] = []  # received, and not dealt with: one at most
@@ -250,28 +235,34 @@ class Master:
         self._push()
 
     def _push(self) -> None:
-        """Send what waits for room, in order, as far as there is any. Not in the main
-        thread: what a signal's handler raises there is not why a job cannot be sent."""
-        if in_main_thread() and self.thread is not None:
-            return
+        """Send what waits for room, in order, as far as there is any."""
         while self._backlog and not self._no_room:
             with self._sending as mine:
                 if not mine:
                     return  # another thread looks again when it is through
                 while self._backlog and not self._no_room:
-                    self._push_one(self._backlog[0])
+                    if not self._push_one(self._backlog[0]):
+                        return
 
-    def _push_one(self, job: Job) -> None:
+    def _push_one(self, job: Job) -> bool:
+        """False: the first that waits is left to the thread."""
         number, what, values = job
+        if self._pushed[0] != number:
+            self._pushed = (number, [])
+        sent = self._pushed[1]
         try:
-            objects.send(self._jobs, (what, values), 0, number)
+            if not sent:
+                objects.send_noted(self._jobs, (what, values), number, sent)
         except Full:
             self._no_room = True
             self._wait_for_room()
-            return
+            return True
         except BaseException as error:
             if is_interrupt(error):
                 raise
+            # What a signal's handler raises is not why a job cannot be sent.
+            if in_main_thread() and self.thread is not None:
+                return False
             self._backlog.popleft()
             jobs = [job]
             if isinstance(error, TooLargeError) and self._halve(jobs):
@@ -279,9 +270,10 @@ class Master:
             else:
                 kept = to_keep(name_share(error, self._memory), self.remote)
                 self._end_job(number, _UNSENT, [kept])
-            return
+            return True
         self._patience = None
         self._backlog.popleft()
+        return True
 
     def _wait_for_room(self) -> None:
         if self._patience is None:
@@ -435,6 +427,7 @@ class Master:
                     if not self.ended:
                         raise
                     return False
+        self._push()  # the one that receives may have left it to this thread
         self._pumping.wait(min(timeout, _LOOK))
         return False
 

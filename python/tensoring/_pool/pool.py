@@ -22,8 +22,9 @@ from tensoring._options import U64, flag, refuse, whole
 from tensoring._pool.calls import APPLY, EACH, STAR, Call, call
 from tensoring._pool.failures import WorkerDied, to_keep
 from tensoring._pool.halves import Into
-from tensoring._pool.master import MOST_WORKERS, SLOTS, Master
+from tensoring._pool.master import Master
 from tensoring._pool.results import AsyncResult, Gradual, One, Results
+from tensoring._pool.slots import MOST_WORKERS, SLOTS
 
 _AHEAD = 32  # pieces a worker that are sent before their values are taken
 
