@@ -46,7 +46,8 @@ class Worker:
         self.process = process
         self.fd = -1
         self._vanished = False
-        pid: Any = getattr(process, "pid", None)
+        pid: Any = getattr(process, "pid", None)  # a context may make what has none
+        self.pid = pid
         if not hasattr(select, "poll"):
             return  # eventlet takes it away
         try:
@@ -93,8 +94,7 @@ class Worker:
             os.close(self.fd)
             self.fd = -1
             self._vanished = True
-        pid = getattr(self.process, "pid", None)
-        return f"pid {pid}, {_ended(self.process.exitcode)}"
+        return f"pid {self.pid}, {_ended(self.process.exitcode)}"
 
 
 def _ended(code: int | None) -> str:
@@ -175,7 +175,7 @@ class Crew:
         """This worker has done what it may do, and is about to end."""
         with self._lock:
             for i, worker in enumerate(self.workers):
-                if worker is not None and worker.process.pid == pid:
+                if worker is not None and worker.pid == pid:
                     self._leaving.append(worker)  # twice does no harm
                     self.workers[i] = None
                     self._restart(i)
@@ -206,7 +206,7 @@ class Crew:
         return bool(died)
 
     def _bury(self, worker: Worker) -> None:
-        self._last_death = self._deaths[worker.process.pid] = worker.bury()
+        self._last_death = self._deaths[worker.pid] = worker.bury()
         if len(self._deaths) > _DEATHS:
             del self._deaths[next(iter(self._deaths))]
 
@@ -215,7 +215,7 @@ class Crew:
         with self._lock:
             there = [one for one in (*self.workers, *self._leaving) if one is not None]
         for worker in there:
-            if worker.process.pid == pid and worker.await_death(_PATIENCE):
+            if worker.pid == pid and worker.await_death(_PATIENCE):
                 self.look()
         return self._deaths.get(pid, f"pid {pid}")
 
