@@ -7,6 +7,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
@@ -144,6 +145,29 @@ def test_no_server_is_an_error_that_teaches() -> None:
         tr.server()
     with pytest.raises(tr.TimedOutError, match="in time"):
         tr.server(timeout=0.01)
+
+
+def test_a_thread_that_waits_lets_another_make_the_arena(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    began = threading.Event()
+    attach_named = current.attach_named
+
+    def attach(*args: Any, **options: Any) -> tr.Arena:
+        began.set()
+        return attach_named(*args, **options)
+
+    monkeypatch.setattr(current, "attach_named", attach)
+    found: list[tr.Arena] = []
+    thread = threading.Thread(target=lambda: found.append(tr.server(timeout=20)))
+    thread.start()
+    assert began.wait(60)
+
+    def same(arena: tr.Arena) -> bool:
+        thread.join(60)
+        return found == [arena]
+
+    assert enter(same)
 
 
 def test_a_lifespan_runs_inside() -> None:

@@ -124,19 +124,23 @@ def server(
     Consent as in Arena.attach(), where it has to attach.
 
     NotFoundError, TimedOutError: there is none (in time)."""
+    known = current()
+    if known is not None:
+        return known
+    where = os.environ.get(VARIABLE) or name_of_server()
+    try:  # without the lock: another thread may be about to make what this one waits for
+        found = attach_named(
+            where, timeout, allow_pickle=allow_pickle, max_expansion=max_expansion
+        )
+    except NotFoundError as error:
+        raise _not_found(where, error) from None
     with _lock:
-        found = current()
-        if found is not None:
+        known = current()
+        if known is None:
+            set_current(found)
             return found
-        where = os.environ.get(VARIABLE) or name_of_server()
-        try:
-            found = attach_named(
-                where, timeout, allow_pickle=allow_pickle, max_expansion=max_expansion
-            )
-        except NotFoundError as error:
-            raise _not_found(where, error) from None
-        set_current(found)
-        return found
+    found.close()
+    return known
 
 
 def _not_found(where: str, error: BaseException) -> NotFoundError:
