@@ -66,16 +66,22 @@ def _travels(held: Any) -> bool:
     return isinstance(held, resource_sharer.DupFd)
 
 
+def _let_go(held: Any) -> None:
+    """Close a descriptor that is not needed; its sender holds it until then."""
+    if _travels(held):
+        with contextlib.suppress(OSError, EOFError):
+            os.close(held.detach())
+
+
 def _rebuild(cls: type[Arena], key: Key, held: Any) -> Arena:
     known = _known.get(key)
     if known is not None and not known.closed:
-        if _travels(held) and known._info()["closing_is_safe"]:
-            # Its sender has a descriptor open until it is asked for.
-            with contextlib.suppress(OSError, EOFError):
-                os.close(held.detach())
+        if known._info()["closing_is_safe"]:
+            _let_go(held)
         return known
     fd = _kept.pop(key[:2], -1)
-    if fd < 0:
+    kept = fd >= 0
+    if not kept:
         fd = _beyond_standard(held.detach())
     arena = None
     try:
@@ -83,6 +89,8 @@ def _rebuild(cls: type[Arena], key: Key, held: Any) -> Arena:
     finally:
         if arena is not None and _travels(held) and arena._info()["closing_is_safe"]:
             os.close(fd)
+            if kept:
+                _let_go(held)
         else:
             _kept[key[:2]] = fd
     _known[key] = arena
