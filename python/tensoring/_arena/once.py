@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tensoring._arena.arena import Arena
 
 DONE = "tensoring.once"  # the board of what has been done
-_FIRST = 1 << 40
+_FIRST = 1 << 48  # those of the library end at 2^41, see docs/explanation/layout.md
 _FLOCK = "hhqqi4x"  # l_type, l_whence, l_start, l_len, l_pid
 
 
