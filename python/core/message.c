@@ -441,7 +441,7 @@ static PyType_Slot message_slots[] = {
 };
 
 PyType_Spec message_spec = {
-    .name = "tensoring._core.Message",
+    .name = "tensoring.Message",
     .basicsize = sizeof(MessageObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION |
              Py_TPFLAGS_IMMUTABLETYPE,

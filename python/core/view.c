@@ -194,7 +194,7 @@ static PyType_Slot view_slots[] = {
 };
 
 PyType_Spec view_spec = {
-    .name = "tensoring._core.View",
+    .name = "tensoring.View",
     .basicsize = sizeof(ViewObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION |
              Py_TPFLAGS_IMMUTABLETYPE,

@@ -86,12 +86,6 @@ builtin.register_all()
 
 __version__ = _core.VERSION
 
-# A traceback and a pickle name an exception as users do, wherever its class stands.
-for _public in list(globals().values()):
-    if isinstance(_public, type) and issubclass(_public, Exception):
-        _public.__module__ = __name__
-del _public
-
 __all__ = [
     "HUNGUP",
     "READABLE",
@@ -161,3 +155,10 @@ __all__ = [
     "server",
     "thread_enter",
 ]
+
+# help(), a traceback and a pickle name each thing as users do, wherever it is defined.
+for _public in (globals(), vars(serializers)):
+    for _name in _public["__all__"]:
+        if "._" in getattr(_public[_name], "__module__", ""):
+            _public[_name].__module__ = _public["__name__"]
+del _name, _public

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import pickle
 import traceback
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -44,6 +46,16 @@ def test_star_import_gives_the_public_names() -> None:
 def test_each_has_a_docstring(name: str) -> None:
     if callable(PUBLIC[name]) or inspect.ismodule(PUBLIC[name]):
         assert inspect.getdoc(PUBLIC[name])
+
+
+@pytest.mark.parametrize("module", [tr, tr.serializers], ids=lambda one: one.__name__)
+def test_none_names_a_private_module(module: ModuleType) -> None:
+    for name in module.__all__:
+        one = getattr(module, name)
+        assert "._" not in getattr(one, "__module__", ""), name
+        if isinstance(one, type):
+            assert getattr(importlib.import_module(one.__module__), name) is one
+            assert pickle.loads(pickle.dumps(one)) is one
 
 
 @pytest.mark.parametrize(("name", "call"), calls(), ids=lambda one: str(one)[:40])
