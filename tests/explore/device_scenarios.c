@@ -128,64 +128,34 @@ static const char *device_queue_check(const struct scenario *scenario)
     return why ? why : queue_check(scenario);
 }
 
-#define DO(what)   \
-    {              \
-        what, 0, 0 \
-    }
-#define DEVICE \
-    .max_deliveries = 200, .build = device_build, .killed = queue_killed, .channels = 1
+/* clang-format off */
+#define DO(what) {what, 0, 0}
+#define DEVICE(title, slot_count, cells, of)                                               \
+    .name = (title), .slots = (slot_count), .capacity = (cells), .check = (of),            \
+    .channels = 1, .max_deliveries = 200, .build = device_build, .killed = queue_killed
 
 static const struct scenario devices[] = {
-    {.name = "a loan under a device, kill 1",
-     DEVICE,
-     .check = device_check,
-     .slots = 1,
-     .capacity = 1,
-     .kills = 1,
-     .last = BIT(4),
-     .immortal = BIT(1) | BIT(4),
+    {DEVICE("a loan under a device, kill 1", 1, 1, device_check), KILLS(1, 4, BIT(1)),
      .programs = {{DO(do_loan_for_device), DO(do_work), END},
                   {DO(do_device_stops), END},
                   {REAP, DO(do_loan_and_free), END},
-                  {DO(do_loan_and_free), END},
-                  LAST}},
-    {.name = "two reapers, kill 1",
-     DEVICE,
-     .check = device_check,
-     .slots = 2,
-     .capacity = 1,
-     .kills = 1,
-     .last = BIT(4),
-     .immortal = BIT(1) | BIT(2) | BIT(3) | BIT(4),
+                  {DO(do_loan_and_free), END}, LAST}},
+    {DEVICE("two reapers, kill 1", 2, 1, device_check), KILLS(1, 4, BIT(1) | BIT(2) | BIT(3)),
      .programs = {{DO(do_loan_for_device), DO(do_work), END},
                   {DO(do_device_stops), END},
                   {REAP, DO(do_loan_and_free), END},
-                  {REAP, REJOIN, DO(do_loan_and_free), END},
-                  LAST}},
-    {.name = "a message under a device, kill 1",
-     DEVICE,
-     .check = device_queue_check,
-     .slots = 2,
-     .capacity = 2,
-     .kills = 1,
-     .last = BIT(4),
-     .immortal = BIT(0) | BIT(2) | BIT(4),
+                  {REAP, REJOIN, DO(do_loan_and_free), END}, LAST}},
+    {DEVICE("a message under a device, kill 1", 2, 2, device_queue_check),
+     KILLS(1, 4, BIT(0) | BIT(2)),
      .programs = {{SEND(0, 0), END},
                   {DO(do_keep_for_device), DO(do_work), END},
                   {DO(do_device_stops), END},
-                  {REAP, DO(do_careful_receive), END},
-                  LAST}},
-    {.name = "a device ends in time, kill 1",
-     DEVICE,
-     .check = device_check,
-     .slots = 1,
-     .capacity = 1,
-     .kills = 1,
-     .last = BIT(2),
-     .immortal = BIT(2),
+                  {REAP, DO(do_careful_receive), END}, LAST}},
+    {DEVICE("a device ends in time, kill 1", 1, 1, device_check), KILLS(1, 2, 0),
      .programs = {{DO(do_loan_for_device), DO(do_work), DO(do_end_device), END},
                   {DO(do_loan_and_free), DO(do_loan_and_free), END},
                   {DO(do_device_stops), REAP, REAP, END}}},
 };
+/* clang-format on */
 
 const struct family device_family = {FAMILY("devices", devices)};

@@ -8,6 +8,11 @@
 #define LAST   {REAP, REAP, REAP, END}
 #define BIT(i) (1u << (i))
 
+/* At most n actors are killed: none of others (a bit set), and not the survivor, which reaps when
+ * nobody else goes on. */
+#define KILLS(n, survivor, others) \
+    .kills = (n), .last = BIT(survivor), .immortal = BIT(survivor) | (others)
+
 /* A channel of each kind, with the smallest capacity at which it wraps. */
 #define NEWS  .kind = CHANNEL_BROADCAST, .channels = 1, .capacity = 2, .pins = 2, \
               .build = broadcast_build, .killed = shared_killed, .check = broadcast_check
