@@ -4,10 +4,8 @@ the median of the rounds with the smallest and the largest; ratios are of one ro
 
 from __future__ import annotations
 
-import base64
 import functools
 import io
-import json
 import multiprocessing
 import os
 import pickle
@@ -15,7 +13,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -85,96 +82,6 @@ def interleave(
             for _ in range(2):  # wake up what slept while the others ran
                 call()
             found[name].append(clock(name, call, counts[name]) / counts[name])
-    return found
-
-
-# ---- the serving team's table: one way, encoded, carried, decoded
-
-
-def _npy(array: np.ndarray) -> memoryview:
-    stream = io.BytesIO()
-    np.save(stream, array)
-    return stream.getbuffer()
-
-
-def _codecs() -> dict[str, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]]:
-    def to_json(array: np.ndarray) -> bytes:
-        data = base64.b64encode(array.tobytes()).decode()
-        return json.dumps(
-            {"dtype": array.dtype.str, "shape": array.shape, "data": data}
-        ).encode()
-
-    def from_json(data: bytes) -> np.ndarray:
-        head = json.loads(data)
-        raw = base64.b64decode(head["data"])
-        return np.frombuffer(raw, head["dtype"]).reshape(head["shape"])
-
-    codecs: dict[str, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]] = {
-        "JSON + base64": (to_json, from_json),
-        ".npy": (_npy, lambda data: np.load(io.BytesIO(data))),
-        "pickle": (pickle.dumps, pickle.loads),
-    }
-    try:
-        import msgpack
-    except ImportError:
-        return codecs
-    shape, dtype = SIZES["1.77 MB"]
-    codecs["msgpack of a list"] = (
-        lambda array: msgpack.packb(array.tolist()),
-        lambda data: np.array(msgpack.unpackb(data)),
-    )
-    codecs["msgpack of tobytes"] = (
-        lambda array: msgpack.packb(array.tobytes()),
-        lambda data: np.frombuffer(msgpack.unpackb(data), dtype).reshape(shape),
-    )
-    return codecs
-
-
-def _decode_and_stamp(pipe: Any, codecs: Any, queue: tr.ArenaQueue, stamps: Any) -> None:
-    while name := pipe.recv_bytes().decode():
-        ours = name.startswith("tensoring")
-        stamps.send(0)  # from here on it waits
-        x = queue.receive() if ours else codecs[name][1](pipe.recv_bytes())
-        x[0, 0, 0, 0]
-        now = time.perf_counter()
-        del x
-        stamps.send(now)
-
-
-def serving(repeats: int) -> dict[str, list[float]]:
-    """One way for the (9, 128, 64, 3) float64 array, until the receiver has an array."""
-    shape, dtype = SIZES["1.77 MB"]
-    array = np.random.default_rng(1).random(shape).astype(dtype)
-    codecs = _codecs()
-    mine, theirs = multiprocessing.Pipe()
-    stamps_in, stamps_out = multiprocessing.Pipe(False)
-    with tr.Arena([(4096, 8), (2 << 20, 4)], populate=True) as arena:
-        queue = arena.queue("q")
-        context = multiprocessing.get_context("fork")
-        args = (theirs, codecs, queue, stamps_out)
-        child = context.Process(target=_decode_and_stamp, args=args, daemon=True)
-        child.start()
-        ours = ("tensoring", "tensoring, written in place")
-        found: dict[str, list[float]] = {name: [] for name in (*ours, *codecs)}
-        for i in range(repeats + 1):
-            for name, times in found.items():
-                message = arena._loan(tr._loan.rows_of(shape, dtype, "C"))
-                message.array(0)[...] = array
-                mine.send_bytes(name.encode())
-                stamps_in.recv()
-                begin = time.perf_counter()
-                if name == "tensoring":
-                    queue.send(array)
-                elif name in ours:  # the producer made it there
-                    queue.send_message(message)
-                else:
-                    mine.send_bytes(codecs[name][0](array))
-                if i:
-                    times.append(stamps_in.recv() - begin)
-                else:
-                    stamps_in.recv()
-        mine.send_bytes(b"")
-        child.join(10)
     return found
 
 

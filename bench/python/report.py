@@ -65,7 +65,8 @@ def where_slower(carried: dict[str, Any], other: dict[str, Rounds]) -> list[Cell
                 for peer, group in rivals(figures):
                     best = min(group, key=lambda n: cases.summary(figures[n])["median"])
                     compare(f"{size} {way}, {placement}", figures, best, peer)
-    for case in ("serving", "sums", "jobs", "proxystore"):
+    tables = [case for case in other if case.startswith("serving")]
+    for case in (*tables, "sums", "jobs", "proxystore"):
         pools = case in ("sums", "jobs")
         for peer in other[case]:
             kind = peer.split(", ")[0] + ", " if pools else ""

@@ -17,6 +17,7 @@ import asyncio_case
 import cases
 import pools
 import report
+import serving
 import trips
 
 LARGE = "1.77 MB"
@@ -63,9 +64,12 @@ def bars(
         bar(large_apart, ours, "multiprocessing.Pipe", 200, LARGE)
     for peer in ("Pipe send_bytes", "pickle 5 over a UNIX socket", "pyzmq, no copies"):
         bar(huge, "tensoring", peer, 4, "16 MiB")
-    made_there = "tensoring, written in place"
-    bar(other["serving"], made_there, "JSON + base64", 1000, "one way")
-    bar(other["serving"], "tensoring", "JSON + base64", 50, "one way, copied in")
+    one_way = other["serving, over a UNIX socket"]
+    bytes_in_json = "JSON with base64 of the bytes"
+    for theirs, least in ((serving.THEIRS, 1000), (bytes_in_json, 50)):
+        bar(one_way, serving.OURS, theirs, least, "one way, copied in")
+    for theirs, least in ((serving.THEIRS, 5000), (bytes_in_json, 1000)):
+        bar(one_way, serving.IN_PLACE, theirs, least, "one way")
     pool = other["sums"]
     bar(pool, "arrays, tensoring.Pool", "arrays, multiprocessing.Pool", 5, "100 x 512")
     bar(pool, "arrays, tensoring.Pool", "arrays, one process", 1, "100 x 512")
@@ -121,7 +125,7 @@ def main() -> None:
         print(f"left out, since they are not installed: {', '.join(left_out)}")
     carried = measure_trips(options.sizes.split(","), options.seconds)
     other = {
-        "serving": cases.serving(max(5, int(options.seconds * 400))),
+        **serving.tables(max(5, int(options.seconds * 400))),
         "one_thread": cases.one_thread(options.seconds),
         "sums": cases.sums(options.seconds * 2),
         "jobs": pools.jobs(options.seconds * 2),
