@@ -109,16 +109,21 @@ def add(x: int) -> int:
 
 
 def each_point(call: Callable[[], Any], points: int = POINTS) -> Iterator[bool]:
-    """Do the call, with an exception at one point after the other; whether it came."""
+    """Do the call, with an exception at one point after the other; whether it came.
+
+    How many steps a call has depends on the workers; the points lie within the shortest
+    call that was seen."""
     with Interrupter(None) as counter:
         call()
-    for point in range(0, counter.count, max(1, counter.count // points)):
+    steps = counter.count
+    for i in range(min(points, steps)):
         try:
-            with Interrupter(point):
+            with Interrupter(steps * i // points) as interrupter:
                 call()
         except Alarm:
             yield True
         else:
+            steps = min(steps, interrupter.count)
             yield False
 
 
