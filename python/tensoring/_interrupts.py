@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 import signal
 import threading
 from typing import Any
@@ -51,13 +52,9 @@ class Condition(threading.Condition):
     """`with` takes and gives back the lock in one step each; that of the original runs
     Python code, which an exception ends between the two."""
 
-    @property
-    def __enter__(self) -> Any:
-        return self._lock.__enter__  # type: ignore[attr-defined]
-
-    @property
-    def __exit__(self) -> Any:
-        return self._lock.__exit__  # type: ignore[attr-defined]
+    # Properties without a function of Python: each call of a future goes through them.
+    __enter__ = property(operator.attrgetter("_lock.__enter__"))
+    __exit__ = property(operator.attrgetter("_lock.__exit__"))
 
 
 class Waker:

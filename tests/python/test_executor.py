@@ -181,3 +181,20 @@ def test_map_keeps_neither_executor_nor_values() -> None:
         assert [len(array) for array in found] == [2, 3, 4]
     finally:
         gc.enable()
+
+
+def test_a_call_that_is_cancelled_later_wakes_those_that_wait_for_it() -> None:
+    read, write = os.pipe()
+    done: concurrent.futures.Future[None] = concurrent.futures.Future()
+    done.set_result(None)
+    with tr.Executor(1, slots=SLOTS, mp_context=FORK) as executor:
+        sent = [executor.submit(os.read, read, 1) for _ in range(2)]
+        waits = executor.submit(same, 1)
+        completed = concurrent.futures.as_completed([done, waits], 60)
+        assert next(completed) is done  # waits is watched from now on
+        assert waits.cancel()
+        os.write(write, b"xx")
+        assert next(completed) is waits
+        assert [call.result(60) for call in sent] == [b"x"] * 2
+    os.close(read)
+    os.close(write)

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor as _Executor
 from concurrent.futures import Future, InvalidStateError
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, RUNNING
 from concurrent.futures.process import _RemoteTraceback
 from multiprocessing import util
 from typing import Any
@@ -114,18 +115,14 @@ class _Calls:
                 self.master.served(job)
             raise
 
-    def _can_feed(self) -> bool:
-        return bool(self.in_hand) or (
-            bool(self.pending) and len(self.running) < self.limit
-        )
-
     def feed(self) -> None:
         """Send as many as the workers need, in order."""
-        while self._can_feed():
+        running, limit = self.running, self.limit
+        while self.in_hand or (self.pending and len(running) < limit):
             with self._feeding as mine:
                 if not mine:
                     return  # another thread does, and looks again
-                while self._can_feed():
+                while self.in_hand or (self.pending and len(running) < limit):
                     self._feed_one()
 
     def _feed_one(self) -> None:
@@ -135,7 +132,8 @@ class _Calls:
             except IndexError:
                 return  # they were cancelled meanwhile
         job = self.in_hand[0]
-        if job.future.done():
+        # Read without its lock: what it is can only become final, and is asked for again.
+        if job.future._state in (CANCELLED_AND_NOTIFIED, FINISHED):
             self._drop(job)
         else:
             self._send(job)
@@ -143,7 +141,9 @@ class _Calls:
 
     def _send(self, job: _Job) -> None:
         self.running.add(job)
-        if not (job.future.running() or job.future.set_running_or_notify_cancel()):
+        future = job.future
+        # One that was interrupted, and is in hand again, is running already.
+        if future._state != RUNNING and not future.set_running_or_notify_cancel():
             self._drop(job)
             return
         try:
@@ -156,7 +156,7 @@ class _Calls:
             if of_handler(error) or (is_interrupt(error) and first):
                 self.doubted = job
                 raise  # it stays in hand, to be tried again
-            _settle(job.future, None, to_keep(error, self.master.remote))
+            _settle(future, None, to_keep(error, self.master.remote))
             self._drop(job)
 
     def _drop(self, job: _Job) -> None:

@@ -314,8 +314,10 @@ class Master:
                 self._parts.setdefault(number, {})[message.header()["sequence"]] = values
         else:
             self._hear(kind, values)
-        with contextlib.suppress(ValueError):  # a handler's call was through with it
+        try:  # noqa: SIM105  suppress() takes longer than the rest
             self._got.remove(message)
+        except ValueError:  # a handler's call was through with it
+            pass
         del message
         if self._backlog:
             self._push()
@@ -493,16 +495,18 @@ class Master:
 
     def wake(self) -> None:
         """Let the thread look whether there is anything to do."""
-        if self._asleep:
+        if self._asleep and self._wakes.empty():
             self._wakes.put(None)
 
     def _nap(self, timeout: float | None, needless: Callable[[], bool]) -> None:
         while not self._wakes.empty():  # those that were put more than once
             self._wakes.get()
         self._asleep = True
-        with contextlib.suppress(queue.Empty):
+        try:
             if not needless():  # since before it could be told
                 self._wakes.get(timeout=timeout)
+        except queue.Empty:
+            pass
         self._asleep = False
 
     def _is_busy(self) -> bool:
