@@ -10,8 +10,8 @@
 
 /* The time given is what the servers are told, so it is not cut into slices; a signal ends
  * the wait for room with TR_EINTR. Takes the message over. */
-static int ask(tr_queue *queue, tr_message *message, int64_t timeout_ns, int64_t since_ns,
-               uint64_t *ticket)
+static int ask(tr_queue *queue, tr_message *message, bool at_once, int64_t timeout_ns,
+               int64_t since_ns, uint64_t *ticket)
 {
     PyThreadState *gil;
     int code;
@@ -20,8 +20,8 @@ static int ask(tr_queue *queue, tr_message *message, int64_t timeout_ns, int64_t
         int64_t left_ns = time_left(timeout_ns, since_ns);
 
         gil = PyEval_SaveThread();
-        code = tr_request_send(queue, message, left_ns, left_ns, TR_REQUEST_BY_TICKET,
-                               ticket);
+        code = tr_request_send(queue, message, at_once ? TR_NOWAIT : left_ns, left_ns,
+                               TR_REQUEST_BY_TICKET, ticket);
         PyEval_RestoreThread(gil);
         if (code == TR_EINTR && PyErr_CheckSignals() < 0)
             code = RAISED;
@@ -71,8 +71,9 @@ static int wait_for_reply(ReplyCall *call)
     return code;
 }
 
-/* *what is what the error is about. */
-static int call(ChannelObject *self, PyObject *object, int64_t timeout_ns,
+/* *what is what the error is about. at_once: for a slot and for room in the queue it waits
+ * not at all, so TR_EAGAIN is one of these. */
+static int call(ChannelObject *self, PyObject *object, int64_t timeout_ns, bool at_once,
                 tr_message **reply, const char **what)
 {
     int64_t since_ns = now_ns();
@@ -81,9 +82,10 @@ static int call(ChannelObject *self, PyObject *object, int64_t timeout_ns,
     int code;
 
     *what = "send";
-    code = encode_object(self->state, self->shared, object, timeout_ns, &message);
+    code = encode_object(self->state, self->shared, object,
+                         at_once ? TR_NOWAIT : timeout_ns, &message);
     if (!code)
-        code = ask(self->handle, message, timeout_ns, since_ns, &wait.ticket);
+        code = ask(self->handle, message, at_once, timeout_ns, since_ns, &wait.ticket);
     if (code)
         return code;
     *what = "call";
@@ -102,9 +104,9 @@ static int call(ChannelObject *self, PyObject *object, int64_t timeout_ns,
 PyObject *queue_call(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
-    static const char *const names[] = {"object", "timeout", NULL};
+    static const char *const names[] = {"object", "timeout", "at_once", NULL};
     ChannelObject *self = (ChannelObject *)object;
-    PyObject *values[2] = {NULL}, *answer;
+    PyObject *values[3] = {NULL}, *answer;
     const char *what;
     int64_t timeout_ns;
     tr_message *reply = NULL;
@@ -114,7 +116,7 @@ PyObject *queue_call(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
         get_timeout(values[1], &timeout_ns) < 0 || !channel_is_open(self))
         return NULL;
     self->busy++;
-    code = call(self, values[0], timeout_ns, &reply, &what);
+    code = call(self, values[0], timeout_ns, values[2] == Py_True, &reply, &what);
     if (code)
         answer = raise_code(self->state, code, what);
     else

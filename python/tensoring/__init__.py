@@ -17,6 +17,7 @@ from numpy import ndarray as _ndarray
 from tensoring import _core, _errors, reports, serializers
 from tensoring._arena.aio import HUNGUP, READABLE, WRITABLE
 from tensoring._arena.arena import Arena
+from tensoring._arena.batch import Batch
 from tensoring._arena.board import Board, Versioned, Watch
 from tensoring._arena.broadcast import Broadcast, Subscription
 from tensoring._arena.loan import Loan
@@ -25,6 +26,7 @@ from tensoring._arena.service import Service
 from tensoring._arena.waitset import WaitSet
 from tensoring._core import Message, View
 from tensoring._errors import (
+    BusyError,
     ClosedError,
     ContentTypeError,
     CorruptError,
@@ -94,8 +96,10 @@ __all__ = [
     "ArenaQueue",
     "As",
     "AsyncResult",
+    "Batch",
     "Board",
     "Broadcast",
+    "BusyError",
     "ClosedError",
     "ContentTypeError",
     "CorruptError",

@@ -36,6 +36,13 @@ class Full(Error, queue.Full):
     """No room to send into, or no free slot."""
 
 
+class BusyError(Full):
+    """A service has as many requests as its queue, or the arena, has room for. A web
+    server answers with 503 and a header Retry-After: `retry_after`, in seconds."""
+
+    retry_after: float = 1.0
+
+
 class TimedOutError(Error, TimeoutError):
     """The operation timed out."""
 
@@ -137,6 +144,12 @@ class RemoteError(Error, RuntimeError):
     """The server answered with an error; its code is `remote_code`."""
 
     remote_code: int = 0
+
+    @property
+    def status(self) -> int:
+        """As a status of HTTP: the server's code if it is from 400 to 599, as those of
+        batch.fail() are, else 500."""
+        return self.remote_code if 400 <= self.remote_code < 600 else 500
 
 
 class StaleError(Error):

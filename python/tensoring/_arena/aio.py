@@ -379,13 +379,16 @@ async def _send(
 
 
 async def _ask(
-    hub: Hub, queue: ArenaQueue, obj: Any, timeout: float | None
+    hub: Hub, queue: ArenaQueue, obj: Any, timeout: float | None, at_once: bool
 ) -> tuple[int, _Waiter]:
-    """Send a request, in time."""
+    """Send a request, in time; at_once: Full if it would have to wait for room."""
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(f"the timeout is {timeout!r}; it must be 0 or more, or None")
+    if at_once:
+        with queue.arena._encode(obj, 0) as message:
+            return hub.call(queue, message, timeout)
     if timeout is None:
         return await _send(hub, queue, obj, None)
-    if not timeout >= 0:
-        raise ValueError(f"the timeout is {timeout!r}; it must be 0 or more, or None")
     deadline = asyncio.get_running_loop().time() + timeout
     try:
         async with asyncio.timeout_at(deadline) as scope:
@@ -397,11 +400,11 @@ async def _ask(
         raise make_error(CODES["TR_ETIMEDOUT"], detail, "send") from None
 
 
-async def call(queue: ArenaQueue, obj: Any, timeout: float | None) -> Any:
+async def call(queue: ArenaQueue, obj: Any, timeout: float | None, at_once: bool) -> Any:
     """Ask, and wait for the answer, or for the request to end at its deadline. A
     cancelled call is given up."""
     hub = hub_of(queue.arena)
-    ticket, waiter = await _ask(hub, queue, obj, timeout)
+    ticket, waiter = await _ask(hub, queue, obj, timeout, at_once)
     try:
         failed, outcome = await waiter
     finally:

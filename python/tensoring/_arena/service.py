@@ -4,35 +4,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tensoring import _core
 from tensoring._arena import aio, greenlets
-from tensoring._errors import CODES, ClosedError, CorruptError, Error, NoServerError
-from tensoring._options import U64, whole
+from tensoring._arena.batch import Batch, Form
+from tensoring._arena.batches import Batches, HasFileno
+from tensoring._arena.refusal import DAMAGED, described, refuse
+from tensoring._errors import (
+    CODES,
+    BusyError,
+    ClosedError,
+    CorruptError,
+    Full,
+    NoServerError,
+    TimedOutError,
+)
+from tensoring._options import U64, seconds, whole
 from tensoring._serial import registry
 
 if TYPE_CHECKING:
     from tensoring._arena.arena import Arena
     from tensoring._arena.queue import ArenaQueue
-
-FAILED = 1  # the code of a server function that raised
-_DAMAGED = 64  # so many damaged requests in a row are more than a bad requester
-
-
-def _refuse(request: _core.Message, error: BaseException) -> None:
-    """Answer with an error. Its text may quote the request, and be none that can be sent;
-    the request may say that it came from nowhere. Serving goes on."""
-    try:
-        said = f"{type(error).__name__}: {error}"
-    except Exception:  # it has no text
-        said = type(error).__name__
-    said = said.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
-    with contextlib.suppress(Error):
-        request.reply_error(FAILED, said)
 
 
 class Service:
@@ -78,23 +73,49 @@ class Service:
                 del error  # its traceback would keep itself alive
 
     def call(
-        self, obj: Any, timeout: float | None = None, need_server: bool = False
+        self,
+        obj: Any,
+        timeout: float | None = None,
+        need_server: bool = False,
+        need_room: bool = False,
     ) -> Any:
         """Send `obj`, wait for the answer. The timeout in seconds is for all of it; 0
         gives a server no time. With need_server, NoServerError at once if nobody
-        serves. Where gevent has patched the process, other greenlets run meanwhile."""
+        serves. With need_room, BusyError at once if the queue is full, or no slot is
+        free; else it waits for them. Where gevent has patched the process, other
+        greenlets run meanwhile."""
         self._check_servers(need_server)
-        if greenlets.patched():
-            return greenlets.apply(self._queue._call, obj, timeout)
-        return self._queue._call(obj, timeout)
+        try:
+            if greenlets.patched():
+                return greenlets.apply(self._queue._call, obj, timeout, need_room)
+            return self._queue._call(obj, timeout, need_room)
+        except Full as error:
+            if not need_room or isinstance(error, TimedOutError):
+                raise
+            raise self._busy(error) from None
 
     async def call_async(
-        self, obj: Any, timeout: float | None = None, need_server: bool = False
+        self,
+        obj: Any,
+        timeout: float | None = None,
+        need_server: bool = False,
+        need_room: bool = False,
     ) -> Any:
         """Call in an event loop. Any number may be in flight; they wait for room in the
-        queue and for slots. A call that is cancelled, or late, is given up."""
+        queue and for slots, except with need_room: BusyError at once. A call that is
+        cancelled, or late, is given up."""
         self._check_servers(need_server)
-        return await aio.call(self._queue, obj, timeout)
+        try:
+            return await aio.call(self._queue, obj, timeout, need_room)
+        except Full as error:
+            if not need_room or isinstance(error, TimedOutError):
+                raise
+            raise self._busy(error) from None
+
+    def _busy(self, why: Full) -> BusyError:
+        error = BusyError(f"call: {self.name!r} is busy: {why}")
+        error.code = why.code
+        return error
 
     def serve(self, function: Callable[[Any], Any], limit: int | None = None) -> int:
         """Answer requests with function(object) until the service is shut down, or
@@ -109,7 +130,7 @@ class Service:
                 break
             except CorruptError:  # its requester has been told
                 damaged += 1
-                if damaged > _DAMAGED:
+                if damaged > DAMAGED:
                     raise
                 continue
             self._answer(request, function)
@@ -122,6 +143,42 @@ class Service:
     ) -> None:
         """Answer one request; ReceiveTimedOutError if none comes in time."""
         self._answer(self._queue.receive_message(timeout), function)
+
+    def serve_batches(
+        self,
+        predict: Callable[[Batch], Any],
+        *,
+        max_batch_size: int = 32,
+        max_wait: float = 0.0,
+        ragged: str | None = None,
+        row_ndim: int = 1,
+        stop: int | HasFileno | None = None,
+    ) -> int:
+        """Answer requests in batches until the service is shut down: predict(batch) gets
+        the rows of several requests in batch.x, and returns an array or a list with a
+        row for each of them (or a dict of such). Each requester gets its own rows.
+        Returns how many requests were answered.
+
+        A request is one row, an array of `row_ndim` dimensions, or several rows, an array
+        of one dimension more; its answer is then one row, or several.
+        max_batch_size: rows of a batch.
+        max_wait: seconds, from the first request of a batch, to wait for more. 0: take
+        what is there. Either way it waits for the first without polling.
+        ragged: None: a batch has rows of one shape and dtype; other requests are kept for
+        the next batch, the oldest goes first. "pad": rows may differ in their first
+        dimension, and are filled with zeros; "concat": they are put one after another;
+        batch.lengths tells how long each is. "list": batch.x is a list of what the
+        requests sent, whatever it is; each is one row.
+        stop: a descriptor, or an object with fileno(): when it is readable, answer what
+        is in the queue by then, and return.
+
+        A request fails alone, if its row in a list is an exception, or by batch.fail().
+        If predict raises, it is called again with one request at a time. A request whose
+        server died is run alone as well, so it is PeerDiedError only for that one
+        which ends its servers. Requests whose deadline is over are dropped before."""
+        form = Form(max_batch_size, ragged, row_ndim)
+        wait = seconds("max_wait", max_wait, "a number")
+        return Batches(self._queue, predict, form, wait).run(stop)
 
     async def serve_async(
         self, function: Callable[[Any], Any], limit: int | None = None
@@ -139,7 +196,7 @@ class Service:
                 break
             except CorruptError:  # its requester has been told
                 damaged += 1
-                if damaged > _DAMAGED:
+                if damaged > DAMAGED:
                     raise
                 continue
             await self._answer_async(request, function)
@@ -162,7 +219,7 @@ class Service:
         except (Exception, asyncio.CancelledError) as error:
             if request.released:
                 raise
-            _refuse(request, error)
+            refuse(request, described(error))
             if isinstance(error, asyncio.CancelledError):
                 raise
 
@@ -176,7 +233,7 @@ class Service:
         except Exception as error:
             if request.released:
                 raise
-            _refuse(request, error)
+            refuse(request, described(error))
 
     def shutdown(self) -> None:
         """No more requests: servers end when they have answered what is there."""

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: MIT
+"""Batches: the rows of several requests, as a model takes them, and its answers.
+
+Rows are gathered by one copy into memory that is kept from batch to batch. A batch of one
+request is the request itself."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tensoring import _core
+from tensoring._arena.refusal import FAILED, described
+from tensoring._options import one_of, whole
+from tensoring._serial import registry
+from tensoring._serial.registry import Array
+
+RAGGED = ("pad", "concat", "list")
+BAD, TOO_LARGE, UNAVAILABLE = 400, 413, 503  # as in HTTP
+
+Kind: TypeAlias = tuple[Any, ...] | None
+
+
+class Refused(Exception):
+    """A request that cannot be in a batch."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Form:
+    """Which requests fit into one batch, and what it is made of."""
+
+    def __init__(self, max_batch_size: int, ragged: str | None, row_ndim: int) -> None:
+        self.most = whole("max_batch_size", max_batch_size, 1, sys.maxsize)
+        if ragged is not None:
+            one_of("ragged", ragged, RAGGED)
+        self.ragged = ragged
+        least = 1 if ragged in ("pad", "concat") else 0
+        self.row_ndim = whole("row_ndim", row_ndim, least, _core.MAX_NDIM - 1)
+        self._keep(0)
+
+    def _keep(self, size: int) -> None:
+        self._memory = np.empty(size, np.uint8)
+        self._unused = sys.getrefcount(self._memory)
+
+    def read(self, request: _core.Message) -> tuple[Any, int, bool, Kind]:
+        """The request's rows, how many, whether it is a row itself, and its kind."""
+        found = registry.decode(request)
+        if self.ragged == "list":
+            return found, 1, True, None
+        array = _array_of(found)
+        alone = array.ndim == self.row_ndim
+        if not alone and array.ndim != self.row_ndim + 1:
+            raise Refused(
+                BAD,
+                f"the request has shape {array.shape}; a row of this service has"
+                f" {self.row_ndim} dimensions, several rows one more (row_ndim)",
+            )
+        rows = array[np.newaxis] if alone else array
+        if len(rows) > self.most:
+            raise Refused(
+                TOO_LARGE,
+                f"the request has {len(rows)} rows, a batch at most {self.most}"
+                " (max_batch_size): send it in parts",
+            )
+        row = rows.shape[1:] if self.ragged is None else rows.shape[2:]
+        return rows, len(rows), alone, (array.dtype, *row)
+
+    def batch(self, items: Sequence[Item]) -> Batch:
+        """Of requests of one kind."""
+        values = [item.value(self) for item in items]
+        if self.ragged == "list":
+            return Batch(values, None, items)
+        lengths = None
+        if self.ragged is not None:
+            counts = [len(value) for value in values]
+            lengths = np.repeat([value.shape[1] for value in values], counts)
+        x = self._gather(values, lengths)
+        x.flags.writeable = False
+        return Batch(x, lengths, items)
+
+    def _gather(self, values: list[Array], lengths: Array | None) -> Array:
+        if len(values) == 1:
+            x = np.ascontiguousarray(values[0])
+            return x.reshape(-1, *x.shape[2:]) if self.ragged == "concat" else x.view()
+        if self.ragged == "pad":
+            assert lengths is not None
+            return self._pad(values, int(lengths.max(initial=0)))
+        if self.ragged == "concat":
+            values = [value.reshape(-1, *value.shape[2:]) for value in values]
+        shape = (sum(map(len, values)), *values[0].shape[1:])
+        return np.concatenate(values, out=self._room(shape, values[0].dtype))
+
+    def _pad(self, values: list[Array], longest: int) -> Array:
+        shape = (sum(map(len, values)), longest, *values[0].shape[2:])
+        x = self._room(shape, values[0].dtype)
+        at = 0
+        for value in values:
+            rows = x[at : at + len(value)]
+            rows[:, : value.shape[1]] = value
+            rows[:, value.shape[1] :] = np.zeros((), x.dtype)
+            at += len(value)
+        return x
+
+    def _room(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """An array in the kept memory; in new memory if the last batch lives on."""
+        size = math.prod(shape) * dtype.itemsize
+        used = sys.getrefcount(self._memory) > self._unused
+        if used or size > self._memory.nbytes:
+            self._keep(max(size, self._memory.nbytes))
+        return np.ndarray(shape, dtype, self._memory)
+
+
+def _array_of(found: Any) -> Array:
+    """What was sent as an array; numbers in lists are one."""
+    if isinstance(found, Mapping):
+        raise Refused(
+            BAD, 'a dict cannot be in a batch of arrays: only ragged="list" takes it'
+        )
+    try:
+        array = np.asarray(found)
+    except ValueError as error:
+        raise Refused(BAD, f"the request is no array: {error}") from None
+    if array.dtype.hasobject:
+        kind = type(found).__name__
+        raise Refused(BAD, f'a {kind} is no array: only ragged="list" takes it')
+    return array
+
+
+class Item:
+    """A request that is in hand."""
+
+    __slots__ = ("_value", "alone", "kind", "request", "rows", "since")
+
+    def __init__(self, request: _core.Message, form: Form) -> None:
+        self.request = request
+        self.since = time.monotonic()
+        self._value, self.rows, self.alone, self.kind = form.read(request)
+
+    def value(self, form: Form) -> Any:
+        """Its rows, which look into it. They are given away: no view is left here."""
+        value, self._value = self._value, None
+        return form.read(self.request)[0] if value is None else value
+
+    @property
+    def over(self) -> bool:
+        """Nobody waits for it, or no longer."""
+        return self.request.remaining == 0
+
+
+class Batch:
+    """What predict() gets: the rows of one or several requests.
+
+    x: an array of shape (rows, ...), in C order and read-only. With ragged="concat" the
+    rows lie one after another, (sum of lengths, ...); with "list" it is a list with what
+    each request sent. It belongs to the batch: copy what you keep, or the next batch is
+    gathered in new memory.
+    lengths: with ragged="pad" and "concat" the length of each row before padding, an
+    array of shape (rows,); else None.
+    len(batch): how many rows.
+
+    For one call of predict(), in its thread."""
+
+    __slots__ = ("_deadlines", "_items", "failed", "lengths", "x")
+
+    def __init__(self, x: Any, lengths: Array | None, items: Sequence[Item]) -> None:
+        self.x = x
+        self.lengths = lengths
+        self.failed: dict[int, tuple[int, str]] = {}
+        self._items = items
+        self._deadlines: list[float] | None = None
+
+    def __len__(self) -> int:
+        return sum(item.rows for item in self._items)
+
+    @property
+    def deadlines(self) -> list[float]:
+        """Of each row, when its requester stops waiting, as time.monotonic() counts;
+        math.inf: never."""
+        if self._deadlines is None:
+            self._deadlines = []
+            now = time.monotonic()
+            for item in self._items:
+                left = item.request.remaining
+                end = math.inf if left is None else now + left
+                self._deadlines += [end] * item.rows
+        return self._deadlines
+
+    def fail(self, i: int, message: str, status: int = 400) -> None:
+        """Answer the request of row `i` with an error: its requester gets RemoteError
+        with `status` (400 to 599, as in HTTP). predict() still returns a row for it, of
+        any value. A request of several rows fails as a whole, with the first error."""
+        row = whole("i", i, 0, len(self) - 1)
+        code = whole("status", status, BAD, 599)
+        self.failed.setdefault(row, (code, str(message)))
+
+    def __repr__(self) -> str:
+        return f"<tensoring.Batch of {len(self)} rows, {len(self._items)} requests>"
+
+
+def check_rows(result: Any, batch: Batch) -> None:
+    """That predict() has given a row for each."""
+    if result is None and len(batch.failed) == len(batch):
+        return
+    parts = result.values() if isinstance(result, Mapping) else [result]
+    for part in parts:
+        try:
+            count = len(part)
+        except TypeError:
+            kind = type(part).__name__
+            raise TypeError(
+                f"predict() returned a {kind}; return an array or a list of"
+                f" {len(batch)} rows, or a dict of such"
+            ) from None
+        if count != len(batch):
+            raise ValueError(
+                f"predict() returned {count} rows for a batch of {len(batch)}"
+            )
+
+
+def rows_of(result: Any, first: int, item: Item) -> Any:
+    """Those of one request."""
+    if isinstance(result, Mapping):
+        return {name: rows_of(part, first, item) for name, part in result.items()}
+    return result[first] if item.alone else result[first : first + item.rows]
+
+
+def failure_of(
+    batch: Batch, result: Any, first: int, item: Item
+) -> tuple[int, str] | None:
+    """Why a request has no answer: a code, and a text."""
+    for row in range(first, first + item.rows):
+        if row in batch.failed:
+            return batch.failed[row]
+        if isinstance(result, list | tuple) and isinstance(result[row], Exception):
+            return FAILED, described(result[row])
+    return None

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: MIT
+"""Serving in batches: which requests go together, and who gets which answer.
+
+What is in hand when this process dies is redelivered, and each redelivered request is
+run alone, before anything else that is in hand: so a request that kills its server does
+so alone from then on, and none has to bear the death of another one twice."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from tensoring import _core
+from tensoring._arena.batch import (
+    BAD,
+    UNAVAILABLE,
+    Batch,
+    Form,
+    Item,
+    Kind,
+    Refused,
+    check_rows,
+    failure_of,
+    rows_of,
+)
+from tensoring._arena.refusal import DAMAGED, FAILED, described, refuse
+from tensoring._arena.waitset import WaitSet
+from tensoring._errors import ClosedError, CorruptError, Empty, Full
+
+if TYPE_CHECKING:
+    from tensoring._arena.queue import ArenaQueue
+
+_NOTHING = object()
+_SPIN = 0.0005  # seconds of a wait that costs less than one in a wait set
+_NO_SLOT = 0.1  # seconds that an answer waits for a free slot, if it may wait longer
+
+
+class HasFileno(Protocol):
+    """A file, a socket."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+        ...
+
+
+class Source:
+    """The requests of a queue, until it is shut down, or `stop` is readable: then those
+    that are in the queue by that time."""
+
+    def __init__(self, queue: ArenaQueue, stop: int | HasFileno | None) -> None:
+        self._queue = queue
+        self._set: WaitSet | None = None
+        self._left: int | None = None  # that are still to be taken; None: any number
+        self._damaged = 0
+        if stop is not None:
+            number = stop if isinstance(stop, int) else stop.fileno()
+            self._stop = select.poll()
+            self._stop.register(number, select.POLLIN)
+            self._set = WaitSet._of(queue.arena)
+            self._set.add(queue)
+            self._set.add(number)
+
+    def close(self) -> None:
+        """Serve no longer."""
+        if self._set is not None:
+            self._set.close()
+
+    def look(self) -> None:
+        """Whether to stop."""
+        if self._set is not None and self._left is None and self._stop.poll(0):
+            self._left = len(self._queue)
+
+    def take(self) -> _core.Message | None:
+        """The next one that is there."""
+        while self._left is None or self._left > 0:
+            try:
+                found = self._queue._take_message(_NOTHING)
+            except ClosedError:
+                self._left = 0
+                break
+            except CorruptError:  # its requester has been told
+                self._count_damaged()
+                continue
+            if found is _NOTHING:
+                self._left = self._left and 0
+                break
+            self._damaged = 0
+            if self._left is not None:
+                self._left -= 1
+            return found  # type: ignore[no-any-return]
+        return None
+
+    def _count_damaged(self) -> None:
+        self._damaged += 1
+        if self._damaged > DAMAGED:
+            raise
+
+    def wait(self, until: float | None) -> _core.Message | None:
+        """The next one; None if none comes in time, or at the end."""
+        found = self.take()
+        while found is None and self._left is None:
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            found = self._sleep(left)
+        return found
+
+    def _sleep(self, left: float | None) -> _core.Message | None:
+        """One wait, which may end early."""
+        some = left if self._set is None else min(_SPIN, left or _SPIN)
+        try:
+            return self._queue.receive_message(some)
+        except Empty:
+            pass
+        except ClosedError:
+            self._left = 0
+        except CorruptError:
+            self._count_damaged()
+        if self._set is not None and self._left is None:
+            self._set.wait(left)
+            self.look()
+            return self.take()
+        return None
+
+
+class _Pile:
+    """Requests of one kind, oldest first."""
+
+    def __init__(self) -> None:
+        self.items: deque[Item] = deque()
+        self.rows = 0
+
+    def put(self, item: Item) -> None:
+        self.items.append(item)
+        self.rows += item.rows
+
+    def take(self, most: int) -> list[Item]:
+        """So many rows. What nobody waits for any more is left out."""
+        found: list[Item] = []
+        rows = 0
+        while self.items and rows + self.items[0].rows <= most:
+            item = self.items.popleft()
+            self.rows -= item.rows
+            if not item.over:
+                rows += item.rows
+                found.append(item)
+        return found
+
+
+# A message with the answer, or the code and the text of an error.
+Answer: TypeAlias = _core.Message | tuple[int, str]
+
+
+class Batches:
+    """Answers requests in batches."""
+
+    def __init__(
+        self, queue: ArenaQueue, predict: Callable[[Batch], Any], form: Form, wait: float
+    ) -> None:
+        self._queue = queue
+        self._predict = predict
+        self._form = form
+        self._wait = wait
+        self._hand: dict[Kind, _Pile] = {}
+        self._rows = 0  # in hand
+        self.answered = 0
+
+    def run(self, stop: int | HasFileno | None) -> int:
+        """Until the end; how many requests were answered."""
+        source = Source(self._queue, stop)
+        try:
+            while self._gather(source):
+                self._answer(self._choose())
+                source.look()
+        finally:
+            source.close()
+        return self.answered
+
+    # ---- what is in hand
+
+    def _gather(self, source: Source) -> bool:
+        """Whether there is a batch."""
+        while not self._hand:
+            request = source.wait(None)
+            if request is None:
+                return False
+            self._admit(request)
+            del request
+        oldest = self._oldest()
+        until = oldest.items[0].since + self._wait
+        while oldest.rows < self._form.most > self._rows - oldest.rows:
+            request = source.wait(until) if self._wait else source.take()
+            if request is None:
+                break
+            self._admit(request)
+            del request
+        return True
+
+    def _admit(self, request: _core.Message) -> None:
+        """Take it into the hand, or answer it at once."""
+        if not request.is_request or request.remaining == 0:
+            return  # nobody waits for it, or no longer
+        item = self._read(request)
+        if item is None:
+            return
+        if request.deliveries:
+            self._answer([item])
+            return
+        self._hand.setdefault(item.kind, _Pile()).put(item)
+        self._rows += item.rows
+
+    def _read(self, request: _core.Message) -> Item | None:
+        try:
+            return Item(request, self._form)
+        except Refused as error:
+            refuse(request, str(error), error.status)
+        except Exception as error:  # it is not what it says
+            refuse(request, described(error), BAD)
+        self.answered += 1
+        return None
+
+    def _oldest(self) -> _Pile:
+        return min(self._hand.values(), key=lambda pile: pile.items[0].since)
+
+    def _choose(self) -> list[Item]:
+        """The oldest, and what goes with it."""
+        pile = self._oldest()
+        self._rows -= pile.rows
+        chosen = pile.take(self._form.most)
+        self._rows += pile.rows
+        self._hand = {kind: one for kind, one in self._hand.items() if one.items}
+        return chosen
+
+    # ---- answers
+
+    def _answer(self, items: list[Item]) -> None:
+        if items and not self._run(items, len(items) == 1):
+            for item in items:
+                if not item.over:
+                    self._run([item], True)
+
+    def _run(self, items: list[Item], last: bool) -> bool:
+        """One call of predict(). False: it has failed, and is not the last try."""
+        batch = result = None
+        try:
+            batch = self._form.batch(items)
+            result = self._predict(batch)
+            check_rows(result, batch)
+        except Exception as error:
+            if not last:
+                return False
+            self._end(items[0], (FAILED, described(error)))
+            return True
+        answers = self._answers(items, batch, result)
+        if self._form.ragged == "list" or len(items) == 1:
+            answers = iter(list(answers))  # before the first of these requests is gone
+        del batch, result
+        for item, answer in answers:
+            self._end(item, answer)
+        return True
+
+    def _answers(
+        self, items: list[Item], batch: Batch, result: Any
+    ) -> Iterator[tuple[Item, Answer]]:
+        first = 0
+        for item in items:
+            failure = failure_of(batch, result, first, item)
+            yield item, failure or self._encode(rows_of(result, first, item), item)
+            first += item.rows
+
+    def _encode(self, rows: Any, item: Item) -> Answer:
+        arena = self._queue.arena
+        try:
+            with contextlib.suppress(Full):
+                return arena._encode(rows, 0)
+            left = item.request.remaining
+            return arena._encode(rows, _NO_SLOT if left is None else min(left, _NO_SLOT))
+        except Full:
+            return UNAVAILABLE, "the arena has no free slot for the answer"
+        except Exception as error:
+            return FAILED, described(error)
+
+    def _end(self, item: Item, answer: Answer) -> None:
+        request = item.request
+        self.answered += 1
+        if isinstance(answer, tuple):
+            refuse(request, answer[1], answer[0])
+            return
+        try:
+            # If predict() kept a view of its batch, this says so.
+            request.reply(answer)
+        except Exception as error:
+            if request.released:
+                raise
+            refuse(request, described(error))
