@@ -61,6 +61,7 @@ from tensoring._serial import builtin, dtypes
 from tensoring._serial.compress import compressed
 from tensoring._serial.trees import register_class
 from tensoring._servers.current import server
+from tensoring._servers.model import Model
 from tensoring._standin.queues import JoinableQueue, Queue, SimpleQueue
 from tensoring._standin.stuck import StuckWarning
 from tensoring._workers.plan import Plan, prefork, thread_enter
@@ -117,6 +118,7 @@ __all__ = [
     "LaggedError",
     "Loan",
     "Message",
+    "Model",
     "NoServerError",
     "NotFoundError",
     "ObjectError",

@@ -74,7 +74,7 @@ class Form:
         return rows, len(rows), alone, (array.dtype, *row)
 
     def batch(self, items: Sequence[Item]) -> Batch:
-        """Of requests of one kind."""
+        """What predict() gets, of requests of one kind."""
         values = [item.value(self) for item in items]
         if self.ragged == "list":
             return Batch(values, None, items)
@@ -182,7 +182,7 @@ class Batch:
 
     @property
     def deadlines(self) -> list[float]:
-        """Of each row, when its requester stops waiting, as time.monotonic() counts;
+        """When the requester of each row stops waiting, as time.monotonic() counts;
         math.inf: never."""
         if self._deadlines is None:
             self._deadlines = []

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _NOTHING = object()
 _SPIN = 0.0005  # seconds of a wait that costs less than one in a wait set
+_SLICE = 0.1  # seconds in which a worker sees that it must stop
 _NO_SLOT = 0.1  # seconds that an answer waits for a free slot, if it may wait longer
 
 
@@ -47,22 +48,41 @@ class HasFileno(Protocol):
         ...
 
 
+class Worker(Protocol):
+    """The process as a worker of a Supervisor."""
+
+    def stopping(self) -> bool:
+        """Whether it must stop."""
+        ...
+
+    def job_done(self) -> None:
+        """Count one."""
+        ...
+
+
 class Source:
-    """The requests of a queue, until it is shut down, or `stop` is readable: then those
+    """The requests of a queue, until it is shut down, or it is time to stop: then those
     that are in the queue by that time."""
 
-    def __init__(self, queue: ArenaQueue, stop: int | HasFileno | None) -> None:
+    def __init__(self, queue: ArenaQueue, stop: int | HasFileno | Worker | None) -> None:
         self._queue = queue
         self._set: WaitSet | None = None
         self._left: int | None = None  # that are still to be taken; None: any number
         self._damaged = 0
-        if stop is not None:
-            number = stop if isinstance(stop, int) else stop.fileno()
-            self._stop = select.poll()
-            self._stop.register(number, select.POLLIN)
-            self._set = WaitSet._of(queue.arena)
-            self._set.add(queue)
-            self._set.add(number)
+        self._slice: float | None = None
+        self._stopping: Callable[[], object] = bool
+        if stop is None:
+            return
+        if not isinstance(stop, int) and hasattr(stop, "stopping"):
+            self._slice, self._stopping = _SLICE, stop.stopping
+            return
+        number = stop if isinstance(stop, int) else stop.fileno()
+        poll = select.poll()
+        poll.register(number, select.POLLIN)
+        self._stopping = lambda: poll.poll(0)
+        self._set = WaitSet._of(queue.arena)
+        self._set.add(queue)
+        self._set.add(number)
 
     def close(self) -> None:
         """Serve no longer."""
@@ -70,8 +90,8 @@ class Source:
             self._set.close()
 
     def look(self) -> None:
-        """Whether to stop."""
-        if self._set is not None and self._left is None and self._stop.poll(0):
+        """See whether it is time to stop."""
+        if self._left is None and self._stopping():
             self._left = len(self._queue)
 
     def take(self) -> _core.Message | None:
@@ -111,7 +131,11 @@ class Source:
 
     def _sleep(self, left: float | None) -> _core.Message | None:
         """One wait, which may end early."""
-        some = left if self._set is None else min(_SPIN, left or _SPIN)
+        longest = self._slice if self._set is None else _SPIN
+        if longest is None or left is None:
+            some = longest if left is None else left
+        else:
+            some = min(longest, left)
         try:
             return self._queue.receive_message(some)
         except Empty:
@@ -122,9 +146,8 @@ class Source:
             self._count_damaged()
         if self._set is not None and self._left is None:
             self._set.wait(left)
-            self.look()
-            return self.take()
-        return None
+        self.look()
+        return self.take()
 
 
 class _Pile:
@@ -167,11 +190,14 @@ class Batches:
         self._wait = wait
         self._hand: dict[Kind, _Pile] = {}
         self._rows = 0  # in hand
+        self._job_done: Callable[[], object] | None = None
         self.answered = 0
 
-    def run(self, stop: int | HasFileno | None) -> int:
+    def run(self, stop: int | HasFileno | Worker | None) -> int:
         """Until the end; how many requests were answered."""
         source = Source(self._queue, stop)
+        self._job_done = getattr(stop, "job_done", None)
+        source.look()
         try:
             while self._gather(source):
                 self._answer(self._choose())
@@ -220,7 +246,7 @@ class Batches:
             refuse(request, str(error), error.status)
         except Exception as error:  # it is not what it says
             refuse(request, described(error), BAD)
-        self.answered += 1
+        self._count()
         return None
 
     def _oldest(self) -> _Pile:
@@ -286,7 +312,7 @@ class Batches:
 
     def _end(self, item: Item, answer: Answer) -> None:
         request = item.request
-        self.answered += 1
+        self._count()
         if isinstance(answer, tuple):
             refuse(request, answer[1], answer[0])
             return
@@ -297,3 +323,8 @@ class Batches:
             if request.released:
                 raise
             refuse(request, described(error))
+
+    def _count(self) -> None:
+        self.answered += 1
+        if self._job_done is not None:
+            self._job_done()

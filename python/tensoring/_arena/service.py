@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tensoring import _core
 from tensoring._arena import aio, greenlets
 from tensoring._arena.batch import Batch, Form
-from tensoring._arena.batches import Batches, HasFileno
+from tensoring._arena.batches import Batches, HasFileno, Worker
 from tensoring._arena.refusal import DAMAGED, described, refuse
 from tensoring._errors import (
     CODES,
@@ -152,7 +152,7 @@ class Service:
         max_wait: float = 0.0,
         ragged: str | None = None,
         row_ndim: int = 1,
-        stop: int | HasFileno | None = None,
+        stop: int | HasFileno | Worker | None = None,
     ) -> int:
         """Answer requests in batches until the service is shut down: predict(batch) gets
         the rows of several requests in batch.x, and returns an array or a list with a
@@ -169,8 +169,9 @@ class Service:
         dimension, and are filled with zeros; "concat": they are put one after another;
         batch.lengths tells how long each is. "list": batch.x is a list of what the
         requests sent, whatever it is; each is one row.
-        stop: a descriptor, or an object with fileno(): when it is readable, answer what
-        is in the queue by then, and return.
+        stop: a descriptor, or an object with fileno(), that is readable when it is time
+        to stop; or a Worker of a Supervisor. Then it answers what is in the queue by that
+        time, and returns.
 
         A request fails alone, if its row in a list is an exception, or by batch.fail().
         If predict raises, it is called again with one request at a time. A request whose

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""Models that processes of their own serve to web workers, in batches."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from tensoring._arena.arena import Arena
+from tensoring._arena.batch import Batch
+from tensoring._arena.batches import HasFileno, Worker
+from tensoring._arena.board import Board
+from tensoring._arena.service import Service
+from tensoring._options import refuse
+
+_log = logging.getLogger("tensoring")
+
+
+class Model:
+    """A model: load() once in each process that serves it, predict() for each batch.
+
+    class Ranker(tr.Model):
+        max_batch_size, max_wait = 64, 0.002
+
+        def load(self):
+            self.net = load_net()
+
+        def predict(self, batch):
+            return self.net(batch.x)
+
+    `tensoring serve` and tensoring.gunicorn.model() run it in processes of their own, a
+    tr.Supervisor does with Ranker().serve(service, stop=worker). Web workers call it by
+    tr.server().service("ranker").call(x).
+
+    name: of its service; "": the name of the class in lower case.
+    max_batch_size, max_wait, ragged, row_ndim: as of Service.serve_batches().
+    follows: (board, key) of weights or tables that others put: see reload()."""
+
+    name: str = ""
+    max_batch_size: int = 32
+    max_wait: float = 0.0
+    ragged: str | None = None
+    row_ndim: int = 1
+    follows: tuple[str, str] | None = None
+
+    _arena: Arena | None = None
+
+    @property
+    def arena(self) -> Arena:
+        """The arena that it is served in, from load() on."""
+        if self._arena is None:
+            raise ValueError("a model has an arena when it is served, from load() on")
+        return self._arena
+
+    def load(self) -> None:
+        """Called once, before the first batch. Until it returns, this process does not
+        count among service.servers. An exception ends serve()."""
+
+    def predict(self, batch: Batch) -> Any:
+        """An array or a list with a row for each row of batch.x; see
+        Service.serve_batches()."""
+        raise NotImplementedError(f"{type(self).__name__} has no predict()")
+
+    def reload(self, value: Any, version: int) -> None:
+        """A new value of what the model `follows`: called after load() if it is there by
+        then, and before the next batch after each board.put(). The place for objects that
+        are derived from it. `value` is a view of the board. An exception is logged, and
+        the model goes on as it is."""
+
+    def close(self) -> None:
+        """Called when serve() ends, in good order or by an exception."""
+
+    def serve(
+        self,
+        service: Service,
+        *,
+        stop: int | HasFileno | Worker | None = None,
+        ready: Callable[[], object] | None = None,
+    ) -> int:
+        """Load, call ready(), and serve in this process and thread until the service is
+        shut down, or `stop`, as of Service.serve_batches(). Returns how many requests
+        were answered."""
+        self._arena = service.arena
+        self.load()
+        try:
+            followed = _Followed(self, service.arena)
+            followed.look()
+            if ready is not None:
+                ready()
+
+            def predict(batch: Batch) -> Any:
+                followed.look()
+                return self.predict(batch)
+
+            return service.serve_batches(
+                predict,
+                max_batch_size=self.max_batch_size,
+                max_wait=self.max_wait,
+                ragged=self.ragged,
+                row_ndim=self.row_ndim,
+                stop=stop,
+            )
+        finally:
+            self.close()
+
+
+class _Followed:
+    """What a model follows, and which version it has."""
+
+    def __init__(self, model: Model, arena: Arena) -> None:
+        self._model = model
+        self._version = 0
+        self._board: Board | None = None
+        if model.follows is not None:
+            board, self._key = model.follows
+            self._board = arena.board(board)
+
+    def look(self) -> None:
+        """Let it have the newest one, if it has not."""
+        board = self._board
+        if board is None or board.version(self._key) == self._version:
+            return
+        try:
+            value, self._version = board.versioned(self._key)
+        except KeyError:
+            self._version = board.version(self._key)  # it was deleted
+            return
+        try:
+            self._model.reload(value, self._version)
+        except Exception:
+            _log.exception("version %d of %r failed", self._version, self._key)
+
+
+# ---- for those that run models
+
+
+def model_class(what: str | type[Model]) -> type[Model]:
+    """A model's class, given itself or as "module:Class"."""
+    found: Any = what
+    if isinstance(what, str):
+        module, colon, name = what.partition(":")
+        if not (module and colon and name):
+            refuse(ValueError, "model", what, 'give a class, or "module:Class"')
+        found = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    if not (isinstance(found, type) and issubclass(found, Model)):
+        refuse(TypeError, "model", what, "it is no class derived from tr.Model")
+    return found
+
+
+def service_name(model: type[Model]) -> str:
+    """Under which name web workers call it."""
+    return model.name or model.__name__.lower()
+
+
+def serve_model(
+    arena: Arena,
+    model: str | type[Model],
+    *,
+    stop: int | HasFileno | Worker | None = None,
+    ready: Callable[[], object] | None = None,
+) -> int:
+    """Make the model, load it, and serve it under its name in `arena`, until `stop`."""
+    kind = model_class(model)
+    return kind().serve(arena.service(service_name(kind)), stop=stop, ready=ready)
