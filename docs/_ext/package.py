@@ -30,17 +30,14 @@ class Package(SphinxDirective):
         lines: list[str] = []
         for public in package.__all__:
             if kind_of(found := getattr(package, public)) == wanted:
-                lines += [
-                    f".. auto{SHOWN[wanted]}:: {name}.{public}",
-                    "   :show-inheritance:",
-                ]
+                lines.append(f".. auto{SHOWN[wanted]}:: {name}.{public}")
+                if isinstance(found, type) and public_bases(found):
+                    lines.append("   :show-inheritance:")
                 if wanted == "classes":
                     lines += [
                         "   :members:",
                         f"   :inherited-members: {', '.join(PLAIN)}",
                     ]
-                elif not isinstance(found, type):
-                    lines.pop()
                 lines.append("")
         return nested(self, lines, name)
 
@@ -53,6 +50,33 @@ def kind_of(found: object) -> str:
     if isinstance(found, type):
         return "exceptions" if issubclass(found, (Exception, Warning)) else "classes"
     return "functions" if callable(found) else ""
+
+
+def public_bases(kind: type) -> list[type]:
+    return [
+        one for one in kind.__bases__ if one is not object and "._" not in one.__module__
+    ]
+
+
+def without_private(
+    app: object, name: str, kind: type, options: object, bases: list[type]
+) -> None:
+    bases[:] = public_bases(kind)
+
+
+def octal_modes(
+    app: object,
+    what: str,
+    name: str,
+    obj: object,
+    options: object,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str | None, str | None]:
+    """Permissions are read in octal: 0o600, not 384."""
+    octal = re.compile(r"(?<=\bmode: int = )\d+")
+    shown = signature and octal.sub(lambda found: oct(int(found[0])), signature)
+    return shown, returns
 
 
 def plain(
@@ -217,4 +241,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("package-reference", Package)
     app.add_directive("man-page", ManPage)
     app.connect("autodoc-process-docstring", plain)
+    app.connect("autodoc-process-bases", without_private)
+    app.connect("autodoc-process-signature", octal_modes)
     return {"parallel_read_safe": True}

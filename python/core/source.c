@@ -156,7 +156,8 @@ static PyObject *ask_for_capsule(State *state, PyObject *from)
     PyObject *none, *capsule;
 
     if (!method) {
-        PyErr_Format(PyExc_TypeError, "a %R has no bytes to share",
+        PyErr_Format(PyExc_TypeError,
+                     "%R has neither a buffer nor __dlpack__(): give an array or bytes",
                      (PyObject *)Py_TYPE(from));
         return NULL;
     }

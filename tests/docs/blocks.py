@@ -47,7 +47,10 @@ def pages() -> list[Path]:
         ROOT / "README.md",
         *(
             ROOT / f"docs/{name}.md"
-            for name in ("tutorial", "install", "troubleshooting", "reference/python")
+            for name in (
+                *("index", "tutorial", "install", "troubleshooting"),
+                "reference/python",
+            )
         ),
         *sorted((ROOT / "docs/how-to").glob("*.md")),
     ]

@@ -61,7 +61,7 @@ class UnsupportedError(Error, TypeError):
 
 @dataclass(frozen=True)
 class Serializer:
-    """One entry of the registry."""
+    """One entry of the registry: the arguments of register()."""
 
     id: str
     name: str
@@ -83,7 +83,7 @@ class As:
 
 
 _order: list[Serializer] = []
-# Of the types that are sent most, the serializers that may take them.
+# The serializers that may take a type, for the types that are sent most.
 _asked: dict[type, list[Serializer]] = {}
 _PLAIN: tuple[type, ...] = (
     *(dict, list, tuple, str, bytes, int, float, bool, type(None)),
@@ -106,13 +106,33 @@ def register(
     kinds: tuple[type, ...] | None = None,
     first: bool = False,
 ) -> Serializer:
-    """Add a serializer: behind all others, or before them if `first`.
+    """Add a serializer in this process: behind all others, or before them if `first`.
+    Senders and receivers need it; any thread may use it.
 
-    An id or a content type that is taken is a ValueError. With `pickle` it is used only
-    in arenas that allow pickle, with `typed` only in those that do not; As() chooses it
-    in either. Behind all others means behind pickle, which takes anything."""
+    id: a short name that no other has; ValueError if one does.
+    name: for error messages.
+    content_type: what messages are marked with, at most 63 bytes, of this one alone.
+    supported: supported(obj) is true for the objects that it takes. It takes those that
+    no earlier one takes.
+    serialize: serialize(obj) returns the parts, a list of arrays and of objects with a
+    buffer, which are copied into the slot. UnsupportedError for one that would come back
+    changed.
+    deserialize: deserialize(parts) returns the object. A part that was no array comes as
+    an array of uint8; all are views of the slot, which they keep from being free. Raise
+    FormatError for parts that serialize() does not make: anybody can write a message.
+    pickle, typed: use it only in arenas that allow pickle, or only in those that do not;
+    As() chooses it in either. Where pickle is allowed it takes anything, so that one
+    behind it is never asked.
+    kinds: supported() need not be asked about built-in types other than these."""
     text("id", id)
     text("content_type", content_type)
+    for option, function in (
+        ("supported", supported),
+        ("serialize", serialize),
+        ("deserialize", deserialize),
+    ):
+        if not callable(function):
+            refuse(TypeError, option, function, "give a function of one argument")
     one = Serializer(
         id, name, content_type, supported, serialize, deserialize, pickle, typed, kinds
     )
@@ -230,7 +250,7 @@ def why_not(obj: Any) -> str:
         if base.__module__ in _KNOWN_MODULES:
             plain = f"{base.__module__}.{base.__qualname__}".removeprefix("builtins.")
             return f"a {kind} would come back as {a(plain)}: send one of these"
-    return f"no serializer takes a {kind}"
+    return f"no serializer takes a {kind}: tr.register() adds one"
 
 
 _KNOWN_MODULES = ("builtins", "numpy", "collections")
@@ -336,7 +356,7 @@ def _parts(message: _core.Message) -> list[Array]:
 
 
 def _decode_checked(one: Serializer, message: _core.Message) -> Any:
-    """By a serializer that no sender may turn against its receiver. Whatever is wrong
+    """Decode by a serializer that no sender may turn against its receiver. What is wrong
     with a message is a FormatError, which keeps no array of the message alive."""
     parts = _parts(message)
     failure: Error
