@@ -97,7 +97,7 @@ static inline uint64_t slot_location(struct slot_record *record, uint64_t word)
 /* Where it was before that, if it was moving when the word was written. */
 static inline uint64_t slot_previous_location(struct slot_record *record, uint64_t word)
 {
-    /* relaxed: as above. */
+    /* relaxed: ordered after the word by the edge with which that was read. */
     return shm_load(slot_location_word(record, SLOT_GENERATION(word) - 1),
                     memory_order_relaxed);
 }

@@ -99,7 +99,7 @@ static inline uint64_t view_payload_off(const struct view *view, uint32_t slot)
     return c->payload_off + (uint64_t)(slot - c->first_slot) * c->stride;
 }
 
-/* In an elastic arena: bytes that a slot has, or may have. */
+/* Bytes that a slot of an elastic arena has, or may have. */
 static inline uint64_t view_memory(const struct view *view, uint32_t slot)
 {
     return MEMORY_PAGES(shm_get(&view_record(view, slot)->memory)) * ARENA_PAGE;
@@ -118,7 +118,7 @@ static inline _Atomic uint32_t *view_freed(const struct view *view, uint32_t c)
                                                    : &view_live(view)->classes[c].freed;
 }
 
-/* In a line of our own, once we have one: both sides of a channel count at the same time. */
+/* Counts in a line of our own, once we have one: both sides of a channel count at the same time. */
 static inline void view_count(const struct view *view, enum counter counter, uint64_t n)
 {
     _Atomic uint64_t *counters = view->counters ? view->counters

@@ -26,7 +26,7 @@ struct answer {
 struct exchange {
     const char *name;
     void *(*open)(void); /* before the fork */
-    /* In a worker: questions until there are none, each answered by @p work. */
+    /* A worker: take questions until there are none, and answer each by @p work. */
     void (*serve)(void *state, unsigned worker,
                   void (*work)(const struct question *, struct answer *));
     void (*ask)(void *state, unsigned worker, const struct question *question);

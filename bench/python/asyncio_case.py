@@ -64,7 +64,7 @@ class Ours(Peer):
 
 
 class OursInherited(Ours):
-    """With eventfds made before the fork, as the peer's is."""
+    """Has eventfds made before the fork, as the peer's is."""
 
     name = "tensoring, eventfds"
     eventfds = 4

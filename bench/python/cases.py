@@ -53,7 +53,7 @@ def clock(call: Callable[[], object], count: int) -> float:
 
 
 def faster_rounds(figures: dict[str, list[float]], one: str, other: str) -> float:
-    """In which part of the rounds `one` is faster than `other`."""
+    """The part of the rounds in which `one` is faster than `other`."""
     pairs = zip(figures[one], figures[other], strict=True)
     return statistics.mean(a < b for a, b in pairs)
 

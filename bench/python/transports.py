@@ -30,11 +30,11 @@ class Transport:
         self.shape, self.dtype = array.shape, array.dtype
 
     def ends(self) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
-        """In the child: how to take one, None at the end, and how to send it back."""
+        """Called in the child: how to take one, None at the end; how to send it back."""
         raise NotImplementedError
 
     def as_array(self, x: Any) -> None:
-        """In the child: make an array of what was taken, if it is none yet."""
+        """Called in the child: make an array of what was taken, if it is none yet."""
 
     def child(self) -> None:
         take, answer = self.ends()
@@ -79,7 +79,7 @@ class Gate:
         return self.parked[offset : offset + 1]
 
     def poll(self, look: Callable[[], Any]) -> Any:
-        """In the child: look until there is something."""
+        """Called in the child: look until there is something."""
         while True:
             for _ in range(self.looks):
                 if (x := look()) is not None:

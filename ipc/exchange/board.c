@@ -100,7 +100,7 @@ static void finish(struct board_key *entry, const struct board_name *name,
     for (uint32_t i = 0; i < name->used; i++) {
         uint64_t none = 0;
 
-        /* E12 release: as below; the others' words are passed on, too. */
+        /* E12 release: pairs with board_find(); the others' words are passed on, too. */
         shm_cas(&entry->key[i], &none, name->words[i], E12_BOTH);
     }
     /* E12 release: pairs with board_find(). */
@@ -118,7 +118,8 @@ static uint64_t claim_word(struct board_key *entry, uint64_t claimed)
     /* E12: what is claimed has no key yet. */
     if (shm_cas(&entry->word, &word, claimed, E12_BOTH))
         return claimed;
-    /* E12 acquire: as above. A lost compare-and-swap orders nothing, and its key is read. */
+    /* E12 acquire: pairs with finish(). A lost compare-and-swap orders nothing, and its key is
+     * read. */
     return shm_load(&entry->word, E12_OPEN);
 }
 
@@ -192,7 +193,7 @@ static void keep_near(struct board_key *key, const struct snapshot *seen)
     uint64_t base = seen->base;
 
     if (seen->version - base >= BOARD_NEAR)
-        shm_cas(&key->base, &base, seen->version, E11_PUT); /* E11 release: as above */
+        shm_cas(&key->base, &base, seen->version, E11_PUT); /* E11: see base_of() */
 }
 
 /* Replace the cell if it still is as it was seen. @p named: slot + 1, or 0. */

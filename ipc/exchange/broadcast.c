@@ -21,7 +21,7 @@ struct lag_rule {
     bool ends;   /* else it has missed messages: its subscription ends */
 };
 
-/* In the order of tr_lag. */
+/* One for each tr_lag, in their order. */
 static const struct lag_rule lag_rules[] = {
     {.blocks = true}, /* TR_LAG_BLOCK */
     {0},              /* TR_LAG_DROP_OLDEST */
@@ -326,7 +326,7 @@ static int take_place(struct broadcast *b, struct self *me, uint32_t policy,
                       uint32_t *index)
 {
     for (uint32_t i = 0; i < b->place_count; i++) {
-        /* E13: as below. */
+        /* E13: all that touches a place is in one order. */
         uint64_t word = shm_load(&b->places[i].word, E13);
 
         if (PLACE_STATE(word) != PLACE_FREE && place_alive(b->view, word))
@@ -348,8 +348,8 @@ static void use_place(struct broadcast *b, uint32_t index)
     /* E13: before active. */
     uint64_t used = shm_load(word, E13);
 
-    /* E13: as above. What a lost compare-and-swap read is not in that order, so a publisher could
-     * still miss the place: load it again. */
+    /* E13: before active. What a lost compare-and-swap read is not in that order, so a publisher
+     * could still miss the place: load it again. */
     while (used <= index && !shm_cas(word, &used, index + 1, E13))
         used = shm_load(word, E13);
 }

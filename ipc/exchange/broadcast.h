@@ -36,8 +36,8 @@
 #include "ipc/exchange/channel.h"
 #include "ipc/exchange/shared.h"
 
-/* In the channel, policy is how many are kept, max_deliveries the number of places. Its extra
- * words: */
+/* A broadcast's channel says in policy how many messages are kept, in max_deliveries how many
+ * places there are. Its extra words: */
 enum { BROADCAST_USED }; /* places 0 to here were ever taken */
 
 /* Whether there is such a lag policy: their table is in broadcast.c. */

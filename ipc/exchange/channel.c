@@ -136,7 +136,7 @@ static int allocate(const struct view *view, struct channel *channel, uint64_t b
         if (!fits(view, seen, bytes))
             return -ENOBUFS;
     } while (!shm_cas(used, &seen, seen + bytes,
-                      memory_order_relaxed)); /* relaxed: as above */
+                      memory_order_relaxed)); /* relaxed: only the sum counts */
     shm_put(&channel->ring_off, view->geo.rings_off + seen);
     shm_put(&channel->ring_bytes, bytes);
     return 0;

@@ -70,7 +70,7 @@ void owned_held(const struct self *me, const struct slot_record *record, const c
 void owned_mine(const struct self *me, const struct slot_record *record,
                 enum slot_state state, const char *site)
 {
-    /* relaxed: as above. */
+    /* relaxed: nobody else may change it. */
     uint64_t word = shm_get(&record->owner);
 
     if (!slot_is(word, state, me))

@@ -41,7 +41,7 @@ static void give_up(const struct view *view, uint64_t bytes)
         budget_return(view, bytes);
 }
 
-/* From byte @p from of the slot on. First the word: after a kill here without it
+/* Reserve from byte @p from of the slot on. First the word: after a kill here without it
  * nobody would know of that memory, and it would stay reserved. On error it is as it was. */
 static int reserve_more(const struct view *view, uint32_t slot, uint64_t from,
                         uint64_t bytes, struct shortage *shortage)

@@ -24,15 +24,15 @@ int pages_reserve(const struct view *view, uint32_t slot, uint64_t bytes,
 /* Give all of it back. 0, -errno; *bytes grows by how much it was. */
 int pages_trim(const struct view *view, uint32_t slot, uint64_t *bytes);
 
-/* In an elastic arena: a slot that is ours will be free. False: it has more than may be kept;
+/* A slot of an elastic arena that is ours will be free. False: it has more than may be kept;
  * trim it first. */
 bool pages_keep(const struct view *view, uint32_t slot);
 
-/* There: the slot is about to be freed by a process that does not hold it, and keeps what it has:
- * how much. */
+/* A slot of an elastic arena is about to be freed by a process that does not hold it, and keeps
+ * what it has: how much. */
 uint64_t pages_warm(const struct view *view, uint32_t slot);
 
-/* There: the slot was free, and is ours. */
+/* A slot of an elastic arena was free, and is ours. */
 void pages_taken(const struct view *view, uint32_t slot);
 
 #endif

@@ -40,7 +40,7 @@ bool reclaim_shared(const struct view *view, uint32_t c, bool lossy)
 
 static ASIDE int loan_reclaimed(struct self *me, uint32_t c, uint32_t *slot)
 {
-    /* In an elastic arena a larger slot comes before the loss of a message. */
+    /* An elastic arena takes a larger slot before it loses a message. */
     return reclaim_shared(me->view, c, !view_elastic(me->view)) ||
                    request_collect(me->view, c)
                ? slot_loan_free(me, c, slot)

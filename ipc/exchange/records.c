@@ -55,14 +55,14 @@ int records_more(struct self *me, uint32_t c, struct shortage *shortage)
     if (used == class->count)
         return -EAGAIN;
     if (MUTANT(MARK_FIRST))
-        shm_store(mark, more, E3); /* E3: as below. */
+        shm_store(mark, more, E3); /* E3: too early */
     result = reserve(me->view, c, used, more, shortage);
     if (result < 0)
         return result;
     /* E3: before any of the slots is used, and freed. The new records are free, as they have
      * always been: nobody is told. */
     if (MUTANT(MARK_STORED))
-        shm_store(mark, more, E3); /* E3: as above. */
+        shm_store(mark, more, E3); /* E3: also before use. */
     else if (shm_cas(mark, &used, more, E3))
         /* relaxed: local hint. */
         atomic_store_explicit(&me->cursor[c], used, memory_order_relaxed);

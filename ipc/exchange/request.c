@@ -219,7 +219,7 @@ void request_end_all(const struct view *view, uint32_t who)
     ring_watch(&ring);
 }
 
-/* In whose inbox the slot lies, which is QUEUED or ORPHAN. */
+/* Whose inbox the slot lies in, which is QUEUED or ORPHAN. */
 static uint32_t channel_of(const struct view *view, uint32_t slot, uint64_t word)
 {
     return SLOT_STATE(word) == SLOT_ORPHAN

@@ -215,7 +215,7 @@ PATH int put_at(struct ring *ring, const struct coming *coming, uint64_t *at)
     return 0;
 }
 
-/* From position *at on, until it is put or there is no room. As put_at(). */
+/* Try from position *at on, until it is put or there is no room. As put_at(). */
 static ASIDE int put_beyond(struct ring *ring, const struct coming *coming, uint64_t *at)
 {
     for (uint64_t i = patience(ring); i > 0; i--) {
@@ -376,7 +376,7 @@ PATH int take_at(struct ring *ring, struct self *me, uint64_t *at,
     return 0;
 }
 
-/* From position *at on, until one is taken or none is there. As take_at(). */
+/* Try from position *at on, until one is taken or none is there. As take_at(). */
 static ASIDE int take_beyond(struct ring *ring, struct self *me, uint64_t *at,
                              struct ring_taken *taken)
 {

@@ -228,7 +228,7 @@ static void read_pins(const struct view *view, struct batch *batch)
             PARTICIPANT_LIVE)
             continue;
         for (uint32_t p = 0; p < view->geo.pin_count; p++) {
-            /* E10 acquire: pairs with shared_unpin(). E9: as above. */
+            /* E10 acquire: pairs with shared_unpin(). E9: after the slots were retired. */
             uint64_t pin = shm_load(&pins[p], E10_SCAN);
 
             if (pin && !MUTANT(PINS_IGNORED))

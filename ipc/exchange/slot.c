@@ -78,7 +78,7 @@ static bool take_low(struct self *me, uint32_t c, uint32_t count, uint32_t *at)
     return false;
 }
 
-/* From the cursor on, once round. A wrong hint costs only time. */
+/* Try all slots once, from the cursor on. A wrong hint costs only time. */
 static int scan(struct self *me, uint32_t c, uint32_t *slot)
 {
     const struct slot_class *class = &me->view->geo.classes[c];
@@ -194,12 +194,12 @@ static bool relieve(struct self *me, uint32_t slot)
         kept = at != slot && !is_cold(me->view, at) && give_up(me, at) &&
                pages_keep(me->view, slot);
     }
-    /* relaxed: as above. */
+    /* relaxed: local hint. */
     atomic_store_explicit(&me->stale, at, memory_order_relaxed);
     return kept;
 }
 
-/* In an elastic arena a slot keeps its memory within the budget, or gives it back before it is
+/* A slot of an elastic arena keeps its memory within the budget, or gives it back before it is
  * free. It becomes a loan of ours first, so that no other process takes it meanwhile, and it is
  * not delivered again without its memory if we are killed here. False: it was not ours any more. */
 static ASIDE bool cool(struct self *me, uint32_t slot, uint64_t *held)
@@ -234,7 +234,7 @@ static ASIDE bool free_elastic(struct self *me, uint32_t slot, uint32_t c, uint6
     if (!MUTANT(COOL_LATE) && !cool(me, slot, &held))
         return false;
     cold = is_cold(me->view, slot);
-    /* E2 release, E3: as below. */
+    /* E2 release: pairs with the loan. E3: before the look for sleepers. */
     if (!shm_cas(&view_record(me->view, slot)->owner, &held, slot_freed(held), E2_FREE))
         return false;
     if (MUTANT(COOL_LATE) && !pages_keep(me->view, slot))
@@ -266,7 +266,7 @@ bool slot_free_from(const struct view *view, uint32_t slot, uint64_t seen)
 {
     uint64_t warm = view_elastic(view) ? pages_warm(view, slot) : 0;
 
-    /* E2 release, E3: as above. */
+    /* E2 release: pairs with the loan. E3: before the look for sleepers. */
     if (!shm_cas(&view_record(view, slot)->owner, &seen, slot_freed(seen), E2_FREE)) {
         if (warm)
             budget_cooled(view, warm);

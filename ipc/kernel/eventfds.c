@@ -43,7 +43,7 @@ static bool is_nowhere(int fd)
 bool eventfds_ours(int fd)
 {
     int saved = errno;
-    /* relaxed: local, as above. */
+    /* relaxed: local, and the same once a descriptor of ours is there. */
     bool marks = atomic_load_explicit(&mark, memory_order_relaxed) == MARK;
     bool ours = marks ? fcntl(fd, F_GETSIG) == MARK : is_nowhere(fd);
 
@@ -60,20 +60,20 @@ static int adopt(int given)
         return -errno;
     (void)fcntl(fd, F_SETSIG, MARK);
     if (fstat(fd, &st) == 0) {
-        /* relaxed: local, as above. */
+        /* relaxed: local; each thread that comes here stores the same. */
         atomic_store_explicit(&nowhere_dev, st.st_dev, memory_order_relaxed);
         atomic_store_explicit(&nowhere_ino, st.st_ino, memory_order_relaxed);
         atomic_store_explicit(&mark, fcntl(fd, F_GETSIG), memory_order_relaxed);
     }
     if (fd < COUNTED)
-        /* relaxed: local, as above. */
+        /* relaxed: local; only the sum counts. */
         atomic_fetch_add_explicit(&holders[fd], 1, memory_order_relaxed);
     return fd;
 }
 
 static bool last_holder(int fd)
 {
-    /* relaxed: local, as above. */
+    /* relaxed: local; only the sum counts. */
     return fd >= COUNTED ||
            atomic_fetch_sub_explicit(&holders[fd], 1, memory_order_relaxed) <= 1;
 }

@@ -211,7 +211,7 @@ bool limits_spend(uint64_t bytes, struct shortage *shortage)
     /* relaxed: local: a thread that spends what another one does errs by that much. */
     uint64_t left = atomic_load_explicit(&credit, memory_order_relaxed);
 
-    /* relaxed: local: as above. */
+    /* relaxed: local: an old time is a credit that ends too early. */
     if (now < atomic_load_explicit(&until, memory_order_relaxed) && bytes <= left) {
         atomic_store_explicit(&credit, left - bytes, memory_order_relaxed);
         return true;

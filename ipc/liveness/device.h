@@ -43,7 +43,7 @@ static inline bool device_marked(const struct view *view, uint32_t slot, uint64_
     return memory & MEMORY_DEVICE && memory >> 32 == SLOT_GENERATION(word);
 }
 
-/* By the slot's holder. The mark names the slot's generation: it ends when the slot is queued
+/* Its holder marks the slot. The mark names the slot's generation: it ends when the slot is queued
  * or freed, by itself. */
 static inline void device_mark(const struct view *view, uint32_t slot)
 {

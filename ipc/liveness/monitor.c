@@ -45,12 +45,13 @@ static bool neglected(const struct self *me)
 static bool my_turn(struct self *me, int64_t pace_ns)
 {
     _Atomic uint64_t *watched = &view_live(me->view)->checked_ns;
-    /* relaxed: as above. */
+    /* relaxed: it only spares work. */
     uint64_t last = shm_load(watched, memory_order_relaxed);
     uint64_t now = (uint64_t)os->now_ns();
 
     return (now < last || now - last >= (uint64_t)pace_ns) &&
-           shm_cas(watched, &last, now, memory_order_relaxed); /* relaxed: as above */
+           shm_cas(watched, &last, now,
+                   memory_order_relaxed); /* relaxed: one of us checks */
 }
 
 bool monitor_stands(struct self *me)
@@ -95,7 +96,7 @@ static int64_t watch(struct self *me, uint32_t idle_slices, int64_t least_ns)
     /* Half of it: sleep and checks have different clocks. */
     if (my_turn(me, WATCH_NS / 2) && !pidfds_quiet(me))
         (void)monitor_alarm(me);
-    /* relaxed: as above. */
+    /* relaxed: it only spares the others work. */
     shm_store(&view_live(me->view)->check_due_ns, (uint64_t)(os->now_ns() + slice),
               memory_order_relaxed);
     return slice;

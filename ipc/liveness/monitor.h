@@ -19,7 +19,7 @@
 /* The first slice of a sleep, which most sleeps do not outlast. */
 #define MONITOR_FIRST_NS INT64_C(20000000)
 
-/* In a call that takes time anyway: check, if nobody has checked lately. */
+/* Check, if nobody has checked lately: for calls that take time anyway. */
 void monitor_pass(struct self *me);
 
 /* The @p idle_slices-th slice of a sleep is over, in which nothing came: how long the next may

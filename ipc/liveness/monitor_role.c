@@ -19,7 +19,7 @@ static struct monitor_roles without(struct monitor_roles monitor_roles, uint32_t
 
 struct monitor_roles roles_seen(const struct view *view)
 {
-    /* relaxed: as above. */
+    /* relaxed: a hint; an old one costs a check. */
     uint32_t word = shm_load(&view_live(view)->monitor_roles, memory_order_relaxed);
 
     return (struct monitor_roles){.primary = word & 0xffff, .backup = word >> 16};
@@ -42,7 +42,7 @@ bool monitor_role_take(const struct view *view, struct monitor_roles monitor_rol
         monitor_roles.primary = who + 1;
     else
         monitor_roles.backup = who + 1;
-    /* relaxed: as above. */
+    /* relaxed: the word says all; nothing is read because of it. */
     return shm_cas(&view_live(view)->monitor_roles, &seen, packed(monitor_roles),
                    memory_order_relaxed);
 }
@@ -52,7 +52,7 @@ void monitor_role_leave(const struct view *view, uint32_t who)
     struct monitor_roles monitor_roles = roles_seen(view);
     uint32_t seen = packed(monitor_roles);
 
-    /* relaxed: as above. Once is enough: a change that comes between is found later. */
+    /* relaxed: the word says all. Once is enough: a change that comes between is found later. */
     if (monitor_role_of(monitor_roles, who) != MONITOR_NONE)
         shm_cas(&view_live(view)->monitor_roles, &seen,
                 packed(without(monitor_roles, who)), memory_order_relaxed);

@@ -225,7 +225,7 @@ bool participant_enter(struct self *me, uint32_t i, uint64_t word)
 bool participant_admitted(const struct view *view)
 {
     _Atomic uint64_t *admission = &view_live(view)->admission;
-    uint64_t seen = shm_load(admission, E15_LOOK); /* E15: as below */
+    uint64_t seen = shm_load(admission, E15_LOOK); /* E15: before the swap */
 
     while (!(seen & ADMISSION_IS_CLOSED) || MUTANT(ADMISSION_BLIND))
         /* E15 release: our entry is live; pairs with participant_close_arena(). */

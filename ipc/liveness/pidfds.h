@@ -16,8 +16,8 @@
 
 #include "ipc/view.h"
 
-/* From one whole look to the next: a lock costs 0.3 us to look at, and pidfds say nothing of a
- * process that has executed another program. */
+/* The time from one whole look to the next: a lock costs 0.3 us to look at, and pidfds say nothing
+ * of a process that has executed another program. */
 #define PIDFDS_WHOLE_NS INT64_C(1000000000)
 
 /* How long descriptors are left to the program when one could not be had. */
@@ -55,7 +55,7 @@ void pidfds_end(struct pidfds *pidfds);
 int pidfds_open(struct view *view);
 void pidfds_close(struct view *view);
 
-/* In a forked child: what another thread of the parent had locked is free, and the pidfds are the
+/* A forked child: what another thread of the parent had locked is free, and the pidfds are the
  * parent's. */
 void pidfds_forked(const struct view *view);
 

@@ -38,7 +38,7 @@ void copy_bytes(void *to, const void *from, size_t n)
 
 void copy_choose(enum copy_routine routine)
 {
-    /* relaxed: as above. */
+    /* relaxed: either routine copies the same bytes. */
     if (HAVE_MOVSB || routine == COPY_MEMCPY)
         atomic_store_explicit(&chosen, (int)routine, memory_order_relaxed);
 }

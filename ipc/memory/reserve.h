@@ -13,8 +13,8 @@ struct reservation {
     struct shortage *shortage;
 };
 
-/* In pieces: others take memory at the same time, perhaps for another large arena. 0, -errno with
- * a shortage. */
+/* Reserve it in pieces: others take memory at the same time, perhaps for another large arena. 0,
+ * -errno with a shortage. */
 int reserve_range(struct reservation *want, uint64_t at, uint64_t bytes);
 
 #endif

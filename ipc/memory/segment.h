@@ -79,7 +79,7 @@ int segment_open(const char *name, struct segment_trust trust,
  * there is one. 0, -errno. */
 int segment_recover(struct view *view, const char *name);
 
-/* In a forked child: bring the page tables up to what the parent had. */
+/* Bring the page tables of a forked child up to what the parent had. */
 void segment_warm(const struct view *view);
 
 void segment_detach(struct view *view);

@@ -26,7 +26,7 @@ void peek_end(struct peek *peek)
     peek->view.lock_fd = -1;
 }
 
-/* By a mapping of what comes before the channels. */
+/* Close it through a mapping of what comes before the channels. */
 static int close_mapped(const struct peek *peek, bool crashed)
 {
     struct view view = peek->view;

@@ -49,8 +49,8 @@ void notify_listen(const struct self *me, _Atomic uint32_t *word)
     if (!MUTANT(FLAG_FIRST))
         shm_or(set, bit, E3);
     seen = shm_load(word, E3);
-    while (
-        !shm_cas(word, &seen, (seen + WAKE_COUNT) | WAKE_POLLED, E3)) /* E3: as above */
+    while (!shm_cas(word, &seen, (seen + WAKE_COUNT) | WAKE_POLLED,
+                    E3)) /* E3: flag, then look */
         ;
     if (MUTANT(FLAG_FIRST))
         shm_or(set, bit, E3); /* E3: too late */
@@ -84,7 +84,7 @@ uint64_t notify_hints(const struct self *me)
     return shm_exchange(rung, 0, memory_order_relaxed);
 }
 
-/* In a signal handler, or beside another thread, the cache may be in use; then it does without. */
+/* Uses the cache, unless it is in use: by another thread, or by what a signal has interrupted. */
 static bool ring_fifo(const struct view *view, uint32_t i)
 {
     struct notifier *notifier = view->notifier;

@@ -76,7 +76,7 @@ void notify_self(const struct self *me);
 int notify_open(struct view *view, uint32_t eventfds);
 void notify_close(struct view *view);
 
-/* In a forked child: what another thread of the parent had locked is free. */
+/* A forked child: what another thread of the parent had locked is free. */
 void notify_forked(const struct view *view);
 
 /* We have just joined. */

@@ -36,12 +36,12 @@ int pollable_open(struct self *me, enum pollable_kind requested,
 /* Close it. POLLABLE_NONE is allowed. */
 void pollable_close(struct self *me, struct pollable *pollable);
 
-/* In a forked child: drop the copy of the parent's, without touching the parent. */
+/* Drop the copy that a forked child has of its parent's, without touching the parent. */
 void pollable_drop(struct pollable *pollable);
 
 int pollable_fd(const struct self *me, const struct pollable *pollable);
 
-/* With what notify_arm() announces it. */
+/* The flags with which notify_arm() announces it. */
 uint32_t pollable_flags(const struct pollable *pollable);
 
 /* The doorbell was armed, and was @p seen. 0, or -errno: this pollable no longer works. */

@@ -78,7 +78,7 @@ static void missed(struct self *me, uint32_t weight)
     put32(&me->spin_rest, (UINT32_C(1) << misses) - 1);
 }
 
-/* From one look at the clock to the next. The first look of each is a try. */
+/* Spin from one look at the clock to the next. The first look of each is a try. */
 static int spin_once(wait_try *attempt, wait_idle *idle, void *context)
 {
     for (int i = 0; i < LOOKS; i++) {

@@ -88,7 +88,7 @@ static const Named contents[] = {
     {NULL, 0},
 };
 
-/* By NumPy's letters where it has one, else by the names of ml_dtypes. */
+/* Named by NumPy's letters where it has one, else as ml_dtypes names them. */
 static const Named dtypes[] = {
     {"i", TR_DTYPE_INT},
     {"u", TR_DTYPE_UINT},

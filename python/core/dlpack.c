@@ -26,7 +26,7 @@ static size_t bytes_before_copy(void)
     return (sizeof(Export) + DATA_ALIGN - 1) / DATA_ALIGN * DATA_ALIGN;
 }
 
-/* With room for @p nbytes of data behind it. Freed without the GIL, so not Python's. */
+/* An export with room for @p nbytes of data behind it. Freed without the GIL, so not Python's. */
 static Export *export_new(uint64_t nbytes)
 {
     size_t size = bytes_before_copy();

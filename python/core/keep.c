@@ -31,7 +31,7 @@ static uint64_t doubtful_from(uint64_t slot_bytes, uint64_t memory_bytes)
     return most - (most / 2 < TABLE_BYTES ? most / 2 : TABLE_BYTES);
 }
 
-/* From now on. */
+/* Keep from now on. */
 static int keeping_start(State *state, Shared *shared)
 {
     tr_class_stats found[TR_MAX_CLASSES];

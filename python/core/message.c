@@ -323,7 +323,7 @@ static PyObject *message_max_expansion(PyObject *self, void *unused)
     return PyLong_FromUnsignedLong(slot ? slot->shared->max_expansion : 0);
 }
 
-/* From the first byte of a tensor to the last of any: they may lie over each other. */
+/* Bytes from the first of a tensor to the last of any: they may lie over each other. */
 static PyObject *message_nbytes(PyObject *self, void *unused)
 {
     tr_message *message = live(self);

@@ -42,7 +42,7 @@ PyObject *raise_code(State *state, int code, const char *what)
     return NULL;
 }
 
-/* In place of what is raised: `name` is `value`; `way`. */
+/* Raise this in place of what is raised: `name` is `value`; `way`. */
 static void wrong(PyObject *kind, const char *name, PyObject *value, const char *way)
 {
     PyErr_Clear();

@@ -227,7 +227,7 @@ def child_exit(server: Any, worker: Any) -> None:
 
 @_total
 def pre_exec(server: Any) -> None:
-    """In the child that becomes the next server. It must not use the arena: it would
+    """Runs in the child that becomes the next server. It must not use the arena: it would
     join it, and seem to be alive in the next server's process for good."""
     if _state.fd >= 0:
         handover.give(_state.fd, _state.made_of, server.cfg.env_orig)

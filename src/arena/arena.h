@@ -43,7 +43,7 @@ static inline uint64_t holder_of(const struct self *me)
     return (uint64_t)me->who << 32 | me->inc;
 }
 
-/* In a forked child: become a participant. Elsewhere: say why not. */
+/* A forked child becomes a participant. Elsewhere: say why not. */
 int arena_join(struct tr_arena *arena);
 
 /* First thing in every call that uses the arena: 0, or why it can't be used here. */

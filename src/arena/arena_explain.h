@@ -20,7 +20,7 @@ int explain_shortage_of_loan(const char *what, const struct shortage *shortage);
 
 int explain_taken(const char *name);
 
-/* In arena_names.c: make way for a new arena of that name: remove one whose users have crashed.
+/* Make way for a new arena of that name (arena_names.c): remove one whose users have crashed.
  * 0: the name is free, TR_EEXIST, TR_EBUSY, ... */
 int arena_clear_name(const char *name);
 

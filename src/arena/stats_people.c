@@ -126,7 +126,8 @@ static bool same_start(uint64_t here, uint64_t entry)
     return apart >= -1 && apart <= 1;
 }
 
-/* In our pid namespace, and still the process that joined: the number may be another's. */
+/* Ask about a process of our pid namespace that is still the one that joined: the number may be
+ * another's. */
 static void ask_proc(tr_participant_stats *out)
 {
     struct process process;
@@ -174,7 +175,7 @@ int stats_participants(const struct view *view, const struct rows *rows)
     for (uint32_t i = 0; i < view->geo.participant_count && !rows_full(rows); i++) {
         tr_participant_stats one;
 
-        /* E4 acquire: as above. */
+        /* E4 acquire: pairs with participant_join(). */
         if (PARTICIPANT_STATE(shm_load(&view_participant(view, i)->word, E4_LOOK)) ==
             PARTICIPANT_FREE)
             continue;

@@ -194,7 +194,7 @@ static void fill(struct inbox *inbox, struct pending *pending,
     /* relaxed: local, ordered by the word. */
     atomic_store_explicit(&pending->channel, asking->channel, memory_order_relaxed);
     atomic_store_explicit(&pending->deadline_ns, asking->deadline_ns,
-                          memory_order_relaxed); /* relaxed: as above */
+                          memory_order_relaxed); /* relaxed: ordered by the word */
     /* relaxed: the sending of the request (E1) comes after. */
     shm_store(shared_word(inbox, ticket), TICKET_WAITS(ticket), memory_order_relaxed);
 }

@@ -293,7 +293,7 @@ void queue_receives(tr_queue *queue)
             atomic_load_explicit(&queue->receiver, memory_order_relaxed) == me, 1))
         return;
     receivers_note(&queue->arena->self, queue->ring.index);
-    /* relaxed: as above. */
+    /* relaxed: local; to say it twice does no harm. */
     atomic_store_explicit(&queue->receiver, me, memory_order_relaxed);
 }
 

@@ -152,7 +152,7 @@ int tr_request_reply(tr_message *asked, tr_message *answered)
     return 0;
 }
 
-/* From here on another server must not get it. */
+/* No other server may get it from here on. */
 static void forbid_redelivery(struct message *request)
 {
     struct slot_record *record = record_of(request);

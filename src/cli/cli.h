@@ -21,7 +21,7 @@ int cmd_gc(int argc, char **argv);
 /* Say what failed and why on stderr; returns 1. */
 int complain(const char *what, int result);
 
-/* From here on the program ends with 1 and a sentence if output was lost. */
+/* The program ends with 1 and a sentence if output is lost after this. */
 void guard_output(void);
 
 /* Write what stdout still holds. True, and a sentence: not all of the output arrived. */

@@ -204,7 +204,7 @@ static struct load *place_of(struct run *run, size_t index)
     return &run->loader->loads[index % run->loader->options.depth];
 }
 
-/* In order: all complete ones up to the first that is not. */
+/* Publish in order: all complete ones up to the first that is not. */
 static int publish_ready(struct run *run)
 {
     while (run->first < run->next) {
@@ -284,7 +284,7 @@ static int begin(struct run *run)
     run->held++;
     result = load_open(load, run->loader->options.flags & TR_LOADER_DIRECT);
     if (result == 0)
-        /* With others under way, they come first: their receivers free slots. */
+        /* Others under way come first: their receivers free slots. */
         result = load_loan(load, run->loader->arena,
                            run->held > 1 ? TR_NOWAIT : left_ns(run));
     if (result == TR_EAGAIN || result == TR_ETIMEDOUT || result == TR_EINTR) {

@@ -88,13 +88,13 @@ static inline void message_end(struct message *message, const tr_message *given)
  * False: another was faster. */
 static inline bool message_claim(struct message *message, const tr_message *given)
 {
-    /* relaxed: local, here and below. Read before the handle is looked at. */
+    /* relaxed: local. Read before the handle is looked at. */
     uint64_t ended = atomic_load_explicit(&message->ended, memory_order_relaxed);
 
     /* The last look: `ended` may have been taken back to what it was. */
     return message_known(given) &&
            shm_cas(&message->ended, &ended, (uint64_t)(uintptr_t)given,
-                   memory_order_relaxed) && /* relaxed: as above */
+                   memory_order_relaxed) && /* relaxed: local */
            message_handle(message) == given;
 }
 

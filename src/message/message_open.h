@@ -12,7 +12,7 @@ void message_prepare(struct tr_arena *arena, struct message *message, uint32_t s
 PATH tr_message *message_hold(struct tr_arena *arena, struct message *message,
                               uint32_t slot, uint64_t word, enum held held)
 {
-    /* In a forked child a thread of the parent may have been writing the object. */
+    /* A forked child: a thread of the parent may have been writing the object. */
     if (__builtin_expect(message->arena != arena || !message_is_ours(message), 0)) {
         message_prepare(arena, message, slot);
         message->base = NULL;

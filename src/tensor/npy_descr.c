@@ -33,7 +33,7 @@ static int emit_word(struct descr *out, const char *word)
     return emit(out, word, strlen(word));
 }
 
-/* In UTF-8, whatever the header is in. */
+/* Write it in UTF-8, whatever the header is in. */
 static int emit_text(const struct literal *in, struct descr *out,
                      const struct literal_text *text)
 {

@@ -18,10 +18,10 @@ struct descr {
     char *text;     /* room for TR_MAX_DESCR + 1 */
 };
 
-/* In a header, where a simple type stands in quotes. 0 or an error with its detail. */
+/* Parse it in a header, where a simple type stands in quotes. 0 or an error with its detail. */
 int descr_parse(struct literal *in, struct descr *out);
 
-/* On its own, as it travels beside a tensor. */
+/* Parse it on its own, as it travels beside a tensor. */
 int descr_parse_text(const char *text, struct descr *out);
 
 /* Whether @p spec has the type and the byte order of its descr. 0, TR_EINVAL; @p step begins the

@@ -157,7 +157,7 @@ int tr_tensor_nbytes(tr_dtype dtype, uint32_t ndim, const int64_t *shape,
     result = count_elements(ndim, shape, &elements, &empty);
     if (result)
         return result;
-    /* By groups of 8 elements, which are whole bytes: the number of bits need not fit. */
+    /* Counts in groups of 8 elements, which are whole bytes: the number of bits need not fit. */
     whole = (uint64_t)elements / 8;
     if (__builtin_mul_overflow(whole, bits, &total) ||
         __builtin_add_overflow(total, ((uint64_t)elements % 8 * bits + 7) / 8, &total))

@@ -428,7 +428,8 @@ static int sleep_on_words(struct waiting *waiting, int64_t until_ns)
     int woken = os->futex_waitv(waiting->words, waiting->count, until_ns);
 
     if (woken == -ENOSYS || woken == -EPERM || woken == -EACCES) {
-        /* relaxed: local: as above. Announce again, for the doorbell. */
+        /* relaxed: local: one that does not see it is told by the kernel, too. Announce again, for
+         * the doorbell. */
         atomic_store_explicit(&without_waitv, 1, memory_order_relaxed);
         return -EAGAIN;
     }

@@ -17,7 +17,7 @@ struct waitable {
     uint32_t (*ready)(void *context);
     /* When it will be ready by the clock alone, INT64_MAX: never. NULL: never. */
     int64_t (*due)(void *context);
-    /* In a forked child, of what belongs to one process: word and context become those of the
+    /* A forked child renews what belongs to one process: word and context become those of the
      * child's own. 0, or why there is none. NULL: it belongs to all. */
     int (*renew)(struct waitable *what);
     void *context;
@@ -93,7 +93,7 @@ int64_t waitset_due(const tr_waitset *set);
  * wake-up shows. */
 extern int64_t waitset_slice_ns;
 
-/* In waitset_fd.c; the set is locked. */
+/* These are in waitset_fd.c; the set is locked. */
 int waitset_fd_open(tr_waitset *set);
 void waitset_fd_close(tr_waitset *set);
 void waitset_fd_drop(tr_waitset *set);

@@ -41,7 +41,7 @@ static int renew(tr_waitset *set)
     return result;
 }
 
-/* In a child that has just joined: make the set its own. One thread does. It does not matter what
+/* Make the set that of a child that has just joined. One thread does. It does not matter what
  * the parent did when it forked: its mark is not ours. On error the next call tries again. */
 static int revive(tr_waitset *set, uint64_t me)
 {

@@ -78,7 +78,7 @@ static int reserve(tr_plan *plan, const tr_plan_options *options)
     return 0;
 }
 
-/* By kind, by node where nodes are walls, else as hwloc has them. Insertion: it is stable,
+/* Sort by kind, by node where nodes are walls, else as hwloc has them. Insertion: it is stable,
  * and the list is nearly sorted. */
 static void put_in_order(struct cut *cut)
 {

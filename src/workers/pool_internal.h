@@ -138,10 +138,10 @@ void pool_close_own(tr_pool *pool, bool in_worker);
 /* Add to the error detail which worker the pool waits for. */
 void pool_explain(const tr_pool *pool);
 
-/* In a worker: close the supervisor's own descriptors. */
+/* Close the supervisor's own descriptors, in a worker. */
 void pool_drop_own(tr_pool *pool);
 
-/* In a worker: close what it has inherited, except for standard descriptors, options.keep and
+/* Close what a worker has inherited, except for standard descriptors, options.keep and
  * what the library knows as its own. False: /proc does not tell what is open. */
 bool pool_close_inherited(const tr_pool *pool, int ready);
 

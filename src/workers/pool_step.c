@@ -214,7 +214,7 @@ static bool nobody_left(const tr_pool *pool)
     return true;
 }
 
-/* By poll(), which the kernel resumes after work of its own in this thread, as an io_uring's:
+/* Wait by poll(), which the kernel resumes after work of its own in this thread, as an io_uring's:
  * epoll_wait() then ends as if a signal had come. */
 static int await(const tr_pool *pool, struct epoll_event *event, int most, int timeout_ms)
 {

@@ -98,7 +98,7 @@ int pool_watch(tr_pool *pool, struct child *child)
 
 void pool_unwatch(tr_pool *pool, struct child *child)
 {
-    /* By hand: a child that is just being forked may have another copy of the pidfd. */
+    /* Take it out: a child that is just being forked may have another copy of the pidfd. */
     if (child->pidfd >= 0 &&
         epoll_ctl(pool->epoll, EPOLL_CTL_DEL, child->pidfd, NULL) == 0)
         close(child->pidfd);

@@ -31,7 +31,7 @@ def having(language: str) -> list[Path]:
 
 
 def done(command: list[str], where: Path) -> None:
-    """In a session of its own: workers that a block has left behind end with it."""
+    """Runs in a session of its own: workers that a block has left behind end with it."""
     env = os.environ | {
         "PATH": f"{PREFIX}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "LD_LIBRARY_PATH": f"{PREFIX}/lib",
@@ -94,7 +94,7 @@ def test_sh(page: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_each_block_is_run_or_says_why_not(page: Path) -> None:
-    known = {*blocks.RUN, "text", "{toctree}"}
+    known = {*blocks.RUN, "text", "{toctree}", "{image}"}
     for block in blocks.blocks(page):
         assert block.skipped or block.language in known, (
             f"{block}: a block of {block.language or 'no language'}"

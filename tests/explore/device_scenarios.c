@@ -103,7 +103,7 @@ static bool lives(uint32_t who)
     return false;
 }
 
-/* In the end nobody owns what waited for the device. */
+/* Nobody owns in the end what waited for the device. */
 static const char *device_check(const struct scenario *scenario)
 {
     (void)scenario;

@@ -57,7 +57,7 @@ struct actor {
     uint64_t note;
 };
 
-/* Of scenarios whose actors are in arenas of their own making. */
+/* For scenarios whose actors are in arenas of their own making. */
 struct elsewhere {
     const struct os_calls *os;
     const struct hooks *hooks;
@@ -146,7 +146,7 @@ extern bool engine_bare;
 /* Print the last failing schedule, step by step. */
 void engine_explain(FILE *to, const struct scenario *scenario);
 
-/* From inside an operation: the promise is broken. */
+/* Called inside an operation: the promise is broken. */
 _Noreturn void engine_fail(const char *why);
 
 /* Wait until there is something to reap. */
@@ -159,7 +159,7 @@ void engine_poll(struct actor *me);
  * @p seen any more. One wait at a time. */
 void engine_submit(struct actor *me, const _Atomic uint32_t *word, uint32_t seen);
 
-/* Of scenarios elsewhere: the running actor, NULL outside of operations. */
+/* For scenarios elsewhere: the running actor, NULL outside of operations. */
 struct actor *engine_elsewhere(void);
 
 /* Before a call to the model of the kernel. @p seen: others see what it does, so that it is a

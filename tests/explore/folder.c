@@ -26,7 +26,7 @@ struct file {
     bool there;
 };
 
-/* Of these 0 is none. The owner is a description, or a process. */
+/* 0 is none. The owner is a description, or a process. */
 struct lock {
     uint32_t owner, file, byte;
 };

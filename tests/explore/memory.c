@@ -422,7 +422,7 @@ void memory_join(uint32_t to, uint32_t from)
     join(&orders[to], &orders[from]);
 }
 
-/* Of contents it matters only whether the newest is known. */
+/* It only matters whether the newest contents are known. */
 static uint64_t hash_snapshot(const struct snapshot *snapshot,
                               const struct snapshot *oldest)
 {

@@ -197,7 +197,7 @@ void do_need(struct actor *me, const struct op *op)
     me->slot = 0;
 }
 
-/* From here on it is another thread of participant op->a. */
+/* Be another thread of participant op->a from here on. */
 void do_be_thread(struct actor *me, const struct op *op)
 {
     shm_put(&view_participant(&world.view, me->self.who)->word,

@@ -49,7 +49,7 @@ void broadcast_build(const struct scenario *scenario)
     }
 }
 
-/* With the secret, the second key can have the hash of the first and one word more. */
+/* The secret is known here: the second key can have the hash of the first and one word more. */
 static void make_alike(const struct board_name *one, struct board_name *two)
 {
     const uint64_t *secret = world.view.geo.secret;

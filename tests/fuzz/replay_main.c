@@ -16,7 +16,7 @@ static void fail(const char *path)
     exit(1);
 }
 
-/* In a block of just its size, so that a sanitizer sees a read beyond. */
+/* Replay it in a block of just its size, so that a sanitizer sees a read beyond. */
 static void replay_file(const char *path, size_t bytes)
 {
     FILE *file = fopen(path, "rb");

@@ -53,8 +53,12 @@ grep -rnE '\b(lest|anew|but for|spoilt|learnt|for ever|no good|all the same|in t
     --include='*.[ch]' --include='*.md' --include='*.1' --include='*.py' --include='*.pyi' |
     complain 'plain words: except, again, forever, invalid, still, must be, if the ...'
 
-grep -rnE '(/\*|""") ?(Of|At) ([a-z@]|`)' ipc src include python --include='*.[ch]' --include='*.py' --include='*.pyi' |
-    grep -vE '(/\*|""") ?At (most|least|once)\b' | complain 'say what it is, not of what: begin a comment with the thing, a condition or a verb'
+grep -rnE '(/\*|"""|^ *#) ?(Of|At|By|With|From|In) ([a-z0-9@]|`)' ipc src include python bench tests examples \
+    --include='*.[ch]' --include='*.py' --include='*.pyi' |
+    grep -vE '(/\*|"""|#) ?At (most|least|once)\b' | complain 'say what it is, not of what: begin a comment with the thing, a condition or a verb'
+
+grep -rnE '(relaxed|local|acquire|release|E[0-9]+)(: local)?: as (above|below)' ipc src python/core |
+    complain 'the reason for an order stands where the order is'
 
 grep -rnE '\b(TODO|FIXME|XXX)\b' include src ipc tests bench python examples \
     --include='*.[ch]' --include='*.py' --include='CMakeLists.txt' |

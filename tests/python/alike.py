@@ -81,7 +81,7 @@ class _Compare:
             _check(order, f"order of {path}", x.strides, y.strides)
 
     def other(self, a: Any, b: Any, path: str) -> None:
-        """By the package that the class is of."""
+        """Compare by the package that the class is of."""
         if isinstance(a, np.ma.MaskedArray):
             self.array(a.data, b.data, f"{path}.data")
             self.array(np.ma.getmaskarray(a), np.ma.getmaskarray(b), f"{path}.mask")

@@ -261,7 +261,7 @@ DECODERS = {
 }
 
 
-# Of the one record and table of an arena that has one slot, see ipc/layout.h.
+# Offsets in the one record and table of an arena that has one slot, see ipc/layout.h.
 REGIONS_AT = 40  # offsets of regions in the control block: the fifth is that of records
 TENSORS_AT, FIRST_AT, TEXTS_AT, TEXTS_END = 24, 32, 232, 488
 NBYTES, OFFSET = 8, 144  # in the words of a tensor

@@ -180,7 +180,7 @@ class LoopVictim(Victim):
 def victim(
     kind: type[Victim], arena: tr.Arena, end: float, seed: int, report: int
 ) -> None:
-    """In a process of its own: says what it did, or what broke."""
+    """Runs in a process of its own: says what it did, or what broke."""
     found: Victim | None = None
     said = "nothing could be opened"
     try:

@@ -57,7 +57,7 @@ def refused(queue: tr.ArenaQueue, content_type: str, *parts: Any, match: str) ->
 
 @pytest.mark.parametrize("name", [*hostile.DECODERS, "records"])
 def test_broken_messages(name: str, tmp_path: Path) -> None:
-    """In a process of its own: a decoder that follows a bad offset crashes."""
+    """Runs in a process of its own: a decoder that follows a bad offset crashes."""
     pytest.importorskip(NEEDS.get(name, "tensoring"))
     last = tmp_path / "last.pickle"
     found = subprocess.run(

@@ -307,7 +307,7 @@ def test_the_end_of_a_pool_can_be_repeated(end: str) -> None:
 
 
 def test_a_handler_may_wait_for_the_pool_that_it_interrupts() -> None:
-    """At each step, also in the middle of a receipt."""
+    """Interrupted at each step, also in the middle of a receipt."""
     found = []
     with tr.Pool(1) as pool:
 

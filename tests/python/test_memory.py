@@ -28,7 +28,7 @@ KEPT: list[Any] = []
 
 
 def megabytes(n: float) -> Any:
-    """Of n MiB, less a page."""
+    """An object of n MiB, less a page."""
     return np.ones(int(n * MIB) - 4096, "u1")
 
 

@@ -390,7 +390,7 @@ def test_absent_arena() -> None:
 
 
 def test_sockets_and_connections(one: tr.Queue) -> None:
-    """By the ways that multiprocessing has for them."""
+    """They travel by the ways that multiprocessing has for them."""
     ours, theirs = socket.socketpair()
     receiver, sender = multiprocessing.Pipe(False)
     with ours, theirs, receiver, sender:

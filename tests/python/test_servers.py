@@ -33,7 +33,7 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def names() -> list[str]:
-    """Of arenas of servers that this process or its children have."""
+    """The arenas of servers that this process or its children have."""
     return [one for one in os.listdir("/dev/shm") if f".{os.getpid()}." in one]
 
 

@@ -387,7 +387,7 @@ def test_signals_of_run(arena: tr.Arena) -> None:
         assert ended(pid) == 0
         status = supervisor.status()
         assert (status.generation, status.alive, status.deaths) == (1, 0, 0)
-        # Of two pending signals of one number the kernel keeps one.
+        # The kernel keeps one of two pending signals of one number.
         assert status.workers in (1, 2)
     after = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     assert before == after

@@ -78,7 +78,7 @@ def descriptors(pid: int) -> int:
 
 
 def arena_path(pid: int) -> str | None:
-    """Of the arena's descriptor in a process."""
+    """The path of the arena's descriptor in a process."""
     for fd in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(OSError):
             target = os.readlink(f"/proc/{pid}/fd/{fd}")

@@ -302,7 +302,7 @@ static void visit_namespaces(struct worker *worker)
 
 /* --- memory ------------------------------------------------------------------------- */
 
-/* Of this process, in bytes. */
+/* Memory of this process, in bytes. */
 static uint64_t address_space(void)
 {
     unsigned long pages = 0;

@@ -146,7 +146,7 @@ tr_message *worker_receive(struct worker *worker, uint64_t *number)
         return NULL;
     *number = read_message(worker, message);
     if (*number < STORM_MESSAGES) {
-        /* In this order: a death between the two excuses at most what has happened. */
+        /* This order: a death between the two excuses at most what has happened. */
         atomic_store(&worker->ledger->hand[worker->hand], (uint32_t)*number + 1);
         atomic_fetch_add(&worker->ledger->entries[*number].taken, 1);
     }

@@ -159,7 +159,7 @@ static void play(const char *kind, bool forks, enum mine mine)
     check_the_numbers(mine);
 }
 
-/* In a process of its own, whose descriptors nobody misses. */
+/* Runs in a process of its own, whose descriptors nobody misses. */
 static void numbers_are_others(void **state)
 {
     static const char *const kinds[] = {"eventfd", "uring", "fifo"};

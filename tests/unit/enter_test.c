@@ -34,7 +34,7 @@ static tr_worker_report report;
         }                                                                       \
     } while (0)
 
-/* In coverage builds alone; _exit() does not write the counts. */
+/* Coverage builds alone have it; _exit() does not write the counts. */
 extern void __gcov_dump(void) __attribute__((weak));
 
 static void in_child(void (*body)(void))

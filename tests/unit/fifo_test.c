@@ -53,7 +53,7 @@ static void stop_listening(struct listener *listener)
     tr_arena_close(listener->arena);
 }
 
-/* Of the FIFO that it has, or had last. */
+/* The name of the FIFO that it has, or had last. */
 static void path_of(const tr_arena *arena, char path[FIFO_PATH])
 {
     fifo_path(

@@ -376,7 +376,7 @@ static void releasing_leaves_the_pins_of_the_successor(void **state)
     tr_arena_close(arena);
 }
 
-/* In the row of its successor, which nobody but it knows of. */
+/* The pins are in the row of its successor, which nobody but it knows of. */
 static void closing_gives_back_pins_too(void **state)
 {
     tr_arena *arena = make_arena(1, 0), *other, *successor;
@@ -400,7 +400,7 @@ static void closing_gives_back_pins_too(void **state)
     tr_arena_close(arena);
 }
 
-/* In a child: whether @p body is content. */
+/* Run @p body in a child: whether it is content. */
 static int in_child(tr_arena *arena, int (*body)(tr_arena *))
 {
     pid_t child = fork();

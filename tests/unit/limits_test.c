@@ -23,7 +23,7 @@ static uint64_t kept_from(uint64_t bytes)
     return bytes - (kept < 32 * MIB ? kept : 32 * MIB);
 }
 
-/* Of a group's limit: many processes may ask at once. */
+/* What stays free of a group's limit: many processes may ask at once. */
 static uint64_t kept_of(uint64_t limit)
 {
     return limit / 32;

@@ -209,7 +209,7 @@ static void note(void *context, size_t index, int error, const char *detail)
     snprintf(failures->detail[failures->count++], 256, "%s", detail);
 }
 
-/* In a child: it receives all, so that slots come back. Its status is 0 if all came, in
+/* A child that receives all, so that slots come back. Its status is 0 if all came, in
  * order if they should. */
 static pid_t receive_all(size_t n, bool ordered)
 {

@@ -56,7 +56,7 @@ static void look_in_child(tr_look *look)
     _exit(0);
 }
 
-/* By name, or by the descriptor of an anonymous one. */
+/* Look by name, or by the descriptor of an anonymous one. */
 static void look(const char *name, tr_arena *arena)
 {
     int number = number_of(arena);

@@ -8,7 +8,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-/* In a mount namespace of its own. False: that is not allowed here. */
+/* Take /proc away, in a mount namespace of its own. False: that is not allowed here. */
 static inline bool lose_proc(void)
 {
     return unshare(CLONE_NEWNS) == 0 &&

@@ -155,7 +155,7 @@ static void truncated_files_say_by_how_much(void **state)
     (void)state;
     build_saved(0, file);
     for (size_t bytes = 0; bytes < whole; bytes++) {
-        /* In a block of just that size. */
+        /* A block of just that size. */
         unsigned char *cut = malloc(bytes ? bytes : 1);
 
         memcpy(cut, file, bytes);

@@ -213,7 +213,7 @@ static void do_send_twice(void)
     send();
 }
 
-/* In a process of its own. How it ends, and what it printed. */
+/* Act in a process of its own. How it ends, and what it printed. */
 static int status_and_text(void (*act)(void), char told[512])
 {
     tr_queue_options options = TR_QUEUE_OPTIONS_INIT;

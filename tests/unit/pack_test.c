@@ -23,7 +23,7 @@ static tr_tensor tensor_of(tr_dtype dtype, uint32_t ndim, const int64_t *shape,
         t.shape[i] = shape[i];
     assert_int_equal(tr_tensor_nbytes(dtype, ndim, shape, &t.nbytes), 0);
     packed_strides(ndim, shape, flags & TR_TENSOR_F_ORDER, t.strides);
-    /* Of just that size, so that a sanitizer sees a write beyond. */
+    /* A block of just that size, so that a sanitizer sees a write beyond. */
     t.data = t.nbytes ? malloc(t.nbytes) : NULL;
     return t;
 }

@@ -17,7 +17,7 @@ static tr_pool_death death[DEATHS];
 static uint32_t deaths;
 static int gate[2], told[2]; /* master writes gate and reads told */
 
-/* In coverage builds alone; _exit(), by which children end, does not write the counts. */
+/* Coverage builds alone have it; _exit(), by which children end, does not write the counts. */
 extern void __gcov_dump(void) __attribute__((weak));
 
 static int (*the_run)(tr_pool_worker *, void *);

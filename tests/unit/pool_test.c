@@ -658,7 +658,7 @@ static void the_program_may_ignore_its_children(void **state)
     signal(SIGCHLD, before);
 }
 
-/* In a worker, the supervisor's handle that it has inherited is of no use. */
+/* The supervisor's handle that a worker has inherited is of no use. */
 static int supervise(tr_pool_worker *worker, void *context)
 {
     tr_pool *pool = *(tr_pool **)context;

@@ -188,7 +188,7 @@ static void asynchronous_ones_end_at_their_deadline(void **state)
     end(arena, queue, 8);
 }
 
-/* In whatever order they were begun. */
+/* The order in which they were begun does not matter. */
 static void each_ends_at_its_own_deadline(void **state)
 {
     enum { ASKED = 16 };
@@ -310,7 +310,7 @@ static void to_cancel_nothing_takes_nothing(void **state)
     tr_arena_close(arena);
 }
 
-/* In a child that inherits the set; a reply for the parent lies there. 0: all is well. */
+/* A child inherits the set; a reply for the parent lies there. 0: all is well. */
 static int waits_for_its_own(tr_arena *arena, tr_queue *queue, tr_waitset *set)
 {
     tr_message *reply;

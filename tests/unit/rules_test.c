@@ -87,7 +87,7 @@ static struct things orphan; /* their arena was closed */
 static tr_plan plan;
 static unsigned char scratch[MAX_ARGS][SCRATCH];
 
-/* In a worker of the pool: the calls that only a worker can make. Its result is its exit code. */
+/* The calls that only a worker of a pool can make. The result is its exit code. */
 static int work(tr_pool_worker *worker, void *context)
 {
     tr_message *message;

@@ -189,7 +189,7 @@ static void takes_structs_of_other_versions(void **state)
     tr_arena_close(arena);
 }
 
-/* Of arrays, whose elements lie as close as the caller's header has it. */
+/* Elements of arrays lie as close as the caller's header has it. */
 static void fills_arrays_of_older_callers(void **state)
 {
     enum { OLD = 24, ROOM = 3 }; /* bytes of an element that the caller knows */

@@ -232,7 +232,7 @@ class Hub(_core.WaitSet):
             self.end(None)
 
     def end(self, error: Error | None) -> None:
-        """In the loop's thread. Each task that waits is told why: the arena is being
+        """Runs in the loop's thread. Each task that waits is told why: the arena is being
         closed, or it has come to harm, or was taken for dead. The next that waits gets
         another hub."""
         waiters = [waiter for door in self.doors.values() for waiter in door.waiters]

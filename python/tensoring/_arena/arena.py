@@ -40,10 +40,10 @@ from tensoring.reports import Info, Stats
 
 _TRIES = 64  # of open(), with a name that others create and remove all the time
 
-# Of an attach by name: group, owner.
+# The trust of an attach by name: group, owner.
 Trust: TypeAlias = tuple[bool, int | None]
 
-# By device, inode, and what the handle allows.
+# Keys: device, inode, and what the handle allows.
 Key: TypeAlias = tuple[int, int, bool, int]
 _known: weakref.WeakValueDictionary[Key, Arena] = weakref.WeakValueDictionary()
 # What came with a pickled arena, and stays open: where this process may not open
@@ -107,8 +107,10 @@ def _attach_again(
 
 
 class Arena(_core.Arena):
-    """Shared memory that processes exchange messages in. What cannot come back the same
-    is refused (UnsupportedError); with `allow_pickle`, what pickle cannot carry.
+    """Shared memory that processes exchange messages in. An object that would not come
+    back the same is refused (UnsupportedError); with `allow_pickle`, one that pickle
+    cannot carry. Threads may share an arena and its channels; a Loan and a Message are
+    for one thread at a time.
 
     Without a name forked workers inherit it, spawned ones get it as an argument;
     Arena.create(name, ...) gives it a name.
@@ -130,7 +132,7 @@ class Arena(_core.Arena):
     overcommit: do not ask whether the machine has the memory.
     crc32c, scrub: a checksum of each message; zeros in new loans.
     dump: core dumps hold the arena.
-    mode, uid, gid: permissions, owner and group of a named arena.
+    mode, uid, gid: permissions (0o600 if not given), owner and group of a named arena.
     spin: seconds that a wait may spin; None adapts, 0 never spins.
     eventfds: descriptors made now for event loops of workers."""
 

@@ -89,7 +89,7 @@ class _Calls:
         master.on_broken = self.fail
 
     def unanswered(self) -> int:
-        """By workers, since they were submitted."""
+        """How many calls are submitted and have no answer."""
         return len(self.pending) + len(self.in_hand) + len(self.running)
 
     def is_over(self) -> bool:

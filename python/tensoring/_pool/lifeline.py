@@ -11,7 +11,7 @@ from tensoring import _core
 
 
 class Lifeline:
-    """From a worker to its master, which may not be its parent (forkserver).
+    """A line from a worker to its master, which may not be its parent (forkserver).
 
     It ends with its master, whatever it does then, see parent.c. What it asks for itself
     is for a master that died before, and for where the kernel cannot."""

@@ -238,7 +238,7 @@ class Results(Iterator[Any]):
             self._pieces = None
             return
         except BaseException as error:
-            # Of the caller's iterable: it comes where its value would.
+            # The caller's iterable raised it: it comes where its value would.
             self._pieces = None
             self._open.add(index)
             self._sent = index + 1

@@ -55,7 +55,7 @@ _MAX_DESCR = 8191
 _MOST_KNOWN = 256
 
 _described: dict[np.dtype[Any], Described] = {}  # equal types are the same, of these
-# By id, which is held here, as are the names of its fields: they can be set.
+# Found by id, which is held here, as are the names of its fields: they can be set.
 _known: dict[int, tuple[np.dtype[Any], Described, tuple[str, ...] | None]] = {}
 
 

@@ -136,7 +136,7 @@ _classes: WeakKeyDictionary[type, _Class | None] = WeakKeyDictionary()
 
 
 def _own_way(kind: type) -> str | None:
-    """By which a class says how its objects are pickled, if it does."""
+    """The method by which a class says how its objects are pickled, if it does."""
     for name in _OWN_WAYS:
         found = getattr(kind, name, None)
         if found is not getattr(object, name, None) and found not in _STOCK:

@@ -76,7 +76,7 @@ def _attach_path(path: str, **consent: Any) -> Arena:
 
 
 def attach_named(where: str, timeout: float | None = 0, **consent: Any) -> Arena:
-    """By the name of an arena, or the path of a descriptor, /proc/PID/fd/N."""
+    """Attach by the name of an arena, or the path of a descriptor, /proc/PID/fd/N."""
     if where.startswith("/"):
         return _attach_path(where, **consent)
     return Arena.attach(where, timeout=timeout, **consent)

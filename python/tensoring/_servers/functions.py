@@ -30,13 +30,13 @@ def function_of(option: str, what: str | Function) -> Function:
 
 
 def key_of(what: str | Function) -> str:
-    """By which all workers know the same function."""
+    """The name by which all workers know the same function."""
     if isinstance(what, str):
         return what
     return f"{what.__module__}:{what.__qualname__}"
 
 
 def call_once(arena: Arena, option: str, what: str | Function) -> None:
-    """In one of all processes of the arena."""
+    """Call it in one of all processes of the arena."""
     function = function_of(option, what)
     arena.once(key_of(what), lambda: function(arena))

@@ -16,7 +16,7 @@ VARIABLE = "TENSORING_HANDOVER"  # the descriptor's number, and what made the ar
 
 
 def give(fd: int, made_of: str, environment: MutableMapping[str, str]) -> None:
-    """In the process that will execute the next server."""
+    """Runs in the process that will execute the next server."""
     os.set_inheritable(fd, True)
     environment[VARIABLE] = f"{fd} {made_of}"
 

@@ -33,7 +33,7 @@ class Parts:
         return self._parts.get(worker)
 
     def enter(self, worker: Any) -> None:
-        """In the worker: its cores, and thread counts for BLAS and OpenMP."""
+        """Give the worker its cores, and thread counts for BLAS and OpenMP."""
         part = self._parts.get(worker)
         if self.plan is not None and part is not None:
             self.plan.enter(part)

@@ -25,7 +25,7 @@ class Use:
     def __init__(self, arena: Arena) -> None:
         self._name = arena.name or ""
         self._pid = os.getpid()
-        # Of a description of its own: closing another one does not drop the lock.
+        # A description of its own: closing another one does not drop the lock.
         self._fd = os.open(f"/proc/self/fd/{arena.fd}", os.O_RDWR | os.O_CLOEXEC)
         lock(self._fd, fcntl.F_RDLCK, _USERS)  # waits while one removes the name
 

@@ -211,7 +211,7 @@ class Feeder:
         return sent
 
     def offer(self, kept: Any, timeout: float | None) -> bool:
-        """In a main thread the handler of a signal may raise between two steps. That it
+        """The handler of a signal may raise between two steps of a main thread. That it
         is sent, and a note of that, are one call of C: so it is not sent again."""
         if kept not in self.sent:
             try:

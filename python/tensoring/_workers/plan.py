@@ -69,7 +69,7 @@ class Plan:
 
     @classmethod
     def _made(cls, plan: bytes, options: tuple[int, int, int, int]) -> Self:
-        """From a plan, and the options with which a supervisor makes the next."""
+        """Make one from a plan, with the options of the plans that follow it."""
         self = cls.__new__(cls)
         self._bytes, self._options = plan, options
         return self

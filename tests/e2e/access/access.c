@@ -196,7 +196,7 @@ static void taker_in_many_groups_meets_0660(void)
     expect_code("the last of 300 groups", attach_as(TR_ATTACH_GROUP, UINT32_MAX), 0);
 }
 
-/* In a user namespace whose only user is nobody: users that it does not have look like it. */
+/* Enter a user namespace whose only user is nobody: users that it does not have look like it. */
 static void become_the_unknown(void)
 {
     static const char map[] = "65534 64002 1";

@@ -569,7 +569,7 @@ class Arenas(unittest.TestCase):
             self.assertIn("/nowhere/at/all: No such file or directory", text)
 
     def as_user(self, work: Callable[[], object], user: int = 64001) -> int:
-        """In a child of another user, which then dies as if killed."""
+        """Runs in a child of another user, which then dies as if killed."""
         if os.geteuid() != 0:
             self.skipTest("only root can become another")
         pid = os.fork()
