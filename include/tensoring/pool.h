@@ -19,7 +19,7 @@
 #define TENSORING_POOL_H
 
 #include <tensoring/enter.h>
-#include <tensoring/queue.h>
+#include <tensoring/waitset.h>
 
 TR_BEGIN_DECLS
 
@@ -228,6 +228,30 @@ TR_API TR_CHECK int tr_pool_worker_receive(tr_pool_worker *worker, tr_queue *que
  *  its master is gone. Adopts a changed plan. For loops without tr_pool_worker_receive(). The first
  *  call says that the worker is ready. Threads: one. Syscalls: as tr_pool_worker_receive(). */
 TR_API bool tr_pool_worker_stopping(tr_pool_worker *worker);
+
+/**
+ * Wait in a set for the time to stop, too: TR_WAIT_READABLE when tr_pool_worker_stopping() would
+ * return true. So one wait serves for jobs, subscriptions, watches and the supervisor:
+ *
+ *     tr_waitset_add_queue(set, jobs, TR_WAIT_READABLE, 1);
+ *     tr_waitset_add_pool_worker(set, worker, 2);
+ *     while (!tr_pool_worker_stopping(worker)) {
+ *         if (tr_waitset_wait(set, events, 8, TR_FOREVER, &n))
+ *             break;
+ *         ... take what is there with TR_NOWAIT, and tr_pool_worker_job_done() after each job
+ *     }
+ *
+ * The supervisor's request (drain, reload, a smaller pool) wakes the set at once. That the master
+ * has died, or the worker has too much memory, is seen when the set is looked at, within 2 s.
+ * A changed plan does not wake it. A set that a child of the worker inherits is ready at once.
+ *
+ * @param worker  this process; a set has it once
+ * @return 0, TR_EINVAL, TR_EFORK (a child of the worker), TR_EEXIST, TR_ENOSPC (TR_MAX_WAITABLE),
+ *         TR_ENOMEM.
+ * Threads: any. Syscalls: one if somebody waits. Crash: as tr_pool_start().
+ */
+TR_API TR_CHECK int tr_waitset_add_pool_worker(tr_waitset *set, tr_pool_worker *worker,
+                                               uint64_t token);
 
 /** A job is done; counts for options.max_jobs. Threads: one. Syscalls: none. */
 TR_API void tr_pool_worker_job_done(tr_pool_worker *worker);

@@ -36,6 +36,7 @@ typedef struct State {
     PyTypeObject *board_type;
     PyTypeObject *watch_type;
     PyTypeObject *waitset_type;
+    PyTypeObject *worker_type;
     PyTypeObject *message_type;
     PyTypeObject *view_type;
     PyTypeObject *turn_type;
@@ -181,6 +182,7 @@ extern PyMethodDef plan_methods[];
 int add_supervisor(PyObject *module);
 extern PyType_Spec worker_spec;
 PyObject *worker_new(PyTypeObject *type, tr_pool_worker *worker);
+tr_pool_worker *worker_of(PyObject *worker);
 
 /* stats.c */
 PyObject *core_look(PyObject *module, PyObject *args);

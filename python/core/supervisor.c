@@ -563,7 +563,5 @@ static int add(PyObject *module, PyType_Spec *spec, const char *name)
 
 int add_supervisor(PyObject *module)
 {
-    int code = add(module, &supervisor_spec, "Supervisor");
-
-    return code ? code : add(module, &worker_spec, "Worker");
+    return add(module, &supervisor_spec, "Supervisor");
 }

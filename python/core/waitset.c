@@ -2,6 +2,7 @@
 /* waitset.c - the WaitSet type: many channels at once, or in an event loop. */
 #include "core.h"
 
+#include <tensoring/pool.h>
 #include <tensoring/waitset.h>
 
 #define ROOM 64 /* events taken in one call */
@@ -79,8 +80,8 @@ static PyObject *waitset_add(PyObject *object, PyObject *args)
         !PyObject_TypeCheck(channel, self->state->subscription_type) &&
         !PyObject_TypeCheck(channel, self->state->watch_type))
         return PyErr_Format(PyExc_TypeError,
-                            "a wait set waits for queues, subscriptions, watches and "
-                            "descriptors, not %R",
+                            "a wait set waits for workers, queues, subscriptions, "
+                            "watches and descriptors, not %R",
                             channel);
     number = PyLong_AsUnsignedLongLong(token);
     if (PyErr_Occurred() || !channel_is_open(self) ||
@@ -92,6 +93,24 @@ static PyObject *waitset_add(PyObject *object, PyObject *args)
     if (forget_token(self, token) < 0)
         return NULL;
     return raise_code(self->state, code, "add");
+}
+
+/* _add_worker(worker, token) */
+static PyObject *waitset_add_worker(PyObject *object, PyObject *args)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    unsigned long long token;
+    PyObject *worker;
+    int code;
+
+    if (!PyArg_ParseTuple(args, "O!K:_add_worker", self->state->worker_type, &worker,
+                          &token) ||
+        !channel_is_open(self))
+        return NULL;
+    code = tr_waitset_add_pool_worker(self->handle, worker_of(worker), token);
+    if (code)
+        return raise_code(self->state, code, "add");
+    Py_RETURN_NONE;
 }
 
 static PyObject *waitset_add_replies(PyObject *object, PyObject *token)
@@ -214,6 +233,7 @@ static PyGetSetDef waitset_getset[] = {
 static PyMethodDef waitset_methods[] = {
     {"_open", waitset_open, METH_VARARGS | METH_CLASS, NULL},
     {"_add", waitset_add, METH_VARARGS, NULL},
+    {"_add_worker", waitset_add_worker, METH_VARARGS, NULL},
     {"_add_replies", waitset_add_replies, METH_O, NULL},
     {"_reply_next", waitset_reply_next, METH_NOARGS, NULL},
     {"_cancel", waitset_cancel, METH_O, NULL},

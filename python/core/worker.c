@@ -18,6 +18,11 @@ PyObject *worker_new(PyTypeObject *type, tr_pool_worker *worker)
     return (PyObject *)self;
 }
 
+tr_pool_worker *worker_of(PyObject *worker)
+{
+    return ((WorkerObject *)worker)->worker;
+}
+
 static PyObject *worker_stopping(PyObject *self, PyObject *unused)
 {
     (void)unused;

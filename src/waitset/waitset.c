@@ -87,8 +87,12 @@ static bool listens(const tr_waitset *set)
 /* The word of a removed member: another must take what we were woken for. Other
  * sets of this process listen again by themselves. A set that has shrunk may still be among its
  * earlier listeners. */
-static void forget_word(tr_waitset *set, _Atomic uint32_t *word, bool listened)
+static void forget_word(tr_waitset *set, const struct waitable *gone, bool listened)
 {
+    _Atomic uint32_t *word = gone->word;
+
+    if (!word || gone->outside)
+        return;
     for (uint32_t i = 0; i < set->count; i++)
         if (set->members[i].what.word == word)
             return;
@@ -106,10 +110,9 @@ static void leave_members(struct tr_waitset *set)
 
     waitset_fd_close(set);
     while (set->count > 0) {
-        _Atomic uint32_t *word = set->members[--set->count].what.word;
+        struct waitable gone = set->members[--set->count].what;
 
-        if (word)
-            forget_word(set, word, listened);
+        forget_word(set, &gone, listened);
     }
 }
 
@@ -184,10 +187,21 @@ static void tell(tr_waitset *set)
         pollable_wake_self(&set->arena->self);
 }
 
+static int check_once(const tr_waitset *set, const struct waitable *what)
+{
+    for (uint32_t i = 0; what->outside && i < set->count; i++)
+        if (set->members[i].what.word == what->word)
+            return tr_fail(TR_EEXIST,
+                           "waitset: it is in the set already; remove it first");
+    return 0;
+}
+
 static int add_locked(tr_waitset *set, const struct waitable *what, uint64_t token)
 {
-    int result = grow(set);
+    int result = check_once(set, what);
 
+    if (result == 0)
+        result = grow(set);
     if (result == 0 && !what->word)
         result = waitset_fd_open(set);
     if (result == 0 && !what->word)
@@ -199,6 +213,9 @@ static int add_locked(tr_waitset *set, const struct waitable *what, uint64_t tok
     atomic_signal_fence(memory_order_seq_cst);
     set->count++;
     set->descriptors += !what->word;
+    set->outside += what->outside;
+    if (what->outside)
+        waitset_fd_watch_outside(set, what);
     tell(set);
     return 0;
 }
@@ -214,7 +231,7 @@ int waitset_add(tr_waitset *set, const struct waitable *what, uint64_t token)
             TR_EINVAL,
             "waitset: want is 0x%x, not TR_WAIT_READABLE, TR_WAIT_WRITABLE or both",
             what->want);
-    if (what->word && !notify_can(&set->arena->view, what->word))
+    if (what->word && !what->outside && !notify_can(&set->arena->view, what->word))
         return tr_fail(TR_EINVAL, "waitset: what is added lies in another arena");
     cancel = lock(set);
     result = add_locked(set, what, token);
@@ -257,12 +274,11 @@ int tr_waitset_remove(tr_waitset *given, uint64_t token)
         atomic_signal_fence(memory_order_seq_cst);
         set->count--;
         found++;
-        if (!gone.word) {
-            set->descriptors--;
-            waitset_fd_unwatch(set, gone.fd);
-        } else {
-            forget_word(set, gone.word, listened);
-        }
+        set->descriptors -= !gone.word;
+        set->outside -= gone.outside;
+        if (!gone.word || gone.outside)
+            waitset_fd_unwatch(set, &gone);
+        forget_word(set, &gone, listened);
     }
     set->next = 0;
     if (found)
@@ -276,7 +292,7 @@ int tr_waitset_remove(tr_waitset *given, uint64_t token)
 void waitset_listen(tr_waitset *set)
 {
     for (uint32_t i = 0; i < set->count; i++)
-        if (set->members[i].what.word)
+        if (set->members[i].what.word && !set->members[i].what.outside)
             notify_listen(&set->arena->self, set->members[i].what.word);
 }
 
@@ -358,6 +374,18 @@ static int try_look(void *context)
     return waiting->found ? 0 : -EAGAIN;
 }
 
+/* A word outside rings no doorbell, but its descriptor. */
+static bool by_descriptor(const tr_waitset *set)
+{
+    return set->descriptors || (set->outside && waitset_by_doorbell(set));
+}
+
+/* local: outside: seq_cst, and the look comes after it, as with wake_announce(). */
+static uint32_t announce_word(const struct waitable *what)
+{
+    return what->outside ? atomic_load(what->word) : wake_announce(what->word);
+}
+
 static void announce(struct sleeper *self)
 {
     struct waiting *waiting = (struct waiting *)self;
@@ -368,7 +396,7 @@ static void announce(struct sleeper *self)
     cancel = lock(set);
     waiting->words[0] = (struct os_word){&set->changed, atomic_load(&set->changed)};
     waiting->count = 1;
-    if (set->descriptors && waitset_fd_open(set) == 0) {
+    if (by_descriptor(set) && waitset_fd_open(set) == 0) {
         waiting->mode = SLEEP_POLL;
         waitset_fd_arm(set);
     } else if (waitset_by_doorbell(set)) {
@@ -380,12 +408,12 @@ static void announce(struct sleeper *self)
     } else {
         waiting->mode = SLEEP_WORDS;
         for (uint32_t i = 0; i < set->count; i++) {
-            _Atomic uint32_t *word = set->members[i].what.word;
+            const struct waitable *what = &set->members[i].what;
 
-            if (!word) /* no descriptor is left to watch it with: the slices find it */
+            if (!what->word) /* no descriptor is left to watch it with: the slices find it */
                 continue;
-            waiting->words[waiting->count++] = (struct os_word){word,
-                                                                wake_announce(word)};
+            waiting->words[waiting->count++] = (struct os_word){what->word,
+                                                                announce_word(what)};
         }
     }
     unlock(set, cancel);
@@ -415,7 +443,7 @@ static void hand_on(const struct waiting *waiting, uint32_t woken)
         const struct waitable *what = &set->members[i - 1].what;
 
         /* E3: as in wake_one(). */
-        if (i != woken && what->word == waiting->words[i].at &&
+        if (i != woken && !what->outside && what->word == waiting->words[i].at &&
             shm_load(what->word, E3) != waiting->words[i].seen &&
             what->ready(what->context))
             wake_one(&set->arena->view, what->word);

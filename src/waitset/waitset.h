@@ -13,6 +13,9 @@
 /* Anything that can be waited for. */
 struct waitable {
     _Atomic uint32_t *word; /* items or room of a channel; NULL: a descriptor */
+    /* The word is in no arena and has no listeners: its writer wakes it as a futex, and rings fd,
+     * an eventfd that others wait for, too: it stays readable, and only its edges count. */
+    bool outside;
     /* What of TR_WAIT_READABLE, TR_WAIT_WRITABLE, TR_WAIT_HUNGUP holds now: the look of wake.h. */
     uint32_t (*ready)(void *context);
     /* When it will be ready by the clock alone, INT64_MAX: never. NULL: never. */
@@ -21,7 +24,7 @@ struct waitable {
      * child's own. 0, or why there is none. NULL: it belongs to all. */
     int (*renew)(struct waitable *what);
     void *context;
-    int fd; /* -1, or the descriptor */
+    int fd; /* -1, or the descriptor; for a word outside, none is not an error */
     uint32_t want;
 };
 
@@ -42,6 +45,7 @@ struct tr_waitset {
     uint32_t count, room;
     uint32_t next;        /* where to begin, so that all get their turn */
     uint32_t descriptors; /* members that are descriptors */
+    uint32_t outside;     /* members whose word is in no arena */
     bool rung;            /* a thread has slept by the doorbell: changes ring it */
     /* The pollable descriptor, see waitset_fd.c. */
     int epoll;   /* -1: there is none */
@@ -98,7 +102,8 @@ int waitset_fd_open(tr_waitset *set);
 void waitset_fd_close(tr_waitset *set);
 void waitset_fd_drop(tr_waitset *set);
 int waitset_fd_watch(tr_waitset *set, const struct waitable *what);
-void waitset_fd_unwatch(tr_waitset *set, int fd);
+void waitset_fd_watch_outside(tr_waitset *set, const struct waitable *what);
+void waitset_fd_unwatch(tr_waitset *set, const struct waitable *what);
 /* Which of the descriptors are ready: into their members. */
 void waitset_fd_look(tr_waitset *set);
 /* Unreadable until something comes. */

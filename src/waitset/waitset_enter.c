@@ -19,7 +19,8 @@ void waitset_set_up(tr_waitset *set)
 
 uint64_t waitset_hint_of(const tr_waitset *set, const struct waitable *what)
 {
-    return what->word ? notify_hint_of(&set->arena->view, what->word) : UINT64_MAX;
+    return what->word && !what->outside ? notify_hint_of(&set->arena->view, what->word)
+                                        : UINT64_MAX;
 }
 
 /* What was the parent's alone becomes the child's own. A thread of the parent may have been
@@ -28,9 +29,11 @@ static int renew(tr_waitset *set)
 {
     int result = 0;
 
-    set->descriptors = 0;
-    for (uint32_t i = 0; i < set->count; i++)
+    set->descriptors = set->outside = 0;
+    for (uint32_t i = 0; i < set->count; i++) {
         set->descriptors += !set->members[i].what.word;
+        set->outside += set->members[i].what.outside;
+    }
     for (uint32_t i = 0; i < set->count && result == 0; i++) {
         struct waitable *what = &set->members[i].what;
 

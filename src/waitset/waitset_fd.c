@@ -178,9 +178,14 @@ int waitset_fd_open(tr_waitset *set)
         waitset_fd_close(set);
         return explain(set, result);
     }
-    for (uint32_t i = 0; i < set->count; i++) /* those of a forked child */
-        if (!set->members[i].what.word)
-            (void)waitset_fd_watch(set, &set->members[i].what);
+    for (uint32_t i = 0; i < set->count; i++) { /* those of a forked child, and outside */
+        const struct waitable *what = &set->members[i].what;
+
+        if (what->outside)
+            waitset_fd_watch_outside(set, what);
+        else if (!what->word)
+            (void)waitset_fd_watch(set, what);
+    }
     waitset_fd_wake(set);
     return 0;
 }
@@ -207,10 +212,17 @@ int waitset_fd_watch(tr_waitset *set, const struct waitable *what)
     }
 }
 
-void waitset_fd_unwatch(tr_waitset *set, int fd)
+/* If it can't be watched, the slices find what its word says. */
+void waitset_fd_watch_outside(tr_waitset *set, const struct waitable *what)
 {
-    if (set->epoll >= 0)
-        take_out(set, fd);
+    if (set->epoll >= 0 && eventfds_ours(what->fd))
+        (void)put_in(set, what->fd, EPOLLIN | EPOLLET, (uint32_t)what->fd);
+}
+
+void waitset_fd_unwatch(tr_waitset *set, const struct waitable *what)
+{
+    if (set->epoll >= 0 && (!what->outside || eventfds_ours(what->fd)))
+        take_out(set, what->fd);
 }
 
 static uint32_t readiness(uint32_t events)

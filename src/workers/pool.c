@@ -10,6 +10,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "ipc/kernel/eventfds.h"
 #include "ipc/kernel/os.h"
 #include "src/base/error.h"
 #include "src/base/options.h"
@@ -180,8 +181,11 @@ static int open_descriptors(tr_pool *pool)
         return result;
     }
     pool->ready = add(pool, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), EVENT_READY);
-    return pool->ready < 0 ? tr_fail_errno(pool->ready, "pool: the supervisor's eventfd")
-                           : 0;
+    if (pool->ready < 0)
+        return tr_fail_errno(pool->ready, "pool: the supervisor's eventfd");
+    pool->stop_fd = eventfds_open();
+    return pool->stop_fd < 0 ? tr_fail_errno(pool->stop_fd, "pool: the workers' eventfd")
+                             : 0;
 }
 
 int pool_free_line(const tr_pool *pool)
@@ -298,7 +302,7 @@ static int start_new(tr_pool **out, const tr_pool_options *options, int cancel)
         return tr_fail(TR_ENOMEM, "pool: no memory for %zu bytes", sizeof(*pool));
     pool->cancel = cancel;
     pool->master = getpid();
-    pool->epoll = pool->timer = pool->ready = -1;
+    pool->epoll = pool->timer = pool->ready = pool->stop_fd = -1;
     sigprocmask(SIG_SETMASK, NULL, &pool->mask);
     result = start(pool, options);
     if (result) {
@@ -335,6 +339,14 @@ void tr_pool_close(tr_pool *given)
     uncancel_end(cancel);
 }
 
+/* It may work, and look later, or wait for the word, or for the descriptor. */
+static void tell_to_stop(const tr_pool *pool, _Atomic uint32_t *stop)
+{
+    atomic_store(stop, 1);
+    os->futex_wake(stop, INT32_MAX);
+    eventfds_ring(pool->stop_fd);
+}
+
 void pool_drain_child(tr_pool *pool, struct child *child)
 {
     if (child->state == CHILD_WAITING)
@@ -344,7 +356,7 @@ void pool_drain_child(tr_pool *pool, struct child *child)
     child->draining = true;
     if (pool->options.drain_ns >= 0)
         child->kill_ns = clock_after(os->now_ns(), pool->options.drain_ns);
-    atomic_store(&pool->page->line[child - pool->child].stop, 1);
+    tell_to_stop(pool, &pool->page->line[child - pool->child].stop);
     if (pool->options.stop_signal)
         pool_signal_child(pool, child, pool->options.stop_signal);
 }

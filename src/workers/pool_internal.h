@@ -3,7 +3,7 @@
  * the page that supervisor and workers share; a child that waits for its restart keeps its
  * line. pool.c has the requests (resize, reload, drain), pool_step.c the events,
  * pool_watch.c their pidfds, pool_spawn.c the fork, pool_inherit.c what it leaves behind,
- * pool_worker.c the other side. */
+ * pool_worker.c the other side, pool_waitset.c the time to stop in a wait set. */
 #ifndef TR_SRC_POOL_INTERNAL_H
 #define TR_SRC_POOL_INTERNAL_H
 
@@ -24,10 +24,11 @@
 enum { POOL_CHILDREN = 2 * TR_MAX_WORKERS }; /* two generations side by side */
 
 struct pool_line {
-    alignas(128) _Atomic uint32_t stop; /* local: to the pool, by the supervisor */
-    _Atomic uint32_t ready;             /* local: to the pool, by the worker */
-    _Atomic uint32_t recycled;          /* local: to the pool, by the worker */
-    _Atomic uint64_t jobs;              /* local: to the pool, by the worker */
+    alignas(
+        128) _Atomic uint32_t stop; /* local: to the pool, by the supervisor; a futex */
+    _Atomic uint32_t ready;         /* local: to the pool, by the worker */
+    _Atomic uint32_t recycled;      /* local: to the pool, by the worker */
+    _Atomic uint64_t jobs;          /* local: to the pool, by the worker */
 };
 
 struct pool_page {
@@ -59,6 +60,7 @@ struct tr_pool {
     struct pool_page *page; /* shared with the workers */
     pid_t master;
     int epoll, timer, ready; /* descriptors; ready is written to by workers */
+    int stop_fd;             /* an eventfd that rings when any worker must stop */
     int *keep;               /* those of the program that workers keep */
     int64_t check_ns;        /* when the workers are looked at whatever epoll says */
     sigset_t mask;           /* that workers start with */
@@ -74,11 +76,17 @@ struct tr_pool_worker {
     struct pool_page *page;
     struct pool_line *line;
     const tr_pool_options *options;
-    pid_t master;
-    int ready;
+    pid_t master, pid;
+    int ready, stop_fd;
     uint32_t index, generation, round;
+    _Atomic int64_t
+        looked_ns;     /* local: for a wait set: when it last looked for the master */
+    _Atomic bool over; /* local: and whether it found a reason to stop then */
     tr_plan plan;
 };
+
+/* Whether its jobs or its memory are used up. */
+bool pool_worker_used_up(const struct tr_pool_worker *worker);
 
 static inline struct tr_pool *pool_known(const tr_pool *given)
 {

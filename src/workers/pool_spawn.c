@@ -77,6 +77,7 @@ _Noreturn void pool_child_main(tr_pool *pool, uint32_t at)
     uint32_t round = atomic_load(&pool->page->round);
 
     self.ready = pool->ready;
+    self.stop_fd = pool->stop_fd;
     leave_behind(pool);
     if (pool->options.child)
         pool->options.child(pool->child[at].worker, pool->options.context);
@@ -88,6 +89,10 @@ _Noreturn void pool_child_main(tr_pool *pool, uint32_t at)
     self.line = &pool->page->line[at];
     self.options = &pool->options;
     self.master = pool->master;
+    self.pid = getpid();
+    atomic_store(&self.looked_ns,
+                 0); /* both may be a master's, which is a worker itself */
+    atomic_store(&self.over, false);
     self.index = pool->child[at].worker;
     self.generation = pool->child[at].generation;
     self.round = round;

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ipc/kernel/eventfds.h"
 #include "src/workers/pool_internal.h"
 
 #ifndef P_PIDFD
@@ -49,7 +50,9 @@ void pool_close_own(tr_pool *pool, bool in_worker)
         close(pool->ready);
     if (timer || ready)
         close(pool->epoll);
-    pool->epoll = pool->timer = pool->ready = -1;
+    if (pool->stop_fd >= 0 && !in_worker)
+        eventfds_close(pool->stop_fd);
+    pool->epoll = pool->timer = pool->ready = pool->stop_fd = -1;
 }
 
 bool pool_watched(const tr_pool *pool, const struct child *child)
@@ -75,6 +78,8 @@ static void take_number(tr_pool *pool, int fd)
         pool->timer = -1;
     if (pool->ready == fd)
         pool->ready = -1;
+    if (pool->stop_fd == fd)
+        pool->stop_fd = -1;
 }
 
 int pool_watch(tr_pool *pool, struct child *child)

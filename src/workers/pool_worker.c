@@ -43,7 +43,7 @@ static uint64_t private_bytes(void)
     return resident > shared ? (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-static bool used_up(const struct tr_pool_worker *worker)
+bool pool_worker_used_up(const struct tr_pool_worker *worker)
 {
     uint64_t jobs = atomic_load(&worker->line->jobs);
 
@@ -79,7 +79,7 @@ static bool stopping(tr_pool_worker *worker)
         tr_pool_worker_ready(worker);
     if (atomic_load(&worker->line->stop) || getppid() != worker->master)
         return true;
-    if (used_up(worker)) {
+    if (pool_worker_used_up(worker)) {
         atomic_store(&worker->line->recycled, 1);
         return true;
     }

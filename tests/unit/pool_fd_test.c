@@ -290,7 +290,7 @@ static void closing_kills_without_pidfds(void **state)
     tr_pool_close(pool);
 }
 
-/* Room for the supervisor's three descriptors, and for no pidfd. */
+/* Room for the supervisor's four descriptors, and for no pidfd. */
 static void needs_no_pidfds(void **state)
 {
     struct rlimit before, now;
@@ -301,7 +301,7 @@ static void needs_no_pidfds(void **state)
     assert_true(top > 0);
     close(top);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    now = (struct rlimit){(rlim_t)top + 3, before.rlim_max};
+    now = (struct rlimit){(rlim_t)top + 4, before.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
     pool = start(hold, 2, NULL);
     assert_int_equal(each_descriptor(pidfds, do_not_touch), 0);

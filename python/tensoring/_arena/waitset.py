@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 class WaitSet(Channel, _core.WaitSet):
-    """Wait for many queues and descriptors at once; itself a descriptor (`fileno`)."""
+    """Wait for many queues, subscriptions, watches and descriptors at once; itself a
+    descriptor (`fileno`)."""
 
     _members: dict[int, Any]
     _next: int
@@ -30,15 +31,21 @@ class WaitSet(Channel, _core.WaitSet):
         return self._enter(arena)
 
     def add(
-        self, what: ArenaQueue | Subscription | Watch | int, want: int = READABLE
+        self,
+        what: ArenaQueue | Subscription | Watch | _core.Worker | int,
+        want: int = READABLE,
     ) -> int:
         """Wait for a queue, a subscription, a watch or a descriptor, too. Returns the
-        token to remove it by."""
+        token to remove it by. In a worker of a Supervisor also for the Worker: it is
+        READABLE when worker.stopping() is true. The supervisor's request wakes the set at
+        once; it sees a dead master within 2 s."""
         whole("want", want, 0, U32)
         token = self._next
         self._next += 1
         if isinstance(what, int):
             self._add_fd(what, want, token)
+        elif isinstance(what, _core.Worker):
+            self._add_worker(what, token)
         else:
             self._add(what, want, token)
         self._members[token] = what

@@ -38,7 +38,8 @@ class Worker(_core.Worker):
     def stopping(self) -> bool:
         """Whether the worker must stop: it was asked to, has done max_jobs, has more
         memory than max_private_bytes, or has lost its master. Call it between jobs, and
-        ten times a second while there are none. The first call reports that the worker
+        ten times a second while there are none, or wait in a WaitSet that this worker was
+        added to. The first call reports that the worker
         is ready; every call adopts a changed plan."""
         stop = self._stopping()
         if self._placed != self._known:

@@ -51,6 +51,8 @@ ROW(tr_pool_pid, ZERO, "pool:pool index:zero", tr_pool_pid(P(0), (uint32_t)U(1))
 ROW(tr_pool_worker_receive, CODE, "worker:worker queue:queue timeout_ns:timeout out:out",
     tr_pool_worker_receive(P(0), P(1), I(2), P(3)))
 ROW(tr_pool_worker_stopping, ZERO, "worker:worker", tr_pool_worker_stopping(P(0)))
+ROW(tr_waitset_add_pool_worker, CODE, "set:set worker:worker token:one",
+    tr_waitset_add_pool_worker(P(0), P(1), U(2)))
 ROW(tr_pool_worker_job_done, NOTHING, "worker:worker", (tr_pool_worker_job_done(P(0)), 0))
 ROW(tr_pool_worker_ready, NOTHING, "worker:worker", (tr_pool_worker_ready(P(0)), 0))
 ROW(tr_pool_worker_index, MINUS_ONE, "worker:worker", (int32_t)tr_pool_worker_index(P(0)))
