@@ -25,10 +25,15 @@ def until(condition: Callable[[], Any]) -> Any:
 
 class Calls:
     """Calls that wait for their answers, each in a thread. `ends` has what came, in their
-    order: the answer, or the exception."""
+    order: the answer, or the exception. If nobody serves yet they come into the queue in
+    this order, too."""
 
     def __init__(
-        self, service: tr.Service, given: list[Any], timeout: float = LONGEST
+        self,
+        service: tr.Service,
+        given: list[Any],
+        timeout: float = LONGEST,
+        served: bool = False,
     ) -> None:
         self.ends: list[Any] = [None] * len(given)
         self._service = service
@@ -39,7 +44,7 @@ class Calls:
             self._threads.append(thread)
             before = len(service.queue)
             thread.start()
-            until(lambda before=before: len(service.queue) > before)
+            until(lambda before=before: served or len(service.queue) > before)
 
     def _call(self, number: int, obj: Any) -> None:
         try:

@@ -317,6 +317,13 @@ def test_who_gives_up_in_hand_is_left_out(service: tr.Service) -> None:
     assert odd.join()[0].tolist() == [0, 0]
 
 
+def test_what_is_no_request_is_not_in_the_batch(service: tr.Service) -> None:
+    service.queue.send(np.zeros(3))
+    calls = Calls(service, rows(2))
+    assert answer(service, double) == [2]
+    calls.join()
+
+
 def test_deadlines_are_told(service: tr.Service) -> None:
     calls = Calls(service, [np.zeros(2), np.zeros((2, 2))])
     seen = []
@@ -344,24 +351,11 @@ def test_max_wait_fills_the_batch(service: tr.Service) -> None:
         target=service.serve_batches, args=(predict,), kwargs=options
     )
     thread.start()
-    ends = Scattered(service, rows(4)).join()
+    ends = Calls(service, rows(4), served=True).join()
     assert sizes == [4]  # without an end of the wait
     assert [y[0] for y in ends] == [0, 1, 2, 3]
     service.shutdown()
     thread.join()
-
-
-class Scattered(Calls):
-    """One after the other, whether or not the first is in hand already."""
-
-    def __init__(self, service: tr.Service, given: list[Any]) -> None:
-        self.ends = [None] * len(given)
-        self._service, self._timeout = service, LONGEST
-        self._threads = [
-            threading.Thread(target=self._call, args=one) for one in enumerate(given)
-        ]
-        for thread in self._threads:
-            thread.start()
 
 
 def test_a_shutdown_ends_it_when_all_is_answered(service: tr.Service) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -130,7 +131,9 @@ class _Followed:
         try:
             self._model.reload(value, self._version)
         except Exception:
-            _log.exception("version %d of %r failed", self._version, self._key)
+            # As text: the exception would keep the batch whose turn it is.
+            why = traceback.format_exc()
+            _log.error("version %d of %r failed: %s", self._version, self._key, why)
 
 
 # ---- for those that run models
