@@ -22,7 +22,8 @@ from typing import Any, TypeAlias
 from tensoring._arena.arena import Arena
 from tensoring._options import flag, refuse
 from tensoring._servers import handover
-from tensoring._servers.current import VARIABLE, attach_named, current, set_current
+from tensoring._servers.answers import answered
+from tensoring._servers.current import VARIABLE, attach_given, current, set_current
 from tensoring._servers.functions import Function, call_once, function_of
 from tensoring._servers.parts import Parts
 from tensoring._workers.plan import Plan, prefork
@@ -35,6 +36,7 @@ __all__ = [
     "on_reload",
     "on_starting",
     "post_fork",
+    "post_worker_init",
     "pre_exec",
     "pre_fork",
     "when_ready",
@@ -125,7 +127,7 @@ def _create(server: Any) -> Arena:
     _state.made_of = _state.asked.made_of()
     where = os.environ.get(VARIABLE)
     if where:
-        return attach_named(where, **_consent())
+        return attach_given(where, **_consent())
     options = dict(_state.asked.options)
     dirty = getattr(server.cfg, "dirty_workers", 0)  # gunicorn has them since 25
     options.setdefault("max_participants", 4 * server.cfg.workers + 2 * dirty + 16)
@@ -250,6 +252,14 @@ def on_exit(server: Any) -> None:
 def post_fork(server: Any, worker: Any) -> None:
     """Enter the plan: cores and thread counts."""
     _state.parts.enter(worker)
+
+
+@_total
+def post_worker_init(worker: Any) -> None:
+    """Let gunicorn log and answer what a WSGI application lets out: many of our errors
+    are an OSError, too, which gunicorn takes for one of the client's connection."""
+    if hasattr(worker, "handle_request") and callable(getattr(worker, "wsgi", None)):
+        worker.wsgi = answered(worker.wsgi)
 
 
 @_total

@@ -151,13 +151,13 @@ def test_a_thread_that_waits_lets_another_make_the_arena(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     began = threading.Event()
-    attach_named = current.attach_named
+    attach_own = current._attach_own
 
     def attach(*args: Any, **options: Any) -> tr.Arena:
         began.set()
-        return attach_named(*args, **options)
+        return attach_own(*args, **options)
 
-    monkeypatch.setattr(current, "attach_named", attach)
+    monkeypatch.setattr(current, "_attach_own", attach)
     found: list[tr.Arena] = []
     thread = threading.Thread(target=lambda: found.append(tr.server(timeout=20)))
     thread.start()

@@ -14,11 +14,22 @@ from collections.abc import Iterable
 from typing import Any
 
 from tensoring._arena.arena import Arena
-from tensoring._errors import CODES, NotFoundError
+from tensoring._errors import (
+    CODES,
+    DeniedError,
+    Error,
+    NotFoundError,
+    SystemFailureError,
+)
 from tensoring._serial.allowance import MAX_EXPANSION
 from tensoring._servers.users import Use
 
 VARIABLE = "TENSORING_ARENA"
+
+_KINDS: dict[type[OSError], type[Error]] = {
+    FileNotFoundError: NotFoundError,
+    PermissionError: DeniedError,
+}
 
 _lock = threading.Lock()
 _current: Arena | None = None
@@ -75,11 +86,30 @@ def _attach_path(path: str, **consent: Any) -> Arena:
     return arena
 
 
-def attach_named(where: str, timeout: float | None = 0, **consent: Any) -> Arena:
-    """Attach by the name of an arena, or the path of a descriptor, /proc/PID/fd/N."""
-    if where.startswith("/"):
-        return _attach_path(where, **consent)
-    return Arena.attach(where, timeout=timeout, **consent)
+def _of_the_variable(where: str, error: Error | OSError) -> Error:
+    kind: type[Error]
+    if isinstance(error, Error):
+        kind, code = type(error), error.code
+    else:
+        kind = _KINDS.get(type(error), SystemFailureError)
+        code = -(error.errno or 0)
+    told = kind(
+        f"{VARIABLE} is {where!r}; it must be the name of an arena that is there, or the"
+        f" path of a descriptor of one, /proc/PID/fd/N: {error}"
+    )
+    told.code = code
+    return told
+
+
+def attach_given(where: str, timeout: float | None = 0, **consent: Any) -> Arena:
+    """Attach to what the environment variable says, a name, or the path of a descriptor,
+    /proc/PID/fd/N; errors name the variable."""
+    try:
+        if where.startswith("/"):
+            return _attach_path(where, **consent)
+        return Arena.attach(where, timeout=timeout, **consent)
+    except (Error, OSError) as error:
+        raise _of_the_variable(where, error) from None
 
 
 def _open_named(slots: Iterable[tuple[int, int]] | None, **options: Any) -> Arena:
@@ -104,7 +134,7 @@ def open_server(slots: Iterable[tuple[int, int]] | None, **options: Any) -> Aren
             if where:
                 consent = ("allow_pickle", "max_expansion")
                 given = {key: options[key] for key in consent if key in options}
-                found = attach_named(where, **given)
+                found = attach_given(where, **given)
             else:
                 found = _open_named(slots, **options)
             set_current(found)
@@ -127,13 +157,16 @@ def server(
     known = current()
     if known is not None:
         return known
-    where = os.environ.get(VARIABLE) or name_of_server()
-    try:  # without the lock: another thread may be about to make what this one waits for
-        found = attach_named(
-            where, timeout, allow_pickle=allow_pickle, max_expansion=max_expansion
-        )
-    except NotFoundError as error:
-        raise _not_found(where, error) from None
+    consent: dict[str, Any] = {
+        "allow_pickle": allow_pickle,
+        "max_expansion": max_expansion,
+    }
+    # Without the lock: another thread may be about to make what this one waits for.
+    where = os.environ.get(VARIABLE)
+    if where:
+        found = attach_given(where, timeout, **consent)
+    else:
+        found = _attach_own(name_of_server(), timeout, **consent)
     with _lock:
         known = current()
         if known is None:
@@ -143,14 +176,17 @@ def server(
     return known
 
 
-def _not_found(where: str, error: BaseException) -> NotFoundError:
-    found = NotFoundError(
-        f"this process belongs to no server that has an arena (looked for {where!r}): use"
-        " the hooks of tensoring.gunicorn, tensoring.asgi.lifespan(), or set"
-        f" {VARIABLE} to the name of an arena"
-    )
-    found.code = getattr(error, "code", CODES["TR_ENOENT"])
-    return found
+def _attach_own(name: str, timeout: float | None, **consent: Any) -> Arena:
+    try:
+        return Arena.attach(name, timeout=timeout, **consent)
+    except NotFoundError:
+        found = NotFoundError(
+            f"this process belongs to no server that has an arena (looked for {name!r}):"
+            " use the hooks of tensoring.gunicorn, tensoring.asgi.lifespan(), or set"
+            f" {VARIABLE} to the name of an arena"
+        )
+        found.code = CODES["TR_ENOENT"]
+        raise found from None
 
 
 def leave() -> None:
