@@ -293,7 +293,8 @@ static int attach_in_time(tr_arena **out, const char *name, struct segment_trust
            (waited = arrival_wait(&arrival, until_ns)) == 0);
     arrival_end(&arrival);
     if (waited == -ETIMEDOUT)
-        return tr_fail(TR_ETIMEDOUT, "attach: no arena \"%s\" was created in time", name);
+        return tr_fail(TR_ETIMEDOUT, "attach: no arena \"%s\" was created within %.3f s",
+                       name, (double)timeout_ns / 1e9);
     return waited < 0 ? tr_fail_errno(waited, "attach \"%s\"", name) : result;
 }
 

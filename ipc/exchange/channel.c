@@ -256,12 +256,9 @@ int channel_open(struct self *me, const struct channel_spec *spec, uint32_t *ind
         uint32_t at = (uint32_t)((name.hash + i) % count);
         int found = probe(me, at, spec, &name);
 
-        if (found < 0)
-            return found;
-        if (found) {
-            *index = at;
-            return 0;
-        }
+        *index = at;
+        if (found)
+            return found < 0 ? found : 0;
     }
     return -ENOSPC;
 }

@@ -181,7 +181,8 @@ int explain_attach(const char *step, int result, const char *given,
 
     snprintf(name, sizeof(name), named ? "%s \"%s\"" : "%s %s", step, given);
     if (result == -EACCES && report->refusal == REFUSED_KIND)
-        return tr_fail(TR_EACCES, "%s: it is not a regular file", name);
+        return tr_fail(TR_EACCES, "%s: it is not a regular file, so it is not an arena",
+                       name);
     if (report->refusal == REFUSED_KERNEL || report->refusal == REFUSED_NONE)
         return tr_fail_errno(result, "%s", name);
     return explain_refusal(name, named ? given : NULL, report);

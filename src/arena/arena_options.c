@@ -90,7 +90,7 @@ static int check_mode(uint32_t mode)
 {
     uint32_t read = mode & 0444, write = mode & 0222;
 
-    if (mode <= 0777 && read >> 1 == write && (mode & 0600) == 0600)
+    if ((mode & ~0666u) == 0 && read >> 1 == write && (mode & 0600) == 0600)
         return 0;
     return tr_fail(
         TR_EINVAL,

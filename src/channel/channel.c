@@ -47,7 +47,22 @@ int channel_broken(const char *kind, const char *name)
     return tr_fail(TR_ECORRUPT, "%s \"%s\": its entry is corrupted", kind, name);
 }
 
-static int explain_open(struct tr_arena *arena, const char *name, int result)
+/* What the channel of that name is. */
+static const char *kind_name(const struct view *view, uint32_t index)
+{
+    static const char *const names[] = {
+        [CHANNEL_QUEUE] = "queue",
+        [CHANNEL_BROADCAST] = "broadcast",
+        [CHANNEL_BOARD] = "board",
+    };
+    uint32_t kind = CHANNEL_KIND(channel_word(view, index));
+
+    return kind > 0 && kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "channel";
+}
+
+/* @p index: the channel that has the name, for -EEXIST. */
+static int explain_open(struct tr_arena *arena, const char *name, int result,
+                        uint32_t index)
 {
     switch (result) {
     case -ENOSPC:
@@ -63,9 +78,8 @@ static int explain_open(struct tr_arena *arena, const char *name, int result)
                        name);
     case -EEXIST:
         return tr_fail(TR_EINVAL,
-                       "channel \"%s\" is of another kind (queue, broadcast or "
-                       "board); choose another name",
-                       name);
+                       "the channel \"%s\" that is there is a %s; choose another name",
+                       name, kind_name(&arena->view, index));
     default:
         return channel_broken("channel", name);
     }
@@ -88,5 +102,5 @@ int channel_open_waiting(struct tr_arena *arena, const struct channel_spec *spec
     }
     if (result == -ENOBUFS)
         return explain_room(&arena->view, spec);
-    return result < 0 ? explain_open(arena, spec->name, result) : 0;
+    return result < 0 ? explain_open(arena, spec->name, result, *index) : 0;
 }

@@ -49,8 +49,10 @@ static int check_same(const tr_queue *queue, const tr_queue_options *options)
         return tr_fail(TR_EINVAL, "queue \"%s\" is there with capacity %u, not %u",
                        queue->name, queue->ring.capacity, options->capacity);
     if (options->policy == TR_QUEUE_DROP && queue->ring.redeliver)
-        return tr_fail(TR_EINVAL, "queue \"%s\" is there with policy TR_QUEUE_REDELIVER",
-                       queue->name);
+        return tr_fail(
+            TR_EINVAL,
+            "queue \"%s\" is there with policy TR_QUEUE_REDELIVER, not TR_QUEUE_DROP",
+            queue->name);
     return 0;
 }
 

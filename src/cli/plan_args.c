@@ -43,7 +43,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
                 args->options.policy = i;
                 return 0;
             }
-        argp_error(state, "there is no policy '%s'", arg);
+        argp_error(state, "the policy must be %s, %s, %s or %s, not '%s'",
+                   policy_names[0], policy_names[1], policy_names[2], policy_names[3],
+                   arg);
         return EINVAL;
     case KEY_RESERVE:
         args->options.reserve_cores = number_arg(state, arg, "--reserve", 0, TR_MAX_CPUS);

@@ -44,7 +44,7 @@ def test_attach_waits_for_the_arena(name: str) -> None:
 def test_attach_ends_in_time(name: str) -> None:
     with pytest.raises(tr.NotFoundError):
         tr.Arena.attach(name)
-    with pytest.raises(tr.TimedOutError, match=f'no arena "{name}" was created in time'):
+    with pytest.raises(tr.TimedOutError, match=f'no arena "{name}" was created within '):
         tr.Arena.attach(name, timeout=0.01)
     with pytest.raises(ValueError, match="timeout is -1"):
         tr.Arena.attach(name, timeout=-1)

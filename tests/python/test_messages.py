@@ -77,7 +77,7 @@ def test_a_handler_does_not_change_the_reason(arena: tr.Arena) -> None:
 def test_ways_out_are_those_of_python(arena: tr.Arena) -> None:
     arena.queue("q", policy="redeliver")
     assert refusal(lambda: arena.queue("q", policy="drop")) == (
-        'queue "q" is there with policy redeliver'
+        'queue "q" is there with policy redeliver, not drop'
     )
 
 

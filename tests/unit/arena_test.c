@@ -146,6 +146,21 @@ static void file_size_limit_is_an_error(void **state)
     assert_int_equal(status_of(child), 0);
 }
 
+static void a_mode_is_one_of_those_that_the_header_names(void **state)
+{
+    static const uint32_t refused[] = {0, 0400, 0640, 0700, 0777, 0600 | S_ISUID};
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+        tr_arena *arena;
+
+        options.mode = refused[i];
+        assert_int_equal(tr_arena_create(NAME, &options, &arena), TR_EINVAL);
+        assert_detail("600, 660, 666");
+    }
+}
+
 static void named_is_private_and_exclusive(void **state)
 {
     tr_arena *arena, *again;
@@ -524,6 +539,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(creates_and_leaves_nothing),
         cmocka_unit_test(anonymous_is_sealed),
+        named_test(a_mode_is_one_of_those_that_the_header_names),
         cmocka_unit_test(refuses_bad_arguments),
         cmocka_unit_test(takes_options_of_other_versions),
         named_test(shortage_is_an_error_that_says_it),

@@ -231,6 +231,7 @@ static void limits_are_told(void **state)
     options.capacity = 1 << 20;
     assert_int_equal(tr_board_open(arena, "large", &options, &again), TR_ENOSPC);
     assert_int_equal(tr_queue_open(arena, "board", NULL, &queue), TR_EINVAL);
+    assert_detail("is a board");
     memset(key, 'x', sizeof(key));
     key[255] = 0;
     assert_int_equal(put(board, key, 1), 1);
