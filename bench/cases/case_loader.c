@@ -94,7 +94,7 @@ static void by_hand(struct scene *scene, bool copy)
 
 static void by_loader(struct scene *scene, tr_loader *loader)
 {
-    tr_load_report report = TR_LOAD_REPORT_INIT;
+    tr_loader_report report = TR_LOADER_REPORT_INIT;
 
     must(tr_loader_run(loader, scene->paths, scene->files, scene->queue, TR_FOREVER, NULL,
                        NULL, &report),

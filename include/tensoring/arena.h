@@ -258,10 +258,10 @@ TR_API TR_CHECK int tr_arena_info_get(tr_arena *arena, tr_arena_info *info);
  *  Less than -1 changes nothing. Threads: any. */
 TR_API void tr_arena_set_spin(tr_arena *arena, int64_t spin_ns);
 
-/** Whether waits of this handle end with TR_EINTR when a signal handler has run (1), or go on
- *  until their deadline (0, the default). Sleeps are sliced, so that handlers run in any case.
+/** Whether waits of this handle end with TR_EINTR when a signal handler has run (true), or go on
+ *  until their deadline (false, the default). Sleeps are sliced, so that handlers run in any case.
  *  Threads: any. */
-TR_API void tr_arena_set_interruptible(tr_arena *arena, int on);
+TR_API void tr_arena_set_interruptible(tr_arena *arena, bool on);
 
 TR_END_DECLS
 #endif

@@ -12,7 +12,7 @@
 
 TR_BEGIN_DECLS
 
-#define TR_REPORT_LIBRARIES 32  /**< thread pools that a report has room for */
+#define TR_REPORT_LIBRARIES 32  /**< libraries that a report has room for */
 #define TR_REPORT_PATH      232 /**< bytes of a library's path, with its 0 */
 
 /** What a count of threads applies to. */
@@ -46,14 +46,14 @@ typedef struct tr_worker_report {
     uint32_t struct_size;   /**< in: sizeof(tr_worker_report) of the caller */
     uint32_t library_bytes; /**< in: sizeof(tr_thread_library) of the caller */
     uint32_t index;
-    uint32_t threads;    /**< that this worker may use */
-    uint32_t tasks;      /**< threads that were there and are bound now */
-    int32_t bind_error;  /**< 0, or the TR_E... with which the kernel refused */
-    uint32_t pool_count; /**< libraries found; the first TR_REPORT_LIBRARIES are listed */
+    uint32_t threads;       /**< that this worker may use */
+    uint32_t tasks;         /**< threads that were there and are bound now */
+    int32_t bind_error;     /**< 0, or the TR_E... with which the kernel refused */
+    uint32_t library_count; /**< found; the first TR_REPORT_LIBRARIES are listed */
     uint32_t reserved;
     tr_cpuset before; /**< mask of the calling thread */
     tr_cpuset after;
-    tr_thread_library pool[TR_REPORT_LIBRARIES];
+    tr_thread_library libraries[TR_REPORT_LIBRARIES];
 } tr_worker_report;
 TR_ASSERT_SIZE(tr_worker_report, 32 + 2 * 128 + TR_REPORT_LIBRARIES * 272);
 /* clang-format off */
@@ -87,8 +87,8 @@ TR_API TR_CHECK int tr_worker_prefork(uint32_t *paused);
 /**
  * Become worker @p index of @p plan: bind all threads of the process to its cores, put its
  * thread count into the environment (OMP_NUM_THREADS and its kin, TENSORING_WORKER=i/n) for
- * what is loaded later, and into every thread pool that is loaded already, found by its
- * symbols whatever the file is called. Calling it again changes what is different.
+ * what is loaded later, and into every library with threads of its own that is loaded already,
+ * found by its symbols whatever the file is called. Calling it again changes what is different.
  *
  * @param flags   TR_ENTER_...
  * @param report  may be NULL
@@ -133,8 +133,8 @@ TR_API TR_CHECK int tr_worker_bind_memory(const tr_plan *plan, uint32_t index,
                                           void *address, size_t bytes);
 
 /**
- * The thread pools that are loaded now, at most @p capacity of them; before and after are
- * both what they tell.
+ * The libraries with threads of their own that are loaded now, at most @p capacity of them; before
+ * and after are both what they tell.
  * @param element_bytes  sizeof(out[0]) of the caller
  * @param count          how many there are
  * @return 0, TR_EINVAL (element_bytes, NULL), TR_ENOMEM. Threads: any. Syscalls: none.

@@ -43,21 +43,21 @@ TR_ASSERT_SIZE(tr_loader_options, 16);
 /* clang-format on */
 
 /** What a run did. */
-typedef struct tr_load_report {
-    uint32_t struct_size; /**< in: sizeof(tr_load_report) of the caller */
+typedef struct tr_loader_report {
+    uint32_t struct_size; /**< in: sizeof(tr_loader_report) of the caller */
     uint32_t uring;       /**< 1: by io_uring, 0: by pread() */
     uint32_t registered;  /**< 1: slots were registered with io_uring */
     uint32_t direct;      /**< files that were read past the page cache */
     uint64_t loaded;      /**< files that were published */
     uint64_t failed;
     uint64_t bytes; /**< of the files published */
-} tr_load_report;
-TR_ASSERT_SIZE(tr_load_report, 40);
-#define TR_LOAD_REPORT_INIT TR_RESULT_INIT(tr_load_report)
+} tr_loader_report;
+TR_ASSERT_SIZE(tr_loader_report, 40);
+#define TR_LOADER_REPORT_INIT TR_RESULT_INIT(tr_loader_report)
 
 /** A file that could not be loaded: which of those given, why (TR_E...), and a sentence
  *  that names it. The others go on. Called in the thread of the run. */
-typedef void tr_load_failed(void *context, size_t index, int error, const char *detail);
+typedef void tr_loader_failed(void *context, size_t index, int error, const char *detail);
 
 /**
  * Load one file into a new message, as if it had been loaned and filled.
@@ -105,8 +105,8 @@ TR_API void tr_loader_close(tr_loader *loader);
  */
 TR_API TR_CHECK int tr_loader_run(tr_loader *loader, const char *const paths[], size_t n,
                                   tr_queue *queue, int64_t timeout_ns,
-                                  tr_load_failed *failed, void *context,
-                                  tr_load_report *report);
+                                  tr_loader_failed *failed, void *context,
+                                  tr_loader_report *report);
 
 /**
  * Write tensor @p index of a message as a .npy file that NumPy reads. The file appears under

@@ -74,10 +74,10 @@ TR_API TR_CHECK int tr_npy_encode(const tr_tensor_spec *spec, void *buffer,
 /**
  * The dtype that a tensor with this NumPy descr carries.
  *
- * | descr                    | dtype                        | flags        | is descr needed |
- * |--------------------------|------------------------------|--------------|-----------------|
- * | |b1 <i4 <u8 <f2 <c8 ...  | that type                    | 0            | no              |
- * | >i4 >f8 ...              | that type                    | BYTESWAPPED  | yes             |
+ * | descr                    | dtype                              | flags        | is descr needed |
+ * |--------------------------|------------------------------------|--------------|-----------------|
+ * | |b1 <i4 <u8 <f2 <c8 ...  | that type                          | 0            | no              |
+ * | >i4 >f8 ...              | that type                          | BYTESWAPPED  | yes             |
  * | <M8[ns] >m8[s] ...       | {TR_DTYPE_INT, 64, 1}              | 0 or swapped | yes             |
  * | |S5 <U7 |V16 <f16 [(...  | {TR_DTYPE_OPAQUE, 8 * itemsize, 1} | 0 or swapped | yes             |
  *

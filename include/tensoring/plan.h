@@ -70,8 +70,8 @@ enum {
     TR_PLAN_WORKER_SHARES = 1u << 0,     /**< its core belongs to other workers too */
     TR_PLAN_WORKER_SPANS_L3 = 1u << 1,   /**< its cores have different L3 caches */
     TR_PLAN_WORKER_SPANS_NODE = 1u << 2, /**< its cores have different memory nodes */
-    TR_PLAN_WORKER_EFFICIENT = 1u
-                               << 3 /**< its cores are the efficient ones of a hybrid */
+    /** Its cores are the efficient ones of a hybrid. */
+    TR_PLAN_WORKER_EFFICIENT = 1u << 3
 };
 
 /** The part of one worker. */

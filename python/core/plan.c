@@ -134,8 +134,9 @@ static PyObject *libraries_of(const tr_worker_report *report)
 {
     PyObject *list = PyList_New(0);
 
-    for (uint32_t i = 0; list && i < report->pool_count && i < TR_REPORT_LIBRARIES; i++) {
-        const tr_thread_library *library = &report->pool[i];
+    for (uint32_t i = 0; list && i < report->library_count && i < TR_REPORT_LIBRARIES;
+         i++) {
+        const tr_thread_library *library = &report->libraries[i];
         PyObject *row = Py_BuildValue(
             "{ss ss si si sI}", "kind", library->kind, "path", library->path, "before",
             (int)library->before, "after", (int)library->after, "scope", library->scope);

@@ -84,11 +84,11 @@ void tr_arena_set_spin(tr_arena *given, int64_t spin_ns)
         arena->self.spin_ns = spin_ns;
 }
 
-void tr_arena_set_interruptible(tr_arena *given, int on)
+void tr_arena_set_interruptible(tr_arena *given, bool on)
 {
     struct tr_arena *arena = arena_known(given);
 
     /* relaxed: waits that begin later see it. */
     if (arena)
-        atomic_store_explicit(&arena->self.interrupt, on != 0, memory_order_relaxed);
+        atomic_store_explicit(&arena->self.interrupt, on, memory_order_relaxed);
 }

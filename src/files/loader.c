@@ -40,9 +40,9 @@ struct run {
     uint32_t held;   /* loads in use */
     tr_queue *queue; /* the user's handle */
     int64_t deadline_ns;
-    tr_load_failed *failed;
+    tr_loader_failed *failed;
     void *context;
-    tr_load_report report;
+    tr_loader_report report;
 };
 
 static int read_whole(struct load *load)
@@ -404,8 +404,8 @@ static void abandon(struct run *run)
 }
 
 int tr_loader_run(tr_loader *given, const char *const paths[], size_t n, tr_queue *queue,
-                  int64_t timeout_ns, tr_load_failed *failed, void *context,
-                  tr_load_report *report)
+                  int64_t timeout_ns, tr_loader_failed *failed, void *context,
+                  tr_loader_report *report)
 {
     struct tr_loader *loader = handle_known(given);
     const struct tr_queue *to = queue_known(queue);

@@ -137,8 +137,8 @@ static int set_found(const struct pools *pools, int32_t threads, tr_worker_repor
         if (before[i] != threads)
             pool_set(&pools->pool[i], threads);
     for (size_t i = 0; i < pools->count && i < TR_REPORT_LIBRARIES && !result; i++)
-        describe(&report->pool[i], &pools->pool[i], before[i]);
-    report->pool_count = (uint32_t)pools->count;
+        describe(&report->libraries[i], &pools->pool[i], before[i]);
+    report->library_count = (uint32_t)pools->count;
     free(before);
     return result;
 }
@@ -195,22 +195,23 @@ static int enter(const tr_plan *plan, uint32_t index, uint32_t flags,
 static void copy_report(tr_worker_report *to, const tr_worker_report *full)
 {
     const size_t sizes = offsetof(tr_worker_report, index); /* stay the caller's */
-    const size_t head = offsetof(tr_worker_report, pool);
+    const size_t head = offsetof(tr_worker_report, libraries);
     size_t size = to->struct_size, bytes = to->library_bytes;
     char *out = (char *)to;
 
     memcpy(out + sizes, &full->index, (size < head ? size : head) - sizes);
     for (size_t i = 0; i < TR_REPORT_LIBRARIES && head + (i + 1) * bytes <= size; i++)
-        memcpy(out + head + i * bytes, &full->pool[i], bytes);
+        memcpy(out + head + i * bytes, &full->libraries[i], bytes);
 }
 
 static int report_check(const tr_worker_report *report)
 {
     int result = result_size_check(report, sizeof(*report), "enter", "report");
 
-    return result ? result
-                  : element_size_check(report->library_bytes, sizeof(report->pool[0]),
-                                       "enter", "report: library_bytes");
+    return result
+               ? result
+               : element_size_check(report->library_bytes, sizeof(report->libraries[0]),
+                                    "enter", "report: library_bytes");
 }
 
 int tr_worker_enter(const tr_plan *plan, uint32_t index, uint32_t flags,
@@ -224,8 +225,9 @@ int tr_worker_enter(const tr_plan *plan, uint32_t index, uint32_t flags,
     if (result)
         return result;
     if (index >= plan->workers)
-        return tr_fail(TR_EINVAL, "enter: worker %u of a plan for %u", index,
-                       plan->workers);
+        return tr_fail(TR_EINVAL,
+                       "enter: worker %u of a plan for %u, allowed are 0 to %u", index,
+                       plan->workers, plan->workers - 1);
     if (flags & ~known)
         return tr_fail(TR_EINVAL, "enter: there are no flags 0x%x", flags & ~known);
     if (report)

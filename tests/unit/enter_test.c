@@ -149,7 +149,7 @@ static void leave_things_alone(void)
                          &report) == 0);
     WANT(bind_get(&now) == 0 && !memcmp(&now, &before, sizeof(now)));
     WANT(is("OMP_NUM_THREADS", "9") && is("MKL_NUM_THREADS", NULL));
-    WANT(report.tasks == 0 && report.pool_count == 0);
+    WANT(report.tasks == 0 && report.library_count == 0);
     WANT(tr_worker_enter(&plan, 0, TR_ENTER_KEEP_ENV, &report) == 0);
     WANT(is("OMP_NUM_THREADS", "9") && is("MKL_NUM_THREADS", "3"));
     tr_worker_leave();

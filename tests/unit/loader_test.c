@@ -243,7 +243,7 @@ static pid_t receive_all(size_t n, bool ordered)
 static void load_all(uint32_t flags, uint32_t depth)
 {
     tr_loader_options options = TR_LOADER_OPTIONS_INIT;
-    tr_load_report report = TR_LOAD_REPORT_INIT;
+    tr_loader_report report = TR_LOADER_REPORT_INIT;
     struct failures failures = {0};
     const char *paths[FILES];
     tr_loader *loader;
@@ -300,7 +300,7 @@ static void loads_many(void **state)
 static void ends_when_nobody_receives(void **state)
 {
     const char *paths[FILES];
-    tr_load_report report = TR_LOAD_REPORT_INIT;
+    tr_loader_report report = TR_LOADER_REPORT_INIT;
     tr_message *message;
     tr_loader *loader;
     (void)state;
@@ -333,7 +333,7 @@ static void a_leased_file_holds_nobody_up(void **state)
     const char *paths[] = {store_i64("l0", 10, 0), store_i64("l1", 10, 1),
                            store_i64("l2", 10, 2)};
     struct failures failures = {0};
-    tr_load_report report = TR_LOAD_REPORT_INIT;
+    tr_loader_report report = TR_LOADER_REPORT_INIT;
     tr_message *message;
     tr_loader *loader;
     int fd = open(paths[1], O_RDWR | O_CLOEXEC);
@@ -435,7 +435,7 @@ static void wait_for_the_ring(void)
 static void run_uncached(uint32_t flags)
 {
     tr_loader_options options = TR_LOADER_OPTIONS_INIT;
-    tr_load_report report = TR_LOAD_REPORT_INIT;
+    tr_loader_report report = TR_LOADER_REPORT_INIT;
     struct failures failures = {0};
     const char *paths[FILES];
     tr_loader *loader;

@@ -470,7 +470,7 @@ static void survives_signals_while_waiting(void **state)
     sigaction(SIGUSR1, &action, NULL);
     assert_int_equal(pthread_create(&thread, NULL, interrupt, &self), 0);
     assert_int_equal(tr_queue_receive(queue, 50000000, &message), TR_ETIMEDOUT);
-    tr_arena_set_interruptible(arena, 1);
+    tr_arena_set_interruptible(arena, true);
     assert_int_equal(tr_queue_receive(queue, TR_FOREVER, &message), TR_EINTR);
     atomic_store(&noticed, 1);
     pthread_join(thread, NULL);

@@ -51,7 +51,7 @@ static int set_up(void **state)
     arena = make_arena(4, 0);
     options.capacity = 1;
     assert_ok(tr_queue_open(arena, "q", &options, &queue));
-    tr_arena_set_interruptible(arena, 1);
+    tr_arena_set_interruptible(arena, true);
     tr_arena_set_spin(arena, 0);
     the_time = os_kernel.now_ns();
     fake = os_kernel;

@@ -260,7 +260,7 @@ static void signals_end_long_spins(void **state)
         wait_for(&arena_known(arena)->self, &word, signal_at_500, NULL, 1000 * MS),
         -ETIMEDOUT); /* it did not ask for it */
     assert_int_equal(handled, SIGUSR1);
-    tr_arena_set_interruptible(arena, 1);
+    tr_arena_set_interruptible(arena, true);
     handled = tries = 0;
     assert_int_equal(
         wait_for(&arena_known(arena)->self, &word, signal_at_500, NULL, 1000 * MS),
@@ -289,7 +289,7 @@ static void signals_end_sleeps_that_look(void **state)
     sigaction(SIGUSR1, &action, NULL);
     fake_hooks.dead = signals_when_looked_at;
     looks = handled = 0;
-    tr_arena_set_interruptible(arena, 1);
+    tr_arena_set_interruptible(arena, true);
     assert_int_equal(wait_ns(1000 * MS), -EINTR);
     assert_int_equal(handled, SIGUSR1);
     kill(child, SIGKILL);

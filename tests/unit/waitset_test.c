@@ -332,7 +332,7 @@ static void interrupt_wait_of(int count)
         assert_ok(
             tr_waitset_add_queue(set, open_queue(arena, name, 2), TR_WAIT_READABLE, 1));
     }
-    tr_arena_set_interruptible(arena, 1);
+    tr_arena_set_interruptible(arena, true);
     assert_int_equal(tr_waitset_wait(set, &event, 1, INT64_C(2000000000), &found),
                      TR_EINTR);
     tr_waitset_close(set);

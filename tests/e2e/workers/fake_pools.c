@@ -33,8 +33,8 @@ static const tr_thread_library *find(const tr_thread_library *pools, size_t coun
 static int check(char **pairs, int32_t before, int32_t after)
 {
     for (; *pairs; pairs += 2) {
-        const tr_thread_library *pool = find(report.pool, report.pool_count, pairs[1],
-                                             pairs[0]);
+        const tr_thread_library *pool = find(report.libraries, report.library_count,
+                                             pairs[1], pairs[0]);
 
         if (!pool || pool->before != before || pool->after != after ||
             pool->scope != TR_SCOPE_PROCESS) {

@@ -37,11 +37,11 @@ class Report(ctypes.Structure):
         ("threads", ctypes.c_uint32),
         ("tasks", ctypes.c_uint32),
         ("bind_error", ctypes.c_int32),
-        ("pool_count", ctypes.c_uint32),
+        ("library_count", ctypes.c_uint32),
         ("reserved", ctypes.c_uint32),
         ("before", ctypes.c_uint64 * 16),
         ("after", ctypes.c_uint64 * 16),
-        ("pool", Pool * 32),
+        ("libraries", Pool * 32),
     ]
 
 
@@ -87,7 +87,7 @@ def child(library: ctypes.CDLL, plan: Any, kind: str, work: Callable[[], object]
     )
     if library.tr_worker_enter(plan, 0, 0, ctypes.byref(report)) or report.bind_error:
         return 1
-    pools = report.pool[: report.pool_count]
+    pools = report.libraries[: report.library_count]
     for pool in pools:
         print(
             pool.kind.decode(),

@@ -39,9 +39,9 @@ static _Atomic int ran; /* local: threads that took part in a region */
 
 static const tr_thread_library *mine(void)
 {
-    for (uint32_t i = 0; i < report.pool_count; i++)
-        if (!strcmp(report.pool[i].kind, kind))
-            return &report.pool[i];
+    for (uint32_t i = 0; i < report.library_count; i++)
+        if (!strcmp(report.libraries[i].kind, kind))
+            return &report.libraries[i];
     return NULL;
 }
 

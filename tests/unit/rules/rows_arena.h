@@ -4,7 +4,7 @@ ROW(tr_arena_create, CODE, "out:out name:name? options:arena_options?",
     tr_arena_create(P(1), P(2), P(0)))
 ROW(tr_arena_attach, CODE, "out:out name:name options:attach_options?",
     tr_arena_attach(P(1), P(2), P(0)))
-ROW(tr_arena_attach_fd, CODE, "out:out fd:bad_fd", tr_arena_attach_fd((int)I(1), P(0)))
+ROW(tr_arena_attach_fd, CODE, "out:out fd:bad_fd", tr_arena_attach_fd(I(1) != 0, P(0)))
 ROW(tr_arena_close, NOTHING, "arena:arena", (tr_arena_close(P(0)), 0))
 ROW(tr_arena_unlink, CODE, "name:name", tr_arena_unlink(P(0)))
 ROW(tr_arena_sweep, CODE, "prefix:name removed:out?", tr_arena_sweep(P(0), P(1)))
