@@ -22,6 +22,7 @@ LAST = {
     "tensoring.asgi": "servers",
     "tensoring.gunicorn": "servers",
     "tensoring.prometheus": "servers",
+    "tensoring.sagemaker": "servers",
 }
 
 # Each module: {what it imports: whether it needs that to be imported itself}.

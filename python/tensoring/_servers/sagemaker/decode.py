@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: MIT
+"""The object in the body of a request, by content type. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tensoring._errors import FormatError
+from tensoring._serial import builtin, formats, registry, sparse
+from tensoring._serial.allowance import MAX_EXPANSION, allow, end
+from tensoring._serial.registry import Array
+from tensoring._servers.sagemaker.errors import RequestError, unsupported
+from tensoring._servers.sagemaker.headers import Media, media
+from tensoring._servers.sagemaker.received import received, seems
+
+Body: TypeAlias = bytes | str
+_Decode: TypeAlias = Callable[[bytes, Media], Any]
+
+# Those that Python has under many names, and that neither run long nor expand.
+_CHARSETS = {
+    *("utf-8", "utf-8-sig", "ascii", "utf-16", "utf-16-le", "utf-16-be"),
+    *("utf-32", "utf-32-le", "utf-32-be", "big5", "euc_jp", "euc_kr", "shift_jis"),
+    *("gb2312", "gbk", "gb18030", "koi8-r", "koi8-u"),
+    *(f"iso8859-{one}" for one in range(1, 17)),
+    *(f"cp125{one}" for one in range(9)),
+}
+
+
+def is_text(kind: str) -> bool:
+    """Whether bodies of this type are text, which functions of the user get as str."""
+    return kind.startswith("text/") or kind in _TEXTS
+
+
+def text_of(body: Body, about: Media) -> str:
+    """The text of a body, in the charset that its content type names."""
+    if isinstance(body, str):
+        return body
+    name = about.parameters.get("charset", "utf-8")
+    try:
+        charset = codecs.lookup(name).name
+    except (LookupError, ValueError):
+        charset = ""
+    if charset not in _CHARSETS:
+        raise unsupported(f"charset {name[:40]!r} is not known here; send UTF-8")
+    try:
+        return body.decode("utf-8-sig" if charset == "utf-8" else charset)
+    except UnicodeError as error:
+        raise FormatError(f"not {name}: {error}") from None
+
+
+def _part(body: bytes) -> list[Array]:
+    return [np.frombuffer(body, np.uint8)]
+
+
+# ---- numbers
+
+
+def _all_numbers(found: list[Any]) -> bool:
+    """Whether a list, or its rows, have nothing but numbers. NumPy would make arrays of
+    texts as well, each as long as the longest."""
+    kinds = set(map(type, found))
+    if kinds == {list}:
+        return all(map(_all_numbers, found))
+    return bool(kinds) and kinds <= {int, float, bool}
+
+
+def _numbers(found: list[Any]) -> Any:
+    """An array, if all of a list is numbers and in rows of one length."""
+    if not _all_numbers(found):
+        return found
+    try:
+        array = np.asarray(found)
+    except ValueError:  # rows of several lengths
+        return found
+    return array if array.dtype.kind in "biuf" else found
+
+
+def _json(body: bytes, about: Media) -> Any:
+    found = formats.JSON.deserialize(_part(text_of(body, about).encode()))
+    return _numbers(found) if isinstance(found, list) else found
+
+
+def _json_lines(body: bytes, about: Media) -> Any:
+    found = formats.JSON_LINES.deserialize(_part(text_of(body, about).encode()))
+    return _numbers(found)
+
+
+def _cell(cell: str, row: int, column: int) -> float:
+    text = cell.strip()
+    if not text:
+        return np.nan
+    try:
+        return float(text)
+    except ValueError:
+        raise FormatError(
+            f"row {row}, column {column} is {cell[:40]!a}, and no number; a line of"
+            " column names needs text/csv; header=present, and columns of text a function"
+            " of your own (input_fn)"
+        ) from None
+
+
+def _cells(text: str) -> Array:
+    """Cells one by one, to allow empty ones, or to say which one is wrong."""
+    rows = [row for row in formats.CSV.deserialize(_part(text.encode())) if row]
+    width = len(rows[0]) if rows else 0
+    for i, row in enumerate(rows, 1):
+        if len(row) != width:
+            raise FormatError(f"row {i} has {len(row)} columns, the first one {width}")
+    numbers = [
+        [_cell(cell, i, j) for j, cell in enumerate(row, 1)]
+        for i, row in enumerate(rows, 1)
+    ]
+    return np.array(numbers, np.float64).reshape(len(rows), width)
+
+
+def _csv(body: bytes, about: Media) -> Array:
+    """Rows of float64; an empty cell is NaN."""
+    text = text_of(body, about)
+    if about.parameters.get("header", "").lower() == "present":
+        text = text.partition("\n")[2]
+    if not text.strip():
+        raise FormatError("it has no rows")
+    try:
+        found = np.loadtxt(
+            io.StringIO(text),
+            delimiter=",",
+            comments=None,
+            quotechar='"',
+            ndmin=2,
+            dtype=np.float64,
+        )
+    except ValueError:
+        return _cells(text)
+    return found
+
+
+# ---- NumPy's files
+
+
+def _npy(body: bytes, about: Media) -> Array:
+    if not body.startswith(b"\x93NUMPY"):
+        raise FormatError
+    try:
+        found = formats.load_npy(body)
+    except FormatError as error:
+        if "pickled" in str(error):
+            raise FormatError(
+                "the array holds Python objects, and so its file a pickle, which is never"
+                " loaded here; send an array of numbers, as array.astype(float) makes it"
+            ) from None
+        raise
+    if found.dtype.kind in "US" and found.ndim == 0:
+        raise FormatError(
+            "the array is one text: NumpySerializer was given a str, and not an array;"
+            " send a text with CSVSerializer or JSONSerializer"
+        )
+    return found
+
+
+_SPARSE_ORDER = {
+    "csr": ("data", "indices", "indptr"),
+    "csc": ("data", "indices", "indptr"),
+    "bsr": ("data", "indices", "indptr"),
+    "coo": ("data", "row", "col"),
+    "dia": ("data", "offsets"),
+}
+
+
+def _sparse(found: dict[str, Array]) -> Any:
+    """What scipy.sparse.save_npz() wrote."""
+    layout = found["format"].item()
+    layout = layout.decode("ascii", "replace") if isinstance(layout, bytes) else layout
+    names = _SPARSE_ORDER.get(layout, ())
+    if not names or set(names) - set(found):
+        raise FormatError(f"a sparse matrix of format {layout!a:.40} without its arrays")
+    kind = "array" if "_is_array" in found else "matrix"
+    head = [layout, f"{layout}_{kind}", found["shape"].tolist()]
+    parts = [*_part(json.dumps(head).encode()), *(found[name] for name in names)]
+    return sparse.SPARSE.deserialize(parts)
+
+
+def _npz(body: bytes, about: Media) -> Any:
+    if not body.startswith(b"PK"):
+        raise FormatError
+    found = formats.NPZ.deserialize(_part(body))
+    for name, one in found.items():
+        if not isinstance(one, np.ndarray):
+            raise FormatError(f"{name!a:.80} in the archive is no .npy file")
+    if "format" in found and "shape" in found:
+        return _sparse(found)
+    return found
+
+
+# ---- which of them
+
+
+def _as_text(body: bytes, about: Media) -> str:
+    return text_of(body, about)
+
+
+def _as_bytes(body: bytes, about: Media) -> bytes:
+    return body
+
+
+_TEXTS = {
+    "application/json",
+    "application/jsonlines",
+    "application/list-text",
+    "application/x-text",
+}
+_DECODERS: dict[str, _Decode] = {
+    "text/csv": _csv,
+    "application/json": _json,
+    "application/list-text": _json,
+    "application/jsonlines": _json_lines,
+    "application/x-npy": _npy,
+    "tensor/pt": _npy,
+    "application/x-npz": _npz,
+    "text/plain": _as_text,
+    "application/x-text": _as_text,
+    "text/libsvm": _as_text,
+    "text/x-libsvm": _as_text,
+    "application/octet-stream": _as_bytes,
+    "file-path/raw-bytes": _as_bytes,
+    "application/x-recordio-protobuf": _as_bytes,
+    "application/x-image": _as_bytes,
+}
+_EXPECTED = {
+    "text/csv": "rows of numbers, separated by commas",
+    "application/json": "JSON",
+    "application/jsonlines": "one JSON value in each line",
+    "application/x-npy": "an .npy file, which begins with \\x93NUMPY",
+    "tensor/pt": "an .npy file, which begins with \\x93NUMPY (TorchTensorSerializer)",
+    "application/x-npz": "an .npz file, which begins with PK",
+}
+_OPAQUE = ("image/", "audio/", "video/")
+_OURS = {one.content_type for one in builtin.BUILT_IN}
+
+
+def own_serializer(kind: str) -> registry.Serializer | None:
+    """One that the user has registered."""
+    for one in registry.registered():
+        if one.content_type == kind and kind not in _OURS and not one.pickle:
+            return one
+    return None
+
+
+def _decoder(kind: str) -> _Decode:
+    found = _DECODERS.get(kind)
+    if found is not None:
+        return found
+    if kind.startswith(_OPAQUE):
+        return _as_bytes
+    own = own_serializer(kind)
+    if own is not None:
+        return lambda body, about: own.deserialize(_part(body))
+    known = ", ".join(_DECODERS)
+    raise unsupported(
+        f"Content-Type is {kind[:80]!r}; this endpoint reads {known}, and images, audio"
+        " and video as bytes; others need a function of your own (input_fn)"
+    )
+
+
+def media_of(header: str) -> Media:
+    """The content type of a request; RequestError (415) if it is none."""
+    if not header.strip():
+        return Media("", {})
+    found = media(header)
+    if found is None:
+        raise unsupported(f"Content-Type is {header[:80]!r}; it must be like text/csv")
+    return found
+
+
+def _fails(kind: str, body: bytes, error: BaseException) -> RequestError:
+    expected = _EXPECTED.get(kind, kind)
+    reason = f": {error}" if str(error) else ""
+    said = f"the body is not {kind}{reason}; {received(body)}; expected {expected}"
+    found = seems(body)
+    return RequestError(said if kind in found.types else f"{said}; {found.advice}")
+
+
+def decode_as(body: Body, about: Media) -> Any:
+    """The object in a body of this type."""
+    if not about.type:
+        raise unsupported(f"no Content-Type was sent; send one of {', '.join(_DECODERS)}")
+    decoder = _decoder(about.type)
+    raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
+    if isinstance(body, str):
+        about = Media(about.type, {**about.parameters, "charset": "utf-8"})
+    token = allow(len(raw), MAX_EXPANSION, False)
+    try:
+        if not raw and decoder not in (_as_text, _as_bytes):
+            raise FormatError("it is empty")
+        return decoder(raw, about)
+    except (RequestError, MemoryError):
+        raise
+    except ImportError as error:
+        raise unsupported(f"{about.type} needs a package here: {error}") from error
+    except Exception as error:  # a serializer of the user's may raise anything
+        raise _fails(about.type, raw, error) from None
+    finally:
+        end(token)
+
+
+def decode(body: Body, content_type: str) -> Any:
+    """The object in a body, by its content type, as application() reads requests where
+    there is no input_fn:
+
+    text/csv: rows of float64, shape (rows, columns); an empty cell is NaN.
+    application/json, application/jsonlines: what it says; a list of numbers, or of rows
+    of them, is an array.
+    application/x-npy, tensor/pt: an array that looks into the body, read-only.
+    application/x-npz: a dict of arrays, or a sparse matrix (needs SciPy).
+    text/plain, text/libsvm: str. application/octet-stream, images and the like: bytes.
+
+    Nothing is unpickled. RequestError says what was received, what was expected and what
+    to send: status 400, or 415 for another content type."""
+    return decode_as(body, media_of(content_type))

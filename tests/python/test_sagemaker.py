@@ -1,0 +1,576 @@
+# SPDX-License-Identifier: MIT
+"""The container contract of SageMaker, in process; tests/servers has the real SDK."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tensoring as tr
+from endpoint import (
+    CSV,
+    CUSTOM,
+    JSON,
+    NPY,
+    PATIENCE,
+    Double,
+    Reply,
+    ask,
+    doubles,
+    echo,
+    npy,
+    read_npy,
+)
+from tensoring import sagemaker
+from tensoring._servers import current
+
+
+@pytest.fixture
+def arena() -> Iterator[tr.Arena]:
+    """That of the server which this process belongs to."""
+    with tr.Arena(slots=[(4096, 64), (1 << 20, 8)]) as made:
+        current.set_current(made)
+        yield made
+        current.set_current(None)
+
+
+# ---- what a container is asked
+
+
+def test_ping_answers_while_a_model_loads() -> None:
+    go = threading.Event()
+
+    def load(where: str) -> Any:
+        assert go.wait(PATIENCE)
+        return Double()
+
+    app = sagemaker.application(load, timeout=PATIENCE)
+    assert ask(app, "/ping", method="GET")[::2] == (503, b"the model is not loaded")
+    waiting: list[Reply] = []
+    thread = threading.Thread(
+        target=lambda: waiting.append(ask(app, body=b"1,2", content_type=CSV, accept=CSV))
+    )
+    thread.start()
+    assert ask(app, "/ping", method="GET").status == 503
+    go.set()
+    thread.join()
+    assert waiting[0][::2] == (200, b"6.0\n")
+    assert ask(app, "/ping", method="GET")[::2] == (200, b"")
+    assert ask(app, "/ping", method="HEAD").status == 200
+
+
+def test_a_request_that_finds_no_model_in_time() -> None:
+    go = threading.Event()
+    app = sagemaker.application(lambda where: go.wait(PATIENCE) and Double(), timeout=0)
+    reply = ask(app, body=b"1", content_type=CSV)
+    go.set()
+    assert reply.status == 503
+    assert reply.headers["Retry-After"] == "1"
+    assert reply.text == "the model is still being loaded"
+
+
+def test_a_model_that_cannot_be_loaded(caplog: pytest.LogCaptureFixture) -> None:
+    def load(where: str) -> Any:
+        raise LookupError(f"nothing in {where}")
+
+    app = sagemaker.application(load, model_dir="/nowhere")
+    reply = ask(app, body=b"1", content_type=CSV)
+    assert reply.status == 503
+    assert "nothing" not in reply.text
+    assert ask(app, "/ping", method="GET").status == 503
+    assert "nothing in /nowhere" in caplog.text
+
+
+def test_a_model_without_predict(caplog: pytest.LogCaptureFixture) -> None:
+    app = sagemaker.application(lambda where: 5)
+    assert ask(app, body=b"1", content_type=CSV).status == 503
+    assert "give a predict_fn" in caplog.text
+
+
+def test_a_fork_waits_for_the_model() -> None:
+    go = threading.Event()
+    loads: list[str] = []
+
+    def load(where: str) -> Any:
+        assert go.wait(PATIENCE)
+        loads.append(where)
+        return Double()
+
+    app = sagemaker.application(load)
+    threading.Timer(0.05, go.set).start()
+    pid = os.fork()
+    if pid == 0:
+        good = loads and ask(app, body=b"1,2", content_type=CSV, accept=CSV).body
+        os._exit(0 if good == b"6.0\n" else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_the_directory_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def model(data: Any) -> Any:
+        return data
+
+    seen: list[str] = []
+    for given, variable in ((None, ""), (None, "/b"), ("/a", "/b")):
+        monkeypatch.setenv("SM_MODEL_DIR", variable)
+        app = sagemaker.application(
+            lambda where: seen.append(where) or model, model_dir=given
+        )
+        assert ask(app, body=b"x", content_type="text/plain").body == b"x"
+    assert seen == ["/opt/ml/model", "/b", "/a"]
+
+
+OTHER_PATHS_AND_METHODS: list[Any] = [
+    ("GET", "/", 404),
+    ("POST", "/nowhere", 404),
+    ("GET", "/models", 404),
+    ("POST", "/models/x/invoke", 404),
+    ("POST", "/endpoints/x/invocations", 404),
+    ("POST", "/ping", 405),
+    ("GET", "/invocations", 405),
+    ("DELETE", "/invocations", 405),
+    ("GET", "/ping/x", 404),
+]
+
+
+def test_other_paths_and_methods() -> None:
+    app = doubles()
+    for method, path, status in OTHER_PATHS_AND_METHODS:
+        reply = ask(app, path, method=method)
+        assert reply.status == status
+        assert ("Allow" in reply.headers) == (status == 405)
+
+
+# ---- functions of the user
+
+
+def test_each_function_gets_what_it_should() -> None:
+    seen: list[Any] = []
+
+    def input_fn(body: Any, content_type: str) -> Any:
+        seen.append((body, content_type))
+        return "data"
+
+    def predict_fn(data: Any, model: Any) -> Any:
+        seen.append((data, model))
+        return "made"
+
+    def output_fn(prediction: Any, accept: str) -> Any:
+        seen.append((prediction, accept))
+        return "body"
+
+    app = sagemaker.application(lambda where: "model", input_fn, predict_fn, output_fn)
+    reply = ask(
+        app,
+        body="ä".encode("latin-1"),
+        content_type="Text/CSV; charset=latin-1",
+        accept="application/json;q=0.3, text/csv",
+    )
+    assert (reply.kind, reply.body) == (CSV, b"body")
+    assert seen == [("ä", CSV), ("data", "model"), ("made", CSV)]
+    reply = ask(app, body=b"\0", content_type="a/b")
+    assert seen[3] == (b"\0", "a/b")
+    assert reply.kind == "text/plain"
+    ask(app, body=b"\0")
+    assert seen[6] == (b"\0", "application/octet-stream")
+
+
+def test_transform_fn() -> None:
+    def transform_fn(model: Any, body: Any, content_type: str, accept: str) -> Any:
+        return f"{model} {body} {content_type} {accept}".encode(), "a/b; c=d"
+
+    app = sagemaker.application(lambda where: "m", transform_fn=transform_fn)
+    reply = ask(app, body=b"1", content_type=JSON, accept=CSV)
+    assert (reply.kind, reply.body) == ("a/b; c=d", b"m 1 application/json text/csv")
+
+
+def test_the_context() -> None:
+    seen: list[Any] = []
+
+    def predict_fn(data: Any, model: Any, context: Any) -> Any:
+        seen.append(context)
+        context.reply_attributes = context.custom_attributes.upper()
+        return 1
+
+    app = sagemaker.application(lambda where, context: None, predict_fn=predict_fn)
+    headers = {CUSTOM: "trace=a b", "X-Amzn-SageMaker-Inference-Id": "7"}
+    reply = ask(
+        app, body=b"1", content_type="text/csv; a=b", accept=JSON, headers=headers
+    )
+    assert reply.headers[CUSTOM] == "TRACE=A B"
+    (context,) = seen
+    assert (context.content_type, context.parameters) == (CSV, {"a": "b"})
+    assert (context.accept, context.headers) == (JSON, {"inference-id": "7"})
+    assert CUSTOM not in ask(app, body=b"1", content_type=CSV).headers
+
+
+ATTRIBUTES_THAT_ARE_REFUSED: list[Any] = ["x" * 1025, "a\tb", "ä", "a\r\nb: c"]
+
+
+def test_attributes_that_are_refused() -> None:
+    for text in ATTRIBUTES_THAT_ARE_REFUSED:
+        reply = ask(echo(), body=b"1", content_type=CSV, headers={CUSTOM: text})
+        assert reply.status == 400
+
+        def predict_fn(data: Any, model: Any, context: Any, text: str = text) -> Any:
+            context.reply_attributes = text
+            return 1
+
+        app = sagemaker.application(lambda where: None, predict_fn=predict_fn)
+        reply = ask(app, body=b"1", content_type=CSV)
+        assert reply.status == 500
+        assert CUSTOM not in reply.headers
+
+
+def test_pieces_are_sent_as_they_come() -> None:
+    def predict_fn(data: Any, model: Any) -> Iterator[Any]:
+        yield b"a"
+        yield "b"
+
+    app = sagemaker.application(lambda where: None, predict_fn=predict_fn)
+    reply = ask(app, body=b"1", content_type=CSV, accept="text/plain")
+    assert (reply.kind, reply.body) == ("text/plain", b"ab")
+    assert "Content-Length" not in reply.headers
+
+
+def fail(*given: Any) -> Any:
+    raise ValueError("the secret")
+
+
+def fail_late(*given: Any) -> Iterator[bytes]:
+    fail()
+    yield b""
+
+
+def refuse(*given: Any) -> Any:
+    raise sagemaker.RequestError("too many rows", 422)
+
+
+@pytest.mark.parametrize(
+    "name", ["input_fn", "predict_fn", "output_fn", "transform_fn", "model"]
+)
+def test_functions_that_fail(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    for function, status, said in (
+        (fail, 500, f"{name} failed with ValueError"),
+        (refuse, 422, "too many rows"),
+    ):
+        if name == "model":
+            app = sagemaker.application(lambda where, f=function: lambda data: f(data))
+        else:
+            function = signature(name, function)
+            app = sagemaker.application(lambda where: len, **{name: function})
+        reply = ask(app, body=b"[1]", content_type=JSON)
+        assert reply.status == status
+        assert said in reply.text
+        assert "secret" not in reply.text
+    assert "the secret" in caplog.text
+
+
+def signature(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    if name == "transform_fn":
+        return lambda a, b, c, d: function(a, b, c, d)
+    return lambda a, b: function(a, b)
+
+
+def test_a_first_piece_that_fails() -> None:
+    app = sagemaker.application(lambda where: None, predict_fn=lambda a, b: fail_late())
+    assert ask(app, body=b"1", content_type=CSV).status == 500
+
+
+BODIES_THAT_ARE_NONE: list[Any] = [(b"", "a\r\nb"), (b"", 5), object(), None, 5]
+
+
+def test_bodies_that_are_none() -> None:
+    for made in BODIES_THAT_ARE_NONE:
+        app = sagemaker.application(lambda where: len, output_fn=lambda a, b, c=made: c)
+        reply = ask(app, body=b"[1]", content_type=JSON)
+        assert reply.status == 500
+        assert "output_fn failed with TypeError" in reply.text
+
+
+OPTIONS: list[tuple[dict[str, Any], str]] = [
+    ({}, "give one of model_fn and service"),
+    ({"model_fn": len, "service": "x"}, "give one of"),
+    ({"model_fn": 5}, "model_fn is 5; give a function of (model_dir)"),
+    ({"model_fn": lambda: 0}, "give a function of (model_dir)"),
+    ({"model_fn": len, "predict_fn": lambda data: 0}, "of (data, model)"),
+    ({"model_fn": len, "predict_fn": lambda a, b, c: 0}, "of (data, model)"),
+    ({"model_fn": len, "predict_fn": fail, "transform_fn": fail}, "give one way"),
+    ({"model_fn": len, "timeout": -1}, "timeout"),
+    ({"model_fn": len, "max_payload": 0}, "max_payload"),
+    ({"model_fn": len, "max_models": 0}, "max_models"),
+    ({"model_fn": len, "local": "yes"}, "local"),
+    ({"service": 5}, "service is 5"),
+    ({"service": "x", "multi_model": True}, "multi_model needs a model_fn"),
+]
+
+
+def test_options_that_are_refused() -> None:
+    for options, said in OPTIONS:
+        with pytest.raises((TypeError, ValueError)) as caught:
+            sagemaker.application(**options)
+        assert said in str(caught.value)
+
+
+# ---- a service in place of a model
+
+
+def serve(
+    service: tr.Service, function: Callable[[Any], Any], *, by: Any = None
+) -> threading.Thread:
+    thread = threading.Thread(target=by or service.serve, args=(function,))
+    thread.start()
+    while not service.servers:
+        threading.Event().wait(0.01)
+    return thread
+
+
+def test_a_service(arena: tr.Arena) -> None:
+    app = sagemaker.application(service="ranker")
+    assert ask(app, "/ping", method="GET").status == 503
+    reply = ask(app, body=b"1,2", content_type=CSV)
+    assert reply.status == 503
+    assert reply.headers["Retry-After"] == "1"
+    assert "no process serves" in reply.text
+
+    service = arena.service("ranker")
+
+    def ranker(data: Any) -> Any:
+        if data.shape == (1, 1):
+            raise ValueError("one is not enough")
+        return data.sum(axis=1)
+
+    thread = serve(service, ranker)
+    try:
+        assert ask(app, "/ping", method="GET").status == 200
+        reply = ask(app, body=b"1,2\n3,4", content_type=CSV, accept=CSV)
+        assert reply.body == b"3.0\n7.0\n"
+        reply = ask(app, body=npy(np.ones((500, 2))), content_type=NPY, accept=NPY)
+        assert read_npy(reply.body).tolist() == [2.0] * 500
+        reply = ask(app, body=b"1", content_type=CSV)
+        assert reply.status == 500
+        assert "the model failed with RemoteError" in reply.text
+        reply = ask(app, body=npy(np.ones(1 << 18)), content_type=NPY)
+        assert reply.status == 413
+        own = sagemaker.application(
+            service=service, predict_fn=lambda data, model: model.call(data, 5)[:1]
+        )
+        assert ask(own, body=b"1,2\n3,4", content_type=CSV, accept=CSV).body == b"3.0\n"
+    finally:
+        service.shutdown()
+        thread.join()
+    assert arena.stats()["totals"]["dropped"] == 0
+
+
+def test_a_service_that_is_late_or_full() -> None:
+    with tr.Arena(slots=[(4096, 2)]) as arena:
+        service = arena.service("slow")
+        go, got = threading.Event(), threading.Event()
+
+        def slow(data: Any) -> Any:
+            got.set()
+            go.wait(PATIENCE)
+            return 1
+
+        thread = serve(service, slow)
+        app = sagemaker.application(service=service, timeout=0.1)
+        assert ask(app, body=b"1", content_type=CSV).status == 504
+        assert got.wait(PATIENCE)
+        other = arena.queue("other")
+        with contextlib.suppress(tr.Full):
+            while True:
+                other.send(b"x", timeout=0)
+        reply = ask(app, body=b"1", content_type=CSV)
+        assert reply.status == 503
+        assert reply.headers["Retry-After"] == "1"
+        other.receive()
+        go.set()
+        service.shutdown()
+        thread.join()
+
+
+def test_a_status_that_the_model_chose(arena: tr.Arena) -> None:
+    def predict(batch: tr.Batch) -> Any:
+        for i in np.flatnonzero(~np.isfinite(batch.x).all(axis=1)):
+            batch.fail(i, f"row {i} is not finite", 422)
+        return batch.x.sum(axis=1)
+
+    service = arena.service("ranker")
+    thread = serve(service, predict, by=service.serve_batches)
+    try:
+        app = sagemaker.application(service="ranker")
+        reply = ask(app, body=b"1,2\n3,\n", content_type=CSV)
+        assert reply[::2] == (422, b"row 1 is not finite")
+        assert ask(app, body=b"1,2\n3,4\n", content_type=CSV).body == b"[3.0, 7.0]"
+    finally:
+        service.shutdown()
+        thread.join()
+
+
+# ---- several models
+
+
+def load_number(url: str) -> Any:
+    if url == "big":
+        raise MemoryError
+    if url == "broken":
+        raise OSError("the secret")
+    return lambda data: float(url) * data
+
+
+def several(**more: Any) -> Any:
+    return sagemaker.application(load_number, multi_model=True, **more)
+
+
+def add(app: Any, name: str, url: str) -> Reply:
+    body = json.dumps({"model_name": name, "url": url}).encode()
+    return ask(app, "/models", body, JSON)
+
+
+def test_models_are_seen_by_all_workers(arena: tr.Arena) -> None:
+    first, second = several(), several()
+    assert ask(first, "/ping", method="GET").status == 200
+    assert json.loads(ask(first, "/models", method="GET").body) == {"models": []}
+    assert add(first, "three", "3").status == 200
+    said = {"modelName": "three", "modelUrl": "3"}
+    assert json.loads(ask(second, "/models", method="GET").body) == {"models": [said]}
+    assert json.loads(ask(second, "/models/three", method="GET").body) == said
+    for app in (first, second):
+        reply = ask(app, "/models/three/invoke", b"1,2", CSV, CSV)
+        assert reply.body == b"3.0,6.0\n"
+    assert add(second, "three", "3").status == 409
+    assert ask(second, "/models/three", method="DELETE").status == 200
+    for app in (first, second):
+        assert ask(app, "/models/three/invoke", b"1,2", CSV, CSV).status == 404
+        assert ask(app, "/models/three", method="DELETE").status == 404
+        assert ask(app, "/models/three", method="GET").status == 404
+    assert add(first, "three", "4").status == 200  # the same name, another model
+    assert ask(second, "/models/three/invoke", b"1,2", CSV, CSV).body == b"4.0,8.0\n"
+    assert ask(second, body=b"1", content_type=CSV).status == 404
+
+
+def test_models_that_cannot_be_loaded(
+    arena: tr.Arena, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = several(max_models=1)
+    assert add(app, "a", "big").status == 507
+    reply = add(app, "a", "broken")
+    assert reply.status == 500
+    assert "model_fn failed with OSError" in reply.text
+    assert "the secret" in caplog.text
+    assert add(app, "a", "1").status == 200
+    assert add(app, "b", "1").status == 507
+    assert ask(app, "/models", b'{"model_name": "b"}', JSON).status == 400
+    assert ask(app, "/models", b"[" * 100_000, JSON).status == 400
+    assert add(app, "", "1").status == 400
+    assert add(app, "a\nb", "1").status == 400
+    assert ask(app, "/models", method="PUT").status == 405
+    assert ask(app, "/models/a", method="PUT").status == 405
+    assert ask(app, "/models/a/invoke", method="GET").status == 405
+
+
+def test_more_models_than_the_arena_has_room_for() -> None:
+    with tr.Arena(slots=[(4096, 8)]) as arena:
+        current.set_current(arena)
+        try:
+            app = several()
+            assert add(app, "a", "1").status == 200
+            assert add(app, "b", "1" * 5000).status == 507
+            assert ask(app, "/models/a/invoke", b"2", CSV, CSV).body == b"2.0\n"
+        finally:
+            current.set_current(None)
+
+
+def test_pages_of_models(arena: tr.Arena) -> None:
+    app = several()
+    names = sorted([f"model {i}" for i in range(250)] + ["ä/b"])
+    for name in names:
+        assert add(app, name, "1").status == 200
+    found: list[str] = []
+    path = "/models"
+    while path:
+        said = json.loads(ask(app, path, method="GET").body)
+        assert len(said["models"]) <= 100
+        found += [one["modelName"] for one in said["models"]]
+        token = said.get("nextPageToken")
+        path = f"/models?next_page_token={token}" if token else ""
+    assert found == names
+    path = "/models/ä/b/invoke".encode().decode("latin-1")
+    assert ask(app, path, b"1", CSV, CSV).body == b"1.0\n"
+    for token in ("x", "%ff", "////", "="):
+        reply = ask(app, f"/models?next_page_token={token}", method="GET")
+        assert reply.status == 400
+    assert ask(app, "/models?" + "a=b&" * 100, method="GET").status == 400
+    assert ask(app, "/models/\xff/invoke", b"1", CSV).status == 400
+
+
+def test_two_workers_load_at_the_same_time(arena: tr.Arena) -> None:
+    apps = [several() for _ in range(4)]
+    begin = threading.Barrier(len(apps))
+    statuses: list[int] = []
+
+    def run(app: Any, i: int) -> None:
+        begin.wait()
+        statuses.append(add(app, "same", "1").status)
+        assert add(app, f"own {i}", "1").status == 200
+
+    threads = [threading.Thread(target=run, args=(app, i)) for i, app in enumerate(apps)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [200, 409, 409, 409]
+    said = json.loads(ask(apps[0], "/models", method="GET").body)["models"]
+    assert [one["modelName"] for one in said] == [f"own {i}" for i in range(4)] + ["same"]
+
+
+def test_several_models_without_an_arena(caplog: pytest.LogCaptureFixture) -> None:
+    app = several()
+    assert add(app, "a", "1").status == 500
+    assert "tensoring.gunicorn" in caplog.text
+
+
+# ---- as SageMaker's runtime
+
+
+def test_errors_as_the_runtime_gives_them() -> None:
+    app = echo(local=True)
+    path = "/endpoints/mine/invocations"
+    reply = ask(app, path, b"1,2", CSV, CSV)
+    assert (reply.status, reply.kind, reply.body) == (200, CSV, b"1.0,2.0\n")
+    reply = ask(app, path, b"[1", JSON)
+    assert reply.status == 424
+    assert reply.headers["x-amzn-ErrorType"] == "ModelError"
+    said = json.loads(reply.body)
+    assert said["OriginalStatusCode"] == 400
+    assert "not JSON" in said["OriginalMessage"]
+    assert said["OriginalMessage"] in said["Message"]
+    reply = ask(app, path, bytes((6 << 20) + 1), CSV)
+    assert json.loads(reply.body)["OriginalStatusCode"] == 413
+    assert ask(app, path, method="GET").status == 405
+    assert ask(app, "/endpoints/mine", b"").status == 404
+
+
+def test_a_target_model(arena: tr.Arena) -> None:
+    app = several(local=True)
+    assert add(app, "a.tar.gz", "2").status == 200
+    path, headers = (
+        "/endpoints/mine/invocations",
+        {"X-Amzn-SageMaker-Target-Model": "a.tar.gz"},
+    )
+    assert ask(app, path, b"1", CSV, CSV, headers=headers).body == b"2.0\n"
+    assert json.loads(ask(app, path, b"1", CSV).body)["OriginalStatusCode"] == 404
+
+
+def test_the_log_is_named() -> None:
+    assert (
+        logging.getLogger("tensoring.sagemaker")
+        in logging.Logger.manager.loggerDict.values()
+    )
