@@ -10,75 +10,12 @@
 #include "ipc/exchange/records.h"
 #include "ipc/exchange/slot.h"
 #include "ipc/wait/wait.h"
+#include "tests/explore/page_model.h"
 
 /* Slots of the class that is explored. */
 static uint32_t first_slot(void)
 {
     return world.view.geo.classes[ELASTIC_CLASS].first_slot;
-}
-
-/* The bit of a page of payloads, or of records. */
-static uint64_t payload_bit(uint64_t off)
-{
-    return UINT64_C(1) << (off - world.view.geo.classes[ELASTIC_CLASS].payload_off) /
-                              ARENA_PAGE;
-}
-
-static uint8_t record_bit(uint64_t off)
-{
-    return (uint8_t)(1u << (off - world.view.geo.records_off) / ARENA_PAGE);
-}
-
-static void change(uint64_t off, uint64_t bytes, bool there)
-{
-    for (uint64_t at = off; at < off + bytes; at += ARENA_PAGE) {
-        uint64_t page = at < world.view.geo.payload_off ? 0 : payload_bit(at);
-        uint8_t record = page ? 0 : record_bit(at);
-
-        world.notes.pages = there ? world.notes.pages | page : world.notes.pages & ~page;
-        world.notes.records |= record; /* nobody takes them away */
-    }
-}
-
-int elastic_give(const struct view *view, uint64_t off, uint64_t bytes,
-                 struct shortage *shortage)
-{
-    (void)view, (void)shortage;
-    engine_system("reserve");
-    change(off, bytes, true);
-    engine_system(
-        "reserved"); /* killed in between, it leaves what nobody has noted yet */
-    return 0;
-}
-
-int elastic_take(const struct view *view, uint64_t off, uint64_t bytes)
-{
-    (void)view;
-    engine_system("punch");
-    change(off, bytes, false);
-    engine_system("punched");
-    return 0;
-}
-
-void elastic_access(const void *at)
-{
-    uint64_t off = (uint64_t)((const uint8_t *)at - world.view.base);
-
-    if (off >= world.view.geo.records_off && off < world.view.geo.payload_off &&
-        !(world.notes.records & record_bit(off)))
-        engine_fail("a record that has no memory is read or written");
-}
-
-uint64_t elastic_hash(uint64_t hash, const struct self *self)
-{
-    /* relaxed: one thread. */
-    hash = engine_mix(hash, atomic_load_explicit(&self->last_freed[ELASTIC_CLASS],
-                                                 memory_order_relaxed));
-    /* relaxed: as above. */
-    hash = engine_mix(
-        hash, atomic_load_explicit(&self->cursor[ELASTIC_CLASS], memory_order_relaxed));
-    /* relaxed: as above. */
-    return engine_mix(hash, atomic_load_explicit(&self->stale, memory_order_relaxed));
 }
 
 void elastic_build(const struct scenario *scenario)
@@ -100,7 +37,7 @@ static void expect_pages(uint32_t slot, uint64_t pages)
     uint64_t off = view_payload_off(&world.view, slot);
 
     for (uint64_t i = 0; i < pages; i++)
-        if (!(world.notes.pages & payload_bit(off + i * ARENA_PAGE)))
+        if (!page_there(off + i * ARENA_PAGE))
             engine_fail("what is held has lost its memory");
 }
 
@@ -211,7 +148,7 @@ static const char *check_pages(uint32_t slot)
     uint64_t off = view_payload_off(&world.view, slot);
 
     for (uint64_t i = 0; i < ELASTIC_STRIDE; i++) {
-        bool there = world.notes.pages & payload_bit(off + i * ARENA_PAGE);
+        bool there = page_there(off + i * ARENA_PAGE);
 
         if (there && i >= MEMORY_PAGES(memory))
             return "memory that nobody knows of";

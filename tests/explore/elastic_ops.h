@@ -7,23 +7,6 @@
 #include "ipc/kernel/limits.h"
 #include "tests/explore/engine.h"
 
-/* Elastic worlds have two classes. The first has one slot less than the records in a page, so
- * that the marks of the second are 1 and then more. */
-#define ELASTIC_OTHERS 7
-#define ELASTIC_CLASS  1
-#define ELASTIC_STRIDE 2 /* pages that a slot may have */
-
-/* The kernel: pages of the arena's file come and go. */
-int elastic_give(const struct view *view, uint64_t off, uint64_t bytes,
-                 struct shortage *shortage);
-int elastic_take(const struct view *view, uint64_t off, uint64_t bytes);
-
-/* An access to the arena: none may be in a hole. */
-void elastic_access(const void *at);
-
-/* Local hints that decide what comes next. */
-uint64_t elastic_hash(uint64_t hash, const struct self *self);
-
 void elastic_build(const struct scenario *scenario);
 const char *elastic_check(const struct scenario *scenario);
 

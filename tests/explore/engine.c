@@ -9,8 +9,8 @@
 #include "ipc/kernel/os.h"
 #include "ipc/liveness/participant.h"
 #include "ipc/signal/notify.h"
-#include "tests/explore/elastic_ops.h"
 #include "tests/explore/memory.h"
+#include "tests/explore/page_model.h"
 #include "tests/explore/states.h"
 #include "tests/explore/weakening.h"
 
@@ -54,7 +54,7 @@ static void pause_here(void)
 
 void engine_note(struct actor *me, uint64_t value)
 {
-    me->seen = engine_mix(me->seen, value);
+    me->seen = hash_mix(me->seen, value);
 }
 
 static uint64_t raw(const void *at)
@@ -238,8 +238,9 @@ static bool remember(const struct shm_access *shm)
         return false;
     if (!world.scenario->elsewhere && (world_constant(shm->at) || !world_shared(shm->at)))
         return false;
-    if (world.scenario->memory)
-        elastic_access(shm->at);
+    why = world.scenario->memory ? page_access(shm->at) : NULL;
+    if (why)
+        engine_fail(why);
     if (!world.scenario->lags) {
         if (world.scenario->memory && shm->bare && shm->kind == SHM_LOAD)
             engine_note(running, raw(shm->at));
@@ -435,6 +436,29 @@ static bool model_ring(const struct view *view, uint32_t i)
     return true;
 }
 
+/* Killed in between, it leaves what nobody has noted yet. */
+static int change(uint64_t off, uint64_t bytes, bool there, const char *before,
+                  const char *after)
+{
+    engine_system(before);
+    page_change(off, bytes, there);
+    engine_system(after);
+    return 0;
+}
+
+static int model_reserve(const struct view *view, uint64_t off, uint64_t bytes,
+                         struct shortage *shortage)
+{
+    (void)view, (void)shortage;
+    return change(off, bytes, true, "reserve", "reserved");
+}
+
+static int model_punch(const struct view *view, uint64_t off, uint64_t bytes)
+{
+    (void)view;
+    return change(off, bytes, false, "punch", "punched");
+}
+
 static const struct os_calls model = {
     .now_ns = still_time,
     .futex_wait = model_wait,
@@ -445,8 +469,8 @@ static const struct hooks model_hooks = {
     .ring = model_ring,
     .dead = model_dead,
     .busy = model_busy,
-    .reserve = elastic_give,
-    .punch = elastic_take,
+    .reserve = model_reserve,
+    .punch = model_punch,
 };
 
 bool engine_something_dead(void)
@@ -473,7 +497,7 @@ static void life(void)
     struct actor *me = running;
 
     for (; me->program[me->pc].run; me->pc++) {
-        me->seen = engine_mix(me->pc, me->slot);
+        me->seen = hash_mix(me->pc, me->slot);
         me->program[me->pc].run(me, &me->program[me->pc]);
     }
     me->status = DONE;
@@ -611,42 +635,42 @@ static uint64_t state_now(void)
     for (uint32_t i = 0; i < world.actor_count; i++) {
         struct actor *actor = &world.actors[i];
 
-        hash = engine_mix(hash, actor->seen);
-        hash = engine_mix(
+        hash = hash_mix(hash, actor->seen);
+        hash = hash_mix(
             hash, (uint64_t)actor->status | (uint64_t)actor->pc << 4 |
                       (uint64_t)actor->slot << 16 | (uint64_t)actor->joined << 32 |
                       (uint64_t)actor->hand << 36 | (uint64_t)actor->giving << 42 |
                       (uint64_t)actor->receiving << 46 | (uint64_t)actor->readable << 48);
-        hash = engine_mix(hash, actor->note);
+        hash = hash_mix(hash, actor->note);
         if (actor->status == NAPPING)
-            hash = engine_mix(hash, actor->nap == changes);
-        hash = engine_mix(hash, (uint64_t)(uintptr_t)actor->at);
+            hash = hash_mix(hash, actor->nap == changes);
+        hash = hash_mix(hash, (uint64_t)(uintptr_t)actor->at);
         /* relaxed: one thread. */
-        hash = engine_mix(
+        hash = hash_mix(
             hash, (uint64_t)atomic_load_explicit(&actor->self.last_freed[0],
                                                  memory_order_relaxed)
                           << 32 |
                       atomic_load_explicit(&actor->self.cursor[0], memory_order_relaxed));
         if (world.scenario->memory)
-            hash = elastic_hash(hash, &actor->self);
-        hash = engine_mix(
+            hash = page_hash(hash, &actor->self);
+        hash = hash_mix(
             hash, atomic_load_explicit(&actor->self.free_pin, memory_order_relaxed));
     }
     for (uint32_t i = 0; i < sleeper_count; i++)
-        hash = engine_mix(hash, sleepers[i].actor->index + (uintptr_t)sleepers[i].at +
-                                    sleepers[i].proxy);
+        hash = hash_mix(hash, sleepers[i].actor->index + (uintptr_t)sleepers[i].at +
+                                  sleepers[i].proxy);
     if (world.scenario->lags) {
         uint32_t living = 0;
 
         for (uint32_t i = 0; i < world.actor_count; i++)
             living |= (uint32_t)(world.actors[i].status < DONE) << i;
-        hash = memory_hash(engine_mix(hash, lags), living);
+        hash = memory_hash(hash_mix(hash, lags), living);
     }
     if (world.scenario->elsewhere)
         hash = world.scenario->elsewhere->hash(hash);
     memcpy(words, &world.notes, sizeof(world.notes));
     for (size_t i = 0; i < sizeof(words) / 8; i++)
-        hash = engine_mix(hash, words[i]);
+        hash = hash_mix(hash, words[i]);
     return hash;
 }
 

@@ -565,15 +565,15 @@ static uint64_t hash_file(uint64_t hash, uint32_t file)
     const struct control *control = control_of(file);
 
     /* relaxed: one thread. */
-    hash = engine_mix(hash, atomic_load_explicit(&control->magic, memory_order_relaxed));
-    hash = engine_mix(hash, word_at(bytes[file] + ADMISSION_AT));
+    hash = hash_mix(hash, atomic_load_explicit(&control->magic, memory_order_relaxed));
+    hash = hash_mix(hash, word_at(bytes[file] + ADMISSION_AT));
     for (uint32_t i = 0; i < control->participant_count; i++) {
         const struct participant *entry = entry_of(file, i);
         /* relaxed: one thread. */
         uint32_t pid = atomic_load_explicit(&entry->pid, memory_order_relaxed);
 
-        hash = engine_mix(hash, word_at(entry));
-        hash = engine_mix(hash, pid ? pid - pid_base + 1 : 0);
+        hash = hash_mix(hash, word_at(entry));
+        hash = hash_mix(hash, pid ? pid - pid_base + 1 : 0);
     }
     return hash;
 }
@@ -583,7 +583,7 @@ uint64_t folder_hash(uint64_t hash)
     const uint8_t *at = (const uint8_t *)&folder;
 
     for (size_t i = 0; i + 8 <= sizeof(folder); i += 8)
-        hash = engine_mix(hash, word_at(at + i));
+        hash = hash_mix(hash, word_at(at + i));
     for (uint32_t f = 0; f < FOLDER_FILES; f++)
         if (folder.files[f].there)
             hash = hash_file(hash, f);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/explore/engine.h"
+#include "tests/explore/world.h"
 
 #define STORES 4096 /* in a run */
 #define LIST   250  /* of one word */
@@ -87,7 +87,7 @@ static void put_raw(const void *at, uint32_t bytes, uint64_t value)
 /* @p part: 0 the word itself, else the reads of its contents by actor part - 1. */
 static uint32_t word_of(const void *at, uint32_t part)
 {
-    uint64_t key = engine_mix((uint64_t)((const uint8_t *)at - world.view.base), part);
+    uint64_t key = hash_mix((uint64_t)((const uint8_t *)at - world.view.base), part);
     uint32_t h = (uint32_t)key % TABLE;
 
     for (; table[h]; h = (h + 1) % TABLE)
@@ -435,7 +435,7 @@ static uint64_t hash_snapshot(const struct snapshot *snapshot,
                              : 0;
 
         if (known)
-            hash += engine_mix(words[w].key, known);
+            hash += hash_mix(words[w].key, known);
     }
     return hash;
 }
@@ -451,16 +451,16 @@ static uint64_t hash_word(uint32_t w, const struct snapshot *oldest)
         if (store_at(w, i)->ordered)
             join(&past, &store_at(w, i)->before);
     }
-    hash = engine_mix(hash, hash_snapshot(&past, oldest));
+    hash = hash_mix(hash, hash_snapshot(&past, oldest));
     for (uint32_t i = oldest->at[w]; i < words[w].count; i++) {
         const struct store *store = store_at(w, i);
 
-        hash = engine_mix(hash, store->value);
-        hash = engine_mix(hash, (uint64_t)(store->change ? 1 : 0) |
-                                    (uint64_t)(store->ordered ? 2 : 0));
-        hash = engine_mix(hash, hash_snapshot(&store->carries, oldest));
-        hash = engine_mix(hash, hash_snapshot(&store->before, oldest));
-        hash = engine_mix(hash, hash_snapshot(&store->readers, oldest));
+        hash = hash_mix(hash, store->value);
+        hash = hash_mix(hash, (uint64_t)(store->change ? 1 : 0) |
+                                  (uint64_t)(store->ordered ? 2 : 0));
+        hash = hash_mix(hash, hash_snapshot(&store->carries, oldest));
+        hash = hash_mix(hash, hash_snapshot(&store->before, oldest));
+        hash = hash_mix(hash, hash_snapshot(&store->readers, oldest));
     }
     return hash;
 }
@@ -478,10 +478,10 @@ uint64_t memory_hash(uint64_t hash, uint32_t living)
     for (uint32_t w = 0; w < word_count; w++)
         if (!words[w].contents)
             sum += hash_word(w, &oldest);
-    hash = engine_mix(hash, sum);
+    hash = hash_mix(hash, sum);
     for (uint32_t t = 0; t < thread_count; t++) {
-        hash = engine_mix(hash, hash_snapshot(&views[t], &oldest));
-        hash = engine_mix(hash, hash_snapshot(&orders[t], &oldest));
+        hash = hash_mix(hash, hash_snapshot(&views[t], &oldest));
+        hash = hash_mix(hash, hash_snapshot(&orders[t], &oldest));
     }
     return hash;
 }

@@ -12,8 +12,7 @@
 #include "ipc/kernel/os.h"
 #include "ipc/liveness/participant.h"
 #include "ipc/memory/segment.h"
-#include "tests/explore/elastic_ops.h"
-#include "tests/explore/engine.h"
+#include "tests/explore/world.h"
 
 #define WATCHED 256
 #define RANGES  32
@@ -49,9 +48,9 @@ void world_local(_Atomic uint64_t *word)
 uint64_t world_hash(uint64_t hash)
 {
     for (uint32_t i = 0; i < local_count; i++)
-        hash = engine_mix(hash, shm_get(locals[i]));
+        hash = hash_mix(hash, shm_get(locals[i]));
     for (uint32_t i = 0; i < watched_count; i++)
-        hash = engine_mix(hash, shm_get(watched[i]));
+        hash = hash_mix(hash, shm_get(watched[i]));
     return hash;
 }
 
