@@ -18,7 +18,8 @@
 #include <stdio.h>
 
 #include "ipc/mutant.h"
-#include "tests/explore/world.h"
+#include "tests/explore/kernel_model.h"
+#include "tests/explore/steps.h"
 
 struct outcome {
     uint64_t runs, states, steps;
@@ -32,48 +33,10 @@ struct outcome {
 void engine_explore(const struct scenario *scenario, uint64_t most,
                     struct outcome *outcome);
 
-/* Accesses of ipc/ without an order are steps, too: others come, or a death, between them. */
-extern bool engine_bare;
-
 /* Print the last failing schedule, step by step. */
 void engine_explain(FILE *to, const struct scenario *scenario);
 
-/* Called inside an operation: the promise is broken. */
-_Noreturn void engine_fail(const char *why);
-
-/* Wait until there is something to reap. */
-void engine_watch(struct actor *me);
-
-/* Sleep until the actor's descriptor is readable; it stays so until it is cleared. */
-void engine_poll(struct actor *me);
-
-/* As an io_uring does: make the descriptor readable when @p word is woken, or is not
- * @p seen any more. One wait at a time. */
-void engine_submit(struct actor *me, const _Atomic uint32_t *word, uint32_t seen);
-
-/* For scenarios elsewhere: the running actor, NULL outside of operations. */
-struct actor *engine_elsewhere(void);
-
-/* Before a call to the model of the kernel. @p seen: others see what it does, so that it is a
- * step. One that nobody sees is a step where engine_bare says so: its effect is the same whenever
- * it is done, and a death before it leaves what a death behind it leaves. */
-void engine_call(const char *name, bool seen);
-/* The same for one that is done also outside of operations. */
-void engine_system(const char *name);
-/* Its result, which decides what comes next. Sets errno if @p result is -errno. */
-long engine_answer(long result);
-
-/* Wait for a while: until something has changed, or nobody else can go on. */
-void engine_nap(void);
-void engine_changed(void);
-
-/* Die, by no choice of the engine's. */
+/* Die inside an operation, by no choice of the engine's. */
 _Noreturn void engine_die(void);
-
-/* A local value that decides what comes next. */
-void engine_note(struct actor *me, uint64_t value);
-
-/* Let go of the lock of the entry: the actor has left. */
-bool engine_something_dead(void);
 
 #endif

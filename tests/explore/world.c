@@ -14,6 +14,8 @@
 #include "ipc/memory/segment.h"
 #include "tests/explore/world.h"
 
+struct world world;
+
 #define WATCHED 256
 #define RANGES  32
 
