@@ -6,7 +6,6 @@
  * As many as `depth` are between the first two. Slots are loaned in the order of the files,
  * so the file that all others wait for always has its slot. */
 #include "src/files/loader.h"
-#include "src/files/load.h"
 
 #include <errno.h>
 #include <liburing.h>
@@ -21,6 +20,7 @@
 #include "src/base/error.h"
 #include "src/base/options.h"
 #include "src/channel/queue.h"
+#include "src/files/load.h"
 #include "src/files/loader_ring.h"
 
 struct tr_loader {
