@@ -55,7 +55,7 @@ class Form:
         found = registry.decode(request)
         if self.ragged == "list":
             return found, 1, True, None
-        array = _array_of(found)
+        array: Array = found if type(found) is np.ndarray else _array_of(found)
         alone = array.ndim == self.row_ndim
         if not alone and array.ndim != self.row_ndim + 1:
             raise Refused(

@@ -28,7 +28,7 @@ from tensoring import _core
 from tensoring._errors import CODES, ContentTypeError, Error, FormatError
 from tensoring._options import refuse, text
 from tensoring._serial.allowance import allow, end
-from tensoring._serial.dtypes import Described, describe
+from tensoring._serial.dtypes import SCALARS, Described, describe
 from tensoring._serial.instead import a, instead_of
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -88,6 +88,7 @@ _asked: dict[type, list[Serializer]] = {}
 _PLAIN: tuple[type, ...] = (
     *(dict, list, tuple, str, bytes, int, float, bool, type(None)),
     *(bytearray, memoryview, np.ndarray),
+    *SCALARS,
 )
 FOREIGN: tuple[type, ...] = ()  # kinds of a serializer that takes none of these
 _by_type: dict[str, Serializer] = {}

@@ -520,7 +520,12 @@ def _place_of(writer: _Writer, obj: Any) -> str:
     return place.lstrip()
 
 
+_SCALAR_ALONE = json_of(["s", 0], ACYCLIC)
+
+
 def _dump(obj: Any) -> list[Any]:
+    if type(obj) in SCALARS:  # as the writer does it, in a tenth of the time
+        return [np.asarray(obj), _SCALAR_ALONE]
     writer = _Writer()
     try:
         tree = writer.node(obj)
