@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 _NOTHING = object()
 _SPIN = 0.0005  # seconds of a wait that costs less than one in a wait set
-_SLICE = 0.1  # seconds in which a worker sees that it must stop
 _NO_SLOT = 0.1  # seconds that an answer waits for a free slot, if it may wait longer
 
 
@@ -48,41 +47,31 @@ class HasFileno(Protocol):
         ...
 
 
-class Worker(Protocol):
-    """The process as a worker of a Supervisor."""
-
-    def stopping(self) -> bool:
-        """Whether it must stop."""
-        ...
-
-    def job_done(self) -> None:
-        """Count one."""
-        ...
-
-
 class Source:
     """The requests of a queue, until it is shut down, or it is time to stop: then those
     that are in the queue by that time."""
 
-    def __init__(self, queue: ArenaQueue, stop: int | HasFileno | Worker | None) -> None:
+    def __init__(
+        self, queue: ArenaQueue, stop: int | HasFileno | _core.Worker | None
+    ) -> None:
         self._queue = queue
         self._set: WaitSet | None = None
         self._left: int | None = None  # that are still to be taken; None: any number
         self._damaged = 0
-        self._slice: float | None = None
         self._stopping: Callable[[], object] = bool
         if stop is None:
             return
-        if not isinstance(stop, int) and hasattr(stop, "stopping"):
-            self._slice, self._stopping = _SLICE, stop.stopping
-            return
-        number = stop if isinstance(stop, int) else stop.fileno()
-        poll = select.poll()
-        poll.register(number, select.POLLIN)
-        self._stopping = lambda: poll.poll(0)
+        if isinstance(stop, _core.Worker):
+            waited: Any = stop
+            self._stopping = waited.stopping
+        else:
+            waited = stop if isinstance(stop, int) else stop.fileno()
+            poll = select.poll()
+            poll.register(waited, select.POLLIN)
+            self._stopping = lambda: poll.poll(0)
         self._set = WaitSet._of(queue.arena)
         self._set.add(queue)
-        self._set.add(number)
+        self._set.add(waited)
 
     def close(self) -> None:
         """Serve no longer."""
@@ -131,11 +120,7 @@ class Source:
 
     def _sleep(self, left: float | None) -> _core.Message | None:
         """One wait, which may end early."""
-        longest = self._slice if self._set is None else _SPIN
-        if longest is None or left is None:
-            some = longest if left is None else left
-        else:
-            some = min(longest, left)
+        some = left if self._set is None or (left or 1) < _SPIN else _SPIN
         try:
             return self._queue.receive_message(some)
         except Empty:
@@ -193,7 +178,7 @@ class Batches:
         self._job_done: Callable[[], object] | None = None
         self.answered = 0
 
-    def run(self, stop: int | HasFileno | Worker | None) -> int:
+    def run(self, stop: int | HasFileno | _core.Worker | None) -> int:
         """Until the end; how many requests were answered."""
         source = Source(self._queue, stop)
         self._job_done = getattr(stop, "job_done", None)

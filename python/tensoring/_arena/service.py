@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tensoring import _core
 from tensoring._arena import aio, greenlets
 from tensoring._arena.batch import Batch, Form
-from tensoring._arena.batches import Batches, HasFileno, Worker
+from tensoring._arena.batches import Batches, HasFileno
 from tensoring._arena.refusal import DAMAGED, described, refuse
 from tensoring._errors import (
     CODES,
@@ -152,7 +152,7 @@ class Service:
         max_wait: float = 0.0,
         ragged: str | None = None,
         row_ndim: int = 1,
-        stop: int | HasFileno | Worker | None = None,
+        stop: int | HasFileno | _core.Worker | None = None,
     ) -> int:
         """Answer requests in batches until the service is shut down: predict(batch) gets
         the rows of several requests in batch.x, and returns an array or a list with a

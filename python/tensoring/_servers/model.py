@@ -9,9 +9,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from tensoring import _core
 from tensoring._arena.arena import Arena
 from tensoring._arena.batch import Batch
-from tensoring._arena.batches import HasFileno, Worker
+from tensoring._arena.batches import HasFileno
 from tensoring._arena.board import Board
 from tensoring._arena.service import Service
 from tensoring._options import refuse
@@ -77,7 +78,7 @@ class Model:
         self,
         service: Service,
         *,
-        stop: int | HasFileno | Worker | None = None,
+        stop: int | HasFileno | _core.Worker | None = None,
         ready: Callable[[], object] | None = None,
     ) -> int:
         """Load, call ready(), and serve in this process and thread until the service is
@@ -163,7 +164,7 @@ def serve_model(
     arena: Arena,
     model: str | type[Model],
     *,
-    stop: int | HasFileno | Worker | None = None,
+    stop: int | HasFileno | _core.Worker | None = None,
     ready: Callable[[], object] | None = None,
 ) -> int:
     """Make the model, load it, and serve it under its name in `arena`, until `stop`."""
