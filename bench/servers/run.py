@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Measure ways from web workers to a model, all in one run: JSON, tables, a plot, bars.
 
-python bench/servers/run.py [--out build/bench] [--seconds 2] [--quick]
+python bench/servers/run.py [--out build/bench] [--seconds 2] [--quick] [--only PART]
 
 Ways whose software is not installed are left out and said to be."""
 
@@ -26,6 +26,7 @@ import ways
 from hosts import Host, Shape, left_out, running
 
 _PACKAGES = ("tensoring", "gunicorn", "redis", "numpy")
+PARTS = ("direct", "load", "batching")
 MODEL_SECONDS = 0.005
 LARGE = 9 * 128 * 64 * 3 * 8
 RATES = {64: 200.0, 64 << 10: 150.0, LARGE: 20.0}  # requests a second that all can bear
@@ -98,8 +99,11 @@ def under_load(names: list[str], amount: Amount) -> dict[str, Any]:
     with started(names, amount.shape) as hosts:
         connections = 2 * amount.shape.workers
         measure.warm_up(hosts, list(amount.sizes), connections, amount.warm_up_seconds)
-        direct = measure.direct(hosts, [64, 1 << 20], amount.rounds, list(amount.calls))
-        report.direct(direct)
+        direct = []
+        if amount.rounds:
+            counts = list(amount.calls)
+            direct = measure.direct(hosts, [64, 1 << 20], amount.rounds, counts)
+            report.direct(direct)
         cells = []
         for nbytes in amount.sizes:
             for connections in amount.connections:
@@ -182,21 +186,29 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     parser.add_argument("--seconds", type=float, default=Amount.seconds, help="of a cell")
     parser.add_argument("--quick", action="store_true", help="a few seconds in all")
+    parser.add_argument("--only", choices=PARTS, help="leave the other parts out")
     options = parser.parse_args()
     amount = QUICK if options.quick else Amount(seconds=options.seconds)
+    parts = [options.only] if options.only else PARTS
+    amount = replace(
+        amount,
+        rounds=amount.rounds if "direct" in parts else 0,
+        sizes=amount.sizes if "load" in parts else (),
+    )
     options.out.mkdir(parents=True, exist_ok=True)
     out = missing()
     for name, why in out.items():
         print(f"left out: {name}: {why}")
     names = [name for name in ways.ALL if name not in out]
     found: dict[str, Any] = {"machine": machine(), "left_out": out, "ways": names}
-    found |= under_load(names, amount)
-    found["batching"] = with_slow_model(names, amount)
+    found |= under_load(names if amount.rounds or amount.sizes else [], amount)
+    found["batching"] = with_slow_model(names if "batching" in parts else [], amount)
     found["bars"] = bars(found)
     found["machine"]["load_at_the_end"] = os.getloadavg()[0]
     report.rest(found)
     (options.out / "servers.json").write_text(json.dumps(found, indent=1))
-    report.plot(found["cells"], options.out / "servers.svg")
+    if found["cells"]:
+        report.plot(found["cells"], options.out / "servers.svg")
 
 
 if __name__ == "__main__":
