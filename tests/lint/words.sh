@@ -80,10 +80,6 @@ awk 'FILENAME ~ /^(\.\/)?(include|ipc|src)\// && length > 100 && !/^ \* \|/ { pr
 
 for file in $(files '*.c' '*.h' '*.py'); do
     lines=$(wc -l <"$file")
-    case $file in
-    tests/*) limit=800 ;; # cases are many, and each stands alone
-    *) limit=600 ;;
-    esac
-    [ "$lines" -le $limit ] || echo "$file: $lines lines"
+    [ "$lines" -le 600 ] || echo "$file: $lines lines"
 done | complain 'one idea a file'
 exit $bad

@@ -1,108 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "pool_scene.h"
-
-#include <poll.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-
-#include "src/workers/plan_bytes.h"
-
-enum { JOBS = 120 };
-
-/* What workers and master tell one another beside the pool; workers inherit it. */
-static struct shared {
-    _Atomic uint32_t done[JOBS]; /* local: to the test; how often each job was finished */
-    _Atomic uint32_t begun;      /* local */
-    _Atomic uint32_t threads;    /* local */
-    _Atomic uint32_t held;       /* local: jobs of a generation that must not be ready */
-} * shared;
-
-static int set_up(void **state)
-{
-    static const tr_slot_class class = {4096, 2 * JOBS};
-    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
-
-    *state = (void *)(intptr_t)descriptors();
-    options.classes = &class;
-    options.class_count = 1;
-    options.max_participants = 128;
-    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    return shared == MAP_FAILED || scene_open(&options);
-}
-
-static int tear_down(void **state)
-{
-    scene_close();
-    munmap(shared, sizeof(*shared));
-    if (descriptors() != (int)(intptr_t)*state)
-        return -1;
-    return childless() ? 0 : -1;
-}
-
-static void send_job(uint32_t number)
-{
-    tr_message *message;
-
-    assert_int_equal(tr_message_loan_bytes(arena, sizeof(number), TR_FOREVER, &message),
-                     0);
-    memcpy(tr_message_tensor(message, 0)->data, &number, sizeof(number));
-    assert_int_equal(tr_queue_send(queue, message, TR_FOREVER), 0);
-}
-
-static uint32_t job_number(tr_message *message)
-{
-    uint32_t number;
-
-    memcpy(&number, tr_message_tensor(message, 0)->data, sizeof(number));
-    return number;
-}
-
-static void stop(tr_pool *pool)
-{
-    assert_int_equal(tr_pool_stop(pool, TR_FOREVER), 0);
-    assert_int_equal(pool_status(pool).alive, 0);
-    assert_int_equal(tr_pool_step(pool, TR_FOREVER), TR_ECLOSED);
-    tr_pool_close(pool);
-}
+#include "pool_jobs.h"
 
 /* ---- workers ---- */
-
-static int work(tr_pool_worker *worker, void *context)
-{
-    tr_message *message;
-    int err;
-
-    (void)context;
-    while (!(err = tr_pool_worker_receive(worker, queue, TR_FOREVER, &message))) {
-        atomic_fetch_add(&shared->done[job_number(message)], 1);
-        tr_message_release(message);
-    }
-    return err == TR_ECANCELED || err == TR_ECLOSED ? 0 : 1;
-}
-
-/* Each seventh job kills the first worker that takes it. */
-static int work_and_die(tr_pool_worker *worker, void *context)
-{
-    tr_header header = TR_HEADER_INIT;
-    tr_message *message;
-
-    (void)context;
-    while (!tr_pool_worker_receive(worker, queue, TR_FOREVER, &message)) {
-        if (tr_message_header_get(message, &header))
-            return 1;
-        if (job_number(message) % 7 == 0 && header.deliveries == 0)
-            raise(SIGKILL);
-        atomic_fetch_add(&shared->done[job_number(message)], 1);
-        tr_message_release(message);
-    }
-    return 0;
-}
 
 static int break_down(tr_pool_worker *worker, void *context)
 {
@@ -121,23 +20,6 @@ static int grow(tr_pool_worker *worker, void *context)
     while (!tr_pool_worker_stopping(worker))
         tr_pool_worker_job_done(worker);
     free(memory);
-    return 0;
-}
-
-/* Takes a job, tells, and finishes it only when it is let. */
-static int hold(tr_pool_worker *worker, void *context)
-{
-    tr_message *message;
-    char what;
-
-    (void)context;
-    while (!tr_pool_worker_receive(worker, queue, INT64_MAX, &message)) {
-        tell('h');
-        if (read(gate[0], &what, 1) != 1)
-            return 1;
-        atomic_fetch_add(&shared->done[job_number(message)], 1);
-        tr_message_release(message);
-    }
     return 0;
 }
 
@@ -467,64 +349,6 @@ static void more_workers_come_when_forks_fail(void **state)
     stop(pool);
 }
 
-static void a_job_in_hand_is_finished(void **state)
-{
-    tr_pool *pool = start(hold, 1, NULL);
-
-    (void)state;
-    send_job(5);
-    assert_int_equal(hear(), 'h');
-    tr_pool_drain(pool);
-    assert_int_equal(tr_pool_resize(pool, 2), TR_ECLOSED);
-    assert_int_equal(tr_pool_reload(pool), TR_ECLOSED);
-    assert_int_equal(pool_status(pool).draining, 1);
-    assert_int_equal(write(gate[1], "g", 1), 1);
-    stop(pool);
-    assert_int_equal(atomic_load(&shared->done[5]), 1);
-    assert_int_equal(death[0].exit_code, 0);
-}
-
-static void little_patience(tr_pool_options *options)
-{
-    options->drain_ns = 1000000;
-}
-
-static void a_worker_that_does_not_stop_is_killed(void **state)
-{
-    tr_pool *pool = start(hold, 1, little_patience);
-
-    (void)state;
-    send_job(5);
-    assert_int_equal(hear(), 'h');
-    stop(pool);
-    assert_int_equal(death[0].signal, SIGKILL);
-    assert_int_equal(death[0].expected, 1);
-    assert_int_equal(death[0].redelivered, 1);
-}
-
-static void endless_patience(tr_pool_options *options)
-{
-    options->drain_ns = INT64_MAX;
-}
-
-/* A sum of times that wraps is a moment long ago. */
-static void patience_may_be_endless(void **state)
-{
-    tr_pool *pool = start(hold, 1, endless_patience);
-
-    (void)state;
-    send_job(5);
-    assert_int_equal(hear(), 'h');
-    tr_pool_drain(pool);
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(tr_pool_step(pool, TR_NOWAIT), TR_EAGAIN);
-    assert_int_equal(write(gate[1], "g", 1), 1);
-    assert_int_equal(tr_pool_stop(pool, INT64_MAX), 0);
-    tr_pool_close(pool);
-    assert_int_equal(death[0].signal, 0);
-    assert_int_equal(death[0].exit_code, 0);
-}
-
 /* A restart that is that far away is not one that is overdue. */
 static void backs_off_for_ever(void **state)
 {
@@ -537,160 +361,6 @@ static void backs_off_for_ever(void **state)
     assert_int_equal(tr_pool_step(pool, TR_NOWAIT), TR_EAGAIN); /* not yet */
     assert_int_equal(pool_status(pool).started, 1);
     stop(pool);
-}
-
-static void closing_kills(void **state)
-{
-    tr_pool *pool = start(hold, 2, NULL);
-
-    (void)state;
-    send_job(5);
-    assert_int_equal(hear(), 'h');
-    tr_pool_close(pool);
-    tr_pool_close(NULL);
-    assert_int_equal(deaths, 0); /* a caller is not told of what it asked for */
-}
-
-static void always(tr_pool_options *options)
-{
-    options->restart = TR_RESTART_ALWAYS;
-    options->workers = 2;
-}
-
-/* A master of its own, in tr_pool_run(). Its result is the exit code. */
-static pid_t run_master(int (*run)(tr_pool_worker *, void *))
-{
-    pid_t pid;
-
-    fflush(NULL);
-    pid = fork();
-    if (pid == 0) {
-        tr_pool_options options = TR_POOL_OPTIONS_INIT;
-        tr_pool *pool;
-
-        always(&options);
-        the_run = run;
-        options.run = run_and_count;
-        options.arena = arena;
-        alarm(PATIENCE_S);
-        if (tr_pool_start(&options, &pool) || tr_pool_run(pool))
-            _exit(1);
-        tr_pool_close(pool);
-        if (__gcov_dump)
-            __gcov_dump();
-        _exit(0);
-    }
-    return pid;
-}
-
-static int say_hello(tr_pool_worker *worker, void *context)
-{
-    tr_pool_worker_ready(worker);
-    tell((char)('a' + tr_pool_worker_generation(worker)));
-    return work(worker, context);
-}
-
-static void obeys_signals(void **state)
-{
-    pid_t master = run_master(say_hello);
-    int status;
-
-    (void)state;
-    assert_int_equal(hear(), 'a');
-    assert_int_equal(hear(), 'a');
-    /* The loop blocks the signals before it first sleeps; once a third worker has started, one
-     * was read. */
-    for (bool blocked = false; !blocked;) {
-        char path[64], line[256];
-        FILE *file;
-
-        snprintf(path, sizeof(path), "/proc/%d/status", (int)master);
-        file = fopen(path, "re");
-        assert_non_null(file);
-        while (fgets(line, sizeof(line), file)) {
-            unsigned long long mask;
-
-            if (sscanf(line, "SigBlk: %llx", &mask) == 1)
-                blocked = mask >> (SIGTTIN - 1) & 1;
-        }
-        fclose(file);
-    }
-    assert_int_equal(kill(master, SIGTTIN), 0);
-    assert_int_equal(hear(), 'a');
-    assert_int_equal(kill(master, SIGTTOU), 0);
-    assert_int_equal(kill(master, SIGHUP), 0);
-    assert_int_equal(hear(), 'b');
-    assert_int_equal(hear(), 'b');
-    assert_int_equal(kill(master, SIGTERM), 0);
-    assert_int_equal(waitpid(master, &status, 0), master);
-    assert_int_equal(status, 0);
-}
-
-static void workers_do_not_outlive_their_master(void **state)
-{
-    pid_t master = run_master(say_hello);
-    char what;
-
-    (void)state;
-    assert_int_equal(hear(), 'a');
-    assert_int_equal(hear(), 'a');
-    assert_int_equal(kill(master, SIGKILL), 0);
-    assert_int_equal(waitpid(master, NULL, 0), master);
-    close(told[1]); /* the workers have the other copies: the end comes with the last */
-    told[1] = -1;
-    assert_int_equal(read(told[0], &what, 1), 0);
-}
-
-/* Then the kernel keeps no status, and says only that they are gone. */
-static void the_program_may_ignore_its_children(void **state)
-{
-    void (*before)(int) = signal(SIGCHLD, SIG_IGN);
-    tr_pool *pool = start(work_and_die, 2, NULL);
-
-    (void)state;
-    send_job(7);
-    while (!atomic_load(&shared->done[7]))
-        turn(pool);
-    wait_for_deaths(pool, 1);
-    assert_int_equal(death[0].exit_code, -1);
-    assert_true(death[0].restart_ns >= 0);
-    stop(pool);
-    signal(SIGCHLD, before);
-}
-
-/* The supervisor's handle that a worker has inherited is of no use. */
-static int supervise(tr_pool_worker *worker, void *context)
-{
-    tr_pool *pool = *(tr_pool **)context;
-
-    (void)worker;
-    if (!pool)
-        return 9; /* the first one, forked before the handle was known */
-    if (tr_pool_step(pool, TR_NOWAIT) != TR_EFORK ||
-        tr_pool_stop(pool, TR_NOWAIT) != TR_EFORK || tr_pool_reload(pool) != TR_EFORK)
-        return 7;
-    tr_pool_close(pool);
-    return 0;
-}
-
-static tr_pool *self;
-
-static void with_self(tr_pool_options *options)
-{
-    options->context = &self;
-}
-
-static void workers_do_not_supervise(void **state)
-{
-    (void)state;
-    self = NULL;
-    self = start(supervise, 1, with_self);
-    while (tr_pool_step(self, TR_FOREVER) == 0)
-        ;
-    assert_int_equal(deaths, 2);
-    assert_int_equal(death[0].exit_code, 9);
-    assert_int_equal(death[1].exit_code, 0);
-    tr_pool_close(self);
 }
 
 static void refuses_nonsense(void **state)
@@ -764,8 +434,6 @@ static void plans_lie_in_the_arena(void **state)
     tr_arena_close(other);
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -781,15 +449,7 @@ int main(void)
         CASE(two_generations_side_by_side),
         CASE(a_reload_goes_on_when_forks_fail),
         CASE(more_workers_come_when_forks_fail),
-        CASE(a_job_in_hand_is_finished),
-        CASE(a_worker_that_does_not_stop_is_killed),
-        CASE(patience_may_be_endless),
         CASE(backs_off_for_ever),
-        CASE(closing_kills),
-        CASE(obeys_signals),
-        CASE(workers_do_not_outlive_their_master),
-        CASE(the_program_may_ignore_its_children),
-        CASE(workers_do_not_supervise),
         CASE(plans_lie_in_the_arena),
         CASE(refuses_nonsense),
     };

@@ -1,67 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every request has one end, at its deadline if not before; those that were given up cost
  * nothing; and a requester without a reply is told why. */
-#include "interrupted.h"
-#include "support.h"
-
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-
-#include "ipc/exchange/reclaim.h"
-#include "ipc/exchange/request.h"
-#include "ipc/kernel/os.h"
-#include "src/arena/arena.h"
-#include "src/channel/inbox.h"
-#include "src/channel/queue.h"
-#include "src/waitset/waitset.h"
-
-#define LONG (INT64_C(30) * 1000 * 1000 * 1000) /* ns: it hangs */
-#define SOON (INT64_C(20) * 1000 * 1000)
-
-static tr_queue *open_queue(tr_arena *arena)
-{
-    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
-    tr_queue *queue;
-
-    options.capacity = 2048;
-    assert_ok(tr_queue_open(arena, "ask", &options, &queue));
-    return queue;
-}
-
-static uint64_t ask_for(tr_queue *queue, int64_t value, int64_t timeout_ns,
-                        uint32_t flags)
-{
-    uint64_t ticket;
-
-    assert_ok(tr_request_send(queue, loan_i64(tr_queue_arena(queue), 4, value), TR_NOWAIT,
-                              timeout_ns, flags, &ticket));
-    return ticket;
-}
-
-static uint64_t ask(tr_queue *queue, int64_t value)
-{
-    return ask_for(queue, value, TR_FOREVER, 0);
-}
-
-static tr_message *take(tr_queue *queue)
-{
-    tr_message *request;
-
-    assert_ok(tr_queue_receive(queue, TR_NOWAIT, &request));
-    assert_true(tr_message_is_request(request));
-    return request;
-}
-
-static void end(tr_arena *arena, tr_queue *queue, uint64_t slots)
-{
-    assert_int_equal(stats_of(arena).slots_free, slots);
-    tr_queue_close(queue);
-    tr_arena_close(arena);
-}
+#include "request_end_scene.h"
 
 static void given_up_ones_hold_no_slot(void **state)
 {
@@ -396,181 +336,6 @@ static void sleepers_learn_of_new_deadlines(void **state)
     end(arena, queue, 8);
 }
 
-/* A server that says by a pipe that it serves, then does as it is told. */
-static pid_t serve(tr_arena *arena, tr_queue *queue, bool take_one)
-{
-    int said[2];
-    char byte;
-    pid_t child;
-
-    assert_int_equal(pipe(said), 0);
-    child = fork();
-    if (child == 0) {
-        tr_message *request;
-        int code = tr_queue_receive(queue, take_one ? LONG : TR_NOWAIT, &request);
-
-        if (code != (take_one ? 0 : TR_EAGAIN) || write(said[1], "x", 1) != 1)
-            _exit(1);
-        for (;;)
-            pause();
-    }
-    close(said[1]);
-    assert_int_equal(read(said[0], &byte, 1), 1);
-    close(said[0]);
-    (void)arena;
-    return child;
-}
-
-static void kill_and_bury(pid_t child)
-{
-    kill(child, SIGKILL);
-    assert_true(WIFSIGNALED(status_of(child)));
-}
-
-static void a_service_knows_its_servers(void **state)
-{
-    tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena), *other;
-    tr_waitset *set;
-    pid_t one, two;
-    (void)state;
-
-    assert_int_equal(tr_queue_receivers(queue), 0);
-    one = serve(arena, queue, false);
-    two = serve(arena, queue, false);
-    assert_int_equal(tr_queue_receivers(queue), 2);
-    kill_and_bury(one);
-    assert_int_equal(tr_queue_receivers(queue), 1); /* nobody has reaped */
-    assert_ok(tr_arena_reap(arena, NULL));
-    assert_int_equal(tr_queue_receivers(queue), 1);
-    kill_and_bury(two);
-    assert_int_equal(tr_queue_receivers(queue), 0);
-
-    /* a process that waits for it in a set serves it, too */
-    assert_ok(tr_queue_open(arena, "other", NULL, &other));
-    assert_ok(tr_waitset_open(arena, &set));
-    assert_ok(tr_waitset_add_queue(set, queue, TR_WAIT_WRITABLE, 1));
-    assert_int_equal(tr_queue_receivers(queue), 0);
-    assert_ok(tr_waitset_add_queue(set, queue, TR_WAIT_READABLE, 1));
-    assert_int_equal(tr_queue_receivers(queue), 1);
-    assert_int_equal(tr_queue_receivers(other), 0);
-    tr_waitset_close(set);
-    tr_queue_close(other);
-    assert_ok(tr_arena_reap(arena, NULL));
-    end(arena, queue, 8);
-}
-
-static void the_detail_says_who_serves(void **state)
-{
-    tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena);
-    tr_message *reply;
-    uint64_t ticket;
-    pid_t child;
-    (void)state;
-
-    assert_int_equal(tr_request_call(queue, loan_i64(arena, 1, 1), 1000000, &reply),
-                     TR_ETIMEDOUT);
-    assert_detail("nobody had received it");
-    assert_detail("nobody serves it");
-
-    ticket = ask_for(queue, 1, LONG, TR_REQUEST_BY_TICKET);
-    child = serve(arena, queue, true);
-    assert_int_equal(kill(child, SIGSTOP), 0);
-    assert_int_equal(waitpid(child, NULL, WUNTRACED), child);
-    assert_int_equal(tr_request_call(queue, loan_i64(arena, 1, 1), 1000000, &reply),
-                     TR_ETIMEDOUT);
-    assert_detail("1 process serves it");
-    assert_detail("stopped) has 1 in hand");
-    assert_int_equal(tr_request_wait(arena, ticket, 1000, &reply), TR_ETIMEDOUT);
-    assert_detail("a server has it, participant 1");
-    assert_detail("stopped");
-    kill_and_bury(child);
-    assert_int_equal(tr_request_wait(arena, ticket, 1000, &reply), TR_ETIMEDOUT);
-    assert_detail("nobody serves it");
-    assert_ok(tr_request_cancel(arena, ticket));
-    assert_ok(tr_arena_reap(arena, NULL)); /* and is not redelivered */
-    assert_int_equal(tr_queue_receive(queue, TR_NOWAIT, &reply), TR_EAGAIN);
-    end(arena, queue, 8);
-}
-
-static void a_full_queue_says_which_processes_have_its_messages(void **state)
-{
-    tr_arena *arena = make_arena(8, 0);
-    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
-    tr_queue *queue;
-    tr_message *message, *none;
-    pid_t child;
-    (void)state;
-
-    options.capacity = 2;
-    assert_ok(tr_queue_open(arena, "few", &options, &queue));
-    assert_ok(tr_queue_send(queue, loan_i64(arena, 1, 1), TR_NOWAIT));
-    child = serve(arena, queue, true);
-    assert_int_equal(kill(child, SIGSTOP), 0);
-    assert_int_equal(waitpid(child, NULL, WUNTRACED), child);
-    for (int i = 0; i < 2; i++)
-        assert_ok(tr_queue_send(queue, loan_i64(arena, 1, i), TR_NOWAIT));
-    message = loan_i64(arena, 1, 2);
-    assert_int_equal(tr_queue_send(queue, message, 1000), TR_ETIMEDOUT);
-    assert_detail("is full, it holds 2 messages; 2 wait in queue");
-    assert_detail("1 process serves it, participant 1");
-    assert_detail("stopped) has 1 in hand");
-    for (int i = 0; i < 4; i++)
-        (void)loan_i64(arena, 1, i);
-    assert_int_equal(tr_message_loan_bytes(arena, 8, 1000, &none), TR_ETIMEDOUT);
-    assert_detail("stopped) holds 1");
-    kill_and_bury(child);
-    assert_int_equal(tr_queue_send(queue, message, 1000), TR_ETIMEDOUT);
-    assert_detail("nobody serves it");
-    tr_queue_close(queue);
-    tr_arena_close(arena);
-}
-
-/* Its server dies, nobody has it in hand: it is taken back from where it waits for another. */
-static void what_waits_for_another_server_is_taken_back(void **state)
-{
-    tr_arena *arena = make_arena(8, 0);
-    tr_queue *queue = open_queue(arena);
-    uint64_t ticket = ask(queue, 1);
-    tr_message *request;
-    (void)state;
-
-    kill_and_bury(serve(arena, queue, true));
-    assert_ok(tr_arena_reap(arena, NULL));
-    assert_int_equal(stats_of(arena).redelivered, 1);
-    assert_ok(tr_request_cancel(arena, ticket));
-    assert_int_equal(tr_queue_receive(queue, TR_NOWAIT, &request), TR_EAGAIN);
-    end(arena, queue, 8);
-}
-
-/* A request that arrives damaged is not served, and its requester is told. */
-static void damaged_requests_are_refused(void **state)
-{
-    static const tr_slot_class class = {256, 8};
-    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
-    tr_arena *arena;
-    tr_queue *queue;
-    tr_message *message, *reply;
-    uint64_t ticket;
-    int64_t *data;
-    (void)state;
-
-    options.classes = &class;
-    options.class_count = 1;
-    options.flags = TR_ARENA_CRC32C;
-    assert_ok(tr_arena_create(NULL, &options, &arena));
-    queue = open_queue(arena);
-    message = loan_i64(arena, 4, 1);
-    data = tr_message_tensor(message, 0)->data;
-    assert_ok(tr_request_send(queue, message, LONG, LONG, 0, &ticket));
-    data[2] = 77;
-    assert_int_equal(tr_queue_receive(queue, TR_NOWAIT, &message), TR_ECHECKSUM);
-    assert_int_equal(tr_request_wait(arena, ticket, TR_NOWAIT, &reply), TR_EREMOTE);
-    assert_int_equal(tr_error_remote_code(), TR_ECHECKSUM);
-    end(arena, queue, 8);
-}
-
 static tr_arena *asking;
 static uint64_t asked;
 static bool answered;
@@ -630,26 +395,6 @@ static void a_wait_without_limit_gets_a_late_reply(void **state)
     assert_ok(tr_request_reply(message, NULL));
     assert_ok(tr_request_wait(arena, ticket, TR_NOWAIT, &reply));
     assert_ok(tr_message_release(reply));
-    end(arena, queue, 4);
-}
-
-/* Otherwise its own requester would wait forever. */
-static void a_request_answers_no_other(void **state)
-{
-    tr_arena *arena = make_arena(4, 0);
-    tr_queue *queue = open_queue(arena);
-    uint64_t tickets[2] = {ask(queue, 1), ask(queue, 2)};
-    tr_message *first = take(queue), *second = take(queue), *reply;
-    (void)state;
-
-    assert_int_equal(tr_request_reply(first, second), TR_EINVAL);
-    assert_ok(tr_request_reply(second, NULL));
-    assert_ok(tr_request_reply(first, NULL));
-    for (int i = 0; i < 2; i++) {
-        assert_ok(tr_request_wait(arena, tickets[i], TR_NOWAIT, &reply));
-        assert_int_equal(first_i64(reply), i + 1);
-        assert_ok(tr_message_release(reply));
-    }
     end(arena, queue, 4);
 }
 
@@ -717,14 +462,8 @@ int main(void)
         cmocka_unit_test(a_childs_set_waits_for_its_own_replies),
         cmocka_unit_test(to_cancel_nothing_takes_nothing),
         cmocka_unit_test(sleepers_learn_of_new_deadlines),
-        cmocka_unit_test(a_service_knows_its_servers),
-        cmocka_unit_test(the_detail_says_who_serves),
-        cmocka_unit_test(a_full_queue_says_which_processes_have_its_messages),
-        cmocka_unit_test(what_waits_for_another_server_is_taken_back),
-        cmocka_unit_test(damaged_requests_are_refused),
         cmocka_unit_test(a_reply_that_is_taken_at_once_is_not_stale),
         cmocka_unit_test(a_wait_without_limit_gets_a_late_reply),
-        cmocka_unit_test(a_request_answers_no_other),
         cmocka_unit_test(tickets_go_on_from_owner_to_owner),
     };
 
