@@ -19,6 +19,7 @@ import pytest
 
 import tensoring as tr
 from tensoring._standin import feeder, stuck
+from supervision import ended, forked
 from test_soak import cage
 
 MIB = 1 << 20
@@ -328,23 +329,27 @@ def test_put_says_how_much_memory_is_taken() -> None:
 @pytest.mark.parametrize("kind", [tr.Queue, tr.JoinableQueue])
 def test_join_thread_says_that_nobody_receives(kind: Any) -> None:
     queue = kind(memory_bytes=4 * MIB)
-    for _ in range(3):
-        queue.put(megabytes(4))
-    reader = queue._queue.arena.queue("queue")
-    queue.close()
-    got: list[int] = []
+    waits, go = os.pipe()
 
     def receive_all() -> None:
-        got.extend(reader.receive(30).nbytes for _ in range(3))
+        os.read(waits, 1)
+        assert [queue.get().nbytes for _ in range(3)] == [4 * MIB - 4096] * 3
 
-    said = said_by(queue.join_thread, receive_all)
+    # Another process: this one closes its arena with the last that it sends.
+    receiver = forked(receive_all)
+    for _ in range(3):
+        queue.put(megabytes(4))
+    queue.close()
+    said = said_by(queue.join_thread, lambda: os.write(go, b"x"))
+    os.close(go)
+    os.close(waits)
+    assert ended(receiver) == 0
     assert len(said) == 1
     assert (
         "join_thread(), for which 2 objects are not sent yet (cancel_join_th" in said[0]
     )
     assert f"({4 * MIB - 4096} queued or loaned, 0 received, 0 free)" in said[0]
     assert "no process holds any, 1 wait to be received" in said[0]
-    assert len(got) == 3
 
 
 AT_ITS_END = """
