@@ -12,15 +12,18 @@ Only on_starting() ends a start that cannot succeed."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
+import importlib.util
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from tensoring._arena.arena import Arena
-from tensoring._options import flag, refuse
+from tensoring._options import flag, refuse, whole
+from tensoring._servers import dirty as names
 from tensoring._servers import handover
 from tensoring._servers.answers import answered
 from tensoring._servers.current import VARIABLE, attach_given, current, set_current
@@ -31,6 +34,8 @@ from tensoring._workers.plan import Plan, prefork
 __all__ = [
     "arena",
     "child_exit",
+    "dirty",
+    "model",
     "nworkers_changed",
     "on_exit",
     "on_reload",
@@ -44,6 +49,7 @@ __all__ = [
 ]
 
 Hook: TypeAlias = Callable[..., None]
+_MOST_WORKERS = 1024
 _CONSENT = ("allow_pickle", "max_expansion")
 
 
@@ -71,6 +77,7 @@ class _State:
     made_of: str = ""
     warned: str = ""
     parts: Parts = field(default_factory=Parts)
+    models: list[str] = field(default_factory=list)  # of model(), until dirty()
 
 
 _state = _State()
@@ -100,6 +107,37 @@ def arena(
     _state.asked = _Asked(
         given, setup, flag("place", place), flag("freeze", freeze), options
     )
+
+
+def model(path: str, workers: int = 1) -> None:
+    """Serve a tr.Model, given as "module:Class", in so many of gunicorn's dirty workers,
+    which gunicorn has since version 25. The configuration also has to say
+
+        dirty_apps, dirty_workers = dirty(), 2
+
+    Web workers call it by tr.server().service("name of the class in lower case")."""
+    module, colon, name = path.partition(":")
+    if not (module and colon and name):
+        refuse(ValueError, "path", path, 'give "module:Class"')
+    number = whole("workers", workers, 1, _MOST_WORKERS)
+    _state.models.append(f"{names.__name__}:{names.name_of(path)}:{number}")
+
+
+def _has_dirty_workers() -> bool:
+    with contextlib.suppress(ImportError):
+        return importlib.util.find_spec("gunicorn.dirty") is not None
+    return False
+
+
+def dirty() -> list[str]:
+    """The value for dirty_apps: what model() was called with."""
+    if not _has_dirty_workers():
+        raise RuntimeError(
+            "this gunicorn has no dirty workers: install 25 or newer, or run the models"
+            " with a tr.Supervisor"
+        )
+    found, _state.models = _state.models, []
+    return found
 
 
 def _total(hook: Hook) -> Hook:

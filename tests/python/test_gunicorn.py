@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 import tensoring as tr
 import tensoring.gunicorn as hooks
 from conftest import SLOTS
-from tensoring._servers import current, handover
+from tensoring._servers import current, dirty, handover
 from tensoring._servers.parts import Parts
 
 
@@ -90,3 +91,57 @@ def test_a_hook_that_fails_is_logged(
     server.WORKERS = None
     hooks.pre_fork(server, Worker())
     assert "pre_fork failed" in caplog.text
+
+
+def test_models_are_given_to_dirty_workers(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks.model("test_models:Told", workers=2)
+    hooks.model("some.where:Else")
+    monkeypatch.setattr(hooks, "_has_dirty_workers", lambda: False)
+    with pytest.raises(RuntimeError, match="no dirty workers: install 25"):
+        hooks.dirty()
+    monkeypatch.setattr(hooks, "_has_dirty_workers", lambda: True)
+    given = hooks.dirty()
+    assert [one.rpartition(":")[2] for one in given] == ["2", "1"]
+    assert hooks.dirty() == []  # the configuration runs again at each HUP
+    module, name, _ = given[0].split(":")
+    kind = getattr(importlib.import_module(module), name)
+    assert kind.path == "test_models:Told"
+    with pytest.raises(AttributeError, match="has no model 'Other'"):
+        importlib.import_module(module).Other  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"path": "ranker"}, "path is 'ranker'; give \"module:Class\""),
+        ({"path": "ranker:Ranker", "workers": 0}, "workers is 0"),
+    ],
+)
+def test_models_that_cannot_be(server: Any, given: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        hooks.model(**given)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_dirty_worker_serves_a_model(server: Any, fails: bool) -> None:
+    """Here in one process. One that cannot load tells gunicorn, which ends the worker."""
+    hooks.on_starting(server)
+    path = "test_models:Told" if not fails else "test_gunicorn:NoModel"
+    app = getattr(dirty, dirty.name_of(path))()
+    if fails:
+        with pytest.raises(TypeError, match="derived from"):
+            app.init()
+        return
+    app.init()
+    service = tr.server().service("model")
+    assert service.servers == 1
+    assert service.call([1.0], timeout=60).tolist() == [1]
+    with pytest.raises(ValueError, match="call the model's service"):
+        app("predict")
+    app.close()
+
+
+class NoModel:
+    """Has no predict()."""

@@ -219,7 +219,8 @@ def test_a_model_counts_as_a_server_when_it_is_loaded(arena: tr.Arena) -> None:
     service.shutdown()
     child.join()
     with stopped() as stop:
-        Told().serve(arena.service("other"), stop=stop, ready=lambda: told.append(1))
+        other = arena.service("other")
+        Told().serve(other, stop=stop, ready=lambda: told.append(other.servers))
     assert told == [1]
     os.close(reader)
     os.close(writer)

@@ -4,6 +4,7 @@ docs/how-to/models.md, with its model, and with one that the test holds."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import re
@@ -217,3 +218,57 @@ def test_models_that_stop_answer_what_waits(shop: Shop) -> None:
         assert posts.join() == sums(list(range(CAPACITY)))
         assert first.join() == sums([0])
         assert models.ends() == 0
+
+
+DIRTY = """
+from tensoring.gunicorn import *
+control_socket_disable = True
+bind, workers, threads, worker_class = "127.0.0.1:0", 1, 12, "gthread"
+arena(slots=[(4096, 128)])
+model("ranker:Ranker", workers=1)
+dirty_apps, dirty_workers = dirty(), 1
+"""
+
+
+def sockets(pid: int) -> int:
+    """How many sockets a process has; the first that a dirty worker closes is at TERM."""
+    found = 0
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # it is closed by now
+            found += os.readlink(one).startswith("socket:")
+    return found
+
+
+def dirty(directory: Path, app: str) -> Server:
+    pytest.importorskip("flask")
+    pytest.importorskip("gunicorn.dirty")
+    for file, text in programs().items():
+        (directory / file).write_text(text)
+    (directory / "ranker.py").write_text("from held import Ranker\n")
+    (directory / "gunicorn.conf.py").write_text(DIRTY)
+    return Server("gunicorn", app, directory=directory)
+
+
+def test_a_dirty_worker_is_killed_in_a_batch_of_eight(tmp_path: Path) -> None:
+    with dirty(tmp_path, "shop:app") as server, server.attach() as arena:
+        shop = Shop(arena, tmp_path)
+        pid, first, posts = shop.hold(server.port, [row(i) for i in range(1, 9)])
+        shop.go.send(None)
+        assert len(shop.seen.receive(LONGEST)[1]) == 8
+        del shop.board["held"]
+        os.kill(pid, signal.SIGKILL)
+        assert posts.join() == sums(list(range(1, 9)))
+        assert first.join() == sums([0])
+
+
+def test_dirty_workers_serve_until_web_workers_have_ended(tmp_path: Path) -> None:
+    with dirty(tmp_path, "twice:app") as server, server.attach() as arena:
+        shop = Shop(arena, tmp_path)
+        pid, first, posts = shop.hold(server.port, [row(i) for i in range(1, 9)])
+        before = sockets(pid)
+        server.process.terminate()
+        until(lambda: sockets(pid) < before, "the dirty worker has been told to end")
+        shop.let_go()
+        assert posts.join() == sums([4 * i for i in range(1, 9)])
+        assert first.join() == sums([0])
+        assert server.ends() == 0

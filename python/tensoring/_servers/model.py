@@ -89,6 +89,8 @@ class Model:
         try:
             followed = _Followed(self, service.arena)
             followed.look()
+            with service.arena.wait_set() as waits:
+                waits.add(service.queue)  # from here on it counts as a server
             if ready is not None:
                 ready()
 
