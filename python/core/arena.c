@@ -190,7 +190,7 @@ static PyObject *arena_attach(PyObject *type, PyObject *args)
         return NULL;
     call.options.flags = group ? TR_ATTACH_GROUP : 0;
     call.waits = timeout_ns != TR_NOWAIT;
-    code = wait_in_slices(attach_op, &call, timeout_ns);
+    code = wait_in_slices(attach_op, &call, timeout_ns, NULL, 0);
     if (code == RAISED)
         return NULL;
     if (code)

@@ -176,7 +176,7 @@ static PyObject *board_wait(PyObject *object, PyObject *args)
         return NULL;
     call.board = self->handle;
     self->busy++;
-    code = wait_in_slices(wait_op_of_board, &call, timeout_ns);
+    code = wait_in_slices(wait_op_of_board, &call, timeout_ns, NULL, 0);
     if (code)
         raise_code(self->state, code, "receive");
     else

@@ -153,7 +153,8 @@ PyObject *channel_send(PyObject *object, PyObject *const *args, Py_ssize_t nargs
     self->busy++;
     code = encode_object(self->state, self->shared, values[0], timeout_ns, &call.message);
     if (!code) {
-        code = wait_in_slices(send_op, &call, time_left(timeout_ns, since_ns));
+        code = wait_in_slices(send_op, &call, time_left(timeout_ns, since_ns), object,
+                              TR_WAIT_WRITABLE);
         if (code)
             tr_message_release(call.message);
     }
@@ -186,7 +187,7 @@ PyObject *channel_send_message(PyObject *object, PyObject *const *args, Py_ssize
     slot->message = NULL;
     slot->users++;
     self->busy++;
-    code = wait_in_slices(send_op, &call, timeout_ns);
+    code = wait_in_slices(send_op, &call, timeout_ns, object, TR_WAIT_WRITABLE);
     channel_leave(self);
     if (code)
         slot->message = call.message;
@@ -234,7 +235,8 @@ static int receive_napping(ReceiveCall *call, int64_t timeout_ns)
     for (unsigned int i = 0; code == TR_EAGAIN && nap(naps, i); i++)
         code = PyErr_CheckSignals() < 0 ? RAISED : receive_op(call, TR_NOWAIT);
     if (code == TR_EAGAIN)
-        code = wait_in_slices(receive_op, call, timeout_ns);
+        code = wait_in_slices(receive_op, call, timeout_ns, (PyObject *)call->channel,
+                              TR_WAIT_READABLE);
     if (!code)
         count_passed(naps, call->message);
     return code;
@@ -247,7 +249,8 @@ static int receive_next(ReceiveCall *call, int64_t timeout_ns)
     int code;
 
     if (!naps->allowed || timeout_ns == TR_NOWAIT)
-        return wait_in_slices(receive_op, call, timeout_ns);
+        return wait_in_slices(receive_op, call, timeout_ns, (PyObject *)call->channel,
+                              TR_WAIT_READABLE);
     code = receive_napping(call, timeout_ns);
     naps->taken += code == 0;
     return code;

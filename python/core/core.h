@@ -156,10 +156,12 @@ int to_u64(PyObject *number, void *out);
 int parse(const char *what, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
           const char *const names[], size_t required, PyObject **values);
 
-/* wait.c: run @p op now, then in slices without the GIL, asking for signals between. */
+/* wait.c: run @p op now, then in slices without the GIL, asking for signals between. @p what
+ * tells when it is ready for @p want (TR_WAIT_...); NULL: nothing does. */
 typedef int wait_op(void *arg, int64_t timeout_ns);
 int64_t now_ns(void);
-int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns);
+int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns, PyObject *what,
+                   unsigned int want);
 
 /* nap.c: instead of the next wait, or of keeping what there is no room for, after so many
  * naps @p before in the same call; false: it would not pay. */

@@ -24,7 +24,7 @@ int loan_sliced(tr_arena *arena, const tr_tensor_spec *specs, size_t n,
 {
     LoanCall call = {arena, specs, n, out};
 
-    return wait_in_slices(loan_op, &call, timeout_ns);
+    return wait_in_slices(loan_op, &call, timeout_ns, NULL, 0);
 }
 
 static int copy_in(const tr_tensor *to, const Source *source)

@@ -157,7 +157,8 @@ static PyObject *send_encoded(ChannelObject *self, HandCall *call, int code,
                               int64_t timeout_ns, int64_t since_ns)
 {
     if (!code) {
-        code = wait_in_slices(hand_op, call, time_left(timeout_ns, since_ns));
+        code = wait_in_slices(hand_op, call, time_left(timeout_ns, since_ns),
+                              (PyObject *)self, TR_WAIT_WRITABLE);
         if (code)
             tr_message_release(call->message);
     }
@@ -341,7 +342,7 @@ static PyObject *queue_send_kept(PyObject *object, PyObject *args)
                ? TR_EAGAIN
                : encode_kept(self->shared, tree, timeout_ns, &call.message);
     if (!code) {
-        code = wait_in_slices(hand_op, &call, timeout_ns);
+        code = wait_in_slices(hand_op, &call, timeout_ns, object, TR_WAIT_WRITABLE);
         if (code)
             tr_message_release(call.message);
         else

@@ -5,7 +5,10 @@
  * message. After that the GIL is free while waiting, and the wait is cut into slices, so
  * that a signal whose system call was restarted, or that came to another thread, is acted
  * upon within one slice. Handlers run before a slice, never after the last one: what they do
- * must not replace the detail of the failure. */
+ * must not replace the detail of the failure.
+ *
+ * Under gevent the other greenlets of the thread run meanwhile, see _arena/greenlets.py. The
+ * stack of a greenlet that waits is elsewhere then: only its own turns may use @p arg. */
 #include "core.h"
 
 #include <time.h>
@@ -29,7 +32,59 @@ static int slice(wait_op *op, void *arg, int64_t timeout_ns)
     return code;
 }
 
-int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns)
+/* Whether a process uses gevent at all: that is asked before each wait. */
+static bool has_gevent(void)
+{
+    static PyObject *name; /* local: under the GIL, and never freed */
+    PyObject *modules = PyImport_GetModuleDict();
+
+    if (!name)
+        name = PyUnicode_InternFromString("gevent._hub_local");
+    return name && modules && PyDict_GetItemWithError(modules, name);
+}
+
+/* 1: other greenlets of this thread ran, so it is worth to look again. 0: there are none.
+ * -1 with an exception. */
+static int let_greenlets_run(PyObject *what, unsigned int want, int64_t left_ns,
+                             unsigned int turn)
+{
+    PyObject *module = PyImport_ImportModule("tensoring._arena.greenlets");
+    PyObject *seconds = left_ns == INT64_MAX ? Py_NewRef(Py_None)
+                                             : PyFloat_FromDouble((double)left_ns / 1e9);
+    PyObject *ran = NULL;
+    int truth;
+
+    if (module && seconds)
+        ran = PyObject_CallMethod(module, "wait", "OIOI", what ? what : Py_None, want,
+                                  seconds, turn);
+    truth = ran ? PyObject_IsTrue(ran) : -1;
+    Py_XDECREF(ran);
+    Py_XDECREF(seconds);
+    Py_XDECREF(module);
+    return truth;
+}
+
+/* TR_EAGAIN: there are no greenlets that could run meanwhile. */
+static int wait_beside(wait_op *op, void *arg, int64_t deadline_ns, PyObject *what,
+                       unsigned int want)
+{
+    for (unsigned int turn = 0;; turn++) {
+        int64_t left_ns = deadline_ns == INT64_MAX ? INT64_MAX : deadline_ns - now_ns();
+        int ran, code;
+
+        if (left_ns <= 0)
+            return op(arg, 1); /* which says what is missing */
+        ran = let_greenlets_run(what, want, left_ns, turn);
+        if (ran <= 0)
+            return ran < 0 ? RAISED : TR_EAGAIN;
+        code = op(arg, TR_NOWAIT);
+        if (code != TR_EAGAIN)
+            return code;
+    }
+}
+
+int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns, PyObject *what,
+                   unsigned int want)
 {
     int code = op(arg, TR_NOWAIT);
     int64_t deadline_ns;
@@ -38,6 +93,11 @@ int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns)
         return code;
     if (timeout_ns < 0 || __builtin_add_overflow(now_ns(), timeout_ns, &deadline_ns))
         deadline_ns = INT64_MAX;
+    if (has_gevent()) {
+        code = wait_beside(op, arg, deadline_ns, what, want);
+        if (code != TR_EAGAIN)
+            return code;
+    }
     for (;;) {
         int64_t left_ns = deadline_ns == INT64_MAX ? SLICE_NS : deadline_ns - now_ns();
 

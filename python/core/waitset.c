@@ -185,7 +185,7 @@ static PyObject *waitset_wait(PyObject *object, PyObject *seconds)
         return NULL;
     call.set = self->handle;
     self->busy++;
-    code = wait_in_slices(wait_op_of_set, &call, timeout_ns);
+    code = wait_in_slices(wait_op_of_set, &call, timeout_ns, object, TR_WAIT_READABLE);
     channel_leave(self);
     if (code && code != TR_EAGAIN && code != TR_ETIMEDOUT)
         return raise_code(self->state, code, "wait");

@@ -66,7 +66,7 @@ static PyObject *watch_next(PyObject *object, PyObject *timeout)
     if (get_timeout(timeout, &timeout_ns) < 0 || !channel_is_open(self))
         return NULL;
     self->busy++;
-    code = wait_in_slices(next_op, &call, timeout_ns);
+    code = wait_in_slices(next_op, &call, timeout_ns, object, TR_WAIT_READABLE);
     found = code ? raise_code(self->state, code, "receive") : decoded(self, &call);
     channel_leave(self);
     return found;

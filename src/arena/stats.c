@@ -342,25 +342,57 @@ int tr_stats_classes(tr_arena *given, tr_class_stats *out, size_t element_bytes,
     return list(given, stats_classes, &rows);
 }
 
-/* "ShmemPmdMapped" or "FilePmdMapped" of the mapping at @p base: /proc/self/smaps. */
-static uint64_t huge_bytes(const void *base)
+/* Whether the kernel gives shared memory large pages that nobody asked for. */
+static bool has_huge_unasked(void)
 {
-    FILE *smaps = fopen("/proc/self/smaps", "re");
+    FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "re");
+    char line[128];
+    bool found = false;
+
+    if (!file)
+        return false;
+    if (fgets(line, sizeof(line), file))
+        found = strstr(line, "[always]") || strstr(line, "[within_size]") ||
+                strstr(line, "[force]");
+    fclose(file);
+    return found;
+}
+
+/* "ShmemPmdMapped" or "FilePmdMapped" of the mapping at @p base, in KiB. */
+static unsigned long huge_kib(FILE *smaps, uintptr_t base)
+{
     char line[512];
     unsigned long start, end, kib, found = 0;
     bool here = false;
 
-    if (!smaps)
-        return 0;
     while (fgets(line, sizeof(line), smaps)) {
-        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
-            here = start <= (uintptr_t)base && (uintptr_t)base < end;
-        else if (here && (sscanf(line, "ShmemPmdMapped: %lu", &kib) == 1 ||
-                          sscanf(line, "FilePmdMapped: %lu", &kib) == 1))
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2) {
+            if (here)
+                break;
+            here = start <= base && base < end;
+        } else if (here && (sscanf(line, "ShmemPmdMapped: %lu", &kib) == 1 ||
+                            sscanf(line, "FilePmdMapped: %lu", &kib) == 1)) {
             found += kib;
+        }
     }
-    fclose(smaps);
-    return found * 1024;
+    return found;
+}
+
+/* For /proc/self/smaps the kernel walks the pages of all mappings, which takes milliseconds: so
+ * it is read only where there can be large pages. */
+static uint64_t huge_bytes(const void *base, uint32_t flags)
+{
+    unsigned long found = 0;
+    FILE *smaps;
+
+    if (!(flags & TR_ARENA_HUGE) && !has_huge_unasked())
+        return 0;
+    smaps = fopen("/proc/self/smaps", "re");
+    if (smaps) {
+        found = huge_kib(smaps, (uintptr_t)base);
+        fclose(smaps);
+    }
+    return (uint64_t)found * 1024;
 }
 
 int stats_info_size(const tr_arena_info *info)
@@ -380,7 +412,7 @@ int tr_arena_info_get(tr_arena *given, tr_arena_info *info)
         return result;
     all.struct_size = info->struct_size;
     stats_info(&arena->view, &all);
-    all.huge_bytes = huge_bytes(arena->view.base);
+    all.huge_bytes = huge_bytes(arena->view.base, all.flags);
     all.resident_bytes = arena_resident(arena);
     all.self = arena->self.who;
     all.base = arena->view.base;

@@ -227,3 +227,27 @@ def test_what_fails_is_done_by_the_next(arena: tr.Arena) -> None:
     with pytest.raises(LookupError):
         arena.once("table", fail)
     assert arena.once("table", int)
+
+
+def test_a_function_that_asks_for_its_own_key_is_told(arena: tr.Arena) -> None:
+    with pytest.raises(RuntimeError, match="asks for its own key"):
+        arena.once("key", lambda: arena.once("key", print))
+    assert arena.once("key", lambda: None)
+
+
+def characters_read() -> int:
+    with open("/proc/self/io") as io:
+        return int(io.readline().split()[1])
+
+
+def test_a_descriptor_is_asked_for_without_the_maps_of_the_process(
+    arena: tr.Arena,
+) -> None:
+    with open("/sys/kernel/mm/transparent_hugepage/shmem_enabled") as enabled:
+        if not {"[never]", "[advise]", "[deny]"} & set(enabled.read().split()):
+            pytest.skip("each mapping may have large pages")
+    before = characters_read()
+    nothing = characters_read() - before
+    before = characters_read()
+    assert arena.fd >= 0
+    assert characters_read() - before - nothing < 1000  # the maps are 100,000

@@ -323,14 +323,18 @@ os.register_at_fork(after_in_child=_forked)
 
 def hub_of(arena: Arena) -> Hub:
     """The running loop's."""
-    loop = asyncio.get_running_loop()
+    return hub_for(arena, asyncio.get_running_loop(), Hub)
+
+
+def hub_for(arena: Arena, loop: asyncio.AbstractEventLoop, kind: type[Hub]) -> Hub:
+    """A loop's."""
     hub = arena._hubs.get(loop) if arena._hubs else None
     if hub is not None and not hub.closed and hub.pid == os.getpid():
         return hub
     with _lock:
         if arena._hubs is None:
             arena._hubs = weakref.WeakKeyDictionary()
-        return Hub.made(arena, loop, arena._hubs)
+        return kind.made(arena, loop, arena._hubs)
 
 
 def closed(arena: Arena, what: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tensoring import _core
+from tensoring._arena import greenlets
 from tensoring._arena.channel import Named, Receiver
 from tensoring._errors import NotFoundError
 from tensoring._options import U32, U64, fit, refuse, text, whole
@@ -119,6 +120,9 @@ class Board(Named, _core.Board, Mapping[str, Any]):
     ) -> Versioned:
         """Wait for a value of `key` that is newer than a version, and get it. Timeout in
         seconds, None waits forever; ReceiveTimedOutError then."""
+        if greenlets.here():
+            with self.watch(key, newer_than) as watch:
+                return watch.receive(timeout)
         return Versioned(*self._wait(key, newer_than, timeout))
 
     async def wait_async(self, key: str, newer_than: int = 0) -> Versioned:

@@ -11,9 +11,12 @@ import contextlib
 import fcntl
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
+
+from tensoring._arena import greenlets
 
 if TYPE_CHECKING:
     from tensoring._arena.arena import Arena
@@ -29,13 +32,43 @@ def lock(fd: int, kind: int, byte: int, wait: bool = True) -> None:
     fcntl.fcntl(fd, command, struct.pack(_FLOCK, kind, 0, byte, 1, 0))
 
 
+def _claim(fd: int, byte: int) -> None:
+    """Wait for the lock; under gevent another greenlet may have it."""
+    turn = 0
+    while greenlets.here():
+        try:
+            lock(fd, fcntl.F_WRLCK, byte, wait=False)
+            return
+        except BlockingIOError:
+            greenlets.pause(turn)
+            turn += 1
+    lock(fd, fcntl.F_WRLCK, byte)
+
+
+# Keys whose functions run: (process, thread, the arena's inode, key).
+_running: set[tuple[int, int, int, str]] = set()
+
+
+@contextlib.contextmanager
+def _alone(arena: Arena, key: str) -> Iterator[None]:
+    """A function that asks for its own key would wait for itself."""
+    me = (os.getpid(), threading.get_ident(), os.fstat(arena.fd).st_ino, key)
+    if me in _running:
+        raise RuntimeError(f"once({key!r}): the function asks for its own key")
+    _running.add(me)
+    try:
+        yield
+    finally:
+        _running.discard(me)
+
+
 @contextlib.contextmanager
 def _claimed(arena: Arena, key: str) -> Iterator[None]:
     byte = _FIRST + zlib.crc32(key.encode("utf-8", "surrogatepass"))
     # Another description: a child that is forked meanwhile does not get this lock's.
     fd = os.open(f"/proc/self/fd/{arena.fd}", os.O_RDWR | os.O_CLOEXEC)
     try:
-        lock(fd, fcntl.F_WRLCK, byte)
+        _claim(fd, byte)
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -48,7 +81,7 @@ def once(arena: Arena, key: str, function: Callable[[], object]) -> bool:
     done = arena.board(DONE)
     if key in done:
         return False
-    with _claimed(arena, key):
+    with _alone(arena, key), _claimed(arena, key):
         if key in done:
             return False
         function()

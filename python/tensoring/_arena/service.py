@@ -82,12 +82,12 @@ class Service:
         """Send `obj`, wait for the answer. The timeout in seconds is for all of it; 0
         gives a server no time. With need_server, NoServerError at once if nobody
         serves. With need_room, BusyError at once if the queue is full, or no slot is
-        free; else it waits for them. Where gevent has patched the process, other
-        greenlets run meanwhile."""
+        free; else it waits for them. Under gevent other greenlets run
+        meanwhile."""
         self._check_servers(need_server)
         try:
-            if greenlets.patched():
-                return greenlets.apply(self._queue._call, obj, timeout, need_room)
+            if greenlets.here():
+                return greenlets.call(self._queue, obj, timeout, need_room)
             return self._queue._call(obj, timeout, need_room)
         except Full as error:
             if not need_room or isinstance(error, TimedOutError):

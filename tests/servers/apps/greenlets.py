@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""Each call that waits, in a greenlet, while another one lets it go on: if the first
+stopped the others, both would wait forever. Prints what was tried."""
+
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import gc  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from typing import Any  # noqa: E402
+
+import gevent  # noqa: E402
+
+import tensoring as tr  # noqa: E402
+
+SECONDS = int(sys.argv[1])
+arena = tr.Arena([(4096, 40)])
+queue = arena.queue("queue", 8)
+board = arena.board("board")
+
+
+def beside(what: str, wait: Callable[[], Any], let: Callable[[], object]) -> Any:
+    """What it gives, when another greenlet has let it go on."""
+    waiting = gevent.spawn(wait)
+    for _ in range(3):
+        gevent.sleep(0)  # it waits by now
+    assert not waiting.ready(), what
+    gevent.spawn(let).get()
+    print(what, flush=True)
+    return waiting.get(timeout=SECONDS)
+
+
+def receiving() -> None:
+    assert beside("receive", queue.receive, lambda: queue.send(1)) == 1
+    watch = board.watch("key")
+    assert beside("watch", watch.receive, lambda: board.put("key", 2))[0] == 2
+    newer = beside("board", lambda: board.wait("key", 1), lambda: board.put("key", 3))
+    assert newer == (3, 2)
+    broadcast = arena.broadcast("broadcast")
+    subscription = broadcast.subscribe()
+    assert beside("subscription", subscription.receive, lambda: broadcast.publish(4)) == 4
+    waits = arena.wait_set()
+    waits.add(queue)
+    assert beside("wait set", waits.wait, lambda: queue.send(5))
+    assert queue.receive() == 5
+
+
+def sending() -> None:
+    for number in range(queue.capacity):
+        queue.send(number)
+    beside("room", lambda: queue.send(8), queue.receive)
+    assert [queue.receive() for _ in range(queue.capacity)] == [1, 2, 3, 4, 5, 6, 7, 8]
+    taken: list[Any] = []
+    try:
+        while True:
+            taken.append(queue.loan((8,), timeout=0).__enter__())
+    except tr.Full:
+        pass
+
+    def give_back() -> None:
+        taken.clear()
+        gc.collect()
+
+    beside("slot", lambda: queue.send(6), give_back)
+    assert queue.receive() == 6
+
+
+def finding() -> None:
+    name = f"greenlets.{os.getpid()}"
+    made: list[tr.Arena] = []
+    beside(
+        "attach",
+        lambda: tr.Arena.attach(name, timeout=SECONDS).close(),
+        lambda: made.append(tr.Arena.create(name, [(4096, 4)])),
+    )
+    tr.Arena.unlink(name)
+    first = gevent.event.Event()
+    gevent.spawn(arena.once, "key", first.wait)
+    assert not beside("once", lambda: arena.once("key", first.wait), first.set)
+
+
+def calling() -> None:
+    service = arena.service("service")
+    together = 30  # more than the threads that a hub's pool has
+
+    def answer() -> None:
+        requests = [service.queue.receive_message() for _ in range(together)]
+        for request in requests:
+            request.reply(-1)
+
+    calls = [gevent.spawn(service.call, one, SECONDS) for one in range(together - 1)]
+    assert beside("call", lambda: service.call(0, SECONDS), answer) == -1
+    assert [call.get(timeout=SECONDS) for call in calls] == [-1] * len(calls)
+
+
+def ending() -> None:
+    """A message of a greenlet that is killed goes to another, and a close is seen."""
+    killed = gevent.spawn(queue.receive)
+    gevent.sleep(0)
+    heir = gevent.spawn(queue.receive)
+    gevent.sleep(0)
+    queue.send(7)
+    killed.kill()
+    assert 7 in (killed.value, heir.get(timeout=SECONDS) if not killed.value else 7)
+    heir.kill()
+
+    def closed() -> bool:
+        try:
+            queue.receive()
+        except tr.ClosedError:
+            return True
+        return False
+
+    assert beside("close", closed, queue.close)
+
+
+for part in (receiving, sending, finding, calling, ending):
+    part()
+print("all")
