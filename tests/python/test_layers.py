@@ -19,6 +19,7 @@ ORDER = [
 LAST = {
     "tensoring.serializers": "serializers",
     "tensoring": "all",
+    "tensoring.__main__": "servers",
     "tensoring.asgi": "servers",
     "tensoring.gunicorn": "servers",
     "tensoring.prometheus": "servers",

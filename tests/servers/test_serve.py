@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: MIT
+"""tensoring serve: models and the web server that calls them, as one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tensoring as tr
+from serving import (
+    LONGEST,
+    Clients,
+    Server,
+    accepts,
+    ask,
+    free_port,
+    parent,
+    until,
+)
+
+CLIENTS = 8
+COMMANDS = {
+    "gunicorn": "gunicorn -b 127.0.0.1:{port} -w 2 --threads 4 calls:app"
+    " --no-control-socket --graceful-timeout 20",
+    "uvicorn": "uvicorn --port {port} --workers 2 --lifespan off calls:asgi",
+}
+
+
+def session(sid: int) -> set[int]:
+    """The living processes of a session."""
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            stat = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            if int(stat[3]) == sid and stat[0] != b"Z":
+                found.add(int(pid))
+    return found
+
+
+class Serve(Server):
+    """`tensoring serve`, the models and the command."""
+
+    def __init__(self, directory: Path, *arguments: str) -> None:
+        super().__init__("tensoring", "serve", *arguments, directory=directory, port=1)
+
+    def __exit__(self, kind: Any, *rest: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        for pid in session(self.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        super().__exit__(kind, *rest)
+
+    def ends(self) -> int:
+        """Its exit status, when all of its processes are gone."""
+        status = self.process.wait(LONGEST)
+        until(lambda: not session(self.pid), f"{session(self.pid)} live on")
+        return status
+
+    def group(self, own: bool) -> set[int]:
+        """The processes of its own group but itself, or those of the command's."""
+        found = set()
+        for pid in session(self.pid) - {self.pid}:
+            with contextlib.suppress(ProcessLookupError):
+                if (os.getpgid(pid) == self.pid) == own:
+                    found.add(pid)
+        return found
+
+    def models(self, count: int, but: set[int] | None = None) -> set[int]:
+        """So many models are loaded, none of them of these."""
+
+        def look() -> set[int]:
+            loaded = set(map(int, re.findall(r"^loaded (\d+)", self.output, re.M)))
+            found = self.group(True)
+            return (
+                found
+                if len(found) == count and found <= loaded - (but or set())
+                else set()
+            )
+
+        return set(until(look, f"{count} models"))
+
+    def command(self) -> int:
+        """The first process of the command."""
+
+        def look() -> int:
+            (guard,) = {pid for pid in self.group(False) if os.getpgid(pid) == pid} or {0}
+            return next(
+                (
+                    pid
+                    for pid in self.group(False) - {guard}
+                    if parent(pid) not in self.group(False)
+                ),
+                0,
+            )
+
+        return int(until(look))
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+
+def serve(
+    directory: Path, kind: str, *options: str, models: tuple[str, ...] = ("served:Model",)
+) -> Serve:
+    """Start it with a web server, and wait until that accepts connections."""
+    pytest.importorskip(kind)
+    port = free_port()
+    command = COMMANDS[kind].format(port=port).split()
+    started = Serve(
+        directory,
+        *("-n", "2", "--slots", "4K:64", *options, *models),
+        *("--", sys.executable, "-m", *command),
+    )
+    started.port = port
+    until(lambda: accepts(port) or started.process.poll() is not None)
+    return started
+
+
+@contextlib.contextmanager
+def asked(server: Serve) -> Iterator[Clients]:
+    """Clients that ask all the time; no answer is wrong or missing."""
+    clients = Clients(server.port, CLIENTS)
+    try:
+        clients.more()
+        yield clients
+        clients.more()
+    finally:
+        clients.stop()
+    assert not clients.wrong, clients.wrong[:5]
+
+
+def sent_to_model(arena: tr.Arena) -> int:
+    """How many requests the model has got."""
+    found = arena.stats()["channels"]
+    return sum(one["sent"] for one in found if one["name"] == "model")
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_models_die_and_are_reloaded_under_load(kind: str, tmp_path: Path) -> None:
+    with serve(tmp_path, kind) as server:
+        old = server.models(2)
+        with asked(server) as clients:
+            for victim in old:
+                os.kill(victim, signal.SIGKILL)
+                clients.more()
+            new = server.models(2, but=old)
+            for _ in range(3):
+                server.signal(signal.SIGHUP)
+                new, older = server.models(2, but=new | old), new | old
+                old = older
+                clients.more()
+        assert server.output.count("was killed by signal 9 after") == 2
+        server.signal(signal.SIGTERM)
+        assert server.ends() == 0
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_what_is_in_the_model_is_answered(kind: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "hold")
+    with serve(tmp_path, kind) as server:
+        answers: list[tuple[int, int, int]] = []
+        threads = [
+            threading.Thread(target=lambda n=n: answers.append(ask(server.port, n)))
+            for n in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        with server.attach() as arena:
+            until(lambda: sent_to_model(arena) == 4)
+        assert until(lambda: (tmp_path / "held").exists())
+        server.signal(signal.SIGTERM)
+        until(lambda: re.search("Handling signal: term|Shutting down", server.output))
+        with (tmp_path / "hold").open("wb"):  # both models may be in it
+            (tmp_path / "hold").unlink()
+        for thread in threads:
+            thread.join()
+        assert sorted(one[:2] for one in answers) == [(n, 2 * n + 1) for n in range(4)]
+        assert server.ends() == 0
+
+
+def test_nothing_outlives_a_kill(tmp_path: Path) -> None:
+    with serve(tmp_path, "uvicorn") as server:
+        before = set(os.listdir("/dev/shm"))
+        with asked(server):
+            pass
+        assert len(session(server.pid)) == 1 + 2 + 1 + 1 + 2 + 1  # a resource tracker
+        server.signal(signal.SIGKILL)
+        assert server.ends() == -signal.SIGKILL
+        assert not {
+            one for one in set(os.listdir("/dev/shm")) - before if "tensor" in one
+        }
+
+
+def test_a_command_that_ignores_its_end(tmp_path: Path) -> None:
+    """The guard ends it, and what it has started."""
+    program = "trap '' TERM INT; sleep 600 & echo ready; while :; do sleep 600; done"
+    arguments = ("--drain", "0.2", "served:Second", "--", "sh", "-c", program)
+    with Serve(tmp_path, *arguments) as server:
+        until(lambda: "ready" in server.output)
+        server.signal(signal.SIGKILL)
+        server.ends()
+    with Serve(tmp_path, *arguments) as server:
+        until(lambda: "ready" in server.output)
+        server.signal(signal.SIGTERM)
+        server.signal(signal.SIGINT)  # the second one kills
+        assert server.ends() == 128 + signal.SIGKILL
+
+
+def test_the_code_is_that_of_the_command(tmp_path: Path) -> None:
+    for program, code in (("exit 7", 7), ("kill -TERM $$", 128 + signal.SIGTERM)):
+        with Serve(tmp_path, "served:Second", "--", "sh", "-c", program) as server:
+            assert server.ends() == code
+    # What a command leaves behind ends, too.
+    with Serve(tmp_path, "served:Second", "--", "sh", "-c", "sleep 600 &") as server:
+        assert server.ends() == 0
+    with Serve(tmp_path, "served:Second", "--", "./nothing") as server:
+        assert server.ends() == 127
+        assert "./nothing cannot be run: No such file" in server.output
+
+
+def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
+    (tmp_path / "broken").touch()
+    with Serve(tmp_path, "served:Model", "--", "echo", "started") as server:
+        assert server.ends() == 1
+        assert "LookupError: no weights here" in server.output
+        assert re.search(
+            r"model served:Model \(process \d+\) ended with code 1 before it was loaded;"
+            r" the command is not started",
+            server.output,
+        )
+        assert "started\n" not in server.output.replace("not started", "")
+    program = "while [ -e broken ]; do sleep 0.02; done; echo mended"
+    arguments = ("--no-wait", "--backoff", "0.02", "served:Model", "--", "sh", "-c")
+    with Serve(tmp_path, *arguments, program) as server:
+        until(lambda: server.output.count("starts again in") >= 2)
+        (tmp_path / "broken").unlink()
+        assert server.ends() == 0
+        assert "mended" in server.output
+
+
+def test_a_reload_that_fails_leaves_the_old_models(tmp_path: Path) -> None:
+    with serve(tmp_path, "gunicorn", "--backoff", "0.02") as server:
+        old = server.models(2)
+        with asked(server) as clients:
+            (tmp_path / "broken").touch()
+            server.signal(signal.SIGHUP)
+            until(lambda: server.output.count("starts again in") >= 4)
+            assert old <= server.group(True)
+            clients.more()
+            (tmp_path / "broken").unlink()
+            server.models(2, but=old)
+        server.signal(signal.SIGTERM)
+        assert server.ends() == 0
+
+
+def test_an_upgrade_of_gunicorn(tmp_path: Path) -> None:
+    """USR2 starts a second gunicorn, which goes on when the first one ends."""
+    with serve(tmp_path, "gunicorn") as server:
+        first = server.command()
+        before = server.group(False)
+        with asked(server) as clients:
+            server.signal(signal.SIGUSR2)
+            until(lambda: len(server.group(False)) == len(before) + 3)
+            os.kill(first, signal.SIGTERM)
+            until(lambda: first not in server.group(False))
+            clients.more()
+        second = server.command()
+        assert second not in before
+        server.signal(signal.SIGTERM)
+        assert server.ends() == 0
+
+
+def test_several_models_and_a_setup(tmp_path: Path) -> None:
+    program = """
+import os
+import numpy as np, tensoring as tr
+arena = tr.server()
+one = arena.service("model").call(np.arange(3), timeout=60)
+two = arena.service("second").call(np.arange(3), timeout=60)
+print(one, two, arena.board("setup")["calls"])
+print("servers", arena.service("model").servers, arena.service("second").servers)
+"""
+    (tmp_path / "program.py").write_text(program)
+    with Serve(
+        tmp_path,
+        *("--setup", "served:publish", "served:Model:2", "served:Second"),
+        *("--", sys.executable, "program.py"),
+    ) as server:
+        assert server.ends() == 0, server.output
+        assert "[1 3 5] [3 4 5] 1" in server.output
+        assert "servers 2 1" in server.output
+
+
+WRONG = {
+    "no command": (["served:Model"], "no command is given"),
+    "no class": (["served", "--", "true"], "'served' is not MODULE:CLASS"),
+    "no number": (["served:Model:x", "--", "true"], "'x' is not a number from 1 on"),
+    "slots": (["--slots", "4K", "a:B", "--", "true"], "'4K' is not SIZE:COUNT"),
+    "drain": (["--drain", "-1", "a:B", "--", "true"], "not a number of seconds"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_arguments(what: str) -> None:
+    arguments, says = WRONG[what]
+    done = subprocess.run(
+        [sys.executable, "-m", "tensoring", "serve", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=LONGEST,
+    )
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_ended_before_the_command_starts(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import signal, tensoring as tr\n"
+        "class Slow(tr.Model):\n"
+        "    def load(self):\n"
+        "        print('begins', flush=True)\n"
+        "        signal.pause()\n"
+    )
+    with Serve(tmp_path, "--drain", "0.2", "slow:Slow", "--", "echo", "up") as server:
+        until(lambda: "begins" in server.output)
+        server.signal(signal.SIGTERM)
+        assert server.ends() == 128 + signal.SIGTERM
+    late = ("--ready-timeout", "0.5", "--drain", "0.2", "slow:Slow", "--", "echo", "up")
+    with Serve(tmp_path, *late) as server:
+        assert server.ends() == 1
+        assert "1 of 1 models are not loaded in time" in server.output
