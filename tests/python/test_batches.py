@@ -421,3 +421,19 @@ def test_an_arena_without_a_slot_is_busy(arena: tr.Arena) -> None:
         asyncio.run(service.call_async(np.zeros(4000), need_room=True))
     for message in held:
         message.release()
+
+
+def test_answers_need_slots(service: tr.Service) -> None:
+    """All slots hold requests; the first that is refused leaves its own to the next, if
+    its requester takes the error in time."""
+    arena = service.arena
+    calls = Calls(service, [np.zeros(4000) for _ in range(8)])
+    held = [arena._encode(np.zeros(3), 0) for _ in range(free(arena))]
+    assert answer(service, lambda batch: [np.zeros(4000)] * 8) == [8]
+    first, *others = calls.join()
+    assert first.status == 503
+    assert "no free slot for the answer" in str(first)
+    for y in others:
+        assert y.status == 503 if isinstance(y, tr.RemoteError) else len(y) == 4000
+    for message in held:
+        message.release()

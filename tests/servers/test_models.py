@@ -40,9 +40,9 @@ def programs() -> dict[str, str]:
 class Shop:
     """An arena for model processes and a web server, each in a directory of its own."""
 
-    def __init__(self, arena: tr.Arena, directory: Path) -> None:
+    def __init__(self, arena: tr.Arena, directory: Path, capacity: int = 0) -> None:
         self.arena = arena
-        self.service = arena.service("ranker", capacity=CAPACITY)
+        self.service = arena.service("ranker", capacity=capacity)
         self.seen, self.go = arena.queue("seen"), arena.queue("go")
         self.board = arena.board("test")
         self._directory = directory
@@ -101,7 +101,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     monkeypatch.setenv("TENSORING_ARENA", name)
     with tr.Arena.create(name, [(4096, 128)]) as arena:
         try:
-            yield Shop(arena, tmp_path)
+            yield Shop(arena, tmp_path, CAPACITY)
         finally:
             tr.Arena.unlink(name)
 
@@ -151,8 +151,8 @@ def sums(numbers: list[int]) -> list[tuple[int, str, None]]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_programs_of_the_page(kind: str, shop: Shop) -> None:
     with shop.models(held=False) as models, shop.web(kind) as server:
-        answers = Posts(server.port, [row(i) for i in range(12)]).join()
-        assert answers == sums(list(range(12)))
+        answers = Posts(server.port, [row(i) for i in range(CAPACITY)]).join()
+        assert answers == sums(list(range(CAPACITY)))
         assert post(server.port, row(np.nan))[0] == 422
         shop.arena.board("weights").put("ranker", row(2))
         for _ in range(4):
