@@ -3,7 +3,6 @@
 #ifndef TR_TESTS_HANDLE_SCENE_H
 #define TR_TESTS_HANDLE_SCENE_H
 
-#include "interrupted.h"
 #include "support.h"
 
 #include <pthread.h>

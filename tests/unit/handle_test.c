@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Handles that have ended: sent, released, closed, copied over a fork. */
 #include "handle_scene.h"
+#include "interrupted.h"
 
 static tr_message *receive(tr_queue *queue)
 {

@@ -3,7 +3,6 @@
 #ifndef TR_TESTS_REQUEST_END_SCENE_H
 #define TR_TESTS_REQUEST_END_SCENE_H
 
-#include "interrupted.h"
 #include "support.h"
 
 #include <poll.h>

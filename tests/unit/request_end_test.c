@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every request has one end, at its deadline if not before; those that were given up cost
  * nothing; and a requester without a reply is told why. */
+#include "interrupted.h"
 #include "request_end_scene.h"
 
 static void given_up_ones_hold_no_slot(void **state)
