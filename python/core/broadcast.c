@@ -174,7 +174,9 @@ static PyMethodDef broadcast_methods[] = {
     {"publish_message", (PyCFunction)(void (*)(void))broadcast_publish_message,
      METH_FASTCALL | METH_KEYWORDS,
      "publish_message($self, message, timeout=None, even_if_viewed=False)\n--\n\n"
-     "Publish a loaned message, or one received from a queue, without a copy."},
+     "Publish a loaned message, or one received from a queue, without a copy. "
+     "BufferError "
+     "if arrays look into it, unless even_if_viewed; else as publish()."},
     {"shutdown", broadcast_shutdown, METH_NOARGS,
      "shutdown($self, /)\n--\n\nNo more messages, for everybody, for good."},
     {"close", channel_close, METH_NOARGS,
@@ -214,7 +216,8 @@ static PyMethodDef subscription_methods[] = {
      "nothing came, LaggedError if messages were missed, EvictedError, ClosedError."},
     {"receive_message", (PyCFunction)(void (*)(void))subscription_receive_message,
      METH_FASTCALL | METH_KEYWORDS,
-     "receive_message($self, timeout=None)\n--\n\nThe next message undecoded."},
+     "receive_message($self, timeout=None)\n--\n\nThe next message undecoded; release() "
+     "gives it back. As receive()."},
     {"_take", subscription_take, METH_O, NULL},
     {"_take_message", subscription_take_message, METH_O, NULL},
     {"close", channel_close, METH_NOARGS,

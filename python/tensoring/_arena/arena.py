@@ -412,6 +412,7 @@ class Arena(_core.Arena):
 
         capacity: how many messages a subscriber may be behind; 0: 63, or what it has.
         keep: how many messages stay for late subscribers.
+        max_subscribers: how many there may be at a time.
         stamp: each message says when it was published."""
         return Broadcast._of(self, name, capacity, keep, max_subscribers, stamp)
 

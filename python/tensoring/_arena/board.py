@@ -42,7 +42,8 @@ class Watch(Receiver, _core.Watch):
         return self._key
 
     def receive(self, timeout: float | None = None) -> Versioned:
-        """Wait for the next version, and get it."""
+        """Wait for the next version, and get it: seconds, None waits forever.
+        ReceiveTimedOutError then."""
         return Versioned(*self._next(timeout))
 
     def _take(self, default: Any, /) -> Any:
@@ -118,15 +119,15 @@ class Board(Named, _core.Board, Mapping[str, Any]):
     def wait(
         self, key: str, newer_than: int = 0, timeout: float | None = None
     ) -> Versioned:
-        """Wait for a value of `key` that is newer than a version, and get it. Timeout in
-        seconds, None waits forever; ReceiveTimedOutError then."""
+        """Wait for a value of `key` that is newer than the version `newer_than`, and get
+        it; `timeout` seconds, None waits forever; ReceiveTimedOutError then."""
         if greenlets.here():
             with self.watch(key, newer_than) as watch:
                 return watch.receive(timeout)
         return Versioned(*self._wait(key, newer_than, timeout))
 
     async def wait_async(self, key: str, newer_than: int = 0) -> Versioned:
-        """Wait for it in an event loop."""
+        """Wait for a newer value in an event loop; asyncio.timeout() ends it."""
         with self.watch(key, newer_than) as watch:
             found: Versioned = await watch.receive_async()
         return found

@@ -63,11 +63,15 @@ class ArenaQueue(MessageReceiver, Named, _core.Queue):
     ) -> Loan:
         """A slot to fill in place: `with queue.loan((64, 784), "f4") as x: x[...] = 1`.
 
-        A dict {name: (shape, dtype)} gives a dict of arrays in one message."""
+        A dict {name: (shape, dtype)} gives a dict of arrays in one message. order: "C" or
+        "F". timeout: seconds to wait for a slot, and again for room; None: forever. Full,
+        SendTimedOutError, TooLargeError and ClosedError as send(), at the start of the
+        block or at its end."""
         return Loan(self, rows_of(shape, dtype, order), timeout)
 
     def receive_as(self, content_type: str, timeout: float | None = None) -> Any:
-        """Receive, but refuse a message of another content type: the error names both."""
+        """Receive as receive() does, but refuse a message of another content type:
+        ContentTypeError names both, and the message is released."""
         if type(content_type) is not str:
             text("content_type", content_type)
         message = self.receive_message(timeout)
@@ -79,7 +83,8 @@ class ArenaQueue(MessageReceiver, Named, _core.Queue):
             raise
 
     def send_many(self, objects: Iterable[Any], timeout: float | None = None) -> int:
-        """Send each; how many went before the queue was full (all, without a timeout)."""
+        """Send each of the objects; how many went before one found no room within
+        `timeout` seconds (None: all go)."""
         sent = 0
         for obj in objects:
             try:

@@ -58,7 +58,9 @@ class WaitSet(Channel, _core.WaitSet):
         self._members.pop(token, None)
 
     def wait(self, timeout: float | None = None) -> list[tuple[Any, int]]:
-        """What is ready, with READABLE, WRITABLE or HUNGUP; [] if the time is over."""
+        """Wait until something is ready, at most `timeout` seconds (None: forever; 0: not
+        at all). A list of (what was added, READABLE, WRITABLE or HUNGUP); [] if the time
+        is over. Any thread may wait; others may be faster, so receive with timeout=0."""
         return [
             (self._members[token], ready)
             for token, ready in self._wait(timeout)

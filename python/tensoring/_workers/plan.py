@@ -37,7 +37,15 @@ def tell_environment(threads: int, place: str | None = None) -> None:
 class Plan:
     """The allowed cores, cut into `workers` sets that lie close in cache.
 
-    Make it in the master, before anything is bound; each worker calls enter(index)."""
+    Make it in the master, before anything is bound; each worker calls enter(index).
+
+    policy: "compact": neighbours get neighbouring cores; "spread": consecutive workers
+    lie on different L3 caches and memory nodes; "one_node": no worker on more than one
+    memory node; "bandwidth": as one_node, the cores from many L3 caches.
+    reserve_cores: cores that are left free for the rest.
+    cores_per_worker: an upper bound for each worker; 0: all there are.
+    fast_only: leave efficient cores of a hybrid processor free.
+    no_quota: ignore the CPU quota of the cgroup."""
 
     def __init__(
         self,
@@ -102,12 +110,14 @@ class Plan:
 
 
 def thread_enter() -> None:
-    """Give this thread the worker's thread count: the initializer of a thread pool."""
+    """Give this thread the worker's thread count, where a library keeps one for each
+    thread: the initializer of a thread pool. InvalidError outside of a worker."""
     _core.thread_enter()
 
 
 def prefork() -> int:
-    """Before os.fork(): let GNU's OpenMP give up its threads; it would hang the child."""
+    """Call it before os.fork(), in the thread that forks: GNU's OpenMP gives up its
+    threads, which would hang the child. How many runtimes did so."""
     return _core.prefork()
 
 
