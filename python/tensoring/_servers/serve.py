@@ -22,7 +22,7 @@ from typing import Any
 
 from tensoring._arena.arena import Arena
 from tensoring._errors import ClosedError, Error
-from tensoring._servers.current import VARIABLE, attach_named, set_current
+from tensoring._servers.current import VARIABLE, attach_given, set_current
 from tensoring._servers.functions import call_once
 from tensoring._servers.guard import Guard
 from tensoring._servers.model import serve_model
@@ -323,7 +323,7 @@ def _arena(options: Options) -> tuple[Arena, str]:
     where = os.environ.get(VARIABLE)
     if where:
         consent = {"allow_pickle": options.arena.get("allow_pickle", False)}
-        return attach_named(where, **consent), where
+        return attach_given(where, **consent), where
     made = Arena(options.slots, **options.arena)
     return made, f"/proc/{os.getpid()}/fd/{made.fd}"
 
