@@ -231,12 +231,11 @@ def test_attributes_that_are_refused() -> None:
 
 def test_pieces_are_sent_as_they_come() -> None:
     def predict_fn(data: Any, model: Any) -> Iterator[Any]:
-        yield b"a"
-        yield "b"
+        yield from (b"a", b"", "b", memoryview(b"c"))
 
     app = sagemaker.application(lambda where: None, predict_fn=predict_fn)
     reply = ask(app, body=b"1", content_type=CSV, accept="text/plain")
-    assert (reply.kind, reply.body) == ("text/plain", b"ab")
+    assert (reply.kind, reply.body) == ("text/plain", b"abc")
     assert "Content-Length" not in reply.headers
 
 
@@ -281,6 +280,9 @@ def signature(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def test_a_first_piece_that_fails() -> None:
     app = sagemaker.application(lambda where: None, predict_fn=lambda a, b: fail_late())
+    assert ask(app, body=b"1", content_type=CSV).status == 500
+    # bytes(3) would be three bytes
+    app = sagemaker.application(lambda where: None, predict_fn=lambda a, b: iter([3]))
     assert ask(app, body=b"1", content_type=CSV).status == 500
 
 
@@ -334,6 +336,14 @@ def serve(
 
 def test_a_service(arena: tr.Arena) -> None:
     app = sagemaker.application(service="ranker")
+    current.set_current(None)
+    for path, method in (("/ping", "GET"), ("/invocations", "POST")):
+        reply = ask(app, path, b"1,2", CSV, method=method)
+        assert reply[::2] == (503, b"the arena of the model is not there")
+    with tr.Arena(slots=[(4096, 4)]) as other:  # which another one replaces
+        current.set_current(other)
+        assert ask(app, "/ping", method="GET").status == 503
+    current.set_current(arena)
     assert ask(app, "/ping", method="GET").status == 503
     reply = ask(app, body=b"1,2", content_type=CSV)
     assert reply.status == 503

@@ -7,6 +7,8 @@ import io
 import itertools
 import os
 import pickle
+import zipfile
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -39,10 +41,12 @@ def test_npy_in_and_out() -> None:
     assert found.tolist() == (given.sum(axis=1) * 2).tolist()
 
 
+N = np.nan
 DECODED = [
     (CSV, b"1,2\r\n3,4", np.array([[1.0, 2], [3, 4]])),
     (CSV, b'"1",2\n', np.array([[1.0, 2]])),
     (CSV, b"1,,nan\n", np.array([[1.0, np.nan, np.nan]])),
+    (CSV, b',\r\n1, \n "",2\r\n\n"",""', np.array([[N, N], [1, N], [N, 2], [N, N]])),
     (CSV, b"\xef\xbb\xbf1,2", np.array([[1.0, 2]])),
     ("text/csv; header=present", b"a,b\n1,2\n", np.array([[1.0, 2]])),
     ('Text/CSV ; charset="UTF-16"', "1,2".encode("utf-16"), np.array([[1.0, 2]])),
@@ -134,6 +138,26 @@ def test_a_serializer_of_ones_own() -> None:
 
 # ---- what is refused
 
+
+def no_bytes() -> bytes:
+    """An array of as many elements as one likes, of no bytes."""
+    return npy(np.zeros((), "V8")).replace(b"|V8", b"|V0").replace(b"()", b"(99,)")
+
+
+def archive_of(file: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("a.npy", file)
+    return stream.getvalue()
+
+
+def misnamed() -> bytes:
+    """An archive of which zipfile quotes a long name."""
+    stream = io.BytesIO()
+    np.savez(stream, **{"a" * 5000: np.ones(1)})
+    return stream.getvalue().replace(b"a" * 5000, b"b" * 5000, 1)
+
+
 RAW = np.linspace(0, 1, 10).tobytes()
 OBJECTS = npy(np.array([{"a": 1}, None], object))
 REFUSED = [
@@ -155,6 +179,10 @@ REFUSED = [
     (NPY, b"eJwrKMpMTgUABQkCMA==", ["perhaps base64"]),
     (NPY, b"\x1f\x8b\x08\x00\xff", ["gzip", "uncompressed"]),
     ("tensor/pt", RAW, ["tobytes()"]),
+    (NPY, no_bytes(), ["its elements have no bytes"]),
+    ("application/x-npz", archive_of(no_bytes()), ["its elements have no bytes"]),
+    (NPY, npy(np.array(["abc"])).replace(b"b\0\0\0", b"b\0\xff\0"), ["it has letter"]),
+    ("application/x-npz", misnamed(), ["not an .npz file", "..."]),
     ("application/x-npz", npy(np.ones(2)), ["an .npy file", "application/x-npy"]),
     ("application/x-npz", b"PK\x03\x04junk", ["not an .npz file"]),
     (JSON, b'{"a": ', ["not JSON", "expected JSON"]),
@@ -165,8 +193,10 @@ REFUSED = [
     (JSON, npy(np.ones(2)), ["an .npy file", "application/x-npy"]),
     ("application/jsonlines", b"{}\n{", ["not JSON lines"]),
     (CSV, b"a,b\n1,2", ["row 1, column 1 is 'a'", "header=present"]),
-    (CSV, b"1,2\n3", ["row 2 has 1 columns"]),
+    (CSV, b"1,2\n3", ["row 2 has 1 columns, those before it have 2"]),
     (CSV, b"\n \n", ["it has no rows"]),
+    (CSV, b"1,\n\n2,'x", ['row 2, column 2 is "\'x", and no number']),
+    (CSV, b"1," + b"x" * 5000, ["xxx..., and no number"]),
     ("text/csv; header=present", b"a,b\n", ["it has no rows"]),
     (CSV, b"1,2\n\0,3", ["row 2, column 1"]),
     ("text/plain; charset=ascii", b"\xe4", ["not ascii"]),
@@ -433,3 +463,23 @@ def test_bodies_of_many_sizes() -> None:
         kind = "application/octet-stream"
         body = os.urandom(size)
         assert ask(echo(), body=body, content_type=kind, accept="*/*").body == body
+
+
+def test_bodies_at_random() -> None:
+    """Whatever comes, the answer is a sentence, or a prediction."""
+    random = Random(1)
+    stream = io.BytesIO()
+    np.savez(stream, a=np.ones(3), b=np.eye(2))
+    good = [npy(np.ones((3, 4))), stream.getvalue(), b"1,2\n3,4\n", b'[[1, {"a": 2}]]']
+    pieces = [b"[", b'"', b"\n", b",", b"1e999", b"|O", b"V0", b"99999999999", bytes(8)]
+    kinds = [NPY, "application/x-npz", CSV, JSON, "application/jsonlines"]
+    app = echo()
+    for _ in range(500):
+        body = bytearray(random.choice(good))
+        for _ in range(random.randrange(4)):
+            at = random.randrange(len(body))
+            body[at : at + random.randrange(3)] = random.choice(pieces)
+        kind = random.choice(kinds)
+        reply = ask(app, body=bytes(body), content_type=kind, accept=random.choice(kinds))
+        assert reply.status in (200, 400, 406), (kind, bytes(body))
+        assert reply.status == 200 or len(reply.body) < 2000

@@ -10,11 +10,12 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from tensoring._arena.service import Service
+from tensoring._errors import NotFoundError
 from tensoring._servers.current import server
-from tensoring._servers.sagemaker.answers import Answer, of_error, of_json, of_text
+from tensoring._servers.sagemaker.answers import Answer, log, of_error, of_json, of_text
 from tensoring._servers.sagemaker.bodies import body_of
 from tensoring._servers.sagemaker.context import context_of
-from tensoring._servers.sagemaker.errors import RequestError
+from tensoring._servers.sagemaker.errors import RequestError, busy
 from tensoring._servers.sagemaker.functions import Failed, Functions
 from tensoring._servers.sagemaker.loading import Loading
 from tensoring._servers.sagemaker.local import as_runtime
@@ -24,7 +25,7 @@ from tensoring._servers.sagemaker.received import received
 _TARGET = "target-model"
 
 
-@dataclass
+@dataclass(eq=False)
 class Container:
     """Answers what SageMaker asks a container. One of `loading`, `service` and `models`
     gives the model."""
@@ -35,6 +36,7 @@ class Container:
     models: Models | None
     most: int
     local: bool
+    _opened: Service | None = None
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -67,10 +69,18 @@ class Container:
     # ---- one model
 
     def _service(self) -> Service:
-        if isinstance(self.service, str):
-            self.service = server().service(self.service)
-        assert self.service is not None
-        return self.service
+        if not isinstance(self.service, str):
+            assert self.service is not None
+            return self.service
+        try:
+            arena = server()
+        except NotFoundError as error:
+            log.warning("%s", error)
+            raise busy("the arena of the model is not there") from None
+        found = self._opened
+        if found is None or found.arena is not arena:
+            found = self._opened = arena.service(self.service)
+        return found
 
     def _ping(self) -> Answer:
         if self.service is not None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import re
+import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -17,7 +19,7 @@ from tensoring._serial.allowance import MAX_EXPANSION, allow, end
 from tensoring._serial.registry import Array
 from tensoring._servers.sagemaker.errors import RequestError, unsupported
 from tensoring._servers.sagemaker.headers import Media, media
-from tensoring._servers.sagemaker.received import received, seems
+from tensoring._servers.sagemaker.received import received, seems, shortened
 
 Body: TypeAlias = bytes | str
 _Decode: TypeAlias = Callable[[bytes, Media], Any]
@@ -91,32 +93,40 @@ def _json_lines(body: bytes, about: Media) -> Any:
     return _numbers(found)
 
 
-def _cell(cell: str, row: int, column: int) -> float:
-    text = cell.strip()
-    if not text:
-        return np.nan
-    try:
-        return float(text)
-    except ValueError:
-        raise FormatError(
-            f"row {row}, column {column} is {cell[:40]!a}, and no number; a line of"
-            " column names needs text/csv; header=present, and columns of text a function"
-            " of your own (input_fn)"
-        ) from None
+_EMPTY_CELL = re.compile(r',[ \t]*(?:"")?[ \t]*(?=[,\r\n]|\Z)')
+_EMPTY_FIRST = re.compile(r'^[ \t]*(?:"")?[ \t]*(?=,)', re.M)
+# What NumPy says, which counts rows from 0 here, and columns from 1.
+_NO_NUMBER = re.compile(
+    r"could not convert string (.+) to .* row (\d+), column (\d+)", re.S
+)
+_RAGGED = re.compile(r"number of columns changed from (\d+) to (\d+) at row (\d+)")
 
 
-def _cells(text: str) -> Array:
-    """Cells one by one, to allow empty ones, or to say which one is wrong."""
-    rows = [row for row in formats.CSV.deserialize(_part(text.encode())) if row]
-    width = len(rows[0]) if rows else 0
-    for i, row in enumerate(rows, 1):
-        if len(row) != width:
-            raise FormatError(f"row {i} has {len(row)} columns, the first one {width}")
-    numbers = [
-        [_cell(cell, i, j) for j, cell in enumerate(row, 1)]
-        for i, row in enumerate(rows, 1)
-    ]
-    return np.array(numbers, np.float64).reshape(len(rows), width)
+def _rows(text: str) -> Array:
+    return np.loadtxt(
+        io.StringIO(text),
+        delimiter=",",
+        comments=None,
+        quotechar='"',
+        ndmin=2,
+        dtype=np.float64,
+    )
+
+
+def _said(error: ValueError) -> FormatError:
+    """The same for people, without advice about NumPy."""
+    text = str(error)
+    if found := _NO_NUMBER.search(text):
+        cell = found[1] if len(found[1]) <= 42 else f"{found[1][:40]}..."
+        return FormatError(
+            f"row {int(found[2]) + 1}, column {found[3]} is {cell}, and no number; a line"
+            " of column names needs text/csv; header=present, and columns of text a"
+            " function of your own (input_fn)"
+        )
+    if found := _RAGGED.search(text):
+        before, here, row = found.groups()
+        return FormatError(f"row {row} has {here} columns, those before it have {before}")
+    return FormatError(text)
 
 
 def _csv(body: bytes, about: Media) -> Array:
@@ -127,20 +137,39 @@ def _csv(body: bytes, about: Media) -> Array:
     if not text.strip():
         raise FormatError("it has no rows")
     try:
-        found = np.loadtxt(
-            io.StringIO(text),
-            delimiter=",",
-            comments=None,
-            quotechar='"',
-            ndmin=2,
-            dtype=np.float64,
-        )
-    except ValueError:
-        return _cells(text)
-    return found
+        try:
+            return _rows(text)
+        except ValueError as error:
+            if "convert string ''" not in str(error):
+                raise
+        return _rows(_EMPTY_CELL.sub(",nan", _EMPTY_FIRST.sub("nan", text)))
+    except ValueError as error:
+        raise _said(error) from None
 
 
 # ---- NumPy's files
+
+
+def _check(array: Array) -> None:
+    """FormatError if what NumPy makes of a file is more than was received, or less."""
+    if not array.dtype.itemsize and array.size:
+        # Nothing is received, and the model would have all of it made.
+        raise FormatError(f"its elements have no bytes, and its shape is {array.shape}")
+    _check_letters(array)
+
+
+def _check_letters(array: Array) -> None:
+    """FormatError if a text in it has what is no letter: NumPy does not check, and
+    Python's own str would not be made of it."""
+    for name in array.dtype.names or ():
+        _check_letters(array[name])
+    if array.dtype.kind == "U" and array.nbytes:
+        numbers = np.ascontiguousarray(array).reshape(-1)
+        codes = numbers.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if codes.max() > sys.maxunicode:
+            raise FormatError(
+                f"it has letter {codes.max()}, the last is {sys.maxunicode}"
+            )
 
 
 def _npy(body: bytes, about: Media) -> Array:
@@ -155,6 +184,7 @@ def _npy(body: bytes, about: Media) -> Array:
                 " loaded here; send an array of numbers, as array.astype(float) makes it"
             ) from None
         raise
+    _check(found)
     if found.dtype.kind in "US" and found.ndim == 0:
         raise FormatError(
             "the array is one text: NumpySerializer was given a str, and not an array;"
@@ -192,6 +222,7 @@ def _npz(body: bytes, about: Media) -> Any:
     for name, one in found.items():
         if not isinstance(one, np.ndarray):
             raise FormatError(f"{name!a:.80} in the archive is no .npy file")
+        _check(one)
     if "format" in found and "shape" in found:
         return _sparse(found)
     return found
@@ -279,7 +310,8 @@ def media_of(header: str) -> Media:
 
 def _fails(kind: str, body: bytes, error: BaseException) -> RequestError:
     expected = _EXPECTED.get(kind, kind)
-    reason = f": {error}" if str(error) else ""
+    text = str(error)
+    reason = f": {shortened(text)}" if text else ""
     said = f"the body is not {kind}{reason}; {received(body)}; expected {expected}"
     found = seems(body)
     return RequestError(said if kind in found.types else f"{said}; {found.advice}")

@@ -15,6 +15,7 @@ from tensoring._serial.registry import UnsupportedError
 from tensoring._servers.sagemaker.decode import own_serializer
 from tensoring._servers.sagemaker.errors import not_acceptable
 from tensoring._servers.sagemaker.headers import Accept
+from tensoring._servers.sagemaker.received import shortened
 
 _Encode: TypeAlias = Callable[[Any], bytes]
 
@@ -203,7 +204,7 @@ def encode_as(obj: Any, accept: Accept) -> Encoded:
         try:
             return Encoded(encoder(obj), kind)
         except UnsupportedError as error:
-            why.append(f"{kind}: {error}")
+            why.append(f"{kind[:80]}: {shortened(str(error))}")
     known = ", ".join(_ENCODERS)
     raise not_acceptable(
         f"Accept is {accept.header[:200]!r}, and the prediction, {_named(obj)}, has no"

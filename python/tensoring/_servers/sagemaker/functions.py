@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -203,12 +204,16 @@ def _usual(body: Any) -> str:
 
 def _begun(where: str, pieces: Iterator[Any]) -> Iterator[bytes]:
     """The same pieces, of which the first one is there: an error in it has its status."""
-    first = called(where, next, pieces, b"")
 
-    def all_of() -> Iterator[bytes]:
-        piece: Any = first
-        while piece:
-            yield piece.encode() if isinstance(piece, str) else bytes(piece)
-            piece = next(pieces, b"")
+    def of_bytes() -> Iterator[bytes]:
+        for piece in pieces:
+            if isinstance(piece, str):
+                yield piece.encode("utf-8", "surrogatepass")
+            elif isinstance(piece, (bytes, bytearray, memoryview)):
+                yield bytes(piece)
+            else:
+                kind = type(piece).__qualname__
+                raise TypeError(f"{where} gave pieces of type {kind}: give bytes or str")
 
-    return all_of()
+    found = of_bytes()
+    return itertools.chain([called(where, next, found, b"")], found)

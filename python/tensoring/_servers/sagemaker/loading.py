@@ -44,7 +44,7 @@ class Loading:
 
     def model(self, timeout: float) -> Any:
         """Wait for it, at most so many seconds."""
-        if not self._done.wait(timeout):
+        if not self._done.wait(min(timeout, threading.TIMEOUT_MAX)):
             raise busy("the model is still being loaded")
         if self._error is not None:
             raise RequestError(

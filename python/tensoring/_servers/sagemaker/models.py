@@ -31,7 +31,9 @@ class _Model:
 
     value: Any = None
     there: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = field(
+        default_factory=lambda: threading.Lock()
+    )  # gevent replaces it
 
 
 def _missing(name: str) -> RequestError:
@@ -56,9 +58,11 @@ class Models:
         self._adding: set[str] = set()
 
     def _open(self) -> Board:
-        if self._board is None:
-            self._board = self._arena().board(BOARD)
-        return self._board
+        arena, board = self._arena(), self._board
+        if board is None or board.arena is not arena:
+            board = self._board = arena.board(BOARD)
+            self._version = -1
+        return board
 
     def _read(self) -> int:
         """See what other workers have done; the version of the list."""

@@ -8,6 +8,7 @@ import re
 from typing import NamedTuple
 
 _SHOWN = 40
+_LONGEST = 300
 _LOOKED_AT = 1 << 16
 _NUMBERS = re.compile(r"[\s,;+\-.0-9eE]+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]{16,}={0,2}")
@@ -108,6 +109,11 @@ def seems(body: bytes) -> Seems:
     if text is None:
         return _raw(len(body))
     return _seems_text(text, len(body) <= _LOOKED_AT)
+
+
+def shortened(text: str) -> str:
+    """The beginning of a reason: those of others may quote all that was received."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def shown(body: bytes) -> str:
