@@ -11,6 +11,8 @@ threads = _threads
 workers = int(os.environ["BENCH_WORKERS"])
 bind = "127.0.0.1:0"
 control_socket_disable = True
+# A server that starts ends the dirty arbiter of another one with the same name.
+proc_name = f"bench-{os.getppid()}"
 keepalive = 60
 timeout = 60
 if _of_model:  # as many threads as there may be connections, which are kept
