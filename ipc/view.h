@@ -45,7 +45,8 @@ struct self {
     _Atomic uint32_t contended;      /* local: */
     _Atomic uint32_t spin_misses;    /* local: spins in vain, one after the other */
     _Atomic uint32_t spin_rest;      /* local: waits that are not to spin */
-    int64_t (*milli_cpus)(void);     /* what the cgroups grant, -1 all; NULL: not known */
+    _Atomic uint32_t idle_slices; /* local: of sleeps, since a wait got what it wanted */
+    int64_t (*milli_cpus)(void);  /* what the cgroups grant, -1 all; NULL: not known */
     /* Local: hint, slot this process freed last, + 1. */
     _Atomic uint32_t last_freed[MAX_CLASSES];
     _Atomic uint32_t cursor[MAX_CLASSES]; /* local: hint, where to look for a free slot */

@@ -30,6 +30,11 @@ static int64_t slice_ns(const struct pace *pace, uint32_t idle_slices, int64_t l
     return ns > least_ns ? ns : least_ns;
 }
 
+int64_t monitor_first_ns(uint32_t idle_slices)
+{
+    return slice_ns(&primaries, idle_slices, 0);
+}
+
 /* The primary has not come when it said it would. */
 static bool neglected(const struct self *me)
 {

@@ -19,6 +19,9 @@
 /* The first slice of a sleep, which most sleeps do not outlast. */
 #define MONITOR_FIRST_NS INT64_C(20000000)
 
+/* The first slice of a sleep after so many in which nothing came. */
+int64_t monitor_first_ns(uint32_t idle_slices);
+
 /* Check, if nobody has checked lately: for calls that take time anyway. */
 void monitor_pass(struct self *me);
 

@@ -17,6 +17,7 @@
 #define JUMP_NS      INT64_C(50000) /* between two looks: somebody else had the processor */
 #define MOST_MISSES  8              /* 2^8 waits without a spin, then it is tried again */
 #define JUMP_MISSES  3
+#define IDLE_SLICES  4 /* nothing has come for longer than that: it is far away */
 #define CALM_NS      INT64_C(20000000) /* how long an answer about the machine holds */
 #define CONTENDED_NS INT64_C(4000000)
 #define SIGNALS_NS   INT64_C(1000000) /* of a long spin: between two looks for signals */
@@ -62,6 +63,8 @@ int64_t spin_budget(struct self *me, int64_t now_ns)
 
     if (me->spin_ns >= 0)
         return me->spin_ns;
+    if (get32(&me->idle_slices) > IDLE_SLICES)
+        return 0;
     if (rest > 0) {
         put32(&me->spin_rest, rest - 1);
         return 0;

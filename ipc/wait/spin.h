@@ -8,6 +8,7 @@
  *  - waits teach the next ones. After a spin in vain the next wait sleeps at once, after
  *    another one the next three, and so on up to 255; one that was interrupted (the clock
  *    jumped) counts for several. A spin that was not in vain ends that;
+ *  - nobody spins, or asks how busy the machine is, after 100 ms in which nothing came;
  *  - nobody spins while more threads of the machine are runnable than it has processors, or
  *    where the participants may use less than two processors between them, by affinity or
  *    by the quota of their cgroup. */

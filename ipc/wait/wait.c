@@ -17,14 +17,31 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* A slice is over. The look for the dead may take a while, in which a signal may come. */
-static int end_slice(struct self *me, uint32_t idle_slices, int64_t *slice)
+/* Waits that follow one another, and get nothing, have the pace of one long wait: Python cuts
+ * its own into pieces. Hints of one process; another thread's may be lost. */
+static uint32_t idle_slices(const struct self *me)
 {
+    return atomic_load_explicit(&me->idle_slices,
+                                memory_order_relaxed); /* relaxed: local */
+}
+
+static uint32_t set_idle_slices(struct self *me, uint32_t count)
+{
+    if (count != idle_slices(me))
+        atomic_store_explicit(&me->idle_slices, count,
+                              memory_order_relaxed); /* relaxed: local */
+    return count;
+}
+
+/* A slice is over. The look for the dead may take a while, in which a signal may come. */
+static int end_slice(struct self *me, int64_t *slice)
+{
+    uint32_t idle = set_idle_slices(me, idle_slices(me) + 1);
     struct listening listening = {0};
     int result;
 
     listen_begin(me, &listening);
-    *slice = monitor_tick(me, idle_slices, 0);
+    *slice = monitor_tick(me, idle, 0);
     result = listen_look(&listening);
     listen_end(&listening);
     return result;
@@ -33,8 +50,7 @@ static int end_slice(struct self *me, uint32_t idle_slices, int64_t *slice)
 static int sleep_until(struct self *me, struct sleeper *sleeper, wait_try *attempt,
                        void *context, int64_t deadline_ns)
 {
-    int64_t slice = MONITOR_FIRST_NS;
-    uint32_t idle_slices = 0;
+    int64_t slice = monitor_first_ns(idle_slices(me));
 
     for (;;) {
         int64_t now;
@@ -51,7 +67,7 @@ static int sleep_until(struct self *me, struct sleeper *sleeper, wait_try *attem
         view_count(me->view, COUNT_WAITS, 1);
         result = sleeper->sleep(sleeper, earlier(deadline_ns, clock_after(now, slice)));
         if (result == -ETIMEDOUT)
-            result = end_slice(me, ++idle_slices, &slice);
+            result = end_slice(me, &slice);
         else
             monitor_pass(me); /* one that is often woken must look, too */
         /* relaxed: set by the handle's owner before it waits. */
@@ -69,6 +85,8 @@ int wait_with(struct self *me, struct sleeper *sleeper, wait_try *attempt, void 
     int64_t start, now, deadline, budget;
     int result = attempt(context);
 
+    if (result == 0)
+        set_idle_slices(me, 0);
     if (result != -EAGAIN || timeout_ns == 0)
         return result;
     start = now = os->now_ns();
@@ -84,6 +102,8 @@ int wait_with(struct self *me, struct sleeper *sleeper, wait_try *attempt, void 
         monitor_leave(me);
         uncancel_end(cancel);
     }
+    if (result == 0)
+        set_idle_slices(me, 0);
     if (result == -ETIMEDOUT)
         view_count(me->view, COUNT_TIMEOUTS, 1);
     return result;

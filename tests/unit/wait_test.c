@@ -135,6 +135,36 @@ static void ends_at_the_deadline(void **state)
     assert_true(sleeps > 3); /* in slices */
 }
 
+static int asked;
+
+static unsigned long counts_questions(void)
+{
+    asked++;
+    return 1000;
+}
+
+/* As Python waits: in pieces of 100 ms, without an end. */
+static void pieces_have_the_pace_of_one_wait(void **state)
+{
+    struct self *me = &arena_known(arena)->self;
+    (void)state;
+
+    fake.runnable = counts_questions;
+    asked = 0;
+    me->spin_ns = -1;
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(wait_ns(100 * MS), -ETIMEDOUT);
+    assert_in_range(sleeps, 64, 64 + 100); /* 65 of 20 ms, then one a piece */
+    assert_in_range(asked, 1, 1);
+    sleeps = tries = 0;
+    succeed_at = 1;
+    assert_int_equal(wait_ns(100 * MS), 0);
+    succeed_at = INT32_MAX;
+    assert_int_equal(wait_ns(100 * MS), -ETIMEDOUT);
+    assert_int_equal(sleeps, 5); /* something has come, so the next one may be near */
+    assert_int_equal(asked, 2);
+}
+
 static void signals_do_not_stretch_it(void **state)
 {
     (void)state;
@@ -386,12 +416,19 @@ int main(void)
 {
 #define SCENE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        SCENE(does_not_wait_if_told),        SCENE(ends_at_the_deadline),
-        SCENE(signals_do_not_stretch_it),    SCENE(looks_again_after_the_announcement),
-        SCENE(long_timeouts_are_for_ever),   SCENE(spins_as_told),
-        SCENE(long_spins_look_for_the_dead), SCENE(signals_end_long_spins),
-        SCENE(signals_end_sleeps_that_look), SCENE(gives_up_what_never_pays),
-        SCENE(never_spins_under_contention), SCENE(never_spins_on_the_only_processor),
+        SCENE(does_not_wait_if_told),
+        SCENE(ends_at_the_deadline),
+        SCENE(pieces_have_the_pace_of_one_wait),
+        SCENE(signals_do_not_stretch_it),
+        SCENE(looks_again_after_the_announcement),
+        SCENE(long_timeouts_are_for_ever),
+        SCENE(spins_as_told),
+        SCENE(long_spins_look_for_the_dead),
+        SCENE(signals_end_long_spins),
+        SCENE(signals_end_sleeps_that_look),
+        SCENE(gives_up_what_never_pays),
+        SCENE(never_spins_under_contention),
+        SCENE(never_spins_on_the_only_processor),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
