@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from serving import (
     until,
 )
 
+PAGE = Path(__file__).parents[2] / "docs/how-to/serve.md"
 CLIENTS = 8
 COMMANDS = {
     "gunicorn": "gunicorn -b 127.0.0.1:{port} -w 2 --threads 4 calls:app"
@@ -277,6 +279,24 @@ def test_an_upgrade_of_gunicorn(tmp_path: Path) -> None:
             clients.more()
         second = server.command()
         assert second not in before
+        server.signal(signal.SIGTERM)
+        assert server.ends() == 0
+
+
+def test_the_programs_of_the_page(tmp_path: Path) -> None:
+    pytest.importorskip("gunicorn")
+    text = PAGE.read_text()
+    for name, program in re.findall(
+        r"`(\w+\.py)`.*?```python\n(.*?)^```", text, re.M | re.S
+    ):
+        (tmp_path / name).write_text(program)
+    (command,) = re.findall(r"^tensoring serve (.*)", text, re.M)
+    port = free_port()
+    here = f"{sys.executable} -m gunicorn -b 127.0.0.1:{port} --no-control-socket"
+    with Serve(tmp_path, *command.replace("gunicorn", here).split()) as server:
+        until(lambda: accepts(port) or server.process.poll() is not None)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/?1,1,1,1") as answer:
+            assert answer.read() == b"6\n"
         server.signal(signal.SIGTERM)
         assert server.ends() == 0
 
