@@ -219,6 +219,34 @@ def test_rows_that_are_missing(service: tr.Service, result: Any) -> None:
     assert all("predict() returned" in str(end) for end in calls.join())
 
 
+class Unsliceable(list[int]):
+    """Has a length, and no rows that one can have."""
+
+    def __getitem__(self, key: Any) -> Any:
+        raise LookupError("no rows here")
+
+
+def test_a_result_without_rows_does_not_end_the_server(service: tr.Service) -> None:
+    calls = Calls(service, rows(2))
+    assert answer(service, lambda batch: Unsliceable([1, 2])) == [2]
+    assert all("LookupError: no rows here" in str(end) for end in calls.join())
+    calls = Calls(service, rows(2))
+    assert answer(service, lambda batch: [object(), 1]) == [2]
+    unsent, fine = calls.join()
+    assert "UnsupportedError" in str(unsent)
+    assert fine == 1
+
+
+@pytest.mark.parametrize("kind", ["M8[s]", "U5", "c8", "?", "f2", "i4,f8", ">f8"])
+def test_rows_of_any_type(service: tr.Service, kind: str) -> None:
+    x = np.ones(3, kind)
+    calls = Calls(service, [x, x, np.ones((2, 3), kind)])
+    assert answer(service, lambda batch: batch.x) == [4]
+    for end in calls.join():
+        assert end.dtype == x.dtype
+        assert (end == x).all()
+
+
 def test_all_may_fail(service: tr.Service) -> None:
     calls = Calls(service, rows(2))
 
@@ -339,14 +367,15 @@ def test_deadlines_are_told(service: tr.Service) -> None:
     assert all(0 < end < float("inf") for end in deadlines)
 
 
-def test_max_wait_fills_the_batch(service: tr.Service) -> None:
+@pytest.mark.parametrize("wait", [LONGEST, float("inf")])
+def test_max_wait_fills_the_batch(service: tr.Service, wait: float) -> None:
     sizes: list[int] = []
 
     def predict(batch: tr.Batch) -> Any:
         sizes.append(len(batch))
         return batch.x
 
-    options: Any = {"max_batch_size": 4, "max_wait": LONGEST}
+    options: Any = {"max_batch_size": 4, "max_wait": wait}
     thread = threading.Thread(
         target=service.serve_batches, args=(predict,), kwargs=options
     )

@@ -173,6 +173,31 @@ def test_each_batch_has_the_newest_version(arena: tr.Arena) -> None:
     assert [seen.receive(0)[1] for _ in range(5)] == [*versions, versions[2], versions[2]]
 
 
+@pytest.mark.parametrize("follows", ["weights", ("weights",)])
+def test_what_no_model_can_follow(arena: tr.Arena, follows: Any) -> None:
+    class Wrong(Told):
+        pass
+
+    Wrong.follows = follows
+    with pytest.raises(ValueError, match=r"follows is .*; give \(board, key\)"):
+        Wrong().serve(arena.service("model"))
+
+
+def test_an_exception_in_predict_is_logged(
+    arena: tr.Arena, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(Told):
+        def predict(self, batch: tr.Batch) -> Any:
+            raise ZeroDivisionError("no scale")
+
+    service = arena.service("model")
+    calls = Calls(service, [row(1)])
+    with stopped() as stop:
+        Failing().serve(service, stop=stop)
+    assert "ZeroDivisionError: no scale" in str(calls.join()[0])
+    assert "ZeroDivisionError: no scale" in caplog.text
+
+
 def test_a_model_begins_with_the_version_that_is_there(arena: tr.Arena) -> None:
     service = arena.service("model")
     arena.board("weights").put("model", 4.0)

@@ -168,12 +168,12 @@ class Batch:
 
     For one call of predict(), in its thread."""
 
-    __slots__ = ("_deadlines", "_items", "failed", "lengths", "x")
+    __slots__ = ("_deadlines", "_failed", "_items", "lengths", "x")
 
     def __init__(self, x: Any, lengths: Array | None, items: Sequence[Item]) -> None:
         self.x = x
         self.lengths = lengths
-        self.failed: dict[int, tuple[int, str]] = {}
+        self._failed: dict[int, tuple[int, str]] = {}
         self._items = items
         self._deadlines: list[float] | None = None
 
@@ -199,7 +199,7 @@ class Batch:
         any value. A request of several rows fails as a whole, with the first error."""
         row = whole("i", i, 0, len(self) - 1)
         code = whole("status", status, BAD, 599)
-        self.failed.setdefault(row, (code, str(message)))
+        self._failed.setdefault(row, (code, str(message)))
 
     def __repr__(self) -> str:
         return f"<tensoring.Batch of {len(self)} rows, {len(self._items)} requests>"
@@ -207,7 +207,7 @@ class Batch:
 
 def check_rows(result: Any, batch: Batch) -> None:
     """That predict() has given a row for each."""
-    if result is None and len(batch.failed) == len(batch):
+    if result is None and len(batch._failed) == len(batch):
         return
     parts = result.values() if isinstance(result, Mapping) else [result]
     for part in parts:
@@ -237,8 +237,8 @@ def failure_of(
 ) -> tuple[int, str] | None:
     """Why a request has no answer: a code, and a text."""
     for row in range(first, first + item.rows):
-        if row in batch.failed:
-            return batch.failed[row]
+        if row in batch._failed:
+            return batch._failed[row]
         if isinstance(result, list | tuple) and isinstance(result[row], Exception):
             return FAILED, described(result[row])
     return None

@@ -281,9 +281,15 @@ class Batches:
         self._patience = 4 * _NO_SLOT
         first = 0
         for item in items:
-            failure = failure_of(batch, result, first, item)
-            yield item, failure or self._encode(rows_of(result, first, item), item)
+            yield item, self._answer_of(item, first, batch, result)
             first += item.rows
+
+    def _answer_of(self, item: Item, first: int, batch: Batch, result: Any) -> Answer:
+        try:
+            failure = failure_of(batch, result, first, item)
+            return failure or self._encode(rows_of(result, first, item), item)
+        except Exception as error:  # the result has a length, and no rows
+            return FAILED, described(error)
 
     def _encode(self, rows: Any, item: Item) -> Answer:
         arena = self._queue.arena
@@ -297,8 +303,6 @@ class Batches:
             # The slot of the request that ends so may be the next answer's.
             self._patience -= wait
             return UNAVAILABLE, "the arena has no free slot for the answer"
-        except Exception as error:
-            return FAILED, described(error)
 
     def _end(self, item: Item, answer: Answer) -> None:
         request = item.request

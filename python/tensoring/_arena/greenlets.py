@@ -130,6 +130,14 @@ def here() -> bool:
     return hub is not None and sys.modules["gevent"].getcurrent() is not hub
 
 
+def aside(function: Callable[[], Any]) -> Any:
+    """Call it; in a real thread if this one is a greenlet, which others run beside."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not monkey.is_module_patched("threading"):
+        return function()
+    return sys.modules["gevent"].get_hub().threadpool.apply(function)
+
+
 def _hub_of(arena: Arena) -> _Hub:
     importlib.import_module("gevent.event")  # perhaps this part is not loaded yet
     hub = _existing_hub()

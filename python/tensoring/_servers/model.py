@@ -96,7 +96,11 @@ class Model:
 
             def predict(batch: Batch) -> Any:
                 followed.look()
-                return self.predict(batch)
+                try:
+                    return self.predict(batch)
+                except Exception:
+                    _tell("predict() of %r failed", self)
+                    raise
 
             return service.serve_batches(
                 predict,
@@ -110,6 +114,11 @@ class Model:
             self.close()
 
 
+def _tell(text: str, *given: Any) -> None:
+    """Log the exception as text. Itself it would keep the batch whose turn it is."""
+    _log.error(f"{text}:\n%s", *given, traceback.format_exc())
+
+
 class _Followed:
     """What a model follows, and which version it has."""
 
@@ -118,6 +127,8 @@ class _Followed:
         self._version = 0
         self._board: Board | None = None
         if model.follows is not None:
+            if isinstance(model.follows, str) or len(model.follows) != 2:
+                refuse(ValueError, "follows", model.follows, "give (board, key)")
             board, self._key = model.follows
             self._board = arena.board(board)
 
@@ -134,9 +145,7 @@ class _Followed:
         try:
             self._model.reload(value, self._version)
         except Exception:
-            # As text: the exception would keep the batch whose turn it is.
-            why = traceback.format_exc()
-            _log.error("version %d of %r failed: %s", self._version, self._key, why)
+            _tell("version %d of %r failed", self._version, self._key)
 
 
 # ---- for those that run models

@@ -28,10 +28,7 @@ class Loading:
 
     def _run(self) -> None:
         try:
-            if greenlets.patched():
-                self._model = greenlets.apply(self._load)
-            else:
-                self._model = self._load()
+            self._model = greenlets.aside(self._load)
         except BaseException as error:
             self._error = error
             log.error("the model could not be loaded", exc_info=error.__cause__ or error)
