@@ -50,6 +50,8 @@ static PyObject *arena_new(PyTypeObject *type, tr_arena *arena, struct consent c
         return NULL;
     }
     code = tr_arena_info_get(arena, &info);
+    tr_arena_set_interruptible(arena,
+                               true); /* Python's handlers run at once, see wait.c */
     *shared = (Shared){.arena = arena,
                        .users = 1,
                        .pickle = consent.pickle && info.flags & TR_ARENA_ALLOW_PICKLE,
@@ -170,7 +172,8 @@ static int attach_op(void *arg, int64_t timeout_ns)
     struct attach_call *call = arg;
     int code;
 
-    call->options.timeout_ns = timeout_ns;
+    /* There is no handle yet whose waits a signal ends. */
+    call->options.timeout_ns = timeout_ns < SLICE_NS ? timeout_ns : SLICE_NS;
     code = tr_arena_attach(call->name, &call->options, &call->arena);
     return code == TR_ENOENT && call->waits ? TR_EAGAIN : code;
 }

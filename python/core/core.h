@@ -23,8 +23,8 @@
 
 #define RAISED      INT32_MIN /* beside the TR_E... codes: a Python exception is set */
 #define NO_WORD     1         /* beside them, too: the object has no such form */
-#define SLICE_NS    INT64_C(100000000)
-#define COPY_NO_GIL 65536 /* bytes; a longer copy lets other threads run */
+#define SLICE_NS    INT64_C(100000000) /* the first of a wait, see next_slice() */
+#define COPY_NO_GIL 65536              /* bytes; a longer copy lets other threads run */
 #define DTYPE_CODES 18
 #define DTYPE_SIZES 5 /* 8, 16, 32, 64, 128 bits */
 
@@ -160,6 +160,7 @@ int parse(const char *what, PyObject *const *args, Py_ssize_t nargs, PyObject *k
  * tells when it is ready for @p want (TR_WAIT_...); NULL: nothing does. */
 typedef int wait_op(void *arg, int64_t timeout_ns);
 int64_t now_ns(void);
+int64_t next_slice(int64_t slice_ns); /* how long the slice after this one may be */
 int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns, PyObject *what,
                    unsigned int want);
 

@@ -35,6 +35,7 @@ typedef struct ReplyCall {
     tr_arena *arena;
     uint64_t ticket;
     int64_t deadline_ns; /* not before the library's; INT64_MAX: none */
+    int64_t slice_ns;
     tr_message *reply;
 } ReplyCall;
 
@@ -47,12 +48,13 @@ static int reply_slice(ReplyCall *call, bool *last)
     PyThreadState *gil;
     int code;
 
-    *last = left_ns < 2 * SLICE_NS;
+    *last = left_ns < call->slice_ns + SLICE_NS;
     gil = PyEval_SaveThread();
-    code = tr_request_wait(call->arena, call->ticket,
-                           *last ? (left_ns < 0 ? 0 : left_ns) + SLICE_NS : SLICE_NS,
-                           &call->reply);
+    code = tr_request_wait(
+        call->arena, call->ticket,
+        *last ? (left_ns < 0 ? 0 : left_ns) + SLICE_NS : call->slice_ns, &call->reply);
     PyEval_RestoreThread(gil);
+    call->slice_ns = next_slice(call->slice_ns);
     return code;
 }
 
@@ -77,7 +79,8 @@ static int call(ChannelObject *self, PyObject *object, int64_t timeout_ns, bool 
                 tr_message **reply, const char **what)
 {
     int64_t since_ns = now_ns();
-    ReplyCall wait = {.arena = self->shared->arena, .deadline_ns = INT64_MAX};
+    ReplyCall wait = {
+        .arena = self->shared->arena, .deadline_ns = INT64_MAX, .slice_ns = SLICE_NS};
     tr_message *message;
     int code;
 

@@ -284,6 +284,7 @@ static void await(SupervisorObject *self, int64_t most_ns)
 
 static int step(SupervisorObject *self, int64_t timeout_ns)
 {
+    int64_t slice_ns = SLICE_NS;
     int64_t deadline_ns;
 
     if (timeout_ns < 0 || __builtin_add_overflow(now_ns(), timeout_ns, &deadline_ns))
@@ -294,10 +295,11 @@ static int step(SupervisorObject *self, int64_t timeout_ns)
 
         if (code != TR_EAGAIN && code != TR_EINTR)
             return code;
-        left_ns = deadline_ns == INT64_MAX ? SLICE_NS : deadline_ns - now_ns();
+        left_ns = deadline_ns == INT64_MAX ? slice_ns : deadline_ns - now_ns();
         if (left_ns <= 0)
             return TR_ETIMEDOUT; /* the detail says what it waits for */
-        await(self, left_ns < SLICE_NS ? left_ns : SLICE_NS);
+        await(self, left_ns < slice_ns ? left_ns : slice_ns);
+        slice_ns = next_slice(slice_ns);
         if (PyErr_CheckSignals() < 0 || !usable(self))
             return RAISED;
     }

@@ -7,11 +7,16 @@
  * upon within one slice. Handlers run before a slice, never after the last one: what they do
  * must not replace the detail of the failure.
  *
+ * Each slice is a wait of the library, with a system call or more at its beginning and end.
+ * A process that is idle for long has longer slices, so that it costs next to nothing.
+ *
  * Under gevent the other greenlets of the thread run meanwhile, see _arena/greenlets.py. The
  * stack of a greenlet that waits is elsewhere then: only its own turns may use @p arg. */
 #include "core.h"
 
 #include <time.h>
+
+#define LONGEST_SLICE_NS INT64_C(1600000000)
 
 int64_t now_ns(void)
 {
@@ -19,6 +24,11 @@ int64_t now_ns(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t next_slice(int64_t slice_ns)
+{
+    return slice_ns < LONGEST_SLICE_NS ? 2 * slice_ns : slice_ns;
 }
 
 static int slice(wait_op *op, void *arg, int64_t timeout_ns)
@@ -87,6 +97,7 @@ int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns, PyObject *what,
                    unsigned int want)
 {
     int code = op(arg, TR_NOWAIT);
+    int64_t slice_ns = SLICE_NS;
     int64_t deadline_ns;
 
     if (code != TR_EAGAIN || timeout_ns == TR_NOWAIT)
@@ -99,14 +110,15 @@ int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns, PyObject *what,
             return code;
     }
     for (;;) {
-        int64_t left_ns = deadline_ns == INT64_MAX ? SLICE_NS : deadline_ns - now_ns();
+        int64_t left_ns = deadline_ns == INT64_MAX ? slice_ns : deadline_ns - now_ns();
 
         if (left_ns <= 0)
             return TR_ETIMEDOUT;
         if (PyErr_CheckSignals() < 0)
             return RAISED;
-        code = slice(op, arg, left_ns < SLICE_NS ? left_ns : SLICE_NS);
+        code = slice(op, arg, left_ns < slice_ns ? left_ns : slice_ns);
         if (code != TR_ETIMEDOUT && code != TR_EINTR && code != TR_EAGAIN)
             return code;
+        slice_ns = next_slice(slice_ns);
     }
 }

@@ -15,6 +15,7 @@ import pytest
 
 import tensoring as tr
 from conftest import NAME, SLOTS, free
+from supervision import ended, forked
 
 WAIT = """
 import sys, tensoring as tr
@@ -69,6 +70,38 @@ def test_signal_ends_a_receive(number: int) -> None:
         assert (out, child.returncode) == ("interrupted\n", 0)
     else:
         assert child.returncode == -signal.SIGTERM
+
+
+def test_a_handler_does_not_wait_for_the_end_of_a_slice(queue: tr.ArenaQueue) -> None:
+    """Each slice that ends counts as a timeout of the library. A signal may come just
+    before the process sleeps, or as a slice ends: so there are several tries."""
+    told, heard = os.pipe()
+
+    def wait() -> None:
+        signal.signal(signal.SIGUSR1, lambda *_: os.write(heard, b"x"))
+        os.write(heard, b"x")
+        queue.receive(120)
+
+    def totals() -> tuple[int, int]:
+        found = queue.arena.stats()["totals"]
+        return found["waits"], found["timeouts"]
+
+    child = forked(wait)
+    os.read(told, 1)
+    at_once = False
+    while not at_once:
+        before = totals()[0]
+        while totals()[0] == before:  # it has gone to sleep since
+            os.sched_yield()
+        ended_slices = totals()[1]
+        assert ended_slices < 10, "each handler ran after the end of a slice"
+        os.kill(child, signal.SIGUSR1)
+        os.read(told, 1)
+        at_once = totals()[1] == ended_slices
+    queue.send(1)
+    assert ended(child) == 0
+    os.close(told)
+    os.close(heard)
 
 
 def test_restarting_handler_still_runs() -> None:
