@@ -26,8 +26,12 @@ def _enter(
     options: dict[str, Any],
 ) -> Arena:
     arena = open_server(slots, **options)
-    if once is not None:
-        call_once(arena, "once", once)
+    try:
+        if once is not None:
+            call_once(arena, "once", once)
+    except BaseException:  # the server does not start, so nobody else leaves
+        leave()
+        raise
     return arena
 
 

@@ -19,6 +19,7 @@ import pytest
 import tensoring as tr
 from conftest import SLOTS
 from tensoring import asgi
+from tensoring._arena import once
 from tensoring._servers import current
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -143,8 +144,8 @@ def test_server_is_found_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 def test_no_server_is_an_error_that_teaches() -> None:
     with pytest.raises(tr.NotFoundError, match=r"asgi\.lifespan"):
         tr.server()
-    with pytest.raises(tr.TimedOutError, match="in time"):
-        tr.server(timeout=0.01)
+    with pytest.raises(tr.TimedOutError, match=r"within 0\.25 s"):
+        tr.server(timeout=0.25)
 
 
 def test_a_thread_that_waits_lets_another_make_the_arena(
@@ -251,3 +252,43 @@ def test_a_descriptor_is_asked_for_without_the_maps_of_the_process(
     before = characters_read()
     assert arena.fd >= 0
     assert characters_read() - before - nothing < 1000  # the maps are 100,000
+
+
+def test_once_needs_no_other_description(
+    arena: tr.Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without /proc, and in a process that has changed its user, none can be opened."""
+    monkeypatch.setattr(once, "_described_again", lambda fd: -1)
+    ours, theirs = multiprocessing.Pipe()
+    child = multiprocessing.Process(target=claim, args=(arena, theirs))
+    child.start()
+    assert ours.recv() == "working"
+    done: list[int] = []
+    threads = [
+        threading.Thread(target=arena.once, args=("table", lambda: done.append(1)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    os.kill(child.pid or 0, signal.SIGKILL)
+    for thread in threads:
+        thread.join(60)
+    assert done == [1]
+    child.join(60)
+
+
+def test_a_start_that_fails_removes_the_name() -> None:
+    def fail(arena: tr.Arena) -> None:
+        raise LookupError
+
+    lifespan = asgi.lifespan([(4096, 4)], once=fail)
+
+    async def start() -> None:
+        async with lifespan(None):
+            pass
+
+    with pytest.raises(LookupError):
+        asyncio.run(start())
+    assert names() == []
+    with pytest.raises(tr.NotFoundError):
+        tr.server()

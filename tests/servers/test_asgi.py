@@ -26,16 +26,18 @@ from serving import (
 APP = "own_asgi:app"
 WORKERS = 2
 COMMANDS = {
-    "uvicorn": ("--workers", "2", "--port", "{port}", APP),
-    "granian": ("--workers", "2", "--port", "{port}", "--interface", "asgi", APP),
-    "hypercorn": ("--workers", "2", "--bind", "127.0.0.1:{port}", APP),
+    "uvicorn": ("--port", "{port}", APP),
+    "granian": ("--port", "{port}", "--interface", "asgi", APP),
+    "granian_spawned": ("--port", "{port}", "--interface", "asgi", APP),
+    "hypercorn": ("--bind", "127.0.0.1:{port}", APP),
 }
 
 
-def start(kind: str, directory: Path) -> Server:
-    pytest.importorskip(kind)
+def start(kind: str, directory: Path, *more: str) -> Server:
+    pytest.importorskip(kind.partition("_")[0])
     port = free_port()
-    options = [option.format(port=port) for option in COMMANDS[kind]]
+    count = () if "--workers" in more else ("--workers", str(WORKERS))
+    options = [*more, *count, *(one.format(port=port) for one in COMMANDS[kind])]
     server = Server(kind, *options, directory=directory, port=port)
     until(lambda: accepts(port) or server.process.poll() is not None)
     return server
@@ -83,7 +85,7 @@ def test_uvicorn_replaces_workers(tmp_path: Path) -> None:
         assert left(server.pid) == []
 
 
-@pytest.mark.parametrize("kind", ["granian", "hypercorn"])
+@pytest.mark.parametrize("kind", ["granian", "granian_spawned", "hypercorn"])
 def test_a_killed_worker_ends_the_server(kind: str, tmp_path: Path) -> None:
     with start(kind, tmp_path) as server:
         with attach(server) as arena:
@@ -95,6 +97,52 @@ def test_a_killed_worker_ends_the_server(kind: str, tmp_path: Path) -> None:
         # until the next server starts.
         assert kind == "hypercorn" or left(server.pid) == []
         tr.Arena.sweep(name or "")
+        assert left(server.pid) == []
+
+
+@pytest.mark.parametrize("kind", ["granian", "granian_spawned"])
+def test_granian_replaces_workers(kind: str, tmp_path: Path) -> None:
+    with start(kind, tmp_path, "--respawn-failed-workers") as server:
+        with attach(server) as arena:
+            victim, *_ = settled(arena, WORKERS)
+            os.kill(victim, signal.SIGKILL)
+            until(lambda: victim not in settled(arena, WORKERS))
+            with load(server, arena) as clients:
+                clients.heard_of(settled(arena, WORKERS))
+            assert arena.board("tables")["published"] == 1
+        server.process.terminate()
+        server.ends()
+        assert left(server.pid) == []
+
+
+def creator(arena: tr.Arena) -> int:
+    """The first that joined."""
+    found = arena.stats()["participants"]
+    return min(found, key=lambda one: one["index"])["pid"]
+
+
+def test_each_process_of_uvicorn_may_die(tmp_path: Path) -> None:
+    workers = 4
+    # uvicorn gives a reload up if a worker is not ready in that time.
+    options = ("--workers", str(workers), "--timeout-worker-healthcheck", str(LONGEST))
+    with start("uvicorn", tmp_path, *options) as server:
+        with attach(server) as arena:
+            old = settled(arena, workers)
+            first = creator(arena)
+            os.kill(first, signal.SIGKILL)
+            until(lambda: first not in settled(arena, workers))
+            old = settled(arena, workers)
+            os.kill(server.pid, signal.SIGHUP)
+            until(lambda: not old & set(group(server.pid)))
+            new = settled(arena, workers)
+            server.process.kill()
+            server.process.wait()
+            with load(server, arena) as clients:  # they serve on
+                clients.heard_of(new)
+            assert arena.board("tables")["published"] == 1
+        for pid in group(server.pid):
+            os.kill(pid, signal.SIGTERM)
+        until(lambda: not group(server.pid))
         assert left(server.pid) == []
 
 

@@ -20,7 +20,7 @@ from tensoring._arena.options import ArenaOptions
 from tensoring._arena.queue import ArenaQueue
 from tensoring._arena.service import Service
 from tensoring._arena.waitset import WaitSet
-from tensoring._errors import ExistsError, NotFoundError
+from tensoring._errors import ExistsError, NotFoundError, TimedOutError, make_error
 from tensoring._options import (
     MOST_FD,
     U32,
@@ -302,7 +302,11 @@ class Arena(_core.Arena):
         flag("allow_pickle", allow_pickle)
         whose = None if owner is None else user_id(owner, "owner")
         most = expansion(max_expansion)
-        arena = cls._attach(name, allow_pickle, most, group, whose, timeout)
+        try:
+            arena = cls._attach(name, allow_pickle, most, group, whose, timeout)
+        except TimedOutError as error:  # it knows the last slice of the time only
+            detail = f'no arena "{name}" was created within {timeout} s'
+            raise make_error(error.code, detail, "attach") from None
         arena._name = name
         arena._trust = (group, whose)
         return arena

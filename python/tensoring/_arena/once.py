@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DONE = "tensoring.once"  # the board of what has been done
 _FIRST = 1 << 48  # those of the library end at 2^41, see docs/explanation/layout.md
 _FLOCK = "hhqqi4x"  # l_type, l_whence, l_start, l_len, l_pid
+_threads = threading.RLock()
 
 
 def lock(fd: int, kind: int, byte: int, wait: bool = True) -> None:
@@ -62,11 +63,36 @@ def _alone(arena: Arena, key: str) -> Iterator[None]:
         _running.discard(me)
 
 
+def _described_again(fd: int) -> int:
+    """Another description of the arena's file: a child that is forked meanwhile does not
+    get its locks. -1: none may be had, without /proc, or where the process has changed
+    its user."""
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
+    except (FileNotFoundError, PermissionError):
+        return -1
+
+
+@contextlib.contextmanager
+def _claimed_by_process(fd: int, byte: int) -> Iterator[None]:
+    """The lock of a process meets those of descriptions, but not its own threads'."""
+    with _threads:
+        fcntl.lockf(fd, fcntl.LOCK_EX, 1, byte)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                fcntl.lockf(fd, fcntl.LOCK_UN, 1, byte)
+
+
 @contextlib.contextmanager
 def _claimed(arena: Arena, key: str) -> Iterator[None]:
     byte = _FIRST + zlib.crc32(key.encode("utf-8", "surrogatepass"))
-    # Another description: a child that is forked meanwhile does not get this lock's.
-    fd = os.open(f"/proc/self/fd/{arena.fd}", os.O_RDWR | os.O_CLOEXEC)
+    fd = _described_again(arena.fd)
+    if fd < 0:
+        with _claimed_by_process(arena.fd, byte):
+            yield
+        return
     try:
         _claim(fd, byte)
         yield

@@ -117,7 +117,13 @@ def _open_named(slots: Iterable[tuple[int, int]] | None, **options: Any) -> Aren
     Arena.sweep(prefix())  # of servers whose processes are all dead
     while True:
         found = Arena.open(name_of_server(), slots, **options)
-        _use = Use(found)
+        try:
+            _use = Use(found)
+        except BaseException:
+            found.close()
+            if found.created:
+                Arena.unlink(name_of_server())
+            raise
         if _use.named():
             found.reap()  # what the worker held whose place this one takes
             return found

@@ -24,20 +24,26 @@ class Use:
 
     def __init__(self, arena: Arena) -> None:
         self._name = arena.name or ""
+        self._path = Path(f"/dev/shm/tensoring.{self._name}")
         self._pid = os.getpid()
+        self._file = os.fstat(arena.fd).st_ino
         # A description of its own: closing another one does not drop the lock.
-        self._fd = os.open(f"/proc/self/fd/{arena.fd}", os.O_RDWR | os.O_CLOEXEC)
-        lock(self._fd, fcntl.F_RDLCK, _USERS)  # waits while one removes the name
+        self._fd = -1
+        with contextlib.suppress(FileNotFoundError):
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            lock(self._fd, fcntl.F_RDLCK, _USERS)  # waits while one removes the name
 
     def named(self) -> bool:
         """Whether the name still means this arena."""
-        path = Path(f"/dev/shm/tensoring.{self._name}")
         with contextlib.suppress(OSError):
-            return path.stat().st_ino == os.fstat(self._fd).st_ino
+            mine = self._fd >= 0 and os.fstat(self._fd).st_ino == self._file
+            return mine and self._path.stat().st_ino == self._file
         return False
 
     def leave(self) -> None:
         """Remove the name if no other process uses it."""
+        if self._fd < 0:
+            return
         if os.getpid() == self._pid:  # a forked child has the parent's lock
             # One by one: two at a time would see each other, and both go.
             lock(self._fd, fcntl.F_WRLCK, _TURN)
