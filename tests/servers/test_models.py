@@ -26,6 +26,7 @@ from tensoring.gunicorn import *
 control_socket_disable = True
 bind, workers, threads, worker_class = "127.0.0.1:0", 1, 12, "gthread"
 """
+GREENLETS = 50
 KINDS = ["uvicorn", "gunicorn"]
 CAPACITY = 8
 POISON = -1.0
@@ -68,9 +69,10 @@ class Shop:
     def web(self, kind: str) -> Server:
         directory = self._files("web")
         pytest.importorskip(kind)
-        if kind == "gunicorn":
+        if kind != "uvicorn":
             pytest.importorskip("flask")
-            (directory / "gunicorn.conf.py").write_text(CONF)
+            conf = CONF.replace("gthread", "gevent") if kind == "gevent" else CONF
+            (directory / "gunicorn.conf.py").write_text(conf)
             return Server("gunicorn", "shop:app", directory=directory)
         pytest.importorskip("fastapi")
         port = free_port()
@@ -96,12 +98,14 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+def shop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Shop]:
     name = f"shop{os.getpid()}"
     monkeypatch.setenv("TENSORING_ARENA", name)
     with tr.Arena.create(name, [(4096, 128)]) as arena:
         try:
-            yield Shop(arena, tmp_path, CAPACITY)
+            yield Shop(arena, tmp_path, getattr(request, "param", CAPACITY))
         finally:
             tr.Arena.unlink(name)
 
@@ -208,6 +212,18 @@ def test_a_bad_request_and_a_full_queue(kind: str, shop: Shop) -> None:
         assert answers == sums([0, 1, 2, 4, 5, 6, 7])
         assert first.join() == sums([0])
         assert len(shop.seen) == 1  # one batch
+
+
+@pytest.mark.parametrize("shop", [GREENLETS], indirect=True)
+def test_greenlets_share_a_batch(shop: Shop) -> None:
+    numbers = list(range(1, GREENLETS))
+    with shop.models(), shop.web("gevent") as server:
+        _, first, posts = shop.hold(server.port, [row(i) for i in numbers])
+        shop.let_go()
+        assert posts.join() == sums(numbers)
+        assert first.join() == sums([0])
+        assert len(shop.seen.receive(0)[1]) == len(numbers)
+        assert "TIMEOUT" not in server.output
 
 
 def test_models_that_stop_answer_what_waits(shop: Shop) -> None:
