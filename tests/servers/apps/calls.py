@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Answers "NUMBER REPLY PID", the reply of a model of `tensoring serve`: for gunicorn as
-app, for uvicorn as asgi."""
+app, for uvicorn as asgi. A request needs two replies: so models must outlive it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ service = tr.server().service("model")
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     number = int(environ["QUERY_STRING"])
+    service.call(np.array([0]), timeout=60)
     reply = service.call(np.array([number]), timeout=60)
     body = f"{number} {reply[0]} {os.getpid()}".encode()
     headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
@@ -28,6 +29,7 @@ async def asgi(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         return
     number = int(scope["query_string"])
+    await service.call_async(np.array([0]), timeout=60)
     reply = await service.call_async(np.array([number]), timeout=60)
     body = f"{number} {reply[0]} {os.getpid()}".encode()
     await send(
