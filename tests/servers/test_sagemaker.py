@@ -20,6 +20,7 @@ from serving import LONGEST, PATIENCE, Server, children, until
 
 pytest.importorskip("gunicorn")
 WORKERS = 2
+JSON = "application/json"
 CONF = f"""
 from tensoring.gunicorn import *
 arena(slots=[(64 << 10, 64)])
@@ -87,6 +88,49 @@ def test_models_are_loaded_in_each_worker(tmp_path: Path) -> None:
         assert ask(server.port, "DELETE", "/models/m")[0] == 200
         for _ in range(20):
             assert ask(server.port, "POST", "/models/m/invoke", b"2")[0] == 404
+        server.process.terminate()
+        server.ends()
+
+
+def test_workers_load_the_same_model_at_once(tmp_path: Path) -> None:
+    with gunicorn(tmp_path, "sagemaker_several:app") as server:
+        workers(server)
+        begin = threading.Barrier(8)
+        statuses: list[int] = []
+
+        def add(i: int) -> None:
+            for name in ("same", f"own {i}"):
+                said = json.dumps({"model_name": name, "url": "3"}).encode()
+                begin.wait()
+                statuses.append(ask(server.port, "POST", "/models", said)[0])
+
+        threads = [threading.Thread(target=add, args=(i,)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(statuses) == [200] * 9 + [409] * 7
+        listed = json.loads(ask(server.port, "GET", "/models")[1])["models"]
+        wanted = sorted(["same", *(f"own {i}" for i in range(8))])
+        assert [one["modelName"] for one in listed] == wanted
+
+
+def test_a_service_behind_gunicorn(tmp_path: Path) -> None:
+    with gunicorn(tmp_path, "sagemaker_service:app") as server:
+        workers(server)
+        assert ask(server.port, "GET", "/ping")[0] == 503
+        assert ask(server.port, "POST", "/invocations", b"[1,2]", JSON)[0] == 503
+        with server.attach() as arena:
+            service = arena.service("ranker")
+            thread = threading.Thread(target=service.serve, args=(lambda x: 2 * x,))
+            thread.start()
+            until(lambda: ask(server.port, "GET", "/ping")[0] == 200)
+            for i in range(20):
+                reply = ask(server.port, "POST", "/invocations", b"[%d]" % i, JSON)
+                assert reply == (200, b"[%d]" % (2 * i))
+            service.shutdown()
+            thread.join()
+        assert ask(server.port, "POST", "/invocations", b"[1]", JSON)[0] == 503
         server.process.terminate()
         server.ends()
 
