@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The serving team's table of bench/python: each row carries the array, and one that does
-not is refused."""
+"""Tables of bench/python. The serving team's: each row carries the array, and one that
+does not is refused. The tips: each way has its figures."""
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -39,3 +41,16 @@ def test_a_row_that_changes_the_array_is_refused(
         serving.one_process(1)
     with pytest.raises(EOFError):
         serving.two_processes(1)
+
+
+@pytest.mark.parametrize("tip", ["lists", "processes"])
+def test_a_tip_is_measured(tip: str, tmp_path: Path) -> None:
+    program = Path(serving.__file__).with_name("tips.py")
+    command = [sys.executable, program, tip, "--out", tmp_path, "--seconds", "0.0001"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "tips.json").read_text())["tips"][tip]
+    assert len(found) >= 4
+    assert all(0 < one["min"] <= one["median"] <= one["max"] for one in found.values())
+    for way in found:
+        assert way in done.stdout

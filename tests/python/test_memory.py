@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import tensoring as tr
-from tensoring._standin import feeder, stuck
 from supervision import ended, forked
+from tensoring._standin import feeder, stuck
 from test_soak import cage
 
 MIB = 1 << 20
