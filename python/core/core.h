@@ -24,7 +24,8 @@
 #define RAISED      INT32_MIN /* beside the TR_E... codes: a Python exception is set */
 #define NO_WORD     1         /* beside them, too: the object has no such form */
 #define SLICE_NS    INT64_C(100000000) /* the first of a wait, see next_slice() */
-#define COPY_NO_GIL 65536              /* bytes; a longer copy lets other threads run */
+#define REUSE_NS    INT64_MIN /* a timeout: fill the message that is given, see encode.c */
+#define COPY_NO_GIL 65536     /* bytes; a longer copy lets other threads run */
 #define DTYPE_CODES 18
 #define DTYPE_SIZES 5 /* 8, 16, 32, 64, 128 bits */
 
@@ -242,6 +243,7 @@ PyObject *queue_begin(PyObject *queue, PyObject *args);
 PyObject *waitset_reply_next(PyObject *set, PyObject *unused);
 PyObject *waitset_cancel(PyObject *set, PyObject *ticket);
 PyObject *message_reply(PyObject *message, PyObject *value);
+PyObject *message_reply_reusing(PyObject *message, PyObject *value);
 PyObject *message_reply_error(PyObject *message, PyObject *args);
 PyObject *message_is_request(PyObject *message, void *unused);
 PyObject *message_remaining(PyObject *message, void *unused);

@@ -407,6 +407,7 @@ static PyMethodDef message_methods[] = {
      "reply($self, value, /)\n--\n\n"
      "Answer a request, with an object or a loaned message; the request is released. "
      "BufferError if arrays look into it."},
+    {"_reply_reusing", message_reply_reusing, METH_O, NULL},
     {"reply_error", message_reply_error, METH_VARARGS,
      "reply_error($self, code, text, /)\n--\n\n"
      "Answer a request with an error: the requester's RemoteError has `code`, a number "

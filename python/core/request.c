@@ -264,6 +264,42 @@ PyObject *message_reply(PyObject *object, PyObject *value)
     Py_RETURN_NONE;
 }
 
+/* Whether an error of encoding left the request as it was. */
+static bool is_whole(int code)
+{
+    return code == TR_EMSGSIZE || code == TR_ENOSPC || code == TR_EOVERFLOW ||
+           code == TR_ENAMETOOLONG;
+}
+
+/* _reply_reusing(object) -> whether the slot of the request had room for the answer, which is
+ * sent then: requests may have all slots, and so no answer would ever get one. */
+PyObject *message_reply_reusing(PyObject *object, PyObject *value)
+{
+    MessageObject *self = (MessageObject *)object;
+    Slot *slot = request_slot(object, true);
+    tr_message *reply;
+    int code;
+
+    if (!slot)
+        return NULL;
+    if (slot->views) /* the answer may look into it */
+        Py_RETURN_FALSE;
+    reply = slot->message;
+    code = encode_object(self->state, slot->shared, value, REUSE_NS, &reply);
+    if (is_whole(code))
+        Py_RETURN_FALSE;
+    slot = request_slot(object, true); /* encoding may have run code */
+    if (!slot)
+        return NULL;
+    if (!code)
+        code = tr_request_reply(slot->message, NULL);
+    if (!code || !tr_message_is_request(slot->message))
+        slot->message = NULL; /* what cannot be filled is released */
+    if (code)
+        return raise_code(self->state, code, "reply");
+    Py_RETURN_TRUE;
+}
+
 PyObject *message_reply_error(PyObject *object, PyObject *args)
 {
     MessageObject *self = (MessageObject *)object;

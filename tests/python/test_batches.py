@@ -452,17 +452,25 @@ def test_an_arena_without_a_slot_is_busy(arena: tr.Arena) -> None:
         message.release()
 
 
-def test_answers_need_slots(service: tr.Service) -> None:
-    """All slots hold requests; the first that is refused leaves its own to the next, if
-    its requester takes the error in time."""
+def test_answers_take_the_slots_of_their_requests(service: tr.Service) -> None:
+    """All slots hold requests, or are held."""
     arena = service.arena
     calls = Calls(service, [np.zeros(4000) for _ in range(8)])
     held = [arena._encode(np.zeros(3), 0) for _ in range(free(arena))]
-    assert answer(service, lambda batch: [np.zeros(4000)] * 8) == [8]
-    first, *others = calls.join()
-    assert first.status == 503
-    assert "no free slot for the answer" in str(first)
-    for y in others:
-        assert y.status == 503 if isinstance(y, tr.RemoteError) else len(y) == 4000
+    assert answer(service, lambda batch: [np.ones(4000)] * 8) == [8]
+    for y in calls.join():
+        assert y.sum() == 4000
+    for message in held:
+        message.release()
+
+
+def test_an_answer_that_does_not_fit_needs_a_slot(service: tr.Service) -> None:
+    arena = service.arena
+    calls = Calls(service, [np.zeros(3)])
+    held = [arena._encode(np.zeros(4000), 0) for _ in range(8)]
+    assert answer(service, lambda batch: [np.zeros(4000)]) == [1]
+    (error,) = calls.join()
+    assert error.status == 503
+    assert "no free slot for the answer" in str(error)
     for message in held:
         message.release()

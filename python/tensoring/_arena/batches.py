@@ -160,7 +160,7 @@ class _Pile:
 
 
 # A message with the answer, or the code and the text of an error.
-Answer: TypeAlias = _core.Message | tuple[int, str]
+Answer: TypeAlias = _core.Message | tuple[int, str] | None  # None: it is sent
 
 
 class Batches:
@@ -296,6 +296,8 @@ class Batches:
         try:
             with contextlib.suppress(Full):
                 return arena._encode(rows, 0)
+            if item.request._reply_reusing(rows):
+                return None
             left = item.request.remaining
             wait = min(_NO_SLOT, self._patience, _NO_SLOT if left is None else left)
             return arena._encode(rows, wait)
@@ -309,6 +311,8 @@ class Batches:
         self._count()
         if isinstance(answer, tuple):
             refuse(request, answer[1], answer[0])
+            return
+        if answer is None:
             return
         try:
             # If predict() kept a view of its batch, this says so.

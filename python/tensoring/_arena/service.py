@@ -29,6 +29,17 @@ if TYPE_CHECKING:
     from tensoring._arena.arena import Arena
     from tensoring._arena.queue import ArenaQueue
 
+_NO_SLOT = object()
+
+
+def _answer_now(request: _core.Message, arena: Arena, found: Any) -> Any:
+    """A message to reply with; None: the request's own slot went back with it; _NO_SLOT:
+    neither is possible now. Requests alone may have all slots, and wait for this one."""
+    try:
+        return arena._encode(found, 0)
+    except Full:
+        return None if request._reply_reusing(found) else _NO_SLOT
+
 
 class Service:
     """A function that other processes call: svc.serve(fn) there, svc.call(x) here; in
@@ -214,7 +225,11 @@ class Service:
             found = function(registry.decode(request))
             if inspect.isawaitable(found):
                 found = await found
-            answer = await aio.encode(self.arena, found)
+            answer = _answer_now(request, self.arena, found)
+            if answer is None:
+                return
+            if answer is _NO_SLOT:
+                answer = await aio.encode(self.arena, found)
             del found
             request.reply(answer)
         except (Exception, asyncio.CancelledError) as error:
@@ -228,7 +243,13 @@ class Service:
         try:
             if not request.is_request or request.remaining == 0:
                 return  # nobody waits for it, or no longer
-            answer = self.arena._encode(function(registry.decode(request)))
+            found = function(registry.decode(request))
+            answer = _answer_now(request, self.arena, found)
+            if answer is None:
+                return
+            if answer is _NO_SLOT:
+                answer = self.arena._encode(found, request.remaining)
+            del found
             # If the function kept a view of its argument, this says so.
             request.reply(answer)
         except Exception as error:
