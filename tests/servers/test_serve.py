@@ -25,6 +25,7 @@ from serving import (
     accepts,
     ask,
     free_port,
+    group,
     parent,
     until,
 )
@@ -69,47 +70,44 @@ class Serve(Server):
         until(lambda: not session(self.pid), f"{session(self.pid)} live on")
         return status
 
-    def group(self, own: bool) -> set[int]:
-        """The processes of its own group but itself, or those of the command's."""
-        found = set()
-        for pid in session(self.pid) - {self.pid}:
-            with contextlib.suppress(ProcessLookupError):
-                if (os.getpgid(pid) == self.pid) == own:
-                    found.add(pid)
-        return found
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
 
     def models(self, count: int, but: set[int] | None = None) -> set[int]:
-        """So many models are loaded, none of them of these."""
+        """So many models are loaded, and none of these lives."""
 
         def look() -> set[int]:
             loaded = set(map(int, re.findall(r"^loaded (\d+)", self.output, re.M)))
-            found = self.group(True)
-            return (
-                found
-                if len(found) == count and found <= loaded - (but or set())
-                else set()
-            )
+            found = loaded & session(self.pid)
+            return found if len(found) == count and not found & (but or set()) else set()
 
         return set(until(look, f"{count} models"))
 
-    def command(self) -> int:
-        """The first process of the command."""
+    def guard(self, name: str) -> int:
+        """The process that leads the group of the command, or of the models."""
 
         def look() -> int:
-            (guard,) = {pid for pid in self.group(False) if os.getpgid(pid) == pid} or {0}
-            return next(
-                (
-                    pid
-                    for pid in self.group(False) - {guard}
-                    if parent(pid) not in self.group(False)
-                ),
-                0,
-            )
+            for pid in session(self.pid):
+                with contextlib.suppress(OSError):
+                    if Path(f"/proc/{pid}/comm").read_text() == f"guard-{name}\n":
+                        return pid
+            return 0
 
         return int(until(look))
 
-    def signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+    def commands(self) -> set[int]:
+        """The processes of the command."""
+        guard = self.guard("command")
+        return set(group(guard)) - {guard}
+
+    def command(self) -> int:
+        """The first one of them."""
+
+        def look() -> int:
+            found = self.commands()
+            return next((pid for pid in found if parent(pid) not in found), 0)
+
+        return int(until(look))
 
 
 def serve(
@@ -196,12 +194,33 @@ def test_nothing_outlives_a_kill(tmp_path: Path) -> None:
         before = set(os.listdir("/dev/shm"))
         with asked(server):
             pass
-        assert len(session(server.pid)) == 1 + 2 + 1 + 1 + 2 + 1  # a resource tracker
+        # Guards, models; uvicorn, its workers and Python's resource tracker.
+        until(lambda: len(session(server.pid)) == 1 + 2 + 2 + 1 + 2 + 1)
         server.signal(signal.SIGKILL)
         assert server.ends() == -signal.SIGKILL
         assert not {
             one for one in set(os.listdir("/dev/shm")) - before if "tensor" in one
         }
+
+
+def test_what_a_model_has_started_ends(tmp_path: Path) -> None:
+    """Even if the model has no end of its own."""
+    (tmp_path / "stubborn.py").write_text(
+        "import signal, subprocess, tensoring as tr\n"
+        "class Stubborn(tr.Model):\n"
+        "    def load(self):\n"
+        "        signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "        subprocess.Popen(['sleep', '600'])\n"
+        "        print('started', flush=True)\n"
+        "        while True:\n"
+        "            signal.pause()\n"
+    )
+    arguments = ("--drain", "0.2", "stubborn:Stubborn", "--", "true")
+    for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 128 + 15)):
+        with Serve(tmp_path, *arguments) as server:
+            until(lambda server=server: "started" in server.output)
+            server.signal(number)
+            assert server.ends() == code
 
 
 def test_a_command_that_ignores_its_end(tmp_path: Path) -> None:
@@ -258,7 +277,7 @@ def test_a_reload_that_fails_leaves_the_old_models(tmp_path: Path) -> None:
             (tmp_path / "broken").touch()
             server.signal(signal.SIGHUP)
             until(lambda: server.output.count("starts again in") >= 4)
-            assert old <= server.group(True)
+            assert old <= session(server.pid)
             clients.more()
             (tmp_path / "broken").unlink()
             server.models(2, but=old)
@@ -270,12 +289,13 @@ def test_an_upgrade_of_gunicorn(tmp_path: Path) -> None:
     """USR2 starts a second gunicorn, which goes on when the first one ends."""
     with serve(tmp_path, "gunicorn") as server:
         first = server.command()
-        before = server.group(False)
+        until(lambda: len(server.commands()) == 3)
+        before = server.commands()
         with asked(server) as clients:
             server.signal(signal.SIGUSR2)
-            until(lambda: len(server.group(False)) == len(before) + 3)
+            until(lambda: len(server.commands()) == 6)
             os.kill(first, signal.SIGTERM)
-            until(lambda: first not in server.group(False))
+            until(lambda: first not in server.commands())
             clients.more()
         second = server.command()
         assert second not in before

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The process group of a command, which ends with the process that started it."""
+"""A process group that ends with the process that started it."""
 
 from __future__ import annotations
 
@@ -28,19 +28,23 @@ def members(group: int) -> dict[int, int]:
 class Guard:
     """A process that leads the group: so the group's number is not given to others. If
     its starter ends without stop(), it ends the group: by SIGTERM, and after `grace`
-    seconds by SIGKILL. Make it before all else: it is a fork."""
+    seconds by SIGKILL. Make it before all else: it is a fork. `name` is in ps."""
 
-    def __init__(self, grace: float) -> None:
+    def __init__(self, name: str, grace: float) -> None:
         reader, self._writer = os.pipe2(os.O_CLOEXEC)
         self.group = os.fork()
         if self.group == 0:
             try:
-                _guard(reader, grace)
+                _guard(reader, name, grace)
             finally:
                 os._exit(0)
         os.close(reader)
         with contextlib.suppress(OSError):  # it does so itself
             os.setpgid(self.group, self.group)
+
+    def forget(self) -> None:
+        """Call it in a fork of the starter, for whose end the guard must not wait."""
+        os.close(self._writer)
 
     def others(self) -> dict[int, int]:
         """{pid: parent's pid} of the processes of the group but the guard."""
@@ -62,12 +66,12 @@ class Guard:
         os.waitpid(self.group, 0)
 
 
-def _guard(reader: int, grace: float) -> None:
+def _guard(reader: int, name: str, grace: float) -> None:
     os.setpgid(0, 0)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         with contextlib.suppress(OSError):
             signal.signal(number, signal.SIG_IGN)
-    Path("/proc/self/comm").write_text("tensoring-guard")
+    Path("/proc/self/comm").write_text(f"guard-{name}")
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):  # a reader of our output must not wait for this process
         os.dup2(nothing, standard)

@@ -4,7 +4,7 @@
 start: the models load, then the command starts
 HUP:   new models load beside the old ones; the command gets HUP, too
 TERM:  the command ends, then the models finish what they have
-death: models start again; a guard ends the command if this process is killed"""
+death: models start again; guards end all of them if this process is killed"""
 
 from __future__ import annotations
 
@@ -180,9 +180,14 @@ class _Run:
     """Models and command, from the start to the end."""
 
     def __init__(
-        self, options: Options, guard: Guard, signals: _Signals, arena: Arena, where: str
+        self,
+        options: Options,
+        guards: tuple[Guard, Guard],  # of the command, and of the models
+        signals: _Signals,
+        arena: Arena,
+        where: str,
     ):
-        self._options, self._guard, self._signals = options, guard, signals
+        self._options, self._guards, self._signals = options, guards, signals
         self._arena, self._where = arena, where
         self._command: _Command | None = None
         self._code: int | None = None  # how this process will end: the models stop
@@ -199,6 +204,7 @@ class _Run:
             count,
             arena=arena,
             died=self._died,
+            child=self._begin,
             restart="always",
             backoff=options.backoff,
             drain=options.drain,
@@ -207,6 +213,11 @@ class _Run:
         )
 
     # A model's process.
+
+    def _begin(self, index: int) -> None:
+        for guard in self._guards:
+            guard.forget()
+        os.setpgid(0, self._guards[1].group)  # with what the model starts
 
     def _serve(self, worker: Worker) -> None:
         if self._options.setup is not None:
@@ -249,7 +260,7 @@ class _Run:
             return
         environment = {**os.environ, VARIABLE: self._where}
         try:
-            self._command = _Command(self._options, self._guard, environment)
+            self._command = _Command(self._options, self._guards[0], environment)
         except OSError as error:
             say(f"{self._options.command[0]} cannot be run: {error.strerror}")
             missing = isinstance(error, FileNotFoundError)
@@ -272,7 +283,7 @@ class _Run:
         if self._asked > 1:
             self._models.drain()
             self._models.signal(signal.SIGKILL)
-            self._guard.signal(signal.SIGKILL)
+            self._guards[0].signal(signal.SIGKILL)
         elif self._command is not None:
             self._command.signal(number)
         else:
@@ -331,15 +342,16 @@ def _arena(options: Options) -> tuple[Arena, str]:
 def serve(options: Options) -> int:
     """Serve until the command ends. Its exit code, 128 + n for signal n; 1: a model
     cannot be loaded; 126, 127: the command cannot be run, or there is none."""
-    guard = Guard(options.drain)
+    guards = Guard("command", options.drain), Guard("models", options.drain)
     try:
         with _Signals() as signals:
             arena, where = _arena(options)
             set_current(arena)
-            run = _Run(options, guard, signals, arena, where)
+            run = _Run(options, guards, signals, arena, where)
             return run.run()
     finally:
-        guard.stop()
+        for guard in guards:
+            guard.stop()
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
