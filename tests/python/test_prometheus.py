@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import re
 import signal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,9 @@ import pytest
 
 import tensoring as tr
 from tensoring import prometheus
+from tensoring._servers.metrics import families
+
+PAGES = Path(__file__).parents[2] / "docs"
 
 
 def samples(text: str) -> dict[str, float]:
@@ -117,3 +122,17 @@ def test_prometheus_client_reads_the_same(arena: tr.Arena) -> None:
     theirs = read(exposition.generate_latest(registry).decode())
     assert ours == theirs
     assert len(ours) > 20
+
+
+def test_the_dashboard_shows_each_metric_by_its_name_and_labels(arena: tr.Arena) -> None:
+    kinds = {family.name: family.kind for family in families(arena)}
+    told = {name + "_total" * (kind == "counter") for name, kind in kinds.items()}
+    board = json.loads((PAGES / "_static" / "grafana.json").read_text())
+    shown: set[str] = set()
+    for panel in board["panels"]:
+        for target in panel.get("targets", []):
+            shown |= set(re.findall(r"tensoring_\w+", target["expr"]))
+            grouped = set(re.findall(r"by \(([^)]*)\)", target["expr"])[0].split(", "))
+            wanted = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+            assert wanted <= grouped, panel["title"]
+    assert shown == told
