@@ -9,6 +9,7 @@ import http.client
 import os
 import re
 import signal
+import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,8 +35,9 @@ POISON = -1.0
 
 def programs() -> dict[str, str]:
     """The page's files by name."""
-    named = r"`(\w+\.py)`[^`]*?\n```python\n(.*?)^```"
-    return dict(re.findall(named, PAGE.read_text(), re.M | re.S))
+    named = r"`(\w+\.py)`[^`]*?\n *```python\n(.*?)^ *```"
+    found = re.findall(named, PAGE.read_text(), re.M | re.S)
+    return {name: textwrap.dedent(text) for name, text in found}
 
 
 class Shop:
