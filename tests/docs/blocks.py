@@ -68,7 +68,7 @@ def blocks(page: Path) -> list[Block]:
     lines = text.split("\n")
     i, skipped = 0, ""
     while i < len(lines):
-        if said := SKIP.match(lines[i]):
+        if said := SKIP.match(lines[i].strip()):
             skipped = said[1]
         elif fence := FENCE.match(lines[i]):
             end = i + 1
