@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeAlias
 
 from tensoring._arena.arena import Arena
-from tensoring._options import refuse
+from tensoring._options import pairs, refuse
 from tensoring._servers.current import leave, open_server
 from tensoring._servers.functions import Function, call_once
 
@@ -53,11 +53,12 @@ def lifespan(
     yields is in request.state beside `arena`."""
     if "name" in options:
         refuse(ValueError, "name", options["name"], "the server's arena has its own")
+    classes = None if slots is None else pairs(slots)
 
     @asynccontextmanager
     async def run(app: Any) -> AsyncIterator[dict[str, Any]]:
         loop = asyncio.get_running_loop()
-        arena = await loop.run_in_executor(None, _enter, slots, once, options)
+        arena = await loop.run_in_executor(None, _enter, classes, once, options)
         try:
             if inner is None:
                 yield {"arena": arena}

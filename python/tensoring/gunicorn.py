@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from tensoring._arena.arena import Arena
-from tensoring._options import flag, refuse, whole
+from tensoring._options import flag, pairs, refuse, whole
 from tensoring._servers import dirty as names
 from tensoring._servers import handover
 from tensoring._servers.answers import answered
@@ -103,7 +103,7 @@ def arena(
     then does not write to these pages, which so stay shared."""
     if "name" in options:
         refuse(ValueError, "name", options["name"], "the server's arena has none")
-    given = None if slots is None else list(slots)
+    given = None if slots is None else pairs(slots)
     _state.asked = _Asked(
         given, setup, flag("place", place), flag("freeze", freeze), options
     )

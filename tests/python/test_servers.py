@@ -195,6 +195,14 @@ def test_wrong_options_are_refused() -> None:
         asgi.lifespan(SLOTS, name="x")
     with pytest.raises(ValueError, match="once is 'publish'"):
         enter(str, once="publish")
+    with pytest.raises(TypeError, match="slots is 5; give slots as"):
+        asgi.lifespan(5)  # type: ignore[arg-type]
+    with pytest.raises(
+        ImportError, match="once is 'nowhere:f'; there is no module nowhe"
+    ):
+        enter(str, once="nowhere:f")
+    with pytest.raises(AttributeError, match=r"once is 'json:f\.g'; json has no f\.g"):
+        enter(str, once="json:f.g")
 
 
 # ---- once

@@ -43,6 +43,14 @@ def test_an_error_that_is_let_out_is_answered(kind: str, tmp_path: Path) -> None
             assert server.output.count(f"tensoring.{error}: let out on purpose") == 2
 
 
+def test_a_preloaded_application_comes_too_early(tmp_path: Path) -> None:
+    (tmp_path / "gunicorn.conf.py").write_text(CONF)
+    with Server("gunicorn", "--preload", "wsgi:app", directory=tmp_path) as server:
+        assert server.ends() == 1
+        last = server.output.strip().splitlines()[-1]
+        assert "with preload_app gunicorn imports the application before" in last
+
+
 @pytest.mark.parametrize(
     ("value", "kind", "why"),
     [

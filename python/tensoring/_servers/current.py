@@ -31,6 +31,11 @@ _KINDS: dict[type[OSError], type[Error]] = {
     PermissionError: DeniedError,
 }
 
+_PRELOADED = (
+    "with preload_app gunicorn imports the application before there is an arena: call"
+    " server() in functions, not while a module is imported"
+)
+
 _lock = threading.Lock()
 _current: Arena | None = None
 _use: Use | None = None  # of an arena that the workers of this server know by its name
@@ -186,10 +191,12 @@ def _attach_own(name: str, timeout: float | None, **consent: Any) -> Arena:
     try:
         return Arena.attach(name, timeout=timeout, **consent)
     except NotFoundError:
+        preloaded = "gunicorn.arbiter" in sys.modules
         found = NotFoundError(
             f"this process belongs to no server that has an arena (looked for {name!r}):"
             " use the hooks of tensoring.gunicorn, tensoring.asgi.lifespan(), or set"
             f" {VARIABLE} to the name of an arena"
+            + ("; " + _PRELOADED if preloaded else "")
         )
         found.code = CODES["TR_ENOENT"]
         raise found from None

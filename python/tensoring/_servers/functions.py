@@ -13,6 +13,15 @@ from tensoring._options import refuse
 Function: TypeAlias = Callable[[Arena], object]
 
 
+def _module(option: str, what: str, name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # one that it imports itself
+        refuse(ImportError, option, what, f"there is no module {error.name} on sys.path")
+
+
 def function_of(option: str, what: str | Function) -> Function:
     """A function, given itself or as "module:name"."""
     if callable(what):
@@ -20,8 +29,10 @@ def function_of(option: str, what: str | Function) -> Function:
     module, colon, path = what.partition(":") if isinstance(what, str) else ("", "", "")
     if not (module and colon and path):
         refuse(ValueError, option, what, 'give a function, or "module:function"')
-    found: Any = importlib.import_module(module)
+    found: Any = _module(option, what, module)
     for name in path.split("."):
+        if not hasattr(found, name):
+            refuse(AttributeError, option, what, f"{module} has no {path}")
         found = getattr(found, name)
     if not callable(found):
         refuse(TypeError, option, what, "it is no function")
