@@ -387,6 +387,41 @@ def test_max_wait_fills_the_batch(service: tr.Service, wait: float) -> None:
     thread.join()
 
 
+@pytest.mark.parametrize("first", [[np.zeros(3)], [np.zeros((2, 3)), np.zeros(4)]])
+def test_max_wait_leaves_a_request_time_for_its_answer(
+    service: tr.Service, first: list[Any]
+) -> None:
+    calls = Calls(service, first)
+    options: Any = {"max_batch_size": 4, "max_wait": LONGEST}
+    thread = threading.Thread(
+        target=service.serve_batches, args=(double,), kwargs=options
+    )
+    thread.start()
+    # It is of another kind than the second, which would wait longer.
+    assert service.call(np.ones(3), timeout=3).tolist() == [2, 2, 2]
+    service.shutdown()
+    thread.join()
+    assert [y.shape for y in calls.join()] == [x.shape for x in first]
+
+
+TEXTS: list[Any] = [
+    ["x" * 1000, *[""] * 1000],  # would be an array of 4 MB
+    [b"x" * 1000, *[b""] * 1000],
+    [[1.0, "x" * 1000], [2.0, 3.0]],
+    ([1], ["x"]),
+    [np.array(["x" * 1000]), *[np.array([""])] * 100],
+]
+
+
+@pytest.mark.parametrize("given", TEXTS)
+def test_texts_in_lists_are_no_array(service: tr.Service, given: Any) -> None:
+    calls = Calls(service, [given, [1, 2.5], [[1, 2], [3, 4]], [np.float32(1), True]])
+    answer(service, double)
+    refused, *others = calls.join()
+    assert (refused.status, "numbers only" in str(refused)) == (400, True)
+    assert [y.tolist() for y in others] == [[2, 5], [[2, 4], [6, 8]], [2, 2]]
+
+
 def test_a_shutdown_ends_it_when_all_is_answered(service: tr.Service) -> None:
     calls = Calls(service, rows(5))
     service.shutdown()

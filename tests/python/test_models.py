@@ -173,6 +173,42 @@ def test_each_batch_has_the_newest_version(arena: tr.Arena) -> None:
     assert [seen.receive(0)[1] for _ in range(5)] == [*versions, versions[2], versions[2]]
 
 
+class Foreign:
+    """What a model's process cannot decode."""
+
+
+def put_foreign(arena: tr.Arena) -> None:
+    one = tr.register(
+        "FOREIGN",
+        "foreign",
+        "application/x-foreign",
+        lambda obj: isinstance(obj, Foreign),
+        lambda obj: [b"?"],
+        lambda parts: Foreign(),
+    )
+    arena.board("weights").put("model", Foreign())
+    tr.serializers.unregister(one.id)
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_weights_that_cannot_be_decoded_are_passed_over(
+    arena: tr.Arena, later: bool
+) -> None:
+    service = arena.service("model")
+    if not later:
+        put_foreign(arena)
+    thread = threading.Thread(target=Told().serve, args=(service,))
+    thread.start()
+    assert service.call(np.ones(3), timeout=LONGEST).tolist() == [1, 1, 1]
+    if later:
+        put_foreign(arena)
+    assert service.call(np.ones(3), timeout=LONGEST).tolist() == [1, 1, 1]
+    arena.board("weights").put("model", 5.0)
+    assert service.call(np.ones(3), timeout=LONGEST).tolist() == [5, 5, 5]
+    service.shutdown()
+    thread.join()
+
+
 @pytest.mark.parametrize("follows", ["weights", ("weights",)])
 def test_what_no_model_can_follow(arena: tr.Arena, follows: Any) -> None:
     class Wrong(Told):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import encodings
 import io
 import itertools
 import os
@@ -137,6 +139,47 @@ def test_a_serializer_of_ones_own() -> None:
 
 
 # ---- what is refused
+
+
+def test_charsets_leave_nothing_behind() -> None:
+    def ask_for(names: list[str]) -> None:
+        for name in names:
+            with contextlib.suppress(sagemaker.RequestError):
+                sagemaker.decode(b"1", f'text/csv; charset="{name}"')
+
+    ask_for(["utf-8", "latin-1"])
+    before = len(encodings._cache)  # type: ignore[attr-defined]
+    ask_for([f"unknown-{i}" for i in range(50)] + [f"utf{'-' * i}8" for i in range(50)])
+    assert len(encodings._cache) <= before + 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("row", [b"1,%sx", b"%sx,1", b'1,""%sx', b'1,%s""x'])
+def test_csv_is_read_once(row: bytes) -> None:
+    with pytest.raises(sagemaker.RequestError, match="and no number"):
+        sagemaker.decode(b"1,\n" + row % (b" " * 1_000_000), CSV)  # or it takes hours
+
+
+def file_of(shape: tuple[int, ...]) -> bytes:
+    stream = io.BytesIO()
+    said = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, said)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(1 << 40, 0), (0, 1 << 40), (3, 1 << 40, 0)])
+def test_an_empty_array_of_very_many_rows(shape: tuple[int, ...]) -> None:
+    for kind, body in ((NPY, file_of(shape)), ("application/x-npz", zipped(shape))):
+        with pytest.raises(sagemaker.RequestError, match="empty"):
+            sagemaker.decode(body, kind)
+    assert sagemaker.decode(file_of((0, 3, 224, 224)), NPY).shape == (0, 3, 224, 224)
+    assert sagemaker.decode(file_of((8, 0)), NPY).shape == (8, 0)
+
+
+def zipped(shape: tuple[int, ...]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("a.npy", file_of(shape))
+    return stream.getvalue()
 
 
 def no_bytes() -> bytes:

@@ -124,6 +124,11 @@ def _array_of(found: Any) -> Array:
         raise Refused(
             BAD, 'a dict cannot be in a batch of arrays: only ragged="list" takes it'
         )
+    if isinstance(found, list | tuple) and not _is_numbers(found):
+        # NumPy would make each text as long as the longest.
+        raise Refused(
+            BAD, "a list in a batch of arrays has numbers only: send np.array(...)"
+        )
     try:
         array = np.asarray(found)
     except ValueError as error:
@@ -134,14 +139,31 @@ def _array_of(found: Any) -> Array:
     return array
 
 
+def _is_numbers(found: Sequence[Any]) -> bool:
+    """Whether a list, and the lists in it, have no texts."""
+    for kind in set(map(type, found)):
+        if issubclass(kind, list | tuple):
+            if not all(_is_numbers(one) for one in found if type(one) is kind):
+                return False
+        elif issubclass(kind, np.ndarray):
+            if any(one.dtype.kind in "SUV" for one in found if type(one) is kind):
+                return False
+        elif issubclass(kind, str | bytes | np.void):
+            return False
+    return True
+
+
 class Item:
     """A request that is in hand."""
 
-    __slots__ = ("_value", "alone", "kind", "request", "rows", "since")
+    __slots__ = ("_value", "alone", "kind", "request", "rows", "since", "until")
 
-    def __init__(self, request: _core.Message, form: Form) -> None:
+    def __init__(self, request: _core.Message, form: Form, wait: float = 0.0) -> None:
+        """`wait`: seconds that it may wait for others; it keeps half its time."""
         self.request = request
         self.since = time.monotonic()
+        left = request.remaining if wait else None
+        self.until = self.since + (wait if left is None else min(wait, left / 2))
         self._value, self.rows, self.alone, self.kind = form.read(request)
 
     def value(self, form: Form) -> Any:

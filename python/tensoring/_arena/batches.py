@@ -8,6 +8,7 @@ so alone from then on, and none has to bear the death of another one twice."""
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import time
 from collections import deque
@@ -141,10 +142,12 @@ class _Pile:
     def __init__(self) -> None:
         self.items: deque[Item] = deque()
         self.rows = 0
+        self.until = math.inf  # when the first of them has waited enough
 
     def put(self, item: Item) -> None:
         self.items.append(item)
         self.rows += item.rows
+        self.until = min(self.until, item.until)
 
     def take(self, most: int) -> list[Item]:
         """So many rows. What nobody waits for any more is left out."""
@@ -156,6 +159,7 @@ class _Pile:
             if not item.over:
                 rows += item.rows
                 found.append(item)
+        self.until = min((item.until for item in self.items), default=math.inf)
         return found
 
 
@@ -203,9 +207,8 @@ class Batches:
             self._admit(request)
             del request
         oldest = self._oldest()
-        until = oldest.items[0].since + self._wait
         while oldest.rows < self._form.most > self._rows - oldest.rows:
-            request = source.wait(until) if self._wait else source.take()
+            request = source.wait(self._until()) if self._wait else source.take()
             if request is None:
                 break
             self._admit(request)
@@ -227,7 +230,7 @@ class Batches:
 
     def _read(self, request: _core.Message) -> Item | None:
         try:
-            return Item(request, self._form)
+            return Item(request, self._form, self._wait)
         except Refused as error:
             refuse(request, str(error), error.status)
         except Exception as error:  # it is not what it says
@@ -237,6 +240,10 @@ class Batches:
 
     def _oldest(self) -> _Pile:
         return min(self._hand.values(), key=lambda pile: pile.items[0].since)
+
+    def _until(self) -> float:
+        """How long to wait for more: no request may lose its time to it."""
+        return min(pile.until for pile in self._hand.values())
 
     def _choose(self) -> list[Item]:
         """The oldest, and what goes with it."""

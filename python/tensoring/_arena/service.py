@@ -173,8 +173,9 @@ class Service:
         A request is one row, an array of `row_ndim` dimensions, or several rows, an array
         of one dimension more; its answer is then one row, or several.
         max_batch_size: rows of a batch.
-        max_wait: seconds, from the first request of a batch, to wait for more. 0: take
-        what is there. Either way it waits for the first without polling.
+        max_wait: seconds, from the first request of a batch, to wait for more, but at
+        most half the time that any request in hand has left. 0: take what is there.
+        Either way it waits for the first without polling.
         ragged: None: a batch has rows of one shape and dtype; other requests are kept for
         the next batch, the oldest goes first. "pad": rows may differ in their first
         dimension, and are filled with zeros; "concat": they are put one after another;

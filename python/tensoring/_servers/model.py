@@ -15,6 +15,7 @@ from tensoring._arena.batch import Batch
 from tensoring._arena.batches import HasFileno
 from tensoring._arena.board import Board
 from tensoring._arena.service import Service
+from tensoring._errors import Full
 from tensoring._options import refuse
 
 _log = logging.getLogger("tensoring")
@@ -135,17 +136,26 @@ class _Followed:
     def look(self) -> None:
         """Let it have the newest one, if it has not."""
         board = self._board
-        if board is None or board.version(self._key) == self._version:
+        newest = 0 if board is None else board.version(self._key)
+        if board is None or newest == self._version:
             return
         try:
-            value, self._version = board.versioned(self._key)
-        except KeyError:
-            self._version = board.version(self._key)  # it was deleted
+            value, newest = board.versioned(self._key)
+        except KeyError:  # it was deleted
+            self._version = newest
             return
+        except Full:
+            _tell("a version of %r cannot be read now", self._key)
+            return
+        except Exception:  # it cannot be decoded here
+            _tell("version %d of %r cannot be read", newest, self._key)
+            self._version = newest
+            return
+        self._version = newest
         try:
-            self._model.reload(value, self._version)
+            self._model.reload(value, newest)
         except Exception:
-            _tell("version %d of %r failed", self._version, self._key)
+            _tell("version %d of %r failed", newest, self._key)
 
 
 # ---- for those that run models

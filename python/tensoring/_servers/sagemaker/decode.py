@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import codecs
+import encodings.aliases
 import io
 import json
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -15,7 +17,13 @@ import numpy as np
 
 from tensoring._errors import FormatError
 from tensoring._serial import builtin, formats, registry, sparse
-from tensoring._serial.allowance import MAX_EXPANSION, allow, end
+from tensoring._serial.allowance import (
+    MAX_EXPANSION,
+    OBJECT_BYTES,
+    allow,
+    allowance,
+    end,
+)
 from tensoring._serial.registry import Array
 from tensoring._servers.sagemaker.errors import RequestError, unsupported
 from tensoring._servers.sagemaker.headers import Media, media
@@ -34,6 +42,22 @@ _CHARSETS = {
 }
 
 
+_NAMES = {one.replace("-", "_") for one in _CHARSETS}
+_NAMES.update(*encodings.aliases.aliases.items())
+
+
+def _charset(name: str) -> str:
+    """Python's name of it; "": it is unknown. Python keeps each spelling that it is asked
+    for, so it is asked for few."""
+    plain = encodings.normalize_encoding(name).lower()
+    if plain not in _NAMES:
+        return ""
+    try:
+        return codecs.lookup(plain).name
+    except LookupError:  # of another system
+        return ""
+
+
 def is_text(kind: str) -> bool:
     """Whether bodies of this type are text, which functions of the user get as str."""
     return kind.startswith("text/") or kind in _TEXTS
@@ -44,10 +68,7 @@ def text_of(body: Body, about: Media) -> str:
     if isinstance(body, str):
         return body
     name = about.parameters.get("charset", "utf-8")
-    try:
-        charset = codecs.lookup(name).name
-    except (LookupError, ValueError):
-        charset = ""
+    charset = _charset(name)
     if charset not in _CHARSETS:
         raise unsupported(f"charset {name[:40]!r} is not known here; send UTF-8")
     try:
@@ -93,8 +114,9 @@ def _json_lines(body: bytes, about: Media) -> Any:
     return _numbers(found)
 
 
-_EMPTY_CELL = re.compile(r',[ \t]*(?:"")?[ \t]*(?=[,\r\n]|\Z)')
-_EMPTY_FIRST = re.compile(r'^[ \t]*(?:"")?[ \t]*(?=,)', re.M)
+# *+ gives nothing back, so a long run of spaces is read once.
+_EMPTY_CELL = re.compile(r',[ \t]*+(?:""[ \t]*+)?(?=[,\r\n]|\Z)')
+_EMPTY_FIRST = re.compile(r'^[ \t]*+(?:""[ \t]*+)?(?=,)', re.M)
 # What NumPy says, which counts rows from 0 here, and columns from 1.
 _NO_NUMBER = re.compile(
     r"could not convert string (.+) to .* row (\d+), column (\d+)", re.S
@@ -149,13 +171,25 @@ def _csv(body: bytes, about: Media) -> Array:
 
 # ---- NumPy's files
 
+_LARGEST_EMPTY = 1 << 24  # elements that it would have without its zeros
+
 
 def _check(array: Array) -> None:
     """FormatError if what NumPy makes of a file is more than was received, or less."""
     if not array.dtype.itemsize and array.size:
         # Nothing is received, and the model would have all of it made.
         raise FormatError(f"its elements have no bytes, and its shape is {array.shape}")
+    if not array.size:
+        _check_empty(array.shape)
     _check_letters(array)
+
+
+def _check_empty(shape: tuple[int, ...]) -> None:
+    """(1 << 40, 0) takes no byte, but the list of its rows does, and so do their sums."""
+    rows = math.prod(shape[: shape.index(0)])
+    allowance().spend(rows * OBJECT_BYTES, f"an empty array of shape {shape}")
+    if math.prod(filter(None, shape)) > _LARGEST_EMPTY:
+        raise FormatError(f"it is empty, and its shape is {shape}")
 
 
 def _check_letters(array: Array) -> None:
