@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -247,6 +248,20 @@ def test_the_code_is_that_of_the_command(tmp_path: Path) -> None:
     with Serve(tmp_path, "served:Second", "--", "./nothing") as server:
         assert server.ends() == 127
         assert "./nothing cannot be run: No such file" in server.output
+
+
+def test_many_that_outlive_the_command_and_ignore_its_end(tmp_path: Path) -> None:
+    program = "trap '' TERM; for i in $(seq 70); do sleep 600 & done; exit 5"
+    arguments = ("--drain", "0.2", "served:Second", "--", "sh", "-c", program)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, limits[1]))
+    try:
+        server = Serve(tmp_path, *arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    with server:
+        assert server.ends() == 5
+        assert "Traceback" not in server.output
 
 
 def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ death: models start again; guards end all of them if this process is killed"""
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
 import signal
@@ -33,6 +34,7 @@ from tensoring._workers.supervisor import Supervisor, WorkerDeath
 _STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _PASSED_ON = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
 _TAKEN = (*_STOP, *_PASSED_ON, signal.SIGHUP)
+_WATCHED = 16  # processes that outlive the command
 CANNOT_RUN, NOT_FOUND = 126, 127  # as the shell has it
 
 
@@ -133,7 +135,7 @@ class _Command:
 
     def patience(self) -> float | None:
         """Seconds until look() has something to do without an event; None: never."""
-        if self._main is not None or not self._left:
+        if self._main is not None or not self._left or self._kill_at == float("inf"):
             return None
         return max(0.0, self._kill_at - time.monotonic())
 
@@ -154,7 +156,8 @@ class _Command:
             self._kill_at = float("inf")
         for one in self._left:
             one.close()
-        self._left = list(_living(self._guard.others()))
+        # Each takes a descriptor. The end of one is an event, and looks for others.
+        self._left = list(itertools.islice(_living(self._guard.others()), _WATCHED))
         return not self._left
 
     def _take_code(self) -> None:
