@@ -7,8 +7,10 @@ import contextlib
 import encodings
 import io
 import itertools
+import json
 import os
 import pickle
+import tracemalloc
 import zipfile
 from random import Random
 from typing import Any
@@ -83,6 +85,16 @@ def test_what_a_request_becomes() -> None:
             np.testing.assert_array_equal(found, wanted)
         else:
             assert found == wanted
+
+
+def test_texts_take_no_more_than_they_are() -> None:
+    body = json.dumps(["a" * (1 << 16), *["b"] * 1000]).encode()  # a column of NumPy's
+    tracemalloc.start()
+    found = sagemaker.decode(body, JSON)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found) == 1001
+    assert peak < 100 * len(body)
 
 
 def test_an_archive() -> None:
@@ -194,6 +206,14 @@ def archive_of(file: bytes) -> bytes:
     return stream.getvalue()
 
 
+def swollen() -> bytes:
+    """A small archive of a large file."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", npy(np.zeros(8 << 20)))
+    return stream.getvalue()
+
+
 def misnamed() -> bytes:
     """An archive of which zipfile quotes a long name."""
     stream = io.BytesIO()
@@ -225,6 +245,7 @@ REFUSED = [
     (NPY, no_bytes(), ["its elements have no bytes"]),
     ("application/x-npz", archive_of(no_bytes()), ["its elements have no bytes"]),
     (NPY, npy(np.array(["abc"])).replace(b"b\0\0\0", b"b\0\xff\0"), ["it has letter"]),
+    ("application/x-npz", swollen(), ["more than the", "bytes of memory"]),
     ("application/x-npz", misnamed(), ["not an .npz file", "..."]),
     ("application/x-npz", npy(np.ones(2)), ["an .npy file", "application/x-npy"]),
     ("application/x-npz", b"PK\x03\x04junk", ["not an .npz file"]),

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from serving import LONGEST, PATIENCE, Server, children, until
+from serving import LONGEST, PATIENCE, Server, children, living, until
 
 pytest.importorskip("gunicorn")
 WORKERS = 2
@@ -115,6 +115,30 @@ def test_workers_load_the_same_model_at_once(tmp_path: Path) -> None:
         assert [one["modelName"] for one in listed] == wanted
 
 
+PRELOADED = """
+import os
+from tensoring import sagemaker
+app = sagemaker.application(
+    lambda where: os.getpid(), predict_fn=lambda data, model: [model, os.getpid()]
+)
+"""
+
+
+def test_a_preloaded_model_is_loaded_once(tmp_path: Path) -> None:
+    (tmp_path / "preloaded.py").write_text(PRELOADED)
+    with gunicorn(tmp_path, "preloaded:app", conf=CONF + "preload_app = True") as server:
+        wanted, seen = workers(server), set()
+
+        def all_have_it() -> bool:
+            status, body = ask(server.port, "POST", "/invocations", b"2", JSON)
+            loaded, pid = json.loads(body)
+            assert (status, loaded) == (200, server.pid)
+            seen.add(pid)
+            return seen == wanted
+
+        until(all_have_it)
+
+
 def test_a_service_behind_gunicorn(tmp_path: Path) -> None:
     with gunicorn(tmp_path, "sagemaker_service:app") as server:
         workers(server)
@@ -124,7 +148,13 @@ def test_a_service_behind_gunicorn(tmp_path: Path) -> None:
             service = arena.service("ranker")
             thread = threading.Thread(target=service.serve, args=(lambda x: 2 * x,))
             thread.start()
-            until(lambda: ask(server.port, "GET", "/ping")[0] == 200)
+            # Each of them: one that is still being started would miss SIGTERM.
+            until(
+                lambda: (
+                    ask(server.port, "GET", "/ping")[0] == 200
+                    and len(living(arena)) == 1 + WORKERS
+                )
+            )
             for i in range(20):
                 reply = ask(server.port, "POST", "/invocations", b"[%d]" % i, JSON)
                 assert reply == (200, b"[%d]" % (2 * i))
