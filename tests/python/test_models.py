@@ -209,6 +209,20 @@ def test_weights_that_cannot_be_decoded_are_passed_over(
     thread.join()
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("ragged", "stack"), ("max_wait", -1), ("max_batch_size", 0), ("row_ndim", -1)],
+)
+def test_options_are_checked_before_it_is_ready(
+    arena: tr.Arena, option: str, value: Any
+) -> None:
+    wrong = type("Wrong", (tr.Model,), {option: value})()
+    seen: list[int] = []
+    with pytest.raises(ValueError, match=option):
+        wrong.serve(arena.service("wrong"), ready=lambda: seen.append(1))
+    assert not seen
+
+
 @pytest.mark.parametrize("follows", ["weights", ("weights",)])
 def test_what_no_model_can_follow(arena: tr.Arena, follows: Any) -> None:
     class Wrong(Told):

@@ -20,6 +20,7 @@ import pytest
 
 import tensoring as tr
 from serving import (
+    APPS,
     LONGEST,
     Clients,
     Server,
@@ -248,6 +249,19 @@ def test_the_code_is_that_of_the_command(tmp_path: Path) -> None:
     with Serve(tmp_path, "served:Second", "--", "./nothing") as server:
         assert server.ends() == 127
         assert "./nothing cannot be run: No such file" in server.output
+
+
+def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        found = subprocess.run(
+            [sys.executable, "-m", "tensoring", "serve", "served:Second", "--", "./no"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(APPS)},
+            stderr=full,
+            timeout=LONGEST,
+            check=False,
+        )
+    assert found.returncode == 127
 
 
 def test_many_that_outlive_the_command_and_ignore_its_end(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 
 from tensoring import _core
 from tensoring._arena.arena import Arena
-from tensoring._arena.batch import Batch
+from tensoring._arena.batch import Batch, Form
 from tensoring._arena.batches import HasFileno
 from tensoring._arena.board import Board
 from tensoring._arena.service import Service
 from tensoring._errors import Full
-from tensoring._options import refuse
+from tensoring._options import refuse, seconds
 
 _log = logging.getLogger("tensoring")
 
@@ -75,6 +75,11 @@ class Model:
     def close(self) -> None:
         """Called when serve() ends, in good order or by an exception."""
 
+    def _check(self) -> None:
+        """What serve_batches() would refuse, before it takes time to load, or is ready."""
+        Form(self.max_batch_size, self.ragged, self.row_ndim)
+        seconds("max_wait", self.max_wait, "a number")
+
     def serve(
         self,
         service: Service,
@@ -85,6 +90,7 @@ class Model:
         """Load, call ready(), and serve in this process and thread until the service is
         shut down, or `stop`, as of Service.serve_batches(). Returns how many requests
         were answered."""
+        self._check()
         self._arena = service.arena
         self.load()
         try:

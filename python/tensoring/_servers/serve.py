@@ -56,8 +56,9 @@ class Options:
 
 
 def say(text: str) -> None:
-    """Print a line on stderr."""
-    print(f"tensoring serve: {text}", file=sys.stderr, flush=True)
+    """Print a line on stderr. The models go on when nobody reads it, or its disk is full."""
+    with contextlib.suppress(OSError):
+        print(f"tensoring serve: {text}", file=sys.stderr, flush=True)
 
 
 class _Signals:
