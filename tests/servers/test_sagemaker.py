@@ -139,6 +139,14 @@ def test_a_preloaded_model_is_loaded_once(tmp_path: Path) -> None:
         until(all_have_it)
 
 
+def test_a_body_that_is_too_large_is_answered(tmp_path: Path) -> None:
+    """The client, which is still sending, sees the answer, and no broken connection."""
+    with gunicorn(tmp_path, "sagemaker_echo:app") as server:
+        for _ in range(3):
+            reply = ask(server.port, "POST", "/invocations", bytes(20 << 20), JSON)
+            assert reply[0] == 413
+
+
 def test_a_service_behind_gunicorn(tmp_path: Path) -> None:
     with gunicorn(tmp_path, "sagemaker_service:app") as server:
         workers(server)
