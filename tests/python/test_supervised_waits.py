@@ -42,13 +42,13 @@ def test_one_wait_for_all(arena: tr.Arena) -> None:
                 assert how == tr.READABLE
                 if one is worker:
                     assert worker.stopping()
-                    os.write(said, b"s")
                     continue
                 if one == pipe[0]:
                     os.read(pipe[0], 1)
                 else:
                     one.receive(0)
                 os.write(said, letters[one])
+            os.write(said, b"s")
 
     with tr.Supervisor(work, 1, arena=arena) as supervisor:
         supervisor.wait_ready(PATIENCE)
