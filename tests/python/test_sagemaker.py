@@ -112,6 +112,25 @@ def test_a_fork_waits_for_the_model() -> None:
     assert os.waitpid(pid, 0)[1] == 0
 
 
+def test_a_model_whose_other_threads_fork() -> None:
+    """A pool does so for a worker that ends; the model waits for that."""
+
+    def fork() -> None:
+        if (pid := os.fork()) == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+    def load(where: str) -> Any:
+        thread = threading.Thread(target=fork, daemon=True)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
+        return str
+
+    app = sagemaker.application(load)
+    assert ask(app, body=b"x", content_type="text/plain").body == b"x"
+
+
 def test_the_directory_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def model(data: Any) -> Any:
         return data

@@ -76,7 +76,7 @@ class Model:
         """Called when serve() ends, in good order or by an exception."""
 
     def _check(self) -> None:
-        """What serve_batches() would refuse, before it takes time to load, or is ready."""
+        """What serve_batches() would refuse, before it loads, and is ready."""
         Form(self.max_batch_size, self.ragged, self.row_ndim)
         seconds("max_wait", self.max_wait, "a number")
 

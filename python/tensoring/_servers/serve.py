@@ -56,7 +56,7 @@ class Options:
 
 
 def say(text: str) -> None:
-    """Print a line on stderr. The models go on when nobody reads it, or its disk is full."""
+    """Print a line on stderr. Nobody need read it, and its disk may be full."""
     with contextlib.suppress(OSError):
         print(f"tensoring serve: {text}", file=sys.stderr, flush=True)
 

@@ -22,6 +22,7 @@ class Loading:
         self._model: Any = None
         self._error: BaseException | None = None
         self._done = threading.Event()
+        self._maker = threading.get_ident()
         self._thread = threading.Thread(target=self._run, daemon=True)
         _all.add(self)
         self._thread.start()
@@ -51,8 +52,9 @@ class Loading:
 
     def before_fork(self) -> None:
         """A child has no such thread: so the model is there before it is made. gunicorn's
-        preload_app loads one model for all workers."""
-        if self._thread is not threading.current_thread():
+        preload_app loads one model for all workers. What other threads fork are no
+        workers: the model may wait for them, as it does for those of a pool."""
+        if threading.get_ident() == self._maker:
             self._thread.join()
 
 
