@@ -123,8 +123,9 @@ def creator(arena: tr.Arena) -> int:
 
 def test_each_process_of_uvicorn_may_die(tmp_path: Path) -> None:
     workers = 4
-    # uvicorn gives a reload up if a worker is not ready in that time.
-    options = ("--workers", str(workers), "--timeout-worker-healthcheck", str(LONGEST))
+    # uvicorn gives a reload up if a worker is not ready in that time, and it may take as
+    # long until it sees that one has died.
+    options = ("--workers", str(workers), "--timeout-worker-healthcheck", "10")
     with start("uvicorn", tmp_path, *options) as server:
         with attach(server) as arena:
             old = settled(arena, workers)
