@@ -131,6 +131,17 @@ def test_a_sparse_matrix_that_lies() -> None:
     assert "indices" in reply.text
 
 
+def test_a_sparse_matrix_of_very_many_rows() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    for layout in ("coo", "csc", "dia"):
+        given = sparse.eye(2, format=layout)
+        given.resize((1 << 40, 2))
+        stream = io.BytesIO()
+        sparse.save_npz(stream, given)
+        with pytest.raises(sagemaker.RequestError, match="1099511627776 rows"):
+            sagemaker.decode(stream.getvalue(), "application/x-npz")
+
+
 def test_a_serializer_of_ones_own() -> None:
     sagemaker_type = "application/x-own"
     tr.register(

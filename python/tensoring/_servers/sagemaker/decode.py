@@ -172,6 +172,7 @@ def _csv(body: bytes, about: Media) -> Array:
 # ---- NumPy's files
 
 _LARGEST_EMPTY = 1 << 24  # elements that it would have without its zeros
+_MOST_ROWS = 1 << 24  # of a sparse matrix
 
 
 def _check(array: Array) -> None:
@@ -244,7 +245,11 @@ def _sparse(found: dict[str, Array]) -> Any:
     if not names or set(names) - set(found):
         raise FormatError(f"a sparse matrix of format {layout!a:.40} without its arrays")
     kind = "array" if "_is_array" in found else "matrix"
-    head = [layout, f"{layout}_{kind}", found["shape"].tolist()]
+    shape = found["shape"].tolist()
+    if isinstance(shape, list) and shape and shape[0] > _MOST_ROWS:
+        # Rows of coo, csc and dia take no byte; those of a prediction do.
+        raise FormatError(f"a sparse matrix of {shape[0]} rows")
+    head = [layout, f"{layout}_{kind}", shape]
     parts = [*_part(json.dumps(head).encode()), *(found[name] for name in names)]
     return sparse.SPARSE.deserialize(parts)
 
