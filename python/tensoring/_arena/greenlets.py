@@ -34,11 +34,13 @@ class _Loop:
         self._hub = weakref.ref(hub)
         self._readers: dict[int, Any] = {}
 
-    def add_reader(self, fd: int, callback: Callable[[], object]) -> None:
+    def add_reader(self, fd: int, callback: Callable[[], object]) -> Any:
         hub = self._hub()
-        if hub is not None:
-            self._readers[fd] = reader = hub.loop.io(fd, 1)
-            reader.start(callback)
+        if hub is None:
+            return None
+        self._readers[fd] = reader = hub.loop.io(fd, 1)
+        reader.start(callback)
+        return reader
 
     def remove_reader(self, fd: int) -> None:
         reader = self._readers.pop(fd, None)
@@ -96,15 +98,16 @@ class _Hub(aio.Hub):
         loop: Any = self.loop()
         if not self.watched:
             self.watched, self.fd = True, self.fileno()
-            loop.add_reader(self.fd, self.look)
+            self.reader = loop.add_reader(self.fd, self.look)
         return _Waiter()
 
     def look(self) -> None:
         if self.pid == os.getpid():
             super().look()
             return
-        loop: Any = self.loop()  # a forked child has the parent's readers
-        loop.remove_reader(self.fd)
+        # A forked child has the parent's readers; a descriptor of its own may have the
+        # number that this one had.
+        self.reader.stop()
 
     def wait(self, what: Any, want: int, seconds: float | None) -> None:
         """Until `what` may be ready, or the time is over."""

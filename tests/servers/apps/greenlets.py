@@ -98,6 +98,21 @@ def calling() -> None:
     assert [call.get(timeout=SECONDS) for call in calls] == [-1] * len(calls)
 
 
+def forking() -> None:
+    """A child that is made while a greenlet waits has the parent's readers, too."""
+    service = arena.service("forked")
+    waiting = gevent.spawn(service.serve_one, lambda x: x + 1)
+    for _ in range(3):
+        gevent.sleep(0)
+    child = os.fork()
+    if child == 0:
+        waiting.kill()
+        os._exit(service.call(4, SECONDS))
+    waiting.get(timeout=SECONDS)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+    print("fork", flush=True)
+
+
 def ending() -> None:
     """A message of a greenlet that is killed goes to another, and a close is seen."""
     killed = gevent.spawn(queue.receive)
@@ -106,7 +121,8 @@ def ending() -> None:
     gevent.sleep(0)
     queue.send(7)
     killed.kill()
-    assert 7 in (killed.value, heir.get(timeout=SECONDS) if not killed.value else 7)
+    got = killed.value if killed.value == 7 else heir.get(timeout=SECONDS)
+    assert got == 7
     heir.kill()
 
     def closed() -> bool:
@@ -119,6 +135,6 @@ def ending() -> None:
     assert beside("close", closed, queue.close)
 
 
-for part in (receiving, sending, finding, calling, ending):
+for part in (receiving, sending, finding, calling, forking, ending):
     part()
 print("all")
