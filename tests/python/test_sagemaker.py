@@ -112,6 +112,19 @@ def test_a_fork_waits_for_the_model() -> None:
     assert os.waitpid(pid, 0)[1] == 0
 
 
+def test_a_compressed_body() -> None:
+    def answer(coding: str, **functions: Any) -> Any:
+        app = sagemaker.application(lambda where: bytes, **functions)
+        headers = {"Content-Encoding": coding}
+        kind = "application/octet-stream"
+        return ask(app, body=b"x", content_type=kind, headers=headers)
+
+    assert answer("identity").body == b"x"
+    refused = answer("gzip")
+    assert (refused.status, "send the body as it is" in refused.text) == (415, True)
+    assert answer("gzip", input_fn=lambda body, kind: body).body == b"x"
+
+
 def test_a_model_whose_other_threads_fork() -> None:
     """A pool does so for a worker that ends; the model waits for that."""
 

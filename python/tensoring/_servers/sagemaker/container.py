@@ -15,7 +15,7 @@ from tensoring._servers.current import server
 from tensoring._servers.sagemaker.answers import Answer, log, of_error, of_json, of_text
 from tensoring._servers.sagemaker.bodies import body_of
 from tensoring._servers.sagemaker.context import context_of
-from tensoring._servers.sagemaker.errors import RequestError, busy
+from tensoring._servers.sagemaker.errors import RequestError, busy, unsupported
 from tensoring._servers.sagemaker.functions import Failed, Functions
 from tensoring._servers.sagemaker.loading import Loading
 from tensoring._servers.sagemaker.local import as_runtime
@@ -107,6 +107,11 @@ class Container:
     def _invoke(self, environ: dict[str, Any], body: bytes, name: str) -> Answer:
         context = context_of(environ)
         context.model_name = name
+        coding = str(environ.get("HTTP_CONTENT_ENCODING", "")).strip().lower()
+        if coding not in ("", "identity") and not self.functions.reads:
+            raise unsupported(
+                f"Content-Encoding is {coding[:40]!r}; send the body as it is"
+            )
         content_type = str(environ.get("CONTENT_TYPE") or "")
         return self.functions.answer(self._model(name), body, content_type, context)
 

@@ -78,6 +78,11 @@ class Functions:
     default_accept: str
     timeout: float
 
+    @property
+    def reads(self) -> bool:
+        """Whether a function of the user reads bodies."""
+        return self.input_fn is not None or self.transform_fn is not None
+
     # ---- the model
 
     def check_model(self, model: Any) -> Any:
