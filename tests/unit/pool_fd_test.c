@@ -9,7 +9,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "src/workers/pool_internal.h"
 
@@ -39,19 +38,6 @@ static void send_job(void)
 static void let_go(void)
 {
     assert_int_equal(write(gate[1], "g", 1), 1);
-}
-
-static void wait_for_ready(tr_pool *pool, uint32_t count)
-{
-    while (pool_status(pool).ready < count)
-        turn(pool);
-}
-
-static void stop(tr_pool *pool)
-{
-    assert_int_equal(tr_pool_stop(pool, TR_FOREVER), 0);
-    assert_int_equal(pool_status(pool).alive, 0);
-    tr_pool_close(pool);
 }
 
 /* Takes a job, tells, and finishes it only when it is let. */
@@ -546,8 +532,8 @@ int main(void)
         CASE(refuses_lists_without_meaning),
     };
 
-    if (syscall(SYS_pidfd_open, getpid(), 0) < 0)
-        return 77; /* an emulator that has not got it */
+    if (!has_pidfds())
+        return 77;
     for (int fd = 3; fd < TOP;
          fd++) /* whatever started us may have left something open */
         close(fd);

@@ -64,14 +64,6 @@ static uint32_t job_number(tr_message *message)
     return number;
 }
 
-static void stop(tr_pool *pool)
-{
-    assert_int_equal(tr_pool_stop(pool, TR_FOREVER), 0);
-    assert_int_equal(pool_status(pool).alive, 0);
-    assert_int_equal(tr_pool_step(pool, TR_FOREVER), TR_ECLOSED);
-    tr_pool_close(pool);
-}
-
 static int work(tr_pool_worker *worker, void *context)
 {
     tr_message *message;

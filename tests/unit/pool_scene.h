@@ -7,7 +7,9 @@
 #include "support.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
+#include <sys/syscall.h>
 
 enum { DEATHS = 64, PATIENCE_S = 100 };
 
@@ -92,6 +94,44 @@ static void wait_for_deaths(tr_pool *pool, uint32_t count)
 {
     while (deaths < count)
         turn(pool);
+}
+
+static inline void wait_for_ready(tr_pool *pool, uint32_t count)
+{
+    while (pool_status(pool).ready < count)
+        turn(pool);
+}
+
+static void stop(tr_pool *pool)
+{
+    assert_int_equal(tr_pool_stop(pool, TR_FOREVER), 0);
+    assert_int_equal(pool_status(pool).alive, 0);
+    assert_int_equal(tr_pool_step(pool, TR_FOREVER), TR_ECLOSED);
+    tr_pool_close(pool);
+}
+
+/* Kill the master of two workers that have said hello, and wait for their end. */
+static inline void kill_master(pid_t master)
+{
+    char what;
+
+    assert_int_equal(hear(), 'a');
+    assert_int_equal(hear(), 'a');
+    assert_int_equal(kill(master, SIGKILL), 0);
+    assert_int_equal(waitpid(master, NULL, 0), master);
+    close(told[1]); /* the workers have the other copies: the end comes with the last */
+    told[1] = -1;
+    assert_int_equal(read(told[0], &what, 1), 0);
+}
+
+/* Emulators that have no pidfds cannot have a pool. */
+static bool has_pidfds(void)
+{
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
 }
 
 /* The pipes, the arena and the queue, and a limit on the time of the test. True if one failed. */

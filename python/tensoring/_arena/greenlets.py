@@ -121,19 +121,6 @@ class _Hub(aio.Hub):
             self.leave(what, want, waiter)
 
 
-def patched() -> bool:
-    """Whether a thread of this process is a greenlet. A worker of gunicorn is patched
-    after the fork, when this package is long there, so it is asked each time."""
-    monkey = sys.modules.get("gevent.monkey")
-    return monkey is not None and monkey.is_module_patched("threading")
-
-
-def apply(function: Callable[..., Any], *given: Any) -> Any:
-    """Call what takes long, in a real thread, while the other greenlets run."""
-    hub = sys.modules["gevent"].get_hub()
-    return hub.threadpool.apply(function, given)
-
-
 def _existing_hub() -> Any:
     local = sys.modules.get("gevent._hub_local")
     return local.get_hub_if_exists() if local is not None else None
@@ -147,7 +134,9 @@ def here() -> bool:
 
 
 def aside(function: Callable[[], Any]) -> Any:
-    """Call it; in a real thread if this one is a greenlet, which others run beside."""
+    """Call it; in a real thread if this one is a greenlet, which others run beside. A
+    worker of gunicorn is patched after the fork, when this package is long there, so it
+    is asked each time."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None or not monkey.is_module_patched("threading"):
         return function()

@@ -127,9 +127,8 @@ ACYCLIC = json.JSONEncoder(check_circular=False)
 
 
 def json_of(obj: Any, encoder: json.JSONEncoder = _ANY) -> bytes:
-    """UnsupportedError if it holds a number of too many digits, or a text that JSON's
-    readers
-    change: two halves of surrogates beside each other become one letter."""
+    """UnsupportedError if it holds a number of too many digits, or a text that readers of
+    JSON change: two halves of surrogates beside each other become one letter."""
     try:
         text = encoder.encode(obj)
     except ValueError as error:

@@ -83,5 +83,5 @@ def _guard(reader: int, name: str, grace: float) -> None:
     os.killpg(group, signal.SIGTERM)
     end = time.monotonic() + grace
     while len(members(group)) > 1 and time.monotonic() < end:
-        time.sleep(_PAUSE)
+        time.sleep(_PAUSE)  # no event tells when the last of a group has ended
     os.killpg(group, signal.SIGKILL)
