@@ -327,7 +327,7 @@ def hub_of(arena: Arena) -> Hub:
 
 
 def hub_for(arena: Arena, loop: asyncio.AbstractEventLoop, kind: type[Hub]) -> Hub:
-    """A loop's."""
+    """The hub of a loop in an arena, made at the first call."""
     hub = arena._hubs.get(loop) if arena._hubs else None
     if hub is not None and not hub.closed and hub.pid == os.getpid():
         return hub
