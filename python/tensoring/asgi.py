@@ -8,8 +8,11 @@ Each worker finds the server's arena in request.state.arena, and by tensoring.se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 from tensoring._arena.arena import Arena
@@ -33,6 +36,24 @@ def _enter(
         leave()
         raise
     return arena
+
+
+@contextmanager
+def _sigterm_comes_later() -> Iterator[None]:
+    """Hypercorn sends SIGTERM to workers that are about to end, and they have no handler:
+    one that was killed while it leaves would leave the name of the arena."""
+    came: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if came:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def lifespan(
@@ -67,6 +88,7 @@ def lifespan(
                     given = more if isinstance(more, Mapping) else {}
                     yield {"arena": arena, **given}
         finally:
-            await loop.run_in_executor(None, leave)
+            with _sigterm_comes_later():
+                await loop.run_in_executor(None, leave)
 
     return run

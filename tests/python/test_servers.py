@@ -18,6 +18,7 @@ import pytest
 
 import tensoring as tr
 from conftest import SLOTS
+from supervision import ended, forked
 from tensoring import asgi
 from tensoring._arena import once
 from tensoring._servers import current
@@ -300,3 +301,22 @@ def test_a_start_that_fails_removes_the_name() -> None:
     assert names() == []
     with pytest.raises(tr.NotFoundError):
         tr.server()
+
+
+def test_a_worker_that_is_told_to_end_while_it_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It ends by the signal, and not before it has removed the name."""
+
+    def told_to_end() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        current.leave()
+
+    def work() -> None:
+        monkeypatch.setattr(asgi, "leave", told_to_end)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        enter(lambda arena: None)
+
+    before = names()
+    assert ended(forked(work)) == -signal.SIGTERM
+    assert names() == before
