@@ -80,18 +80,22 @@ def test_a_scribbler_ends_nobody() -> None:
     assert found.returncode == 0, found.stdout + found.stderr
 
 
-def test_texts_of_others_need_not_be_utf8(queue: tr.ArenaQueue) -> None:
-    """Names and content types come from shared memory: what is not UTF-8 is escaped."""
+def test_texts_of_others_need_not_be_utf8(arena: tr.Arena) -> None:
+    """Names and content types come from shared memory: what is not UTF-8 is escaped.
+
+    The name is long: the two bytes of a short one also occur in numbers (a process id, a clock).
+    """
+    queue = arena.queue("texts-of-others")
     message = queue.arena._encode(b"x")
     message.set(content=(200, "application/x-odd"))
     queue.send_message(message)
     memory = queue.arena.fd
     whole = os.pread(memory, queue.arena.info()["total_bytes"], 0)
-    for text in (b"application/x-odd", b"q"):
+    for text in (b"application/x-odd", b"texts-of-others"):
         at = whole.index(text + b"\0")
         os.pwrite(memory, b"\xff", at)
     names = [channel["name"] for channel in queue.arena.stats()["channels"]]
-    assert "\\xff" in names
+    assert "\\xffexts-of-others" in names
     found = queue.receive_message(1.0)
     assert found.content == (200, "\\xffpplication/x-odd")
     assert found.header()["content_type"] == "\\xffpplication/x-odd"
