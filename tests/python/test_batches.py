@@ -14,6 +14,7 @@ import pytest
 import tensoring as tr
 from batching import LONGEST, Calls, answer, until
 from conftest import free
+from tensoring._arena.batch import MAX_PADDED, SMALL, Form
 
 
 @pytest.fixture
@@ -123,6 +124,35 @@ def test_padding_is_clean_in_kept_memory(service: tr.Service) -> None:
     answer(service, predict, ragged="pad", max_batch_size=2)
     calls.join()
     assert seen[1] == [[1, 0], [1, 1]]
+
+
+def test_a_padded_batch_has_a_limit(service: tr.Service) -> None:
+    """A long row among short ones goes with few of them; one above the limit alone."""
+    given = [np.ones(n, "u1") for n in (1, 1, 1, 400, 1, 1, 2000, 1, 1)]
+    calls = Calls(service, given)
+    shapes = []
+
+    def predict(batch: tr.Batch) -> Any:
+        shapes.append(batch.x.shape)
+        return batch.lengths
+
+    answer(service, predict, ragged="pad", max_padded_bytes=1000)
+    assert shapes == [(3, 1), (2, 400), (1, 1), (1, 2000), (2, 1)]
+    assert calls.join() == [len(x) for x in given]
+
+
+def test_a_request_of_many_rows_has_the_limit_too(service: tr.Service) -> None:
+    given = [np.ones((n, m), "u1") for n, m in ((5, 10), (0, 9999), (1, 11), (5, 10))]
+    calls = Calls(service, given)
+    shapes = []
+
+    def predict(batch: tr.Batch) -> Any:
+        shapes.append(batch.x.shape)
+        return batch.lengths
+
+    answer(service, predict, ragged="pad", max_padded_bytes=70)
+    assert shapes == [(6, 11), (5, 10)]
+    assert [len(y) for y in calls.join()] == [5, 0, 1, 5]
 
 
 def test_rows_are_concatenated(service: tr.Service) -> None:
@@ -300,6 +330,23 @@ def test_memory_is_kept_between_batches(service: tr.Service) -> None:
     assert len(set(places)) == 1
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_memory_is_given_back_when_batches_stay_small(alone: bool) -> None:
+    form = Form(8, "pad", 1, MAX_PADDED)
+    small = [np.ones((1, 1), "u1"), np.ones((1, 2), "u1")]
+    x = form.gather([np.ones((1, 1), "u1"), np.ones((1, 1 << 22), "u1")])
+    assert form.kept == 2 << 22
+    del x
+    for _ in range(SMALL - 1):
+        form.gather(small[alone:])
+    assert form.kept == 2 << 22
+    assert form.gather(small).tolist() == [[1, 0], [1, 1]]
+    assert form.kept == 4
+    for _ in range(SMALL + 1):  # nothing to gain from so little
+        form.gather(small[:1])
+    assert form.kept == 4
+
+
 def test_a_kept_view_of_one_request_is_told(service: tr.Service) -> None:
     calls = Calls(service, rows(1))
     kept = []
@@ -452,6 +499,7 @@ def test_a_stop_wakes_it(service: tr.Service) -> None:
         ({"ragged": "stack"}, "ragged is one of pad, concat, list"),
         ({"row_ndim": -1}, "row_ndim is -1"),
         ({"ragged": "pad", "row_ndim": 0}, "row_ndim is 0"),
+        ({"max_padded_bytes": 0}, "max_padded_bytes is 0"),
     ],
 )
 def test_options(service: tr.Service, options: Any, says: str) -> None:

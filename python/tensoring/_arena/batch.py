@@ -22,6 +22,11 @@ from tensoring._serial.registry import Array
 
 RAGGED = ("pad", "concat", "list")
 BAD, TOO_LARGE, UNAVAILABLE = 400, 413, 503  # as in HTTP
+MAX_PADDED = 64 << 20
+
+# After so many batches in a row that needed a quarter of the kept memory, or less, it is
+# given back, if it is worth it: so many bytes.
+SMALL, _WORTH = 64, 1 << 20
 
 Kind: TypeAlias = tuple[Any, ...] | None
 
@@ -37,8 +42,15 @@ class Refused(Exception):
 class Form:
     """Which requests fit into one batch, and what it is made of."""
 
-    def __init__(self, max_batch_size: int, ragged: str | None, row_ndim: int) -> None:
+    def __init__(
+        self,
+        max_batch_size: int,
+        ragged: str | None,
+        row_ndim: int,
+        max_padded_bytes: int,
+    ) -> None:
         self.most = whole("max_batch_size", max_batch_size, 1, sys.maxsize)
+        self._most_padded = whole("max_padded_bytes", max_padded_bytes, 1, sys.maxsize)
         if ragged is not None:
             one_of("ragged", ragged, RAGGED)
         self.ragged = ragged
@@ -49,6 +61,12 @@ class Form:
     def _keep(self, size: int) -> None:
         self._memory = np.empty(size, np.uint8)
         self._unused = sys.getrefcount(self._memory)
+        self._small = self._most_small = 0
+
+    def fits(self, rows: int, size: int) -> bool:
+        """Whether a batch may have so many rows, with so many bytes in the longest."""
+        padded = rows * size if self.ragged == "pad" else 0
+        return rows <= self.most and padded <= self._most_padded
 
     def read(self, request: _core.Message) -> tuple[Any, int, bool, Kind]:
         """The request's rows, how many, whether it is a row itself, and its kind."""
@@ -82,27 +100,35 @@ class Form:
         if self.ragged is not None:
             counts = [len(value) for value in values]
             lengths = np.repeat([value.shape[1] for value in values], counts)
-        x = self._gather(values, lengths)
+        x = self.gather(values)
         x.flags.writeable = False
         return Batch(x, lengths, items)
 
-    def _gather(self, values: list[Array], lengths: Array | None) -> Array:
+    @property
+    def kept(self) -> int:
+        """Bytes of the memory that the next batch is gathered in."""
+        return self._memory.nbytes
+
+    def gather(self, values: list[Array]) -> Array:
+        """One array of the rows of several; of one alone, what it is."""
         if len(values) == 1:
+            self._shrink(0)
             x = np.ascontiguousarray(values[0])
             return x.reshape(-1, *x.shape[2:]) if self.ragged == "concat" else x.view()
         if self.ragged == "pad":
-            assert lengths is not None
-            return self._pad(values, int(lengths.max(initial=0)))
+            return self._pad(values)
         if self.ragged == "concat":
             values = [value.reshape(-1, *value.shape[2:]) for value in values]
         shape = (sum(map(len, values)), *values[0].shape[1:])
         return np.concatenate(values, out=self._room(shape, values[0].dtype))
 
-    def _pad(self, values: list[Array], longest: int) -> Array:
+    def _pad(self, values: list[Array]) -> Array:
+        filled = [value for value in values if len(value)]
+        longest = max((value.shape[1] for value in filled), default=0)
         shape = (sum(map(len, values)), longest, *values[0].shape[2:])
         x = self._room(shape, values[0].dtype)
         at = 0
-        for value in values:
+        for value in filled:
             rows = x[at : at + len(value)]
             rows[:, : value.shape[1]] = value
             rows[:, value.shape[1] :] = np.zeros((), x.dtype)
@@ -115,7 +141,18 @@ class Form:
         used = sys.getrefcount(self._memory) > self._unused
         if used or size > self._memory.nbytes:
             self._keep(max(size, self._memory.nbytes))
+        self._shrink(size)
         return np.ndarray(shape, dtype, self._memory)
+
+    def _shrink(self, size: int) -> None:
+        """Give back what has not been needed for long; `size` is what is needed now."""
+        if 4 * size > self._memory.nbytes or self._memory.nbytes < _WORTH:
+            self._small = self._most_small = 0
+            return
+        self._small += 1
+        self._most_small = max(self._most_small, size)
+        if self._small >= SMALL:
+            self._keep(self._most_small)
 
 
 def _array_of(found: Any) -> Array:
@@ -156,7 +193,7 @@ def _is_numbers(found: Sequence[Any]) -> bool:
 class Item:
     """A request that is in hand."""
 
-    __slots__ = ("_value", "alone", "kind", "request", "rows", "since", "until")
+    __slots__ = ("_value", "alone", "kind", "request", "rows", "since", "size", "until")
 
     def __init__(self, request: _core.Message, form: Form, wait: float = 0.0) -> None:
         """`wait`: seconds that it may wait for others; it keeps half its time."""
@@ -165,6 +202,8 @@ class Item:
         left = request.remaining if wait else None
         self.until = self.since + (wait if left is None else min(wait, left / 2))
         self._value, self.rows, self.alone, self.kind = form.read(request)
+        # bytes of a row
+        self.size = self._value.nbytes // self.rows if self.kind and self.rows else 0
 
     def value(self, form: Form) -> Any:
         """Its rows, which look into it. They are given away: no view is left here."""

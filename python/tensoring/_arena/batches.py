@@ -142,23 +142,31 @@ class _Pile:
     def __init__(self) -> None:
         self.items: deque[Item] = deque()
         self.rows = 0
+        self.size = 0  # bytes of the longest row
         self.until = math.inf  # when the first of them has waited enough
 
     def put(self, item: Item) -> None:
         self.items.append(item)
         self.rows += item.rows
+        self.size = max(self.size, item.size)
         self.until = min(self.until, item.until)
 
-    def take(self, most: int) -> list[Item]:
-        """So many rows. What nobody waits for any more is left out."""
+    def take(self, form: Form) -> list[Item]:
+        """As many as fit. What nobody waits for any more is left out. A request that is
+        too large for others goes alone, as it is."""
         found: list[Item] = []
-        rows = 0
-        while self.items and rows + self.items[0].rows <= most:
-            item = self.items.popleft()
+        rows = size = 0
+        while self.items:
+            item = self.items[0]
+            longest = max(size, item.size)
+            if found and not form.fits(rows + item.rows, longest):
+                break
+            self.items.popleft()
             self.rows -= item.rows
             if not item.over:
-                rows += item.rows
+                rows, size = rows + item.rows, longest
                 found.append(item)
+        self.size = max((item.size for item in self.items), default=0)
         self.until = min((item.until for item in self.items), default=math.inf)
         return found
 
@@ -207,13 +215,19 @@ class Batches:
             self._admit(request)
             del request
         oldest = self._oldest()
-        while oldest.rows < self._form.most > self._rows - oldest.rows:
+        while self._wants(oldest):
             request = source.wait(self._until()) if self._wait else source.take()
             if request is None:
                 break
             self._admit(request)
             del request
         return True
+
+    def _wants(self, oldest: _Pile) -> bool:
+        """Whether there may be more in the batch, and more in hand."""
+        most = self._form.most
+        more = oldest.rows < most and self._form.fits(oldest.rows + 1, oldest.size)
+        return more and self._rows - oldest.rows < most
 
     def _admit(self, request: _core.Message) -> None:
         """Take it into the hand, or answer it at once."""
@@ -249,7 +263,7 @@ class Batches:
         """The oldest, and what goes with it."""
         pile = self._oldest()
         self._rows -= pile.rows
-        chosen = pile.take(self._form.most)
+        chosen = pile.take(self._form)
         self._rows += pile.rows
         self._hand = {kind: one for kind, one in self._hand.items() if one.items}
         return chosen

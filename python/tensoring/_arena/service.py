@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tensoring import _core
 from tensoring._arena import aio, greenlets
-from tensoring._arena.batch import Batch, Form
+from tensoring._arena.batch import MAX_PADDED, Batch, Form
 from tensoring._arena.batches import Batches, HasFileno
 from tensoring._arena.refusal import DAMAGED, described, refuse
 from tensoring._errors import (
@@ -163,6 +163,7 @@ class Service:
         max_wait: float = 0.0,
         ragged: str | None = None,
         row_ndim: int = 1,
+        max_padded_bytes: int = MAX_PADDED,
         stop: int | HasFileno | _core.Worker | None = None,
     ) -> int:
         """Answer requests in batches until the service is shut down: predict(batch) gets
@@ -181,6 +182,8 @@ class Service:
         dimension, and are filled with zeros; "concat": they are put one after another;
         batch.lengths tells how long each is. "list": batch.x is a list of what the
         requests sent, whatever it is; each is one row.
+        max_padded_bytes: of a batch of several requests with ragged="pad"; a request that
+        would make it larger goes into the next batch.
         stop: a descriptor, or an object with fileno(), that is readable when it is time
         to stop; or a Worker of a Supervisor. Then it answers what is in the queue by that
         time, and returns.
@@ -189,7 +192,7 @@ class Service:
         If predict raises, it is called again with one request at a time. A request whose
         server died is run alone as well, so it is PeerDiedError only for that one
         which ends its servers. Requests whose deadline is over are dropped before."""
-        form = Form(max_batch_size, ragged, row_ndim)
+        form = Form(max_batch_size, ragged, row_ndim, max_padded_bytes)
         wait = seconds("max_wait", max_wait, "a number")
         return Batches(self._queue, predict, form, wait).run(stop)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tensoring import _core
 from tensoring._arena.arena import Arena
-from tensoring._arena.batch import Batch, Form
+from tensoring._arena.batch import MAX_PADDED, Batch, Form
 from tensoring._arena.batches import HasFileno
 from tensoring._arena.board import Board
 from tensoring._arena.service import Service
@@ -38,7 +38,8 @@ class Model:
     tr.server().service("ranker").call(x).
 
     name: of its service; "": the name of the class in lower case.
-    max_batch_size, max_wait, ragged, row_ndim: as of Service.serve_batches().
+    max_batch_size, max_wait, ragged, row_ndim, max_padded_bytes: as of
+    Service.serve_batches().
     follows: (board, key) of weights or tables that others put: see reload()."""
 
     name: str = ""
@@ -46,6 +47,7 @@ class Model:
     max_wait: float = 0.0
     ragged: str | None = None
     row_ndim: int = 1
+    max_padded_bytes: int = MAX_PADDED
     follows: tuple[str, str] | None = None
 
     _arena: Arena | None = None
@@ -77,7 +79,7 @@ class Model:
 
     def _check(self) -> None:
         """What serve_batches() would refuse, before it loads, and is ready."""
-        Form(self.max_batch_size, self.ragged, self.row_ndim)
+        Form(self.max_batch_size, self.ragged, self.row_ndim, self.max_padded_bytes)
         seconds("max_wait", self.max_wait, "a number")
 
     def serve(
@@ -115,6 +117,7 @@ class Model:
                 max_wait=self.max_wait,
                 ragged=self.ragged,
                 row_ndim=self.row_ndim,
+                max_padded_bytes=self.max_padded_bytes,
                 stop=stop,
             )
         finally:
