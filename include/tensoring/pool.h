@@ -56,7 +56,9 @@ typedef struct tr_pool_death {
     int32_t exit_code; /**< or -1: killed, or somebody else has waited for it */
     uint32_t dumped;   /**< 1: it left a core */
     uint32_t expected; /**< 1: asked to stop, or recycled itself */
-    uint32_t in_a_row; /**< failures of this worker one after the other */
+    /** Failures of this worker one after the other; that of a process which had been ready
+     *  counts as the first. */
+    uint32_t in_a_row;
     uint32_t reserved;
     uint64_t lived_ns;
     uint64_t jobs;
@@ -85,7 +87,10 @@ typedef struct tr_pool_options {
     tr_arena *arena;             /**< reaped at each death; NULL for none */
     uint64_t max_jobs;          /**< a worker recycles itself after this many; 0: never */
     uint64_t max_private_bytes; /**< or with more memory of its own than that; 0: never */
-    int64_t backoff_ns; /**< before the restart after a failure, doubled in a row */
+    /** Before the restart of a worker that failed before it was ready, doubled in a row. One
+     *  that had been ready restarts at once if it lived so long, else after this time. With
+     *  TR_POOL_READY_AT_START all failures are of the first kind. */
+    int64_t backoff_ns;
     /** Upper bound of that; a worker that lived longer resets it to backoff_ns. */
     int64_t backoff_max_ns;
     int64_t drain_ns; /**< from the stop request to SIGKILL; -1: never */

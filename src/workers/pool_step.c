@@ -42,12 +42,20 @@ void pool_arm(tr_pool *pool)
     (void)timerfd_settime(pool->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
+/* Whether a worker has said that it is ready, so that starting it did not fail. */
+static bool has_begun(const tr_pool *pool, const struct child *child)
+{
+    return !(pool->options.flags & TR_POOL_READY_AT_START) &&
+           atomic_load(&pool->page->line[child - pool->child].ready);
+}
+
 /* When its successor starts. -1: there is none. */
 static int64_t successor_ns(const tr_pool *pool, const struct child *child,
                             const tr_pool_death *death)
 {
     const tr_pool_options *options = &pool->options;
     bool failed = death->signal || death->exit_code != 0;
+    int64_t most_ns = options->backoff_max_ns;
     int64_t delay_ns = options->backoff_ns;
 
     if (pool->stopping || child->draining || child->worker >= pool->workers ||
@@ -58,11 +66,11 @@ static int64_t successor_ns(const tr_pool *pool, const struct child *child,
     if (options->restart == TR_RESTART_NEVER ||
         (options->restart == TR_RESTART_ON_FAILURE && !failed))
         return -1;
-    if (!failed)
-        return (int64_t)death->lived_ns < delay_ns ? delay_ns : 0;
-    for (uint32_t i = 1; i < death->in_a_row && delay_ns < options->backoff_max_ns; i++)
+    if ((!failed || has_begun(pool, child)) && (int64_t)death->lived_ns >= delay_ns)
+        return 0;
+    for (uint32_t i = 1; failed && i < death->in_a_row && delay_ns < most_ns; i++)
         delay_ns = clock_after(delay_ns, delay_ns);
-    return delay_ns < options->backoff_max_ns ? delay_ns : options->backoff_max_ns;
+    return failed && delay_ns > most_ns ? most_ns : delay_ns;
 }
 
 /* False: it lives. */
@@ -118,7 +126,8 @@ static bool bury(tr_pool *pool, struct child *child, int flags)
     death.freed = reaped.freed;
     death.redelivered = reaped.redelivered;
     death.dropped = reaped.dropped;
-    if ((int64_t)death.lived_ns > pool->options.backoff_max_ns || death.expected)
+    if ((int64_t)death.lived_ns > pool->options.backoff_max_ns || death.expected ||
+        has_begun(pool, child))
         child->in_a_row = 0;
     if (!death.expected && (death.signal || death.exit_code != 0))
         child->in_a_row++;

@@ -83,7 +83,8 @@ def test_a_scribbler_ends_nobody() -> None:
 def test_texts_of_others_need_not_be_utf8(arena: tr.Arena) -> None:
     """Names and content types come from shared memory: what is not UTF-8 is escaped.
 
-    The name is long: the two bytes of a short one also occur in numbers (a process id, a clock).
+    The name is long: the two bytes of a short one also occur in numbers (a process id, a
+    clock).
     """
     queue = arena.queue("texts-of-others")
     message = queue.arena._encode(b"x")

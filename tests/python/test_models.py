@@ -338,6 +338,30 @@ def test_a_supervisor_runs_models(arena: tr.Arena) -> None:
         assert service.call(row(5), timeout=LONGEST)[0] == 5
 
 
+def test_deadly_requests_hold_up_nobody(arena: tr.Arena) -> None:
+    """A service takes a request back from two dead servers, and a model that had loaded
+    is there again at once."""
+    service, deaths = arena.service("model"), list[tr.WorkerDeath]()
+
+    def work(worker: tr.Worker) -> None:
+        Told().serve(service, stop=worker)
+
+    with tr.Supervisor(
+        work, 1, arena=arena, died=deaths.append, backoff=0.01, no_plan=True
+    ) as supervisor:
+        given = [row(POISON if i % 2 else i) for i in range(12)]
+        calls = Calls(service, given, served=True)
+        while any(end is None for end in calls.ends):
+            supervisor.step(0.05)
+    ends = calls.join()
+    assert [y[0] for y in ends[::2]] == list(range(0, 12, 2))
+    assert {type(end) for end in ends[1::2]} == {tr.PeerDiedError}
+    killed = [death for death in deaths if not death.expected]
+    assert len(killed) > 6  # each of the six killed one, after another one at least
+    assert {death.in_a_row for death in killed} == {1}
+    assert {death.restart for death in killed} <= {0, 0.01}
+
+
 def test_what_was_accepted_is_answered_at_a_stop(arena: tr.Arena) -> None:
     service = arena.service("model")
     calls = Calls(service, [row(i) for i in range(9)])

@@ -144,6 +144,52 @@ static void backs_off_when_it_fails_again(void **state)
     stop(pool);
 }
 
+static int break_down_at_work(tr_pool_worker *worker, void *context)
+{
+    (void)context;
+    tr_pool_worker_ready(worker);
+    return 3;
+}
+
+static void at_once(tr_pool_options *options)
+{
+    options->backoff_ns = 1; /* every process lives longer */
+    options->backoff_max_ns = INT64_MAX;
+}
+
+/* A worker that starts well and fails later is worth a restart, whatever killed it. */
+static void restarts_at_once_what_was_ready(void **state)
+{
+    tr_pool *pool = start(break_down_at_work, 1, at_once);
+
+    (void)state;
+    wait_for_deaths(pool, 5);
+    for (uint32_t i = 0; i < 5; i++) {
+        assert_int_equal(death[i].in_a_row, 1);
+        assert_int_equal(death[i].restart_ns, 0);
+    }
+    stop(pool);
+}
+
+static void ready_at_start(tr_pool_options *options)
+{
+    at_once(options);
+    options->flags |= TR_POOL_READY_AT_START;
+}
+
+static void backs_off_when_ready_says_nothing(void **state)
+{
+    tr_pool *pool = start(break_down_at_work, 1, ready_at_start);
+
+    (void)state;
+    wait_for_deaths(pool, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(death[i].in_a_row, i + 1);
+        assert_int_equal(death[i].restart_ns, 1 << i);
+    }
+    stop(pool);
+}
+
 static void never(tr_pool_options *options)
 {
     options->restart = TR_RESTART_NEVER;
@@ -441,6 +487,8 @@ int main(void)
         CASE(ends_when_there_is_no_more_work),
         CASE(no_job_is_lost_when_workers_die),
         CASE(backs_off_when_it_fails_again),
+        CASE(restarts_at_once_what_was_ready),
+        CASE(backs_off_when_ready_says_nothing),
         CASE(restarts_are_a_choice),
         CASE(recycles_after_jobs),
         CASE(recycles_after_memory),

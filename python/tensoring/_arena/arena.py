@@ -431,10 +431,11 @@ class Arena(_core.Arena):
         capacity: int = 0,
         *,
         policy: str = "redeliver",
-        max_deliveries: int = 3,
+        max_deliveries: int = 2,
     ) -> Service:
         """Open the service `name`: a queue of requests that are answered. Options are
-        those of queue()."""
+        those of queue(). A request that was in the hands of two servers which died ends
+        with PeerDiedError: the second one had only that request in hand."""
         return Service(
             self.queue(name, capacity, policy=policy, max_deliveries=max_deliveries)
         )

@@ -133,8 +133,9 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=0.1,
         metavar="SECONDS",
-        help="before a model that has failed starts again; each further failure in a row"
-        " doubles it up to 10; default 0.1",
+        help="before a model that cannot be loaded starts again; each further failure in"
+        " a row doubles it up to 10; a model that was loaded starts again at once, or"
+        " this long after its last start; default 0.1",
     )
     add("--no-place", action="store_true", help="give models no cores and thread counts")
     add(

@@ -79,7 +79,8 @@ class WorkerDeath(NamedTuple):
     exit_code: -1: it was killed, or another part of the program has waited for it.
     dumped: it left a core dump.
     expected: it was asked to stop, or recycled itself.
-    in_a_row: failures of this worker one after the other.
+    in_a_row: failures of this worker one after the other; that of a process which had
+    been ready counts as the first.
     lived: seconds; jobs: how many it did; max_rss_bytes: its largest resident memory.
     restart: seconds until the worker is restarted; None: it is not.
     reaped, freed, redelivered, dropped: what arena.reap() did: dead processes, slots,
@@ -178,8 +179,9 @@ class Supervisor(_core.Supervisor):
     than 0; "always"; "never". A worker that recycles itself is always replaced.
     max_jobs, max_private_bytes: a worker recycles itself after so many jobs, or with more
     memory of its own than that; 0: never.
-    backoff, backoff_max: seconds before the restart after a failure; each further failure
-    in a row doubles them, up to backoff_max.
+    backoff, backoff_max: seconds before the restart of a worker that failed before it was
+    ready; each further failure in a row doubles them, up to backoff_max. A worker that
+    had been ready restarts at once if it lived for `backoff`, else after that time.
     drain: seconds from the request to stop to SIGKILL; None: never.
     stop_signal: is also sent to a worker that must stop. 0: the worker sees the request
     at its next job, or within 0.1 seconds.
