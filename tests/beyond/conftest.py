@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""Two hosts for each test, and nothing left after it."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import hosts as networks
+from bridges import Pair, is_standin, program
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _possible() -> None:
+    if not program():
+        pytest.skip("TR_BRIDGE does not name a program")
+    if why := networks.lacking():
+        pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def hosts() -> Iterator[networks.Hosts]:
+    made = networks.Hosts()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    yield
+    gc.collect()
+    own = f"tensoring.beyond.{os.getpid()}."
+    assert not [one for one in os.listdir("/dev/shm") if one.startswith(own)]
+
+
+@pytest.fixture
+def pair(hosts: networks.Hosts, tmp_path: Path) -> Iterator[Pair]:
+    hosts.here.link("up")
+    with Pair(hosts, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def plain(hosts: networks.Hosts, tmp_path: Path) -> Iterator[Pair]:
+    """Without keys and encryption."""
+    hosts.here.link("up")
+    with Pair(hosts, tmp_path, plain=True) as made:
+        yield made
+
+
+@pytest.fixture
+def real() -> None:
+    """For what the stand-in cannot do."""
+    if is_standin():
+        pytest.skip("the stand-in is a bridge without it")
