@@ -413,6 +413,17 @@ def test_executors_start_workers_when_they_are_needed() -> None:
         assert len(executor._processes) == 1
 
 
+def test_a_worker_is_idle_before_its_result_is_told() -> None:
+    """What is submitted as soon as there is a result needs no other worker."""
+    context = multiprocessing.get_context("forkserver")
+    told: queue.Queue[Any] = queue.Queue()
+    with tr.Executor(4, context, slots=SLOTS) as executor:
+        first = executor.submit(same, 1)
+        first.add_done_callback(lambda _: told.put(executor.submit(same, 2)))
+        assert told.get(timeout=60).result(60) == 2
+        assert len(executor._processes) == 1
+
+
 @pytest.mark.parametrize("job", [inner_pool, inner_stand_ins])
 def test_nested(job: Callable[[int], int]) -> None:
     want = 45 if job is inner_pool else 55

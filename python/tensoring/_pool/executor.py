@@ -63,6 +63,8 @@ class _Job:
         self.values = values
 
     def _set(self, index: int, values: list[Any], error: BaseException | None) -> None:
+        # First: a caller that gets the result, and calls again, finds an idle worker.
+        self.calls.running.discard(self)
         try:
             _settle(self.future, None if error else values[0], error)
         finally:
