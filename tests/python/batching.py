@@ -23,6 +23,12 @@ def until(condition: Callable[[], Any]) -> Any:
     return found
 
 
+def sent(service: tr.Service) -> int:
+    """How many requests the queue has got so far, those that it has no more, too."""
+    found = service.arena.stats()["channels"]
+    return sum(one["sent"] for one in found if one["name"] == service.queue.name)
+
+
 class Calls:
     """Calls that wait for their answers, each in a thread. `ends` has what came, in their
     order: the answer, or the exception. If nobody serves yet they come into the queue in
@@ -42,9 +48,9 @@ class Calls:
         for number, obj in enumerate(given):
             thread = threading.Thread(target=self._call, args=(number, obj))
             self._threads.append(thread)
-            before = len(service.queue)
+            before = sent(service)
             thread.start()
-            until(lambda before=before: served or len(service.queue) > before)
+            until(lambda before=before: served or sent(service) > before)
 
     def _call(self, number: int, obj: Any) -> None:
         try:

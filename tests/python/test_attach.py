@@ -57,11 +57,14 @@ def test_a_signal_ends_the_wait(name: str) -> None:
     def handle(*_: object) -> None:
         raise Alarm
 
+    def attach() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        tr.Arena.attach(name, timeout=None)
+
     before = signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.01)
     try:
         with pytest.raises(Alarm):
-            tr.Arena.attach(name, timeout=None)
+            attach()
     finally:
         signal.signal(signal.SIGALRM, before)
 

@@ -179,14 +179,17 @@ def test_get_says_who_holds_what_a_sender_waits_for() -> None:
     loans = [queue._queue.loan(10) for _ in range(2)]
     for loan in loans:
         loan.__enter__()
-    queue.put(make(7))  # by the thread, which warns as well, or get() does
     got: list[Any] = []
+
+    def put_and_get() -> None:
+        queue.put(make(7))  # by the thread, which warns as well, or get() does
+        got.append(queue.get())
 
     def give_back() -> None:
         while loans:
             loans.pop().__exit__(ValueError, ValueError(), None)
 
-    said = said_by(lambda: got.append(queue.get()), give_back)
+    said = said_by(put_and_get, give_back)
     assert int(got[0][0]) == 7
     assert len(said) == 1
     assert f"pid {os.getpid()}" in said[0]

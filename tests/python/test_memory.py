@@ -388,9 +388,13 @@ def test_get_says_that_a_sender_waits_for_memory() -> None:
     queue.put(megabytes(2))
     kept = [queue.get()]
     assert isinstance(kept[0].base, tr.View)
-    queue.put(megabytes(4))  # by the thread, which warns as well, or get() does
     got: list[Any] = []
-    said = said_by(lambda: got.append(queue.get()), kept.clear)
+
+    def put_and_get() -> None:
+        queue.put(megabytes(4))  # by the thread, which warns as well, or get() does
+        got.append(queue.get())
+
+    said = said_by(put_and_get, kept.clear)
     assert got[0].nbytes == 4 * MIB - 4096
     assert len(said) == 1
     assert "(memory_bytes=)" in said[0]
@@ -420,11 +424,15 @@ def test_nothing_is_lost_while_the_machine_has_no_memory(
 
     again = threading.Event()
     monkeypatch.setattr(feeder.Feeder, "offer", none_at_first)
-    for i in range(4):
-        queue.put((i, megabytes(0.6)))
-    assert queue.get()[0] == 0  # was sent by put()
-    assert refused.wait(60)
-    said = said_by(lambda: until(again.is_set), again.set)
+
+    def put_and_wait() -> None:
+        for i in range(4):
+            queue.put((i, megabytes(0.6)))
+        assert queue.get()[0] == 0  # was sent by put()
+        assert refused.wait(60)
+        until(again.is_set)
+
+    said = said_by(put_and_wait, again.set)
     assert "the cgroup has 5 bytes left" in said[0]
     assert [queue.get()[0] for _ in range(3)] == [1, 2, 3]
     end(queue)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,20 @@ def refuse() -> None:
     raise RuntimeError("not today")
 
 
+def held(path: str) -> None:
+    """Goes on when another process has opened the FIFO to write."""
+    open(path).close()
+
+
 def nested(x: np.ndarray) -> dict[str, Any]:
     return {"x": x, "half": x[::2], "text": "ok"}
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> str:
+    """A FIFO, for held()."""
+    os.mkfifo(tmp_path / "gate")
+    return str(tmp_path / "gate")
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
@@ -245,13 +258,16 @@ def test_callbacks_beside_those_who_wait(pool: tr.Pool) -> None:
     assert pool.apply(square, (3,)) == 9
 
 
-def test_results_time_out(pool: tr.Pool) -> None:
+def test_results_time_out(pool: tr.Pool, gate: str) -> None:
     results = pool.imap(square, [1])
     assert results.next(30) == 1
     with pytest.raises(StopIteration):
         results.next(0)
+    late = pool.apply_async(held, (gate,))
     with pytest.raises(multiprocessing.TimeoutError):
-        pool.apply_async(signal.sigtimedwait, ([signal.SIGUSR1], 1)).get(0.001)
+        late.get(0.001)
+    open(gate, "w").close()
+    assert late.get(30) is None
 
 
 def test_max_tasks_per_child() -> None:
@@ -315,11 +331,13 @@ def test_executor(executor: tr.Executor) -> None:
     assert done.pop().result() == 4
 
 
-def test_executor_cancels_what_was_not_sent() -> None:
+def test_executor_cancels_what_was_not_sent(gate: str) -> None:
     executor = tr.Executor(1, slots=SLOTS)
-    first = executor.submit(signal.sigtimedwait, [signal.SIGUSR1], 0.2)
+    first = executor.submit(held, gate)
     futures = [executor.submit(square, i) for i in range(20)]
-    executor.shutdown(cancel_futures=True)
+    executor.shutdown(wait=False, cancel_futures=True)
+    open(gate, "w").close()
+    executor.shutdown()
     assert first.result(0) is None
     assert any(f.cancelled() for f in futures)
     assert all(f.cancelled() or f.result(0) is not None for f in futures)

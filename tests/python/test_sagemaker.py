@@ -401,7 +401,7 @@ def test_a_service(arena: tr.Arena) -> None:
         reply = ask(app, body=npy(np.ones(1 << 18)), content_type=NPY)
         assert reply.status == 413
         own = sagemaker.application(
-            service=service, predict_fn=lambda data, model: model.call(data, 5)[:1]
+            service=service, predict_fn=lambda data, model: model.call(data, 60)[:1]
         )
         assert ask(own, body=b"1,2\n3,4", content_type=CSV, accept=CSV).body == b"3.0\n"
     finally:
@@ -422,8 +422,8 @@ def test_a_service_that_is_late_or_full() -> None:
 
         thread = serve(service, slow)
         app = sagemaker.application(service=service, timeout=0.1)
-        assert ask(app, body=b"1", content_type=CSV).status == 504
-        assert got.wait(PATIENCE)
+        while not got.is_set():  # the service may begin too late for the first
+            assert ask(app, body=b"1", content_type=CSV).status == 504
         other = arena.queue("other")
         with contextlib.suppress(tr.Full):
             while True:

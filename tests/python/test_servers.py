@@ -161,7 +161,7 @@ def test_a_thread_that_waits_lets_another_make_the_arena(
 
     monkeypatch.setattr(current, "_attach_own", attach)
     found: list[tr.Arena] = []
-    thread = threading.Thread(target=lambda: found.append(tr.server(timeout=20)))
+    thread = threading.Thread(target=lambda: found.append(tr.server(timeout=60)))
     thread.start()
     assert began.wait(60)
 

@@ -119,7 +119,9 @@ def test_the_job_of_a_dead_worker_goes_to_another(arena: tr.Arena) -> None:
         jobs.send(np.arange(4))
         until(supervisor, lambda: bool(deaths))
         assert done.receive(PATIENCE).tolist() == [0, 2, 4, 6]
-        assert [death.redelivered for death in deaths] == [1]
+        assert len(deaths) == 1
+        assert deaths[0].redelivered in (0, 1)  # 0: the other worker was faster
+        assert arena.stats()["totals"]["redelivered"] == 1
 
 
 def test_back_off_doubles_up_to_its_limit() -> None:
