@@ -16,13 +16,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import tensoring as tr
 
 APPS = Path(__file__).parent / "apps"
 PATIENCE = int(os.environ.get("TR_PATIENCE", "1"))
-LONGEST = 30 * PATIENCE  # seconds, that anything here may take
+LONGEST = 60 * PATIENCE  # seconds, that anything here may take
+# Uvicorn kills a worker that is silent for so long, and gives a reload up if a new one
+# takes as long to start; nor does it see a death sooner, if that comes at a bad moment.
+HEALTHCHECK = ("--timeout-worker-healthcheck", str(LONGEST // 4))
 
 
 def until(condition: Callable[[], Any], what: str = "") -> Any:
@@ -61,10 +64,15 @@ def children(pid: int) -> list[int]:
     return []
 
 
-def left(pgid: int) -> list[str]:
-    """Processes of a group, and what their like may have left in /dev/shm."""
-    names = [one for one in os.listdir("/dev/shm") if f".{pgid}." in one]
-    return names + [str(pid) for pid in group(pgid)]
+def names(pid: int) -> list[str]:
+    """The arenas in /dev/shm of the server that is, or was, this process."""
+    mine = f"tensoring.server.{os.geteuid()}.{pid}."
+    return [one for one in os.listdir("/dev/shm") if one.startswith(mine)]
+
+
+def left(pid: int) -> list[str]:
+    """Processes of a server's group, and its arenas."""
+    return names(pid) + [str(one) for one in group(pid)]
 
 
 def suppressed(function: Callable[..., Any], *given: Any) -> None:
@@ -104,6 +112,8 @@ def accepts(port: int) -> bool:
 class Server:
     """A server process, and what it has started."""
 
+    pids: ClassVar[set[int]] = set()  # of all that were started
+
     def __init__(self, *command: str, directory: Path, port: int | None = None) -> None:
         self._output = directory / "output"
         environment = {
@@ -122,6 +132,7 @@ class Server:
                 start_new_session=True,
             )
         self.pid = self.process.pid
+        self.pids.add(self.pid)
         self.port = port or self._port()
 
     def __enter__(self) -> Server:

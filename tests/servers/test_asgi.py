@@ -12,6 +12,7 @@ import pytest
 
 import tensoring as tr
 from serving import (
+    HEALTHCHECK,
     LONGEST,
     Server,
     accepts,
@@ -19,6 +20,7 @@ from serving import (
     group,
     left,
     load,
+    names,
     settled,
     until,
 )
@@ -26,7 +28,7 @@ from serving import (
 APP = "own_asgi:app"
 WORKERS = 2
 COMMANDS = {
-    "uvicorn": ("--port", "{port}", APP),
+    "uvicorn": ("--port", "{port}", *HEALTHCHECK, APP),
     "granian": ("--port", "{port}", "--interface", "asgi", APP),
     "granian_spawned": ("--port", "{port}", "--interface", "asgi", APP),
     "hypercorn": ("--bind", "127.0.0.1:{port}", APP),
@@ -44,13 +46,8 @@ def start(kind: str, directory: Path, *more: str) -> Server:
 
 
 def attach(server: Server) -> tr.Arena:
-    name = f"server.{os.geteuid()}.{server.pid}."
-
-    def look() -> list[str]:
-        found = [one.removeprefix("tensoring.") for one in os.listdir("/dev/shm")]
-        return [one for one in found if one.startswith(name)]
-
-    return tr.Arena.attach(until(look)[0], timeout=LONGEST)
+    name = until(lambda: names(server.pid))[0]
+    return tr.Arena.attach(name.removeprefix("tensoring."), timeout=LONGEST)
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
@@ -123,10 +120,7 @@ def creator(arena: tr.Arena) -> int:
 
 def test_each_process_of_uvicorn_may_die(tmp_path: Path) -> None:
     workers = 4
-    # uvicorn gives a reload up if a worker is not ready in that time, and it may take as
-    # long until it sees that one has died.
-    options = ("--workers", str(workers), "--timeout-worker-healthcheck", "10")
-    with start("uvicorn", tmp_path, *options) as server:
+    with start("uvicorn", tmp_path, "--workers", str(workers)) as server:
         with attach(server) as arena:
             old = settled(arena, workers)
             first = creator(arena)

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import tensoring as tr
-from serving import LONGEST, Server, accepts, free_port, until
+from serving import HEALTHCHECK, LONGEST, Server, accepts, free_port, until
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/models.md"
 CONF = """
@@ -79,7 +79,7 @@ class Shop:
         pytest.importorskip("fastapi")
         port = free_port()
         command = ("uvicorn", "app:app", "--port", str(port), "--workers", "2")
-        server = Server(*command, directory=directory, port=port)
+        server = Server(*command, *HEALTHCHECK, directory=directory, port=port)
         until(lambda: accepts(port), "uvicorn")
         return server
 

@@ -21,6 +21,7 @@ import pytest
 import tensoring as tr
 from serving import (
     APPS,
+    HEALTHCHECK,
     LONGEST,
     Clients,
     Server,
@@ -37,7 +38,8 @@ CLIENTS = 8
 COMMANDS = {
     "gunicorn": "gunicorn -b 127.0.0.1:{port} -w 2 --threads 4 calls:app"
     " --no-control-socket --graceful-timeout 20",
-    "uvicorn": "uvicorn --port {port} --workers 2 --lifespan off calls:asgi",
+    "uvicorn": "uvicorn --port {port} --workers 2 --lifespan off calls:asgi "
+    + " ".join(HEALTHCHECK),
 }
 
 
