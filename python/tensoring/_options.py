@@ -25,6 +25,14 @@ def refuse(kind: type[Exception], name: str, value: Any, way: str) -> NoReturn:
     raise kind(f"{name} is {reprlib.repr(value)}; {way}") from None
 
 
+def refused(error: BaseException) -> bool:
+    """Whether refuse() has raised it, so that its text alone says all."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_code is refuse.__code__
+
+
 def whole(name: str, value: Any, least: int, most: int, otherwise: str = "") -> int:
     """`value`, if it is a whole number in this range."""
     way = f"give a whole number from {least} to {most}{otherwise}"

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from tensoring import _core
 from tensoring._arena.arena import Arena
 from tensoring._options import flag, pairs, refuse, whole
 from tensoring._servers import dirty as names
@@ -168,7 +169,8 @@ def _create(server: Any) -> Arena:
         return attach_given(where, **_consent())
     options = dict(_state.asked.options)
     dirty = getattr(server.cfg, "dirty_workers", 0)  # gunicorn has them since 25
-    options.setdefault("max_participants", 4 * server.cfg.workers + 2 * dirty + 16)
+    wanted = 4 * server.cfg.workers + 2 * dirty + 16
+    options.setdefault("max_participants", min(wanted, _core.MAX_PARTICIPANTS))
     return Arena(_state.asked.slots, **options)
 
 

@@ -20,12 +20,14 @@ from tensoring._servers.sagemaker.decode import decode
 from tensoring._servers.sagemaker.encode import encode
 from tensoring._servers.sagemaker.errors import RequestError
 from tensoring._servers.sagemaker.functions import Function, Functions, called, checked
+from tensoring._servers.sagemaker.headers import media
 from tensoring._servers.sagemaker.loading import Loading
 from tensoring._servers.sagemaker.models import Models
 
 __all__ = ["Context", "RequestError", "application", "decode", "encode"]
 
 _MIB = 1 << 20
+_YES, _NO = ("true", "1"), ("false", "0", "")
 _MAX_PAYLOAD = 6 * _MIB  # of InvokeEndpoint
 
 
@@ -44,7 +46,19 @@ def _max_payload(given: int | None) -> int:
 def _several(given: bool | None) -> bool:
     if given is not None:
         return flag("multi_model", given)
-    return os.environ.get("SAGEMAKER_MULTI_MODEL", "").lower() in ("true", "1")
+    name = "SAGEMAKER_MULTI_MODEL"
+    text = os.environ.get(name, "")
+    if text.lower() not in _YES + _NO:
+        refuse(ValueError, name, text, "give true or false")
+    return text.lower() in _YES
+
+
+def _default_accept() -> str:
+    name = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
+    text = os.environ.get(name, "")
+    if text.strip() and media(text) is None:
+        refuse(ValueError, name, text, "give a content type, as text/csv")
+    return text
 
 
 def application(
@@ -109,7 +123,7 @@ def application(
         checked("predict_fn", predict_fn),
         checked("output_fn", output_fn),
         checked("transform_fn", transform_fn),
-        os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", ""),
+        _default_accept(),
         seconds("timeout", timeout, "in which a request is answered"),
     )
     loads = checked("model_fn", model_fn)

@@ -62,6 +62,13 @@ def test_setup_that_is_not_there_ends_the_start(server: Any) -> None:
         hooks.arena(SLOTS, name="x")
 
 
+def test_many_workers_share_what_an_arena_has(server: Any) -> None:
+    hooks.arena(SLOTS)
+    server.cfg.workers = 100
+    hooks.on_starting(server)
+    assert tr.server().info()["max_participants"] == 256
+
+
 def test_an_arena_is_handed_over(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     hooks.arena(SLOTS)
     hooks.on_starting(server)

@@ -453,6 +453,21 @@ def test_how_long_a_body_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
             echo()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "way"),
+    [
+        ("SAGEMAKER_MULTI_MODEL", "on", "give true or false"),
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "csv", "give a content type"),
+    ],
+)
+def test_variables_that_mean_nothing_are_refused(
+    name: str, value: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=f"{name} is '{value}'; {way}"):
+        echo()
+
+
 class Endless(io.RawIOBase):
     """A client that never stops sending."""
 

@@ -32,6 +32,7 @@ from serving import (
     parent,
     until,
 )
+from tensoring._servers.serve_args import parse
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/serve.md"
 CLIENTS = 8
@@ -375,9 +376,23 @@ print("servers", arena.service("model").servers, arena.service("second").servers
 WRONG = {
     "no command": (["served:Model"], "no command is given"),
     "no class": (["served", "--", "true"], "'served' is not MODULE:CLASS"),
-    "no number": (["served:Model:x", "--", "true"], "'x' is not a number from 1 on"),
+    "no number": (["served:Model:x", "--", "true"], "'x' is not a number from 1 to 256"),
     "slots": (["--slots", "4K", "a:B", "--", "true"], "'4K' is not SIZE:COUNT"),
     "drain": (["--drain", "-1", "a:B", "--", "true"], "not a number of seconds"),
+    "workers": (
+        ["-n", "257", "a:B", "--", "true"],
+        "'257' is not a number from 1 to 256",
+    ),
+    "too many": (["a:B:200", "c:D:57", "--", "true"], "257 processes of models are too"),
+    "participants": (
+        ["--participants", "257", "a:B", "--", "true"],
+        "'257' is not a number from 1 to 256",
+    ),
+    "cores": (
+        ["--reserve-cores", "-1", "a:B", "--", "true"],
+        "'-1' is not a number from 0 to 65536",
+    ),
+    "setup": (["--setup", "a", "a:B", "--", "true"], "'a' is not MODULE:FUNCTION"),
 }
 
 
@@ -392,6 +407,66 @@ def test_wrong_arguments(what: str) -> None:
     )
     assert done.returncode == 2
     assert says in done.stderr
+
+
+CANNOT_START = {
+    "arena": (
+        {"TENSORING_ARENA": "nowhere"},
+        [],
+        "TENSORING_ARENA is 'nowhere'; it must",
+    ),
+    "path": (
+        {"TENSORING_ARENA": "/nowhere"},
+        [],
+        "TENSORING_ARENA is '/nowhere'; it must",
+    ),
+    "memory": ({}, ["--slots", "1024G:9"], "ask for fewer or smaller slots"),
+    "size": ({}, ["--slots", "1000000G:9"], "a size in slots is 1073741824000000"),
+    "cores": ({}, ["--reserve-cores", "65536"], "65536 cores reserved of"),
+}
+
+
+@pytest.mark.parametrize("what", CANNOT_START)
+def test_one_line_says_why_it_cannot_start(what: str) -> None:
+    more, options, says = CANNOT_START[what]
+    done = subprocess.run(
+        [sys.executable, "-m", "tensoring", "serve", *options, "a:B", "--", "true"],
+        env={**os.environ, **more},
+        capture_output=True,
+        text=True,
+        timeout=LONGEST,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("tensoring serve: ")
+    assert says in line
+
+
+NOT_THERE = {
+    "module": (
+        ["nothing:Here"],
+        "model is 'nothing:Here'; there is no module nothing on",
+    ),
+    "class": (["served:Here"], "model is 'served:Here'; served has no Here"),
+    "model": (["served:Path"], "'served:Path'; it is no class derived from tr.Model"),
+    "setup": (["--setup", "served:x", "served:Model"], "is 'served:x'; served has no x"),
+}
+
+
+@pytest.mark.parametrize("what", NOT_THERE)
+def test_one_line_says_what_is_not_there(what: str, tmp_path: Path) -> None:
+    arguments, says = NOT_THERE[what]
+    with Serve(tmp_path, *arguments, "--", "true") as server:
+        assert server.ends() == 1
+        first, second = server.output.splitlines()
+        assert says in first
+        assert "before it was loaded; the command is not started" in second
+
+
+def test_the_room_for_participants_has_its_limit() -> None:
+    for count, room in ((2, 136), (32, 256), (33, 256)):
+        options = parse(["-n", str(count), "a:B", "--", "true"])
+        assert options.arena["max_participants"] == room
 
 
 def test_ended_before_the_command_starts(tmp_path: Path) -> None:

@@ -22,22 +22,39 @@ def _module(option: str, what: str, name: str) -> Any:
         refuse(ImportError, option, what, f"there is no module {error.name} on sys.path")
 
 
-def function_of(option: str, what: str | Function) -> Function:
-    """A function, given itself or as "module:name"."""
-    if callable(what):
-        return what
+def _found(option: str, what: object, way: str) -> Any:
+    """What "module:name" means."""
     module, colon, path = what.partition(":") if isinstance(what, str) else ("", "", "")
     if not (module and colon and path):
-        refuse(ValueError, option, what, 'give a function, or "module:function"')
-    found: Any = _module(option, what, module)
+        refuse(ValueError, option, what, way)
+    found: Any = _module(option, str(what), module)
     for name in path.split("."):
         if not hasattr(found, name):
             refuse(AttributeError, option, what, f"{module} has no {path}")
         found = getattr(found, name)
+    return found
+
+
+def function_of(option: str, what: str | Function) -> Function:
+    """A function, given itself or as "module:name"."""
+    if callable(what):
+        return what
+    found = _found(option, what, 'give a function, or "module:function"')
     if not callable(found):
         refuse(TypeError, option, what, "it is no function")
     checked: Function = found
     return checked
+
+
+def class_of(option: str, what: str | type[Any], base: type[Any], known: str) -> Any:
+    """A class derived from `base`, which is `known` by this name; given itself or as
+    "module:Class"."""
+    found = what
+    if not isinstance(what, type):
+        found = _found(option, what, 'give a class, or "module:Class"')
+    if not (isinstance(found, type) and issubclass(found, base)):
+        refuse(TypeError, option, what, f"it is no class derived from {known}")
+    return found
 
 
 def key_of(what: str | Function) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import traceback
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from tensoring._arena.board import Board
 from tensoring._arena.service import Service
 from tensoring._errors import Full
 from tensoring._options import refuse, seconds
+from tensoring._servers.functions import class_of
 
 _log = logging.getLogger("tensoring")
 
@@ -172,16 +172,7 @@ class _Followed:
 
 def model_class(what: str | type[Model]) -> type[Model]:
     """A model's class, given itself or as "module:Class"."""
-    found: Any = what
-    if isinstance(what, str):
-        module, colon, name = what.partition(":")
-        if not (module and colon and name):
-            refuse(ValueError, "model", what, 'give a class, or "module:Class"')
-        found = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    if not (isinstance(found, type) and issubclass(found, Model)):
-        refuse(TypeError, "model", what, "it is no class derived from tr.Model")
+    found: type[Model] = class_of("model", what, Model, "tr.Model")
     return found
 
 

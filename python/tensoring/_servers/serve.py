@@ -23,10 +23,11 @@ from typing import Any
 
 from tensoring._arena.arena import Arena
 from tensoring._errors import ClosedError, Error
+from tensoring._options import refused
 from tensoring._servers.current import VARIABLE, attach_given, set_current
 from tensoring._servers.functions import call_once
 from tensoring._servers.guard import Guard
-from tensoring._servers.model import serve_model
+from tensoring._servers.model import model_class, serve_model
 from tensoring._workers.plan import Plan
 from tensoring._workers.supervised import Worker
 from tensoring._workers.supervisor import Supervisor, WorkerDeath
@@ -224,9 +225,15 @@ class _Run:
         os.setpgid(0, self._guards[1].group)  # with what the model starts
 
     def _serve(self, worker: Worker) -> None:
-        if self._options.setup is not None:
-            call_once(self._arena, "setup", self._options.setup)
-        model = self._options.models[worker.index]
+        try:
+            model = model_class(self._options.models[worker.index])
+            if self._options.setup is not None:
+                call_once(self._arena, "setup", self._options.setup)
+        except Exception as error:
+            if not refused(error):
+                raise  # from a module that was imported, or from the setup
+            say(str(error))
+            sys.exit(1)
         serve_model(self._arena, model, stop=worker, ready=worker.ready)
 
     # This process.
@@ -343,16 +350,28 @@ def _arena(options: Options) -> tuple[Arena, str]:
     return made, f"/proc/{os.getpid()}/fd/{made.fd}"
 
 
+def _start(
+    options: Options, guards: tuple[Guard, Guard], signals: _Signals
+) -> _Run | None:
+    """None: it cannot start, and has said why."""
+    try:
+        arena, where = _arena(options)
+        set_current(arena)
+        return _Run(options, guards, signals, arena, where)
+    except (Error, ValueError) as error:
+        say(str(error))
+        return None
+
+
 def serve(options: Options) -> int:
     """Serve until the command ends. Its exit code, 128 + n for signal n; 1: a model
-    cannot be loaded; 126, 127: the command cannot be run, or there is none."""
+    cannot be loaded, or the arena cannot be had; 126, 127: the command cannot be run, or
+    there is none."""
     guards = Guard("command", options.drain), Guard("models", options.drain)
     try:
         with _Signals() as signals:
-            arena, where = _arena(options)
-            set_current(arena)
-            run = _Run(options, guards, signals, arena, where)
-            return run.run()
+            run = _start(options, guards, signals)
+            return 1 if run is None else run.run()
     finally:
         for guard in guards:
             guard.stop()

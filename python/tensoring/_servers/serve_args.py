@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from tensoring import _core
 from tensoring._servers.serve import Options, serve, split
 
+_MOST_CORES = 1 << 16
 _UNITS = {"K": 10, "M": 20, "G": 30}
 _ABOUT = """\
 Start the processes of one or more models, then COMMAND, whose processes call the models
@@ -22,14 +23,30 @@ second one kills. HUP loads new models beside the old ones, which stop afterward
 gets HUP, too, and USR1, USR2, TTIN and TTOU."""
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+def _count(text: str, most: int = 1 << 63, least: int = 1) -> int:
+    if not (text.isascii() and text.isdecimal() and least <= int(text[:20]) <= most):
+        to = "on" if most >= 1 << 63 else f"to {most}"
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} {to}")
     return int(text)
 
 
+def _workers(text: str) -> int:
+    return _count(text, _core.MAX_WORKERS)
+
+
+def _participants(text: str) -> int:
+    return _count(text, _core.MAX_PARTICIPANTS)
+
+
 def _cores(text: str) -> int:
-    return 0 if text == "0" else _count(text)
+    return _count(text, _MOST_CORES, 0)
+
+
+def _setup(text: str) -> str:
+    module, _, name = text.partition(":")
+    if not (module and name):
+        raise argparse.ArgumentTypeError(f"{text!r} is not MODULE:FUNCTION")
+    return text
 
 
 def _seconds(text: str) -> float:
@@ -68,7 +85,7 @@ def _model(text: str) -> tuple[str, int | None]:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not MODULE:CLASS or MODULE:CLASS:N"
         )
-    return f"{module}:{name}", _count(count) if count else None
+    return f"{module}:{name}", _workers(count) if count else None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         help="MODULE:CLASS of a tensoring.Model, or MODULE:CLASS:N with its own number of"
         " processes",
     )
-    add("-n", "--workers", type=_count, default=1, metavar="N")
+    add("-n", "--workers", type=_workers, default=1, metavar="N")
     parser._actions[-1].help = "processes of each model; default 1"
     add(
         "--slots",
@@ -98,14 +115,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--participants",
-        type=_count,
+        type=_participants,
         metavar="N",
-        help="most processes in the arena; default 128, and 4 for each model's process",
+        help="most processes in the arena, up to 256; default 128, and 4 for each model's"
+        " process",
     )
     add("--elastic", action="store_true", help="slots have the memory that messages need")
     add("--allow-pickle", action="store_true", help="messages may hold pickles")
     add(
         "--setup",
+        type=_setup,
         metavar="MODULE:FUNCTION",
         help="call it once with the arena, before the first model is loaded",
     )
@@ -157,7 +176,12 @@ def parse(arguments: Sequence[str]) -> Options:
     if not command:
         parser.error("no command is given; say after -- what calls the models")
     models = [name for name, count in given.models for _ in range(count or given.workers)]
-    participants = given.participants or 128 + 4 * len(models)
+    if len(models) > _core.MAX_WORKERS:
+        parser.error(
+            f"{len(models)} processes of models are too many; at most {_core.MAX_WORKERS}"
+        )
+    wanted = min(128 + 4 * len(models), _core.MAX_PARTICIPANTS)
+    participants = given.participants or wanted
     return Options(
         models=models,
         command=command,
