@@ -64,6 +64,33 @@ static PyObject *board_put(PyObject *object, PyObject *args)
     return PyLong_FromUnsignedLongLong(version);
 }
 
+/* _put_message(key, message, expected or None) -> version, without a copy. Views of the message
+ * go on showing its slot, which is the board's then. */
+static PyObject *board_put_message(PyObject *object, PyObject *args)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    PyObject *message, *expected = Py_None;
+    uint64_t wanted = 0, version = 0;
+    const char *key;
+    Slot *slot;
+    int code;
+
+    if (!PyArg_ParseTuple(args, "O&O|O:put_message", to_key, &key, &message, &expected) ||
+        !channel_is_open(self) ||
+        (expected != Py_None && !to_expected(expected, &wanted)))
+        return NULL;
+    slot = slot_to_send(self->state, message, self->shared, true);
+    if (!slot)
+        return NULL;
+    code = expected == Py_None
+               ? tr_board_put(self->handle, key, slot->message, &version)
+               : tr_board_put_if(self->handle, key, slot->message, wanted, &version);
+    if (code)
+        return raise_code(self->state, code, "put");
+    slot->message = NULL;
+    return PyLong_FromUnsignedLongLong(version);
+}
+
 /* get(key) -> (object, version) */
 static PyObject *board_get(PyObject *object, PyObject *name)
 {
@@ -268,6 +295,7 @@ static PyGetSetDef board_getset[] = {
 static PyMethodDef board_methods[] = {
     {"_open", board_open, METH_VARARGS | METH_CLASS, NULL},
     {"_put", board_put, METH_VARARGS, NULL},
+    {"_put_message", board_put_message, METH_VARARGS, NULL},
     {"_get", board_get, METH_O, NULL},
     {"_get_many", board_get_many, METH_O, NULL},
     {"_wait", board_wait, METH_VARARGS, NULL},

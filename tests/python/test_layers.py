@@ -23,6 +23,7 @@ LAST = {
     "tensoring.asgi": "servers",
     "tensoring.gunicorn": "servers",
     "tensoring.prometheus": "servers",
+    "tensoring.proxystore": "servers",
     "tensoring.sagemaker": "servers",
 }
 

@@ -17,29 +17,17 @@ from tensoring._options import one_of
 from tensoring._serial import registry
 from tensoring._serial.allowance import OBJECT_BYTES, allowance
 from tensoring._serial.dtypes import describe, dtype_for
-from tensoring._serial.registry import TENSORS, Array, UnsupportedError, register
+from tensoring._serial.packed import as_array
+from tensoring._serial.registry import TENSORS, Array, register
 
-_CODECS = {"zstd": "zstandard", "lz4": "lz4.frame"}
-
-
-def _packed(piece: Any) -> Array:
-    if isinstance(piece, np.ndarray):
-        return piece
-    if type(piece) is list:  # like rows
-        return np.stack(piece)
-    try:
-        return np.frombuffer(piece, np.uint8)
-    except (TypeError, ValueError, BufferError) as error:
-        raise UnsupportedError(
-            f"a {type(piece).__name__} cannot be compressed"
-        ) from error
+CODECS = {"zstd": "zstandard", "lz4": "lz4.frame"}
 
 
 def _dump(obj: Any) -> bytes:
     number, content_type, parts = registry.encode_typed(obj)
     rows, pieces = [], []
     for piece, name, _ in parts:
-        array = _packed(piece)
+        array = as_array(piece)
         order = "F" if array.flags.fnc else "C"
         rows.append([name or "", *describe(array.dtype)[:4], list(array.shape), order])
         pieces.append(array.tobytes("A"))  # as it lies
@@ -109,11 +97,11 @@ def _expand_lz4(module: Any, data: bytes) -> bytes:
 def compressed(codec: str = "zstd") -> str:
     """The content type for As() that compresses with `codec`, "zstd" or "lz4"; both sides
     call this. ImportError without the package zstandard or lz4."""
-    one_of("codec", codec, _CODECS)
+    one_of("codec", codec, CODECS)
     content_type = f"application/x-tensors+{codec}"
     if any(one.content_type == content_type for one in registry.registered()):
         return content_type
-    module: Any = importlib.import_module(_CODECS[codec])
+    module: Any = importlib.import_module(CODECS[codec])
     if codec == "zstd":
         compress, expand = module.ZstdCompressor().compress, _expand_zstd
         wrong: type[Exception] = module.ZstdError
