@@ -38,7 +38,9 @@ class Full(Error, queue.Full):
 
 class BusyError(Full):
     """A service has as many requests as its queue, or the arena, has room for. A web
-    server answers with 503 and a header Retry-After: `retry_after`, in seconds."""
+    server answers with 503 and a header Retry-After: `retry_after`, in seconds. It is how
+    long the requests in the queue will take, as this process has seen them being taken in
+    the last 10 s when the queue was full; 1 as long as it has not."""
 
     retry_after: float = 1.0
 

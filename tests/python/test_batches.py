@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import tensoring as tr
 from batching import LONGEST, Calls, answer, until
 from conftest import free
+from tensoring._arena import pace
 from tensoring._arena.batch import MAX_PADDED, SMALL, Form
 
 
@@ -523,6 +525,42 @@ def test_a_full_queue_is_told_at_once(arena: tr.Arena) -> None:
             service.call(np.zeros(3), timeout=timeout, need_room=True)
         with pytest.raises(tr.TimedOutError):
             asyncio.run(service.call_async(np.zeros(3), timeout, need_room=True))
+
+
+def test_busy_says_when_to_try_again(arena: tr.Arena, clock: list[float]) -> None:
+    """As long as it takes to empty the queue, at the rate of the time that was seen."""
+    service = arena.service("small", capacity=4)
+
+    def busy() -> float:
+        with pytest.raises(tr.BusyError) as caught:
+            service.call(np.zeros(3), need_room=True)
+        return caught.value.retry_after
+
+    calls = Calls(service, rows(4))
+    assert busy() == 1  # it does not know yet
+    clock[0] += 0.1
+    assert busy() == 1
+    answer(service, double)
+    calls.join()
+    calls = Calls(service, rows(4))
+    clock[0] += 1.9
+    assert busy() == pytest.approx(2.0)  # four were taken in two seconds
+    clock[0] += 5
+    assert busy() == pytest.approx(7.0)
+    clock[0] += 9
+    assert busy() == pytest.approx(9.0)  # none for so long
+    clock[0] += 1000
+    assert busy() == 1
+    answer(service, double)
+    calls.join()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the estimate has for the time."""
+    now = [100.0]
+    monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
 
 
 def test_an_arena_without_a_slot_is_busy(arena: tr.Arena) -> None:

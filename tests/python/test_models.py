@@ -322,6 +322,26 @@ def test_it_is_closed_however_it_ends(arena: tr.Arena) -> None:
     assert closed == [True, True]
 
 
+def test_a_model_that_cannot_be_loaded_is_closed(
+    arena: tr.Arena, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed = []
+
+    class Broken(Told):
+        def load(self) -> None:
+            raise LookupError("no weights")
+
+        def close(self) -> None:
+            closed.append(1)
+            raise ValueError("nothing to close")
+
+    with pytest.raises(LookupError, match="no weights"):
+        Broken().serve(arena.service("model"))
+    assert closed == [1]
+    assert "close() of" in caplog.text
+    assert "ValueError: nothing to close" in caplog.text
+
+
 def test_a_supervisor_runs_models(arena: tr.Arena) -> None:
     service = arena.service("model")
 

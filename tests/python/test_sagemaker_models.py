@@ -88,6 +88,64 @@ def test_unloaded_models_are_let_go(arena: tr.Arena) -> None:
     assert [one() for one in made] == [None, None]
 
 
+class Foreign:
+    """What another package has a serializer for."""
+
+
+FOREIGN = {
+    "number": 5,
+    "list": [["a", "1"]],
+    "one part": {"a": ["1"]},
+    "text": {"a": "12"},
+    "no text": {"a": ["1", 2]},
+    "name": {7: ["1", "stamp"]},
+    "long name": {"a" * 1025: ["1", "stamp"]},
+    "line": {"a\nb": ["1", "stamp"]},
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_what_is_no_list_of_models_is_left_out(
+    arena: tr.Arena, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    app, foreign, board = several(), FOREIGN[what], arena.board("sagemaker")
+    assert add(app, "three", "3").status == 200
+    mine = board["models"]
+    board["models"] = {**mine, **foreign} if isinstance(foreign, dict) else foreign
+    names = ["three"] if isinstance(foreign, dict) else []
+    for _ in range(3):
+        listed = json.loads(ask(app, "/models", method="GET").body)["models"]
+        assert [one["modelName"] for one in listed] == names
+    assert len(caplog.records) == 1
+    assert "1 of" in caplog.records[0].getMessage()
+    assert add(app, "four", "4").status == 200
+    assert ask(app, "/models/four/invoke", b"1", CSV, CSV).body == b"4.0\n"
+    assert sorted(board["models"]) == sorted([*names, "four"])
+
+
+def test_a_list_that_cannot_be_decoded_is_passed_over(
+    arena: tr.Arena, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = several()
+    assert add(app, "three", "3").status == 200
+    one = tr.register(
+        "FOREIGN",
+        "foreign",
+        "application/x-foreign",
+        lambda obj: isinstance(obj, Foreign),
+        lambda obj: [b"?"],
+        lambda parts: Foreign(),
+    )
+    arena.board("sagemaker")["models"] = Foreign()
+    tr.serializers.unregister(one.id)
+    for _ in range(3):
+        assert ask(app, "/models/three/invoke", b"1", CSV, CSV).body == b"3.0\n"
+    (record,) = caplog.records
+    assert "cannot be read, so the models stay as they were" in record.getMessage()
+    assert add(app, "four", "4").status == 200
+    assert sorted(arena.board("sagemaker")["models"]) == ["four", "three"]
+
+
 def test_models_that_cannot_be_loaded(
     arena: tr.Arena, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,6 +12,7 @@ from tensoring import _core
 from tensoring._arena import aio, greenlets
 from tensoring._arena.batch import MAX_PADDED, Batch, Form
 from tensoring._arena.batches import Batches, HasFileno
+from tensoring._arena.pace import Pace
 from tensoring._arena.refusal import DAMAGED, described, refuse
 from tensoring._errors import (
     CODES,
@@ -52,6 +53,7 @@ class Service:
 
     def __init__(self, queue: ArenaQueue) -> None:
         self._queue = queue
+        self._pace = Pace()
 
     @property
     def queue(self) -> ArenaQueue:
@@ -126,6 +128,7 @@ class Service:
     def _busy(self, why: Full) -> BusyError:
         error = BusyError(f"call: {self.name!r} is busy: {why}")
         error.code = why.code
+        error.retry_after = self._pace.retry_after(self._queue)
         return error
 
     def serve(self, function: Callable[[Any], Any], limit: int | None = None) -> int:

@@ -75,7 +75,9 @@ class Model:
         the model goes on as it is."""
 
     def close(self) -> None:
-        """Called when serve() ends, in good order or by an exception."""
+        """Called when serve() ends, in good order or by an exception, also one of load():
+        then only what load() has made by that time is there. What it raises after another
+        exception is logged."""
 
     def _check(self) -> None:
         """What serve_batches() would refuse, before it loads, and is ready."""
@@ -94,8 +96,8 @@ class Model:
         were answered."""
         self._check()
         self._arena = service.arena
-        self.load()
         try:
+            self.load()
             followed = _Followed(self, service.arena)
             followed.look()
             with service.arena.wait_set() as waits:
@@ -111,7 +113,7 @@ class Model:
                     _tell("predict() of %r failed", self)
                     raise
 
-            return service.serve_batches(
+            answered = service.serve_batches(
                 predict,
                 max_batch_size=self.max_batch_size,
                 max_wait=self.max_wait,
@@ -120,8 +122,14 @@ class Model:
                 max_padded_bytes=self.max_padded_bytes,
                 stop=stop,
             )
-        finally:
-            self.close()
+        except BaseException:
+            try:
+                self.close()
+            except Exception:  # the first one says why it ends
+                _tell("close() of %r failed", self)
+            raise
+        self.close()
+        return answered
 
 
 def _tell(text: str, *given: Any) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 from tensoring._arena.arena import Arena
 from tensoring._arena.board import Board
-from tensoring._errors import StaleError, TooLargeError
+from tensoring._errors import Full, StaleError, TooLargeError
+from tensoring._servers.sagemaker.answers import log
 from tensoring._servers.sagemaker.errors import RequestError
 from tensoring._servers.sagemaker.functions import Failed
 
@@ -34,6 +35,17 @@ class _Model:
     lock: threading.Lock = field(
         default_factory=lambda: threading.Lock()
     )  # gevent replaces it
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= _LONGEST and name.isprintable()
+
+
+def _is_entry(name: Any, one: Any) -> bool:
+    """Whether it is as we put it: any process of the arena can put anything."""
+    if not (_is_name(name) and isinstance(one, list | tuple) and len(one) == 2):
+        return False
+    return all(isinstance(part, str) for part in one)
 
 
 def _missing(name: str) -> RequestError:
@@ -68,13 +80,39 @@ class Models:
         """See what other workers have done; the version of the list."""
         board = self._open()
         with self._lock:
-            if board.version(_KEY) != self._version:
-                found = board.get_many([_KEY]).get(_KEY)
-                listed = found.value if found is not None else {}
-                self._listed = {name: (one[0], one[1]) for name, one in listed.items()}
-                self._version = 0 if found is None else found.version
+            newest = board.version(_KEY)
+            if newest != self._version:
+                try:
+                    self._listed, self._version = self._find(board)
+                except Full:
+                    raise  # it cannot be read now
+                except Exception as error:  # it cannot be decoded here
+                    self._version = newest
+                    log.warning(
+                        "version %d of %r on the board %r cannot be read, so the models"
+                        " stay as they were: %s: %s",
+                        *(newest, _KEY, BOARD, type(error).__name__, str(error)),
+                    )
                 self._forget()
             return self._version
+
+    def _find(self, board: Board) -> tuple[dict[str, tuple[str, str]], int]:
+        """What is on the board, and its version."""
+        found = board.get_many([_KEY]).get(_KEY)
+        if found is None:
+            return {}, 0
+        value: dict[Any, Any]
+        value = found.value if isinstance(found.value, dict) else {None: found.value}
+        listed = {
+            name: (one[0], one[1]) for name, one in value.items() if _is_entry(name, one)
+        }
+        if len(listed) < len(value):
+            log.warning(
+                "version %d of %r on the board %r: %d of %d entries are no models of ours"
+                " and are left out",
+                *(found.version, _KEY, BOARD, len(value) - len(listed), len(value)),
+            )
+        return listed, found.version
 
     def _forget(self) -> None:
         """Let go of what is not listed any more."""
@@ -102,7 +140,7 @@ class Models:
 
     def add(self, name: str, url: str) -> None:
         """Load a model, and tell all workers."""
-        if not (0 < len(name) <= _LONGEST and name.isprintable()):
+        if not _is_name(name):
             raise RequestError(
                 f"model_name is {name[:80]!a}; it must be 1 to 1024 letters"
             )
