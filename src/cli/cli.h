@@ -12,6 +12,7 @@
 int cmd_plan(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
+int cmd_bridge(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_stat(int argc, char **argv);

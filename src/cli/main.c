@@ -22,6 +22,7 @@ static const struct command {
     {"plan", cmd_plan, "show which cores n workers would get"},
     {"run", cmd_run, "start n copies of a command, each on cores of its own"},
     {"serve", cmd_serve, "run models, and the web server that calls them"},
+    {"bridge", cmd_bridge, "carry messages to the arena of another host"},
     {"doctor", cmd_doctor, "say what this machine and container allow"},
     {"ls", cmd_ls, "list the arenas, named or not"},
     {"stat", cmd_stat, "counters and channels of an arena"},

@@ -5,5 +5,5 @@
 set -u
 command -v clang-format >/dev/null || exit 77
 clang-format --version | grep -q 'version 14\.' || exit 77
-find include src ipc tests bench python examples -name '*.[ch]' -print0 2>/dev/null |
+find include src ipc bridge tests bench python examples -name '*.[ch]' -print0 2>/dev/null |
     xargs -0 -r clang-format --dry-run --Werror

@@ -22,7 +22,7 @@ never() { # never REASON PATTERN FOLDER...
 }
 # Includes by their path from the root: bench and python/core name files without their own folder.
 included() { # included FOLDER...
-    code '# *include *"' "$@" | sed -E 's@^((bench|python/core)/[^"]*")@\1\2/@'
+    code '# *include *"' "$@" | sed -E 's@^((bench|bridge|python/core)/[^"]*")@\1\2/@'
 }
 # What stands on what: a folder of ROOT includes itself and those before it; "." is ROOT.
 stands() { # stands ROOT FOLDER...
@@ -62,7 +62,9 @@ only  'public headers use libc types and themselves' \
 never 'ipc includes nothing of src and no public header' \
       'include.*(src|tensoring)/' ipc
 never 'these use what an installed user has' \
-      "include *\"(\.\./|ipc/|src/|${inside%|}\")" bench examples python src/cli
+      "include *\"(\.\./|ipc/|src/|${inside%|}\")" bench bridge examples python src/cli
+never 'what a bridge keeps is behind the public interface' \
+      'include *[<"](ipc|src)/' bridge
 never 'order belongs on the operation' \
       'atomic_thread_fence|__sync_|__atomic_|\bvolatile\b' include ipc src
 # the copy routine is the one place that speaks the machine's language
@@ -75,7 +77,7 @@ stands src text base tensor arena message channel waitset files workers .
 stands bench transports harness jobs cases .
 # A file and its header are one; "liveness/reap exchange/ring" says that reap includes ring. Tests
 # include headers of their own folder by their names alone, too.
-circles=$({ included ipc src bench python/core
+circles=$({ included ipc src bench bridge python/core
     code '# *include *"' tests | sed -E 's@^([^:]*/)([^/:]*:[0-9]+:.*")((rules/)?[^"/]*\.h")@\1\2\1\3@'; } |
     sed -E 's@^([^:]*)\.[ch]:[0-9]+:.*"([^"]*)\.h".*@\1 \2@' | tsort 2>&1 >/dev/null)
 [ -z "$circles" ] || { echo "$circles"; echo '  ^ files include each other in a circle: move what they share into a file below both'; bad=1; }

@@ -37,7 +37,7 @@ grep -rnE '\b(u|nano)?sleep *\(|clock_nanosleep|^ *sleep [0-9]' tests \
 
 # The private vocabulary of the first years, in names too, and relative clauses without their noun.
 grep -rnE '(\b|_)(bells?|lookout|dut(y|ies)|crowd|sight|wish(es|ed)?|beds?|seats?|deput(y|ies)|watchers?|crowded)(\b|_)|\bhang_up_|\bwho_(is|has|does|waits|leaves|needs|wakes|holds|replaces)_|\b[Hh](ang|ung) up\b|\b(Who|[Ww]hoever)\b|\b(those|one) who\b' \
-    ipc src include python/core python/tensoring bench tests examples docs \
+    ipc src include bridge python/core python/tensoring bench tests examples docs \
     README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md --exclude-dir=lint \
     --include='*.[ch]' --include='*.py' --include='*.pyi' --include='*.md' --include='*.1' --include='*.sh' |
     # A way to close, a command, and a family of scenarios in a session of last month.
@@ -45,23 +45,23 @@ grep -rnE '(\b|_)(bells?|lookout|dut(y|ies)|crowd|sight|wish(es|ed)?|beds?|seats
     complain 'a word that a stranger does not know: see CONTRIBUTING.md for the words in use'
 
 grep -rnE '\b([Ww]hoever|[Ww]hom|Who|([Tt]hose|[Oo]ne|[Ff]or|[Oo]f|and|all|everybody) who)\b|\bwho (is|are|has|had|was|can|may|must|gets?|holds?|waits?|needs?|comes?|goes|dies|lives?|sends?|takes?|asks|asked|uses?|joins?|rings?|sees|sleeps?|reaps?|does|gave)\b' \
-    ipc src include bench tests --include='*.[ch]' --include='*.py' |
+    ipc src include bridge bench tests --include='*.[ch]' --include='*.py' |
     grep -vE '@p who|for who in' | complain 'say who: a process, a thread, a receiver'
 
 grep -rnE '\b(lest|anew|but for|spoilt|learnt|for ever|no good|all the same|in the midst|(is|are|was|were|not) to be|(is|are|was|were) to (stop|have|go|come|end|run|call|renew|wait))\b|\b[Ss]hould (the|it|a|we|this|he|she) ' \
-    ipc src include bench tests docs examples README.md CONTRIBUTING.md SECURITY.md CODE_OF_CONDUCT.md \
+    ipc src include bridge bench tests docs examples README.md CONTRIBUTING.md SECURITY.md CODE_OF_CONDUCT.md \
     python/core python/tensoring \
     --include='*.[ch]' --include='*.md' --include='*.1' --include='*.py' --include='*.pyi' |
     complain 'plain words: except, again, forever, invalid, still, must be, if the ...'
 
-grep -rnE '(/\*|"""|^ *#) ?(Of|At|By|With|From|In) ([a-z0-9@]|`)' ipc src include python bench tests examples \
+grep -rnE '(/\*|"""|^ *#) ?(Of|At|By|With|From|In) ([a-z0-9@]|`)' ipc src include bridge python bench tests examples \
     --include='*.[ch]' --include='*.py' --include='*.pyi' |
     grep -vE '(/\*|"""|#) ?At (most|least|once)\b' | complain 'say what it is, not of what: begin a comment with the thing, a condition or a verb'
 
 grep -rnE '(relaxed|local|acquire|release|E[0-9]+)(: local)?: as (above|below)' ipc src python/core |
     complain 'the reason for an order stands where the order is'
 
-grep -rnE '\b(TODO|FIXME|XXX)\b' include src ipc tests bench python examples \
+grep -rnE '\b(TODO|FIXME|XXX)\b' include src ipc bridge tests bench python examples \
     --include='*.[ch]' --include='*.py' --include='CMakeLists.txt' |
     complain 'finish it or file it'
 
@@ -76,7 +76,7 @@ grep -rnE 'timeout[^_a-z]' include --include='*.h' | uncommented | grep -vE 'TR_
 grep -rnE 'set\(CMAKE_C_FLAGS\b|add_definitions|^ *include_directories' --include=CMakeLists.txt \
     . --exclude-dir=build | complain 'targets carry the flags'
 
-awk 'FILENAME ~ /^(\.\/)?(include|ipc|src)\// && length > 100 && !/^ \* \|/ { print FILENAME ":" FNR ": " length " columns" }' \
+awk 'FILENAME ~ /^(\.\/)?(include|ipc|src|bridge)\// && length > 100 && !/^ \* \|/ { print FILENAME ":" FNR ": " length " columns" }' \
     $(files '*.c' '*.h') | complain 'clang-format leaves comments alone: break the line'
 
 for file in $(files '*.c' '*.h' '*.py'); do

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* bridge.h - one running bridge: its channels, its links, and a lane for each channel of a link.
+ *
+ *     channel  a queue of this arena, and the direction in which it is bridged
+ *     link     a connection to another bridge, that has said hello
+ *     lane     a channel on a link
+ *
+ * What goes out is held by its channel until a receipt comes (window.h); what comes in waits in
+ * its lane until there is room for it here (in_queue.h). One thread does it all. */
+#ifndef TR_BRIDGE_BRIDGE_H
+#define TR_BRIDGE_BRIDGE_H
+
+#include <tensoring/board.h>
+#include <tensoring/queue.h>
+#include <tensoring/waitset.h>
+
+#include "engine.h"
+#include "hello.h"
+#include "identity.h"
+#include "note.h"
+#include "options.h"
+#include "say.h"
+#include "window.h"
+
+struct bridge;
+struct link;
+struct arrival;
+
+struct counts {
+    uint64_t confirmed; /* out: published there, and released here */
+    uint64_t published; /* in: published here */
+    uint64_t repeated;  /* in: offered again, and known by the note */
+    uint64_t
+        doubled; /* in: may have been published twice, by an earlier bridge and by this */
+};
+
+struct channel {
+    enum channel_kind kind;
+    enum direction direction;
+    const char *name;
+    uint32_t index;
+    tr_queue *queue;
+    struct identity source; /* out: of the queue here */
+    bool ready;             /* out: it may have messages; in: it may have room */
+    bool watched;           /* it is in the wait set */
+    struct window window;   /* out: what it holds */
+    struct counts counts;
+    char why[WHY_TEXT]; /* why something does not go on; "" */
+};
+
+struct lane {
+    struct channel *channel;
+    struct link *link;
+    uint32_t number; /* of the channel, on the wire */
+    uint32_t window; /* out: what the other side takes; in: what we said that we take */
+    uint64_t window_bytes;
+    uint32_t in_flight; /* out: sent, or being sent. in: waiting here */
+    uint64_t in_flight_bytes;
+    struct note note; /* in */
+    struct arrival *first, **last;
+    char why[WHY_TEXT]; /* refused, if the channel is not bridged on this link */
+    bool open;
+};
+
+struct link {
+    struct link *next;
+    uint64_t number; /* of the engine */
+    bool up;         /* both have said hello */
+    bool blocked;    /* there was no room to send */
+    struct identity arena;
+    char where[160];
+    uint32_t flags;
+    uint64_t largest;
+    struct lane *lanes;
+    uint32_t lane_count;
+    int64_t heard_ns, pinged_ns;
+};
+
+struct bridge {
+    const struct options *options;
+    const struct engine_calls *calls;
+    struct engine *engine;
+    struct engine_keys keys;
+    tr_arena *arena;
+    tr_board *board;
+    tr_waitset *waitset;
+    struct identity identity;
+    uint64_t largest; /* slot here */
+    uint32_t layout, flags;
+    char where[160];
+    struct channel *channels;
+    uint32_t count;
+    struct link *links;
+    struct wire_out out; /* a frame that is being made */
+    uint32_t turn;       /* which channel comes first */
+
+    int64_t retry_ns;    /* in: wait that long for a slot; 0: nothing waits */
+    int64_t connect_ns;  /* connector: when to try again; 0: not waiting for that */
+    int64_t hello_ns;    /* until when a welcome must come; 0: none is due */
+    uint64_t backoff_ns; /* the next pause between two tries */
+    int64_t changed_ns;  /* when the link came up or went down */
+    uint64_t strangers, reconnects, other_arena;
+    struct identity last_arena; /* connector: of the other side */
+    char last_where[160];
+    char why[WHY_TEXT]; /* why the link is down */
+    char stranger[WHY_TEXT];
+    bool tell; /* the status has changed */
+    bool stops;
+    char status_key[32];
+    uint64_t status_version;
+    int64_t status_ns; /* when the status was written */
+};
+
+#endif

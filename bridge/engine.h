@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* engine.h - what carries frames between hosts, as a table of eight calls.
+ *
+ * A link is one connection to one bridge, with a number that is never used again. Frames of a
+ * link arrive whole and in order, or the link goes down. The engine keeps nothing that a link has
+ * lost: what must arrive is held in the arenas until a receipt comes. */
+#ifndef TR_BRIDGE_ENGINE_H
+#define TR_BRIDGE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct allow;
+struct engine;
+
+/* One frame that has arrived: a head, and for a chunk its data. */
+struct frame {
+    struct frame *next; /* for the frame's owner */
+    const void *head, *data;
+    size_t head_bytes, data_bytes;
+};
+
+enum engine_kind {
+    ENGINE_NOTHING,
+    ENGINE_UP,      /* connector: the link stands, and nothing was said on it yet */
+    ENGINE_DOWN,    /* connector: the link is lost, or was not made: see why */
+    ENGINE_FRAME,   /* the receiver of the event releases the frame */
+    ENGINE_STRANGER /* listener: something was refused before it was a link: see why */
+};
+
+struct engine_event {
+    enum engine_kind kind;
+    uint64_t link;
+    struct frame *frame;
+    const char *why;
+};
+
+/* A piece of shared memory that is sent where it lies: sent(context) is called once, perhaps in
+ * another thread, when the engine no longer reads it. */
+struct lent {
+    void *data;
+    size_t bytes;
+    void (*sent)(void *data, void *context);
+    void *context;
+};
+
+/* The keys of both sides. Without keys every peer may connect. */
+struct engine_keys {
+    char secret[41], public[41]; /* our own, Z85; "": none */
+    char peer[41];               /* connector: that of the other side */
+    struct allow *allow;         /* listener */
+};
+
+struct engine_calls {
+    const char *name;
+
+    /* Wait for links at @p address, HOST:PORT. 0, or -1 and why. */
+    int (*listen)(struct engine *engine, const char *address);
+
+    /* Begin to make the one link to @p address; what stood before is dropped. 0, or -1 and why. */
+    int (*connect)(struct engine *engine, const char *address);
+
+    /* Readable when next() may have something, or when there may be room to send again. */
+    int (*fd)(const struct engine *engine);
+
+    /* Whether to call next() before sleeping. */
+    bool (*ready)(struct engine *engine);
+
+    /* What has happened; does not wait. False: nothing. */
+    bool (*next)(struct engine *engine, struct engine_event *event);
+
+    /* Send a frame. @p lent may be NULL. 0, -EAGAIN (no room now), -EHOSTUNREACH (the link is
+     * down). Unless it returns 0, lent->sent is not called. */
+    int (*send)(struct engine *engine, uint64_t link, const void *head, size_t bytes,
+                const struct lent *lent);
+
+    void (*release)(struct frame *frame); /* NULL is allowed */
+
+    /* All links go down; what was lent is given back before it returns. */
+    void (*close)(struct engine *engine);
+};
+
+/* Where it listens, with the port that the kernel gave. */
+const char *engine_address(const struct engine *engine);
+
+/* Why the last call failed. */
+const char *engine_why(const struct engine *engine);
+
+/* NULL: no memory, and nothing else. @p keys must outlive it. */
+struct engine *engine_zmq_open(const struct engine_keys *keys);
+extern const struct engine_calls engine_zmq;
+
+#endif

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine_zmq.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "wire.h"
+
+enum {
+    HEARTBEAT_MS = 500,  /* how often a silent connection is asked whether it lives */
+    SILENCE_MS = 2000,   /* how long it may say nothing */
+    HANDSHAKE_MS = 5000, /* how long a stranger may take */
+    SEND_FRAMES = 8,     /* in one connection's pipe: 2 MiB of chunks */
+    RECEIVE_FRAMES = 8,
+    ROUTE_BYTES = 5 /* of a ROUTER's own names of connections, which begin with a 0 */
+};
+
+const char *engine_address(const struct engine *engine)
+{
+    return engine->address;
+}
+
+const char *engine_why(const struct engine *engine)
+{
+    return engine->why;
+}
+
+struct engine *engine_zmq_open(const struct engine_keys *keys)
+{
+    struct engine *engine = calloc(1, sizeof(*engine));
+
+    if (!engine)
+        return NULL;
+    engine->keys = keys;
+    engine->context = zmq_ctx_new();
+    engine->poll = epoll_create1(EPOLL_CLOEXEC);
+    if (engine->context && engine->poll >= 0)
+        return engine;
+    engine_zmq.close(engine);
+    return NULL;
+}
+
+static int fail(struct engine *engine, const char *step)
+{
+    snprintf(engine->why, sizeof(engine->why), "%s: %s", step, zmq_strerror(errno));
+    return -1;
+}
+
+static void set(void *socket, int option, int value)
+{
+    zmq_setsockopt(socket, option, &value, sizeof(value));
+}
+
+static void set_limits(void *socket)
+{
+    int64_t largest = (int64_t)WIRE_MAX_HEAD;
+
+    set(socket, ZMQ_LINGER, 0);
+    set(socket, ZMQ_SNDHWM, SEND_FRAMES);
+    set(socket, ZMQ_RCVHWM, RECEIVE_FRAMES);
+    set(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
+    set(socket, ZMQ_HEARTBEAT_TIMEOUT, SILENCE_MS);
+    set(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    set(socket, ZMQ_RECONNECT_IVL, -1); /* the bridge paces that itself */
+    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof(largest));
+}
+
+static void set_keys(const struct engine *engine)
+{
+    const struct engine_keys *keys = engine->keys;
+
+    if (!*keys->secret)
+        return;
+    zmq_setsockopt(engine->data, ZMQ_CURVE_SECRETKEY, keys->secret, 41);
+    if (engine->listens) {
+        set(engine->data, ZMQ_CURVE_SERVER, 1);
+        return;
+    }
+    zmq_setsockopt(engine->data, ZMQ_CURVE_PUBLICKEY, keys->public, 41);
+    zmq_setsockopt(engine->data, ZMQ_CURVE_SERVERKEY, keys->peer, 41);
+}
+
+static void watch(const struct engine *engine, void *socket)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    int fd = -1;
+    size_t size = sizeof(fd);
+
+    if (socket && zmq_getsockopt(socket, ZMQ_FD, &fd, &size) == 0)
+        epoll_ctl(engine->poll, EPOLL_CTL_ADD, fd, &event);
+}
+
+/* The data socket and its monitor, new. */
+static int open_sockets(struct engine *engine, int type, const char *endpoint)
+{
+    engine->data = zmq_socket(engine->context, type);
+    if (!engine->data)
+        return fail(engine, "socket");
+    set_limits(engine->data);
+    set_keys(engine);
+    set(engine->data, ZMQ_IPV6, strchr(endpoint, '[') != NULL);
+    if (type == ZMQ_ROUTER)
+        set(engine->data, ZMQ_ROUTER_MANDATORY, 1);
+    if (monitor_open(engine) < 0)
+        return fail(engine, "monitor");
+    watch(engine, engine->data);
+    watch(engine, engine->monitor);
+    return 0;
+}
+
+/* HOST and PORT of "HOST:PORT" or "[HOST]:PORT". */
+static int split(struct engine *engine, const char *address, char host[200],
+                 const char **port)
+{
+    const char *colon = strrchr(address, ':');
+    size_t length = colon ? (size_t)(colon - address) : 0;
+
+    if (length > 1 && address[0] == '[' && colon[-1] == ']') {
+        address++;
+        length -= 2;
+    }
+    if (!length || length >= 200 || !colon[1]) {
+        snprintf(engine->why, sizeof(engine->why),
+                 "the address '%s' is not of the form HOST:PORT", address);
+        return -1;
+    }
+    memcpy(host, address, length);
+    host[length] = 0;
+    *port = colon + 1;
+    return 0;
+}
+
+/* As numbers: zmq_bind() takes no names of hosts, and zmq_connect() asks in a thread of its own,
+ * which cannot say why not. */
+static int resolve(struct engine *engine, const char *address, char endpoint[256])
+{
+    struct addrinfo wanted = {.ai_socktype = SOCK_STREAM}, *found;
+    char host[200], number[INET6_ADDRSTRLEN + 24];
+    const char *port;
+    int result;
+
+    if (split(engine, address, host, &port) < 0)
+        return -1;
+    result = getaddrinfo(host, port, &wanted, &found);
+    if (result == 0) {
+        result = getnameinfo(found->ai_addr, found->ai_addrlen, number, sizeof(number),
+                             NULL, 0, NI_NUMERICHOST);
+        snprintf(endpoint, 256, strchr(number, ':') ? "tcp://[%s]:%s" : "tcp://%s:%s",
+                 number, port);
+        freeaddrinfo(found);
+    }
+    if (result == 0)
+        return 0;
+    snprintf(engine->why, sizeof(engine->why), "the address '%s': %s", address,
+             result == EAI_SYSTEM ? strerrordesc_np(errno) : gai_strerror(result));
+    return -1;
+}
+
+static int zmq_engine_listen(struct engine *engine, const char *address)
+{
+    char endpoint[256];
+    size_t size = sizeof(endpoint);
+
+    engine->listens = true;
+    if (resolve(engine, address, endpoint) < 0)
+        return -1;
+    if (*engine->keys->secret && zap_open(engine) < 0)
+        return fail(engine, "the list of keys");
+    if (open_sockets(engine, ZMQ_ROUTER, endpoint) < 0)
+        return -1;
+    if (zmq_bind(engine->data, endpoint) < 0)
+        return fail(engine, address);
+    watch(engine, engine->zap);
+    zmq_getsockopt(engine->data, ZMQ_LAST_ENDPOINT, endpoint, &size);
+    snprintf(engine->address, sizeof(engine->address), "%s", endpoint + strlen("tcp://"));
+    return 0;
+}
+
+static void close_sockets(struct engine *engine)
+{
+    if (engine->data)
+        zmq_close(engine->data);
+    if (engine->monitor)
+        zmq_close(engine->monitor);
+    engine->data = engine->monitor = NULL;
+    engine->is_up = false;
+}
+
+static int zmq_engine_connect(struct engine *engine, const char *address)
+{
+    char endpoint[256];
+
+    close_sockets(engine); /* epoll forgets what is closed */
+    engine->link++;
+    snprintf(engine->address, sizeof(engine->address), "%s", address);
+    if (resolve(engine, address, endpoint) < 0 ||
+        open_sockets(engine, ZMQ_DEALER, endpoint) < 0)
+        return -1;
+    return zmq_connect(engine->data, endpoint) < 0 ? fail(engine, address) : 0;
+}
+
+static int zmq_engine_fd(const struct engine *engine)
+{
+    return engine->poll;
+}
+
+static bool can_read(void *socket)
+{
+    int events = 0;
+    size_t size = sizeof(events);
+
+    return socket && zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 &&
+           events & ZMQ_POLLIN;
+}
+
+static bool zmq_engine_ready(struct engine *engine)
+{
+    bool data = can_read(engine->data), monitor = can_read(engine->monitor);
+
+    return can_read(engine->zap) || data || monitor;
+}
+
+/* Frames of the engine, with what ZeroMQ needs to free them. */
+struct zmq_frame {
+    struct frame frame;
+    zmq_msg_t head, data;
+};
+
+static void zmq_engine_release(struct frame *frame)
+{
+    struct zmq_frame *whole = (struct zmq_frame *)frame;
+
+    if (!frame)
+        return;
+    zmq_msg_close(&whole->head);
+    zmq_msg_close(&whole->data);
+    free(whole);
+}
+
+static bool receive_part(void *socket, zmq_msg_t *part)
+{
+    return zmq_msg_recv(part, socket, ZMQ_DONTWAIT) >= 0;
+}
+
+static bool drop_rest(void *socket, zmq_msg_t *part)
+{
+    bool whole = true;
+
+    while (zmq_msg_more(part) && receive_part(socket, part))
+        whole = false;
+    return whole;
+}
+
+/* The number of a link that a ROUTER has named. 0: a name that the peer chose itself. */
+static uint64_t route_number(zmq_msg_t *route)
+{
+    const uint8_t *bytes = zmq_msg_data(route);
+    uint64_t number = 0;
+
+    if (zmq_msg_size(route) != ROUTE_BYTES || bytes[0] != 0)
+        return 0;
+    memcpy(&number, bytes, ROUTE_BYTES);
+    return number | UINT64_C(1) << 62;
+}
+
+/* The parts after the route. False: there are too many or too few. */
+static bool receive_parts(struct engine *engine, struct zmq_frame *frame)
+{
+    if (!receive_part(engine->data, &frame->head))
+        return false;
+    if (zmq_msg_more(&frame->head)) {
+        if (!receive_part(engine->data, &frame->data) ||
+            !drop_rest(engine->data, &frame->data))
+            return false;
+    }
+    frame->frame.head = zmq_msg_data(&frame->head);
+    frame->frame.head_bytes = zmq_msg_size(&frame->head);
+    frame->frame.data = zmq_msg_data(&frame->data);
+    frame->frame.data_bytes = zmq_msg_size(&frame->data);
+    return true;
+}
+
+static bool strange(struct engine *engine, struct engine_event *event, const char *why)
+{
+    snprintf(engine->why, sizeof(engine->why), "%s", why);
+    *event = (struct engine_event){.kind = ENGINE_STRANGER, .why = engine->why};
+    return true;
+}
+
+static bool receive_route(struct engine *engine, uint64_t *link, bool *more)
+{
+    zmq_msg_t route;
+
+    zmq_msg_init(&route);
+    if (!receive_part(engine->data, &route)) {
+        zmq_msg_close(&route);
+        return false;
+    }
+    *link = route_number(&route);
+    *more = zmq_msg_more(&route);
+    if (!*link)
+        drop_rest(engine->data, &route);
+    zmq_msg_close(&route);
+    return true;
+}
+
+static bool next_frame(struct engine *engine, struct engine_event *event)
+{
+    struct zmq_frame *frame;
+    uint64_t link = engine->link;
+    bool more = true;
+
+    if (!can_read(engine->data))
+        return false;
+    if (engine->listens && !receive_route(engine, &link, &more))
+        return false;
+    if (!link || !more)
+        return strange(engine, event, "a peer has named itself, which bridges do not");
+    frame = calloc(1, sizeof(*frame));
+    if (!frame)
+        return false;
+    zmq_msg_init(&frame->head);
+    zmq_msg_init(&frame->data);
+    if (!receive_parts(engine, frame)) {
+        zmq_engine_release(&frame->frame);
+        return strange(engine, event, "a frame has too many parts");
+    }
+    *event = (struct engine_event){ENGINE_FRAME, link, &frame->frame, NULL};
+    return true;
+}
+
+static bool zmq_engine_next(struct engine *engine, struct engine_event *event)
+{
+    *event = (struct engine_event){.link = engine->link, .why = engine->why};
+    if (can_read(engine->zap) && zap_next(engine)) {
+        event->kind = ENGINE_STRANGER;
+        return true;
+    }
+    if (can_read(engine->monitor)) {
+        event->kind = monitor_next(engine);
+        return event->kind != ENGINE_NOTHING || zmq_engine_next(engine, event);
+    }
+    return next_frame(engine, event);
+}
+
+/* One part. It may be lent; the message is gone afterwards, whatever is returned. */
+static int send_part(struct engine *engine, zmq_msg_t *part, int flags)
+{
+    if (zmq_msg_send(part, engine->data, flags | ZMQ_DONTWAIT) >= 0)
+        return 0;
+    zmq_msg_close(part);
+    return errno == EAGAIN ? -EAGAIN : -EHOSTUNREACH;
+}
+
+static int send_copy(struct engine *engine, const void *bytes, size_t count, int flags)
+{
+    zmq_msg_t part;
+
+    if (zmq_msg_init_size(&part, count) < 0)
+        return -EAGAIN;
+    if (count)
+        memcpy(zmq_msg_data(&part), bytes, count);
+    return send_part(engine, &part, flags);
+}
+
+static int zmq_engine_send(struct engine *engine, uint64_t link, const void *head,
+                           size_t bytes, const struct lent *lent)
+{
+    int more = lent ? ZMQ_SNDMORE : 0, result = 0;
+    zmq_msg_t part;
+
+    if (!engine->data || (!engine->listens && link != engine->link))
+        return -EHOSTUNREACH;
+    if (engine->listens) /* only here can a ROUTER say that there is no room */
+        result = send_copy(engine, &link, ROUTE_BYTES, ZMQ_SNDMORE);
+    if (result == 0)
+        result = send_copy(engine, head, bytes, more);
+    if (result < 0 || !lent)
+        return result;
+    if (zmq_msg_init_data(&part, lent->data, lent->bytes, lent->sent, lent->context) < 0)
+        zmq_msg_init(&part); /* the other side sees that it is too short */
+    (void)send_part(engine, &part, 0);
+    return 0;
+}
+
+static void zmq_engine_close(struct engine *engine)
+{
+    if (!engine)
+        return;
+    close_sockets(engine);
+    if (engine->zap)
+        zmq_close(engine->zap);
+    if (engine->context)
+        zmq_ctx_term(engine->context); /* waits until all that was lent is given back */
+    if (engine->poll >= 0)
+        close(engine->poll);
+    free(engine);
+}
+
+const struct engine_calls engine_zmq = {
+    .name = "zmq",
+    .listen = zmq_engine_listen,
+    .connect = zmq_engine_connect,
+    .fd = zmq_engine_fd,
+    .ready = zmq_engine_ready,
+    .next = zmq_engine_next,
+    .send = zmq_engine_send,
+    .release = zmq_engine_release,
+    .close = zmq_engine_close,
+};

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+#include "in_queue.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "speak.h"
+#include "step.h"
+#include "wire_message.h"
+
+#define SOON_NS INT64_C(1000000) /* there is no notice of a slot that becomes free */
+
+/* A message on its way into this arena. */
+struct arrival {
+    struct arrival *next;
+    struct frame *head;          /* what told of it */
+    struct frame *first, **last; /* pieces that wait for a slot */
+    struct wire_message message;
+    uint64_t come, filled; /* bytes of its payload, here and in the slot */
+    size_t tensor;         /* the next byte of the slot */
+    uint64_t at;
+    tr_message *slot;
+    bool whole;     /* header and checksum are in the slot, too */
+    bool published; /* and the slot is the queue's */
+    bool noted;
+};
+
+static void release_frames(const struct bridge *bridge, struct arrival *arrival)
+{
+    while (arrival->first) {
+        struct frame *frame = arrival->first;
+
+        arrival->first = frame->next;
+        bridge->calls->release(frame);
+    }
+    arrival->last = &arrival->first;
+}
+
+static void free_arrival(const struct bridge *bridge, struct arrival *arrival)
+{
+    release_frames(bridge, arrival);
+    wire_message_free(&arrival->message);
+    bridge->calls->release(arrival->head);
+    tr_message_release(arrival->slot);
+    free(arrival);
+}
+
+static void forget_first(const struct bridge *bridge, struct lane *lane)
+{
+    struct arrival *arrival = lane->first;
+
+    lane->in_flight--;
+    lane->in_flight_bytes -= arrival->message.payload_bytes;
+    lane->first = arrival->next;
+    if (!lane->first)
+        lane->last = &lane->first;
+    free_arrival(bridge, arrival);
+}
+
+bool in_queue_message(struct bridge *bridge, struct lane *lane, struct wire_in *in,
+                      struct frame *frame)
+{
+    struct arrival *arrival = calloc(1, sizeof(*arrival));
+    uint64_t bytes;
+
+    if (!arrival || !wire_get_message(in, &arrival->message)) {
+        free(arrival);
+        bridge->calls->release(frame);
+        return false;
+    }
+    arrival->head = frame;
+    arrival->last = &arrival->first;
+    bytes = arrival->message.payload_bytes;
+    if (arrival->message.payload)
+        arrival->come = bytes;
+    *lane->last = arrival;
+    lane->last = &arrival->next;
+    lane->in_flight++;
+    lane->in_flight_bytes += bytes;
+    return lane->in_flight <= lane->window &&
+           (lane->in_flight == 1 || lane->in_flight_bytes <= lane->window_bytes);
+}
+
+static struct arrival *newest(struct lane *lane)
+{
+    return lane->first
+               ? (struct arrival *)((char *)lane->last - offsetof(struct arrival, next))
+               : NULL;
+}
+
+/* Copy @p bytes to where the last ones ended. */
+static void copy(struct arrival *arrival, const uint8_t *from, uint64_t bytes)
+{
+    while (bytes) {
+        const tr_tensor *tensor = tr_message_tensor(arrival->slot, arrival->tensor);
+        uint64_t room = tensor->nbytes - arrival->at, now = bytes < room ? bytes : room;
+
+        if (now)
+            memcpy((uint8_t *)tensor->data + arrival->at, from, now);
+        from += now;
+        bytes -= now;
+        arrival->at += now;
+        arrival->filled += now;
+        if (arrival->at == tensor->nbytes) {
+            arrival->tensor++;
+            arrival->at = 0;
+        }
+    }
+}
+
+bool in_queue_chunk(struct bridge *bridge, struct lane *lane, struct wire_in *in,
+                    struct frame *frame)
+{
+    uint64_t number = wire_get_u64(in), offset = wire_get_u64(in);
+    struct arrival *arrival = newest(lane);
+    bool good = wire_done(in) && arrival && arrival->message.number == number &&
+                arrival->come == offset && frame->data_bytes &&
+                frame->data_bytes <= arrival->message.payload_bytes - offset;
+
+    if (good) {
+        arrival->come += frame->data_bytes;
+        if (!arrival->slot) { /* keep it */
+            frame->next = NULL;
+            *arrival->last = frame;
+            arrival->last = &frame->next;
+            return true;
+        }
+        copy(arrival, frame->data, frame->data_bytes);
+    }
+    bridge->calls->release(frame);
+    return good;
+}
+
+static bool answer(struct bridge *bridge, struct lane *lane, enum wire_receipt receipt)
+{
+    wire_begin(&bridge->out, WIRE_RECEIPT);
+    wire_put_u32(&bridge->out, lane->number);
+    wire_put_u64(&bridge->out, lane->first->message.number);
+    wire_put_u8(&bridge->out, (uint8_t)receipt);
+    return speak(bridge, lane->link);
+}
+
+/* It cannot be taken. It stays where it came from, and both sides say why. */
+static bool decline(struct bridge *bridge, struct lane *lane, const char *why)
+{
+    wire_begin(&bridge->out, WIRE_DECLINED);
+    wire_put_u32(&bridge->out, lane->number);
+    wire_put_u64(&bridge->out, lane->first->message.number);
+    wire_put_text(&bridge->out, why);
+    if (!speak(bridge, lane->link))
+        return false;
+    speak_of(bridge, lane->channel, why);
+    forget_first(bridge, lane);
+    return true;
+}
+
+static bool decline_result(struct bridge *bridge, struct lane *lane, int result)
+{
+    char what[WHY_TEXT], text[WHY_TEXT];
+
+    snprintf(what, sizeof(what), "message %llu for '%s' cannot be taken by %s",
+             (unsigned long long)lane->first->message.number, lane->channel->name,
+             bridge->where);
+    return decline(bridge, lane, say_failure(text, what, result));
+}
+
+static void wait_for_slot(struct bridge *bridge)
+{
+    bridge->retry_ns = SOON_NS;
+}
+
+/* The slot has exactly the bytes that come: what a message says of its tensors may be wrong. */
+static bool same_sizes(const struct arrival *arrival)
+{
+    for (uint32_t i = 0; i < arrival->message.count; i++)
+        if (tr_message_tensor(arrival->slot, i)->nbytes != arrival->message.nbytes[i])
+            return false;
+    return true;
+}
+
+static bool may_be_pickle(const struct bridge *bridge, const tr_header *header)
+{
+    return bridge->flags & HELLO_PICKLE || (header->content != TR_CONTENT_PICKLE &&
+                                            !strstr(header->content_type, "pickle"));
+}
+
+enum slot { SLOT_TAKEN, SLOT_LATER, SLOT_DECLINED };
+
+static enum slot declined(bool told)
+{
+    return told ? SLOT_DECLINED : SLOT_LATER;
+}
+
+/* A slot for it, and what has come so far in that. */
+static enum slot take_slot(struct bridge *bridge, struct lane *lane)
+{
+    struct arrival *arrival = lane->first;
+    const struct wire_message *message = &arrival->message;
+    int result;
+
+    if (arrival->slot)
+        return SLOT_TAKEN;
+    if (!may_be_pickle(bridge, &message->header))
+        return declined(decline(bridge, lane, "pickled messages are not taken here"));
+    result = tr_message_loan(bridge->arena, message->specs, message->count, TR_NOWAIT,
+                             &arrival->slot);
+    if (result == TR_EAGAIN || result == TR_ENOSPC) {
+        wait_for_slot(bridge);
+        return SLOT_LATER;
+    }
+    if (result < 0)
+        return declined(decline_result(bridge, lane, result));
+    if (!same_sizes(arrival))
+        return declined(decline(bridge, lane,
+                                "the sizes of its tensors are not those of their types"));
+    if (message->payload)
+        copy(arrival, message->payload, message->payload_bytes);
+    for (struct frame *frame = arrival->first; frame; frame = frame->next)
+        copy(arrival, frame->data, frame->data_bytes);
+    release_frames(bridge, arrival);
+    return SLOT_TAKEN;
+}
+
+/* The header, and the checksum that its sender has computed. 0, or a TR_E code. */
+static int complete(struct arrival *arrival)
+{
+    tr_header header = arrival->message.header, sealed = TR_HEADER_INIT;
+    int result;
+
+    if (arrival->whole)
+        return 0;
+    if (header.deadline_ns)
+        header.deadline_ns += now_ns();
+    result = tr_message_header_set(arrival->slot, &header);
+    if (result == 0 && header.has_crc)
+        result = tr_message_seal(arrival->slot);
+    if (result == 0 && header.has_crc)
+        result = tr_message_header_get(arrival->slot, &sealed);
+    if (result == 0 && header.has_crc && sealed.crc32c != header.crc32c)
+        result = TR_ECHECKSUM;
+    arrival->whole = result == 0;
+    return result;
+}
+
+/* Publish the first arrival, and note it. What fails is tried again. 0, or a TR_E code. */
+static int publish(struct lane *lane)
+{
+    struct arrival *arrival = lane->first;
+    uint64_t number = arrival->message.number;
+    bool suspect = lane->note.suspect == number;
+    int result = note_prepare(&lane->note);
+
+    if (result == 0)
+        result = note_intend(&lane->note, number);
+    if (result == 0)
+        result = note_prepare(&lane->note);
+    if (result < 0)
+        return result == TR_ENOSPC ? TR_EAGAIN : result;
+    step("fetched");
+    result = tr_queue_send(lane->channel->queue, arrival->slot, TR_NOWAIT);
+    if (result == TR_EAGAIN)
+        lane->channel->ready = false; /* the wait set tells when there is room */
+    if (result < 0)
+        return result;
+    arrival->slot = NULL;
+    arrival->published = true;
+    step("published");
+    lane->channel->counts.published++;
+    lane->channel->counts.doubled += suspect;
+    return 0;
+}
+
+/* Write down that it was published. What was published cannot be taken back: until that can be
+ * noted, nothing else is done. */
+static bool note_it(struct bridge *bridge, struct lane *lane)
+{
+    char text[WHY_TEXT];
+    int result = lane->first->noted ? 0
+                                    : note_add(&lane->note, lane->first->message.number);
+
+    lane->first->noted = result == 0;
+    if (result == 0)
+        return true;
+    speak_of(bridge, lane->channel,
+             say_failure(text, "what was published cannot be noted", result));
+    wait_for_slot(bridge);
+    return false;
+}
+
+/* Answer, and forget it. False: there is no room now; it is answered later. */
+static bool receipt(struct bridge *bridge, struct lane *lane, enum wire_receipt how)
+{
+    if (!answer(bridge, lane, how))
+        return false;
+    step("receipt");
+    lane->channel->counts.repeated += how == RECEIPT_REPEATED;
+    forget_first(bridge, lane);
+    return true;
+}
+
+static bool finish(struct bridge *bridge, struct lane *lane)
+{
+    if (!note_it(bridge, lane))
+        return false;
+    step("noted");
+    return receipt(bridge, lane, RECEIPT_PUBLISHED);
+}
+
+/* All of it is here, and it is new. True: it was published, or declined. */
+static bool hand_over(struct bridge *bridge, struct lane *lane)
+{
+    int result = complete(lane->first);
+
+    if (result == 0)
+        result = lane->channel->ready ? publish(lane) : TR_EAGAIN;
+    if (result == TR_EAGAIN && lane->channel->ready)
+        wait_for_slot(bridge);
+    if (result < 0 && result != TR_EAGAIN)
+        return decline_result(bridge, lane, result);
+    return result == 0;
+}
+
+/* The first arrival, as far as it goes. True: it is done, or goes on: look again. */
+static bool pump_one(struct bridge *bridge, struct lane *lane)
+{
+    struct arrival *arrival = lane->first;
+    bool here = arrival->come == arrival->message.payload_bytes;
+
+    if (lane->link->blocked)
+        return false;
+    if (arrival->published)
+        return finish(bridge, lane);
+    if (note_has(&lane->note, arrival->message.number))
+        return here && receipt(bridge, lane, RECEIPT_REPEATED);
+    switch (take_slot(bridge, lane)) {
+    case SLOT_LATER:
+        return false;
+    case SLOT_DECLINED:
+        return true;
+    default:
+        return here && hand_over(bridge, lane);
+    }
+}
+
+void in_queue_pump(struct bridge *bridge, struct lane *lane)
+{
+    while (lane->first && lane->link->up && pump_one(bridge, lane))
+        ;
+}
+
+void in_queue_unlink(struct bridge *bridge, struct lane *lane)
+{
+    while (lane->first) {
+        struct arrival *arrival = lane->first;
+
+        if (arrival->published)
+            (void)note_it(bridge, lane); /* published: it must not be taken for new */
+        forget_first(bridge, lane);
+    }
+    note_close(&lane->note);
+}

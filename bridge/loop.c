@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+#include "loop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "allow.h"
+#include "bridge.h"
+#include "in_queue.h"
+#include "keys.h"
+#include "link.h"
+#include "out_queue.h"
+#include "place.h"
+#include "status.h"
+
+enum { MILLISECOND = 1000000, SECOND = 1000000000 };
+#define LONGEST_RETRY_NS (INT64_C(10) * MILLISECOND)
+
+enum ending { GOES_ON, ENDED, ARENA_GONE };
+
+struct run {
+    struct bridge bridge;
+    int signals;        /* signalfd */
+    int arena_fd;       /* of the wait set */
+    int64_t stop_ns;    /* when to stop waiting for receipts; 0: nobody asked */
+    int64_t look_ns;    /* when to look whether the arena is still that of the name */
+    int64_t retried_ns; /* how long the last wait for a slot was */
+};
+
+static int open_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static void take_signals(struct run *run)
+{
+    struct signalfd_siginfo info;
+
+    while (read(run->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGHUP && run->bridge.keys.allow)
+            allow_reload(run->bridge.keys.allow);
+        else if (info.ssi_signo != SIGHUP && run->stop_ns)
+            run->stop_ns = 1; /* the second time: now */
+        else if (info.ssi_signo != SIGHUP)
+            run->stop_ns = now_ns() + run->bridge.options->grace_s * INT64_C(1000000000);
+    }
+    run->bridge.stops = run->stop_ns != 0;
+}
+
+static bool read_keys(struct run *run)
+{
+    const struct options *options = run->bridge.options;
+    struct engine_keys *keys = &run->bridge.keys;
+
+    if (options->plain) {
+        say("warning: no keys and no encryption: everything that reaches the port may "
+            "send "
+            "and read");
+        return true;
+    }
+    if (key_read(options->key, KEY_SECRET, keys->secret) < 0 ||
+        key_public(keys->secret, keys->public) < 0)
+        return false;
+    if (!options->listens)
+        return key_read(options->peer_key, KEY_PUBLIC, keys->peer) == 0;
+    keys->allow = allow_open(options->allow);
+    if (keys->allow && !allow_count(keys->allow))
+        say("warning: the allow list %s is empty: nobody may connect", options->allow);
+    return keys->allow;
+}
+
+/* Which channels the wait set looks at: those that could go on. */
+static void watch_one(struct bridge *bridge, struct channel *channel)
+{
+    bool out = channel->direction == DIRECTION_OUT;
+    bool wanted = !channel->ready;
+
+    if (wanted == channel->watched)
+        return;
+    if (!wanted)
+        (void)!tr_waitset_remove(bridge->waitset, channel->index);
+    else if (tr_waitset_add_queue(bridge->waitset, channel->queue,
+                                  out ? TR_WAIT_READABLE : TR_WAIT_WRITABLE,
+                                  channel->index) < 0)
+        return;
+    channel->watched = wanted;
+}
+
+static void watch(struct bridge *bridge)
+{
+    for (uint32_t i = 0; i < bridge->count; i++)
+        watch_one(bridge, &bridge->channels[i]);
+}
+
+/* True: something is ready. */
+static bool take_waitset(struct bridge *bridge)
+{
+    tr_event events[64];
+    size_t count;
+    bool any = false;
+
+    while (tr_waitset_wait(bridge->waitset, events, 64, TR_NOWAIT, &count) == 0) {
+        for (size_t i = 0; i < count; i++)
+            bridge->channels[events[i].token].ready = true;
+        any = true;
+        watch(bridge);
+    }
+    return any;
+}
+
+static void pump(struct bridge *bridge)
+{
+    struct link *link, *next;
+
+    for (uint32_t i = 0; i < bridge->count; i++) {
+        uint32_t turn = (bridge->turn + i) % bridge->count;
+
+        if (bridge->channels[turn].direction == DIRECTION_OUT)
+            out_queue_pump(bridge, &bridge->channels[turn]);
+    }
+    bridge->turn++;
+    bridge->retry_ns = 0;
+    for (link = bridge->links; link; link = next) {
+        next = link->next;
+        for (uint32_t i = 0; i < link->lane_count; i++)
+            if (link->lanes[i].open && link->lanes[i].first)
+                in_queue_pump(bridge, &link->lanes[i]);
+    }
+}
+
+/* The engine has pieces of confirmed messages: they cannot be released yet. */
+static bool has_done(const struct bridge *bridge)
+{
+    for (uint32_t i = 0; i < bridge->count; i++)
+        if (bridge->channels[i].window.done)
+            return true;
+    return false;
+}
+
+static bool has_blocked(const struct bridge *bridge)
+{
+    for (const struct link *link = bridge->links; link; link = link->next)
+        if (link->blocked)
+            return true;
+    return false;
+}
+
+static int64_t wait_ns(struct run *run)
+{
+    struct bridge *bridge = &run->bridge;
+    int64_t now = now_ns(), until = link_next_ns(bridge);
+
+    if (bridge->status_ns + STATUS_NS < until)
+        until = bridge->status_ns + STATUS_NS;
+    if (run->stop_ns && run->stop_ns < until)
+        until = run->stop_ns;
+    if (until < now)
+        return 0;
+    if (bridge->retry_ns) { /* longer and longer, while nothing changes */
+        run->retried_ns = run->retried_ns ? run->retried_ns + run->retried_ns / 8
+                                          : bridge->retry_ns;
+        if (run->retried_ns > LONGEST_RETRY_NS)
+            run->retried_ns = LONGEST_RETRY_NS;
+    } else {
+        run->retried_ns = 0;
+    }
+    if (run->retried_ns && now + run->retried_ns < until)
+        until = now + run->retried_ns;
+    if ((has_done(bridge) || has_blocked(bridge)) && now + MILLISECOND < until)
+        until = now + MILLISECOND;
+    return until - now;
+}
+
+static void sleep_a_while(struct run *run)
+{
+    struct bridge *bridge = &run->bridge;
+    struct pollfd fds[] = {{bridge->calls->fd(bridge->engine), POLLIN, 0},
+                           {run->arena_fd, POLLIN, 0},
+                           {run->signals, POLLIN, 0}};
+    int64_t wait = wait_ns(run);
+    struct timespec time = {wait / SECOND, wait % SECOND};
+
+    if (take_waitset(bridge) || bridge->calls->ready(bridge->engine))
+        return;
+    if (ppoll(fds, 3, &time, NULL) > 0 && fds[2].revents)
+        take_signals(run);
+}
+
+static bool in_flight(const struct bridge *bridge)
+{
+    for (uint32_t i = 0; i < bridge->count; i++)
+        for (uint32_t j = 0; j < bridge->channels[i].window.count; j++)
+            if (bridge->channels[i].window.held[j]->lane)
+                return true;
+    return false;
+}
+
+static enum ending look_round(struct run *run)
+{
+    struct bridge *bridge = &run->bridge;
+    int64_t now = now_ns();
+
+    link_due(bridge, now);
+    if (bridge->tell || now >= bridge->status_ns + STATUS_NS) {
+        bridge->status_ns = now;
+        status_put(bridge);
+    }
+    if (run->stop_ns && (now >= run->stop_ns || !in_flight(bridge)))
+        return ENDED;
+    if (now < run->look_ns)
+        return GOES_ON;
+    run->look_ns = now + SECOND;
+    return place_stands(bridge) ? GOES_ON : ARENA_GONE;
+}
+
+static enum ending carry(struct run *run)
+{
+    struct bridge *bridge = &run->bridge;
+    enum ending ending;
+
+    do {
+        link_events(bridge);
+        pump(bridge);
+        watch(bridge);
+        ending = look_round(run);
+        if (ending == GOES_ON)
+            sleep_a_while(run);
+    } while (ending == GOES_ON);
+    return ending;
+}
+
+static bool start(struct run *run)
+{
+    struct bridge *bridge = &run->bridge;
+    int result;
+
+    bridge->calls = &engine_zmq;
+    bridge->engine = engine_zmq_open(&bridge->keys);
+    if (!bridge->engine) {
+        say("the engine cannot be started: out of memory or descriptors");
+        return false;
+    }
+    result = tr_waitset_fd(bridge->waitset, &run->arena_fd);
+    if (result < 0) {
+        char text[WHY_TEXT];
+
+        say("%s", say_failure(text, "no descriptor for events of the arena", result));
+        return false;
+    }
+    bridge->changed_ns = now_ns();
+    if (!bridge->options->listens) {
+        link_connect(bridge);
+        return true;
+    }
+    if (bridge->calls->listen(bridge->engine, bridge->options->address) < 0) {
+        say("%s", engine_why(bridge->engine));
+        return false;
+    }
+    snprintf(bridge->why, sizeof(bridge->why), "no bridge has connected yet");
+    say("listens on %s", engine_address(bridge->engine));
+    return true;
+}
+
+static void finish(struct run *run, const char *why)
+{
+    struct bridge *bridge = &run->bridge;
+
+    link_leave(bridge, why);
+    if (bridge->engine)
+        bridge->calls->close(bridge->engine);
+    bridge->engine = NULL;
+    if (bridge->board)
+        status_remove(bridge);
+    place_close(bridge);
+    *bridge->status_key = 0;
+}
+
+/* Until there is an arena of that name. False: a signal ends it, or it cannot be used. */
+static bool wait_for_arena(struct run *run)
+{
+    bool told = false;
+
+    for (;;) {
+        int result = place_open(&run->bridge, told ? SECOND / 4 : 0);
+
+        if (result == 0)
+            return true;
+        if (result != TR_ENOENT)
+            return false;
+        if (!told)
+            say("there is no arena '%s': waiting for it", run->bridge.options->arena);
+        told = true;
+        take_signals(run);
+        if (run->stop_ns)
+            return false;
+    }
+}
+
+/* One arena, from its beginning or ours to its end or ours. */
+static enum ending serve(struct run *run, int *status)
+{
+    enum ending ending = ENDED;
+
+    *status = 1;
+    if (wait_for_arena(run) && start(run)) {
+        ending = carry(run);
+        *status = 0;
+    } else if (run->stop_ns) {
+        *status = 0;
+    }
+    if (ending == ARENA_GONE)
+        say("the arena '%s' was removed", run->bridge.options->arena);
+    finish(run, ending == ARENA_GONE ? "its arena was removed" : "it stops");
+    return ending;
+}
+
+int loop_main(const struct options *options)
+{
+    struct run *run = calloc(1, sizeof(*run));
+    int status = 1;
+
+    if (!run)
+        return 1;
+    run->bridge.options = options;
+    run->signals = open_signals();
+    srandom((unsigned)now_ns() ^ (unsigned)getpid());
+    if (run->signals >= 0 && read_keys(run))
+        while (serve(run, &status) == ARENA_GONE)
+            ;
+    wire_free(&run->bridge.out);
+    allow_close(run->bridge.keys.allow);
+    explicit_bzero(&run->bridge.keys, sizeof(run->bridge.keys));
+    close(run->signals);
+    free(run);
+    return status;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+#include "options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <tensoring/queue.h>
+
+enum {
+    KEY_ARENA = 0x100,
+    KEY_BIND,
+    KEY_PEER,
+    KEY_KEY,
+    KEY_PEER_KEY,
+    KEY_ALLOW,
+    KEY_QUEUE,
+    KEY_WINDOW,
+    KEY_WINDOW_BYTES,
+    KEY_PICKLE,
+    KEY_PLAIN,
+    KEY_TRUST,
+    KEY_GRACE
+};
+
+#define SHARED_OPTIONS                                                                     \
+    {"arena", KEY_ARENA, "NAME", 0, "The arena of this host", 1},                          \
+        {"queue",                                                                          \
+         KEY_QUEUE,                                                                        \
+         "[out:|in:]NAME",                                                                 \
+         0,                                                                                \
+         "Bridge this queue; may be given again. A queue goes out at connect and comes "   \
+         "in at listen, if nothing else is said",                                          \
+         1},                                                                               \
+        {"window",                                                                         \
+         KEY_WINDOW,                                                                       \
+         "N",                                                                              \
+         0,                                                                                \
+         "At most N messages of a queue are unconfirmed; default 16",                      \
+         2},                                                                               \
+        {"window-bytes",                                                                   \
+         KEY_WINDOW_BYTES,                                                                 \
+         "N",                                                                              \
+         0,                                                                                \
+         "And at most N bytes, or one message; default 67108864",                          \
+         2},                                                                               \
+        {"grace",                                                                          \
+         KEY_GRACE,                                                                        \
+         "SECONDS",                                                                        \
+         0,                                                                                \
+         "How long SIGTERM and SIGINT wait for receipts; default 5",                       \
+         2},                                                                               \
+        {"allow-pickle",                                                                   \
+         KEY_PICKLE,                                                                       \
+         NULL,                                                                             \
+         0,                                                                                \
+         "Pickled objects may cross. They run code where they are read",                   \
+         3},                                                                               \
+        {"key", KEY_KEY, "FILE", 0, "The secret key of this side", 3},                     \
+        {"plain", KEY_PLAIN, NULL, 0, "No keys, no encryption; needs --trust-network", 3}, \
+    {                                                                                      \
+        "trust-network", KEY_TRUST, NULL, 0,                                               \
+            "Everything that reaches the port may send and read", 3                        \
+    }
+
+static const struct argp_option listen_options[] = {
+    SHARED_OPTIONS,
+    {"bind", KEY_BIND, "HOST:PORT", 0, "Where to listen; port 0: any that is free", 1},
+    {"allow", KEY_ALLOW, "PATH", 0, "Public keys that may connect: a file or a folder",
+     3},
+    {0}};
+
+static const struct argp_option connect_options[] = {
+    SHARED_OPTIONS,
+    {"peer", KEY_PEER, "HOST:PORT", 0, "Where the other bridge listens", 1},
+    {"peer-key", KEY_PEER_KEY, "FILE", 0, "The public key of the other side", 3},
+    {0}};
+
+static uint64_t number(const struct argp_state *state, const char *text, const char *name,
+                       uint64_t least, uint64_t most)
+{
+    char *end;
+    unsigned long long value;
+
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (errno || end == text || *end || *text == '-' || value < least || value > most)
+        argp_error(state, "%s must be a number from %llu to %llu, not '%s'", name,
+                   (unsigned long long)least, (unsigned long long)most, text);
+    return value;
+}
+
+static void want(const struct argp_state *state, struct options *options,
+                 enum channel_kind kind, const char *text)
+{
+    struct wanted one = {kind, options->listens ? DIRECTION_IN : DIRECTION_OUT, text};
+    struct wanted *more = realloc(options->wanted,
+                                  (options->count + 1) * sizeof(*options->wanted));
+
+    if (!more) {
+        argp_failure(state, 1, ENOMEM, "--queue");
+        return;
+    }
+    options->wanted = more;
+    if (strncmp(text, "out:", 4) == 0 || strncmp(text, "in:", 3) == 0) {
+        one.direction = *text == 'o' ? DIRECTION_OUT : DIRECTION_IN;
+        one.name = strchr(text, ':') + 1;
+    }
+    if (!*one.name || strlen(one.name) > TR_MAX_CHANNEL_NAME)
+        argp_error(state, "a name has 1 to %d bytes, not '%s'", TR_MAX_CHANNEL_NAME,
+                   one.name);
+    for (size_t i = 0; i < options->count; i++)
+        if (more[i].kind == one.kind && strcmp(more[i].name, one.name) == 0)
+            argp_error(state,
+                       "'%s' is given twice; with both directions it would come back",
+                       one.name);
+    more[options->count++] = one;
+}
+
+static void check_keys(const struct argp_state *state, const struct options *options)
+{
+    bool any = options->key || options->peer_key || options->allow;
+
+    if (options->plain != options->trust_network)
+        argp_error(state,
+                   "--plain and --trust-network go together: without keys everybody "
+                   "who reaches the port may send and read");
+    if (options->plain && any)
+        argp_error(state, "--plain has no keys: leave --key, --peer-key and --allow out");
+    if (options->plain)
+        return;
+    if (!options->key)
+        argp_error(state,
+                   "--key is missing: make one with tensoring bridge keygen, or say "
+                   "--plain --trust-network in a network that is encrypted already");
+    if (options->listens && !options->allow)
+        argp_error(state, "--allow is missing: the public keys that may connect");
+    if (!options->listens && !options->peer_key)
+        argp_error(state, "--peer-key is missing: the public key of the other side");
+}
+
+static void check(const struct argp_state *state, const struct options *options)
+{
+    if (!options->arena)
+        argp_error(state, "--arena is missing");
+    if (!options->address)
+        argp_error(state, options->listens ? "--bind is missing" : "--peer is missing");
+    if (!options->count)
+        argp_error(state, "nothing to bridge: give --queue");
+    if (options->count > WIRE_MAX_CHANNELS)
+        argp_error(state, "%zu channels, the limit is %d", options->count,
+                   WIRE_MAX_CHANNELS);
+    check_keys(state, options);
+}
+
+static bool parse_text(int key, const char *arg, struct options *options)
+{
+    switch (key) {
+    case KEY_ARENA:
+        options->arena = arg;
+        return true;
+    case KEY_BIND:
+    case KEY_PEER:
+        options->address = arg;
+        return true;
+    case KEY_KEY:
+        options->key = arg;
+        return true;
+    case KEY_PEER_KEY:
+        options->peer_key = arg;
+        return true;
+    case KEY_ALLOW:
+        options->allow = arg;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *options = state->input;
+
+    switch (key) {
+    case KEY_QUEUE:
+        want(state, options, KIND_QUEUE, arg);
+        return 0;
+    case KEY_WINDOW:
+        options->window = (uint32_t)number(state, arg, "--window", 1, MOST_UNCONFIRMED);
+        return 0;
+    case KEY_WINDOW_BYTES:
+        options->window_bytes = number(state, arg, "--window-bytes", 1, UINT64_MAX / 2);
+        return 0;
+    case KEY_GRACE:
+        options->grace_s = (uint32_t)number(state, arg, "--grace", 0, 3600);
+        return 0;
+    case KEY_PICKLE:
+        options->allow_pickle = true;
+        return 0;
+    case KEY_PLAIN:
+        options->plain = true;
+        return 0;
+    case KEY_TRUST:
+        options->trust_network = true;
+        return 0;
+    case ARGP_KEY_END:
+        check(state, options);
+        return 0;
+    default:
+        return parse_text(key, arg, options) ? 0 : ARGP_ERR_UNKNOWN;
+    }
+}
+
+struct options options_take(int argc, char **argv, bool listens)
+{
+    static const char *const docs[] = {
+        "Connect to a bridge on another host, and carry messages between the two arenas.",
+        "Wait for bridges on other hosts, and carry messages between the arenas."};
+    struct argp argp = {listens ? listen_options : connect_options,
+                        parse,
+                        "",
+                        docs[listens],
+                        NULL,
+                        NULL,
+                        NULL};
+    struct options options = {
+        .listens = listens, .window_bytes = UINT64_C(64) << 20, .grace_s = 5};
+
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    return options;
+}

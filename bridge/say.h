@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* say.h - what the bridge tells on standard error: one line a sentence. */
+#ifndef TR_BRIDGE_SAY_H
+#define TR_BRIDGE_SAY_H
+
+#include <stdint.h>
+
+#define WHY_TEXT 320 /* room for a sentence */
+
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The sentence of a failed call of the library: "what: message: detail". */
+const char *say_failure(char text[WHY_TEXT], const char *what, int result);
+
+int64_t now_ns(void);
+
+#endif

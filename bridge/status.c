@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+#include "status.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MOST_BRIDGES 256
+
+static void add(cJSON *to, const char *name, uint64_t number)
+{
+    cJSON_AddNumberToObject(to, name, (double)number);
+}
+
+static void add_counts(cJSON *to, const struct counts *counts, uint64_t in_flight)
+{
+    add(to, "in_flight", in_flight);
+    add(to, "confirmed", counts->confirmed);
+    add(to, "published", counts->published);
+    add(to, "repeated", counts->repeated);
+    add(to, "doubled", counts->doubled);
+}
+
+/* The lane of @p channel that stands, else one that was refused; NULL: none. */
+static const struct lane *lane_of(const struct bridge *bridge,
+                                  const struct channel *channel)
+{
+    const struct lane *found = NULL;
+
+    for (const struct link *link = bridge->links; link; link = link->next)
+        for (uint32_t i = 0; link->up && i < link->lane_count; i++)
+            if (link->lanes[i].channel == channel && (!found || link->lanes[i].open))
+                found = &link->lanes[i];
+    return found;
+}
+
+static uint64_t held_back(const struct channel *channel)
+{
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < channel->window.count; i++)
+        count += channel->window.held[i]->state == HELD_BACK;
+    return count;
+}
+
+static cJSON *channel_json(const struct bridge *bridge, const struct channel *channel)
+{
+    const struct lane *lane = lane_of(bridge, channel);
+    cJSON *json = cJSON_CreateObject();
+    bool refused = lane && !lane->open;
+
+    cJSON_AddStringToObject(json, "kind", "queue");
+    cJSON_AddStringToObject(json, "name", channel->name);
+    cJSON_AddStringToObject(json, "direction",
+                            channel->direction == DIRECTION_OUT ? "out" : "in");
+    cJSON_AddStringToObject(json, "state",
+                            refused ? "refused"
+                            : lane  ? "open"
+                                    : "waiting");
+    cJSON_AddStringToObject(json, "why", refused ? lane->why : channel->why);
+    add_counts(json, &channel->counts, channel->window.count - channel->window.done);
+    add(json, "held", held_back(channel));
+    add(json, "window", lane && lane->open ? lane->window : 0);
+    return json;
+}
+
+static bool any_up(const struct bridge *bridge)
+{
+    for (const struct link *link = bridge->links; link; link = link->next)
+        if (link->up)
+            return true;
+    return false;
+}
+
+static const char *peer(const struct bridge *bridge)
+{
+    for (const struct link *link = bridge->links; link; link = link->next)
+        if (link->up)
+            return link->where;
+    return bridge->last_where;
+}
+
+static void add_link(cJSON *json, const struct bridge *bridge)
+{
+    bool up = any_up(bridge);
+
+    cJSON_AddStringToObject(json, "role",
+                            bridge->options->listens ? "listen" : "connect");
+    cJSON_AddStringToObject(json, "endpoint", engine_address(bridge->engine));
+    cJSON_AddStringToObject(json, "engine", bridge->calls->name);
+    cJSON_AddStringToObject(json, "security", bridge->options->plain ? "plain" : "curve");
+    cJSON_AddStringToObject(json, "link", up ? "up" : "down");
+    cJSON_AddStringToObject(json, "peer", peer(bridge));
+    cJSON_AddNumberToObject(json, "link_seconds",
+                            (double)((now_ns() - bridge->changed_ns) / 1000000) / 1e3);
+    cJSON_AddStringToObject(json, "why", up ? "" : bridge->why);
+    cJSON_AddStringToObject(json, "stranger", bridge->stranger);
+    add(json, "strangers", bridge->strangers);
+    add(json, "reconnects", bridge->reconnects);
+    add(json, "other_arena", bridge->other_arena);
+}
+
+static char *make(const struct bridge *bridge, bool channels)
+{
+    cJSON *json = cJSON_CreateObject(), *list;
+    struct counts all = {0};
+    uint64_t in_flight = 0;
+    char *text;
+
+    add(json, "pid", (uint64_t)getpid());
+    add_link(json, bridge);
+    for (uint32_t i = 0; i < bridge->count; i++) {
+        const struct channel *channel = &bridge->channels[i];
+
+        all.confirmed += channel->counts.confirmed;
+        all.published += channel->counts.published;
+        all.repeated += channel->counts.repeated;
+        all.doubled += channel->counts.doubled;
+        in_flight += channel->window.count - channel->window.done;
+    }
+    add_counts(json, &all, in_flight);
+    list = cJSON_AddArrayToObject(json, "channels");
+    for (uint32_t i = 0; channels && i < bridge->count; i++)
+        cJSON_AddItemToArray(list, channel_json(bridge, &bridge->channels[i]));
+    text = cJSON_PrintUnformatted(json);
+    cJSON_Delete(json);
+    return text;
+}
+
+/* 0, or a TR_E code. */
+static int put_text(struct bridge *bridge, const char *text)
+{
+    tr_message *message;
+    size_t length = strlen(text);
+    int result = tr_message_loan_bytes(bridge->arena, length, TR_NOWAIT, &message);
+
+    if (result < 0)
+        return result;
+    memcpy(tr_message_tensor(message, 0)->data, text, length);
+    result = tr_board_put_if(bridge->board, bridge->status_key, message,
+                             bridge->status_version, &bridge->status_version);
+    if (result < 0)
+        tr_message_release(message);
+    return result;
+}
+
+/* A key that no living bridge uses. Another bridge may take it first, or later if this one was
+ * stopped for long: then the put fails, and the next one looks for another key. */
+static void choose_key(struct bridge *bridge)
+{
+    for (unsigned i = 0; i < MOST_BRIDGES; i++) {
+        tr_header header = TR_HEADER_INIT;
+        tr_message *message;
+        int64_t age_ns = INT64_MAX;
+
+        snprintf(bridge->status_key, sizeof(bridge->status_key), "status.%u", i);
+        bridge->status_version = TR_BOARD_NO_VERSION;
+        if (tr_board_get(bridge->board, bridge->status_key, &message,
+                         &bridge->status_version) < 0)
+            return;
+        if (tr_message_header_get(message, &header) == 0)
+            age_ns = now_ns() - header.published_ns;
+        tr_message_release(message);
+        if (age_ns > STATUS_STALE_S * INT64_C(1000000000))
+            return;
+    }
+}
+
+void status_put(struct bridge *bridge)
+{
+    char *text;
+    int result;
+
+    if (!*bridge->status_key)
+        choose_key(bridge);
+    text = make(bridge, true);
+    result = text ? put_text(bridge, text) : TR_ENOMEM;
+    free(text);
+    if (result == TR_EMSGSIZE) {
+        text = make(bridge, false);
+        result = text ? put_text(bridge, text) : TR_ENOMEM;
+        free(text);
+    }
+    if (result == TR_ESTALE)
+        *bridge->status_key = 0;
+    bridge->tell = result < 0;
+}
+
+void status_remove(struct bridge *bridge)
+{
+    if (*bridge->status_key &&
+        tr_board_delete(bridge->board, bridge->status_key, bridge->status_version) < 0)
+        *bridge->status_key = 0; /* another bridge has it */
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* status.h - what a bridge does, on a board of its arena, for `tensoring bridge status`. */
+#ifndef TR_BRIDGE_STATUS_H
+#define TR_BRIDGE_STATUS_H
+
+#include "bridge.h"
+
+#define STATUS_NS      INT64_C(1000000000) /* how often it is written */
+#define STATUS_STALE_S 5 /* without news for that long, a bridge has ended */
+
+/* Write it. Without a free slot the old one stays, and it is tried again. */
+void status_put(struct bridge *bridge);
+
+/* Take it away: the bridge ends. */
+void status_remove(struct bridge *bridge);
+
+/* `tensoring bridge status`: the exit status. */
+int status_main(int argc, char **argv);
+
+#endif

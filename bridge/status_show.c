@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/* `tensoring bridge status`: what the bridges of an arena say of themselves. */
+#include <argp.h>
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "identity.h"
+#include "say.h"
+#include "status.h"
+
+enum { KEY_ARENA = 0x100, KEY_JSON, KEY_WAIT };
+
+struct question {
+    const char *arena;
+    bool json, waits;
+    double wait_s;
+};
+
+static const struct argp_option status_options[] = {
+    {"arena", KEY_ARENA, "NAME", 0, "The arena", 0},
+    {"json", KEY_JSON, NULL, 0, "Print JSON", 0},
+    {"wait", KEY_WAIT, "SECONDS", 0,
+     "Wait until all bridges of the arena are connected; exit status 1 if they are not",
+     0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct question *question = state->input;
+    char *end;
+
+    switch (key) {
+    case KEY_ARENA:
+        question->arena = arg;
+        return 0;
+    case KEY_JSON:
+        question->json = true;
+        return 0;
+    case KEY_WAIT:
+        question->waits = true;
+        question->wait_s = strtod(arg, &end);
+        if (*end || end == arg || !(question->wait_s >= 0 && question->wait_s < 1e6))
+            argp_error(state, "--wait takes seconds, not '%s'", arg);
+        return 0;
+    case ARGP_KEY_END:
+        if (!question->arena)
+            argp_error(state, "--arena is missing");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* What one bridge said, if that is not too long ago. */
+static cJSON *read_one(tr_board *board, const char *key)
+{
+    tr_header header = TR_HEADER_INIT;
+    tr_message *message;
+    cJSON *json = NULL;
+    const tr_tensor *tensor;
+
+    if (tr_board_get(board, key, &message, NULL) < 0)
+        return NULL;
+    tensor = tr_message_tensor(message, 0);
+    if (tensor && tr_message_header_get(message, &header) == 0 &&
+        now_ns() - header.published_ns < STATUS_STALE_S * INT64_C(1000000000))
+        json = cJSON_ParseWithLength(tensor->data, tensor->nbytes);
+    tr_message_release(message);
+    return json;
+}
+
+static cJSON *read_all(tr_board *board)
+{
+    cJSON *list = cJSON_CreateArray();
+    char key[TR_MAX_KEY_BYTES + 1];
+    uint32_t cursor = 0;
+
+    while (board && tr_board_next(board, &cursor, key, NULL) == 0) {
+        cJSON *one = strncmp(key, "status.", 7) == 0 ? read_one(board, key) : NULL;
+
+        if (one)
+            cJSON_AddItemToArray(list, one);
+    }
+    return list;
+}
+
+static const char *text_of(const cJSON *json, const char *name)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(json, name));
+
+    return text ? text : "";
+}
+
+static double number_of(const cJSON *json, const char *name)
+{
+    const cJSON *number = cJSON_GetObjectItem(json, name);
+
+    return cJSON_IsNumber(number) ? number->valuedouble : 0;
+}
+
+static void add_up(cJSON *all, const cJSON *list, const char *name)
+{
+    const cJSON *one;
+    double sum = 0;
+
+    cJSON_ArrayForEach(one, list) sum += number_of(one, name);
+    cJSON_AddNumberToObject(all, name, sum);
+}
+
+static const char *link_of(const cJSON *list)
+{
+    const cJSON *one;
+
+    cJSON_ArrayForEach(one,
+                       list) if (strcmp(text_of(one, "link"), "up") != 0) return "down";
+    return cJSON_GetArraySize(list) ? "up" : "none";
+}
+
+static cJSON *sum_up(cJSON *list)
+{
+    static const char *const counts[] = {"in_flight", "confirmed", "published",
+                                         "repeated", "doubled"};
+    cJSON *all = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(all, "link", link_of(list));
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+        add_up(all, list, counts[i]);
+    cJSON_AddItemToObject(all, "bridges", list);
+    return all;
+}
+
+static void show_why(const char *before, const char *why)
+{
+    if (*why)
+        printf("%s%s\n", before, why);
+}
+
+static void show_channel(const cJSON *one)
+{
+    bool out = strcmp(text_of(one, "direction"), "out") == 0;
+
+    printf("  %-3s %s %s: %s", text_of(one, "direction"), text_of(one, "kind"),
+           text_of(one, "name"), text_of(one, "state"));
+    if (out)
+        printf(", %.0f in flight, %.0f held back, %.0f confirmed\n",
+               number_of(one, "in_flight"), number_of(one, "held"),
+               number_of(one, "confirmed"));
+    else
+        printf(", %.0f published, %.0f repeated, %.0f doubled\n",
+               number_of(one, "published"), number_of(one, "repeated"),
+               number_of(one, "doubled"));
+    show_why("      ", text_of(one, "why"));
+}
+
+static void show(const cJSON *all)
+{
+    const cJSON *one, *channel, *list = cJSON_GetObjectItem(all, "bridges");
+
+    if (!cJSON_GetArraySize(list))
+        printf("no bridge runs\n");
+    cJSON_ArrayForEach(one, list)
+    {
+        printf("%s %s (pid %.0f, %s): %s for %.0f s", text_of(one, "role"),
+               text_of(one, "endpoint"), number_of(one, "pid"), text_of(one, "security"),
+               text_of(one, "link"), number_of(one, "link_seconds"));
+        if (*text_of(one, "peer"))
+            printf(", %s", text_of(one, "peer"));
+        printf("\n");
+        show_why("  why: ", text_of(one, "why"));
+        show_why("  refused last: ", text_of(one, "stranger"));
+        if (number_of(one, "other_arena") > 0)
+            printf("  other arena: that of the other side was made again %.0f times\n",
+                   number_of(one, "other_arena"));
+        cJSON_ArrayForEach(channel, cJSON_GetObjectItem(one, "channels"))
+            show_channel(channel);
+    }
+}
+
+static bool print_json(const cJSON *all)
+{
+    char *text = cJSON_Print(all);
+
+    if (text)
+        puts(text);
+    cJSON_free(text);
+    return text;
+}
+
+/* Again and again, until they are connected or the time is over. */
+static cJSON *ask(const struct question *question, tr_board *board)
+{
+    int64_t end = now_ns() + (int64_t)(question->wait_s * 1e9);
+    const struct timespec pause = {0, 20000000};
+
+    for (;;) {
+        cJSON *all = sum_up(read_all(board));
+
+        if (!question->waits || strcmp(text_of(all, "link"), "up") == 0 || now_ns() > end)
+            return all;
+        cJSON_Delete(all);
+        nanosleep(&pause, NULL);
+    }
+}
+
+static int answer(const struct question *question, tr_board *board)
+{
+    cJSON *all = ask(question, board);
+    bool up = strcmp(text_of(all, "link"), "up") == 0, good = true;
+
+    if (question->json)
+        good = print_json(all);
+    else
+        show(all);
+    cJSON_Delete(all);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        say("the output is lost: %s", strerrordesc_np(errno));
+        good = false;
+    }
+    return good && (up || !question->waits) ? 0 : 1;
+}
+
+int status_main(int argc, char **argv)
+{
+    struct argp argp = {
+        status_options, parse, "",  "Tell what the bridges of an arena do.",
+        NULL,           NULL,  NULL};
+    struct question question = {0};
+    tr_arena *arena = NULL;
+    tr_board_options options = TR_BOARD_OPTIONS_INIT;
+    tr_board *board = NULL;
+    char text[WHY_TEXT];
+    int result;
+
+    argp_parse(&argp, argc, argv, 0, NULL, &question);
+    result = tr_arena_attach(question.arena, NULL, &arena);
+    if (result == 0) {
+        options.capacity = 256;
+        result = tr_board_open(arena, OWN_BOARD, &options, &board);
+    }
+    if (result < 0)
+        say("%s", say_failure(text, question.arena, result));
+    else
+        result = answer(&question, board);
+    tr_board_close(board);
+    tr_arena_close(arena);
+    return result != 0;
+}

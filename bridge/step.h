@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* step.h - points at which the bridge of the tests can be killed, and what it can be made to
+ * say. In the bridge that is installed they are nothing. */
+#ifndef TR_BRIDGE_STEP_H
+#define TR_BRIDGE_STEP_H
+
+#include <stdint.h>
+
+#ifdef TR_BRIDGE_STEPS
+/* TENSORING_BRIDGE_KILL=POINT:N kills this process when it comes to POINT for the Nth time. */
+void step(const char *point);
+const char *step_magic(void);            /* TENSORING_BRIDGE_MAGIC */
+uint16_t step_version(uint16_t version); /* TENSORING_BRIDGE_WIRE */
+#else
+static inline void step(const char *point)
+{
+    (void)point;
+}
+
+static inline const char *step_magic(void)
+{
+    return "TRBR";
+}
+
+static inline uint16_t step_version(uint16_t version)
+{
+    return version;
+}
+#endif
+
+#endif

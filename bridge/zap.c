@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* ZAP (RFC 27 of ZeroMQ): the engine asks us whether a key may connect. */
+#include <stdio.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "allow.h"
+#include "engine_zmq.h"
+
+enum { VERSION, REQUEST, DOMAIN, ADDRESS, IDENTITY, MECHANISM, CREDENTIALS, PARTS };
+
+int zap_open(struct engine *engine)
+{
+    int none = 0;
+
+    engine->zap = zmq_socket(engine->context, ZMQ_REP);
+    if (!engine->zap)
+        return -1;
+    zmq_setsockopt(engine->zap, ZMQ_LINGER, &none, sizeof(none));
+    return zmq_bind(engine->zap, "inproc://zeromq.zap.01");
+}
+
+struct question {
+    char part[PARTS][256];
+    int bytes[PARTS], count;
+};
+
+static void ask(struct engine *engine, struct question *question)
+{
+    int more = 1;
+    size_t size = sizeof(more);
+
+    memset(question, 0, sizeof(*question));
+    while (more) {
+        char spare[256],
+            *to = question->count < PARTS ? question->part[question->count] : spare;
+        int got = zmq_recv(engine->zap, to, 255, ZMQ_DONTWAIT);
+
+        if (got < 0)
+            return;
+        if (question->count < PARTS)
+            question->bytes[question->count] = got;
+        question->count++;
+        zmq_getsockopt(engine->zap, ZMQ_RCVMORE, &more, &size);
+    }
+}
+
+static bool is_allowed(const struct engine *engine, const struct question *question)
+{
+    char key[41];
+
+    if (question->count != PARTS || strcmp(question->part[MECHANISM], "CURVE") != 0 ||
+        question->bytes[CREDENTIALS] != 32)
+        return false;
+    zmq_z85_encode(key, (const uint8_t *)question->part[CREDENTIALS], 32);
+    return allow_has(engine->keys->allow, key);
+}
+
+static void answer(struct engine *engine, const struct question *question, bool yes)
+{
+    const char *request = question->part[REQUEST];
+    size_t bytes = (size_t)question->bytes[REQUEST];
+
+    zmq_send(engine->zap, "1.0", 3, ZMQ_SNDMORE);
+    zmq_send(engine->zap, request, bytes, ZMQ_SNDMORE);
+    zmq_send(engine->zap, yes ? "200" : "400", 3, ZMQ_SNDMORE);
+    zmq_send(engine->zap, "", 0, ZMQ_SNDMORE);
+    zmq_send(engine->zap, "", 0, ZMQ_SNDMORE);
+    zmq_send(engine->zap, "", 0, 0);
+}
+
+bool zap_next(struct engine *engine)
+{
+    struct question question;
+    bool yes;
+    char key[41] = "";
+
+    ask(engine, &question);
+    yes = is_allowed(engine, &question);
+    answer(engine, &question, yes);
+    if (yes)
+        return false;
+    if (question.bytes[CREDENTIALS] == 32)
+        zmq_z85_encode(key, (const uint8_t *)question.part[CREDENTIALS], 32);
+    snprintf(engine->why, sizeof(engine->why),
+             "a peer at %.60s has the public key '%s', which is not on the allow list",
+             question.part[ADDRESS], key);
+    return true;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/unit/support.h"
+
+#include "identity.h"
+#include "note.h"
+
+static const struct identity source = {{1, 2, 3}}, another = {{4, 5, 6}};
+
+static tr_arena *make_place(void)
+{
+    tr_slot_class classes[] = {{4096, 16}};
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_arena *arena;
+
+    options.classes = classes;
+    options.class_count = 1;
+    assert_ok(tr_arena_create(NULL, &options, &arena));
+    return arena;
+}
+
+static tr_board *open_board(tr_arena *arena, uint32_t capacity)
+{
+    tr_board_options options = TR_BOARD_OPTIONS_INIT;
+    tr_board *board;
+
+    options.capacity = capacity;
+    assert_ok(tr_board_open(arena, OWN_BOARD, &options, &board));
+    return board;
+}
+
+static void publish(struct note *note, uint64_t number)
+{
+    assert_ok(note_prepare(note));
+    assert_ok(note_intend(note, number));
+    assert_ok(note_prepare(note));
+    assert_ok(note_add(note, number));
+}
+
+static void value_knows_the_last_numbers(void **state)
+{
+    struct note_value value = {.intent = NOTE_NONE};
+    (void)state;
+
+    memset(value.late, 0xff, sizeof(value.late));
+    for (uint64_t number = 0; number < 20000; number += 3) {
+        assert_false(note_value_has(&value, number));
+        note_value_add(&value, number);
+        assert_true(note_value_has(&value, number));
+        assert_false(note_value_has(&value, number + 1));
+        if (number >= 3000)
+            assert_true(note_value_has(&value, number - 3000));
+    }
+    assert_false(note_value_has(&value, UINT64_C(1) << 40));
+}
+
+/* A receiver elsewhere died with a message, and the bridge got it late. */
+static void value_knows_what_came_late(void **state)
+{
+    struct note_value value = {.intent = NOTE_NONE};
+    (void)state;
+
+    memset(value.late, 0xff, sizeof(value.late));
+    note_value_add(&value, 1000000);
+    assert_false(note_value_has(&value, 17));
+    note_value_add(&value, 17);
+    note_value_add(&value, 17);
+    assert_int_equal(value.late_count, 1);
+    assert_true(note_value_has(&value, 17));
+    assert_false(note_value_has(&value, 18));
+    for (uint64_t number = 100; number < 100 + NOTE_LATE - 1; number++)
+        note_value_add(&value, number);
+    assert_true(note_value_has(&value, 17));
+    note_value_add(&value, 99);
+    assert_false(note_value_has(&value, 17)); /* the oldest of them made room */
+    assert_true(note_value_has(&value, 1000000));
+}
+
+static void outlives_the_bridge(void **state)
+{
+    tr_arena *arena = make_place();
+    tr_board *board = open_board(arena, 64);
+    struct note note;
+    (void)state;
+
+    assert_ok(note_open(&note, board, &source));
+    assert_false(note_has(&note, 5));
+    publish(&note, 5);
+    note_close(&note);
+    assert_ok(note_open(&note, board, &another));
+    assert_false(note_has(&note, 5));
+    note_close(&note);
+    assert_ok(note_open(&note, board, &source));
+    assert_true(note_has(&note, 5));
+    assert_int_equal(note.suspect, NOTE_NONE);
+    note_close(&note);
+    tr_board_close(board);
+    tr_arena_close(arena);
+}
+
+static void tells_what_was_being_published(void **state)
+{
+    tr_arena *arena = make_place();
+    tr_board *board = open_board(arena, 64);
+    struct note note;
+    (void)state;
+
+    assert_ok(note_open(&note, board, &source));
+    publish(&note, 1);
+    assert_ok(note_prepare(&note));
+    assert_ok(note_intend(&note, 2)); /* and here it was killed */
+    note_close(&note);
+    assert_ok(note_open(&note, board, &source));
+    assert_int_equal(note.suspect, 2);
+    assert_false(note_has(&note, 2));
+    publish(&note, 2);
+    assert_int_equal(note.suspect, NOTE_NONE);
+    note_close(&note);
+    tr_board_close(board);
+    tr_arena_close(arena);
+}
+
+/* Two bridges publish from one queue elsewhere: each sees what the other has written. */
+static void is_shared_by_two_bridges(void **state)
+{
+    tr_arena *arena = make_place();
+    tr_board *board = open_board(arena, 64);
+    struct note one, other;
+    (void)state;
+
+    assert_ok(note_open(&one, board, &source));
+    assert_ok(note_open(&other, board, &source));
+    for (uint64_t number = 0; number < 100; number += 2) {
+        publish(&one, number);
+        assert_true(note_has(&other, number));
+        publish(&other, number + 1);
+        assert_true(note_has(&one, number + 1));
+    }
+    assert_true(note_has(&one, 0));
+    note_close(&one);
+    note_close(&other);
+    tr_board_close(board);
+    tr_arena_close(arena);
+}
+
+/* Arenas elsewhere were made again and again: each has a queue of another identity. */
+static void the_oldest_makes_room(void **state)
+{
+    tr_arena *arena = make_place();
+    tr_board *board = open_board(arena, 8);
+    struct identity one = {{0}};
+    struct note note;
+    (void)state;
+
+    for (uint8_t i = 1; i < 40; i++) {
+        one.bytes[0] = i;
+        assert_ok(note_open(&note, board, &one));
+        publish(&note, i);
+        note_close(&note);
+    }
+    assert_ok(note_open(&note, board, &one));
+    assert_true(note_has(&note, 39));
+    note_close(&note);
+    tr_board_close(board);
+    tr_arena_close(arena);
+}
+
+static void identities_stay(void **state)
+{
+    tr_arena *arena = make_place();
+    tr_board *board = open_board(arena, 64);
+    struct identity one, same, other;
+    (void)state;
+
+    assert_ok(identity_get(board, "queue.a", &one));
+    assert_ok(identity_get(board, "queue.a", &same));
+    assert_ok(identity_get(board, "queue.b", &other));
+    assert_true(identity_same(&one, &same));
+    assert_false(identity_same(&one, &other));
+    assert_false(identity_none(&one));
+    tr_board_close(board);
+    tr_arena_close(arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(value_knows_the_last_numbers),
+        cmocka_unit_test(value_knows_what_came_late),
+        cmocka_unit_test(outlives_the_bridge),
+        cmocka_unit_test(tells_what_was_being_published),
+        cmocka_unit_test(is_shared_by_two_bridges),
+        cmocka_unit_test(the_oldest_makes_room),
+        cmocka_unit_test(identities_stay),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
