@@ -66,10 +66,8 @@ class Bridge:
     def __enter__(self) -> Bridge:
         return self
 
-    def __exit__(self, kind: Any, *rest: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self.kill()
-        if kind is not None:
-            print(f"--- {self._log.name}\n{self.output[-4000:]}")
 
     @property
     def output(self) -> str:
@@ -242,8 +240,19 @@ class Pair:
     def link_is(self, state: str, arena: tr.Arena | None = None) -> bool:
         return bool(self.status(arena)["link"] == state)
 
+    def show(self) -> None:
+        """Print what the bridges have said."""
+        for log in self.folder.glob("*.log"):
+            print(f"--- {log.name}\n{log.read_text(errors='replace')[-4000:]}")
+
+    def ends_here(self) -> None:
+        """Stop the bridges."""
+        self._cleanup.close()
+
     def ends(self) -> None:
-        """Stop the bridges, and look at what is left in the arenas."""
+        """Stop the bridges once all is confirmed, and look at what is left of it."""
+        for arena in self.arenas:
+            until(lambda arena=arena: traffic.at_rest(arena), arena.stats)
         self._cleanup.close()
         for arena in self.arenas:
             traffic.nothing_left(arena)

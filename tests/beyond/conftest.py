@@ -42,6 +42,7 @@ def pair(hosts: networks.Hosts, tmp_path: Path) -> Iterator[Pair]:
     hosts.here.link("up")
     with Pair(hosts, tmp_path) as made:
         yield made
+        made.show()  # pytest hides it if the test has passed
 
 
 @pytest.fixture
@@ -50,6 +51,7 @@ def plain(hosts: networks.Hosts, tmp_path: Path) -> Iterator[Pair]:
     hosts.here.link("up")
     with Pair(hosts, tmp_path, plain=True) as made:
         yield made
+        made.show()
 
 
 @pytest.fixture

@@ -34,8 +34,8 @@ def test_a_thousand_queues(pair: Pair) -> None:
     """Over one connection, each with messages of its own."""
     names = tuple(f"jobs{number}" for number in range(MANY))
     pair.open(
-        [(4 << 10, 3 * MANY)],
-        [(4 << 10, 3 * MANY)],
+        [(4 << 10, 6 * MANY)],
+        [(4 << 10, 6 * MANY)],
         names,
         4,
         max_channels=MANY + 24,

@@ -157,6 +157,13 @@ def account(numbers: list[int], count: int, doubled: int = 0, late: int = 0) -> 
     assert behind <= late, f"{behind} came late, {late} may"
 
 
+def at_rest(arena: tr.Arena) -> bool:
+    """Whether no message is on its way."""
+    totals = arena.stats()["totals"]
+    states = ("loaned", "queued", "received", "orphaned")
+    return not any(totals[f"slots_{state}"] for state in states)
+
+
 def nothing_left(arena: tr.Arena) -> None:
     """No slot is in anybody's hands, and this process is the only one in the arena. What
     boards hold stays."""
