@@ -252,7 +252,7 @@ def test_no_call_gets_the_exception_of_a_handler() -> None:
     """It comes out of the call that it interrupts, and is the value of no other."""
     came = 0
     with tr.Pool(1) as pool:
-        for point in range(0, 1200, 7):
+        for point in [*range(0, 300, 3), *range(300, 1200, 12)]:  # the first of them give
             results: list[Any] = []
             try:
                 with Everywhere(point):
@@ -263,7 +263,7 @@ def test_no_call_gets_the_exception_of_a_handler() -> None:
             except Alarm:
                 came += 1
             assert [one.get(60).number for one in results] == list(range(len(results)))
-    assert came > 20
+    assert came > 40
 
 
 def test_each_call_of_an_executor_is_done_once() -> None:
@@ -271,7 +271,7 @@ def test_each_call_of_an_executor_is_done_once() -> None:
     given = came = 0
     with tr.Executor(1) as executor:
         executor.submit(add, 1).result(60)
-        for point in range(0, 900, 7):
+        for point in [*range(0, 300, 3), *range(300, 900, 12)]:
             futures = []
             try:
                 with Everywhere(point):
@@ -285,7 +285,7 @@ def test_each_call_of_an_executor_is_done_once() -> None:
     os.close(write)
     with os.fdopen(read) as noted:
         numbers = noted.read().split()
-    assert came > 20
+    assert came > 40
     assert len(numbers) == len(set(numbers))
 
 
