@@ -58,6 +58,27 @@ static int open_board(struct bridge *bridge)
     return result;
 }
 
+/* Each kill of a bridge that holds a message counts as a delivery: a queue that gives messages up
+ * soon would lose them. 0, or TR_EINVAL, and it has told why. */
+static int check_deliveries(const struct channel *channel)
+{
+    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
+    int result = tr_queue_options_get(channel->queue, &options);
+
+    if (result < 0)
+        return result;
+    if (options.policy == TR_QUEUE_REDELIVER && options.max_deliveries == DELIVERIES)
+        return 0;
+    say("queue '%s' gives a message up %s, and each kill of a bridge counts: make it "
+        "with "
+        "max_deliveries=%d, or let the bridge make it",
+        channel->name,
+        options.policy == TR_QUEUE_REDELIVER ? "after a few deliveries"
+                                             : "when its receiver dies",
+        DELIVERIES);
+    return TR_EINVAL;
+}
+
 static int open_queue(struct bridge *bridge, struct channel *channel)
 {
     tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
@@ -66,10 +87,16 @@ static int open_queue(struct bridge *bridge, struct channel *channel)
 
     options.max_deliveries = DELIVERIES;
     result = tr_queue_open(bridge->arena, channel->name, &options, &channel->queue);
-    if (result < 0 || channel->direction == DIRECTION_IN)
+    if (result < 0)
+        return failed(channel->name, result);
+    if (channel->direction == DIRECTION_IN)
+        return 0;
+    result = check_deliveries(channel);
+    if (result < 0)
         return result;
     snprintf(key, sizeof(key), "queue.%s", channel->name);
-    return identity_get(bridge->board, key, &channel->source);
+    result = identity_get(bridge->board, key, &channel->source);
+    return result < 0 ? failed(channel->name, result) : 0;
 }
 
 static int open_channels(struct bridge *bridge)
@@ -89,7 +116,7 @@ static int open_channels(struct bridge *bridge)
                                     .ready = true};
         result = open_queue(bridge, channel);
         if (result < 0)
-            return failed(channel->name, result);
+            return result;
     }
     return 0;
 }

@@ -109,6 +109,11 @@ TR_API uint32_t tr_queue_receivers(const tr_queue *queue);
 /** How many it can hold. Threads: any. */
 TR_API uint32_t tr_queue_capacity(const tr_queue *queue);
 
+/** What the queue is, as its maker said: capacity, policy, max_deliveries, stamp.
+ *  @return 0, TR_EINVAL (struct_size). Threads: any. Syscalls: none. */
+TR_API TR_CHECK int tr_queue_options_get(const tr_queue *queue,
+                                         tr_queue_options *options);
+
 /** Its name. Lives as long as the handle. Threads: any. */
 TR_API const char *tr_queue_name(const tr_queue *queue);
 

@@ -346,6 +346,25 @@ uint32_t tr_queue_capacity(const tr_queue *given)
     return queue ? queue->ring.capacity : 0;
 }
 
+int tr_queue_options_get(const tr_queue *given, tr_queue_options *options)
+{
+    const struct tr_queue *queue = queue_known(given);
+    tr_queue_options all = TR_QUEUE_OPTIONS_INIT;
+    int result = queue
+                     ? result_size_check(options, sizeof(all), "queue options", "options")
+                     : handle_fail(given, "queue options", "queue");
+
+    if (result < 0)
+        return result;
+    all.struct_size = options->struct_size;
+    all.capacity = queue->ring.capacity;
+    all.policy = queue->ring.redeliver ? TR_QUEUE_REDELIVER : TR_QUEUE_DROP;
+    all.max_deliveries = queue->ring.max_deliveries;
+    all.stamp = queue->stamp;
+    memcpy(options, &all, all.struct_size);
+    return 0;
+}
+
 const char *tr_queue_name(const tr_queue *given)
 {
     const struct tr_queue *queue = queue_known(given);

@@ -154,6 +154,12 @@ static void refuses_bad_options(void **state)
     assert_detail("capacity 4");
     assert_ok(tr_queue_open(arena, "q", NULL, &same)); /* default: what it has */
     assert_int_equal(tr_queue_capacity(same), 4);
+    options = (tr_queue_options)TR_QUEUE_OPTIONS_INIT;
+    options.max_deliveries = 0;
+    assert_ok(tr_queue_options_get(same, &options));
+    assert_int_equal(options.capacity, 4);
+    assert_int_equal(options.max_deliveries, 3);
+    assert_int_equal(options.policy, TR_QUEUE_REDELIVER);
     assert_string_equal(tr_queue_name(same), "q");
     assert_ptr_equal(tr_queue_arena(same), arena);
 

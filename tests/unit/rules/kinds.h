@@ -40,6 +40,8 @@ static const struct sized {
                               .run = work}},
     {"header", sizeof(tr_header), NO_FIELD, NO_FIELD, false,
      &(const tr_header)TR_HEADER_INIT},
+    {"queue_options_out", sizeof(tr_queue_options), RESULT,
+     &(const tr_queue_options)TR_QUEUE_OPTIONS_INIT},
     {"header_out", sizeof(tr_header), RESULT, &(const tr_header)TR_HEADER_INIT},
     {"stats", sizeof(tr_stats), RESULT, &(const tr_stats)TR_STATS_INIT},
     {"arena_info", sizeof(tr_arena_info), RESULT,

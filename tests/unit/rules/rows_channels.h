@@ -10,6 +10,8 @@ ROW(tr_queue_receive, CODE, "queue:queue timeout_ns:timeout out:out",
 ROW(tr_queue_shutdown, NOTHING, "queue:queue", (tr_queue_shutdown(P(0)), 0))
 ROW(tr_queue_depth, ZERO, "queue:queue", (intptr_t)tr_queue_depth(P(0)))
 ROW(tr_queue_receivers, ZERO, "queue:queue", tr_queue_receivers(P(0)))
+ROW(tr_queue_options_get, CODE, "queue:queue options:queue_options_out",
+    tr_queue_options_get(P(0), P(1)))
 ROW(tr_queue_capacity, ZERO, "queue:queue", tr_queue_capacity(P(0)))
 ROW(tr_queue_name, ZERO, "queue:queue", (intptr_t)tr_queue_name(P(0)))
 ROW(tr_queue_arena, ZERO, "queue:queue", (intptr_t)tr_queue_arena(P(0)))
