@@ -208,6 +208,15 @@ struct subscriber {
     _Atomic uint64_t subscriber_reserved[13];
 };
 
+#define HISTOGRAM_BUCKETS 158
+
+/* How often values of each size were seen: see histogram.h. */
+struct histogram {
+    alignas(ARENA_LINE) _Atomic uint64_t sum; /* of the values */
+    _Atomic uint64_t histogram_reserved;
+    _Atomic uint64_t buckets[HISTOGRAM_BUCKETS];
+};
+
 /* One key of a board. */
 struct board_key {
     alignas(ARENA_LINE) _Atomic uint64_t word; /* state and hash, see board.h */
@@ -240,6 +249,7 @@ AT(slot_record, location_even, 192);
 AT(slot_record, correlation_id, 200);
 AT(slot_record, user, 232);
 AT(slot_record, memory, 488);
+AT(histogram, buckets, 16);
 AT(board_key, key, 24);
 #undef AT
 _Static_assert(sizeof(struct control) == ARENA_PAGE, "control block");
@@ -249,6 +259,7 @@ _Static_assert(sizeof(struct channel) == 1024, "channel");
 _Static_assert(sizeof(struct tensor_words) == 160, "tensor");
 _Static_assert(sizeof(struct slot_record) == 512, "slot record");
 _Static_assert(sizeof(struct subscriber) == ARENA_LINE, "subscriber");
+_Static_assert(sizeof(struct histogram) == 10 * ARENA_LINE, "histogram");
 _Static_assert(sizeof(struct board_key) == 3 * ARENA_LINE, "key of a board");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
                "atomics must work across processes");

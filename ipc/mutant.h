@@ -66,7 +66,8 @@
     X(ADMISSION_OPEN, "a sweep does not close the arena before the name goes")      \
     X(ADMISSION_BLIND, "one that joins does not look whether the arena is closed")  \
     X(CENSUS_FIRST, "joins are counted after the look at which are there")          \
-    X(CLOSED_LEFT, "a closed arena is left to the process that closed it")
+    X(CLOSED_LEFT, "a closed arena is left to the process that closed it")          \
+    X(BUCKET_STORED, "a bucket is counted up by a load and a store")
 
 enum mutant {
     MUTANT_NONE,

@@ -9,6 +9,7 @@
 #include <tensoring/broadcast.h>
 #include <tensoring/device.h>
 #include <tensoring/error.h>
+#include <tensoring/histogram.h>
 #include <tensoring/loader.h>
 #include <tensoring/log.h>
 #include <tensoring/look.h>

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ipc/exchange/channel.h"
+#include "ipc/exchange/histogram.h"
 #include "ipc/kernel/life.h"
 #include "ipc/kernel/number.h"
 
@@ -72,19 +72,31 @@ static void forget_ring(const struct view *view, uint32_t index)
     shm_put(&view_channel(view, index)->ring_off, 0);
 }
 
-/* A look asks only for the keys of boards and the places of broadcasts in the region of rings;
- * together at most @p left bytes, whatever the channels of a stranger say: all could name one
+/* What a look asks for in the region of rings: the keys of boards, the places of broadcasts, the
+ * histograms of queues. NULL: nothing. */
+static uint8_t *asked_of(const struct view *view, uint32_t i, uint64_t *bytes)
+{
+    uint64_t word = channel_word(view, i);
+
+    if (CHANNEL_STATE(word) != CHANNEL_READY)
+        return NULL;
+    if (CHANNEL_KIND(word) != CHANNEL_QUEUE)
+        return channel_bytes(view, i, bytes);
+    *bytes = HISTOGRAM_KINDS * sizeof(struct histogram);
+    return (uint8_t *)histogram_all(view, i);
+}
+
+/* Together at most @p left bytes, whatever the channels of a stranger say: all could name one
  * place. */
 static int read_shared(const struct view *view, uint64_t left)
 {
     int result = 0;
 
     for (uint32_t i = 0; i < view->geo.channel_count && result == 0; i++) {
-        uint64_t word = channel_word(view, i), bytes, off;
-        uint8_t *at = channel_bytes(view, i, &bytes);
+        uint64_t bytes, off;
+        uint8_t *at = asked_of(view, i, &bytes);
 
-        if (CHANNEL_STATE(word) != CHANNEL_READY || CHANNEL_KIND(word) == CHANNEL_QUEUE ||
-            !at)
+        if (!at)
             continue;
         if (bytes > left) {
             forget_ring(view, i);

@@ -10,6 +10,7 @@
 #include "ipc/kernel/uncancel.h"
 #include "ipc/names/look.h"
 #include "src/arena/arena_explain.h"
+#include "src/arena/histogram.h"
 #include "src/arena/stats.h"
 #include "src/base/error.h"
 #include "src/base/handle.h"
@@ -137,6 +138,15 @@ int tr_look_classes(const tr_look *given, tr_class_stats *out, size_t element_by
     const struct rows rows = {out, element_bytes, capacity, count};
 
     return list(given, stats_classes, &rows);
+}
+
+int tr_look_histogram(const tr_look *given, const char *channel, uint32_t kind,
+                      tr_histogram *histogram)
+{
+    const struct tr_look *handle = look_known(given);
+
+    return handle ? histogram_read(&handle->view, channel, kind, histogram)
+                  : handle_fail(given, "histogram", "look");
 }
 
 int tr_look_info(const tr_look *given, tr_arena_info *info)

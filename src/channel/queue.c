@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include <tensoring/queue.h>
+#include <tensoring/histogram.h>
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ipc/exchange/channel.h"
+#include "ipc/exchange/histogram.h"
 #include "ipc/exchange/receivers.h"
 #include "ipc/exchange/request.h"
+#include "ipc/kernel/os.h"
 #include "ipc/path.h"
 #include "ipc/signal/wake.h"
 #include "ipc/wait/wait.h"
@@ -39,7 +41,10 @@ static int check_options(const char *name, const tr_queue_options *options)
     if (options->stamp > 1)
         return tr_fail(TR_EINVAL, "queue \"%s\": stamp is %u, allowed are 0 and 1", name,
                        options->stamp);
-    return reserved_check("queue open", options->reserved);
+    if (options->histograms > 1)
+        return tr_fail(TR_EINVAL, "queue \"%s\": histograms is %u, allowed are 0 and 1",
+                       name, options->histograms);
+    return 0;
 }
 
 /* Whether the queue that is there is what the caller asked for. */
@@ -72,13 +77,14 @@ int queue_open_any(tr_arena *arena, const char *name, const tr_queue_options *op
                                 .fallback = FALLBACK_CAPACITY,
                                 .policy = options->policy,
                                 .max_deliveries = options->max_deliveries,
-                                .stamp = options->stamp};
+                                .stamp = options->stamp || options->histograms};
     struct tr_queue *queue = handle_new(&queues);
     uint32_t index;
     int result;
 
     if (!queue)
         return tr_fail(TR_ENOMEM, "no memory for the handle of a queue");
+    histogram_spec(&spec, options->histograms);
     if (behind)
         spec.ring_bytes = UINT64_C(8) * options->capacity + behind;
     result = channel_open_waiting(arena, &spec, &index);
@@ -87,6 +93,7 @@ int queue_open_any(tr_arena *arena, const char *name, const tr_queue_options *op
     if (result == 0) {
         queue->handle.arena = queue->arena = arena;
         queue->stamp = shm_get(&queue->ring.channel->stamp) != 0;
+        queue->histograms = histogram_all(&arena->view, index);
         memcpy(queue->name, name, strlen(name) + 1);
         result = check_same(queue, options);
     }
@@ -256,6 +263,19 @@ static RARE int refuse(struct message *message, int result)
     return result;
 }
 
+/* How long it has waited; and its server begins now. */
+static ASIDE void measure(const tr_queue *queue, struct message *message)
+{
+    const struct slot_record *record = view_record(&queue->arena->view, message->slot);
+    uint64_t now = (uint64_t)os->now_ns(), sent = 0;
+
+    if (shm_get(&record->tensors) & TENSORS_HEAD)
+        sent = shm_get(&record->published_ns);
+    if (sent)
+        histogram_add(&queue->histograms[HISTOGRAM_WAIT], now > sent ? now - sent : 0);
+    message->received_ns = now;
+}
+
 /* The slot is ours: read it. */
 PATH int open_received(tr_queue *queue, const struct ring_taken *taken, tr_message **out)
 {
@@ -271,12 +291,15 @@ PATH int open_received(tr_queue *queue, const struct ring_taken *taken, tr_messa
         held = HELD_REQUEST;
         route_fetch(&arena->view, route);
         fetch_to_write(&record->location_even); /* and deadline_ns: a reply goes there */
+        message->histograms = queue->histograms;
     }
     message->sequence = taken->sequence;
     message->deliveries = SLOT_DELIVERIES(taken->word);
     message->sender = TENSORS_SENDER(tensors);
     result = message_open(arena, message, taken->slot, taken->word, arena->view.base,
                           held, &handle);
+    if (UNLIKELY(queue->histograms != NULL))
+        measure(queue, message);
     if (result == 0 && __builtin_expect(arena->view.geo.flags & TR_ARENA_CRC32C, 0))
         result = message_verify(message);
     if (UNLIKELY(result < 0))
@@ -323,6 +346,16 @@ void tr_queue_shutdown(tr_queue *given)
 
     if (queue && arena_enter(queue->arena) == 0)
         ring_close(&queue->ring);
+}
+
+int tr_queue_note_batch(tr_queue *given, uint64_t rows)
+{
+    struct tr_queue *queue;
+    int result = queue_enter(given, "note batch", TR_NOWAIT, &queue);
+
+    if (result == 0 && queue->histograms)
+        histogram_add(&queue->histograms[HISTOGRAM_BATCH], rows);
+    return result;
 }
 
 uint64_t tr_queue_depth(const tr_queue *given)

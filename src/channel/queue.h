@@ -14,6 +14,7 @@ struct tr_queue {
     struct tr_arena *arena;
     struct ring ring;
     _Atomic uint64_t receiver; /* local: holder_of() of one that says that it receives */
+    struct histogram *histograms; /* of each kind; NULL: it counts nothing */
     bool stamp;
     char name[TR_MAX_CHANNEL_NAME + 1];
 };

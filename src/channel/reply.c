@@ -5,6 +5,7 @@
 #include <string.h>
 #include <tensoring/request.h>
 
+#include "ipc/exchange/histogram.h"
 #include "ipc/exchange/owned.h"
 #include "ipc/exchange/request.h"
 #include "ipc/kernel/os.h"
@@ -90,6 +91,13 @@ static bool in_time(const struct message *request)
            deadline > os->now_ns();
 }
 
+/* How long its server had it. Before it is answered: the requester may look at once. */
+static ASIDE void measure(const struct message *request)
+{
+    histogram_add(&request->histograms[HISTOGRAM_SERVICE],
+                  (uint64_t)os->now_ns() - request->received_ns);
+}
+
 /* Put @p message into the inbox of the sender of @p request. 0: it is gone, also if nobody wants
  * it any more. */
 static int answer(struct message *request, struct message *message)
@@ -102,6 +110,8 @@ static int answer(struct message *request, struct message *message)
     if (!route_read(&arena->view, word, &route))
         return tr_fail(TR_ECORRUPT, "reply: where the request came from is corrupted");
     ASSERT_HELD(&arena->self, record_of(message));
+    if (UNLIKELY(request->histograms != NULL))
+        measure(request);
     if (message != request)
         shm_put(&record_of(message)->reply_to, word);
     message_stamp(message, false);

@@ -42,7 +42,13 @@ struct message {
     char *text;      /* names and descrs, likewise */
     uint32_t room;   /* of more */
     uint32_t text_room;
-    struct pin pin; /* of a shared message */
+    union {
+        struct pin pin;                   /* of a shared message */
+        struct {                          /* of a request: */
+            struct histogram *histograms; /* its queue's; NULL: it counts nothing */
+            uint64_t received_ns;         /* when it was received, if it does */
+        };
+    };
 };
 
 /* How many a table has: one a slot, then one a pin, since a process may read one shared slot

@@ -29,6 +29,7 @@ extern const struct family device_family;
 extern const struct family elastic_family;
 extern const struct family thread_family;
 extern const struct family names_family;
+extern const struct family histogram_family;
 extern const struct family wakeup_family;
 /* Counted with the wake-ups. */
 extern const struct family doorbell_family;

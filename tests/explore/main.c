@@ -22,9 +22,10 @@ static const uint64_t mutant_runs[] = {2000, 20000, 250000};
 #define PASSES (sizeof(mutant_runs) / sizeof(mutant_runs[0]))
 
 static const struct family *const families[] = {
-    &queue_family,   &broadcast_family, &board_family,    &ending_family,
-    &request_family, &device_family,    &elastic_family,  &thread_family,
-    &names_family,   &wakeup_family,    &doorbell_family, &newcomer_family,
+    &queue_family,    &broadcast_family, &board_family,   &ending_family,
+    &request_family,  &device_family,    &elastic_family, &thread_family,
+    &names_family,    &histogram_family, &wakeup_family,  &doorbell_family,
+    &newcomer_family,
 };
 #define FAMILIES (sizeof(families) / sizeof(families[0]))
 enum { WAKEUPS = FAMILIES - 3 }; /* those behind it are counted with it */
@@ -44,7 +45,8 @@ static const struct {
     {MUTANT_DEVICE_IGNORED, MUTANT_MARK_FIRST, &device_family},
     {MUTANT_MARK_FIRST, MUTANT_PIN_STORED, &elastic_family},
     {MUTANT_PIN_STORED, MUTANT_NAME_BLIND, &thread_family},
-    {MUTANT_NAME_BLIND, MUTANT_COUNT, &names_family},
+    {MUTANT_NAME_BLIND, MUTANT_BUCKET_STORED, &names_family},
+    {MUTANT_BUCKET_STORED, MUTANT_COUNT, &histogram_family},
 };
 #define TRAPS (sizeof(traps) / sizeof(traps[0]))
 

@@ -43,6 +43,8 @@ ROW(tr_look_channels, CODE,
 ROW(tr_look_classes, CODE,
     "look:look out:out element_bytes:class_bytes capacity:one count:out",
     tr_look_classes(P(0), P(1), U(2), U(3), P(4)))
+ROW(tr_look_histogram, CODE, "look:look channel:name kind:zero histogram:histogram",
+    tr_look_histogram(P(0), P(1), (uint32_t)U(2), P(3)))
 ROW(tr_look_info, CODE, "look:look info:arena_info", tr_look_info(P(0), P(1)))
 
 ROW(tr_stats_get, CODE, "arena:arena stats:stats", tr_stats_get(P(0), P(1)))
@@ -52,6 +54,12 @@ ROW(tr_stats_participants, CODE,
 ROW(tr_stats_channels, CODE,
     "arena:arena out:out element_bytes:channel_bytes capacity:one count:out",
     tr_stats_channels(P(0), P(1), U(2), U(3), P(4)))
+ROW(tr_histogram_bound, ZERO, "histogram:histogram bucket:zero",
+    (intptr_t)tr_histogram_bound(P(0), (uint32_t)U(1)))
+ROW(tr_histogram_quantile, ZERO, "histogram:histogram part:zero",
+    (intptr_t)tr_histogram_quantile(P(0), (double)U(1)))
+ROW(tr_stats_histogram, CODE, "arena:arena channel:name kind:zero histogram:histogram",
+    tr_stats_histogram(P(0), P(1), (uint32_t)U(2), P(3)))
 ROW(tr_stats_classes, CODE,
     "arena:arena out:out element_bytes:class_bytes capacity:one count:out",
     tr_stats_classes(P(0), P(1), U(2), U(3), P(4)))

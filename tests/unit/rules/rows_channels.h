@@ -14,6 +14,7 @@ ROW(tr_queue_options_get, CODE, "queue:queue options:queue_options_out",
     tr_queue_options_get(P(0), P(1)))
 ROW(tr_queue_capacity, ZERO, "queue:queue", tr_queue_capacity(P(0)))
 ROW(tr_queue_name, ZERO, "queue:queue", (intptr_t)tr_queue_name(P(0)))
+ROW(tr_queue_note_batch, CODE, "queue:queue rows:one", tr_queue_note_batch(P(0), U(1)))
 ROW(tr_queue_arena, ZERO, "queue:queue", (intptr_t)tr_queue_arena(P(0)))
 
 ROW(tr_broadcast_open, CODE, "arena:arena name:name options:broadcast_options? out:out",
