@@ -59,7 +59,7 @@ def arenas_open() -> int:
 
 
 def in_the_end(state: Callable[[], Any], wanted: Callable[[Any], bool]) -> None:
-    """It comes to that. A thread may still be giving something back: that of a queue which
+    """It comes to that. A thread may still be giving something back: that of a queue that
     was closed lets go of its arena when it wakes up."""
     gc.collect()
     end = time.monotonic() + 30
