@@ -8,6 +8,7 @@
 
 #include <tensoring/version.h>
 
+#include "keep.h"
 #include "keys.h"
 #include "loop.h"
 #include "say.h"
@@ -61,6 +62,7 @@ static const struct command {
     {"keygen", run_keygen, "make a pair of keys"},
     {"listen", run_listen, "wait for bridges on other hosts"},
     {"connect", run_connect, "connect to a bridge on another host"},
+    {"keep", keep_main, "run a bridge, for a program that tells it what to bridge"},
     {"status", status_main, "tell what the bridges of an arena do"},
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };

@@ -110,6 +110,7 @@ static char *make(const struct bridge *bridge, bool channels)
     char *text;
 
     add(json, "pid", (uint64_t)getpid());
+    add(json, "keeper", (uint64_t)getppid());
     add_link(json, bridge);
     for (uint32_t i = 0; i < bridge->count; i++) {
         const struct channel *channel = &bridge->channels[i];

@@ -6,6 +6,7 @@
 #include <tensoring/arena.h>
 #include <tensoring/base.h>
 #include <tensoring/board.h>
+#include <tensoring/bridge.h>
 #include <tensoring/broadcast.h>
 #include <tensoring/device.h>
 #include <tensoring/error.h>

@@ -64,6 +64,7 @@ from tensoring._servers.current import server
 from tensoring._servers.model import Model
 from tensoring._standin.queues import JoinableQueue, Queue, SimpleQueue
 from tensoring._standin.stuck import StuckWarning
+from tensoring._workers.bridge import Bridge
 from tensoring._workers.plan import Plan, prefork, thread_enter
 from tensoring._workers.supervised import Worker
 from tensoring._workers.supervisor import (
@@ -99,6 +100,7 @@ __all__ = [
     "AsyncResult",
     "Batch",
     "Board",
+    "Bridge",
     "Broadcast",
     "BusyError",
     "ClosedError",

@@ -5,7 +5,7 @@ Sizes are in bytes, times in nanoseconds; what a key means stands in the C heade
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class Info(TypedDict):
@@ -30,6 +30,22 @@ class Info(TypedDict):
     memory_bytes: int  # the limit, 0 for none
     received_bytes: int  # of slots_bytes, what receivers have in hand
     closing_is_safe: bool  # whether the program may close descriptors of the file
+
+
+class BridgeStatus(TypedDict):
+    """Bridge.status(): what a bridge to another host does (tr_bridge_status)."""
+
+    link: str  # "up" or "down"
+    link_seconds: float  # how long it has been so
+    pid: int | None  # the process that carries messages
+    endpoint: str  # where it listens, or where the other side does
+    why: str  # why the link is down
+    in_flight: int  # out: sent, and not confirmed
+    confirmed: int  # out: published there, and released here; by this process
+    published: int  # in: published here
+    repeated: int  # in: offered again, recognised and not published again
+    doubled: int  # in: may have been published twice, since the bridge was killed
+    channels: list[dict[str, Any]]  # the same for each queue
 
 
 class Reaped(TypedDict):

@@ -6,6 +6,7 @@
  *
  * A kind that ends in "?" may be NULL. tests/lint/contract.sh wants a row for each function
  * that src/tensoring.map exports. */
+#include "rules/bridge.h"
 #include "support.h"
 
 #include <inttypes.h>
@@ -78,10 +79,12 @@ struct things {
     tr_loader *loader;
     tr_look *look;
     tr_pool *pool;
+    tr_bridge *bridge;
     tr_message *message, *request;
 };
 
 static struct things good;
+static tr_arena *named;      /* that of bridge */
 static struct things stale;  /* each was closed */
 static struct things orphan; /* their arena was closed */
 static tr_plan plan;
@@ -200,11 +203,14 @@ static int open_all(void **state)
     tr_arena_close(stale.arena);
     stale.pool = start_pool();
     tr_pool_close(stale.pool);
+    stale.bridge = start_bridge();
+    end_bridge(stale.bridge);
     open_things(&orphan);
     tr_arena_close(orphan.arena);
     open_things(&good);
     good.pool = start_pool();
     await_worker();
+    good.bridge = start_bridge();
     return 0;
 }
 
@@ -214,6 +220,7 @@ static int close_all(void **state)
     close_opened(&orphan);
     assert_ok(tr_pool_stop(good.pool, TR_FOREVER));
     tr_pool_close(good.pool);
+    end_bridge(good.bridge);
     tr_message_release(good.message);
     tr_message_release(good.request);
     close_opened(&good);
@@ -231,9 +238,10 @@ static const struct handle_kind {
     {                                            \
 #member, offsetof(struct things, member) \
     }
-    HANDLE(arena), HANDLE(queue), HANDLE(broadcast), HANDLE(subscription),
-    HANDLE(board), HANDLE(watch), HANDLE(set),       HANDLE(loader),
-    HANDLE(look),  HANDLE(pool),  HANDLE(message),   HANDLE(request),
+    HANDLE(arena),   HANDLE(queue), HANDLE(broadcast), HANDLE(subscription),
+    HANDLE(board),   HANDLE(watch), HANDLE(set),       HANDLE(loader),
+    HANDLE(look),    HANDLE(pool),  HANDLE(bridge),    HANDLE(message),
+    HANDLE(request),
 #undef HANDLE
 };
 
@@ -426,7 +434,7 @@ static void check_stale(const struct row *row, const struct argument *arg,
     snprintf(what, sizeof(what), "%s: closed", arg->name);
     try(row, given, what, word_of(arg), "closed");
     if (!find_handle(arg->kind, &orphan, &given[i].p) || is_kind(arg, "look") ||
-        is_kind(arg, "pool"))
+        is_kind(arg, "pool") || is_kind(arg, "bridge"))
         return;
     if (row->returns == NOTHING && strstr(row->name, "close"))
         return; /* it can still be closed */

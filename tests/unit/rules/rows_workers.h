@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* rows_workers.h - plan.h, enter.h, pool.h, workers.h: see rules_test.c. */
+/* rows_workers.h - plan.h, enter.h, pool.h, bridge.h, workers.h: see rules_test.c. */
 ROW(tr_plan_create, CODE, "plan:out workers:one options:plan_options?",
     tr_plan_create((uint32_t)U(1), P(2), P(0)))
 ROW(tr_plan_bytes, ANY, "", (int64_t)tr_plan_bytes())
@@ -46,6 +46,17 @@ ROW(tr_pool_close, NOTHING, "pool:pool", (tr_pool_close(P(0)), 0))
 ROW(tr_pool_status_get, CODE, "pool:pool out:pool_status", tr_pool_status_get(P(0), P(1)))
 ROW(tr_pool_plan, ZERO, "pool:pool", (intptr_t)tr_pool_plan(P(0)))
 ROW(tr_pool_pid, ZERO, "pool:pool index:zero", tr_pool_pid(P(0), (uint32_t)U(1)))
+
+ROW(tr_bridge_start, CODE, "arena:arena options:bridge_options out:out",
+    tr_bridge_start(P(0), P(1), P(2)))
+ROW(tr_bridge_queue, CODE, "bridge:bridge name:name direction:zero window:zero",
+    tr_bridge_queue(P(0), P(1), (tr_bridge_direction)U(2), (uint32_t)U(3)))
+ROW(tr_bridge_wait, CODE, "bridge:bridge state:zero timeout_ns:timeout",
+    tr_bridge_wait(P(0), (tr_bridge_state)U(1), I(2)))
+ROW(tr_bridge_status_read, CODE, "bridge:bridge status:bridge_status",
+    tr_bridge_status_read(P(0), P(1)))
+ROW(tr_bridge_stop, CODE, "bridge:bridge timeout_ns:timeout", tr_bridge_stop(P(0), I(1)))
+ROW(tr_bridge_close, NOTHING, "bridge:bridge", (tr_bridge_close(P(0)), 0))
 
 /* A worker's own handle is there in workers alone, as long as they run. */
 ROW(tr_pool_worker_receive, CODE, "worker:worker queue:queue timeout_ns:timeout out:out",

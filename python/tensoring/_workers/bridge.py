@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: MIT
+"""Bridges to other hosts: the program `tensoring bridge keep` as a child."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tensoring._arena.arena import Arena
+from tensoring._errors import CODES, Error, make_error
+from tensoring._options import U64, flag, one_of, seconds, text, whole
+from tensoring.reports import BridgeStatus
+
+_BOARD = "tensoring.bridge"
+_PREFIX = "status."
+_LOOK = 0.01  # seconds
+_SOON = 2.0  # between the end of the time to stop, and a kill
+_LONGEST = 86400.0
+_MOST_WINDOW = 1024
+
+
+def _error(name: str, detail: str) -> Error:
+    return make_error(CODES[f"TR_E{name}"], detail, "bridge")
+
+
+def _find(program: str | os.PathLike[str] | None) -> str:
+    """The program: a path, or what PATH or the environment of this interpreter has."""
+    name = os.fspath(program or "tensoring-bridge")
+    found = shutil.which(name)
+    if found is None and os.sep not in name:
+        found = shutil.which(Path(sys.executable).with_name(name))
+    if found is None:
+        raise _error(
+            "NOENT",
+            f"there is no program {name}; install tensoring-bridge, or give `program`",
+        )
+    return found
+
+
+def _file(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} is {value!r}; give a path")
+    return text(name, os.fspath(value))
+
+
+def _check_keys(peer: bool, plain: bool, keys: dict[str, str | None]) -> None:
+    given = {name for name, value in keys.items() if value is not None}
+    wanted = {"key", "peer_key" if peer else "allow"}
+    if plain and given:
+        raise ValueError(f"trust_network means no keys; leave {min(given)} out")
+    if plain or given == wanted:
+        return
+    if given - wanted:
+        which = "peer" if peer else "bind"
+        raise ValueError(f"{min(given - wanted)} does not go with {which}")
+    raise ValueError(
+        f"{min(wanted - given)} is missing; `tensoring bridge keygen` makes keys, and "
+        "trust_network=True does without"
+    )
+
+
+class Bridge:
+    """A bridge from a named arena to one on another host: what is sent to a queue here is
+    received from the queue of that name there.
+
+    with tr.Bridge(arena, "host-b:7411", key="a.key", peer_key="b.pub") as bridge:
+        bridge.queue("jobs", window=16)
+        bridge.wait_connected(5)
+
+    It runs the program tensoring-bridge as a child, starts it again when it dies, and
+    ends it at the end of the block, or when this process ends. Threads may share it.
+
+    peer: "HOST:PORT" of the bridge that listens; or bind: where this one listens. Port 0
+    is any that is free, another one each time that the bridge starts.
+    key: the file of this side's secret key.
+    peer_key: with `peer`, the file of the other side's public key.
+    allow: with `bind`, the public keys that may connect: a file or a folder.
+    trust_network: no keys and no encryption: only in a network that others cannot reach.
+    allow_pickle: pickled objects may cross, if the other side allows them, too.
+    window_bytes: how many bytes of a queue may be unconfirmed; 0: 64 MiB.
+    program: the program; None: tensoring-bridge, on PATH or beside this interpreter.
+
+    The child inherits standard error, and tells there why it does not connect."""
+
+    def __init__(
+        self,
+        arena: Arena,
+        peer: str | None = None,
+        *,
+        bind: str | None = None,
+        key: str | os.PathLike[str] | None = None,
+        peer_key: str | os.PathLike[str] | None = None,
+        allow: str | os.PathLike[str] | None = None,
+        trust_network: bool = False,
+        allow_pickle: bool = False,
+        window_bytes: int = 0,
+        program: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+        if not isinstance(arena, Arena):
+            raise TypeError(f"arena is {arena!r}; give an Arena")
+        if arena.name is None:
+            raise ValueError("the arena has no name: Arena.create(name, ...)")
+        if (peer is None) == (bind is None):
+            raise ValueError("give peer or bind, one of them")
+        place = text("bind", bind) if peer is None else text("peer", peer)
+        plain = flag("trust_network", trust_network)
+        files = {
+            "key": _file("key", key),
+            "peer_key": _file("peer_key", peer_key),
+            "allow": _file("allow", allow),
+        }
+        _check_keys(peer is not None, plain, files)
+        self._arena = arena
+        self._owner = os.getpid()
+        self._lock = threading.RLock()
+        self._queues: dict[str, str] = {}
+        self._window = 0
+        what, option = ("listen", "bind") if peer is None else ("connect", "peer")
+        self._command = [
+            *(_find(program), "keep", what),
+            *(f"--arena={arena.name}", f"--{option}={place}"),
+        ]
+        for name, value in files.items():
+            if value is not None:
+                self._command.append(f"--{name.replace('_', '-')}={value}")
+        if whole("window_bytes", window_bytes, 0, U64 // 2):
+            self._command.append(f"--window-bytes={window_bytes}")
+        if plain:
+            self._command += ["--plain", "--trust-network"]
+        if flag("allow_pickle", allow_pickle):
+            self._command.append("--allow-pickle")
+        self._start()
+
+    def _start(self) -> None:
+        # A group of its own: Ctrl-C is for this process, which then stops it in order.
+        self._child = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, bufsize=0, process_group=0
+        )
+        if self._window:
+            self._tell(f"--window={self._window}")
+        for name, direction in self._queues.items():
+            self._tell(f"--queue={direction}:{name}")
+
+    def _tell(self, line: str) -> None:
+        assert self._child is not None
+        assert self._child.stdin is not None
+        # The next look finds that it is dead.
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            self._child.stdin.write(f"{line}\n".encode())
+
+    def _look_after(self) -> subprocess.Popen[bytes]:
+        """Start it again if it was killed."""
+        if os.getpid() != self._owner:
+            raise _error("FORK", f"the bridge is of process {self._owner}")
+        if self._stopped or self._child is None:
+            raise _error("CLOSED", "the bridge was stopped")
+        code = self._child.poll()
+        if code is not None:
+            assert self._child.stdin is not None
+            self._child.stdin.close()
+            if code >= 0:
+                raise _error(
+                    "PEERDIED",
+                    f"{self._command[0]} ended with code {code}; its standard error says "
+                    "why",
+                )
+            self._start()
+        return self._child
+
+    def queue(self, name: str, *, direction: str = "out", window: int = 16) -> None:
+        """Bridge the queue `name`. It is made if it is not there; one that is there must
+        have max_deliveries=255, since each death of the bridge counts as a delivery.
+
+        direction: "out": what is sent here is received there; "in": the other way.
+        window: how many messages may be unconfirmed. The largest that was given holds for
+        all queues of the bridge. A bridge that runs already is replaced by one that has
+        this queue, too."""
+        text("name", name)
+        one_of("direction", direction, ("out", "in"))
+        whole("window", window, 1, _MOST_WINDOW)
+        with self._lock:
+            self._look_after()
+            if name in self._queues:
+                raise _error("EXIST", f"the queue {name!r} is bridged already")
+            self._arena.queue(name, max_deliveries=255).close()
+            self._queues[name] = direction
+            if window > self._window:
+                self._window = window
+                self._tell(f"--window={window}")
+            self._tell(f"--queue={direction}:{name}")
+
+    def _texts(self) -> Iterator[dict[str, Any]]:
+        """What all bridges of the arena say of themselves."""
+        channels = self._arena.stats()["channels"]
+        if not any(one["name"] == _BOARD for one in channels):
+            return
+        board = self._arena.board(_BOARD)
+        for key in [one for one in board if one.startswith(_PREFIX)]:
+            with contextlib.suppress(KeyError, ValueError):
+                yield json.loads(bytes(board[key]))
+
+    def status(self) -> BridgeStatus:
+        """What the bridge does; it says so every second, and when something changes. All
+        is 0 until it has begun."""
+        with self._lock:
+            keeper = self._look_after().pid
+            for found in self._texts():
+                if found.get("keeper") == keeper and _lives(found["pid"]):
+                    return _status(found)
+        return _status({})
+
+    def wait_connected(self, timeout: float | None = None) -> None:
+        """Wait until the link to the other bridge is up; `timeout` seconds, None waits
+        forever. TimedOutError says why it is not; PeerDiedError: the program has ended,
+        and its standard error says why."""
+        end = math.inf
+        if timeout is not None:
+            wait = seconds("timeout", timeout, "or None to wait forever")
+            end = time.monotonic() + wait
+        while (found := self.status())["link"] != "up":
+            if time.monotonic() >= end:
+                raise _error("TIMEDOUT", f"not connected: {found['why'] or 'not begun'}")
+            time.sleep(_LOOK)
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Take no more messages, wait up to `timeout` seconds for the receipts of those
+        that are on their way, and end the program. TimedOutError: what was not confirmed
+        then stays in the queue here, and may have arrived."""
+        wait = min(seconds("timeout", timeout, "a number"), _LONGEST)
+        with self._lock:
+            child = self._child
+            if self._stopped or child is None or os.getpid() != self._owner:
+                return
+            self._stopped = True
+            self._tell(f"stop {int(wait * 1000)}")
+            assert child.stdin is not None
+            child.stdin.close()
+            in_time = _ends(child, wait)
+            if not in_time and not _ends(child, _SOON):
+                child.kill()
+                child.wait()
+            if not self._arena.closed:
+                self._arena.reap()  # what a killed one held is delivered here
+        if not in_time:
+            raise _error(
+                "TIMEDOUT",
+                "receipts were missing; what they are for stays in its queue here",
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        what = "stopped" if self._stopped else f"queues {', '.join(self._queues) or '-'}"
+        return f"<tensoring.Bridge of {self._arena.name!r}, {what}>"
+
+
+def _ends(child: subprocess.Popen[bytes], wait: float) -> bool:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(wait)
+        return True
+    return False
+
+
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").exists()
+
+
+def _status(found: dict[str, Any]) -> BridgeStatus:
+    return {
+        "link": found.get("link", "down"),
+        "link_seconds": float(found.get("link_seconds", 0)),
+        "pid": found.get("pid"),
+        "endpoint": found.get("endpoint", ""),
+        "why": found.get("why", ""),
+        "in_flight": int(found.get("in_flight", 0)),
+        "confirmed": int(found.get("confirmed", 0)),
+        "published": int(found.get("published", 0)),
+        "repeated": int(found.get("repeated", 0)),
+        "doubled": int(found.get("doubled", 0)),
+        "channels": found.get("channels", []),
+    }

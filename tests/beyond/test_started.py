@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""Bridges that a program starts with tr.Bridge, over loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+import tensoring as tr
+import traffic
+from bridges import make_key, program
+from hosts import LONGEST, until
+from traffic import Receiver, Sender, account
+
+pytestmark = pytest.mark.usefixtures("real")
+
+
+@contextmanager
+def arenas(count: int) -> Iterator[list[tr.Arena]]:
+    made = [traffic.open_arena() for _ in range(count)]
+    try:
+        yield made
+    finally:
+        for arena in made:
+            name = str(arena.name)
+            arena.close()
+            tr.Arena.unlink(name)
+
+
+def endpoint(bridge: tr.Bridge) -> str:
+    return str(until(lambda: bridge.status()["endpoint"]))
+
+
+def test_both_sides_of_a_bridge(tmp_path: Path) -> None:
+    (command,) = program()
+    for name in ("here", "there"):
+        make_key(tmp_path, name)
+    with arenas(2) as (a, b):
+        source, target = (traffic.open_queue(one, "jobs") for one in (a, b))
+        with tr.Bridge(
+            b,
+            bind="127.0.0.1:0",
+            key=tmp_path / "there.key",
+            allow=tmp_path / "here.pub",
+            program=command,
+        ) as there:
+            there.queue("jobs", direction="in")
+            with tr.Bridge(
+                a,
+                endpoint(there),
+                key=tmp_path / "here.key",
+                peer_key=tmp_path / "there.pub",
+                program=command,
+            ) as here:
+                here.queue("jobs", window=8)
+                here.wait_connected(LONGEST)
+                sender, receiver = Sender(source), Receiver(target)
+                receiver.more(100)
+                kill_both(here)
+                receiver.more(100)
+                count = sender.stop()
+                receiver.all_of(count)
+                account(receiver.stop(), count, late=2 * traffic.WINDOW)
+                until(lambda: here.status()["in_flight"] == 0, here.status)
+                status = here.status()
+                assert status["link"] == "up"
+                assert status["channels"][0]["name"] == "jobs"
+                here.stop(LONGEST)
+
+
+def kill_both(bridge: tr.Bridge) -> None:
+    """The bridge, and the process that looks after it."""
+    for look in (own, keeper):
+        before = look(bridge)
+        os.kill(before, signal.SIGKILL)
+        until(lambda look=look, before=before: look(bridge) not in (0, before))
+
+
+def own(bridge: tr.Bridge) -> int:
+    return bridge.status()["pid"] or 0
+
+
+def keeper(bridge: tr.Bridge) -> int:
+    with suppress(FileNotFoundError):  # it has just ended, or none has begun
+        text = Path(f"/proc/{own(bridge)}/stat").read_text()
+        return int(text.rpartition(")")[2].split()[1])
+    return 0
+
+
+STARTS = """
+import sys, tensoring as tr
+arena = tr.Arena.attach(sys.argv[1])
+bridge = tr.Bridge(arena, bind="127.0.0.1:0", trust_network=True, program=sys.argv[2])
+bridge.queue("jobs", direction="in")
+while not (pid := bridge.status()["pid"]):
+    pass
+print(bridge._child.pid, pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("how", ["killed", "ends"])
+def test_bridges_end_with_their_program(how: str) -> None:
+    with arenas(1) as (arena,):
+        starter = subprocess.Popen(
+            [sys.executable, "-c", STARTS, str(arena.name), *program()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert starter.stdout
+        pids = [int(word) for word in starter.stdout.readline().split()]
+        assert len(pids) == 2
+        if how == "killed":
+            starter.kill()
+        starter.communicate(timeout=LONGEST)
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), pids)
+        traffic.nothing_left(arena)

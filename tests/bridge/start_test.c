@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* start_test.c - bridges that this process starts, over loopback, between two arenas of its own. */
+#include "tests/unit/own_name.h"
+#include "tests/unit/support.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#define PATIENT INT64_C(60000000000)
+
+struct side {
+    char name[80];
+    tr_arena *arena;
+    tr_queue *queue;
+    tr_bridge *bridge;
+};
+
+static struct side here, there;
+
+static void open_side(struct side *side, const char *name)
+{
+    tr_slot_class class = {8192, 64};
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_queue_options queue = TR_QUEUE_OPTIONS_INIT;
+
+    snprintf(side->name, sizeof(side->name), "%s%s", NAME, name);
+    options.classes = &class;
+    options.class_count = 1;
+    assert_ok(tr_arena_create(side->name, &options, &side->arena));
+    queue.max_deliveries = 255;
+    assert_ok(tr_queue_open(side->arena, "jobs", &queue, &side->queue));
+}
+
+static void close_side(struct side *side)
+{
+    tr_bridge_close(side->bridge);
+    tr_queue_close(side->queue);
+    tr_arena_close(side->arena);
+    assert_ok(tr_arena_unlink(side->name));
+    side->bridge = NULL;
+}
+
+static int open_all(void **state)
+{
+    (void)state;
+    open_side(&here, "here");
+    open_side(&there, "there");
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    close_side(&here);
+    close_side(&there);
+    return 0;
+}
+
+static void start(struct side *side, const char *peer, tr_bridge_direction direction)
+{
+    tr_bridge_options options = TR_BRIDGE_OPTIONS_INIT;
+
+    options.flags = TR_BRIDGE_PLAIN_TRUST_NETWORK;
+    options.peer = peer;
+    options.bind = peer ? NULL : "127.0.0.1:0";
+    options.program = TENSORING_BRIDGE;
+    assert_ok(tr_bridge_start(side->arena, &options, &side->bridge));
+    assert_ok(tr_bridge_queue(side->bridge, "jobs", direction, 8));
+}
+
+static tr_bridge_status status(struct side *side)
+{
+    tr_bridge_status status = TR_BRIDGE_STATUS_INIT;
+
+    assert_ok(tr_bridge_status_read(side->bridge, &status));
+    return status;
+}
+
+static void pause_shortly(void)
+{
+    sched_yield(); /* the test's time limit ends it */
+}
+
+/* Two bridges that are connected. */
+static void connect_both(void)
+{
+    char endpoint[128];
+
+    start(&there, NULL, TR_BRIDGE_IN);
+    assert_ok(tr_bridge_queue(there.bridge, "more", TR_BRIDGE_OUT, 4));
+    while (
+        !*strcpy(endpoint, status(&there).endpoint)) /* the port is the kernel's choice */
+        pause_shortly();
+    start(&here, endpoint, TR_BRIDGE_OUT);
+    assert_ok(tr_bridge_wait(here.bridge, TR_BRIDGE_CONNECTED, PATIENT));
+    assert_ok(tr_bridge_wait(there.bridge, TR_BRIDGE_CONNECTED, PATIENT));
+}
+
+static void carry(int64_t first, int64_t count)
+{
+    for (int64_t i = first; i < first + count; i++)
+        assert_ok(tr_queue_send(here.queue, loan_i64(here.arena, 8, i), PATIENT));
+    for (int64_t i = first; i < first + count; i++) {
+        tr_message *message;
+
+        assert_ok(tr_queue_receive(there.queue, PATIENT, &message));
+        assert_int_equal(first_i64(message), i);
+        tr_message_release(message);
+    }
+}
+
+static void messages_cross(void **state)
+{
+    (void)state;
+    connect_both();
+    carry(0, 20);
+    while (status(&here).confirmed < 20 || status(&there).published < 20)
+        pause_shortly();
+    assert_int_equal(status(&here).in_flight, 0);
+    assert_int_equal(status(&there).doubled, 0);
+    assert_string_equal(status(&here).why, "");
+    assert_ok(tr_bridge_stop(here.bridge, PATIENT));
+    assert_ok(tr_bridge_stop(there.bridge, PATIENT));
+}
+
+static void await_another(struct side *side, int pid)
+{
+    while (status(side).pid == pid || !status(side).pid)
+        pause_shortly();
+}
+
+static void a_bridge_that_is_killed_comes_again(void **state)
+{
+    int pid;
+
+    (void)state;
+    connect_both();
+    pid = status(&here).pid;
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    await_another(&here, pid);
+    assert_ok(tr_bridge_wait(here.bridge, TR_BRIDGE_CONNECTED, PATIENT));
+    carry(0, 4);
+}
+
+static void a_queue_is_added_while_messages_cross(void **state)
+{
+    tr_queue *more, *more_there;
+    tr_message *message;
+
+    (void)state;
+    connect_both();
+    carry(0, 4);
+    assert_ok(tr_bridge_queue(here.bridge, "more", TR_BRIDGE_IN, 4));
+    carry(4, 4);
+    assert_ok(tr_queue_open(here.arena, "more", NULL, &more));
+    assert_ok(tr_queue_open(there.arena, "more", NULL, &more_there));
+    assert_ok(tr_queue_send(more_there, loan_i64(there.arena, 8, 77), PATIENT));
+    assert_ok(tr_queue_receive(more, PATIENT, &message));
+    assert_int_equal(first_i64(message), 77);
+    tr_message_release(message);
+    tr_queue_close(more);
+    tr_queue_close(more_there);
+}
+
+static void what_is_not_confirmed_stays(void **state)
+{
+    tr_message *message;
+
+    (void)state;
+    start(&here, "127.0.0.1:1", TR_BRIDGE_OUT);
+    assert_ok(tr_queue_send(here.queue, loan_i64(here.arena, 8, 5), PATIENT));
+    while (!*status(&here).why)
+        pause_shortly();
+    assert_int_equal(tr_bridge_wait(here.bridge, TR_BRIDGE_CONNECTED, 1), TR_ETIMEDOUT);
+    assert_detail("nothing listens there");
+    assert_ok(tr_bridge_stop(here.bridge, PATIENT));
+    assert_ok(tr_queue_receive(here.queue, PATIENT, &message));
+    assert_int_equal(first_i64(message), 5);
+    tr_message_release(message);
+}
+
+#define test(function) cmocka_unit_test_setup_teardown(function, open_all, close_all)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test(messages_cross),
+        test(a_bridge_that_is_killed_comes_again),
+        test(a_queue_is_added_while_messages_cross),
+        test(what_is_not_confirmed_stays),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
