@@ -47,6 +47,7 @@ class Amount:
     rounds: int = 5
     seconds: float = 1.0  # of a cell, about
     idle_seconds: float = 10.0
+    sizes: tuple[int, ...] = SIZES
 
 
 class Process:
@@ -169,7 +170,7 @@ def counts(way: Way, nbytes: int, seconds: float) -> int:
 
 def measure(ways: list[Way], amount: Amount) -> list[dict[str, Any]]:
     cells = []
-    for nbytes in SIZES:
+    for nbytes in amount.sizes:
         for way in ways:
             way.run(nbytes, 8, GAPS[nbytes])  # what is touched the first time
         many = {way.name: counts(way, nbytes, amount.seconds / 2) for way in ways}
@@ -237,7 +238,7 @@ def main() -> None:
     options = parser.parse_args()
     amount = Amount(seconds=options.seconds)
     if options.quick:
-        amount = Amount(rounds=1, seconds=0.1, idle_seconds=1)
+        amount = Amount(1, 0.1, 1, (64, LARGE))
     if why := networks.lacking():
         print(f"skipped: {why}")
         return

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""bench/beyond, with small counts: each way is measured or said to be left out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from hosts import LONGEST
+
+PROGRAM = Path(__file__).parents[2] / "bench" / "beyond" / "run.py"
+WAYS = {"TCP socket", "ZeroMQ", "ZeroMQ, CURVE", "bridge", "bridge, CURVE"}
+
+
+def test_each_way_is_measured(tmp_path: Path) -> None:
+    command = [sys.executable, str(PROGRAM), "--quick", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * LONGEST)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "beyond.json").read_text())
+    measured = {one["way"] for one in found["cells"]}
+    out = " ".join(found["left_out"])
+    assert {"TCP socket", "bridge"} <= measured
+    assert {way for way in WAYS if way.split(",")[0] not in out} == measured
+    for one in found["cells"]:
+        assert one["one_way"] > 0
+        assert one["bytes_per_second"] > 0
+        assert one["cpu_per_message"] > one["cpu_of_bridges"]
+    for one in found["bars"]:
+        assert one["min"] <= one["measured"] <= one["max"]
+    assert {one["what"].split(",")[0] for one in found["bars"]} >= {"bridge", "1.77 MB"}
