@@ -116,6 +116,24 @@ def test_a_batch_of_a_dead_model_is_answered_by_the_next(arena: tr.Arena) -> Non
     assert totals["slots_free"] == 64
 
 
+def test_what_a_dead_model_had_comes_first(arena: tr.Arena) -> None:
+    """Its requests wait for the next process to load, and for nothing else."""
+    service = arena.service("model")
+    calls = Calls(service, [row(i) for i in range(8)])
+    child = start(Pausing, service)
+    assert arena.queue("seen").receive(LONGEST) == (8, 0)
+    later = Calls(service, [row(i) for i in range(3)])
+    child.kill()
+    child.join()
+    arena.reap()
+    child = start(Told, service)
+    assert [y[0] for y in calls.join()] == list(range(8))
+    assert [y[0] for y in later.join()] == list(range(3))
+    service.shutdown()
+    child.join()
+    assert sizes(arena) == [1] * 8 + [3]
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("most", [2, 3])
 def test_a_deadly_request_fails_alone(arena: tr.Arena, most: int, processes: int) -> None:
