@@ -165,6 +165,12 @@ int64_t next_slice(int64_t slice_ns); /* how long the slice after this one may b
 int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns, PyObject *what,
                    unsigned int want);
 
+/* For a wait that is no wait_op: let other greenlets of this thread run, at most @p left_ns,
+ * until it is worth to look at @p what again, for the time @p turn. 1: they did. 0: there are
+ * none, so wait by other means. -1 with an exception. */
+int wait_for_greenlets(PyObject *what, unsigned int want, int64_t left_ns,
+                       unsigned int turn);
+
 /* nap.c: instead of the next wait, or of keeping what there is no room for, after so many
  * naps @p before in the same call; false: it would not pay. */
 bool nap(Naps *naps, unsigned int before);

@@ -269,17 +269,20 @@ static int step_now(SupervisorObject *self)
     return code;
 }
 
-/* Until the pool's descriptor is readable, or a signal's handler must run. */
-static void await(SupervisorObject *self, int64_t most_ns)
+/* Until the pool's descriptor is readable, or a signal's handler must run. False with an
+ * exception. */
+static bool await(SupervisorObject *self, int64_t most_ns)
 {
+    int ran = wait_for_greenlets((PyObject *)self, TR_WAIT_READABLE, most_ns, 0);
     struct pollfd ready = {.events = POLLIN};
     PyThreadState *gil;
 
-    if (tr_pool_fd(self->pool, &ready.fd))
-        return;
+    if (ran || tr_pool_fd(self->pool, &ready.fd))
+        return ran >= 0;
     gil = PyEval_SaveThread();
     (void)poll(&ready, 1, (int)((most_ns + 999999) / 1000000));
     PyEval_RestoreThread(gil);
+    return true;
 }
 
 static int step(SupervisorObject *self, int64_t timeout_ns)
@@ -298,7 +301,8 @@ static int step(SupervisorObject *self, int64_t timeout_ns)
         left_ns = deadline_ns == INT64_MAX ? slice_ns : deadline_ns - now_ns();
         if (left_ns <= 0)
             return TR_ETIMEDOUT; /* the detail says what it waits for */
-        await(self, left_ns < slice_ns ? left_ns : slice_ns);
+        if (!await(self, left_ns < slice_ns ? left_ns : slice_ns))
+            return RAISED;
         slice_ns = next_slice(slice_ns);
         if (PyErr_CheckSignals() < 0 || !usable(self))
             return RAISED;

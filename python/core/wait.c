@@ -74,6 +74,12 @@ static int let_greenlets_run(PyObject *what, unsigned int want, int64_t left_ns,
     return truth;
 }
 
+int wait_for_greenlets(PyObject *what, unsigned int want, int64_t left_ns,
+                       unsigned int turn)
+{
+    return has_gevent() ? let_greenlets_run(what, want, left_ns, turn) : 0;
+}
+
 /* TR_EAGAIN: there are no greenlets that could run meanwhile. */
 static int wait_beside(wait_op *op, void *arg, int64_t deadline_ns, PyObject *what,
                        unsigned int want)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import select
+import selectors
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -57,6 +57,7 @@ class Source:
     ) -> None:
         self._queue = queue
         self._set: WaitSet | None = None
+        self._selector: selectors.BaseSelector | None = None
         self._left: int | None = None  # that are still to be taken; None: any number
         self._damaged = 0
         self._stopping: Callable[[], object] = bool
@@ -67,9 +68,9 @@ class Source:
             self._stopping = waited.stopping
         else:
             waited = stop if isinstance(stop, int) else stop.fileno()
-            poll = select.poll()
-            poll.register(waited, select.POLLIN)
-            self._stopping = lambda: poll.poll(0)
+            selector = self._selector = selectors.DefaultSelector()
+            selector.register(waited, selectors.EVENT_READ)
+            self._stopping = lambda: selector.select(0)
         self._set = WaitSet._of(queue.arena)
         self._set.add(queue)
         self._set.add(waited)
@@ -78,6 +79,8 @@ class Source:
         """Serve no longer."""
         if self._set is not None:
             self._set.close()
+        if self._selector is not None:
+            self._selector.close()
 
     def look(self) -> None:
         """See whether it is time to stop."""

@@ -143,6 +143,13 @@ def aside(function: Callable[[], Any]) -> Any:
     return sys.modules["gevent"].get_hub().threadpool.apply(function)
 
 
+def forked() -> None:
+    """For a child that was forked in C: its hub must not share the parent's descriptors.
+    os.fork() does this by itself under gevent."""
+    if _existing_hub() is not None:
+        sys.modules["gevent"].reinit()
+
+
 def _hub_of(arena: Arena) -> _Hub:
     importlib.import_module("gevent.event")  # perhaps this part is not loaded yet
     hub = _existing_hub()
@@ -165,7 +172,7 @@ def wait(what: Any, want: int, seconds: float | None, turn: int) -> bool:
     long. False: there are no others, so it may wait by itself."""
     if not here():
         return False
-    if isinstance(what, _core.WaitSet):
+    if isinstance(what, _core.WaitSet | _core.Supervisor):
         _wait_for_fd(what.fileno(), seconds)
     elif isinstance(what, _core.Queue | _core.Subscription | _core.Watch):
         _hub_of(what.arena).wait(what, want, seconds)  # type: ignore[union-attr]

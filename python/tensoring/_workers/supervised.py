@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from tensoring import _core
+from tensoring._arena import greenlets
 from tensoring._arena.service import Service
 from tensoring._errors import ClosedError, CorruptError, ReceiveTimedOutError
 from tensoring._workers.plan import tell_environment
@@ -150,6 +151,7 @@ def begin(child: Callable[[int], object] | None, index: int) -> None:
     """The first thing in a worker: take leave of the master."""
 
     def first() -> None:
+        greenlets.forked()
         _reset_signals()
         atexit._clear()  # the master's
         if child is not None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-import select
+import selectors
 import signal
 import threading
 import time
@@ -163,7 +163,8 @@ class Supervisor(_core.Supervisor):
     as it is at the restart. The hooks of os.register_at_fork() run as for os.fork(). An
     exception in a worker is printed and ends it with code 1; sys.exit(n) ends it with n,
     a return with 0. All calls are for one thread; a call during another one is a
-    RuntimeError, a call in another process a ForkError.
+    RuntimeError, a call in another process a ForkError. Under gevent other greenlets run
+    while a call waits; a worker has copies of the master's, as after os.fork().
 
     function: gets a Worker, and returns when worker.stopping() is true; worker.serve()
     and worker.jobs() do that.
@@ -326,16 +327,20 @@ class Supervisor(_core.Supervisor):
             os.close(writer)
 
     def _run(self, reader: int) -> None:
-        ready = select.poll()
-        for descriptor in (reader, self.fileno()):
-            ready.register(descriptor, select.POLLIN)
+        ready = selectors.DefaultSelector()  # gevent and eventlet have one of their own
+        with ready:
+            for descriptor in (reader, self.fileno()):
+                ready.register(descriptor, selectors.EVENT_READ)
+            self._turn(ready, reader)
+
+    def _turn(self, ready: selectors.BaseSelector, reader: int) -> None:
         while True:
             try:
                 if self.step(0):
                     continue
             except ClosedError:
                 return
-            ready.poll()
+            ready.select()
             try:
                 numbers = os.read(reader, 64)
             except BlockingIOError:

@@ -10,6 +10,7 @@ monkey.patch_all()
 
 import gc  # noqa: E402
 import os  # noqa: E402
+import signal  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from typing import Any  # noqa: E402
@@ -135,6 +136,28 @@ def ending() -> None:
     assert beside("close", closed, queue.close)
 
 
-for part in (receiving, sending, finding, calling, forking, ending):
+def supervising() -> None:
+    """A worker has a hub of its own, though it was not forked by os.fork()."""
+    gate = arena.queue("gate")
+
+    def work(worker: tr.Worker) -> None:
+        gate.receive()
+        worker.stopping()  # it is ready
+        with arena.wait_set() as waits:
+            waits.add(worker)
+            waits.wait()
+
+    with tr.Supervisor(work, 1, arena=arena, no_plan=True, backoff=0) as supervisor:
+        beside("ready", supervisor.wait_ready, lambda: gate.send(1))
+        (before,) = supervisor.workers()
+        gate.send(2)
+        assert before.pid
+        beside("step", supervisor.step, lambda: os.kill(before.pid, signal.SIGKILL))
+        supervisor.wait_ready(SECONDS)
+        assert supervisor.workers()[0].pid != before.pid
+        beside("run", supervisor.run, lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+
+for part in (receiving, sending, finding, calling, forking, ending, supervising):
     part()
 print("all")
