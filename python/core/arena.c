@@ -409,6 +409,7 @@ static PyMethodDef arena_methods[] = {
     {"_stats", arena_stats, METH_NOARGS, NULL},
     {"_participants", arena_participants, METH_NOARGS, NULL},
     {"_sizes", arena_sizes, METH_NOARGS, NULL},
+    {"_histograms", arena_histograms, METH_O, NULL},
     {"_channels", arena_channels, METH_NOARGS, NULL},
     {"reap", arena_reap, METH_NOARGS,
      "reap($self, /)\n--\n\n"

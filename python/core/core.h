@@ -200,6 +200,12 @@ PyObject *arena_stats(PyObject *arena, PyObject *unused);
 PyObject *arena_participants(PyObject *arena, PyObject *unused);
 PyObject *arena_channels(PyObject *arena, PyObject *unused);
 PyObject *arena_sizes(PyObject *arena, PyObject *unused);
+PyObject *arena_histograms(PyObject *arena, PyObject *name);
+
+/* What a queue of @p from has counted: a list with one of each kind; empty: it counts nothing. */
+typedef int read_histogram(void *from, const char *name, uint32_t kind,
+                           tr_histogram *found);
+PyObject *histograms_of(read_histogram *read, void *from, const char *name);
 
 /* slot.c */
 PyObject **cached_dtype(State *state, tr_dtype dtype);

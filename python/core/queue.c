@@ -29,9 +29,9 @@ static PyObject *queue_open(PyObject *type, PyObject *args)
     tr_queue *queue;
     int code;
 
-    if (!PyArg_ParseTuple(args, "O!sO&IO&I:_open", state->arena_type, &arena, &name,
+    if (!PyArg_ParseTuple(args, "O!sO&IO&II:_open", state->arena_type, &arena, &name,
                           to_u32, &options.capacity, &options.policy, to_u32,
-                          &options.max_deliveries, &options.stamp))
+                          &options.max_deliveries, &options.stamp, &options.histograms))
         return NULL;
     shared = shared_of(arena);
     if (!shared)
@@ -394,6 +394,21 @@ static PyObject *queue_shutdown(PyObject *object, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+/* _note_batch(rows) */
+static PyObject *queue_note_batch(PyObject *object, PyObject *rows)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    unsigned long long count = PyLong_AsUnsignedLongLong(rows);
+    int code;
+
+    if (PyErr_Occurred() || !channel_is_open(self))
+        return NULL;
+    code = tr_queue_note_batch(self->handle, count);
+    if (code)
+        return raise_code(self->state, code, "queue");
+    Py_RETURN_NONE;
+}
+
 static Py_ssize_t queue_length(PyObject *object)
 {
     ChannelObject *self = (ChannelObject *)object;
@@ -485,6 +500,7 @@ static PyMethodDef queue_methods[] = {
     {"_begin", queue_begin, METH_VARARGS, NULL},
     {"_call", (PyCFunction)(void (*)(void))queue_call, METH_FASTCALL | METH_KEYWORDS,
      NULL},
+    {"_note_batch", queue_note_batch, METH_O, NULL},
     {"shutdown", queue_shutdown, METH_NOARGS,
      "shutdown($self, /)\n--\n\nNo more messages, for everybody, for good."},
     {"close", channel_close, METH_NOARGS,

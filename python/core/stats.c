@@ -190,28 +190,46 @@ struct found {
     tr_channel_stats channel[TR_MAX_CHANNELS];
     tr_class_stats size[TR_MAX_CLASSES];
     size_t people, channels, sizes;
+    tr_look *look; /* for histograms; NULL: there is none */
 };
 
 static int look_at(const char *name, int fd, struct found *found)
 {
-    tr_look *look;
-    int code = name ? tr_look_open(name, &look) : tr_look_open_fd(fd, &look);
+    int code = name ? tr_look_open(name, &found->look)
+                    : tr_look_open_fd(fd, &found->look);
 
     if (code)
         return code;
     found->stats.struct_size = sizeof(found->stats);
-    code = tr_look_stats(look, &found->stats);
+    code = tr_look_stats(found->look, &found->stats);
     if (!code)
-        code = tr_look_participants(look, found->person, sizeof(tr_participant_stats),
-                                    TR_MAX_PARTICIPANTS, &found->people);
+        code = tr_look_participants(found->look, found->person,
+                                    sizeof(tr_participant_stats), TR_MAX_PARTICIPANTS,
+                                    &found->people);
     if (!code)
-        code = tr_look_channels(look, found->channel, sizeof(tr_channel_stats),
+        code = tr_look_channels(found->look, found->channel, sizeof(tr_channel_stats),
                                 TR_MAX_CHANNELS, &found->channels);
     if (!code)
-        code = tr_look_classes(look, found->size, sizeof(tr_class_stats), TR_MAX_CLASSES,
-                               &found->sizes);
-    tr_look_close(look);
+        code = tr_look_classes(found->look, found->size, sizeof(tr_class_stats),
+                               TR_MAX_CLASSES, &found->sizes);
     return code;
+}
+
+static int read_there(void *look, const char *name, uint32_t kind, tr_histogram *found)
+{
+    return tr_look_histogram(look, name, kind, found);
+}
+
+/* What the channels have counted, in their order. */
+static PyObject *counted(const struct found *found)
+{
+    PyObject *list = PyList_New(0);
+
+    for (size_t i = 0; list && i < found->channels; i++)
+        if (append(list, histograms_of(read_there, found->look, found->channel[i].name)) <
+            0)
+            Py_CLEAR(list);
+    return list;
 }
 
 PyObject *core_look(PyObject *module, PyObject *args)
@@ -233,10 +251,11 @@ PyObject *core_look(PyObject *module, PyObject *args)
     if (code)
         raise_code(PyModule_GetState(module), code, "look");
     else
-        result = Py_BuildValue("(NNNN)", totals(&found->stats),
+        result = Py_BuildValue("(NNNNN)", totals(&found->stats),
                                LIST_OF(found->person, found->people, participant),
                                LIST_OF(found->channel, found->channels, channel),
-                               LIST_OF(found->size, found->sizes, size));
+                               LIST_OF(found->size, found->sizes, size), counted(found));
+    tr_look_close(found->look);
     PyMem_Free(found);
     return result;
 }

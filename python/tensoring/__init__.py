@@ -20,6 +20,7 @@ from tensoring._arena.arena import Arena
 from tensoring._arena.batch import Batch
 from tensoring._arena.board import Board, Versioned, Watch
 from tensoring._arena.broadcast import Broadcast, Subscription
+from tensoring._arena.histogram import Histogram
 from tensoring._arena.loan import Loan
 from tensoring._arena.queue import ArenaQueue
 from tensoring._arena.service import Service
@@ -115,6 +116,7 @@ __all__ = [
     "ForkError",
     "FormatError",
     "Full",
+    "Histogram",
     "InvalidError",
     "JoinableQueue",
     "LaggedError",

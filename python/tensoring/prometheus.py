@@ -10,7 +10,7 @@ each process (PROMETHEUS_MULTIPROC_DIR), and the cost does not grow with restart
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tensoring._arena.arena import Arena
@@ -25,14 +25,23 @@ def _value(number: float) -> str:
     return str(int(number)) if number == int(number) else repr(float(number))
 
 
+def _sample(name: str, labels: Mapping[str, str], number: float) -> str:
+    pairs = ",".join(f'{k}="{v.translate(_ESCAPES)}"' for k, v in labels.items())
+    where = f"{{{pairs}}}" if pairs else ""
+    return f"{name}{where} {_value(number)}"
+
+
 def _lines(family: Family) -> Iterator[str]:
     yield f"# TYPE {family.name} {family.kind}"
     yield f"# HELP {family.name} {family.help}"
     suffix = "_total" if family.kind == "counter" else ""
     for labels, number in family.samples:
-        pairs = ",".join(f'{k}="{v.translate(_ESCAPES)}"' for k, v in labels.items())
-        where = f"{{{pairs}}}" if pairs else ""
-        yield f"{family.name}{suffix}{where} {_value(number)}"
+        yield _sample(family.name + suffix, labels, number)
+    for labels, one in family.distributions:
+        for bound, count in one.buckets:
+            yield _sample(f"{family.name}_bucket", {**labels, "le": bound}, count)
+        yield _sample(f"{family.name}_count", labels, one.buckets[-1][1])
+        yield _sample(f"{family.name}_sum", labels, one.sum)
 
 
 def openmetrics(arena: Arena | str) -> str:
@@ -52,15 +61,21 @@ class Collector:
         from prometheus_client.metrics_core import (
             CounterMetricFamily,
             GaugeMetricFamily,
+            HistogramMetricFamily,
         )
 
         kinds: dict[str, Any] = {
             "counter": CounterMetricFamily,
             "gauge": GaugeMetricFamily,
+            "histogram": HistogramMetricFamily,
         }
         for family in families(self._arena):
-            names = list(family.samples[0][0]) if family.samples else []
+            all_labels = [labels for labels, _ in family.samples + family.distributions]
+            names = list(all_labels[0]) if all_labels else []
             found = kinds[family.kind](family.name, family.help, labels=names)
             for labels, number in family.samples:
                 found.add_metric([labels[name] for name in names], number)
+            for labels, one in family.distributions:
+                values = [labels[name] for name in names]
+                found.add_metric(values, buckets=one.buckets, sum_value=one.sum)
             yield found

@@ -111,6 +111,15 @@ class Participant(TypedDict):
     channel: str  # that most of what it received came from, "": none
 
 
+class Counted(TypedDict):
+    """One of the histograms of a queue that counts (tr_histogram); times in ns, batches
+    in rows."""
+
+    count: int  # of values
+    sum: int  # of the values
+    buckets: list[tuple[int, int]]  # the largest value it counts, how many; no empty ones
+
+
 class ChannelStats(TypedDict):
     """One of stats()["channels"] (tr_channel_stats)."""
 
@@ -126,6 +135,7 @@ class ChannelStats(TypedDict):
     sleeping_senders: bool
     behind: int  # messages that the last blocking subscriber is behind
     laggard: int | None  # its index
+    histograms: dict[str, Counted]  # by kind; {}: the channel counts nothing
 
 
 class Sizes(TypedDict):

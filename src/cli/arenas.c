@@ -82,6 +82,46 @@ static void print_channel(const tr_channel_stats *one)
            one->sleeping_senders ? ", senders wait" : "");
 }
 
+/* "12 us" */
+static const char *time_text(uint64_t ns, char *text, size_t room)
+{
+    double value = (double)ns;
+
+    if (ns < 1000000)
+        snprintf(text, room, "%.3g us", value / 1e3);
+    else if (ns < 1000000000)
+        snprintf(text, room, "%.3g ms", value / 1e6);
+    else if (ns < UINT64_MAX)
+        snprintf(text, room, "%.3g s", value / 1e9);
+    else
+        snprintf(text, room, "more");
+    return text;
+}
+
+static void print_times(const char *what, const struct figures *one)
+{
+    char half[32], p99[32];
+
+    if (one->count)
+        printf("  %s %" PRIu64 ": p50 %s, p99 %s", what, one->count,
+               time_text(one->half, half, sizeof(half)),
+               time_text(one->p99, p99, sizeof(p99)));
+}
+
+/* What a queue has counted, in a line of its own. */
+static void print_counted(const struct figures counted[HISTOGRAM_KINDS])
+{
+    const struct figures *batch = &counted[TR_HISTOGRAM_BATCH];
+
+    print_times("waits", &counted[TR_HISTOGRAM_WAIT]);
+    print_times("served", &counted[TR_HISTOGRAM_SERVICE]);
+    if (batch->count)
+        printf("  batches %" PRIu64 ": p50 %" PRIu64 " rows, p99 %" PRIu64 " rows",
+               batch->count, batch->half, batch->p99);
+    if (counted[TR_HISTOGRAM_WAIT].count || batch->count)
+        putchar('\n');
+}
+
 static void print_memory(const tr_arena_info *info)
 {
     printf("slots have %" PRIu64 " bytes: receivers %" PRIu64 ", free slots %" PRIu64
@@ -108,8 +148,10 @@ static void print_stats(const struct findings *found)
 #define PRINT(name, text) printf("  %-14s %12" PRIu64 "  %s\n", #name, stats->name, text);
     TR_COUNTERS(PRINT)
 #undef PRINT
-    for (size_t i = 0; i < found->channels; i++)
+    for (size_t i = 0; i < found->channels; i++) {
         print_channel(&found->channel[i]);
+        print_counted(found->counted[i]);
+    }
     print_blocked(found);
 }
 
@@ -119,7 +161,21 @@ static void add_count(cJSON *json, const char *name, bool known, uint64_t value)
                           known ? cJSON_CreateNumber((double)value) : cJSON_CreateNull());
 }
 
-static cJSON *channel_json(const tr_channel_stats *one)
+static void add_figures(cJSON *json, const char *name, bool known,
+                        const struct figures *one)
+{
+    cJSON *figures = known ? cJSON_CreateObject() : cJSON_CreateNull();
+
+    cJSON_AddItemToObject(json, name, figures);
+    if (!known)
+        return;
+    cJSON_AddNumberToObject(figures, "count", (double)one->count);
+    add_count(figures, "p50", one->count != 0, one->half);
+    add_count(figures, "p99", one->count != 0, one->p99);
+}
+
+static cJSON *channel_json(const tr_channel_stats *one,
+                           const struct figures counted[HISTOGRAM_KINDS])
 {
     cJSON *json = cJSON_CreateObject();
 
@@ -134,6 +190,12 @@ static cJSON *channel_json(const tr_channel_stats *one)
     add_count(json, "receivers", one->kind == TR_CHANNEL_QUEUE, one->receivers);
     cJSON_AddBoolToObject(json, "receivers_wait", one->sleeping_receivers != 0);
     cJSON_AddBoolToObject(json, "senders_wait", one->sleeping_senders != 0);
+    add_figures(json, "wait_ns", one->kind == TR_CHANNEL_QUEUE,
+                &counted[TR_HISTOGRAM_WAIT]);
+    add_figures(json, "service_ns", one->kind == TR_CHANNEL_QUEUE,
+                &counted[TR_HISTOGRAM_SERVICE]);
+    add_figures(json, "batch_rows", one->kind == TR_CHANNEL_QUEUE,
+                &counted[TR_HISTOGRAM_BATCH]);
     return json;
 }
 
@@ -171,7 +233,7 @@ static cJSON *stats_json(const struct findings *found)
     add_memory(json, &found->info);
     list = cJSON_AddArrayToObject(json, "channel");
     for (size_t i = 0; i < found->channels; i++)
-        cJSON_AddItemToArray(list, channel_json(&found->channel[i]));
+        cJSON_AddItemToArray(list, channel_json(&found->channel[i], found->counted[i]));
     cJSON_AddItemToObject(json, "blocked", blocked_json(found));
     return json;
 }
@@ -200,6 +262,26 @@ static void make_readable(char name[64])
     make_printable(name);
 }
 
+static struct figures figures_of(const tr_look *look, const tr_channel_stats *channel,
+                                 uint32_t kind)
+{
+    tr_histogram found = TR_HISTOGRAM_INIT;
+
+    if (channel->kind != TR_CHANNEL_QUEUE ||
+        tr_look_histogram(look, channel->name, kind, &found))
+        return (struct figures){0};
+    return (struct figures){.count = found.count,
+                            .half = tr_histogram_quantile(&found, 0.5),
+                            .p99 = tr_histogram_quantile(&found, 0.99)};
+}
+
+static void find_counted(const tr_look *look, struct findings *found)
+{
+    for (size_t i = 0; i < found->channels; i++)
+        for (uint32_t kind = 0; kind < HISTOGRAM_KINDS; kind++)
+            found->counted[i][kind] = figures_of(look, &found->channel[i], kind);
+}
+
 static int find_all(const tr_look *look, struct findings *found)
 {
     int result;
@@ -209,6 +291,8 @@ static int find_all(const tr_look *look, struct findings *found)
     if (!result)
         result = tr_look_channels(look, found->channel, sizeof(tr_channel_stats),
                                   TR_MAX_CHANNELS, &found->channels);
+    if (!result)
+        find_counted(look, found);
     if (!result)
         result = tr_look_participants(look, found->person, sizeof(tr_participant_stats),
                                       TR_MAX_PARTICIPANTS, &found->people);

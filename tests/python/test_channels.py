@@ -279,7 +279,9 @@ def test_named_handles_are_pickled_by_name(arena: tr.Arena, kind: str) -> None:
 
 
 def test_a_pickled_queue_keeps_its_options(arena: tr.Arena) -> None:
-    one = arena.queue("q", 8, policy="drop", max_deliveries=2, stamp=True)
+    one = arena.queue(
+        "q", 8, policy="drop", max_deliveries=2, stamp=True, histograms=True
+    )
     make, given = one.__reduce__()
     assert make(*given).__reduce__() == (make, given)
 

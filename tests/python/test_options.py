@@ -234,6 +234,8 @@ CHANNELS += [
     ("service", "policy", of("redeliver, drop"), of_arena("service", "policy")),
     ("queue", "stamp", FLAG, of_arena("queue", "stamp")),
     ("broadcast", "stamp", FLAG, of_arena("broadcast", "stamp")),
+    ("queue", "histograms", FLAG, of_arena("queue", "histograms")),
+    ("service", "histograms", FLAG, of_arena("service", "histograms")),
     (
         "subscribe",
         "lag",

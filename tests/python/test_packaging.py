@@ -59,7 +59,7 @@ def test_everything_is_typed() -> None:
 
 
 def test_reports_have_the_keys_that_are_written_down(arena: tr.Arena) -> None:
-    queue = arena.queue("q")
+    queue = arena.queue("q", histograms=True)
     with queue.loan(4):
         pass
     message = queue.receive_message()
@@ -78,6 +78,7 @@ def test_reports_have_the_keys_that_are_written_down(arena: tr.Arena) -> None:
         (stats["participants"][0], tr.reports.Participant),
         (stats["channels"][0], tr.reports.ChannelStats),
         (stats["sizes"][0], tr.reports.Sizes),
+        (stats["channels"][0]["histograms"]["wait"], tr.reports.Counted),
         (message.header(), tr.reports.Header),
         (tr.Plan(1).workers[0], tr.reports.Part),
         (worker, tr.reports.Entered),

@@ -16,9 +16,16 @@ import pytest
 
 import tensoring as tr
 from tensoring import prometheus
+from tensoring._servers import metrics
 from tensoring._servers.metrics import families
 
 PAGES = Path(__file__).parents[2] / "docs"
+
+SUFFIXES = {
+    "counter": ("_total",),
+    "gauge": ("",),
+    "histogram": ("_bucket", "_count", "_sum"),
+}
 
 
 def samples(text: str) -> dict[str, float]:
@@ -34,8 +41,9 @@ def samples(text: str) -> dict[str, float]:
         elif not line.startswith("# HELP "):
             match = re.fullmatch(r"([a-z_]+)(\{.*\})? (\S+)", line)
             assert match is not None, line
-            family = match[1].removesuffix("_total")
-            assert kinds[family] == ("counter" if match[1] != family else "gauge")
+            family = re.sub("_(total|bucket|count|sum)$", "", match[1])
+            suffix = match[1].removeprefix(family)
+            assert suffix in SUFFIXES[kinds[family]], line
             assert f"{match[1]}{match[2] or ''}" not in found
             found[f"{match[1]}{match[2] or ''}"] = float(match[3])
     return found
@@ -86,6 +94,54 @@ def test_those_that_have_died_stay_counted(arena: tr.Arena) -> None:
     assert found["tensoring_participants"] == 1
 
 
+def test_histograms_are_told_in_seconds_and_rows(arena: tr.Arena) -> None:
+    service, plain = arena.service("s"), arena.queue("plain")
+    plain.send(1)
+    plain.receive()
+    for rows in (3, 3, 40):
+        service.queue._note_batch(rows)
+    service.queue.send(1)
+    service.queue.receive()
+    found = samples(prometheus.openmetrics(arena))
+    batch = "tensoring_batch_rows"
+    for bound, count in (("2.0", 0), ("4.0", 2), ("32.0", 2), ("64.0", 3), ("+Inf", 3)):
+        assert found[f'{batch}_bucket{{channel="s",le="{bound}"}}'] == count
+    assert found[f'{batch}_count{{channel="s"}}'] == 3
+    assert found[f'{batch}_sum{{channel="s"}}'] == 46
+    wait = "tensoring_channel_wait_seconds"
+    assert found[f'{wait}_count{{channel="s"}}'] == 1
+    assert found[f'{wait}_sum{{channel="s"}}'] == service.histogram("wait").sum
+    bounds = [
+        (float(name.split('"')[3]), count)
+        for name, count in found.items()
+        if name.startswith(f"{wait}_bucket")
+    ]
+    assert len(bounds) == 26
+    assert bounds == sorted(bounds)  # of the bounds, and of the counts
+    waited = service.histogram("wait").sum
+    assert all(count == (bound >= waited) for bound, count in bounds)
+    assert not any('channel="plain",le' in name for name in found)
+    assert not any("service_time" in name for name in found)  # no request was served
+
+
+def test_each_count_of_the_arena_has_a_metric(arena: tr.Arena) -> None:
+    arena.service("s")
+    stats = arena.stats()
+    counters = {
+        name
+        for name in stats["totals"]
+        if not name.startswith("slots") and name not in ("participants", "channels")
+    }
+    kinds = {family.name.removeprefix("tensoring_"): family for family in families(arena)}
+    assert {name for name in counters if name not in kinds} == set()
+    assert all(kinds[name].kind == "counter" and kinds[name].help for name in counters)
+    states = set(stats["sizes"][0]) - {"slot_bytes", "slots", "waiting"}
+    told = {labels["state"] for labels, _ in kinds["slots"].samples}
+    assert told == states
+    [one] = stats["channels"]
+    assert set(one["histograms"]) == set(metrics._HISTOGRAMS)
+
+
 def test_a_named_arena_is_not_joined() -> None:
     name = f"metrics-{os.getpid()}"
     with tr.Arena.create(name, [(4096, 4)]) as arena:
@@ -108,6 +164,10 @@ def test_prometheus_client_reads_the_same(arena: tr.Arena) -> None:
     parser: Any = pytest.importorskip("prometheus_client.openmetrics.parser")
     exposition: Any = pytest.importorskip("prometheus_client.openmetrics.exposition")
     fill(arena)
+    service = arena.service('s"')
+    service.queue.send(1)
+    service.queue.receive()
+    service.queue._note_batch(5)
     registry = client.CollectorRegistry()
     registry.register(prometheus.Collector(arena))
 
@@ -122,6 +182,7 @@ def test_prometheus_client_reads_the_same(arena: tr.Arena) -> None:
     theirs = read(exposition.generate_latest(registry).decode())
     assert ours == theirs
     assert len(ours) > 20
+    assert ours[("tensoring_batch_rows_bucket", (("channel", 's"'), ("le", "8.0")))] == 1
 
 
 def test_the_dashboard_shows_each_metric_by_its_name_and_labels(arena: tr.Arena) -> None:
@@ -129,9 +190,11 @@ def test_the_dashboard_shows_each_metric_by_its_name_and_labels(arena: tr.Arena)
     told = {name + "_total" * (kind == "counter") for name, kind in kinds.items()}
     board = json.loads((PAGES / "_static" / "grafana.json").read_text())
     shown: set[str] = set()
+    parts = "_(bucket|count|sum)$"
     for panel in board["panels"]:
         for target in panel.get("targets", []):
-            shown |= set(re.findall(r"tensoring_\w+", target["expr"]))
+            for name in re.findall(r"tensoring_\w+", target["expr"]):
+                shown.add(name if name in told else re.sub(parts, "", name))
             grouped = set(re.findall(r"by \(([^)]*)\)", target["expr"])[0].split(", "))
             wanted = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
             assert wanted <= grouped, panel["title"]

@@ -15,6 +15,7 @@ from tensoring import _core
 from tensoring._arena import aio
 from tensoring._arena.board import Board
 from tensoring._arena.broadcast import Broadcast, Subscription
+from tensoring._arena.histogram import with_histograms
 from tensoring._arena.once import once
 from tensoring._arena.options import ArenaOptions
 from tensoring._arena.queue import ArenaQueue
@@ -352,7 +353,7 @@ class Arena(_core.Arena):
         return {
             "totals": found[0],
             "participants": found[1],
-            "channels": found[2],
+            "channels": with_histograms(found[2], found[4]),
             "sizes": found[3],
         }
 
@@ -374,10 +375,15 @@ class Arena(_core.Arena):
     def stats(self) -> Stats:
         """Counters, which process holds what, how deep each channel is, and where the
         slots of each size are; the keys are in tensoring.reports."""
+        channels = self._channels()
+        counted = [
+            self._histograms(one["name"]) if one["kind"] == "queue" else []
+            for one in channels
+        ]
         return {
             "totals": self._stats(),
             "participants": self._participants(),
-            "channels": self._channels(),
+            "channels": with_histograms(channels, counted),
             "sizes": self._sizes(),
         }
 
@@ -393,6 +399,7 @@ class Arena(_core.Arena):
         policy: str = "redeliver",
         max_deliveries: int = 3,
         stamp: bool = False,
+        histograms: bool = False,
     ) -> ArenaQueue:
         """Open the queue `name`, making it if it is not there.
 
@@ -400,8 +407,12 @@ class Arena(_core.Arena):
         policy: what becomes of a message whose receiver died with it. "redeliver":
         another receiver gets it, at most `max_deliveries` times in all; "drop": it is
         given up.
-        stamp: each message says when it was sent."""
-        return ArenaQueue._of(self, name, capacity, policy, max_deliveries, stamp)
+        stamp: each message says when it was sent.
+        histograms: a new queue counts how long its messages wait, see
+        ArenaQueue.histogram(); it stamps them."""
+        return ArenaQueue._of(
+            self, name, capacity, policy, max_deliveries, stamp, histograms
+        )
 
     def broadcast(
         self,
@@ -432,13 +443,19 @@ class Arena(_core.Arena):
         *,
         policy: str = "redeliver",
         max_deliveries: int = 2,
+        histograms: bool = True,
     ) -> Service:
         """Open the service `name`: a queue of requests that are answered. Options are
         those of queue(). A request that was in the hands of two servers which died ends
         with PeerDiedError: the second one had only that request in hand."""
-        return Service(
-            self.queue(name, capacity, policy=policy, max_deliveries=max_deliveries)
+        queue = self.queue(
+            name,
+            capacity,
+            policy=policy,
+            max_deliveries=max_deliveries,
+            histograms=histograms,
         )
+        return Service(queue)
 
     def once(self, key: str, function: Callable[[], object]) -> bool:
         """Call function() in one of all processes of the arena that ask for `key`; the

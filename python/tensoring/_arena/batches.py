@@ -284,6 +284,7 @@ class Batches:
         batch = result = None
         try:
             batch = self._form.batch(items)
+            self._queue._note_batch(len(batch))
             result = self._predict(batch)
             check_rows(result, batch)
         except Exception as error:

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tensoring import _core
 from tensoring._arena.channel import MessageReceiver, Named
+from tensoring._arena.histogram import KINDS, Histogram
 from tensoring._arena.loan import Loan, Shape, rows_of
-from tensoring._errors import ClosedError, Empty, Error, Full, hand_over
+from tensoring._errors import (
+    CODES,
+    ClosedError,
+    Empty,
+    Error,
+    Full,
+    NotFoundError,
+    hand_over,
+)
 from tensoring._options import U32, U64, fit, flag, one_of, text, whole
 from tensoring._serial import registry
 
@@ -38,18 +47,24 @@ class ArenaQueue(MessageReceiver, Named, _core.Queue):
         policy: str,
         max_deliveries: int,
         stamp: bool,
+        histograms: bool,
     ) -> Self:
         text("name", name)
         one_of("policy", policy, _core.POLICIES)
         flag("stamp", stamp)
+        flag("histograms", histograms)
         fit(U32, capacity=capacity, max_deliveries=max_deliveries)
         number = _core.POLICIES[policy]
-        self = cls._open(arena, name, capacity, number, max_deliveries, int(stamp))
+        self = cls._open(
+            *(arena, name, capacity, number, max_deliveries),
+            *(int(stamp), int(histograms)),
+        )
         self._options = {
             "capacity": capacity,
             "policy": policy,
             "max_deliveries": max_deliveries,
             "stamp": stamp,
+            "histograms": histograms,
         }
         return self._enter(arena)
 
@@ -111,6 +126,27 @@ class ArenaQueue(MessageReceiver, Named, _core.Queue):
             hand_over(error, found)
             raise
         return found
+
+    def histogram(self, kind: str = "wait") -> Histogram:
+        """What the queue has counted since it was made, for all its senders and
+        receivers, also those that have died. "wait": seconds that messages waited;
+        "service_time": seconds that servers had requests; "batch_size": rows that
+        serve_batches() put together.
+
+        NotFoundError if it counts nothing: the process that makes it says
+        histograms=True, which is the default of a service."""
+        one_of("kind", kind, KINDS)
+        found = self.arena._histograms(self.name)
+        if not found:
+            error = NotFoundError(
+                f"queue {self.name!r} counts nothing: make it with histograms=True"
+            )
+            error.code = CODES["TR_ENOENT"]
+            try:
+                raise error
+            finally:
+                del error  # its traceback would keep itself alive
+        return Histogram(kind, found[KINDS.index(kind)])
 
     def _about(self) -> str:
         return f" {self.name!r}, {len(self)} of {self.capacity}"

@@ -12,6 +12,7 @@ from tensoring import _core
 from tensoring._arena import aio, greenlets
 from tensoring._arena.batch import MAX_PADDED, Batch, Form
 from tensoring._arena.batches import Batches, HasFileno
+from tensoring._arena.histogram import Histogram
 from tensoring._arena.pace import Pace
 from tensoring._arena.refusal import DAMAGED, described, refuse
 from tensoring._errors import (
@@ -75,6 +76,10 @@ class Service:
         """How many living processes serve it: those that have waited for a request. A
         process that has died does not count, whether or not anybody has noticed."""
         return self._queue.receivers
+
+    def histogram(self, kind: str = "service_time") -> Histogram:
+        """What the service has counted since it was made; see ArenaQueue.histogram()."""
+        return self._queue.histogram(kind)
 
     def _check_servers(self, need_server: bool) -> None:
         if need_server and not self.servers:

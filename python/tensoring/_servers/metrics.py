@@ -8,18 +8,28 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tensoring._arena.arena import Arena
-from tensoring.reports import ChannelStats, Sizes, Stats
+from tensoring.reports import ChannelStats, Counted, Sizes, Stats
 
 Labels = Mapping[str, str]
+
+
+class Distribution(NamedTuple):
+    """One histogram."""
+
+    buckets: list[
+        tuple[str, int]
+    ]  # the largest value, and how many up to it; "+Inf" last
+    sum: float
 
 
 class Family(NamedTuple):
     """Samples of one name."""
 
     name: str
-    kind: str  # "counter" or "gauge"
+    kind: str  # "counter", "gauge" or "histogram"
     help: str
     samples: list[tuple[Labels, float]]
+    distributions: list[tuple[Labels, Distribution]] = []  # noqa: RUF012 - not changed
 
 
 _COUNTERS = {
@@ -67,6 +77,51 @@ def _of_channels(
         for one in channels
         if not kinds or one["kind"] in kinds
     ]
+
+
+# Bounds of the arena's own buckets, so that what is counted up to one is exact.
+_TIMES = [1 << power for power in range(10, 35)]  # ns: 1 us to 17 s
+_ROWS = [1 << power for power in range(13)]
+_HISTOGRAMS = {
+    "wait": (
+        "channel_wait_seconds",
+        "How long messages waited, of queues that count: a service, histograms=True.",
+    ),
+    "service_time": (
+        "service_time_seconds",
+        "How long servers had a request.",
+    ),
+    "batch_size": ("batch_rows", "Rows of a batch."),
+}
+
+
+def _distribution(found: Counted, bounds: list[int], unit: float) -> Distribution:
+    """Fewer buckets than the arena has, the same ones each time."""
+    buckets: list[tuple[str, int]] = []
+    below, at = 0, 0
+    for bound in bounds:
+        while at < len(found["buckets"]) and found["buckets"][at][0] <= bound:
+            below += found["buckets"][at][1]
+            at += 1
+        buckets.append((repr(bound * unit), below))
+    buckets.append(("+Inf", found["count"]))
+    return Distribution(buckets, found["sum"] * unit)
+
+
+def _histograms(channels: list[ChannelStats]) -> list[Family]:
+    """Times that no request was served, and batches that nobody made, are left out."""
+    found: list[Family] = []
+    for kind, (name, text) in _HISTOGRAMS.items():
+        bounds, unit = (_ROWS, 1.0) if kind == "batch_size" else (_TIMES, 1e-9)
+        distributions: list[tuple[Labels, Distribution]] = [
+            ({"channel": one["name"]}, _distribution(counted, bounds, unit))
+            for one in channels
+            for which, counted in one["histograms"].items()
+            if which == kind and (counted["count"] or kind == "wait")
+        ]
+        family = Family(f"tensoring_{name}", "histogram", text, [], distributions)
+        found.append(family)
+    return found
 
 
 def families(arena: Arena | str) -> list[Family]:
@@ -128,4 +183,4 @@ def families(arena: Arena | str) -> list[Family]:
             _of_channels(channels, "sent"),
         )
     )
-    return found
+    return found + _histograms(channels)

@@ -30,7 +30,7 @@ class QueueOptions(ctypes.Structure):
         ("policy", ctypes.c_uint32),
         ("max_deliveries", ctypes.c_uint32),
         ("stamp", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
+        ("histograms", ctypes.c_uint32),
     )
 
 
@@ -167,6 +167,34 @@ class Arenas(unittest.TestCase):
             tensoring(*args)
         self.assertIn("0 dead", tensoring("reap", self.name))
         self.assertEqual(self.counters()["participants"], 1)
+
+    def test_what_a_queue_counts(self) -> None:
+        options = QueueOptions(
+            struct_size=ctypes.sizeof(QueueOptions), max_deliveries=3, histograms=1
+        )
+        queue = ctypes.c_void_p()
+        err = self.library.tr_queue_open(
+            self.arena, b"jobs", ctypes.byref(options), ctypes.byref(queue)
+        )
+        self.assertEqual(err, 0)
+        self.assertEqual(
+            self.channel("jobs")["wait_ns"], {"count": 0, "p50": None, "p99": None}
+        )
+        self.assertNotIn("p99", tensoring("stat", self.name))
+        for _ in range(3):
+            self.send()
+            self.receive()
+        self.assertEqual(self.library.tr_queue_note_batch(queue, ctypes.c_uint64(6)), 0)
+        one = self.channel("jobs")
+        self.assertEqual(one["wait_ns"]["count"], 3)
+        self.assertLessEqual(one["wait_ns"]["p50"], one["wait_ns"]["p99"])
+        self.assertEqual(one["service_ns"]["count"], 0)
+        self.assertEqual(one["batch_rows"], {"count": 1, "p50": 6, "p99": 6})
+        text = tensoring("stat", self.name)
+        self.assertRegex(
+            text,
+            r"\n  waits 3: p50 \S+ (us|ms|s), p99 \S+ (us|ms|s)  batches 1: p50 6 rows",
+        )
 
     def test_looks_join_nothing_and_wake_nobody(self) -> None:
         self.queue()
