@@ -19,6 +19,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlparse
 
 import numpy as np
 import sagemaker
@@ -26,6 +27,7 @@ import scipy.sparse
 from botocore.exceptions import ClientError
 from sagemaker import deserializers as d
 from sagemaker import serializers as s
+from sagemaker.local.local_session import LocalSagemakerRuntimeClient
 from sagemaker.predictor import Predictor
 
 PAGE, PROGRAM = sys.argv[1:]
@@ -236,6 +238,39 @@ def objects() -> None:
 
 
 case("objects in npy", objects)
+
+
+# ---- the SDK's local mode: no runtime is between it and the container
+
+at = urlparse(os.environ["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"])
+container = LocalSagemakerRuntimeClient({"local": {"serving_port": at.port}})
+LOCAL = sagemaker.Session(
+    sagemaker_client=SESSION.sagemaker_client, sagemaker_runtime_client=container
+)
+
+
+def local(data: Any, serializer: Any, deserializer: Any) -> Any:
+    predictor = Predictor("any", LOCAL, serializer=serializer, deserializer=deserializer)
+    return predictor.predict(data)
+
+
+for name, (serializer, data) in SEND.items():
+    for read in (d.NumpyDeserializer(), d.JSONDeserializer(), d.CSVDeserializer()):
+        case(
+            f"local mode, {name} to {read.ACCEPT}",
+            lambda a=data, b=serializer, c=read: check(
+                np.asarray(local(a, b, c), float), TABLE
+            ),
+        )
+
+
+def local_error() -> None:
+    """Local mode does not look at the status: the body has to say it."""
+    said = local(TABLE.dumps(), s.IdentitySerializer(NPY), d.BytesDeserializer())
+    assert b"a pickle" in said, said
+
+
+case("local mode, an error", local_error)
 
 os.environ["PORT"] = PAGE
 sys.argv[1:] = []

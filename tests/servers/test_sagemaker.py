@@ -269,6 +269,16 @@ def weights(directory: Path) -> None:
     numpy.save(directory / "weights.npy", numpy.array([1.0, 2.0]))
 
 
+def no_docker(directory: Path) -> str:
+    """A folder with the command that the SDK's local mode asks on which host containers
+    are: on this one."""
+    folder = directory / "bin"
+    folder.mkdir()
+    (folder / "docker").write_text("#!/bin/sh\necho no Docker here >&2\nexit 1\n")
+    (folder / "docker").chmod(0o755)
+    return str(folder)
+
+
 def test_the_sdk(sdk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "page"
     programs(page)
@@ -282,9 +292,11 @@ def test_the_sdk(sdk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ):
         until(lambda: ask(served.port, "GET", "/ping")[0] == 200)
         until(lambda: ask(echo.port, "GET", "/ping")[0] == 200)
+        path = no_docker(tmp_path) + os.pathsep + os.environ["PATH"]
+        at = f"http://127.0.0.1:{echo.port}"
         done = subprocess.run(
             [sdk, CLIENT, str(served.port), str(page / "client.py")],
-            env={**os.environ, **RUNTIME, VARIABLE: f"http://127.0.0.1:{echo.port}"},
+            env={**os.environ, **RUNTIME, VARIABLE: at, "PATH": path},
             capture_output=True,
             text=True,
             timeout=4 * LONGEST,
