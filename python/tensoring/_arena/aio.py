@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import importlib
 import itertools
 import os
+import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tensoring import _core
 from tensoring._errors import CODES, Error, Full, make_error
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 READABLE, WRITABLE = _core.WAIT_READABLE, _core.WAIT_WRITABLE
 HUNGUP = _core.WAIT_HUNGUP
 _NOTHING = object()
+_T = TypeVar("_T")
 
 
 class _Waiter(asyncio.Future[Any]):
@@ -128,7 +131,7 @@ class Hub(_core.WaitSet):
         waiter = self.expect(what, want)
         try:
             await waiter
-        except asyncio.CancelledError:
+        except BaseException:  # it was cancelled: trio has an exception of its own for it
             self.leave(what, want, waiter)
             raise
 
@@ -145,6 +148,15 @@ class Hub(_core.WaitSet):
             self.watched, self.fd = True, self.fileno()
             loop.add_reader(self.fd, self.look)
         return _Waiter(loop=loop)
+
+    def now(self) -> float:
+        """The loop's clock."""
+        return asyncio.get_running_loop().time()
+
+    async def within(self, deadline: float, work: Awaitable[_T]) -> _T:
+        """What `work` gives; TimeoutError if it is not done by then."""
+        async with asyncio.timeout_at(deadline):
+            return await work
 
     # ---- what is in the set
 
@@ -323,6 +335,11 @@ os.register_at_fork(after_in_child=_forked)
 
 def hub_of(arena: Arena) -> Hub:
     """The running loop's."""
+    if "trio" in sys.modules and asyncio._get_running_loop() is None:
+        trios = importlib.import_module("tensoring._arena.trios")
+        found: Hub | None = trios.hub(arena)
+        if found is not None:
+            return found
     return hub_for(arena, asyncio.get_running_loop(), Hub)
 
 
@@ -377,7 +394,7 @@ async def _send(
     while True:
         if len(queue) < queue.capacity:
             with await encode(queue.arena, obj) as message, contextlib.suppress(Full):
-                left = deadline and max(0.0, deadline - asyncio.get_running_loop().time())
+                left = deadline and max(0.0, deadline - hub.now())
                 return hub.call(queue, message, left)
         await hub.ready(queue, WRITABLE)
 
@@ -393,12 +410,11 @@ async def _ask(
             return hub.call(queue, message, timeout)
     if timeout is None:
         return await _send(hub, queue, obj, None)
-    deadline = asyncio.get_running_loop().time() + timeout
+    deadline = hub.now() + timeout
     try:
-        async with asyncio.timeout_at(deadline) as scope:
-            return await _send(hub, queue, obj, deadline)
-    except TimeoutError:
-        if not scope.expired():
+        return await hub.within(deadline, _send(hub, queue, obj, deadline))
+    except TimeoutError as error:
+        if isinstance(error, Error) or hub.now() < deadline:
             raise
         detail = f"no room in queue {queue.name!r}, or no free slot, within {timeout} s"
         raise make_error(CODES["TR_ETIMEDOUT"], detail, "send") from None

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -244,11 +243,11 @@ class Service:
                 answer = await aio.encode(self.arena, found)
             del found
             request.reply(answer)
-        except (Exception, asyncio.CancelledError) as error:
+        except BaseException as error:  # also a cancellation, of asyncio or trio
             if request.released:
                 raise
             refuse(request, described(error))
-            if isinstance(error, asyncio.CancelledError):
+            if not isinstance(error, Exception):
                 raise
 
     def _answer(self, request: _core.Message, function: Callable[[Any], Any]) -> None:
