@@ -10,12 +10,9 @@ connector `also`. The identity of an arena decides which is the case, and not it
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
-import random
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -30,6 +27,7 @@ except ImportError as _error:
     ) from _error
 
 from tensoring._arena.arena import Arena
+from tensoring._arena.cells import Cells
 from tensoring._arena.loan import rows_of
 from tensoring._core import View
 from tensoring._errors import (
@@ -38,8 +36,6 @@ from tensoring._errors import (
     Full,
     InvalidError,
     NotFoundError,
-    SendTimedOutError,
-    StaleError,
     TooLargeError,
 )
 from tensoring._options import refuse, whole
@@ -49,10 +45,8 @@ from tensoring._serial.registry import As
 
 __all__ = ["Codec", "TensoringConnector", "TensoringKey", "deserialize", "serialize"]
 
-_IDENTITY = "identity"  # the key of the board that tells arenas of one name apart
 _BOARD = "tensoring.proxystore"
 _COMPRESSED = "application/x-tensors+"
-_POLL = 0.002  # seconds between looks for a free cell
 
 
 class TensoringKey(NamedTuple):
@@ -120,86 +114,6 @@ def _made_of(also: Any) -> Any:
         return also
     module, _, name = also["kind"].rpartition(".")
     return getattr(importlib.import_module(module), name).from_config(also["options"])
-
-
-# ---- cells: a board never forgets a key, so keys are used again
-
-
-class _Cells:
-    """Objects on a board. A key is put when its version is even, and deleted when it is
-    odd: so the version alone says whether a cell is free."""
-
-    def __init__(self, arena: Arena, objects: int) -> None:
-        self.arena = arena
-        self.board = arena.board(_BOARD, objects)
-        self.count = self.board.capacity - 1  # the identity takes one
-        self.identity = self._identify()
-        self._next = random.randrange(self.count)
-        self._freed: list[int] = []  # here, so they are tried first
-
-    def _identify(self) -> str:
-        with contextlib.suppress(StaleError):  # it has one
-            self.board.put(_IDENTITY, os.urandom(16), expected=0)
-        found: bytes = self.board[_IDENTITY]
-        return found.hex()
-
-    def _candidates(self) -> Iterator[int]:
-        while self._freed:
-            with contextlib.suppress(IndexError):  # another thread was faster
-                yield self._freed.pop()
-        for _ in range(self.count):
-            self._next = (self._next + 1) % self.count
-            yield self._next
-
-    def put(self, message: Any, timeout: float | None) -> tuple[int, int]:
-        """Put a loaned message into a free cell: the cell and its version."""
-        end = None if timeout is None else time.monotonic() + timeout
-        while True:
-            for cell in self._candidates():
-                version = self.board._version(str(cell))
-                if version % 2:
-                    continue
-                try:
-                    return cell, self.board._put_message(str(cell), message, version)
-                except StaleError:
-                    continue  # another process was faster
-            if end is not None and time.monotonic() >= end:
-                raise _full(self.count, timeout)
-            time.sleep(_POLL)
-
-    def get(self, cell: int, version: int) -> Any:
-        """A read-only array that looks into the slot, or None."""
-        try:
-            array, found = self.board._get(str(cell))
-        except NotFoundError:
-            return None
-        return array if found == version else None
-
-    def delete(self, cell: int, version: int) -> None:
-        """Free the cell, if it has that version still."""
-        try:
-            self.board._delete(str(cell), version)
-        except (NotFoundError, StaleError):
-            return
-        self._freed.append(cell)
-
-    def clear(self) -> int:
-        """Free all of them; how many there were."""
-        cells = [int(key) for key in self.board if key != _IDENTITY]
-        for cell in cells:
-            version = self.board._version(str(cell))
-            if version % 2:
-                self.delete(cell, version)
-        return len(cells)
-
-
-def _full(count: int, timeout: float | None) -> Error:
-    error = SendTimedOutError(
-        f"put: all {count} places for objects were taken for {timeout} s: evict some, or"
-        " give the first connector of the arena a larger number of objects="
-    )
-    error.code = CODES["TR_ETIMEDOUT"]
-    return error
 
 
 def _told(error: Full, arena: Arena) -> Full:
@@ -282,7 +196,7 @@ class TensoringConnector:
         self._objects = objects
         self._copy_below = copy_below
         self._trust: dict[str, Any] = {"group": group, "owner": owner}
-        self._cells: _Cells | None = None
+        self._cells: Cells | None = None
         self._closed = False
         # Objects of this process whose copy elsewhere another host may evict.
         self._mine: dict[tuple[int, int], Any] = {}
@@ -310,14 +224,14 @@ class TensoringConnector:
         """What tells the arena from others of its name; "" where there is none."""
         return "" if self._cells is None else self._cells.identity
 
-    def _open(self) -> _Cells | None:
+    def _open(self) -> Cells | None:
         """Attach, if the arena is there; again, if there is another one by now."""
         if self._closed:
             raise InvalidError("the connector is closed")
         found = self._cells
         if self._given is not None:
             if found is None:
-                self._cells = _Cells(self._given, self._objects)
+                self._cells = Cells(self._given, _BOARD, self._objects)
             return self._cells
         if found is not None and not _is_another_file(self._name, found.arena):
             return found
@@ -325,13 +239,13 @@ class TensoringConnector:
             arena = Arena.attach(self._name, **self._trust)
         except NotFoundError:
             return found
-        self._cells = _Cells(arena, self._objects)
+        self._cells = Cells(arena, _BOARD, self._objects)
         self._mine.clear()
         if found is not None:
             found.arena.close()
         return self._cells
 
-    def _here(self, key: TensoringKey) -> _Cells | None:
+    def _here(self, key: TensoringKey) -> Cells | None:
         """The cells, if the object lies in the arena of this process."""
         found = self._cells
         if found is None or found.identity != key.arena:
@@ -494,7 +408,7 @@ class TensoringConnector:
             }
         self._mine[where] = other
 
-    def _put_here(self, cells: _Cells, obj: Any) -> tuple[int, int] | None:
+    def _put_here(self, cells: Cells, obj: Any) -> tuple[int, int] | None:
         """The cell and the version; None: it goes to the other connector alone."""
         try:
             message = _loan_behind(obj) or self._copied(cells.arena, memoryview(obj))

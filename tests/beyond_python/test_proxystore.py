@@ -186,6 +186,17 @@ def test_frames(pool: tr.Arena) -> None:
         assert other.equals(store.get(store.put(other)))
 
 
+def test_torch(pool: tr.Arena) -> None:
+    torch = pytest.importorskip("torch")
+    for tensor in (torch.arange(6.0).reshape(2, 3), torch.zeros(0), torch.tensor(3)):
+        with store_on(pool) as store:
+            got = store.get(store.put(tensor))
+            assert got.dtype == tensor.dtype
+            assert torch.equal(got, tensor)
+            turned = tensor.permute(tuple(reversed(range(tensor.ndim))))
+            assert torch.equal(store.get(store.put(turned)), turned)
+
+
 def test_compression(pool: tr.Arena) -> None:
     pytest.importorskip("zstandard")
     codec = tp.Codec(compress="zstd")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tensoring._core import MAX_TENSORS
+from tensoring._core import MAX_TENSORS, View
 from tensoring._serial import torch_pickle
 from tensoring._serial.allowance import OBJECT_BYTES, allowance
 from tensoring._serial.formats import json_of
@@ -68,9 +68,27 @@ def _load_torch(parts: list[Array]) -> Any:
         return parts[0].transpose(parts[1]) if len(parts) == 2 else parts[0]
     if len(parts) not in (1, 2):
         broken(f"a tensor in {len(parts)} parts")
-    from_dlpack: Any = torch.utils.dlpack.from_dlpack
-    tensor = from_dlpack(parts[0].base)
+    tensor = _tensor_on(torch, parts[0])
     return tensor if len(parts) == 1 else tensor.permute(_order(parts[1], tensor.ndim))
+
+
+class _Writable:
+    """An array's memory without its read-only flag, which torch has no form for."""
+
+    def __init__(self, array: Array) -> None:
+        self.kept = array
+        address = array.__array_interface__["data"][0]
+        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
+
+
+def _tensor_on(torch: Any, array: Array) -> Any:
+    """A tensor that looks into an array: a message's, or one of any other bytes."""
+    base: Any = array.base
+    if type(base) is View:
+        return torch.utils.dlpack.from_dlpack(base)
+    if not array.nbytes:
+        array = np.empty_like(array)
+    return torch.from_numpy(np.asarray(_Writable(array)))
 
 
 def _order(part: Array, ndim: int) -> list[int]:

@@ -56,11 +56,13 @@ def as_array(piece: Any) -> Array:
     if type(piece) is list:  # like rows
         return np.stack(piece)
     try:
+        if hasattr(piece, "__dlpack__"):
+            return np.from_dlpack(piece)
         return np.frombuffer(piece, np.uint8)
-    except (TypeError, ValueError, BufferError) as error:
+    except (TypeError, ValueError, BufferError, RuntimeError) as error:
         raise UnsupportedError(
-            f"a {type(piece).__name__} cannot be laid out as bytes"
-        ) from error
+            f"a {type(piece).__name__} cannot be laid out as bytes: {error}"
+        ) from None
 
 
 def _aligned(offset: int) -> int:
