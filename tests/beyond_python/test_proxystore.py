@@ -542,16 +542,17 @@ def test_a_failing_copy_leaves_nothing(pool: tr.Arena, tmp_path: Path) -> None:
         assert kept(pool) == 1
 
 
-def test_it_is_imported_only_if_asked_for() -> None:
+@pytest.mark.parametrize("name", ["proxystore", "ray"])
+def test_it_is_imported_only_if_asked_for(name: str) -> None:
     code = (
         "import sys, tensoring\n"
-        "assert 'proxystore' not in sys.modules\n"
-        "sys.modules['proxystore'] = None\n"
-        "try: import tensoring.proxystore\n"
+        f"assert {name!r} not in sys.modules\n"
+        f"sys.modules[{name!r}] = None\n"
+        f"try: import tensoring.{name}\n"
         "except ImportError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "pip install 'tensoring[proxystore]'" in done.stdout, done.stderr
+    assert f"pip install 'tensoring[{name}]'" in done.stdout, done.stderr
 
 
 def test_extract_gives_the_same_as_the_store(pool: tr.Arena) -> None:

@@ -24,6 +24,7 @@ LAST = {
     "tensoring.gunicorn": "servers",
     "tensoring.prometheus": "servers",
     "tensoring.proxystore": "servers",
+    "tensoring.ray": "servers",
     "tensoring.sagemaker": "servers",
 }
 

@@ -52,7 +52,7 @@ def set_current(arena: Arena | None) -> None:
     _current = arena
 
 
-def _started(pid: int) -> str:
+def started(pid: int) -> str:
     """When a process was started, in ticks since the boot: pids come again."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
@@ -77,7 +77,7 @@ def prefix() -> str:
 def name_of_server() -> str:
     """The arena's name, the same in all workers of a server."""
     pid = _server_pid()
-    return f"{prefix()}{pid}.{_started(pid)}"
+    return f"{prefix()}{pid}.{started(pid)}"
 
 
 def _attach_path(path: str, **consent: Any) -> Arena:
