@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* bridge.h - one running bridge: its channels, its links, and a lane for each channel of a link.
  *
- *     channel  a queue of this arena, and the direction in which it is bridged
+ *     channel  a queue, broadcast or board of this arena, and the direction in which it goes
  *     link     a connection to another bridge, that has said hello
  *     lane     a channel on a link
  *
  * What goes out is held by its channel until a receipt comes (window.h); what comes in waits in
- * its lane until there is room for it here (in_queue.h). One thread does it all. */
+ * its lane until there is room for it here (incoming.h). One thread does it all. */
 #ifndef TR_BRIDGE_BRIDGE_H
 #define TR_BRIDGE_BRIDGE_H
 
 #include <tensoring/board.h>
+#include <tensoring/broadcast.h>
 #include <tensoring/queue.h>
 #include <tensoring/waitset.h>
 
 #include "engine.h"
 #include "hello.h"
 #include "identity.h"
+#include "mirror.h"
 #include "note.h"
 #include "options.h"
 #include "say.h"
@@ -30,8 +32,8 @@ struct counts {
     uint64_t confirmed; /* out: published there, and released here */
     uint64_t published; /* in: published here */
     uint64_t repeated;  /* in: offered again, and known by the note */
-    uint64_t
-        doubled; /* in: may have been published twice, by an earlier bridge and by this */
+    uint64_t doubled;   /* in: an earlier bridge may have published it, too */
+    uint64_t missed;    /* out, of broadcasts: dropped before they were sent */
 };
 
 struct channel {
@@ -40,10 +42,13 @@ struct channel {
     const char *name;
     uint32_t index;
     tr_queue *queue;
+    tr_broadcast *broadcast;
+    tr_board *board;
     struct identity source; /* out: of the queue here */
     bool ready;             /* out: it may have messages; in: it may have room */
     bool watched;           /* it is in the wait set */
     struct window window;   /* out: what it holds */
+    uint64_t numbers;       /* out, of a board: of the last value that was sent */
     struct counts counts;
     char why[WHY_TEXT]; /* why something does not go on; "" */
 };
@@ -60,6 +65,19 @@ struct lane {
     struct arrival *first, **last;
     char why[WHY_TEXT]; /* refused, if the channel is not bridged on this link */
     bool open;
+    uint32_t id; /* never used again */
+
+    /* Out, a broadcast or a board: each lane has its own view of it. */
+    tr_subscription *subscription;
+    uint64_t last_sequence; /* that it has received, + 1; 0: none */
+    struct mirror mirror;
+    uint32_t bound; /* messages in the window that are for this lane alone */
+    bool ready, watched;
+    bool stuck; /* something of it must wait, and so must what comes after */
+
+    /* In, a board: what the next message is the value of. */
+    char *key;
+    uint64_t key_number;
 };
 
 struct link {
@@ -87,12 +105,15 @@ struct bridge {
     struct identity identity;
     uint64_t largest; /* slot here */
     uint32_t layout, flags;
+    uint32_t participant;   /* of this process in the arena */
+    uint64_t device, inode; /* of the arena's file */
     char where[160];
     struct channel *channels;
     uint32_t count;
     struct link *links;
     struct wire_out out; /* a frame that is being made */
-    uint32_t turn;       /* which channel comes first */
+    uint32_t lanes_made;
+    uint32_t turn; /* which channel comes first */
 
     int64_t retry_ns;    /* in: wait that long for a slot; 0: nothing waits */
     int64_t connect_ns;  /* connector: when to try again; 0: not waiting for that */
@@ -108,7 +129,8 @@ struct bridge {
     bool stops;
     char status_key[32];
     uint64_t status_version;
-    int64_t status_ns; /* when the status was written */
+    int64_t status_ns;    /* when the status was written */
+    uint64_t status_work; /* what had been done by then */
 };
 
 #endif

@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "in_queue.h"
+#include "incoming.h"
+#include "kinds.h"
 #include "meet.h"
-#include "out_queue.h"
+#include "outgoing.h"
 #include "speak.h"
 
 enum { SECOND = 1000000000 };
@@ -40,9 +41,11 @@ static void free_link(struct bridge *bridge, struct link *link)
         struct lane *lane = &link->lanes[i];
 
         if (lane->channel && lane->channel->direction == DIRECTION_OUT)
-            out_queue_unlink(lane);
+            outgoing_unlink(lane);
         else if (lane->open)
-            in_queue_unlink(bridge, lane);
+            incoming_unlink(bridge, lane);
+        if (lane->open)
+            kind_close_lane(bridge, lane);
     }
     free(link->lanes);
     free(link);
@@ -213,12 +216,12 @@ static bool notice(struct bridge *bridge, struct link *link, struct wire_in *in)
     return true;
 }
 
-static bool receipt(struct bridge *bridge, struct lane *lane, struct wire_in *in)
+static bool receipt(struct lane *lane, struct wire_in *in)
 {
     uint64_t number = wire_get_u64(in);
 
     (void)wire_get_u8(in);
-    return lane && wire_done(in) && out_queue_receipt(bridge, lane, number);
+    return lane && wire_done(in) && outgoing_receipt(lane, number);
 }
 
 static bool declined(struct bridge *bridge, struct lane *lane, struct wire_in *in)
@@ -226,7 +229,7 @@ static bool declined(struct bridge *bridge, struct lane *lane, struct wire_in *i
     uint64_t number = wire_get_u64(in);
     const char *why = wire_get_text(in);
 
-    return lane && wire_done(in) && out_queue_declined(bridge, lane, number, why);
+    return lane && wire_done(in) && outgoing_declined(bridge, lane, number, why);
 }
 
 /* A frame of a link that stands; false: it is against the rules. The frame is released. */
@@ -241,18 +244,22 @@ static bool obeys(struct bridge *bridge, struct link *link, enum wire_type type,
         lane = lane_of(link, in, DIRECTION_IN);
         if (lane) {
             *in = (struct wire_in){(const uint8_t *)frame->head + 8, in->end, false};
-            return in_queue_message(bridge, lane, in, frame);
+            return incoming_message(bridge, lane, in, frame);
         }
         good = false;
         break;
     case WIRE_CHUNK:
         lane = lane_of(link, in, DIRECTION_IN);
         if (lane)
-            return in_queue_chunk(bridge, lane, in, frame);
+            return incoming_chunk(bridge, lane, in, frame);
         good = false;
         break;
+    case WIRE_KEY:
+        lane = lane_of(link, in, DIRECTION_IN);
+        good = lane && incoming_key(lane, in);
+        break;
     case WIRE_RECEIPT:
-        good = receipt(bridge, lane_of(link, in, DIRECTION_OUT), in);
+        good = receipt(lane_of(link, in, DIRECTION_OUT), in);
         break;
     case WIRE_DECLINED:
         good = declined(bridge, lane_of(link, in, DIRECTION_OUT), in);
@@ -366,6 +373,7 @@ void link_events(struct bridge *bridge)
         happened(bridge, &event);
 }
 
+/* A ROUTER tells of a lost connection when something is sent on it. A DEALER's monitor does. */
 static void ping(struct bridge *bridge, struct link *link, int64_t now)
 {
     int result;
@@ -386,7 +394,7 @@ void link_due(struct bridge *bridge, int64_t now)
 
     for (; link; link = next) {
         next = link->next;
-        if (link->up)
+        if (link->up && bridge->options->listens)
             ping(bridge, link, now);
     }
     if (bridge->connect_ns && now >= bridge->connect_ns)
@@ -403,10 +411,10 @@ static int64_t earlier(int64_t one, int64_t other)
 
 int64_t link_next_ns(const struct bridge *bridge)
 {
-    int64_t next = now_ns() + SECOND;
+    int64_t next = now_ns() + SECOND; /* then look whether the arena still stands */
 
     for (const struct link *link = bridge->links; link; link = link->next)
-        if (link->up)
+        if (link->up && bridge->options->listens)
             next = earlier(next, link->pinged_ns + PING_NS);
     next = earlier(next, bridge->connect_ns);
     return earlier(next, bridge->hello_ns);

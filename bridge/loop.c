@@ -12,10 +12,11 @@
 
 #include "allow.h"
 #include "bridge.h"
-#include "in_queue.h"
+#include "incoming.h"
 #include "keys.h"
+#include "kinds.h"
 #include "link.h"
-#include "out_queue.h"
+#include "outgoing.h"
 #include "place.h"
 #include "status.h"
 
@@ -83,29 +84,6 @@ static bool read_keys(struct run *run)
     return keys->allow;
 }
 
-/* Which channels the wait set looks at: those that could go on. */
-static void watch_one(struct bridge *bridge, struct channel *channel)
-{
-    bool out = channel->direction == DIRECTION_OUT;
-    bool wanted = !channel->ready;
-
-    if (wanted == channel->watched)
-        return;
-    if (!wanted)
-        (void)!tr_waitset_remove(bridge->waitset, channel->index);
-    else if (tr_waitset_add_queue(bridge->waitset, channel->queue,
-                                  out ? TR_WAIT_READABLE : TR_WAIT_WRITABLE,
-                                  channel->index) < 0)
-        return;
-    channel->watched = wanted;
-}
-
-static void watch(struct bridge *bridge)
-{
-    for (uint32_t i = 0; i < bridge->count; i++)
-        watch_one(bridge, &bridge->channels[i]);
-}
-
 /* True: something is ready. */
 static bool take_waitset(struct bridge *bridge)
 {
@@ -115,9 +93,9 @@ static bool take_waitset(struct bridge *bridge)
 
     while (tr_waitset_wait(bridge->waitset, events, 64, TR_NOWAIT, &count) == 0) {
         for (size_t i = 0; i < count; i++)
-            bridge->channels[events[i].token].ready = true;
+            kind_woken(bridge, events[i].token);
         any = true;
-        watch(bridge);
+        kind_watch(bridge);
     }
     return any;
 }
@@ -130,7 +108,7 @@ static void pump(struct bridge *bridge)
         uint32_t turn = (bridge->turn + i) % bridge->count;
 
         if (bridge->channels[turn].direction == DIRECTION_OUT)
-            out_queue_pump(bridge, &bridge->channels[turn]);
+            outgoing_pump(bridge, &bridge->channels[turn]);
     }
     bridge->turn++;
     bridge->retry_ns = 0;
@@ -138,7 +116,7 @@ static void pump(struct bridge *bridge)
         next = link->next;
         for (uint32_t i = 0; i < link->lane_count; i++)
             if (link->lanes[i].open && link->lanes[i].first)
-                in_queue_pump(bridge, &link->lanes[i]);
+                incoming_pump(bridge, &link->lanes[i]);
     }
 }
 
@@ -159,30 +137,54 @@ static bool has_blocked(const struct bridge *bridge)
     return false;
 }
 
+/* New keys of boards are looked for: nothing tells of them. */
+static bool mirrors(const struct bridge *bridge)
+{
+    for (uint32_t i = 0; bridge->links && i < bridge->count; i++)
+        if (bridge->channels[i].kind == KIND_BOARD &&
+            bridge->channels[i].direction == DIRECTION_OUT)
+            return true;
+    return false;
+}
+
+static int64_t later(int64_t one, int64_t other)
+{
+    return one > other ? one : other;
+}
+
+static int64_t sooner(int64_t one, int64_t other)
+{
+    return one < other ? one : other;
+}
+
+/* How long to wait for a slot: longer and longer, while nothing changes. 0: not at all. */
+static int64_t retry_ns(struct run *run)
+{
+    if (!run->bridge.retry_ns)
+        run->retried_ns = 0;
+    else if (!run->retried_ns)
+        run->retried_ns = run->bridge.retry_ns;
+    else
+        run->retried_ns = sooner(run->retried_ns + run->retried_ns / 8, LONGEST_RETRY_NS);
+    return run->retried_ns;
+}
+
 static int64_t wait_ns(struct run *run)
 {
     struct bridge *bridge = &run->bridge;
-    int64_t now = now_ns(), until = link_next_ns(bridge);
+    int64_t now = now_ns(), retry = retry_ns(run), until = link_next_ns(bridge);
 
-    if (bridge->status_ns + STATUS_NS < until)
-        until = bridge->status_ns + STATUS_NS;
-    if (run->stop_ns && run->stop_ns < until)
-        until = run->stop_ns;
-    if (until < now)
-        return 0;
-    if (bridge->retry_ns) { /* longer and longer, while nothing changes */
-        run->retried_ns = run->retried_ns ? run->retried_ns + run->retried_ns / 8
-                                          : bridge->retry_ns;
-        if (run->retried_ns > LONGEST_RETRY_NS)
-            run->retried_ns = LONGEST_RETRY_NS;
-    } else {
-        run->retried_ns = 0;
-    }
-    if (run->retried_ns && now + run->retried_ns < until)
-        until = now + run->retried_ns;
-    if ((has_done(bridge) || has_blocked(bridge)) && now + MILLISECOND < until)
-        until = now + MILLISECOND;
-    return until - now;
+    until = sooner(until,
+                   later(status_next_ns(bridge), bridge->status_ns + STATUS_PACE_NS));
+    if (run->stop_ns)
+        until = sooner(until, run->stop_ns);
+    if (retry)
+        until = sooner(until, now + retry);
+    if (mirrors(bridge))
+        until = sooner(until, now + MIRROR_LOOK_NS);
+    if (has_done(bridge) || has_blocked(bridge))
+        until = sooner(until, now + MILLISECOND);
+    return later(until - now, 0);
 }
 
 static void sleep_a_while(struct run *run)
@@ -215,10 +217,8 @@ static enum ending look_round(struct run *run)
     int64_t now = now_ns();
 
     link_due(bridge, now);
-    if (bridge->tell || now >= bridge->status_ns + STATUS_NS) {
-        bridge->status_ns = now;
+    if (now >= status_next_ns(bridge) && now >= bridge->status_ns + STATUS_PACE_NS)
         status_put(bridge);
-    }
     if (run->stop_ns && (now >= run->stop_ns || !in_flight(bridge)))
         return ENDED;
     if (now < run->look_ns)
@@ -235,7 +235,7 @@ static enum ending carry(struct run *run)
     do {
         link_events(bridge);
         pump(bridge);
-        watch(bridge);
+        kind_watch(bridge);
         ending = look_round(run);
         if (ending == GOES_ON)
             sleep_a_while(run);

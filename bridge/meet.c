@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kinds.h"
+
 #define IN_WINDOW MOST_UNCONFIRMED /* what a side takes that was not told a window */
 
 /* A channel of ours as we offer it. */
@@ -72,8 +74,10 @@ static bool open_lane(struct bridge *bridge, struct link *link, uint32_t i,
     lane->window = smaller(smaller(ours.window, theirs->window), MOST_UNCONFIRMED);
     lane->window_bytes = ours.window_bytes < theirs->window_bytes ? ours.window_bytes
                                                                   : theirs->window_bytes;
-    if (channel->direction == DIRECTION_IN)
+    if (channel->direction == DIRECTION_IN && channel->kind == KIND_QUEUE)
         result = note_open(&lane->note, bridge->board, &theirs->source);
+    if (result == 0)
+        result = kind_open_lane(bridge, lane);
     if (result < 0)
         say_failure(lane->why, channel->name, result);
     lane->open = result == 0 && lane->window > 0;
@@ -102,7 +106,8 @@ static void judge(struct bridge *bridge, struct link *link, uint32_t i,
     *lane = (struct lane){.link = link, .number = i, .last = &lane->first};
     lane->channel = channel;
     if (!channel)
-        snprintf(why, sizeof(why), "no channel '%.63s' is bridged by %s: give it --queue",
+        snprintf(why, sizeof(why), "no %s '%.63s' is bridged by %s",
+                 theirs->kind <= KIND_BOARD ? kind_name(theirs->kind) : "channel",
                  theirs->name, bridge->where);
     else if (theirs->direction == (uint8_t)channel->direction)
         snprintf(why, sizeof(why), "'%s' %s both sides: say in: or out: on one of them",

@@ -16,6 +16,8 @@ enum {
     KEY_PEER_KEY,
     KEY_ALLOW,
     KEY_QUEUE,
+    KEY_BROADCAST,
+    KEY_BOARD,
     KEY_WINDOW,
     KEY_WINDOW_BYTES,
     KEY_PICKLE,
@@ -24,58 +26,38 @@ enum {
     KEY_GRACE
 };
 
-#define SHARED_OPTIONS                                                                     \
-    {"arena", KEY_ARENA, "NAME", 0, "The arena of this host", 1},                          \
-        {"queue",                                                                          \
-         KEY_QUEUE,                                                                        \
-         "[out:|in:]NAME",                                                                 \
-         0,                                                                                \
-         "Bridge this queue; may be given again. A queue goes out at connect and comes "   \
-         "in at listen, if nothing else is said",                                          \
-         1},                                                                               \
-        {"window",                                                                         \
-         KEY_WINDOW,                                                                       \
-         "N",                                                                              \
-         0,                                                                                \
-         "At most N messages of a queue are unconfirmed; default 16",                      \
-         2},                                                                               \
-        {"window-bytes",                                                                   \
-         KEY_WINDOW_BYTES,                                                                 \
-         "N",                                                                              \
-         0,                                                                                \
-         "And at most N bytes, or one message; default 67108864",                          \
-         2},                                                                               \
-        {"grace",                                                                          \
-         KEY_GRACE,                                                                        \
-         "SECONDS",                                                                        \
-         0,                                                                                \
-         "How long SIGTERM and SIGINT wait for receipts; default 5",                       \
-         2},                                                                               \
-        {"allow-pickle",                                                                   \
-         KEY_PICKLE,                                                                       \
-         NULL,                                                                             \
-         0,                                                                                \
-         "Pickled objects may cross. They run code where they are read",                   \
-         3},                                                                               \
-        {"key", KEY_KEY, "FILE", 0, "The secret key of this side", 3},                     \
-        {"plain", KEY_PLAIN, NULL, 0, "No keys, no encryption; needs --trust-network", 3}, \
-    {                                                                                      \
-        "trust-network", KEY_TRUST, NULL, 0,                                               \
-            "Everything that reaches the port may send and read", 3                        \
-    }
+/* The last two are of one side alone. */
+static const struct argp_option shared_options[] = {
+    {"arena", KEY_ARENA, "NAME", 0, "The arena of this host", 1},
+    {"queue", KEY_QUEUE, "[out:|in:]NAME", 0,
+     "Bridge this queue; may be given again. A channel goes out at connect and comes in "
+     "at "
+     "listen, if nothing else is said",
+     1},
+    {"broadcast", KEY_BROADCAST, "[out:|in:]NAME", 0,
+     "The same of a broadcast; messages that the link is too slow for are dropped", 1},
+    {"board", KEY_BOARD, "[out:|in:]NAME", 0,
+     "The same of a board: the newest value of each key", 1},
+    {"window", KEY_WINDOW, "N", 0,
+     "At most N messages of a channel are unconfirmed; default 16", 2},
+    {"window-bytes", KEY_WINDOW_BYTES, "N", 0,
+     "And at most N bytes, or one message; default 67108864", 2},
+    {"grace", KEY_GRACE, "SECONDS", 0,
+     "How long SIGTERM and SIGINT wait for receipts; default 5", 2},
+    {"allow-pickle", KEY_PICKLE, NULL, 0,
+     "Pickled objects may cross. They run code where they are read", 3},
+    {"key", KEY_KEY, "FILE", 0, "The secret key of this side", 3},
+    {"plain", KEY_PLAIN, NULL, 0, "No keys, no encryption; needs --trust-network", 3},
+    {"trust-network", KEY_TRUST, NULL, 0,
+     "Everything that reaches the port may send and read", 3}};
+enum { SHARED = sizeof(shared_options) / sizeof(shared_options[0]) };
 
-static const struct argp_option listen_options[] = {
-    SHARED_OPTIONS,
-    {"bind", KEY_BIND, "HOST:PORT", 0, "Where to listen; port 0: any that is free", 1},
-    {"allow", KEY_ALLOW, "PATH", 0, "Public keys that may connect: a file or a folder",
-     3},
-    {0}};
-
-static const struct argp_option connect_options[] = {
-    SHARED_OPTIONS,
-    {"peer", KEY_PEER, "HOST:PORT", 0, "Where the other bridge listens", 1},
-    {"peer-key", KEY_PEER_KEY, "FILE", 0, "The public key of the other side", 3},
-    {0}};
+static const struct argp_option side_options[2][2] = {
+    {{"peer", KEY_PEER, "HOST:PORT", 0, "Where the other bridge listens", 1},
+     {"peer-key", KEY_PEER_KEY, "FILE", 0, "The public key of the other side", 3}},
+    {{"bind", KEY_BIND, "HOST:PORT", 0, "Where to listen; port 0: any that is free", 1},
+     {"allow", KEY_ALLOW, "PATH", 0, "Public keys that may connect: a file or a folder",
+      3}}};
 
 static uint64_t number(const struct argp_state *state, const char *text, const char *name,
                        uint64_t least, uint64_t most)
@@ -99,7 +81,7 @@ static void want(const struct argp_state *state, struct options *options,
                                   (options->count + 1) * sizeof(*options->wanted));
 
     if (!more) {
-        argp_failure(state, 1, ENOMEM, "--queue");
+        argp_failure(state, 1, ENOMEM, "%s", text);
         return;
     }
     options->wanted = more;
@@ -147,7 +129,7 @@ static void check(const struct argp_state *state, const struct options *options)
     if (!options->address)
         argp_error(state, options->listens ? "--bind is missing" : "--peer is missing");
     if (!options->count)
-        argp_error(state, "nothing to bridge: give --queue");
+        argp_error(state, "nothing to bridge: give --queue, --broadcast or --board");
     if (options->count > WIRE_MAX_CHANNELS)
         argp_error(state, "%zu channels, the limit is %d", options->count,
                    WIRE_MAX_CHANNELS);
@@ -186,6 +168,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_QUEUE:
         want(state, options, KIND_QUEUE, arg);
         return 0;
+    case KEY_BROADCAST:
+        want(state, options, KIND_BROADCAST, arg);
+        return 0;
+    case KEY_BOARD:
+        want(state, options, KIND_BOARD, arg);
+        return 0;
     case KEY_WINDOW:
         options->window = (uint32_t)number(state, arg, "--window", 1, MOST_UNCONFIRMED);
         return 0;
@@ -217,16 +205,13 @@ struct options options_take(int argc, char **argv, bool listens)
     static const char *const docs[] = {
         "Connect to a bridge on another host, and carry messages between the two arenas.",
         "Wait for bridges on other hosts, and carry messages between the arenas."};
-    struct argp argp = {listens ? listen_options : connect_options,
-                        parse,
-                        "",
-                        docs[listens],
-                        NULL,
-                        NULL,
-                        NULL};
+    struct argp_option all[SHARED + 3] = {0};
+    struct argp argp = {all, parse, "", docs[listens], NULL, NULL, NULL};
     struct options options = {
         .listens = listens, .window_bytes = UINT64_C(64) << 20, .grace_s = 5};
 
+    memcpy(all, shared_options, sizeof(shared_options));
+    memcpy(all + SHARED, side_options[listens], sizeof(side_options[listens]));
     argp_parse(&argp, argc, argv, 0, NULL, &options);
     return options;
 }

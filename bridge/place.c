@@ -9,7 +9,9 @@
 
 #include <tensoring/stats.h>
 
-enum { LEAST_KEYS = 256, DELIVERIES = 255 };
+#include "kinds.h"
+
+enum { LEAST_KEYS = 256 };
 
 static int failed(const char *what, int result)
 {
@@ -25,6 +27,7 @@ static int read_arena(struct bridge *bridge)
     tr_class_stats classes[TR_MAX_CLASSES];
     size_t count = 0;
     char host[65] = "";
+    struct stat file;
     int result = tr_arena_info_get(bridge->arena, &info);
 
     if (result == 0)
@@ -32,6 +35,11 @@ static int read_arena(struct bridge *bridge)
                                   TR_MAX_CLASSES, &count);
     if (result < 0)
         return result;
+    if (fstat(info.fd, &file) < 0)
+        return TR_EIO;
+    bridge->device = file.st_dev;
+    bridge->inode = file.st_ino;
+    bridge->participant = info.self;
     bridge->layout = info.layout;
     bridge->largest = 0;
     for (size_t i = 0; i < count; i++)
@@ -58,67 +66,16 @@ static int open_board(struct bridge *bridge)
     return result;
 }
 
-/* Each kill of a bridge that holds a message counts as a delivery: a queue that gives messages up
- * soon would lose them. 0, or TR_EINVAL, and it has told why. */
-static int check_deliveries(const struct channel *channel)
-{
-    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
-    int result = tr_queue_options_get(channel->queue, &options);
-
-    if (result < 0)
-        return result;
-    if (options.policy == TR_QUEUE_REDELIVER && options.max_deliveries == DELIVERIES)
-        return 0;
-    say("queue '%s' gives a message up %s, and each kill of a bridge counts: make it "
-        "with "
-        "max_deliveries=%d, or let the bridge make it",
-        channel->name,
-        options.policy == TR_QUEUE_REDELIVER ? "after a few deliveries"
-                                             : "when its receiver dies",
-        DELIVERIES);
-    return TR_EINVAL;
-}
-
-static int open_queue(struct bridge *bridge, struct channel *channel)
-{
-    tr_queue_options options = TR_QUEUE_OPTIONS_INIT;
-    char key[TR_MAX_CHANNEL_NAME + 16];
-    int result;
-
-    options.max_deliveries = DELIVERIES;
-    result = tr_queue_open(bridge->arena, channel->name, &options, &channel->queue);
-    if (result < 0)
-        return failed(channel->name, result);
-    if (channel->direction == DIRECTION_IN)
-        return 0;
-    result = check_deliveries(channel);
-    if (result < 0)
-        return result;
-    snprintf(key, sizeof(key), "queue.%s", channel->name);
-    result = identity_get(bridge->board, key, &channel->source);
-    return result < 0 ? failed(channel->name, result) : 0;
-}
-
 static int open_channels(struct bridge *bridge)
 {
+    int result = 0;
+
     bridge->channels = calloc(bridge->options->count, sizeof(*bridge->channels));
     if (!bridge->channels)
         return failed("channels", TR_ENOMEM);
-    for (uint32_t i = 0; i < bridge->count; i++) {
-        const struct wanted *wanted = &bridge->options->wanted[i];
-        struct channel *channel = &bridge->channels[i];
-        int result;
-
-        *channel = (struct channel){.kind = wanted->kind,
-                                    .direction = wanted->direction,
-                                    .name = wanted->name,
-                                    .index = i,
-                                    .ready = true};
-        result = open_queue(bridge, channel);
-        if (result < 0)
-            return result;
-    }
-    return 0;
+    for (uint32_t i = 0; i < bridge->count && result == 0; i++)
+        result = kind_open(bridge, &bridge->channels[i], &bridge->options->wanted[i], i);
+    return result;
 }
 
 int place_open(struct bridge *bridge, int64_t timeout_ns)
@@ -143,22 +100,18 @@ int place_open(struct bridge *bridge, int64_t timeout_ns)
 
 bool place_stands(const struct bridge *bridge)
 {
-    tr_arena_info info = TR_ARENA_INFO_INIT;
     char path[64 + TR_MAX_ARENA_NAME];
-    struct stat ours, named;
+    struct stat named;
 
     snprintf(path, sizeof(path), "/dev/shm/tensoring.%s", bridge->options->arena);
-    return tr_arena_info_get(bridge->arena, &info) == 0 && fstat(info.fd, &ours) == 0 &&
-           stat(path, &named) == 0 && ours.st_ino == named.st_ino &&
-           ours.st_dev == named.st_dev;
+    return stat(path, &named) == 0 && named.st_dev == bridge->device &&
+           named.st_ino == bridge->inode;
 }
 
 void place_close(struct bridge *bridge)
 {
-    for (uint32_t i = 0; bridge->channels && i < bridge->count; i++) {
-        window_abandon(&bridge->channels[i].window);
-        tr_queue_close(bridge->channels[i].queue);
-    }
+    for (uint32_t i = 0; bridge->channels && i < bridge->count; i++)
+        kind_close(&bridge->channels[i]);
     free(bridge->channels);
     bridge->channels = NULL;
     tr_waitset_close(bridge->waitset);

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kinds.h"
+
 #define MOST_BRIDGES 256
 
 static void add(cJSON *to, const char *name, uint64_t number)
@@ -21,6 +23,7 @@ static void add_counts(cJSON *to, const struct counts *counts, uint64_t in_fligh
     add(to, "published", counts->published);
     add(to, "repeated", counts->repeated);
     add(to, "doubled", counts->doubled);
+    add(to, "missed", counts->missed);
 }
 
 /* The lane of @p channel that stands, else one that was refused; NULL: none. */
@@ -51,7 +54,7 @@ static cJSON *channel_json(const struct bridge *bridge, const struct channel *ch
     cJSON *json = cJSON_CreateObject();
     bool refused = lane && !lane->open;
 
-    cJSON_AddStringToObject(json, "kind", "queue");
+    cJSON_AddStringToObject(json, "kind", kind_name(channel->kind));
     cJSON_AddStringToObject(json, "name", channel->name);
     cJSON_AddStringToObject(json, "direction",
                             channel->direction == DIRECTION_OUT ? "out" : "in");
@@ -111,6 +114,7 @@ static char *make(const struct bridge *bridge, bool channels)
 
     add(json, "pid", (uint64_t)getpid());
     add(json, "keeper", (uint64_t)getppid());
+    add(json, "participant", bridge->participant);
     add_link(json, bridge);
     for (uint32_t i = 0; i < bridge->count; i++) {
         const struct channel *channel = &bridge->channels[i];
@@ -119,6 +123,7 @@ static char *make(const struct bridge *bridge, bool channels)
         all.published += channel->counts.published;
         all.repeated += channel->counts.repeated;
         all.doubled += channel->counts.doubled;
+        all.missed += channel->counts.missed;
         in_flight += channel->window.count - channel->window.done;
     }
     add_counts(json, &all, in_flight);
@@ -169,11 +174,35 @@ static void choose_key(struct bridge *bridge)
     }
 }
 
+/* It grows with whatever is done. */
+static uint64_t work(const struct bridge *bridge)
+{
+    uint64_t sum = bridge->strangers;
+
+    for (uint32_t i = 0; i < bridge->count; i++) {
+        const struct counts *counts = &bridge->channels[i].counts;
+
+        sum += counts->confirmed + counts->published + counts->repeated + counts->missed +
+               bridge->channels[i].window.count;
+    }
+    return sum;
+}
+
+int64_t status_next_ns(const struct bridge *bridge)
+{
+    if (bridge->tell)
+        return 0;
+    return bridge->status_ns +
+           (work(bridge) == bridge->status_work ? STATUS_IDLE_NS : STATUS_NS);
+}
+
 void status_put(struct bridge *bridge)
 {
     char *text;
     int result;
 
+    bridge->status_ns = now_ns();
+    bridge->status_work = work(bridge);
     if (!*bridge->status_key)
         choose_key(bridge);
     text = make(bridge, true);

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <tensoring/stats.h>
+
 #include "identity.h"
 #include "say.h"
 #include "status.h"
@@ -55,6 +57,37 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+static const char *text_of(const cJSON *json, const char *name)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(json, name));
+
+    return text ? text : "";
+}
+
+static double number_of(const cJSON *json, const char *name)
+{
+    const cJSON *number = cJSON_GetObjectItem(json, name);
+
+    return cJSON_IsNumber(number) ? number->valuedouble : 0;
+}
+
+/* The participants of the arena that live: a bridge that was killed is none of them. */
+struct living {
+    tr_participant_stats rows[TR_MAX_PARTICIPANTS];
+    size_t count;
+};
+
+static bool lives(const struct living *living, const cJSON *json)
+{
+    for (size_t i = 0; i < living->count; i++)
+        if (living->rows[i].alive &&
+            living->rows[i].index == (uint32_t)number_of(json, "participant") &&
+            (!*living->rows[i].command ||
+             strstr(living->rows[i].command, "tensoring-brid")))
+            return true;
+    return false;
+}
+
 /* What one bridge said, if that is not too long ago. */
 static cJSON *read_one(tr_board *board, const char *key)
 {
@@ -73,33 +106,34 @@ static cJSON *read_one(tr_board *board, const char *key)
     return json;
 }
 
+static struct living *read_living(tr_board *board)
+{
+    struct living *living = calloc(1, sizeof(*living));
+
+    if (living && tr_stats_participants(tr_board_arena(board), living->rows,
+                                        sizeof(living->rows[0]), TR_MAX_PARTICIPANTS,
+                                        &living->count) < 0)
+        living->count = 0;
+    return living;
+}
+
 static cJSON *read_all(tr_board *board)
 {
+    struct living *living = read_living(board);
     cJSON *list = cJSON_CreateArray();
     char key[TR_MAX_KEY_BYTES + 1];
     uint32_t cursor = 0;
 
-    while (board && tr_board_next(board, &cursor, key, NULL) == 0) {
+    while (tr_board_next(board, &cursor, key, NULL) == 0) {
         cJSON *one = strncmp(key, "status.", 7) == 0 ? read_one(board, key) : NULL;
 
-        if (one)
+        if (one && living && lives(living, one))
             cJSON_AddItemToArray(list, one);
+        else
+            cJSON_Delete(one);
     }
+    free(living);
     return list;
-}
-
-static const char *text_of(const cJSON *json, const char *name)
-{
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(json, name));
-
-    return text ? text : "";
-}
-
-static double number_of(const cJSON *json, const char *name)
-{
-    const cJSON *number = cJSON_GetObjectItem(json, name);
-
-    return cJSON_IsNumber(number) ? number->valuedouble : 0;
 }
 
 static void add_up(cJSON *all, const cJSON *list, const char *name)
@@ -123,7 +157,7 @@ static const char *link_of(const cJSON *list)
 static cJSON *sum_up(cJSON *list)
 {
     static const char *const counts[] = {"in_flight", "confirmed", "published",
-                                         "repeated", "doubled"};
+                                         "repeated",  "doubled",   "missed"};
     cJSON *all = cJSON_CreateObject();
 
     cJSON_AddStringToObject(all, "link", link_of(list));

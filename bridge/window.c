@@ -41,10 +41,11 @@ bool window_add(struct window *window, tr_message *message)
     return true;
 }
 
-struct held *window_find(const struct window *window, uint64_t number)
+struct held *window_find(const struct window *window, const struct lane *lane,
+                         uint64_t number)
 {
     for (uint32_t i = 0; i < window->count; i++)
-        if (window->held[i]->header.sequence == number &&
+        if (window->held[i]->header.sequence == number && window->held[i]->lane == lane &&
             window->held[i]->state != HELD_DONE)
             return window->held[i];
     return NULL;
@@ -65,6 +66,18 @@ static void drop(struct window *window, struct held *held)
     step("confirmed");
     tr_message_release(held->message);
     free(held);
+}
+
+bool window_add_deletion(struct window *window)
+{
+    struct held *held = calloc(1, sizeof(*held));
+
+    held = held && make_room(window) ? held : (free(held), NULL);
+    if (!held)
+        return false;
+    held->header = (tr_header)TR_HEADER_INIT;
+    window->held[window->count++] = held;
+    return true;
 }
 
 void window_confirm(struct window *window, struct held *held)

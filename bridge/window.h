@@ -25,7 +25,10 @@ struct held {
     tr_header header;
     uint64_t bytes;
     enum held_state state;
-    struct lane *lane;       /* on which it was sent; NULL */
+    struct lane *lane; /* on which it was sent; NULL */
+    struct lane *only; /* for which it is; NULL: any */
+    const char *key;   /* of a board; NULL */
+    uint32_t key_index;
     struct identity arena;   /* to which it was ever sent; 0: none */
     char where[160];         /* the same, for people */
     size_t tensor;           /* the next piece to be sent */
@@ -43,7 +46,12 @@ struct window {
 /* Keep a message that was received. False: no memory, and it still is the caller's. */
 bool window_add(struct window *window, tr_message *message);
 
-struct held *window_find(const struct window *window, uint64_t number);
+/* The same of the fact that a key of a board has no value any more. */
+bool window_add_deletion(struct window *window);
+
+/* The message with that number that was sent on @p lane; NULL: none. */
+struct held *window_find(const struct window *window, const struct lane *lane,
+                         uint64_t number);
 
 /* It was confirmed: release it, now or when the engine no longer reads it. */
 void window_confirm(struct window *window, struct held *held);

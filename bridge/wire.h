@@ -32,7 +32,8 @@ enum wire_type {
     WIRE_DECLINED, /* this message cannot be taken: a text */
     WIRE_NOTICE,   /* for the status of the other side: a text about a channel */
     WIRE_PING,
-    WIRE_BYE /* the other side stops: a text */
+    WIRE_BYE, /* the other side stops: a text */
+    WIRE_KEY /* of a board: the message that follows is its value, or it has none any more */
 };
 
 enum wire_receipt { RECEIPT_PUBLISHED, RECEIPT_REPEATED };

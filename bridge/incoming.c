@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "in_queue.h"
+#include "incoming.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "kinds.h"
 #include "speak.h"
 #include "step.h"
 #include "wire_message.h"
@@ -24,6 +25,7 @@ struct arrival {
     bool whole;     /* header and checksum are in the slot, too */
     bool published; /* and the slot is the queue's */
     bool noted;
+    char *key; /* of a board */
 };
 
 static void release_frames(const struct bridge *bridge, struct arrival *arrival)
@@ -43,6 +45,7 @@ static void free_arrival(const struct bridge *bridge, struct arrival *arrival)
     wire_message_free(&arrival->message);
     bridge->calls->release(arrival->head);
     tr_message_release(arrival->slot);
+    free(arrival->key);
     free(arrival);
 }
 
@@ -58,11 +61,62 @@ static void forget_first(const struct bridge *bridge, struct lane *lane)
     free_arrival(bridge, arrival);
 }
 
-bool in_queue_message(struct bridge *bridge, struct lane *lane, struct wire_in *in,
+static void append(struct lane *lane, struct arrival *arrival)
+{
+    arrival->last = &arrival->first;
+    *lane->last = arrival;
+    lane->last = &arrival->next;
+    lane->in_flight++;
+    lane->in_flight_bytes += arrival->message.payload_bytes;
+}
+
+/* A key has no value any more. What is left to do is to answer. */
+static bool delete_key(struct lane *lane, uint64_t number, const char *key)
+{
+    struct arrival *arrival = calloc(1, sizeof(*arrival));
+    int result = tr_board_delete(lane->channel->board, key, TR_BOARD_ANY_VERSION);
+
+    if (!arrival)
+        return false;
+    arrival->message.number = number;
+    arrival->published = arrival->noted = true;
+    append(lane, arrival);
+    return result == 0 || result == TR_ENOENT;
+}
+
+bool incoming_key(struct lane *lane, struct wire_in *in)
+{
+    uint64_t number = wire_get_u64(in);
+    bool deleted = wire_get_u8(in);
+    const char *key = wire_get_text(in);
+
+    if (!wire_done(in) || lane->channel->kind != KIND_BOARD || !*key ||
+        strlen(key) > TR_MAX_KEY_BYTES || lane->in_flight >= lane->window)
+        return false;
+    if (deleted)
+        return delete_key(lane, number, key);
+    free(lane->key);
+    lane->key = strdup(key);
+    lane->key_number = number;
+    return lane->key;
+}
+
+/* Whether a message of a board has its key, as no other has. */
+static bool take_key(struct lane *lane, struct arrival *arrival)
+{
+    if (lane->channel->kind != KIND_BOARD)
+        return true;
+    if (!lane->key || lane->key_number != arrival->message.number)
+        return false;
+    arrival->key = lane->key;
+    lane->key = NULL;
+    return true;
+}
+
+bool incoming_message(struct bridge *bridge, struct lane *lane, struct wire_in *in,
                       struct frame *frame)
 {
     struct arrival *arrival = calloc(1, sizeof(*arrival));
-    uint64_t bytes;
 
     if (!arrival || !wire_get_message(in, &arrival->message)) {
         free(arrival);
@@ -70,15 +124,10 @@ bool in_queue_message(struct bridge *bridge, struct lane *lane, struct wire_in *
         return false;
     }
     arrival->head = frame;
-    arrival->last = &arrival->first;
-    bytes = arrival->message.payload_bytes;
     if (arrival->message.payload)
-        arrival->come = bytes;
-    *lane->last = arrival;
-    lane->last = &arrival->next;
-    lane->in_flight++;
-    lane->in_flight_bytes += bytes;
-    return lane->in_flight <= lane->window &&
+        arrival->come = arrival->message.payload_bytes;
+    append(lane, arrival);
+    return take_key(lane, arrival) && lane->in_flight <= lane->window &&
            (lane->in_flight == 1 || lane->in_flight_bytes <= lane->window_bytes);
 }
 
@@ -109,7 +158,7 @@ static void copy(struct arrival *arrival, const uint8_t *from, uint64_t bytes)
     }
 }
 
-bool in_queue_chunk(struct bridge *bridge, struct lane *lane, struct wire_in *in,
+bool incoming_chunk(struct bridge *bridge, struct lane *lane, struct wire_in *in,
                     struct frame *frame)
 {
     uint64_t number = wire_get_u64(in), offset = wire_get_u64(in);
@@ -243,31 +292,41 @@ static int complete(struct arrival *arrival)
     return result;
 }
 
-/* Publish the first arrival, and note it. What fails is tried again. 0, or a TR_E code. */
-static int publish(struct lane *lane)
+/* Room for a note, and the note that it is about to be published. 0, or a TR_E code. */
+static int announce(struct lane *lane, uint64_t number)
 {
-    struct arrival *arrival = lane->first;
-    uint64_t number = arrival->message.number;
-    bool suspect = lane->note.suspect == number;
     int result = note_prepare(&lane->note);
 
     if (result == 0)
         result = note_intend(&lane->note, number);
     if (result == 0)
         result = note_prepare(&lane->note);
+    return result == TR_ENOSPC ? TR_EAGAIN : result;
+}
+
+/* Publish the first arrival. What fails is tried again. 0, or a TR_E code. */
+static int publish(struct lane *lane)
+{
+    struct arrival *arrival = lane->first;
+    struct channel *channel = lane->channel;
+    bool is_queue = channel->kind == KIND_QUEUE;
+    bool suspect = is_queue && lane->note.suspect == arrival->message.number;
+    int result = is_queue ? announce(lane, arrival->message.number) : 0;
+
     if (result < 0)
-        return result == TR_ENOSPC ? TR_EAGAIN : result;
+        return result;
     step("fetched");
-    result = tr_queue_send(lane->channel->queue, arrival->slot, TR_NOWAIT);
-    if (result == TR_EAGAIN)
-        lane->channel->ready = false; /* the wait set tells when there is room */
+    result = kind_publish(channel, arrival->slot, arrival->key);
+    if (result == TR_EAGAIN && is_queue)
+        channel->ready = false; /* the wait set tells when there is room */
     if (result < 0)
         return result;
     arrival->slot = NULL;
     arrival->published = true;
+    arrival->noted = !is_queue; /* others are not offered again */
     step("published");
-    lane->channel->counts.published++;
-    lane->channel->counts.doubled += suspect;
+    channel->counts.published++;
+    channel->counts.doubled += suspect;
     return 0;
 }
 
@@ -331,7 +390,8 @@ static bool pump_one(struct bridge *bridge, struct lane *lane)
         return false;
     if (arrival->published)
         return finish(bridge, lane);
-    if (note_has(&lane->note, arrival->message.number))
+    if (lane->channel->kind == KIND_QUEUE &&
+        note_has(&lane->note, arrival->message.number))
         return here && receipt(bridge, lane, RECEIPT_REPEATED);
     switch (take_slot(bridge, lane)) {
     case SLOT_LATER:
@@ -343,13 +403,13 @@ static bool pump_one(struct bridge *bridge, struct lane *lane)
     }
 }
 
-void in_queue_pump(struct bridge *bridge, struct lane *lane)
+void incoming_pump(struct bridge *bridge, struct lane *lane)
 {
     while (lane->first && lane->link->up && pump_one(bridge, lane))
         ;
 }
 
-void in_queue_unlink(struct bridge *bridge, struct lane *lane)
+void incoming_unlink(struct bridge *bridge, struct lane *lane)
 {
     while (lane->first) {
         struct arrival *arrival = lane->first;
