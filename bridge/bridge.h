@@ -47,6 +47,7 @@ struct channel {
     struct identity source; /* out: of the queue here */
     bool ready;             /* out: it may have messages; in: it may have room */
     bool watched;           /* it is in the wait set */
+    bool retries;           /* a service: requests are sent again after a cut */
     struct window window;   /* out: what it holds */
     uint64_t numbers;       /* out, of a board: of the last value that was sent */
     struct counts counts;
@@ -59,8 +60,10 @@ struct lane {
     uint32_t number; /* of the channel, on the wire */
     uint32_t window; /* out: what the other side takes; in: what we said that we take */
     uint64_t window_bytes;
-    uint32_t in_flight; /* out: sent, or being sent. in: waiting here */
+    uint32_t in_flight; /* out: sent, or being sent */
     uint64_t in_flight_bytes;
+    uint32_t waiting; /* arrived, and not handed over yet */
+    uint64_t waiting_bytes;
     struct note note; /* in */
     struct arrival *first, **last;
     char why[WHY_TEXT]; /* refused, if the channel is not bridged on this link */
@@ -113,7 +116,9 @@ struct bridge {
     struct link *links;
     struct wire_out out; /* a frame that is being made */
     uint32_t lanes_made;
-    uint32_t turn; /* which channel comes first */
+    struct ticket *tickets; /* requests of the other side that servers here have */
+    bool answers;           /* there may be some */
+    uint32_t turn;          /* which channel comes first */
 
     int64_t retry_ns;    /* in: wait that long for a slot; 0: nothing waits */
     int64_t connect_ns;  /* connector: when to try again; 0: not waiting for that */

@@ -5,7 +5,7 @@
 
 #include "wire.h"
 
-enum channel_kind { KIND_QUEUE = 1, KIND_BROADCAST, KIND_BOARD };
+enum channel_kind { KIND_QUEUE = 1, KIND_BROADCAST, KIND_BOARD, KIND_SERVICE };
 enum direction { DIRECTION_OUT = 1, DIRECTION_IN };
 
 enum { HELLO_PICKLE = 1 }; /* flags: takes pickled messages */

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "kinds.h"
+#include "outgoing.h"
+#include "service.h"
 #include "speak.h"
 #include "step.h"
 #include "wire_message.h"
@@ -25,7 +27,8 @@ struct arrival {
     bool whole;     /* header and checksum are in the slot, too */
     bool published; /* and the slot is the queue's */
     bool noted;
-    char *key; /* of a board */
+    char *key;           /* of a board */
+    int64_t deadline_ns; /* of a request: when its requester gives up; 0: never */
 };
 
 static void release_frames(const struct bridge *bridge, struct arrival *arrival)
@@ -53,8 +56,8 @@ static void forget_first(const struct bridge *bridge, struct lane *lane)
 {
     struct arrival *arrival = lane->first;
 
-    lane->in_flight--;
-    lane->in_flight_bytes -= arrival->message.payload_bytes;
+    lane->waiting--;
+    lane->waiting_bytes -= arrival->message.payload_bytes;
     lane->first = arrival->next;
     if (!lane->first)
         lane->last = &lane->first;
@@ -66,8 +69,8 @@ static void append(struct lane *lane, struct arrival *arrival)
     arrival->last = &arrival->first;
     *lane->last = arrival;
     lane->last = &arrival->next;
-    lane->in_flight++;
-    lane->in_flight_bytes += arrival->message.payload_bytes;
+    lane->waiting++;
+    lane->waiting_bytes += arrival->message.payload_bytes;
 }
 
 /* A key has no value any more. What is left to do is to answer. */
@@ -91,7 +94,7 @@ bool incoming_key(struct lane *lane, struct wire_in *in)
     const char *key = wire_get_text(in);
 
     if (!wire_done(in) || lane->channel->kind != KIND_BOARD || !*key ||
-        strlen(key) > TR_MAX_KEY_BYTES || lane->in_flight >= lane->window)
+        strlen(key) > TR_MAX_KEY_BYTES || lane->waiting >= lane->window)
         return false;
     if (deleted)
         return delete_key(lane, number, key);
@@ -127,8 +130,8 @@ bool incoming_message(struct bridge *bridge, struct lane *lane, struct wire_in *
     if (arrival->message.payload)
         arrival->come = arrival->message.payload_bytes;
     append(lane, arrival);
-    return take_key(lane, arrival) && lane->in_flight <= lane->window &&
-           (lane->in_flight == 1 || lane->in_flight_bytes <= lane->window_bytes);
+    return take_key(lane, arrival) && lane->waiting <= lane->window &&
+           (lane->waiting == 1 || lane->waiting_bytes <= lane->window_bytes);
 }
 
 static struct arrival *newest(struct lane *lane)
@@ -193,6 +196,12 @@ static bool answer(struct bridge *bridge, struct lane *lane, enum wire_receipt r
 /* It cannot be taken. It stays where it came from, and both sides say why. */
 static bool decline(struct bridge *bridge, struct lane *lane, const char *why)
 {
+    if (lane->channel->direction ==
+        DIRECTION_OUT) { /* an answer: its requester is told */
+        (void)outgoing_failed(lane, lane->first->message.number, TR_EMSGSIZE, why);
+        forget_first(bridge, lane);
+        return true;
+    }
     wire_begin(&bridge->out, WIRE_DECLINED);
     wire_put_u32(&bridge->out, lane->number);
     wire_put_u64(&bridge->out, lane->first->message.number);
@@ -280,7 +289,7 @@ static int complete(struct arrival *arrival)
     if (arrival->whole)
         return 0;
     if (header.deadline_ns)
-        header.deadline_ns += now_ns();
+        arrival->deadline_ns = header.deadline_ns += now_ns();
     result = tr_message_header_set(arrival->slot, &header);
     if (result == 0 && header.has_crc)
         result = tr_message_seal(arrival->slot);
@@ -366,13 +375,39 @@ static bool finish(struct bridge *bridge, struct lane *lane)
     return receipt(bridge, lane, RECEIPT_PUBLISHED);
 }
 
+/* A request is asked of the servers here, an answer goes to its requester. 0, or a TR_E code. */
+static int serve(struct bridge *bridge, struct lane *lane)
+{
+    struct arrival *arrival = lane->first;
+    bool asks = lane->channel->direction == DIRECTION_IN;
+    int result = asks ? service_ask(bridge, lane, arrival->message.number, arrival->slot,
+                                    arrival->deadline_ns)
+                      : outgoing_reply(lane, arrival->message.number, arrival->slot);
+
+    if (result < 0)
+        return result;
+    arrival->slot = NULL;
+    lane->channel->counts.published += asks;
+    forget_first(bridge, lane);
+    return 0;
+}
+
+static int hand_on(struct bridge *bridge, struct lane *lane)
+{
+    if (lane->channel->kind == KIND_SERVICE && lane->channel->direction == DIRECTION_OUT)
+        return serve(bridge, lane);
+    if (!lane->channel->ready)
+        return TR_EAGAIN;
+    return lane->channel->kind == KIND_SERVICE ? serve(bridge, lane) : publish(lane);
+}
+
 /* All of it is here, and it is new. True: it was published, or declined. */
 static bool hand_over(struct bridge *bridge, struct lane *lane)
 {
     int result = complete(lane->first);
 
     if (result == 0)
-        result = lane->channel->ready ? publish(lane) : TR_EAGAIN;
+        result = hand_on(bridge, lane);
     if (result == TR_EAGAIN && lane->channel->ready)
         wait_for_slot(bridge);
     if (result < 0 && result != TR_EAGAIN)

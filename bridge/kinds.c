@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "service.h"
+
 enum { DELIVERIES = 255 };
 
 const char *kind_name(enum channel_kind kind)
 {
-    static const char *const names[] = {"", "queue", "broadcast", "board"};
+    static const char *const names[] = {"", "queue", "broadcast", "board", "service"};
 
     return names[kind];
 }
@@ -52,7 +54,9 @@ static int open_queue(struct bridge *bridge, struct channel *channel)
     result = tr_queue_open(bridge->arena, channel->name, &options, &channel->queue);
     if (result < 0)
         return failed(channel, result);
-    return channel->direction == DIRECTION_OUT ? check_deliveries(channel) : 0;
+    return channel->kind == KIND_QUEUE && channel->direction == DIRECTION_OUT
+               ? check_deliveries(channel)
+               : 0;
 }
 
 static int open_broadcast(struct bridge *bridge, struct channel *channel)
@@ -92,6 +96,7 @@ int kind_open(struct bridge *bridge, struct channel *channel, const struct wante
                                 .direction = wanted->direction,
                                 .name = wanted->name,
                                 .index = index,
+                                .retries = bridge->options->retries,
                                 .ready = true};
     result = open_it(bridge, channel);
     if (result < 0 || channel->direction == DIRECTION_IN)
@@ -168,11 +173,11 @@ static void watch_lane(struct bridge *bridge, struct lane *lane)
 void kind_watch(struct bridge *bridge)
 {
     for (uint32_t i = 0; i < bridge->count; i++)
-        if (bridge->channels[i].kind == KIND_QUEUE)
+        if (bridge->channels[i].queue)
             watch_queue(bridge, &bridge->channels[i]);
     for (struct link *link = bridge->links; link; link = link->next)
         for (uint32_t i = 0; link->up && i < link->lane_count; i++)
-            if (link->lanes[i].open && link->lanes[i].channel->kind != KIND_QUEUE &&
+            if (link->lanes[i].open && !link->lanes[i].channel->queue &&
                 link->lanes[i].channel->direction == DIRECTION_OUT)
                 watch_lane(bridge, &link->lanes[i]);
 }
@@ -181,6 +186,10 @@ void kind_woken(struct bridge *bridge, uint64_t token)
 {
     uint64_t id = (token >> 24) - 1, key = token & 0xffffff;
 
+    if (token == SERVICE_TOKEN) {
+        bridge->answers = true;
+        return;
+    }
     if (token < bridge->count) {
         bridge->channels[token].ready = true;
         return;

@@ -10,6 +10,7 @@
 #include "kinds.h"
 #include "meet.h"
 #include "outgoing.h"
+#include "service.h"
 #include "speak.h"
 
 enum { SECOND = 1000000000 };
@@ -40,12 +41,12 @@ static void free_link(struct bridge *bridge, struct link *link)
     for (uint32_t i = 0; i < link->lane_count; i++) {
         struct lane *lane = &link->lanes[i];
 
-        if (lane->channel && lane->channel->direction == DIRECTION_OUT)
-            outgoing_unlink(lane);
-        else if (lane->open)
-            incoming_unlink(bridge, lane);
-        if (lane->open)
-            kind_close_lane(bridge, lane);
+        if (!lane->open)
+            continue;
+        outgoing_unlink(lane);
+        incoming_unlink(bridge, lane);
+        service_unlink(bridge, lane);
+        kind_close_lane(bridge, lane);
     }
     free(link->lanes);
     free(link);
@@ -205,6 +206,29 @@ static struct lane *lane_of(struct link *link, struct wire_in *in,
                : NULL;
 }
 
+/* Where messages come in on a link: an answer does where its request went out. */
+static struct lane *lane_in(struct link *link, struct wire_in *in)
+{
+    struct wire_in again = *in;
+    struct lane *lane = lane_of(link, in, DIRECTION_IN);
+
+    if (lane)
+        return lane;
+    *in = again;
+    lane = lane_of(link, in, DIRECTION_OUT);
+    return lane && lane->channel->kind == KIND_SERVICE ? lane : NULL;
+}
+
+static bool fault(struct lane *lane, struct wire_in *in)
+{
+    uint64_t number = wire_get_u64(in);
+    int32_t code = (int32_t)wire_get_u32(in);
+    const char *text = wire_get_text(in);
+
+    return lane && lane->channel->kind == KIND_SERVICE && wire_done(in) &&
+           outgoing_failed(lane, number, code, text);
+}
+
 static bool notice(struct bridge *bridge, struct link *link, struct wire_in *in)
 {
     uint32_t number = wire_get_u32(in);
@@ -241,7 +265,7 @@ static bool obeys(struct bridge *bridge, struct link *link, enum wire_type type,
 
     switch (type) {
     case WIRE_MESSAGE:
-        lane = lane_of(link, in, DIRECTION_IN);
+        lane = lane_in(link, in);
         if (lane) {
             *in = (struct wire_in){(const uint8_t *)frame->head + 8, in->end, false};
             return incoming_message(bridge, lane, in, frame);
@@ -249,7 +273,7 @@ static bool obeys(struct bridge *bridge, struct link *link, enum wire_type type,
         good = false;
         break;
     case WIRE_CHUNK:
-        lane = lane_of(link, in, DIRECTION_IN);
+        lane = lane_in(link, in);
         if (lane)
             return incoming_chunk(bridge, lane, in, frame);
         good = false;
@@ -257,6 +281,9 @@ static bool obeys(struct bridge *bridge, struct link *link, enum wire_type type,
     case WIRE_KEY:
         lane = lane_of(link, in, DIRECTION_IN);
         good = lane && incoming_key(lane, in);
+        break;
+    case WIRE_FAULT:
+        good = fault(lane_of(link, in, DIRECTION_OUT), in);
         break;
     case WIRE_RECEIPT:
         good = receipt(lane_of(link, in, DIRECTION_OUT), in);

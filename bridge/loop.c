@@ -18,6 +18,7 @@
 #include "link.h"
 #include "outgoing.h"
 #include "place.h"
+#include "service.h"
 #include "status.h"
 
 enum { MILLISECOND = 1000000, SECOND = 1000000000 };
@@ -91,23 +92,26 @@ static bool take_waitset(struct bridge *bridge)
     size_t count;
     bool any = false;
 
-    while (tr_waitset_wait(bridge->waitset, events, 64, TR_NOWAIT, &count) == 0) {
+    while (!bridge->answers &&
+           tr_waitset_wait(bridge->waitset, events, 64, TR_NOWAIT, &count) == 0) {
         for (size_t i = 0; i < count; i++)
             kind_woken(bridge, events[i].token);
         any = true;
         kind_watch(bridge);
     }
-    return any;
+    return any || bridge->answers;
 }
 
 static void pump(struct bridge *bridge)
 {
     struct link *link, *next;
 
+    service_answers(bridge);
     for (uint32_t i = 0; i < bridge->count; i++) {
         uint32_t turn = (bridge->turn + i) % bridge->count;
 
-        if (bridge->channels[turn].direction == DIRECTION_OUT)
+        if (bridge->channels[turn].direction == DIRECTION_OUT ||
+            bridge->channels[turn].kind == KIND_SERVICE)
             outgoing_pump(bridge, &bridge->channels[turn]);
     }
     bridge->turn++;
@@ -343,7 +347,7 @@ int loop_main(const struct options *options)
             ;
     wire_free(&run->bridge.out);
     allow_close(run->bridge.keys.allow);
-    explicit_bzero(&run->bridge.keys, sizeof(run->bridge.keys));
+    explicit_bzero(run->bridge.keys.secret, sizeof(run->bridge.keys.secret));
     close(run->signals);
     free(run);
     return status;

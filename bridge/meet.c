@@ -107,7 +107,7 @@ static void judge(struct bridge *bridge, struct link *link, uint32_t i,
     lane->channel = channel;
     if (!channel)
         snprintf(why, sizeof(why), "no %s '%.63s' is bridged by %s",
-                 theirs->kind <= KIND_BOARD ? kind_name(theirs->kind) : "channel",
+                 theirs->kind <= KIND_SERVICE ? kind_name(theirs->kind) : "channel",
                  theirs->name, bridge->where);
     else if (theirs->direction == (uint8_t)channel->direction)
         snprintf(why, sizeof(why), "'%s' %s both sides: say in: or out: on one of them",
@@ -185,14 +185,16 @@ static void accept_verdict(struct bridge *bridge, struct link *link, uint32_t i,
 {
     struct channel *channel = &bridge->channels[i];
     struct lane *lane = &link->lanes[i];
+    char why[WHY_TEXT];
 
     *lane = (struct lane){.link = link, .number = i, .last = &lane->first};
     lane->channel = channel;
     if (!theirs->verdict)
         refuse_lane(bridge, lane, channel, theirs->why);
-    else if (!open_lane(bridge, link, i, channel, theirs))
-        refuse_lane(bridge, lane, channel, lane->why);
-    else
+    else if (!open_lane(bridge, link, i, channel, theirs)) {
+        memcpy(why, lane->why, sizeof(why));
+        refuse_lane(bridge, lane, channel, why);
+    } else
         *channel->why = 0;
 }
 

@@ -18,6 +18,8 @@ enum {
     KEY_QUEUE,
     KEY_BROADCAST,
     KEY_BOARD,
+    KEY_SERVICE,
+    KEY_ON_CUT,
     KEY_WINDOW,
     KEY_WINDOW_BYTES,
     KEY_PICKLE,
@@ -38,6 +40,13 @@ static const struct argp_option shared_options[] = {
      "The same of a broadcast; messages that the link is too slow for are dropped", 1},
     {"board", KEY_BOARD, "[out:|in:]NAME", 0,
      "The same of a board: the newest value of each key", 1},
+    {"service", KEY_SERVICE, "[out:|in:]NAME", 0,
+     "The same of a queue of requests: out where they are made, in where they are served",
+     1},
+    {"on-cut", KEY_ON_CUT, "fail|retry", 0,
+     "Requests that were sent when the link was cut fail, or are sent again and may run "
+     "twice; default fail",
+     2},
     {"window", KEY_WINDOW, "N", 0,
      "At most N messages of a channel are unconfirmed; default 16", 2},
     {"window-bytes", KEY_WINDOW_BYTES, "N", 0,
@@ -93,7 +102,9 @@ static void want(const struct argp_state *state, struct options *options,
         argp_error(state, "a name has 1 to %d bytes, not '%s'", TR_MAX_CHANNEL_NAME,
                    one.name);
     for (size_t i = 0; i < options->count; i++)
-        if (more[i].kind == one.kind && strcmp(more[i].name, one.name) == 0)
+        if ((more[i].kind == one.kind ||
+             (more[i].kind % 3 == 1 && one.kind % 3 == 1)) && /* both are queues */
+            strcmp(more[i].name, one.name) == 0)
             argp_error(state,
                        "'%s' is given twice; with both directions it would come back",
                        one.name);
@@ -129,7 +140,8 @@ static void check(const struct argp_state *state, const struct options *options)
     if (!options->address)
         argp_error(state, options->listens ? "--bind is missing" : "--peer is missing");
     if (!options->count)
-        argp_error(state, "nothing to bridge: give --queue, --broadcast or --board");
+        argp_error(state,
+                   "nothing to bridge: give --queue, --service, --broadcast or --board");
     if (options->count > WIRE_MAX_CHANNELS)
         argp_error(state, "%zu channels, the limit is %d", options->count,
                    WIRE_MAX_CHANNELS);
@@ -170,6 +182,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_BROADCAST:
         want(state, options, KIND_BROADCAST, arg);
+        return 0;
+    case KEY_SERVICE:
+        want(state, options, KIND_SERVICE, arg);
+        return 0;
+    case KEY_ON_CUT:
+        if (strcmp(arg, "fail") != 0 && strcmp(arg, "retry") != 0)
+            argp_error(state, "--on-cut is fail or retry, not '%s'", arg);
+        options->retries = *arg == 'r';
         return 0;
     case KEY_BOARD:
         want(state, options, KIND_BOARD, arg);

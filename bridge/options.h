@@ -25,6 +25,7 @@ struct options {
     uint32_t window; /* 0: not given */
     uint64_t window_bytes;
     uint32_t grace_s;
+    bool retries; /* --on-cut retry */
     struct wanted *wanted;
     size_t count;
 };

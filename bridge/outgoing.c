@@ -3,180 +3,20 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <tensoring/request.h>
 
+#include "gather.h"
 #include "speak.h"
 #include "step.h"
 #include "wire_message.h"
 
-static struct lane *lane_of(const struct link *link, const struct channel *channel)
+/* Answers go out where requests come in. They have no receipts and no window: requests have. */
+static bool is_answer(const struct channel *channel)
 {
-    for (uint32_t i = 0; link->up && i < link->lane_count; i++)
-        if (link->lanes[i].channel == channel && link->lanes[i].open)
-            return &link->lanes[i];
-    return NULL;
-}
-
-static bool has_lane(const struct bridge *bridge, const struct channel *channel)
-{
-    for (const struct link *link = bridge->links; link; link = link->next)
-        if (lane_of(link, channel))
-            return true;
-    return false;
-}
-
-/* A request must have its answer: a queue over a bridge has none. */
-static bool refuse_request(struct bridge *bridge, struct channel *channel,
-                           tr_message *message)
-{
-    char why[WHY_TEXT];
-
-    if (!tr_message_is_request(message))
-        return false;
-    snprintf(why, sizeof(why),
-             "the queue '%s' is bridged as a queue, which carries no answers back",
-             channel->name);
-    if (tr_request_fail(message, TR_ENOTSUP, why) < 0)
-        tr_message_release(message);
-    speak_of(bridge, channel, why);
-    return true;
-}
-
-/* Keep what was received. False: no memory. */
-static bool keep(struct bridge *bridge, struct channel *channel, tr_message *message)
-{
-    if (window_add(&channel->window, message))
-        return true;
-    tr_message_release(message);
-    speak_of(bridge, channel, "out of private memory: a message was given up");
-    return false;
-}
-
-/* Nothing was received, and why. True: the next call may receive something. */
-static bool goes_on(struct bridge *bridge, struct channel *channel, bool *ready,
-                    int result)
-{
-    char text[WHY_TEXT];
-
-    if (result == TR_ELAGGED)
-        return true;
-    if (result == TR_EAGAIN || result == TR_ECLOSED) {
-        *ready = false;
-        return false;
-    }
-    speak_of(bridge, channel, say_failure(text, channel->name, result));
-    /* A corrupted one was freed; the channel goes on. */
-    return result == TR_ECHECKSUM || result == TR_ECORRUPT;
-}
-
-static bool receive_one(struct bridge *bridge, struct channel *channel)
-{
-    tr_message *message;
-    int result = tr_queue_receive(channel->queue, TR_NOWAIT, &message);
-
-    if (result < 0)
-        return goes_on(bridge, channel, &channel->ready, result);
-    step("received");
-    return refuse_request(bridge, channel, message) || keep(bridge, channel, message);
-}
-
-static uint32_t most(const struct bridge *bridge)
-{
-    return bridge->options->window ? bridge->options->window : 16;
-}
-
-/* What the queue has, as far as the window goes. Without a link it stays where it is. */
-static void fill_queue(struct bridge *bridge, struct channel *channel)
-{
-    if (!has_lane(bridge, channel))
-        return;
-    while (
-        channel->ready && channel->window.count < most(bridge) &&
-        (!channel->window.count || channel->window.bytes < bridge->options->window_bytes))
-        if (!receive_one(bridge, channel))
-            return;
-}
-
-/* What was added last is for this lane alone. */
-static struct held *bind_last(struct lane *lane)
-{
-    struct window *window = &lane->channel->window;
-    struct held *held = window->held[window->count - 1];
-
-    held->only = lane;
-    lane->bound++;
-    return held;
-}
-
-static bool subscribe_one(struct bridge *bridge, struct lane *lane)
-{
-    tr_message *message;
-    int result = tr_subscription_receive(lane->subscription, TR_NOWAIT, &message);
-    struct held *held;
-
-    if (result < 0)
-        return goes_on(bridge, lane->channel, &lane->ready, result);
-    if (!keep(bridge, lane->channel, message))
-        return false;
-    held = bind_last(lane);
-    if (lane->last_sequence && held->header.sequence > lane->last_sequence)
-        lane->channel->counts.missed += held->header.sequence - lane->last_sequence;
-    lane->last_sequence = held->header.sequence + 1;
-    return true;
-}
-
-/* The newest value of key @p i, or that it has none, if that is news. */
-static void mirror_one(struct bridge *bridge, struct lane *lane, uint32_t i)
-{
-    struct channel *channel = lane->channel;
-    tr_message *message;
-    struct held *held;
-    char text[WHY_TEXT];
-    int result = mirror_next(&lane->mirror, i, channel->board, &message);
-
-    if (result < 0 && result != TR_EAGAIN && result != TR_EPINS)
-        speak_of(bridge, channel, say_failure(text, channel->name, result));
-    if (result < 0)
-        return;
-    if (message ? !keep(bridge, channel, message)
-                : !window_add_deletion(&channel->window)) {
-        mirror_drop(&lane->mirror, i);
-        return;
-    }
-    held = bind_last(lane);
-    held->key = lane->mirror.keys[i].key;
-    held->key_index = i;
-    held->header.sequence = ++channel->numbers; /* versions are of one key */
-}
-
-static void fill_lane(struct bridge *bridge, struct lane *lane)
-{
-    if (lane->channel->kind == KIND_BROADCAST) {
-        while (lane->ready && lane->bound < most(bridge) && subscribe_one(bridge, lane))
-            ;
-        return;
-    }
-    mirror_look(&lane->mirror, lane->channel->board, now_ns());
-    for (uint32_t i = 0; i < lane->mirror.count && lane->bound < most(bridge); i++)
-        mirror_one(bridge, lane, i);
-}
-
-static void fill(struct bridge *bridge, struct channel *channel)
-{
-    if (bridge->stops)
-        return;
-    if (channel->kind == KIND_QUEUE) {
-        fill_queue(bridge, channel);
-        return;
-    }
-    for (struct link *link = bridge->links; link; link = link->next) {
-        struct lane *lane = lane_of(link, channel);
-
-        if (lane)
-            fill_lane(bridge, lane);
-    }
+    return channel->direction == DIRECTION_IN;
 }
 
 static bool is_pickle(const tr_header *header)
@@ -186,9 +26,22 @@ static bool is_pickle(const tr_header *header)
             strstr(header->content_type, "pickle"));
 }
 
+/* Tell the requester, as soon as the engine no longer reads the request. */
+static void fail_request(struct held *held, int32_t code, const char *why)
+{
+    held->state = HELD_FAILING;
+    held->code = code;
+    free(held->fault);
+    held->fault = strdup(why);
+}
+
 static void hold_back(struct bridge *bridge, struct lane *lane, struct held *held,
                       const char *why)
 {
+    if (lane->channel->kind == KIND_SERVICE) {
+        fail_request(held, TR_EMSGSIZE, why);
+        return;
+    }
     held->state = HELD_BACK;
     speak_of(bridge, lane->channel, why);
     wire_begin(&bridge->out, WIRE_NOTICE);
@@ -202,6 +55,8 @@ static bool check_taken(struct bridge *bridge, struct lane *lane, struct held *h
 {
     char why[WHY_TEXT];
 
+    if (is_answer(lane->channel))
+        return true; /* it is declined there, and its requester is told */
     if (is_pickle(&held->header) && !(bridge->flags & lane->link->flags & HELLO_PICKLE)) {
         snprintf(why, sizeof(why),
                  "message %llu of '%s' is a pickle, which crosses only if both arenas "
@@ -233,17 +88,21 @@ static bool may_go(const struct bridge *bridge, const struct held *held,
            strcmp(held->where, link->where) == 0;
 }
 
+static bool has_room(const struct lane *lane, const struct held *held)
+{
+    return is_answer(lane->channel) || !lane->in_flight ||
+           (lane->in_flight < lane->window &&
+            lane->in_flight_bytes + held->bytes <= lane->window_bytes);
+}
+
 static struct lane *choose(const struct bridge *bridge, const struct channel *channel,
                            const struct held *held)
 {
     for (const struct link *link = bridge->links; link; link = link->next) {
-        struct lane *lane = lane_of(link, channel);
+        struct lane *lane = gather_lane(link, channel);
 
         if (lane && !link->blocked && (!held->only || held->only == lane) &&
-            lane->in_flight < lane->window &&
-            (!lane->in_flight ||
-             lane->in_flight_bytes + held->bytes <= lane->window_bytes) &&
-            may_go(bridge, held, link))
+            has_room(lane, held) && may_go(bridge, held, link))
             return lane;
     }
     return NULL;
@@ -268,6 +127,14 @@ static bool send_head(struct bridge *bridge, struct lane *lane, const struct hel
         if (!speak(bridge, lane->link))
             return false;
     }
+    if (held->fault) {
+        wire_begin(&bridge->out, WIRE_FAULT);
+        wire_put_u32(&bridge->out, lane->number);
+        wire_put_u64(&bridge->out, held->header.sequence);
+        wire_put_u32(&bridge->out, (uint32_t)held->code);
+        wire_put_text(&bridge->out, held->fault);
+        return speak(bridge, lane->link);
+    }
     if (!held->message)
         return true;
     wire_put_message(&bridge->out, lane->number, held->message, &held->header,
@@ -289,8 +156,11 @@ static bool begin(struct bridge *bridge, struct channel *channel, struct held *h
     held->tensor = 0;
     held->at = 0;
     held->sent_bytes = held->bytes <= WIRE_INLINE ? held->bytes : 0;
-    lane->in_flight++;
-    lane->in_flight_bytes += held->bytes;
+    held->counted = !is_answer(channel);
+    if (held->counted) {
+        lane->in_flight++;
+        lane->in_flight_bytes += held->bytes;
+    }
     return true;
 }
 
@@ -355,10 +225,11 @@ static bool go_on(struct bridge *bridge, struct held *held)
 
 static void land(struct held *held)
 {
-    if (!held->lane)
-        return;
-    held->lane->in_flight--;
-    held->lane->in_flight_bytes -= held->bytes;
+    if (held->lane && held->counted) {
+        held->lane->in_flight--;
+        held->lane->in_flight_bytes -= held->bytes;
+    }
+    held->counted = false;
     held->lane = NULL;
 }
 
@@ -401,7 +272,27 @@ static bool pump_one(struct bridge *bridge, struct channel *channel, struct held
         return wait_with(held);
     if (held->state == HELD_SENDING && !go_on(bridge, held))
         return wait_with(held);
+    if (held->state == HELD_SENT && is_answer(channel))
+        settle(held->only, held);
     return true;
+}
+
+/* Requests that failed, and those that nobody waits for any more. */
+static void end_requests(struct window *window)
+{
+    for (uint32_t i = window->count; i-- > 0;) {
+        struct held *held = window->held[i];
+
+        if (held->state == HELD_WAITS && tr_request_remaining_ns(held->message) == 0) {
+            window_confirm(window, held);
+        } else if (held->state == HELD_FAILING &&
+                   /* acquire: as in window_confirm(). */
+                   atomic_load_explicit(&held->lent, memory_order_acquire) == 0) {
+            if (tr_request_fail(held->message, held->code, held->fault) == 0)
+                held->message = NULL;
+            window_confirm(window, held);
+        }
+    }
 }
 
 void outgoing_pump(struct bridge *bridge, struct channel *channel)
@@ -410,13 +301,19 @@ void outgoing_pump(struct bridge *bridge, struct channel *channel)
 
     window_tidy(window);
     give_up(window);
-    fill(bridge, channel);
+    if (channel->kind == KIND_SERVICE && !is_answer(channel))
+        end_requests(window);
+    gather(bridge, channel);
     for (uint32_t i = 0; i < window->count; i++)
         if (window->held[i]->only)
             window->held[i]->only->stuck = false;
-    for (uint32_t i = 0; i < window->count; i++)
-        if (!pump_one(bridge, channel, window->held[i]))
+    for (uint32_t i = 0; i < window->count;) {
+        struct held *held = window->held[i];
+
+        if (!pump_one(bridge, channel, held))
             return;
+        i += i < window->count && window->held[i] == held; /* else it is gone */
+    }
 }
 
 bool outgoing_receipt(struct lane *lane, uint64_t number)
@@ -439,6 +336,11 @@ bool outgoing_declined(struct bridge *bridge, struct lane *lane, uint64_t number
     if (!held)
         return false;
     speak_of(bridge, lane->channel, why);
+    if (lane->channel->kind == KIND_SERVICE) {
+        land(held);
+        fail_request(held, TR_EMSGSIZE, why);
+        return true;
+    }
     if (held->only) { /* the next one may be taken */
         settle(lane, held);
         return true;
@@ -446,6 +348,61 @@ bool outgoing_declined(struct bridge *bridge, struct lane *lane, uint64_t number
     land(held);
     held->state = HELD_BACK;
     return true;
+}
+
+int outgoing_reply(struct lane *lane, uint64_t number, tr_message *reply)
+{
+    struct held *held = window_find(&lane->channel->window, lane, number);
+    int result = held && held->state == HELD_SENT ? tr_request_reply(held->message, reply)
+                                                  : TR_EINVAL;
+
+    if (result < 0)
+        return result;
+    held->message = NULL;
+    lane->channel->counts.confirmed++;
+    settle(lane, held);
+    return 0;
+}
+
+bool outgoing_failed(struct lane *lane, uint64_t number, int32_t code, const char *why)
+{
+    struct held *held = window_find(&lane->channel->window, lane, number);
+
+    if (!held || held->state != HELD_SENT)
+        return false;
+    land(held);
+    fail_request(held, code ? code : TR_EREMOTE, why);
+    return true;
+}
+
+/* An answer, or a fault, is the last in the window: it belongs to the lane of its request. */
+static struct held *bind_answer(struct lane *lane, uint64_t number)
+{
+    struct held *held = gather_bind(lane);
+
+    held->header.sequence = number;
+    return held;
+}
+
+void outgoing_answer(struct lane *lane, uint64_t number, tr_message *reply)
+{
+    if (window_add(&lane->channel->window, reply)) {
+        bind_answer(lane, number);
+        return;
+    }
+    tr_message_release(reply);
+    outgoing_fault(lane, number, TR_ENOMEM, "the bridge is out of private memory");
+}
+
+void outgoing_fault(struct lane *lane, uint64_t number, int32_t code, const char *why)
+{
+    struct held *held;
+
+    if (!window_add_blank(&lane->channel->window))
+        return; /* its requester waits until its deadline */
+    held = bind_answer(lane, number);
+    held->code = code;
+    held->fault = strdup(why);
 }
 
 void outgoing_unlink(struct lane *lane)
@@ -460,6 +417,11 @@ void outgoing_unlink(struct lane *lane)
             continue;
         if (held->only) { /* the next lane begins with what is newest then */
             settle(lane, held);
+        } else if (held->state == HELD_SENT && lane->channel->kind == KIND_SERVICE &&
+                   !lane->channel->retries) {
+            land(held);
+            fail_request(held, TR_EPEERDIED,
+                         "the link to the service was cut: the request may have run");
         } else if (held->lane || held->state == HELD_BACK) {
             land(held);
             held->state = HELD_WAITS;

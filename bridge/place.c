@@ -7,9 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <tensoring/request.h>
 #include <tensoring/stats.h>
 
 #include "kinds.h"
+#include "service.h"
 
 enum { LEAST_KEYS = 256 };
 
@@ -78,6 +80,16 @@ static int open_channels(struct bridge *bridge)
     return result;
 }
 
+/* Whether requests of the other side are asked here. */
+static bool serves(const struct options *options)
+{
+    for (size_t i = 0; i < options->count; i++)
+        if (options->wanted[i].kind == KIND_SERVICE &&
+            options->wanted[i].direction == DIRECTION_IN)
+            return true;
+    return false;
+}
+
 int place_open(struct bridge *bridge, int64_t timeout_ns)
 {
     tr_attach_options options = TR_ATTACH_OPTIONS_INIT;
@@ -95,6 +107,8 @@ int place_open(struct bridge *bridge, int64_t timeout_ns)
         result = open_board(bridge);
     if (result == 0)
         result = tr_waitset_open(bridge->arena, &bridge->waitset);
+    if (result == 0 && serves(bridge->options))
+        result = tr_waitset_add_replies(bridge->waitset, SERVICE_TOKEN);
     return result < 0 ? failed(bridge->options->arena, result) : open_channels(bridge);
 }
 

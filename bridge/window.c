@@ -65,10 +65,11 @@ static void drop(struct window *window, struct held *held)
         window->done--;
     step("confirmed");
     tr_message_release(held->message);
+    free(held->fault);
     free(held);
 }
 
-bool window_add_deletion(struct window *window)
+bool window_add_blank(struct window *window)
 {
     struct held *held = calloc(1, sizeof(*held));
 
@@ -100,8 +101,10 @@ void window_tidy(struct window *window)
 
 void window_abandon(struct window *window)
 {
-    for (uint32_t i = 0; i < window->count; i++)
+    for (uint32_t i = 0; i < window->count; i++) {
+        free(window->held[i]->fault);
         free(window->held[i]);
+    }
     free(window->held);
     *window = (struct window){0};
 }

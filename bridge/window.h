@@ -17,6 +17,7 @@ enum held_state {
     HELD_SENDING, /* its first frame was sent */
     HELD_SENT,    /* all of it; a receipt is due */
     HELD_BACK,    /* it was declined: it stays until the link is made again */
+    HELD_FAILING, /* a request whose requester is told why as soon as the engine allows */
     HELD_DONE     /* confirmed; the engine may still read it */
 };
 
@@ -29,6 +30,9 @@ struct held {
     struct lane *only; /* for which it is; NULL: any */
     const char *key;   /* of a board; NULL */
     uint32_t key_index;
+    int32_t code;            /* of a request that failed */
+    char *fault;             /* the same, as a text */
+    bool counted;            /* in lane->in_flight */
     struct identity arena;   /* to which it was ever sent; 0: none */
     char where[160];         /* the same, for people */
     size_t tensor;           /* the next piece to be sent */
@@ -46,8 +50,8 @@ struct window {
 /* Keep a message that was received. False: no memory, and it still is the caller's. */
 bool window_add(struct window *window, tr_message *message);
 
-/* The same of the fact that a key of a board has no value any more. */
-bool window_add_deletion(struct window *window);
+/* The same without a message: a key of a board was deleted, or a request has failed. */
+bool window_add_blank(struct window *window);
 
 /* The message with that number that was sent on @p lane; NULL: none. */
 struct held *window_find(const struct window *window, const struct lane *lane,

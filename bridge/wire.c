@@ -176,7 +176,7 @@ enum wire_type wire_open(struct wire_in *in, const void *bytes, size_t count,
         return WIRE_NOTHING;
     }
     *why = "it sent a frame of an unknown type";
-    return type >= WIRE_HELLO && type <= WIRE_KEY ? (enum wire_type)type : WIRE_NOTHING;
+    return type >= WIRE_HELLO && type <= WIRE_FAULT ? (enum wire_type)type : WIRE_NOTHING;
 }
 
 bool wire_done(const struct wire_in *in)

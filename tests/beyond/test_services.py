@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""Requests over a bridge: each ends in one way, also when the link is cut."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tensoring as tr
+from bridges import Bridge, Pair
+from hosts import LONGEST, until
+
+pytestmark = pytest.mark.usefixtures("real")
+SERVICE = ("--service", "model")
+
+
+@contextlib.contextmanager
+def serving(pair: Pair, function: Callable[[Any], Any]) -> Iterator[None]:
+    service = pair.there.service("model", max_deliveries=255)
+    thread = threading.Thread(target=service.serve, args=(function,))
+    thread.start()
+    try:
+        yield
+    finally:
+        service.shutdown()
+        thread.join(LONGEST)
+        assert not thread.is_alive()
+
+
+def start(pair: Pair, *more: str) -> list[Bridge]:
+    bridges = [pair.listen(*SERVICE), pair.connect(*SERVICE, *more)]
+    until(lambda: pair.link_is("up"))
+    return bridges
+
+
+def test_calls_are_answered(pair: Pair) -> None:
+    pair.open()
+    model = pair.here.service("model")
+    with serving(pair, lambda x: x * 2):
+        start(pair)
+        for length in (1, 100, 10_000, 100_000):
+            x = np.arange(length, dtype="f8") + length
+            assert np.array_equal(model.call(x, LONGEST), x * 2)
+    until(lambda: pair.status()["in_flight"] == 0)
+
+
+def test_many_callers_get_their_own_answers(pair: Pair) -> None:
+    pair.open()
+    model = pair.here.service("model")
+    wrong: list[int] = []
+
+    def call(first: int) -> None:
+        for number in range(first, first + 50):
+            answer = np.asarray(model.call(np.full(100, number), LONGEST))
+            if not (answer == number + 1).all():
+                wrong.append(number)
+
+    with serving(pair, lambda x: x + 1):
+        start(pair)
+        threads = [threading.Thread(target=call, args=(1000 * n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(LONGEST)
+    assert not wrong
+
+
+def test_an_error_of_the_server_is_told(pair: Pair) -> None:
+    def refuse(_: object) -> object:
+        raise ValueError("not this one")
+
+    pair.open()
+    model = pair.here.service("model")
+    with serving(pair, refuse):
+        start(pair)
+        with pytest.raises(tr.RemoteError, match="not this one"):
+            model.call(np.zeros(3), LONGEST)
+
+
+def test_an_answer_that_is_too_large_here_is_told(pair: Pair) -> None:
+    pair.open(here=[(8 << 10, 64)])
+    model = pair.here.service("model")
+    with serving(pair, lambda x: np.zeros(100_000)):
+        start(pair)
+        with pytest.raises(tr.RemoteError, match="cannot be taken"):
+            model.call(np.zeros(3), LONGEST)
+        with pytest.raises(tr.RemoteError, match="cannot be taken"):
+            model.call(np.zeros(3), LONGEST)
+
+
+@pytest.mark.parametrize("policy", ["fail", "retry"])
+def test_a_cut_in_the_middle_of_a_request(pair: Pair, policy: str) -> None:
+    came, go_on = threading.Semaphore(0), threading.Event()
+
+    def wait(x: Any) -> Any:
+        came.release()
+        assert go_on.wait(LONGEST)
+        return x + 1
+
+    pair.open()
+    model = pair.here.service("model")
+    ended: list[object] = []
+
+    def call() -> None:
+        try:
+            ended.append(np.asarray(model.call(np.arange(3), LONGEST)).tolist())
+        except tr.RemoteError as error:
+            ended.append(str(error))
+
+    with serving(pair, wait):
+        listener, _ = start(pair, "--on-cut", policy)
+        caller = threading.Thread(target=call)
+        caller.start()
+        assert came.acquire(timeout=LONGEST)
+        listener.again()
+        if policy == "fail":
+            caller.join(LONGEST)
+            assert "may have run" in str(ended[0])
+        go_on.set()
+        caller.join(LONGEST)
+        if policy == "retry":
+            assert ended == [[1, 2, 3]]
+            assert came.acquire(timeout=LONGEST)  # it ran twice
+        assert len(ended) == 1
+
+
+def test_a_deadline_travels(pair: Pair) -> None:
+    """As the time that is left, and the requester ends by its own."""
+    pair.open()
+    model = pair.here.service("model")
+    requests = pair.there.queue("model", max_deliveries=255)
+    ended: list[Exception] = []
+
+    def call() -> None:
+        try:
+            model.call(np.zeros(3), 5.0)
+        except tr.TimedOutError as error:
+            ended.append(error)
+
+    start(pair)
+    caller = threading.Thread(target=call)
+    caller.start()
+    request = requests.receive_message(LONGEST)
+    assert request.remaining is not None
+    assert 0 <= request.remaining <= 5
+    caller.join(LONGEST)
+    assert len(ended) == 1
+    request.release()
+    until(lambda: pair.status()["in_flight"] == 0)
