@@ -148,9 +148,10 @@ def _on_cpu(host: Host) -> dict[str, int]:
     """Nanoseconds of each living thread."""
     found = {}
     for pid in host.processes():
-        for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-            with contextlib.suppress(OSError):
-                found[str(task)] = int(task.read_text().split()[0])
+        with contextlib.suppress(OSError):  # it has just ended
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                with contextlib.suppress(OSError):
+                    found[str(task)] = int((task / "schedstat").read_text().split()[0])
     return found
 
 

@@ -88,7 +88,7 @@ def own(bridge: tr.Bridge) -> int:
 
 
 def keeper(bridge: tr.Bridge) -> int:
-    with suppress(FileNotFoundError):  # it has just ended, or none has begun
+    with suppress(OSError):  # it has just ended, or none has begun
         text = Path(f"/proc/{own(bridge)}/stat").read_text()
         return int(text.rpartition(")")[2].split()[1])
     return 0
