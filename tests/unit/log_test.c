@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What tr_log_set() tells a program, its version, and the name of its arena. */
 #include "tests/unit/broadcast_scene.h"
+#include "tests/unit/own_name.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -11,7 +12,6 @@
 #include "ipc/view.h"
 #include "src/arena/arena.h"
 
-#define NAME "test-log"
 #define LAST TR_LOG_EVICT
 
 struct heard {

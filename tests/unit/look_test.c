@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "own_name.h"
 #include "support.h"
 
 #include "ipc/exchange/channel.h"
@@ -387,26 +388,24 @@ static void leaves_nothing_open(void **state)
 /* The owner of the file has a lease: an open for it would wait, for 45 s by default. */
 static void waits_for_no_lease(void **state)
 {
-    static const char name[] = "unit.look.lease";
     tr_arena_options options = TR_ARENA_OPTIONS_INIT;
     tr_arena *arena;
     tr_look *handle;
     int fd;
     (void)state;
 
-    (void)!tr_arena_unlink(name); /* of a run that failed */
-    assert_ok(tr_arena_create(name, &options, &arena));
+    assert_ok(tr_arena_create(NAME, &options, &arena));
     tr_arena_close(arena);
-    fd = open("/dev/shm/tensoring.unit.look.lease", O_RDWR | O_CLOEXEC);
+    fd = open(PATH, O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
     signal(SIGIO, SIG_IGN);
     if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0) { /* not every kernel has them for tmpfs */
-        assert_int_equal(tr_look_open(name, &handle), TR_EAGAIN);
-        assert_int_equal(tr_arena_attach(name, NULL, &arena), TR_EAGAIN);
+        assert_int_equal(tr_look_open(NAME, &handle), TR_EAGAIN);
+        assert_int_equal(tr_arena_attach(NAME, NULL, &arena), TR_EAGAIN);
     }
     close(fd);
     signal(SIGIO, SIG_DFL);
-    assert_ok(tr_arena_unlink(name));
+    assert_ok(tr_arena_unlink(NAME));
 }
 
 /* What no mapping holds, nobody can truncate under us. */
