@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 import tensoring as tr
-from serving import APPS, LONGEST, Server, ask, load, model, settled, until
+from serving import APPS, LONGEST, PATIENCE, Server, ask, load, model, settled, until
 
 pytest.importorskip("gunicorn")
 pytest.importorskip("gevent")
-CONF = """
+CONF = f"""
 from tensoring.gunicorn import *
 arena(slots=[(4096, 256)], setup="tables:publish")
 control_socket_disable = True
-worker_class, workers, bind, timeout = "gevent", 1, "127.0.0.1:0", 5
+worker_class, workers, bind, timeout = "gevent", 1, "127.0.0.1:0", {10 * PATIENCE}
 """
 TOGETHER = 50
 
