@@ -84,15 +84,15 @@ class Client(threading.Thread):
 
 
 def storm(server: Storm, dice: random.Random, clients: list[Client]) -> Counter[str]:
-    """Kill one process after another; how many of each kind. Between two of them some
-    requests are answered, since a process that is killed while it starts does nothing."""
+    """Kill one process after another, some of each kind; how many. Between two of them
+    some requests are answered: a process that is killed while it starts does nothing."""
 
     def answered() -> int:
         return sum(client.ends["answered"] for client in clients)
 
     killed: Counter[str] = Counter()
     end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
+    while time.monotonic() < end or len(killed) < 2:
         wanted = answered() + dice.randrange(1, 16)
         until(lambda wanted=wanted: answered() >= wanted, "answers")
         kind = "web" if dice.random() < 0.3 else "model"
