@@ -14,6 +14,9 @@
     X(CLEAR_QUIETLY, "the announcement is taken away without a second wake")        \
     X(OVERWRITE, "a cell is filled again while its message is there")               \
     X(WAKE_NOBODY, "the kernel wakes nobody")                                       \
+    X(WATCH_KEPT, "a spinner that goes to sleep leaves its watch set")              \
+    X(WATCH_BLIND, "a spinner does not look for what was left to its watch")        \
+    X(REAP_WATCHED, "the reaper leaves the watch of the dead set")                  \
     X(REAP_FORGETS, "an entry is free before its slots are swept")                  \
     X(REAP_BELIEVES, "the reaper wakes only where somebody is announced")           \
     X(REAP_SILENT, "the reaper wakes nobody")                                       \

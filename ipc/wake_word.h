@@ -5,9 +5,10 @@
 
 #include <stdint.h>
 
-#define WAKE_ASLEEP UINT32_C(1)
-#define WAKE_POLLED UINT32_C(2)
-#define WAKE_FLAGS  (WAKE_ASLEEP | WAKE_POLLED)
-#define WAKE_COUNT  UINT32_C(4)
+#define WAKE_ASLEEP  UINT32_C(1)
+#define WAKE_POLLED  UINT32_C(2)
+#define WAKE_FLAGS   (WAKE_ASLEEP | WAKE_POLLED)
+#define WAKE_WATCHED UINT32_C(4)
+#define WAKE_COUNT   UINT32_C(8)
 
 #endif

@@ -2,7 +2,7 @@
 /* wake.h - sleep until another process changes shared data.
  *
  * Word:   bit 0 = somebody may be asleep on it, bit 1 = somebody waits by a descriptor,
- *         bits 2-31 = count of wakes.
+ *         bit 2 = somebody is awake and watches, bits 3-31 = count of wakes.
  * Waiter: seen = wake_announce(); look again (E3); sleep while the word is seen; loop.
  * Waker:  change the data (E3); wake_one() or wake_all().
  *
@@ -17,11 +17,19 @@
  * later gets EAGAIN. So the first send after the last sleeper has gone costs two system
  * calls, the ones after it none.
  *
+ * A waiter that spins while others sleep sets the watch: wake_watch(). The next waker that
+ * changes something for one waiter takes it away and wakes nobody: what came is left to the
+ * process that set the watch, which must not leave before it has looked. That one looks once
+ * more after it has ended its watch (E3: watch ended, then the look; change, then the waker's
+ * load), and wakes another waiter if there is more: a waker may have left it something while
+ * it took what came before. So each message has one that is awake for it, and of several that
+ * serve one queue the one that is awake gets the next message, without a system call.
+ *
  * Shared futex, not FUTEX_PRIVATE: the waker is another process. Spurious returns come
  * from signals and from every other waker of the word: callers loop.
- * Crash: a waker killed between its change and the call, and a woken waiter killed before
- * it took what it was woken for, leave the others asleep to the end of their slice, or to
- * the reap, which wakes every word. */
+ * Crash: a waker killed between its change and the call, and a waiter that is killed before
+ * it took what it was woken for, or what was left to its watch, leave the others asleep to the
+ * end of their slice, or to the reap, which wakes every word and ends every watch. */
 #ifndef TR_IPC_WAKE_H
 #define TR_IPC_WAKE_H
 
@@ -34,6 +42,23 @@
 static inline uint32_t wake_announce(_Atomic uint32_t *word)
 {
     return shm_or(word, WAKE_ASLEEP, E3) | WAKE_ASLEEP; /* E3: before the look */
+}
+
+/* Before a spin: watch, if others wait and none of those that are awake watches. Whether we do
+ * from now on. */
+static inline bool wake_watch(_Atomic uint32_t *word)
+{
+    uint32_t seen = shm_load(word, E3); /* E3: before the looks of the spin */
+
+    return (seen & WAKE_FLAGS) && !(seen & WAKE_WATCHED) &&
+           shm_cas(word, &seen, seen | WAKE_WATCHED, E3); /* E3: before the looks, too */
+}
+
+/* After the spin of one that watched. It looks again after this. */
+static inline void wake_watched(_Atomic uint32_t *word)
+{
+    if (!MUTANT(WATCH_KEPT))
+        shm_and(word, ~WAKE_WATCHED, E3); /* E3: before the look */
 }
 
 /* Wake all sleepers, with or without an announcement: another waker may have taken the announcement

@@ -12,8 +12,12 @@
 /* Twice what a sleep and a wake-up take. Longer, and a spin in vain costs too much beside what
  * it could have saved. Shorter, and two that answer each other never learn to stay awake: each
  * would count the other's wake-up as response time. */
-#define MOST_NS      INT64_C(100000)
-#define LOOKS        8              /* tries between two looks at the clock */
+#define MOST_NS INT64_C(100000)
+#ifdef TR_STEPS
+#define LOOKS 1
+#else
+#define LOOKS 8 /* tries between two looks at the clock */
+#endif
 #define JUMP_NS      INT64_C(50000) /* between two looks: somebody else had the processor */
 #define MOST_MISSES  8              /* 2^8 waits without a spin, then it is tried again */
 #define JUMP_MISSES  3

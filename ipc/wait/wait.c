@@ -79,22 +79,35 @@ static int sleep_until(struct self *me, struct sleeper *sleeper, wait_try *attem
     }
 }
 
+static int spin_watching(struct self *me, struct sleeper *sleeper, wait_try *attempt,
+                         void *context, int64_t now_ns, int64_t until_ns)
+{
+    int result;
+
+    if (sleeper->watch)
+        sleeper->watch(sleeper);
+    result = spin(me, attempt, sleeper->idle, context, &now_ns, until_ns);
+    if (sleeper->watched)
+        sleeper->watched(sleeper, context);
+    return result;
+}
+
 int wait_with(struct self *me, struct sleeper *sleeper, wait_try *attempt, void *context,
               int64_t timeout_ns)
 {
-    int64_t start, now, deadline, budget;
+    int64_t start, deadline, budget;
     int result = attempt(context);
 
     if (result == 0)
         set_idle_slices(me, 0);
     if (result != -EAGAIN || timeout_ns == 0)
         return result;
-    start = now = os->now_ns();
+    start = os->now_ns();
     deadline = clock_deadline(start, timeout_ns);
     budget = spin_budget(me, start);
     if (budget > 0)
-        result = spin(me, attempt, sleeper->idle, context, &now,
-                      earlier(deadline, clock_after(start, budget)));
+        result = spin_watching(me, sleeper, attempt, context, start,
+                               earlier(deadline, clock_after(start, budget)));
     if (result == -EAGAIN) {
         int cancel = uncancel_begin();
 
@@ -131,16 +144,51 @@ static int sleep_one(struct sleeper *self, int64_t until_ns)
     return os->futex_wait(one->word, one->seen, until_ns);
 }
 
-int wait_for_idle(struct self *me, _Atomic uint32_t *word, wait_try *attempt,
-                  wait_idle *idle, void *context, int64_t timeout_ns)
+int wait_for(struct self *me, _Atomic uint32_t *word, wait_try *attempt, void *context,
+             int64_t timeout_ns)
 {
-    struct one one = {.base = {announce_one, sleep_one, idle}, .word = word};
+    struct one one = {.base = {.announce = announce_one, .sleep = sleep_one},
+                      .word = word};
 
     return wait_with(me, &one.base, attempt, context, timeout_ns);
 }
 
-int wait_for(struct self *me, _Atomic uint32_t *word, wait_try *attempt, void *context,
-             int64_t timeout_ns)
+/* One of several that sleep on one word. */
+struct taker {
+    struct one one;
+    struct self *me;
+    wait_try *more;
+    bool watches;
+};
+
+static void watch(struct sleeper *self)
 {
-    return wait_for_idle(me, word, attempt, NULL, context, timeout_ns);
+    struct taker *taker = (struct taker *)self;
+
+    taker->watches = wake_watch(taker->one.word);
+}
+
+/* A taker that goes on to sleep looks in any case. */
+static void watched(struct sleeper *self, void *context)
+{
+    struct taker *taker = (struct taker *)self;
+
+    if (!taker->watches)
+        return;
+    wake_watched(taker->one.word);
+    if (!MUTANT(WATCH_BLIND) && taker->more(context) == 0)
+        wake_one(taker->me->view, taker->one.word);
+}
+
+int wait_to_take(struct self *me, _Atomic uint32_t *word,
+                 const struct wait_taking *taking, void *context, int64_t timeout_ns)
+{
+    struct taker taker = {
+        .one = {.base = {announce_one, sleep_one, taking->idle, watch, watched},
+                .word = word},
+        .me = me,
+        .more = taking->more,
+    };
+
+    return wait_with(me, &taker.one.base, taking->take, context, timeout_ns);
 }

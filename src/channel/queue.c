@@ -235,16 +235,24 @@ static int try_receive(void *context)
     return result;
 }
 
+static int has_more(void *context)
+{
+    struct receiving *receiving = context;
+
+    return ring_readable(&receiving->queue->ring);
+}
+
 /* Nothing was there: wait for it. */
 static ASIDE int receive_slowly(tr_queue *queue, int64_t timeout_ns, int result,
                                 struct ring_taken *taken)
 {
+    static const struct wait_taking taking = {try_receive, has_more, still_nothing};
     struct receiving receiving = {.queue = queue};
 
     if (result == -EAGAIN && timeout_ns != 0) {
         receiving.snapshot = ring_take_snapshot(&queue->ring);
-        result = wait_for_idle(&queue->arena->self, &queue->ring.channel->items,
-                               try_receive, still_nothing, &receiving, timeout_ns);
+        result = wait_to_take(&queue->arena->self, &queue->ring.channel->items, &taking,
+                              &receiving, timeout_ns);
     }
     *taken = receiving.taken;
     if (result == -ESHUTDOWN)

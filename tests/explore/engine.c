@@ -93,6 +93,7 @@ static void start(const struct scenario *scenario)
         actor->self.view = &world.view;
         actor->self.who = world_process(actor);
         actor->self.inc = 1;
+        actor->self.spin_ns = scenario->spins >> i & 1;
         coroutine_start(&actor->coroutine, life);
     }
 }

@@ -55,6 +55,9 @@ static const struct {
     enum mutant mutant;
     const char *scenario;
 } late[] = {
+    {MUTANT_WATCH_KEPT, "two spinners"},
+    {MUTANT_WATCH_BLIND, "a spinner and a sleeper"},
+    {MUTANT_REAP_WATCHED, "a spinner dies, a sleeper stays"},
     {MUTANT_REAP_BELIEVES, "a waker dies, a sleeper stays"},
     {MUTANT_ORPHANS_FORGOTTEN, "an old mark, kill 1"},
     {MUTANT_PINS_IGNORED, "1 writer, 1 reader"},

@@ -167,14 +167,20 @@ static void note(struct actor *me, uint32_t channel)
     me->hand = (uint8_t)(message + 1);
 }
 
+static int has_more(void *context)
+{
+    return ring_readable(((struct attempt *)context)->ring);
+}
+
 static bool take(struct actor *me, uint32_t channel, int64_t timeout_ns)
 {
+    static const struct wait_taking taking = {.take = try_take, .more = has_more};
     struct attempt attempt = {.actor = me, .ring = queue_ring(me, channel)};
     int result;
 
     me->receiving = 1;
-    result = wait_for(&me->self, &rings[channel].channel->items, try_take, &attempt,
-                      timeout_ns);
+    result = wait_to_take(&me->self, &rings[channel].channel->items, &taking, &attempt,
+                          timeout_ns);
     me->receiving = 0;
     if (result == -ESHUTDOWN)
         world.notes.ended |= (uint8_t)(1u << channel);

@@ -34,6 +34,13 @@ static const struct scenario traps[] = {
                   LAST}},
     {QUEUE("two receivers asleep, kill 1", 1, 1, 1), KILLS(1, 3, 0),
      .programs = {{SEND(0, 0), END}, {RECEIVE(0), END}, {RECEIVE(0), END}, LAST}},
+    {QUEUE("a spinner and a sleeper", 1, 2, 2), .spins = BIT(1),
+     .programs = {{RECEIVE(0), END}, {RECEIVE(0), END}, {SEND(0, 0), SEND(0, 1), END}}},
+    {QUEUE("two spinners", 1, 2, 2), .spins = BIT(1) | BIT(2),
+     .programs = {{SEND(0, 0), SEND(0, 1), END}, {RECEIVE(0), END}, {RECEIVE(0), END}}},
+    {QUEUE("a spinner dies, a sleeper stays", 1, 1, 1), .spins = BIT(1) | BIT(2),
+     KILLS(1, 3, BIT(0) | BIT(1)),
+     .programs = {{REAP, SEND(0, 0), END}, {RECEIVE(0), END}, {RECEIVE(0), END}, LAST}},
 };
 
 /* Nobody waits: what is there is taken, or not. */
@@ -106,6 +113,15 @@ static const struct scenario wakeups[] = {
                   {RECEIVE(1), RECEIVE(1), END}, LAST}},
     {QUEUE("sleepers and two dead", 1, 1, 1), KILLS(2, 3, 0),
      .programs = {{SEND(0, 0), END}, {SEND(0, 1), END}, {RECEIVE(0), RECEIVE(0), END},
+                  LAST}},
+    {QUEUE("spinners, 2 senders", 1, 3, 2), .spins = BIT(2) | BIT(3),
+     .programs = {{SEND(0, 0), SEND(0, 2), END}, {SEND(0, 1), END}, {RECEIVE(0), END},
+                  {RECEIVE(0), RECEIVE(0), END}}},
+    {QUEUE("3 spinners, 1 sender", 1, 3, 2), .spins = BIT(1) | BIT(2) | BIT(3),
+     .programs = {{SEND(0, 0), SEND(0, 1), SEND(0, 2), END}, {RECEIVE(0), END},
+                  {RECEIVE(0), END}, {RECEIVE(0), END}}},
+    {QUEUE("spinners, kill 1", 1, 2, 2), .spins = BIT(1) | BIT(2), KILLS(1, 3, 0),
+     .programs = {{SEND(0, 0), SEND(0, 1), END}, {RECEIVE(0), END}, {RECEIVE(0), END},
                   LAST}},
 };
 /* clang-format on */

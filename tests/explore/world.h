@@ -68,6 +68,7 @@ struct scenario {
     uint32_t alike;    /* the keys of a board have one hash */
     uint32_t listen;   /* there are listeners: what they touch decides what comes next */
     uint32_t absent;   /* bit set: no participants at the start */
+    uint32_t spins;    /* bit set: before they sleep they spin for one look */
     uint32_t spare;    /* entries of channels that are not made yet */
     uint8_t thread_of
         [ACTORS];     /* the actor whose process it is a thread of, + 1; 0: its own */

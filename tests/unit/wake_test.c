@@ -42,8 +42,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Counts at the edges of their 30 bits. */
-static const uint32_t counts[] = {0, 1, 2, 0x1fffffff, 0x3ffffffe, 0x3fffffff};
+/* Counts at the edges of their 29 bits. */
+static const uint32_t counts[] = {0, 1, 2, 0x0fffffff, 0x1ffffffe, 0x1fffffff};
 
 static void nobody_sleeps_no_call(void **state)
 {
@@ -98,6 +98,71 @@ static void the_last_waker_takes_the_announcement_away(void **state)
     assert_int_equal(calls, 2);
 }
 
+/* Others sleep, and this one spins: it gets the message, without a call. The next message is for
+ * a sleeper. */
+static void what_comes_is_left_to_a_watch(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+        _Atomic uint32_t word = counts[i] * WAKE_COUNT; /* local: */
+        uint32_t seen;
+
+        assert_false(wake_watch(&word)); /* nobody sleeps */
+        wake_announce(&word);
+        assert_true(wake_watch(&word));
+        assert_false(wake_watch(&word)); /* one is enough */
+        seen = word;
+        sleepers = 1;
+        calls = 0;
+        wake_one(&arena_known(arena)->view, &word);
+        assert_int_equal(calls, 0);
+        assert_true(word != seen); /* a process that will sleep looks again */
+        assert_true(word & WAKE_ASLEEP);
+        wake_one(&arena_known(arena)->view, &word);
+        assert_int_equal(calls, 1);
+        assert_int_equal(sleepers, 0);
+    }
+}
+
+static void a_watch_that_ended_gets_nothing(void **state)
+{
+    _Atomic uint32_t word = 0; /* local: */
+    (void)state;
+
+    wake_announce(&word);
+    assert_true(wake_watch(&word));
+    wake_watched(&word);
+    sleepers = 1;
+    wake_one(&arena_known(arena)->view, &word);
+    assert_int_equal(sleepers, 0);
+}
+
+/* What is for all is for the sleepers, too. */
+static void a_watch_does_not_keep_others_asleep(void **state)
+{
+    _Atomic uint32_t word = 0; /* local: */
+    (void)state;
+
+    wake_announce(&word);
+    assert_true(wake_watch(&word));
+    sleepers = 3;
+    wake_all(&arena_known(arena)->view, &word);
+    assert_int_equal(sleepers, 0);
+}
+
+static void a_reap_ends_a_watch(void **state)
+{
+    _Atomic uint32_t word = 0; /* local: */
+    (void)state;
+
+    wake_announce(&word);
+    assert_true(wake_watch(&word));
+    sleepers = 1;
+    wake_surely(&arena_known(arena)->view, &word);
+    assert_int_equal(sleepers, 0);
+    assert_false(word & WAKE_WATCHED);
+}
+
 static void surely_means_always(void **state)
 {
     _Atomic uint32_t word = 8; /* local: */
@@ -116,6 +181,10 @@ int main(void)
         SCENE(nobody_sleeps_no_call),
         SCENE(a_wake_changes_the_word),
         SCENE(the_last_waker_takes_the_announcement_away),
+        SCENE(what_comes_is_left_to_a_watch),
+        SCENE(a_watch_that_ended_gets_nothing),
+        SCENE(a_watch_does_not_keep_others_asleep),
+        SCENE(a_reap_ends_a_watch),
         SCENE(surely_means_always),
     };
 
