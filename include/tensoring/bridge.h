@@ -60,7 +60,7 @@ TR_ASSERT_SIZE(tr_bridge_options, 64);
 #define TR_BRIDGE_OPTIONS_INIT {sizeof(tr_bridge_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, 0}
 /* clang-format on */
 
-/** What the bridge says of itself; it does so every second, and when something changes. */
+/** What the bridge says of itself: at most a second ago while it has something to do. */
 typedef struct tr_bridge_status {
     uint32_t struct_size; /**< in: sizeof(tr_bridge_status) of the caller */
     uint32_t connected;   /**< 1: the link is up */
@@ -110,6 +110,24 @@ TR_API TR_CHECK int tr_bridge_start(tr_arena *arena, const tr_bridge_options *op
  */
 TR_API TR_CHECK int tr_bridge_queue(tr_bridge *bridge, const char *name,
                                     tr_bridge_direction direction, uint32_t window);
+
+/**
+ * Bridge the broadcast @p name. What comes faster than the link takes it is dropped, and the status
+ * counts it.
+ * @return as tr_bridge_queue().
+ * Threads: one. Progress: lock-free. Syscalls: some.
+ */
+TR_API TR_CHECK int tr_bridge_broadcast(tr_bridge *bridge, const char *name,
+                                        tr_bridge_direction direction);
+
+/**
+ * Bridge the board @p name: the newest value of each key is the newest there, too. After a cut
+ * only that is sent. Put to it on the side from which it comes alone.
+ * @return as tr_bridge_queue().
+ * Threads: one. Progress: lock-free. Syscalls: some.
+ */
+TR_API TR_CHECK int tr_bridge_board(tr_bridge *bridge, const char *name,
+                                    tr_bridge_direction direction);
 
 /**
  * Wait until the bridge is in @p state.

@@ -16,6 +16,12 @@
 #define LOOK_NS     10000000
 #define MOST_WINDOW 1024
 
+struct wanted {
+    const char *kind, *name;
+    unsigned direction;
+    uint32_t window;
+};
+
 static struct handle_kind bridges = {.bytes = sizeof(struct tr_bridge)};
 
 static struct tr_bridge *bridge_known(const tr_bridge *given)
@@ -91,7 +97,7 @@ static void let_go(struct tr_bridge *bridge)
         close(bridge->socket);
     tr_board_close(bridge->board);
     words_free(&bridge->command);
-    words_free(&bridge->queues);
+    words_free(&bridge->channels);
     handle_free(bridge);
 }
 
@@ -141,52 +147,75 @@ int tr_bridge_start(tr_arena *arena, const tr_bridge_options *given, tr_bridge *
     return result;
 }
 
-static int check_queue(struct tr_bridge *bridge, const char *name, unsigned direction,
-                       uint32_t window)
+static int check_name(const struct tr_bridge *bridge, const char *step,
+                      const struct wanted *wanted)
 {
-    if (direction > TR_BRIDGE_IN)
-        return tr_fail(TR_EINVAL, "bridge queue: %u is not a tr_bridge_direction",
-                       direction);
-    if (!*name || strpbrk(name, "\n\r"))
-        return tr_fail(TR_EINVAL, "bridge queue: \"%s\" is not the name of a queue",
-                       name);
-    if (strlen(name) > TR_MAX_CHANNEL_NAME)
-        return tr_fail(TR_ENAMETOOLONG,
-                       "bridge queue: the name has %zu bytes, there may be %d",
-                       strlen(name), TR_MAX_CHANNEL_NAME);
-    if (window > MOST_WINDOW)
-        return tr_fail(TR_EINVAL, "bridge queue: the window is %u, it may be at most %d",
-                       window, MOST_WINDOW);
-    for (uint32_t i = 0; i < bridge->queues.count; i++)
-        if (strcmp(strchr(bridge->queues.word[i], ':') + 1, name) == 0)
-            return tr_fail(TR_EEXIST, "bridge queue: \"%s\" is bridged already", name);
+    if (wanted->direction > TR_BRIDGE_IN)
+        return tr_fail(TR_EINVAL, "%s: %u is not a tr_bridge_direction", step,
+                       wanted->direction);
+    if (!*wanted->name || strpbrk(wanted->name, "\n\r"))
+        return tr_fail(TR_EINVAL, "%s: \"%s\" is not a name", step, wanted->name);
+    if (strlen(wanted->name) > TR_MAX_CHANNEL_NAME)
+        return tr_fail(TR_ENAMETOOLONG, "%s: the name has %zu bytes, there may be %d",
+                       step, strlen(wanted->name), TR_MAX_CHANNEL_NAME);
+    for (uint32_t i = 0; i < bridge->channels.count; i++)
+        if (strcmp(strchr(bridge->channels.word[i], ':') + 1, wanted->name) == 0)
+            return tr_fail(TR_EEXIST, "%s: \"%s\" is bridged already", step,
+                           wanted->name);
     return 0;
 }
 
-int tr_bridge_queue(tr_bridge *given, const char *name, tr_bridge_direction direction,
-                    uint32_t window)
+/* A channel more. */
+static int add_channel(tr_bridge *given, const char *step, const struct wanted *wanted)
 {
     struct tr_bridge *bridge = bridge_known(given);
     int result;
 
     if (!bridge)
-        return handle_fail(given, "bridge queue", "bridge");
-    if (!name)
-        return null_fail("bridge queue", "name");
-    result = bridge_look_after(bridge, "bridge queue");
+        return handle_fail(given, step, "bridge");
+    if (!wanted->name)
+        return null_fail(step, "name");
+    result = bridge_look_after(bridge, step);
     if (!result)
-        result = check_queue(bridge, name, direction, window);
+        result = check_name(bridge, step, wanted);
+    if (!result && wanted->window > MOST_WINDOW)
+        result = tr_fail(TR_EINVAL, "%s: the window is %u, it may be at most %d", step,
+                         wanted->window, MOST_WINDOW);
     if (!result)
-        result = words_add(&bridge->queues, "--queue=%s:%s",
-                           direction == TR_BRIDGE_IN ? "in" : "out", name);
+        result = words_add(&bridge->channels, "--%s=%s:%s", wanted->kind,
+                           wanted->direction == TR_BRIDGE_IN ? "in" : "out",
+                           wanted->name);
     if (result)
         return result;
-    if (window > bridge->window) {
-        bridge->window = window;
+    if (wanted->window > bridge->window) {
+        bridge->window = wanted->window;
         bridge_tell_window(bridge);
     }
-    bridge_tell(bridge, bridge->queues.word[bridge->queues.count - 1]);
+    bridge_tell(bridge, bridge->channels.word[bridge->channels.count - 1]);
     return 0;
+}
+
+int tr_bridge_queue(tr_bridge *bridge, const char *name, tr_bridge_direction direction,
+                    uint32_t window)
+{
+    const struct wanted wanted = {"queue", name, direction, window};
+
+    return add_channel(bridge, "bridge queue", &wanted);
+}
+
+int tr_bridge_broadcast(tr_bridge *bridge, const char *name,
+                        tr_bridge_direction direction)
+{
+    const struct wanted wanted = {"broadcast", name, direction, 0};
+
+    return add_channel(bridge, "bridge broadcast", &wanted);
+}
+
+int tr_bridge_board(tr_bridge *bridge, const char *name, tr_bridge_direction direction)
+{
+    const struct wanted wanted = {"board", name, direction, 0};
+
+    return add_channel(bridge, "bridge board", &wanted);
 }
 
 int tr_bridge_status_read(tr_bridge *given, tr_bridge_status *out)
@@ -227,10 +256,10 @@ static int wait_connected(struct tr_bridge *bridge, int64_t timeout_ns)
         if (os->now_ns() >= end_ns)
             return tr_fail(timeout_ns ? TR_ETIMEDOUT : TR_EAGAIN,
                            "bridge wait: not connected: %s",
-                           *status.why            ? status.why
-                           : status.pid           ? "it has just begun"
-                           : bridge->queues.count ? "it has not begun"
-                                                  : "it has no queue");
+                           *status.why              ? status.why
+                           : status.pid             ? "it has just begun"
+                           : bridge->channels.count ? "it has not begun"
+                                                    : "it has nothing to bridge");
         if (nanosleep(&pause, NULL))
             return tr_fail_errno(-errno, "bridge wait");
     }

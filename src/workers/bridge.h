@@ -28,8 +28,8 @@ struct tr_bridge {
     int exit_code; /* of a child that has ended by itself; -1: none has */
     bool stopped;
     uint32_t window;
-    struct words command; /* the child's */
-    struct words queues;  /* lines that it is told */
+    struct words command;  /* the child's */
+    struct words channels; /* lines that it is told */
 };
 
 /* 0, TR_ENOMEM. */

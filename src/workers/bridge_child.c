@@ -121,8 +121,8 @@ int bridge_spawn(struct tr_bridge *bridge)
     }
     bridge->socket = ends[0];
     bridge_tell_window(bridge);
-    for (uint32_t i = 0; i < bridge->queues.count; i++)
-        bridge_tell(bridge, bridge->queues.word[i]);
+    for (uint32_t i = 0; i < bridge->channels.count; i++)
+        bridge_tell(bridge, bridge->channels.word[i]);
     return 0;
 }
 

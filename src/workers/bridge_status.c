@@ -12,14 +12,12 @@
 #include <tensoring/board.h>
 #include <tensoring/stats.h>
 
-#include "ipc/kernel/os.h"
 #include "src/base/error.h"
 #include "src/workers/bridge.h"
 
-#define BOARD    "tensoring.bridge"
-#define PREFIX   "status."
-#define STALE_NS INT64_C(5000000000)
-#define TEXT     8192 /* what comes before the channels is shorter */
+#define BOARD  "tensoring.bridge"
+#define PREFIX "status."
+#define TEXT   8192 /* what comes before the channels is shorter */
 
 /* The value of a member, or "". */
 static const char *value_of(const char *text, const char *name)
@@ -78,26 +76,26 @@ static bool is_of(const char *text, pid_t keeper)
            (kill(pid, 0) == 0 || errno == EPERM);
 }
 
-/* False: there is none, or an old one. */
-static bool get(tr_board *board, const char *key, char text[TEXT])
+/* When it was written, -1: there is none. */
+static int64_t get(tr_board *board, const char *key, char text[TEXT])
 {
     tr_header header = TR_HEADER_INIT;
     const tr_tensor *tensor;
     tr_message *message;
-    bool fresh = false;
+    int64_t when = -1;
 
     if (tr_board_get(board, key, &message, NULL))
-        return false;
+        return -1;
     tensor = tr_message_tensor(message, 0);
     if (tensor && tr_message_header_get(message, &header) == 0) {
         size_t length = tensor->nbytes < TEXT - 1 ? tensor->nbytes : TEXT - 1;
 
         memcpy(text, tensor->data, length);
         text[length] = 0;
-        fresh = os->now_ns() - header.published_ns < STALE_NS;
+        when = header.published_ns;
     }
     (void)tr_message_release(message);
-    return fresh;
+    return when;
 }
 
 /* Open the board if it is there: a bridge makes it as large as it needs it. */
@@ -126,6 +124,7 @@ static int open_board(struct tr_bridge *bridge)
 int bridge_read(struct tr_bridge *bridge, tr_bridge_status *status)
 {
     char key[TR_MAX_KEY_BYTES + 1], text[TEXT];
+    int64_t when, newest = -1;
     uint32_t cursor = 0;
     int result = 0;
 
@@ -133,11 +132,15 @@ int bridge_read(struct tr_bridge *bridge, tr_bridge_status *status)
         result = open_board(bridge);
     if (result || !bridge->board)
         return result;
-    while (tr_board_next(bridge->board, &cursor, key, NULL) == 0)
-        if (strncmp(key, PREFIX, strlen(PREFIX)) == 0 && get(bridge->board, key, text) &&
-            is_of(text, bridge->pid)) {
+    while (tr_board_next(bridge->board, &cursor, key, NULL) == 0) {
+        if (strncmp(key, PREFIX, strlen(PREFIX)) != 0)
+            continue;
+        when = get(bridge->board, key, text);
+        if (when > newest && is_of(text, bridge->pid)) {
+            *status = (tr_bridge_status){.struct_size = status->struct_size};
             read_text(text, status);
-            break;
+            newest = when;
         }
+    }
     return 0;
 }

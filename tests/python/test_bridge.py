@@ -61,6 +61,10 @@ def test_it_is_told_what_to_bridge(scene: Scene) -> None:
     with scene.start(writes(scene), **keys, allow_pickle=True, window_bytes=99) as bridge:
         bridge.queue("jobs", window=8)
         bridge.queue("results", direction="in", window=4)
+        bridge.board("features", direction="in")
+        bridge.broadcast("news")
+        with pytest.raises(tr.ExistsError, match="news"):
+            bridge.board("news")
         with pytest.raises(tr.ExistsError, match="jobs"):
             bridge.queue("jobs", direction="in")
         assert "jobs, results" in repr(bridge)
@@ -68,7 +72,8 @@ def test_it_is_told_what_to_bridge(scene: Scene) -> None:
     assert scene.lines()[1:] == [
         *("keep", "connect", f"--arena={scene.arena.name}", "--peer=host:7411"),
         *("--key=a.key", "--peer-key=b.pub", "--window-bytes=99", "--allow-pickle"),
-        *("--window=8", "--queue=out:jobs", "--queue=in:results", "stop 60000"),
+        *("--window=8", "--queue=out:jobs", "--queue=in:results"),
+        *("--board=in:features", "--broadcast=out:news", "stop 60000"),
     ]
     assert "stopped" in repr(bridge)
     with pytest.raises(tr.ClosedError):

@@ -144,7 +144,10 @@ static void it_is_told_what_to_bridge(void **state)
     (void)state;
     assert_ok(tr_bridge_queue(bridge, "jobs", TR_BRIDGE_OUT, 0));
     assert_ok(tr_bridge_queue(bridge, "results: a", TR_BRIDGE_IN, 64));
+    assert_ok(tr_bridge_board(bridge, "features", TR_BRIDGE_IN));
+    assert_ok(tr_bridge_broadcast(bridge, "news", TR_BRIDGE_OUT));
     assert_int_equal(tr_bridge_queue(bridge, "jobs", TR_BRIDGE_IN, 0), TR_EEXIST);
+    assert_int_equal(tr_bridge_board(bridge, "news", TR_BRIDGE_OUT), TR_EEXIST);
     assert_int_equal(tr_bridge_queue(bridge, "", TR_BRIDGE_IN, 0), TR_EINVAL);
     assert_int_equal(tr_bridge_queue(bridge, "a\nstop 0", TR_BRIDGE_IN, 0), TR_EINVAL);
     assert_int_equal(tr_bridge_queue(bridge, "b", (tr_bridge_direction)2, 0), TR_EINVAL);
@@ -153,7 +156,8 @@ static void it_is_told_what_to_bridge(void **state)
     snprintf(
         expected, sizeof(expected),
         "keep\nconnect\n--arena=%s\n--peer=host:7411\n--key=a.key\n--peer-key=b.pub\n"
-        "--queue=out:jobs\n--window=64\n--queue=in:results: a\nstop 60000\n",
+        "--queue=out:jobs\n--window=64\n--queue=in:results: "
+        "a\n--board=in:features\n--broadcast=out:news\nstop 60000\n",
         NAME);
     assert_string_equal(strstr(read_record(), "keep\n"), expected);
     assert_ok(tr_bridge_stop(bridge, 0));
@@ -207,7 +211,7 @@ static void waits_say_why(void **state)
 
     (void)state;
     assert_int_equal(tr_bridge_wait(bridge, TR_BRIDGE_CONNECTED, TR_NOWAIT), TR_EAGAIN);
-    assert_detail("no queue");
+    assert_detail("nothing to bridge");
     assert_ok(tr_bridge_queue(bridge, "jobs", TR_BRIDGE_OUT, 0));
     assert_int_equal(tr_bridge_wait(bridge, TR_BRIDGE_CONNECTED, 1000000), TR_ETIMEDOUT);
     assert_detail("not begun");

@@ -128,7 +128,7 @@ class Bridge:
         self._arena = arena
         self._owner = os.getpid()
         self._lock = threading.RLock()
-        self._queues: dict[str, str] = {}
+        self._channels: dict[str, str] = {}  # arguments of the program
         self._window = 0
         what, option = ("listen", "bind") if peer is None else ("connect", "peer")
         self._command = [
@@ -153,8 +153,8 @@ class Bridge:
         )
         if self._window:
             self._tell(f"--window={self._window}")
-        for name, direction in self._queues.items():
-            self._tell(f"--queue={direction}:{name}")
+        for line in self._channels.values():
+            self._tell(line)
 
     def _tell(self, line: str) -> None:
         assert self._child is not None
@@ -190,19 +190,39 @@ class Bridge:
         window: how many messages may be unconfirmed. The largest that was given holds for
         all queues of the bridge. A bridge that runs already is replaced by one that has
         this queue, too."""
-        text("name", name)
-        one_of("direction", direction, ("out", "in"))
         whole("window", window, 1, _MOST_WINDOW)
         with self._lock:
-            self._look_after()
-            if name in self._queues:
-                raise _error("EXIST", f"the queue {name!r} is bridged already")
+            self._check(name, direction)
             self._arena.queue(name, max_deliveries=255).close()
-            self._queues[name] = direction
             if window > self._window:
                 self._window = window
                 self._tell(f"--window={window}")
-            self._tell(f"--queue={direction}:{name}")
+            self._add("queue", name, direction)
+
+    def broadcast(self, name: str, *, direction: str = "out") -> None:
+        """Bridge the broadcast `name`, as queue() does. What comes faster than the link
+        takes it is dropped, and the status counts it."""
+        with self._lock:
+            self._check(name, direction)
+            self._add("broadcast", name, direction)
+
+    def board(self, name: str, *, direction: str = "out") -> None:
+        """Bridge the board `name`, as queue() does: the newest value of each key is the
+        newest there, too. Put to it on the side from which it comes alone."""
+        with self._lock:
+            self._check(name, direction)
+            self._add("board", name, direction)
+
+    def _check(self, name: str, direction: str) -> None:
+        text("name", name)
+        one_of("direction", direction, ("out", "in"))
+        self._look_after()
+        if name in self._channels:
+            raise _error("EXIST", f"{name!r} is bridged already")
+
+    def _add(self, kind: str, name: str, direction: str) -> None:
+        self._channels[name] = f"--{kind}={direction}:{name}"
+        self._tell(self._channels[name])
 
     def _texts(self) -> Iterator[dict[str, Any]]:
         """What all bridges of the arena say of themselves."""
@@ -215,8 +235,8 @@ class Bridge:
                 yield json.loads(bytes(board[key]))
 
     def status(self) -> BridgeStatus:
-        """What the bridge does; it says so every second, and when something changes. All
-        is 0 until it has begun."""
+        """What the bridge does, at most a second ago while it has something to do. All is
+        0 until it has begun."""
         with self._lock:
             keeper = self._look_after().pid
             for found in self._texts():
@@ -274,7 +294,7 @@ class Bridge:
         self.stop()
 
     def __repr__(self) -> str:
-        what = "stopped" if self._stopped else f"queues {', '.join(self._queues) or '-'}"
+        what = "stopped" if self._stopped else ", ".join(self._channels) or "nothing"
         return f"<tensoring.Bridge of {self._arena.name!r}, {what}>"
 
 

@@ -51,6 +51,10 @@ ROW(tr_bridge_start, CODE, "arena:arena options:bridge_options out:out",
     tr_bridge_start(P(0), P(1), P(2)))
 ROW(tr_bridge_queue, CODE, "bridge:bridge name:name direction:zero window:zero",
     tr_bridge_queue(P(0), P(1), (tr_bridge_direction)U(2), (uint32_t)U(3)))
+ROW(tr_bridge_broadcast, CODE, "bridge:bridge name:name direction:zero",
+    tr_bridge_broadcast(P(0), P(1), (tr_bridge_direction)U(2)))
+ROW(tr_bridge_board, CODE, "bridge:bridge name:name direction:zero",
+    tr_bridge_board(P(0), P(1), (tr_bridge_direction)U(2)))
 ROW(tr_bridge_wait, CODE, "bridge:bridge state:zero timeout_ns:timeout",
     tr_bridge_wait(P(0), (tr_bridge_state)U(1), I(2)))
 ROW(tr_bridge_status_read, CODE, "bridge:bridge status:bridge_status",
