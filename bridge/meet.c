@@ -87,7 +87,8 @@ static bool open_lane(struct bridge *bridge, struct link *link, uint32_t i,
 static void refuse_lane(struct bridge *bridge, struct lane *lane, struct channel *channel,
                         const char *why)
 {
-    snprintf(lane->why, sizeof(lane->why), "%s", why);
+    if (why != lane->why)
+        snprintf(lane->why, sizeof(lane->why), "%s", why);
     say("%s: %s", lane->link->where, why);
     if (channel)
         snprintf(channel->why, sizeof(channel->why), "%s", why);

@@ -4,8 +4,8 @@
 python bench/beyond/run.py [--out build/bench] [--seconds 1] [--quick]
 
 The hosts are two network namespaces that a veth pair joins, so it needs root. TR_BRIDGE
-is the bridge's program. Each way is beside a plain TCP socket in each round; ways whose
-software is not installed are left out and said to be."""
+is the bridge's program; bench/run builds one. Each way is beside a plain TCP socket in
+each round; ways whose software is not installed are left out and said to be."""
 
 from __future__ import annotations
 
