@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -81,21 +81,50 @@ static int prepare(posix_spawnattr_t *attributes)
     return 0;
 }
 
+/* Where the program is, as posix_spawnp() finds it. That call does not tell everywhere that it
+ * is not there: a child that shares no memory with us, under an emulator, only ends.
+ * 0 or an errno. */
+static int find_program(const char *name, char path[PATH_MAX])
+{
+    const char *folders = getenv("PATH");
+    int result = ENOENT;
+
+    if (strchr(name, '/') || !folders) {
+        snprintf(path, PATH_MAX, "%s", name);
+        return access(path, X_OK) ? errno : 0;
+    }
+    while (*folders) {
+        size_t length = strcspn(folders, ":");
+
+        snprintf(path, PATH_MAX, "%.*s%s%s", (int)length, folders, length ? "/" : "",
+                 name);
+        if (access(path, X_OK) == 0)
+            return 0;
+        if (errno != ENOENT && errno != ENOTDIR)
+            result = errno;
+        folders += length + (folders[length] == ':');
+    }
+    return result;
+}
+
 /* 0 or an errno. */
 static int spawn(struct tr_bridge *bridge, int input)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    int result = prepare(&attributes);
+    char path[PATH_MAX];
+    int result = find_program(bridge->command.word[0], path);
 
+    if (!result)
+        result = prepare(&attributes);
     if (result)
         return result;
     result = posix_spawn_file_actions_init(&actions);
     if (!result) {
         result = posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
         if (!result)
-            result = posix_spawnp(&bridge->pid, bridge->command.word[0], &actions,
-                                  &attributes, bridge->command.word, environ);
+            result = posix_spawn(&bridge->pid, path, &actions, &attributes,
+                                 bridge->command.word, environ);
         posix_spawn_file_actions_destroy(&actions);
     }
     posix_spawnattr_destroy(&attributes);
