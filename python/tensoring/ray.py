@@ -30,7 +30,7 @@ except ImportError as _error:
 from tensoring._arena.arena import Arena
 from tensoring._arena.cells import Cells
 from tensoring._arena.loan import rows_of
-from tensoring._errors import CODES, Full, NotFoundError, TooLargeError
+from tensoring._errors import CODES, Error, Full, NotFoundError, TooLargeError
 from tensoring._serial import packed
 from tensoring._servers.current import started
 
@@ -143,7 +143,15 @@ class _Fetcher:
 
 
 def _block(cells: Cells, identity: str, cell: int, version: int) -> Any:
-    return cells.get(cell, version) if cells.identity == identity else None
+    """The bytes of a shared object; None: another process has to send them."""
+    if cells.identity != identity:
+        return None
+    try:
+        return cells.get(cell, version)
+    except Error as error:
+        if error.code != CODES["TR_EPINS"]:
+            raise
+        return None  # this process looks into as many objects as it may
 
 
 def _raise_gone() -> Any:
@@ -249,9 +257,14 @@ class Shared:
             cell, version = cells.put(message, timeout)
         except (Full, TooLargeError):
             return None
-        token = ray.put(None)
-        if not _when_gone(token, cells, cell, version):
-            cells.delete(cell, version)
+        counted = False
+        try:
+            token = ray.put(None)
+            counted = _when_gone(token, cells, cell, version)
+        finally:
+            if not counted:
+                cells.delete(cell, version)
+        if not counted:
             return None
         return (node, cells.identity, cell, version, self._pickle, token)
 

@@ -39,6 +39,12 @@ def until(condition: Callable[[], Any], what: str) -> None:
     networks.until(condition, what, LONGEST)
 
 
+def skip_if_slow(said: str) -> None:
+    """Ray gives a node 30 seconds to start, a number that cannot be set."""
+    if "timed out during startup" in said:
+        pytest.skip("the machine is too busy for Ray: a node did not start in 30 s")
+
+
 def kept() -> int:
     """Objects that are shared: two more are what the arena keeps about itself."""
     return tensoring.ray.arena().stats()["totals"]["slots_board"] - 2
@@ -47,13 +53,17 @@ def kept() -> int:
 @pytest.fixture(scope="module")
 def node() -> Iterator[tr.Arena]:
     folder = f"/tmp/ray.{os.getpid()}.{secrets.token_hex(2)}"  # sockets have short names
-    ray.init(
-        num_cpus=4,
-        include_dashboard=False,
-        object_store_memory=200 << 20,
-        log_to_driver=False,
-        _temp_dir=folder,
-    )
+    try:
+        ray.init(
+            num_cpus=4,
+            include_dashboard=False,
+            object_store_memory=200 << 20,
+            log_to_driver=False,
+            _temp_dir=folder,
+        )
+    except Exception as error:
+        skip_if_slow(str(error))
+        raise
     arena = tensoring.ray.arena(slots=SLOTS)
     yield arena
     path = f"/dev/shm/tensoring.{arena.name}"
@@ -137,6 +147,14 @@ def test_a_reference_keeps_the_slot(node: tr.Arena, actor: Any) -> None:
     ray.get(actor.drop.remote())
 
 
+def test_without_a_pin_it_is_a_copy(node: tr.Arena) -> None:
+    ref = ray.put(tensoring.ray.share(X))
+    many = [ray.get(ref) for _ in range(66)]
+    assert all(np.array_equal(one, X) for one in many)
+    del many, ref
+    until(lambda: kept() == 0, "the slot is given back")
+
+
 def test_a_full_arena_falls_back_to_ray(node: tr.Arena, actor: Any) -> None:
     held = [tensoring.ray.share(X) for _ in range(5)]
     assert [one.by_reference for one in held] == [True] * 4 + [False]
@@ -187,6 +205,7 @@ def test_serve() -> None:
         env=os.environ | {"RAY_TMPDIR": folder},
     )
     shutil.rmtree(folder, ignore_errors=True)
+    skip_if_slow(done.stderr)
     assert done.returncode == 0, done.stderr
     assert "[11.0, 17.0]" in done.stdout
 
@@ -207,6 +226,7 @@ def test_the_keeper_sees_a_killed_raylet() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=LONGEST
     )
+    skip_if_slow(done.stderr)
     assert done.returncode == 0, done.stderr
     path = f"/dev/shm/tensoring.{done.stdout.split()[-1]}"
     until(lambda: not os.path.exists(path), "the keeper removes the arena")
@@ -260,6 +280,7 @@ def test_two_nodes(tmp_path: Path) -> None:
             for process in (head_node, worker):
                 process.send_signal(signal.SIGKILL)
                 process.wait()
+        skip_if_slow(said + log.read_text())
         assert head_node.returncode == 0, said + log.read_text()
         assert "done" in said
     finally:
