@@ -19,7 +19,16 @@ import numpy as np
 import pytest
 
 import tensoring as tr
-from serving import HEALTHCHECK, LONGEST, Server, accepts, free_port, until
+from serving import (
+    HEALTHCHECK,
+    LONGEST,
+    Server,
+    accepts,
+    free_port,
+    group,
+    parent,
+    until,
+)
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/models.md"
 CONF = """
@@ -277,6 +286,21 @@ def test_a_dirty_worker_is_killed_in_a_batch_of_eight(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGKILL)
         assert posts.join() == sums(list(range(1, 9)))
         assert first.join() == sums([0])
+
+
+def test_dirty_workers_end_with_their_arbiter(tmp_path: Path) -> None:
+    with dirty(tmp_path, "shop:app") as server, server.attach() as arena:
+        shop = Shop(arena, tmp_path)
+        pid, first, posts = shop.hold(server.port, [row(i) for i in range(1, 9)])
+        arbiter = parent(pid)
+        os.kill(arbiter, signal.SIGKILL)
+        until(lambda: parent(pid) != arbiter, "its worker has lost it")
+        shop.let_go()
+        shop.go.send(None)  # the new worker may have a batch by now, too
+        assert first.join() == sums([0])
+        assert posts.join() == sums(list(range(1, 9)))
+        until(lambda: pid not in group(server.pid), "the model's process has ended")
+        assert post(server.port, row(5)) == sums([5])[0]
 
 
 def test_dirty_workers_serve_until_web_workers_have_ended(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ _PATIENCE = 25
 
 _log = logging.getLogger("tensoring")
 _paths: dict[str, str] = {}  # of models, by name
+_apps: list[App] = []  # of this dirty worker
 
 
 def name_of(path: str) -> str:
@@ -49,6 +50,9 @@ class App:
 
     def init(self) -> None:
         """Load the model, and serve it in a thread from then on."""
+        if not _apps:
+            _follow(os.getppid())
+        _apps.append(self)
         self._arena = server()
         self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._ready = threading.Event()
@@ -85,8 +89,30 @@ class App:
         end = time.monotonic() + _PATIENCE
         if self._thread.is_alive():
             _wait_for(_web_workers(self._arena), end)
+        self._finish(end)
+
+    def _finish(self, end: float) -> None:
         os.eventfd_write(self._stop, 1)
         self._thread.join(max(0.0, end - time.monotonic()))
+
+
+def _follow(manager: int) -> None:
+    """End with gunicorn's dirty arbiter. If that is killed, gunicorn starts another one
+    with new dirty workers, and the old ones would go on for good, after the server's end,
+    too."""
+    process = os.pidfd_open(manager)
+
+    def end() -> None:
+        poll = select.poll()
+        poll.register(process, select.POLLIN)
+        poll.poll()
+        _log.warning("the dirty arbiter %d has ended; so does this dirty worker", manager)
+        end = time.monotonic() + _PATIENCE
+        for app in _apps:
+            app._finish(end)
+        os._exit(1)
+
+    threading.Thread(target=end, name="follow the dirty arbiter", daemon=True).start()
 
 
 def _parent(pid: int) -> int:
