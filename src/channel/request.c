@@ -26,13 +26,14 @@ int32_t tr_error_remote_code(void)
 }
 
 /* What came instead of a reply is the request itself: its server died. */
-static int open_bounced(struct inbox *inbox, uint32_t slot)
+static int open_bounced(struct inbox *inbox, uint32_t slot, uint32_t redelivered)
 {
     slot_free(&inbox->arena->self, slot);
-    return tr_fail(
-        TR_EPEERDIED,
-        "request: the server died with it, and the policy of its queue does not "
-        "redeliver it");
+    return tr_fail(TR_EPEERDIED,
+                   "request: %u server%s died with it, and no other one gets it: by the "
+                   "policy or max_deliveries of its queue, or because a reply was being "
+                   "written into its slot",
+                   redelivered + 1, redelivered ? "s" : "");
 }
 
 static int open_error(struct message *message, int32_t code)
@@ -59,7 +60,7 @@ static int open_reply(struct inbox *inbox, uint32_t slot, tr_message **reply)
     int result;
 
     if (LOCATION_CHANNEL(location) != inbox->queue->ring.index)
-        return open_bounced(inbox, slot);
+        return open_bounced(inbox, slot, SLOT_DELIVERIES(word));
     ASSERT_HELD(&arena->self, record);
     shm_put(&record->reply_to, 0); /* it is not a request any more */
     message->sequence = ring_sequence(&inbox->queue->ring, location);

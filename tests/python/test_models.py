@@ -6,6 +6,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -143,9 +144,51 @@ def test_a_deadly_request_fails_alone(arena: tr.Arena, most: int, processes: int
     keeper = Keeper(service, processes)
     ends = calls.join()
     keeper.stop()
-    assert isinstance(ends.pop(3), tr.PeerDiedError)
+    error = ends.pop(3)
+    assert isinstance(error, tr.PeerDiedError)
+    assert f"{most} servers died with it" in str(error)
     assert [y[0] for y in ends] == [0, 1, 2, 4, 5, 6, 7]
     assert keeper.deaths == most
+
+
+class Panic(BaseException):
+    """As extensions raise it that are written in Rust."""
+
+
+@pytest.mark.parametrize("end", [SystemExit(3), Panic("out of range")])
+def test_an_exception_that_ends_a_server_is_of_its_request(
+    arena: tr.Arena, end: BaseException
+) -> None:
+    service = arena.service("model")
+    longer = [np.full(5, i) for i in range(2)]
+    calls = Calls(service, [*(row(i) for i in range(4)), *longer])
+
+    def predict(batch: tr.Batch) -> Any:
+        if (batch.x == 2).any():
+            raise end
+        return batch.x[:, 0]
+
+    with pytest.raises(type(end)) as raised, stopped() as stop:
+        service.serve_batches(predict, stop=stop, max_batch_size=6)
+    assert raised.value is end
+    error = calls.join().pop(2)
+    assert isinstance(error, tr.RemoteError)
+    assert f"{type(end).__name__}: {end}" in str(error)
+    assert calls.ends == [0, 1, 3, 0, 1]
+
+
+def test_a_server_ends_by_a_request_that_came_back(arena: tr.Arena) -> None:
+    """It is run before the server looks for others."""
+    service = arena.service("model")
+    calls = Calls(service, [row(1)])
+    child = start(Pausing, service)
+    assert arena.queue("seen").receive(LONGEST) == (1, 0)
+    child.kill()
+    child.join()
+    arena.reap()
+    with pytest.raises(SystemExit):
+        service.serve_batches(lambda batch: sys.exit(3))
+    assert "SystemExit: 3" in str(calls.join()[0])
 
 
 def test_who_comes_later_bears_no_second_death(arena: tr.Arena) -> None:

@@ -85,6 +85,7 @@ static void requesters_are_told_of_a_death(void **state)
 
     assert_int_equal(tr_request_call(queue, loan_i64(arena, 1, -5), TR_FOREVER, &reply),
                      TR_EPEERDIED);
+    assert_detail("1 server died with it");
     assert_true(WIFSIGNALED(status_of(child)));
     assert_int_equal(stats_of(arena).dropped, 1);
     end(arena, queue, 8);

@@ -192,6 +192,7 @@ class Batches:
         self._rows = 0  # in hand
         self._patience = 0.0
         self._job_done: Callable[[], object] | None = None
+        self._leave: BaseException | None = None  # when what is in hand is answered
         self.answered = 0
 
     def run(self, stop: int | HasFileno | _core.Worker | None) -> int:
@@ -202,6 +203,7 @@ class Batches:
         try:
             while self._gather(source):
                 self._answer(self._choose())
+                self._leave_if_told()
                 source.look()
         finally:
             source.close()
@@ -241,6 +243,7 @@ class Batches:
             return
         if request.deliveries:
             self._answer([item])
+            self._leave_if_told()
             return
         self._hand.setdefault(item.kind, _Pile()).put(item)
         self._rows += item.rows
@@ -271,6 +274,15 @@ class Batches:
         self._hand = {kind: one for kind, one in self._hand.items() if one.items}
         return chosen
 
+    def _leave_if_told(self) -> None:
+        """Raise what predict() has raised to end this process, such as SystemExit, after
+        the answers to all requests in hand."""
+        if self._leave is None:
+            return
+        while self._hand:
+            self._answer(self._choose())
+        raise self._leave
+
     # ---- answers
 
     def _answer(self, items: list[Item]) -> None:
@@ -287,7 +299,11 @@ class Batches:
             self._queue._note_batch(len(batch))
             result = self._predict(batch)
             check_rows(result, batch)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if not isinstance(error, Exception):  # without what its frames hold
+                self._leave = error.with_traceback(None)
             if not last:
                 return False
             self._end(items[0], (FAILED, described(error)))

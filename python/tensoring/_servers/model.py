@@ -109,7 +109,9 @@ class Model:
                 followed.look()
                 try:
                     return self.predict(batch)
-                except Exception:
+                except KeyboardInterrupt:
+                    raise
+                except BaseException:  # SystemExit, too: its code alone tells little
                     _tell("predict() of %r failed", self)
                     raise
 
