@@ -36,6 +36,7 @@
     X(KEY_MIXED, "a key may be finished by a shorter one of the same hash")         \
     X(ROOM_UNSEEN, "a channel's entry is claimed before there is room for it")      \
     X(MAKER_KEPT, "the reaper leaves what the dead one was making as it is")        \
+    X(LOANERS_UNTOLD, "a shutdown of a queue does not wake the loans for it")       \
     X(SNATCH, "the reaper takes an unwanted reply from a living sender's hands")    \
     X(ANSWER_BLIND, "a server does not look at the ticket again after its put")     \
     X(DRAIN_FIRST, "a requester that gives up drains before it ends")               \

@@ -73,6 +73,17 @@ TR_API TR_CHECK int tr_broadcast_open(tr_arena *arena, const char *name,
 TR_API void tr_broadcast_close(tr_broadcast *broadcast);
 
 /**
+ * Loan a message that is for this broadcast: as tr_message_loan(), but a wait for a free slot ends
+ * when the broadcast is shut down. Where a slot is free it is loaned, shut down or not.
+ * @return as tr_message_loan(), and TR_ECLOSED (shut down, and no slot is free).
+ * Owner: the caller. Threads: any. Progress: lock-free while there is a free slot, else blocks.
+ * Syscalls: as tr_message_loan(). Crash: as tr_message_loan().
+ */
+TR_API TR_CHECK int tr_broadcast_loan(tr_broadcast *broadcast,
+                                      const tr_tensor_spec specs[], size_t n,
+                                      int64_t timeout_ns, tr_message **out);
+
+/**
  * Give @p message to every subscriber there is, and to those that will ask for the last ones. All
  * that was written to it before is visible to them (edge E11 in
  * docs/explanation/memory-model.md).
@@ -100,6 +111,10 @@ TR_API TR_CHECK int tr_broadcast_publish(tr_broadcast *broadcast, tr_message *me
  *  so, or returns TR_ECLOSED and keeps its message. For everybody, for good. Threads: any.
  *  Progress: wait-free. */
 TR_API void tr_broadcast_shutdown(tr_broadcast *broadcast);
+
+/** Whether it was shut down; false if @p broadcast is invalid. It stays so. Threads: any.
+ *  Progress: wait-free. Syscalls: none. */
+TR_API bool tr_broadcast_is_closed(const tr_broadcast *broadcast);
 
 /** How many messages a subscriber may be behind. Threads: any. */
 TR_API uint32_t tr_broadcast_capacity(const tr_broadcast *broadcast);

@@ -54,6 +54,16 @@ TR_API TR_CHECK int tr_queue_open(tr_arena *arena, const char *name,
 TR_API void tr_queue_close(tr_queue *queue);
 
 /**
+ * Loan a message that is for this queue: as tr_message_loan(), but a wait for a free slot ends
+ * when the queue is shut down. Where a slot is free it is loaned, shut down or not.
+ * @return as tr_message_loan(), and TR_ECLOSED (shut down, and no slot is free).
+ * Owner: the caller. Threads: any. Progress: lock-free while there is a free slot, else blocks.
+ * Syscalls: as tr_message_loan(). Crash: as tr_message_loan().
+ */
+TR_API TR_CHECK int tr_queue_loan(tr_queue *queue, const tr_tensor_spec specs[], size_t n,
+                                  int64_t timeout_ns, tr_message **out);
+
+/**
  * Hand @p message to @p queue: one receiver gets it, once. All that was written to the message
  * before this call is visible to that receiver (edge E1 in docs/explanation/memory-model.md).
  *
@@ -97,6 +107,10 @@ TR_API TR_CHECK int tr_queue_receive(tr_queue *queue, int64_t timeout_ns,
  *  message that a receiver held when it died may come after that. For everybody, for good.
  *  Threads: any. Progress: wait-free. */
 TR_API void tr_queue_shutdown(tr_queue *queue);
+
+/** Whether it was shut down; false if @p queue is invalid. It stays so. Threads: any.
+ *  Progress: wait-free. Syscalls: none. */
+TR_API bool tr_queue_is_closed(const tr_queue *queue);
 
 /** How many places of the queue are taken, about: messages, and requests that were given up, whose
  *  places are free when receivers or senders come to them. Messages that a dead receiver held are

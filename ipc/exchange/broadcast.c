@@ -231,12 +231,12 @@ void broadcast_close(struct broadcast *b)
     shm_store(&b->channel->closed, 1, E3);
     wake_all(b->view, &b->channel->items);
     wake_all(b->view, &b->channel->room);
+    wake_loaners(b->view);
 }
 
 bool broadcast_closed(const struct broadcast *b)
 {
-    /* E3: shutdown changes it, then wakes. */
-    return shm_load(&b->channel->closed, E3) != 0;
+    return channel_is_closed(b->channel);
 }
 
 /* The cell of the tail, @p at, was @p seen: whether nothing will ever come there. 0: something

@@ -53,6 +53,13 @@ uint8_t *channel_bytes(const struct view *view, uint32_t index, uint64_t *bytes)
 /* State and kind of an entry. */
 uint64_t channel_word(const struct view *view, uint32_t index);
 
+/* Whether it was shut down. */
+static inline bool channel_is_closed(const struct channel *channel)
+{
+    /* E3: shutdown changes it, then wakes. */
+    return shm_load(&channel->closed, E3) != 0;
+}
+
 /* Its name, 0-terminated whatever is there. */
 void channel_name(const struct view *view, uint32_t index, char name[CHANNEL_NAME]);
 

@@ -98,6 +98,8 @@ void ring_close(struct ring *ring)
     shm_store(&ring->channel->closed, 1, E3);
     wake_all(ring->view, &ring->channel->items);
     wake_all(ring->view, &ring->channel->room);
+    if (!MUTANT(LOANERS_UNTOLD))
+        wake_loaners(ring->view);
 }
 
 bool ring_is_closed(const struct ring *ring)

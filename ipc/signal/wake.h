@@ -95,4 +95,11 @@ static inline void wake_loaner(const struct view *view, uint32_t c)
         wake_one(view, &view_live(view)->classes[c].freed);
 }
 
+/* After a change that every loan must see, whatever size it waits for. */
+static inline void wake_loaners(const struct view *view)
+{
+    for (uint32_t c = 0; c < view->geo.class_count; c++)
+        wake_all(view, view_freed(view, c));
+}
+
 #endif

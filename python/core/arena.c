@@ -236,34 +236,37 @@ static PyObject *arena_closed(PyObject *object, void *unused)
     return PyBool_FromLong(!((ArenaObject *)object)->shared);
 }
 
-typedef int maker(State *state, Shared *shared, PyObject *from, int64_t timeout_ns,
-                  tr_message **out);
+PyObject *message_made(State *state, Shared *shared, PyObject *object, Patience patience,
+                       maker *make)
+{
+    tr_message *message;
+    PyObject *wrapped;
+    Slot *slot;
+    int code = make(state, shared, object, patience, &message);
+
+    if (code)
+        return raise_code(state, code, "loan");
+    slot = slot_new(shared, message);
+    wrapped = slot ? message_new(state, slot) : NULL;
+    if (slot)
+        slot_drop(slot);
+    return wrapped;
+}
 
 /* The three ways to a loaned message differ in @p make alone. */
 static PyObject *make_message(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *kwnames, maker *make)
 {
     static const char *const names[] = {"object", "timeout", NULL};
-    ArenaObject *self = (ArenaObject *)object;
     Shared *shared = shared_of(object);
     PyObject *values[2] = {NULL};
-    int64_t timeout_ns;
-    tr_message *message;
-    PyObject *wrapped;
-    Slot *slot;
-    int code;
+    Patience patience = {.channel = NULL};
 
     if (!shared || parse("loan", args, nargs, kwnames, names, 1, values) < 0 ||
-        get_timeout(values[1], &timeout_ns) < 0)
+        get_timeout(values[1], &patience.timeout_ns) < 0)
         return NULL;
-    code = make(self->state, shared, values[0], timeout_ns, &message);
-    if (code)
-        return raise_code(self->state, code, "loan");
-    slot = slot_new(shared, message);
-    wrapped = slot ? message_new(self->state, slot) : NULL;
-    if (slot)
-        slot_drop(slot);
-    return wrapped;
+    return message_made(((ArenaObject *)object)->state, shared, values[0], patience,
+                        make);
 }
 
 static PyObject *arena_loan(PyObject *object, PyObject *const *args, Py_ssize_t nargs,

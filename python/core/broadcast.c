@@ -19,6 +19,12 @@ static int hand(void *handle, tr_message *message, int64_t timeout_ns)
     return tr_broadcast_publish(handle, message, timeout_ns);
 }
 
+static int loan(void *handle, const tr_tensor_spec specs[], size_t n, int64_t timeout_ns,
+                tr_message **out)
+{
+    return tr_broadcast_loan(handle, specs, n, timeout_ns, out);
+}
+
 static int take(void *handle, int64_t timeout_ns, tr_message **out)
 {
     return tr_subscription_receive(handle, timeout_ns, out);
@@ -44,7 +50,8 @@ static PyObject *broadcast_open(PyObject *type, PyObject *args)
     code = tr_broadcast_open(shared->arena, name, &options, &broadcast);
     if (code)
         return raise_code(state, code, "broadcast");
-    return channel_new((PyTypeObject *)type, state, shared, broadcast, forget, NULL);
+    return channel_for(
+        channel_new((PyTypeObject *)type, state, shared, broadcast, forget, NULL), loan);
 }
 
 static PyObject *broadcast_publish(PyObject *self, PyObject *const *args,

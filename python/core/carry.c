@@ -20,7 +20,7 @@ static const Content pickle = {TR_CONTENT_PICKLE, ""};
 
 enum { LEAST_OCTETS = 1024 }; /* fewer are a tree, which is read sooner */
 
-static int encode_array(State *state, Shared *shared, PyObject *array, int64_t timeout_ns,
+static int encode_array(State *state, Shared *shared, PyObject *array, Patience patience,
                         tr_message **out)
 {
     Source source;
@@ -30,18 +30,18 @@ static int encode_array(State *state, Shared *shared, PyObject *array, int64_t t
     if (needs < 0)
         return RAISED;
     if (!needs)
-        code = encode_one(shared, &source, timeout_ns, out);
+        code = encode_one(shared, &source, patience, out);
     source_close(&source);
     return code;
 }
 
-static int encode_octets(Shared *shared, PyObject *bytes, int64_t timeout_ns,
+static int encode_octets(Shared *shared, PyObject *bytes, Patience patience,
                          tr_message **out)
 {
     Source source;
 
     source_raw(&source, PyBytes_AsString(bytes), (size_t)PyBytes_Size(bytes));
-    return encode_one(shared, &source, timeout_ns, out);
+    return encode_one(shared, &source, patience, out);
 }
 
 static int open_buffer(State *state, PyObject *buffer, Source *source)
@@ -51,14 +51,14 @@ static int open_buffer(State *state, PyObject *buffer, Source *source)
 }
 
 static int encode_dumped(State *state, Shared *shared, PyObject *object, PyObject *dump,
-                         int64_t timeout_ns, tr_message **out)
+                         Patience patience, tr_message **out)
 {
     PyObject *dumped = PyObject_CallFunctionObjArgs(dump, object, NULL);
     PyObject *buffers = dumped ? PySequence_List(dumped) : NULL;
     int code = RAISED;
 
     if (buffers)
-        code = encode_list(state, shared, buffers, open_buffer, timeout_ns, out);
+        code = encode_list(state, shared, buffers, open_buffer, patience, out);
     Py_XDECREF(buffers);
     Py_XDECREF(dumped);
     return code;
@@ -74,29 +74,29 @@ static int finish(int code, const Content *content, uint64_t id, tr_message **ma
     return code;
 }
 
-int encode_kept(Shared *shared, PyObject *kept, int64_t timeout_ns, tr_message **out)
+int encode_kept(Shared *shared, PyObject *kept, Patience patience, tr_message **out)
 {
-    return finish(loan_tree(shared, kept, timeout_ns, out), &tree, 0, out);
+    return finish(loan_tree(shared, kept, patience, out), &tree, 0, out);
 }
 
 int encode_carried(State *state, Shared *shared, PyObject *object, PyObject *dump,
-                   uint64_t id, int64_t timeout_ns, tr_message **out)
+                   uint64_t id, Patience patience, tr_message **out)
 {
     const Content *content = &tree;
     int code = NO_WORD;
 
     if ((PyObject *)Py_TYPE(object) == state->ndarray) {
         content = &tensors;
-        code = encode_array(state, shared, object, timeout_ns, out);
+        code = encode_array(state, shared, object, patience, out);
     } else if (PyBytes_CheckExact(object) && PyBytes_Size(object) >= LEAST_OCTETS) {
         content = &octets;
-        code = encode_octets(shared, object, timeout_ns, out);
+        code = encode_octets(shared, object, patience, out);
     } else {
-        code = encode_tree(state, shared, object, timeout_ns, out);
+        code = encode_tree(state, shared, object, patience, out);
     }
     if (code == NO_WORD) {
         content = &pickle;
-        code = encode_dumped(state, shared, object, dump, timeout_ns, out);
+        code = encode_dumped(state, shared, object, dump, patience, out);
     }
     return finish(code, content, id, out);
 }

@@ -45,6 +45,13 @@ PyObject *channel_new(PyTypeObject *type, State *state, Shared *shared, void *ha
     return (PyObject *)self;
 }
 
+PyObject *channel_for(PyObject *channel, loan_for *loan)
+{
+    if (channel)
+        ((ChannelObject *)channel)->loan = loan;
+    return channel;
+}
+
 bool channel_is_open(ChannelObject *self)
 {
     if (self->handle && !self->closing && !self->shared->closed)
@@ -135,6 +142,23 @@ static int send_op(void *arg, int64_t timeout_ns)
     return call->hand(call->handle, call->message, timeout_ns);
 }
 
+PyObject *channel_make(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames, maker *make)
+{
+    static const char *const names[] = {"object", "timeout", NULL};
+    ChannelObject *self = (ChannelObject *)object;
+    Patience patience = {.channel = self};
+    PyObject *values[2] = {NULL}, *made;
+
+    if (parse("loan", args, nargs, kwnames, names, 1, values) < 0 ||
+        get_timeout(values[1], &patience.timeout_ns) < 0 || !channel_is_open(self))
+        return NULL;
+    self->busy++;
+    made = message_made(self->state, self->shared, values[0], patience, make);
+    channel_leave(self);
+    return made;
+}
+
 PyObject *channel_send(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames, hand_over *hand)
 {
@@ -151,7 +175,8 @@ PyObject *channel_send(PyObject *object, PyObject *const *args, Py_ssize_t nargs
     call.handle = self->handle;
     since_ns = timeout_ns > 0 ? now_ns() : 0;
     self->busy++;
-    code = encode_object(self->state, self->shared, values[0], timeout_ns, &call.message);
+    code = encode_object(self->state, self->shared, values[0],
+                         (Patience){timeout_ns, self}, &call.message);
     if (!code) {
         code = wait_in_slices(send_op, &call, time_left(timeout_ns, since_ns), object,
                               TR_WAIT_WRITABLE);

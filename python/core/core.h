@@ -93,12 +93,16 @@ typedef struct Naps {
 } Naps;
 
 /* A handle in an arena: a queue, a broadcast, a subscription, a board or a wait set. */
+typedef int loan_for(void *handle, const tr_tensor_spec specs[], size_t n,
+                     int64_t timeout_ns, tr_message **out);
+
 typedef struct ChannelObject {
     PyObject head;
     State *state;
     Shared *shared;
     void *handle; /* NULL: closed */
     void (*forget)(void *handle);
+    loan_for *loan;       /* of a message for it; NULL: it is never shut down */
     PyObject *needs;      /* the holds of the channels that the handle uses, or NULL */
     size_t busy;          /* calls that wait without the GIL, and holds */
     _Atomic bool closing; /* read by calls that wait without the GIL */
@@ -106,6 +110,17 @@ typedef struct ChannelObject {
     Naps room_naps;
     uint64_t most; /* messages that are put without waiting */
 } ChannelObject;
+
+/* How long to wait for a slot, and for which channel: what is for a queue or a broadcast is not
+ * waited for any longer when that is shut down. NULL: for none. */
+typedef struct Patience {
+    int64_t timeout_ns;
+    ChannelObject *channel;
+} Patience;
+
+/* Make a loaned message. */
+typedef int maker(State *state, Shared *shared, PyObject *object, Patience patience,
+                  tr_message **out);
 
 typedef struct MessageObject {
     PyObject head;
@@ -237,6 +252,11 @@ PyObject *channel_close(PyObject *channel, PyObject *unused);
 PyObject *channel_closed(PyObject *channel, void *unused);
 int channel_true(PyObject *channel);
 int64_t time_left(int64_t timeout_ns, int64_t since_ns);
+/* A message for a channel, as the arena makes one for any. */
+/* @p channel, or NULL, with what loans messages for it. */
+PyObject *channel_for(PyObject *channel, loan_for *loan);
+PyObject *channel_make(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames, maker *make);
 typedef int hand_over(void *handle, tr_message *message, int64_t timeout_ns);
 PyObject *channel_send(PyObject *channel, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames, hand_over *hand);
@@ -299,40 +319,42 @@ int source_bytes(PyObject *from, Source *source);
 void source_raw(Source *source, const void *data, size_t nbytes);
 void source_close(Source *source);
 
+/* arena.c: a Message of what @p make makes, for a channel that is @p patience.channel. */
+PyObject *message_made(State *state, Shared *shared, PyObject *object, Patience patience,
+                       maker *make);
+
 /* encode.c: @p object as a loaned message, or NULL with an exception. */
-int encode_object(State *state, Shared *shared, PyObject *object, int64_t timeout_ns,
+int encode_object(State *state, Shared *shared, PyObject *object, Patience patience,
                   tr_message **out);
-int encode_parts(State *state, Shared *shared, PyObject *encoded, int64_t timeout_ns,
+int encode_parts(State *state, Shared *shared, PyObject *encoded, Patience patience,
                  tr_message **out);
 int set_content(tr_message *message, uint32_t content, const char *type, uint64_t id);
 /* One message of the items of a list, each opened by @p open. */
 typedef int open_one(State *state, PyObject *item, Source *source);
 int encode_list(State *state, Shared *shared, PyObject *parts, open_one *open,
-                int64_t timeout_ns, tr_message **out);
-int encode_one(Shared *shared, Source *source, int64_t timeout_ns, tr_message **out);
-int loan_and_fill(Shared *shared, const Source *sources, size_t n, int64_t timeout_ns,
+                Patience patience, tr_message **out);
+int encode_one(Shared *shared, Source *source, Patience patience, tr_message **out);
+int loan_and_fill(Shared *shared, const Source *sources, size_t n, Patience patience,
                   tr_message **out);
-int loan_described(State *state, Shared *shared, PyObject *list, int64_t timeout_ns,
+int loan_described(State *state, Shared *shared, PyObject *list, Patience patience,
                    tr_message **out);
-int loan_sliced(tr_arena *arena, const tr_tensor_spec *specs, size_t n,
-                int64_t timeout_ns, tr_message **out);
 
 /* A str of a text that another process may have written: what is not UTF-8 is escaped. */
 PyObject *text_from(const char *text);
 
 /* tree.c and untree.c: NO_WORD if the tree cannot hold all of @p object. */
-int encode_tree(State *state, Shared *shared, PyObject *object, int64_t timeout_ns,
+int encode_tree(State *state, Shared *shared, PyObject *object, Patience patience,
                 tr_message **out);
 PyObject *decode_tree(State *state, Slot *slot, bool copy);
 /* A tree that is sent later, or None: a snapshot, except its arrays, which are kept. */
 PyObject *tree_of(State *state, PyObject *object);
 uint64_t tree_bytes(PyObject *tree);
-int loan_tree(Shared *shared, PyObject *tree, int64_t timeout_ns, tr_message **out);
+int loan_tree(Shared *shared, PyObject *tree, Patience patience, tr_message **out);
 
 /* carry.c */
 int encode_carried(State *state, Shared *shared, PyObject *object, PyObject *dump,
-                   uint64_t id, int64_t timeout_ns, tr_message **out);
-int encode_kept(Shared *shared, PyObject *tree, int64_t timeout_ns, tr_message **out);
+                   uint64_t id, Patience patience, tr_message **out);
+int encode_kept(Shared *shared, PyObject *tree, Patience patience, tr_message **out);
 PyObject *decode_carried(State *state, Slot *slot, PyObject *load, bool copy);
 PyObject *array_or_copy(State *state, Slot *slot, const tr_tensor *tensor, bool copy);
 bool is_tree(const tr_header *header);

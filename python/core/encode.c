@@ -7,27 +7,34 @@
 
 typedef struct LoanCall {
     tr_arena *arena;
+    ChannelObject *channel; /* that the message is for, or NULL */
     const tr_tensor_spec *specs;
     size_t n;
     tr_message **out;
 } LoanCall;
 
+/* A loan for a channel ends when that is shut down, or closed by another thread. */
 static int loan_op(void *arg, int64_t timeout_ns)
 {
     LoanCall *call = arg;
 
-    return tr_message_loan(call->arena, call->specs, call->n, timeout_ns, call->out);
+    if (!call->channel)
+        return tr_message_loan(call->arena, call->specs, call->n, timeout_ns, call->out);
+    if (call->channel->closing)
+        return TR_ECLOSED;
+    return call->channel->loan(call->channel->handle, call->specs, call->n, timeout_ns,
+                               call->out);
 }
 
 /* A new message; with REUSE_NS the request that *out is, which becomes its own answer. */
-int loan_sliced(tr_arena *arena, const tr_tensor_spec *specs, size_t n,
-                int64_t timeout_ns, tr_message **out)
+static int loan_sliced(tr_arena *arena, const tr_tensor_spec *specs, size_t n,
+                       Patience patience, tr_message **out)
 {
-    LoanCall call = {arena, specs, n, out};
+    LoanCall call = {arena, patience.channel, specs, n, out};
 
-    if (timeout_ns == REUSE_NS)
+    if (patience.timeout_ns == REUSE_NS)
         return tr_request_reuse(*out, specs, n);
-    return wait_in_slices(loan_op, &call, timeout_ns, NULL, 0);
+    return wait_in_slices(loan_op, &call, patience.timeout_ns, NULL, 0);
 }
 
 static int copy_in(const tr_tensor *to, const Source *source)
@@ -73,12 +80,12 @@ int set_content(tr_message *message, uint32_t content, const char *type, uint64_
     return tr_message_header_set(message, &header);
 }
 
-int encode_one(Shared *shared, Source *source, int64_t timeout_ns, tr_message **out)
+int encode_one(Shared *shared, Source *source, Patience patience, tr_message **out)
 {
     int code;
 
     source->spec.shape = source->shape;
-    code = loan_sliced(shared->arena, &source->spec, 1, timeout_ns, out);
+    code = loan_sliced(shared->arena, &source->spec, 1, patience, out);
     if (code)
         return code;
     code = fill(*out, 0, source);
@@ -87,7 +94,7 @@ int encode_one(Shared *shared, Source *source, int64_t timeout_ns, tr_message **
     return code;
 }
 
-static int encode_bytes(Shared *shared, PyObject *bytes, int64_t timeout_ns,
+static int encode_bytes(Shared *shared, PyObject *bytes, Patience patience,
                         tr_message **out)
 {
     Source source;
@@ -98,7 +105,7 @@ static int encode_bytes(Shared *shared, PyObject *bytes, int64_t timeout_ns,
     if (PyBytes_AsStringAndSize(bytes, &data, &nbytes) < 0)
         return RAISED;
     source_raw(&source, data, (size_t)nbytes);
-    code = encode_one(shared, &source, timeout_ns, out);
+    code = encode_one(shared, &source, patience, out);
     if (code)
         return code;
     code = set_content(*out, TR_CONTENT_OCTETS, "", 0);
@@ -152,7 +159,7 @@ static int open_part(State *state, PyObject *part, Source *source)
     return -needs;
 }
 
-int loan_and_fill(Shared *shared, const Source *sources, size_t n, int64_t timeout_ns,
+int loan_and_fill(Shared *shared, const Source *sources, size_t n, Patience patience,
                   tr_message **out)
 {
     tr_tensor_spec *specs = PyMem_Malloc((n ? n : 1) * sizeof(*specs));
@@ -166,7 +173,7 @@ int loan_and_fill(Shared *shared, const Source *sources, size_t n, int64_t timeo
         specs[i] = sources[i].spec;
         specs[i].shape = sources[i].shape;
     }
-    code = loan_sliced(shared->arena, specs, n, timeout_ns, out);
+    code = loan_sliced(shared->arena, specs, n, patience, out);
     PyMem_Free(specs);
     if (code)
         return code;
@@ -178,7 +185,7 @@ int loan_and_fill(Shared *shared, const Source *sources, size_t n, int64_t timeo
 }
 
 int encode_list(State *state, Shared *shared, PyObject *parts, open_one *open,
-                int64_t timeout_ns, tr_message **out)
+                Patience patience, tr_message **out)
 {
     Py_ssize_t n = PyList_Size(parts);
     Source *sources = n < 0 ? NULL : PyMem_Malloc((size_t)(n ? n : 1) * sizeof(*sources));
@@ -199,14 +206,14 @@ int encode_list(State *state, Shared *shared, PyObject *parts, open_one *open,
         opened++;
     }
     if (opened == n)
-        code = loan_and_fill(shared, sources, (size_t)n, timeout_ns, out);
+        code = loan_and_fill(shared, sources, (size_t)n, patience, out);
     for (Py_ssize_t i = 0; i < opened; i++)
         source_close(&sources[i]);
     PyMem_Free(sources);
     return code;
 }
 
-int encode_parts(State *state, Shared *shared, PyObject *encoded, int64_t timeout_ns,
+int encode_parts(State *state, Shared *shared, PyObject *encoded, Patience patience,
                  tr_message **out)
 {
     unsigned int content;
@@ -223,7 +230,7 @@ int encode_parts(State *state, Shared *shared, PyObject *encoded, int64_t timeou
                             "an encoded object is (content, type, parts)");
         return RAISED;
     }
-    code = encode_list(state, shared, parts, open_part, timeout_ns, out);
+    code = encode_list(state, shared, parts, open_part, patience, out);
     if (code || (content == TR_CONTENT_TENSORS && !*type))
         return code;
     code = set_content(*out, content, type, 0);
@@ -233,7 +240,7 @@ int encode_parts(State *state, Shared *shared, PyObject *encoded, int64_t timeou
 }
 
 static int encode_in_python(State *state, Shared *shared, PyObject *object,
-                            int64_t timeout_ns, tr_message **out)
+                            Patience patience, tr_message **out)
 {
     PyObject *encoded = PyObject_CallFunctionObjArgs(
         state->encode, object, shared->pickle ? Py_True : Py_False, NULL);
@@ -242,14 +249,14 @@ static int encode_in_python(State *state, Shared *shared, PyObject *object,
     if (!encoded)
         return RAISED;
     if (PyTuple_Check(encoded))
-        code = encode_parts(state, shared, encoded, timeout_ns, out);
+        code = encode_parts(state, shared, encoded, patience, out);
     else
-        code = encode_carried(state, shared, object, encoded, 0, timeout_ns, out);
+        code = encode_carried(state, shared, object, encoded, 0, patience, out);
     Py_DECREF(encoded);
     return code;
 }
 
-int encode_object(State *state, Shared *shared, PyObject *object, int64_t timeout_ns,
+int encode_object(State *state, Shared *shared, PyObject *object, Patience patience,
                   tr_message **out)
 {
     if ((PyObject *)Py_TYPE(object) == state->ndarray) {
@@ -260,14 +267,14 @@ int encode_object(State *state, Shared *shared, PyObject *object, int64_t timeou
         if (needs < 0)
             return RAISED;
         if (!needs)
-            code = encode_one(shared, &source, timeout_ns, out);
+            code = encode_one(shared, &source, patience, out);
         source_close(&source);
         if (!needs)
             return code;
     } else if (PyBytes_CheckExact(object)) {
-        return encode_bytes(shared, object, timeout_ns, out);
+        return encode_bytes(shared, object, patience, out);
     }
-    return encode_in_python(state, shared, object, timeout_ns, out);
+    return encode_in_python(state, shared, object, patience, out);
 }
 
 /* One row of a loan: (name, dtype, shape). */
@@ -300,7 +307,7 @@ static int describe_row(PyObject *row, Source *source)
     return 0;
 }
 
-int loan_described(State *state, Shared *shared, PyObject *list, int64_t timeout_ns,
+int loan_described(State *state, Shared *shared, PyObject *list, Patience patience,
                    tr_message **out)
 {
     Py_ssize_t n = PyList_Size(list);
@@ -318,7 +325,7 @@ int loan_described(State *state, Shared *shared, PyObject *list, int64_t timeout
         specs[i] = rows[i].spec;
     }
     if (!code)
-        code = loan_sliced(shared->arena, specs, (size_t)n, timeout_ns, out);
+        code = loan_sliced(shared->arena, specs, (size_t)n, patience, out);
     PyMem_Free(specs);
     PyMem_Free(rows);
     return code;

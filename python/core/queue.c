@@ -14,6 +14,12 @@ static int hand(void *handle, tr_message *message, int64_t timeout_ns)
     return tr_queue_send(handle, message, timeout_ns);
 }
 
+static int loan(void *handle, const tr_tensor_spec specs[], size_t n, int64_t timeout_ns,
+                tr_message **out)
+{
+    return tr_queue_loan(handle, specs, n, timeout_ns, out);
+}
+
 static int take(void *handle, int64_t timeout_ns, tr_message **out)
 {
     return tr_queue_receive(handle, timeout_ns, out);
@@ -39,7 +45,20 @@ static PyObject *queue_open(PyObject *type, PyObject *args)
     code = tr_queue_open(shared->arena, name, &options, &queue);
     if (code)
         return raise_code(state, code, "queue");
-    return channel_new((PyTypeObject *)type, state, shared, queue, forget, NULL);
+    return channel_for(
+        channel_new((PyTypeObject *)type, state, shared, queue, forget, NULL), loan);
+}
+
+static PyObject *queue_loan(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                            PyObject *kwnames)
+{
+    return channel_make(self, args, nargs, kwnames, loan_described);
+}
+
+static PyObject *queue_encode(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                              PyObject *kwnames)
+{
+    return channel_make(self, args, nargs, kwnames, encode_object);
 }
 
 static PyObject *queue_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -183,7 +202,8 @@ static PyObject *queue_send_parts(PyObject *object, PyObject *const *args,
         return NULL;
     since_ns = now_ns();
     self->busy++;
-    code = encode_parts(self->state, self->shared, values[0], timeout_ns, &call.message);
+    code = encode_parts(self->state, self->shared, values[0],
+                        (Patience){timeout_ns, self}, &call.message);
     return send_encoded(self, &call, code, timeout_ns, since_ns);
 }
 
@@ -207,8 +227,8 @@ static PyObject *queue_send_carried(PyObject *object, PyObject *const *args,
         return NULL;
     since_ns = timeout_ns > 0 ? now_ns() : 0;
     self->busy++;
-    code = encode_carried(self->state, self->shared, values[0], values[1], id, timeout_ns,
-                          &call.message);
+    code = encode_carried(self->state, self->shared, values[0], values[1], id,
+                          (Patience){timeout_ns, self}, &call.message);
     return send_encoded(self, &call, code, timeout_ns, since_ns);
 }
 
@@ -222,7 +242,7 @@ static int check_size(ChannelObject *self, PyObject *tree)
         return RAISED;
     if (tree_bytes(tree) < keeping_doubtful(self->shared))
         return 0;
-    code = encode_kept(self->shared, tree, 0, &message);
+    code = encode_kept(self->shared, tree, (Patience){TR_NOWAIT, self}, &message);
     if (!code)
         tr_message_release(message);
     if (code == TR_EMSGSIZE)
@@ -243,8 +263,8 @@ static int put_once(HandCall *call, PyObject *object, PyObject *dump)
     int code = self->closing ? TR_ECLOSED : is_stuffed(self) ? TR_EAGAIN : 0;
 
     if (!code)
-        code = encode_carried(self->state, self->shared, object, dump, 0, TR_NOWAIT,
-                              &call->message);
+        code = encode_carried(self->state, self->shared, object, dump, 0,
+                              (Patience){TR_NOWAIT, self}, &call->message);
     if (code)
         return code;
     code = hand_op(call, TR_NOWAIT);
@@ -340,7 +360,8 @@ static PyObject *queue_send_kept(PyObject *object, PyObject *args)
     self->busy++;
     code = timeout_ns == TR_NOWAIT && is_stuffed(self)
                ? TR_EAGAIN
-               : encode_kept(self->shared, tree, timeout_ns, &call.message);
+               : encode_kept(self->shared, tree, (Patience){timeout_ns, self},
+                             &call.message);
     if (!code) {
         code = wait_in_slices(hand_op, &call, timeout_ns, object, TR_WAIT_WRITABLE);
         if (code)
@@ -501,6 +522,10 @@ static PyMethodDef queue_methods[] = {
     {"_call", (PyCFunction)(void (*)(void))queue_call, METH_FASTCALL | METH_KEYWORDS,
      NULL},
     {"_note_batch", queue_note_batch, METH_O, NULL},
+    {"_loan", (PyCFunction)(void (*)(void))queue_loan, METH_FASTCALL | METH_KEYWORDS,
+     NULL},
+    {"_encode", (PyCFunction)(void (*)(void))queue_encode, METH_FASTCALL | METH_KEYWORDS,
+     NULL},
     {"shutdown", queue_shutdown, METH_NOARGS,
      "shutdown($self, /)\n--\n\nNo more messages, for everybody, for good."},
     {"close", channel_close, METH_NOARGS,

@@ -467,7 +467,7 @@ static void writer_end(Writer *to)
     Py_XDECREF(to->numbers);
 }
 
-int encode_tree(State *state, Shared *shared, PyObject *object, int64_t timeout_ns,
+int encode_tree(State *state, Shared *shared, PyObject *object, Patience patience,
                 tr_message **out)
 {
     Writer to = {.state = state};
@@ -476,7 +476,7 @@ int encode_tree(State *state, Shared *shared, PyObject *object, int64_t timeout_
     if (code)
         code = code < 0 ? RAISED : NO_WORD;
     else
-        code = loan_and_fill(shared, to.sources, to.count, timeout_ns, out);
+        code = loan_and_fill(shared, to.sources, to.count, patience, out);
     writer_end(&to);
     return code;
 }
@@ -535,10 +535,10 @@ uint64_t tree_bytes(PyObject *capsule)
     return bytes;
 }
 
-int loan_tree(Shared *shared, PyObject *capsule, int64_t timeout_ns, tr_message **out)
+int loan_tree(Shared *shared, PyObject *capsule, Patience patience, tr_message **out)
 {
     const Writer *from = PyCapsule_GetPointer(capsule, TREE);
 
-    return from ? loan_and_fill(shared, from->sources, from->count, timeout_ns, out)
+    return from ? loan_and_fill(shared, from->sources, from->count, patience, out)
                 : RAISED;
 }

@@ -173,6 +173,27 @@ int tr_broadcast_publish(tr_broadcast *handle, tr_message *given, int64_t timeou
     return 0;
 }
 
+int tr_broadcast_loan(tr_broadcast *given, const tr_tensor_spec specs[], size_t n,
+                      int64_t timeout_ns, tr_message **out)
+{
+    struct tr_broadcast *broadcast = broadcast_known(given);
+    int result = broadcast ? message_loan_for(handle_of(broadcast->arena),
+                                              broadcast->ring.channel, specs, n,
+                                              timeout_ns, out)
+                           : handle_fail(given, "loan", "broadcast");
+
+    return result == -ESHUTDOWN
+               ? tr_fail(TR_ECLOSED, "loan: broadcast \"%s\" is closed", broadcast->name)
+               : result;
+}
+
+bool tr_broadcast_is_closed(const tr_broadcast *given)
+{
+    const struct tr_broadcast *broadcast = broadcast_known(given);
+
+    return broadcast && broadcast_closed(&broadcast->ring);
+}
+
 void tr_broadcast_shutdown(tr_broadcast *given)
 {
     struct tr_broadcast *broadcast = broadcast_known(given);

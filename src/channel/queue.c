@@ -135,6 +135,19 @@ void tr_queue_close(tr_queue *given)
         handle_free(queue);
 }
 
+int tr_queue_loan(tr_queue *given, const tr_tensor_spec specs[], size_t n,
+                  int64_t timeout_ns, tr_message **out)
+{
+    struct tr_queue *queue = queue_known(given);
+    int result = queue ? message_loan_for(handle_of(queue->arena), queue->ring.channel,
+                                          specs, n, timeout_ns, out)
+                       : handle_fail(given, "loan", "queue");
+
+    return result == -ESHUTDOWN
+               ? tr_fail(TR_ECLOSED, "loan: queue \"%s\" is closed", queue->name)
+               : result;
+}
+
 PATH int send_once(tr_queue *queue, uint32_t slot)
 {
     /* Soon after the shutdown; what was not seen here the seal in the ring settles. */
@@ -364,6 +377,13 @@ int tr_queue_note_batch(tr_queue *given, uint64_t rows)
     if (result == 0 && queue->histograms)
         histogram_add(&queue->histograms[HISTOGRAM_BATCH], rows);
     return result;
+}
+
+bool tr_queue_is_closed(const tr_queue *given)
+{
+    const struct tr_queue *queue = queue_known(given);
+
+    return queue && ring_is_closed(&queue->ring);
 }
 
 uint64_t tr_queue_depth(const tr_queue *given)

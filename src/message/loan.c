@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ipc/exchange/channel.h"
 #include "ipc/exchange/owned.h"
 #include "ipc/exchange/reclaim.h"
 #include "ipc/exchange/slot.h"
@@ -39,21 +40,25 @@ static RARE int too_large(const struct view *view, const struct plan *plan)
 
 struct wanted {
     struct self *me;
+    const struct channel *channel; /* that the message is for; NULL: any */
     uint32_t c, slot;
 };
 
 static int attempt(void *context)
 {
     struct wanted *wanted = context;
+    int result = slot_loan(wanted->me, wanted->c, &wanted->slot);
 
-    return slot_loan(wanted->me, wanted->c, &wanted->slot);
+    return result == -EAGAIN && wanted->channel && channel_is_closed(wanted->channel)
+               ? -ESHUTDOWN
+               : result;
 }
 
 /* No slot is free: perhaps the dead hold some; else wait. */
 static ASIDE int loan_slowly(struct tr_arena *arena, uint32_t c, int64_t timeout_ns,
-                             uint32_t *slot)
+                             const struct channel *channel, uint32_t *slot)
 {
-    struct wanted wanted = {.me = &arena->self, .c = c};
+    struct wanted wanted = {.me = &arena->self, .channel = channel, .c = c};
     int result;
 
     view_count(&arena->view, COUNT_LOAN_WAITS, 1);
@@ -61,8 +66,8 @@ static ASIDE int loan_slowly(struct tr_arena *arena, uint32_t c, int64_t timeout
     result = wait_for(&arena->self, &view_live(&arena->view)->classes[c].freed, attempt,
                       &wanted, timeout_ns);
     *slot = wanted.slot;
-    if (result == 0)
-        return 0;
+    if (result == 0 || result == -ESHUTDOWN)
+        return result;
     result = tr_fail_wait(result,
                           "loan: all %u slots of %lu bytes are in use; "
                           "release or copy what is held, or create the arena with more",
@@ -75,24 +80,25 @@ static ASIDE int loan_slowly(struct tr_arena *arena, uint32_t c, int64_t timeout
 /* A slot of a lazy arena has its memory from its first loan on. @p result: of the first look for
  * a slot. */
 static ASIDE int take_lazy(struct tr_arena *arena, uint32_t c, const struct plan *plan,
-                           int64_t timeout_ns, int result, uint32_t *slot)
+                           int64_t timeout_ns, const struct channel *channel, int result,
+                           uint32_t *slot)
 {
     if (view_elastic(&arena->view))
-        return loan_elastic(arena, c, plan, timeout_ns, result == 0, slot);
+        return loan_elastic(arena, c, plan, timeout_ns, channel, result == 0, slot);
     if (result < 0)
-        result = loan_slowly(arena, c, timeout_ns, slot);
+        result = loan_slowly(arena, c, timeout_ns, channel, slot);
     return result < 0 ? result : loan_reserve(arena, *slot, plan);
 }
 
 PATH int take_slot(struct tr_arena *arena, uint32_t c, const struct plan *plan,
-                   int64_t timeout_ns, uint32_t *slot)
+                   int64_t timeout_ns, const struct channel *channel, uint32_t *slot)
 {
     int result = slot_loan(&arena->self, c, slot);
 
     if (UNLIKELY(arena->view.geo.flags & TR_ARENA_LAZY))
-        return take_lazy(arena, c, plan, timeout_ns, result, slot);
+        return take_lazy(arena, c, plan, timeout_ns, channel, result, slot);
     if (UNLIKELY(result < 0))
-        result = loan_slowly(arena, c, timeout_ns, slot);
+        result = loan_slowly(arena, c, timeout_ns, channel, slot);
     return result;
 }
 
@@ -145,19 +151,20 @@ static int describe_loan(struct tr_arena *arena, uint32_t slot,
 
 /* A slot for what was planned. */
 PATH int find_slot(struct tr_arena *arena, const struct plan *plan, int64_t timeout_ns,
-                   uint32_t *slot)
+                   const struct channel *channel, uint32_t *slot)
 {
     uint32_t c = choose_class(&arena->view, plan);
 
     if (UNLIKELY(c == arena->view.geo.class_count))
         return too_large(&arena->view, plan);
     arena_check_liveness(arena);
-    return take_slot(arena, c, plan, timeout_ns, slot);
+    return take_slot(arena, c, plan, timeout_ns, channel, slot);
 }
 
 /* Anything that a user may ask for, or why it is invalid. */
 static ASIDE int loan_any(const tr_arena *given, const tr_tensor_spec specs[], size_t n,
-                          int64_t timeout_ns, tr_message **out)
+                          int64_t timeout_ns, const struct channel *channel,
+                          tr_message **out)
 {
     struct tr_arena *arena;
     struct plan plan = {0};
@@ -171,7 +178,7 @@ static ASIDE int loan_any(const tr_arena *given, const tr_tensor_spec specs[], s
     if (result == 0)
         result = descriptor_plan(specs, n, &plan);
     if (result == 0)
-        result = find_slot(arena, &plan, timeout_ns, &slot);
+        result = find_slot(arena, &plan, timeout_ns, channel, &slot);
     return result < 0 ? result : describe_loan(arena, slot, specs, n, &plan, out);
 }
 
@@ -188,8 +195,8 @@ int tr_message_loan(tr_arena *given, const tr_tensor_spec specs[], size_t n,
 
     if (UNLIKELY(!arena || !arena_is_joined(arena) || timeout_ns < -1 || !out || !specs ||
                  !descriptor_plan_plain(specs, n, &plan)))
-        return loan_any(given, specs, n, timeout_ns, out);
-    result = find_slot(arena, &plan, timeout_ns, &slot);
+        return loan_any(given, specs, n, timeout_ns, NULL, out);
+    result = find_slot(arena, &plan, timeout_ns, NULL, &slot);
     if (UNLIKELY(result < 0))
         return result;
     record = view_record(&arena->view, slot);
@@ -198,6 +205,19 @@ int tr_message_loan(tr_arena *given, const tr_tensor_spec specs[], size_t n,
     *out = message_hold(arena, message, slot, shm_get(&record->owner), HELD_LOAN);
     descriptor_write_plain(message, record, specs, &plan);
     return 0;
+}
+
+/* The first try is as fast as any other loan. */
+int message_loan_for(tr_arena *arena, const struct channel *channel,
+                     const tr_tensor_spec specs[], size_t n, int64_t timeout_ns,
+                     tr_message **out)
+{
+    int result = timeout_check("loan", timeout_ns);
+
+    if (result == 0)
+        result = tr_message_loan(arena, specs, n, TR_NOWAIT, out);
+    return result == TR_EAGAIN ? loan_any(arena, specs, n, timeout_ns, channel, out)
+                               : result;
 }
 
 int tr_message_loan_bytes(tr_arena *arena, uint64_t nbytes, int64_t timeout_ns,

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "ipc/exchange/budget.h"
+#include "ipc/exchange/channel.h"
 #include "ipc/exchange/elastic.h"
 #include "ipc/exchange/pages.h"
 #include "ipc/exchange/slot.h"
@@ -121,11 +122,29 @@ static int explain(struct tr_arena *arena, const struct elastic_spec *spec, int 
     return result;
 }
 
+/* A loan for a channel. */
+struct limited {
+    struct elastic_spec *spec;
+    const struct channel *channel; /* NULL: for any */
+};
+
+static int attempt(void *context)
+{
+    const struct limited *limited = context;
+    int result = elastic_attempt(limited->spec);
+
+    return result == -EAGAIN && limited->channel && channel_is_closed(limited->channel)
+               ? -ESHUTDOWN
+               : result;
+}
+
 int loan_elastic(struct tr_arena *arena, uint32_t c, const struct plan *plan,
-                 int64_t timeout_ns, bool found, uint32_t *slot)
+                 int64_t timeout_ns, const struct channel *channel, bool found,
+                 uint32_t *slot)
 {
     struct elastic_spec spec = {
         .me = &arena->self, .c = c, .bytes = descriptor_bytes(plan), .slot = *slot};
+    struct limited limited = {&spec, channel};
     uint64_t limit = arena->view.geo.memory_bytes;
     int result = elastic_loan(&spec, found);
 
@@ -134,9 +153,9 @@ int loan_elastic(struct tr_arena *arena, uint32_t c, const struct plan *plan,
     if (result == -EAGAIN) {
         view_count(&arena->view, COUNT_LOAN_WAITS, 1);
         monitor_pass(&arena->self);
-        result = wait_for(&arena->self, view_freed(&arena->view, c), elastic_attempt,
-                          &spec, timeout_ns);
+        result = wait_for(&arena->self, view_freed(&arena->view, c), attempt, &limited,
+                          timeout_ns);
     }
     *slot = spec.slot;
-    return result == 0 ? 0 : explain(arena, &spec, result);
+    return result == 0 || result == -ESHUTDOWN ? result : explain(arena, &spec, result);
 }

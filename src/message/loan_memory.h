@@ -14,8 +14,9 @@ int loan_reserve(struct tr_arena *arena, uint32_t slot, const struct plan *plan)
 int loan_grow(struct tr_arena *arena, uint32_t slot, const struct plan *plan);
 
 /* A slot of an elastic arena with the memory for what is planned, of class @p c or a larger one.
- * @p found: *slot is ours already. As tr_message_loan(). */
+ * @p found: *slot is ours already. As message_loan_for(); @p channel may be NULL. */
 int loan_elastic(struct tr_arena *arena, uint32_t c, const struct plan *plan,
-                 int64_t timeout_ns, bool found, uint32_t *slot);
+                 int64_t timeout_ns, const struct channel *channel, bool found,
+                 uint32_t *slot);
 
 #endif

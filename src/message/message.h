@@ -229,6 +229,12 @@ static inline void message_stamp(struct message *message, bool with_time)
         message_stamp_more(message, with_time);
 }
 
+/* tr_message_loan() of a message that is for @p channel: -ESHUTDOWN, without a detail, if that is
+ * shut down, and no slot is free. */
+int message_loan_for(tr_arena *arena, const struct channel *channel,
+                     const tr_tensor_spec specs[], size_t n, int64_t timeout_ns,
+                     tr_message **out);
+
 /* Say that the only tensor begins @p offset bytes into the payload, and has this type and
  * shape: for files that were read into the slot as they are. 0, or as tr_message_loan(). */
 int message_describe(struct message *message, const tr_tensor_spec *spec,

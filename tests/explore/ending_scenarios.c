@@ -51,6 +51,8 @@ static const struct scenario endings[] = {
      .programs = {{TRY_SEND(0, 0), END}, {CLOSE(0), END}, {RECEIVE(0), END}, {RECEIVE(0), END}}},
     {.name = "a close, 2 senders", QUEUE, .channels = 1, .slots = 2, .capacity = 2,
      .programs = {{TRY_SEND(0, 0), END}, {TRY_SEND(0, 1), END}, {CLOSE(0), RECEIVE(0), RECEIVE(0), END}}},
+    {.name = "a close, a loan that waits", QUEUE, .channels = 1, .slots = 1, .capacity = 1, .first = 1,
+     .programs = {{TRY_SEND(0, 0), END}, {LOAN_FOR(0), END}, {CLOSE(0), END}}},
     {.name = "a close, kill 1", QUEUE, .channels = 1, .slots = 1, .capacity = 1, KILLS(1, 3, 0),
      .programs = {{TRY_SEND(0, 0), END}, {CLOSE(0), END}, {RECEIVE(0), END}, LAST}},
     {.name = "the last turn, cap 3", QUEUE, .channels = 1, .slots = 3, .capacity = 3, .late = 1,

@@ -136,6 +136,25 @@ static void send(struct actor *me, const struct op *op, int64_t timeout_ns)
                         timeout_ns) == 0);
 }
 
+static int try_loan_for(void *context)
+{
+    struct attempt *attempt = context;
+    int result = try_loan(context);
+
+    return result == -EAGAIN && channel_is_closed(attempt->ring->channel) ? -ESHUTDOWN
+                                                                          : result;
+}
+
+void do_loan_for(struct actor *me, const struct op *op)
+{
+    struct attempt attempt = {.actor = me, .ring = queue_ring(me, op->a)};
+
+    if (wait_for(&me->self, &view_live(&world.view)->classes[0].freed, try_loan_for,
+                 &attempt, -1) == 0)
+        slot_free(&me->self, me->slot - 1);
+    me->slot = 0;
+}
+
 void do_send(struct actor *me, const struct op *op)
 {
     send(me, op, -1);

@@ -25,6 +25,7 @@ void queue_sent(struct actor *me, uint32_t message, bool sent);
 
 void do_send(struct actor *me, const struct op *op);
 void do_try_send(struct actor *me, const struct op *op);
+void do_loan_for(struct actor *me, const struct op *op);
 void do_receive(struct actor *me, const struct op *op);
 void do_try_receive(struct actor *me, const struct op *op);
 void do_keep(struct actor *me, const struct op *op);
@@ -38,6 +39,7 @@ void do_leave(struct actor *me, const struct op *op);
 /* One line of a program. @p q is a channel, @p m a message below MESSAGES. */
 /* clang-format off */
 #define SEND(q, m)         {do_send, (q), (m)} /* loan and send, waiting */
+#define LOAN_FOR(q)        {do_loan_for, (q), 0} /* loan, until it is closed, and give back */
 #define TRY_SEND(q, m)     {do_try_send, (q), (m)} /* loan and send, or give up */
 #define RECEIVE(q)         {do_receive, (q), 0} /* receive, waiting, and release */
 #define TRY_RECEIVE(q)     {do_try_receive, (q), 0}

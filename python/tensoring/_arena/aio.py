@@ -378,11 +378,14 @@ async def take(what: Any, attempt: Callable[[Any], Any]) -> Any:
     return found
 
 
-async def encode(arena: Arena, obj: Any) -> _core.Message:
-    """A message of `obj`, when there is a slot for it."""
+async def encode(
+    arena: Arena, obj: Any, queue: ArenaQueue | None = None
+) -> _core.Message:
+    """A message of `obj`, when there is a slot for it. If it is for a queue: ClosedError
+    when that is shut down."""
     while True:
         try:
-            return arena._encode(obj, 0)
+            return (arena if queue is None else queue)._encode(obj, 0)
         except Full:
             await hub_of(arena).slot()
 
@@ -393,7 +396,10 @@ async def _send(
     """Hub.call(), when there is room; while it waits it holds no slot."""
     while True:
         if len(queue) < queue.capacity:
-            with await encode(queue.arena, obj) as message, contextlib.suppress(Full):
+            with (
+                await encode(queue.arena, obj, queue) as message,
+                contextlib.suppress(Full),
+            ):
                 left = deadline and max(0.0, deadline - hub.now())
                 return hub.call(queue, message, left)
         await hub.ready(queue, WRITABLE)

@@ -193,7 +193,7 @@ def _ask(
     """Send a request when there is room; while it waits it holds no slot."""
     while True:
         left = None if until is None else max(0.0, until - time.monotonic())
-        with queue.arena._encode(obj, 0 if at_once else left) as message:
+        with queue._encode(obj, 0 if at_once else left) as message:
             try:
                 left = None if until is None else max(0.0, until - time.monotonic())
                 return hub.call(queue, message, left)

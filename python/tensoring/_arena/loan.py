@@ -81,7 +81,7 @@ class Loan:
         self._arrays: list[Array] = []
 
     def __enter__(self) -> Any:
-        message = self._message = self._queue.arena._loan(self._rows, self._timeout)
+        message = self._message = self._queue._loan(self._rows, self._timeout)
         if len(self._rows) == 1 and self._rows[0][0] is None:
             array = message.array(0)
             self._arrays = [array]

@@ -3,6 +3,9 @@
 ROW(tr_queue_open, CODE, "arena:arena name:name options:queue_options? out:out",
     tr_queue_open(P(0), P(1), P(2), P(3)))
 ROW(tr_queue_close, NOTHING, "queue:queue", (tr_queue_close(P(0)), 0))
+ROW(tr_queue_loan, CODE, "queue:queue specs:specs n:one timeout_ns:timeout out:out",
+    tr_queue_loan(P(0), P(1), U(2), I(3), P(4)))
+ROW(tr_queue_is_closed, ZERO, "queue:queue", tr_queue_is_closed(P(0)))
 ROW(tr_queue_send, CODE, "queue:queue message:message timeout_ns:timeout",
     tr_queue_send(P(0), P(1), I(2)))
 ROW(tr_queue_receive, CODE, "queue:queue timeout_ns:timeout out:out",
@@ -20,6 +23,10 @@ ROW(tr_queue_arena, ZERO, "queue:queue", (intptr_t)tr_queue_arena(P(0)))
 ROW(tr_broadcast_open, CODE, "arena:arena name:name options:broadcast_options? out:out",
     tr_broadcast_open(P(0), P(1), P(2), P(3)))
 ROW(tr_broadcast_close, NOTHING, "broadcast:broadcast", (tr_broadcast_close(P(0)), 0))
+ROW(tr_broadcast_loan, CODE,
+    "broadcast:broadcast specs:specs n:one timeout_ns:timeout out:out",
+    tr_broadcast_loan(P(0), P(1), U(2), I(3), P(4)))
+ROW(tr_broadcast_is_closed, ZERO, "broadcast:broadcast", tr_broadcast_is_closed(P(0)))
 ROW(tr_broadcast_publish, CODE, "broadcast:broadcast message:message timeout_ns:timeout",
     tr_broadcast_publish(P(0), P(1), I(2)))
 ROW(tr_broadcast_shutdown, NOTHING, "broadcast:broadcast",
