@@ -446,8 +446,8 @@ class Arena(_core.Arena):
         histograms: bool = True,
     ) -> Service:
         """Open the service `name`: a queue of requests that are answered. Options are
-        those of queue(). A request that was in the hands of two servers which died ends
-        with PeerDiedError: the second one had only that request in hand."""
+        those of queue(). A request that two servers have died with ends with
+        PeerDiedError; serve_batches() runs one that comes again alone."""
         queue = self.queue(
             name,
             capacity,

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
 from tensoring._errors import BusyError
@@ -18,33 +17,29 @@ _LEAST, _MOST = 0.05, 60.0
 
 
 class Pace:
-    """What this process has seen of a queue when it was full, for any thread."""
+    """What this process has seen of a queue when it was full. Any thread may ask: what
+    was seen is replaced as a whole."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()  # when, and how many were taken
+        self._seen: tuple[tuple[float, int], ...] = ()  # when, and how many were taken
 
     def retry_after(self, queue: ArenaQueue) -> float:
         """Seconds until what is in the queue will have been taken."""
-        now = time.monotonic()
-        if not self._seen or now - self._seen[-1][0] >= _EVERY:
-            self.see(now, _taken(queue))
-        return self.estimate(len(queue))
+        now, seen = time.monotonic(), self._seen
+        if not seen or now - seen[-1][0] >= _EVERY:
+            seen = (*seen, (now, _taken(queue)))
+            seen = self._seen = tuple(one for one in seen if now - one[0] <= _WINDOW)
+        return _estimate(seen, len(queue))
 
-    def see(self, now: float, taken: int) -> None:
-        """So many were taken by now."""
-        self._seen.append((now, taken))
-        while len(self._seen) > 1 and now - self._seen[0][0] > _WINDOW:
-            self._seen.popleft()
 
-    def estimate(self, depth: int) -> float:
-        """For a queue with so many requests in it."""
-        seen = list(self._seen)
-        if len(seen) < 2:
-            return UNKNOWN
-        (start, before), (end, after) = seen[0], seen[-1]
-        if after <= before:  # nobody takes any: wait as long again
-            return min(_MOST, max(UNKNOWN, end - start))
-        return min(_MOST, max(_LEAST, depth * (end - start) / (after - before)))
+def _estimate(seen: tuple[tuple[float, int], ...], depth: int) -> float:
+    """For a queue with so many requests in it."""
+    if len(seen) < 2:
+        return UNKNOWN
+    (start, before), (end, after) = seen[0], seen[-1]
+    if after <= before:  # nobody takes any: wait as long again
+        return min(_MOST, max(UNKNOWN, end - start))
+    return min(_MOST, max(_LEAST, depth * (end - start) / (after - before)))
 
 
 def _taken(queue: ArenaQueue) -> int:
