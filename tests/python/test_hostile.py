@@ -254,6 +254,8 @@ def test_a_tree_that_names_parts_again(queue: tr.ArenaQueue) -> None:
     kind = "application/x-tensor-tree"
     copies = head("l", [["x", "application/octet-stream", 0, 1]] * 100)
     refused(queue, kind, b"a" * (1 << 19), copies, match="max_expansion")
+    numbers = head("l", [["t", 0]] * 100)
+    refused(queue, kind, np.zeros(1 << 15), numbers, match="max_expansion")
     scalars = head("l", [["s", 0]] * 100)
     refused(queue, kind, np.zeros((), "V65000"), scalars, match="max_expansion")
     parts = [head("v", "x" * 1000)]

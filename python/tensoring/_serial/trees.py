@@ -6,6 +6,7 @@ The last part is JSON that says where each part belongs:
     ["v", 3]  a plain value            ["l", [...]]  list       ["u", [...]]  tuple
     ["a", 0]  part 0, an array         ["d", [[key, value], ...]]  dict
     ["r", 0]  a list: rows of part 0   (like arrays, copied into one tensor)
+    ["t", 0]  a list: the numbers of part 0, all of them float, or all of them int
     ["s", 0]  part 0, a NumPy scalar   ["n", class, [...]]  namedtuple
     ["x", type, 0, 2]  parts 0 and 1,  ["c", class, [[name, value], ...]]  dataclass
               of another serializer    ["f", "..."]  a float that is no number
@@ -45,6 +46,9 @@ CONTENT_TYPE = "application/x-tensor-tree"
 _MAX_DEPTH = 100
 _MOST_ALIKE = 64  # keys of a dict that have the same hash
 _LEAST_ROWS = 4
+_LEAST_NUMBERS = 64  # of a list, that are faster as an array
+_NUMBER_BYTES = 40  # that one takes, with its place in a list
+_NUMBERS = {float: np.dtype("f8"), int: np.dtype("i8")}
 _WORDS = frozenset((str, int, bool, type(None)))
 
 
@@ -212,7 +216,8 @@ _Write: TypeAlias = Callable[["_Writer", Any, int], list[Any]]
 
 
 class _Writer:
-    def __init__(self) -> None:
+    def __init__(self, least: int = _LEAST_NUMBERS) -> None:
+        self.least = least  # numbers of a list that becomes an array
         self.parts: list[Any] = []
         self.nodes: dict[int, list[Any]] = {}  # by id of what they say
         self.rows: dict[int, list[Any]] = {}  # by id of their node
@@ -287,6 +292,9 @@ class _Writer:
                 self.rows[id(node)] = obj
                 return node
             self.parts.pop()
+        numbers = _numbers(obj) if len(obj) >= self.least else None
+        if numbers is not None:
+            return ["t", self.add((numbers, None, tensor_type(numbers)))]
         return ["l", self.each(obj, depth)]
 
     def write_tuple(self, obj: tuple[Any, ...], depth: int) -> list[Any]:
@@ -346,6 +354,16 @@ class _Writer:
         raise UnsupportedError(registry.why_not(obj))
 
 
+def _numbers(obj: list[Any]) -> Array | None:
+    """The array of a list of float, or of int in 64 bits, and of nothing else."""
+    kinds = set(map(type, obj))
+    dtype = _NUMBERS.get(kinds.pop()) if len(kinds) == 1 else None
+    try:
+        return None if dtype is None else np.array(obj, dtype)
+    except OverflowError:
+        return None
+
+
 _WRITE: dict[type, _Write] = {
     np.ndarray: _Writer.write_array,
     list: _Writer.write_list,
@@ -377,6 +395,14 @@ class _Reader:
             broken("the rows of an array without dimensions")
         self.spend(OBJECT_BYTES * len(part), f"a list of {len(part)} rows")
         return list(part)
+
+    def numbers(self, index: Any) -> list[Any]:
+        part = self.part(index)
+        if part.ndim != 1 or part.dtype not in _NUMBERS.values():
+            broken(f"a list of numbers of type {part.dtype} and shape {part.shape}")
+        self.spend(_NUMBER_BYTES * len(part), f"a list of {len(part)} numbers")
+        found: list[Any] = part.tolist()
+        return found
 
     def scalar(self, index: Any) -> Any:
         part = self.part(index)
@@ -460,6 +486,8 @@ class _Reader:
     def rare(self, tag: Any, rest: Any) -> Any:
         if tag == "x":
             return self.other(*rest)
+        if tag == "t":
+            return self.numbers(*rest)
         if tag == "k":
             return self.number(*rest)
         if tag == "=":
@@ -534,6 +562,9 @@ def _dump(obj: Any) -> list[Any]:
         if place and error.args:
             error.args = (f"at {place}: {error.args[0]}", *error.args[1:])
         raise
+    if len(writer.parts) >= _core.MAX_TENSORS:
+        writer = _Writer(sys.maxsize)  # lists of numbers need not be parts
+        tree = writer.node(obj)
     if len(writer.parts) >= _core.MAX_TENSORS:
         raise UnsupportedError(
             f"the object has {len(writer.parts)} parts; a message has room for"
