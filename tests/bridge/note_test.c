@@ -136,6 +136,11 @@ static void is_shared_by_two_bridges(void **state)
         assert_true(note_has(&one, number + 1));
     }
     assert_true(note_has(&one, 0));
+    publish(&one, 1000);
+    publish(&other, 1001); /* without a look before */
+    publish(&one, 1002);
+    assert_true(note_has(&other, 1000) && note_has(&other, 1002));
+    assert_true(note_has(&one, 1001));
     note_close(&one);
     note_close(&other);
     tr_board_close(board);
