@@ -220,11 +220,10 @@ static bool can_read(void *socket)
            events & ZMQ_POLLIN;
 }
 
+/* What the other two sockets have to say stays readable behind the descriptor. */
 static bool zmq_engine_ready(struct engine *engine)
 {
-    bool data = can_read(engine->data), monitor = can_read(engine->monitor);
-
-    return can_read(engine->zap) || data || monitor;
+    return can_read(engine->data);
 }
 
 /* Frames of the engine, with what ZeroMQ needs to free them. */
@@ -270,10 +269,11 @@ static uint64_t route_number(zmq_msg_t *route)
     return number | UINT64_C(1) << 62;
 }
 
-/* The parts after the route. False: there are too many or too few. */
+/* The parts after the route; the head is there already where there is no route. False: there are
+ * too many or too few. */
 static bool receive_parts(struct engine *engine, struct zmq_frame *frame)
 {
-    if (!receive_part(engine->data, &frame->head))
+    if (engine->listens && !receive_part(engine->data, &frame->head))
         return false;
     if (zmq_msg_more(&frame->head)) {
         if (!receive_part(engine->data, &frame->data) ||
@@ -294,60 +294,74 @@ static bool strange(struct engine *engine, struct engine_event *event, const cha
     return true;
 }
 
-static bool receive_route(struct engine *engine, uint64_t *link, bool *more)
+/* Listener: the link that the first part names. 0: none of ours; the rest is dropped. */
+static uint64_t link_of(struct engine *engine, zmq_msg_t *route)
 {
-    zmq_msg_t route;
+    uint64_t link = route_number(route);
 
-    zmq_msg_init(&route);
-    if (!receive_part(engine->data, &route)) {
-        zmq_msg_close(&route);
+    if (link && zmq_msg_more(route))
+        return link;
+    drop_rest(engine->data, route);
+    return 0;
+}
+
+/* What follows the first part, which is gone afterwards. */
+static bool rest_of_frame(struct engine *engine, zmq_msg_t *first,
+                          struct engine_event *event)
+{
+    struct zmq_frame *frame = calloc(1, sizeof(*frame));
+
+    if (!frame) {
+        drop_rest(engine->data, first);
         return false;
     }
-    *link = route_number(&route);
-    *more = zmq_msg_more(&route);
-    if (!*link)
-        drop_rest(engine->data, &route);
-    zmq_msg_close(&route);
-    return true;
+    zmq_msg_init(&frame->head);
+    zmq_msg_init(&frame->data);
+    if (!engine->listens)
+        zmq_msg_move(&frame->head, first);
+    event->frame = &frame->frame;
+    if (receive_parts(engine, frame))
+        return true;
+    zmq_engine_release(&frame->frame);
+    return strange(engine, event, "a frame has too many parts");
 }
 
 static bool next_frame(struct engine *engine, struct engine_event *event)
 {
-    struct zmq_frame *frame;
-    uint64_t link = engine->link;
-    bool more = true;
+    zmq_msg_t first;
+    bool found;
 
-    if (!can_read(engine->data))
+    if (!engine->data)
         return false;
-    if (engine->listens && !receive_route(engine, &link, &more))
-        return false;
-    if (!link || !more)
-        return strange(engine, event, "a peer has named itself, which bridges do not");
-    frame = calloc(1, sizeof(*frame));
-    if (!frame)
-        return false;
-    zmq_msg_init(&frame->head);
-    zmq_msg_init(&frame->data);
-    if (!receive_parts(engine, frame)) {
-        zmq_engine_release(&frame->frame);
-        return strange(engine, event, "a frame has too many parts");
+    zmq_msg_init(&first);
+    found = receive_part(engine->data, &first);
+    if (found) {
+        event->kind = ENGINE_FRAME;
+        event->link = engine->listens ? link_of(engine, &first) : engine->link;
+        found = event->link ? rest_of_frame(engine, &first, event)
+                            : strange(engine, event,
+                                      "a peer has named itself, which bridges do not");
     }
-    *event = (struct engine_event){ENGINE_FRAME, link, &frame->frame, NULL};
-    return true;
+    zmq_msg_close(&first);
+    return found;
 }
 
 static bool zmq_engine_next(struct engine *engine, struct engine_event *event)
 {
     *event = (struct engine_event){.link = engine->link, .why = engine->why};
-    if (can_read(engine->zap) && zap_next(engine)) {
-        event->kind = ENGINE_STRANGER;
+    if (next_frame(engine, event))
         return true;
-    }
-    if (can_read(engine->monitor)) {
+    while (can_read(engine->monitor)) {
         event->kind = monitor_next(engine);
-        return event->kind != ENGINE_NOTHING || zmq_engine_next(engine, event);
+        if (event->kind != ENGINE_NOTHING)
+            return true;
     }
-    return next_frame(engine, event);
+    while (can_read(engine->zap))
+        if (zap_next(engine)) {
+            event->kind = ENGINE_STRANGER;
+            return true;
+        }
+    return false;
 }
 
 /* One part. It may be lent; the message is gone afterwards, whatever is returned. */

@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -332,6 +333,14 @@ static enum ending serve(struct run *run, int *status)
     return ending;
 }
 
+/* Pieces of messages come and go: their memory is kept, not given back to the kernel and asked
+ * for again, with all its pages, a thousand times a second. */
+static void keep_memory(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 4 * WIRE_CHUNK_BYTES);
+    mallopt(M_TRIM_THRESHOLD, 32 * WIRE_CHUNK_BYTES);
+}
+
 int loop_main(const struct options *options)
 {
     struct run *run = calloc(1, sizeof(*run));
@@ -339,6 +348,7 @@ int loop_main(const struct options *options)
 
     if (!run)
         return 1;
+    keep_memory();
     run->bridge.options = options;
     run->signals = open_signals();
     srandom((unsigned)now_ns() ^ (unsigned)getpid());
