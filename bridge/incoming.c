@@ -20,6 +20,7 @@ struct arrival {
     struct frame *head;          /* what told of it */
     struct frame *first, **last; /* pieces that wait for a slot */
     struct wire_message message;
+    int64_t came_ns;       /* when its head came */
     uint64_t come, filled; /* bytes of its payload, here and in the slot */
     size_t tensor;         /* the next byte of the slot */
     uint64_t at;
@@ -127,6 +128,8 @@ bool incoming_message(struct bridge *bridge, struct lane *lane, struct wire_in *
         return false;
     }
     arrival->head = frame;
+    arrival->came_ns = now_ns();
+    lane->passes_over = false;
     if (arrival->message.payload)
         arrival->come = arrival->message.payload_bytes;
     append(lane, arrival);
@@ -170,6 +173,10 @@ bool incoming_chunk(struct bridge *bridge, struct lane *lane, struct wire_in *in
                 arrival->come == offset && frame->data_bytes &&
                 frame->data_bytes <= arrival->message.payload_bytes - offset;
 
+    if (lane->passes_over && number == lane->declined) {
+        bridge->calls->release(frame);
+        return true;
+    }
     if (good) {
         arrival->come += frame->data_bytes;
         if (!arrival->slot) { /* keep it */
@@ -209,6 +216,10 @@ static bool decline(struct bridge *bridge, struct lane *lane, const char *why)
     if (!speak(bridge, lane->link))
         return false;
     speak_of(bridge, lane->channel, why);
+    if (lane->first->come < lane->first->message.payload_bytes) {
+        lane->passes_over = true; /* its rest is on its way */
+        lane->declined = lane->first->message.number;
+    }
     forget_first(bridge, lane);
     return true;
 }
@@ -280,6 +291,12 @@ static enum slot take_slot(struct bridge *bridge, struct lane *lane)
     return SLOT_TAKEN;
 }
 
+/* @p left_ns after @p since_ns; what is further away than the clock goes is never. */
+static int64_t later(int64_t since_ns, int64_t left_ns)
+{
+    return left_ns < INT64_MAX - since_ns ? since_ns + left_ns : INT64_MAX;
+}
+
 /* The header, and the checksum that its sender has computed. 0, or a TR_E code. */
 static int complete(struct arrival *arrival)
 {
@@ -289,7 +306,8 @@ static int complete(struct arrival *arrival)
     if (arrival->whole)
         return 0;
     if (header.deadline_ns)
-        arrival->deadline_ns = header.deadline_ns += now_ns();
+        arrival->deadline_ns = header.deadline_ns = later(arrival->came_ns,
+                                                          header.deadline_ns);
     result = tr_message_header_set(arrival->slot, &header);
     if (result == 0 && header.has_crc)
         result = tr_message_seal(arrival->slot);
@@ -308,6 +326,8 @@ static int announce(struct lane *lane, uint64_t number)
 
     if (result == 0)
         result = note_intend(&lane->note, number);
+    if (result == 0 && note_value_has(&lane->note.value, number))
+        return TR_EAGAIN; /* by another bridge, in between: the next look finds it */
     if (result == 0)
         result = note_prepare(&lane->note);
     return result == TR_ENOSPC ? TR_EAGAIN : result;

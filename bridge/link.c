@@ -15,6 +15,7 @@
 
 enum { SECOND = 1000000000 };
 #define PING_NS        (INT64_C(500) * 1000000)
+#define SILENCE_NS     (INT64_C(10) * SECOND) /* a listener pings, if the link stands there */
 #define HELLO_NS       (INT64_C(5) * SECOND)
 #define FIRST_PAUSE_NS UINT64_C(100000000)
 #define LAST_PAUSE_NS  (UINT64_C(30) * SECOND)
@@ -303,6 +304,13 @@ static bool obeys(struct bridge *bridge, struct link *link, enum wire_type type,
     return good;
 }
 
+/* The connection stays: without a word the other side would take the link for one that stands. */
+static void link_break(struct bridge *bridge, struct link *link)
+{
+    refuse(bridge, link->number, "this side broke the rules of the wire");
+    link_lose(bridge, link, "the other side broke the rules of the wire");
+}
+
 static void heard(struct bridge *bridge, struct link *link, struct frame *frame)
 {
     struct wire_in in;
@@ -313,7 +321,7 @@ static void heard(struct bridge *bridge, struct link *link, struct frame *frame)
     link->heard_ns = now_ns();
     if (link->up && type != WIRE_NOTHING && type != WIRE_BYE && type != WIRE_REFUSED) {
         if (!obeys(bridge, link, type, &in, frame))
-            link_lose(bridge, link, "the other side broke the rules of the wire");
+            link_break(bridge, link);
         return;
     }
     if (type == WIRE_NOTHING)
@@ -421,7 +429,9 @@ void link_due(struct bridge *bridge, int64_t now)
 
     for (; link; link = next) {
         next = link->next;
-        if (link->up && bridge->options->listens)
+        if (link->up && !bridge->options->listens && now - link->heard_ns > SILENCE_NS)
+            link_lose(bridge, link, "the other side says nothing any more");
+        else if (link->up && bridge->options->listens)
             ping(bridge, link, now);
     }
     if (bridge->connect_ns && now >= bridge->connect_ns)

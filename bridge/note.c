@@ -144,11 +144,7 @@ int note_open(struct note *note, tr_board *board, const struct identity *source)
     int result;
 
     *note = (struct note){.board = board, .suspect = NOTE_NONE};
-    do {
-        result = find_place(note, source);
-        if (result == 0)
-            result = put(note);
-    } while (result == TR_ESTALE); /* another bridge took the place */
+    result = find_place(note, source);
     if (result < 0)
         return result;
     if (note->value.intent != NOTE_NONE &&

@@ -46,7 +46,8 @@ struct note {
 bool note_value_has(const struct note_value *value, uint64_t number);
 void note_value_add(struct note_value *value, uint64_t number);
 
-/* Find the note of @p source, or make one. 0, or a TR_E code. */
+/* Find the note of @p source, or a place for one: it takes no slot, for there may be none now.
+ * 0, or a TR_E code. */
 int note_open(struct note *note, tr_board *board, const struct identity *source);
 
 /* Take a slot for the next value, if there is none yet. 0, TR_EAGAIN (no slot is free), ... */

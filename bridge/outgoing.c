@@ -316,6 +316,14 @@ void outgoing_pump(struct bridge *bridge, struct channel *channel)
     }
 }
 
+static bool any_held_back(const struct window *window)
+{
+    for (uint32_t i = 0; i < window->count; i++)
+        if (window->held[i]->state == HELD_BACK)
+            return true;
+    return false;
+}
+
 bool outgoing_receipt(struct lane *lane, uint64_t number)
 {
     struct held *held = window_find(&lane->channel->window, lane, number);
@@ -323,7 +331,8 @@ bool outgoing_receipt(struct lane *lane, uint64_t number)
     if (!held || held->state != HELD_SENT)
         return false;
     lane->channel->counts.confirmed++;
-    *lane->channel->why = 0;
+    if (!any_held_back(&lane->channel->window)) /* whose reason is still true */
+        *lane->channel->why = 0;
     settle(lane, held);
     return true;
 }

@@ -13,7 +13,7 @@
 #include "kinds.h"
 #include "service.h"
 
-enum { LEAST_KEYS = 256 };
+enum { LEAST_KEYS = 256, USUAL_KEYS = 1024 };
 
 static int failed(const char *what, int result)
 {
@@ -56,13 +56,37 @@ static int read_arena(struct bridge *bridge)
     return 0;
 }
 
-static int open_board(struct bridge *bridge)
+static int open_board_of(struct bridge *bridge, uint32_t keys)
 {
     tr_board_options options = TR_BOARD_OPTIONS_INIT;
-    int result;
 
-    options.capacity = 4 * bridge->count > LEAST_KEYS ? 4 * bridge->count : LEAST_KEYS;
-    result = tr_board_open(bridge->arena, OWN_BOARD, &options, &bridge->board);
+    options.capacity = keys;
+    return tr_board_open(bridge->arena, OWN_BOARD, &options, &bridge->board);
+}
+
+/* The board as another bridge has made it. 0, or a TR_E code. */
+static int take_board(struct bridge *bridge, uint32_t least)
+{
+    int result = open_board_of(bridge, 0);
+
+    if (result < 0 || tr_board_capacity(bridge->board) >= least)
+        return result;
+    say("the board '" OWN_BOARD
+        "' of arena '%s' has %u keys, %u channels need %u: make the "
+        "arena again, and start the bridge that has the most channels first",
+        bridge->options->arena, tr_board_capacity(bridge->board), bridge->count, least);
+    return TR_ENOSPC;
+}
+
+static int open_board(struct bridge *bridge)
+{
+    uint32_t least = 4 * bridge->count > LEAST_KEYS ? 4 * bridge->count : LEAST_KEYS;
+    int result = open_board_of(bridge, least > USUAL_KEYS ? least : USUAL_KEYS);
+
+    if (result == TR_ENOSPC)
+        result = open_board_of(bridge, least);
+    if (result == TR_EINVAL)
+        result = take_board(bridge, 4 * bridge->count);
     if (result == 0)
         result = identity_get(bridge->board, "arena", &bridge->identity);
     return result;

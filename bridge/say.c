@@ -2,18 +2,53 @@
 #include "say.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <tensoring/error.h>
 
-/* Texts of the other side are printed too: no control characters. */
-static void make_printable(char *text)
+/* The bytes of the character at @p text, 0 if there is none in UTF-8. */
+static size_t character(const unsigned char *text)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
+    size_t more = text[0] < 0x80   ? 0
+                  : text[0] < 0xc2 ? SIZE_MAX
+                  : text[0] < 0xe0 ? 1
+                  : text[0] < 0xf0 ? 2
+                  : text[0] < 0xf5 ? 3
+                                   : SIZE_MAX;
+
+    if (more == SIZE_MAX || (text[0] == 0xe0 && text[1] < 0xa0) ||
+        (text[0] == 0xed && text[1] >= 0xa0) || (text[0] == 0xf0 && text[1] < 0x90) ||
+        (text[0] == 0xf4 && text[1] >= 0x90))
+        return 0;
+    for (size_t i = 1; i <= more; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    return more + 1;
+}
+
+/* Those of ASCII, and those of 0x80 to 0x9f that terminals take for the same. */
+static bool is_control(const unsigned char *text)
+{
+    return text[0] < 0x20 || text[0] == 0x7f || (text[0] == 0xc2 && text[1] < 0xa0);
+}
+
+char *make_printable(char *text)
+{
+    unsigned char *at = (unsigned char *)text;
+
+    while (*at) {
+        size_t bytes = character(at);
+
+        if (!bytes || is_control(at))
+            memset(at, '?', bytes = bytes ? bytes : 1);
+        at += bytes;
+    }
+    return text;
 }
 
 void say(const char *format, ...)

@@ -7,6 +7,9 @@
 
 #define WHY_TEXT 320 /* room for a sentence */
 
+/* Texts of the other side are printed, too: what moves a cursor or is no UTF-8 becomes '?'. */
+char *make_printable(char *text);
+
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The sentence of a failed call of the library: "what: message: detail". */

@@ -11,6 +11,15 @@
 
 #define MOST_BRIDGES 256
 
+/* Some of it comes from the other side, and may have been cut. */
+static void add_text(cJSON *to, const char *name, const char *text)
+{
+    char copy[2 * WHY_TEXT];
+
+    snprintf(copy, sizeof(copy), "%s", text);
+    cJSON_AddStringToObject(to, name, make_printable(copy));
+}
+
 static void add(cJSON *to, const char *name, uint64_t number)
 {
     cJSON_AddNumberToObject(to, name, (double)number);
@@ -54,15 +63,11 @@ static cJSON *channel_json(const struct bridge *bridge, const struct channel *ch
     cJSON *json = cJSON_CreateObject();
     bool refused = lane && !lane->open;
 
-    cJSON_AddStringToObject(json, "kind", kind_name(channel->kind));
-    cJSON_AddStringToObject(json, "name", channel->name);
-    cJSON_AddStringToObject(json, "direction",
-                            channel->direction == DIRECTION_OUT ? "out" : "in");
-    cJSON_AddStringToObject(json, "state",
-                            refused ? "refused"
-                            : lane  ? "open"
-                                    : "waiting");
-    cJSON_AddStringToObject(json, "why", refused ? lane->why : channel->why);
+    add_text(json, "kind", kind_name(channel->kind));
+    add_text(json, "name", channel->name);
+    add_text(json, "direction", channel->direction == DIRECTION_OUT ? "out" : "in");
+    add_text(json, "state", refused ? "refused" : lane ? "open" : "waiting");
+    add_text(json, "why", refused ? lane->why : channel->why);
     add_counts(json, &channel->counts, channel->window.count - channel->window.done);
     add(json, "held", held_back(channel));
     add(json, "window", lane && lane->open ? lane->window : 0);
@@ -89,17 +94,16 @@ static void add_link(cJSON *json, const struct bridge *bridge)
 {
     bool up = any_up(bridge);
 
-    cJSON_AddStringToObject(json, "role",
-                            bridge->options->listens ? "listen" : "connect");
-    cJSON_AddStringToObject(json, "endpoint", engine_address(bridge->engine));
-    cJSON_AddStringToObject(json, "engine", bridge->calls->name);
-    cJSON_AddStringToObject(json, "security", bridge->options->plain ? "plain" : "curve");
-    cJSON_AddStringToObject(json, "link", up ? "up" : "down");
-    cJSON_AddStringToObject(json, "peer", peer(bridge));
+    add_text(json, "role", bridge->options->listens ? "listen" : "connect");
+    add_text(json, "endpoint", engine_address(bridge->engine));
+    add_text(json, "engine", bridge->calls->name);
+    add_text(json, "security", bridge->options->plain ? "plain" : "curve");
+    add_text(json, "link", up ? "up" : "down");
+    add_text(json, "peer", peer(bridge));
     cJSON_AddNumberToObject(json, "link_seconds",
                             (double)((now_ns() - bridge->changed_ns) / 1000000) / 1e3);
-    cJSON_AddStringToObject(json, "why", up ? "" : bridge->why);
-    cJSON_AddStringToObject(json, "stranger", bridge->stranger);
+    add_text(json, "why", up ? "" : bridge->why);
+    add_text(json, "stranger", bridge->stranger);
     add(json, "strangers", bridge->strangers);
     add(json, "reconnects", bridge->reconnects);
     add(json, "other_arena", bridge->other_arena);

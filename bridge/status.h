@@ -9,7 +9,7 @@
     INT64_C(1000000000) /* how often it is written, while something happens */
 #define STATUS_IDLE_NS INT64_C(2000000000) /* and while nothing does */
 #define STATUS_PACE_NS INT64_C(20000000)   /* and not more often, whatever happens */
-#define STATUS_STALE_S 5 /* without news for that long, a bridge has ended */
+#define STATUS_STALE_S 5 /* without news for that long, status doubts them */
 
 /* When it is due next. */
 int64_t status_next_ns(const struct bridge *bridge);

@@ -59,9 +59,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const char *text_of(const cJSON *json, const char *name)
 {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(json, name));
+    char *text = cJSON_GetStringValue(cJSON_GetObjectItem(json, name));
 
-    return text ? text : "";
+    return text ? make_printable(text) : "";
 }
 
 static double number_of(const cJSON *json, const char *name)
@@ -77,32 +77,55 @@ struct living {
     size_t count;
 };
 
-static bool lives(const struct living *living, const cJSON *json)
+static const tr_participant_stats *find(const struct living *living, const cJSON *json)
 {
     for (size_t i = 0; i < living->count; i++)
         if (living->rows[i].alive &&
             living->rows[i].index == (uint32_t)number_of(json, "participant") &&
             (!*living->rows[i].command ||
              strstr(living->rows[i].command, "tensoring-brid")))
-            return true;
-    return false;
+            return &living->rows[i];
+    return NULL;
 }
 
-/* What one bridge said, if that is not too long ago. */
-static cJSON *read_one(tr_board *board, const char *key)
+/* It lives, and its news are old: it is stopped, or has found no slot to write them to. */
+static void doubt(cJSON *one, const tr_participant_stats *process, double age_s)
+{
+    bool stopped = process->state == 'T';
+    char why[160];
+
+    snprintf(why, sizeof(why), "without news for %.0f s: %s", age_s,
+             stopped ? "the process is stopped"
+                     : "the arena has had no free slot for them");
+    cJSON_ReplaceItemInObject(one, "why", cJSON_CreateString(why));
+    if (stopped)
+        cJSON_ReplaceItemInObject(one, "link", cJSON_CreateString("down"));
+}
+
+/* What one bridge said, if it has not ended since. */
+static cJSON *read_one(tr_board *board, const char *key, const struct living *living)
 {
     tr_header header = TR_HEADER_INIT;
     tr_message *message;
     cJSON *json = NULL;
     const tr_tensor *tensor;
+    const tr_participant_stats *process;
+    double age_s;
 
     if (tr_board_get(board, key, &message, NULL) < 0)
         return NULL;
     tensor = tr_message_tensor(message, 0);
-    if (tensor && tr_message_header_get(message, &header) == 0 &&
-        now_ns() - header.published_ns < STATUS_STALE_S * INT64_C(1000000000))
+    if (tensor && tr_message_header_get(message, &header) == 0)
         json = cJSON_ParseWithLength(tensor->data, tensor->nbytes);
     tr_message_release(message);
+    process = json ? find(living, json) : NULL;
+    if (!process) {
+        cJSON_Delete(json);
+        return NULL;
+    }
+    age_s = (double)(now_ns() - header.published_ns) / 1e9;
+    if (age_s > STATUS_STALE_S)
+        doubt(json, process, age_s);
     return json;
 }
 
@@ -117,22 +140,40 @@ static struct living *read_living(tr_board *board)
     return living;
 }
 
-static cJSON *read_all(tr_board *board)
+/* The board of the bridges, which a question does not make. NULL: there is none. */
+static tr_board *find_board(tr_arena *arena)
 {
-    struct living *living = read_living(board);
+    tr_board_options options = TR_BOARD_OPTIONS_INIT; /* as large as it is */
+    tr_channel_stats *all = calloc(TR_MAX_CHANNELS, sizeof(*all));
+    tr_board *board = NULL;
+    size_t count = 0;
+
+    if (all && tr_stats_channels(arena, all, sizeof(*all), TR_MAX_CHANNELS, &count) == 0)
+        for (size_t i = 0; i < count && !board; i++)
+            if (strcmp(all[i].name, OWN_BOARD) == 0 &&
+                tr_board_open(arena, OWN_BOARD, &options, &board) < 0)
+                break;
+    free(all);
+    return board;
+}
+
+static cJSON *read_all(tr_arena *arena)
+{
+    tr_board *board = find_board(arena);
+    struct living *living = board ? read_living(board) : NULL;
     cJSON *list = cJSON_CreateArray();
     char key[TR_MAX_KEY_BYTES + 1];
     uint32_t cursor = 0;
 
-    while (tr_board_next(board, &cursor, key, NULL) == 0) {
-        cJSON *one = strncmp(key, "status.", 7) == 0 ? read_one(board, key) : NULL;
+    while (living && tr_board_next(board, &cursor, key, NULL) == 0) {
+        cJSON *one = strncmp(key, "status.", 7) == 0 ? read_one(board, key, living)
+                                                     : NULL;
 
-        if (one && living && lives(living, one))
+        if (one)
             cJSON_AddItemToArray(list, one);
-        else
-            cJSON_Delete(one);
     }
     free(living);
+    tr_board_close(board);
     return list;
 }
 
@@ -225,13 +266,13 @@ static bool print_json(const cJSON *all)
 }
 
 /* Again and again, until they are connected or the time is over. */
-static cJSON *ask(const struct question *question, tr_board *board)
+static cJSON *ask(const struct question *question, tr_arena *arena)
 {
     int64_t end = now_ns() + (int64_t)(question->wait_s * 1e9);
     const struct timespec pause = {0, 20000000};
 
     for (;;) {
-        cJSON *all = sum_up(read_all(board));
+        cJSON *all = sum_up(read_all(arena));
 
         if (!question->waits || strcmp(text_of(all, "link"), "up") == 0 || now_ns() > end)
             return all;
@@ -240,9 +281,9 @@ static cJSON *ask(const struct question *question, tr_board *board)
     }
 }
 
-static int answer(const struct question *question, tr_board *board)
+static int answer(const struct question *question, tr_arena *arena)
 {
-    cJSON *all = ask(question, board);
+    cJSON *all = ask(question, arena);
     bool up = strcmp(text_of(all, "link"), "up") == 0, good = true;
 
     if (question->json)
@@ -264,22 +305,15 @@ int status_main(int argc, char **argv)
         NULL,           NULL,  NULL};
     struct question question = {0};
     tr_arena *arena = NULL;
-    tr_board_options options = TR_BOARD_OPTIONS_INIT;
-    tr_board *board = NULL;
     char text[WHY_TEXT];
     int result;
 
     argp_parse(&argp, argc, argv, 0, NULL, &question);
     result = tr_arena_attach(question.arena, NULL, &arena);
-    if (result == 0) {
-        options.capacity = 256;
-        result = tr_board_open(arena, OWN_BOARD, &options, &board);
-    }
     if (result < 0)
         say("%s", say_failure(text, question.arena, result));
     else
-        result = answer(&question, board);
-    tr_board_close(board);
+        result = answer(&question, arena);
     tr_arena_close(arena);
     return result != 0;
 }

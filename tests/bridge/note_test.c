@@ -147,6 +147,29 @@ static void is_shared_by_two_bridges(void **state)
     tr_arena_close(arena);
 }
 
+/* A link may be made while no slot is free: the first message can wait, the lane is there. */
+static void opens_in_a_full_arena(void **state)
+{
+    tr_arena *arena = make_place();
+    tr_board *board = open_board(arena, 64);
+    tr_message *all[16];
+    struct note note;
+    (void)state;
+
+    for (int i = 0; i < 16; i++)
+        assert_ok(tr_message_loan_bytes(arena, 4096, 0, &all[i]));
+    assert_ok(note_open(&note, board, &source));
+    assert_false(note_has(&note, 5));
+    assert_int_equal(note_prepare(&note), TR_EAGAIN);
+    for (int i = 0; i < 16; i++)
+        tr_message_release(all[i]);
+    publish(&note, 5);
+    assert_true(note_has(&note, 5));
+    note_close(&note);
+    tr_board_close(board);
+    tr_arena_close(arena);
+}
+
 /* Arenas elsewhere were made again and again: each has a queue of another identity. */
 static void the_oldest_makes_room(void **state)
 {
@@ -194,6 +217,7 @@ int main(void)
         cmocka_unit_test(outlives_the_bridge),
         cmocka_unit_test(tells_what_was_being_published),
         cmocka_unit_test(is_shared_by_two_bridges),
+        cmocka_unit_test(opens_in_a_full_arena),
         cmocka_unit_test(the_oldest_makes_room),
         cmocka_unit_test(identities_stay),
     };
