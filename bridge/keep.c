@@ -34,23 +34,33 @@ struct keep {
     int exit_code;   /* of a bridge that will never run */
 };
 
-static bool add(struct keep *keep, char *word)
+static bool add(struct keep *keep, const char *word)
 {
     char **more = realloc(keep->args, (keep->count + 2) * sizeof(*more));
 
-    if (!more || !word)
+    if (!more)
         return false;
     keep->args = more;
-    keep->args[keep->count++] = word;
-    keep->args[keep->count] = NULL;
+    more[keep->count] = strdup(word);
+    more[keep->count + 1] = NULL;
+    if (!more[keep->count])
+        return false;
+    keep->count++;
     return true;
+}
+
+static void free_args(struct keep *keep)
+{
+    for (size_t i = 0; i < keep->count; i++)
+        free(keep->args[i]);
+    free(keep->args);
 }
 
 static void take_line(struct keep *keep, const char *line)
 {
     unsigned long long ms;
 
-    if (strncmp(line, "--", 2) == 0 && add(keep, strdup(line)))
+    if (strncmp(line, "--", 2) == 0 && add(keep, line))
         keep->changed = true;
     else if (sscanf(line, "stop %llu", &ms) == 1)
         keep->stop_ns = (int64_t)ms * 1000000;
@@ -171,17 +181,26 @@ static void stop(struct keep *keep)
     tr_pool_close(keep->pool);
 }
 
+static bool add_all(struct keep *keep, int argc, char **argv)
+{
+    bool added = add(keep, "tensoring-bridge");
+
+    for (int i = 1; added && i < argc; i++)
+        added = add(keep, argv[i]);
+    /* The keeper says when it has been long enough. */
+    return added && add(keep, "--grace=3600");
+}
+
 int keep_main(int argc, char **argv)
 {
     struct keep keep = {.parent = getppid(), .stop_ns = DRAIN_NS};
     int result = 0;
 
-    add(&keep, strdup("tensoring-bridge"));
-    for (int i = 1; i < argc; i++)
-        add(&keep, argv[i]);
-    add(&keep, strdup("--grace=3600")); /* the keeper says when it has been long enough */
+    if (!add_all(&keep, argc, argv))
+        result = TR_ENOMEM;
     while (!keep.over && !keep.exit_code && !result)
         result = look(&keep);
     stop(&keep);
+    free_args(&keep);
     return keep.exit_code ? keep.exit_code : result ? EX_OSERR : 0;
 }
