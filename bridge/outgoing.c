@@ -272,7 +272,7 @@ static bool pump_one(struct bridge *bridge, struct channel *channel, struct held
         return wait_with(held);
     if (held->state == HELD_SENDING && !go_on(bridge, held))
         return wait_with(held);
-    if (held->state == HELD_SENT && is_answer(channel))
+    if (held->only && held->state == HELD_SENT && is_answer(channel))
         settle(held->only, held);
     return true;
 }
