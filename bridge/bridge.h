@@ -66,9 +66,10 @@ struct lane {
     uint64_t waiting_bytes;
     struct note note; /* in */
     struct arrival *first, **last;
-    uint64_t declined;  /* in: what follows of this message is not wanted */
-    bool passes_over;   /* in: whether there is such a message */
-    char why[WHY_TEXT]; /* refused, if the channel is not bridged on this link */
+    uint64_t waiting_heads; /* in: bytes of what told of the messages that wait here */
+    uint64_t declined;      /* in: what follows of this message is not wanted */
+    bool passes_over;       /* in: whether there is such a message */
+    char why[WHY_TEXT];     /* refused, if the channel is not bridged on this link */
     bool open;
     uint32_t id; /* never used again */
 

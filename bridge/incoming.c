@@ -12,13 +12,18 @@
 #include "step.h"
 #include "wire_message.h"
 
-#define SOON_NS INT64_C(1000000) /* there is no notice of a slot that becomes free */
+#define MOST_HEADS (4 * WIRE_MAX_HEAD) /* of a lane, bytes */
+#define SOON_NS    INT64_C(1000000) /* there is no notice of a slot that becomes free */
+
+enum { FEW_PIECES = 64, SMALL_PIECE = 4096 };
 
 /* A message on its way into this arena. */
 struct arrival {
     struct arrival *next;
     struct frame *head;          /* what told of it */
     struct frame *first, **last; /* pieces that wait for a slot */
+    uint64_t kept;               /* how many these are */
+    uint8_t *merged;             /* instead, if they are small: the payload */
     struct wire_message message;
     int64_t came_ns;       /* when its head came */
     uint64_t come, filled; /* bytes of its payload, here and in the slot */
@@ -50,6 +55,7 @@ static void free_arrival(const struct bridge *bridge, struct arrival *arrival)
     bridge->calls->release(arrival->head);
     tr_message_release(arrival->slot);
     free(arrival->key);
+    free(arrival->merged);
     free(arrival);
 }
 
@@ -57,8 +63,13 @@ static void forget_first(const struct bridge *bridge, struct lane *lane)
 {
     struct arrival *arrival = lane->first;
 
+    if (arrival->come < arrival->message.payload_bytes) {
+        lane->passes_over = true; /* it was declined, and its rest is on its way */
+        lane->declined = arrival->message.number;
+    }
     lane->waiting--;
     lane->waiting_bytes -= arrival->message.payload_bytes;
+    lane->waiting_heads -= arrival->head ? arrival->head->head_bytes : 0;
     lane->first = arrival->next;
     if (!lane->first)
         lane->last = &lane->first;
@@ -72,6 +83,17 @@ static void append(struct lane *lane, struct arrival *arrival)
     lane->last = &arrival->next;
     lane->waiting++;
     lane->waiting_bytes += arrival->message.payload_bytes;
+    lane->waiting_heads += arrival->head ? arrival->head->head_bytes : 0;
+}
+
+/* What waits here lies in private memory: no more than what was agreed. */
+static bool is_within(const struct lane *lane, const struct arrival *arrival)
+{
+    return lane->waiting <= lane->window &&
+           (lane->waiting == 1 ||
+            (lane->waiting_bytes >= arrival->message.payload_bytes &&
+             lane->waiting_bytes <= lane->window_bytes &&
+             lane->waiting_heads <= MOST_HEADS));
 }
 
 /* A key has no value any more. What is left to do is to answer. */
@@ -133,8 +155,7 @@ bool incoming_message(struct bridge *bridge, struct lane *lane, struct wire_in *
     if (arrival->message.payload)
         arrival->come = arrival->message.payload_bytes;
     append(lane, arrival);
-    return take_key(lane, arrival) && lane->waiting <= lane->window &&
-           (lane->waiting == 1 || lane->waiting_bytes <= lane->window_bytes);
+    return take_key(lane, arrival) && is_within(lane, arrival);
 }
 
 static struct arrival *newest(struct lane *lane)
@@ -164,6 +185,46 @@ static void copy(struct arrival *arrival, const uint8_t *from, uint64_t bytes)
     }
 }
 
+/* Each frame takes memory beside its bytes: small ones are not kept, but copied together. */
+static bool merge(const struct bridge *bridge, struct arrival *arrival,
+                  struct frame *frame)
+{
+    uint64_t at = 0;
+
+    if (!arrival->merged) {
+        arrival->merged = malloc(arrival->message.payload_bytes);
+        for (struct frame *one = arrival->first; arrival->merged && one;
+             one = one->next) {
+            memcpy(arrival->merged + at, one->data, one->data_bytes);
+            at += one->data_bytes;
+        }
+        release_frames(bridge, arrival);
+    }
+    if (arrival->merged)
+        memcpy(arrival->merged + arrival->come, frame->data, frame->data_bytes);
+    bridge->calls->release(frame);
+    return arrival->merged;
+}
+
+/* Until there is a slot for it. False: there is no memory. */
+static bool keep(const struct bridge *bridge, struct arrival *arrival,
+                 struct frame *frame)
+{
+    bool small = ++arrival->kept > FEW_PIECES &&
+                 arrival->come / arrival->kept < SMALL_PIECE;
+
+    if (arrival->message.payload_bytes > bridge->largest) {
+        bridge->calls->release(frame); /* no slot can have it: it will be declined */
+        return true;
+    }
+    if (arrival->merged || small)
+        return merge(bridge, arrival, frame);
+    frame->next = NULL;
+    *arrival->last = frame;
+    arrival->last = &frame->next;
+    return true;
+}
+
 bool incoming_chunk(struct bridge *bridge, struct lane *lane, struct wire_in *in,
                     struct frame *frame)
 {
@@ -178,14 +239,16 @@ bool incoming_chunk(struct bridge *bridge, struct lane *lane, struct wire_in *in
         return true;
     }
     if (good) {
-        arrival->come += frame->data_bytes;
-        if (!arrival->slot) { /* keep it */
-            frame->next = NULL;
-            *arrival->last = frame;
-            arrival->last = &frame->next;
-            return true;
+        uint64_t bytes = frame->data_bytes;
+
+        if (arrival->slot) {
+            copy(arrival, frame->data, bytes);
+            bridge->calls->release(frame);
+        } else {
+            good = keep(bridge, arrival, frame);
         }
-        copy(arrival, frame->data, frame->data_bytes);
+        arrival->come += bytes;
+        return good;
     }
     bridge->calls->release(frame);
     return good;
@@ -216,10 +279,6 @@ static bool decline(struct bridge *bridge, struct lane *lane, const char *why)
     if (!speak(bridge, lane->link))
         return false;
     speak_of(bridge, lane->channel, why);
-    if (lane->first->come < lane->first->message.payload_bytes) {
-        lane->passes_over = true; /* its rest is on its way */
-        lane->declined = lane->first->message.number;
-    }
     forget_first(bridge, lane);
     return true;
 }
@@ -288,6 +347,10 @@ static enum slot take_slot(struct bridge *bridge, struct lane *lane)
     for (struct frame *frame = arrival->first; frame; frame = frame->next)
         copy(arrival, frame->data, frame->data_bytes);
     release_frames(bridge, arrival);
+    if (arrival->merged)
+        copy(arrival, arrival->merged, arrival->come);
+    free(arrival->merged);
+    arrival->merged = NULL;
     return SLOT_TAKEN;
 }
 

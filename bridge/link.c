@@ -13,7 +13,7 @@
 #include "service.h"
 #include "speak.h"
 
-enum { SECOND = 1000000000 };
+enum { SECOND = 1000000000, MOST_LINKS = 256 };
 #define PING_NS        (INT64_C(500) * 1000000)
 #define SILENCE_NS     (INT64_C(10) * SECOND) /* a listener pings, if the link stands there */
 #define HELLO_NS       (INT64_C(5) * SECOND)
@@ -159,14 +159,27 @@ static void stands(struct bridge *bridge, struct link *link)
     say("the link to %s is up", link->where);
 }
 
+static int count_links(const struct bridge *bridge)
+{
+    int count = 0;
+
+    for (const struct link *link = bridge->links; link; link = link->next)
+        count++;
+    return count;
+}
+
 /* Listener: the first word of a peer. */
 static void met(struct bridge *bridge, uint64_t number, struct wire_in *in)
 {
-    struct link *link = add(bridge, number);
+    struct link *link = count_links(bridge) < MOST_LINKS ? add(bridge, number) : NULL;
     char why[WHY_TEXT];
 
-    if (!link)
+    if (!link) {
+        snprintf(why, sizeof(why), "this bridge takes no more than %d links", MOST_LINKS);
+        strange(bridge, why);
+        refuse(bridge, number, why);
         return;
+    }
     if (!meet_hello(bridge, link, in, why)) {
         strange(bridge, why);
         refuse(bridge, number, why);

@@ -95,6 +95,16 @@ static void refuse_lane(struct bridge *bridge, struct lane *lane, struct channel
     bridge->tell = true;
 }
 
+/* Whether one of the first @p count lanes of @p link is @p channel. */
+static bool is_open(const struct link *link, uint32_t count,
+                    const struct channel *channel)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (link->lanes[i].channel == channel && link->lanes[i].open)
+            return true;
+    return false;
+}
+
 /* Listener: what becomes of the channel that the other side wants. */
 static void judge(struct bridge *bridge, struct link *link, uint32_t i,
                   struct hello_channel *theirs)
@@ -110,6 +120,8 @@ static void judge(struct bridge *bridge, struct link *link, uint32_t i,
         snprintf(why, sizeof(why), "no %s '%.63s' is bridged by %s",
                  theirs->kind <= KIND_SERVICE ? kind_name(theirs->kind) : "channel",
                  theirs->name, bridge->where);
+    else if (is_open(link, i, channel))
+        snprintf(why, sizeof(why), "'%s' is asked for twice", theirs->name);
     else if (theirs->direction == (uint8_t)channel->direction)
         snprintf(why, sizeof(why), "'%s' %s both sides: say in: or out: on one of them",
                  theirs->name, out ? "goes out on" : "comes in on");

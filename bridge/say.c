@@ -11,6 +11,8 @@
 
 #include <tensoring/error.h>
 
+enum { MOST_LINES = 500 }; /* in 10 s */
+
 /* The bytes of the character at @p text, 0 if there is none in UTF-8. */
 static size_t character(const unsigned char *text)
 {
@@ -51,6 +53,23 @@ char *make_printable(char *text)
     return text;
 }
 
+/* A peer must not be able to fill a disk with what is said of it. */
+static bool may_say(void)
+{
+    static int64_t since_ns;
+    static unsigned said;
+    int64_t now = now_ns();
+
+    if (now - since_ns > 10 * INT64_C(1000000000)) {
+        if (said > MOST_LINES)
+            dprintf(STDERR_FILENO, "tensoring bridge: %u lines were left out\n",
+                    said - MOST_LINES);
+        since_ns = now;
+        said = 0;
+    }
+    return ++said <= MOST_LINES;
+}
+
 void say(const char *format, ...)
 {
     char text[1024], line[1100];
@@ -60,6 +79,8 @@ void say(const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
+    if (!may_say())
+        return;
     make_printable(text);
     length = snprintf(line, sizeof(line), "tensoring bridge: %s\n", text);
     if (write(STDERR_FILENO, line, (size_t)length) < 0)

@@ -88,6 +88,8 @@ static void get_tensor(struct wire_in *in, tr_tensor_spec *spec, int64_t *shape,
         shape[i] = (int64_t)wire_get_u64(in);
     spec->name = wire_get_text(in);
     spec->descr = wire_get_text(in);
+    if (strlen(spec->name) > TR_MAX_TENSOR_NAME || strlen(spec->descr) > TR_MAX_DESCR)
+        in->failed = true;
 }
 
 /* The sizes must add up to what the message said, or a reader would wait for the rest. */
