@@ -101,7 +101,7 @@ static void add_link(cJSON *json, const struct bridge *bridge)
     add_text(json, "link", up ? "up" : "down");
     add_text(json, "peer", peer(bridge));
     cJSON_AddNumberToObject(json, "link_seconds",
-                            (double)((now_ns() - bridge->changed_ns) / 1000000) / 1e3);
+                            (double)(now_ns() - bridge->changed_ns) / 1e9);
     add_text(json, "why", up ? "" : bridge->why);
     add_text(json, "stranger", bridge->stranger);
     add(json, "strangers", bridge->strangers);
