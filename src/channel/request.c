@@ -389,7 +389,7 @@ int tr_request_next(tr_arena *given, int64_t timeout_ns, uint64_t *ticket,
                     tr_message **reply)
 {
     struct replying replying = {.ticket = 0};
-    struct sleeping sleeping = {.base = {announce, sleep_until_due, NULL}};
+    struct sleeping sleeping = {.base = {.announce = announce, .sleep = sleep_until_due}};
     int result = enter(given, "reply next", timeout_ns, &replying.inbox);
     struct tr_arena *arena;
 

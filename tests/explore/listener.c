@@ -76,7 +76,7 @@ int listener_wait(struct actor *me, enum by by, void (*listen)(struct actor *me)
                   wait_try *attempt, void *context)
 {
     struct listener listener = {
-        .base = {announce, sleep_in, NULL}, .actor = me, .listen = listen};
+        .base = {.announce = announce, .sleep = sleep_in}, .actor = me, .listen = listen};
 
     if (by != BY_FUTEX)
         return poll_for(me, by, listen, attempt, context);
