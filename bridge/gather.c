@@ -2,6 +2,8 @@
 #include "gather.h"
 
 #include <stdio.h>
+#include <sysexits.h>
+#include <unistd.h>
 
 #include <tensoring/request.h>
 
@@ -57,14 +59,15 @@ static bool refuse_plain(struct bridge *bridge, struct channel *channel,
     return true;
 }
 
-/* Keep what was received. False: no memory. */
-static bool keep(struct bridge *bridge, struct channel *channel, tr_message *message)
+/* Keep what was received. Without the memory for that this process ends, so that nothing is lost:
+ * the arena gives all that it holds to the next bridge. */
+static void keep(struct channel *channel, tr_message *message)
 {
     if (window_add(&channel->window, message))
-        return true;
-    tr_message_release(message);
-    speak_of(bridge, channel, "out of private memory: a message was given up");
-    return false;
+        return;
+    say("out of memory at '%s': this bridge ends, the next one gets what it holds",
+        channel->name);
+    _exit(EX_OSERR);
 }
 
 /* Nothing was received, and why. True: the next call may receive something. */
@@ -92,9 +95,10 @@ static bool receive_one(struct bridge *bridge, struct channel *channel)
     if (result < 0)
         return goes_on(bridge, channel, &channel->ready, result);
     step("received");
-    return (channel->kind == KIND_SERVICE ? refuse_plain(bridge, channel, message)
-                                          : refuse_request(bridge, channel, message)) ||
-           keep(bridge, channel, message);
+    if (!(channel->kind == KIND_SERVICE ? refuse_plain(bridge, channel, message)
+                                        : refuse_request(bridge, channel, message)))
+        keep(channel, message);
+    return true;
 }
 
 static uint32_t most(const struct bridge *bridge)
@@ -132,8 +136,7 @@ static bool subscribe_one(struct bridge *bridge, struct lane *lane)
 
     if (result < 0)
         return goes_on(bridge, lane->channel, &lane->ready, result);
-    if (!keep(bridge, lane->channel, message))
-        return false;
+    keep(lane->channel, message);
     held = gather_bind(lane);
     if (lane->last_sequence && held->header.sequence > lane->last_sequence)
         lane->channel->counts.missed += held->header.sequence - lane->last_sequence;
@@ -154,7 +157,9 @@ static void mirror_one(struct bridge *bridge, struct lane *lane, uint32_t i)
         speak_of(bridge, channel, say_failure(text, channel->name, result));
     if (result < 0)
         return;
-    if (message ? !keep(bridge, channel, message) : !window_add_blank(&channel->window)) {
+    if (message) {
+        keep(channel, message);
+    } else if (!window_add_blank(&channel->window)) {
         mirror_drop(&lane->mirror, i);
         return;
     }

@@ -2,8 +2,9 @@
 /* bridge.h - start `tensoring bridge` for an arena, and look after it.
  *
  * The program carries messages between this arena and one on another host. It is a child of this
- * process: the library links no engine and starts no thread. The program is started again when it
- * dies, and ends when this process ends.
+ * process: the library links no engine and starts no thread. It is `tensoring bridge keep`, which
+ * starts the bridge again when that dies, and ends when this process ends. If the keeper itself is
+ * killed, the next call with this bridge starts another one.
  *
  *     tr_bridge_options options = TR_BRIDGE_OPTIONS_INIT;
  *     options.peer = "host-b:7411", options.key = "host-a.key", options.peer_key = "host-b.pub";
