@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "ipc/kernel/os.h"
+#include "ipc/kernel/uncancel.h"
 #include "ipc/order.h"
 
 /* Whether all participants together may use one processor only. The kernel is asked: a
@@ -28,12 +29,13 @@ static bool one_processor(const struct self *me)
 
 bool cpu_contended(const struct self *me)
 {
+    int saved = errno, cancel = uncancel_begin();
     int64_t quota = me->milli_cpus ? me->milli_cpus() : -1;
-    int saved = errno;
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     bool answer = online < 2 || (quota >= 0 && quota < 2000) || one_processor(me) ||
                   os->runnable() > (unsigned long)online;
 
+    uncancel_end(cancel);
     errno = saved;
     return answer;
 }

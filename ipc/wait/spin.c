@@ -5,6 +5,7 @@
 
 #include "ipc/kernel/clock.h"
 #include "ipc/kernel/os.h"
+#include "ipc/kernel/uncancel.h"
 #include "ipc/liveness/monitor.h"
 #include "ipc/wait/contention.h"
 #include "ipc/wait/listen.h"
@@ -118,13 +119,17 @@ static void begin_vigil(struct vigil *vigil, int64_t now_ns)
 /* -EAGAIN: spin on. -EINTR. */
 static int keep_vigil(struct self *me, struct vigil *vigil, int64_t now_ns)
 {
+    int cancel = uncancel_begin(), result;
+
     vigil->due_ns = now_ns + SIGNALS_NS;
     if (now_ns >= vigil->dead_ns) {
         monitor_pass(me);
         vigil->dead_ns = now_ns + MONITOR_FIRST_NS;
     }
     listen_begin(me, &vigil->listening);
-    return listen_look(&vigil->listening) < 0 ? -EINTR : -EAGAIN;
+    result = listen_look(&vigil->listening) < 0 ? -EINTR : -EAGAIN;
+    uncancel_end(cancel);
+    return result;
 }
 
 int spin(struct self *me, wait_try *attempt, wait_idle *idle, void *context,

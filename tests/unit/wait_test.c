@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
 
@@ -300,6 +301,62 @@ static void signals_end_long_spins(void **state)
     assert_false(sigismember(&mask, SIGUSR1));
 }
 
+/* As one that reads a file. */
+static int64_t cancellation_point(void)
+{
+    pthread_testcancel();
+    return -1;
+}
+
+static int cancel_at;
+
+static int cancel_at_try(void *context)
+{
+    (void)context;
+    if (++tries == cancel_at)
+        pthread_cancel(pthread_self()); /* acts at the next point of cancellation */
+    return -EAGAIN;
+}
+
+static void *wait_long(void *told)
+{
+    *(int *)told = wait_for(&arena_known(arena)->self, &word, cancel_at_try, NULL,
+                            1000 * MS);
+    return told;
+}
+
+static void wait_cancelled_at(int try)
+{
+    int result = 0;
+    pthread_t thread;
+    void *returned;
+
+    cancel_at = try;
+    tick = 100000;
+    assert_int_equal(pthread_create(&thread, NULL, wait_long, &result), 0);
+    assert_int_equal(pthread_join(thread, &returned), 0);
+    assert_ptr_equal(returned, &result);
+    assert_int_equal(result, -ETIMEDOUT);
+}
+
+/* It would leave signals blocked, or a watch set in the wake word. */
+static void no_thread_is_cancelled_in_a_long_spin(void **state)
+{
+    (void)state;
+    arena_known(arena)->self.spin_ns = INT64_MAX;
+    tr_arena_set_interruptible(arena, true);
+    wait_cancelled_at(500);
+}
+
+/* While it asks how busy the machine is. */
+static void no_thread_is_cancelled_before_a_spin(void **state)
+{
+    (void)state;
+    arena_known(arena)->self.spin_ns = -1;
+    arena_known(arena)->self.milli_cpus = cancellation_point;
+    wait_cancelled_at(1);
+}
+
 static bool signals_when_looked_at(const struct view *view, uint32_t i)
 {
     (void)view, (void)i;
@@ -425,6 +482,8 @@ int main(void)
         SCENE(spins_as_told),
         SCENE(long_spins_look_for_the_dead),
         SCENE(signals_end_long_spins),
+        SCENE(no_thread_is_cancelled_in_a_long_spin),
+        SCENE(no_thread_is_cancelled_before_a_spin),
         SCENE(signals_end_sleeps_that_look),
         SCENE(gives_up_what_never_pays),
         SCENE(never_spins_under_contention),
