@@ -41,10 +41,12 @@ struct self {
     _Atomic uint32_t *standing;      /* local: of the handle, see monitor.h; or NULL */
     int64_t spin_ns;                 /* -1 adapts */
     _Atomic uint32_t interrupt;      /* local: waits end with -EINTR on a signal */
-    _Atomic int64_t contended_until; /* local: these four: see spin.c */
+    _Atomic int64_t contended_until; /* local: these six: see spin.c */
     _Atomic uint32_t contended;      /* local: */
     _Atomic uint32_t spin_misses;    /* local: spins in vain, one after the other */
     _Atomic uint32_t spin_rest;      /* local: waits that are not to spin */
+    _Atomic uint32_t short_sleeps;   /* local: that a spin would have saved, in a row */
+    _Atomic uint32_t spin_retries;   /* local: rests that they have ended in vain */
     _Atomic uint32_t idle_slices; /* local: of sleeps, since a wait got what it wanted */
     int64_t (*milli_cpus)(void);  /* what the cgroups grant, -1 all; NULL: not known */
     /* Local: hint, slot this process freed last, + 1. */

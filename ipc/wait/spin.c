@@ -22,6 +22,8 @@
 #define JUMP_NS      INT64_C(50000) /* between two looks: somebody else had the processor */
 #define MOST_MISSES  8              /* 2^8 waits without a spin, then it is tried again */
 #define JUMP_MISSES  3
+#define SHORT_SLEEPS 4u /* end the rest; twice as many after each retry in vain */
+#define MOST_RETRIES 6
 #define IDLE_SLICES  4 /* nothing has come for longer than that: it is far away */
 #define CALM_NS      INT64_C(20000000) /* how long an answer about the machine holds */
 #define CONTENDED_NS INT64_C(4000000)
@@ -86,6 +88,28 @@ static void missed(struct self *me, uint32_t weight)
     put32(&me->spin_rest, (UINT32_C(1) << misses) - 1);
 }
 
+void spin_slept(struct self *me, int64_t slept_ns)
+{
+    uint32_t retries = get32(&me->spin_retries), count = get32(&me->short_sleeps) + 1;
+
+    if (slept_ns >= MOST_NS || get32(&me->idle_slices) > 0 || get32(&me->spin_rest) == 0)
+        count = 0;
+    if (count >= SHORT_SLEEPS << retries) {
+        count = 0;
+        put32(&me->spin_rest, 0);
+        put32(&me->spin_retries, retries < MOST_RETRIES ? retries + 1 : retries);
+    }
+    put32(&me->short_sleeps, count);
+}
+
+static void paid(struct self *me)
+{
+    if (get32(&me->spin_misses)) {
+        put32(&me->spin_misses, 0);
+        put32(&me->spin_retries, 0);
+    }
+}
+
 /* Spin from one look at the clock to the next. The first look of each is a try. */
 static int spin_once(wait_try *attempt, wait_idle *idle, void *context)
 {
@@ -145,8 +169,8 @@ int spin(struct self *me, wait_try *attempt, wait_idle *idle, void *context,
 
         result = spin_once(attempt, idle, context);
         if (result != -EAGAIN) {
-            if (!jumped && get32(&me->spin_misses))
-                put32(&me->spin_misses, 0);
+            if (!jumped)
+                paid(me);
             break;
         }
         *now_ns = os->now_ns();

@@ -7,7 +7,10 @@
  *    argument, a wrong guess costs at most twice what the right one would have;
  *  - waits teach the next ones. After a spin in vain the next wait sleeps at once, after
  *    another one the next three, and so on up to 255; one that was interrupted (the clock
- *    jumped) counts for several. A spin that was not in vain ends that;
+ *    jumped) counts for several. A spin that was not in vain ends that,
+ *    and so do four sleeps in a row that a spin would have saved (after an idle time the waits
+ *    are short again). If the next spin is in vain nevertheless (the thread that brings it needs
+ *    our processor), it takes 8 such sleeps, then 16, and so on up to 256;
  *  - nobody spins, or asks how busy the machine is, after 100 ms in which nothing came;
  *  - nobody spins while more threads of the machine are runnable than it has processors, or
  *    where the participants may use less than two processors between them, by affinity or
@@ -20,6 +23,9 @@
 
 /* How long this wait may spin, in ns; 0 not at all. */
 int64_t spin_budget(struct self *me, int64_t now_ns);
+
+/* A wait that did not spin, or span in vain, got what it waited for after so long. */
+void spin_slept(struct self *me, int64_t slept_ns);
 
 /* Try until done, or until the time is over; then -EAGAIN. A spin of more than 100 us (a fixed
  * spin_ns) looks for the dead every 20 ms, and for signals every ms: -EINTR, if the participant

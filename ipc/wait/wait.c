@@ -114,6 +114,8 @@ int wait_with(struct self *me, struct sleeper *sleeper, wait_try *attempt, void 
         result = sleep_until(me, sleeper, attempt, context, deadline);
         monitor_leave(me);
         uncancel_end(cancel);
+        if (result == 0 && me->spin_ns < 0)
+            spin_slept(me, os->now_ns() - start);
     }
     if (result == 0)
         set_idle_slices(me, 0);

@@ -418,6 +418,70 @@ static void gives_up_what_never_pays(void **state)
     assert_true(budget() > 0);
 }
 
+/* Waits that sleep once each, for so long, and get what they want. */
+static void sleep_for(int64_t ns, int waits)
+{
+    for (int i = 0; i < waits; i++) {
+        arena_known(arena)->self.contended = 1; /* so it sleeps at once */
+        arena_known(arena)->self.contended_until = INT64_MAX;
+        sleep_result = 0;
+        sleep_takes = ns;
+        tries = 0;
+        succeed_at = 3; /* before the sleep, after the announcement, after the sleep */
+        assert_int_equal(wait_ns(1000 * MS), 0);
+    }
+    succeed_at = INT32_MAX;
+}
+
+/* Spins in vain until the next one, which is not to spin. */
+static void spin_in_vain(int times)
+{
+    for (int i = 0; i < times; i++) {
+        arena_known(arena)->self.spin_rest = 0;
+        assert_true(budget() > 0);
+        assert_int_equal(
+            spin(&arena_known(arena)->self, attempt, NULL, NULL, &now, now + 1000),
+            -EAGAIN);
+    }
+    assert_int_equal(budget(), 0);
+}
+
+static void short_sleeps_end_the_rest(void **state)
+{
+    (void)state;
+    tick = 100;
+    sleep_for(20000, 100); /* no rest to end: these do not count */
+    spin_in_vain(8);
+    sleep_for(20000, 3);
+    assert_int_equal(budget(), 0);
+    sleep_for(20000, 1);
+    assert_true(budget() > 0);
+    /* The next spin is in vain nevertheless: it takes twice as many. */
+    spin_in_vain(1);
+    sleep_for(20000, 7);
+    assert_int_equal(budget(), 0);
+    sleep_for(20000, 1);
+    assert_true(budget() > 0);
+}
+
+static void long_sleeps_end_no_rest(void **state)
+{
+    (void)state;
+    tick = 100;
+    spin_in_vain(8);
+    for (int i = 0; i < 6; i++) { /* few enough for the rest of 255 */
+        sleep_for(20000, 3);
+        sleep_for(5 * MS, 1);
+    }
+    assert_int_equal(budget(), 0);
+    /* One wait in pieces, as Python's, is a long one, though its last piece is short. */
+    sleep_for(20000, 3);
+    sleep_result = -ETIMEDOUT;
+    assert_int_equal(wait_ns(5 * MS), -ETIMEDOUT);
+    sleep_for(20000, 1);
+    assert_int_equal(budget(), 0);
+}
+
 /* The budget after a new look at the machine. */
 static int64_t budget_here(void)
 {
@@ -486,6 +550,8 @@ int main(void)
         SCENE(no_thread_is_cancelled_before_a_spin),
         SCENE(signals_end_sleeps_that_look),
         SCENE(gives_up_what_never_pays),
+        SCENE(short_sleeps_end_the_rest),
+        SCENE(long_sleeps_end_no_rest),
         SCENE(never_spins_under_contention),
         SCENE(never_spins_on_the_only_processor),
     };
