@@ -42,5 +42,6 @@ int cmd_bridge(int argc, char **argv)
 
     (void)argc;
     return become("bridge", program, argv,
-                  "build tensoring with -DTR_BRIDGE=zmq, which needs libzmq");
+                  "install the package tensoring-bridge, or build tensoring with "
+                  "-DTR_BRIDGE=zmq, which needs libzmq");
 }
