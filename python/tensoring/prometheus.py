@@ -4,7 +4,11 @@
     prometheus_client.REGISTRY.register(tensoring.prometheus.Collector(arena))
 
 or, without prometheus_client, an endpoint that answers with openmetrics(arena) and the
-content type CONTENT_TYPE. The counters lie in the arena: every worker gives the totals of
+content type CONTENT_TYPE. Several arenas are told apart by a label:
+
+    Collector({"features": features, "models": "models"})      # arena="features", ...
+
+The counters lie in the arena: every worker gives the totals of
 all, those that have died included, so one that is asked is enough. There are no files for
 each process (PROMETHEUS_MULTIPROC_DIR), and the cost does not grow with restarts."""
 
@@ -13,8 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tensoring._arena.arena import Arena
-from tensoring._servers.metrics import Family, families
+from tensoring._servers.metrics import Arenas, Family, families
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -44,17 +47,19 @@ def _lines(family: Family) -> Iterator[str]:
         yield _sample(f"{family.name}_sum", labels, one.sum)
 
 
-def openmetrics(arena: Arena | str) -> str:
-    """The metrics as OpenMetrics text. A named arena is looked at without joining it."""
-    lines = [line for family in families(arena) for line in _lines(family)]
+def openmetrics(arenas: Arenas) -> str:
+    """The metrics as OpenMetrics text. A named arena is looked at without joining it.
+    Each arena of a mapping has its key as the label `arena`."""
+    lines = [line for family in families(arenas) for line in _lines(family)]
     return "\n".join([*lines, "# EOF", ""])
 
 
 class Collector:
-    """A collector for a registry of prometheus_client."""
+    """A collector for a registry of prometheus_client, which takes one: several arenas
+    are given to it as a mapping, as to openmetrics()."""
 
-    def __init__(self, arena: Arena | str) -> None:
-        self._arena = arena
+    def __init__(self, arenas: Arenas) -> None:
+        self._arenas = arenas
 
     def collect(self) -> Iterator[Any]:
         """The metrics as they are now."""
@@ -69,7 +74,7 @@ class Collector:
             "gauge": GaugeMetricFamily,
             "histogram": HistogramMetricFamily,
         }
-        for family in families(self._arena):
+        for family in families(self._arenas):
             all_labels = [labels for labels, _ in family.samples + family.distributions]
             names = list(all_labels[0]) if all_labels else []
             found = kinds[family.kind](family.name, family.help, labels=names)

@@ -153,13 +153,28 @@ def test_a_named_arena_is_not_joined() -> None:
         prometheus.openmetrics(name)
 
 
+def test_a_label_tells_arenas_apart(arena: tr.Arena) -> None:
+    fill(arena)
+    name = f"other-{os.getpid()}"
+    with tr.Arena.create(name, [(4096, 4)]) as other:
+        other.queue("jobs", 8)
+        found = samples(prometheus.openmetrics({"first": arena, "second": name}))
+        labels = 'channel="jobs",kind="queue"'
+        assert found[f'tensoring_channel_depth{{arena="first",{labels}}}'] == 3
+        assert found[f'tensoring_channel_depth{{arena="second",{labels}}}'] == 0
+        assert found['tensoring_joins_total{arena="second"}'] == 1
+        assert "tensoring_joins_total" not in found
+        tr.Arena.unlink(name)
+
+
 def test_names_are_escaped(arena: tr.Arena) -> None:
     arena.queue('a"b\\c')
     text = prometheus.openmetrics(arena)
     assert r'channel="a\"b\\c"' in text
 
 
-def test_prometheus_client_reads_the_same(arena: tr.Arena) -> None:
+@pytest.mark.parametrize("several", [False, True])
+def test_prometheus_client_reads_the_same(arena: tr.Arena, several: bool) -> None:
     client: Any = pytest.importorskip("prometheus_client")
     parser: Any = pytest.importorskip("prometheus_client.openmetrics.parser")
     exposition: Any = pytest.importorskip("prometheus_client.openmetrics.exposition")
@@ -169,7 +184,8 @@ def test_prometheus_client_reads_the_same(arena: tr.Arena) -> None:
     service.queue.receive()
     service.queue._note_batch(5)
     registry = client.CollectorRegistry()
-    registry.register(prometheus.Collector(arena))
+    shown = {"one": arena, "other": arena} if several else arena
+    registry.register(prometheus.Collector(shown))
 
     def read(text: str) -> dict[Any, float]:
         return {
@@ -178,11 +194,13 @@ def test_prometheus_client_reads_the_same(arena: tr.Arena) -> None:
             for one in family.samples
         }
 
-    ours = read(prometheus.openmetrics(arena))
+    ours = read(prometheus.openmetrics(shown))
     theirs = read(exposition.generate_latest(registry).decode())
     assert ours == theirs
     assert len(ours) > 20
-    assert ours[("tensoring_batch_rows_bucket", (("channel", 's"'), ("le", "8.0")))] == 1
+    which = (("arena", "one"),) if several else ()
+    labels = (*which, ("channel", 's"'), ("le", "8.0"))
+    assert ours[("tensoring_batch_rows_bucket", labels)] == 1
 
 
 def test_the_dashboard_shows_each_metric_by_its_name_and_labels(arena: tr.Arena) -> None:

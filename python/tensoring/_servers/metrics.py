@@ -5,12 +5,13 @@ arena reads the same, and processes that have died stay counted."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tensoring._arena.arena import Arena
 from tensoring.reports import ChannelStats, Counted, Sizes, Stats
 
 Labels = Mapping[str, str]
+T = TypeVar("T")
 
 
 class Distribution(NamedTuple):
@@ -124,8 +125,30 @@ def _histograms(channels: list[ChannelStats]) -> list[Family]:
     return found
 
 
-def families(arena: Arena | str) -> list[Family]:
-    """The metrics of an arena that is open, or of a named one without joining it."""
+Arenas = Arena | str | Mapping[str, Arena | str]
+
+
+def families(arenas: Arenas) -> list[Family]:
+    """The metrics of an arena that is open, or of a named one without joining it; of
+    several by the value of their label `arena`."""
+    if not isinstance(arenas, Mapping):
+        return _of_arena(arenas)
+    found: dict[str, Family] = {}
+    for name, arena in arenas.items():
+        for family in _of_arena(arena):
+            one = found.setdefault(
+                family.name, family._replace(samples=[], distributions=[])
+            )
+            one.samples.extend(_labelled(name, family.samples))
+            one.distributions.extend(_labelled(name, family.distributions))
+    return list(found.values())
+
+
+def _labelled(name: str, samples: list[tuple[Labels, T]]) -> list[tuple[Labels, T]]:
+    return [({"arena": name, **labels}, value) for labels, value in samples]
+
+
+def _of_arena(arena: Arena | str) -> list[Family]:
     stats: Stats = Arena.look(arena) if isinstance(arena, str) else arena.stats()
     totals, channels = stats["totals"], stats["channels"]
     found = [
