@@ -96,7 +96,7 @@ int kind_open(struct bridge *bridge, struct channel *channel, const struct wante
                                 .direction = wanted->direction,
                                 .name = wanted->name,
                                 .index = index,
-                                .retries = bridge->options->retries,
+                                .retries = wanted->retries,
                                 .ready = true};
     result = open_it(bridge, channel);
     if (result < 0 || channel->direction == DIRECTION_IN)

@@ -43,9 +43,10 @@ static const struct argp_option shared_options[] = {
     {"service", KEY_SERVICE, "[out:|in:]NAME", 0,
      "The same of a queue of requests: out where they are made, in where they are served",
      1},
-    {"on-cut", KEY_ON_CUT, "fail|retry", 0,
+    {"on-cut", KEY_ON_CUT, "fail|retry[:NAME]", 0,
      "Requests that were sent when the link was cut fail, or are sent again and may run "
-     "twice; default fail",
+     "twice: those of one service, or of all that have no such option of their own; "
+     "default fail. May be given again",
      2},
     {"window", KEY_WINDOW, "N", 0,
      "At most N messages of a channel are unconfirmed; default 16", 2},
@@ -85,7 +86,8 @@ static uint64_t number(const struct argp_state *state, const char *text, const c
 static void want(const struct argp_state *state, struct options *options,
                  enum channel_kind kind, const char *text)
 {
-    struct wanted one = {kind, options->listens ? DIRECTION_IN : DIRECTION_OUT, text};
+    struct wanted one = {kind, options->listens ? DIRECTION_IN : DIRECTION_OUT, text,
+                         false};
     struct wanted *more = realloc(options->wanted,
                                   (options->count + 1) * sizeof(*options->wanted));
 
@@ -109,6 +111,67 @@ static void want(const struct argp_state *state, struct options *options,
                        "'%s' is given twice; with both directions it would come back",
                        one.name);
     more[options->count++] = one;
+}
+
+/* What "fail", "retry:NAME" is of; "": all. NULL: it is neither. */
+static const char *cut_name(const char *text)
+{
+    size_t length = strcspn(text, ":");
+    const char *word = *text == 'r' ? "retry" : "fail";
+
+    if (length != strlen(word) || memcmp(text, word, length) != 0)
+        return NULL;
+    return text[length] ? text + length + 1 : "";
+}
+
+/* Its service may come later. */
+static void keep_cut(const struct argp_state *state, struct options *options,
+                     const char *text)
+{
+    const char **more = realloc(options->cuts,
+                                (options->cut_count + 1) * sizeof(*options->cuts));
+
+    if (!more) {
+        argp_failure(state, 1, ENOMEM, "%s", text);
+        return;
+    }
+    if (!cut_name(text))
+        argp_error(state,
+                   "--on-cut is fail or retry, or fail:NAME or retry:NAME, not '%s'",
+                   text);
+    options->cuts = more;
+    more[options->cut_count++] = text;
+}
+
+/* The services that are called here, and one name or "". How many were found. */
+static size_t set_cut(struct options *options, const char *name, bool retries)
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < options->count; i++) {
+        struct wanted *one = &options->wanted[i];
+
+        if (one->kind != KIND_SERVICE || one->direction != DIRECTION_OUT ||
+            (*name && strcmp(one->name, name) != 0))
+            continue;
+        one->retries = retries;
+        found++;
+    }
+    return found;
+}
+
+/* Those of one name count more than those of all, whatever their order. */
+static void take_cuts(const struct argp_state *state, struct options *options)
+{
+    for (size_t i = 0; i < options->cut_count; i++)
+        if (!*cut_name(options->cuts[i]))
+            set_cut(options, "", *options->cuts[i] == 'r');
+    for (size_t i = 0; i < options->cut_count; i++) {
+        const char *text = options->cuts[i], *name = cut_name(text);
+
+        if (*name && !set_cut(options, name, *text == 'r'))
+            argp_error(state, "--on-cut %s: no service '%s' goes out here", text, name);
+    }
 }
 
 static void check_keys(const struct argp_state *state, const struct options *options)
@@ -187,9 +250,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         want(state, options, KIND_SERVICE, arg);
         return 0;
     case KEY_ON_CUT:
-        if (strcmp(arg, "fail") != 0 && strcmp(arg, "retry") != 0)
-            argp_error(state, "--on-cut is fail or retry, not '%s'", arg);
-        options->retries = *arg == 'r';
+        keep_cut(state, options, arg);
         return 0;
     case KEY_BOARD:
         want(state, options, KIND_BOARD, arg);
@@ -214,6 +275,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case ARGP_KEY_END:
         check(state, options);
+        take_cuts(state, options);
         return 0;
     default:
         return parse_text(key, arg, options) ? 0 : ARGP_ERR_UNKNOWN;

@@ -15,6 +15,7 @@ struct wanted {
     enum channel_kind kind;
     enum direction direction;
     const char *name;
+    bool retries; /* a service that goes out: after a cut */
 };
 
 struct options {
@@ -25,7 +26,8 @@ struct options {
     uint32_t window; /* 0: not given */
     uint64_t window_bytes;
     uint32_t grace_s;
-    bool retries; /* --on-cut retry */
+    const char **cuts; /* --on-cut, as it was given */
+    size_t cut_count;
     struct wanted *wanted;
     size_t count;
 };

@@ -38,6 +38,14 @@ typedef enum tr_bridge_direction {
     TR_BRIDGE_IN = 1   /**< what is sent there is received here */
 } tr_bridge_direction;
 
+/** What becomes of requests that had been sent when the link was cut. */
+typedef enum tr_bridge_on_cut {
+    /** They fail: the requester gets TR_EREMOTE, and the request may have run. */
+    TR_BRIDGE_FAIL = 0,
+    /** They are sent again when the link is back, and may run twice. */
+    TR_BRIDGE_RETRY = 1
+} tr_bridge_on_cut;
+
 typedef enum tr_bridge_state {
     TR_BRIDGE_CONNECTED = 0 /**< the link to the other bridge is up */
 } tr_bridge_state;
@@ -129,6 +137,20 @@ TR_API TR_CHECK int tr_bridge_broadcast(tr_bridge *bridge, const char *name,
  */
 TR_API TR_CHECK int tr_bridge_board(tr_bridge *bridge, const char *name,
                                     tr_bridge_direction direction);
+
+/**
+ * Bridge the service @p name: a queue of requests (request.h), whose answers come back.
+ * TR_BRIDGE_OUT: requests that are made here are answered by servers there; TR_BRIDGE_IN: servers
+ * here answer requests that are made there. What a call returns means what it means in one arena;
+ * a deadline travels as the time that is left.
+ * @param on_cut  with TR_BRIDGE_OUT; else TR_BRIDGE_FAIL, as the side of the requesters decides
+ * @param window  how many requests may be without an answer; as tr_bridge_queue()
+ * @return as tr_bridge_queue(), and TR_EINVAL (TR_BRIDGE_RETRY with TR_BRIDGE_IN).
+ * Threads: one. Progress: lock-free. Syscalls: some.
+ */
+TR_API TR_CHECK int tr_bridge_service(tr_bridge *bridge, const char *name,
+                                      tr_bridge_direction direction,
+                                      tr_bridge_on_cut on_cut, uint32_t window);
 
 /**
  * Wait until the bridge is in @p state.

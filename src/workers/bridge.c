@@ -20,6 +20,7 @@ struct wanted {
     const char *kind, *name;
     unsigned direction;
     uint32_t window;
+    unsigned on_cut; /* of a service */
 };
 
 static struct handle_kind bridges = {.bytes = sizeof(struct tr_bridge)};
@@ -147,6 +148,15 @@ int tr_bridge_start(tr_arena *arena, const tr_bridge_options *given, tr_bridge *
     return result;
 }
 
+/* Whether the program was told to bridge a channel of that name. */
+static bool is_of(const char *lines, const char *name)
+{
+    const char *told = strchr(lines, ':') + 1;
+    size_t length = strcspn(told, "\n");
+
+    return strlen(name) == length && memcmp(told, name, length) == 0;
+}
+
 static int check_name(const struct tr_bridge *bridge, const char *step,
                       const struct wanted *wanted)
 {
@@ -159,10 +169,34 @@ static int check_name(const struct tr_bridge *bridge, const char *step,
         return tr_fail(TR_ENAMETOOLONG, "%s: the name has %zu bytes, there may be %d",
                        step, strlen(wanted->name), TR_MAX_CHANNEL_NAME);
     for (uint32_t i = 0; i < bridge->channels.count; i++)
-        if (strcmp(strchr(bridge->channels.word[i], ':') + 1, wanted->name) == 0)
+        if (is_of(bridge->channels.word[i], wanted->name))
             return tr_fail(TR_EEXIST, "%s: \"%s\" is bridged already", step,
                            wanted->name);
     return 0;
+}
+
+static int check_cut(const char *step, const struct wanted *wanted)
+{
+    if (wanted->on_cut > TR_BRIDGE_RETRY)
+        return tr_fail(TR_EINVAL, "%s: %u is not a tr_bridge_on_cut", step,
+                       wanted->on_cut);
+    if (wanted->on_cut && wanted->direction == TR_BRIDGE_IN)
+        return tr_fail(TR_EINVAL,
+                       "%s: TR_BRIDGE_RETRY goes with TR_BRIDGE_OUT: the side of the "
+                       "requesters decides",
+                       step);
+    return 0;
+}
+
+/* One line, or two: the second means nothing before the first. */
+static int add_lines(struct tr_bridge *bridge, const struct wanted *wanted)
+{
+    const char *way = wanted->direction == TR_BRIDGE_IN ? "in" : "out";
+
+    if (wanted->on_cut == TR_BRIDGE_RETRY)
+        return words_add(&bridge->channels, "--%s=%s:%s\n--on-cut=retry:%s", wanted->kind,
+                         way, wanted->name, wanted->name);
+    return words_add(&bridge->channels, "--%s=%s:%s", wanted->kind, way, wanted->name);
 }
 
 /* A channel more. */
@@ -182,9 +216,9 @@ static int add_channel(tr_bridge *given, const char *step, const struct wanted *
         result = tr_fail(TR_EINVAL, "%s: the window is %u, it may be at most %d", step,
                          wanted->window, MOST_WINDOW);
     if (!result)
-        result = words_add(&bridge->channels, "--%s=%s:%s", wanted->kind,
-                           wanted->direction == TR_BRIDGE_IN ? "in" : "out",
-                           wanted->name);
+        result = check_cut(step, wanted);
+    if (!result)
+        result = add_lines(bridge, wanted);
     if (result)
         return result;
     if (wanted->window > bridge->window) {
@@ -198,7 +232,7 @@ static int add_channel(tr_bridge *given, const char *step, const struct wanted *
 int tr_bridge_queue(tr_bridge *bridge, const char *name, tr_bridge_direction direction,
                     uint32_t window)
 {
-    const struct wanted wanted = {"queue", name, direction, window};
+    const struct wanted wanted = {"queue", name, direction, window, 0};
 
     return add_channel(bridge, "bridge queue", &wanted);
 }
@@ -206,16 +240,24 @@ int tr_bridge_queue(tr_bridge *bridge, const char *name, tr_bridge_direction dir
 int tr_bridge_broadcast(tr_bridge *bridge, const char *name,
                         tr_bridge_direction direction)
 {
-    const struct wanted wanted = {"broadcast", name, direction, 0};
+    const struct wanted wanted = {"broadcast", name, direction, 0, 0};
 
     return add_channel(bridge, "bridge broadcast", &wanted);
 }
 
 int tr_bridge_board(tr_bridge *bridge, const char *name, tr_bridge_direction direction)
 {
-    const struct wanted wanted = {"board", name, direction, 0};
+    const struct wanted wanted = {"board", name, direction, 0, 0};
 
     return add_channel(bridge, "bridge board", &wanted);
+}
+
+int tr_bridge_service(tr_bridge *bridge, const char *name, tr_bridge_direction direction,
+                      tr_bridge_on_cut on_cut, uint32_t window)
+{
+    const struct wanted wanted = {"service", name, direction, window, on_cut};
+
+    return add_channel(bridge, "bridge service", &wanted);
 }
 
 int tr_bridge_status_read(tr_bridge *given, tr_bridge_status *out)

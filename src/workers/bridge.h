@@ -29,7 +29,7 @@ struct tr_bridge {
     bool stopped;
     uint32_t window;
     struct words command;  /* the child's */
-    struct words channels; /* lines that it is told */
+    struct words channels; /* lines that it is told; one that has an option is two */
 };
 
 /* 0, TR_ENOMEM. */

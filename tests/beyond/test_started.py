@@ -7,10 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import tensoring as tr
@@ -73,6 +76,41 @@ def test_both_sides_of_a_bridge(tmp_path: Path) -> None:
                 assert status["link"] == "up"
                 assert status["channels"][0]["name"] == "jobs"
                 here.stop(LONGEST)
+
+
+@pytest.mark.parametrize("on_cut", ["fail", "retry"])
+def test_a_service(on_cut: str) -> None:
+    """Requests are made here, servers and the bridge that is killed are there."""
+    (command,) = program()
+    plain: dict[str, Any] = {"trust_network": True, "program": command}
+    with arenas(2) as (a, b):
+        model, requests = a.service("model"), b.queue("model", max_deliveries=255)
+        answers: list[object] = []
+
+        def call() -> None:
+            try:
+                answers.append(np.asarray(model.call(np.arange(3), LONGEST)).tolist())
+            except tr.RemoteError as error:
+                answers.append(str(error))
+
+        with tr.Bridge(a, bind="127.0.0.1:0", **plain) as here:
+            here.service("model", on_cut=on_cut)
+            with tr.Bridge(b, endpoint(here), **plain) as there:
+                there.service("model", direction="in")
+                caller = threading.Thread(target=call)
+                caller.start()
+                first = requests.receive_message(LONGEST)
+                kill(there)
+                if on_cut == "retry":
+                    again = requests.receive_message(LONGEST)
+                    again.reply(np.arange(3) * 2)
+                caller.join(LONGEST)
+                first.release()
+        if on_cut == "retry":
+            assert answers == [[0, 2, 4]]
+        else:
+            assert len(answers) == 1
+            assert "may have run" in str(answers[0])
 
 
 def kill(bridge: tr.Bridge) -> None:

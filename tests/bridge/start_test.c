@@ -57,7 +57,7 @@ static int close_all(void **state)
     return 0;
 }
 
-static void start(struct side *side, const char *peer, tr_bridge_direction direction)
+static void start_empty(struct side *side, const char *peer)
 {
     tr_bridge_options options = TR_BRIDGE_OPTIONS_INIT;
 
@@ -66,6 +66,11 @@ static void start(struct side *side, const char *peer, tr_bridge_direction direc
     options.bind = peer ? NULL : "127.0.0.1:0";
     options.program = TENSORING_BRIDGE;
     assert_ok(tr_bridge_start(side->arena, &options, &side->bridge));
+}
+
+static void start(struct side *side, const char *peer, tr_bridge_direction direction)
+{
+    start_empty(side, peer);
     assert_ok(tr_bridge_queue(side->bridge, "jobs", direction, 8));
 }
 
@@ -82,6 +87,13 @@ static void pause_shortly(void)
     sched_yield(); /* the test's time limit ends it */
 }
 
+/* The port is the kernel's choice. */
+static void await_endpoint(struct side *side, char endpoint[128])
+{
+    while (!*strcpy(endpoint, status(side).endpoint))
+        pause_shortly();
+}
+
 /* Two bridges that are connected. */
 static void connect_both(void)
 {
@@ -89,9 +101,7 @@ static void connect_both(void)
 
     start(&there, NULL, TR_BRIDGE_IN);
     assert_ok(tr_bridge_queue(there.bridge, "more", TR_BRIDGE_OUT, 4));
-    while (
-        !*strcpy(endpoint, status(&there).endpoint)) /* the port is the kernel's choice */
-        pause_shortly();
+    await_endpoint(&there, endpoint);
     start(&here, endpoint, TR_BRIDGE_OUT);
     assert_ok(tr_bridge_wait(here.bridge, TR_BRIDGE_CONNECTED, PATIENT));
     assert_ok(tr_bridge_wait(there.bridge, TR_BRIDGE_CONNECTED, PATIENT));
@@ -180,6 +190,96 @@ static void what_is_not_confirmed_stays(void **state)
     tr_message_release(message);
 }
 
+/* Servers are there, and their bridge connects: it finds the other one again if it is killed. */
+static void connect_services(tr_bridge_on_cut on_cut)
+{
+    char endpoint[128];
+
+    start_empty(&here, NULL);
+    assert_ok(tr_bridge_service(here.bridge, "model", TR_BRIDGE_OUT, on_cut, 8));
+    await_endpoint(&here, endpoint);
+    start_empty(&there, endpoint);
+    assert_ok(tr_bridge_service(there.bridge, "model", TR_BRIDGE_IN, TR_BRIDGE_FAIL, 8));
+    assert_ok(tr_bridge_wait(there.bridge, TR_BRIDGE_CONNECTED, PATIENT));
+}
+
+struct service {
+    tr_queue *asks, *serves;
+    uint64_t ticket;
+    tr_message *request; /* in the server's hand */
+};
+
+static void ask(struct service *service, int64_t number)
+{
+    assert_ok(tr_request_send(service->asks, loan_i64(here.arena, 8, number), PATIENT,
+                              PATIENT, TR_REQUEST_BY_TICKET, &service->ticket));
+    assert_ok(tr_queue_receive(service->serves, PATIENT, &service->request));
+    assert_int_equal(first_i64(service->request), number);
+}
+
+static void expect_answer(const struct service *service, int64_t number)
+{
+    tr_message *reply;
+
+    assert_ok(tr_request_wait(here.arena, service->ticket, PATIENT, &reply));
+    assert_int_equal(first_i64(reply), number);
+    tr_message_release(reply);
+}
+
+static void open_service(struct service *service, tr_bridge_on_cut on_cut)
+{
+    int pid;
+
+    *service = (struct service){0};
+    assert_ok(tr_queue_open(here.arena, "model", NULL, &service->asks));
+    assert_ok(tr_queue_open(there.arena, "model", NULL, &service->serves));
+    connect_services(on_cut);
+    ask(service, 3);
+    assert_ok(tr_request_reply(service->request, loan_i64(there.arena, 8, 33)));
+    expect_answer(service, 33);
+    ask(service, 4); /* and while the server has it: */
+    pid = status(&there).pid;
+    assert_true(pid > 0);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+}
+
+static void close_service(const struct service *service)
+{
+    tr_queue_close(service->asks);
+    tr_queue_close(service->serves);
+}
+
+static void requests_fail_if_the_link_is_cut(void **state)
+{
+    struct service service;
+    tr_message *reply;
+
+    (void)state;
+    open_service(&service, TR_BRIDGE_FAIL);
+    assert_int_equal(tr_request_wait(here.arena, service.ticket, PATIENT, &reply),
+                     TR_EREMOTE);
+    assert_int_equal(tr_error_remote_code(), TR_EPEERDIED);
+    assert_detail("may have run");
+    tr_message_release(service.request);
+    close_service(&service);
+}
+
+static void requests_are_sent_again_if_that_is_asked_for(void **state)
+{
+    struct service service;
+    tr_message *first;
+
+    (void)state;
+    open_service(&service, TR_BRIDGE_RETRY);
+    first = service.request;
+    assert_ok(tr_queue_receive(service.serves, PATIENT, &service.request));
+    assert_int_equal(first_i64(service.request), 4);
+    assert_ok(tr_request_reply(service.request, loan_i64(there.arena, 8, 44)));
+    tr_message_release(first); /* nobody waits for that any more */
+    expect_answer(&service, 44);
+    close_service(&service);
+}
+
 #define test(function) cmocka_unit_test_setup_teardown(function, open_all, close_all)
 
 int main(void)
@@ -189,6 +289,8 @@ int main(void)
         test(a_bridge_that_is_killed_comes_again),
         test(a_queue_is_added_while_messages_cross),
         test(what_is_not_confirmed_stays),
+        test(requests_fail_if_the_link_is_cut),
+        test(requests_are_sent_again_if_that_is_asked_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,6 +63,8 @@ def test_it_is_told_what_to_bridge(scene: Scene) -> None:
         bridge.queue("results", direction="in", window=4)
         bridge.board("features", direction="in")
         bridge.broadcast("news")
+        bridge.service("model", on_cut="retry", window=9)
+        bridge.service("own", direction="in")
         with pytest.raises(tr.ExistsError, match="news"):
             bridge.board("news")
         with pytest.raises(tr.ExistsError, match="jobs"):
@@ -73,7 +75,9 @@ def test_it_is_told_what_to_bridge(scene: Scene) -> None:
         *("keep", "connect", f"--arena={scene.arena.name}", "--peer=host:7411"),
         *("--key=a.key", "--peer-key=b.pub", "--window-bytes=99", "--allow-pickle"),
         *("--window=8", "--queue=out:jobs", "--queue=in:results"),
-        *("--board=in:features", "--broadcast=out:news", "stop 60000"),
+        *("--board=in:features", "--broadcast=out:news", "--window=9"),
+        *("--service=out:model", "--on-cut=retry:model"),
+        *("--window=16", "--service=in:own", "stop 60000"),
     ]
     assert "stopped" in repr(bridge)
     with pytest.raises(tr.ClosedError):
@@ -185,16 +189,35 @@ def test_an_arena_without_a_name() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        ({"on_cut": "wait"}, "fail, retry"),
+        ({"on_cut": "retry", "direction": "in"}, "callers decide"),
+    ],
+)
+def test_options_of_a_service(scene: Scene, options: dict[str, Any], says: str) -> None:
+    with (
+        scene.start("exec cat >/dev/null") as bridge,
+        pytest.raises(ValueError, match=says),
+    ):
+        bridge.service("model", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
         ({"direction": "both"}, "out, in"),
         ({"window": 0}, "1 to 1024"),
         ({"window": 1025}, "1 to 1024"),
         ({"name": "a\0"}, "NUL"),
+        ({"name": "a\nstop 0"}, "control characters"),
+        ({"name": ""}, "control characters"),
     ],
 )
 def test_options_of_a_queue(scene: Scene, options: dict[str, Any], says: str) -> None:
     with scene.start("exec cat >/dev/null") as bridge:
         with pytest.raises(ValueError, match=says):
             bridge.queue(**{"name": "jobs", **options})
+        with pytest.raises(ValueError, match=says):
+            bridge.service(**{"name": "jobs", **options})
         with pytest.raises(ValueError, match=r"0 or more"):
             bridge.stop(-1)
         with pytest.raises(ValueError, match=r"0 or more"):

@@ -135,6 +135,15 @@ static void a_program_that_is_not_there(void **state)
     assert_int_equal(descriptors(), before);
 }
 
+static void expect_no_service(tr_bridge *bridge, const char *name,
+                              tr_bridge_direction direction, unsigned on_cut, int code,
+                              const char *detail)
+{
+    assert_int_equal(
+        tr_bridge_service(bridge, name, direction, (tr_bridge_on_cut)on_cut, 0), code);
+    assert_detail(detail);
+}
+
 static void it_is_told_what_to_bridge(void **state)
 {
     tr_bridge *bridge = start_script("printf '%s\\n' \"$@\" >>${0%program}record\n"
@@ -146,6 +155,13 @@ static void it_is_told_what_to_bridge(void **state)
     assert_ok(tr_bridge_queue(bridge, "results: a", TR_BRIDGE_IN, 64));
     assert_ok(tr_bridge_board(bridge, "features", TR_BRIDGE_IN));
     assert_ok(tr_bridge_broadcast(bridge, "news", TR_BRIDGE_OUT));
+    assert_ok(tr_bridge_service(bridge, "model", TR_BRIDGE_OUT, TR_BRIDGE_RETRY, 80));
+    assert_ok(tr_bridge_service(bridge, "mod", TR_BRIDGE_OUT, TR_BRIDGE_FAIL, 0));
+    assert_ok(tr_bridge_service(bridge, "own", TR_BRIDGE_IN, TR_BRIDGE_FAIL, 0));
+    expect_no_service(bridge, "model", TR_BRIDGE_OUT, 0, TR_EEXIST, "already");
+    expect_no_service(bridge, "c", TR_BRIDGE_IN, TR_BRIDGE_RETRY, TR_EINVAL,
+                      "requesters");
+    expect_no_service(bridge, "c", TR_BRIDGE_OUT, 2, TR_EINVAL, "2 is not");
     assert_int_equal(tr_bridge_queue(bridge, "jobs", TR_BRIDGE_IN, 0), TR_EEXIST);
     assert_int_equal(tr_bridge_board(bridge, "news", TR_BRIDGE_OUT), TR_EEXIST);
     assert_int_equal(tr_bridge_queue(bridge, "", TR_BRIDGE_IN, 0), TR_EINVAL);
@@ -157,7 +173,9 @@ static void it_is_told_what_to_bridge(void **state)
         expected, sizeof(expected),
         "keep\nconnect\n--arena=%s\n--peer=host:7411\n--key=a.key\n--peer-key=b.pub\n"
         "--queue=out:jobs\n--window=64\n--queue=in:results: "
-        "a\n--board=in:features\n--broadcast=out:news\nstop 60000\n",
+        "a\n--board=in:features\n--broadcast=out:news\n--window=80\n"
+        "--service=out:model\n--on-cut=retry:model\n--service=out:mod\n"
+        "--service=in:own\nstop 60000\n",
         NAME);
     assert_string_equal(strstr(read_record(), "keep\n"), expected);
     assert_ok(tr_bridge_stop(bridge, 0));

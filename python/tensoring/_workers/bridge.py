@@ -194,9 +194,7 @@ class Bridge:
         with self._lock:
             self._check(name, direction)
             self._arena.queue(name, max_deliveries=255).close()
-            if window > self._window:
-                self._window = window
-                self._tell(f"--window={window}")
+            self._widen(window)
             self._add("queue", name, direction)
 
     def broadcast(self, name: str, *, direction: str = "out") -> None:
@@ -213,15 +211,47 @@ class Bridge:
             self._check(name, direction)
             self._add("board", name, direction)
 
+    def service(
+        self,
+        name: str,
+        *,
+        direction: str = "out",
+        on_cut: str = "fail",
+        window: int = 16,
+    ) -> None:
+        """Bridge the service `name`, as queue() does: calls made here are served there,
+        with direction="in" the other way. Errors of the server and timeouts mean what
+        they mean in one arena.
+
+        on_cut: of requests that had been sent when the link was cut. "fail": call()
+        raises RemoteError, and the request may have run; "retry": they are sent again
+        when the link is back, and may run twice. The side that calls decides.
+        window: how many requests may be without an answer."""
+        whole("window", window, 1, _MOST_WINDOW)
+        one_of("on_cut", on_cut, ("fail", "retry"))
+        if on_cut != "fail" and direction == "in":
+            raise ValueError("on_cut='retry' goes with direction='out': callers decide")
+        with self._lock:
+            self._check(name, direction)
+            self._widen(window)
+            more = f"\n--on-cut=retry:{name}" if on_cut == "retry" else ""
+            self._add("service", name, direction, more)
+
     def _check(self, name: str, direction: str) -> None:
-        text("name", name)
+        if not text("name", name) or min(name) < " ":
+            raise ValueError(f"name is {name!r}; give one without control characters")
         one_of("direction", direction, ("out", "in"))
         self._look_after()
         if name in self._channels:
             raise _error("EXIST", f"{name!r} is bridged already")
 
-    def _add(self, kind: str, name: str, direction: str) -> None:
-        self._channels[name] = f"--{kind}={direction}:{name}"
+    def _widen(self, window: int) -> None:
+        if window > self._window:
+            self._window = window
+            self._tell(f"--window={window}")
+
+    def _add(self, kind: str, name: str, direction: str, more: str = "") -> None:
+        self._channels[name] = f"--{kind}={direction}:{name}{more}"
         self._tell(self._channels[name])
 
     def _texts(self) -> Iterator[dict[str, Any]]:

@@ -55,6 +55,10 @@ ROW(tr_bridge_broadcast, CODE, "bridge:bridge name:name direction:zero",
     tr_bridge_broadcast(P(0), P(1), (tr_bridge_direction)U(2)))
 ROW(tr_bridge_board, CODE, "bridge:bridge name:name direction:zero",
     tr_bridge_board(P(0), P(1), (tr_bridge_direction)U(2)))
+ROW(tr_bridge_service, CODE,
+    "bridge:bridge name:name direction:zero on_cut:zero window:zero",
+    tr_bridge_service(P(0), P(1), (tr_bridge_direction)U(2), (tr_bridge_on_cut)U(3),
+                      (uint32_t)U(4)))
 ROW(tr_bridge_wait, CODE, "bridge:bridge state:zero timeout_ns:timeout",
     tr_bridge_wait(P(0), (tr_bridge_state)U(1), I(2)))
 ROW(tr_bridge_status_read, CODE, "bridge:bridge status:bridge_status",
