@@ -42,6 +42,6 @@ int cmd_bridge(int argc, char **argv)
 
     (void)argc;
     return become("bridge", program, argv,
-                  "install the package tensoring-bridge, or build tensoring with "
-                  "-DTR_BRIDGE=zmq, which needs libzmq");
+                  "install Debian's or Python's package tensoring-bridge, or build "
+                  "tensoring with -DTR_BRIDGE=zmq, which needs libzmq");
 }

@@ -77,7 +77,7 @@ def test_the_sdist_is_whole() -> None:
     (found,) = DIST.glob("*.tar.gz")
     with tarfile.open(found) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    for folder in ("include", "src", "ipc", "python"):
+    for folder in ("include", "src", "ipc", "bridge", "python"):
         sources = [path for path in (ROOT / folder).rglob("*") if path.is_file()]
         sources = [path for path in sources if "__pycache__" not in path.parts]
         assert not {str(path.relative_to(ROOT)) for path in sources} - names

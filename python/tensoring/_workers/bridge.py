@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import math
 import os
@@ -34,16 +35,27 @@ def _error(name: str, detail: str) -> Error:
     return make_error(CODES[f"TR_E{name}"], detail, "bridge")
 
 
+def _of_package() -> str | None:
+    """The program in the package `tensoring_bridge`, if that is installed."""
+    spec = importlib.util.find_spec("tensoring_bridge")
+    if spec is None or spec.origin is None:
+        return None
+    return shutil.which(Path(spec.origin).with_name("tensoring-bridge"))
+
+
 def _find(program: str | os.PathLike[str] | None) -> str:
-    """The program: a path, or what PATH or the environment of this interpreter has."""
+    """The program: a path, or what this interpreter's packages, PATH, or the folder of
+    this interpreter have."""
     name = os.fspath(program or "tensoring-bridge")
-    found = shutil.which(name)
+    found = _of_package() if program is None else None
+    found = found or shutil.which(name)
     if found is None and os.sep not in name:
         found = shutil.which(Path(sys.executable).with_name(name))
     if found is None:
         raise _error(
             "NOENT",
-            f"there is no program {name}; install tensoring-bridge, or give `program`",
+            f"there is no program {name}; install tensoring[bridge], or Debian's package "
+            "tensoring-bridge, or give `program`",
         )
     return found
 
@@ -91,7 +103,8 @@ class Bridge:
     trust_network: no keys and no encryption: only in a network that others cannot reach.
     allow_pickle: pickled objects may cross, if the other side allows them, too.
     window_bytes: how many bytes of a queue may be unconfirmed; 0: 64 MiB.
-    program: the program; None: tensoring-bridge, on PATH or beside this interpreter.
+    program: the program; None: tensoring-bridge, as the package tensoring-bridge has it,
+    or PATH, or the folder of this interpreter.
 
     The child inherits standard error, and tells there why it does not connect."""
 
