@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* engine.h - what carries frames between hosts, as a table of eight calls.
+/* engine.h - what carries frames between hosts, as a table of calls: ZeroMQ, or UCX.
  *
  * A link is one connection to one bridge, with a number that is never used again. Frames of a
  * link arrive whole and in order, or the link goes down. The engine keeps nothing that a link has
@@ -11,8 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "say.h"
+
 struct allow;
-struct engine;
 
 /* One frame that has arrived: a head, and for a chunk its data. */
 struct frame {
@@ -21,10 +22,24 @@ struct frame {
     size_t head_bytes, data_bytes;
 };
 
+/* Where the data of a frame may lie: in the slot that it is for. landed(context) is called once,
+ * when nothing is written there any more, before the frame is told of or without that. */
+struct landing {
+    void *to;
+    void (*landed)(void *context);
+    void *context;
+};
+
+/* Ask the owner of an engine for a place for @p bytes of data that @p head tells of. False: in
+ * memory of the engine. */
+typedef bool engine_place(void *owner, uint64_t link, const void *head, size_t head_bytes,
+                          size_t bytes, struct landing *landing);
+
 enum engine_kind {
     ENGINE_NOTHING,
     ENGINE_UP,      /* connector: the link stands, and nothing was said on it yet */
-    ENGINE_DOWN,    /* connector: the link is lost, or was not made: see why */
+    ENGINE_DOWN,    /* the link is lost, or was not made: see why; not each engine tells a
+                       listener, but its send() does */
     ENGINE_FRAME,   /* the receiver of the event releases the frame */
     ENGINE_STRANGER /* listener: something was refused before it was a link: see why */
 };
@@ -52,8 +67,23 @@ struct engine_keys {
     struct allow *allow;         /* listener */
 };
 
+/* What each engine begins with. */
+struct engine {
+    const struct engine_keys *keys;
+    bool listens;
+    char address
+        [256]; /* where it listens, with the port that the kernel gave; or connects to */
+    char why[WHY_TEXT];  /* why the last call failed */
+    engine_place *place; /* NULL is allowed */
+    void *owner;         /* for place() */
+};
+
 struct engine_calls {
     const char *name;
+    bool has_keys; /* it knows who connects, and encrypts */
+
+    /* NULL: and why. @p keys must outlive it. */
+    struct engine *(*open)(const struct engine_keys *keys, char why[WHY_TEXT]);
 
     /* Wait for links at @p address, HOST:PORT. 0, or -1 and why. */
     int (*listen)(struct engine *engine, const char *address);
@@ -81,14 +111,13 @@ struct engine_calls {
     void (*close)(struct engine *engine);
 };
 
-/* Where it listens, with the port that the kernel gave. */
-const char *engine_address(const struct engine *engine);
+extern const struct engine_calls engine_zmq, engine_ucx;
 
-/* Why the last call failed. */
-const char *engine_why(const struct engine *engine);
+/* The engine that @p address names, "ucx://HOST:PORT" or "zmq://HOST:PORT", and HOST:PORT; without
+ * a name the first one that this program has. NULL, and why: there is no such engine. */
+const struct engine_calls *engine_choose(const char **address, char why[WHY_TEXT]);
 
-/* NULL: no memory, and nothing else. @p keys must outlive it. */
-struct engine *engine_zmq_open(const struct engine_keys *keys);
-extern const struct engine_calls engine_zmq;
+/* The names of those that this program has: "zmq", "ucx", "zmq ucx". */
+const char *engine_names(void);
 
 #endif

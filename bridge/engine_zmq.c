@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine_zmq.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +9,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "address.h"
 #include "wire.h"
 
 enum {
@@ -22,34 +21,31 @@ enum {
     ROUTE_BYTES = 5 /* of a ROUTER's own names of connections, which begin with a 0 */
 };
 
-const char *engine_address(const struct engine *engine)
+static struct zmq_engine *own(struct engine *base)
 {
-    return engine->address;
+    return (struct zmq_engine *)base;
 }
 
-const char *engine_why(const struct engine *engine)
+static struct engine *zmq_engine_open(const struct engine_keys *keys, char why[WHY_TEXT])
 {
-    return engine->why;
-}
+    struct zmq_engine *engine = calloc(1, sizeof(*engine));
 
-struct engine *engine_zmq_open(const struct engine_keys *keys)
-{
-    struct engine *engine = calloc(1, sizeof(*engine));
-
+    snprintf(why, WHY_TEXT, "the engine cannot be started: out of memory or descriptors");
     if (!engine)
         return NULL;
-    engine->keys = keys;
+    engine->base.keys = keys;
     engine->context = zmq_ctx_new();
     engine->poll = epoll_create1(EPOLL_CLOEXEC);
     if (engine->context && engine->poll >= 0)
-        return engine;
-    engine_zmq.close(engine);
+        return &engine->base;
+    engine_zmq.close(&engine->base);
     return NULL;
 }
 
-static int fail(struct engine *engine, const char *step)
+static int fail(struct zmq_engine *engine, const char *step)
 {
-    snprintf(engine->why, sizeof(engine->why), "%s: %s", step, zmq_strerror(errno));
+    snprintf(engine->base.why, sizeof(engine->base.why), "%s: %s", step,
+             zmq_strerror(errno));
     return -1;
 }
 
@@ -75,14 +71,14 @@ static void set_limits(void *socket)
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof(largest));
 }
 
-static void set_keys(const struct engine *engine)
+static void set_keys(const struct zmq_engine *engine)
 {
-    const struct engine_keys *keys = engine->keys;
+    const struct engine_keys *keys = engine->base.keys;
 
     if (!*keys->secret)
         return;
     zmq_setsockopt(engine->data, ZMQ_CURVE_SECRETKEY, keys->secret, 41);
-    if (engine->listens) {
+    if (engine->base.listens) {
         set(engine->data, ZMQ_CURVE_SERVER, 1);
         return;
     }
@@ -90,7 +86,7 @@ static void set_keys(const struct engine *engine)
     zmq_setsockopt(engine->data, ZMQ_CURVE_SERVERKEY, keys->peer, 41);
 }
 
-static void watch(const struct engine *engine, void *socket)
+static void watch(const struct zmq_engine *engine, void *socket)
 {
     struct epoll_event event = {.events = EPOLLIN};
     int fd = -1;
@@ -101,7 +97,7 @@ static void watch(const struct engine *engine, void *socket)
 }
 
 /* The data socket and its monitor, new. */
-static int open_sockets(struct engine *engine, int type, const char *endpoint)
+static int open_sockets(struct zmq_engine *engine, int type, const char *endpoint)
 {
     engine->data = zmq_socket(engine->context, type);
     if (!engine->data)
@@ -118,63 +114,28 @@ static int open_sockets(struct engine *engine, int type, const char *endpoint)
     return 0;
 }
 
-/* HOST and PORT of "HOST:PORT" or "[HOST]:PORT". */
-static int split(struct engine *engine, const char *address, char host[200],
-                 const char **port)
+/* As numbers: zmq_bind() takes no names of hosts, and zmq_connect() asks in a thread of its own,
+ * which cannot say why not. */
+static int resolve(struct zmq_engine *engine, const char *address, char endpoint[256])
 {
-    const char *colon = strrchr(address, ':');
-    size_t length = colon ? (size_t)(colon - address) : 0;
+    struct address found;
 
-    if (length > 1 && address[0] == '[' && colon[-1] == ']') {
-        address++;
-        length -= 2;
-    }
-    if (!length || length >= 200 || !colon[1]) {
-        snprintf(engine->why, sizeof(engine->why),
-                 "the address '%s' is not of the form HOST:PORT", address);
+    if (address_find(&found, address, engine->base.why) < 0)
         return -1;
-    }
-    memcpy(host, address, length);
-    host[length] = 0;
-    *port = colon + 1;
+    snprintf(endpoint, 256, "tcp://%s", found.text);
     return 0;
 }
 
-/* As numbers: zmq_bind() takes no names of hosts, and zmq_connect() asks in a thread of its own,
- * which cannot say why not. */
-static int resolve(struct engine *engine, const char *address, char endpoint[256])
+static int zmq_engine_listen(struct engine *base, const char *address)
 {
-    struct addrinfo wanted = {.ai_socktype = SOCK_STREAM}, *found;
-    char host[200], number[INET6_ADDRSTRLEN + 24];
-    const char *port;
-    int result;
-
-    if (split(engine, address, host, &port) < 0)
-        return -1;
-    result = getaddrinfo(host, port, &wanted, &found);
-    if (result == 0) {
-        result = getnameinfo(found->ai_addr, found->ai_addrlen, number, sizeof(number),
-                             NULL, 0, NI_NUMERICHOST);
-        snprintf(endpoint, 256, strchr(number, ':') ? "tcp://[%s]:%s" : "tcp://%s:%s",
-                 number, port);
-        freeaddrinfo(found);
-    }
-    if (result == 0)
-        return 0;
-    snprintf(engine->why, sizeof(engine->why), "the address '%s': %s", address,
-             result == EAI_SYSTEM ? strerrordesc_np(errno) : gai_strerror(result));
-    return -1;
-}
-
-static int zmq_engine_listen(struct engine *engine, const char *address)
-{
+    struct zmq_engine *engine = own(base);
     char endpoint[256];
     size_t size = sizeof(endpoint);
 
-    engine->listens = true;
+    engine->base.listens = true;
     if (resolve(engine, address, endpoint) < 0)
         return -1;
-    if (*engine->keys->secret && zap_open(engine) < 0)
+    if (*engine->base.keys->secret && zap_open(engine) < 0)
         return fail(engine, "the list of keys");
     if (open_sockets(engine, ZMQ_ROUTER, endpoint) < 0)
         return -1;
@@ -182,11 +143,12 @@ static int zmq_engine_listen(struct engine *engine, const char *address)
         return fail(engine, address);
     watch(engine, engine->zap);
     zmq_getsockopt(engine->data, ZMQ_LAST_ENDPOINT, endpoint, &size);
-    snprintf(engine->address, sizeof(engine->address), "%s", endpoint + strlen("tcp://"));
+    snprintf(engine->base.address, sizeof(engine->base.address), "%s",
+             endpoint + strlen("tcp://"));
     return 0;
 }
 
-static void close_sockets(struct engine *engine)
+static void close_sockets(struct zmq_engine *engine)
 {
     if (engine->data)
         zmq_close(engine->data);
@@ -196,22 +158,23 @@ static void close_sockets(struct engine *engine)
     engine->is_up = false;
 }
 
-static int zmq_engine_connect(struct engine *engine, const char *address)
+static int zmq_engine_connect(struct engine *base, const char *address)
 {
+    struct zmq_engine *engine = own(base);
     char endpoint[256];
 
     close_sockets(engine); /* epoll forgets what is closed */
     engine->link++;
-    snprintf(engine->address, sizeof(engine->address), "%s", address);
+    snprintf(engine->base.address, sizeof(engine->base.address), "%s", address);
     if (resolve(engine, address, endpoint) < 0 ||
         open_sockets(engine, ZMQ_DEALER, endpoint) < 0)
         return -1;
     return zmq_connect(engine->data, endpoint) < 0 ? fail(engine, address) : 0;
 }
 
-static int zmq_engine_fd(const struct engine *engine)
+static int zmq_engine_fd(const struct engine *base)
 {
-    return engine->poll;
+    return ((const struct zmq_engine *)base)->poll;
 }
 
 static bool can_read(void *socket)
@@ -224,9 +187,9 @@ static bool can_read(void *socket)
 }
 
 /* What the other two sockets have to say stays readable behind the descriptor. */
-static bool zmq_engine_ready(struct engine *engine)
+static bool zmq_engine_ready(struct engine *base)
 {
-    return can_read(engine->data);
+    return can_read(own(base)->data);
 }
 
 /* Frames of the engine, with what ZeroMQ needs to free them. */
@@ -274,9 +237,9 @@ static uint64_t route_number(zmq_msg_t *route)
 
 /* The parts after the route; the head is there already where there is no route. False: there are
  * too many or too few. */
-static bool receive_parts(struct engine *engine, struct zmq_frame *frame)
+static bool receive_parts(struct zmq_engine *engine, struct zmq_frame *frame)
 {
-    if (engine->listens && !receive_part(engine->data, &frame->head))
+    if (engine->base.listens && !receive_part(engine->data, &frame->head))
         return false;
     if (zmq_msg_more(&frame->head)) {
         if (!receive_part(engine->data, &frame->data) ||
@@ -290,15 +253,16 @@ static bool receive_parts(struct engine *engine, struct zmq_frame *frame)
     return true;
 }
 
-static bool strange(struct engine *engine, struct engine_event *event, const char *why)
+static bool strange(struct zmq_engine *engine, struct engine_event *event,
+                    const char *why)
 {
-    snprintf(engine->why, sizeof(engine->why), "%s", why);
-    *event = (struct engine_event){.kind = ENGINE_STRANGER, .why = engine->why};
+    snprintf(engine->base.why, sizeof(engine->base.why), "%s", why);
+    *event = (struct engine_event){.kind = ENGINE_STRANGER, .why = engine->base.why};
     return true;
 }
 
 /* Listener: the link that the first part names. 0: none of ours; the rest is dropped. */
-static uint64_t link_of(struct engine *engine, zmq_msg_t *route)
+static uint64_t link_of(struct zmq_engine *engine, zmq_msg_t *route)
 {
     uint64_t link = route_number(route);
 
@@ -309,7 +273,7 @@ static uint64_t link_of(struct engine *engine, zmq_msg_t *route)
 }
 
 /* What follows the first part, which is gone afterwards. */
-static bool rest_of_frame(struct engine *engine, zmq_msg_t *first,
+static bool rest_of_frame(struct zmq_engine *engine, zmq_msg_t *first,
                           struct engine_event *event)
 {
     struct zmq_frame *frame = calloc(1, sizeof(*frame));
@@ -320,7 +284,7 @@ static bool rest_of_frame(struct engine *engine, zmq_msg_t *first,
     }
     zmq_msg_init(&frame->head);
     zmq_msg_init(&frame->data);
-    if (!engine->listens)
+    if (!engine->base.listens)
         zmq_msg_move(&frame->head, first);
     event->frame = &frame->frame;
     if (receive_parts(engine, frame))
@@ -329,7 +293,7 @@ static bool rest_of_frame(struct engine *engine, zmq_msg_t *first,
     return strange(engine, event, "a frame has too many parts");
 }
 
-static bool next_frame(struct engine *engine, struct engine_event *event)
+static bool next_frame(struct zmq_engine *engine, struct engine_event *event)
 {
     zmq_msg_t first;
     bool found;
@@ -340,7 +304,7 @@ static bool next_frame(struct engine *engine, struct engine_event *event)
     found = receive_part(engine->data, &first);
     if (found) {
         event->kind = ENGINE_FRAME;
-        event->link = engine->listens ? link_of(engine, &first) : engine->link;
+        event->link = engine->base.listens ? link_of(engine, &first) : engine->link;
         found = event->link ? rest_of_frame(engine, &first, event)
                             : strange(engine, event,
                                       "a peer has named itself, which bridges do not");
@@ -349,9 +313,11 @@ static bool next_frame(struct engine *engine, struct engine_event *event)
     return found;
 }
 
-static bool zmq_engine_next(struct engine *engine, struct engine_event *event)
+static bool zmq_engine_next(struct engine *base, struct engine_event *event)
 {
-    *event = (struct engine_event){.link = engine->link, .why = engine->why};
+    struct zmq_engine *engine = own(base);
+
+    *event = (struct engine_event){.link = engine->link, .why = engine->base.why};
     if (next_frame(engine, event))
         return true;
     while (can_read(engine->monitor)) {
@@ -368,7 +334,7 @@ static bool zmq_engine_next(struct engine *engine, struct engine_event *event)
 }
 
 /* One part. It may be lent; the message is gone afterwards, whatever is returned. */
-static int send_part(struct engine *engine, zmq_msg_t *part, int flags)
+static int send_part(struct zmq_engine *engine, zmq_msg_t *part, int flags)
 {
     if (zmq_msg_send(part, engine->data, flags | ZMQ_DONTWAIT) >= 0)
         return 0;
@@ -376,7 +342,8 @@ static int send_part(struct engine *engine, zmq_msg_t *part, int flags)
     return errno == EAGAIN ? -EAGAIN : -EHOSTUNREACH;
 }
 
-static int send_copy(struct engine *engine, const void *bytes, size_t count, int flags)
+static int send_copy(struct zmq_engine *engine, const void *bytes, size_t count,
+                     int flags)
 {
     zmq_msg_t part;
 
@@ -387,15 +354,16 @@ static int send_copy(struct engine *engine, const void *bytes, size_t count, int
     return send_part(engine, &part, flags);
 }
 
-static int zmq_engine_send(struct engine *engine, uint64_t link, const void *head,
+static int zmq_engine_send(struct engine *base, uint64_t link, const void *head,
                            size_t bytes, const struct lent *lent)
 {
+    struct zmq_engine *engine = own(base);
     int more = lent ? ZMQ_SNDMORE : 0, result = 0;
     zmq_msg_t part;
 
-    if (!engine->data || (!engine->listens && link != engine->link))
+    if (!engine->data || (!engine->base.listens && link != engine->link))
         return -EHOSTUNREACH;
-    if (engine->listens) /* only here can a ROUTER say that there is no room */
+    if (engine->base.listens) /* only here can a ROUTER say that there is no room */
         result = send_copy(engine, &link, ROUTE_BYTES, ZMQ_SNDMORE);
     if (result == 0)
         result = send_copy(engine, head, bytes, more);
@@ -407,8 +375,10 @@ static int zmq_engine_send(struct engine *engine, uint64_t link, const void *hea
     return 0;
 }
 
-static void zmq_engine_close(struct engine *engine)
+static void zmq_engine_close(struct engine *base)
 {
+    struct zmq_engine *engine = own(base);
+
     if (!engine)
         return;
     close_sockets(engine);
@@ -423,6 +393,8 @@ static void zmq_engine_close(struct engine *engine)
 
 const struct engine_calls engine_zmq = {
     .name = "zmq",
+    .has_keys = true,
+    .open = zmq_engine_open,
     .listen = zmq_engine_listen,
     .connect = zmq_engine_connect,
     .fd = zmq_engine_fd,

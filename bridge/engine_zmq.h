@@ -4,29 +4,25 @@
 #define TR_BRIDGE_ENGINE_ZMQ_H
 
 #include "engine.h"
-#include "say.h"
 
-struct engine {
-    const struct engine_keys *keys;
+struct zmq_engine {
+    struct engine base; /* first */
     void *context;
     void *data;    /* ROUTER or DEALER */
     void *monitor; /* events of its connections */
     void *zap;     /* listener with keys: which may connect */
     int poll;      /* epoll of all three */
-    bool listens;
-    bool is_up;        /* connector */
-    uint64_t link;     /* connector: the number of this attempt */
-    char address[256]; /* as engine_address() */
-    char why[WHY_TEXT];
+    bool is_up;    /* connector */
+    uint64_t link; /* connector: the number of this attempt */
 };
 
 /* Answer the requests of ZAP that are there: whether a key may connect. True: one was refused,
  * see why. */
-int zap_open(struct engine *engine);
-bool zap_next(struct engine *engine);
+int zap_open(struct zmq_engine *engine);
+bool zap_next(struct zmq_engine *engine);
 
 /* One event of the monitor: what it means. */
-int monitor_open(struct engine *engine);
-enum engine_kind monitor_next(struct engine *engine);
+int monitor_open(struct zmq_engine *engine);
+enum engine_kind monitor_next(struct zmq_engine *engine);
 
 #endif

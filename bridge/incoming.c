@@ -5,37 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arriving.h"
 #include "kinds.h"
+#include "landing.h"
 #include "outgoing.h"
 #include "service.h"
 #include "speak.h"
 #include "step.h"
-#include "wire_message.h"
 
 #define MOST_HEADS (4 * WIRE_MAX_HEAD) /* of a lane, bytes */
 #define SOON_NS    INT64_C(1000000) /* there is no notice of a slot that becomes free */
 
 enum { FEW_PIECES = 64, SMALL_PIECE = 4096 };
-
-/* A message on its way into this arena. */
-struct arrival {
-    struct arrival *next;
-    struct frame *head;          /* what told of it */
-    struct frame *first, **last; /* pieces that wait for a slot */
-    uint64_t kept;               /* how many these are */
-    uint8_t *merged;             /* instead, if they are small: the payload */
-    struct wire_message message;
-    int64_t came_ns;       /* when its head came */
-    uint64_t come, filled; /* bytes of its payload, here and in the slot */
-    size_t tensor;         /* the next byte of the slot */
-    uint64_t at;
-    tr_message *slot;
-    bool whole;     /* header and checksum are in the slot, too */
-    bool published; /* and the slot is the queue's */
-    bool noted;
-    char *key;           /* of a board */
-    int64_t deadline_ns; /* of a request: when its requester gives up; 0: never */
-};
 
 static void release_frames(const struct bridge *bridge, struct arrival *arrival)
 {
@@ -53,10 +34,9 @@ static void free_arrival(const struct bridge *bridge, struct arrival *arrival)
     release_frames(bridge, arrival);
     wire_message_free(&arrival->message);
     bridge->calls->release(arrival->head);
-    tr_message_release(arrival->slot);
     free(arrival->key);
     free(arrival->merged);
-    free(arrival);
+    landing_leave(arrival);
 }
 
 static void forget_first(const struct bridge *bridge, struct lane *lane)
@@ -158,7 +138,7 @@ bool incoming_message(struct bridge *bridge, struct lane *lane, struct wire_in *
     return take_key(lane, arrival) && is_within(lane, arrival);
 }
 
-static struct arrival *newest(struct lane *lane)
+struct arrival *arrival_newest(struct lane *lane)
 {
     return lane->first
                ? (struct arrival *)((char *)lane->last - offsetof(struct arrival, next))
@@ -172,7 +152,7 @@ static void copy(struct arrival *arrival, const uint8_t *from, uint64_t bytes)
         const tr_tensor *tensor = tr_message_tensor(arrival->slot, arrival->tensor);
         uint64_t room = tensor->nbytes - arrival->at, now = bytes < room ? bytes : room;
 
-        if (now)
+        if (now && from != (uint8_t *)tensor->data + arrival->at) /* not landed there */
             memcpy((uint8_t *)tensor->data + arrival->at, from, now);
         from += now;
         bytes -= now;
@@ -229,7 +209,7 @@ bool incoming_chunk(struct bridge *bridge, struct lane *lane, struct wire_in *in
                     struct frame *frame)
 {
     uint64_t number = wire_get_u64(in), offset = wire_get_u64(in);
-    struct arrival *arrival = newest(lane);
+    struct arrival *arrival = arrival_newest(lane);
     bool good = wire_done(in) && arrival && arrival->message.number == number &&
                 arrival->come == offset && frame->data_bytes &&
                 frame->data_bytes <= arrival->message.payload_bytes - offset;

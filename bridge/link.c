@@ -8,6 +8,7 @@
 
 #include "incoming.h"
 #include "kinds.h"
+#include "landing.h"
 #include "meet.h"
 #include "outgoing.h"
 #include "service.h"
@@ -78,7 +79,7 @@ static void pause_before(struct bridge *bridge)
 static void no_link(struct bridge *bridge, const char *why)
 {
     if (strcmp(why, bridge->why) != 0)
-        say("no link to %s: %s", engine_address(bridge->engine), why);
+        say("no link to %s: %s", bridge->engine->address, why);
     changed(bridge, why);
     pause_before(bridge);
 }
@@ -103,7 +104,7 @@ void link_connect(struct bridge *bridge)
 {
     bridge->connect_ns = 0;
     if (bridge->calls->connect(bridge->engine, bridge->options->address) < 0)
-        no_link(bridge, engine_why(bridge->engine));
+        no_link(bridge, bridge->engine->why);
     else
         bridge->hello_ns = now_ns() + HELLO_NS;
 }
@@ -381,7 +382,7 @@ static void came_down(struct bridge *bridge, uint64_t number, const char *why)
 
     if (link)
         link_lose(bridge, link, why);
-    else if (!bridge->connect_ns)
+    else if (!bridge->options->listens && !bridge->connect_ns)
         no_link(bridge, why);
 }
 
@@ -408,6 +409,23 @@ static void happened(struct bridge *bridge, const struct engine_event *event)
     default:
         break;
     }
+}
+
+bool link_place(void *owner, uint64_t number, const void *head, size_t head_bytes,
+                size_t bytes, struct landing *landing)
+{
+    struct bridge *bridge = owner;
+    struct link *link = find(bridge, number);
+    struct wire_in in;
+    const char *wrong;
+    struct lane *lane;
+
+    if (!link || !link->up || wire_open(&in, head, head_bytes, &wrong) != WIRE_CHUNK)
+        return false;
+    lane = lane_in(link, &in);
+    if (lane)
+        incoming_pump(bridge, lane); /* its message may take a slot now */
+    return lane && landing_place(lane, &in, bytes, landing);
 }
 
 void link_events(struct bridge *bridge)

@@ -8,6 +8,10 @@
 /* What has happened in the engine, as long as there is something. */
 void link_events(struct bridge *bridge);
 
+/* An engine_place() of a bridge: a chunk may lie in its slot. */
+bool link_place(void *owner, uint64_t number, const void *head, size_t head_bytes,
+                size_t bytes, struct landing *landing);
+
 /* Connector: begin to connect, now or after a pause. */
 void link_connect(struct bridge *bridge);
 

@@ -251,19 +251,20 @@ static enum ending carry(struct run *run)
 static bool start(struct run *run)
 {
     struct bridge *bridge = &run->bridge;
+    char why[WHY_TEXT];
     int result;
 
-    bridge->calls = &engine_zmq;
-    bridge->engine = engine_zmq_open(&bridge->keys);
+    bridge->calls = bridge->options->engine;
+    bridge->engine = bridge->calls->open(&bridge->keys, why);
     if (!bridge->engine) {
-        say("the engine cannot be started: out of memory or descriptors");
+        say("%s", why);
         return false;
     }
+    bridge->engine->place = link_place;
+    bridge->engine->owner = bridge;
     result = tr_waitset_fd(bridge->waitset, &run->arena_fd);
     if (result < 0) {
-        char text[WHY_TEXT];
-
-        say("%s", say_failure(text, "no descriptor for events of the arena", result));
+        say("%s", say_failure(why, "no descriptor for events of the arena", result));
         return false;
     }
     bridge->changed_ns = now_ns();
@@ -272,11 +273,11 @@ static bool start(struct run *run)
         return true;
     }
     if (bridge->calls->listen(bridge->engine, bridge->options->address) < 0) {
-        say("%s", engine_why(bridge->engine));
+        say("%s", bridge->engine->why);
         return false;
     }
     snprintf(bridge->why, sizeof(bridge->why), "no bridge has connected yet");
-    say("listens on %s", engine_address(bridge->engine));
+    say("listens on %s", bridge->engine->address);
     return true;
 }
 

@@ -78,10 +78,10 @@ static int list_commands(FILE *to)
 
 int main(int argc, char **argv)
 {
-    static char version[64], name[64];
+    static char version[96], name[64];
 
-    snprintf(version, sizeof(version), "tensoring-bridge %d.%d.%d", TR_VERSION_MAJOR,
-             TR_VERSION_MINOR, TR_VERSION_PATCH);
+    snprintf(version, sizeof(version), "tensoring-bridge %d.%d.%d\nengines: %s",
+             TR_VERSION_MAJOR, TR_VERSION_MINOR, TR_VERSION_PATCH, engine_names());
     argp_program_version = version;
     if (TR_VERSION_CHECK() < 0) {
         char text[WHY_TEXT];

@@ -14,7 +14,7 @@ enum {
     LOST = ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED
 };
 
-int monitor_open(struct engine *engine)
+int monitor_open(struct zmq_engine *engine)
 {
     static unsigned long made;
     int none = 0;
@@ -32,7 +32,7 @@ int monitor_open(struct engine *engine)
 }
 
 /* The number of an event, and its value. False: there is none. */
-static bool receive(struct engine *engine, uint16_t *event, uint32_t *value)
+static bool receive(struct zmq_engine *engine, uint16_t *event, uint32_t *value)
 {
     uint8_t part[6];
     char address[256];
@@ -45,9 +45,9 @@ static bool receive(struct engine *engine, uint16_t *event, uint32_t *value)
     return zmq_recv(engine->monitor, address, sizeof(address), ZMQ_DONTWAIT) >= 0;
 }
 
-static const char *reason(const struct engine *engine, uint16_t event, uint32_t value)
+static const char *reason(const struct zmq_engine *engine, uint16_t event, uint32_t value)
 {
-    bool keys = *engine->keys->secret;
+    bool keys = *engine->base.keys->secret;
 
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
         return value == 400 ? "the other side does not allow our key"
@@ -64,33 +64,35 @@ static const char *reason(const struct engine *engine, uint16_t event, uint32_t 
     return "nothing listens there, or the network does not reach it";
 }
 
-static enum engine_kind down(struct engine *engine, uint16_t event, uint32_t value)
+static enum engine_kind down(struct zmq_engine *engine, uint16_t event, uint32_t value)
 {
-    snprintf(engine->why, sizeof(engine->why), "%s", reason(engine, event, value));
+    snprintf(engine->base.why, sizeof(engine->base.why), "%s",
+             reason(engine, event, value));
     engine->is_up = false;
     return ENGINE_DOWN;
 }
 
-enum engine_kind monitor_next(struct engine *engine)
+enum engine_kind monitor_next(struct zmq_engine *engine)
 {
     uint16_t event = 0;
     uint32_t value = 0;
 
     if (!receive(engine, &event, &value))
         return ENGINE_NOTHING;
-    if (!engine->listens && event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+    if (!engine->base.listens && event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
         engine->is_up = true;
         return ENGINE_UP;
     }
-    if (!engine->listens)
+    if (!engine->base.listens)
         return down(engine, event, value);
     if (!(event & FAILED))
         return ENGINE_NOTHING;
     /* Refused keys are told by zap_next(). */
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
         return ENGINE_NOTHING;
-    snprintf(engine->why, sizeof(engine->why), "a peer failed in the handshake: %s",
-             *engine->keys->secret ? "another key of ours, no key at all, or no bridge"
+    snprintf(
+        engine->base.why, sizeof(engine->base.why), "a peer failed in the handshake: %s",
+        *engine->base.keys->secret ? "another key of ours, no key at all, or no bridge"
                                    : "it has keys, or is no bridge");
     return ENGINE_STRANGER;
 }

@@ -63,9 +63,10 @@ static const struct argp_option shared_options[] = {
 enum { SHARED = sizeof(shared_options) / sizeof(shared_options[0]) };
 
 static const struct argp_option side_options[2][2] = {
-    {{"peer", KEY_PEER, "HOST:PORT", 0, "Where the other bridge listens", 1},
+    {{"peer", KEY_PEER, "[ucx://]HOST:PORT", 0, "Where the other bridge listens", 1},
      {"peer-key", KEY_PEER_KEY, "FILE", 0, "The public key of the other side", 3}},
-    {{"bind", KEY_BIND, "HOST:PORT", 0, "Where to listen; port 0: any that is free", 1},
+    {{"bind", KEY_BIND, "[ucx://]HOST:PORT", 0,
+      "Where to listen; port 0: any that is free. ucx:// at both sides: through UCX", 1},
      {"allow", KEY_ALLOW, "PATH", 0, "Public keys that may connect: a file or a folder",
       3}}};
 
@@ -186,6 +187,12 @@ static void check_keys(const struct argp_state *state, const struct options *opt
         argp_error(state, "--plain has no keys: leave --key, --peer-key and --allow out");
     if (options->plain)
         return;
+    if (!options->engine->has_keys)
+        argp_error(state,
+                   "%s:// has no keys and no encryption: leave --key, --peer-key and "
+                   "--allow out and say --plain --trust-network, in a network that is "
+                   "closed and encrypted already; or leave %s:// out of the address",
+                   options->engine->name, options->engine->name);
     if (!options->key)
         argp_error(state,
                    "--key is missing: make one with tensoring bridge keygen, or say "
@@ -196,7 +203,16 @@ static void check_keys(const struct argp_state *state, const struct options *opt
         argp_error(state, "--peer-key is missing: the public key of the other side");
 }
 
-static void check(const struct argp_state *state, const struct options *options)
+static void choose_engine(const struct argp_state *state, struct options *options)
+{
+    char why[WHY_TEXT];
+
+    options->engine = engine_choose(&options->address, why);
+    if (!options->engine)
+        argp_error(state, "%s", why);
+}
+
+static void check(const struct argp_state *state, struct options *options)
 {
     if (!options->arena)
         argp_error(state, "--arena is missing");
@@ -208,6 +224,7 @@ static void check(const struct argp_state *state, const struct options *options)
     if (options->count > WIRE_MAX_CHANNELS)
         argp_error(state, "%zu channels, the limit is %d", options->count,
                    WIRE_MAX_CHANNELS);
+    choose_engine(state, options);
     check_keys(state, options);
 }
 

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine.h"
 #include "hello.h"
 
 #define MOST_UNCONFIRMED 1024 /* messages of a channel: a note knows more than that */
@@ -20,7 +21,8 @@ struct wanted {
 
 struct options {
     bool listens;
-    const char *arena, *address; /* --bind, or --peer */
+    const char *arena, *address; /* --bind, or --peer, without the name of the engine */
+    const struct engine_calls *engine;
     const char *key, *peer_key, *allow;
     bool plain, trust_network, allow_pickle;
     uint32_t window; /* 0: not given */

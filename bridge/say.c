@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "say.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,13 +54,17 @@ char *make_printable(char *text)
     return text;
 }
 
-/* A peer must not be able to fill a disk with what is said of it. */
+/* A peer must not be able to fill a disk with what is said of it. Engines have threads that say
+ * something, too. */
 static bool may_say(void)
 {
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     static int64_t since_ns;
     static unsigned said;
     int64_t now = now_ns();
+    bool may;
 
+    pthread_mutex_lock(&mutex);
     if (now - since_ns > 10 * INT64_C(1000000000)) {
         if (said > MOST_LINES)
             dprintf(STDERR_FILENO, "tensoring bridge: %u lines were left out\n",
@@ -67,7 +72,9 @@ static bool may_say(void)
         since_ns = now;
         said = 0;
     }
-    return ++said <= MOST_LINES;
+    may = ++said <= MOST_LINES;
+    pthread_mutex_unlock(&mutex);
+    return may;
 }
 
 void say(const char *format, ...)

@@ -95,7 +95,7 @@ static void add_link(cJSON *json, const struct bridge *bridge)
     bool up = any_up(bridge);
 
     add_text(json, "role", bridge->options->listens ? "listen" : "connect");
-    add_text(json, "endpoint", engine_address(bridge->engine));
+    add_text(json, "endpoint", bridge->engine->address);
     add_text(json, "engine", bridge->calls->name);
     add_text(json, "security", bridge->options->plain ? "plain" : "curve");
     add_text(json, "link", up ? "up" : "down");

@@ -9,7 +9,7 @@
 
 enum { VERSION, REQUEST, DOMAIN, ADDRESS, IDENTITY, MECHANISM, CREDENTIALS, PARTS };
 
-int zap_open(struct engine *engine)
+int zap_open(struct zmq_engine *engine)
 {
     int none = 0;
 
@@ -25,7 +25,7 @@ struct question {
     int bytes[PARTS], count;
 };
 
-static void ask(struct engine *engine, struct question *question)
+static void ask(struct zmq_engine *engine, struct question *question)
 {
     int more = 1;
     size_t size = sizeof(more);
@@ -45,7 +45,7 @@ static void ask(struct engine *engine, struct question *question)
     }
 }
 
-static bool is_allowed(const struct engine *engine, const struct question *question)
+static bool is_allowed(const struct zmq_engine *engine, const struct question *question)
 {
     char key[41];
 
@@ -53,10 +53,10 @@ static bool is_allowed(const struct engine *engine, const struct question *quest
         question->bytes[CREDENTIALS] != 32)
         return false;
     zmq_z85_encode(key, (const uint8_t *)question->part[CREDENTIALS], 32);
-    return allow_has(engine->keys->allow, key);
+    return allow_has(engine->base.keys->allow, key);
 }
 
-static void answer(struct engine *engine, const struct question *question, bool yes)
+static void answer(struct zmq_engine *engine, const struct question *question, bool yes)
 {
     const char *request = question->part[REQUEST];
     size_t bytes = (size_t)question->bytes[REQUEST];
@@ -69,7 +69,7 @@ static void answer(struct engine *engine, const struct question *question, bool 
     zmq_send(engine->zap, "", 0, 0);
 }
 
-bool zap_next(struct engine *engine)
+bool zap_next(struct zmq_engine *engine)
 {
     struct question question;
     bool yes;
@@ -82,7 +82,7 @@ bool zap_next(struct engine *engine)
         return false;
     if (question.bytes[CREDENTIALS] == 32)
         zmq_z85_encode(key, (const uint8_t *)question.part[CREDENTIALS], 32);
-    snprintf(engine->why, sizeof(engine->why),
+    snprintf(engine->base.why, sizeof(engine->base.why),
              "a peer at %.60s has the public key '%s', which is not on the allow list",
              question.part[ADDRESS], key);
     return true;
