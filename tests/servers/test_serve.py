@@ -242,6 +242,22 @@ def test_a_command_that_ignores_its_end(tmp_path: Path) -> None:
         assert server.ends() == 128 + signal.SIGKILL
 
 
+def test_guards_that_are_killed(tmp_path: Path) -> None:
+    """Others follow, and end what they guard."""
+    with Serve(tmp_path, "served:Second", "--", "sh", "-c", "sleep 600") as server:
+        for name in ("command", "models", "command"):
+            guard = server.guard(name)
+            os.kill(guard, signal.SIGKILL)
+            until(lambda name=name, guard=guard: server.guard(name) != guard)
+        server.signal(signal.SIGKILL)
+        assert server.ends() == -signal.SIGKILL
+    with Serve(tmp_path, "served:Second", "--", "sh", "-c", "read line") as server:
+        os.kill(server.guard("models"), signal.SIGKILL)
+        until(lambda: server.guard("models"))
+        server.signal(signal.SIGTERM)
+        assert server.ends() == 128 + signal.SIGTERM
+
+
 def test_the_code_is_that_of_the_command(tmp_path: Path) -> None:
     for program, code in (("exit 7", 7), ("kill -TERM $$", 128 + signal.SIGTERM)):
         with Serve(tmp_path, "served:Second", "--", "sh", "-c", program) as server:

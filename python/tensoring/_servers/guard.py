@@ -31,29 +31,54 @@ class Guard:
     seconds by SIGKILL. Make it before all else: it is a fork. `name` is in ps."""
 
     def __init__(self, name: str, grace: float) -> None:
+        self._name, self._grace = name, grace
+        self.group = self._pid = self._fork(0)
+
+    def _fork(self, group: int) -> int:
+        """The guard of a group, or of a new one if that is 0."""
         reader, self._writer = os.pipe2(os.O_CLOEXEC)
-        self.group = os.fork()
-        if self.group == 0:
+        pid = os.fork()
+        if pid == 0:
             try:
-                _guard(reader, name, grace)
+                _guard(reader, group, self._name, self._grace)
             finally:
                 os._exit(0)
         os.close(reader)
         with contextlib.suppress(OSError):  # it does so itself
-            os.setpgid(self.group, self.group)
+            os.setpgid(pid, group)
+        self._end = os.pidfd_open(pid)
+        self.leads = True  # it was not killed with its group
+        return pid
+
+    def fileno(self) -> int:
+        """Readable when the guard has ended."""
+        return self._end
+
+    def _close(self) -> None:
+        os.close(self._end)
+        os.close(self._writer)
+
+    def renew(self) -> None:
+        """After an end of the guard: have another one. The first one stays a zombie,
+        which keeps the number of the group."""
+        if self._pid != self.group:
+            os.waitpid(self._pid, 0)
+        self._close()
+        self._pid = self._fork(self.group)
 
     def forget(self) -> None:
         """Call it in a fork of the starter, for whose end the guard must not wait."""
-        os.close(self._writer)
+        self._close()
 
     def others(self) -> dict[int, int]:
         """{pid: parent's pid} of the processes of the group but the guard."""
         found = members(self.group)
-        found.pop(self.group, None)
+        found.pop(self._pid, None)
         return found
 
     def signal(self, number: int) -> None:
         """Send a signal to the whole group; of them the guard takes SIGKILL alone."""
+        self.leads &= number != signal.SIGKILL
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.group, number)
 
@@ -62,12 +87,13 @@ class Guard:
         with contextlib.suppress(BrokenPipeError):  # it was killed with its group
             if not self.others():
                 os.write(self._writer, b"x")
-        os.close(self._writer)
-        os.waitpid(self.group, 0)
+        self._close()
+        for pid in {self._pid, self.group}:
+            os.waitpid(pid, 0)
 
 
-def _guard(reader: int, name: str, grace: float) -> None:
-    os.setpgid(0, 0)
+def _guard(reader: int, group: int, name: str, grace: float) -> None:
+    os.setpgid(0, group)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         with contextlib.suppress(OSError):
             signal.signal(number, signal.SIG_IGN)
@@ -79,7 +105,7 @@ def _guard(reader: int, name: str, grace: float) -> None:
     os.closerange(4, os.sysconf("SC_OPEN_MAX"))
     if os.read(3, 1):
         return
-    group = os.getpid()
+    group = os.getpgrp()
     os.killpg(group, signal.SIGTERM)
     end = time.monotonic() + grace
     while len(members(group)) > 1 and time.monotonic() < end:

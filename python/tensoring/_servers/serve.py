@@ -4,7 +4,7 @@
 start: the models load, then the command starts
 HUP:   new models load beside the old ones; the command gets HUP, too
 TERM:  the command ends, then the models finish what they have
-death: models start again; guards end all of them if this process is killed"""
+death: models start again, guards are renewed; they end all if this process is killed"""
 
 from __future__ import annotations
 
@@ -330,10 +330,13 @@ class _Run:
     def run(self) -> int:
         """The exit code."""
         while not self._look():
-            watched: list[Any] = [self._signals, self._models]
+            guards = [guard for guard in self._guards if guard.leads]
+            watched: list[Any] = [self._signals, self._models, *guards]
             if self._command is not None and self._code is None:
                 watched += self._command.watched()
-            select.select(watched, [], [], self._patience())
+            ready, _, _ = select.select(watched, [], [], self._patience())
+            for guard in set(guards) & set(ready):
+                guard.renew()
             for number in self._signals.read():
                 self._obey(number)
         self._models.close()
