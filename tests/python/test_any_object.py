@@ -572,5 +572,16 @@ def test_the_comparison_sees_what_differs() -> None:
         with pytest.raises(Difference):
             assert_alike(a, b)
         assert_alike(a, a)
+    alike = np.dtype("i1,f8", align=True)
+    a = np.frombuffer(bytes(range(96)), alike).reshape(2, 3).T
+    for fill in range(20):
+        b = np.frombuffer(bytes(range(96)), alike).reshape(2, 3).T
+        old = np.full(a.nbytes, fill, "u1")  # memory that tobytes() may get
+        del old
+        assert_alike(a, b)
+    b = b.copy()
+    b["f1"][2, 1] = 1
+    with pytest.raises(Difference):
+        assert_alike(a, b)
     assert sys.getrefcount(shared) < 100
     assert uuid.UUID(int=1) != decimal.Decimal(1) != fractions.Fraction(1, 2)
