@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import tensoring as tr
-from tensoring._serial import trees
+from tensoring._serial import registry, trees
+from tensoring._serial.formats import LONG
 
-LONG = trees._LEAST_NUMBERS
 NAN = struct.unpack("<d", bytes.fromhex("010000000000f87f"))[0]  # not the usual one
 FLOATS = [0.1, -0.0, math.inf, -math.inf, NAN, 5e-324, 1e308] * LONG
 INTS = [0, -1, 1 << 62, -(1 << 63), (1 << 63) - 1] * LONG
@@ -59,6 +59,19 @@ def test_they_are_arrays_on_the_way() -> None:
         first, _ = trees._dump({"numbers": numbers})
         assert first[0].dtype == dtype
     assert len(trees._dump({"numbers": FLOATS[: LONG - 1]})) == 1
+
+
+@pytest.mark.parametrize("within", [lambda x: x, lambda x: {"scores": x, "n": [1]}])
+def test_json_leaves_long_lists_of_floats_to_a_tree(
+    queue: tr.ArenaQueue, within: Any
+) -> None:
+    obj = within(FLOATS)
+    _, content_type, parts = registry.encode(obj, pickle=False)
+    assert content_type == trees.CONTENT_TYPE
+    assert [type(one) for one, _, _ in parts] == [np.ndarray, bytes]
+    queue.send(obj)
+    found = queue.receive()
+    assert same(found if within(1) == 1 else found["scores"], FLOATS)
 
 
 def test_one_list_in_two_places(queue: tr.ArenaQueue) -> None:

@@ -38,7 +38,7 @@ from tensoring._errors import FormatError
 from tensoring._serial import registry
 from tensoring._serial.allowance import OBJECT_BYTES, allowance
 from tensoring._serial.dtypes import SCALARS
-from tensoring._serial.formats import ACYCLIC, json_of
+from tensoring._serial.formats import ACYCLIC, LONG, json_of
 from tensoring._serial.registry import Array, Serializer, UnsupportedError, tensor_type
 from tensoring._serial.structure import broken
 
@@ -46,7 +46,6 @@ CONTENT_TYPE = "application/x-tensor-tree"
 _MAX_DEPTH = 100
 _MOST_ALIKE = 64  # keys of a dict that have the same hash
 _LEAST_ROWS = 4
-_LEAST_NUMBERS = 64  # of a list, that are faster as an array
 _NUMBER_BYTES = 40  # that one takes, with its place in a list
 _NUMBERS = {float: np.dtype("f8"), int: np.dtype("i8")}
 _WORDS = frozenset((str, int, bool, type(None)))
@@ -216,7 +215,7 @@ _Write: TypeAlias = Callable[["_Writer", Any, int], list[Any]]
 
 
 class _Writer:
-    def __init__(self, least: int = _LEAST_NUMBERS) -> None:
+    def __init__(self, least: int = LONG) -> None:
         self.least = least  # numbers of a list that becomes an array
         self.parts: list[Any] = []
         self.nodes: dict[int, list[Any]] = {}  # by id of what they say
