@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import ray
 
 import tensoring as tr
 import tensoring.ray
+from tensoring._servers import ray_node
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "beyond"))
 from hosts import until
@@ -30,6 +33,22 @@ class Actor:
     def give(self) -> Any:
         return tensoring.ray.share(X)
 
+    def view(self) -> Any:
+        """What it has received from a queue."""
+        queue = tensoring.ray.arena().queue("views")
+        queue.send(X)
+        return queue.receive()
+
+    def back(self, array: Any) -> Any:
+        return array
+
+    def node(self) -> str:
+        return str(ray.get_runtime_context().get_node_id())
+
+    def end_node(self) -> None:
+        node = ray.get_runtime_context().get_node_id()
+        os.kill(ray_node.raylet_of(node), signal.SIGKILL)
+
     def take(self, array: Any) -> tuple[bool, bool]:
         """Whether it is equal, and whether it looks into a slot of this node."""
         pins = sum(
@@ -44,6 +63,10 @@ class Actor:
         return tensoring.ray.arena().stats()["totals"]["slots_board"] - 2
 
 
+def alive() -> set[str]:
+    return {one["NodeID"] for one in ray.nodes() if one["Alive"]}
+
+
 def main() -> None:
     ray.init(address="auto", log_to_driver=False)
     until(lambda: len(ray.nodes()) == 2, "the second node")
@@ -56,11 +79,17 @@ def main() -> None:
     assert tensoring.ray.arena().name == opened[0][0]
     assert not tensoring.ray.arena().created
 
-    for giver, name in ((here, "here"), (there, "there")):
-        ref = giver.give.remote()
+    ways = [(giver, way) for giver in (here, there) for way in ("give", "view")]
+    for giver, way in ways:
+        name = f"{'here' if giver is here else 'there'}, {way}"
+        ref = getattr(giver, way).remote()
         for taker in (also_here, there):
             ours = (giver is here) == (taker is also_here)
             assert ray.get(taker.take.remote(ref)) == (True, ours), name
+            back = ray.get(taker.back.remote(ref))
+            assert np.array_equal(back, X), name
+            assert np.array_equal(back[1:], X[1:]), name
+            del back
         assert np.array_equal(ray.get(ref), X)
         assert ray.get(giver.kept.remote()) >= 1
         del ref
@@ -72,6 +101,14 @@ def main() -> None:
     assert ray.get(there.take.remote(shared)) == (True, False)
     del shared
     until(lambda: ray.get(here.kept.remote()) == 0, "free after the driver's share")
+
+    ref = there.view.remote()
+    assert np.array_equal(ray.get(ref), X)
+    node = ray.get(there.node.remote())
+    there.end_node.remote()
+    until(lambda: node not in alive(), "the node has ended")
+    with pytest.raises(ray.exceptions.RaySystemError, match=r"NotFoundError.*has ended"):
+        ray.get(ref)
     print("done", tr.__version__)
 
 

@@ -23,6 +23,7 @@ if os.environ.get("TR_RAY") != "1":
     pytest.skip("Ray takes minutes: TR_RAY=1 runs its tests", allow_module_level=True)
 ray = pytest.importorskip("ray")
 import tensoring.ray  # noqa: E402
+from tensoring._servers import ray_hold, ray_objects, ray_views  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests/beyond"))
@@ -32,6 +33,7 @@ PATIENCE = int(os.environ.get("TR_PATIENCE", "1"))
 LONGEST = 120 * PATIENCE
 X = np.random.default_rng(7).random((9, 128, 64, 3))
 SLOTS = [(64 << 10, 32), (2 << 20, 4)]
+PINS = 16
 
 
 def until(condition: Callable[[], Any], what: str) -> None:
@@ -50,6 +52,20 @@ def kept() -> int:
     return tensoring.ray.arena().stats()["totals"]["slots_board"] - 2
 
 
+def looks_into_a_slot(array: Any) -> bool:
+    return type(ray_views._origin(array)) is ray_objects.Block
+
+
+class Late:
+    """Its array is made while it is pickled, and is gone afterwards."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def __reduce__(self) -> Any:
+        return (list, ((self.array[:],),))
+
+
 @pytest.fixture(scope="module")
 def node() -> Iterator[tr.Arena]:
     folder = f"/tmp/ray.{os.getpid()}.{secrets.token_hex(2)}"  # sockets have short names
@@ -64,7 +80,7 @@ def node() -> Iterator[tr.Arena]:
     except Exception as error:
         skip_if_slow(str(error))
         raise
-    arena = tensoring.ray.arena(slots=SLOTS)
+    arena = tensoring.ray.arena(slots=SLOTS, pins=PINS)
     yield arena
     path = f"/dev/shm/tensoring.{arena.name}"
     assert os.path.exists(path)
@@ -84,6 +100,16 @@ def actor(node: tr.Arena) -> Iterator[Any]:
 
         def give(self, obj: Any) -> Any:
             return tensoring.ray.share(obj)
+
+        def pass_on(self) -> Any:
+            return tensoring.ray.arena().queue("views").receive(LONGEST)
+
+        def back(self, obj: Any) -> Any:
+            return obj
+
+        def seen(self, array: Any) -> tuple[float, bool]:
+            block = type(ray_views._origin(array)) is ray_objects.Block
+            return float(array.sum()), block
 
         def hold(self, ref: list[Any]) -> float:
             self.held = ray.get(ref[0])
@@ -133,9 +159,10 @@ def test_a_shared_object_is_a_view_here(node: tr.Arena, actor: Any) -> None:
         assert np.array_equal(first, obj["a"] if isinstance(obj, dict) else obj)
         assert kept() == 1
         del ref
-        until(lambda: kept() == 0, "the slot is given back")
         assert np.array_equal(first, obj["a"] if isinstance(obj, dict) else obj)
+        assert kept() == 1  # the view may be handed on
         del got, first
+        until(lambda: kept() == 0, "the slot is given back")
 
 
 def test_a_reference_keeps_the_slot(node: tr.Arena, actor: Any) -> None:
@@ -143,15 +170,24 @@ def test_a_reference_keeps_the_slot(node: tr.Arena, actor: Any) -> None:
     assert ray.get(actor.hold.remote([ref])) == X.sum()
     assert kept() == 1
     del ref
-    until(lambda: kept() == 0, "the slot is given back")
     ray.get(actor.drop.remote())
+    until(lambda: kept() == 0, "the slot is given back")
+
+
+def test_a_process_looks_into_an_object_once(node: tr.Arena) -> None:
+    ref = ray.put(tensoring.ray.share(X))
+    many = [ray.get(ref) for _ in range(PINS + 2)]
+    assert all(looks_into_a_slot(one) for one in many)
+    del many, ref
+    until(lambda: kept() == 0, "the slot is given back")
 
 
 def test_without_a_pin_it_is_a_copy(node: tr.Arena) -> None:
-    ref = ray.put(tensoring.ray.share(X))
-    many = [ray.get(ref) for _ in range(66)]
-    assert all(np.array_equal(one, X) for one in many)
-    del many, ref
+    refs = [ray.put(tensoring.ray.share(np.arange(i, i + 9))) for i in range(PINS + 2)]
+    many = [ray.get(ref) for ref in refs]
+    assert [one[0] for one in many] == list(range(PINS + 2))
+    assert [looks_into_a_slot(one) for one in many] == [True] * PINS + [False] * 2
+    del many, refs
     until(lambda: kept() == 0, "the slot is given back")
 
 
@@ -193,6 +229,179 @@ def test_objects_that_no_serializer_takes(node: tr.Arena, actor: Any) -> None:
     assert np.array_equal(got["x"], X)
 
 
+# ---- arrays that look into slots, without share()
+
+
+def handed(node: tr.Arena, actor: Any) -> Any:
+    """A view that came from the actor, which has it from a queue."""
+    node.queue("views").send(X, LONGEST)
+    return ray.get(actor.pass_on.remote())
+
+
+def test_a_view_goes_by_reference(node: tr.Arena, actor: Any) -> None:
+    array = handed(node, actor)
+    assert looks_into_a_slot(array)
+    assert not array.flags.writeable
+    assert np.array_equal(array, X)
+    assert kept() == 1
+    assert ray.get(actor.seen.remote(array)) == (X.sum(), True)
+    del array
+    until(lambda: kept() == 0, "the slot is given back")
+
+
+def test_what_came_by_reference_is_handed_on_without_a_copy(
+    node: tr.Arena, actor: Any
+) -> None:
+    array = handed(node, actor)
+    part = array[1:, ::-1, :, 1:]
+    back, same, again = ray.get(
+        [actor.back.remote(one) for one in (part, part.T, [array, {"x": part}])]
+    )
+    assert np.array_equal(back, part)
+    assert np.array_equal(same, part.T)
+    assert np.array_equal(again[0], X)
+    assert np.array_equal(again[1]["x"], part)
+    assert kept() == 1
+    block = ray_views._origin(array)
+    assert all(ray_views._origin(one) is block for one in (back, same, *again[:1]))
+    typed = ray.get(actor.back.remote(array.reshape(-1).view("M8[ns]")))
+    assert typed.dtype == "M8[ns]"
+    del array, part, back, same, again, block, typed
+    until(lambda: kept() == 0, "the slot is given back")
+
+
+def test_a_copy_is_taken_of_what_may_change(node: tr.Arena, actor: Any) -> None:
+    node.queue("views").send(X, LONGEST)
+    array = node.queue("views").receive(LONGEST)
+    ref = ray.put(array)
+    array[...] = 0
+    assert ray.get(actor.seen.remote(ref)) == (X.sum(), True)
+    del ref, array
+    node.board("newest")["x"] = X
+    for order in "CF":
+        array = np.asarray(node.board("newest")["x"], order=order)
+        assert np.array_equal(ray.get(actor.back.remote(array)), X)
+    del node.board("newest")["x"], array
+    until(lambda: node.stats()["totals"]["slots_board"] == 2, "the slots are given back")
+
+
+def test_other_arrays_are_pickled_as_ever(node: tr.Arena, actor: Any) -> None:
+    objects: list[Any] = [
+        *(X, X[1:], X.T, np.zeros((0, 3)), np.array(3.5), np.arange(5, dtype=">i4")),
+        *(np.array([{"a": X}, None]), np.ma.masked_array([1, 2], [True, False])),
+        np.zeros(3, [("a", "i4"), ("b", "f8", (2,))]),
+    ]
+    itself = np.empty(1, object)
+    itself[0] = itself
+    for one in objects:
+        got = ray.get(actor.back.remote(one))
+        assert type(got) is type(one)
+        assert repr(got) == repr(one)
+    got = ray.get(actor.back.remote(itself))
+    assert got[0] is got
+    node.queue("views").send(np.arange(3), LONGEST)
+    assert not looks_into_a_slot(ray.get(actor.pass_on.remote()))  # it is small
+    assert kept() == 0
+
+
+def test_an_argument_keeps_what_is_made_while_it_is_pickled(
+    node: tr.Arena, actor: Any
+) -> None:
+    node.queue("views").send(X, LONGEST)
+    array = node.queue("views").receive(LONGEST)
+    for _ in range(3):
+        got = ray.get(actor.back.remote(Late(array)))
+        assert looks_into_a_slot(got[0])
+        assert np.array_equal(got[0], X)
+        del got
+        until(lambda: kept() == 0, "the slot is given back")
+    until(lambda: not ray_hold._looks, "nothing is kept")
+    pandas = pytest.importorskip("pandas")
+    frames = pandas.DataFrame(array.reshape(-1, 3), copy=False)
+    got = ray.get(actor.back.remote(frames))
+    assert got.equals(frames)
+    assert looks_into_a_slot(got[0].to_numpy())
+    del got
+    until(lambda: kept() == 0, "the slot is given back")
+
+
+def test_a_function_has_its_own_copy(node: tr.Arena, actor: Any) -> None:
+    array: Any = handed(node, actor)
+
+    @ray.remote(num_cpus=0)
+    def total() -> tuple[float, bool]:
+        block = type(ray_views._origin(array)) is ray_objects.Block
+        return float(array.sum()), block
+
+    assert ray.get(total.remote()) == (X.sum(), False)
+    array = total = None
+    until(lambda: kept() == 0, "the slot is given back")
+
+
+def test_by_reference_chooses(node: tr.Arena, actor: Any) -> None:
+    array = handed(node, actor)
+    try:
+        tensoring.ray.by_reference(None)
+        assert ray.get(actor.seen.remote(array)) == (X.sum(), False)
+        tensoring.ray.by_reference(X.nbytes + 1)
+        assert ray.get(actor.seen.remote(array)) == (X.sum(), False)
+        tensoring.ray.by_reference(X.nbytes)
+        assert ray.get(actor.seen.remote(array)) == (X.sum(), True)
+        with pytest.raises(ValueError, match="nbytes"):
+            tensoring.ray.by_reference(0)
+    finally:
+        tensoring.ray.by_reference()
+    del array
+    until(lambda: kept() == 0, "the slot is given back")
+
+
+def test_views_in_a_full_arena(node: tr.Arena, actor: Any) -> None:
+    node.queue("views").send(X, LONGEST)
+    array = node.queue("views").receive(LONGEST)
+    refs = [ray.put(array) for _ in range(5)]
+    found = [looks_into_a_slot(ray.get(ref)) for ref in refs]
+    assert found == [True] * 3 + [False] * 2
+    del refs
+    until(lambda: kept() == 0, "the slots are given back")
+
+
+def test_a_view_of_a_dead_process_is_handed_on_as_a_copy(
+    node: tr.Arena, actor: Any
+) -> None:
+    @ray.remote(num_cpus=0)
+    class Dies:
+        def give(self) -> Any:
+            return os.getpid(), tensoring.ray.share(X)
+
+    pid, got = ray.get(Dies.remote().give.remote())
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not os.path.exists(f"/proc/{pid}"), "it has died")
+    ref = ray.put(got)
+    assert kept() == 2
+    shared = [tensoring.ray.share(X) for _ in range(3)]  # sweeps what the dead one had
+    assert [one.by_reference for one in shared] == [True, True, False]
+    assert ray.get(actor.seen.remote(ref)) == (X.sum(), True)
+    del ref, got, shared
+    until(lambda: kept() == 0, "the slots are given back")
+
+
+def test_a_compiled_graph_has_copies(node: tr.Arena, actor: Any) -> None:
+    """Its channels do not count the references in what they carry."""
+    dag = pytest.importorskip("ray.dag")
+    with dag.InputNode() as given:
+        output = actor.back.bind(given)
+    compiled = output.experimental_compile()
+    try:
+        node.queue("views").send(X, LONGEST)
+        array = node.queue("views").receive(LONGEST)
+        got = ray.get(compiled.execute(array))
+        assert np.array_equal(got, X)
+        del got, array
+    finally:
+        compiled.teardown()
+    until(lambda: kept() == 0, "the slot is given back")
+
+
 def test_serve() -> None:
     """The example, in a process and a cluster of its own."""
     pytest.importorskip("ray.serve")
@@ -215,10 +424,11 @@ def test_the_keeper_sees_a_killed_raylet() -> None:
     folder = f"/tmp/ray.{os.getpid()}.{secrets.token_hex(2)}"
     code = (
         "import os, signal, ray, tensoring.ray as tray\n"
+        "from tensoring._servers import ray_node\n"
         f"ray.init(num_cpus=1, include_dashboard=False, _temp_dir={folder!r},\n"
         "    object_store_memory=100 << 20)\n"
         "arena = tray.arena(slots=[(4096, 4)])\n"
-        "raylet = tray._raylet_of(ray.get_runtime_context().get_node_id())\n"
+        "raylet = ray_node.raylet_of(ray.get_runtime_context().get_node_id())\n"
         "print(arena.name, flush=True)\n"
         "os.kill(raylet, signal.SIGKILL)\n"
         "os._exit(0)\n"
