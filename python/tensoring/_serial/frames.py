@@ -246,12 +246,47 @@ def _refuse_frame(pandas: Any, frame: Any) -> None:
     _refuse_index(pandas, frame.index)
 
 
+def _addresses(frame: Any) -> list[int]:
+    """Where the first columns begin."""
+    columns = itertools.islice(frame.items(), 3)
+    return [one.to_numpy().__array_interface__["data"][0] for _, one in columns]
+
+
+def _block_of(frame: Any) -> Array | None:
+    """All columns as one array, if they have one plain type and lie side by side."""
+    dtypes = set(frame.dtypes)
+    if len(frame.columns) < 2 or len(dtypes) != 1:
+        return None
+    dtype = dtypes.pop()
+    if not isinstance(dtype, np.dtype) or dtype.kind not in "biufc" or not dtype.isnative:
+        return None
+    if frame.size * dtype.itemsize > _COPIED and len(frame.columns) > 2:
+        first, second, third = _addresses(frame)
+        if third - second != second - first:
+            return None  # to_numpy() would copy them all
+    block: Array = frame.to_numpy()
+    return block
+
+
+_COPIED = 1 << 16  # bytes that are copied faster than they are looked at
+
+
+def _dump_columns(frame: Any, names: list[Any]) -> tuple[list[list[Any]], list[Any]]:
+    """The name and the kind of each column, and the parts of them all."""
+    columns: list[list[Any]] = []
+    parts: list[Any] = []
+    for name, (_, column) in zip(names, frame.items(), strict=True):
+        kind, pieces = _dump_named(f"column {name!r}", column)
+        columns.append([name, kind])
+        parts.extend(pieces)
+    return columns, parts
+
+
 def _dump_frame(frame: Any) -> list[Any]:
     pandas = sys.modules["pandas"]
     _refuse_frame(pandas, frame)
     names = _names_of(pandas, frame.columns)
     parts: list[Any] = []
-    columns = []
     index = frame.index
     if type(index) is pandas.RangeIndex:
         rows: list[Any] = ["range", *_range(index)]
@@ -259,9 +294,12 @@ def _dump_frame(frame: Any) -> list[Any]:
         kind, pieces = _dump_named("the index", index)
         rows = [kind]
         parts.extend(pieces)
-    for i, name in enumerate(names):
-        kind, pieces = _dump_named(f"column {name!r}", frame.iloc[:, i])
-        columns.append([name, kind])
+    block = _block_of(frame)
+    if block is not None:
+        columns = [[name, "block"] for name in names]
+        parts.append(block)
+    else:
+        columns, pieces = _dump_columns(frame, names)
         parts.extend(pieces)
     head = {"columns": columns, "index": rows, "index_name": index.name}
     if type(frame.columns) is pandas.RangeIndex:
@@ -295,6 +333,18 @@ class _Columns:
             column = _texts(kind, self.part(), self.part())
         self.count(len(column))
         return column
+
+    def block(self, columns: int) -> Array:
+        """All columns in one part, side by side."""
+        block = self.part()
+        if block.ndim != 2 or block.dtype.kind not in "biufc":
+            broken(f"columns of shape {block.shape} and type {block.dtype}")
+        if block.shape[1] != columns:
+            broken(f"{columns} names of {block.shape[1]} columns")
+        if not block.dtype.isnative:
+            block = block.astype(block.dtype.newbyteorder("="))
+        self.count(len(block))
+        return block
 
     def count(self, rows: int) -> None:
         self.rows = rows if self.rows is None else self.rows
@@ -344,6 +394,16 @@ def _read_head(parts: list[Array]) -> tuple[list[Any], list[Any], Any, Any]:
     return columns, index, name, numbers
 
 
+def _column(columns: _Columns, kind: Any, index: Any) -> Any:
+    import pandas
+
+    column = columns.next(kind)
+    if kind != "object":
+        return column
+    # Else pandas looks at the objects, and finds texts.
+    return pandas.Series(column, index, dtype=object, copy=False)
+
+
 def _load_frame(parts: list[Array]) -> Any:
     import pandas
 
@@ -361,12 +421,10 @@ def _load_frame(parts: list[Array]) -> Any:
         private = private.copy() if rows[0] == "raw" else private
         dtype = object if rows[0] == "object" else None
         index = pandas.Index(private, dtype=dtype, name=index_name)
-    found: dict[int, Any] = {}
-    for i, (_, kind) in enumerate(names):
-        column = columns.next(kind)
-        if kind == "object":  # else pandas looks at the objects, and finds texts
-            column = pandas.Series(column, index, dtype=object, copy=False)
-        found[i] = column
+    if names and all(kind == "block" for _, kind in names):
+        found: Any = columns.block(len(names))
+    else:
+        found = {i: _column(columns, kind, index) for i, (_, kind) in enumerate(names)}
     frame = pandas.DataFrame(found, index=index, copy=False)
     if numbers is None:
         frame.columns = [name for name, _ in names]
