@@ -109,6 +109,7 @@ struct bridge {
     tr_board *board;
     tr_waitset *waitset;
     struct identity identity;
+    uint64_t nonce;   /* of the arena, and what identities are made of */
     uint64_t largest; /* slot here */
     uint32_t layout, flags;
     uint32_t participant;   /* of this process in the arena */

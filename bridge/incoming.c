@@ -352,6 +352,8 @@ static int complete(struct arrival *arrival)
         arrival->deadline_ns = header.deadline_ns = later(arrival->came_ns,
                                                           header.deadline_ns);
     result = tr_message_header_set(arrival->slot, &header);
+    if (result == 0 && arrival->message.origin.source)
+        result = tr_message_origin_set(arrival->slot, &arrival->message.origin);
     if (result == 0 && header.has_crc)
         result = tr_message_seal(arrival->slot);
     if (result == 0 && header.has_crc)

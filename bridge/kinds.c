@@ -89,21 +89,16 @@ static int open_it(struct bridge *bridge, struct channel *channel)
 int kind_open(struct bridge *bridge, struct channel *channel, const struct wanted *wanted,
               uint32_t index)
 {
-    char key[TR_MAX_CHANNEL_NAME + 16];
-    int result;
-
     *channel = (struct channel){.kind = wanted->kind,
                                 .direction = wanted->direction,
                                 .name = wanted->name,
                                 .index = index,
                                 .retries = wanted->retries,
                                 .ready = true};
-    result = open_it(bridge, channel);
-    if (result < 0 || channel->direction == DIRECTION_IN)
-        return result;
-    snprintf(key, sizeof(key), "%s.%s", kind_name(channel->kind), channel->name);
-    result = identity_get(bridge->board, key, &channel->source);
-    return result < 0 ? failed(channel, result) : 0;
+    if (channel->direction == DIRECTION_OUT)
+        channel->source = identity_make(bridge->nonce, kind_name(channel->kind),
+                                        channel->name);
+    return open_it(bridge, channel);
 }
 
 void kind_close(struct channel *channel)

@@ -115,9 +115,25 @@ static int64_t left_ns(const tr_header *header)
     return !header->deadline_ns ? 0 : left > 1 ? left : 1;
 }
 
+/* Where the message was sent first. Values of boards, news of broadcasts and answers do not come
+ * twice. */
+static tr_origin origin_of(const struct channel *channel, const struct held *held)
+{
+    tr_origin origin = TR_ORIGIN_INIT;
+
+    if (is_answer(channel) || tr_message_origin_get(held->message, &origin) == 0 ||
+        !channel->queue)
+        return origin;
+    origin.source = identity_short(&channel->source);
+    origin.number = held->header.sequence;
+    return origin;
+}
+
 /* What comes before the payload. */
 static bool send_head(struct bridge *bridge, struct lane *lane, const struct held *held)
 {
+    tr_origin origin;
+
     if (held->key) {
         wire_begin(&bridge->out, WIRE_KEY);
         wire_put_u32(&bridge->out, lane->number);
@@ -137,7 +153,8 @@ static bool send_head(struct bridge *bridge, struct lane *lane, const struct hel
     }
     if (!held->message)
         return true;
-    wire_put_message(&bridge->out, lane->number, held->message, &held->header,
+    origin = origin_of(lane->channel, held);
+    wire_put_message(&bridge->out, lane->number, held->message, &held->header, &origin,
                      left_ns(&held->header));
     return speak(bridge, lane->link);
 }

@@ -43,6 +43,8 @@ static int read_arena(struct bridge *bridge)
     bridge->inode = file.st_ino;
     bridge->participant = info.self;
     bridge->layout = info.layout;
+    bridge->nonce = info.nonce;
+    bridge->identity = identity_make(info.nonce, "", "");
     bridge->largest = 0;
     for (size_t i = 0; i < count; i++)
         if (classes[i].slot_bytes > bridge->largest)
@@ -87,8 +89,6 @@ static int open_board(struct bridge *bridge)
         result = open_board_of(bridge, least);
     if (result == TR_EINVAL)
         result = take_board(bridge, 4 * bridge->count);
-    if (result == 0)
-        result = identity_get(bridge->board, "arena", &bridge->identity);
     return result;
 }
 

@@ -28,7 +28,7 @@ static void put_tensor(struct wire_out *out, const tr_tensor *tensor)
 }
 
 void wire_put_message(struct wire_out *out, uint32_t channel, const tr_message *message,
-                      const tr_header *header, int64_t left_ns)
+                      const tr_header *header, const tr_origin *origin, int64_t left_ns)
 {
     uint64_t bytes = message_bytes(message);
     size_t count = tr_message_count(message);
@@ -38,6 +38,8 @@ void wire_put_message(struct wire_out *out, uint32_t channel, const tr_message *
     wire_put_u32(out, (uint32_t)count);
     wire_put_u64(out, header->sequence);
     wire_put_u64(out, bytes);
+    wire_put_u64(out, origin->source);
+    wire_put_u64(out, origin->number);
     wire_put_u32(out, header->content);
     wire_put_u64(out, header->correlation_id);
     wire_put_u64(out, (uint64_t)left_ns);
@@ -134,6 +136,9 @@ bool wire_get_message(struct wire_in *in, struct wire_message *message)
     message->count = wire_get_u32(in);
     message->number = wire_get_u64(in);
     message->payload_bytes = wire_get_u64(in);
+    message->origin = (tr_origin)TR_ORIGIN_INIT;
+    message->origin.source = wire_get_u64(in);
+    message->origin.number = wire_get_u64(in);
     get_header(in, &message->header);
     if (!in->failed)
         get_tensors(in, message);

@@ -174,7 +174,9 @@ struct tensor_words {
     _Atomic uint64_t nbytes;
     _Atomic uint64_t shape[MAX_NDIM];
     _Atomic uint64_t offset; /* from the start of the slot's payload */
-    _Atomic uint64_t text; /* table only: 0-31 in the strings, name 32-47, descr 48-63 */
+    /* Table: 0-31 in the strings, name 32-47, descr 48-63. Record, with TENSORS_ORIGIN: in which
+     * queue elsewhere the message was sent first. */
+    _Atomic uint64_t text;
 };
 
 /* The first 64 bytes are all that a message of one array of up to two dimensions touches;
@@ -195,7 +197,8 @@ struct slot_record {
     _Atomic uint64_t name[SMALL_TEXT / 8];  /* of the first tensor */
     _Atomic uint64_t descr[SMALL_TEXT / 8]; /* of the first tensor */
     _Atomic uint64_t memory;                /* MEMORY_..., by the slot's holder */
-    _Atomic uint64_t reply_code;            /* with TENSORS_ERROR: what the server said */
+    /* With TENSORS_ERROR: what the server said; with TENSORS_ORIGIN: the number in that queue. */
+    _Atomic uint64_t reply_code;
     _Atomic uint64_t last_receiver; /* pid of the last one that died with it; a hint */
 };
 
@@ -313,8 +316,9 @@ static inline uint64_t participant_word(enum participant_state state, uint32_t i
 #define TENSORS_MIME          (UINT64_C(1) << 36) /* content_type is set */
 #define TENSORS_HEAD \
     (UINT64_C(1) << 37) /* correlation_id, deadline_ns, published_ns are set */
-#define TENSORS_MOVED (UINT64_C(1) << 38) /* the first begins at its offset, not at 0 */
-#define TENSORS_ERROR (UINT64_C(1) << 39) /* a server's error: reply_code is set */
+#define TENSORS_MOVED  (UINT64_C(1) << 38) /* the first begins at its offset, not at 0 */
+#define TENSORS_ERROR  (UINT64_C(1) << 39) /* a server's error: reply_code is set */
+#define TENSORS_ORIGIN (UINT64_C(1) << 40) /* first.text and reply_code: from elsewhere */
 
 /* Counters, in the order of TR_COUNTERS: src/arena/stats.c checks it. */
 enum counter {

@@ -127,8 +127,9 @@ typedef struct tr_arena_info {
      * that this process lives, because the process may not open the file again. */
     uint32_t closing_is_safe;
     uint32_t reserved; /**< 0 */
+    uint64_t nonce; /**< random: an arena that is made later under the name has another */
 } tr_arena_info;
-TR_ASSERT_SIZE(tr_arena_info, 120);
+TR_ASSERT_SIZE(tr_arena_info, 128);
 #define TR_ARENA_INFO_INIT TR_RESULT_INIT(tr_arena_info)
 
 /** What a reap found and did. */

@@ -114,6 +114,32 @@ TR_API TR_CHECK int tr_message_header_get(const tr_message *message, tr_header *
  *  Threads: one. Syscalls: none. */
 TR_API TR_CHECK int tr_message_header_set(tr_message *message, const tr_header *header);
 
+/** Where a message was sent first, if a bridge (bridge.h) has carried it from there. */
+typedef struct tr_origin {
+    uint32_t struct_size; /**< sizeof(tr_origin) of the caller */
+    uint32_t reserved;    /**< 0 */
+    uint64_t source;      /**< the queue of that arena: a random number, not 0 */
+    uint64_t number;      /**< its sequence in that queue */
+} tr_origin;
+TR_ASSERT_SIZE(tr_origin, 24);
+#define TR_ORIGIN_INIT TR_RESULT_INIT(tr_origin)
+
+/** The origin of a message that a bridge has carried here through a queue or a service. Two
+ *  messages with one origin are the same message: it came twice, as it may if the bridge that
+ *  receives is killed, or if requests are sent again after a cut. The bridge on the other side
+ *  says what it is. A message that is sent on, in this arena or over further bridges, keeps it.
+ *  @return 0, TR_ENOENT (it was sent in this arena), TR_EINVAL (struct_size).
+ *  Threads: one. Syscalls: none. */
+TR_API TR_CHECK int tr_message_origin_get(const tr_message *message, tr_origin *origin);
+
+/** Say what the origin of a message is, for programs that carry messages between arenas. As
+ *  tr_message_header_set(), of a message that this process owns. tr_request_reuse() and
+ *  tr_request_fail() remove it.
+ *  @return 0, TR_EINVAL (read-only message, or the source is 0), TR_EFORK, TR_EABANDONED (as
+ *          tr_arena_reap()).
+ *  Threads: one. Syscalls: none. */
+TR_API TR_CHECK int tr_message_origin_set(tr_message *message, const tr_origin *origin);
+
 /** Compute CRC32C (RFC 3720, appendix B.4) over the payloads and keep it in the header.
  *  @return 0, TR_EINVAL (read-only), TR_EFORK, TR_EABANDONED (as tr_arena_reap()).
  *  Threads: one. Syscalls: none. */

@@ -291,6 +291,24 @@ static PyObject *message_device_end(PyObject *self, PyObject *unused)
     return mark(self, tr_message_device_end, "device_end");
 }
 
+static PyObject *message_origin(PyObject *self, void *unused)
+{
+    tr_message *message = live(self);
+    tr_origin origin = TR_ORIGIN_INIT;
+    int code;
+
+    (void)unused;
+    if (!message)
+        return NULL;
+    code = tr_message_origin_get(message, &origin);
+    if (code == TR_ENOENT)
+        Py_RETURN_NONE;
+    if (code)
+        return raise_code(((MessageObject *)self)->state, code, "origin");
+    return Py_BuildValue("(KK)", (unsigned long long)origin.source,
+                         (unsigned long long)origin.number);
+}
+
 static PyObject *message_released(PyObject *self, void *unused)
 {
     Slot *slot = ((MessageObject *)self)->slot;
@@ -371,6 +389,11 @@ static PyGetSetDef message_getset[] = {
     {"content", message_content, NULL, "(number, content type).", NULL},
     {"deliveries", message_deliveries, NULL, "How often it was handed out before.", NULL},
     {"correlation_id", message_correlation_id, NULL, "Its number for the user.", NULL},
+    {"origin", message_origin, NULL,
+     "(source, number) of the queue from which a bridge has carried it; None: it was "
+     "sent "
+     "in this arena. Two messages with one origin are one that came twice.",
+     NULL},
     {"released", message_released, NULL, "Whether it was sent or released.", NULL},
     {"views", message_views, NULL, "How many arrays look into it.", NULL},
     {"is_request", message_is_request, NULL, "Whether somebody waits for a reply.", NULL},

@@ -293,6 +293,7 @@ void stats_info(const struct view *view, tr_arena_info *info)
     info->max_participants = geo->participant_count;
     info->max_channels = geo->channel_count;
     info->layout = geo->layout;
+    info->nonce = geo->nonce;
     if (view_elastic(view)) {
         struct budget_use use = budget_use(view);
 

@@ -269,6 +269,54 @@ int tr_message_header_set(tr_message *handle, const tr_header *given)
     return 0;
 }
 
+int tr_message_origin_get(const tr_message *given, tr_origin *origin)
+{
+    const struct message *message = message_known(given);
+    struct slot_record *record;
+    tr_origin out = {0};
+    int result;
+
+    result = message ? result_size_check(origin, sizeof(out), "message origin", "origin")
+                     : message_stale(given, "message origin");
+    if (result < 0)
+        return result;
+    record = record_of(message);
+    if (!(shm_get(&record->tensors) & TENSORS_ORIGIN))
+        return tr_fail(TR_ENOENT, "message origin: the message was sent in this arena");
+    out.struct_size = origin->struct_size;
+    out.source = shm_get(&record->first.text);
+    out.number = shm_get(&record->reply_code);
+    memcpy(origin, &out, origin->struct_size);
+    return 0;
+}
+
+int tr_message_origin_set(tr_message *handle, const tr_origin *given)
+{
+    struct message *message = NULL;
+    struct slot_record *record;
+    tr_origin origin = {0};
+    int result = message_writable(handle, "set origin", &message);
+
+    if (result == 0 && !given)
+        result = null_fail("set origin", "origin");
+    if (result == 0)
+        result = options_take(&origin, sizeof(origin), given, "tr_origin");
+    if (result == 0 && origin.reserved)
+        result = tr_fail(TR_EINVAL, "set origin: reserved is %u, it must be 0",
+                         origin.reserved);
+    if (result == 0 && !origin.source)
+        result = tr_fail(TR_EINVAL,
+                         "set origin: the source is 0, it must be another number");
+    if (result < 0)
+        return result;
+    record = record_of(message);
+    ASSERT_HELD(&message->arena->self, record);
+    shm_put(&record->first.text, origin.source);
+    shm_put(&record->reply_code, origin.number);
+    shm_put(&record->tensors, shm_get(&record->tensors) | TENSORS_ORIGIN);
+    return 0;
+}
+
 /* ISA-L's crc32_iscsi is CRC32C without the final complement. */
 static uint32_t checksum(const struct message *message)
 {

@@ -30,7 +30,7 @@ def text(value: str) -> bytes:
 
 
 def head(kind: int) -> bytes:
-    return b"TRBR" + struct.pack("<HBB", 1, kind, 0)
+    return b"TRBR" + struct.pack("<HBB", 2, kind, 0)
 
 
 def channel() -> bytes:
@@ -52,7 +52,7 @@ def tensor(length: int, name: str = "") -> bytes:
 
 def message(number: int, payload: int, tensors: list[bytes], left: int = 0) -> bytes:
     numbers = struct.pack(
-        "<IIQQIQQII", 0, len(tensors), number, payload, 0, 0, left, 0, 0
+        "<IIQQQQIQQII", 0, len(tensors), number, payload, 0, 0, 0, 0, left, 0, 0
     )
     return head(MESSAGE) + numbers + bytes(64) + text("") + b"".join(tensors)
 

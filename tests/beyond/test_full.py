@@ -61,6 +61,21 @@ def test_no_slot_is_free_when_the_link_is_made(pair: Pair) -> None:
     account(receiver.stop(), 10)
 
 
+def test_the_first_bridge_of_a_full_arena(pair: Pair) -> None:
+    """It may be the one that empties it."""
+    pair.open(here=[(4096, 32)], capacity=64)
+    count = 0
+    while pair.here.stats()["totals"]["slots_free"]:
+        pair.source.send(traffic.content(count, 8), LONGEST)
+        count += 1
+    pair.listen()
+    pair.connect()
+    receiver = Receiver(pair.target)
+    receiver.all_of(count)
+    account(receiver.stop(), count)
+    pair.ends()
+
+
 def test_status_knows_a_bridge_that_ended(pair: Pair) -> None:
     """A bridge that was killed is not told of any more, and asking makes no board."""
     pair.open()

@@ -11,7 +11,7 @@ import pytest
 
 from bridges import Pair, program
 from hosts import LONGEST
-from traffic import WINDOW, Receiver, Sender, account
+from traffic import WINDOW, Receiver, Sender, account, origins_tell
 
 EVERY = 50
 KILLS = 4
@@ -53,6 +53,7 @@ def test_the_receiving_bridge(pair: Pair, point: str) -> None:
     numbers = receiver.stop()
     account(numbers, count, doubled=RECEIVING[point] * kills)
     assert len(numbers) == count + RECEIVING[point] * kills
+    origins_tell(receiver)
     pair.ends()
 
 
@@ -66,6 +67,7 @@ def test_the_sending_bridge(pair: Pair, point: str) -> None:
     count = sender.stop()
     receiver.all_of(count)
     account(receiver.stop(), count, late=kills * WINDOW)
+    origins_tell(receiver)
     pair.ends()
 
 

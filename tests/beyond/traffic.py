@@ -93,6 +93,7 @@ class Receiver:
 
     def __init__(self, queue: tr.ArenaQueue, pause: float = 0) -> None:
         self.numbers: list[int] = []
+        self.origins: list[tuple[int, int] | None] = []  # of the same messages
         self.error: Exception | None = None
         self._queue, self._pause = queue, pause
         self._stop = threading.Event()
@@ -103,11 +104,16 @@ class Receiver:
         try:
             while not self._stop.is_set():
                 with contextlib.suppress(tr.ReceiveTimedOutError):
-                    self.numbers.append(number_of(self._queue.receive(0.1)))
+                    self._take(self._queue.receive_message(0.1))
                     if self._pause:
                         pause(self._pause)
         except Exception as error:
             self.error = error
+
+    def _take(self, message: tr.Message) -> None:
+        with message:
+            self.origins.append(message.origin)
+            self.numbers.append(number_of(message.array(0)))
 
     def more(self, count: int = 1, longest: float = LONGEST) -> None:
         """Wait for so many messages from now on."""
@@ -155,6 +161,14 @@ def account(numbers: list[int], count: int, doubled: int = 0, late: int = 0) -> 
     greatest = np.maximum.accumulate(first)
     behind = int((np.asarray(first) < greatest).sum())
     assert behind <= late, f"{behind} came late, {late} may"
+
+
+def origins_tell(receiver: Receiver) -> None:
+    """Two messages have one origin if they are one message, which came twice."""
+    pairs = set(zip(receiver.numbers, receiver.origins, strict=True))
+    assert len(pairs) == len(set(receiver.numbers)) == len(set(receiver.origins))
+    assert None not in receiver.origins
+    assert len({origin[0] for origin in receiver.origins if origin}) == 1
 
 
 def at_rest(arena: tr.Arena) -> bool:

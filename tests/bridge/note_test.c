@@ -192,21 +192,35 @@ static void the_oldest_makes_room(void **state)
     tr_arena_close(arena);
 }
 
-static void identities_stay(void **state)
+static struct identity identity_in(tr_arena *arena, const char *name)
 {
-    tr_arena *arena = make_place();
-    tr_board *board = open_board(arena, 64);
-    struct identity one, same, other;
+    tr_arena_info info = TR_ARENA_INFO_INIT;
+
+    assert_ok(tr_arena_info_get(arena, &info));
+    return identity_make(info.nonce, *name ? "queue" : "", name);
+}
+
+static void identities_are_of_one_queue_in_one_arena(void **state)
+{
+    static const char *const names[] = {"", "a", "b", "abcdef", "abcdefg", "abcdefgh"};
+    enum { NAMES = sizeof(names) / sizeof(names[0]) };
+    tr_arena *arenas[] = {make_place(), make_place()};
+    struct identity found[2 * NAMES];
     (void)state;
 
-    assert_ok(identity_get(board, "queue.a", &one));
-    assert_ok(identity_get(board, "queue.a", &same));
-    assert_ok(identity_get(board, "queue.b", &other));
-    assert_true(identity_same(&one, &same));
-    assert_false(identity_same(&one, &other));
-    assert_false(identity_none(&one));
-    tr_board_close(board);
-    tr_arena_close(arena);
+    for (size_t i = 0; i < 2 * NAMES; i++) {
+        found[i] = identity_in(arenas[i / NAMES], names[i % NAMES]);
+        assert_false(identity_none(&found[i]));
+        assert_int_not_equal(identity_short(&found[i]), 0);
+        for (size_t j = 0; j < i; j++) {
+            assert_false(identity_same(&found[i], &found[j]));
+            assert_int_not_equal(identity_short(&found[i]), identity_short(&found[j]));
+        }
+    }
+    found[0] = identity_in(arenas[0], "a");
+    assert_true(identity_same(&found[0], &found[1]));
+    for (size_t i = 0; i < 2; i++)
+        tr_arena_close(arenas[i]);
 }
 
 int main(void)
@@ -219,7 +233,7 @@ int main(void)
         cmocka_unit_test(is_shared_by_two_bridges),
         cmocka_unit_test(opens_in_a_full_arena),
         cmocka_unit_test(the_oldest_makes_room),
-        cmocka_unit_test(identities_stay),
+        cmocka_unit_test(identities_are_of_one_queue_in_one_arena),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

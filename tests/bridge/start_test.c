@@ -153,6 +153,41 @@ static void a_bridge_that_is_killed_comes_again(void **state)
     carry(0, 4);
 }
 
+static tr_origin origin_of(const tr_message *message)
+{
+    tr_origin origin = TR_ORIGIN_INIT;
+
+    assert_ok(tr_message_origin_get(message, &origin));
+    return origin;
+}
+
+/* It says where a message was sent first, also after a second bridge. */
+static void an_origin_travels(void **state)
+{
+    tr_queue *back, *back_there;
+    tr_message *message;
+    tr_origin origin, after;
+
+    (void)state;
+    connect_both();
+    assert_ok(tr_bridge_queue(here.bridge, "more", TR_BRIDGE_IN, 4));
+    assert_ok(tr_queue_open(here.arena, "more", NULL, &back));
+    assert_ok(tr_queue_open(there.arena, "more", NULL, &back_there));
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_ok(tr_queue_send(here.queue, loan_i64(here.arena, 8, 7), PATIENT));
+        assert_ok(tr_queue_receive(there.queue, PATIENT, &message));
+        origin = origin_of(message);
+        assert_int_equal(origin.number, i);
+        assert_ok(tr_queue_send(back_there, message, PATIENT));
+        assert_ok(tr_queue_receive(back, PATIENT, &message));
+        after = origin_of(message);
+        assert_memory_equal(&origin, &after, sizeof(origin));
+        tr_message_release(message);
+    }
+    tr_queue_close(back);
+    tr_queue_close(back_there);
+}
+
 static void a_queue_is_added_while_messages_cross(void **state)
 {
     tr_queue *more, *more_there;
@@ -268,12 +303,16 @@ static void requests_are_sent_again_if_that_is_asked_for(void **state)
 {
     struct service service;
     tr_message *first;
+    tr_origin origin, again;
 
     (void)state;
     open_service(&service, TR_BRIDGE_RETRY);
     first = service.request;
+    origin = origin_of(first);
     assert_ok(tr_queue_receive(service.serves, PATIENT, &service.request));
     assert_int_equal(first_i64(service.request), 4);
+    again = origin_of(service.request);
+    assert_memory_equal(&origin, &again, sizeof(origin));
     assert_ok(tr_request_reply(service.request, loan_i64(there.arena, 8, 44)));
     tr_message_release(first); /* nobody waits for that any more */
     expect_answer(&service, 44);
@@ -288,6 +327,7 @@ int main(void)
         test(messages_cross),
         test(a_bridge_that_is_killed_comes_again),
         test(a_queue_is_added_while_messages_cross),
+        test(an_origin_travels),
         test(what_is_not_confirmed_stays),
         test(requests_fail_if_the_link_is_cut),
         test(requests_are_sent_again_if_that_is_asked_for),

@@ -48,7 +48,8 @@ static void put(struct wire_out *out, const tr_message *message)
 
     assert_ok(tr_message_header_get(message, &header));
     header.sequence = 12345;
-    wire_put_message(out, 3, message, &header, 5000);
+    wire_put_message(out, 3, message, &header, &(tr_origin){.source = 66, .number = 99},
+                     5000);
     assert_false(out->failed);
 }
 
@@ -66,6 +67,8 @@ static void a_message_is_what_it_was(void **state)
     assert_true(wire_get_message(&in, &got));
     assert_int_equal(got.channel, 3);
     assert_int_equal(got.number, 12345);
+    assert_int_equal(got.origin.source, 66);
+    assert_int_equal(got.origin.number, 99);
     assert_int_equal(got.count, 3);
     assert_int_equal(got.header.deadline_ns, 5000);
     assert_int_equal(got.header.correlation_id, 77);
@@ -146,7 +149,7 @@ static void another_version_is_told(void **state)
     wire_begin(&out, WIRE_PING);
     out.bytes[4] = 99;
     assert_int_equal(wire_open(&in, out.bytes, out.used, &why), WIRE_NOTHING);
-    assert_string_equal(why, "it speaks wire version 99, this bridge speaks 1");
+    assert_string_equal(why, "it speaks wire version 99, this bridge speaks 2");
     out.bytes[0] = 'x';
     assert_int_equal(wire_open(&in, out.bytes, out.used, &why), WIRE_NOTHING);
     assert_non_null(strstr(why, "magic"));

@@ -262,6 +262,47 @@ static void refuses_bad_specs(void **state)
     tr_arena_close(arena);
 }
 
+/* What a bridge has said of a message stays with it, and does not stay in the slot. */
+static void carries_its_origin(void **state)
+{
+    static const char *const names[] = {NULL, "x"};
+    tr_slot_class class = {4096, 1};
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_arena *arena;
+    const tr_origin from = {sizeof(from), 0, UINT64_MAX, 5}, nowhere = TR_ORIGIN_INIT;
+    tr_origin origin = TR_ORIGIN_INIT;
+    const int64_t shape[] = {3};
+    (void)state;
+
+    options.classes = &class;
+    options.class_count = 1;
+    assert_ok(tr_arena_create(NULL, &options, &arena));
+    for (size_t count = 0; count < 4; count++) {
+        tr_tensor_spec one = {.dtype = {TR_DTYPE_INT, 64, 1}, .ndim = 1, .shape = shape};
+        tr_tensor_spec specs[] = {one, one, one};
+        tr_message *message;
+
+        specs[0].name = names[count % 2];
+        specs[1].name = "second", specs[2].name = "third";
+        assert_ok(tr_message_loan(arena, specs, count, TR_NOWAIT, &message));
+        assert_int_equal(tr_message_origin_get(message, &origin), TR_ENOENT);
+        assert_detail("this arena");
+        assert_int_equal(tr_message_origin_set(message, &nowhere), TR_EINVAL);
+        assert_detail("source is 0");
+        assert_ok(tr_message_origin_set(message, &from));
+        message = round_trip(arena, message);
+        message = round_trip(arena, message); /* sent on */
+        assert_ok(tr_message_origin_get(message, &origin));
+        assert_memory_equal(&origin, &from, sizeof(origin));
+        assert_int_equal(tr_message_count(message), count);
+        if (count)
+            assert_string_equal(tr_message_tensor(message, 0)->name,
+                                names[count % 2] ? names[count % 2] : "");
+        tr_message_release(message);
+    }
+    tr_arena_close(arena);
+}
+
 static void carries_the_header(void **state)
 {
     tr_arena *arena = make_arena(1, 0);
@@ -406,6 +447,7 @@ int main(void)
         cmocka_unit_test(carries_many_named_tensors),
         cmocka_unit_test(takes_the_smallest_class_that_fits),
         cmocka_unit_test(refuses_bad_specs),
+        cmocka_unit_test(carries_its_origin),
         cmocka_unit_test(carries_the_header),
         cmocka_unit_test(seals_and_verifies),
         cmocka_unit_test(arena_wide_checksums),

@@ -15,6 +15,10 @@ ROW(tr_message_header_get, CODE, "message:message header:header_out",
     tr_message_header_get(P(0), P(1)))
 ROW(tr_message_header_set, CODE, "message:message header:header",
     tr_message_header_set(P(0), P(1)))
+ROW(tr_message_origin_get, CODE, "message:message origin:origin_out",
+    tr_message_origin_get(P(0), P(1)))
+ROW(tr_message_origin_set, CODE, "message:message origin:origin",
+    tr_message_origin_set(P(0), P(1)))
 ROW(tr_message_seal, CODE, "message:message", tr_message_seal(P(0)))
 ROW(tr_message_verify, CODE, "message:message", tr_message_verify(P(0)))
 
