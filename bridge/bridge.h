@@ -18,6 +18,7 @@
 #include "engine.h"
 #include "hello.h"
 #include "identity.h"
+#include "kept.h"
 #include "mirror.h"
 #include "note.h"
 #include "options.h"
@@ -102,6 +103,7 @@ struct link {
 
 struct bridge {
     const struct options *options;
+    struct kept kept;
     const struct engine_calls *calls;
     struct engine *engine;
     struct engine_keys keys;

@@ -13,6 +13,7 @@
 #include <tensoring/error.h>
 #include <tensoring/pool.h>
 
+#include "kept.h"
 #include "say.h"
 
 #define QUIET_MS   30 /* arguments that come together are taken together */
@@ -96,8 +97,12 @@ static void take_input(struct keep *keep)
 static int become(tr_pool_worker *worker, void *context)
 {
     struct keep *keep = context;
+    char word[64];
 
     (void)worker;
+    kept_word(word, getppid(), keep->parent);
+    if (!add(keep, word))
+        return EX_OSERR;
     if (!freopen("/dev/null", "r", stdin))
         close(STDIN_FILENO);
     execv("/proc/self/exe", keep->args);

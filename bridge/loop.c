@@ -44,23 +44,39 @@ static int open_signals(void)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
+    sigaddset(&set, KEPT_SIGNAL);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+static int64_t sooner(int64_t one, int64_t other)
+{
+    return one < other ? one : other;
+}
+
+static void take_signal(struct run *run, uint32_t signal)
+{
+    if (signal == SIGHUP && run->bridge.keys.allow)
+        allow_reload(run->bridge.keys.allow);
+    else if (signal == SIGHUP || signal == KEPT_SIGNAL)
+        return;
+    else if (run->stop_ns)
+        run->stop_ns = 1; /* the second time: now */
+    else
+        run->stop_ns = now_ns() + run->bridge.options->grace_s * INT64_C(1000000000);
+}
+
 static void take_signals(struct run *run)
 {
     struct signalfd_siginfo info;
+    struct kept *kept = &run->bridge.kept;
 
-    while (read(run->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (info.ssi_signo == SIGHUP && run->bridge.keys.allow)
-            allow_reload(run->bridge.keys.allow);
-        else if (info.ssi_signo != SIGHUP && run->stop_ns)
-            run->stop_ns = 1; /* the second time: now */
-        else if (info.ssi_signo != SIGHUP)
-            run->stop_ns = now_ns() + run->bridge.options->grace_s * INT64_C(1000000000);
-    }
+    while (read(run->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        take_signal(run, info.ssi_signo);
+    if (kept_look(kept))
+        run->stop_ns = sooner(run->stop_ns ? run->stop_ns : INT64_MAX,
+                              now_ns() + kept->stop_ns);
     run->bridge.stops = run->stop_ns != 0;
 }
 
@@ -157,11 +173,6 @@ static int64_t later(int64_t one, int64_t other)
     return one > other ? one : other;
 }
 
-static int64_t sooner(int64_t one, int64_t other)
-{
-    return one < other ? one : other;
-}
-
 /* How long to wait for a slot: longer and longer, while nothing changes. 0: not at all. */
 static int64_t retry_ns(struct run *run)
 {
@@ -197,13 +208,17 @@ static void sleep_a_while(struct run *run)
     struct bridge *bridge = &run->bridge;
     struct pollfd fds[] = {{bridge->calls->fd(bridge->engine), POLLIN, 0},
                            {run->arena_fd, POLLIN, 0},
-                           {run->signals, POLLIN, 0}};
+                           {run->signals, POLLIN, 0},
+                           {-1, 0, 0},
+                           {-1, 0, 0}};
     int64_t wait = wait_ns(run);
     struct timespec time = {wait / SECOND, wait % SECOND};
 
     if (take_waitset(bridge) || bridge->calls->ready(bridge->engine))
         return;
-    if (ppoll(fds, 3, &time, NULL) > 0 && fds[2].revents)
+    kept_fds(&bridge->kept, fds + 3);
+    if (ppoll(fds, 5, &time, NULL) > 0 &&
+        (fds[2].revents || fds[3].revents || fds[4].revents))
         take_signals(run);
 }
 
@@ -352,6 +367,8 @@ int loop_main(const struct options *options)
     keep_memory();
     run->bridge.options = options;
     run->signals = open_signals();
+    kept_open(&run->bridge.kept, options->kept);
+    take_signals(run); /* the keeper may have been killed before it is watched */
     srandom((unsigned)now_ns() ^ (unsigned)getpid());
     if (run->signals >= 0 && read_keys(run))
         while (serve(run, &status) == ARENA_GONE)

@@ -25,7 +25,8 @@ enum {
     KEY_PICKLE,
     KEY_PLAIN,
     KEY_TRUST,
-    KEY_GRACE
+    KEY_GRACE,
+    KEY_KEPT
 };
 
 /* The last two are of one side alone. */
@@ -54,6 +55,7 @@ static const struct argp_option shared_options[] = {
      "And at most N bytes, or one message; default 67108864", 2},
     {"grace", KEY_GRACE, "SECONDS", 0,
      "How long SIGTERM and SIGINT wait for receipts; default 5", 2},
+    {"kept", KEY_KEPT, "WORD", OPTION_HIDDEN, "What a keeper tells its bridge", 2},
     {"allow-pickle", KEY_PICKLE, NULL, 0,
      "Pickled objects may cross. They run code where they are read", 3},
     {"key", KEY_KEY, "FILE", 0, "The secret key of this side", 3},
@@ -246,6 +248,9 @@ static bool parse_text(int key, const char *arg, struct options *options)
         return true;
     case KEY_ALLOW:
         options->allow = arg;
+        return true;
+    case KEY_KEPT:
+        options->kept = arg;
         return true;
     default:
         return false;

@@ -28,6 +28,7 @@ struct options {
     uint32_t window; /* 0: not given */
     uint64_t window_bytes;
     uint32_t grace_s;
+    const char *kept;  /* --kept, of a keeper; see kept.h */
     const char **cuts; /* --on-cut, as it was given */
     size_t cut_count;
     struct wanted *wanted;

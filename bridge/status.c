@@ -117,7 +117,7 @@ static char *make(const struct bridge *bridge, bool channels)
     char *text;
 
     add(json, "pid", (uint64_t)getpid());
-    add(json, "keeper", (uint64_t)getppid());
+    add(json, "keeper", (uint64_t)bridge->kept.keeper);
     add(json, "participant", bridge->participant);
     add_link(json, bridge);
     for (uint32_t i = 0; i < bridge->count; i++) {

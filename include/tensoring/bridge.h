@@ -3,8 +3,9 @@
  *
  * The program carries messages between this arena and one on another host. It is a child of this
  * process: the library links no engine and starts no thread. It is `tensoring bridge keep`, which
- * starts the bridge again when that dies, and ends when this process ends. If the keeper itself is
- * killed, the next call with this bridge starts another one.
+ * starts the bridge again when that dies, and ends when this process ends. If that keeper itself is
+ * killed, the bridge goes on alone, until the next call with this bridge starts new ones, or until
+ * this process ends. Only if both are killed does nothing cross before the next call.
  *
  *     tr_bridge_options options = TR_BRIDGE_OPTIONS_INIT;
  *     options.peer = "host-b:7411", options.key = "host-a.key", options.peer_key = "host-b.pub";

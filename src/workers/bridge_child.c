@@ -19,6 +19,7 @@
 #define LOOK_NS      INT64_C(10000000)
 #define SOON_NS      INT64_C(2000000000) /* between the end of the time and SIGKILL */
 #define MOST_STOP_MS INT64_C(86400000)
+#define HANDOVER     "stop 5000" /* ms that it waits for receipts */
 
 extern char **environ;
 
@@ -170,9 +171,35 @@ static bool is_over(struct tr_bridge *bridge)
         return false;
     bridge->exit_code = pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     bridge->pid = 0;
+    return true;
+}
+
+/* A keeper that was killed has left a bridge, which goes on alone: tell it to end. */
+static void end_alone(struct tr_bridge *bridge, const char *line)
+{
+    if (bridge->socket < 0)
+        return;
+    bridge_tell(bridge, line);
     close(bridge->socket);
     bridge->socket = -1;
-    return true;
+}
+
+/* Wait for the end of the bridge that @p keeper has left. */
+static bool ends_alone(struct tr_bridge *bridge, pid_t keeper, int64_t timeout_ns)
+{
+    int64_t end_ns = clock_deadline(os->now_ns(), timeout_ns);
+    const struct timespec pause = {0, LOOK_NS};
+
+    for (;;) {
+        tr_bridge_status status = TR_BRIDGE_STATUS_INIT;
+
+        bridge->pid = keeper;
+        (void)bridge_read(bridge, &status);
+        bridge->pid = 0;
+        if (!status.pid || os->now_ns() >= end_ns)
+            return !status.pid;
+        nanosleep(&pause, NULL);
+    }
 }
 
 int bridge_look_after(struct tr_bridge *bridge, const char *step)
@@ -184,6 +211,7 @@ int bridge_look_after(struct tr_bridge *bridge, const char *step)
         return tr_fail(TR_ECLOSED, "%s: the bridge was stopped", step);
     if (!is_over(bridge))
         return 0;
+    end_alone(bridge, HANDOVER);
     if (bridge->exit_code >= 0)
         return tr_fail(TR_EPEERDIED,
                        "%s: %s ended with code %d; its standard error says why", step,
@@ -207,13 +235,16 @@ bool bridge_ended(struct tr_bridge *bridge, int64_t timeout_ns)
 bool bridge_end(struct tr_bridge *bridge, int64_t timeout_ns)
 {
     int64_t most_ms = timeout_ns < 0 ? MOST_STOP_MS : timeout_ns / 1000000;
+    pid_t keeper = bridge->pid;
     bool in_time;
     char line[32];
 
-    if (is_over(bridge))
-        return true;
     snprintf(line, sizeof(line), "stop %lld",
              (long long)(most_ms < MOST_STOP_MS ? most_ms : MOST_STOP_MS));
+    if (is_over(bridge)) {
+        end_alone(bridge, line);
+        return ends_alone(bridge, keeper, timeout_ns);
+    }
     bridge_tell(bridge, line);
     (void)shutdown(bridge->socket, SHUT_WR);
     in_time = bridge_ended(bridge, timeout_ns);

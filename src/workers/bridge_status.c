@@ -2,8 +2,6 @@
 /* bridge_status.c - what a bridge says of itself: a JSON text, on a board of its arena, that names
  * the process that keeps it. A quote in a string has a backslash before it, so the names of the
  * members are found as they stand. */
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +11,7 @@
 #include <tensoring/stats.h>
 
 #include "src/base/error.h"
+#include "src/base/process.h"
 #include "src/workers/bridge.h"
 
 #define BOARD  "tensoring.bridge"
@@ -67,13 +66,15 @@ static void read_text(const char *text, tr_bridge_status *status)
     text_of(text, "why", status->why, sizeof(status->why));
 }
 
-/* Whether it is of the bridge that @p keeper keeps, and that bridge lives. */
+/* Whether it is of the bridge that @p keeper keeps, or has kept, and that bridge lives. Nobody may
+ * wait for one whose keeper was killed. */
 static bool is_of(const char *text, pid_t keeper)
 {
-    pid_t pid = (pid_t)number_of(text, "pid");
+    uint32_t pid = (uint32_t)number_of(text, "pid");
+    struct process process;
 
     return keeper && number_of(text, "keeper") == (uint64_t)keeper && pid > 0 &&
-           (kill(pid, 0) == 0 || errno == EPERM);
+           process_read(pid, &process) == 0 && process.state != 'Z';
 }
 
 /* When it was written, -1: there is none. */

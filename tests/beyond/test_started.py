@@ -123,6 +123,81 @@ def own(bridge: tr.Bridge) -> int:
     return bridge.status()["pid"] or 0
 
 
+def keeper_of(bridge: tr.Bridge) -> int:
+    """The parent of the process that carries; asking for that may start it again."""
+    stat = Path(f"/proc/{until(lambda: own(bridge))}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def kill_and_wait(pid: int) -> None:
+    """It is no parent any more then. Its own parent, which we are, has not looked yet."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def is_gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+def test_a_keeper_that_is_killed_is_not_missed() -> None:
+    """The bridge goes on without it. The next call starts another one, and a bridge."""
+    (command,) = program()
+    with arenas(2) as (a, b):
+        source, target = (traffic.open_queue(one, "jobs") for one in (a, b))
+        more: dict[str, Any] = {"trust_network": True, "program": command}
+        with tr.Bridge(b, bind="127.0.0.1:0", **more) as there:
+            there.queue("jobs", direction="in")
+            with tr.Bridge(a, endpoint(there), **more) as here:
+                here.queue("jobs", window=8)
+                here.wait_connected(LONGEST)
+                sender, receiver = Sender(source), Receiver(target)
+                receiver.more(50)
+                first = own(here)
+                for side in (here, there):
+                    kill_and_wait(keeper_of(side))
+                receiver.more(200)  # far more than was on its way
+                assert not is_gone(first)
+
+                until(lambda: own(here) not in (0, first), here.status)
+                until(lambda: is_gone(first), first)
+                receiver.more(50)
+                count = sender.stop()
+                receiver.all_of(count)
+                account(receiver.stop(), count, late=traffic.WINDOW)
+                second = own(here)
+                kill_and_wait(keeper_of(here))
+                here.stop(LONGEST)  # of the bridge that is alone
+                until(lambda: is_gone(second), second)
+
+
+def test_a_keeper_and_its_bridge_are_killed() -> None:
+    """Nothing is lost, and the next call starts both again."""
+    (command,) = program()
+    with arenas(2) as (a, b):
+        source, target = (traffic.open_queue(one, "jobs") for one in (a, b))
+        more: dict[str, Any] = {"trust_network": True, "program": command}
+        with tr.Bridge(b, bind="127.0.0.1:0", **more) as there:
+            there.queue("jobs", direction="in")
+            with tr.Bridge(a, endpoint(there), **more) as here:
+                here.queue("jobs", window=8)
+                here.wait_connected(LONGEST)
+                sender, receiver = Sender(source), Receiver(target)
+                receiver.more(50)
+                first = own(here)
+                kill_and_wait(keeper_of(here))
+                os.kill(first, signal.SIGKILL)
+                until(lambda: own(here) not in (0, first), here.status)
+                receiver.more(50)
+                count = sender.stop()
+                receiver.all_of(count)
+                account(receiver.stop(), count, late=traffic.WINDOW)
+                here.stop(LONGEST)
+
+
 STARTS = """
 import sys, tensoring as tr
 arena = tr.Arena.attach(sys.argv[1])
@@ -135,7 +210,7 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("how", ["killed", "ends"])
+@pytest.mark.parametrize("how", ["killed", "ends", "killed after its keeper"])
 def test_bridges_end_with_their_program(how: str) -> None:
     with arenas(1) as (arena,):
         starter = subprocess.Popen(
@@ -147,8 +222,12 @@ def test_bridges_end_with_their_program(how: str) -> None:
         assert starter.stdout
         pids = [int(word) for word in starter.stdout.readline().split()]
         assert len(pids) == 2
-        if how == "killed":
+        if how == "killed after its keeper":
+            os.kill(pids[0], signal.SIGKILL)
+            until(lambda: state(pids[0]) == "Z")
+            assert state(pids[1]) in "RSD"
+        if how != "ends":
             starter.kill()
         starter.communicate(timeout=LONGEST)
-        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), pids)
+        until(lambda: all(is_gone(pid) for pid in pids), pids)
         traffic.nothing_left(arena)

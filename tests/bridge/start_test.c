@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
 #define PATIENT INT64_C(60000000000)
 
@@ -188,6 +189,53 @@ static void an_origin_travels(void **state)
     tr_queue_close(back_there);
 }
 
+/* The state of a process, Z if it is gone, and its parent. */
+static char look_at(int pid, int *parent)
+{
+    char path[32], text[512] = "", *end, state = 'Z';
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    file = fopen(path, "r");
+    if (!file)
+        return 'Z';
+    end = fgets(text, sizeof(text), file) ? strrchr(text, ')') : NULL;
+    fclose(file);
+    assert_true(!end || sscanf(end + 1, " %c %d", &state, parent) == 2);
+    return state;
+}
+
+static void kill_keeper(struct side *side)
+{
+    siginfo_t info;
+    int keeper = 0;
+
+    assert_int_not_equal(look_at(status(side).pid, &keeper), 'Z');
+    assert_int_equal(kill(keeper, SIGKILL), 0);
+    assert_int_equal(waitid(P_PID, (id_t)keeper, &info, WEXITED | WNOWAIT), 0);
+}
+
+static void a_bridge_goes_on_without_its_keeper(void **state)
+{
+    int pid, parent;
+
+    (void)state;
+    connect_both();
+    carry(0, 4);
+    pid = status(&here).pid;
+    kill_keeper(&here);
+    kill_keeper(&there);
+    carry(4, 40); /* more than a window */
+    await_another(&here, pid);
+    assert_ok(tr_bridge_wait(here.bridge, TR_BRIDGE_CONNECTED, PATIENT));
+    carry(44, 4);
+    pid = status(&here).pid;
+    kill_keeper(&here);
+    assert_ok(tr_bridge_stop(here.bridge, PATIENT)); /* of the bridge that is alone */
+    while (look_at(pid, &parent) != 'Z')
+        pause_shortly();
+}
+
 static void a_queue_is_added_while_messages_cross(void **state)
 {
     tr_queue *more, *more_there;
@@ -326,6 +374,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test(messages_cross),
         test(a_bridge_that_is_killed_comes_again),
+        test(a_bridge_goes_on_without_its_keeper),
         test(a_queue_is_added_while_messages_cross),
         test(an_origin_travels),
         test(what_is_not_confirmed_stays),

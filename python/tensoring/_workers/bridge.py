@@ -28,6 +28,7 @@ _PREFIX = "status."
 _LOOK = 0.01  # seconds
 _SOON = 2.0  # between the end of the time to stop, and a kill
 _LONGEST = 86400.0
+_HANDOVER = 5000  # milliseconds that a bridge without a keeper waits for receipts
 _MOST_WINDOW = 1024
 
 
@@ -92,8 +93,10 @@ class Bridge:
         bridge.queue("jobs", window=16)
         bridge.wait_connected(5)
 
-    It runs the program tensoring-bridge as a child, starts it again when it dies, and
-    ends it at the end of the block, or when this process ends. Threads may share it.
+    It runs the program tensoring-bridge as a child, under a keeper that starts it again
+    when it dies, and ends it at the end of the block, or when this process ends. If the
+    keeper is killed, the bridge goes on, and the next call starts new ones. Threads may
+    share it.
 
     peer: "HOST:PORT" of the bridge that listens; or bind: where this one listens. Port 0
     is any that is free, another one each time that the bridge starts.
@@ -185,6 +188,7 @@ class Bridge:
         code = self._child.poll()
         if code is not None:
             assert self._child.stdin is not None
+            self._tell(f"stop {_HANDOVER}")  # the bridge goes on without its keeper
             self._child.stdin.close()
             if code >= 0:
                 raise _error(
@@ -314,6 +318,8 @@ class Bridge:
             assert child.stdin is not None
             child.stdin.close()
             in_time = _ends(child, wait)
+            if child.returncode is not None and child.returncode < 0:
+                in_time = self._ends_alone(child.pid, wait)
             if not in_time and not _ends(child, _SOON):
                 child.kill()
                 child.wait()
@@ -324,6 +330,20 @@ class Bridge:
                 "TIMEDOUT",
                 "receipts were missing; what they are for stays in its queue here",
             )
+
+    def _ends_alone(self, keeper: int, wait: float) -> bool:
+        """Whether a bridge whose keeper was killed has ended in time."""
+        end = time.monotonic() + wait
+        while not self._arena.closed:
+            if all(
+                one.get("keeper") != keeper or not _lives(one["pid"])
+                for one in self._texts()
+            ):
+                return True
+            if time.monotonic() >= end:
+                return False
+            time.sleep(_LOOK)
+        return True
 
     def __enter__(self) -> Self:
         return self
@@ -349,7 +369,11 @@ def _ends(child: subprocess.Popen[bytes], wait: float) -> bool:
 
 
 def _lives(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").exists()
+    """Nobody may wait for a bridge whose keeper was killed: it is a zombie then."""
+    with contextlib.suppress(OSError):
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        return stat.rpartition(b")")[2].split()[0] != b"Z"
+    return False
 
 
 def _status(found: dict[str, Any]) -> BridgeStatus:
