@@ -89,6 +89,8 @@ struct control {
 /* Per-class words that every loan and free touches. */
 struct class_words {
     alignas(ARENA_LINE) _Atomic uint32_t freed; /* wake word: somebody waits for a slot */
+    _Atomic uint32_t freed_turn;                /* hint: the listener rung last, + 1 */
+    _Atomic uint64_t freed_listeners[4];        /* participants to tell by descriptor */
     alignas(ARENA_LINE) _Atomic uint32_t last;  /* hint: slot freed last, + 1 */
     /* Elastic arenas: how many slots were ever used, see records.h. */
     _Atomic uint32_t used;
@@ -109,6 +111,8 @@ struct live {
     _Atomic uint64_t reserved_bytes; /* hint: what slots have */
     _Atomic uint64_t warm_bytes;     /* hint: what free ones have */
     _Atomic uint32_t memory;         /* wake word: somebody waits for a slot or memory */
+    _Atomic uint32_t memory_turn;    /* as in struct class_words */
+    _Atomic uint64_t memory_listeners[4];
     struct class_words classes[MAX_CLASSES];
 };
 

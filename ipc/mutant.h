@@ -53,6 +53,9 @@
     X(SELF_SILENT, "threads are not told that members have changed")                \
     X(REAP_DEAF, "the reaper rings no doorbells")                                   \
     X(FORGET_ALL, "the reaper wipes how the entry wants to be rung")                \
+    X(LOANS_DEAF, "a freed slot rings nobody that listens")                         \
+    X(LEAVER_SILENT, "a listener takes the news of a free slot with it")            \
+    X(LOANS_KEPT, "the reaper leaves the dead among the listeners of slots")        \
     X(DEVICE_IGNORED, "the reaper frees what a device still writes into")           \
     X(DRAINED_UNSWEPT, "an entry is free when its device is done, without a sweep") \
     X(MARK_FIRST, "slots are in use before their records have memory")              \

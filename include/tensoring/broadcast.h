@@ -175,6 +175,29 @@ TR_API TR_CHECK int tr_waitset_add_subscription(tr_waitset *set,
                                                 tr_subscription *subscription,
                                                 uint64_t token);
 
+/**
+ * Wait for room in a broadcast, in a set: TR_WAIT_WRITABLE when tr_broadcast_publish() would not
+ * wait for a subscriber that blocks, TR_WAIT_HUNGUP when the broadcast is closed.
+ * @param broadcast  of the set's arena; must outlive its membership
+ * @return 0, TR_EINVAL, TR_ENOSPC (TR_MAX_WAITABLE), TR_ENOMEM, and what joining in a forked child
+ *         returns.
+ * Threads: any. Syscalls: one if somebody waits. Crash: as tr_waitset_add_queue().
+ */
+TR_API TR_CHECK int tr_waitset_add_broadcast(tr_waitset *set, tr_broadcast *broadcast,
+                                             uint64_t token);
+
+/**
+ * tr_waitset_add_loan() for a message that is for @p broadcast, as tr_broadcast_loan(): also
+ * TR_WAIT_HUNGUP, when it is shut down and no slot is free.
+ * @param broadcast  of the set's arena; must outlive its membership
+ * @return as tr_waitset_add_loan().
+ * Threads, Progress, Syscalls, Crash: as tr_waitset_add_loan().
+ */
+TR_API TR_CHECK int tr_waitset_add_broadcast_loan(tr_waitset *set,
+                                                  tr_broadcast *broadcast,
+                                                  const tr_tensor_spec specs[], size_t n,
+                                                  uint64_t token);
+
 /** How many messages it has missed since it began. Threads: any. Progress: wait-free. */
 TR_API uint64_t tr_subscription_missed(const tr_subscription *subscription);
 

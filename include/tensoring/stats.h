@@ -111,7 +111,7 @@ TR_ASSERT_SIZE(tr_channel_stats, 128);
 typedef struct tr_class_stats {
     uint64_t slot_bytes;
     uint32_t slots;
-    uint32_t waiting; /**< 1 if somebody may be asleep for one */
+    uint32_t waiting; /**< 1 if somebody may be waiting for one */
     uint32_t free;
     uint32_t loaned; /**< from here on as in tr_stats */
     uint32_t queued;

@@ -67,6 +67,42 @@ TR_API TR_CHECK int tr_waitset_add_queue(tr_waitset *set, tr_queue *queue, uint3
                                          uint64_t token);
 
 /**
+ * Wait for a free slot, too: TR_WAIT_WRITABLE when tr_message_loan() of the same tensors would find
+ * one with TR_NOWAIT; in an elastic arena a slot and the memory for it. So a full arena needs no
+ * thread that waits in a loan, and no timer. Messages that a broadcast may give up count as free;
+ * none is given up before the loan.
+ *
+ * One slot that becomes free wakes one of the processes that wait, in a set or in a loan. The one
+ * that is told loans, or removes the member, and then another one is told. Of several members of
+ * one set that wait for the same slots all are told. Keep this member in the set only while you
+ * want a slot: it is ready most of the time.
+ *
+ * @param specs  as for tr_message_loan(); they need not outlive this call
+ * @param token  comes back in the events, and removes
+ * @return 0, TR_EINVAL, TR_EOVERFLOW, TR_ENAMETOOLONG, TR_EMSGSIZE (no slot of this arena can ever
+ *         have them), TR_ENOSPC (TR_MAX_WAITABLE), TR_ENOMEM, and what joining in a forked child
+ *         returns.
+ * Threads:  any.
+ * Progress: lock-free; each look of a wait checks the slots of one class, in an elastic arena those
+ *           of all classes.
+ * Syscalls: one if somebody waits. Crash: reap removes this process from the listeners, and wakes
+ * those that wait for what the dead one had.
+ */
+TR_API TR_CHECK int tr_waitset_add_loan(tr_waitset *set, const tr_tensor_spec specs[],
+                                        size_t n, uint64_t token);
+
+/**
+ * The same for a message that is for @p queue, as tr_queue_loan(): also TR_WAIT_HUNGUP, when the
+ * queue is shut down and no slot is free.
+ * @param queue  of the set's arena; must outlive its membership
+ * @return as tr_waitset_add_loan().
+ * Threads, Progress, Syscalls, Crash: as tr_waitset_add_loan().
+ */
+TR_API TR_CHECK int tr_waitset_add_queue_loan(tr_waitset *set, tr_queue *queue,
+                                              const tr_tensor_spec specs[], size_t n,
+                                              uint64_t token);
+
+/**
  * Wait for a descriptor, too: a socket, a pipe, a pidfd. It is not taken over and must stay
  * open until it is removed. A set with descriptors waits by epoll.
  *

@@ -206,6 +206,25 @@ bool broadcast_give_up(struct broadcast *b, uint32_t c, bool oldest)
     return any;
 }
 
+bool broadcast_could_give_up(const struct broadcast *b, uint32_t c)
+{
+    uint64_t tail = broadcast_tail(b), limit = min_cursors(b, tail).blocking;
+
+    for (uint64_t at = first_of(b, tail); at < limit; at++) {
+        uint64_t seen = look(b, at), word;
+        uint32_t slot = CELL_SLOT(seen);
+
+        if (!holds(b, at, seen) || slot >= b->view->geo.slot_count ||
+            view_class_of(b->view, slot) != c)
+            continue;
+        /* E9: before the pins are scanned. */
+        word = shm_load(&view_record(b->view, slot)->owner, E9);
+        if (SLOT_STATE(word) == SLOT_SHARED && !shared_is_pinned(b->view, slot, word))
+            return true;
+    }
+    return false;
+}
+
 /* Whether *at is the first position not filled, as far as the cells before it tell. Else it
  * is moved nearer. @p seen: its cell. */
 static bool at_tail(const struct broadcast *b, uint64_t *at, uint64_t *seen)
@@ -252,6 +271,15 @@ static int ended(const struct broadcast *b, uint64_t at, uint64_t seen)
                    shm_cas(cell_at(b, at), &seen, seen | CELL_SEALED, E11_PUT)
                ? -ESHUTDOWN
                : 0;
+}
+
+int broadcast_writable(const struct broadcast *b)
+{
+    uint64_t at = broadcast_tail(b);
+
+    if (broadcast_closed(b) || look(b, at) & CELL_SEALED)
+        return -ESHUTDOWN;
+    return at - min_cursors(b, at).blocking >= b->count ? -EAGAIN : 0;
 }
 
 uint64_t broadcast_tail(const struct broadcast *b)

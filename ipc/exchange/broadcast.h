@@ -133,6 +133,13 @@ bool broadcast_closed(const struct broadcast *b);
  * @p drop, the oldest that no blocking subscriber waits for. Whether a slot is free now. */
 bool broadcast_give_up(struct broadcast *b, uint32_t c, bool drop);
 
+/* Whether the same with @p drop would free a slot. */
+bool broadcast_could_give_up(const struct broadcast *b, uint32_t c);
+
+/* Whether broadcast_put() would find room: 0; -EAGAIN, a subscriber that blocks is behind;
+ * -ESHUTDOWN. */
+int broadcast_writable(const struct broadcast *b);
+
 /* Whether the cell of @p position, as LOCATION_POSITION() gives it, names @p slot. */
 bool broadcast_names(const struct view *view, uint32_t index, uint64_t position,
                      uint32_t slot);

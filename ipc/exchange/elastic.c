@@ -26,6 +26,15 @@ static bool collect(const struct view *view, bool lossy)
     return any;
 }
 
+/* Whether a broadcast could give up a message in a slot of class @p c or a larger one. */
+static bool could_drop(const struct view *view, uint32_t c)
+{
+    for (; c < view->geo.class_count; c++)
+        if (reclaim_could_drop(view, c))
+            return true;
+    return false;
+}
+
 bool elastic_has_room(const struct view *view, uint64_t bytes)
 {
     struct budget_use use;
@@ -113,6 +122,23 @@ int elastic_loan(struct elastic_spec *spec, bool found)
         return 0;
     slot_free(spec->me, spec->slot);
     return result == -ENOBUFS ? -EAGAIN : result;
+}
+
+/* Whether a slot of class @p c or a larger one is there, or was never used. */
+static bool may_find(const struct view *view, uint32_t c)
+{
+    for (uint32_t i = c; i < view->geo.class_count; i++)
+        if (records_used(view, i) < view->geo.classes[i].count || slot_may_loan(view, i))
+            return true;
+    return could_drop(view, c);
+}
+
+bool elastic_may_loan(const struct view *view, uint32_t c, uint64_t bytes)
+{
+    while (!elastic_has_room(view, pages_for(bytes)))
+        if (!collect(view, false))
+            return could_drop(view, 0);
+    return may_find(view, c);
 }
 
 int elastic_attempt(void *context)

@@ -28,6 +28,10 @@ int elastic_reserve(struct self *me, uint32_t slot, uint64_t bytes,
  * or no room; -errno with a shortage. Without 0 nothing is ours. */
 int elastic_loan(struct elastic_spec *spec, bool found);
 
+/* Whether elastic_attempt() would find a slot of class @p c or a larger one, and memory for
+ * @p bytes. No message is lost for the answer. */
+bool elastic_may_loan(const struct view *view, uint32_t c, uint64_t bytes);
+
 /* The same for wait_for(): a try that takes a slot and gives it back wakes others that do the
  * same, so the check of the memory comes first. */
 int elastic_attempt(void *spec);

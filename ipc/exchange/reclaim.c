@@ -13,20 +13,42 @@
 #include "ipc/exchange/slot.h"
 #include "ipc/path.h"
 
-static bool relieve(const struct view *view, uint32_t c, bool drop)
+/* The first broadcast from channel *@p i on; *@p i is moved behind it. False: there is none. */
+static bool next_broadcast(const struct view *view, uint32_t *i, struct broadcast *out)
 {
-    bool any = false;
-
-    for (uint32_t i = 0; i < view->geo.channel_count && !any; i++) {
-        struct broadcast broadcast;
-        uint64_t word = channel_word(view, i);
+    for (uint32_t at = *i; at < view->geo.channel_count; at++) {
+        uint64_t word = channel_word(view, at);
 
         if (CHANNEL_STATE(word) == CHANNEL_READY &&
             CHANNEL_KIND(word) == CHANNEL_BROADCAST &&
-            broadcast_view(view, i, &broadcast) == 0)
-            any = broadcast_give_up(&broadcast, c, drop);
+            broadcast_view(view, at, out) == 0) {
+            *i = at + 1;
+            return true;
+        }
     }
-    return any;
+    return false;
+}
+
+static bool relieve(const struct view *view, uint32_t c, bool drop)
+{
+    struct broadcast broadcast;
+    uint32_t i = 0;
+
+    while (next_broadcast(view, &i, &broadcast))
+        if (broadcast_give_up(&broadcast, c, drop))
+            return true;
+    return false;
+}
+
+bool reclaim_could_drop(const struct view *view, uint32_t c)
+{
+    struct broadcast broadcast;
+    uint32_t i = 0;
+
+    while (next_broadcast(view, &i, &broadcast))
+        if (broadcast_could_give_up(&broadcast, c))
+            return true;
+    return false;
 }
 
 bool reclaim_shared(const struct view *view, uint32_t c, bool lossy)
@@ -52,6 +74,23 @@ PATH_ACROSS int slot_loan(struct self *me, uint32_t c, uint32_t *slot)
     int result = slot_loan_free(me, c, slot);
 
     return LIKELY(result == 0) ? 0 : loan_reclaimed(me, c, slot);
+}
+
+static bool has_free(const struct view *view, uint32_t c)
+{
+    uint32_t first = view->geo.classes[c].first_slot, count = records_used(view, c);
+
+    for (uint32_t i = 0; i < count; i++)
+        /* E3: the look after a loaner's announcement. */
+        if (SLOT_STATE(shm_load(&view_record(view, first + i)->owner, E3)) == SLOT_FREE)
+            return true;
+    return false;
+}
+
+bool slot_may_loan(const struct view *view, uint32_t c)
+{
+    return has_free(view, c) || reclaim_shared(view, c, false) ||
+           request_collect(view, c);
 }
 
 uint64_t reclaim_memory(struct self *me)

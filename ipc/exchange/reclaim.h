@@ -9,6 +9,13 @@
  * Lock-free. */
 int slot_loan(struct self *me, uint32_t c, uint32_t *slot);
 
+/* Whether slot_loan() would find one now. What nobody needs any more is freed for it. */
+bool slot_may_loan(const struct view *view, uint32_t c);
+
+/* Whether a broadcast could give up a message that is not read yet, in a slot of class @p c: then a
+ * loan finds one, too. This only looks. */
+bool reclaim_could_drop(const struct view *view, uint32_t c);
+
 /* Somebody needs a slot of class @p c: free retired ones; if there is none, let broadcasts
  * give up messages that everybody has had, then, if @p lossy and as far as their policies allow,
  * the oldest. Whether there may be a free one now. */

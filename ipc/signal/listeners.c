@@ -9,19 +9,37 @@
 
 #define SETS (MAX_PARTICIPANTS / 64)
 
-uint32_t listeners_channel(const struct view *view, const _Atomic uint32_t *word)
+static uint32_t number_of_channel(const struct view *view, uint64_t at)
 {
-    uint64_t at = (uint64_t)((const uint8_t *)word - view->base);
-    uint64_t in, index;
+    uint64_t index = at / sizeof(struct channel), in = at % sizeof(struct channel);
 
-    if ((const uint8_t *)word < view->base || at < view->geo.channels_off)
-        return view->geo.channel_count;
-    index = (at - view->geo.channels_off) / sizeof(struct channel);
-    in = (at - view->geo.channels_off) % sizeof(struct channel);
     if (index >= view->geo.channel_count ||
         (in != offsetof(struct channel, items) && in != offsetof(struct channel, room)))
-        return view->geo.channel_count;
+        return LISTENERS_NONE;
     return (uint32_t)index;
+}
+
+static uint32_t number_of_loans(const struct view *view, const _Atomic uint32_t *word)
+{
+    struct live *live = view_live(view);
+
+    if (MUTANT(LOANS_DEAF))
+        return LISTENERS_NONE;
+    if (word == &live->memory)
+        return view->geo.channel_count;
+    for (uint32_t c = 0; c < view->geo.class_count; c++)
+        if (word == &live->classes[c].freed)
+            return view->geo.channel_count + 1 + c;
+    return LISTENERS_NONE;
+}
+
+uint32_t listeners_number(const struct view *view, const _Atomic uint32_t *word)
+{
+    uint64_t at = (uint64_t)((const uint8_t *)word - view->base);
+
+    if ((const uint8_t *)word < view->base || at < view->geo.channels_off)
+        return number_of_loans(view, word);
+    return number_of_channel(view, at - view->geo.channels_off);
 }
 
 /* False: it is not armed, so it is awake and will look; or it can't be told. */
@@ -94,10 +112,10 @@ static void clear_flag(_Atomic uint32_t *word, uint32_t seen)
 
 void listeners_ring(const struct view *view, _Atomic uint32_t *word, int count)
 {
-    uint32_t channel = listeners_channel(view, word), first, seen, who, passed = 0;
+    uint32_t number = listeners_number(view, word), first, seen, who, passed = 0;
     _Atomic uint64_t *set = listeners_of(word);
 
-    if (channel == view->geo.channel_count)
+    if (number == LISTENERS_NONE)
         return;
     seen = shm_load(word, E3); /* E3: before the listeners are looked at */
     /* Listeners take turns, otherwise the first would get everything. Once round: a listener that
@@ -109,7 +127,7 @@ void listeners_ring(const struct view *view, _Atomic uint32_t *word, int count)
             break;
         passed = (who - first) % MAX_PARTICIPANTS + 1;
         shm_put(listeners_turn(word), who + 1);
-        if (take_and_ring(view, set, who, UINT64_C(1) << channel % 64) && count == 1 &&
+        if (take_and_ring(view, set, who, UINT64_C(1) << number % 64) && count == 1 &&
             !MUTANT(RING_ALL))
             return;
     }

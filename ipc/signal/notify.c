@@ -15,12 +15,12 @@
 
 bool notify_can(const struct view *view, const _Atomic uint32_t *word)
 {
-    return listeners_channel(view, word) < view->geo.channel_count;
+    return listeners_number(view, word) != LISTENERS_NONE;
 }
 
 uint64_t notify_hint_of(const struct view *view, const _Atomic uint32_t *word)
 {
-    return UINT64_C(1) << listeners_channel(view, word) % 64;
+    return UINT64_C(1) << listeners_number(view, word) % 64;
 }
 
 uint32_t notify_arm(const struct self *me, uint32_t flags)
@@ -72,6 +72,12 @@ void notify_unlisten(const struct self *me, _Atomic uint32_t *word)
     if (!(shm_and(&listeners_of(word)[me->who / 64], ~bit, E3) & bit) ||
         !MUTANT(UNLISTEN_KEEPS))
         wake_one(me->view, word);
+}
+
+void notify_leave(const struct self *me, _Atomic uint32_t *word)
+{
+    /* E3: before the look: a waker that changes something later does not find the bit. */
+    shm_and(&listeners_of(word)[me->who / 64], ~(UINT64_C(1) << me->who % 64), E3);
 }
 
 uint64_t notify_hints(const struct self *me)
@@ -157,21 +163,27 @@ static void forget_fifo(const struct view *view, struct participant *entry, uint
         fifo_remove(view, key);
 }
 
+static void forget_listener(_Atomic uint64_t listeners[], uint32_t who)
+{
+    uint64_t bit = UINT64_C(1) << who % 64;
+
+    /* E3: as in notify_unlisten(); the reaper, which wakes everybody, makes up for a ring to
+     * a dead one, and for a newcomer whose bit a late reaper takes. */
+    if (shm_load(&listeners[who / 64], E3) & bit)
+        shm_and(&listeners[who / 64], ~bit, E3);
+}
+
 void notify_forget(const struct view *view, uint32_t who, uint32_t inc)
 {
     struct participant *entry = view_participant(view, who);
-    uint64_t keep = ~(UINT64_C(1) << who % 64);
 
     for (uint32_t i = 0; i < view->geo.channel_count; i++) {
-        struct channel *channel = view_channel(view, i);
-
-        /* E3: as in notify_unlisten(); the reaper, which wakes everybody, makes up for a ring to
-         * a dead one, and for a newcomer whose bit a late reaper takes. */
-        if (shm_load(&channel->items_listeners[who / 64], E3) & ~keep)
-            shm_and(&channel->items_listeners[who / 64], keep, E3);
-        if (shm_load(&channel->room_listeners[who / 64], E3) & ~keep)
-            shm_and(&channel->room_listeners[who / 64], keep, E3);
+        forget_listener(view_channel(view, i)->items_listeners, who);
+        forget_listener(view_channel(view, i)->room_listeners, who);
     }
+    for (uint32_t c = 0; c < view->geo.class_count && !MUTANT(LOANS_KEPT); c++)
+        forget_listener(view_live(view)->classes[c].freed_listeners, who);
+    forget_listener(view_live(view)->memory_listeners, who);
     forget_fifo(view, entry, inc);
     /* The next process that enters erases the rest: a late reaper would make a newcomer in the
      * entry deaf forever. */

@@ -37,7 +37,8 @@
 #define NOTIFY_FIFO    UINT32_C(2)
 #define NOTIFY_KIN     UINT32_C(4) /* not a means: it has the table of eventfds */
 
-/* Whether @p word can have listeners: the items and the room of a channel. */
+/* Whether @p word can have listeners: the items and the room of a channel, and what loans that
+ * wait sleep on. */
 bool notify_can(const struct view *view, const _Atomic uint32_t *word);
 
 /* Arm the doorbell: WAKE_ASLEEP, WAKE_POLLED or both. What it then is. */
@@ -56,7 +57,11 @@ bool notify_listens(const struct self *me, _Atomic uint32_t *word);
  * left it there. */
 void notify_unlisten(const struct self *me, _Atomic uint32_t *word);
 
-/* Which channels have rung since the last time: bit n for index n modulo 64. A hint. */
+/* Stop listening, and ring nobody: the caller looks after this (E3), and calls wake_one() if there
+ * is something for another one. */
+void notify_leave(const struct self *me, _Atomic uint32_t *word);
+
+/* What has rung since the last time: bit n for listeners_number() n modulo 64. A hint. */
 uint64_t notify_hints(const struct self *me);
 uint64_t notify_hint_of(const struct view *view, const _Atomic uint32_t *word);
 

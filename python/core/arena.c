@@ -53,6 +53,7 @@ static PyObject *arena_new(PyTypeObject *type, tr_arena *arena, struct consent c
     tr_arena_set_interruptible(arena,
                                true); /* Python's handlers run at once, see wait.c */
     *shared = (Shared){.arena = arena,
+                       .object = (PyObject *)self,
                        .users = 1,
                        .pickle = consent.pickle && info.flags & TR_ARENA_ALLOW_PICKLE,
                        .max_expansion = consent.max_expansion};
@@ -73,6 +74,7 @@ static void arena_dealloc(PyObject *object)
 
     if (self->shared) {
         self->shared->closed = true;
+        self->shared->object = NULL;
         shared_drop(self->shared);
     }
     free_object(object);
@@ -225,6 +227,7 @@ static PyObject *arena_close(PyObject *object, PyObject *unused)
     self->shared = NULL;
     if (shared) {
         shared->closed = true;
+        shared->object = NULL;
         shared_drop(shared);
     }
     Py_RETURN_NONE;
@@ -244,6 +247,10 @@ PyObject *message_made(State *state, Shared *shared, PyObject *object, Patience 
     Slot *slot;
     int code = make(state, shared, object, patience, &message);
 
+    if (code == TR_EAGAIN && patience.wanted && *patience.wanted)
+        return *patience.wanted;
+    if (patience.wanted)
+        Py_CLEAR(*patience.wanted);
     if (code)
         return raise_code(state, code, "loan");
     slot = slot_new(shared, message);
@@ -279,6 +286,18 @@ static PyObject *arena_encode(PyObject *object, PyObject *const *args, Py_ssize_
                               PyObject *kwnames)
 {
     return make_message(object, args, nargs, kwnames, encode_object);
+}
+
+/* encode_now(object) -> Message, or a Wanted if no slot is free */
+static PyObject *arena_encode_now(PyObject *object, PyObject *value)
+{
+    Shared *shared = shared_of(object);
+    PyObject *wanted = NULL;
+    const Patience patience = {TR_NOWAIT, NULL, &wanted};
+
+    return shared ? message_made(((ArenaObject *)object)->state, shared, value, patience,
+                                 encode_object)
+                  : NULL;
 }
 
 static PyObject *arena_encode_parts(PyObject *object, PyObject *const *args,
@@ -406,6 +425,7 @@ static PyMethodDef arena_methods[] = {
      NULL},
     {"_encode", (PyCFunction)(void (*)(void))arena_encode, METH_FASTCALL | METH_KEYWORDS,
      NULL},
+    {"_encode_now", arena_encode_now, METH_O, NULL},
     {"_encode_parts", (PyCFunction)(void (*)(void))arena_encode_parts,
      METH_FASTCALL | METH_KEYWORDS, NULL},
     {"_info", arena_info, METH_NOARGS, NULL},

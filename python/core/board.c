@@ -50,8 +50,8 @@ static PyObject *board_put(PyObject *object, PyObject *args)
     if (expected != Py_None && !to_expected(expected, &wanted))
         return NULL;
     self->busy++;
-    code = encode_object(self->state, self->shared, value, (Patience){timeout_ns, NULL},
-                         &message);
+    code = encode_object(self->state, self->shared, value,
+                         (Patience){timeout_ns, NULL, NULL}, &message);
     if (!code) {
         code = expected == Py_None
                    ? tr_board_put(self->handle, key, message, &version)

@@ -172,6 +172,7 @@ static PyGetSetDef broadcast_getset[] = {
 
 static PyMethodDef broadcast_methods[] = {
     {"_open", broadcast_open, METH_VARARGS | METH_CLASS, NULL},
+    {"_encode_now", channel_encode_now, METH_O, NULL},
     {"publish", (PyCFunction)(void (*)(void))broadcast_publish,
      METH_FASTCALL | METH_KEYWORDS,
      "publish($self, object, timeout=None)\n--\n\n"

@@ -159,6 +159,20 @@ PyObject *channel_make(PyObject *object, PyObject *const *args, Py_ssize_t nargs
     return made;
 }
 
+PyObject *channel_encode_now(PyObject *object, PyObject *value)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    PyObject *wanted = NULL, *made;
+
+    if (!channel_is_open(self))
+        return NULL;
+    self->busy++;
+    made = message_made(self->state, self->shared, value,
+                        (Patience){TR_NOWAIT, self, &wanted}, encode_object);
+    channel_leave(self);
+    return made;
+}
+
 PyObject *channel_send(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames, hand_over *hand)
 {
@@ -176,7 +190,7 @@ PyObject *channel_send(PyObject *object, PyObject *const *args, Py_ssize_t nargs
     since_ns = timeout_ns > 0 ? now_ns() : 0;
     self->busy++;
     code = encode_object(self->state, self->shared, values[0],
-                         (Patience){timeout_ns, self}, &call.message);
+                         (Patience){timeout_ns, self, NULL}, &call.message);
     if (!code) {
         code = wait_in_slices(send_op, &call, time_left(timeout_ns, since_ns), object,
                               TR_WAIT_WRITABLE);

@@ -37,6 +37,7 @@ typedef struct State {
     PyTypeObject *board_type;
     PyTypeObject *watch_type;
     PyTypeObject *waitset_type;
+    PyTypeObject *wanted_type;
     PyTypeObject *worker_type;
     PyTypeObject *message_type;
     PyTypeObject *view_type;
@@ -57,6 +58,7 @@ typedef struct State {
 
 typedef struct Shared {
     tr_arena *arena;
+    PyObject *object; /* the Arena object, not counted; NULL once it is closed */
     size_t users;
     bool closed;
     bool pickle;                /* the arena and this handle's opener allow it */
@@ -116,6 +118,8 @@ typedef struct ChannelObject {
 typedef struct Patience {
     int64_t timeout_ns;
     ChannelObject *channel;
+    PyObject *
+        *wanted; /* do not wait: TR_EAGAIN, and what to wait for (wanted.c). NULL: wait */
 } Patience;
 
 /* Make a loaned message. */
@@ -185,6 +189,12 @@ int wait_in_slices(wait_op *op, void *arg, int64_t timeout_ns, PyObject *what,
  * none, so wait by other means. -1 with an exception. */
 int wait_for_greenlets(PyObject *what, unsigned int want, int64_t left_ns,
                        unsigned int turn);
+
+/* Whether other greenlets may run while this thread waits. */
+bool has_gevent(void);
+
+/* A greenlet no longer waits for @p wanted, which becomes NULL. The exception that is set stays. */
+void greenlets_forget(PyObject **wanted);
 
 /* nap.c: instead of the next wait, or of keeping what there is no room for, after so many
  * naps @p before in the same call; false: it would not pay. */
@@ -257,6 +267,8 @@ int64_t time_left(int64_t timeout_ns, int64_t since_ns);
 PyObject *channel_for(PyObject *channel, loan_for *loan);
 PyObject *channel_make(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames, maker *make);
+/* A Message of @p value for @p channel; or what to wait for, if no slot is free. */
+PyObject *channel_encode_now(PyObject *channel, PyObject *value);
 typedef int hand_over(void *handle, tr_message *message, int64_t timeout_ns);
 PyObject *channel_send(PyObject *channel, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames, hand_over *hand);
@@ -286,6 +298,14 @@ PyObject *remote_code(PyObject *module, PyObject *unused);
 /* broadcast.c, board.c, watch.c, waitset.c */
 extern PyType_Spec broadcast_spec, subscription_spec, board_spec, watch_spec;
 extern PyType_Spec waitset_spec;
+
+/* wanted.c: what a loan needs that found no slot, for those that wait for it in another way. The
+ * Arena object must be there. */
+extern PyType_Spec wanted_spec;
+PyObject *wanted_new(Shared *shared, ChannelObject *channel, const tr_tensor_spec *specs,
+                     size_t n);
+PyObject *wanted_channel(PyObject *wanted); /* borrowed, or NULL */
+int wanted_add(State *state, PyObject *wanted, tr_waitset *set, uint64_t token);
 
 /* view.c, message.c, dlpack.c, queue.c */
 extern PyType_Spec view_spec;

@@ -26,15 +26,47 @@ static int loan_op(void *arg, int64_t timeout_ns)
                                call->out);
 }
 
+/* No slot is free: let the greenlets of this thread run until one may be. */
+static int loan_beside(Shared *shared, LoanCall *call, int64_t timeout_ns)
+{
+    PyObject *wanted = shared->object
+                           ? wanted_new(shared, call->channel, call->specs, call->n)
+                           : NULL;
+    int code = !wanted && shared->object
+                   ? RAISED
+                   : wait_in_slices(loan_op, call, timeout_ns, wanted, TR_WAIT_WRITABLE);
+
+    greenlets_forget(&wanted);
+    return code;
+}
+
+/* No slot is free: *@p wanted is what to wait for. */
+static int loan_or_tell(Shared *shared, LoanCall *call, PyObject **wanted)
+{
+    int code = loan_op(call, TR_NOWAIT);
+
+    if (code != TR_EAGAIN)
+        return code;
+    Py_CLEAR(*wanted); /* of another form of the object, which was tried before */
+    *wanted = wanted_new(shared, call->channel, call->specs, call->n);
+    return *wanted ? TR_EAGAIN : RAISED;
+}
+
 /* A new message; with REUSE_NS the request that *out is, which becomes its own answer. */
-static int loan_sliced(tr_arena *arena, const tr_tensor_spec *specs, size_t n,
+static int loan_sliced(Shared *shared, const tr_tensor_spec *specs, size_t n,
                        Patience patience, tr_message **out)
 {
-    LoanCall call = {arena, patience.channel, specs, n, out};
+    LoanCall call = {shared->arena, patience.channel, specs, n, out};
+    int code;
 
     if (patience.timeout_ns == REUSE_NS)
         return tr_request_reuse(*out, specs, n);
-    return wait_in_slices(loan_op, &call, patience.timeout_ns, NULL, 0);
+    if (patience.wanted)
+        return loan_or_tell(shared, &call, patience.wanted);
+    if (patience.timeout_ns == TR_NOWAIT || !has_gevent())
+        return wait_in_slices(loan_op, &call, patience.timeout_ns, NULL, 0);
+    code = loan_op(&call, TR_NOWAIT);
+    return code == TR_EAGAIN ? loan_beside(shared, &call, patience.timeout_ns) : code;
 }
 
 static int copy_in(const tr_tensor *to, const Source *source)
@@ -85,7 +117,7 @@ int encode_one(Shared *shared, Source *source, Patience patience, tr_message **o
     int code;
 
     source->spec.shape = source->shape;
-    code = loan_sliced(shared->arena, &source->spec, 1, patience, out);
+    code = loan_sliced(shared, &source->spec, 1, patience, out);
     if (code)
         return code;
     code = fill(*out, 0, source);
@@ -173,7 +205,7 @@ int loan_and_fill(Shared *shared, const Source *sources, size_t n, Patience pati
         specs[i] = sources[i].spec;
         specs[i].shape = sources[i].shape;
     }
-    code = loan_sliced(shared->arena, specs, n, patience, out);
+    code = loan_sliced(shared, specs, n, patience, out);
     PyMem_Free(specs);
     if (code)
         return code;
@@ -325,7 +357,7 @@ int loan_described(State *state, Shared *shared, PyObject *list, Patience patien
         specs[i] = rows[i].spec;
     }
     if (!code)
-        code = loan_sliced(shared->arena, specs, (size_t)n, patience, out);
+        code = loan_sliced(shared, specs, (size_t)n, patience, out);
     PyMem_Free(specs);
     PyMem_Free(rows);
     return code;

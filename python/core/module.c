@@ -341,10 +341,11 @@ static int core_exec(PyObject *module)
     state->waitset_type = add_type(module, &waitset_spec, "WaitSet");
     state->worker_type = add_type(module, &worker_spec, "Worker");
     state->turn_type = add_type(module, &turn_spec, "Turn");
-    if (!state->turn_type || !state->watch_type || !state->broadcast_type ||
-        !state->subscription_type || !state->board_type || !state->waitset_type ||
-        !state->worker_type || !state->arena_type || !state->queue_type ||
-        !state->message_type || !state->view_type)
+    state->wanted_type = add_type(module, &wanted_spec, "Wanted");
+    if (!state->wanted_type || !state->turn_type || !state->watch_type ||
+        !state->broadcast_type || !state->subscription_type || !state->board_type ||
+        !state->waitset_type || !state->worker_type || !state->arena_type ||
+        !state->queue_type || !state->message_type || !state->view_type)
         return -1;
     if (PyModule_AddFunctions(module, plan_methods) < 0 || add_supervisor(module) < 0)
         return -1;
@@ -356,7 +357,7 @@ static int core_exec(PyObject *module)
 /* clang-format off */
 #define EACH_OBJECT(X)                                                              \
     X(arena_type) X(queue_type) X(broadcast_type) X(subscription_type)             \
-    X(board_type) X(watch_type) X(waitset_type) X(worker_type) X(message_type) X(view_type) X(turn_type) X(ndarray) X(encode) \
+    X(board_type) X(watch_type) X(waitset_type) X(wanted_type) X(worker_type) X(message_type) X(view_type) X(turn_type) X(ndarray) X(encode) \
     X(decode) X(dtype_for) X(error) X(array_struct) X(dlpack) X(dlpack_args)       \
     X(fortran) X(zero) X(metadata) X(scalars) X(makers) X(loads)
 /* clang-format on */

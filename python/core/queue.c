@@ -203,7 +203,7 @@ static PyObject *queue_send_parts(PyObject *object, PyObject *const *args,
     since_ns = now_ns();
     self->busy++;
     code = encode_parts(self->state, self->shared, values[0],
-                        (Patience){timeout_ns, self}, &call.message);
+                        (Patience){timeout_ns, self, NULL}, &call.message);
     return send_encoded(self, &call, code, timeout_ns, since_ns);
 }
 
@@ -228,7 +228,7 @@ static PyObject *queue_send_carried(PyObject *object, PyObject *const *args,
     since_ns = timeout_ns > 0 ? now_ns() : 0;
     self->busy++;
     code = encode_carried(self->state, self->shared, values[0], values[1], id,
-                          (Patience){timeout_ns, self}, &call.message);
+                          (Patience){timeout_ns, self, NULL}, &call.message);
     return send_encoded(self, &call, code, timeout_ns, since_ns);
 }
 
@@ -242,7 +242,7 @@ static int check_size(ChannelObject *self, PyObject *tree)
         return RAISED;
     if (tree_bytes(tree) < keeping_doubtful(self->shared))
         return 0;
-    code = encode_kept(self->shared, tree, (Patience){TR_NOWAIT, self}, &message);
+    code = encode_kept(self->shared, tree, (Patience){TR_NOWAIT, self, NULL}, &message);
     if (!code)
         tr_message_release(message);
     if (code == TR_EMSGSIZE)
@@ -264,7 +264,7 @@ static int put_once(HandCall *call, PyObject *object, PyObject *dump)
 
     if (!code)
         code = encode_carried(self->state, self->shared, object, dump, 0,
-                              (Patience){TR_NOWAIT, self}, &call->message);
+                              (Patience){TR_NOWAIT, self, NULL}, &call->message);
     if (code)
         return code;
     code = hand_op(call, TR_NOWAIT);
@@ -360,7 +360,7 @@ static PyObject *queue_send_kept(PyObject *object, PyObject *args)
     self->busy++;
     code = timeout_ns == TR_NOWAIT && is_stuffed(self)
                ? TR_EAGAIN
-               : encode_kept(self->shared, tree, (Patience){timeout_ns, self},
+               : encode_kept(self->shared, tree, (Patience){timeout_ns, self, NULL},
                              &call.message);
     if (!code) {
         code = wait_in_slices(hand_op, &call, timeout_ns, object, TR_WAIT_WRITABLE);
@@ -524,6 +524,7 @@ static PyMethodDef queue_methods[] = {
     {"_note_batch", queue_note_batch, METH_O, NULL},
     {"_loan", (PyCFunction)(void (*)(void))queue_loan, METH_FASTCALL | METH_KEYWORDS,
      NULL},
+    {"_encode_now", channel_encode_now, METH_O, NULL},
     {"_encode", (PyCFunction)(void (*)(void))queue_encode, METH_FASTCALL | METH_KEYWORDS,
      NULL},
     {"shutdown", queue_shutdown, METH_NOARGS,

@@ -86,7 +86,8 @@ static int call(ChannelObject *self, PyObject *object, int64_t timeout_ns, bool 
 
     *what = "send";
     code = encode_object(self->state, self->shared, object,
-                         (Patience){at_once ? TR_NOWAIT : timeout_ns, self}, &message);
+                         (Patience){at_once ? TR_NOWAIT : timeout_ns, self, NULL},
+                         &message);
     if (!code)
         code = ask(self->handle, message, at_once, timeout_ns, since_ns, &wait.ticket);
     if (code)
@@ -251,7 +252,7 @@ PyObject *message_reply(PyObject *object, PyObject *value)
         return reply_message(object, value);
     /* After its deadline nobody wants the reply: no need to wait longer for a slot. */
     code = encode_object(self->state, slot->shared, value,
-                         (Patience){tr_request_remaining_ns(slot->message), NULL},
+                         (Patience){tr_request_remaining_ns(slot->message), NULL, NULL},
                          &reply);
     if (code)
         return raise_code(self->state, code, "reply");
@@ -286,8 +287,8 @@ PyObject *message_reply_reusing(PyObject *object, PyObject *value)
     if (slot->views) /* the answer may look into it */
         Py_RETURN_FALSE;
     reply = slot->message;
-    code = encode_object(self->state, slot->shared, value, (Patience){REUSE_NS, NULL},
-                         &reply);
+    code = encode_object(self->state, slot->shared, value,
+                         (Patience){REUSE_NS, NULL, NULL}, &reply);
     if (is_whole(code))
         Py_RETURN_FALSE;
     slot = request_slot(object, true); /* encoding may have run code */

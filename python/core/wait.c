@@ -43,7 +43,7 @@ static int slice(wait_op *op, void *arg, int64_t timeout_ns)
 }
 
 /* Whether a process uses gevent at all: that is asked before each wait. */
-static bool has_gevent(void)
+bool has_gevent(void)
 {
     static PyObject *name; /* local: under the GIL, and never freed */
     PyObject *modules = PyImport_GetModuleDict();
@@ -78,6 +78,23 @@ int wait_for_greenlets(PyObject *what, unsigned int want, int64_t left_ns,
                        unsigned int turn)
 {
     return has_gevent() ? let_greenlets_run(what, want, left_ns, turn) : 0;
+}
+
+void greenlets_forget(PyObject **wanted)
+{
+    PyObject *type, *value, *traceback, *module, *done;
+
+    if (!*wanted)
+        return;
+    PyErr_Fetch(&type, &value, &traceback);
+    module = PyImport_ImportModule("tensoring._arena.greenlets");
+    done = module ? PyObject_CallMethod(module, "forget", "O", *wanted) : NULL;
+    if (!done)
+        PyErr_WriteUnraisable(*wanted);
+    Py_XDECREF(done);
+    Py_XDECREF(module);
+    Py_CLEAR(*wanted);
+    PyErr_Restore(type, value, traceback);
 }
 
 /* TR_EAGAIN: there are no greenlets that could run meanwhile. */

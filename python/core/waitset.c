@@ -62,10 +62,37 @@ static int add_channel(ChannelObject *self, ChannelObject *channel, unsigned int
         return tr_waitset_add_subscription(self->handle, channel->handle, token);
     if (PyObject_TypeCheck(object, state->watch_type))
         return tr_waitset_add_watch(self->handle, channel->handle, token);
+    if (PyObject_TypeCheck(object, state->broadcast_type))
+        return tr_waitset_add_broadcast(self->handle, channel->handle, token);
     return tr_waitset_add_queue(self->handle, channel->handle, want, token);
 }
 
-/* _add(queue, subscription or watch, want, token) */
+/* _add_wanted(wanted, token): room for a loan. */
+static PyObject *waitset_add_wanted(PyObject *object, PyObject *args)
+{
+    ChannelObject *self = (ChannelObject *)object;
+    PyObject *wanted, *token, *channel;
+    uint64_t number;
+    int code;
+
+    if (!PyArg_ParseTuple(args, "O!O:_add_wanted", self->state->wanted_type, &wanted,
+                          &token))
+        return NULL;
+    number = PyLong_AsUnsignedLongLong(token);
+    channel = wanted_channel(wanted);
+    if (PyErr_Occurred() || !channel_is_open(self) ||
+        (channel &&
+         (!channel_is_open((ChannelObject *)channel) || keep(self, token, channel) < 0)))
+        return NULL;
+    code = wanted_add(self->state, wanted, self->handle, number);
+    if (!code)
+        Py_RETURN_NONE;
+    if (forget_token(self, token) < 0)
+        return NULL;
+    return raise_code(self->state, code, "add");
+}
+
+/* _add(queue, broadcast, subscription or watch, want, token) */
 static PyObject *waitset_add(PyObject *object, PyObject *args)
 {
     ChannelObject *self = (ChannelObject *)object;
@@ -77,11 +104,12 @@ static PyObject *waitset_add(PyObject *object, PyObject *args)
     if (!PyArg_ParseTuple(args, "OIO:_add", &channel, &want, &token))
         return NULL;
     if (!PyObject_TypeCheck(channel, self->state->queue_type) &&
+        !PyObject_TypeCheck(channel, self->state->broadcast_type) &&
         !PyObject_TypeCheck(channel, self->state->subscription_type) &&
         !PyObject_TypeCheck(channel, self->state->watch_type))
         return PyErr_Format(PyExc_TypeError,
-                            "a wait set waits for workers, queues, subscriptions, "
-                            "watches and descriptors, not %R",
+                            "a wait set waits for workers, broadcasts, queues, "
+                            "subscriptions, watches and descriptors, not %R",
                             channel);
     number = PyLong_AsUnsignedLongLong(token);
     if (PyErr_Occurred() || !channel_is_open(self) ||
@@ -233,6 +261,7 @@ static PyGetSetDef waitset_getset[] = {
 static PyMethodDef waitset_methods[] = {
     {"_open", waitset_open, METH_VARARGS | METH_CLASS, NULL},
     {"_add", waitset_add, METH_VARARGS, NULL},
+    {"_add_wanted", waitset_add_wanted, METH_VARARGS, NULL},
     {"_add_worker", waitset_add_worker, METH_VARARGS, NULL},
     {"_add_replies", waitset_add_replies, METH_O, NULL},
     {"_reply_next", waitset_reply_next, METH_NOARGS, NULL},

@@ -237,13 +237,13 @@ int stats_channels(const struct view *view, const struct rows *rows)
     return 0;
 }
 
-/* Also where a loan would wait: it sleeps on the word of its class. */
+/* Also where a loan would wait: it sleeps on the word of its class, or listens to it. */
 static tr_class_stats class_of(const struct view *view, uint32_t c, const tr_stats *tally)
 {
     return (tr_class_stats){
         .slot_bytes = view->geo.classes[c].slot_bytes,
         .slots = tally->slots,
-        .waiting = shm_get(view_freed(view, c)) & WAKE_ASLEEP,
+        .waiting = (shm_get(view_freed(view, c)) & WAKE_FLAGS) != 0,
         .free = tally->slots_free,
         .loaned = tally->slots_loaned,
         .queued = tally->slots_queued,

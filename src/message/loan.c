@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ipc/exchange/channel.h"
+#include "ipc/exchange/elastic.h"
 #include "ipc/exchange/owned.h"
 #include "ipc/exchange/reclaim.h"
 #include "ipc/exchange/slot.h"
@@ -16,6 +17,7 @@
 #include "src/base/options.h"
 #include "src/message/descriptor.h"
 #include "src/message/loan_memory.h"
+#include "src/message/loan_needs.h"
 #include "src/message/message_open.h"
 
 /* The smallest class that fits, or class_count. */
@@ -36,6 +38,31 @@ static RARE int too_large(const struct view *view, const struct plan *plan)
         "largest slots have %lu; create the arena with a larger class",
         (unsigned long)plan->data_bytes, (unsigned long)plan->table_bytes,
         (unsigned long)view->geo.classes[view->geo.class_count - 1].slot_bytes);
+}
+
+int loan_needs_of(const struct tr_arena *arena, const tr_tensor_spec specs[], size_t n,
+                  struct loan_needs *needs)
+{
+    struct plan plan = {0};
+    int result = !specs && n ? null_fail("loan", "specs")
+                             : descriptor_plan(specs, n, &plan);
+
+    if (result < 0)
+        return result;
+    needs->bytes = descriptor_bytes(&plan);
+    needs->class = choose_class(&arena->view, &plan);
+    return needs->class == arena->view.geo.class_count
+               ? too_large(&arena->view, &plan)
+               : loan_within_limit(&arena->view, &plan);
+}
+
+bool loan_needs_met(const struct tr_arena *arena, const struct loan_needs *needs)
+{
+    const struct view *view = &arena->view;
+
+    if (view_elastic(view))
+        return elastic_may_loan(view, needs->class, needs->bytes);
+    return slot_may_loan(view, needs->class) || reclaim_could_drop(view, needs->class);
 }
 
 struct wanted {

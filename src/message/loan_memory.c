@@ -93,6 +93,13 @@ static RARE int beyond(const struct view *view, uint64_t bytes)
                    (unsigned long)bytes, (unsigned long)view->geo.memory_bytes);
 }
 
+int loan_within_limit(const struct view *view, const struct plan *plan)
+{
+    uint64_t limit = view->geo.memory_bytes;
+
+    return limit && share_of(plan) > limit ? beyond(view, share_of(plan)) : 0;
+}
+
 /* What is used up, and which processes have it. */
 static int explain(struct tr_arena *arena, const struct elastic_spec *spec, int result)
 {
@@ -145,11 +152,10 @@ int loan_elastic(struct tr_arena *arena, uint32_t c, const struct plan *plan,
     struct elastic_spec spec = {
         .me = &arena->self, .c = c, .bytes = descriptor_bytes(plan), .slot = *slot};
     struct limited limited = {&spec, channel};
-    uint64_t limit = arena->view.geo.memory_bytes;
     int result = elastic_loan(&spec, found);
 
-    if (result == -EAGAIN && limit && share_of(plan) > limit)
-        return beyond(&arena->view, share_of(plan));
+    if (result == -EAGAIN && loan_within_limit(&arena->view, plan) < 0)
+        return TR_EMSGSIZE;
     if (result == -EAGAIN) {
         view_count(&arena->view, COUNT_LOAN_WAITS, 1);
         monitor_pass(&arena->self);

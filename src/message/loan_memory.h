@@ -13,6 +13,9 @@ int loan_reserve(struct tr_arena *arena, uint32_t slot, const struct plan *plan)
 /* The same for a message that is ours and changes. On error it stays as it is. */
 int loan_grow(struct tr_arena *arena, uint32_t slot, const struct plan *plan);
 
+/* Whether memory_bytes is enough for what is planned: 0, TR_EMSGSIZE. */
+int loan_within_limit(const struct view *view, const struct plan *plan);
+
 /* A slot of an elastic arena with the memory for what is planned, of class @p c or a larger one.
  * @p found: *slot is ours already. As message_loan_for(); @p channel may be NULL. */
 int loan_elastic(struct tr_arena *arena, uint32_t c, const struct plan *plan,

@@ -84,6 +84,20 @@ static bool listens(const tr_waitset *set)
     return set->epoll >= 0 || waitset_by_doorbell(set);
 }
 
+/* A loan that no longer waits. Each one that got its slot comes here, so the next is told only if
+ * there is another slot. */
+static void forget_loan(tr_waitset *set, const struct waitable *gone, bool listened)
+{
+    struct self *me = &set->arena->self;
+
+    if (listened || notify_listens(me, gone->word))
+        notify_leave(me, gone->word);
+    if (gone->ready(gone))
+        wake_one(&set->arena->view, gone->word);
+    if (listened) /* other sets of this process listen again */
+        pollable_wake_self(me);
+}
+
 /* The word of a removed member: another must take what we were woken for. Other
  * sets of this process listen again by themselves. A set that has shrunk may still be among its
  * earlier listeners. */
@@ -96,6 +110,10 @@ static void forget_word(tr_waitset *set, const struct waitable *gone, bool liste
     for (uint32_t i = 0; i < set->count; i++)
         if (set->members[i].what.word == word)
             return;
+    if (gone->loan) {
+        forget_loan(set, gone, listened);
+        return;
+    }
     if (!listened && !notify_listens(&set->arena->self, word)) {
         wake_one(&set->arena->view, word);
         return;
@@ -320,7 +338,7 @@ static size_t scan(tr_waitset *set, uint64_t hints, tr_event *events, size_t cap
 
         at = at + 1 < set->count ? at + 1 : 0;
         if (member->hint & hints) {
-            uint32_t ready = member->what.word ? member->what.ready(member->what.context)
+            uint32_t ready = member->what.word ? member->what.ready(&member->what)
                                                : member->ready;
 
             if (!ready)
@@ -444,8 +462,7 @@ static void hand_on(const struct waiting *waiting, uint32_t woken)
 
         /* E3: as in wake_one(). */
         if (i != woken && !what->outside && what->word == waiting->words[i].at &&
-            shm_load(what->word, E3) != waiting->words[i].seen &&
-            what->ready(what->context))
+            shm_load(what->word, E3) != waiting->words[i].seen && what->ready(what))
             wake_one(&set->arena->view, what->word);
     }
 }

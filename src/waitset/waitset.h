@@ -9,6 +9,7 @@
 #include "ipc/kernel/os.h"
 #include "ipc/signal/pollable.h"
 #include "src/arena/arena.h"
+#include "src/message/loan_needs.h"
 
 /* Anything that can be waited for. */
 struct waitable {
@@ -17,13 +18,15 @@ struct waitable {
      * an eventfd that others wait for, too: it stays readable, and only its edges count. */
     bool outside;
     /* What of TR_WAIT_READABLE, TR_WAIT_WRITABLE, TR_WAIT_HUNGUP holds now: the look of wake.h. */
-    uint32_t (*ready)(void *context);
+    uint32_t (*ready)(const struct waitable *what);
     /* When it will be ready by the clock alone, INT64_MAX: never. NULL: never. */
     int64_t (*due)(void *context);
     /* A forked child renews what belongs to one process: word and context become those of the
      * child's own. 0, or why there is none. NULL: it belongs to all. */
     int (*renew)(struct waitable *what);
     void *context;
+    bool loan; /* a slot is waited for */
+    struct loan_needs needs;
     int fd; /* -1, or the descriptor; for a word outside, none is not an error */
     uint32_t want;
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* waitset_channels.c - how queues, subscriptions, keys and replies get into a wait set. */
+/* waitset_channels.c - how queues, broadcasts, keys, replies and loans get into a wait set. */
 #include <errno.h>
 
 #include "src/base/error.h"
@@ -9,17 +9,17 @@
 #include "src/channel/queue.h"
 #include "src/waitset/waitset.h"
 
-static uint32_t queue_readable(void *context)
+static uint32_t queue_readable(const struct waitable *what)
 {
-    struct tr_queue *queue = queue_known(context);
+    struct tr_queue *queue = queue_known(what->context);
     int result = queue ? ring_readable(&queue->ring) : -ESHUTDOWN;
 
     return result == 0 ? TR_WAIT_READABLE : result == -ESHUTDOWN ? TR_WAIT_HUNGUP : 0;
 }
 
-static uint32_t queue_writable(void *context)
+static uint32_t queue_writable(const struct waitable *what)
 {
-    struct tr_queue *queue = queue_known(context);
+    struct tr_queue *queue = queue_known(what->context);
 
     if (!queue || ring_is_closed(&queue->ring))
         return TR_WAIT_HUNGUP;
@@ -62,9 +62,9 @@ int tr_waitset_add_queue(tr_waitset *given, tr_queue *handle, uint32_t want,
     return result;
 }
 
-static uint32_t subscription_readable(void *context)
+static uint32_t subscription_readable(const struct waitable *what)
 {
-    const struct tr_subscription *subscription = subscription_known(context);
+    const struct tr_subscription *subscription = subscription_known(what->context);
     int result = subscription ? subscription_ready(subscription) : -ESHUTDOWN;
 
     return result == 0 ? TR_WAIT_READABLE : result == -ESHUTDOWN ? TR_WAIT_HUNGUP : 0;
@@ -81,7 +81,7 @@ static int add(const tr_waitset *given, struct tr_arena *arena, struct waitable 
     if (set->arena != arena)
         return tr_fail(TR_EINVAL, "waitset: add what lies in another arena");
     what.fd = -1;
-    what.want = TR_WAIT_READABLE;
+    what.want = what.want ? what.want : TR_WAIT_READABLE;
     return waitset_add(set, &what, token);
 }
 
@@ -104,9 +104,9 @@ int tr_waitset_add_subscription(tr_waitset *set, tr_subscription *given, uint64_
     return add(set, broadcast->arena, what, token);
 }
 
-static uint32_t watch_readable(void *context)
+static uint32_t watch_readable(const struct waitable *what)
 {
-    struct tr_board_watch *watch = watch_known(context);
+    struct tr_board_watch *watch = watch_known(what->context);
     bool there;
 
     if (!watch)
@@ -127,9 +127,9 @@ int tr_waitset_add_watch(tr_waitset *set, tr_board_watch *given, uint64_t token)
     return add(set, watch->board.arena, what, token);
 }
 
-static uint32_t replies_readable(void *context)
+static uint32_t replies_readable(const struct waitable *what)
 {
-    struct inbox *inbox = context;
+    struct inbox *inbox = what->context;
 
     return atomic_load(&inbox->ready) || ring_readable(&inbox->queue->ring) == 0 ||
                    pending_overdue(inbox)
@@ -181,4 +181,24 @@ int tr_waitset_add_replies(tr_waitset *given, uint64_t token)
                                  .renew = replies_renew,
                                  .context = inbox},
                token);
+}
+
+static uint32_t broadcast_room(const struct waitable *what)
+{
+    const struct tr_broadcast *broadcast = broadcast_known(what->context);
+    int result = broadcast ? broadcast_writable(&broadcast->ring) : -ESHUTDOWN;
+
+    return result == 0 ? TR_WAIT_WRITABLE : result == -ESHUTDOWN ? TR_WAIT_HUNGUP : 0;
+}
+
+int tr_waitset_add_broadcast(tr_waitset *set, tr_broadcast *given, uint64_t token)
+{
+    struct tr_broadcast *broadcast = broadcast_known(given);
+    struct waitable what = {
+        .ready = broadcast_room, .context = given, .want = TR_WAIT_WRITABLE};
+
+    if (!broadcast)
+        return handle_fail(given, "waitset add", "broadcast");
+    what.word = &broadcast->ring.channel->room;
+    return add(set, broadcast->arena, what, token);
 }

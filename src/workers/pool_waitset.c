@@ -29,9 +29,9 @@ static bool found_over(struct tr_pool_worker *worker)
     return atomic_load(&worker->over);
 }
 
-static uint32_t stop_ready(void *context)
+static uint32_t stop_ready(const struct waitable *what)
 {
-    struct tr_pool_worker *worker = context;
+    struct tr_pool_worker *worker = what->context;
     uint64_t most = worker->options->max_jobs;
 
     return atomic_load(&worker->line->stop) ||
@@ -42,9 +42,9 @@ static uint32_t stop_ready(void *context)
 }
 
 /* A child of the worker is no worker, or another pool's. */
-static uint32_t not_ours(void *context)
+static uint32_t not_ours(const struct waitable *what)
 {
-    (void)context;
+    (void)what;
     return TR_WAIT_READABLE;
 }
 

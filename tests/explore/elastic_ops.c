@@ -9,7 +9,9 @@
 #include "ipc/exchange/reclaim.h"
 #include "ipc/exchange/records.h"
 #include "ipc/exchange/slot.h"
+#include "ipc/signal/notify.h"
 #include "ipc/wait/wait.h"
+#include "tests/explore/listener.h"
 #include "tests/explore/page_model.h"
 
 /* Slots of the class that is explored. */
@@ -26,6 +28,8 @@ void elastic_build(const struct scenario *scenario)
     world_watch(&live->reserved_bytes);
     world_watch(&live->warm_bytes);
     world_watch(&live->memory);
+    if (world.scenario->listen)
+        world_watch(&live->memory_listeners[0]);
     world_watch(&live->classes[ELASTIC_CLASS].last); /* and the mark */
     for (uint32_t i = first_slot(); i < world.view.geo.slot_count; i++)
         world_watch(&view_record(&world.view, i)->memory);
@@ -41,23 +45,58 @@ static void expect_pages(uint32_t slot, uint64_t pages)
             engine_fail("what is held has lost its memory");
 }
 
+/* What was loaned is held now. */
+static void hold(struct actor *me, const struct op *op, uint32_t slot)
+{
+    if (!slot_is(shm_get(&view_record(&world.view, slot)->owner), SLOT_LOANED, &me->self))
+        engine_fail("a loan that another holds");
+    me->slot = slot + 1;
+    me->note = op->a;
+    expect_pages(slot, op->a);
+}
+
+static struct elastic_spec spec_of(struct actor *me, const struct op *op)
+{
+    return (struct elastic_spec){
+        .me = &me->self, .c = ELASTIC_CLASS, .bytes = (uint64_t)op->a * ARENA_PAGE};
+}
+
 void do_elastic_loan(struct actor *me, const struct op *op)
 {
-    struct elastic_spec spec = {
-        .me = &me->self, .c = ELASTIC_CLASS, .bytes = (uint64_t)op->a * ARENA_PAGE};
+    struct elastic_spec spec = spec_of(me, op);
     int result = elastic_loan(&spec, false);
 
     if (result == -EAGAIN && op->b)
         result = wait_for(&me->self, view_freed(&world.view, ELASTIC_CLASS),
                           elastic_attempt, &spec, -1);
-    if (result < 0)
-        return;
-    if (!slot_is(shm_get(&view_record(&world.view, spec.slot)->owner), SLOT_LOANED,
-                 &me->self))
-        engine_fail("a loan that another holds");
-    me->slot = spec.slot + 1;
-    me->note = op->a;
-    expect_pages(spec.slot, op->a);
+    if (result == 0)
+        hold(me, op, spec.slot);
+}
+
+static void listen(struct actor *me)
+{
+    notify_listen(&me->self, view_freed(&world.view, ELASTIC_CLASS));
+}
+
+static int try_look(void *context)
+{
+    const struct elastic_spec *spec = context;
+
+    return elastic_may_loan(&world.view, spec->c, spec->bytes) ? 0 : -EAGAIN;
+}
+
+void do_elastic_ring(struct actor *me, const struct op *op)
+{
+    struct elastic_spec spec = spec_of(me, op);
+
+    do /* others may be faster */
+        if (listener_wait(me, (enum by)op->b, listen, try_look, &spec) != 0)
+            engine_fail("a wait without end ended");
+    while (elastic_loan(&spec, false) < 0);
+    hold(me, op, spec.slot);
+    notify_leave(&me->self, view_freed(&world.view, ELASTIC_CLASS));
+    if (try_look(&spec) == 0)
+        wake_one(&world.view, view_freed(&world.view, ELASTIC_CLASS));
 }
 
 void do_elastic_use(struct actor *me, const struct op *op)

@@ -11,6 +11,7 @@ void elastic_build(const struct scenario *scenario);
 const char *elastic_check(const struct scenario *scenario);
 
 void do_elastic_loan(struct actor *me, const struct op *op);
+void do_elastic_ring(struct actor *me, const struct op *op);
 void do_elastic_use(struct actor *me, const struct op *op);
 void do_elastic_free(struct actor *me, const struct op *op);
 void do_elastic_trim(struct actor *me, const struct op *op);
@@ -18,6 +19,7 @@ void do_elastic_more(struct actor *me, const struct op *op);
 
 /* clang-format off */
 #define LOAN_PAGES(n) {do_elastic_loan, (n), 1} /* waiting */
+#define RING_PAGES(n, by) {do_elastic_ring, (n), (by)} /* waiting, by a wait set */
 #define TRY_PAGES(n)  {do_elastic_loan, (n), 0}
 #define USE           {do_elastic_use, 0, 0} /* what is held, if anything */
 #define GIVE_BACK     {do_elastic_free, 0, 0}

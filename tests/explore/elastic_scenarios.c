@@ -3,6 +3,7 @@
  * that have none before their first use. */
 #include "tests/explore/elastic_ops.h"
 #include "tests/explore/families.h"
+#include "tests/explore/listener.h"
 #include "tests/explore/queue_ops.h"
 #include "tests/explore/scenario_words.h"
 
@@ -27,6 +28,14 @@ static const struct scenario elastic[] = {
     {.name = "2 wait for one page each", ELASTIC, .slots = 3, .memory = 2, .warm = 2, .first = 1,
      .programs = {{LOAN_PAGES(2), GIVE_BACK, END}, {LOAN_PAGES(1), USE, END},
                   {LOAN_PAGES(1), USE, END}}},
+    {.name = "a loan of pages listens, another sleeps", ELASTIC, .listen = 1, .slots = 4, .memory = 2,
+     .warm = 2, .first = 1,
+     .programs = {{TRY_PAGES(2), GIVE_BACK, END}, {LOAN_PAGES(2), GIVE_BACK, END},
+                  {RING_PAGES(1, BY_EVENTFD), GIVE_BACK, END}}},
+    {.name = "2 loans of pages listen, a trim", ELASTIC, .listen = 1, .slots = 4, .memory = 3,
+     .warm = 3, .first = 1,
+     .programs = {{TRY_PAGES(2), GIVE_BACK, TRIM, END}, {RING_PAGES(2, BY_FUTEX), END},
+                  {RING_PAGES(1, BY_EVENTFD), END}}},
     {.name = "a release beyond the budget, kill 1", ELASTIC, .slots = 1, .memory = 4,
      .warm = 1, .first = 1, KILLS(1, 2, 0),
      .programs = {{TRY_PAGES(2), GIVE_BACK, END}, {TRY_PAGES(2), USE, GIVE_BACK, END}, LAST}},

@@ -34,6 +34,7 @@ extern const struct family wakeup_family;
 /* Counted with the wake-ups. */
 extern const struct family doorbell_family;
 extern const struct family newcomer_family;
+extern const struct family loan_family;
 extern const struct family weak_doorbell_family;
 extern const struct family weak_newcomer_family;
 /* Under C11's memory. */

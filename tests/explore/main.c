@@ -25,10 +25,10 @@ static const struct family *const families[] = {
     &queue_family,    &broadcast_family, &board_family,   &ending_family,
     &request_family,  &device_family,    &elastic_family, &thread_family,
     &names_family,    &histogram_family, &wakeup_family,  &doorbell_family,
-    &newcomer_family,
+    &newcomer_family, &loan_family,
 };
 #define FAMILIES (sizeof(families) / sizeof(families[0]))
-enum { WAKEUPS = FAMILIES - 3 }; /* those behind it are counted with it */
+enum { WAKEUPS = FAMILIES - 4 }; /* those behind it are counted with it */
 
 /* Where a mutant is looked for, from the first of its kind on. */
 static const struct {
@@ -41,7 +41,8 @@ static const struct {
     {MUTANT_ONE_LOCATION, MUTANT_SNATCH, &ending_family},
     {MUTANT_SNATCH, MUTANT_FLAG_FIRST, &request_family},
     {MUTANT_FLAG_FIRST, MUTANT_FORGET_ALL, &doorbell_family},
-    {MUTANT_FORGET_ALL, MUTANT_DEVICE_IGNORED, &newcomer_family},
+    {MUTANT_FORGET_ALL, MUTANT_LOANS_DEAF, &newcomer_family},
+    {MUTANT_LOANS_DEAF, MUTANT_DEVICE_IGNORED, &loan_family},
     {MUTANT_DEVICE_IGNORED, MUTANT_MARK_FIRST, &device_family},
     {MUTANT_MARK_FIRST, MUTANT_PIN_STORED, &elastic_family},
     {MUTANT_PIN_STORED, MUTANT_NAME_BLIND, &thread_family},
@@ -66,6 +67,7 @@ static const struct {
     {MUTANT_FREE_ANY, "given up, 2 threads"},
     {MUTANT_BIT_LAST, "a listener, 3 messages"},
     {MUTANT_FORGET_ALL, "a slow reaper, a newcomer listens"},
+    {MUTANT_LOANS_KEPT, "the next in the entry listens elsewhere"},
 };
 #define LATE (sizeof(late) / sizeof(late[0]))
 

@@ -141,6 +141,8 @@ static void watch_everything(void)
 
     world_watch(&view_live(view)->classes[0].freed);
     world_watch(&view_live(view)->monitor_roles);
+    if (world.scenario->listen)
+        world_watch(&view_live(view)->classes[0].freed_listeners[0]);
     for (uint32_t i = 0; i < view->geo.slot_count; i++) {
         world_watch(&view_record(view, i)->owner);
         world_watch(&view_record(view, i)->location);

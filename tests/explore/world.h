@@ -146,6 +146,12 @@ static inline bool world_constant(const void *word)
                (at > offsetof(struct channel, room_listeners) &&
                 at < offsetof(struct channel, room_listeners) + 32);
     }
+    if (at < geo->participants_off && at >= ARENA_PAGE + offsetof(struct live, classes)) {
+        at = (at - ARENA_PAGE - offsetof(struct live, classes)) %
+             sizeof(struct class_words);
+        return at > offsetof(struct class_words, freed_listeners) &&
+               at < offsetof(struct class_words, freed_listeners) + 32;
+    }
     if (world.scenario->listen || at < geo->participants_off || at >= geo->pins_off)
         return false;
     at = (at - geo->participants_off) % sizeof(struct participant);

@@ -225,20 +225,25 @@ static void notices_coalesce(void **state)
     assert_int_equal(notify_hints(self(1)), 0);
 }
 
-static void only_words_of_channels_have_listeners(void **state)
+static void some_words_have_listeners(void **state)
 {
     const struct view *view = &arena_known(arenas[0])->view;
+    _Atomic uint32_t *group = &queue_known(queue)->ring.channel->groups[0];
     _Atomic uint32_t elsewhere = 0; /* local: */
     (void)state;
 
     assert_true(notify_can(view, word));
     assert_true(notify_can(view, &queue_known(queue)->ring.channel->room));
     assert_false(notify_can(view, &queue_known(queue)->ring.channel->closed));
-    assert_false(notify_can(view, &view_live(view)->classes[0].freed));
+    assert_true(notify_can(view, &view_live(view)->classes[0].freed));
+    assert_true(notify_can(view, &view_live(view)->memory));
+    assert_false(
+        notify_can(view, &view_live(view)->classes[view->geo.class_count].freed));
+    assert_false(notify_can(view, &view_live(view)->classes[0].last));
     assert_false(notify_can(view, &elsewhere));
     /* A scribbler sets the flag where there are none: nothing happens. */
-    shm_put(&view_live(view)->classes[0].freed, WAKE_POLLED);
-    wake_one(view, &view_live(view)->classes[0].freed);
+    shm_put(group, WAKE_POLLED);
+    wake_one(view, group);
     assert_int_equal(woken_count, 0);
     /* Or names participants that can't be. */
     for (int i = 0; i < 4; i++)
@@ -303,7 +308,7 @@ int main(void)
         SCENE(a_leaver_hands_it_on),
         SCENE(a_ring_goes_round_once),
         SCENE(notices_coalesce),
-        SCENE(only_words_of_channels_have_listeners),
+        SCENE(some_words_have_listeners),
         SCENE(the_dead_are_forgotten),
     };
 

@@ -25,6 +25,7 @@ from tensoring._errors import CODES, Error, Full, make_error
 
 if TYPE_CHECKING:
     from tensoring._arena.arena import Arena
+    from tensoring._arena.broadcast import Broadcast
     from tensoring._arena.queue import ArenaQueue
 
 READABLE, WRITABLE = _core.WAIT_READABLE, _core.WAIT_WRITABLE
@@ -103,7 +104,6 @@ class Hub(_core.WaitSet):
         self.tokens = itertools.count(1)
         self.calls: dict[int, _Waiter] = {}
         self.late = False  # replies to calls that were given up may come
-        self.poor: list[_Waiter] = []  # they wait for a free slot
 
     # ---- waiting
 
@@ -135,13 +135,6 @@ class Hub(_core.WaitSet):
             self.leave(what, want, waiter)
             raise
 
-    async def slot(self) -> None:
-        """There may be a free slot. Nothing tells of one, so this is whenever something
-        has come, and once in a while."""
-        waiter = self.future()
-        self.poor.append(waiter)
-        await waiter
-
     def future(self) -> _Waiter:
         loop = asyncio.get_running_loop()
         if not self.watched:
@@ -164,6 +157,8 @@ class Hub(_core.WaitSet):
         door = _Door(what, want, next(self.tokens))
         if what is None:
             self._add_replies(door.token)
+        elif isinstance(what, _core.Wanted):
+            self._add_wanted(what, door.token)
         else:
             self._add(what, want, door.token)
         self.doors[door.token] = self.of[what, want] = door
@@ -176,13 +171,21 @@ class Hub(_core.WaitSet):
             with contextlib.suppress(Error):  # the next look tells
                 self._remove(door.token)
 
+    def forget(self, wanted: _core.Wanted) -> None:
+        """It has its slot, or no longer wants one. If there is another slot, another one
+        that waits is told."""
+        door = self.of.get((wanted, WRITABLE))
+        if door is not None and not self.closed:
+            self.shut(door)
+
     def drop(self, what: Any) -> None:
-        """It was closed: each task that waits for it finds that out."""
-        for want in () if self.closed else (READABLE, WRITABLE):
-            door = self.of.get((what, want))
-            while door and door.waiters:
-                door.tell()
-            if door:
+        """It was closed: each task that waits for it, or for a slot for it, finds that
+        out."""
+        for door in [] if self.closed else list(self.doors.values()):
+            wanted = isinstance(door.what, _core.Wanted)
+            if door.what is what or (wanted and door.what.channel is what):
+                while door.waiters:
+                    door.tell()
                 self.shut(door)
 
     # ---- the descriptor is readable
@@ -206,23 +209,30 @@ class Hub(_core.WaitSet):
 
     def see(self, told: list[tuple[_Waiter, Any]]) -> None:
         """Which task goes on, and with what."""
-        if len(self.idle) == len(self.doors) and not self.poor:
+        if len(self.idle) == len(self.doors):
             self.rest()
             return
         while self.idle:
             self.shut(next(iter(self.idle)))
         events = self._wait(0)
         self.armed = not events
+        slots = []  # those that wait for one
         for token, _ in events:
             door = self.doors[token]
+            if isinstance(door.what, _core.Wanted):
+                slots.append(token)
+                continue
             if door.what is None:
                 self.take_replies(told)
             elif waiter := door.next():
                 told.append((waiter, None))
             if not door.waiters and door.what is not None:
                 self.idle.add(door)
-        told += [(waiter, None) for waiter in self.poor if not waiter.done()]
-        self.poor.clear()
+        for token in sorted(slots):
+            # The first in line takes one; the next look tells whether there is another.
+            if waiter := self.doors[token].next():
+                told.append((waiter, None))
+                break
 
     def rest(self) -> None:
         """Nobody waits. Unless it is armed, senders pass us by."""
@@ -249,7 +259,7 @@ class Hub(_core.WaitSet):
         another hub."""
         waiters = [waiter for door in self.doors.values() for waiter in door.waiters]
         self.rest()
-        for waiter in [*waiters, *self.poor]:
+        for waiter in waiters:
             if not waiter.done():
                 if error is None:
                     waiter.set_result(None)
@@ -261,7 +271,7 @@ class Hub(_core.WaitSet):
                 call.set_result((True, copy.copy(why)))
         super().close()
         # Waiters know their loop: it must not live as long as the arena object does.
-        for known in (self.doors, self.of, self.idle, self.calls, self.poor):
+        for known in (self.doors, self.of, self.idle, self.calls):
             known.clear()
         loop = self.loop()
         if loop is not None and self.hubs.get(loop) is self:
@@ -379,15 +389,37 @@ async def take(what: Any, attempt: Callable[[Any], Any]) -> Any:
 
 
 async def encode(
-    arena: Arena, obj: Any, queue: ArenaQueue | None = None
+    arena: Arena, obj: Any, channel: ArenaQueue | Broadcast | None = None
 ) -> _core.Message:
-    """A message of `obj`, when there is a slot for it. If it is for a queue: ClosedError
-    when that is shut down."""
-    while True:
+    """A message of `obj`, when there is a slot for it. ClosedError when the channel that
+    it is for is shut down."""
+    what = arena if channel is None else channel
+    found = what._encode_now(obj)
+    while isinstance(found, _core.Wanted):
+        wanted, hub = found, hub_of(arena)
         try:
-            return (arena if queue is None else queue)._encode(obj, 0)
-        except Full:
-            await hub_of(arena).slot()
+            await hub.ready(wanted, WRITABLE)
+            found = what._encode_now(obj)
+        finally:
+            hub.forget(wanted)
+    return found
+
+
+async def send(
+    channel: ArenaQueue | Broadcast,
+    obj: Any,
+    hand: Callable[[_core.Message, float], None],
+) -> None:
+    """Hand a message of `obj` over when there is a slot for it, and room. While it waits
+    for room it holds no slot."""
+    while True:
+        with (
+            await encode(channel.arena, obj, channel) as message,
+            contextlib.suppress(Full),
+        ):
+            hand(message, 0)
+            return
+        await hub_of(channel.arena).ready(channel, WRITABLE)
 
 
 async def _send(

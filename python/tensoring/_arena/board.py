@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tensoring import _core
-from tensoring._arena import greenlets
+from tensoring._arena import aio, greenlets
 from tensoring._arena.channel import Named, Receiver
 from tensoring._errors import NotFoundError
 from tensoring._options import U32, U64, fit, refuse, text, whole
@@ -104,6 +104,12 @@ class Board(Named, _core.Board, Mapping[str, Any]):
         the version now (0: never put); StaleError if not. Waits `timeout` seconds for a
         free slot, None forever; SendTimedOutError then."""
         return self._put(key, value, expected, timeout)
+
+    async def put_async(self, key: str, value: Any, expected: int | None = None) -> int:
+        """Put in an event loop: as put(), and other tasks run while no slot is free. A
+        cancelled call has put nothing."""
+        with await aio.encode(self.arena, value) as message:
+            return self._put_message(key, message, expected)
 
     def versioned(self, key: str) -> Versioned:
         """The value and its version; KeyError if it was never put."""

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tensoring import _core
+from tensoring._arena import aio
 from tensoring._arena.channel import MessageReceiver, Named
 from tensoring._options import U32, fit, flag, one_of, text, whole
 
@@ -40,6 +41,16 @@ class Broadcast(Named, _core.Broadcast):
         lag says what happens when it is too far behind: publishers wait ("block"), it
         misses the oldest ("drop_oldest"), or it must subscribe again ("evict")."""
         return Subscription._of(self, lag, last)
+
+    async def publish_async(self, obj: Any) -> None:
+        """Publish in an event loop: as publish(), and other tasks run while no slot is
+        free or a subscriber that blocks is behind. A cancelled call published nothing."""
+        await aio.send(self, obj, self.publish_message)
+
+    def close(self) -> None:
+        """Forget this handle; the broadcast stays."""
+        super().close()
+        aio.closed(self._arena, self)
 
     def _about(self) -> str:
         return f" {self.name!r}, {self.subscribers} subscribers"

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tensoring._arena.arena import Arena
     from tensoring._arena.queue import ArenaQueue
 
+_WAITED_FOR: Any = (
+    *(_core.Queue, _core.Broadcast, _core.Subscription, _core.Watch, _core.Wanted),
+)
 _SHORTEST, _LONGEST = 0.001, 0.05  # seconds of a pause, where nothing tells
 
 
@@ -174,11 +177,19 @@ def wait(what: Any, want: int, seconds: float | None, turn: int) -> bool:
         return False
     if isinstance(what, _core.WaitSet | _core.Supervisor):
         _wait_for_fd(what.fileno(), seconds)
-    elif isinstance(what, _core.Queue | _core.Subscription | _core.Watch):
-        _hub_of(what.arena).wait(what, want, seconds)  # type: ignore[union-attr]
+    elif isinstance(what, _WAITED_FOR):
+        _hub_of(what.arena).wait(what, want, seconds)
     else:
         pause(turn, seconds)
     return True
+
+
+def forget(wanted: _core.Wanted) -> None:
+    """For the extension: a greenlet has its slot, or no longer wants one."""
+    if here() and (hubs := wanted.arena._hubs):
+        hub = hubs.get(_loops.get(_existing_hub()))
+        if hub is not None and hub.pid == os.getpid():
+            hub.forget(wanted)
 
 
 def _wait_for_fd(fd: int, seconds: float | None) -> None:

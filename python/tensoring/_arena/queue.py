@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from tensoring import _core
+from tensoring._arena import aio
 from tensoring._arena.channel import MessageReceiver, Named
 from tensoring._arena.histogram import KINDS, Histogram
 from tensoring._arena.loan import Loan, Shape, rows_of
@@ -96,6 +97,13 @@ class ArenaQueue(MessageReceiver, Named, _core.Queue):
             if not message.views:  # the exception keeps this frame
                 message.release()
             raise
+
+    async def send_async(self, obj: Any) -> None:
+        """Send in an event loop: as send(), and other tasks run while no slot is free, or
+        there is no room. A cancelled call sent nothing. ClosedError, TooLargeError."""
+        if len(self) >= self.capacity:
+            await aio.hub_of(self.arena).ready(self, aio.WRITABLE)
+        await aio.send(self, obj, self.send_message)
 
     def send_many(self, objects: Iterable[Any], timeout: float | None = None) -> int:
         """Send each of the objects; how many went before one found no room within

@@ -18,6 +18,7 @@ from typing import Any  # noqa: E402
 import gevent  # noqa: E402
 
 import tensoring as tr  # noqa: E402
+from tensoring._arena import greenlets  # noqa: E402
 
 SECONDS = int(sys.argv[1])
 arena = tr.Arena([(4096, 40)])
@@ -69,6 +70,34 @@ def sending() -> None:
 
     beside("slot", lambda: queue.send(6), give_back)
     assert queue.receive() == 6
+    broadcast = arena.broadcast("small", capacity=2)
+    subscription = broadcast.subscribe("block")
+    sent = publish_all(broadcast)
+    beside("room of a broadcast", lambda: broadcast.publish(sent), subscription.receive)
+    assert [subscription.receive() for _ in range(sent)] == list(range(1, sent + 1))
+    with tr.Arena([(4096, 16)], elastic=True, memory_bytes=4096) as small:
+        one = small.queue("one")
+        taken.append(one.loan((8,), timeout=0).__enter__())
+        beside("memory", lambda: one.send(7), give_back)
+        assert one.receive() == 7
+
+
+def publish_all(broadcast: tr.Broadcast) -> int:
+    sent = 0
+    try:
+        while True:
+            broadcast.publish(sent, 0)
+            sent += 1
+    except tr.Full:
+        return sent
+
+
+def without_pauses(waits: Callable[[], None]) -> None:
+    """An event tells when to go on, so nothing looks now and then."""
+    pause = greenlets.pause
+    greenlets.pause = None  # type: ignore[assignment]
+    waits()
+    greenlets.pause = pause
 
 
 def finding() -> None:
@@ -158,6 +187,8 @@ def supervising() -> None:
         beside("run", supervisor.run, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
-for part in (receiving, sending, finding, calling, forking, ending, supervising):
+without_pauses(receiving)
+without_pauses(sending)
+for part in (finding, calling, forking, ending, supervising):
     part()
 print("all")

@@ -100,6 +100,15 @@ ROW(tr_waitset_open, CODE, "arena:arena out:out", tr_waitset_open(P(0), P(1)))
 ROW(tr_waitset_close, NOTHING, "set:set", (tr_waitset_close(P(0)), 0))
 ROW(tr_waitset_add_queue, CODE, "set:set queue:queue want:want token:one",
     tr_waitset_add_queue(P(0), P(1), (uint32_t)U(2), U(3)))
+ROW(tr_waitset_add_loan, CODE, "set:set specs:specs n:one token:one",
+    tr_waitset_add_loan(P(0), P(1), U(2), U(3)))
+ROW(tr_waitset_add_queue_loan, CODE, "set:set queue:queue specs:specs n:one token:one",
+    tr_waitset_add_queue_loan(P(0), P(1), P(2), U(3), U(4)))
+ROW(tr_waitset_add_broadcast, CODE, "set:set broadcast:broadcast token:one",
+    tr_waitset_add_broadcast(P(0), P(1), U(2)))
+ROW(tr_waitset_add_broadcast_loan, CODE,
+    "set:set broadcast:broadcast specs:specs n:one token:one",
+    tr_waitset_add_broadcast_loan(P(0), P(1), P(2), U(3), U(4)))
 ROW(tr_waitset_add_fd, CODE, "set:set fd:zero want:want token:one",
     tr_waitset_add_fd(P(0), (int)I(1), (uint32_t)U(2), U(3)))
 ROW(tr_waitset_add_replies, CODE, "set:set token:one", tr_waitset_add_replies(P(0), U(1)))
