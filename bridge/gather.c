@@ -63,7 +63,7 @@ static bool refuse_plain(struct bridge *bridge, struct channel *channel,
  * the arena gives all that it holds to the next bridge. */
 static void keep(struct channel *channel, tr_message *message)
 {
-    if (window_add(&channel->window, message))
+    if (step_memory() && window_add(&channel->window, message))
         return;
     say("out of memory at '%s': this bridge ends, the next one gets what it holds",
         channel->name);

@@ -25,7 +25,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ARENA_LAYOUT     2
+#ifndef ARENA_LAYOUT /* a test builds a library of another one */
+#define ARENA_LAYOUT 2
+#endif
 #define ARENA_MAGIC      UINT64_C(0x31474e49524f5354) /* "TSORING1", little-endian */
 #define FEATURE_ELASTIC  UINT64_C(1)                  /* slots have the pages they need */
 #define ARENA_FEATURES   FEATURE_ELASTIC              /* bits that this code knows */

@@ -110,7 +110,11 @@ def test_without_keys_nothing_starts(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "words"), [("WIRE=99", "version"), ("MAGIC=ABCD", "magic")]
+    ("what", "words"),
+    [
+        ("WIRE=99", "it speaks wire version 99, this bridge speaks"),
+        ("MAGIC=ABCD", "magic"),
+    ],
 )
 def test_another_wire(plain: Pair, what: str, words: str) -> None:
     if not program()[-1].endswith("-testing"):
