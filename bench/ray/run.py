@@ -3,9 +3,10 @@
 
 python bench/ray/run.py [--out build/bench] [--seconds 0.5] [--quick]
 
-There and back, in turns: an actor call with the array as argument, which returns it; the
-same with tensoring.ray.share() both ways; two queues of the node's arena. A figure is the
-median of the rounds, with the smallest and the largest."""
+There and back, in turns: an actor call with an array as argument, which returns it; the
+same with an array from a queue of the node's arena, and with one that came by reference;
+the same with tensoring.ray.share() both ways; two queues. A figure is the median of the
+rounds, with the smallest and the largest."""
 
 from __future__ import annotations
 
@@ -28,6 +29,7 @@ SIZES = {"64 B": 8, "1.77 MB": 9 * 128 * 64 * 3, "16 MiB": 2 << 20}
 SLOTS = [(4096, 16), (2 << 20, 8), (17 << 20, 8)]
 LEAST = 40.0  # times faster than calls, at 1.77 MB
 CALLS, SHARED, QUEUES = "actor call", "actor call, share()", "queues of the arena"
+VIEWS, HANDED = "actor call, from a queue", "actor call, by reference"
 
 Rounds = dict[str, list[float]]
 
@@ -53,12 +55,18 @@ def ways(arena: tr.Arena, size: str, array: Any) -> dict[str, Callable[[], Any]]
     queues.queues.remote(size)
     inbox, outbox = arena.queue(f"in, {size}"), arena.queue(f"out, {size}")
 
+    arena.queue("views").send(array)
+    view = arena.queue("views").receive()
+    handed = ray.get(calls.back.remote(view))
+
     def by_queue() -> Any:
         inbox.send(array)
         return outbox.receive()
 
     return {
         CALLS: lambda: ray.get(calls.back.remote(array)),
+        VIEWS: lambda: ray.get(calls.back.remote(view)),
+        HANDED: lambda: ray.get(calls.back.remote(handed)),
         SHARED: lambda: ray.get(calls.shared.remote(tensoring.ray.share(array))),
         QUEUES: by_queue,
     }

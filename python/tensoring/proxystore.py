@@ -11,6 +11,7 @@ connector `also`. The identity of an arena decides which is the case, and not it
 from __future__ import annotations
 
 import importlib
+import operator
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,7 +104,8 @@ deserialize = _PLAIN.deserialize
 def _config_of(connector: Any) -> dict[str, Any]:
     kind = type(connector)
     return {
-        "kind": f"{kind.__module__}.{kind.__qualname__}",
+        "module": kind.__module__,
+        "class": kind.__qualname__,
         "options": connector.config(),
     }
 
@@ -112,8 +114,16 @@ def _made_of(also: Any) -> Any:
     """A connector, or one from its configuration."""
     if not isinstance(also, dict):
         return also
-    module, _, name = also["kind"].rpartition(".")
-    return getattr(importlib.import_module(module), name).from_config(also["options"])
+    if "<locals>" in also["class"]:
+        refuse(
+            ValueError,
+            "also",
+            f"{also['module']}.{also['class']}",
+            "a function has this class, so no other process can import it: define it in"
+            " a module",
+        )
+    kind = operator.attrgetter(also["class"])(importlib.import_module(also["module"]))
+    return kind.from_config(also["options"])
 
 
 def _told(error: Full, arena: Arena) -> Full:
@@ -230,17 +240,25 @@ class TensoringConnector:
             raise InvalidError("the connector is closed")
         found = self._cells
         if self._given is not None:
+            if self._given.closed:
+                raise InvalidError(
+                    f'the arena "{self._name}" that the connector was given is closed:'
+                    " give it the name, and it attaches by itself"
+                )
             if found is None:
                 self._cells = Cells(self._given, _BOARD, self._objects)
             return self._cells
-        if found is not None and not _is_another_file(self._name, found.arena):
+        closed = found is not None and found.arena.closed
+        if found and not closed and not _is_another_file(self._name, found.arena):
             return found
         try:
             arena = Arena.attach(self._name, **self._trust)
         except NotFoundError:
-            return found
+            self._cells = None if closed else found
+            return self._cells
         self._cells = Cells(arena, _BOARD, self._objects)
-        self._mine.clear()
+        if found is not None and found.identity != self._cells.identity:
+            self._mine.clear()
         if found is not None:
             found.arena.close()
         return self._cells
@@ -248,7 +266,7 @@ class TensoringConnector:
     def _here(self, key: TensoringKey) -> Cells | None:
         """The cells, if the object lies in the arena of this process."""
         found = self._cells
-        if found is None or found.identity != key.arena:
+        if found is None or found.identity != key.arena or found.arena.closed:
             found = self._open()
         return found if found is not None and found.identity == key.arena else None
 
@@ -267,8 +285,10 @@ class TensoringConnector:
         arena are removed first; without, they stay for others."""
         if self._closed:
             return
-        if clear and self._cells is not None:
-            self._cells.clear()
+        if clear and (self._given is None or not self._given.closed):
+            cells = self._open()
+            if cells is not None:
+                cells.clear()
         self._closed = True
         if self._cells is not None and self._given is None:
             self._cells.arena.close()
@@ -376,11 +396,12 @@ class TensoringConnector:
         """Remove from the arena what this process has put and another host has evicted;
         how many. A put that finds the arena full does it, too."""
         swept = 0
+        cells = self._open() if self._mine else None
         for where, other in list(self._mine.items()):
             if not self._also.exists(other):
                 del self._mine[where]
-                if self._cells is not None:
-                    self._cells.delete(*where)
+                if cells is not None:
+                    cells.delete(*where)
                 swept += 1
         return swept
 

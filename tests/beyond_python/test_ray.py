@@ -101,6 +101,12 @@ def actor(node: tr.Arena) -> Iterator[Any]:
         def give(self, obj: Any) -> Any:
             return tensoring.ray.share(obj)
 
+        def pass_on_and_close(self) -> Any:
+            array = tensoring.ray.arena().queue("views").receive(LONGEST)
+            share = ray.put(array)
+            tensoring.ray.arena().close()
+            return [share]
+
         def pass_on(self) -> Any:
             return tensoring.ray.arena().queue("views").receive(LONGEST)
 
@@ -351,6 +357,28 @@ def test_by_reference_chooses(node: tr.Arena, actor: Any) -> None:
             tensoring.ray.by_reference(0)
     finally:
         tensoring.ray.by_reference()
+    del array
+    until(lambda: kept() == 0, "the slot is given back")
+
+
+def test_a_process_that_has_closed_the_arena_frees_what_it_gave(
+    node: tr.Arena, actor: Any
+) -> None:
+    node.queue("views").send(X, LONGEST)
+    refs = ray.get(actor.pass_on_and_close.remote())
+    assert np.array_equal(ray.get(refs[0]), X)
+    assert kept() == 1
+    del refs
+    until(lambda: kept() == 0, "the slot is given back")
+
+
+def test_a_fetcher_that_is_killed_is_replaced(node: tr.Arena, actor: Any) -> None:
+    where = ray_views._origin(array := handed(node, actor)).where
+    assert len(ray_objects._fetched(where, 8, 24)) == 16
+    name = f"tensoring.{where.node}"
+    for _ in range(2):
+        ray.kill(ray.get_actor(name, namespace="tensoring"))
+        assert np.array_equal(ray_objects._fetched(where, 0, None).view("f8"), X.ravel())
     del array
     until(lambda: kept() == 0, "the slot is given back")
 

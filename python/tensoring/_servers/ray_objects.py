@@ -9,6 +9,7 @@ An array that looks into a cell leads to its Block by its bases."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
 from typing import Any, NamedTuple
@@ -17,14 +18,16 @@ import numpy as np
 import ray
 from ray.exceptions import ActorUnschedulableError, RayActorError
 
+from tensoring._arena.arena import Arena
 from tensoring._arena.cells import Cells
 from tensoring._arena.loan import rows_of
-from tensoring._errors import Error, Full
+from tensoring._errors import Error, Full, NotFoundError
 from tensoring._servers.current import started
 from tensoring._servers.ray_node import lock, node_id, not_found, open_node
 
 _BOARD = "tensoring.ray"
 _OBJECTS = 1024
+_TRIES = 3
 _cells: dict[str, Cells] = {}
 
 
@@ -118,12 +121,23 @@ def loan(cells: Cells, nbytes: int, timeout: float | None) -> Any:
     return cells.arena._loan(rows, timeout)
 
 
+def _free(cells: Cells, cell: int, version: int) -> None:
+    """Free a cell, also if this process has closed the arena in the meantime."""
+    if not cells.arena.closed:
+        cells.delete(cell, version)
+        return
+    with contextlib.suppress(NotFoundError), Arena.attach(str(cells.arena.name)) as arena:
+        again = Cells(arena, _BOARD, _OBJECTS)
+        if again.identity == cells.identity:
+            again.delete(cell, version)
+
+
 def _when_gone(token: Any, cells: Cells, cell: int, version: int) -> bool:
     """Free the cell when no reference to the token is left anywhere in the cluster."""
     try:
         worker = ray._private.worker.global_worker.core_worker
         add = worker.add_object_out_of_scope_callback
-        return bool(add(token, lambda _: cells.delete(cell, version)))
+        return bool(add(token, lambda _: _free(cells, cell, version)))
     except AttributeError:  # an older Ray, or a later one that has renamed it
         return False
 
@@ -199,13 +213,19 @@ def _fetcher_of(node: str) -> Any:
 
 
 def _fetched(where: Where, start: int, stop: int | None) -> Any:
-    try:
-        return ray.get(_fetcher_of(where.node).fetch.remote(where, start, stop))
-    except (RayActorError, ActorUnschedulableError) as error:
-        raise not_found(
-            f"the shared object lies in the arena of the node {where.node}, which has"
-            f" ended or cannot start the actor that would send it: {error}"
-        ) from None
+    why: Exception | None = None
+    for _ in range(_TRIES):
+        try:
+            return ray.get(_fetcher_of(where.node).fetch.remote(where, start, stop))
+        except RayActorError as error:  # somebody has killed it: there will be another
+            why = error
+        except ActorUnschedulableError as error:
+            why = error
+            break
+    raise not_found(
+        f"the shared object lies in the arena of the node {where.node}, which has ended,"
+        f" or cannot keep the actor that would send it: {why}"
+    )
 
 
 def bytes_of(where: Where, token: Any, start: int = 0, stop: int | None = None) -> Any:
