@@ -2,12 +2,13 @@
 """Measure ProxyStore's FileConnector and serializers beside ours: JSON, tables, a plot.
 
 python bench/proxystore/run.py [--out build/bench] [--seconds 0.05] [--all] [--quick]
-    [--sizes 1000,100000] [--files /dev/shm]
+    [--rounds 7] [--sizes 1000,100000] [--files /dev/shm]
 
 An object of each kind (NumPy, pandas, polars, torch) is put, got and evicted by each way,
 in one process; then a proxy of it is resolved in another process. The ways take turns; a
 figure is the median of the rounds, with the smallest and the largest. Sizes go up to
-16 MB, with --all to 800 MB. Packages that are not installed are left out."""
+16 MB, with --all to 800 MB, for which it takes 5 GB of memory, makes at most three rounds,
+and does not compress. Packages that are not installed are left out."""
 
 from __future__ import annotations
 
@@ -195,9 +196,13 @@ def resolver(pipe: Any) -> Callable[[Store[Any], Any, int], dict[str, float]]:
     return turn
 
 
+def rounds_of(nbytes: int, options: argparse.Namespace) -> int:
+    rounds: int = 2 if options.quick else options.rounds
+    return rounds if nbytes < MORE[0] else min(rounds, 3)
+
+
 def measure(options: argparse.Namespace, sizes: tuple[int, ...]) -> dict[str, Any]:
     found: dict[str, Any] = {"kinds": {}, "resolved": {}, "compressible": {}}
-    rounds = 2 if options.quick else ROUNDS
     for kind, make in KINDS.items():
         try:
             make(values(1000, False))
@@ -205,6 +210,7 @@ def measure(options: argparse.Namespace, sizes: tuple[int, ...]) -> dict[str, An
             print(f"left out: {kind}: {error}")
             continue
         for nbytes in sizes:
+            rounds = rounds_of(nbytes, options)
             with room(nbytes) as arena, contextlib.ExitStack() as stack:
                 stores = {
                     name: (stack.enter_context(way()), packs)
@@ -218,7 +224,7 @@ def measure(options: argparse.Namespace, sizes: tuple[int, ...]) -> dict[str, An
                 found["kinds"].setdefault(kind, {})[nbytes] = cell
                 if kind == "numpy":
                     found["resolved"][nbytes] = resolved(plain, obj, options, rounds)
-                if kind == "numpy" and options.zstd:
+                if kind == "numpy" and options.zstd and nbytes < MORE[0]:
                     small = make(values(nbytes, True))
                     cell = turns(everything, small, options.seconds, rounds, one_turn)
                     report.table(f"whole numbers, {nbytes} bytes, zstd", cell)
@@ -256,6 +262,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.05, help="of a way's turn")
     parser.add_argument("--all", action="store_true", help="up to 800 MB")
     parser.add_argument("--quick", action="store_true", help="two rounds of little")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--sizes", help="bytes, with commas between")
     parser.add_argument("--files", default="/dev/shm", help="where FileConnector writes")
     options = parser.parse_args()
