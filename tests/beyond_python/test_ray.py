@@ -331,6 +331,44 @@ def test_an_argument_keeps_what_is_made_while_it_is_pickled(
     until(lambda: kept() == 0, "the slot is given back")
 
 
+def test_actors_with_threads_and_with_a_loop(node: tr.Arena, actor: Any) -> None:
+    class Threads:
+        def pass_on(self) -> Any:
+            return tensoring.ray.arena().queue("views").receive(LONGEST)
+
+        def through(self, other: Any) -> Any:
+            return ray.get(other.back.remote(self.pass_on()))
+
+    class Loop:
+        async def pass_on(self) -> Any:
+            return await tensoring.ray.arena().queue("views").receive_async()
+
+        async def through(self, other: Any) -> Any:
+            return await other.back.remote(await self.pass_on())
+
+    for kind in (Threads, Loop):
+        made = ray.remote(num_cpus=0, max_concurrency=3)(kind).remote()
+        for call in (made.pass_on.remote, lambda made=made: made.through.remote(actor)):
+            node.queue("views").send(X, LONGEST)
+            got = ray.get(call())
+            assert looks_into_a_slot(got)
+            assert np.array_equal(got, X)
+            del got
+            until(lambda: kept() == 0, "the slot is given back")
+        ray.kill(made)
+
+
+def test_a_function_of_ray_that_never_ends_keeps_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_hold, "_submits", sys._getframe)  # this one
+    monkeypatch.setattr(ray_hold, "_LOOKS", 3)
+    ray_hold.keep("a token")
+    assert [one.token for one in ray_hold._kept] == ["a token"]
+    until(lambda: not ray_hold._looks, "it is dropped")
+    assert not ray_hold._kept
+
+
 def test_a_function_has_its_own_copy(node: tr.Arena, actor: Any) -> None:
     array: Any = handed(node, actor)
 

@@ -15,17 +15,20 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 _PAUSE = 0.05  # seconds between looks, while something is kept
+_LOOKS = 1200  # no function of Ray submits for a minute: one that runs on does not submit
 
 
 class _Kept(NamedTuple):
     thread: int
     frame: FrameType
     token: Any
+    until: int  # the number of the last look
 
 
 _lock = threading.Lock()
 _kept: list[_Kept] = []
 _looks = False  # whether a thread does
+_look_number = 0  # and not a time: a stopped process does not look
 
 
 def _module(frame: FrameType) -> str:
@@ -62,6 +65,8 @@ def _submits() -> FrameType | None:
 
 
 def _runs(one: _Kept, now: dict[int, FrameType]) -> bool:
+    if one.until < _look_number:
+        return False
     frame = now.get(one.thread)
     while frame is not None and frame is not one.frame:
         frame = frame.f_back
@@ -80,9 +85,10 @@ def _let_go() -> bool:
 
 
 def _look() -> None:
-    global _looks
+    global _looks, _look_number
     while True:
         time.sleep(_PAUSE)
+        _look_number += 1
         if _let_go():
             continue
         with _lock:
@@ -99,7 +105,8 @@ def keep(token: Any) -> None:
         return
     _let_go()
     with _lock:
-        _kept.append(_Kept(threading.get_ident(), frame, token))
+        until = _look_number + _LOOKS
+        _kept.append(_Kept(threading.get_ident(), frame, token, until))
         begins, _looks = not _looks, True
     if begins:
         threading.Thread(target=_look, name="tensoring.ray", daemon=True).start()
