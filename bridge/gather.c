@@ -7,21 +7,14 @@
 
 #include <tensoring/request.h>
 
+#include "away.h"
 #include "speak.h"
 #include "step.h"
-
-struct lane *gather_lane(const struct link *link, const struct channel *channel)
-{
-    for (uint32_t i = 0; link->up && i < link->lane_count; i++)
-        if (link->lanes[i].channel == channel && link->lanes[i].open)
-            return &link->lanes[i];
-    return NULL;
-}
 
 static bool has_lane(const struct bridge *bridge, const struct channel *channel)
 {
     for (const struct link *link = bridge->links; link; link = link->next)
-        if (gather_lane(link, channel))
+        if (away_lane(link, channel))
             return true;
     return false;
 }
@@ -106,14 +99,21 @@ static uint32_t most(const struct bridge *bridge)
     return bridge->options->window ? bridge->options->window : 16;
 }
 
-/* What the queue has, as far as the window goes. Without a link it stays where it is. */
+/* What the queue has, as far as the window goes; messages for arenas that are away do not count in
+ * that. Without a link it stays where it is. */
 static void fill_queue(struct bridge *bridge, struct channel *channel)
 {
+    const struct window *window = &channel->window;
+    uint64_t bytes;
+    uint32_t away;
+
     if (!has_lane(bridge, channel))
         return;
+    away = away_count(bridge, channel, &bytes);
     while (
-        channel->ready && channel->window.count < most(bridge) &&
-        (!channel->window.count || channel->window.bytes < bridge->options->window_bytes))
+        channel->ready && window->count - away < most(bridge) &&
+        window->count < MOST_UNCONFIRMED &&
+        (window->count == away || window->bytes - bytes < bridge->options->window_bytes))
         if (!receive_one(bridge, channel))
             return;
 }
@@ -191,7 +191,7 @@ void gather(struct bridge *bridge, struct channel *channel)
         return;
     }
     for (struct link *link = bridge->links; link; link = link->next) {
-        struct lane *lane = gather_lane(link, channel);
+        struct lane *lane = away_lane(link, channel);
 
         if (lane)
             fill_lane(bridge, lane);

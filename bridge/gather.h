@@ -8,9 +8,6 @@
 /* Receive what there is a place in the window for. */
 void gather(struct bridge *bridge, struct channel *channel);
 
-/* The lane of @p channel on @p link; NULL: it has none that is open. */
-struct lane *gather_lane(const struct link *link, const struct channel *channel);
-
 /* What the window got last is for this lane alone. */
 struct held *gather_bind(struct lane *lane);
 

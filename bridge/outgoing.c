@@ -8,6 +8,7 @@
 
 #include <tensoring/request.h>
 
+#include "away.h"
 #include "gather.h"
 #include "speak.h"
 #include "step.h"
@@ -78,16 +79,6 @@ static bool check_taken(struct bridge *bridge, struct lane *lane, struct held *h
     return true;
 }
 
-/* What was sent to one arena is not sent to another, where it may be a second time; unless that
- * is the same place, and its arena was made again. */
-static bool may_go(const struct bridge *bridge, const struct held *held,
-                   const struct link *link)
-{
-    return identity_none(&held->arena) || !bridge->options->listens ||
-           identity_same(&held->arena, &link->arena) ||
-           strcmp(held->where, link->where) == 0;
-}
-
 static bool has_room(const struct lane *lane, const struct held *held)
 {
     return is_answer(lane->channel) || !lane->in_flight ||
@@ -99,10 +90,10 @@ static struct lane *choose(const struct bridge *bridge, const struct channel *ch
                            const struct held *held)
 {
     for (const struct link *link = bridge->links; link; link = link->next) {
-        struct lane *lane = gather_lane(link, channel);
+        struct lane *lane = away_lane(link, channel);
 
         if (lane && !link->blocked && (!held->only || held->only == lane) &&
-            has_room(lane, held) && may_go(bridge, held, link))
+            has_room(lane, held) && away_may_go(bridge, channel, held, link))
             return lane;
     }
     return NULL;
@@ -168,8 +159,6 @@ static bool begin(struct bridge *bridge, struct channel *channel, struct held *h
         return false;
     held->state = HELD_SENDING;
     held->lane = lane;
-    held->arena = lane->link->arena;
-    memcpy(held->where, lane->link->where, sizeof(held->where));
     held->tensor = 0;
     held->at = 0;
     held->sent_bytes = held->bytes <= WIRE_INLINE ? held->bytes : 0;
@@ -236,6 +225,8 @@ static bool go_on(struct bridge *bridge, struct held *held)
         }
     }
     held->state = HELD_SENT;
+    held->arena = held->lane->link->arena;
+    memcpy(held->where, held->lane->link->where, sizeof(held->where));
     step("sent");
     return true;
 }
@@ -282,7 +273,7 @@ static bool wait_with(struct held *held)
 
 static bool pump_one(struct bridge *bridge, struct channel *channel, struct held *held)
 {
-    if (held->only && held->only->stuck)
+    if ((held->only && held->only->stuck) || away_is(bridge, channel, held))
         return true;
     if (held->state == HELD_WAITS && !begin(bridge, channel, held) &&
         held->state == HELD_WAITS)

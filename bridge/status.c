@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "away.h"
 #include "kinds.h"
 
 #define MOST_BRIDGES 256
@@ -62,6 +63,7 @@ static cJSON *channel_json(const struct bridge *bridge, const struct channel *ch
     const struct lane *lane = lane_of(bridge, channel);
     cJSON *json = cJSON_CreateObject();
     bool refused = lane && !lane->open;
+    uint64_t bytes;
 
     add_text(json, "kind", kind_name(channel->kind));
     add_text(json, "name", channel->name);
@@ -70,6 +72,7 @@ static cJSON *channel_json(const struct bridge *bridge, const struct channel *ch
     add_text(json, "why", refused ? lane->why : channel->why);
     add_counts(json, &channel->counts, channel->window.count - channel->window.done);
     add(json, "held", held_back(channel));
+    add(json, "away", away_count(bridge, channel, &bytes));
     add(json, "window", lane && lane->open ? lane->window : 0);
     return json;
 }

@@ -71,7 +71,8 @@ static double number_of(const cJSON *json, const char *name)
     return cJSON_IsNumber(number) ? number->valuedouble : 0;
 }
 
-/* The participants of the arena that live: a bridge that was killed is none of them. */
+/* The participants of the arena that live. A bridge that was killed is none of them; another
+ * process may have its place. */
 struct living {
     tr_participant_stats rows[TR_MAX_PARTICIPANTS];
     size_t count;
@@ -82,8 +83,7 @@ static const tr_participant_stats *find(const struct living *living, const cJSON
     for (size_t i = 0; i < living->count; i++)
         if (living->rows[i].alive &&
             living->rows[i].index == (uint32_t)number_of(json, "participant") &&
-            (!*living->rows[i].command ||
-             strstr(living->rows[i].command, "tensoring-brid")))
+            living->rows[i].pid == (uint32_t)number_of(json, "pid"))
             return &living->rows[i];
     return NULL;
 }
@@ -228,6 +228,8 @@ static void show_channel(const cJSON *one)
         printf(", %.0f published, %.0f repeated, %.0f doubled\n",
                number_of(one, "published"), number_of(one, "repeated"),
                number_of(one, "doubled"));
+    if (number_of(one, "away") > 0)
+        printf("      %.0f wait for a host that is away\n", number_of(one, "away"));
     show_why("      ", text_of(one, "why"));
 }
 

@@ -202,13 +202,14 @@ class Pair:
         peer_key: str = "there",
         window: int = traffic.WINDOW,
         queues: list[str] | None = None,
+        arena: tr.Arena | None = None,
         before: Sequence[str] = (),
     ) -> Bridge:
         self.make_keys()
         bridge = Bridge(
             self.hosts.here,
             self.folder / f"{log}.log",
-            *("connect", "--arena", self.here.name),
+            *("connect", "--arena", (arena or self.here).name),
             *(
                 "--peer",
                 f"{self.hosts.there.address}:{self.port}",
