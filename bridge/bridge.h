@@ -94,6 +94,7 @@ struct link {
     bool blocked;    /* there was no room to send */
     struct identity arena;
     char where[160];
+    char key[41]; /* the public key of the other side; "": not known */
     uint32_t flags;
     uint64_t largest;
     struct lane *lanes;
@@ -126,11 +127,12 @@ struct bridge {
     bool answers;           /* there may be some */
     uint32_t turn;          /* which channel comes first */
 
-    int64_t retry_ns;    /* in: wait that long for a slot; 0: nothing waits */
-    int64_t connect_ns;  /* connector: when to try again; 0: not waiting for that */
-    int64_t hello_ns;    /* until when a welcome must come; 0: none is due */
-    uint64_t backoff_ns; /* the next pause between two tries */
-    int64_t changed_ns;  /* when the link came up or went down */
+    int64_t retry_ns;   /* in: wait that long for a slot; 0: nothing waits */
+    int64_t connect_ns; /* connector: when to try again; 0: not waiting for that */
+    int64_t hello_ns;   /* until when a welcome must come; 0: none is due */
+    int64_t backoff_ns; /* the next pause between two tries */
+    int64_t broken_ns;  /* when a link ended because a side broke the rules */
+    int64_t changed_ns; /* when the link came up or went down */
     uint64_t strangers, reconnects, other_arena;
     struct identity last_arena; /* connector: of the other side */
     char last_where[160];

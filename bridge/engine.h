@@ -105,6 +105,10 @@ struct engine_calls {
     int (*send)(struct engine *engine, uint64_t link, const void *head, size_t bytes,
                 const struct lent *lent);
 
+    /* The public key of the peer that has sent a frame, in Z85; it lives as long as that. "": it
+     * has none. NULL: the engine knows no keys. */
+    const char *(*peer)(const struct frame *frame);
+
     void (*release)(struct frame *frame); /* NULL is allowed */
 
     /* All links go down; what was lent is given back before it returns. */

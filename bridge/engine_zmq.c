@@ -209,6 +209,14 @@ static void zmq_engine_release(struct frame *frame)
     free(whole);
 }
 
+/* What zap_next() has said of the connection. */
+static const char *zmq_engine_peer(const struct frame *frame)
+{
+    const char *key = zmq_msg_gets(&((const struct zmq_frame *)frame)->head, "User-Id");
+
+    return key ? key : "";
+}
+
 static bool receive_part(void *socket, zmq_msg_t *part)
 {
     return zmq_msg_recv(part, socket, ZMQ_DONTWAIT) >= 0;
@@ -401,6 +409,7 @@ const struct engine_calls engine_zmq = {
     .ready = zmq_engine_ready,
     .next = zmq_engine_next,
     .send = zmq_engine_send,
+    .peer = zmq_engine_peer,
     .release = zmq_engine_release,
     .close = zmq_engine_close,
 };

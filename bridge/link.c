@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "allow.h"
 #include "incoming.h"
 #include "kinds.h"
 #include "landing.h"
@@ -18,8 +19,8 @@ enum { SECOND = 1000000000, MOST_LINKS = 256 };
 #define PING_NS        (INT64_C(500) * 1000000)
 #define SILENCE_NS     (INT64_C(10) * SECOND) /* a listener pings, if the link stands there */
 #define HELLO_NS       (INT64_C(5) * SECOND)
-#define FIRST_PAUSE_NS UINT64_C(100000000)
-#define LAST_PAUSE_NS  (UINT64_C(30) * SECOND)
+#define FIRST_PAUSE_NS INT64_C(100000000)
+#define LAST_PAUSE_NS  (INT64_C(30) * SECOND)
 
 static struct link *find(const struct bridge *bridge, uint64_t number)
 {
@@ -67,11 +68,11 @@ static void take_out(struct bridge *bridge, struct link *link)
 /* The next try comes after a pause, which doubles, and is not the same for all. */
 static void pause_before(struct bridge *bridge)
 {
-    uint64_t pause = bridge->backoff_ns ? bridge->backoff_ns : FIRST_PAUSE_NS;
+    int64_t pause = bridge->backoff_ns ? bridge->backoff_ns : FIRST_PAUSE_NS;
 
     bridge->backoff_ns = pause * 2 < LAST_PAUSE_NS ? pause * 2 : LAST_PAUSE_NS;
-    pause -= (uint64_t)random() % (pause / 4);
-    bridge->connect_ns = now_ns() + (int64_t)pause;
+    pause -= random() % (pause / 4);
+    bridge->connect_ns = now_ns() + pause;
     bridge->hello_ns = 0;
 }
 
@@ -147,7 +148,8 @@ static void stands(struct bridge *bridge, struct link *link)
     link->up = true;
     link->heard_ns = link->pinged_ns = now_ns();
     bridge->hello_ns = 0;
-    bridge->backoff_ns = 0;
+    if (!bridge->broken_ns || now_ns() - bridge->broken_ns > 2 * LAST_PAUSE_NS)
+        bridge->backoff_ns = 0; /* else it may be broken again at once */
     if (!bridge->options->listens && !identity_none(&bridge->last_arena) &&
         !identity_same(&bridge->last_arena, &link->arena)) {
         bridge->other_arena++;
@@ -169,8 +171,24 @@ static int count_links(const struct bridge *bridge)
     return count;
 }
 
+static bool is_allowed(const struct bridge *bridge, const char *key)
+{
+    return !*key || allow_has(bridge->keys.allow, key);
+}
+
+/* A link that is none yet becomes one, if the peer's hello is good. */
+static bool greet(struct bridge *bridge, struct link *link, struct wire_in *in,
+                  char why[WHY_TEXT])
+{
+    if (is_allowed(bridge, link->key))
+        return meet_hello(bridge, link, in, why);
+    snprintf(why, WHY_TEXT, "the key '%s' was taken off the allow list", link->key);
+    return false;
+}
+
 /* Listener: the first word of a peer. */
-static void met(struct bridge *bridge, uint64_t number, struct wire_in *in)
+static void met(struct bridge *bridge, uint64_t number, struct wire_in *in,
+                const char *key)
 {
     struct link *link = count_links(bridge) < MOST_LINKS ? add(bridge, number) : NULL;
     char why[WHY_TEXT];
@@ -181,7 +199,8 @@ static void met(struct bridge *bridge, uint64_t number, struct wire_in *in)
         refuse(bridge, number, why);
         return;
     }
-    if (!meet_hello(bridge, link, in, why)) {
+    snprintf(link->key, sizeof(link->key), "%s", key);
+    if (!greet(bridge, link, in, why)) {
         strange(bridge, why);
         refuse(bridge, number, why);
     } else if (speak(bridge, link)) {
@@ -319,10 +338,24 @@ static bool obeys(struct bridge *bridge, struct link *link, enum wire_type type,
 }
 
 /* The connection stays: without a word the other side would take the link for one that stands. */
-static void link_break(struct bridge *bridge, struct link *link)
+static void link_end(struct bridge *bridge, struct link *link, const char *to_them,
+                     const char *to_us)
 {
-    refuse(bridge, link->number, "this side broke the rules of the wire");
-    link_lose(bridge, link, "the other side broke the rules of the wire");
+    refuse(bridge, link->number, to_them);
+    bridge->broken_ns = now_ns();
+    link_lose(bridge, link, to_us);
+}
+
+void link_check_keys(struct bridge *bridge)
+{
+    struct link *link = bridge->links, *next;
+
+    for (; link; link = next) {
+        next = link->next;
+        if (!is_allowed(bridge, link->key))
+            link_end(bridge, link, "your key was taken off the allow list",
+                     "its key was taken off the allow list");
+    }
 }
 
 static void heard(struct bridge *bridge, struct link *link, struct frame *frame)
@@ -335,9 +368,12 @@ static void heard(struct bridge *bridge, struct link *link, struct frame *frame)
     link->heard_ns = now_ns();
     if (link->up && type != WIRE_NOTHING && type != WIRE_BYE && type != WIRE_REFUSED) {
         if (!obeys(bridge, link, type, &in, frame))
-            link_break(bridge, link);
+            link_end(bridge, link, "this side broke the rules of the wire",
+                     "the other side broke the rules of the wire");
         return;
     }
+    if (type == WIRE_NOTHING || type == WIRE_REFUSED)
+        bridge->broken_ns = now_ns();
     if (type == WIRE_NOTHING)
         link_lose(bridge, link, wrong);
     else if (link->up) {
@@ -356,7 +392,7 @@ static void heard_first(struct bridge *bridge, uint64_t number, struct frame *fr
     enum wire_type type = wire_open(&in, frame->head, frame->head_bytes, &wrong);
 
     if (bridge->options->listens && type == WIRE_HELLO) {
-        met(bridge, number, &in);
+        met(bridge, number, &in, bridge->calls->peer ? bridge->calls->peer(frame) : "");
     } else if (bridge->options->listens && type == WIRE_NOTHING) {
         strange(bridge, wrong);
         refuse(bridge, number, wrong);

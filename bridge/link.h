@@ -27,4 +27,7 @@ void link_lose(struct bridge *bridge, struct link *link, const char *why);
 /* Say goodbye on all links, and forget them. */
 void link_leave(struct bridge *bridge, const char *why);
 
+/* The allow list has changed: links of keys that are not on it go down. */
+void link_check_keys(struct bridge *bridge);
+
 #endif

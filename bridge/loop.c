@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -57,9 +58,10 @@ static int64_t sooner(int64_t one, int64_t other)
 
 static void take_signal(struct run *run, uint32_t signal)
 {
-    if (signal == SIGHUP && run->bridge.keys.allow)
+    if (signal == SIGHUP && run->bridge.keys.allow) {
         allow_reload(run->bridge.keys.allow);
-    else if (signal == SIGHUP || signal == KEPT_SIGNAL)
+        link_check_keys(&run->bridge);
+    } else if (signal == SIGHUP || signal == KEPT_SIGNAL)
         return;
     else if (run->stop_ns)
         run->stop_ns = 1; /* the second time: now */
@@ -357,6 +359,18 @@ static void keep_memory(void)
     mallopt(M_TRIM_THRESHOLD, 32 * WIRE_CHUNK_BYTES);
 }
 
+/* An engine that has no descriptor for a connection asks for it again without a pause. */
+static void take_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        say("the limit of open files stays: %s", strerrordesc_np(errno));
+}
+
 int loop_main(const struct options *options)
 {
     struct run *run = calloc(1, sizeof(*run));
@@ -365,6 +379,7 @@ int loop_main(const struct options *options)
     if (!run)
         return 1;
     keep_memory();
+    take_descriptors();
     run->bridge.options = options;
     run->signals = open_signals();
     kept_open(&run->bridge.kept, options->kept);

@@ -45,18 +45,18 @@ static void ask(struct zmq_engine *engine, struct question *question)
     }
 }
 
-static bool is_allowed(const struct zmq_engine *engine, const struct question *question)
+/* The key that the peer has shown it has; "": none. */
+static void key_of(const struct question *question, char key[41])
 {
-    char key[41];
-
-    if (question->count != PARTS || strcmp(question->part[MECHANISM], "CURVE") != 0 ||
-        question->bytes[CREDENTIALS] != 32)
-        return false;
-    zmq_z85_encode(key, (const uint8_t *)question->part[CREDENTIALS], 32);
-    return allow_has(engine->base.keys->allow, key);
+    *key = 0;
+    if (question->count == PARTS && strcmp(question->part[MECHANISM], "CURVE") == 0 &&
+        question->bytes[CREDENTIALS] == 32)
+        zmq_z85_encode(key, (const uint8_t *)question->part[CREDENTIALS], 32);
 }
 
-static void answer(struct zmq_engine *engine, const struct question *question, bool yes)
+/* The engine keeps @p user beside the connection, and its frames have it. */
+static void answer(struct zmq_engine *engine, const struct question *question, bool yes,
+                   const char *user)
 {
     const char *request = question->part[REQUEST];
     size_t bytes = (size_t)question->bytes[REQUEST];
@@ -65,7 +65,7 @@ static void answer(struct zmq_engine *engine, const struct question *question, b
     zmq_send(engine->zap, request, bytes, ZMQ_SNDMORE);
     zmq_send(engine->zap, yes ? "200" : "400", 3, ZMQ_SNDMORE);
     zmq_send(engine->zap, "", 0, ZMQ_SNDMORE);
-    zmq_send(engine->zap, "", 0, ZMQ_SNDMORE);
+    zmq_send(engine->zap, user, strlen(user), ZMQ_SNDMORE);
     zmq_send(engine->zap, "", 0, 0);
 }
 
@@ -73,15 +73,14 @@ bool zap_next(struct zmq_engine *engine)
 {
     struct question question;
     bool yes;
-    char key[41] = "";
+    char key[41];
 
     ask(engine, &question);
-    yes = is_allowed(engine, &question);
-    answer(engine, &question, yes);
+    key_of(&question, key);
+    yes = *key && allow_has(engine->base.keys->allow, key);
+    answer(engine, &question, yes, key);
     if (yes)
         return false;
-    if (question.bytes[CREDENTIALS] == 32)
-        zmq_z85_encode(key, (const uint8_t *)question.part[CREDENTIALS], 32);
     snprintf(engine->base.why, sizeof(engine->base.why),
              "a peer at %.60s has the public key '%s', which is not on the allow list",
              question.part[ADDRESS], key);

@@ -2,7 +2,9 @@
 """A peer that may connect and does not keep the rules, without an engine.
 
 python hostile.py ADDRESS PORT KIND    speaks the protocol 3.0 of ZeroMQ, says hello,
-                                       does it, and waits for its input to end"""
+                                       does it, and waits for its input to end
+python hostile.py ADDRESS PORT answers listens, says welcome to each that connects, and
+                                       breaks the rules at once; prints when each came"""
 
 from __future__ import annotations
 
@@ -11,11 +13,13 @@ import os
 import socket
 import struct
 import sys
+import threading
+import time
 from collections.abc import Iterator
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + bytes(32)
 READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity\x00\x00\x00\x00"
-HELLO, MESSAGE, CHUNK = 1, 4, 5
+HELLO, WELCOME, MESSAGE, CHUNK, RECEIPT = 1, 2, 4, 5, 6
 TITLE = "\x1b]0;owned\x07\x9b31m\udcff"  # sets a terminal's title; a control; no UTF-8
 PIECES = 1 << 18
 
@@ -33,8 +37,8 @@ def head(kind: int) -> bytes:
     return b"TRBR" + struct.pack("<HBB", 2, kind, 0)
 
 
-def channel() -> bytes:
-    numbers = struct.pack("<BBBIQ", 1, 1, 0, 1024, 64 << 20)
+def channel(direction: int = 1, verdict: int = 0) -> bytes:
+    numbers = struct.pack("<BBBIQ", 1, direction, verdict, 1024, 64 << 20)
     return numbers + os.urandom(16) + text("jobs") + text("")
 
 
@@ -90,7 +94,41 @@ def says(kind: str) -> Iterator[bytes]:
         yield part(message(0, 8, [tensor(8)], (1 << 63) - 1) + b"deadline")
 
 
+def welcome() -> bytes:
+    about = os.urandom(16) + struct.pack("<IIQ", 2, 0, 1 << 40)
+    return head(WELCOME) + about + text("") + struct.pack("<I", 1) + channel(2, verdict=1)
+
+
+def answer(link: socket.socket) -> None:
+    with contextlib.suppress(ConnectionError), link:
+        link.sendall(GREETING)
+        link.recv(len(GREETING), socket.MSG_WAITALL)
+        ready = READY.replace(b"DEALER", b"ROUTER")
+        link.sendall(struct.pack(">BB", 4, len(ready)) + ready)
+        heard = b""
+        while b"TRBR" not in heard:  # its hello
+            more = link.recv(4096)
+            if not more:
+                return
+            heard += more
+        link.sendall(part(welcome()))
+        link.sendall(part(head(RECEIPT) + struct.pack("<IQB", 0, 77, 0)))
+        while link.recv(4096):
+            pass
+
+
+def answers(address: str, port: int) -> None:
+    listener = socket.create_server((address, port))
+    print("listens", flush=True)
+    while True:
+        link, _ = listener.accept()
+        print(time.monotonic(), flush=True)
+        threading.Thread(target=answer, args=(link,), daemon=True).start()
+
+
 def main() -> None:
+    if sys.argv[3] == "answers":
+        answers(sys.argv[1], int(sys.argv[2]))
     link = socket.create_connection((sys.argv[1], int(sys.argv[2])), 30)
     link.settimeout(None)
     link.sendall(GREETING)

@@ -66,6 +66,28 @@ def test_memory_is_bounded(plain: Pair, kind: str) -> None:
     works(plain)
 
 
+def test_a_side_that_breaks_the_rules_is_not_asked_again_at_once(plain: Pair) -> None:
+    """Each pause is twice the one before, 0.1 s at first, and up to a quarter less."""
+    tries, least = 6, 0.75 * (0.1 + 0.2 + 0.4 + 0.8 + 1.6)
+    plain.open()
+    process = plain.hosts.there.start(
+        *(sys.executable, hostile.__file__, plain.hosts.there.address, str(PORT)),
+        "answers",
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == "listens\n"
+        bridge = plain.connect()
+        times = [float(process.stdout.readline()) for _ in range(tries)]
+        assert BROKEN in bridge.output
+        assert times[-1] - times[0] >= least
+    finally:
+        process.kill()
+        process.communicate(timeout=LONGEST)
+
+
 def test_texts_do_not_steer_a_terminal(plain: Pair) -> None:
     plain.open()
     bridge = plain.listen()

@@ -4,6 +4,7 @@ where they are, and the bridges live on."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Sequence
 
@@ -79,6 +80,21 @@ def test_a_key_is_allowed_later(pair: Pair) -> None:
     refused(pair, bridges, "does not allow our key", "allow")
     pair.allow("here")
     bridges[0].process.send_signal(1)
+    arrives_after_all(pair)
+    pair.ends()
+
+
+def test_a_key_is_taken_off_the_list(pair: Pair) -> None:
+    """SIGHUP cuts the link that stands, also if the other side would keep it."""
+    pair.open()
+    bridges = [pair.listen(), pair.connect()]
+    until(lambda: pair.link_is("up"), pair.status)
+    (pair.peers / "here.pub").unlink()
+    bridges[0].process.send_signal(signal.SIGHUP)
+    bridges[0].says("taken off the allow list")
+    refused(pair, bridges, "does not allow our key", "not on the allow list")
+    pair.allow("here")
+    bridges[0].process.send_signal(signal.SIGHUP)
     arrives_after_all(pair)
     pair.ends()
 
