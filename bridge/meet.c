@@ -75,7 +75,8 @@ static bool open_lane(struct bridge *bridge, struct link *link, uint32_t i,
     lane->window_bytes = ours.window_bytes < theirs->window_bytes ? ours.window_bytes
                                                                   : theirs->window_bytes;
     if (channel->direction == DIRECTION_IN && channel->kind == KIND_QUEUE)
-        result = note_open(&lane->note, bridge->board, &theirs->source);
+        result = note_open(&lane->note, bridge->board, &theirs->source,
+                           *link->key ? link->key : bridge->keys.peer);
     if (result == 0)
         result = kind_open_lane(bridge, lane);
     if (result < 0)

@@ -2,6 +2,7 @@
 #include "note.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "identity.h"
@@ -75,6 +76,7 @@ static int read_value(tr_board *board, const char *key, struct note_value *value
         memcpy(value, tensor->data, sizeof(*value));
     else
         result = TR_ECORRUPT;
+    value->owner[NOTE_OWNER - 1] = 0;
     if (result == 0)
         result = tr_message_header_get(message, &header);
     *put_ns = header.published_ns;
@@ -82,38 +84,103 @@ static int read_value(tr_board *board, const char *key, struct note_value *value
     return result;
 }
 
-/* The place for @p source: its own, else the first that is free, else the oldest. Half of the
- * board's keys are for notes. 1: its own. */
-static int find_place(struct note *note, const struct identity *source)
+/* A place that another source has. */
+struct taken {
+    unsigned place;
+    char owner[NOTE_OWNER];
+    uint64_t version;
+    int64_t put_ns;
+};
+
+static int by_owner_and_age(const void *one, const void *other)
+{
+    const struct taken *a = one, *b = other;
+    int order = strcmp(a->owner, b->owner);
+
+    return order ? order : (a->put_ns > b->put_ns) - (a->put_ns < b->put_ns);
+}
+
+/* The oldest of the owner that has the most; of several such owners, the oldest. */
+static const struct taken *choose(struct taken *taken, unsigned count)
+{
+    const struct taken *chosen = taken;
+    unsigned most = 0, first = 0;
+
+    qsort(taken, count, sizeof(*taken), by_owner_and_age);
+    for (unsigned i = 1; i <= count; i++) {
+        if (i < count && strcmp(taken[i].owner, taken[first].owner) == 0)
+            continue;
+        if (i - first > most ||
+            (i - first == most && taken[first].put_ns < chosen->put_ns)) {
+            most = i - first;
+            chosen = &taken[first];
+        }
+        first = i;
+    }
+    return chosen;
+}
+
+static void take_place(struct note *note, unsigned place, uint64_t version)
+{
+    snprintf(note->key, sizeof(note->key), "note.%u", place);
+    note->version = version;
+}
+
+/* Look at the places until that of @p source is found, which is 1, or a free one, which is 0.
+ * TR_EAGAIN: all @p count are taken. */
+static int look(struct note *note, const struct identity *source, struct taken *taken,
+                unsigned count)
 {
     struct note_value value;
-    int64_t put_ns = 0, oldest_ns = INT64_MAX;
-    uint64_t version;
-    char key[sizeof(note->key)];
 
-    for (unsigned i = 0; i < tr_board_capacity(note->board) / 2; i++) {
+    for (unsigned i = 0; i < count; i++) {
+        char key[sizeof(note->key)];
         int result;
 
         snprintf(key, sizeof(key), "note.%u", i);
-        result = read_value(note->board, key, &value, &version, &put_ns);
-        if (result < 0 && result != TR_ENOENT)
+        taken[i].place = i;
+        result = read_value(note->board, key, &value, &taken[i].version,
+                            &taken[i].put_ns);
+        if (result == TR_ENOENT) {
+            take_place(note, i, TR_BOARD_NO_VERSION);
+            return 0;
+        }
+        if (result == TR_ECORRUPT) { /* it tells nothing, and is the first to go */
+            taken[i].put_ns = 0;
+            continue;
+        }
+        if (result < 0)
             return result;
-        if (result == 0 && identity_same(&value.source, source)) {
-            memcpy(note->key, key, sizeof(key));
-            note->version = version;
-            note->value = value;
-            return 1;
-        }
-        if (result == TR_ENOENT || put_ns < oldest_ns) {
-            memcpy(note->key, key, sizeof(key));
-            note->version = result == TR_ENOENT ? TR_BOARD_NO_VERSION : version;
-            oldest_ns = put_ns;
-        }
-        if (result == TR_ENOENT)
-            break;
+        memcpy(taken[i].owner, value.owner, sizeof(value.owner));
+        if (!identity_same(&value.source, source))
+            continue;
+        take_place(note, i, taken[i].version);
+        note->value = value;
+        return 1;
     }
-    make_empty(&note->value, source);
-    return 0;
+    return TR_EAGAIN;
+}
+
+/* The place for @p source: its own, else the first that is free, else one that is given up. Half
+ * of the board's keys are for notes. 0, or a TR_E code. */
+static int find_place(struct note *note, const struct identity *source)
+{
+    unsigned count = tr_board_capacity(note->board) / 2;
+    struct taken *taken = calloc(count, sizeof(*taken));
+    int result = taken ? look(note, source, taken, count) : TR_ENOMEM;
+
+    if (result == TR_EAGAIN && count) {
+        const struct taken *old = choose(taken, count);
+
+        take_place(note, old->place, old->version);
+        result = 0;
+    }
+    if (result == 0)
+        make_empty(&note->value, source);
+    if (result >= 0)
+        memcpy(note->value.owner, note->owner, sizeof(note->owner));
+    free(taken);
+    return result < 0 ? result : 0;
 }
 
 int note_prepare(struct note *note)
@@ -139,11 +206,13 @@ static int put(struct note *note)
     return result;
 }
 
-int note_open(struct note *note, tr_board *board, const struct identity *source)
+int note_open(struct note *note, tr_board *board, const struct identity *source,
+              const char *owner)
 {
     int result;
 
     *note = (struct note){.board = board, .suspect = NOTE_NONE};
+    snprintf(note->owner, sizeof(note->owner), "%s", owner);
     result = find_place(note, source);
     if (result < 0)
         return result;
@@ -163,7 +232,7 @@ static int renew(struct note *note)
 
     if (result == 0 && !identity_same(&source, &note->value.source))
         result = find_place(note, &source);
-    return result < 0 ? result : 0;
+    return result;
 }
 
 bool note_has(struct note *note, uint64_t number)

@@ -16,9 +16,10 @@
 
 #include "wire.h"
 
-#define NOTE_BITS 4096
-#define NOTE_LATE 128
-#define NOTE_NONE UINT64_MAX
+#define NOTE_BITS  4096
+#define NOTE_LATE  128
+#define NOTE_NONE  UINT64_MAX
+#define NOTE_OWNER 48
 
 /* What lies on the board. Numbers are of this machine: nobody else reads it. */
 struct note_value {
@@ -29,11 +30,13 @@ struct note_value {
     uint64_t
         late_count; /* ever written: the place of the next is that modulo NOTE_LATE */
     uint64_t bits[NOTE_BITS / 64];
+    char owner[NOTE_OWNER]; /* the key of the peer from which the messages come; "" */
 };
 
 struct note {
     tr_board *board;
     char key[32];
+    char owner[NOTE_OWNER];
     uint64_t version;
     struct note_value value;
     uint64_t suspect; /* an earlier bridge died while it published this number */
@@ -46,9 +49,12 @@ struct note {
 bool note_value_has(const struct note_value *value, uint64_t number);
 void note_value_add(struct note_value *value, uint64_t number);
 
-/* Find the note of @p source, or a place for one: it takes no slot, for there may be none now.
- * 0, or a TR_E code. */
-int note_open(struct note *note, tr_board *board, const struct identity *source);
+/* Find the note of @p source, or a place for one: it takes no slot, for there may be none now. If
+ * all places are taken, the one that was written longest ago of the owner that has the most is
+ * given up: a peer that says that it is many does not push out the notes of others.
+ * @p owner: the key of the peer, or "". 0, or a TR_E code. */
+int note_open(struct note *note, tr_board *board, const struct identity *source,
+              const char *owner);
 
 /* Take a slot for the next value, if there is none yet. 0, TR_EAGAIN (no slot is free), ... */
 int note_prepare(struct note *note);

@@ -82,14 +82,14 @@ static void outlives_the_bridge(void **state)
     struct note note;
     (void)state;
 
-    assert_ok(note_open(&note, board, &source));
+    assert_ok(note_open(&note, board, &source, ""));
     assert_false(note_has(&note, 5));
     publish(&note, 5);
     note_close(&note);
-    assert_ok(note_open(&note, board, &another));
+    assert_ok(note_open(&note, board, &another, ""));
     assert_false(note_has(&note, 5));
     note_close(&note);
-    assert_ok(note_open(&note, board, &source));
+    assert_ok(note_open(&note, board, &source, ""));
     assert_true(note_has(&note, 5));
     assert_int_equal(note.suspect, NOTE_NONE);
     note_close(&note);
@@ -104,12 +104,12 @@ static void tells_what_was_being_published(void **state)
     struct note note;
     (void)state;
 
-    assert_ok(note_open(&note, board, &source));
+    assert_ok(note_open(&note, board, &source, ""));
     publish(&note, 1);
     assert_ok(note_prepare(&note));
     assert_ok(note_intend(&note, 2)); /* and here it was killed */
     note_close(&note);
-    assert_ok(note_open(&note, board, &source));
+    assert_ok(note_open(&note, board, &source, ""));
     assert_int_equal(note.suspect, 2);
     assert_false(note_has(&note, 2));
     publish(&note, 2);
@@ -127,8 +127,8 @@ static void is_shared_by_two_bridges(void **state)
     struct note one, other;
     (void)state;
 
-    assert_ok(note_open(&one, board, &source));
-    assert_ok(note_open(&other, board, &source));
+    assert_ok(note_open(&one, board, &source, ""));
+    assert_ok(note_open(&other, board, &source, ""));
     for (uint64_t number = 0; number < 100; number += 2) {
         publish(&one, number);
         assert_true(note_has(&other, number));
@@ -158,7 +158,7 @@ static void opens_in_a_full_arena(void **state)
 
     for (int i = 0; i < 16; i++)
         assert_ok(tr_message_loan_bytes(arena, 4096, 0, &all[i]));
-    assert_ok(note_open(&note, board, &source));
+    assert_ok(note_open(&note, board, &source, ""));
     assert_false(note_has(&note, 5));
     assert_int_equal(note_prepare(&note), TR_EAGAIN);
     for (int i = 0; i < 16; i++)
@@ -181,13 +181,65 @@ static void the_oldest_makes_room(void **state)
 
     for (uint8_t i = 1; i < 40; i++) {
         one.bytes[0] = i;
-        assert_ok(note_open(&note, board, &one));
+        assert_ok(note_open(&note, board, &one, ""));
         publish(&note, i);
         note_close(&note);
     }
-    assert_ok(note_open(&note, board, &one));
+    assert_ok(note_open(&note, board, &one, ""));
     assert_true(note_has(&note, 39));
     note_close(&note);
+    tr_board_close(board);
+    tr_arena_close(arena);
+}
+
+static void note_one(tr_board *board, uint8_t who, const char *owner)
+{
+    const struct identity one = {{who, 1}};
+    struct note note;
+
+    assert_ok(note_open(&note, board, &one, owner));
+    publish(&note, who);
+    note_close(&note);
+}
+
+static bool is_noted(tr_board *board, uint8_t who, const char *owner)
+{
+    const struct identity one = {{who, 1}};
+    struct note note;
+    bool found;
+
+    assert_ok(note_open(&note, board, &one, owner));
+    found = note_has(&note, who);
+    note_close(&note);
+    return found;
+}
+
+/* A peer that says that it is many pushes out its own notes, and neither older nor later ones of
+ * another. */
+static void a_peer_of_many_names_harms_itself(void **state)
+{
+    tr_slot_class class = {4096, 64};
+    tr_arena_options options = TR_ARENA_OPTIONS_INIT;
+    tr_arena *arena;
+    tr_board *board;
+    (void)state;
+
+    options.classes = &class;
+    options.class_count = 1;
+    assert_ok(tr_arena_create(NULL, &options, &arena));
+    board = open_board(arena, 32); /* 16 places */
+    for (uint8_t i = 0; i < 4; i++)
+        note_one(board, i, "good");
+    for (uint8_t i = 100; i < 200; i++)
+        note_one(board, i, "bad");
+    for (uint8_t i = 4; i < 7; i++)
+        note_one(board, i, "good");
+    for (uint8_t i = 200; i < 250; i++)
+        note_one(board, i, "bad");
+    for (uint8_t i = 0; i < 7; i++)
+        assert_true(is_noted(board, i, "good"));
+    assert_true(is_noted(board, 249, "bad"));
+    assert_false(is_noted(board, 100, "bad"));
     tr_board_close(board);
     tr_arena_close(arena);
 }
@@ -233,6 +285,7 @@ int main(void)
         cmocka_unit_test(is_shared_by_two_bridges),
         cmocka_unit_test(opens_in_a_full_arena),
         cmocka_unit_test(the_oldest_makes_room),
+        cmocka_unit_test(a_peer_of_many_names_harms_itself),
         cmocka_unit_test(identities_are_of_one_queue_in_one_arena),
     };
 
