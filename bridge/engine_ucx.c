@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "address.h"
+#include "step.h"
 
 enum {
     MOST_CONNECTIONS = 320, /* a bridge takes 256 links, and tells others why not */
@@ -14,6 +15,7 @@ enum {
 };
 #define GREETING_NS (INT64_C(5) * 1000000000) /* how long a stranger may take */
 #define GOODBYE_NS  (INT64_C(300) * 1000000)  /* how long the last words may take */
+#define LOOK_NS     INT64_C(500000000)
 #define END_NS      (INT64_C(2) * 1000000000) /* and the end of what is on its way */
 
 static struct ucx_engine *own(struct engine *base)
@@ -28,27 +30,57 @@ static int fail(struct ucx_engine *engine, const char *what, ucs_status_t status
     return -1;
 }
 
+static void close_worker(struct ucx_engine *engine)
+{
+    if (engine->listener)
+        engine->ucx->ucp_listener_destroy(engine->listener);
+    if (engine->worker)
+        engine->ucx->ucp_worker_destroy(engine->worker);
+    if (engine->context)
+        engine->ucx->ucp_cleanup(engine->context);
+    engine->listener = NULL;
+    engine->worker = NULL;
+    engine->context = NULL;
+}
+
+/* A context and a worker with the devices that are up now. What was there before stays if there
+ * can be none. */
+static bool open_worker(struct ucx_engine *engine, char why[WHY_TEXT])
+{
+    struct ucx_engine found = *engine;
+    ucs_status_t status;
+
+    found.listener = NULL;
+    found.context = NULL;
+    found.worker = NULL;
+    found.devices = ucx_devices();
+    if (!ucx_open_worker(found.ucx, &found.context, &found.worker, why))
+        return false;
+    status = found.ucx->ucp_worker_get_efd(found.worker, &found.fd);
+    if (status == UCS_OK)
+        status = ucx_take_frames(found.worker, found.ucx, engine);
+    if (status == UCS_OK) {
+        close_worker(engine);
+        *engine = found;
+        return true;
+    }
+    snprintf(why, WHY_TEXT, "UCX has no descriptor to wait for: %s",
+             found.ucx->ucs_status_string(status));
+    close_worker(&found);
+    return false;
+}
+
 static struct engine *ucx_engine_open(const struct engine_keys *keys, char why[WHY_TEXT])
 {
     const struct ucx *ucx = ucx_load(why);
     struct ucx_engine *engine = ucx ? calloc(1, sizeof(*engine)) : NULL;
-    ucs_status_t status;
 
     if (!engine)
         return NULL;
     *engine = (struct ucx_engine){.base.keys = keys, .ucx = ucx};
-    if (!ucx_open_worker(ucx, &engine->context, &engine->worker, why)) {
-        free(engine);
-        return NULL;
-    }
-    status = ucx->ucp_worker_get_efd(engine->worker, &engine->fd);
-    if (status == UCS_OK)
-        status = ucx_take_frames(engine);
-    if (status == UCS_OK)
+    if (open_worker(engine, why))
         return &engine->base;
-    snprintf(why, WHY_TEXT, "UCX has no descriptor to wait for: %s",
-             ucx->ucs_status_string(status));
-    engine_ucx.close(&engine->base);
+    free(engine);
     return NULL;
 }
 
@@ -178,7 +210,8 @@ static void lose_late(struct ucx_link *link)
 
 static void write_greeting(const struct ucx_engine *engine, char text[64])
 {
-    snprintf(text, 64, "tensoring-bridge, UCX %s", engine->ucx->ucp_get_version_string());
+    snprintf(text, 64, "tensoring-bridge, UCX %s",
+             step_ucx(engine->ucx->ucp_get_version_string()));
 }
 
 static bool greet(struct ucx_link *link)
@@ -247,9 +280,9 @@ static bool greeted(struct ucx_link *link, struct ucx_frame *frame,
 
 /* --- the calls --------------------------------------------------------------------------- */
 
-static int ucx_engine_listen(struct engine *base, const char *text)
+static int open_listener(struct ucx_engine *engine, const char *text)
 {
-    struct ucx_engine *engine = own(base);
+    struct engine *base = &engine->base;
     struct address address;
     ucp_listener_params_t params = {
         .field_mask = UCP_LISTENER_PARAM_FIELD_SOCK_ADDR |
@@ -259,7 +292,6 @@ static int ucx_engine_listen(struct engine *base, const char *text)
     ucp_listener_attr_t found = {.field_mask = UCP_LISTENER_ATTR_FIELD_SOCKADDR};
     ucs_status_t status;
 
-    base->listens = true;
     if (address_find(&address, text, base->why) < 0)
         return -1;
     params.sockaddr.addrlen = address.bytes;
@@ -275,6 +307,12 @@ static int ucx_engine_listen(struct engine *base, const char *text)
     return 0;
 }
 
+static int ucx_engine_listen(struct engine *base, const char *text)
+{
+    base->listens = true;
+    return open_listener(own(base), text);
+}
+
 static void lose_all(struct ucx_engine *engine)
 {
     for (struct ucx_link *link = engine->links; link; link = link->next) {
@@ -282,6 +320,32 @@ static void lose_all(struct ucx_engine *engine)
         link->known = false;
     }
     tidy(engine);
+}
+
+static void work_until(struct ucx_engine *engine, int64_t end_ns)
+{
+    while (engine->links && now_ns() < end_ns) {
+        engine->ucx->ucp_worker_progress(engine->worker);
+        tidy(engine);
+    }
+}
+
+/* A device that came up after the context was made would never be used. Nothing of ours is on its
+ * way then. */
+static void look_for_devices(struct ucx_engine *engine)
+{
+    const char *address = engine->base.address + strlen("ucx://");
+    char place[sizeof(engine->base.address)];
+    bool lost = engine->base.listens && !engine->listener;
+
+    if (!lost && engine->devices == ucx_devices())
+        return;
+    work_until(engine, now_ns() + END_NS);
+    if (engine->links || !open_worker(engine, engine->base.why) || !engine->base.listens)
+        return;
+    snprintf(place, sizeof(place), "%s", address);
+    if (open_listener(engine, place) < 0)
+        say("%s", engine->base.why);
 }
 
 static int ucx_engine_connect(struct engine *base, const char *text)
@@ -295,6 +359,7 @@ static int ucx_engine_connect(struct engine *base, const char *text)
     struct ucx_link *link;
 
     lose_all(engine);
+    look_for_devices(engine);
     snprintf(base->address, sizeof(base->address), "ucx://%s", text);
     if (address_find(&address, text, base->why) < 0)
         return -1;
@@ -386,6 +451,17 @@ static bool work(struct ucx_engine *engine)
     return done != 0;
 }
 
+/* Listener without a link: now and then. */
+static bool is_time_to_look(struct ucx_engine *engine)
+{
+    int64_t now = now_ns();
+
+    if (!engine->base.listens || engine->links || now - engine->looked_ns < LOOK_NS)
+        return false;
+    engine->looked_ns = now;
+    return true;
+}
+
 static bool ucx_engine_next(struct engine *base, struct engine_event *event)
 {
     struct ucx_engine *engine = own(base);
@@ -393,6 +469,8 @@ static bool ucx_engine_next(struct engine *base, struct engine_event *event)
     *event = (struct engine_event){.why = base->why};
     if (look(engine, event))
         return true;
+    if (is_time_to_look(engine))
+        look_for_devices(engine);
     work(engine);
     return look(engine, event);
 }
@@ -426,14 +504,6 @@ static int ucx_engine_send(struct engine *base, uint64_t number, const void *hea
     return -EHOSTUNREACH;
 }
 
-static void work_until(struct ucx_engine *engine, int64_t end_ns)
-{
-    while (engine->links && now_ns() < end_ns) {
-        engine->ucx->ucp_worker_progress(engine->worker);
-        tidy(engine);
-    }
-}
-
 /* What was said last should arrive, what does not is given up. */
 static void close_links(struct ucx_engine *engine)
 {
@@ -454,10 +524,7 @@ static void ucx_engine_close(struct engine *base)
     if (!engine)
         return;
     close_links(engine);
-    if (engine->listener)
-        engine->ucx->ucp_listener_destroy(engine->listener);
-    engine->ucx->ucp_worker_destroy(engine->worker);
-    engine->ucx->ucp_cleanup(engine->context);
+    close_worker(engine);
     free(engine);
 }
 

@@ -48,7 +48,9 @@ struct ucx_engine {
     ucp_worker_h worker;
     ucp_listener_h listener;
     int fd;
-    uint64_t made; /* links, ever: the number of the last one */
+    uint64_t devices;  /* that were up when the context was made */
+    int64_t looked_ns; /* when others were looked for */
+    uint64_t made;     /* links, ever: the number of the last one */
     struct ucx_link *links;
     uint32_t count;
 };
@@ -61,8 +63,9 @@ void ucx_lose_by(struct ucx_link *link, ucs_status_t status);
 int ucx_send(struct ucx_link *link, const void *head, size_t bytes,
              const struct lent *lent);
 
-/* Take active messages of @p engine from now on. */
-ucs_status_t ucx_take_frames(struct ucx_engine *engine);
+/* Take the active messages that @p worker gets for @p engine. */
+ucs_status_t ucx_take_frames(ucp_worker_h worker, const struct ucx *ucx,
+                             struct ucx_engine *engine);
 
 /* The next frame in order, NULL: it has not come. */
 struct ucx_frame *ucx_next_frame(struct ucx_link *link, bool take);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "arriving.h"
+#include "step.h"
 
 static void free_with_slot(struct arrival *arrival)
 {
@@ -23,6 +24,7 @@ static void landed(void *context)
 {
     struct arrival *arrival = context;
 
+    step("landed");
     if (--arrival->landings == 0 && arrival->left)
         free_with_slot(arrival);
 }

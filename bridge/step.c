@@ -40,4 +40,11 @@ uint16_t step_version(uint16_t version)
 
     return given ? (uint16_t)strtoul(given, NULL, 10) : version;
 }
+
+const char *step_ucx(const char *version)
+{
+    const char *given = getenv("TENSORING_BRIDGE_UCX");
+
+    return given ? given : version;
+}
 #endif

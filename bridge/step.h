@@ -12,8 +12,9 @@
 void step(const char *point);
 /* TENSORING_BRIDGE_MEMORY=N: false the Nth time, as if there were no memory for a message. */
 bool step_memory(void);
-const char *step_magic(void);            /* TENSORING_BRIDGE_MAGIC */
-uint16_t step_version(uint16_t version); /* TENSORING_BRIDGE_WIRE */
+const char *step_magic(void);              /* TENSORING_BRIDGE_MAGIC */
+uint16_t step_version(uint16_t version);   /* TENSORING_BRIDGE_WIRE */
+const char *step_ucx(const char *version); /* TENSORING_BRIDGE_UCX */
 #else
 static inline void step(const char *point)
 {
@@ -31,6 +32,11 @@ static inline const char *step_magic(void)
 }
 
 static inline uint16_t step_version(uint16_t version)
+{
+    return version;
+}
+
+static inline const char *step_ucx(const char *version)
 {
     return version;
 }

@@ -13,6 +13,7 @@
 enum {
     NUMBER = sizeof(uint64_t),
     SHORT_HEAD = 512,
+    LEAST_FETCHED = 64 << 10, /* by rendezvous; UCX knows what is best for less */
     MOST_LENT = 16,  /* pieces on a link's way: 4 MiB */
     MOST_SENDS = 256 /* frames */
 };
@@ -89,7 +90,8 @@ static bool give(struct sending *sending, const void *header, size_t header_byte
     const ucp_request_param_t how = {
         .op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA |
                         UCP_OP_ATTR_FIELD_FLAGS,
-        .flags = UCP_AM_SEND_FLAG_REPLY | UCP_AM_SEND_FLAG_COPY_HEADER,
+        .flags = UCP_AM_SEND_FLAG_REPLY | UCP_AM_SEND_FLAG_COPY_HEADER |
+                 (bytes < LEAST_FETCHED ? 0 : UCP_AM_SEND_FLAG_RNDV),
         .cb.send = sent_later,
         .user_data = sending};
     ucs_status_ptr_t result;
@@ -220,7 +222,8 @@ static ucs_status_t comes(void *context, const void *header, size_t header_bytes
     return UCS_OK;
 }
 
-ucs_status_t ucx_take_frames(struct ucx_engine *engine)
+ucs_status_t ucx_take_frames(ucp_worker_h worker, const struct ucx *ucx,
+                             struct ucx_engine *engine)
 {
     const ucp_am_handler_param_t how = {.field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID |
                                                       UCP_AM_HANDLER_PARAM_FIELD_CB |
@@ -229,7 +232,7 @@ ucs_status_t ucx_take_frames(struct ucx_engine *engine)
                                         .cb = comes,
                                         .arg = engine};
 
-    return engine->ucx->ucp_worker_set_am_recv_handler(engine->worker, &how);
+    return ucx->ucp_worker_set_am_recv_handler(worker, &how);
 }
 
 static void fetched(struct ucx_frame *frame, ucs_status_t status, size_t bytes)

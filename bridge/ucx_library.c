@@ -2,6 +2,8 @@
 #include "ucx_library.h"
 
 #include <dlfcn.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -170,4 +172,23 @@ bool ucx_open_worker(const struct ucx *ucx, ucp_context_h *context, ucp_worker_h
         return true;
     ucx->ucp_cleanup(*context);
     return false;
+}
+
+uint64_t ucx_devices(void)
+{
+    const unsigned up = IFF_UP | IFF_RUNNING;
+    struct ifaddrs *all;
+    uint64_t sum = 0;
+
+    if (getifaddrs(&all) < 0)
+        return 0;
+    for (const struct ifaddrs *one = all; one; one = one->ifa_next) {
+        uint64_t word = if_nametoindex(one->ifa_name);
+
+        if ((one->ifa_flags & up) == up && one->ifa_addr &&
+            (one->ifa_addr->sa_family == AF_INET || one->ifa_addr->sa_family == AF_INET6))
+            sum += (word + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    }
+    freeifaddrs(all);
+    return sum;
 }

@@ -40,4 +40,7 @@ const struct ucx *ucx_load(char why[WHY_TEXT]);
 bool ucx_open_worker(const struct ucx *ucx, ucp_context_h *context, ucp_worker_h *worker,
                      char why[WHY_TEXT]);
 
+/* Which network devices are up, as a number: a context knows those that were, when it was made. */
+uint64_t ucx_devices(void);
+
 #endif

@@ -29,7 +29,7 @@ sys.path.append(str(TESTS))
 
 import hosts as networks  # noqa: E402
 import report  # noqa: E402
-from bridges import Bridge, Pair, program  # noqa: E402
+from bridges import Bridge, Pair, lacks, program  # noqa: E402
 
 ENDS = str(Path(__file__).with_name("ends.py"))
 LARGE = 9 * 128 * 64 * 3 * 8
@@ -37,6 +37,7 @@ SIZES = (64, 64 << 10, LARGE, 16 << 20)
 GAPS = {64: 0.004, 64 << 10: 0.006, LARGE: 0.02, 16 << 20: 0.1}  # all sleep in between
 SLOTS = [(4 << 10, 64), (128 << 10, 64), (2 << 20, 32), (17 << 20, 12)]
 IN_FLIGHT = 8
+BRIDGES = {"bridge": "zmq", "bridge, CURVE": "zmq", "bridge, UCX": "ucx"}
 RULER = "TCP socket"
 
 
@@ -137,12 +138,14 @@ def start_ways(
                 port=port,
                 curve=curve,
             )
-    for number, name in enumerate(("bridge", "bridge, CURVE")):
-        if not program():
-            out[name] = "TR_BRIDGE does not name a program"
+    for number, (name, engine) in enumerate(BRIDGES.items()):
+        why = lacks(engine) if program() else "TR_BRIDGE does not name a program"
+        if why:
+            out[name] = why
             continue
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tr"))
-        pair = Pair(hosts, Path(folder), plain=not number, port=7411 + number)
+        plain = name != "bridge, CURVE"
+        pair = Pair(hosts, Path(folder), plain=plain, port=7411 + number, engine=engine)
         stack.enter_context(pair).open(SLOTS, SLOTS, capacity=IN_FLIGHT)
         bridges = [pair.listen(), pair.connect(window=IN_FLIGHT)]
         for one, side in zip(("receive", "send"), (pair.there, pair.here), strict=True):

@@ -13,10 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import tensoring as tr
 import traffic
-from hosts import LONGEST, Host, Hosts, until
+from hosts import LONGEST, SOAK, Host, Hosts, until
 
+# The engines that a test runs over: both, or UCX only with TR_SOAK=1.
+both = pytest.mark.parametrize("engine", ["zmq", "ucx"])
+both_in_soak = pytest.mark.parametrize("engine", ["zmq", "ucx"] if SOAK else ["zmq"])
 STANDIN = Path(__file__).with_name("standin.py")
 PORT = 7411  # of a network of our own
 
@@ -31,6 +36,17 @@ def program() -> list[str]:
 
 def is_standin() -> bool:
     return program()[-1:] == [str(STANDIN)]
+
+
+def lacks(engine: str) -> str:
+    """Why the bridge that is tested has not this engine, or ""."""
+    if is_standin():
+        return "" if engine == "zmq" else "the stand-in is no engine"
+    done = subprocess.run(
+        [*program(), "--version"], capture_output=True, text=True, timeout=LONGEST
+    )
+    has = engine in done.stdout.partition("engines:")[2].split()
+    return "" if has else f"the bridge that is tested was built without {engine}://"
 
 
 def make_key(folder: Path, name: str) -> Path:
@@ -113,9 +129,17 @@ class Pair:
     """Arenas of two hosts, and bridges that carry `jobs` from `here` to `there`."""
 
     def __init__(
-        self, hosts: Hosts, folder: Path, plain: bool = False, port: int = PORT
+        self,
+        hosts: Hosts,
+        folder: Path,
+        plain: bool = False,
+        port: int = PORT,
+        engine: str = "zmq",
     ) -> None:
-        self.hosts, self.folder, self.plain, self.port = hosts, folder, plain, port
+        self.hosts, self.folder, self.port = hosts, folder, port
+        self.plain = plain or engine != "zmq"
+        scheme = "" if engine == "zmq" else f"{engine}://"
+        self.address = f"{scheme}{hosts.there.address}:{port}"
         self.peers = folder / "peers"
         self.peers.mkdir()
         self.arenas: list[tr.Arena] = []
@@ -185,7 +209,7 @@ class Pair:
             self.hosts.there,
             self.folder / f"{log}.log",
             *("listen", "--arena", (arena or self.there).name),
-            *("--bind", f"{self.hosts.there.address}:{self.port}", *self._queues()),
+            *("--bind", self.address, *self._queues()),
             *self._trust(
                 *("--key", str(self.folder / "there.key"), "--allow", str(self.peers))
             ),
@@ -210,12 +234,7 @@ class Pair:
             self.hosts.here,
             self.folder / f"{log}.log",
             *("connect", "--arena", (arena or self.here).name),
-            *(
-                "--peer",
-                f"{self.hosts.there.address}:{self.port}",
-                "--window",
-                str(window),
-            ),
+            *("--peer", self.address, "--window", str(window)),
             *(self._queues() if queues is None else queues),
             *self._trust(
                 *("--key", str(self.folder / f"{key}.key")),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import hosts as networks
-from bridges import Pair, is_standin, program
+from bridges import Pair, is_standin, lacks, program
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,18 +38,29 @@ def _nothing_left() -> Iterator[None]:
 
 
 @pytest.fixture
-def pair(hosts: networks.Hosts, tmp_path: Path) -> Iterator[Pair]:
+def engine() -> str:
+    """That of tests which run over one alone: TR_ENGINE, usually ZeroMQ."""
+    return os.environ.get("TR_ENGINE", "zmq")
+
+
+@pytest.fixture
+def pair(hosts: networks.Hosts, tmp_path: Path, engine: str) -> Iterator[Pair]:
+    """Both sides have keys, unless the engine has none."""
+    if why := lacks(engine):
+        pytest.skip(why)
     hosts.here.link("up")
-    with Pair(hosts, tmp_path) as made:
+    with Pair(hosts, tmp_path, engine=engine) as made:
         yield made
         made.show()  # pytest hides it if the test has passed
 
 
 @pytest.fixture
-def plain(hosts: networks.Hosts, tmp_path: Path) -> Iterator[Pair]:
+def plain(hosts: networks.Hosts, tmp_path: Path, engine: str) -> Iterator[Pair]:
     """Without keys and encryption."""
+    if why := lacks(engine):
+        pytest.skip(why)
     hosts.here.link("up")
-    with Pair(hosts, tmp_path, plain=True) as made:
+    with Pair(hosts, tmp_path, plain=True, engine=engine) as made:
         yield made
         made.show()
 

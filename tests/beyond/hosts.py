@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 PATIENCE = int(os.environ.get("TR_PATIENCE", "1"))
@@ -44,13 +45,17 @@ def run(*command: str) -> None:
         raise OSError(f"{' '.join(command)}: {done.stderr.strip()}")
 
 
+# UCX looks for devices in /sys, which shows those of the network that it was mounted in.
+_HOLD = "mount -t sysfs sysfs /sys 2>/dev/null; exec cat"
+
+
 class Host:
     """A network of its own."""
 
     def __init__(self, number: int) -> None:
         self.address = f"10.213.0.{number}"
         self._holder = subprocess.Popen(
-            ["unshare", "--net", "cat"],
+            ["unshare", "--net", "--mount", "sh", "-c", _HOLD],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -62,15 +67,16 @@ class Host:
         if self._holder.poll() is not None:
             assert self._holder.stderr
             raise OSError(self._holder.stderr.read().decode().strip())
-        own = os.readlink("/proc/self/ns/net")
-        return os.readlink(f"/proc/{self.pid}/ns/net") != own
+        # unshare becomes sh, and that becomes cat.
+        return Path(f"/proc/{self.pid}/comm").read_text() == "cat\n"
 
     def inside(self, *command: str) -> list[str]:
         """The command, run in this network, and killed when this process ends. It becomes
         the command, so that its pid and its exit status are the command's."""
         return [
             *("setpriv", "--pdeathsig", "KILL"),
-            *("nsenter", f"--net=/proc/{self.pid}/ns/net", "--", *command),
+            *("nsenter", f"--net=/proc/{self.pid}/ns/net"),
+            *(f"--mount=/proc/{self.pid}/ns/mnt", f"--wd={os.getcwd()}", "--", *command),
         ]
 
     def start(self, *command: str, **options: Any) -> subprocess.Popen[Any]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Visitors of a port that are no bridges.
 
-python strangers.py ADDRESS PORT COUNT    so many of each kind
+python strangers.py ADDRESS COUNT PORT...    so many of each kind
 
 It says "connected" when all are, and holds the half-open ones until its input ends."""
 
@@ -46,10 +46,10 @@ def visit(address: str, port: int, kind: str) -> socket.socket | None:
 
 
 def main() -> None:
-    address, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    kinds = KINDS * count
+    address, count, ports = sys.argv[1], int(sys.argv[2]), map(int, sys.argv[3:])
+    kinds = [(port, kind) for port in ports for kind in KINDS * count]
     random.shuffle(kinds)
-    held = [visit(address, port, kind) for kind in kinds]
+    held = [visit(address, port, kind) for port, kind in kinds]
     print("connected", flush=True)
     sys.stdin.read()
     del held

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import traffic
-from bridges import Pair
+from bridges import Pair, both_in_soak
 from hosts import LONGEST, until
 from traffic import Receiver, account
 
@@ -15,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("real")
 PIECE = 21845  # bytes: three are less than 64 KiB, and more with the space between them
 
 
+@both_in_soak
 def test_declined_while_its_rest_is_on_the_way(pair: Pair) -> None:
     """Only the other arena can tell that it does not fit. The link stays, newer messages
     pass, and the reason is told as long as it waits."""
@@ -34,6 +35,7 @@ def test_declined_while_its_rest_is_on_the_way(pair: Pair) -> None:
     assert "too large" in channel["why"]
 
 
+@both_in_soak
 def test_no_slot_is_free_when_the_link_is_made(pair: Pair) -> None:
     """The messages wait for one, and status goes on to tell of the bridge meanwhile."""
     pair.open(there=[(4096, 32)])

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from bridges import Pair, program
+from bridges import Pair, both_in_soak, program
 from hosts import LONGEST
 from traffic import WINDOW, Receiver, Sender, account, origins_tell
 
@@ -41,6 +41,7 @@ def deaths(start: object, receiver: Receiver) -> int:
     return KILLS
 
 
+@both_in_soak
 @pytest.mark.parametrize("point", RECEIVING)
 def test_the_receiving_bridge(pair: Pair, point: str) -> None:
     pair.open().connect()
@@ -57,6 +58,7 @@ def test_the_receiving_bridge(pair: Pair, point: str) -> None:
     pair.ends()
 
 
+@both_in_soak
 @pytest.mark.parametrize("point", SENDING)
 def test_the_sending_bridge(pair: Pair, point: str) -> None:
     pair.open().listen()

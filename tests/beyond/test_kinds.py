@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tensoring as tr
-from bridges import Pair
+from bridges import Pair, both, both_in_soak
 from hosts import LONGEST, until
 
 pytestmark = pytest.mark.usefixtures("real")
@@ -29,6 +29,7 @@ def start(pair: Pair, *channels: str) -> None:
     until(lambda: pair.link_is("up"))
 
 
+@both
 def test_a_board_is_mirrored(pair: Pair) -> None:
     pair.open()
     here, there = pair.here.board("features"), pair.there.board("features")
@@ -47,6 +48,7 @@ def test_a_board_is_mirrored(pair: Pair) -> None:
     until(lambda: has(there, "before", np.arange(8)))
 
 
+@both_in_soak
 def test_the_newest_value_wins_over_kills_of_both(pair: Pair) -> None:
     pair.open()
     here, there = pair.here.board("features"), pair.there.board("features")
@@ -78,6 +80,7 @@ def test_a_value_that_is_too_large_there_keeps_no_other_back(pair: Pair) -> None
     until(lambda: has(there, "large", np.arange(5)))
 
 
+@both
 def test_a_broadcast_reaches_subscribers_there(pair: Pair) -> None:
     pair.open()
     here, there = pair.here.broadcast("news"), pair.there.broadcast("news")
@@ -103,6 +106,7 @@ def test_a_broadcast_reaches_subscribers_there(pair: Pair) -> None:
     subscription.close()
 
 
+@both_in_soak
 def test_what_a_broadcast_drops_is_counted(pair: Pair) -> None:
     pair.open()
     here, there = pair.here.broadcast("news"), pair.there.broadcast("news")

@@ -13,7 +13,7 @@ import pytest
 
 import tensoring as tr
 import traffic
-from bridges import Pair
+from bridges import Pair, both, both_in_soak
 from hosts import LONGEST, SOAK, pause, until
 from traffic import CAPACITY, WINDOW, Receiver, Sender, account
 
@@ -21,6 +21,7 @@ TRAFFIC = str(Path(traffic.__file__))
 SLACK = 4 << 20  # bytes
 
 
+@both_in_soak
 @pytest.mark.parametrize("which", ["none", "both"])
 def test_a_cut_of_seconds(pair: Pair, which: str) -> None:
     """Under traffic, also with both bridges killed while the link is down."""
@@ -41,6 +42,7 @@ def test_a_cut_of_seconds(pair: Pair, which: str) -> None:
     pair.ends()
 
 
+@both
 @pytest.mark.usefixtures("real")
 def test_a_cut_is_told_and_senders_time_out(pair: Pair) -> None:
     """Data is in flight, which TCP alone would send again for many minutes."""
@@ -76,6 +78,7 @@ def test_a_cut_is_told_and_senders_time_out(pair: Pair) -> None:
     pair.ends()
 
 
+@both_in_soak
 def test_a_slow_receiver_and_a_stopped_one(pair: Pair) -> None:
     """What is on the way is bounded, and nobody takes it for a death."""
     pair.open()
@@ -109,4 +112,21 @@ def test_a_slow_receiver_and_a_stopped_one(pair: Pair) -> None:
     finally:
         receiver.kill()
         receiver.wait(LONGEST)
+    pair.ends()
+
+
+@both
+@pytest.mark.usefixtures("real")
+def test_a_device_that_comes_up_later(pair: Pair) -> None:
+    """Both bridges started when they could not reach anybody."""
+    pair.hosts.here.link("down")
+    pair.open()
+    bridges = [pair.listen(), pair.connect()]
+    bridges[0].says("listens on")
+    bridges[1].says("no link to")
+    pair.hosts.here.link("up")
+    sender, receiver = Sender(pair.source, 20), Receiver(pair.target)
+    receiver.total(20)
+    account(receiver.stop(), 20)
+    sender.stop()
     pair.ends()

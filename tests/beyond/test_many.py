@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import traffic
-from bridges import Pair
+from bridges import Pair, both_in_soak
 from hosts import LONGEST, SOAK, until
 from traffic import Receiver, Sender, account
 
@@ -19,6 +19,7 @@ PART = 1 << 24  # elements that are looked at together
 MANY = 1000
 
 
+@both_in_soak
 def test_arenas_with_other_slots(pair: Pair) -> None:
     pair.open(there=[(20 << 10, 200), (9 << 20, 40)])
     pair.listen()
@@ -30,6 +31,7 @@ def test_arenas_with_other_slots(pair: Pair) -> None:
     pair.ends()
 
 
+@both_in_soak
 @pytest.mark.usefixtures("real")
 def test_a_thousand_queues(pair: Pair) -> None:
     """Over one connection, each with messages of its own."""
@@ -98,6 +100,7 @@ def test_clocks_that_differ_by_hours(pair: Pair, later: list[str], side: str) ->
     pair.ends()
 
 
+@both_in_soak
 @pytest.mark.skipif(not SOAK, reason="takes 9 GiB: TR_SOAK=1")
 def test_a_message_of_four_gib(plain: Pair) -> None:
     slots = [(4 << 10, 64), (4 * GIB + (1 << 20), 1)]

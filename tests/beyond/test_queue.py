@@ -9,7 +9,7 @@ import random
 import pytest
 
 import traffic
-from bridges import Bridge, Pair
+from bridges import Bridge, Pair, both, both_in_soak
 from hosts import SOAK, pause, until
 from traffic import WINDOW, Receiver, Sender, account
 
@@ -27,7 +27,9 @@ def kill_by_and_by(bridges: list[Bridge], receiver: Receiver, kills: int) -> Non
     receiver.more(WINDOW)
 
 
-@pytest.mark.parametrize("kind", ["pair", "plain"])
+@pytest.mark.parametrize(
+    ("engine", "kind"), [("zmq", "pair"), ("zmq", "plain"), ("ucx", "pair")]
+)
 def test_all_arrive_once_and_in_order(kind: str, request: pytest.FixtureRequest) -> None:
     pair: Pair = request.getfixturevalue(kind).open()
     pair.listen()
@@ -39,6 +41,7 @@ def test_all_arrive_once_and_in_order(kind: str, request: pytest.FixtureRequest)
     pair.ends()
 
 
+@both_in_soak
 def test_kills_of_the_sending_bridge(pair: Pair) -> None:
     pair.open().listen()
     sender, receiver = Sender(pair.source), Receiver(pair.target)
@@ -49,6 +52,7 @@ def test_kills_of_the_sending_bridge(pair: Pair) -> None:
     pair.ends()
 
 
+@both_in_soak
 def test_kills_of_the_receiving_bridge(pair: Pair) -> None:
     pair.open().connect()
     sender, receiver = Sender(pair.source), Receiver(pair.target)
@@ -59,6 +63,7 @@ def test_kills_of_the_receiving_bridge(pair: Pair) -> None:
     pair.ends()
 
 
+@both
 def test_kills_of_both(pair: Pair) -> None:
     pair.open()
     bridges = [pair.listen(), pair.connect()]
@@ -71,6 +76,7 @@ def test_kills_of_both(pair: Pair) -> None:
     pair.ends()
 
 
+@both_in_soak
 def test_both_start_in_any_order(pair: Pair) -> None:
     pair.open().connect()
     sender, receiver = Sender(pair.source, 100), Receiver(pair.target)
@@ -82,6 +88,7 @@ def test_both_start_in_any_order(pair: Pair) -> None:
     pair.ends()
 
 
+@both_in_soak
 def test_two_bridges_on_one_queue(pair: Pair) -> None:
     """Each message goes over one of them."""
     pair.open().listen()
@@ -94,6 +101,7 @@ def test_two_bridges_on_one_queue(pair: Pair) -> None:
     pair.ends()
 
 
+@both_in_soak
 def test_one_bridge_takes_over_from_another(pair: Pair) -> None:
     """An upgrade: the next bridge is there before the last one stops."""
     pair.open().listen()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tensoring as tr
-from bridges import Bridge, Pair
+from bridges import Bridge, Pair, both, both_in_soak
 from hosts import LONGEST, until
 
 pytestmark = pytest.mark.usefixtures("real")
@@ -38,6 +38,7 @@ def start(pair: Pair, *more: str) -> list[Bridge]:
     return bridges
 
 
+@both
 def test_calls_are_answered(pair: Pair) -> None:
     pair.open()
     model = pair.here.service("model")
@@ -49,6 +50,7 @@ def test_calls_are_answered(pair: Pair) -> None:
     until(lambda: pair.status()["in_flight"] == 0)
 
 
+@both_in_soak
 def test_many_callers_get_their_own_answers(pair: Pair) -> None:
     pair.open()
     model = pair.here.service("model")
@@ -93,6 +95,7 @@ def test_an_answer_that_is_too_large_here_is_told(pair: Pair) -> None:
             model.call(np.zeros(3), LONGEST)
 
 
+@both_in_soak
 @pytest.mark.parametrize("policy", ["fail", "retry"])
 def test_a_cut_in_the_middle_of_a_request(pair: Pair, policy: str) -> None:
     came, go_on = threading.Semaphore(0), threading.Event()

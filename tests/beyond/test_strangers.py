@@ -8,21 +8,24 @@ import sys
 from pathlib import Path
 
 import strangers
-from bridges import PORT, Pair
+from bridges import PORT, Pair, both, both_in_soak
 from hosts import Host, until
 from traffic import Receiver, Sender, account
 
 LISTENING = "0A"
+LOOPBACK = "0100007F"
 
 
-def ports(host: Host) -> set[int]:
-    """That somebody listens on in the network of a host, which only its bridge uses."""
+def ports(host: Host, outside: bool = False) -> set[int]:
+    """That somebody listens on in the network of a host, which only its bridge uses; of
+    these, if it is `outside`, the ones that other hosts reach."""
     found = set()
     for name in ("tcp", "tcp6"):
         for line in Path(f"/proc/{host.pid}/net/{name}").read_text().splitlines()[1:]:
             fields = line.split()
-            if fields[3] == LISTENING:
-                found.add(int(fields[1].rpartition(":")[2], 16))
+            address, _, port = fields[1].rpartition(":")
+            if fields[3] == LISTENING and not (outside and address == LOOPBACK):
+                found.add(int(port, 16))
     return found
 
 
@@ -38,6 +41,7 @@ def test_one_port_is_open(pair: Pair) -> None:
     receiver.stop()
 
 
+@both
 def test_hundreds_of_strangers(pair: Pair) -> None:
     """Eight kinds come while messages pass, and while the half-open ones stay."""
     pair.open()
@@ -47,7 +51,8 @@ def test_hundreds_of_strangers(pair: Pair) -> None:
     sender, receiver = Sender(pair.source), Receiver(pair.target)
     receiver.more(10)
     visitors = pair.hosts.here.start(
-        *(sys.executable, strangers.__file__, pair.hosts.there.address, str(PORT), "40"),
+        *(sys.executable, strangers.__file__, pair.hosts.there.address, "40"),
+        *map(str, ports(pair.hosts.there, outside=True)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -67,12 +72,13 @@ def test_hundreds_of_strangers(pair: Pair) -> None:
     pair.ends()
 
 
+@both_in_soak
 def test_strangers_come_first(pair: Pair) -> None:
     pair.open()
     bridge = pair.listen()
     until(lambda: ports(pair.hosts.there))
     visitors = pair.hosts.here.start(
-        *(sys.executable, strangers.__file__, pair.hosts.there.address, str(PORT), "40"),
+        *(sys.executable, strangers.__file__, pair.hosts.there.address, "40", str(PORT)),
         stdin=subprocess.DEVNULL,
     )
     assert visitors.wait() == 0
