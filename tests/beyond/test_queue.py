@@ -30,7 +30,9 @@ def kill_by_and_by(bridges: list[Bridge], receiver: Receiver, kills: int) -> Non
 @pytest.mark.parametrize(
     ("engine", "kind"), [("zmq", "pair"), ("zmq", "plain"), ("ucx", "pair")]
 )
-def test_all_arrive_once_and_in_order(kind: str, request: pytest.FixtureRequest) -> None:
+def test_all_arrive_once_and_in_order(
+    engine: str, kind: str, request: pytest.FixtureRequest
+) -> None:
     pair: Pair = request.getfixturevalue(kind).open()
     pair.listen()
     pair.connect()
