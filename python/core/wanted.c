@@ -108,10 +108,60 @@ static void wanted_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
+static size_t spec_bytes(const tr_tensor_spec *spec)
+{
+    return sizeof(spec->dtype) + sizeof(spec->flags) + sizeof(spec->ndim) +
+           spec->ndim * sizeof(*spec->shape) + text_bytes(spec->name) +
+           text_bytes(spec->descr) + 2;
+}
+
+static char *write_bytes(char *at, const void *bytes, size_t count)
+{
+    if (count)
+        memcpy(at, bytes, count);
+    return at + count;
+}
+
+/* A text that is missing differs from an empty one. */
+static char *write_text(char *at, const char *text)
+{
+    *at = text ? 1 : 0;
+    return write_bytes(at + 1, text, text_bytes(text));
+}
+
+static char *write_spec(char *at, const tr_tensor_spec *spec)
+{
+    at = write_bytes(at, &spec->dtype, sizeof(spec->dtype));
+    at = write_bytes(at, &spec->flags, sizeof(spec->flags));
+    at = write_bytes(at, &spec->ndim, sizeof(spec->ndim));
+    at = write_bytes(at, spec->shape, spec->ndim * sizeof(*spec->shape));
+    at = write_text(at, spec->name);
+    return write_text(at, spec->descr);
+}
+
 static PyObject *get_arena(PyObject *object, void *unused)
 {
     (void)unused;
     return Py_NewRef(((WantedObject *)object)->arena);
+}
+
+/* The same bytes for loans that need the same. Texts end with their 0; how long a shape is comes
+ * before it. */
+static PyObject *get_key(PyObject *object, void *unused)
+{
+    const WantedObject *self = (WantedObject *)object;
+    size_t bytes = 0;
+    PyObject *key;
+    char *at;
+
+    (void)unused;
+    for (size_t i = 0; i < self->n; i++)
+        bytes += spec_bytes(&self->specs[i]);
+    key = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)bytes);
+    at = key ? PyBytes_AsString(key) : NULL;
+    for (size_t i = 0; i < self->n && key; i++)
+        at = write_spec(at, &self->specs[i]);
+    return key;
 }
 
 static PyObject *get_channel(PyObject *object, void *unused)
@@ -124,6 +174,7 @@ static PyObject *get_channel(PyObject *object, void *unused)
 
 static PyGetSetDef wanted_getset[] = {
     {"arena", get_arena, NULL, "The arena that has no slot for it.", NULL},
+    {"key", get_key, NULL, "The same for all that need the same.", NULL},
     {"channel", get_channel, NULL, "What the message is for, or None.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

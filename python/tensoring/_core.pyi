@@ -376,6 +376,8 @@ class Wanted:
     @property
     def arena(self) -> Any: ...  # the package's Arena
     @property
+    def key(self) -> bytes: ...
+    @property
     def channel(self) -> Queue | Broadcast | None: ...
 
 @disjoint_base

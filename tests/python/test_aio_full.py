@@ -152,21 +152,24 @@ def test_the_holder_is_killed() -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_each_slot_is_for_the_next_in_line(loop: str) -> None:
+@pytest.mark.parametrize("kinds", [1, 3])
+def test_each_slot_is_for_the_next_in_line(loop: str, kinds: int) -> None:
+    """Also where they need different things of the same slots."""
     with tr.Arena([(4096, 2)]) as arena:
-        queue = arena.queue("q", 64)
+        queue = arena.queue("q", 128)
         held = [arena._encode(0, 0) for _ in range(2)]
 
         async def main() -> list[int]:
-            tasks = [asyncio.ensure_future(queue.send_async(i)) for i in range(20)]
+            sends = [queue.send_async(np.full(1 + i % kinds, i)) for i in range(100)]
+            tasks = [asyncio.ensure_future(send) for send in sends]
             await until_waiting(arena)
             for message in held:
                 message.release()
-            got = [await queue.receive_async() for _ in tasks]
+            got = [int((await queue.receive_async())[0]) for _ in tasks]
             await asyncio.gather(*tasks)
             return got
 
-        assert run(loop, main) == list(range(20))
+        assert run(loop, main) == list(range(100))
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -38,6 +38,7 @@ class _Waiter(asyncio.Future[Any]):
     """A future that one task awaits, and that can let it go on at once instead of in the
     next round of the loop: a round is a sixth of the way from the sender to here."""
 
+    turn = 0  # the first that came goes first
     _then: tuple[Callable[[Any], object], Context] | None = None
 
     def add_done_callback(
@@ -62,6 +63,7 @@ class _Door:
 
     def __init__(self, what: Any, want: int, token: int) -> None:
         self.what, self.want, self.token = what, want, token
+        self.known = what  # by this
         self.waiters: deque[_Waiter] = deque()
 
     def next(self) -> _Waiter | None:
@@ -74,6 +76,11 @@ class _Door:
     def tell(self) -> None:
         if waiter := self.next():
             waiter.set_result(None)
+
+
+def _needs(wanted: _core.Wanted) -> tuple[_core.Queue | _core.Broadcast | None, bytes]:
+    """Loans that need the same wait at one door."""
+    return wanted.channel, wanted.key
 
 
 class Hub(_core.WaitSet):
@@ -101,7 +108,7 @@ class Hub(_core.WaitSet):
         self.doors: dict[int, _Door] = {}
         self.of: dict[tuple[Any, int], _Door] = {}
         self.idle: set[_Door] = set()
-        self.tokens = itertools.count(1)
+        self.tokens, self.turns = itertools.count(1), itertools.count(1)
         self.calls: dict[int, _Waiter] = {}
         self.late = False  # replies to calls that were given up may come
 
@@ -109,15 +116,20 @@ class Hub(_core.WaitSet):
 
     def expect(self, what: Any, want: int = READABLE) -> _Waiter:
         """Fulfilled when `what` may be ready. See leave()."""
-        door = self.of.get((what, want)) or self.open(what, want)
+        door = self.door(what, want) or self.open(what, want)
         self.idle.discard(door)
         waiter = self.future()
+        waiter.turn = next(self.turns)
         door.waiters.append(waiter)
         return waiter
 
+    def door(self, what: Any, want: int) -> _Door | None:
+        known = _needs(what) if isinstance(what, _core.Wanted) else what
+        return self.of.get((known, want))
+
     def leave(self, what: Any, want: int, waiter: _Waiter) -> None:
         """It was cancelled. If it had been told, it is somebody else's turn."""
-        door = self.of.get((what, want))
+        door = self.door(what, want)
         if door is None or self.closed:
             return
         if waiter in door.waiters:
@@ -159,23 +171,24 @@ class Hub(_core.WaitSet):
             self._add_replies(door.token)
         elif isinstance(what, _core.Wanted):
             self._add_wanted(what, door.token)
+            door.known = _needs(what)
         else:
             self._add(what, want, door.token)
-        self.doors[door.token] = self.of[what, want] = door
+        self.doors[door.token] = self.of[door.known, want] = door
         return door
 
     def shut(self, door: _Door) -> None:
         self.idle.discard(door)
         if self.doors.pop(door.token, None):
-            del self.of[door.what, door.want]
+            del self.of[door.known, door.want]
             with contextlib.suppress(Error):  # the next look tells
                 self._remove(door.token)
 
     def forget(self, wanted: _core.Wanted) -> None:
         """It has its slot, or no longer wants one. If there is another slot, another one
         that waits is told."""
-        door = self.of.get((wanted, WRITABLE))
-        if door is not None and not self.closed:
+        door = self.door(wanted, WRITABLE)
+        if door is not None and not door.waiters and not self.closed:
             self.shut(door)
 
     def drop(self, what: Any) -> None:
@@ -216,11 +229,14 @@ class Hub(_core.WaitSet):
             self.shut(next(iter(self.idle)))
         events = self._wait(0)
         self.armed = not events
-        slots = []  # those that wait for one
+        slots: list[_Door] = []  # where one is waited for
         for token, _ in events:
             door = self.doors[token]
             if isinstance(door.what, _core.Wanted):
-                slots.append(token)
+                if door.waiters:
+                    slots.append(door)
+                else:  # its task was told, and has not gone on yet
+                    self.idle.add(door)
                 continue
             if door.what is None:
                 self.take_replies(told)
@@ -228,9 +244,9 @@ class Hub(_core.WaitSet):
                 told.append((waiter, None))
             if not door.waiters and door.what is not None:
                 self.idle.add(door)
-        for token in sorted(slots):
+        for door in sorted(slots, key=lambda door: door.waiters[0].turn):
             # The first in line takes one; the next look tells whether there is another.
-            if waiter := self.doors[token].next():
+            if waiter := door.next():
                 told.append((waiter, None))
                 break
 
