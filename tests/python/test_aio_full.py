@@ -234,6 +234,19 @@ def test_a_timeout_ends_it(loop: str, full: tuple[tr.Arena, list[Any]]) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+def test_a_late_call_says_so(loop: str, full: tuple[tr.Arena, list[Any]]) -> None:
+    """Also where the timer of the loop is early: uvloop's counts whole milliseconds."""
+    service = full[0].service("s")
+
+    async def main() -> None:
+        for i in range(60):
+            with pytest.raises(tr.SendTimedOutError, match="slot"):
+                await service.call_async(1, timeout=0.001 + i * 0.0001)
+
+    run(loop, main)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("end", ["shutdown", "close", "close the arena"])
 @pytest.mark.parametrize("kind", ["queue", "broadcast"])
 def test_a_close_ends_it(

@@ -58,6 +58,10 @@ class _Waiter(asyncio.Future[Any]):
         context.run(fn, self)
 
 
+class Late(TimeoutError):
+    """Hub.within() has ended what took too long."""
+
+
 class _Door:
     """The tasks that wait for one thing, in turn."""
 
@@ -159,9 +163,16 @@ class Hub(_core.WaitSet):
         return asyncio.get_running_loop().time()
 
     async def within(self, deadline: float, work: Awaitable[_T]) -> _T:
-        """What `work` gives; TimeoutError if it is not done by then."""
-        async with asyncio.timeout_at(deadline):
-            return await work
+        """What `work` gives; Late if it is not done by then. The timer of a loop may be
+        early, so its clock does not tell."""
+        limit = asyncio.timeout_at(deadline)
+        try:
+            async with limit:
+                return await work
+        except TimeoutError:
+            if limit.expired():
+                raise Late from None
+            raise
 
     # ---- what is in the set
 
@@ -467,9 +478,7 @@ async def _ask(
     deadline = hub.now() + timeout
     try:
         return await hub.within(deadline, _send(hub, queue, obj, deadline))
-    except TimeoutError as error:
-        if isinstance(error, Error) or hub.now() < deadline:
-            raise
+    except Late:
         detail = f"no room in queue {queue.name!r}, or no free slot, within {timeout} s"
         raise make_error(CODES["TR_ETIMEDOUT"], detail, "send") from None
 

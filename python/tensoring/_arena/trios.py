@@ -115,7 +115,7 @@ class _Hub(aio.Hub):
     async def within(self, deadline: float, work: Awaitable[T]) -> T:
         with _trio().move_on_at(deadline):
             return await work
-        raise TimeoutError
+        raise aio.Late
 
 
 def _token() -> Any:
