@@ -76,8 +76,8 @@ class _Compare:
             _check(order, f"order of {path}", x.strides, y.strides)
 
     def values(self, x: Any, y: Any, path: str) -> None:
-        """Compare by fields: tobytes() of a strided array leaves the bytes between them as they
-        were in new memory."""
+        """Compare by fields: tobytes() of a strided array leaves the bytes between them
+        as they were in new memory."""
         if x.dtype.hasobject:
             self.each(x.ravel().tolist(), y.ravel().tolist(), path)
         elif x.dtype.names is not None:
