@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 #ifndef ARENA_LAYOUT /* a test builds a library of another one */
-#define ARENA_LAYOUT 2
+#define ARENA_LAYOUT 3
 #endif
 #define ARENA_MAGIC      UINT64_C(0x31474e49524f5354) /* "TSORING1", little-endian */
 #define FEATURE_ELASTIC  UINT64_C(1)                  /* slots have the pages they need */

@@ -2,6 +2,8 @@
 #include "own_name.h"
 #include "support.h"
 
+#include "ipc/layout.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -238,7 +240,7 @@ static void refuses_what_is_no_arena(void **state)
     write_file(block, sizeof(block), 0600);
     assert_int_equal(tr_arena_attach(NAME, NULL, &arena), TR_ELAYOUT);
     assert_detail("layout 77");
-    block[1] = 2;
+    block[1] = ARENA_LAYOUT;
     write_file(block, sizeof(block), 0600);
     assert_int_equal(tr_arena_attach(NAME, NULL, &arena), TR_ECORRUPT);
     unlink(PATH);
