@@ -23,7 +23,7 @@ if os.environ.get("TR_RAY") != "1":
     pytest.skip("Ray takes minutes: TR_RAY=1 runs its tests", allow_module_level=True)
 ray = pytest.importorskip("ray")
 import tensoring.ray  # noqa: E402
-from tensoring._servers import ray_hold, ray_objects, ray_views  # noqa: E402
+from tensoring._servers import ray_hold, ray_node, ray_objects, ray_views  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests/beyond"))
@@ -226,6 +226,38 @@ def test_what_a_dead_process_shared_is_swept(node: tr.Arena) -> None:
     assert all(one.by_reference for one in held)
     del held
     until(lambda: kept() == 0, "the slots are given back")
+
+
+def test_cells_of_a_dead_process_are_swept(
+    node: tr.Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are of use to others where slots are left, but no cell."""
+    found = ray_objects.cells_of(ray_node.node_id())
+    assert found is not None
+    taken: list[int] = []
+
+    @ray.remote(num_cpus=0)
+    class Dies:
+        def give(self) -> Any:
+            self.kept = tensoring.ray.share(X)
+            return os.getpid(), self.kept
+
+    pid, got = ray.get(Dies.remote().give.remote())
+    del got
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not os.path.exists(f"/proc/{pid}"), "it has died")
+    put = found.put
+
+    def put_where_one_is_free(message: Any, timeout: float | None) -> Any:
+        taken.append(kept())
+        if taken[-1]:
+            raise tr.SendTimedOutError("no cell is free")
+        return put(message, timeout)
+
+    monkeypatch.setattr(found, "put", put_where_one_is_free)
+    assert tensoring.ray.share(X).by_reference
+    assert taken == [1, 0]
+    until(lambda: kept() == 0, "the slot is given back")
 
 
 def test_objects_that_no_serializer_takes(node: tr.Arena, actor: Any) -> None:
@@ -460,7 +492,7 @@ def test_a_compiled_graph_has_copies(node: tr.Arena, actor: Any) -> None:
     try:
         node.queue("views").send(X, LONGEST)
         array = node.queue("views").receive(LONGEST)
-        got = ray.get(compiled.execute(array))
+        got = ray.get(compiled.execute(array), timeout=LONGEST)
         assert np.array_equal(got, X)
         del got, array
     finally:

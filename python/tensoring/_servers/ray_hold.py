@@ -25,7 +25,7 @@ class _Kept(NamedTuple):
     until: int  # the number of the last look
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a collection of garbage inside may pickle something
 _kept: list[_Kept] = []
 _looks = False  # whether a thread does
 _look_number = 0  # and not a time: a stopped process does not look
@@ -76,11 +76,12 @@ def _runs(one: _Kept, now: dict[int, FrameType]) -> bool:
 def _let_go() -> bool:
     """Drop what is counted by now; whether something is left."""
     with _lock:
-        before, now = _kept.copy(), sys._current_frames()
-        _kept[:] = [one for one in before if _runs(one, now)]
-        left = bool(_kept)
+        now = sys._current_frames()
+        done = [one for one in _kept if not _runs(one, now)]
         now.clear()  # it has the frame of this function, which has it
-    before.clear()  # without the lock: it may tell Ray
+        for one in done:
+            _kept.remove(one)
+        left = bool(_kept)
     return left
 
 

@@ -145,7 +145,12 @@ def _when_gone(token: Any, cells: Cells, cell: int, version: int) -> bool:
 def give(cells: Cells, message: Any, timeout: float | None) -> tuple[Where, Any] | None:
     """Put a filled slot into a cell: where, and the token. None: Ray does not count."""
     message.set(user=_owner())
-    cell, version = cells.put(message, timeout)
+    try:
+        cell, version = cells.put(message, 0)
+    except Full:
+        if not _sweep(cells) and timeout == 0:
+            raise
+        cell, version = cells.put(message, timeout)
     counted = False
     try:
         token = ray.put(None)
