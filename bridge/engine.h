@@ -71,8 +71,7 @@ struct engine_keys {
 struct engine {
     const struct engine_keys *keys;
     bool listens;
-    char address
-        [256]; /* where it listens, with the port that the kernel gave; or connects to */
+    char address[256];   /* where it listens, with the kernel's port; or connects to */
     char why[WHY_TEXT];  /* why the last call failed */
     engine_place *place; /* NULL is allowed */
     void *owner;         /* for place() */

@@ -54,9 +54,10 @@ typedef enum tr_bridge_state {
 /** Start from TR_BRIDGE_OPTIONS_INIT. Texts are copied. Fields are only ever added at the end. */
 typedef struct tr_bridge_options {
     uint32_t struct_size;
-    uint32_t flags;   /**< TR_BRIDGE_... */
-    const char *peer; /**< HOST:PORT where the other bridge listens; or: */
-    /** HOST:PORT where this one listens. Port 0: any that is free, another at each start. */
+    uint32_t flags; /**< TR_BRIDGE_... */
+    /** HOST:PORT where the other bridge listens; ucx://HOST:PORT: through UCX, without keys; or: */
+    const char *peer;
+    /** The same where this one listens. Port 0: any that is free, another at each start. */
     const char *bind;
     const char *key;      /**< the file of the secret key of this side */
     const char *peer_key; /**< with peer: the file of the public key of the other side */
