@@ -25,6 +25,10 @@
 #include "say.h"
 #include "window.h"
 
+/* What is done every few seconds is done that much early if something else has woken us, as the
+ * wait set does four times a second. */
+#define EARLY_NS INT64_C(250000000)
+
 struct bridge;
 struct link;
 struct arrival;
@@ -128,6 +132,7 @@ struct bridge {
     uint32_t turn;          /* which channel comes first */
 
     int64_t retry_ns;   /* in: wait that long for a slot; 0: nothing waits */
+    int64_t suspect_ns; /* listener: until then it is looked often which link was lost */
     int64_t connect_ns; /* connector: when to try again; 0: not waiting for that */
     int64_t hello_ns;   /* until when a welcome must come; 0: none is due */
     int64_t backoff_ns; /* the next pause between two tries */

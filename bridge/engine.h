@@ -41,6 +41,7 @@ enum engine_kind {
     ENGINE_DOWN,    /* the link is lost, or was not made: see why; not each engine tells a
                        listener, but its send() does */
     ENGINE_FRAME,   /* the receiver of the event releases the frame */
+    ENGINE_SUSPECT, /* listener: some link may have been lost; the next sends tell which */
     ENGINE_STRANGER /* listener: something was refused before it was a link: see why */
 };
 
@@ -80,6 +81,8 @@ struct engine {
 struct engine_calls {
     const char *name;
     bool has_keys; /* it knows who connects, and encrypts */
+    int64_t
+        ping_ns; /* how often a listener sends, so that it learns of links that are lost */
 
     /* NULL: and why. @p keys must outlive it. */
     struct engine *(*open)(const struct engine_keys *keys, char why[WHY_TEXT]);

@@ -531,6 +531,7 @@ static void ucx_engine_close(struct engine *base)
 const struct engine_calls engine_ucx = {
     .name = "ucx",
     .has_keys = false,
+    .ping_ns = 500000000,
     .open = ucx_engine_open,
     .listen = ucx_engine_listen,
     .connect = ucx_engine_connect,

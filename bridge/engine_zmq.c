@@ -13,7 +13,7 @@
 #include "wire.h"
 
 enum {
-    HEARTBEAT_MS = 500,  /* how often a silent connection is asked whether it lives */
+    HEARTBEAT_MS = 700,  /* how often a connection is asked whether it lives */
     SILENCE_MS = 2000,   /* how long it may say nothing */
     HANDSHAKE_MS = 5000, /* how long a stranger may take */
     SEND_FRAMES = 8,     /* in one connection's pipe: 2 MiB of chunks */
@@ -402,6 +402,7 @@ static void zmq_engine_close(struct engine *base)
 const struct engine_calls engine_zmq = {
     .name = "zmq",
     .has_keys = true,
+    .ping_ns = 2000000000, /* its heartbeats find what is lost, and its monitor tells */
     .open = zmq_engine_open,
     .listen = zmq_engine_listen,
     .connect = zmq_engine_connect,

@@ -16,7 +16,8 @@
 #include "speak.h"
 
 enum { SECOND = 1000000000, MOST_LINKS = 256 };
-#define PING_NS        (INT64_C(500) * 1000000)
+#define SUSPECT_NS     (INT64_C(1) * SECOND)
+#define PROBE_NS       (INT64_C(50) * 1000000)
 #define SILENCE_NS     (INT64_C(10) * SECOND) /* a listener pings, if the link stands there */
 #define HELLO_NS       (INT64_C(5) * SECOND)
 #define FIRST_PAUSE_NS INT64_C(100000000)
@@ -439,6 +440,9 @@ static void happened(struct bridge *bridge, const struct engine_event *event)
         else
             heard_first(bridge, event->link, event->frame);
         break;
+    case ENGINE_SUSPECT:
+        bridge->suspect_ns = now_ns() + SUSPECT_NS;
+        break;
     case ENGINE_STRANGER:
         strange(bridge, event->why);
         break;
@@ -475,12 +479,18 @@ void link_events(struct bridge *bridge)
         happened(bridge, &event);
 }
 
+static int64_t ping_ns(const struct bridge *bridge, int64_t now)
+{
+    return now < bridge->suspect_ns ? PROBE_NS : bridge->calls->ping_ns;
+}
+
 /* A ROUTER tells of a lost connection when something is sent on it. A DEALER's monitor does. */
 static void ping(struct bridge *bridge, struct link *link, int64_t now)
 {
+    int64_t pause = ping_ns(bridge, now);
     int result;
 
-    if (now - link->pinged_ns < PING_NS)
+    if (now - link->pinged_ns < (pause > 2 * EARLY_NS ? pause - EARLY_NS : pause))
         return;
     link->pinged_ns = now;
     wire_begin(&bridge->out, WIRE_PING);
@@ -515,11 +525,12 @@ static int64_t earlier(int64_t one, int64_t other)
 
 int64_t link_next_ns(const struct bridge *bridge)
 {
-    int64_t next = now_ns() + SECOND; /* then look whether the arena still stands */
+    int64_t now = now_ns();
+    int64_t next = now + SECOND; /* then look whether the arena still stands */
 
     for (const struct link *link = bridge->links; link; link = link->next)
         if (link->up && bridge->options->listens)
-            next = earlier(next, link->pinged_ns + PING_NS);
+            next = earlier(next, link->pinged_ns + ping_ns(bridge, now));
     next = earlier(next, bridge->connect_ns);
     return earlier(next, bridge->hello_ns);
 }

@@ -239,11 +239,11 @@ static enum ending look_round(struct run *run)
     int64_t now = now_ns();
 
     link_due(bridge, now);
-    if (now >= status_next_ns(bridge) && now >= bridge->status_ns + STATUS_PACE_NS)
+    if (status_is_due(bridge, now))
         status_put(bridge);
     if (run->stop_ns && (now >= run->stop_ns || !in_flight(bridge)))
         return ENDED;
-    if (now < run->look_ns)
+    if (now < run->look_ns - EARLY_NS)
         return GOES_ON;
     run->look_ns = now + SECOND;
     return place_stands(bridge) ? GOES_ON : ARENA_GONE;

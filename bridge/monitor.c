@@ -85,6 +85,8 @@ enum engine_kind monitor_next(struct zmq_engine *engine)
     }
     if (!engine->base.listens)
         return down(engine, event, value);
+    if (event == ZMQ_EVENT_DISCONNECTED)
+        return ENGINE_SUSPECT; /* it does not say which link */
     if (!(event & FAILED))
         return ENGINE_NOTHING;
     /* Refused keys are told by zap_next(). */

@@ -203,6 +203,14 @@ int64_t status_next_ns(const struct bridge *bridge)
            (work(bridge) == bridge->status_work ? STATUS_IDLE_NS : STATUS_NS);
 }
 
+bool status_is_due(const struct bridge *bridge, int64_t now)
+{
+    int64_t next = status_next_ns(bridge), since = now - bridge->status_ns;
+
+    return (now >= next && since >= STATUS_PACE_NS) ||
+           (now >= next - EARLY_NS && since >= STATUS_NS);
+}
+
 void status_put(struct bridge *bridge)
 {
     char *text;

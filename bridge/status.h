@@ -7,12 +7,15 @@
 
 #define STATUS_NS \
     INT64_C(1000000000) /* how often it is written, while something happens */
-#define STATUS_IDLE_NS INT64_C(2000000000) /* and while nothing does */
+#define STATUS_IDLE_NS INT64_C(3000000000) /* and while nothing does */
 #define STATUS_PACE_NS INT64_C(20000000)   /* and not more often, whatever happens */
 #define STATUS_STALE_S 5 /* without news for that long, status doubts them */
 
 /* When it is due next. */
 int64_t status_next_ns(const struct bridge *bridge);
+
+/* Whether to write it now. */
+bool status_is_due(const struct bridge *bridge, int64_t now);
 
 /* Write it. Without a free slot the old one stays, and it is tried again. */
 void status_put(struct bridge *bridge);
