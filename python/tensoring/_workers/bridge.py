@@ -99,8 +99,8 @@ class Bridge:
     share it.
 
     peer: "HOST:PORT" of the bridge that listens; or bind: where this one listens. Port 0
-    is any that is free, another one each time that the bridge starts. "ucx://HOST:PORT" at
-    both sides is through UCX, which has no keys.
+    is any that is free, another one each time that the bridge starts. "ucx://HOST:PORT"
+    at both sides is through UCX, which has no keys.
     key: the file of this side's secret key.
     peer_key: with `peer`, the file of the other side's public key.
     allow: with `bind`, the public keys that may connect: a file or a folder.
