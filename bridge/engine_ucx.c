@@ -75,6 +75,9 @@ static struct engine *ucx_engine_open(const struct engine_keys *keys, char why[W
     const struct ucx *ucx = ucx_load(why);
     struct ucx_engine *engine = ucx ? calloc(1, sizeof(*engine)) : NULL;
 
+    if (!ucx)
+        return NULL;
+    snprintf(why, WHY_TEXT, "the engine cannot be started: out of memory");
     if (!engine)
         return NULL;
     *engine = (struct ucx_engine){.base.keys = keys, .ucx = ucx};
