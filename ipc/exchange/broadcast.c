@@ -345,6 +345,8 @@ int broadcast_put(struct broadcast *b, struct self *me, uint32_t slot, uint64_t 
     shm_cas(&b->channel->tail, &start, at + 1, memory_order_relaxed);
     wake_all(b->view, &b->channel->items);
     trim(b, low.all, at + 1);
+    wake_loaner(b->view,
+                view_class_of(b->view, slot)); /* it may be given up for a loan */
     *position = at;
     return 0;
 }

@@ -368,6 +368,19 @@ def test_in_trio(full: tuple[tr.Arena, list[Any]]) -> None:
     assert arena.queue("q").receive(0) == 1
 
 
+def test_a_wait_set_waits_for_room_in_a_broadcast(arena: tr.Arena) -> None:
+    news = arena.broadcast("news", capacity=2)
+    subscription = news.subscribe("block")
+    with arena.wait_set() as waits:
+        waits.add(news)
+        while waits.wait(0):
+            news.publish(1, 0)
+        thread = threading.Thread(target=subscription.receive)
+        thread.start()
+        assert waits.wait(60) == [(news, tr.WRITABLE)]
+        thread.join()
+
+
 def test_a_slot_that_is_free_is_taken_at_once(arena: tr.Arena) -> None:
     """No turn of the loop, and no wait set."""
 

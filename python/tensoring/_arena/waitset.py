@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tensoring import _core
 from tensoring._arena.aio import READABLE
 from tensoring._arena.board import Watch
-from tensoring._arena.broadcast import Subscription
+from tensoring._arena.broadcast import Broadcast, Subscription
 from tensoring._arena.channel import Channel
 from tensoring._arena.queue import ArenaQueue
 from tensoring._options import U32, U64, whole
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 class WaitSet(Channel, _core.WaitSet):
-    """Wait for many queues, subscriptions, watches and descriptors at once; itself a
-    descriptor (`fileno`)."""
+    """Wait for many queues, broadcasts, subscriptions, watches and descriptors at once;
+    itself a descriptor (`fileno`)."""
 
     _members: dict[int, Any]
     _next: int
@@ -32,11 +32,12 @@ class WaitSet(Channel, _core.WaitSet):
 
     def add(
         self,
-        what: ArenaQueue | Subscription | Watch | _core.Worker | int,
+        what: ArenaQueue | Broadcast | Subscription | Watch | _core.Worker | int,
         want: int = READABLE,
     ) -> int:
         """Wait for a queue, a subscription, a watch or a descriptor, too. Returns the
-        token to remove it by. In a worker of a Supervisor also for the Worker: it is
+        token to remove it by. A broadcast is WRITABLE when no subscriber that blocks is
+        behind. In a worker of a Supervisor also for the Worker: it is
         READABLE when worker.stopping() is true. The supervisor's request wakes the set at
         once; it sees a dead master within 2 s."""
         whole("want", want, 0, U32)
