@@ -13,9 +13,9 @@
 enum {
     NUMBER = sizeof(uint64_t),
     SHORT_HEAD = 512,
-    LEAST_FETCHED = 64 << 10, /* by rendezvous; UCX knows what is best for less */
-    MOST_LENT = 16,           /* pieces on a link's way: 4 MiB */
-    MOST_SENDS = 256          /* frames */
+    LEAST_FETCHED = WIRE_CHUNK_BYTES, /* by rendezvous; UCX knows what is best for less */
+    MOST_LENT = 16,                   /* pieces on a link's way: 4 MiB */
+    MOST_SENDS = 256                  /* frames */
 };
 
 /* A frame that UCX has, with its bytes if they are ours. */
