@@ -89,12 +89,13 @@ static bool listens(const tr_waitset *set)
 static void forget_loan(tr_waitset *set, const struct waitable *gone, bool listened)
 {
     struct self *me = &set->arena->self;
+    bool heard = listened || notify_listens(me, gone->word);
 
-    if (listened || notify_listens(me, gone->word))
+    if (heard)
         notify_leave(me, gone->word);
     if (gone->ready(gone))
         wake_one(&set->arena->view, gone->word);
-    if (listened) /* other sets of this process listen again */
+    if (heard) /* other sets of this process listen again */
         pollable_wake_self(me);
 }
 

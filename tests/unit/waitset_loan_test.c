@@ -101,6 +101,39 @@ static void one_that_leaves_tells_another(void **state)
     disperse(&several);
 }
 
+/* The sets of one process share a bit among the listeners. The second one never listened: it would
+ * have slept on the words. */
+static void one_that_leaves_makes_no_set_deaf(void **state)
+{
+    struct scene scene;
+    tr_waitset *second;
+    tr_event event;
+    size_t count;
+    int fd;
+    (void)state;
+
+    setenv("TENSORING_NOTIFY", "fifo", 1);
+    begin_scene(&scene, 0);
+    take_both(&scene);
+    assert_ok(tr_waitset_add_loan(scene.set, &spec, 1, TOKEN));
+    assert_ok(tr_waitset_fd(scene.set, &fd));
+    assert_ok(tr_waitset_open(scene.arena, &second));
+    assert_ok(tr_waitset_add_loan(second, &spec, 1, TOKEN));
+    do
+        assert_int_equal(tr_waitset_wait(scene.set, &event, 1, TR_NOWAIT, &count),
+                         TR_EAGAIN);
+    while (is_readable(fd));
+    assert_ok(tr_waitset_remove(second, TOKEN));
+    while (is_readable(fd))
+        assert_int_equal(tr_waitset_wait(scene.set, &event, 1, TR_NOWAIT, &count),
+                         TR_EAGAIN);
+    release(&scene.held[0]);
+    assert_int_equal(is_readable(fd), 1);
+    tr_waitset_close(second);
+    end_scene(&scene);
+    unsetenv("TENSORING_NOTIFY");
+}
+
 /* ---- what is asked for */
 
 static void refuses_nonsense(void **state)
@@ -269,6 +302,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_slot_tells_one),
         cmocka_unit_test(one_that_leaves_tells_another),
+        cmocka_unit_test(one_that_leaves_makes_no_set_deaf),
         cmocka_unit_test(refuses_nonsense),
         cmocka_unit_test(each_size_waits_for_its_slots),
         cmocka_unit_test(a_look_loses_nothing),
