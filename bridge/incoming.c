@@ -246,12 +246,8 @@ static bool answer(struct bridge *bridge, struct lane *lane, enum wire_receipt r
 /* It cannot be taken. It stays where it came from, and both sides say why. */
 static bool decline(struct bridge *bridge, struct lane *lane, const char *why)
 {
-    if (lane->channel->direction ==
-        DIRECTION_OUT) { /* an answer: its requester is told */
+    if (lane->channel->direction == DIRECTION_OUT) /* an answer: its requester is told */
         (void)outgoing_failed(lane, lane->first->message.number, TR_EMSGSIZE, why);
-        forget_first(bridge, lane);
-        return true;
-    }
     wire_begin(&bridge->out, WIRE_DECLINED);
     wire_put_u32(&bridge->out, lane->number);
     wire_put_u64(&bridge->out, lane->first->message.number);
@@ -453,12 +449,18 @@ static int serve(struct bridge *bridge, struct lane *lane)
         return result;
     arrival->slot = NULL;
     lane->channel->counts.published += asks;
-    forget_first(bridge, lane);
+    if (asks)
+        forget_first(bridge, lane);
+    else
+        arrival->published = arrival->noted = true; /* the receipt is left to send */
     return 0;
 }
 
 static int hand_on(struct bridge *bridge, struct lane *lane)
 {
+    if (bridge->stops && lane->channel->kind == KIND_SERVICE &&
+        lane->channel->direction == DIRECTION_IN)
+        return TR_EAGAIN; /* what it asks now would not be answered in time */
     if (lane->channel->kind == KIND_SERVICE && lane->channel->direction == DIRECTION_OUT)
         return serve(bridge, lane);
     if (!lane->channel->ready)

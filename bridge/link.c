@@ -254,6 +254,19 @@ static struct lane *lane_in(struct link *link, struct wire_in *in)
     return lane && lane->channel->kind == KIND_SERVICE ? lane : NULL;
 }
 
+/* Where receipts come in: those of answers do where their requests came in. */
+static struct lane *lane_out(struct link *link, struct wire_in *in)
+{
+    struct wire_in again = *in;
+    struct lane *lane = lane_of(link, in, DIRECTION_OUT);
+
+    if (lane)
+        return lane;
+    *in = again;
+    lane = lane_of(link, in, DIRECTION_IN);
+    return lane && lane->channel->kind == KIND_SERVICE ? lane : NULL;
+}
+
 static bool fault(struct lane *lane, struct wire_in *in)
 {
     uint64_t number = wire_get_u64(in);
@@ -321,10 +334,10 @@ static bool obeys(struct bridge *bridge, struct link *link, enum wire_type type,
         good = fault(lane_of(link, in, DIRECTION_OUT), in);
         break;
     case WIRE_RECEIPT:
-        good = receipt(lane_of(link, in, DIRECTION_OUT), in);
+        good = receipt(lane_out(link, in), in);
         break;
     case WIRE_DECLINED:
-        good = declined(bridge, lane_of(link, in, DIRECTION_OUT), in);
+        good = declined(bridge, lane_out(link, in), in);
         break;
     case WIRE_NOTICE:
         good = notice(bridge, link, in);

@@ -226,6 +226,8 @@ static void sleep_a_while(struct run *run)
 
 static bool in_flight(const struct bridge *bridge)
 {
+    if (bridge->tickets) /* servers here have requests, whose answers are due */
+        return true;
     for (uint32_t i = 0; i < bridge->count; i++)
         for (uint32_t j = 0; j < bridge->channels[i].window.count; j++)
             if (bridge->channels[i].window.held[j]->lane)

@@ -14,7 +14,7 @@
 #include "step.h"
 #include "wire_message.h"
 
-/* Answers go out where requests come in. They have no receipts and no window: requests have. */
+/* Answers go out where requests come in. */
 static bool is_answer(const struct channel *channel)
 {
     return channel->direction == DIRECTION_IN;
@@ -81,7 +81,7 @@ static bool check_taken(struct bridge *bridge, struct lane *lane, struct held *h
 
 static bool has_room(const struct lane *lane, const struct held *held)
 {
-    return is_answer(lane->channel) || !lane->in_flight ||
+    return !lane->in_flight ||
            (lane->in_flight < lane->window &&
             lane->in_flight_bytes + held->bytes <= lane->window_bytes);
 }
@@ -162,7 +162,7 @@ static bool begin(struct bridge *bridge, struct channel *channel, struct held *h
     held->tensor = 0;
     held->at = 0;
     held->sent_bytes = held->bytes <= WIRE_INLINE ? held->bytes : 0;
-    held->counted = !is_answer(channel);
+    held->counted = !held->fault; /* which has no receipt */
     if (held->counted) {
         lane->in_flight++;
         lane->in_flight_bytes += held->bytes;
@@ -280,7 +280,7 @@ static bool pump_one(struct bridge *bridge, struct channel *channel, struct held
         return wait_with(held);
     if (held->state == HELD_SENDING && !go_on(bridge, held))
         return wait_with(held);
-    if (held->only && held->state == HELD_SENT && is_answer(channel))
+    if (held->only && held->state == HELD_SENT && held->fault)
         settle(held->only, held);
     return true;
 }
@@ -338,7 +338,7 @@ bool outgoing_receipt(struct lane *lane, uint64_t number)
 
     if (!held || held->state != HELD_SENT)
         return false;
-    lane->channel->counts.confirmed++;
+    lane->channel->counts.confirmed += !is_answer(lane->channel);
     if (!any_held_back(&lane->channel->window)) /* whose reason is still true */
         *lane->channel->why = 0;
     settle(lane, held);
@@ -353,7 +353,7 @@ bool outgoing_declined(struct bridge *bridge, struct lane *lane, uint64_t number
     if (!held)
         return false;
     speak_of(bridge, lane->channel, why);
-    if (lane->channel->kind == KIND_SERVICE) {
+    if (lane->channel->kind == KIND_SERVICE && !held->only) {
         land(held);
         fail_request(held, TR_EMSGSIZE, why);
         return true;

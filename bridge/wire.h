@@ -15,7 +15,7 @@
 
 #include <tensoring/message.h>
 
-#define WIRE_VERSION      2
+#define WIRE_VERSION      3
 #define WIRE_MAX_HEAD     (UINT64_C(64) << 20) /* one frame, without a chunk's data */
 #define WIRE_INLINE       32768 /* payloads up to this are in the message's frame */
 #define WIRE_CHUNK_BYTES  (256 << 10)

@@ -120,6 +120,10 @@ class Bridge:
         fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
         return int(fields["RssAnon"].split()[0]) * 1024
 
+    def has_taken_signals(self) -> bool:
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return "ShdPnd:\t0000000000000000" in status
+
     def cpu_seconds(self) -> float:
         stat = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")

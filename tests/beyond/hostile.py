@@ -34,7 +34,7 @@ def text(value: str) -> bytes:
 
 
 def head(kind: int) -> bytes:
-    return b"TRBR" + struct.pack("<HBB", 2, kind, 0)
+    return b"TRBR" + struct.pack("<HBB", 3, kind, 0)
 
 
 def channel(direction: int = 1, verdict: int = 0) -> bytes:

@@ -155,3 +155,62 @@ def test_a_deadline_travels(pair: Pair) -> None:
     assert len(ended) == 1
     request.release()
     until(lambda: pair.status()["in_flight"] == 0)
+
+
+def test_answers_larger_than_the_window_of_bytes_wait_for_room(pair: Pair) -> None:
+    """They come faster than the one slot here is free, and the link stays."""
+    pair.open(here=[(8 << 10, 64), (1 << 20, 1)], there=[(8 << 10, 64), (1 << 20, 16)])
+    model = pair.here.service("model")
+    wrong: list[object] = []
+
+    def call(first: int) -> None:
+        for number in range(first, first + 3):
+            try:
+                answer = np.asarray(model.call(np.full(3, number), LONGEST)).copy()
+            except tr.Error as error:
+                wrong.append(error)
+                continue
+            if not (answer == number + 1).all():
+                wrong.append(number)
+
+    with serving(pair, lambda x: np.full(90_000, x[0] + 1)):
+        start(pair, "--window-bytes", str(1 << 20))
+        threads = [threading.Thread(target=call, args=(1000 * n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(LONGEST)
+    assert not wrong
+    assert pair.status()["bridges"][0]["reconnects"] == 0
+
+
+def test_a_bridge_that_stops_waits_for_the_answers_of_its_servers(pair: Pair) -> None:
+    came, go_on = threading.Event(), threading.Event()
+
+    def wait(x: Any) -> Any:
+        came.set()
+        assert go_on.wait(LONGEST)
+        return x + 1
+
+    pair.open()
+    model = pair.here.service("model")
+    ended: list[object] = []
+
+    def call() -> None:
+        try:
+            ended.append(np.asarray(model.call(np.arange(3), LONGEST)).tolist())
+        except tr.Error as error:
+            ended.append(error)
+
+    with serving(pair, wait):
+        listener = pair.listen(*SERVICE, "--grace", str(LONGEST))
+        pair.connect(*SERVICE)
+        caller = threading.Thread(target=call)
+        caller.start()
+        assert came.wait(LONGEST)
+        listener.process.terminate()
+        until(lambda: listener.has_taken_signals() or not listener.alive)
+        go_on.set()
+        caller.join(LONGEST)
+        assert ended == [[1, 2, 3]]
+        assert listener.process.wait(LONGEST) == 0

@@ -149,7 +149,7 @@ static void another_version_is_told(void **state)
     wire_begin(&out, WIRE_PING);
     out.bytes[4] = 99;
     assert_int_equal(wire_open(&in, out.bytes, out.used, &why), WIRE_NOTHING);
-    assert_string_equal(why, "it speaks wire version 99, this bridge speaks 2");
+    assert_string_equal(why, "it speaks wire version 99, this bridge speaks 3");
     out.bytes[0] = 'x';
     assert_int_equal(wire_open(&in, out.bytes, out.used, &why), WIRE_NOTHING);
     assert_non_null(strstr(why, "magic"));
