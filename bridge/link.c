@@ -77,6 +77,13 @@ static void pause_before(struct bridge *bridge)
     bridge->hello_ns = 0;
 }
 
+/* A link stands, or stood. If the rules were broken not long ago, they may be broken again. */
+static void begin_pauses_anew(struct bridge *bridge)
+{
+    if (!bridge->broken_ns || now_ns() - bridge->broken_ns > 2 * LAST_PAUSE_NS)
+        bridge->backoff_ns = 0;
+}
+
 /* The connector has no link, and why: say it if it is news, and try again later. */
 static void no_link(struct bridge *bridge, const char *why)
 {
@@ -93,6 +100,7 @@ void link_lose(struct bridge *bridge, struct link *link, const char *why)
     snprintf(text, sizeof(text), "%s", why);
     take_out(bridge, link);
     if (link->up) {
+        begin_pauses_anew(bridge);
         say("the link to %s is down: %s", link->where, text);
         snprintf(bridge->last_where, sizeof(bridge->last_where), "%s", link->where);
     }
@@ -149,8 +157,7 @@ static void stands(struct bridge *bridge, struct link *link)
     link->up = true;
     link->heard_ns = link->pinged_ns = now_ns();
     bridge->hello_ns = 0;
-    if (!bridge->broken_ns || now_ns() - bridge->broken_ns > 2 * LAST_PAUSE_NS)
-        bridge->backoff_ns = 0; /* else it may be broken again at once */
+    begin_pauses_anew(bridge);
     if (!bridge->options->listens && !identity_none(&bridge->last_arena) &&
         !identity_same(&bridge->last_arena, &link->arena)) {
         bridge->other_arena++;
@@ -386,7 +393,7 @@ static void heard(struct bridge *bridge, struct link *link, struct frame *frame)
                      "the other side broke the rules of the wire");
         return;
     }
-    if (type == WIRE_NOTHING || type == WIRE_REFUSED)
+    if (link->up && type != WIRE_BYE)
         bridge->broken_ns = now_ns();
     if (type == WIRE_NOTHING)
         link_lose(bridge, link, wrong);

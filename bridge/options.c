@@ -124,7 +124,10 @@ static const char *cut_name(const char *text)
 
     if (length != strlen(word) || memcmp(text, word, length) != 0)
         return NULL;
-    return text[length] ? text + length + 1 : "";
+    text += length;
+    if (!*text)
+        return "";
+    return text[1] ? text + 1 : NULL;
 }
 
 /* Its service may come later. */

@@ -132,6 +132,22 @@ def test_a_cut_in_the_middle_of_a_request(pair: Pair, policy: str) -> None:
         assert len(ended) == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("wait", "fail or retry"),
+        ("retry:", "fail or retry"),
+        ("retry:other", "no service 'other' goes out"),
+        ("fail:back", "no service 'back' goes out"),
+    ],
+)
+def test_a_policy_that_means_nothing(pair: Pair, given: str, says: str) -> None:
+    pair.open()
+    bridge = pair.connect(*SERVICE, "--service", "in:back", "--on-cut", given)
+    assert bridge.process.wait(LONGEST) == 64
+    assert says in bridge.output
+
+
 def test_a_deadline_travels(pair: Pair) -> None:
     """As the time that is left, and the requester ends by its own."""
     pair.open()
