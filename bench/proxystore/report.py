@@ -53,6 +53,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
         print("no plot: matplotlib is not installed")
         return
     matplotlib.use("svg")
+    matplotlib.rcParams["svg.fonttype"] = "none"  # texts, not a path for each letter
     import matplotlib.pyplot as plt
 
     cells = {
@@ -84,7 +85,8 @@ def plot(found: dict[str, Any], path: Path) -> None:
         one.set_yscale("log")
         one.set_title(title)
         one.set_xlabel("bytes")
-        one.grid(True, which="both", alpha=0.3)
+        one.minorticks_off()
+        one.grid(True, alpha=0.3)
     axes[0][0].set_ylabel("us, median of the rounds")
     axes[0][-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, bbox_inches="tight")

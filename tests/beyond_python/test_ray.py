@@ -81,6 +81,7 @@ def node() -> Iterator[tr.Arena]:
         skip_if_slow(str(error))
         raise
     arena = tensoring.ray.arena(slots=SLOTS, pins=PINS)
+    ray_objects.cells_of(ray_node.node_id())
     yield arena
     path = f"/dev/shm/tensoring.{arena.name}"
     assert os.path.exists(path)

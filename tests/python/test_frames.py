@@ -66,6 +66,16 @@ def test_frames_of_one_type_are_looked_into(queue: tr.ArenaQueue) -> None:
         del found
 
 
+def test_frames_with_the_same_names_are_apart(queue: tr.ArenaQueue) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.zeros((2, 3)), columns=["a", 1, "c"])
+    first, second = through(queue, frame), through(queue, frame)
+    first.columns.name = "letters"
+    first.columns = ["x", "y", "z"]
+    assert_alike(second, frame)
+    assert_alike(through(queue, frame), frame)
+
+
 def test_large_frames_of_polars(queue: tr.ArenaQueue) -> None:
     polars = pytest.importorskip("polars")
     pytest.importorskip("pyarrow")

@@ -268,7 +268,7 @@ def _block_of(frame: Any) -> Array | None:
     return block
 
 
-_COPIED = 1 << 16  # bytes that are copied faster than they are looked at
+_COPIED = 1 << 18  # bytes that are copied faster than they are looked at
 
 
 def _dump_columns(frame: Any, names: list[Any]) -> tuple[list[list[Any]], list[Any]]:
@@ -394,6 +394,20 @@ def _read_head(parts: list[Array]) -> tuple[list[Any], list[Any], Any, Any]:
     return columns, index, name, numbers
 
 
+@functools.lru_cache(maxsize=64)
+def _known_index(names: tuple[Any, ...]) -> Any:
+    import pandas
+
+    return pandas.Index(list(names))
+
+
+def _index_of(names: list[Any]) -> Any:
+    """The names of columns. pandas takes longer to look at them than at the values of a
+    small frame, and most frames have the same."""
+    few = len(names) <= 100
+    return _known_index(tuple(names)).copy() if few else names
+
+
 def _column(columns: _Columns, kind: Any, index: Any) -> Any:
     import pandas
 
@@ -427,7 +441,7 @@ def _load_frame(parts: list[Array]) -> Any:
         found = {i: _column(columns, kind, index) for i, (_, kind) in enumerate(names)}
     frame = pandas.DataFrame(found, index=index, copy=False)
     if numbers is None:
-        frame.columns = [name for name, _ in names]
+        frame.columns = _index_of([name for name, _ in names])
     else:
         frame.columns = pandas.RangeIndex(*numbers)
     return frame
