@@ -98,7 +98,7 @@ def test_the_wheel_of_the_bridge(tmp_path: Path) -> None:
     whole = with_libraries(wheel, tmp_path)
     run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", whole)
 
-    version = f"tensoring-bridge {tr.__version__}\n"
+    version = f"tensoring-bridge {tr.__version__}\nengines: zmq\n"
     script = python.with_name("tensoring-bridge")
     assert run(script, "--version") == version
     command = Path(program()[0]).parents[1] / "src/cli/tensoring"
