@@ -89,6 +89,8 @@ struct lane {
     /* In, a board: what the next message is the value of. */
     char *key;
     uint64_t key_number;
+    uint32_t told; /* cursor: the keys up to there were told to the other side */
+    bool told_all;
 };
 
 struct link {

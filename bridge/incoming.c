@@ -107,6 +107,28 @@ bool incoming_key(struct lane *lane, struct wire_in *in)
     return lane->key;
 }
 
+void incoming_tell_keys(struct bridge *bridge, struct lane *lane)
+{
+    char key[TR_MAX_KEY_BYTES + 1];
+
+    while (lane->link->up && !lane->told_all && !lane->link->blocked) {
+        uint32_t cursor = lane->told;
+
+        if (tr_board_next(lane->channel->board, &cursor, key, NULL) < 0) {
+            lane->told_all = true;
+            return;
+        }
+        wire_begin(&bridge->out, WIRE_KEY);
+        wire_put_u32(&bridge->out, lane->number);
+        wire_put_u64(&bridge->out, 0);
+        wire_put_u8(&bridge->out, 0);
+        wire_put_text(&bridge->out, key);
+        if (!speak(bridge, lane->link))
+            return;
+        lane->told = cursor;
+    }
+}
+
 /* Whether a message of a board has its key, as no other has. */
 static bool take_key(struct lane *lane, struct arrival *arrival)
 {

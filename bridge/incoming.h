@@ -15,6 +15,9 @@ bool incoming_chunk(struct bridge *bridge, struct lane *lane, struct wire_in *in
 /* The key of a board whose value follows, or that has none any more. False: as above. */
 bool incoming_key(struct lane *lane, struct wire_in *in);
 
+/* Tell the other side the keys that a board has here, so that it can delete those that are gone. */
+void incoming_tell_keys(struct bridge *bridge, struct lane *lane);
+
 /* Publish what there is room for. */
 void incoming_pump(struct bridge *bridge, struct lane *lane);
 

@@ -274,6 +274,19 @@ static struct lane *lane_out(struct link *link, struct wire_in *in)
     return lane && lane->channel->kind == KIND_SERVICE ? lane : NULL;
 }
 
+/* A key and its value go the way of the lane; the keys that are there come back. */
+static bool key(struct link *link, struct wire_in *in)
+{
+    struct wire_in again = *in;
+    struct lane *lane = lane_of(link, in, DIRECTION_IN);
+
+    if (lane)
+        return incoming_key(lane, in);
+    *in = again;
+    lane = lane_of(link, in, DIRECTION_OUT);
+    return lane && outgoing_key(lane, in);
+}
+
 static bool fault(struct lane *lane, struct wire_in *in)
 {
     uint64_t number = wire_get_u64(in);
@@ -334,8 +347,7 @@ static bool obeys(struct bridge *bridge, struct link *link, enum wire_type type,
         good = false;
         break;
     case WIRE_KEY:
-        lane = lane_of(link, in, DIRECTION_IN);
-        good = lane && incoming_key(lane, in);
+        good = key(link, in);
         break;
     case WIRE_FAULT:
         good = fault(lane_of(link, in, DIRECTION_OUT), in);

@@ -137,9 +137,15 @@ static void pump(struct bridge *bridge)
     bridge->retry_ns = 0;
     for (link = bridge->links; link; link = next) {
         next = link->next;
-        for (uint32_t i = 0; i < link->lane_count; i++)
-            if (link->lanes[i].open && link->lanes[i].first)
-                incoming_pump(bridge, &link->lanes[i]);
+        for (uint32_t i = 0; i < link->lane_count; i++) {
+            struct lane *lane = &link->lanes[i];
+
+            if (lane->open && lane->first)
+                incoming_pump(bridge, lane);
+            if (lane->open && lane->channel->kind == KIND_BOARD &&
+                lane->channel->direction == DIRECTION_IN)
+                incoming_tell_keys(bridge, lane);
+        }
     }
 }
 

@@ -5,17 +5,17 @@
 #include <string.h>
 
 /* A board tells of its keys in the same order each time, so this is found at once. */
-static bool has(struct mirror *mirror, const char *key)
+static struct mirrored *find(struct mirror *mirror, const char *key)
 {
     for (uint32_t i = 0; i < mirror->count; i++) {
         uint32_t at = (mirror->hint + i) % mirror->count;
 
         if (strcmp(mirror->keys[at].key, key) == 0) {
             mirror->hint = at + 1;
-            return true;
+            return &mirror->keys[at];
         }
     }
-    return false;
+    return NULL;
 }
 
 static void add(struct mirror *mirror, const char *key)
@@ -53,8 +53,27 @@ void mirror_look(struct mirror *mirror, tr_board *board, int64_t now)
             one->ready = true;
     }
     while (tr_board_next(board, &cursor, key, NULL) == 0)
-        if (!has(mirror, key))
+        if (!find(mirror, key))
             add(mirror, key);
+}
+
+/* Whether it had a value that was deleted. */
+static bool was_deleted(tr_board *board, const char *key)
+{
+    tr_message *message;
+
+    if (tr_board_version(board, key) == TR_BOARD_NO_VERSION)
+        return false; /* it is of the other side alone */
+    if (tr_board_get(board, key, &message, NULL) < 0)
+        return true; /* or it cannot be read now: then the mirror looks again */
+    tr_message_release(message);
+    return false;
+}
+
+void mirror_there(struct mirror *mirror, tr_board *board, const char *key)
+{
+    if (was_deleted(board, key) && !find(mirror, key))
+        add(mirror, key);
 }
 
 int mirror_next(struct mirror *mirror, uint32_t i, tr_board *board, tr_message **out)
@@ -70,8 +89,7 @@ int mirror_next(struct mirror *mirror, uint32_t i, tr_board *board, tr_message *
     if (result < 0 && result != TR_ENOENT)
         return result;
     one->ready = false;
-    /* A key that is gone, and that the other side never had, is of no interest. */
-    if (version <= one->confirmed || (result == TR_ENOENT && !one->confirmed)) {
+    if (version <= one->confirmed) {
         tr_message_release(*out);
         *out = NULL;
         return TR_EAGAIN;

@@ -27,6 +27,10 @@ struct mirror {
 /* Look for keys that are new or deleted, if that is due. */
 void mirror_look(struct mirror *mirror, tr_board *board, int64_t now);
 
+/* The other side has a value of @p key, maybe from an earlier link. If the key was deleted here
+ * since, that will be offered. */
+void mirror_there(struct mirror *mirror, tr_board *board, const char *key);
+
 /* Whether key @p i has something to offer; then the message, or NULL: it was deleted.
  * 0, TR_EAGAIN, TR_EPINS, ... */
 int mirror_next(struct mirror *mirror, uint32_t i, tr_board *board, tr_message **out);

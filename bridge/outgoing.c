@@ -367,6 +367,19 @@ bool outgoing_declined(struct bridge *bridge, struct lane *lane, uint64_t number
     return true;
 }
 
+bool outgoing_key(struct lane *lane, struct wire_in *in)
+{
+    const char *key;
+
+    (void)wire_get_u64(in);
+    (void)wire_get_u8(in);
+    key = wire_get_text(in);
+    if (!wire_done(in) || lane->channel->kind != KIND_BOARD)
+        return false;
+    mirror_there(&lane->mirror, lane->channel->board, key);
+    return true;
+}
+
 int outgoing_reply(struct lane *lane, uint64_t number, tr_message *reply)
 {
     struct held *held = window_find(&lane->channel->window, lane, number);

@@ -13,6 +13,9 @@ bool outgoing_receipt(struct lane *lane, uint64_t number);
 bool outgoing_declined(struct bridge *bridge, struct lane *lane, uint64_t number,
                        const char *why);
 
+/* Out, a board: a key that has a value there. False: it broke the rules. */
+bool outgoing_key(struct lane *lane, struct wire_in *in);
+
 /* Out, a service: the answer to a request, or why there is none. 0: it was handed to the requester,
  * which has the reply now; or a TR_E code. */
 int outgoing_reply(struct lane *lane, uint64_t number, tr_message *reply);

@@ -32,8 +32,9 @@ enum wire_type {
     WIRE_DECLINED, /* this message cannot be taken: a text */
     WIRE_NOTICE,   /* for the status of the other side: a text about a channel */
     WIRE_PING,
-    WIRE_BYE,  /* the other side stops: a text */
-    WIRE_KEY,  /* of a board: the message that follows is its value, or it was deleted */
+    WIRE_BYE, /* the other side stops: a text */
+    WIRE_KEY, /* of a board: the message that follows is its value, or it was deleted; the other
+                * way: that side has a value of it */
     WIRE_FAULT /* a request has failed: code and text */
 };
 

@@ -48,6 +48,32 @@ def test_a_board_is_mirrored(pair: Pair) -> None:
     until(lambda: has(there, "before", np.arange(8)))
 
 
+@pytest.mark.parametrize("killed", ["listener", "connector", "both"])
+def test_what_is_deleted_while_a_bridge_is_away_is_deleted_there(
+    pair: Pair, killed: str
+) -> None:
+    pair.open()
+    here, there = pair.here.board("features"), pair.there.board("features")
+    there["of that side alone"] = np.arange(2)
+    for key in ("gone", "stays"):
+        here[key] = np.arange(3)
+    bridges = {
+        "listener": pair.listen("--board", "features"),
+        "connector": pair.connect("--board", "features"),
+    }
+    until(lambda: "gone" in there and "stays" in there)
+    away = [one for name, one in bridges.items() if killed in (name, "both")]
+    for bridge in away:
+        bridge.kill()
+    del here["gone"]
+    for bridge in away:
+        bridge.again()
+    until(lambda: "gone" not in there)
+    here["last"] = np.arange(4)
+    until(lambda: has(there, "last", np.arange(4)))
+    assert sorted(there) == ["last", "of that side alone", "stays"]
+
+
 @both_in_soak
 def test_the_newest_value_wins_over_kills_of_both(pair: Pair) -> None:
     pair.open()

@@ -88,31 +88,51 @@ static void keys_are_found_once(void **state)
     mirror_close(&mirror, waitset, 1);
 }
 
-static void a_deletion_is_offered_if_the_key_was_there(void **state)
+static void offers_a_deletion(struct mirror *mirror, uint32_t i)
+{
+    tr_message *message;
+
+    assert_ok(mirror_next(mirror, i, board, &message));
+    assert_null(message);
+    mirror_confirm(mirror, i);
+    offers_nothing(mirror, i);
+}
+
+static void a_deletion_is_offered(void **state)
 {
     struct mirror mirror = {0};
-    tr_message *message;
     (void)state;
 
     put("a", 1);
-    put("never", 1);
     mirror_look(&mirror, board, LATER(1));
-    for (uint32_t i = 0; i < 2; i++)
-        if (strcmp(mirror.keys[i].key, "a") == 0)
-            offers(&mirror, i, 1), mirror_confirm(&mirror, i);
+    offers(&mirror, 0, 1);
+    mirror_confirm(&mirror, 0);
     assert_ok(tr_board_delete(board, "a", TR_BOARD_ANY_VERSION));
-    assert_ok(tr_board_delete(board, "never", TR_BOARD_ANY_VERSION));
     mirror_look(&mirror, board, LATER(2));
-    for (uint32_t i = 0; i < 2; i++) {
-        if (strcmp(mirror.keys[i].key, "never") == 0) {
-            offers_nothing(&mirror, i);
-            continue;
-        }
-        assert_ok(mirror_next(&mirror, i, board, &message));
-        assert_null(message);
-        mirror_confirm(&mirror, i);
-        offers_nothing(&mirror, i);
-    }
+    offers_a_deletion(&mirror, 0);
+    mirror_close(&mirror, waitset, 1);
+}
+
+static void what_was_deleted_before_is_offered_if_it_is_there(void **state)
+{
+    struct mirror mirror = {0};
+    (void)state;
+
+    put("a", 1);
+    put("gone", 1);
+    assert_ok(tr_board_delete(board, "gone", TR_BOARD_ANY_VERSION));
+    mirror_look(&mirror, board, LATER(1));
+    assert_int_equal(mirror.count, 1);
+    mirror_there(&mirror, board, "a");
+    mirror_there(&mirror, board, "of that side alone");
+    assert_int_equal(mirror.count, 1);
+    mirror_there(&mirror, board, "gone");
+    mirror_there(&mirror, board, "gone");
+    assert_int_equal(mirror.count, 2);
+    offers_a_deletion(&mirror, 1);
+    put("gone", 2);
+    mirror_look(&mirror, board, LATER(2));
+    offers(&mirror, 1, 2);
     mirror_close(&mirror, waitset, 1);
 }
 
@@ -158,7 +178,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_newest_goes_next, open_place, close_place),
         cmocka_unit_test_setup_teardown(keys_are_found_once, open_place, close_place),
-        cmocka_unit_test_setup_teardown(a_deletion_is_offered_if_the_key_was_there,
+        cmocka_unit_test_setup_teardown(a_deletion_is_offered, open_place, close_place),
+        cmocka_unit_test_setup_teardown(what_was_deleted_before_is_offered_if_it_is_there,
                                         open_place, close_place),
         cmocka_unit_test_setup_teardown(what_was_dropped_is_offered_again, open_place,
                                         close_place),
