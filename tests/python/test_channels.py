@@ -173,7 +173,9 @@ def test_closed_while_in_a_set(arena: tr.Arena, queue: tr.ArenaQueue) -> None:
         waiting.remove(token)
         assert waiting.wait(0) == []
         with pytest.raises(TypeError, match="wait set waits"):
-            waiting.add(events)  # type: ignore[arg-type]
+            waiting.add(arena.board("b"))  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="closed"):
+            waiting.add(events)
         assert waiting.wait(0) == []
 
 
