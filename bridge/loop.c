@@ -24,6 +24,7 @@
 #include "status.h"
 
 enum { MILLISECOND = 1000000, SECOND = 1000000000 };
+#define BUSY_LOOK_NS     (INT64_C(100) * MILLISECOND)
 #define LONGEST_RETRY_NS (INT64_C(10) * MILLISECOND)
 
 enum ending { GOES_ON, ENDED, ARENA_GONE };
@@ -35,6 +36,7 @@ struct run {
     int64_t stop_ns;    /* when to stop waiting for receipts; 0: nobody asked */
     int64_t look_ns;    /* when to look whether the arena is still that of the name */
     int64_t retried_ns; /* how long the last wait for a slot was */
+    int64_t busy_ns;    /* when a bridge that does not sleep looks for signals */
 };
 
 static int open_signals(void)
@@ -246,6 +248,10 @@ static enum ending look_round(struct run *run)
     struct bridge *bridge = &run->bridge;
     int64_t now = now_ns();
 
+    if (now >= run->busy_ns) {
+        take_signals(run);
+        run->busy_ns = now + BUSY_LOOK_NS;
+    }
     link_due(bridge, now);
     if (status_is_due(bridge, now))
         status_put(bridge);
