@@ -51,7 +51,7 @@ static PyObject *board_put(PyObject *object, PyObject *args)
         return NULL;
     self->busy++;
     code = encode_object(self->state, self->shared, value,
-                         (Patience){timeout_ns, NULL, NULL}, &message);
+                         (Patience){timeout_ns, self, NULL}, &message);
     if (!code) {
         code = expected == Py_None
                    ? tr_board_put(self->handle, key, message, &version)
@@ -296,6 +296,7 @@ static PyGetSetDef board_getset[] = {
 static PyMethodDef board_methods[] = {
     {"_open", board_open, METH_VARARGS | METH_CLASS, NULL},
     {"_put", board_put, METH_VARARGS, NULL},
+    {"_encode_now", channel_encode_now, METH_O, NULL},
     {"_put_message", board_put_message, METH_VARARGS, NULL},
     {"_get", board_get, METH_O, NULL},
     {"_get_many", board_get_many, METH_O, NULL},

@@ -18,10 +18,10 @@ static int loan_op(void *arg, int64_t timeout_ns)
 {
     LoanCall *call = arg;
 
-    if (!call->channel)
-        return tr_message_loan(call->arena, call->specs, call->n, timeout_ns, call->out);
-    if (call->channel->closing)
+    if (call->channel && call->channel->closing)
         return TR_ECLOSED;
+    if (!call->channel || !call->channel->loan)
+        return tr_message_loan(call->arena, call->specs, call->n, timeout_ns, call->out);
     return call->channel->loan(call->channel->handle, call->specs, call->n, timeout_ns,
                                call->out);
 }

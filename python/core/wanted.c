@@ -86,7 +86,7 @@ int wanted_add(State *state, PyObject *object, tr_waitset *set, uint64_t token)
     const WantedObject *self = (WantedObject *)object;
     ChannelObject *channel = (ChannelObject *)self->channel;
 
-    if (!channel)
+    if (!channel || !channel->loan)
         return tr_waitset_add_loan(set, self->specs, self->n, token);
     if (PyObject_TypeCheck(self->channel, state->queue_type))
         return tr_waitset_add_queue_loan(set, channel->handle, self->specs, self->n,

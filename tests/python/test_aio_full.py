@@ -248,19 +248,25 @@ def test_a_late_call_says_so(loop: str, full: tuple[tr.Arena, list[Any]]) -> Non
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("end", ["shutdown", "close", "close the arena"])
-@pytest.mark.parametrize("kind", ["queue", "broadcast"])
+@pytest.mark.parametrize("kind", ["queue", "broadcast", "board"])
 def test_a_close_ends_it(
     loop: str, end: str, kind: str, full: tuple[tr.Arena, list[Any]]
 ) -> None:
     arena, held = full
     channel: Any = getattr(arena, kind)("c")
-    send = channel.send_async if kind == "queue" else channel.publish_async
+    if kind == "board" and end == "shutdown":
+        pytest.skip("boards are not shut down")
+    send = {
+        "queue": lambda i: channel.send_async(i),
+        "broadcast": lambda i: channel.publish_async(i),
+        "board": lambda i: channel.put_async("key", i),
+    }[kind]
 
     async def main() -> None:
         tasks = [asyncio.ensure_future(send(i)) for i in range(2)]
         await until_waiting(arena)
         call = {
-            "shutdown": channel.shutdown,
+            "shutdown": lambda: channel.shutdown(),
             "close": channel.close,
             "close the arena": arena.close,
         }[end]
@@ -296,6 +302,24 @@ def test_room_ends_it(loop: str, kind: str) -> None:
                 await send(i)
 
         assert run(loop, main) == list(range(20))
+
+
+def test_a_close_ends_a_put_that_blocks(full: tuple[tr.Arena, list[Any]]) -> None:
+    arena, _ = full
+    board, errors = arena.board("b"), []
+
+    def put() -> None:
+        try:
+            board.put("key", 1, timeout=30)
+        except tr.Error as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    in_the_end(lambda: waiting(arena), bool)
+    board.close()
+    thread.join()
+    assert [type(error) for error in errors] == [tr.ClosedError]
 
 
 def test_while_it_waits_for_room_it_holds_no_slot() -> None:

@@ -25,6 +25,7 @@ from tensoring._errors import CODES, Error, Full, make_error
 
 if TYPE_CHECKING:
     from tensoring._arena.arena import Arena
+    from tensoring._arena.board import Board
     from tensoring._arena.broadcast import Broadcast
     from tensoring._arena.queue import ArenaQueue
 
@@ -82,7 +83,9 @@ class _Door:
             waiter.set_result(None)
 
 
-def _needs(wanted: _core.Wanted) -> tuple[_core.Queue | _core.Broadcast | None, bytes]:
+def _needs(
+    wanted: _core.Wanted,
+) -> tuple[_core.Queue | _core.Broadcast | _core.Board | None, bytes]:
     """Loans that need the same wait at one door."""
     return wanted.channel, wanted.key
 
@@ -416,10 +419,10 @@ async def take(what: Any, attempt: Callable[[Any], Any]) -> Any:
 
 
 async def encode(
-    arena: Arena, obj: Any, channel: ArenaQueue | Broadcast | None = None
+    arena: Arena, obj: Any, channel: ArenaQueue | Broadcast | Board | None = None
 ) -> _core.Message:
     """A message of `obj`, when there is a slot for it. ClosedError when the channel that
-    it is for is shut down."""
+    it is for is shut down, ValueError when it is closed."""
     what = arena if channel is None else channel
     found = what._encode_now(obj)
     while isinstance(found, _core.Wanted):

@@ -108,8 +108,13 @@ class Board(Named, _core.Board, Mapping[str, Any]):
     async def put_async(self, key: str, value: Any, expected: int | None = None) -> int:
         """Put in an event loop: as put(), and other tasks run while no slot is free. A
         cancelled call has put nothing."""
-        with await aio.encode(self.arena, value) as message:
+        with await aio.encode(self.arena, value, self) as message:
             return self._put_message(key, message, expected)
+
+    def close(self) -> None:
+        """Forget this handle; the board stays. A put that waits for a slot ends."""
+        super().close()
+        aio.closed(self._arena, self)
 
     def versioned(self, key: str) -> Versioned:
         """The value and its version; KeyError if it was never put."""
