@@ -144,8 +144,8 @@ static bool subscribe_one(struct bridge *bridge, struct lane *lane)
     return true;
 }
 
-/* The newest value of key @p i, or that it has none, if that is news. */
-static void mirror_one(struct bridge *bridge, struct lane *lane, uint32_t i)
+/* The newest value of key @p i, or that it has none, if that is news. 0, or a TR_E code. */
+static int mirror_one(struct bridge *bridge, struct lane *lane, uint32_t i)
 {
     struct channel *channel = lane->channel;
     tr_message *message;
@@ -156,17 +156,31 @@ static void mirror_one(struct bridge *bridge, struct lane *lane, uint32_t i)
     if (result < 0 && result != TR_EAGAIN && result != TR_EPINS)
         speak_of(bridge, channel, say_failure(text, channel->name, result));
     if (result < 0)
-        return;
+        return result;
     if (message) {
         keep(channel, message);
     } else if (!window_add_blank(&channel->window)) {
         mirror_drop(&lane->mirror, i);
-        return;
+        return TR_ENOMEM;
     }
     held = gather_bind(lane);
     held->key = lane->mirror.keys[i].key;
     held->key_index = i;
     held->header.sequence = ++channel->numbers; /* versions are of one key */
+    return 0;
+}
+
+/* All keys in turn, as far as the window goes, and the views that a process may hold. */
+static void fill_from_board(struct bridge *bridge, struct lane *lane)
+{
+    struct mirror *mirror = &lane->mirror;
+    int result = 0;
+
+    mirror_look(mirror, lane->channel->board, now_ns());
+    for (uint32_t i = 0;
+         i < mirror->count && lane->bound < most(bridge) && result != TR_EPINS; i++) {
+        result = mirror_one(bridge, lane, mirror_turn(mirror));
+    }
 }
 
 static void fill_lane(struct bridge *bridge, struct lane *lane)
@@ -176,9 +190,7 @@ static void fill_lane(struct bridge *bridge, struct lane *lane)
             ;
         return;
     }
-    mirror_look(&lane->mirror, lane->channel->board, now_ns());
-    for (uint32_t i = 0; i < lane->mirror.count && lane->bound < most(bridge); i++)
-        mirror_one(bridge, lane, i);
+    fill_from_board(bridge, lane);
 }
 
 void gather(struct bridge *bridge, struct channel *channel)

@@ -76,6 +76,12 @@ void mirror_there(struct mirror *mirror, tr_board *board, const char *key)
         add(mirror, key);
 }
 
+uint32_t mirror_turn(struct mirror *mirror)
+{
+    mirror->turn = (mirror->turn + 1) % mirror->count;
+    return mirror->turn;
+}
+
 int mirror_next(struct mirror *mirror, uint32_t i, tr_board *board, tr_message **out)
 {
     struct mirrored *one = &mirror->keys[i];
@@ -112,18 +118,19 @@ void mirror_confirm(struct mirror *mirror, uint32_t i)
 }
 
 /* A watch of versions newer than those that were offered. It is made when it is needed, and again
- * after each: what a watch has got cannot be told from what it has not. */
-static void watch_key(struct mirrored *one, tr_board *board, tr_waitset *waitset,
+ * after each: what a watch has got cannot be told from what it has not. False: the set is full,
+ * and mirror_look() finds what is new. */
+static bool watch_key(struct mirrored *one, tr_board *board, tr_waitset *waitset,
                       uint64_t its_token)
 {
     if (tr_board_watch_open(board, one->key, one->confirmed, &one->watch) < 0)
-        return;
-    if (tr_waitset_add_watch(waitset, one->watch, its_token) == 0) {
-        one->watched = true;
-        return;
-    }
+        return false;
+    one->watched = tr_waitset_add_watch(waitset, one->watch, its_token) == 0;
+    if (one->watched)
+        return true;
     tr_board_watch_close(one->watch);
     one->watch = NULL;
+    return false;
 }
 
 static void unwatch_key(struct mirrored *one, tr_waitset *waitset, uint64_t its_token)
@@ -138,12 +145,14 @@ static void unwatch_key(struct mirrored *one, tr_waitset *waitset, uint64_t its_
 void mirror_watch(struct mirror *mirror, tr_board *board, tr_waitset *waitset,
                   uint64_t token)
 {
+    bool room = true;
+
     for (uint32_t i = 0; i < mirror->count; i++) {
         struct mirrored *one = &mirror->keys[i];
         bool wanted = !one->ready && !one->offered;
 
-        if (wanted && !one->watched)
-            watch_key(one, board, waitset, token + i);
+        if (wanted && !one->watched && room)
+            room = watch_key(one, board, waitset, token + i);
         else if (!wanted && one->watched)
             unwatch_key(one, waitset, token + i);
     }

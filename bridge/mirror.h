@@ -20,6 +20,7 @@ struct mirrored {
 struct mirror {
     struct mirrored *keys;
     uint32_t count, room;
+    uint32_t turn; /* the key that was offered last */
     uint32_t hint; /* where the next key that the board tells of should be */
     int64_t looked_ns;
 };
@@ -30,6 +31,9 @@ void mirror_look(struct mirror *mirror, tr_board *board, int64_t now);
 /* The other side has a value of @p key, maybe from an earlier link. If the key was deleted here
  * since, that will be offered. */
 void mirror_there(struct mirror *mirror, tr_board *board, const char *key);
+
+/* The key to offer next, of at least one: keys that change all the time keep no other back. */
+uint32_t mirror_turn(struct mirror *mirror);
 
 /* Whether key @p i has something to offer; then the message, or NULL: it was deleted.
  * 0, TR_EAGAIN, TR_EPINS, ... */

@@ -136,6 +136,30 @@ static void what_was_deleted_before_is_offered_if_it_is_there(void **state)
     mirror_close(&mirror, waitset, 1);
 }
 
+static void a_key_that_changes_all_the_time_keeps_no_other_back(void **state)
+{
+    struct mirror mirror = {0};
+    tr_message *message;
+    bool came[3] = {false};
+    (void)state;
+
+    put("a", 1);
+    put("b", 1);
+    put("c", 1);
+    mirror_look(&mirror, board, LATER(1));
+    for (int round = 0; round < 3; round++) {
+        uint32_t i = mirror_turn(&mirror);
+
+        assert_ok(mirror_next(&mirror, i, board, &message));
+        tr_message_release(message);
+        came[i] = true;
+        put(mirror.keys[i].key, 2);
+        mirror_confirm(&mirror, i);
+    }
+    assert_true(came[0] && came[1] && came[2]);
+    mirror_close(&mirror, waitset, 1);
+}
+
 static void what_was_dropped_is_offered_again(void **state)
 {
     struct mirror mirror = {0};
@@ -181,6 +205,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_deletion_is_offered, open_place, close_place),
         cmocka_unit_test_setup_teardown(what_was_deleted_before_is_offered_if_it_is_there,
                                         open_place, close_place),
+        cmocka_unit_test_setup_teardown(
+            a_key_that_changes_all_the_time_keeps_no_other_back, open_place, close_place),
         cmocka_unit_test_setup_teardown(what_was_dropped_is_offered_again, open_place,
                                         close_place),
         cmocka_unit_test_setup_teardown(the_wait_set_tells_of_newer_versions, open_place,
