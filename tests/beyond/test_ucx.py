@@ -9,12 +9,15 @@ import shutil
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import tensoring as tr
 import traffic
 from bridges import PORT, Pair, lacks, program
 from hosts import LONGEST, until
+from test_started import arenas, endpoint
 from test_strangers import ports
 from traffic import Receiver, Sender, account
 
@@ -265,3 +268,23 @@ def test_kills_while_data_lands(pair: Pair) -> None:
     receiver.all_of(60)
     account(receiver.stop(), 60)
     pair.ends()
+
+
+@pytest.mark.usefixtures("has_ucx")
+def test_a_program_starts_both_sides() -> None:
+    (command,) = program()
+    options: dict[str, Any] = {"trust_network": True, "program": command}
+    with arenas(2) as (a, b):
+        source, target = (traffic.open_queue(one, "jobs") for one in (a, b))
+        with tr.Bridge(b, bind="ucx://127.0.0.1:0", **options) as there:
+            there.queue("jobs", direction="in")
+            place = endpoint(there)
+            assert place.startswith("ucx://127.0.0.1:")
+            with tr.Bridge(a, place, **options) as here:
+                here.queue("jobs")
+                here.wait_connected(LONGEST)
+                sender, receiver = Sender(source, 50), Receiver(target)
+                receiver.total(50)
+                sender.stop()
+                account(receiver.stop(), 50)
+                until(lambda: here.status()["confirmed"] == 50, here.status)
