@@ -516,7 +516,7 @@ static int64_t ping_ns(const struct bridge *bridge, int64_t now)
     return now < bridge->suspect_ns ? PROBE_NS : bridge->calls->ping_ns;
 }
 
-/* A ROUTER tells of a lost connection when something is sent on it. A DEALER's monitor does. */
+/* Not each engine tells a listener that a link is lost: then a send does. */
 static void ping(struct bridge *bridge, struct link *link, int64_t now)
 {
     int64_t pause = ping_ns(bridge, now);

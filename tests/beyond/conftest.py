@@ -43,11 +43,18 @@ def engine() -> str:
     return os.environ.get("TR_ENGINE", "zmq")
 
 
+def possible(hosts: networks.Hosts, engine: str) -> None:
+    """Skip the test if this engine cannot be used between the hosts."""
+    if why := lacks(engine):
+        pytest.skip(why)
+    if engine == "ucx" and not hosts.here.sees_its_devices():
+        pytest.skip("no /sys can be mounted, in which UCX looks for devices")
+
+
 @pytest.fixture
 def pair(hosts: networks.Hosts, tmp_path: Path, engine: str) -> Iterator[Pair]:
     """Both sides have keys, unless the engine has none."""
-    if why := lacks(engine):
-        pytest.skip(why)
+    possible(hosts, engine)
     hosts.here.link("up")
     with Pair(hosts, tmp_path, engine=engine) as made:
         yield made
@@ -57,8 +64,7 @@ def pair(hosts: networks.Hosts, tmp_path: Path, engine: str) -> Iterator[Pair]:
 @pytest.fixture
 def plain(hosts: networks.Hosts, tmp_path: Path, engine: str) -> Iterator[Pair]:
     """Without keys and encryption."""
-    if why := lacks(engine):
-        pytest.skip(why)
+    possible(hosts, engine)
     hosts.here.link("up")
     with Pair(hosts, tmp_path, plain=True, engine=engine) as made:
         yield made

@@ -94,6 +94,11 @@ class Host:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def sees_its_devices(self) -> bool:
+        """Whether /sys is that of this network."""
+        command = self.inside("ls", "/sys/class/net")
+        return DEVICE in subprocess.run(command, capture_output=True, text=True).stdout
+
     def set_up(self) -> None:
         run(*self.inside("ip", "address", "add", f"{self.address}/24", "dev", DEVICE))
         run(*self.inside("ip", "link", "set", DEVICE, "up"))
