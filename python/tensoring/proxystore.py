@@ -10,9 +10,11 @@ connector `also`. The identity of an arena decides which is the case, and not it
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import operator
 import os
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -30,7 +32,6 @@ except ImportError as _error:
 from tensoring._arena.arena import Arena
 from tensoring._arena.cells import Cells
 from tensoring._arena.loan import rows_of
-from tensoring._core import View
 from tensoring._errors import (
     CODES,
     Error,
@@ -210,6 +211,11 @@ class TensoringConnector:
         self._closed = False
         # Objects of this process whose copy elsewhere another host may evict.
         self._mine: dict[tuple[int, int], Any] = {}
+        # Slots that a _Writer has filled, by id(). Another array that looks into a slot
+        # is the caller's, as a received message is: put() copies it.
+        self._written: weakref.WeakValueDictionary[int, Any] = (
+            weakref.WeakValueDictionary()
+        )
         if self._open() is None and required:
             self._raise_absent(f'there is no arena "{name}" here')
 
@@ -343,14 +349,16 @@ class TensoringConnector:
         return TensoringKey(cells.identity, *where, nbytes, other)
 
     def put_batch(self, objs: Sequence[Any]) -> list[TensoringKey]:
-        """Keep several; all or none of them."""
+        """Keep several; all or none of them. What the other connector does not evict
+        after an error stays there."""
         keys: list[TensoringKey] = []
         try:
             for obj in objs:
                 keys.append(self.put(obj))
         except BaseException:
             for key in keys:
-                self.evict(key)
+                with contextlib.suppress(Exception):  # the first error is the cause
+                    self.evict(key)
             raise
         return keys
 
@@ -399,7 +407,8 @@ class TensoringConnector:
         cells = self._open() if self._mine else None
         for where, other in list(self._mine.items()):
             if not self._also.exists(other):
-                del self._mine[where]
+                if self._mine.pop(where, None) is None:
+                    continue  # another thread was faster
                 if cells is not None:
                     cells.delete(*where)
                 swept += 1
@@ -422,17 +431,15 @@ class TensoringConnector:
     def _remember(self, where: tuple[int, int], other: Any) -> None:
         if len(self._mine) >= 2 * self._objects:  # others have evicted most of them
             cells = self._cells
-            self._mine = {
-                (cell, version): kept
-                for (cell, version), kept in self._mine.items()
-                if cells is not None and cells.board._version(str(cell)) == version
-            }
+            for cell, version in list(self._mine):
+                if cells is None or cells.board._version(str(cell)) != version:
+                    self._mine.pop((cell, version), None)
         self._mine[where] = other
 
     def _put_here(self, cells: Cells, obj: Any) -> tuple[int, int] | None:
         """The cell and the version; None: it goes to the other connector alone."""
         try:
-            message = _loan_behind(obj) or self._copied(cells.arena, memoryview(obj))
+            message = self._loan_behind(obj) or self._copied(cells.arena, memoryview(obj))
             return cells.put(message, self._timeout)
         except TooLargeError:
             if self._also is None:
@@ -470,6 +477,15 @@ class TensoringConnector:
         except Full as error:
             raise _told(error, arena) from None
 
+    def _loan_behind(self, obj: Any) -> Any:
+        """The loaned message that a _Writer has filled, if the bytes are that."""
+        if type(obj) is not memoryview:
+            return None
+        array: Any = self._written.get(id(obj.obj))
+        if array is None or array.nbytes != obj.nbytes or not obj.c_contiguous:
+            return None
+        return array.base.message
+
     def _copied(self, arena: Arena, data: memoryview) -> Any:
         message = self._loan(arena, data.nbytes, self._timeout)
         message.array(0)[...] = np.frombuffer(data, np.uint8)
@@ -478,18 +494,6 @@ class TensoringConnector:
 
 def _row(nbytes: int) -> list[Any]:
     return rows_of(nbytes, "u1", "C")
-
-
-def _loan_behind(obj: Any) -> Any:
-    """The loaned message that a _Writer has filled, if the bytes are that."""
-    array: Any = obj.obj if type(obj) is memoryview else None
-    if type(array) is not np.ndarray or not array.flags.writeable:
-        return None
-    view: Any = array.base
-    if type(view) is not View:
-        return None
-    message = view.message
-    return message if len(message) == 1 and array.nbytes == obj.nbytes else None
 
 
 class _Writer:
@@ -514,4 +518,5 @@ class _Writer:
             return block
         slot = message.array(0)
         packed.write(laid, slot)
+        self._connector._written[id(slot)] = slot
         return memoryview(slot).toreadonly()

@@ -5,7 +5,9 @@ there."""
 from __future__ import annotations
 
 import pickle
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,3 +72,74 @@ def test_the_other_connector_is_found_by_its_class(
         config = local.config()
     with pytest.raises(ValueError, match="define it in a module"):
         tp.TensoringConnector.from_config(config)
+
+
+def test_bytes_of_a_message_are_copied(pool: tr.Arena) -> None:
+    """The caller may change a received array, put it twice, or get it elsewhere."""
+    connector = tp.TensoringConnector(pool)
+    before = np.arange(9000, dtype=np.uint8)
+    with tr.Arena([(64 << 10, 4)]) as elsewhere:
+        for arena in (pool, elsewhere):
+            arena.queue("q").send(before)
+            array = arena.queue("q").receive()
+            keys = connector.put_batch([memoryview(array)] * 2)
+            array[:] = 0
+            for got in connector.get_batch(keys):
+                assert bytes(got) == before.tobytes()
+            for key in keys:
+                connector.evict(key)
+            del array, got
+    assert kept(pool) == 1
+    connector.close()
+
+
+class Down:
+    """A connector that takes `count` objects, and evicts none."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def put(self, obj: Any) -> int:
+        if not self.count:
+            raise OSError("it takes no more")
+        self.count -= 1
+        return self.count
+
+    def evict(self, key: int) -> None:
+        raise OSError("it evicts none")
+
+
+def test_a_batch_that_fails_says_why(pool: tr.Arena) -> None:
+    connector = tp.TensoringConnector(pool, also=Down(3))
+    with pytest.raises(OSError, match="it takes no more"):
+        connector.put_batch([b"x" * 9000] * 5)
+    assert kept(pool) == 1
+
+
+class Gone:
+    """A connector whose objects are evicted on another host, while two threads ask."""
+
+    def __init__(self) -> None:
+        self.both = threading.Barrier(2)
+
+    def put(self, obj: Any) -> int:
+        return 1
+
+    def exists(self, key: int) -> bool:
+        self.both.wait(60)
+        return False
+
+
+def test_two_threads_sweep(pool: tr.Arena) -> None:
+    connector = tp.TensoringConnector(pool, also=Gone())
+    connector.put(b"x" * 9000)
+    swept: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: swept.append(connector.sweep())) for _ in "ab"
+    ]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert sorted(swept) == [0, 1]
+    assert kept(pool) == 1
