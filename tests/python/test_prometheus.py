@@ -167,6 +167,21 @@ def test_a_label_tells_arenas_apart(arena: tr.Arena) -> None:
         tr.Arena.unlink(name)
 
 
+def test_of_several_arenas_those_that_are_gone_are_left_out(arena: tr.Arena) -> None:
+    closed = tr.Arena()
+    closed.close()
+    told = {"one": arena, "gone": f"gone-{os.getpid()}", "closed": closed}
+    found = samples(prometheus.openmetrics(told))
+    assert 'tensoring_joins_total{arena="one"}' in found
+    assert not [name for name in found if "gone" in name or "closed" in name]
+
+
+@pytest.mark.parametrize(("key", "kind"), [(1, TypeError), ("\ud800", ValueError)])
+def test_labels_that_cannot_be_told(arena: tr.Arena, key: Any, kind: type) -> None:
+    with pytest.raises(kind, match="the label `arena`"):
+        prometheus.openmetrics({key: arena})
+
+
 def test_names_are_escaped(arena: tr.Arena) -> None:
     arena.queue('a"b\\c')
     text = prometheus.openmetrics(arena)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
 from tensoring._arena.arena import Arena
+from tensoring._errors import NotFoundError
+from tensoring._options import refuse
 from tensoring.reports import ChannelStats, Counted, Sizes, Stats
 
 Labels = Mapping[str, str]
@@ -130,18 +132,41 @@ Arenas = Arena | str | Mapping[str, Arena | str]
 
 def families(arenas: Arenas) -> list[Family]:
     """The metrics of an arena that is open, or of a named one without joining it; of
-    several by the value of their label `arena`."""
+    several by the value of their label `arena`. Of several, one that is gone or closed
+    is left out: the others are told."""
     if not isinstance(arenas, Mapping):
         return _of_arena(arenas)
     found: dict[str, Family] = {}
     for name, arena in arenas.items():
-        for family in _of_arena(arena):
+        _check_label(name)
+        for family in _if_there(arena):
             one = found.setdefault(
                 family.name, family._replace(samples=[], distributions=[])
             )
             one.samples.extend(_labelled(name, family.samples))
             one.distributions.extend(_labelled(name, family.distributions))
     return list(found.values())
+
+
+def _check_label(name: str) -> None:
+    way = "give a str that UTF-8 can encode: the label `arena`"
+    if not isinstance(name, str):
+        refuse(TypeError, "a key", name, way)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        refuse(ValueError, "a key", name, way)
+
+
+def _if_there(arena: Arena | str) -> list[Family]:
+    try:
+        return _of_arena(arena)
+    except NotFoundError:
+        return []
+    except ValueError:
+        if isinstance(arena, Arena) and arena.closed:
+            return []
+        raise
 
 
 def _labelled(name: str, samples: list[tuple[Labels, T]]) -> list[tuple[Labels, T]]:
