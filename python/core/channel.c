@@ -138,7 +138,7 @@ static int send_op(void *arg, int64_t timeout_ns)
     SendCall *call = arg;
 
     if (call->channel->closing)
-        return TR_ECLOSED; /* by another thread, since the last slice */
+        return CLOSED_HERE; /* by another thread, since the last slice */
     return call->hand(call->handle, call->message, timeout_ns);
 }
 
@@ -248,7 +248,7 @@ static int receive_op(void *arg, int64_t timeout_ns)
     ReceiveCall *call = arg;
 
     if (call->channel->closing)
-        return TR_ECLOSED;
+        return CLOSED_HERE;
     return call->take(call->handle, timeout_ns, &call->message);
 }
 

@@ -22,7 +22,8 @@
 #pragma GCC diagnostic ignored "-Wpedantic"
 
 #define RAISED      INT32_MIN /* beside the TR_E... codes: a Python exception is set */
-#define NO_WORD     1         /* beside them, too: the object has no such form */
+#define CLOSED_HERE (INT32_MIN + 1)    /* raised as TR_ECLOSED: close() during the call */
+#define NO_WORD     1                  /* beside them, too: the object has no such form */
 #define SLICE_NS    INT64_C(100000000) /* the first of a wait, see next_slice() */
 #define REUSE_NS    INT64_MIN /* a timeout: fill the message that is given, see encode.c */
 #define COPY_NO_GIL 65536     /* bytes; a longer copy lets other threads run */

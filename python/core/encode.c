@@ -19,7 +19,7 @@ static int loan_op(void *arg, int64_t timeout_ns)
     LoanCall *call = arg;
 
     if (call->channel && call->channel->closing)
-        return TR_ECLOSED;
+        return CLOSED_HERE;
     if (!call->channel || !call->channel->loan)
         return tr_message_loan(call->arena, call->specs, call->n, timeout_ns, call->out);
     return call->channel->loan(call->channel->handle, call->specs, call->n, timeout_ns,

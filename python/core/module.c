@@ -25,16 +25,18 @@ PyObject *text_from(const char *text)
 /* Set the exception of @p code, unless one is set. Returns NULL. */
 PyObject *raise_code(State *state, int code, const char *what)
 {
+    const char *detail = code == CLOSED_HERE ? "close() was called during this call"
+                                             : tr_error_detail();
     PyObject *error;
 
     if (code == RAISED || PyErr_Occurred())
         return NULL;
+    code = code == CLOSED_HERE ? TR_ECLOSED : code;
     if (!state->error) {
         PyErr_Format(PyExc_RuntimeError, "%s: %s", what, tr_strerror(code));
         return NULL;
     }
-    error = PyObject_CallFunction(state->error, "iNs", code, text_from(tr_error_detail()),
-                                  what);
+    error = PyObject_CallFunction(state->error, "iNs", code, text_from(detail), what);
     if (error) {
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);
         Py_DECREF(error);

@@ -167,7 +167,7 @@ static int hand_op(void *arg, int64_t timeout_ns)
     HandCall *call = arg;
 
     if (call->channel->closing)
-        return TR_ECLOSED; /* by another thread, since the last slice */
+        return CLOSED_HERE; /* by another thread, since the last slice */
     return tr_queue_send(call->queue, call->message, timeout_ns);
 }
 
@@ -260,7 +260,7 @@ static bool is_stuffed(const ChannelObject *self)
 static int put_once(HandCall *call, PyObject *object, PyObject *dump)
 {
     ChannelObject *self = call->channel;
-    int code = self->closing ? TR_ECLOSED : is_stuffed(self) ? TR_EAGAIN : 0;
+    int code = self->closing ? CLOSED_HERE : is_stuffed(self) ? TR_EAGAIN : 0;
 
     if (!code)
         code = encode_carried(self->state, self->shared, object, dump, 0,

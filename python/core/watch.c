@@ -43,7 +43,7 @@ static int next_op(void *arg, int64_t timeout_ns)
     NextCall *call = arg;
 
     if (call->watch->closing)
-        return TR_ECLOSED;
+        return CLOSED_HERE;
     return tr_board_watch_next(call->handle, timeout_ns, &call->message, &call->version);
 }
 

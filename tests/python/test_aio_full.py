@@ -304,22 +304,27 @@ def test_room_ends_it(loop: str, kind: str) -> None:
         assert run(loop, main) == list(range(20))
 
 
-def test_a_close_ends_a_put_that_blocks(full: tuple[tr.Arena, list[Any]]) -> None:
+@pytest.mark.parametrize("kind", ["board", "queue", "broadcast"])
+def test_a_close_ends_a_call_that_blocks(
+    full: tuple[tr.Arena, list[Any]], kind: str
+) -> None:
     arena, _ = full
-    board, errors = arena.board("b"), []
+    channel, errors = getattr(arena, kind)("b"), []
+    give = {"board": "put", "queue": "send", "broadcast": "publish"}[kind]
 
-    def put() -> None:
+    def call() -> None:
         try:
-            board.put("key", 1, timeout=30)
+            getattr(channel, give)(*["key"] * (kind == "board"), 1, timeout=30)
         except tr.Error as error:
             errors.append(error)
 
-    thread = threading.Thread(target=put)
+    thread = threading.Thread(target=call)
     thread.start()
     in_the_end(lambda: waiting(arena), bool)
-    board.close()
+    channel.close()
     thread.join()
     assert [type(error) for error in errors] == [tr.ClosedError]
+    assert "close() was called" in str(errors[0])  # not that the slots are in use
 
 
 def test_while_it_waits_for_room_it_holds_no_slot() -> None:
