@@ -252,7 +252,7 @@ class TensoringConnector:
                     " give it the name, and it attaches by itself"
                 )
             if found is None:
-                self._cells = Cells(self._given, _BOARD, self._objects)
+                self._cells = self._cells_in(self._given)
             return self._cells
         closed = found is not None and found.arena.closed
         if found and not closed and not _is_another_file(self._name, found.arena):
@@ -262,12 +262,19 @@ class TensoringConnector:
         except NotFoundError:
             self._cells = None if closed else found
             return self._cells
-        self._cells = Cells(arena, _BOARD, self._objects)
+        try:
+            self._cells = self._cells_in(arena)
+        except BaseException:
+            arena.close()
+            raise
         if found is not None and found.identity != self._cells.identity:
             self._mine.clear()
         if found is not None:
             found.arena.close()
         return self._cells
+
+    def _cells_in(self, arena: Arena) -> Cells:
+        return Cells(arena, _BOARD, self._objects, self._timeout)
 
     def _here(self, key: TensoringKey) -> Cells | None:
         """The cells, if the object lies in the arena of this process."""

@@ -82,10 +82,10 @@ class Shared:
 
     def _give(self, timeout: float | None) -> tuple[ray_objects.Where, Any] | None:
         """Where it is, and the token; None: Ray's object store has to carry it."""
-        cells = ray_objects.cells_of(ray_node.node_id())
-        assert cells is not None
         laid = packed.lay_out(self._obj, self._pickle)
         try:
+            cells = ray_objects.cells_of(ray_node.node_id())
+            assert cells is not None
             message = ray_objects.loan(cells, laid.nbytes, timeout)
             packed.write(laid, message.array(0))
             return ray_objects.give(cells, message, timeout)

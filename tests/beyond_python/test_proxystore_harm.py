@@ -4,6 +4,7 @@ there."""
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
 from pathlib import Path
@@ -143,3 +144,33 @@ def test_two_threads_sweep(pool: tr.Arena) -> None:
         one.join()
     assert sorted(swept) == [0, 1]
     assert kept(pool) == 1
+
+
+def test_a_connector_that_comes_to_a_full_arena(pool: tr.Arena) -> None:
+    first = tp.TensoringConnector(pool, timeout=0)
+    keys: list[tp.TensoringKey] = []
+    with contextlib.suppress(tr.Full):
+        while True:
+            keys.append(first.put(b"x" * 9000 if len(keys) < 12 else b"x"))
+    seen: list[Any] = []
+
+    def come() -> None:
+        with tp.TensoringConnector(pool.name) as second:
+            seen.append(bytes(second.get(keys[0])))
+
+    comes = threading.Thread(target=come, daemon=True)
+    comes.start()
+    comes.join(60)
+    assert seen == [b"x" * 9000]
+
+
+def test_the_first_connector_of_a_full_arena(pool: tr.Arena) -> None:
+    held: list[Any] = []
+    with contextlib.suppress(tr.Full):
+        while True:
+            held.append(pool._loan(tp._row(1), 0))
+    with pytest.raises(tr.SendTimedOutError):
+        tp.TensoringConnector(pool.name, timeout=0.01)
+    del held
+    with tp.TensoringConnector(pool.name, timeout=0.01) as connector:
+        assert connector.exists(connector.put(b"x"))

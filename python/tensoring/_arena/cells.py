@@ -29,19 +29,24 @@ _POLL = 0.002  # seconds between looks for a free cell
 
 class Cells:
     """Objects on a board. A key is put when its version is even, and deleted when it is
-    odd: so the version alone says whether a cell is free."""
+    odd: so the version alone says whether a cell is free.
 
-    def __init__(self, arena: Arena, board: str, objects: int) -> None:
+    The first process of an arena waits `timeout` seconds for a slot for the identity."""
+
+    def __init__(
+        self, arena: Arena, board: str, objects: int, timeout: float | None
+    ) -> None:
         self.arena = arena
         self.board = arena.board(board, objects)
         self.count = self.board.capacity - 1  # the identity takes one
-        self.identity = self._identify()
+        self.identity = self._identify(timeout)
         self._next = random.randrange(self.count)
         self._freed: list[int] = []  # here, so they are tried first
 
-    def _identify(self) -> str:
-        with contextlib.suppress(StaleError):  # it has one
-            self.board.put(_IDENTITY, os.urandom(16), expected=0)
+    def _identify(self, timeout: float | None) -> str:
+        if self.board.version(_IDENTITY) == 0:  # a put takes a slot: there may be none
+            with contextlib.suppress(StaleError):  # another process was faster
+                self.board.put(_IDENTITY, os.urandom(16), 0, timeout)
         found: bytes = self.board[_IDENTITY]
         return found.hex()
 

@@ -79,7 +79,7 @@ def cells_of(node: str) -> Cells | None:
     with lock:
         found = _cells.get(node)
         if found is None or found.arena.closed:
-            found = _cells[node] = Cells(open_node(None), _BOARD, _OBJECTS)
+            found = _cells[node] = Cells(open_node(None), _BOARD, _OBJECTS, 0)
         return found
 
 
@@ -126,8 +126,11 @@ def _free(cells: Cells, cell: int, version: int) -> None:
     if not cells.arena.closed:
         cells.delete(cell, version)
         return
-    with contextlib.suppress(NotFoundError), Arena.attach(str(cells.arena.name)) as arena:
-        again = Cells(arena, _BOARD, _OBJECTS)
+    with (
+        contextlib.suppress(NotFoundError, Full),
+        Arena.attach(str(cells.arena.name)) as arena,
+    ):
+        again = Cells(arena, _BOARD, _OBJECTS, 0)
         if again.identity == cells.identity:
             again.delete(cell, version)
 
