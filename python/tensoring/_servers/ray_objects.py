@@ -178,8 +178,9 @@ def _look(where: Where, token: Any) -> Block | None:
             if cells is None or cells.identity != where.identity:
                 return None
             array = cells.get(where.cell, where.version)
-        except Error:
-            # This process looks into as many objects as it may, or cannot attach.
+        except (Error, ValueError):
+            # This process looks into as many objects as it may, cannot attach, or another
+            # thread has closed the arena.
             return None
         if array is None:
             return None

@@ -46,7 +46,8 @@ def _reduce(array: Any) -> Any:
     if _least is not None and array.base is not None and array.nbytes >= _least:
         try:
             found = _reference(array)
-        except Error:  # no slot, no cell: Ray carries it, as ever
+        except (Error, ValueError):
+            # No slot, no cell, or a thread has closed the arena: Ray carries it, as ever.
             found = None
         if found is not None:
             return found
