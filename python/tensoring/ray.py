@@ -83,6 +83,7 @@ class Shared:
     def _give(self, timeout: float | None) -> tuple[ray_objects.Where, Any] | None:
         """Where it is, and the token; None: Ray's object store has to carry it."""
         laid = packed.lay_out(self._obj, self._pickle)
+        cells = None
         try:
             cells = ray_objects.cells_of(ray_node.node_id())
             assert cells is not None
@@ -91,6 +92,10 @@ class Shared:
             return ray_objects.give(cells, message, timeout)
         except (Full, TooLargeError):
             return None
+        except ValueError:
+            if cells is not None and not cells.arena.closed:
+                raise
+            return None  # another thread has closed the arena
 
     @property
     def by_reference(self) -> bool:

@@ -103,7 +103,10 @@ def _sweep(cells: Cells) -> int:
     """Free what processes have shared that are dead."""
     swept = 0
     for cell, version in cells.live():
-        array = cells.get(cell, version)
+        try:
+            array = cells.get(cell, version)
+        except Error:  # this process looks into as many objects as it may
+            continue
         if array is not None and not _lives(array):
             cells.delete(cell, version)
             swept += 1
