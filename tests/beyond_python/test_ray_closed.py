@@ -73,3 +73,22 @@ def test_a_process_without_pins_finds_a_full_arena() -> None:
         with pytest.raises(tr.Full):
             ray_objects.loan(cells, 10, 0)
         del views
+
+
+def test_a_slot_is_freed_while_the_arena_is_closed(
+    pool: tr.Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tr.Arena.attach(str(pool.name)) as closed:
+        cells = Cells(closed, ray_objects._BOARD, ray_objects._OBJECTS, 0)
+        place = cells.put(ray_objects.loan(cells, 10, 0), 0)
+        delete = cells.delete
+
+        def close_and_delete(*args: Any) -> None:
+            closed.close()
+            delete(*args)
+
+        monkeypatch.setattr(cells, "delete", close_and_delete)
+        ray_objects._free(cells, *place)
+        assert closed.closed
+        left = Cells(pool, ray_objects._BOARD, ray_objects._OBJECTS, 0)
+        assert left.live() == []

@@ -127,8 +127,9 @@ def loan(cells: Cells, nbytes: int, timeout: float | None) -> Any:
 def _free(cells: Cells, cell: int, version: int) -> None:
     """Free a cell, also if this process has closed the arena in the meantime."""
     if not cells.arena.closed:
-        cells.delete(cell, version)
-        return
+        with contextlib.suppress(ValueError):  # unless another thread closes it now
+            cells.delete(cell, version)
+            return
     with (
         contextlib.suppress(NotFoundError, Full),
         Arena.attach(str(cells.arena.name)) as arena,
