@@ -117,9 +117,10 @@ def share(obj: Any, *, pickle: bool = False, timeout: float | None = 0) -> Share
     reference, and no view that a reader got from it is left.
 
     Where the arena has no free slot within `timeout` seconds, or none that is large
-    enough, Ray's object store carries the object as ever. If this process ends, readers
-    still find the object until another process needs the slot; NotFoundError from then
-    on. Views that exist stay.
+    enough, Ray's object store carries the object as ever. It stays if this process ends:
+    an actor of the node, tensoring.NODE, counts the references; the first call starts it,
+    and waits for it. If that actor is killed, readers still find the object until another
+    process needs the slot; NotFoundError from then on. Views that exist stay.
 
     pickle: also take objects that no serializer knows. UnsupportedError without."""
     return Shared(obj, pickle, timeout)

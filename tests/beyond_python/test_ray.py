@@ -8,9 +8,8 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +22,20 @@ if os.environ.get("TR_RAY") != "1":
     pytest.skip("Ray takes minutes: TR_RAY=1 runs its tests", allow_module_level=True)
 ray = pytest.importorskip("ray")
 import tensoring.ray  # noqa: E402
-from tensoring._servers import ray_hold, ray_node, ray_objects, ray_views  # noqa: E402
+from tensoring._servers import (  # noqa: E402
+    ray_hold,
+    ray_node,
+    ray_objects,
+    ray_orphans,
+    ray_views,
+)
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests/beyond"))
-import hosts as networks  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parent))
+from ray_patience import LONGEST, skip_if_slow, until  # noqa: E402
 
-PATIENCE = int(os.environ.get("TR_PATIENCE", "1"))
-LONGEST = 120 * PATIENCE
 X = np.random.default_rng(7).random((9, 128, 64, 3))
 SLOTS = [(64 << 10, 32), (2 << 20, 4)]
 PINS = 16
-
-
-def until(condition: Callable[[], Any], what: str) -> None:
-    """Other processes do not tell when they have dropped a reference, or ended."""
-    networks.until(condition, what, LONGEST)
-
-
-def skip_if_slow(said: str) -> None:
-    """Ray gives a node 30 seconds to start, a number that cannot be set."""
-    if "timed out during startup" in said:
-        pytest.skip("the machine is too busy for Ray: a node did not start in 30 s")
 
 
 def kept() -> int:
@@ -208,7 +199,52 @@ def test_a_full_arena_falls_back_to_ray(node: tr.Arena, actor: Any) -> None:
     until(lambda: kept() == 0, "the slots are given back")
 
 
-def test_what_a_dead_process_shared_is_swept(node: tr.Arena) -> None:
+def kill_what_counts() -> None:
+    """The node's actor, which has made the tokens; Ray then counts nothing."""
+    made = ray_objects._actor_of(ray_node.node_id())
+    token = ray.get(made.tokens.remote(1, *ray_orphans.this_process()))[0]
+    pid = int(token.label.split()[0])
+    ray.kill(made)
+    until(lambda: not os.path.exists(f"/proc/{pid}"), "it has died")
+
+
+def test_what_an_actor_has_shared_outlives_it(node: tr.Arena) -> None:
+    """Ray ends an actor when its last handle is gone."""
+
+    @ray.remote(num_cpus=0)
+    class Ends:
+        @ray.method(num_returns=2)
+        def give(self) -> Any:
+            return os.getpid(), tensoring.ray.share(X)
+
+    given = [Ends.remote().give.remote() for _ in range(2)]
+    for pid in ray.get([pid for pid, _ in given]):
+        until(lambda pid=pid: not os.path.exists(f"/proc/{pid}"), "it has ended")
+    held = [tensoring.ray.share(X) for _ in range(4)]
+    assert [one.by_reference for one in held] == [True, True, False, False]
+    for _, ref in given:
+        assert np.array_equal(ray.get(ref), X)
+    del held, given, ref
+    until(lambda: kept() == 0, "the slots are given back")
+
+
+def test_a_worker_with_max_calls_ends(node: tr.Arena) -> None:
+    """Although there is a reference to what it has shared."""
+
+    @ray.remote(num_cpus=1, num_returns=2, max_calls=1)
+    def task() -> Any:
+        return os.getpid(), tensoring.ray.share(X)
+
+    pid, ref = task.remote()
+    number = ray.get(pid)
+    until(lambda: not os.path.exists(f"/proc/{number}"), "it has ended")
+    assert kept() == 1
+    assert np.array_equal(ray.get(ref), X)
+    del ref
+    until(lambda: kept() == 0, "the slot is given back")
+
+
+def test_what_a_killed_process_shared_is_freed(node: tr.Arena) -> None:
     @ray.remote(num_cpus=0)
     class Dies:
         def give(self) -> Any:
@@ -220,44 +256,42 @@ def test_what_a_dead_process_shared_is_swept(node: tr.Arena) -> None:
     assert np.array_equal(got, X)
     del got
     os.kill(pid, signal.SIGKILL)
-    until(lambda: not os.path.exists(f"/proc/{pid}"), "it has died")
-    node.reap()
-    assert kept() == 1
+    until(lambda: kept() == 0, "the slot is given back")
+
+
+def test_what_nobody_counts_any_more_is_swept(node: tr.Arena) -> None:
     held = [tensoring.ray.share(X) for _ in range(4)]
-    assert all(one.by_reference for one in held)
-    del held
+    kill_what_counts()
+    ref = ray.put(held[0])
+    assert kept() == 4
+    assert tensoring.ray.share(X).by_reference
+    with pytest.raises(ray.exceptions.RaySystemError, match=r"NotFoundError.*is gone"):
+        ray.get(ref)
+    del held, ref
     until(lambda: kept() == 0, "the slots are given back")
 
 
-def test_cells_of_a_dead_process_are_swept(
+def test_cells_that_nobody_counts_are_swept(
     node: tr.Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are of use to others where slots are left, but no cell."""
     found = ray_objects.cells_of(ray_node.node_id())
     assert found is not None
     taken: list[int] = []
-
-    @ray.remote(num_cpus=0)
-    class Dies:
-        def give(self) -> Any:
-            self.kept = tensoring.ray.share(X)
-            return os.getpid(), self.kept
-
-    pid, got = ray.get(Dies.remote().give.remote())
-    del got
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: not os.path.exists(f"/proc/{pid}"), "it has died")
+    held = tensoring.ray.share(X)
+    kill_what_counts()
     put = found.put
 
-    def put_where_one_is_free(message: Any, timeout: float | None) -> Any:
+    def put_where_one_is_free(*args: Any) -> Any:
         taken.append(kept())
         if taken[-1]:
             raise tr.SendTimedOutError("no cell is free")
-        return put(message, timeout)
+        return put(*args)
 
     monkeypatch.setattr(found, "put", put_where_one_is_free)
     assert tensoring.ray.share(X).by_reference
     assert taken == [1, 0]
+    del held
     until(lambda: kept() == 0, "the slot is given back")
 
 
@@ -443,15 +477,19 @@ def test_a_process_that_has_closed_the_arena_frees_what_it_gave(
     until(lambda: kept() == 0, "the slot is given back")
 
 
-def test_a_fetcher_that_is_killed_is_replaced(node: tr.Arena, actor: Any) -> None:
+def test_an_actor_of_the_node_that_is_killed_is_replaced(
+    node: tr.Arena, actor: Any
+) -> None:
     where = ray_views._origin(array := handed(node, actor)).where
     assert len(ray_objects._fetched(where, 8, 24)) == 16
     name = f"tensoring.{where.node}"
     for _ in range(2):
         ray.kill(ray.get_actor(name, namespace="tensoring"))
         assert np.array_equal(ray_objects._fetched(where, 0, None).view("f8"), X.ravel())
-    del array
-    until(lambda: kept() == 0, "the slot is given back")
+    cells = ray_objects.cells_of(where.node)
+    assert cells is not None
+    assert ray_objects._sweep(cells) == kept() + 1 == 1  # nobody counts it
+    assert np.array_equal(array, X)
 
 
 def test_views_in_a_full_arena(node: tr.Arena, actor: Any) -> None:
@@ -464,20 +502,14 @@ def test_views_in_a_full_arena(node: tr.Arena, actor: Any) -> None:
     until(lambda: kept() == 0, "the slots are given back")
 
 
-def test_a_view_of_a_dead_process_is_handed_on_as_a_copy(
+def test_a_view_that_nobody_counts_is_handed_on_as_a_copy(
     node: tr.Arena, actor: Any
 ) -> None:
-    @ray.remote(num_cpus=0)
-    class Dies:
-        def give(self) -> Any:
-            return os.getpid(), tensoring.ray.share(X)
-
-    pid, got = ray.get(Dies.remote().give.remote())
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: not os.path.exists(f"/proc/{pid}"), "it has died")
+    got = ray.get(actor.give.remote(X))
+    kill_what_counts()
     ref = ray.put(got)
     assert kept() == 2
-    shared = [tensoring.ray.share(X) for _ in range(3)]  # sweeps what the dead one had
+    shared = [tensoring.ray.share(X) for _ in range(3)]  # sweeps the first one
     assert [one.by_reference for one in shared] == [True, True, False]
     assert ray.get(actor.seen.remote(ref)) == (X.sum(), True)
     del ref, got, shared
@@ -499,99 +531,3 @@ def test_a_compiled_graph_has_copies(node: tr.Arena, actor: Any) -> None:
     finally:
         compiled.teardown()
     until(lambda: kept() == 0, "the slot is given back")
-
-
-def test_serve() -> None:
-    """The example, in a process and a cluster of its own."""
-    pytest.importorskip("ray.serve")
-    folder = f"/tmp/ray.{os.getpid()}.{secrets.token_hex(2)}"
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "examples/ray/serve.py")],
-        capture_output=True,
-        text=True,
-        timeout=2 * LONGEST,
-        env=os.environ | {"RAY_TMPDIR": folder},
-    )
-    shutil.rmtree(folder, ignore_errors=True)
-    skip_if_slow(done.stderr)
-    assert done.returncode == 0, done.stderr
-    assert "[11.0, 17.0]" in done.stdout
-
-
-def test_the_keeper_sees_a_killed_raylet() -> None:
-    """Another process starts a cluster, and kills its raylet."""
-    folder = f"/tmp/ray.{os.getpid()}.{secrets.token_hex(2)}"
-    code = (
-        "import os, signal, ray, tensoring.ray as tray\n"
-        "from tensoring._servers import ray_node\n"
-        f"ray.init(num_cpus=1, include_dashboard=False, _temp_dir={folder!r},\n"
-        "    object_store_memory=100 << 20)\n"
-        "arena = tray.arena(slots=[(4096, 4)])\n"
-        "raylet = ray_node.raylet_of(ray.get_runtime_context().get_node_id())\n"
-        "print(arena.name, flush=True)\n"
-        "os.kill(raylet, signal.SIGKILL)\n"
-        "os._exit(0)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=LONGEST
-    )
-    skip_if_slow(done.stderr)
-    assert done.returncode == 0, done.stderr
-    path = f"/dev/shm/tensoring.{done.stdout.split()[-1]}"
-    until(lambda: not os.path.exists(path), "the keeper removes the arena")
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def test_two_nodes(tmp_path: Path) -> None:
-    """Each in a network, a /dev/shm and a list of processes of its own."""
-    if why := networks.lacking():
-        pytest.skip(why)
-    made = networks.Hosts()
-    folder = f"/tmp/ray.{os.getpid()}.{secrets.token_hex(2)}"
-    os.mkdir(folder)
-    tool = str(Path(sys.executable).parent / "ray")
-    apart = [
-        *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-        *("sh", "-ec", 'mount -t tmpfs none /dev/shm; mkdir -p "$0"; eval "$1"'),
-    ]
-    common = "--num-cpus=2 --object-store-memory=100000000 --disable-usage-stats"
-    first, second = made.here, made.there
-    driver = ROOT / "tests/beyond_python/ray_nodes.py"
-    head = (
-        f"{tool} start --head --node-ip-address={first.address} --port=6379"
-        f" --include-dashboard=false --temp-dir={folder}/1 {common}"
-        f" --resources='{{\"first\": 1}}'; {sys.executable} {driver}"
-    )
-    other = (
-        f"until {tool} start --address={first.address}:6379"
-        f" --node-ip-address={second.address} --temp-dir={folder}/2 {common} --block"
-        " --resources='{\"second\": 1}'; do :; done"
-    )
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    environment = os.environ | token
-    log = tmp_path / "second"
-    try:
-        with log.open("w") as file:
-            worker = second.start(
-                *apart, f"{folder}/2", other, stdout=file, stderr=file, env=environment
-            )
-        head_node = first.start(
-            *apart,
-            *(f"{folder}/1", head),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-        )
-        try:
-            said = head_node.communicate(timeout=2 * LONGEST)[0]
-        finally:
-            for process in (head_node, worker):
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-        skip_if_slow(said + log.read_text())
-        assert head_node.returncode == 0, said + log.read_text()
-        assert "done" in said
-    finally:
-        made.close()
-        shutil.rmtree(folder, ignore_errors=True)

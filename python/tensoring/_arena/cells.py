@@ -50,7 +50,9 @@ class Cells:
         found: bytes = self.board[_IDENTITY]
         return found.hex()
 
-    def _candidates(self) -> Iterator[int]:
+    def _candidates(self, first: int | None) -> Iterator[int]:
+        if first is not None:
+            yield first
         while self._freed:
             with contextlib.suppress(IndexError):  # another thread was faster
                 yield self._freed.pop()
@@ -58,11 +60,14 @@ class Cells:
             self._next = (self._next + 1) % self.count
             yield self._next
 
-    def put(self, message: Any, timeout: float | None) -> tuple[int, int]:
-        """Put a loaned message into a free cell: the cell and its version."""
+    def put(
+        self, message: Any, timeout: float | None, first: int | None = None
+    ) -> tuple[int, int]:
+        """Put a loaned message into a free cell, the `first` one if that is free: the
+        cell and its version."""
         end = None if timeout is None else time.monotonic() + timeout
         while True:
-            for cell in self._candidates():
+            for cell in self._candidates(first):
                 version = self.board._version(str(cell))
                 if version % 2:
                     continue
@@ -88,7 +93,8 @@ class Cells:
             self.board._delete(str(cell), version)
         except (NotFoundError, StaleError):
             return
-        self._freed.append(cell)
+        if len(self._freed) < self.count:
+            self._freed.append(cell)
 
     def live(self) -> list[tuple[int, int]]:
         """The cells with objects, and their versions."""

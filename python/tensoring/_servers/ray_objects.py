@@ -5,11 +5,17 @@
     a reference to the cell anywhere in the cluster
     Block: the bytes of a cell in a process of its node, and the token
 
-An array that looks into a cell leads to its Block by its bases."""
+An array that looks into a cell leads to its Block by its bases.
+
+An object of Ray goes with the process that has made it. So the node's actor makes the
+tokens, and frees the cell of each when the last reference has gone; the processes that
+fill the cells may end. A message says which token stands for it, so a process may be
+killed at any point: Ray drops its tokens, and the actor frees what they stand for."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import weakref
 from typing import Any, NamedTuple
@@ -18,17 +24,19 @@ import numpy as np
 import ray
 from ray.exceptions import ActorUnschedulableError, RayActorError
 
-from tensoring._arena.arena import Arena
 from tensoring._arena.cells import Cells
 from tensoring._arena.loan import rows_of
-from tensoring._errors import Error, Full, NotFoundError
+from tensoring._errors import Error, Full
 from tensoring._servers.current import started
 from tensoring._servers.ray_node import lock, node_id, not_found, open_node
+from tensoring._servers.ray_orphans import Holder, Orphans
+from tensoring._servers.ray_tokens import Token, Tokens
 
 _BOARD = "tensoring.ray"
 _OBJECTS = 1024
 _TRIES = 3
 _cells: dict[str, Cells] = {}
+_tokens: dict[str, Tokens] = {}
 
 
 class Where(NamedTuple):
@@ -86,21 +94,14 @@ def cells_of(node: str) -> Cells | None:
 # ---- what a process gives
 
 
-def _owner() -> bytes:
-    """This process, as a message says it: pids come again, so with its start."""
-    pid = os.getpid()
-    return f"{pid} {started(pid)}".encode()
-
-
 def _lives(array: Any) -> bool:
-    """Whether the process lives that shared it: Ray has lost the references else."""
-    user = array.base.message.header()["user"]
-    pid, _, since = user.rstrip(b"\0").partition(b" ")
+    """Whether the actor lives that has made the token: else nobody counts."""
+    pid, since = (*array.base.message.header()["user"].split(b" "), b"")[:2]
     return not pid.isdigit() or started(int(pid)) == since.decode()
 
 
 def _sweep(cells: Cells) -> int:
-    """Free what processes have shared that are dead."""
+    """Free what nobody counts, since the actor is dead that did."""
     swept = 0
     for cell, version in cells.live():
         try:
@@ -114,7 +115,7 @@ def _sweep(cells: Cells) -> int:
 
 
 def loan(cells: Cells, nbytes: int, timeout: float | None) -> Any:
-    """A free slot; what the dead have shared gives one if there is none."""
+    """A free slot; what a dead actor has counted gives one if there is none."""
     rows = rows_of(nbytes, "u1", "C")
     try:
         return cells.arena._loan(rows, 0)
@@ -124,48 +125,131 @@ def loan(cells: Cells, nbytes: int, timeout: float | None) -> Any:
     return cells.arena._loan(rows, timeout)
 
 
-def _free(cells: Cells, cell: int, version: int) -> None:
-    """Free a cell, also if this process has closed the arena in the meantime."""
-    if not cells.arena.closed:
-        with contextlib.suppress(ValueError):  # unless another thread closes it now
-            cells.delete(cell, version)
-            return
-    with (
-        contextlib.suppress(NotFoundError, Full),
-        Arena.attach(str(cells.arena.name)) as arena,
-    ):
-        again = Cells(arena, _BOARD, _OBJECTS, 0)
-        if again.identity == cells.identity:
-            again.delete(cell, version)
-
-
-def _when_gone(token: Any, cells: Cells, cell: int, version: int) -> bool:
-    """Free the cell when no reference to the token is left anywhere in the cluster."""
+def _put(cells: Cells, message: Any, first: int, timeout: float | None) -> Any:
+    """Put it into a cell; what a dead actor has counted gives one if there is none."""
     try:
-        worker = ray._private.worker.global_worker.core_worker
-        add = worker.add_object_out_of_scope_callback
-        return bool(add(token, lambda _: _free(cells, cell, version)))
-    except AttributeError:  # an older Ray, or a later one that has renamed it
-        return False
-
-
-def give(cells: Cells, message: Any, timeout: float | None) -> tuple[Where, Any] | None:
-    """Put a filled slot into a cell: where, and the token. None: Ray does not count."""
-    message.set(user=_owner())
-    try:
-        cell, version = cells.put(message, 0)
+        return cells.put(message, 0, first)
     except Full:
         if not _sweep(cells) and timeout == 0:
             raise
-        cell, version = cells.put(message, timeout)
-    counted = False
+    return cells.put(message, timeout, first)
+
+
+def give(cells: Cells, message: Any, timeout: float | None) -> tuple[Where, Any] | None:
+    """Put a filled slot into a cell: where, and the token. None: nobody counts."""
+    node = node_id()
+    tokens = _tokens.setdefault(node, Tokens(lambda: _actor_of(node)))
+    token = tokens.take()
+    if token is None:
+        return None
+    message.set(user=token.label)
     try:
-        token = ray.put(None)
-        counted = _when_gone(token, cells, cell, version)
-    finally:
-        if not counted:
-            cells.delete(cell, version)
-    return (Where(node_id(), cells.identity, cell, version), token) if counted else None
+        cell, version = _put(cells, message, token.number % cells.count, timeout)
+    except Exception:
+        tokens.give_back(token)
+        raise
+    return Where(node, cells.identity, cell, version), token.ref
+
+
+# ---- what the node's actor does
+
+
+def _find(cells: Cells, token: Token) -> tuple[int, int] | None:
+    """The cell for which a token stands, and its version."""
+    likely = token.number % cells.count
+    version = cells.board._version(str(likely))
+    for cell, found in itertools.chain([(likely, version)], cells.live()):
+        array = cells.get(cell, found) if found % 2 else None
+        if array is not None:
+            user = array.base.message.header()["user"]
+            if user.rstrip(b"\0") == token.label:
+                return cell, found
+    return None
+
+
+class _Node:
+    """An actor of a node. It makes the tokens, and for readers on other nodes it returns
+    what lies in cells, which travels through Ray's object store."""
+
+    def __init__(self) -> None:
+        pid = os.getpid()
+        self._me = f"{pid} {started(pid)}"  # pids come again, so with its start
+        self._numbers = itertools.count()
+        self._gone: list[Token] = []  # whose cells are not free yet
+        self._orphans = Orphans(self._free)
+
+    def tokens(self, count: int, host: str, port: int) -> list[Token]:
+        """New ones for the process that listens there; fewer where Ray does not tell when
+        they have gone."""
+        holder = Holder(host, port)
+        made = [self._token(holder) for _ in range(count)]
+        return [token for token in made if token is not None]
+
+    def _token(self, holder: Holder) -> Token | None:
+        number = next(self._numbers)
+        label = f"{self._me} {number}".encode()
+        ref = ray.put(None)
+        try:
+            worker = ray._private.worker.global_worker.core_worker
+            add = worker.add_object_out_of_scope_callback
+        except AttributeError:  # an older Ray, or a later one that has renamed it
+            return None
+        name, gone = ref.binary(), Token(number, label, None)
+        if not add(ref, lambda _: self._when_gone(gone, name, holder)):
+            return None
+        return Token(number, label, ref)
+
+    def _when_gone(self, token: Token, name: bytes, holder: Holder) -> None:
+        if holder.answers():
+            self._free(token)
+        else:
+            self._orphans.add(name, token)
+
+    def _free(self, token: Token) -> None:
+        """Free the cell of a token that has gone, if it has one."""
+        self._gone.append(token)
+        for _ in range(len(self._gone)):
+            with contextlib.suppress(IndexError):  # another thread was faster
+                self._free_one(self._gone.pop())
+
+    def _free_one(self, token: Token) -> None:
+        try:
+            cells = cells_of(node_id())
+            assert cells is not None
+            found = _find(cells, token)
+            if found is not None:
+                cells.delete(*found)
+        except (Error, ValueError):  # no pin is left, or the arena is closed: next time
+            self._gone.append(token)
+
+    def fetch(self, where: Where, start: int, stop: int | None) -> Any:
+        block = _look(where, None)
+        if block is None:
+            raise not_found(
+                "the shared object is gone: the actor tensoring.NODE was killed, which"
+                " had counted its references, and its slot was needed; or a process was"
+                " killed that had handed it on; or its node has another arena by now"
+            )
+        return block.array[start:stop].copy()
+
+
+def _actor_of(node: str) -> Any:
+    """The node's actor, which is started when it is first needed."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return (
+        ray.remote(_Node)
+        .options(
+            name=f"tensoring.{node}",
+            namespace="tensoring",
+            get_if_exists=True,
+            lifetime="detached",
+            num_cpus=0,
+            max_concurrency=4,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+        )
+        .remote()
+    )
 
 
 # ---- what a process gets
@@ -192,44 +276,11 @@ def _look(where: Where, token: Any) -> Block | None:
         return found
 
 
-class _Fetcher:
-    """An actor of a node, for readers on other nodes: what it returns travels through
-    Ray's object store."""
-
-    def fetch(self, where: Where, start: int, stop: int | None) -> Any:
-        block = _look(where, None)
-        if block is None:
-            raise not_found(
-                "the shared object is gone: the process that had shared it has ended,"
-                " and its slot was needed; or its node has another arena by now"
-            )
-        return block.array[start:stop].copy()
-
-
-def _fetcher_of(node: str) -> Any:
-    """The node's actor, which is started when it is first needed."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    return (
-        ray.remote(_Fetcher)
-        .options(
-            name=f"tensoring.{node}",
-            namespace="tensoring",
-            get_if_exists=True,
-            lifetime="detached",
-            num_cpus=0,
-            max_concurrency=4,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-        )
-        .remote()
-    )
-
-
 def _fetched(where: Where, start: int, stop: int | None) -> Any:
     why: Exception | None = None
     for _ in range(_TRIES):
         try:
-            return ray.get(_fetcher_of(where.node).fetch.remote(where, start, stop))
+            return ray.get(_actor_of(where.node).fetch.remote(where, start, stop))
         except RayActorError as error:  # somebody has killed it: there will be another
             why = error
         except ActorUnschedulableError as error:
