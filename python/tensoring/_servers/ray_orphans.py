@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import ray
 
 _PAUSE = 1.0  # seconds between looks, twice as long each time that nothing has changed
-_LONGEST = 30.0
+_LONGEST = 10.0
 _ANSWER = 5.0  # seconds for a connection inside the node
 _AT_ONCE = struct.pack("ii", 1, 0)  # close without a port that stays taken for a minute
 
