@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A queue that is given out to several hosts, one of which does not come back."""
+"""A queue that is given out to several hosts, one of which is away, or full."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ def third() -> Iterator[tr.Arena]:
         name = str(arena.name)
         arena.close()
         tr.Arena.unlink(name)
+
+
+def all_arrive(*receivers: Receiver) -> None:
+    until(
+        lambda: sum(len(one.numbers) for one in receivers) == COUNT,
+        lambda: [len(one.numbers) for one in receivers],
+    )
 
 
 def test_others_get_what_comes_after(pair: Pair) -> None:
@@ -62,6 +69,30 @@ def test_others_get_what_comes_after(pair: Pair) -> None:
         returned.total(PLACES + WINDOW)
         account(second.stop() + returned.stop(), COUNT, late=COUNT)
         until(lambda: channel()["in_flight"] == 0, channel)
+        del second
+        pair.ends_here()
+    assert len(first) == 0
+
+
+def test_a_full_host_does_not_stop_the_others(pair: Pair) -> None:
+    """The listener has a larger window than all connectors together."""
+    pair.open(names=("news",))
+    source = traffic.open_queue(pair.there, "jobs")
+    first = traffic.open_queue(pair.here, "jobs", PLACES)
+    pair.listen("--queue", "out:jobs", "--window", str(3 * WINDOW))
+    incoming = ["--queue", "in:jobs"]
+    pair.connect(queues=incoming)
+    sender = Sender(source, COUNT, 8)
+    until(lambda: len(first) == PLACES, lambda: len(first))
+    with third() as arena:
+        second = Receiver(traffic.open_queue(arena, "jobs"))
+        pair.connect(log="second", queues=incoming, arena=arena)
+        sender.wait()
+        second.total(COUNT - PLACES - WINDOW)  # the first keeps these at most
+        assert len(first) == PLACES
+        returned = Receiver(first)
+        all_arrive(second, returned)
+        account(second.stop() + returned.stop(), COUNT, late=COUNT)
         del second
         pair.ends_here()
     assert len(first) == 0
