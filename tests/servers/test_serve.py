@@ -251,9 +251,11 @@ def test_guards_that_are_killed(tmp_path: Path) -> None:
             until(lambda name=name, guard=guard: server.guard(name) != guard)
         server.signal(signal.SIGKILL)
         assert server.ends() == -signal.SIGKILL
-    with Serve(tmp_path, "served:Second", "--", "sh", "-c", "read line") as server:
-        os.kill(server.guard("models"), signal.SIGKILL)
-        until(lambda: server.guard("models"))
+    with Serve(tmp_path, "served:Second", "--", "sh", "-c", "sleep 600") as server:
+        server.command()
+        guard = server.guard("models")
+        os.kill(guard, signal.SIGKILL)
+        until(lambda: server.guard("models") != guard)
         server.signal(signal.SIGTERM)
         assert server.ends() == 128 + signal.SIGTERM
 
