@@ -13,15 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import tensoring as tr
 import traffic
-from hosts import LONGEST, SOAK, Host, Hosts, until
+from hosts import LONGEST, Host, Hosts, until
 
-# The engines that a test runs over: both, or UCX only with TR_SOAK=1.
-both = pytest.mark.parametrize("engine", ["zmq", "ucx"])
-both_in_soak = pytest.mark.parametrize("engine", ["zmq", "ucx"] if SOAK else ["zmq"])
 STANDIN = Path(__file__).with_name("standin.py")
 PORT = 7411  # of a network of our own
 

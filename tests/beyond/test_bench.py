@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,18 @@ from hosts import LONGEST
 PROGRAM = Path(__file__).parents[2] / "bench" / "beyond" / "run.py"
 WAYS = {"TCP socket", "ZeroMQ", "ZeroMQ, CURVE", "bridge", "bridge, CURVE"}
 UCX = "bridge, UCX"
+
+
+def test_it_needs_no_pytest(tmp_path: Path) -> None:
+    """A machine that measures has none."""
+    (tmp_path / "pytest.py").write_text("raise ModuleNotFoundError('no pytest here')\n")
+    command = [sys.executable, str(PROGRAM), "--help"]
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=LONGEST, env=environment
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_each_way_is_measured(tmp_path: Path) -> None:

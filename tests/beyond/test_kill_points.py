@@ -9,7 +9,8 @@ import subprocess
 
 import pytest
 
-from bridges import Pair, both_in_soak, program
+from bridges import Pair, program
+from engines import both_in_soak
 from hosts import LONGEST
 from traffic import WINDOW, Receiver, Sender, account, origins_tell
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import tensoring as tr
-from bridges import Pair, both, both_in_soak
+from bridges import Pair
+from engines import both, both_in_soak
 from hosts import LONGEST, until
 
 pytestmark = pytest.mark.usefixtures("real")

@@ -13,7 +13,8 @@ import pytest
 
 import tensoring as tr
 import traffic
-from bridges import Pair, both, both_in_soak
+from bridges import Pair
+from engines import both, both_in_soak
 from hosts import LONGEST, SOAK, pause, until
 from traffic import CAPACITY, WINDOW, Receiver, Sender, account
 

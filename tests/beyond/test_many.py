@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import traffic
-from bridges import Pair, both_in_soak
+from bridges import Pair
+from engines import both_in_soak
 from hosts import LONGEST, SOAK, until
 from traffic import Receiver, Sender, account
 

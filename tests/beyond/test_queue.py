@@ -9,7 +9,8 @@ import random
 import pytest
 
 import traffic
-from bridges import Bridge, Pair, both, both_in_soak
+from bridges import Bridge, Pair
+from engines import both, both_in_soak
 from hosts import SOAK, pause, until
 from traffic import WINDOW, Receiver, Sender, account
 

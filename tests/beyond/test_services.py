@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import tensoring as tr
-from bridges import Bridge, Pair, both, both_in_soak
+from bridges import Bridge, Pair
+from engines import both, both_in_soak
 from hosts import LONGEST, until
 
 pytestmark = pytest.mark.usefixtures("real")

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import strangers
-from bridges import PORT, Pair, both, both_in_soak
+from bridges import PORT, Pair
+from engines import both, both_in_soak
 from hosts import Host, until
 from traffic import Receiver, Sender, account
 
