@@ -96,41 +96,54 @@ def test_an_answer_that_is_too_large_here_is_told(pair: Pair) -> None:
             model.call(np.zeros(3), LONGEST)
 
 
+class HeldCall:
+    """A call of the service whose server has it in hand until end()."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.came, self.go_on = threading.Semaphore(0), threading.Event()
+        self.ended: list[object] = []  # the answer, or the error
+        self.model = pair.here.service("model")
+        self.thread = threading.Thread(target=self.call)
+
+    def serve(self, x: Any) -> Any:
+        self.came.release()
+        assert self.go_on.wait(LONGEST)
+        return x + 1
+
+    def call(self) -> None:
+        try:
+            answer = self.model.call(np.arange(3), LONGEST)
+            self.ended.append(np.asarray(answer).tolist())
+        except tr.Error as error:
+            self.ended.append(error)
+
+    def begin(self) -> None:
+        """Returns when the server has it."""
+        self.thread.start()
+        assert self.came.acquire(timeout=LONGEST)
+
+    def end(self) -> None:
+        self.go_on.set()
+        self.thread.join(LONGEST)
+
+
 @both_in_soak
 @pytest.mark.parametrize("policy", ["fail", "retry"])
 def test_a_cut_in_the_middle_of_a_request(pair: Pair, policy: str) -> None:
-    came, go_on = threading.Semaphore(0), threading.Event()
-
-    def wait(x: Any) -> Any:
-        came.release()
-        assert go_on.wait(LONGEST)
-        return x + 1
-
     pair.open()
-    model = pair.here.service("model")
-    ended: list[object] = []
-
-    def call() -> None:
-        try:
-            ended.append(np.asarray(model.call(np.arange(3), LONGEST)).tolist())
-        except tr.RemoteError as error:
-            ended.append(str(error))
-
-    with serving(pair, wait):
+    held = HeldCall(pair)
+    with serving(pair, held.serve):
         listener, _ = start(pair, "--on-cut", policy)
-        caller = threading.Thread(target=call)
-        caller.start()
-        assert came.acquire(timeout=LONGEST)
+        held.begin()
         listener.again()
         if policy == "fail":
-            caller.join(LONGEST)
-            assert "may have run" in str(ended[0])
-        go_on.set()
-        caller.join(LONGEST)
+            held.thread.join(LONGEST)
+            assert "may have run" in str(held.ended[0])
+        held.end()
         if policy == "retry":
-            assert ended == [[1, 2, 3]]
-            assert came.acquire(timeout=LONGEST)  # it ran twice
-        assert len(ended) == 1
+            assert held.ended == [[1, 2, 3]]
+            assert held.came.acquire(timeout=LONGEST)  # it ran twice
+        assert len(held.ended) == 1
 
 
 @pytest.mark.parametrize(
@@ -202,32 +215,14 @@ def test_answers_larger_than_the_window_of_bytes_wait_for_room(pair: Pair) -> No
 
 
 def test_a_bridge_that_stops_waits_for_the_answers_of_its_servers(pair: Pair) -> None:
-    came, go_on = threading.Event(), threading.Event()
-
-    def wait(x: Any) -> Any:
-        came.set()
-        assert go_on.wait(LONGEST)
-        return x + 1
-
     pair.open()
-    model = pair.here.service("model")
-    ended: list[object] = []
-
-    def call() -> None:
-        try:
-            ended.append(np.asarray(model.call(np.arange(3), LONGEST)).tolist())
-        except tr.Error as error:
-            ended.append(error)
-
-    with serving(pair, wait):
+    held = HeldCall(pair)
+    with serving(pair, held.serve):
         listener = pair.listen(*SERVICE, "--grace", str(LONGEST))
         pair.connect(*SERVICE)
-        caller = threading.Thread(target=call)
-        caller.start()
-        assert came.wait(LONGEST)
+        held.begin()
         listener.process.terminate()
         until(lambda: listener.has_taken_signals() or not listener.alive)
-        go_on.set()
-        caller.join(LONGEST)
-        assert ended == [[1, 2, 3]]
+        held.end()
+        assert held.ended == [[1, 2, 3]]
         assert listener.process.wait(LONGEST) == 0

@@ -143,8 +143,9 @@ def is_gone(pid: int) -> bool:
     return not Path(f"/proc/{pid}").exists()
 
 
-def test_a_keeper_that_is_killed_is_not_missed() -> None:
-    """The bridge goes on without it. The next call starts another one, and a bridge."""
+@contextmanager
+def busy() -> Iterator[tuple[tr.Bridge, tr.Bridge, Sender, Receiver]]:
+    """Bridges here and there that carry a queue, and messages on their way."""
     (command,) = program()
     with arenas(2) as (a, b):
         source, target = (traffic.open_queue(one, "jobs") for one in (a, b))
@@ -156,46 +157,44 @@ def test_a_keeper_that_is_killed_is_not_missed() -> None:
                 here.wait_connected(LONGEST)
                 sender, receiver = Sender(source), Receiver(target)
                 receiver.more(50)
-                first = own(here)
-                for side in (here, there):
-                    kill_and_wait(keeper_of(side))
-                receiver.more(200)  # far more than was on its way
-                assert not is_gone(first)
+                yield here, there, sender, receiver
 
-                until(lambda: own(here) not in (0, first), here.status)
-                until(lambda: is_gone(first), first)
-                receiver.more(50)
-                count = sender.stop()
-                receiver.all_of(count)
-                account(receiver.stop(), count, late=traffic.WINDOW)
-                second = own(here)
-                kill_and_wait(keeper_of(here))
-                here.stop(LONGEST)  # of the bridge that is alone
-                until(lambda: is_gone(second), second)
+
+def all_came(sender: Sender, receiver: Receiver) -> None:
+    count = sender.stop()
+    receiver.all_of(count)
+    account(receiver.stop(), count, late=traffic.WINDOW)
+
+
+def test_a_keeper_that_is_killed_is_not_missed() -> None:
+    """The bridge goes on without it. The next call starts another one, and a bridge."""
+    with busy() as (here, there, sender, receiver):
+        first = own(here)
+        for side in (here, there):
+            kill_and_wait(keeper_of(side))
+        receiver.more(200)  # far more than was on its way
+        assert not is_gone(first)
+
+        until(lambda: own(here) not in (0, first), here.status)
+        until(lambda: is_gone(first), first)
+        receiver.more(50)
+        all_came(sender, receiver)
+        second = own(here)
+        kill_and_wait(keeper_of(here))
+        here.stop(LONGEST)  # of the bridge that is alone
+        until(lambda: is_gone(second), second)
 
 
 def test_a_keeper_and_its_bridge_are_killed() -> None:
     """Nothing is lost, and the next call starts both again."""
-    (command,) = program()
-    with arenas(2) as (a, b):
-        source, target = (traffic.open_queue(one, "jobs") for one in (a, b))
-        more: dict[str, Any] = {"trust_network": True, "program": command}
-        with tr.Bridge(b, bind="127.0.0.1:0", **more) as there:
-            there.queue("jobs", direction="in")
-            with tr.Bridge(a, endpoint(there), **more) as here:
-                here.queue("jobs", window=8)
-                here.wait_connected(LONGEST)
-                sender, receiver = Sender(source), Receiver(target)
-                receiver.more(50)
-                first = own(here)
-                kill_and_wait(keeper_of(here))
-                os.kill(first, signal.SIGKILL)
-                until(lambda: own(here) not in (0, first), here.status)
-                receiver.more(50)
-                count = sender.stop()
-                receiver.all_of(count)
-                account(receiver.stop(), count, late=traffic.WINDOW)
-                here.stop(LONGEST)
+    with busy() as (here, _, sender, receiver):
+        first = own(here)
+        kill_and_wait(keeper_of(here))
+        os.kill(first, signal.SIGKILL)
+        until(lambda: own(here) not in (0, first), here.status)
+        receiver.more(50)
+        all_came(sender, receiver)
+        here.stop(LONGEST)
 
 
 STARTS = """

@@ -108,17 +108,6 @@ void do_elastic_use(struct actor *me, const struct op *op)
         expect_pages(me->slot - 1, me->note);
 }
 
-void do_elastic_free(struct actor *me, const struct op *op)
-{
-    uint32_t slot = me->slot;
-
-    (void)op;
-    if (!slot)
-        return;
-    me->slot = 0;
-    slot_free(&me->self, slot - 1);
-}
-
 void do_elastic_trim(struct actor *me, const struct op *op)
 {
     (void)op;

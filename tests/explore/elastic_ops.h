@@ -5,7 +5,7 @@
 #define TR_TESTS_ELASTIC_OPS_H
 
 #include "ipc/kernel/limits.h"
-#include "tests/explore/engine.h"
+#include "tests/explore/loan_ops.h" /* GIVE_BACK */
 
 void elastic_build(const struct scenario *scenario);
 const char *elastic_check(const struct scenario *scenario);
@@ -13,7 +13,6 @@ const char *elastic_check(const struct scenario *scenario);
 void do_elastic_loan(struct actor *me, const struct op *op);
 void do_elastic_ring(struct actor *me, const struct op *op);
 void do_elastic_use(struct actor *me, const struct op *op);
-void do_elastic_free(struct actor *me, const struct op *op);
 void do_elastic_trim(struct actor *me, const struct op *op);
 void do_elastic_more(struct actor *me, const struct op *op);
 
@@ -22,7 +21,6 @@ void do_elastic_more(struct actor *me, const struct op *op);
 #define RING_PAGES(n, by) {do_elastic_ring, (n), (by)} /* waiting, by a wait set */
 #define TRY_PAGES(n)  {do_elastic_loan, (n), 0}
 #define USE           {do_elastic_use, 0, 0} /* what is held, if anything */
-#define GIVE_BACK     {do_elastic_free, 0, 0}
 #define TRIM          {do_elastic_trim, 0, 0}
 #define MORE_SLOTS    {do_elastic_more, 0, 0}
 /* clang-format on */

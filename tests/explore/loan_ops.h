@@ -19,7 +19,7 @@ void do_give_back(struct actor *me, const struct op *op);
 #define RING_LOAN(by) {do_ring_loan, 0, (by)} /* wait for a slot, and hold it */
 #define RING_TOLD(by) {do_ring_told, 0, (by)} /* wait for a slot, and leave it there */
 #define LISTEN_FOR_SLOT {do_listen_for_slot, 0, 0} /* and no more */
-#define GIVE          {do_give_back, 0, 0} /* give back the slot that is held */
+#define GIVE_BACK     {do_give_back, 0, 0} /* the slot that is held, if any */
 /* clang-format on */
 
 #endif
